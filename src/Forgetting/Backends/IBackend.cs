@@ -1,0 +1,273 @@
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends;
+
+/// <summary>
+/// The operations a decoder needs, on one device. Every operation exists with its backward; all of them take packed
+/// row-major tensors (see <see cref="Tensor"/>) whose rows are the tokens of a ragged batch: sequences lie end to end and
+/// <c>offsets</c> [n + 1] (Int32) gives the first row of each, the total last. There is no padding anywhere.
+/// </summary>
+/// <remarks>
+/// Storage of activations and weights is <see cref="StorageType"/>; sums, statistics, losses, gradients of weights
+/// and optimiser state are Float32. An operation may be asynchronous; <see cref="IMemory.Download{T}"/> waits for what it reads.
+/// The same inputs give the same bits every time, and a row's result does not depend on the other rows of the batch.
+/// Outputs are overwritten unless the summary says "adds". Unless it says otherwise, an output may not alias an input.
+/// </remarks>
+public interface IBackend : IMemory, IDenseOperations, ISequenceOperations, IElementwiseOperations, ILossOperations, ISinkOperations,
+    IOptimizerOperations
+{
+    /// <summary>Name as in <c>--device</c>: cpu, cuda or cuda-emu.</summary>
+    string Name { get; }
+
+    /// <summary>Element type of activations and of the weights used in products.</summary>
+    DType StorageType { get; }
+}
+
+/// <summary>Memory of a device and transfers to and from it.</summary>
+public interface IMemory : IDisposable
+{
+    /// <summary>A block with undefined contents, aligned to at least 64 bytes.</summary>
+    /// <exception cref="DeviceMemoryException">Not enough memory; says what was asked for and what was free.</exception>
+    DeviceBuffer Allocate(long bytes);
+
+    /// <summary>Gives a block back; called by <see cref="DeviceBuffer.Dispose"/>.</summary>
+    void Free(DeviceBuffer buffer);
+
+    /// <summary>Copies host data to a tensor whose elements have <typeparamref name="T"/>'s size. The source may be reused at once.</summary>
+    void Upload<T>(ReadOnlySpan<T> source, Tensor destination)
+        where T : unmanaged;
+
+    /// <summary>Copies a tensor to host memory and waits for it.</summary>
+    void Download<T>(Tensor source, Span<T> destination)
+        where T : unmanaged;
+
+    /// <summary>Copies within the device, converting between Float32 and BFloat16 (round to nearest even) where types differ.</summary>
+    void Copy(Tensor source, Tensor destination);
+
+    /// <summary>Sets every element of a Float32 or BFloat16 tensor.</summary>
+    void Fill(Tensor destination, float value);
+
+    /// <summary>Waits for everything launched so far.</summary>
+    void Synchronize();
+}
+
+/// <summary>Dense products.</summary>
+public interface IDenseOperations
+{
+    /// <summary>
+    /// C = α·op(A)·op(B) + β·C with op the identity or the transpose; sums in Float32. β = 0 does not read C.
+    /// A linear layer's forward is (X, W, transposeB), its input gradient (dY, W), its weight gradient (dY, transposeA, X, β 1).
+    /// </summary>
+    /// <param name="a">[M, K], or [K, M] with <paramref name="transposeA"/>.</param>
+    /// <param name="b">[K, N], or [N, K] with <paramref name="transposeB"/>.</param>
+    /// <param name="c">[M, N].</param>
+    void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0);
+
+    /// <summary>Adds <paramref name="bias"/> [1, C] to every row of <paramref name="y"/> [T, C].</summary>
+    void AddBias(Tensor y, Tensor bias);
+}
+
+/// <summary>Operations that look at more than one row or head: gathering, positions, attention, pooling.</summary>
+public interface ISequenceOperations
+{
+    /// <summary>y[t] = table[rows[t]]: token and position embeddings, and the rows that need logits.</summary>
+    /// <param name="table">[V, C].</param>
+    /// <param name="rows">Int32 [1, T].</param>
+    /// <param name="y">[T, C].</param>
+    void GatherRows(Tensor table, Tensor rows, Tensor y);
+
+    /// <summary>y[rows[t]] = x[t]; rows are distinct. Rows of y not named keep their contents.</summary>
+    void ScatterRows(Tensor x, Tensor rows, Tensor y);
+
+    /// <summary>Copies <paramref name="count"/> columns of every row: splits and joins fused projections.</summary>
+    void CopyColumns(Tensor source, int sourceColumn, Tensor destination, int destinationColumn, int count);
+
+    /// <summary>
+    /// Rotary position embedding in place, rotate-half layout: with i &lt; D/2, the pair (x_i, x_{i+D/2}) of every head turns by
+    /// the angle whose cosine and sine are cosine[position, i] and sine[position, i] (RoFormer, arXiv 2104.09864, eq. 34).
+    /// <paramref name="inverse"/> turns back, which is the backward.
+    /// </summary>
+    /// <param name="x">[T, heads·D].</param>
+    /// <param name="positions">Int32 [1, T].</param>
+    /// <param name="cosine">Float32 [P, D/2].</param>
+    /// <param name="sine">Float32 [P, D/2].</param>
+    void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse);
+
+    /// <summary>
+    /// Causal attention within each sequence, with grouped queries and an optional sliding window, never storing a T × T matrix
+    /// (FlashAttention-2, arXiv 2307.08691). o_t = Σ_{s ≤ t, t − s &lt; window} softmax_s(scale·q_t·k_s) v_s.
+    /// </summary>
+    /// <param name="q">[T, heads·D]; head h uses key-value head h / (heads / kvHeads).</param>
+    /// <param name="k">[T, kvHeads·D].</param>
+    /// <param name="v">[T, kvHeads·D].</param>
+    /// <param name="offsets">Int32 [1, n + 1].</param>
+    /// <param name="o">[T, heads·D].</param>
+    /// <param name="logSumExp">Float32 [T, heads]: log Σ exp of the scaled scores, for the backward.</param>
+    void Attention(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp);
+
+    /// <summary>Gradients of <see cref="Attention"/> with respect to q, k and v (overwritten).</summary>
+    /// <param name="delta">Float32 [T, heads], scratch: receives Σ_d dO·O.</param>
+    void AttentionBackward(
+        AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO,
+        Tensor delta, Tensor dQ, Tensor dK, Tensor dV);
+
+    /// <summary>
+    /// Attention of new tokens against a key-value cache that already holds them: the i-th of the m new tokens of sequence s stands at
+    /// position lengths[s] − m + i and sees cache rows starts[s] … starts[s] + position. With m = 1 this is decoding.
+    /// </summary>
+    /// <param name="q">[T, heads·D], sequences end to end as <paramref name="offsets"/> says.</param>
+    /// <param name="keys">[R, kvHeads·D], the cache of one layer.</param>
+    /// <param name="values">[R, kvHeads·D].</param>
+    /// <param name="starts">Int32 [1, n]: first cache row of each sequence.</param>
+    /// <param name="lengths">Int32 [1, n]: tokens of each sequence in the cache, the new ones included.</param>
+    void AttentionWithCache(
+        AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o);
+
+    /// <summary>y[s] = mean of the rows of sequence s. y is Float32 [n, C].</summary>
+    void SegmentMean(Tensor x, Tensor offsets, Tensor y);
+
+    /// <summary>Adds dY[s] / length(s) to every row of sequence s of dX. dY is Float32 [n, C].</summary>
+    void SegmentMeanBackward(Tensor dY, Tensor offsets, Tensor dX);
+}
+
+/// <summary>Norms, activations and sums.</summary>
+public interface IElementwiseOperations
+{
+    /// <summary>y = gain ∘ x̂ with x̂ = x·rstd, rstd = 1/√(mean(x²) + ε) (arXiv 1910.07467, eq. 4).</summary>
+    /// <param name="rstd">Float32 [1, T], kept for the backward.</param>
+    void RmsNorm(Tensor x, Tensor gain, float epsilon, Tensor y, Tensor rstd);
+
+    /// <summary>
+    /// Adds the input gradient of <see cref="RmsNorm"/> to <paramref name="dX"/>, so that the residual's gradient passes through it.
+    /// </summary>
+    /// <param name="gainProduct">[T, C], receives dY ∘ x̂, whose column sums are the gain's gradient; default where the gain is frozen. May alias dY.</param>
+    void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor rstd, Tensor dX, Tensor gainProduct);
+
+    /// <summary>y = gain ∘ x̂ + bias with x̂ = (x − mean)·rstd (arXiv 1607.06450).</summary>
+    /// <param name="statistics">Float32 [T, 2]: mean and rstd of each row, kept for the backward.</param>
+    void LayerNorm(Tensor x, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics);
+
+    /// <summary>Adds the input gradient of <see cref="LayerNorm"/> to <paramref name="dX"/>.</summary>
+    /// <param name="gainProduct">As in <see cref="RmsNormBackward"/>, but may not alias dY: the bias' gradient is the column sum of dY.</param>
+    void LayerNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor statistics, Tensor dX, Tensor gainProduct);
+
+    /// <summary>y = silu(gate) ∘ up (arXiv 2002.05202). y may alias gate or up.</summary>
+    void SwiGlu(Tensor gate, Tensor up, Tensor y);
+
+    /// <summary>Gradients of <see cref="SwiGlu"/>. dGate and dUp may alias gate and up.</summary>
+    void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp);
+
+    /// <summary>y = GELU(x): x·Φ(x), or its tanh approximation (arXiv 1606.08415).</summary>
+    void Gelu(Tensor x, Tensor y, bool tanh);
+
+    /// <summary>dX = dY ∘ GELU′(x). dX may alias dY or x.</summary>
+    void GeluBackward(Tensor x, Tensor dY, Tensor dX, bool tanh);
+
+    /// <summary>y = a + b. y may alias either.</summary>
+    void Add(Tensor a, Tensor b, Tensor y);
+
+    /// <summary>y = α·x + y, Float32.</summary>
+    void Axpy(float alpha, Tensor x, Tensor y);
+
+    /// <summary>x = α·x.</summary>
+    void Scale(Tensor x, float alpha);
+
+    /// <summary>y = a ∘ b, Float32. y may alias either.</summary>
+    void Multiply(Tensor a, Tensor b, Tensor y);
+
+    /// <summary>
+    /// Inverted dropout: y = x ∘ mask / (1 − rate), y may alias x. The mask is a function of (seed, stream, row key, column) alone
+    /// (<see cref="DropoutMask"/>), so that it does not depend on how examples are batched; the backward is the same call on the gradient.
+    /// </summary>
+    /// <param name="rowKeys">Int32 [1, T].</param>
+    void Dropout(Tensor x, Tensor rowKeys, DropoutMask mask, Tensor y);
+}
+
+/// <summary>What happens to logits.</summary>
+public interface ILossOperations
+{
+    /// <summary>
+    /// Turns a chunk of logits into per-token losses and, if weights are given, into the gradient of the signed objective, in place.
+    /// With p = softmax(logits row), e = one-hot target: weight w ≥ 0 gives w·(p − e); w &lt; 0 gives what <see cref="Ascent"/> says.
+    /// </summary>
+    /// <param name="logits">[R, V]; overwritten by the gradient where <paramref name="weights"/> is given, else left.</param>
+    /// <param name="targets">Int32 [1, R].</param>
+    /// <param name="weights">Float32 [1, R], or default: losses only.</param>
+    /// <param name="baseLogProbability">Float32 [1, R]: log p0 of the target under the base model; needed by <see cref="AscentKind.Npo"/> only.</param>
+    /// <param name="losses">Float32 [1, R]: cross-entropy in nats, always.</param>
+    /// <param name="greedy">Int32 [1, R], or default: receives the arg-max of each row (the lowest index of equals).</param>
+    void SignedLoss(Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy);
+
+    /// <summary>
+    /// Draws one token a row: arg-max at temperature 0, else from softmax(logits / temperature) cut to the top k (0: all) and then to the smallest
+    /// set with mass ≥ top p (1: all). The set is ordered by probability, ties by index, and the draw inverts its cumulative sum at <paramref name="uniforms"/>.
+    /// </summary>
+    /// <param name="uniforms">Float32 [1, R] in [0, 1).</param>
+    /// <param name="ids">Int32 [1, R].</param>
+    void Sample(Tensor logits, float temperature, int topK, float topP, Tensor uniforms, Tensor ids);
+}
+
+/// <summary>
+/// What a layer's backward ends in. Given a parameter's pair, with G_s the gradient that sequence s alone contributes:
+/// Accumulate adds Σ_s G_s, SquareAccumulate adds Σ_s G_s² (the diagonal Fisher's sum over examples), and Project adds, for
+/// each s, Σ A∘G_s to result[s, 0] and Σ B∘G_s² to result[s, 1]. No G_s is ever stored. All of dY, X are [T, ·] with rows grouped
+/// by <c>offsets</c>; gradients, A, B and results are Float32.
+/// </summary>
+public interface ISinkOperations
+{
+    /// <summary>Matrix W [out, in] with y = x·Wᵀ: G_s = dY_sᵀ·X_s. Accumulate is <see cref="IDenseOperations.Gemm"/> with β 1.</summary>
+    void SquareAccumulateMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor sum);
+
+    /// <summary>See <see cref="ISinkOperations"/>. <paramref name="result"/> is [n, 2].</summary>
+    void ProjectMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result);
+
+    /// <summary>Vector added to (or, with dY ∘ x̂ in place of dY, multiplied into) every row: adds Σ_t dY_t to gradient [1, C].</summary>
+    void AccumulateColumns(Tensor dY, Tensor gradient);
+
+    /// <summary>See <see cref="ISinkOperations"/>; G_s = Σ_{t in s} dY_t.</summary>
+    void SquareAccumulateColumns(Tensor dY, Tensor offsets, Tensor sum);
+
+    /// <summary>See <see cref="ISinkOperations"/>; G_s = Σ_{t in s} dY_t.</summary>
+    void ProjectColumns(Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result);
+
+    /// <summary>Embedding: adds dY_t to row rows[t] of gradient [V, C], in the order of t.</summary>
+    void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient);
+
+    /// <summary>
+    /// Embedding: G_s[v] = Σ_{t in s, rows[t] = v} dY_t. Where the table is also the output head, <paramref name="head"/> holds the
+    /// head's part of G_s for the same rows (<see cref="HeadRows"/>) and the addition is G_s² + 2·head∘G_s, completing (head + G_s)².
+    /// </summary>
+    /// <param name="head">[T, C] Float32, or default.</param>
+    void SquareAccumulateRows(Tensor rows, Tensor dY, Tensor offsets, Tensor head, Tensor sum);
+
+    /// <summary>See <see cref="SquareAccumulateRows"/>; the first result is linear and needs no head part.</summary>
+    void ProjectRows(Tensor rows, Tensor dY, Tensor offsets, Tensor head, Tensor a, Tensor b, Tensor result);
+
+    /// <summary>
+    /// The rows of the head's gradient that belong to a sequence's own input tokens, for tied tables: for every t of sequence s that is the
+    /// first with its rows[t], y[t] = Σ_{r in headOffsets of s} dLogits[r, rows[t]]·x[r]; other rows of y are 0.
+    /// </summary>
+    /// <param name="dLogits">[R, V] gradient at the logits of the rows that have some.</param>
+    /// <param name="x">[R, C] the head's input for the same rows.</param>
+    /// <param name="headOffsets">Int32 [1, n + 1]: R rows grouped by sequence.</param>
+    /// <param name="rows">Int32 [1, T] input token ids.</param>
+    /// <param name="offsets">Int32 [1, n + 1]: T rows grouped by sequence.</param>
+    /// <param name="y">Float32 [T, C].</param>
+    void HeadRows(Tensor dLogits, Tensor x, Tensor headOffsets, Tensor rows, Tensor offsets, Tensor y);
+}
+
+/// <summary>What an optimiser step needs. Scalars are read back by the caller once a step.</summary>
+public interface IOptimizerOperations
+{
+    /// <summary>Adds Σ x² to result[0, index] (Float32), summed in a fixed order.</summary>
+    void SumOfSquares(Tensor x, Tensor result, int index);
+
+    /// <summary>Adds Σ a∘b to result[0, index] (Float32), summed in a fixed order.</summary>
+    void Dot(Tensor a, Tensor b, Tensor result, int index);
+
+    /// <summary>
+    /// AdamW (arXiv 1711.05101, algorithm 2): g = gradientScale·gradient; m, v the moving means; master −= lr·(m̂/(√v̂ + ε) + decay·master);
+    /// <paramref name="value"/>, where it is not the master itself, receives the master in storage type.
+    /// </summary>
+    void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWStep step);
+}

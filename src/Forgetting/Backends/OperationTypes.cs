@@ -1,0 +1,92 @@
+namespace Forgetting.Backends;
+
+/// <summary>The sizes of an attention layer.</summary>
+/// <param name="Heads">Query heads.</param>
+/// <param name="KeyValueHeads">Key-value heads; divides <paramref name="Heads"/>.</param>
+/// <param name="HeadSize">Columns of a head.</param>
+/// <param name="Scale">Factor on the scores: 1/√HeadSize, or 1 for GPT-Neo.</param>
+/// <param name="Window">Number of latest tokens seen, the query's own included; 0 for all.</param>
+public readonly record struct AttentionShape(int Heads, int KeyValueHeads, int HeadSize, float Scale, int Window = 0);
+
+/// <summary>Which elements <see cref="IElementwiseOperations.Dropout"/> drops.</summary>
+/// <param name="Rate">Probability of dropping, in [0, 1).</param>
+/// <param name="Seed">Key of the generator: seed of the run and step.</param>
+/// <param name="Stream">Number of the layer's place in the model, so that layers differ.</param>
+/// <remarks>
+/// Philox 4×32-10 (Salmon et al., SC'11) with key (low, high half of Seed) and counter (row key, column / 4, Stream, 0); lane column % 4, as
+/// u = bits·2⁻³², keeps its element when u ≥ Rate.
+/// </remarks>
+public readonly record struct DropoutMask(float Rate, ulong Seed, int Stream);
+
+/// <summary>Scalars of one AdamW step.</summary>
+/// <param name="LearningRate">Learning rate of this step.</param>
+/// <param name="Beta1">Decay of the first moment.</param>
+/// <param name="Beta2">Decay of the second moment.</param>
+/// <param name="Epsilon">Added to the root of the second moment.</param>
+/// <param name="WeightDecay">Decoupled decay; 0 for norms and biases.</param>
+/// <param name="Step">Number of this update, from 1, for the bias correction.</param>
+/// <param name="GradientScale">Factor on the gradient: clipping.</param>
+public readonly record struct AdamWStep(
+    float LearningRate, float Beta1, float Beta2, float Epsilon, float WeightDecay, int Step, float GradientScale);
+
+/// <summary>How a negative token is unlearnt. Formulas: gradient at the logits for weight −w, p_y the target's probability.</summary>
+public enum AscentKind
+{
+    /// <summary>−w·(p − e): plain gradient ascent (arXiv 2505.19715, 2508.04329).</summary>
+    Ascent,
+
+    /// <summary>−w·p_y^β·(p − e): WGA (arXiv 2502.19301).</summary>
+    Weighted,
+
+    /// <summary>−w·p_y^β₁·(1 − p_y)^β₂·(p − e): SatImp (arXiv 2505.11953).</summary>
+    SatImp,
+
+    /// <summary>−w·W·(p − e), W = 2p_y^β/(p_y^β + p0_y^β): token-level NPO (arXiv 2404.05868).</summary>
+    Npo,
+
+    /// <summary>w·∇(1 + p_y − max_{v≠y} p_v): inverted hinge (arXiv 2408.06621).</summary>
+    Hinge,
+
+    /// <summary>w·∇(−log(1 − p_y)) = w·p_y/(1 − p_y)·(e − p).</summary>
+    Unlikelihood,
+
+    /// <summary>w·(p − 1/V): cross-entropy to the uniform distribution.</summary>
+    Entropy,
+}
+
+/// <summary>A kind of ascent with its exponents; unused ones are ignored.</summary>
+/// <param name="Kind">The kind.</param>
+/// <param name="Beta">β of weighted and npo, β₁ of satimp.</param>
+/// <param name="Beta2">β₂ of satimp.</param>
+public readonly record struct Ascent(AscentKind Kind, float Beta = 0, float Beta2 = 0)
+{
+    /// <summary>The kind with its source's exponents (weighted β 1; satimp β₁ 5, β₂ 1; npo β 0.1).</summary>
+    public static Ascent Of(AscentKind kind) => kind switch
+    {
+        AscentKind.Weighted => new(kind, 1),
+        AscentKind.SatImp => new(kind, 5, 1),
+        AscentKind.Npo => new(kind, 0.1f),
+        _ => new(kind),
+    };
+}
+
+/// <summary>A device has not enough memory for what was asked.</summary>
+public sealed class DeviceMemoryException : Exception
+{
+    /// <summary>An exception with a sentence that says what was asked for, what was free and which option to lower.</summary>
+    public DeviceMemoryException(string message)
+        : base(message)
+    {
+    }
+
+    /// <summary>An exception with a cause.</summary>
+    public DeviceMemoryException(string message, Exception innerException)
+        : base(message, innerException)
+    {
+    }
+
+    /// <summary>An exception without a message.</summary>
+    public DeviceMemoryException()
+    {
+    }
+}

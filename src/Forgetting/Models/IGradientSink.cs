@@ -1,0 +1,26 @@
+using Forgetting.Tensors;
+
+namespace Forgetting.Models;
+
+/// <summary>
+/// The one seam through which weight gradients go. A layer's backward ends here with the pair that makes its gradient; the sink
+/// decides whether that pair is accumulated, squared per example and accumulated, or projected (see
+/// <see cref="Backends.ISinkOperations"/> for the exact sums). Layers ask <see cref="Wants"/> first and skip the work for frozen parameters.
+/// </summary>
+public interface IGradientSink
+{
+    /// <summary>Whether this parameter's gradient is needed.</summary>
+    bool Wants(Parameter parameter);
+
+    /// <summary>True when gradients must stay apart by document, so that the head's chunks must hold whole documents.</summary>
+    bool PerDocument { get; }
+
+    /// <summary>y = x·Wᵀ. <paramref name="offsets"/> groups the rows by document.</summary>
+    void Matrix(Parameter parameter, Tensor x, Tensor dY, Tensor offsets);
+
+    /// <summary>A vector whose gradient is the column sum of <paramref name="dY"/>.</summary>
+    void Vector(Parameter parameter, Tensor dY, Tensor offsets);
+
+    /// <summary>A table row lookup; <paramref name="head"/> is the tied head's part of the gradient where the sink is not linear, else default.</summary>
+    void Rows(Parameter parameter, Tensor rows, Tensor dY, Tensor offsets, Tensor head);
+}

@@ -1,0 +1,52 @@
+using Forgetting.Tensors;
+
+namespace Forgetting.Models;
+
+/// <summary>How a parameter enters the computation, which decides what its gradient looks like.</summary>
+public enum ParameterKind
+{
+    /// <summary>[out, in] of a linear layer.</summary>
+    Matrix,
+
+    /// <summary>[1, C] bias or gain.</summary>
+    Vector,
+
+    /// <summary>[V, C] table whose rows are looked up.</summary>
+    Embedding,
+}
+
+/// <summary>A named weight with everything a step needs of it. Matrices are always [out, in] here, whatever the file's layout.</summary>
+public sealed class Parameter
+{
+    /// <summary>A parameter under its name in the Hugging Face checkpoint (or adapter).</summary>
+    public Parameter(string name, ParameterKind kind, Shape shape)
+    {
+        Name = name;
+        Kind = kind;
+        Shape = shape;
+    }
+
+    /// <summary>Name in the checkpoint.</summary>
+    public string Name { get; }
+
+    /// <summary>Kind.</summary>
+    public ParameterKind Kind { get; }
+
+    /// <summary>Shape in memory.</summary>
+    public Shape Shape { get; }
+
+    /// <summary>Whether steps change it; a frozen parameter has no gradient and no Float32 master.</summary>
+    public bool Trainable { get; set; }
+
+    /// <summary>The values that products read, in the backend's storage type.</summary>
+    public Tensor Value { get; set; }
+
+    /// <summary>Float32 values that the optimiser updates; the same memory as <see cref="Value"/> when that is Float32.</summary>
+    public Tensor Master { get; set; }
+
+    /// <summary>Float32 gradient (or, under another sink, whatever that sink sums); default while frozen.</summary>
+    public Tensor Gradient { get; set; }
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Name} {Shape}";
+}
