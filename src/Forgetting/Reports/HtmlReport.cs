@@ -1,0 +1,90 @@
+using System.Globalization;
+using System.Reflection;
+using System.Text;
+
+namespace Forgetting.Reports;
+
+/// <summary>
+/// A self-contained page: no network, no script, readable in light and dark and when printed. Sections are added from top to bottom.
+/// </summary>
+public sealed class HtmlReport
+{
+    private readonly StringBuilder _body = new();
+    private readonly string _title;
+
+    /// <summary>An empty page.</summary>
+    /// <param name="title">Heading and window title.</param>
+    /// <param name="lead">One or two sentences under the heading.</param>
+    public HtmlReport(string title, string lead)
+    {
+        _title = title;
+        _body.Append(CultureInfo.InvariantCulture, $"<header><h1>{Svg.Text(title)}</h1><p>{Svg.Text(lead)}</p></header>");
+    }
+
+    /// <summary>Starts a section.</summary>
+    public HtmlReport Section(string heading, string text = "")
+    {
+        _body.Append(CultureInfo.InvariantCulture, $"<h2>{Svg.Text(heading)}</h2>");
+        return text.Length > 0 ? Paragraph(text) : this;
+    }
+
+    /// <summary>A paragraph of plain text.</summary>
+    public HtmlReport Paragraph(string text)
+    {
+        _body.Append(CultureInfo.InvariantCulture, $"<p>{Svg.Text(text)}</p>");
+        return this;
+    }
+
+    /// <summary>Fragments made by <see cref="Charts"/> or <see cref="TokenHeatMap"/>, side by side where there is room.</summary>
+    public HtmlReport Figures(params string[] fragments)
+    {
+        _body.Append("<div class=\"figures\">").AppendJoin("", fragments).Append("</div>");
+        return this;
+    }
+
+    /// <summary>A table: the first column is text, the others are aligned as numbers.</summary>
+    /// <param name="header">Column heads.</param>
+    /// <param name="rows">Cells as they are to be read.</param>
+    /// <param name="bestOf">Cells to emphasise.</param>
+    public HtmlReport Table(IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows, IReadOnlySet<(int Row, int Column)>? bestOf = null)
+    {
+        _body.Append("<div class=\"scroll\"><table><thead><tr>");
+        foreach (string head in header)
+        {
+            _body.Append(CultureInfo.InvariantCulture, $"<th>{Svg.Text(head)}</th>");
+        }
+
+        _body.Append("</tr></thead><tbody>");
+        for (int r = 0; r < rows.Count; r++)
+        {
+            _body.Append("<tr>");
+            for (int c = 0; c < rows[r].Count; c++)
+            {
+                string emphasis = bestOf?.Contains((r, c)) == true ? " class=\"best\"" : "";
+                _body.Append(CultureInfo.InvariantCulture, $"<td{emphasis}>{Svg.Text(rows[r][c])}</td>");
+            }
+
+            _body.Append("</tr>");
+        }
+
+        _body.Append("</tbody></table></div>");
+        return this;
+    }
+
+    /// <summary>Text as it is, such as a settings file, folded away under a heading.</summary>
+    public HtmlReport Folded(string heading, string text)
+    {
+        _body.Append(CultureInfo.InvariantCulture, $"<details><summary>{Svg.Text(heading)}</summary><pre>{Svg.Text(text)}</pre></details>");
+        return this;
+    }
+
+    /// <summary>The whole page.</summary>
+    public override string ToString()
+    {
+        using Stream style = Assembly.GetExecutingAssembly().GetManifestResourceStream("Forgetting.Reports.report.css")
+            ?? throw new InvalidOperationException("the style sheet is not embedded");
+        using var reader = new StreamReader(style);
+        return $"<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+            + $"<title>{Svg.Text(_title)}</title><style>{reader.ReadToEnd()}</style></head><body><main>{_body}</main></body></html>\n";
+    }
+}

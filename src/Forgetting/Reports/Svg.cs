@@ -1,0 +1,94 @@
+using System.Globalization;
+using System.Net;
+
+namespace Forgetting.Reports;
+
+/// <summary>Numbers, text and axes as the charts write them: invariant, short, escaped.</summary>
+internal static class Svg
+{
+    /// <summary>A coordinate with one decimal.</summary>
+    public static string N(double value) => value.ToString("0.#", CultureInfo.InvariantCulture);
+
+    /// <summary>A value for people: four significant digits.</summary>
+    public static string Value(double value) => value switch
+    {
+        0 => "0",
+        _ when double.IsNaN(value) => "–",
+        _ when Math.Abs(value) is >= 1e5 or < 1e-3 => value.ToString("0.###e0", CultureInfo.InvariantCulture),
+        _ => value.ToString("G4", CultureInfo.InvariantCulture),
+    };
+
+    /// <summary>Text safe inside HTML and attributes.</summary>
+    public static string Text(string text) => WebUtility.HtmlEncode(text);
+
+    /// <summary>About <paramref name="wanted"/> round numbers covering [low, high].</summary>
+    public static IReadOnlyList<double> Ticks(double low, double high, int wanted = 5)
+    {
+        if (!(high > low))
+        {
+            return [low];
+        }
+
+        double rough = (high - low) / wanted;
+        double power = Math.Pow(10, Math.Floor(Math.Log10(rough)));
+        double step = (rough / power) switch { < 1.5 => 1, < 3 => 2, < 7 => 5, _ => 10 } * power;
+        var ticks = new List<double>();
+        for (double i = Math.Ceiling(low / step - 1e-9); i * step <= high + step * 1e-9; i++)
+        {
+            ticks.Add(i * step);
+        }
+
+        return ticks;
+    }
+}
+
+/// <summary>Maps data to the plot area of a chart and draws its frame.</summary>
+internal sealed class PlotArea
+{
+    private const double Left = 62, Right = 14, Top = 14, Bottom = 42;
+
+    private readonly double _width;
+    private readonly double _height;
+
+    public PlotArea(double width, double height, double xLow, double xHigh, double yLow, double yHigh)
+    {
+        (_width, _height) = (width, height);
+        (XLow, XHigh) = Widen(xLow, xHigh);
+        (YLow, YHigh) = Widen(yLow, yHigh);
+    }
+
+    public double XLow { get; }
+
+    public double XHigh { get; }
+
+    public double YLow { get; }
+
+    public double YHigh { get; }
+
+    public double X(double value) => Left + (value - XLow) / (XHigh - XLow) * (_width - Left - Right);
+
+    public double Y(double value) => _height - Bottom - (value - YLow) / (YHigh - YLow) * (_height - Top - Bottom);
+
+    /// <summary>Opens the drawing and draws grid, ticks and axis labels.</summary>
+    public void WriteFrame(TextWriter output, string label, string xLabel, string yLabel)
+    {
+        output.Write($"<svg viewBox=\"0 0 {Svg.N(_width)} {Svg.N(_height)}\" role=\"img\" aria-label=\"{Svg.Text(label)}\">");
+        foreach (double tick in Svg.Ticks(YLow, YHigh))
+        {
+            output.Write($"<line class=\"grid\" x1=\"{Svg.N(Left)}\" x2=\"{Svg.N(_width - Right)}\" y1=\"{Svg.N(Y(tick))}\" y2=\"{Svg.N(Y(tick))}\"/>");
+            output.Write($"<text class=\"tick\" text-anchor=\"end\" x=\"{Svg.N(Left - 7)}\" y=\"{Svg.N(Y(tick) + 4)}\">{Svg.Value(tick)}</text>");
+        }
+
+        foreach (double tick in Svg.Ticks(XLow, XHigh, 7))
+        {
+            output.Write($"<text class=\"tick\" text-anchor=\"middle\" x=\"{Svg.N(X(tick))}\" y=\"{Svg.N(_height - Bottom + 17)}\">{Svg.Value(tick)}</text>");
+        }
+
+        output.Write($"<line class=\"axis\" x1=\"{Svg.N(Left)}\" x2=\"{Svg.N(_width - Right)}\" y1=\"{Svg.N(_height - Bottom)}\" y2=\"{Svg.N(_height - Bottom)}\"/>");
+        output.Write($"<text class=\"label\" text-anchor=\"middle\" x=\"{Svg.N((Left + _width - Right) / 2)}\" y=\"{Svg.N(_height - 6)}\">{Svg.Text(xLabel)}</text>");
+        output.Write($"<text class=\"label\" text-anchor=\"middle\" transform=\"translate(13 {Svg.N((Top + _height - Bottom) / 2)}) rotate(-90)\">{Svg.Text(yLabel)}</text>");
+    }
+
+    private static (double Low, double High) Widen(double low, double high) =>
+        high > low ? (low, high) : (low - 0.5 * Math.Max(Math.Abs(low), 1), low + 0.5 * Math.Max(Math.Abs(low), 1));
+}
