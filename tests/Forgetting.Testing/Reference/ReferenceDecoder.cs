@@ -1,0 +1,280 @@
+using Forgetting.Models;
+
+namespace Forgetting.Testing.Reference;
+
+/// <summary>A low-rank update of one linear layer: y += Scale·(x·Aᵀ)·Bᵀ.</summary>
+/// <param name="A">[r, in].</param>
+/// <param name="B">[out, r].</param>
+/// <param name="Rank">r.</param>
+/// <param name="Scale">α/r or α/√r.</param>
+public sealed record ReferenceLora(double[] A, double[] B, int Rank, double Scale);
+
+/// <summary>
+/// The decoder of all four families in plain double precision, one document at a time, as the transformers library computes
+/// it (modeling_llama, modeling_qwen2, modeling_gpt2, modeling_gpt_neo). Every loop is written out; nothing is cached, blocked or shared
+/// with the library under test.
+/// </summary>
+/// <param name="config">The model.</param>
+/// <param name="weights">
+/// Values by their name in the checkpoint, in the file's layout: [out, in] for linear layers, but [in, out] for the four projections of gpt2.
+/// The arrays are read anew on every call, so a test may change an element between two calls.
+/// </param>
+/// <param name="lora">Updates by the name of the layer, that of its weight without <c>.weight</c>.</param>
+public sealed class ReferenceDecoder(
+    ModelConfig config, IReadOnlyDictionary<string, double[]> weights, IReadOnlyDictionary<string, ReferenceLora>? lora = null)
+{
+    private readonly string _prefix = config.LayerNorm ? "transformer." : "model.";
+
+    /// <summary>The model.</summary>
+    public ModelConfig Config => config;
+
+    /// <summary>Logits [T][V]; row t predicts token t + 1.</summary>
+    public double[][] Logits(ReadOnlySpan<int> ids)
+    {
+        double[] head = config.TiedHead ? weights[EmbeddingName] : weights["lm_head.weight"];
+        return [.. Hidden(ids).Select(x => Product(head, x, config.VocabularySize))];
+    }
+
+    /// <summary>Cross-entropy of every token given those before it, in nats; [T], the first 0.</summary>
+    public double[] Losses(ReadOnlySpan<int> ids)
+    {
+        double[][] logits = Logits(ids);
+        double[] losses = new double[ids.Length];
+        for (int t = 1; t < ids.Length; t++)
+        {
+            losses[t] = LogSumExp(logits[t - 1]) - logits[t - 1][ids[t]];
+        }
+
+        return losses;
+    }
+
+    /// <summary>Final hidden states after the last norm, [T][C].</summary>
+    public double[][] Hidden(ReadOnlySpan<int> ids)
+    {
+        int c = config.HiddenSize;
+        double[] embedding = weights[EmbeddingName];
+        double[][] x = new double[ids.Length][];
+        for (int t = 0; t < x.Length; t++)
+        {
+            x[t] = embedding[(ids[t] * c)..((ids[t] + 1) * c)];
+            if (config.LearnedPositions)
+            {
+                x[t] = Sum(x[t], weights["transformer.wpe.weight"][(t * c)..((t + 1) * c)]);
+            }
+        }
+
+        for (int layer = 0; layer < config.Layers; layer++)
+        {
+            string block = config.LayerNorm ? $"transformer.h.{layer}." : $"model.layers.{layer}.";
+            string norm1 = config.LayerNorm ? "ln_1" : "input_layernorm";
+            string norm2 = config.LayerNorm ? "ln_2" : "post_attention_layernorm";
+            double[][] attended = Attention(layer, block, [.. x.Select(row => Norm(block + norm1, row))]);
+            x = [.. x.Zip(attended, Sum)];
+            x = [.. x.Select(row => Sum(row, Mlp(block, Norm(block + norm2, row))))];
+        }
+
+        return [.. x.Select(row => Norm(_prefix + (config.LayerNorm ? "ln_f" : "norm"), row))];
+    }
+
+    /// <summary>log Σ exp.</summary>
+    public static double LogSumExp(ReadOnlySpan<double> values)
+    {
+        double max = double.NegativeInfinity, sum = 0;
+        foreach (double value in values)
+        {
+            max = Math.Max(max, value);
+        }
+
+        foreach (double value in values)
+        {
+            sum += Math.Exp(value - max);
+        }
+
+        return max + Math.Log(sum);
+    }
+
+    private string EmbeddingName => config.LayerNorm ? "transformer.wte.weight" : "model.embed_tokens.weight";
+
+    private double[][] Attention(int layer, string block, double[][] x)
+    {
+        int d = config.HeadSize, length = x.Length, queryColumns = config.Heads * d, keyColumns = config.KeyValueHeads * d;
+        double[][] q, k, v;
+        string output;
+        if (config.Family == ModelFamily.Gpt2)
+        {
+            double[][] fused = [.. x.Select(row => Linear(block + "attn.c_attn", row, 3 * queryColumns))];
+            q = [.. fused.Select(row => row[..queryColumns])];
+            k = [.. fused.Select(row => row[queryColumns..(2 * queryColumns)])];
+            v = [.. fused.Select(row => row[(2 * queryColumns)..])];
+            output = block + "attn.c_proj";
+        }
+        else
+        {
+            string attention = block + (config.Family == ModelFamily.GptNeo ? "attn.attention." : "self_attn.");
+            q = [.. x.Select(row => Linear(attention + "q_proj", row, queryColumns))];
+            k = [.. x.Select(row => Linear(attention + "k_proj", row, keyColumns))];
+            v = [.. x.Select(row => Linear(attention + "v_proj", row, keyColumns))];
+            output = attention + (config.Family == ModelFamily.GptNeo ? "out_proj" : "o_proj");
+        }
+
+        if (!config.LearnedPositions)
+        {
+            for (int t = 0; t < length; t++)
+            {
+                Rotate(q[t], t);
+                Rotate(k[t], t);
+            }
+        }
+
+        double scale = config.Family == ModelFamily.GptNeo ? 1 : 1 / Math.Sqrt(d);
+        int window = config.WindowOf(layer) is > 0 and int w ? w : int.MaxValue;
+        double[][] result = new double[length][];
+        for (int t = 0; t < length; t++)
+        {
+            double[] o = new double[queryColumns];
+            for (int h = 0; h < config.Heads; h++)
+            {
+                int shared = h / (config.Heads / config.KeyValueHeads);
+                double[] scores = new double[t + 1];
+                for (int s = 0; s <= t; s++)
+                {
+                    scores[s] = t - s < window ? scale * Dot(q[t], h * d, k[s], shared * d, d) : double.NegativeInfinity;
+                }
+
+                double total = LogSumExp(scores);
+                for (int s = 0; s <= t; s++)
+                {
+                    for (int i = 0; i < d; i++)
+                    {
+                        o[(h * d) + i] += Math.Exp(scores[s] - total) * v[s][(shared * d) + i];
+                    }
+                }
+            }
+
+            result[t] = Linear(output, o, config.HiddenSize);
+        }
+
+        return result;
+    }
+
+    private double[] Mlp(string block, double[] x)
+    {
+        int inner = config.IntermediateSize;
+        if (config.Activation == ActivationKind.SwiGlu)
+        {
+            double[] gate = Linear(block + "mlp.gate_proj", x, inner);
+            double[] up = Linear(block + "mlp.up_proj", x, inner);
+            return Linear(block + "mlp.down_proj", [.. gate.Zip(up, (g, u) => g / (1 + Math.Exp(-g)) * u)], config.HiddenSize);
+        }
+
+        bool tanh = config.Activation == ActivationKind.GeluTanh;
+        double[] hidden = Linear(block + "mlp.c_fc", x, inner);
+        return Linear(block + "mlp.c_proj", [.. hidden.Select(value => ReferenceElementwise.Gelu(value, tanh))], config.HiddenSize);
+    }
+
+    private double[] Linear(string name, double[] x, int columns)
+    {
+        double[] weight = weights[name + ".weight"];
+        double[] y;
+        if (config.Family == ModelFamily.Gpt2)
+        {
+            y = new double[columns];
+            for (int i = 0; i < x.Length; i++)
+            {
+                for (int j = 0; j < columns; j++)
+                {
+                    y[j] += x[i] * weight[(i * columns) + j];
+                }
+            }
+        }
+        else
+        {
+            y = Product(weight, x, columns);
+        }
+
+        if (weights.TryGetValue(name + ".bias", out double[]? bias))
+        {
+            y = Sum(y, bias);
+        }
+
+        if (lora != null && lora.TryGetValue(name, out ReferenceLora? update))
+        {
+            double[] low = Product(update.A, x, update.Rank);
+            y = Sum(y, [.. Product(update.B, low, columns).Select(value => update.Scale * value)]);
+        }
+
+        return y;
+    }
+
+    private double[] Norm(string name, double[] x)
+    {
+        double mean = config.LayerNorm ? x.Average() : 0;
+        double rstd = 1 / Math.Sqrt(x.Select(value => (value - mean) * (value - mean)).Average() + config.NormEpsilon);
+        double[] y = [.. x.Zip(weights[name + ".weight"], (value, gain) => gain * (value - mean) * rstd)];
+        return config.LayerNorm ? Sum(y, weights[name + ".bias"]) : y;
+    }
+
+    private void Rotate(double[] x, int position)
+    {
+        int half = config.HeadSize / 2;
+        for (int start = 0; start < x.Length; start += config.HeadSize)
+        {
+            for (int i = 0; i < half; i++)
+            {
+                (double sine, double cosine) = Math.SinCos(position * Frequency(i));
+                (double a, double b) = (x[start + i], x[start + half + i]);
+                x[start + i] = (a * cosine) - (b * sine);
+                x[start + half + i] = (b * cosine) + (a * sine);
+            }
+        }
+    }
+
+    // The three bands of Llama 3's scaling as modeling_rope_utils spells them out, not the clamped form of the library.
+    private double Frequency(int i)
+    {
+        double frequency = Math.Pow(config.RopeTheta, -2.0 * i / config.HeadSize);
+        if (config.RopeScaling is not { } scaling)
+        {
+            return frequency;
+        }
+
+        double wavelength = 2 * Math.PI / frequency;
+        if (wavelength > scaling.OriginalContext / scaling.LowFrequencyFactor)
+        {
+            return frequency / scaling.Factor;
+        }
+
+        if (wavelength < scaling.OriginalContext / scaling.HighFrequencyFactor)
+        {
+            return frequency;
+        }
+
+        double smooth = ((scaling.OriginalContext / wavelength) - scaling.LowFrequencyFactor)
+            / (scaling.HighFrequencyFactor - scaling.LowFrequencyFactor);
+        return ((1 - smooth) * frequency / scaling.Factor) + (smooth * frequency);
+    }
+
+    private static double[] Product(double[] matrix, double[] x, int rows)
+    {
+        double[] y = new double[rows];
+        for (int i = 0; i < rows; i++)
+        {
+            y[i] = Dot(matrix, i * x.Length, x, 0, x.Length);
+        }
+
+        return y;
+    }
+
+    private static double Dot(double[] a, int startA, double[] b, int startB, int count)
+    {
+        double sum = 0;
+        for (int i = 0; i < count; i++)
+        {
+            sum += a[startA + i] * b[startB + i];
+        }
+
+        return sum;
+    }
+
+    private static double[] Sum(double[] a, double[] b) => [.. a.Zip(b, (x, y) => x + y)];
+}
