@@ -1,0 +1,161 @@
+using System.Text.Json;
+
+namespace Forgetting.HuggingFace;
+
+/// <summary>
+/// A JSON value that knows where it came from, so that every wrong type or missing key is one line with the file and the key's path.
+/// </summary>
+/// <param name="Element">The value.</param>
+/// <param name="Source">File, with the line where it has one value a line.</param>
+/// <param name="Path">Keys from the root, joined by dots; empty at the root.</param>
+internal readonly record struct JsonView(JsonElement Element, string Source, string Path)
+{
+    /// <summary>Parses a whole file.</summary>
+    /// <exception cref="UserException">The file is missing, unreadable or not JSON.</exception>
+    public static JsonView Load(string file)
+    {
+        byte[] bytes;
+        try
+        {
+            bytes = File.ReadAllBytes(file);
+        }
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        {
+            throw new UserException($"{file}: cannot be read: {e.Message}", e);
+        }
+
+        // A byte order mark is no part of JSON, but editors write it.
+        ReadOnlyMemory<byte> text = bytes.AsSpan().StartsWith("\uFEFF"u8) ? bytes.AsMemory(3) : bytes;
+        try
+        {
+            return new JsonView(JsonDocument.Parse(text).RootElement, file, "");
+        }
+        catch (JsonException e)
+        {
+            throw new UserException($"{file}: line {e.LineNumber + 1}: not JSON: {Reason(e)}", e);
+        }
+    }
+
+    /// <summary>The parser's reason without the position it repeats.</summary>
+    public static string Reason(JsonException error)
+    {
+        int end = error.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
+        return (end < 0 ? error.Message : error.Message[..end]).TrimEnd('.');
+    }
+
+    /// <summary>The value of a key that must be there.</summary>
+    public JsonView this[string key] =>
+        Find(key) ?? throw new UserException($"{Source}: {Named(key)} is missing");
+
+    /// <summary>The value of a key, or null where the key is absent or its value is null.</summary>
+    public JsonView? Find(string key)
+    {
+        Expect(JsonValueKind.Object);
+        return Element.TryGetProperty(key, out JsonElement value) && value.ValueKind != JsonValueKind.Null
+            ? new JsonView(value, Source, Join(key))
+            : null;
+    }
+
+    /// <summary>The members of an object in file order.</summary>
+    public IEnumerable<KeyValuePair<string, JsonView>> Members()
+    {
+        Expect(JsonValueKind.Object);
+        foreach (JsonProperty property in Element.EnumerateObject())
+        {
+            yield return new(NameOf(property), new JsonView(property.Value, Source, Path));
+        }
+    }
+
+    /// <summary>The items of an array.</summary>
+    public IEnumerable<JsonView> Items()
+    {
+        Expect(JsonValueKind.Array);
+        foreach (JsonElement item in Element.EnumerateArray())
+        {
+            yield return new JsonView(item, Source, Path);
+        }
+    }
+
+    /// <summary>A string.</summary>
+    public string AsString()
+    {
+        Expect(JsonValueKind.String);
+        try
+        {
+            return Element.GetString()!;
+        }
+        catch (InvalidOperationException e)
+        {
+            throw Wrong("a string that is not valid Unicode", "a string", e);
+        }
+    }
+
+    /// <summary>A 32-bit integer.</summary>
+    public int AsInt32() =>
+        Element.ValueKind == JsonValueKind.Number && Element.TryGetInt32(out int value) ? value : throw Wrong(Describe(), "an integer");
+
+    /// <summary>True or false.</summary>
+    public bool AsBoolean() => Element.ValueKind switch
+    {
+        JsonValueKind.True => true,
+        JsonValueKind.False => false,
+        _ => throw Wrong(Describe(), "true or false"),
+    };
+
+    /// <summary>The boolean under a key, or a default where it is absent or null.</summary>
+    public bool Flag(string key, bool absent = false) => Find(key)?.AsBoolean() ?? absent;
+
+    /// <summary>An error about this value.</summary>
+    public UserException Wrong(string found, string expected, Exception? cause = null)
+    {
+        string line = $"{Source}: {(Path.Length == 0 ? "the value" : $"'{Path}'")} is {found}; expected {expected}";
+        return cause is null ? new UserException(line) : new UserException(line, cause);
+    }
+
+    /// <summary>The value in few words, for errors.</summary>
+    public string Describe() => Element.ValueKind switch
+    {
+        JsonValueKind.Object => "an object",
+        JsonValueKind.Array => "an array",
+        JsonValueKind.String => "the string " + Shortened(),
+        JsonValueKind.Number => "the number " + Shortened(),
+        JsonValueKind.True => "true",
+        JsonValueKind.False => "false",
+        _ => "null",
+    };
+
+    private void Expect(JsonValueKind kind)
+    {
+        if (Element.ValueKind != kind)
+        {
+            throw Wrong(Describe(), kind switch
+            {
+                JsonValueKind.Object => "an object",
+                JsonValueKind.Array => "an array",
+                _ => "a string",
+            });
+        }
+    }
+
+    private string Shortened()
+    {
+        string raw = Element.GetRawText();
+        return raw.Length <= 40 ? raw : raw[..40] + "…";
+    }
+
+    private string Named(string key) => $"'{Join(key)}'";
+
+    private string Join(string key) => Path.Length == 0 ? key : Path + "." + key;
+
+    private string NameOf(JsonProperty property)
+    {
+        try
+        {
+            return property.Name;
+        }
+        catch (InvalidOperationException e)
+        {
+            throw Wrong("an object with a key that is not valid Unicode", "an object", e);
+        }
+    }
+}

@@ -1,0 +1,221 @@
+using System.Text;
+
+namespace Forgetting.HuggingFace.Tokenizers;
+
+/// <summary>What the readers of the different files hand to <see cref="Tokenizer"/>.</summary>
+internal sealed record TokenizerParts
+{
+    public required string Source { get; init; }
+
+    public required Dictionary<string, int> Vocabulary { get; init; }
+
+    public required IReadOnlyList<Merge> Merges { get; init; }
+
+    public required BytePairOptions Options { get; init; }
+
+    public required IReadOnlyList<AddedToken> AddedTokens { get; init; }
+
+    public Normalizer? Normalizer { get; init; }
+
+    public PreTokenizer? PreTokenizer { get; init; }
+
+    public required TokenDecoder Decoder { get; init; }
+
+    /// <summary>Ids that encoding puts in front.</summary>
+    public required IReadOnlyList<int> Prefix { get; init; }
+
+    public int? BosId { get; init; }
+
+    public IReadOnlyList<int> EosIds { get; init; } = [];
+
+    public int? PadId { get; init; }
+}
+
+/// <summary>
+/// Text to token ids and back, as the files of a checkpoint define it: byte-pair encoding on bytes (GPT-2, Llama 3, Qwen 2) or on characters with
+/// byte fallback (sentencepiece, Llama 2). Safe to use from several threads.
+/// </summary>
+public sealed class Tokenizer
+{
+    private readonly BytePairEncoding model;
+    private readonly Normalizer normalize;
+    private readonly PreTokenizer preTokenize;
+    private readonly TokenDecoder decoder;
+    private readonly int[] prefix;
+    private readonly Dictionary<string, int> ids;
+    private readonly string?[] tokens;
+    private readonly byte[]?[] bytes;
+    private readonly HashSet<int> special;
+
+    // Matchers of added tokens, [in the text as given | in the normalized text] x [without | with special tokens].
+    private readonly AddedTokens[,] added = new AddedTokens[2, 2];
+
+    internal Tokenizer(TokenizerParts parts)
+    {
+        ids = new(parts.Vocabulary, StringComparer.Ordinal);
+        foreach (AddedToken token in parts.AddedTokens)
+        {
+            ids[token.Content] = token.Id;
+        }
+
+        tokens = new string?[ids.Count == 0 ? 0 : ids.Values.Max() + 1];
+        bytes = new byte[tokens.Length][];
+        foreach ((string token, int id) in ids)
+        {
+            tokens[id] = token;
+        }
+
+        special = [.. parts.AddedTokens.Where(t => t.Special).Select(t => t.Id)];
+
+        // Text never becomes a special token, not even a piece that is spelt like one.
+        Dictionary<string, int> plain = new(parts.Vocabulary.Where(t => !special.Contains(t.Value)), StringComparer.Ordinal);
+        model = new BytePairEncoding(plain, parts.Merges, parts.Options);
+        normalize = parts.Normalizer ?? (text => text);
+        preTokenize = parts.PreTokenizer
+            ?? (model.NoTokenCrosses('▁') ? PreTokenizers.BeforeRunsOf('▁') : (segment, pieces) => pieces.Add(segment));
+        decoder = parts.Decoder;
+        prefix = [.. parts.Prefix];
+        BosId = parts.BosId;
+        EosIds = parts.EosIds;
+        PadId = parts.PadId;
+        for (int normalized = 0; normalized < 2; normalized++)
+        {
+            for (int specials = 0; specials < 2; specials++)
+            {
+                added[normalized, specials] = new AddedTokens(parts.AddedTokens
+                    .Where(t => t.Normalized == (normalized == 1) && (!t.Special || specials == 1))
+                    .Select(t => (normalized == 1 ? normalize(t.Content) : t.Content, t)));
+            }
+        }
+    }
+
+    /// <summary>Id of the token that begins a text, or null.</summary>
+    public int? BosId { get; }
+
+    /// <summary>Ids that end a text; the first is the one that training data ends with. Empty where none is known.</summary>
+    public IReadOnlyList<int> EosIds { get; }
+
+    /// <summary>Id of the padding token, or null.</summary>
+    public int? PadId { get; }
+
+    /// <summary>Highest id + 1, added tokens included. The embedding may have more rows.</summary>
+    public int VocabularySize => tokens.Length;
+
+    /// <summary>
+    /// Reads the tokenizer of a checkpoint folder: <c>tokenizer.json</c>, else <c>vocab.json</c> with <c>merges.txt</c>, else sentencepiece's
+    /// <c>tokenizer.model</c>, else llama2.c's <c>tok*.bin</c>; beside it <c>tokenizer_config.json</c>, <c>config.json</c> and
+    /// <c>generation_config.json</c> where they exist.
+    /// </summary>
+    /// <exception cref="UserException">There is none, or it is malformed or of a kind not supported.</exception>
+    public static Tokenizer Load(string folder) => new(TokenizerFolder.Read(folder));
+
+    /// <summary>The ids of a text. No end-of-text is added.</summary>
+    /// <param name="text">Any string; a lone surrogate counts as U+FFFD.</param>
+    /// <param name="bos">Put in front what the tokenizer's files put in front, if anything.</param>
+    /// <param name="allowSpecial">Let the spelling of a special token in the text become that token. Off, it is text like any other.</param>
+    public int[] Encode(string text, bool bos = true, bool allowSpecial = false)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        List<int> result = [];
+        if (bos)
+        {
+            result.AddRange(prefix);
+        }
+
+        text = WellFormed(text);
+        int specials = allowSpecial ? 1 : 0;
+        List<(int Start, int Length, AddedToken? Token)> outer = [], inner = [];
+        List<Segment> pieces = [];
+        added[0, specials].Split(text, outer);
+        foreach ((int start, int length, AddedToken? token) in outer)
+        {
+            if (token != null)
+            {
+                result.Add(token.Id);
+                continue;
+            }
+
+            string normalized = normalize(text.Substring(start, length));
+            inner.Clear();
+            added[1, specials].Split(normalized, inner);
+            foreach ((int innerStart, int innerLength, AddedToken? innerToken) in inner)
+            {
+                if (innerToken != null)
+                {
+                    result.Add(innerToken.Id);
+                    continue;
+                }
+
+                pieces.Clear();
+                preTokenize(new Segment(normalized, innerStart, innerLength, start == 0 && innerStart == 0), pieces);
+                foreach (Segment piece in pieces)
+                {
+                    model.Encode(piece.Span, result);
+                }
+            }
+        }
+
+        return [.. result];
+    }
+
+    /// <summary>The text of ids; an id that the vocabulary does not have stands for nothing.</summary>
+    /// <param name="ids">Token ids.</param>
+    /// <param name="skipSpecial">Leave special tokens out.</param>
+    /// <param name="startOfText">The ids begin a text, so a leading space that encoding put there is dropped.</param>
+    public string Decode(ReadOnlySpan<int> ids, bool skipSpecial = true, bool startOfText = true)
+    {
+        StreamingDecoder stream = StartDecoding(skipSpecial, startOfText);
+        StringBuilder text = new();
+        foreach (int id in ids)
+        {
+            text.Append(stream.Add(id));
+        }
+
+        return text.Append(stream.Finish()).ToString();
+    }
+
+    /// <summary>A decoder for ids that come one by one; parameters as in <see cref="Decode"/>.</summary>
+    public StreamingDecoder StartDecoding(bool skipSpecial = true, bool startOfText = true) =>
+        new(this, skipSpecial, startOfText ? decoder.LeadingSpaces : 0);
+
+    /// <summary>Id of a token by its spelling in the vocabulary, or null.</summary>
+    public int? IdOf(string token) => ids.TryGetValue(token, out int id) ? id : null;
+
+    /// <summary>Spelling of a token in the vocabulary; null for an id it does not have. (An embedding is often padded to more rows.)</summary>
+    public string? TokenOf(int id) => (uint)id < (uint)tokens.Length ? tokens[id] : null;
+
+    /// <summary>The text of one token by itself, for reports; bytes that are only part of a character become U+FFFD.</summary>
+    public string TextOf(int id) => Encoding.UTF8.GetString(BytesOf(id));
+
+    /// <summary>Whether the id is a control token.</summary>
+    public bool IsSpecial(int id) => special.Contains(id);
+
+    internal ReadOnlySpan<byte> BytesOf(int id)
+    {
+        if (TokenOf(id) is not { } token)
+        {
+            return [];
+        }
+
+        return bytes[id] ??= special.Contains(id) ? Encoding.UTF8.GetBytes(token) : decoder.Bytes(token);
+    }
+
+    /// <summary>The text with every lone surrogate as U+FFFD, as any encoder to UTF-8 has it.</summary>
+    private static string WellFormed(string text)
+    {
+        ReadOnlySpan<char> rest = text;
+        if (rest.IndexOfAnyInRange('\uD800', '\uDFFF') < 0)
+        {
+            return text;
+        }
+
+        StringBuilder repaired = new(text.Length);
+        Span<char> units = stackalloc char[2];
+        foreach (Rune rune in rest.EnumerateRunes())
+        {
+            repaired.Append(units[..rune.EncodeToUtf16(units)]);
+        }
+
+        return repaired.ToString();
+    }
+}
