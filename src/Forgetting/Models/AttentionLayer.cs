@@ -1,0 +1,152 @@
+using Forgetting.Backends;
+using Forgetting.Tensors;
+
+namespace Forgetting.Models;
+
+/// <summary>
+/// Causal self-attention with grouped queries: H query heads share G key-value heads of D columns each.
+/// <code>
+/// x [T, C] ─ query ─→ q [T, H·D] ─ rope ─┐
+///          ─ key ───→ k [T, G·D] ─ rope ─┼─ attention ─→ o [T, H·D] ─ output ─→ y [T, C]
+///          ─ value ─→ v [T, G·D] ────────┘   head h of q sees head h / (H / G) of k and v
+/// </code>
+/// </summary>
+internal sealed class AttentionLayer
+{
+    private readonly Linear? _fused; // q, k and v side by side, instead of the next three
+    private readonly Linear? _query;
+    private readonly Linear? _key;
+    private readonly Linear? _value;
+    private readonly Linear _output;
+    private readonly AttentionShape _shape;
+    private readonly int _layer;
+
+    private Tensor _q; // [T, H·D] turned
+    private Tensor _k; // [T, G·D] turned
+    private Tensor _v; // [T, G·D]
+    private Tensor _o; // [T, H·D]
+    private Tensor _logSumExp; // Float32 [T, H]
+
+    public AttentionLayer(ModuleBuilder builder, int layer, string block)
+    {
+        ModelConfig config = builder.Config;
+        ModuleNames names = builder.Names;
+        _layer = layer;
+        _shape = new AttentionShape(
+            config.Heads, config.KeyValueHeads, config.HeadSize, (float)config.AttentionScale, config.WindowOf(layer));
+        int hidden = config.HiddenSize;
+        bool bias = config.QueryKeyValueBias;
+        if (names.FusedQueryKeyValue is { } fused)
+        {
+            _fused = builder.Linear($"{block}.{fused}", hidden, QueryWidth + 2 * KeyValueWidth, bias);
+        }
+        else
+        {
+            _query = builder.Linear($"{block}.{names.Query}", hidden, QueryWidth, bias);
+            _key = builder.Linear($"{block}.{names.Key}", hidden, KeyValueWidth, bias);
+            _value = builder.Linear($"{block}.{names.Value}", hidden, KeyValueWidth, bias);
+        }
+
+        _output = builder.Linear($"{block}.{names.AttentionOutput}", QueryWidth, hidden, config.AttentionOutputBias);
+    }
+
+    public IEnumerable<Linear> Linears => _fused is not null ? [_fused, _output] : [_query!, _key!, _value!, _output];
+
+    /// <summary>The layer that writes to the residual stream.</summary>
+    public Linear Output => _output;
+
+    private int QueryWidth => _shape.Heads * _shape.HeadSize; // H·D
+
+    private int KeyValueWidth => _shape.KeyValueHeads * _shape.HeadSize; // G·D
+
+    /// <param name="x">[T, C].</param>
+    /// <param name="y">[T, C].</param>
+    public void Forward(Pass pass, Tensor x, Tensor y)
+    {
+        _q = pass.Take(QueryWidth);
+        _k = pass.Take(KeyValueWidth);
+        _v = pass.Take(KeyValueWidth);
+        _o = Project(pass, x);
+        Turn(pass, _q, _k, inverse: false);
+        if (pass.Cache is { } cache)
+        {
+            cache.Append(pass, _layer, _k, _v);
+            pass.Backend.AttentionWithCache(
+                _shape, _q, pass.Offsets, cache.Keys(_layer), cache.Values(_layer), cache.Starts, cache.Lengths, _o);
+        }
+        else
+        {
+            _logSumExp = pass.Arena.Take(pass.Rows, _shape.Heads);
+            pass.Backend.Attention(_shape, _q, _k, _v, pass.Offsets, _o, _logSumExp);
+        }
+
+        _output.Forward(pass, _o, y);
+    }
+
+    /// <param name="x">[T, C], as in the forward.</param>
+    /// <param name="dY">[T, C].</param>
+    /// <param name="dX">[T, C], overwritten; or default where nobody needs it.</param>
+    public void Backward(Pass pass, IGradientSink sink, Tensor x, Tensor dY, Tensor dX)
+    {
+        ArenaMark mark = pass.Arena.Mark();
+        Tensor dQ = pass.Take(QueryWidth); // [T, H·D]
+        Tensor dK = pass.Take(KeyValueWidth); // [T, G·D]
+        Tensor dV = pass.Take(KeyValueWidth); // [T, G·D]
+        ArenaMark inner = pass.Arena.Mark();
+        Tensor dO = pass.Take(QueryWidth); // [T, H·D]
+        _output.Backward(pass, sink, _o, dY, dO);
+        Tensor delta = pass.Arena.Take(pass.Rows, _shape.Heads); // Float32 [T, H]
+        pass.Backend.AttentionBackward(_shape, _q, _k, _v, pass.Offsets, _o, _logSumExp, dO, delta, dQ, dK, dV);
+        pass.Arena.Release(inner);
+        Turn(pass, dQ, dK, inverse: true);
+        ProjectBackward(pass, sink, x, dQ, dK, dV, dX);
+        pass.Arena.Release(mark);
+    }
+
+    // Computes q, k and v; returns where the attention's output [T, H·D] goes.
+    private Tensor Project(Pass pass, Tensor x)
+    {
+        if (_fused is null)
+        {
+            _query!.Forward(pass, x, _q);
+            _key!.Forward(pass, x, _k);
+            _value!.Forward(pass, x, _v);
+            return pass.Take(QueryWidth);
+        }
+
+        Tensor joint = pass.Take(QueryWidth + 2 * KeyValueWidth); // [T, (H + 2G)·D]
+        _fused.Forward(pass, x, joint);
+        pass.Backend.CopyColumns(joint, 0, _q, 0, QueryWidth);
+        pass.Backend.CopyColumns(joint, QueryWidth, _k, 0, KeyValueWidth);
+        pass.Backend.CopyColumns(joint, QueryWidth + KeyValueWidth, _v, 0, KeyValueWidth);
+
+        // The joint result is dead after the split, so its memory serves again.
+        return new Tensor(joint.Pointer, new Shape(pass.Rows, QueryWidth), joint.DType);
+    }
+
+    private void ProjectBackward(Pass pass, IGradientSink sink, Tensor x, Tensor dQ, Tensor dK, Tensor dV, Tensor dX)
+    {
+        if (_fused is null)
+        {
+            _query!.Backward(pass, sink, x, dQ, dX);
+            _key!.Backward(pass, sink, x, dK, dX, add: true);
+            _value!.Backward(pass, sink, x, dV, dX, add: true);
+            return;
+        }
+
+        Tensor joint = pass.Take(QueryWidth + 2 * KeyValueWidth); // [T, (H + 2G)·D]
+        pass.Backend.CopyColumns(dQ, 0, joint, 0, QueryWidth);
+        pass.Backend.CopyColumns(dK, 0, joint, QueryWidth, KeyValueWidth);
+        pass.Backend.CopyColumns(dV, 0, joint, QueryWidth + KeyValueWidth, KeyValueWidth);
+        _fused.Backward(pass, sink, x, joint, dX);
+    }
+
+    private void Turn(Pass pass, Tensor q, Tensor k, bool inverse)
+    {
+        if (pass.Rotary is { } rotary)
+        {
+            pass.Backend.Rope(q, pass.Positions, rotary.Cosine, rotary.Sine, _shape.HeadSize, inverse);
+            pass.Backend.Rope(k, pass.Positions, rotary.Cosine, rotary.Sine, _shape.HeadSize, inverse);
+        }
+    }
+}

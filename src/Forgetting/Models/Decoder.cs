@@ -1,0 +1,349 @@
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.Tensors;
+
+namespace Forgetting.Models;
+
+/// <summary>
+/// A decoder of any of the <see cref="ModelFamily"/> kinds: embedding, pre-norm blocks, final norm, head. Forward and backward are written by
+/// hand; activations live in an arena and nothing is allocated in a step whose shapes have been met before.
+/// </summary>
+/// <remarks>Not safe for use by several threads at once; operations are parallel inside.</remarks>
+public sealed class Decoder : IDisposable
+{
+    private readonly EmbeddingLayer _embedding;
+    private readonly Block[] _blocks;
+    private readonly NormLayer _finalNorm;
+    private readonly LossHead _head;
+    private readonly RotaryTable? _rotary;
+    private readonly Pass _pass;
+    private readonly Tensor[] _inputs; // [T, C] input of each block, while recomputing
+    private readonly List<DeviceBuffer> _memory = [];
+
+    /// <summary>Allocates the parameters; base values are undefined until read from a checkpoint or <see cref="Initialize"/>d.</summary>
+    /// <param name="config">The model.</param>
+    /// <param name="backend">Where it lives; not disposed with the decoder.</param>
+    /// <param name="lora">Adapter to train instead of the base, or null. A is uniform in ±1/√in, B zero.</param>
+    /// <param name="seed">Key of A's values.</param>
+    /// <param name="training">False for a model that is only evaluated: nothing is trainable and no Float32 masters are kept.</param>
+    /// <exception cref="UserException">The adapter does not fit the model.</exception>
+    /// <exception cref="DeviceMemoryException">Not enough memory for the parameters.</exception>
+    public Decoder(ModelConfig config, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = true)
+    {
+        Check(config);
+        Config = config;
+        Backend = backend;
+        Lora = lora;
+        var builder = new ModuleBuilder(config, lora);
+        ModuleNames names = builder.Names;
+        _embedding = new EmbeddingLayer(
+            builder.Embedding(names.Embedding, config.VocabularySize),
+            names.Positions is null ? null : builder.Embedding(names.Positions, config.ContextLength));
+        _blocks = [.. Enumerable.Range(0, config.Layers).Select(layer => new Block(builder, layer))];
+        _finalNorm = builder.Norm(names.FinalNorm);
+        _head = new LossHead(config.TiedHead ? _embedding.Tokens : builder.Head());
+        lora?.Validate(builder.LinearPaths);
+        BaseParameters = builder.BaseParameters;
+        AdapterParameters = builder.AdapterParameters;
+        TrainableParameters = !training ? [] : lora is null ? BaseParameters : AdapterParameters;
+        _rotary = config.LearnedPositions ? null : new RotaryTable(config, backend);
+        Activations = new Arena(backend);
+        _pass = new Pass(backend, Activations, _rotary);
+        _inputs = new Tensor[config.Layers];
+        AllocateValues();
+        for (int i = 0; i < AdapterParameters.Count; i += 2)
+        {
+            Parameter a = AdapterParameters[i];
+            Initializer.Uniform(backend, a, seed, i, 1 / MathF.Sqrt(a.Shape.Columns));
+            Initializer.Constant(backend, AdapterParameters[i + 1], 0);
+        }
+    }
+
+    /// <summary>Sizes and kinds.</summary>
+    public ModelConfig Config { get; }
+
+    /// <summary>Where parameters and activations are.</summary>
+    public IBackend Backend { get; }
+
+    /// <summary>The adapter's settings, or null.</summary>
+    public LoraConfig? Lora { get; }
+
+    /// <summary>Parameters of the checkpoint, in its order, a tied head's only once.</summary>
+    public IReadOnlyList<Parameter> BaseParameters { get; }
+
+    /// <summary>A and B of each adapted layer, in turn, named as PEFT does; empty without LoRA.</summary>
+    public IReadOnlyList<Parameter> AdapterParameters { get; }
+
+    /// <summary>The adapter's parameters with LoRA, else the base's; none in a model made for evaluation.</summary>
+    public IReadOnlyList<Parameter> TrainableParameters { get; }
+
+    /// <summary>Elements of the base parameters.</summary>
+    public long ParameterCount => BaseParameters.Sum(p => p.Shape.Count);
+
+    /// <summary>Memory of one pass; its peak is the cost of the largest batch so far.</summary>
+    public Arena Activations { get; }
+
+    /// <summary>
+    /// Values for pretraining: weights normal(0, 0.02), those of projections to the residual stream divided by √(2·layers) (as in GPT-2), gains 1,
+    /// biases 0. The adapter is left as it is.
+    /// </summary>
+    public void Initialize(ulong seed)
+    {
+        HashSet<Parameter> residual = [.. _blocks.SelectMany(b => b.ResidualProjections).Select(l => l.Weight)];
+        for (int i = 0; i < BaseParameters.Count; i++)
+        {
+            Parameter parameter = BaseParameters[i];
+            if (parameter.Kind == ParameterKind.Vector)
+            {
+                Initializer.Constant(Backend, parameter, parameter.Name.EndsWith(".bias", StringComparison.Ordinal) ? 0 : 1);
+            }
+            else
+            {
+                float deviation = residual.Contains(parameter) ? 0.02f / MathF.Sqrt(2 * Config.Layers) : 0.02f;
+                Initializer.Normal(Backend, parameter, seed, i, deviation);
+            }
+        }
+    }
+
+    /// <summary>Gives every trainable parameter a gradient, zeroed.</summary>
+    /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
+    public void AllocateGradients()
+    {
+        foreach (Parameter parameter in TrainableParameters)
+        {
+            if (parameter.Gradient.IsEmpty)
+            {
+                parameter.Gradient = Allocate(parameter.Shape, DType.Float32);
+            }
+        }
+
+        ZeroGradients();
+    }
+
+    /// <summary>Sets all gradients to zero.</summary>
+    public void ZeroGradients()
+    {
+        for (int i = 0; i < TrainableParameters.Count; i++)
+        {
+            Backend.Fill(TrainableParameters[i].Gradient, 0);
+        }
+    }
+
+    /// <summary>Cross-entropy in nats of every head row, without dropout and keeping no activations.</summary>
+    /// <param name="losses">[R].</param>
+    /// <param name="greedy">[R] receives the arg-max of each row's logits, or empty.</param>
+    /// <exception cref="UserException">A token or position is outside the model.</exception>
+    public void Forward(TokenBatch batch, Span<float> losses, Span<int> greedy = default)
+    {
+        Check(batch, losses.Length);
+        _pass.Begin(batch.Ids, batch.Positions, batch.Offsets);
+        Tensor hidden = Hidden(_pass); // [T, C]
+        _head.Forward(_pass, batch, hidden, losses, greedy);
+    }
+
+    /// <summary>Mean of each document's final hidden states.</summary>
+    /// <param name="features">[n·C] row by row.</param>
+    /// <exception cref="UserException">A token or position is outside the model.</exception>
+    public void PooledFeatures(TokenBatch batch, Span<float> features)
+    {
+        Check(batch, batch.HeadRows.Length);
+        _pass.Begin(batch.Ids, batch.Positions, batch.Offsets);
+        Tensor hidden = Hidden(_pass); // [T, C]
+        Tensor mean = Activations.Take(batch.Documents, Config.HiddenSize); // [n, C]
+        Backend.SegmentMean(hidden, _pass.Offsets, mean);
+        Backend.Download(mean, features);
+    }
+
+    /// <summary>
+    /// One micro-batch: losses of the head rows, and the gradients of Σ weight·loss (negative weights as <paramref name="ascent"/> says) to the sink.
+    /// </summary>
+    /// <param name="sink">Where gradients go; an <see cref="AccumulateSink"/> needs <see cref="AllocateGradients"/> first.</param>
+    /// <param name="losses">[R] cross-entropies in nats.</param>
+    /// <param name="dropoutSeed">Key of LoRA's dropout masks for this optimiser step; null for no dropout.</param>
+    /// <param name="recompute">Keep only the blocks' inputs and compute each block again in its backward: less memory, a third more work, same bits.</param>
+    /// <param name="regularizer">A further term on the final hidden states.</param>
+    /// <param name="targetSeed">Draw the targets from the model itself (the true Fisher information), as a function of (seed, example, position).</param>
+    /// <exception cref="UserException">A token or position is outside the model.</exception>
+    /// <exception cref="InvalidOperationException">The adapter is merged.</exception>
+    public void ForwardBackward(
+        TokenBatch batch, Ascent ascent, IGradientSink sink, Span<float> losses, ulong? dropoutSeed = null, bool recompute = false,
+        IHiddenRegularizer? regularizer = null, ulong? targetSeed = null)
+    {
+        Check(batch, losses.Length);
+        if (AdapterMerged)
+        {
+            throw new InvalidOperationException("the adapter is merged: unmerge it before training");
+        }
+
+        _pass.Begin(batch.Ids, batch.Positions, batch.Offsets, batch.RowKeys, dropoutSeed);
+        Tensor x = _pass.Take(Config.HiddenSize); // [T, C]
+        _embedding.Forward(_pass, x);
+        for (int layer = 0; layer < _blocks.Length; layer++)
+        {
+            Tensor y = _pass.Take(Config.HiddenSize); // [T, C]
+            ArenaMark mark = Activations.Mark();
+            _blocks[layer].Forward(_pass, x, y);
+            if (recompute)
+            {
+                Activations.Release(mark);
+            }
+
+            _inputs[layer] = x;
+            x = y;
+        }
+
+        bool nonlinearTie = Config.TiedHead && sink.PerDocument && sink.Wants(_head.Weight);
+        Tensor tokenRows = nonlinearTie ? Activations.Take(batch.Rows, Config.HiddenSize) : default; // Float32 [T, C]
+        Tensor dX = _pass.Take(Config.HiddenSize); // [T, C]
+        HeadBackward(batch, ascent, sink, losses, regularizer, targetSeed, x, dX, tokenRows);
+
+        bool belowWanted = _embedding.Wanted(sink);
+        for (int layer = _blocks.Length - 1; layer >= 0; layer--)
+        {
+            Block block = _blocks[layer];
+            ArenaMark mark = Activations.Mark();
+            if (recompute)
+            {
+                block.Forward(_pass, _inputs[layer], _pass.Take(Config.HiddenSize));
+            }
+
+            block.Backward(_pass, sink, dX, inputGradient: layer > 0 || belowWanted || block.NormWanted(sink));
+            Activations.Release(mark);
+        }
+
+        if (belowWanted)
+        {
+            _embedding.Backward(_pass, sink, dX, tokenRows);
+        }
+    }
+
+    /// <summary>Adds s·B·A to the adapted weights, after which the low-rank products are skipped.</summary>
+    public void MergeAdapter() => SetMerged(true);
+
+    /// <summary>Takes s·B·A out of the adapted weights again; equal to the weights before merging up to rounding.</summary>
+    public void UnmergeAdapter() => SetMerged(false);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Activations.Dispose();
+        _rotary?.Dispose();
+        foreach (DeviceBuffer buffer in _memory)
+        {
+            buffer.Dispose();
+        }
+
+        _memory.Clear();
+    }
+
+    private bool AdapterMerged => Lora is not null && _blocks.Any(b => b.Linears.Any(l => l.Merged));
+
+    // Final norm, head and their backward; dX receives the gradient at the last block's output x.
+    private void HeadBackward(
+        TokenBatch batch, Ascent ascent, IGradientSink sink, Span<float> losses, IHiddenRegularizer? regularizer, ulong? targetSeed,
+        Tensor x, Tensor dX, Tensor tokenRows)
+    {
+        ArenaMark mark = Activations.Mark();
+        Tensor hidden = _pass.Take(Config.HiddenSize); // [T, C]
+        _finalNorm.Forward(_pass, x, hidden);
+        Tensor dHidden = _pass.Take(Config.HiddenSize); // [T, C]
+        _head.ForwardBackward(_pass, batch, hidden, ascent, sink, targetSeed, losses, dHidden, tokenRows);
+        regularizer?.AddGradient(Backend, Activations, hidden, _pass.Offsets, dHidden);
+        Backend.Fill(dX, 0);
+        _finalNorm.Backward(_pass, sink, dHidden, x, dX);
+        Activations.Release(mark);
+    }
+
+    // Output of the final norm, holding no more than one block's activations.
+    private Tensor Hidden(Pass pass)
+    {
+        Tensor x = pass.Take(Config.HiddenSize); // [T, C]
+        Tensor y = pass.Take(Config.HiddenSize); // [T, C]
+        _embedding.Forward(pass, x);
+        foreach (Block block in _blocks)
+        {
+            ArenaMark mark = Activations.Mark();
+            block.Forward(pass, x, y);
+            Activations.Release(mark);
+            (x, y) = (y, x);
+        }
+
+        _finalNorm.Forward(pass, x, y);
+        return y;
+    }
+
+    private void SetMerged(bool merged)
+    {
+        foreach (Linear linear in _blocks.SelectMany(b => b.Linears))
+        {
+            linear.Merge(Backend, merged);
+        }
+    }
+
+    private void AllocateValues()
+    {
+        foreach (Parameter parameter in BaseParameters.Concat(AdapterParameters))
+        {
+            parameter.Value = Allocate(parameter.Shape, Backend.StorageType);
+        }
+
+        foreach (Parameter parameter in TrainableParameters)
+        {
+            parameter.Trainable = true;
+            parameter.Master = Backend.StorageType == DType.Float32 ? parameter.Value : Allocate(parameter.Shape, DType.Float32);
+        }
+    }
+
+    private Tensor Allocate(Shape shape, DType dtype)
+    {
+        DeviceBuffer buffer = Backend.Allocate(shape.Count * dtype.Size());
+        _memory.Add(buffer);
+        return buffer.AsTensor(shape, dtype);
+    }
+
+    private static void Check(ModelConfig config)
+    {
+        if (config.Heads % config.KeyValueHeads != 0 || (!config.LearnedPositions && config.HeadSize % 2 != 0) || !(config.AttentionScale > 0)
+            || (config.Windows.Count != 0 && config.Windows.Count != config.Layers))
+        {
+            throw new ArgumentException(
+                $"inconsistent model: {config.Heads} heads, {config.KeyValueHeads} key-value heads of {config.HeadSize}, attention scale "
+                + $"{config.AttentionScale}, {config.Windows.Count} windows for {config.Layers} blocks");
+        }
+    }
+
+    // An id outside the tables would read or write foreign memory.
+    private void Check(TokenBatch batch, int losses)
+    {
+        if (losses != batch.HeadRows.Length)
+        {
+            throw new ArgumentException($"{losses} losses for {batch.HeadRows.Length} head rows");
+        }
+
+        for (int document = 0; document < batch.Documents; document++)
+        {
+            int length = batch.Offsets[document + 1] - batch.Offsets[document];
+            if (length > Config.ContextLength)
+            {
+                throw new UserException(
+                    $"example {batch.Examples[document]}: {length} tokens, expected at most the context length {Config.ContextLength}");
+            }
+
+            CheckIds(batch, document, batch.Ids.AsSpan(batch.Offsets[document], length));
+            int head = batch.HeadOffsets[document];
+            CheckIds(batch, document, batch.Targets.AsSpan(head, batch.HeadOffsets[document + 1] - head));
+        }
+    }
+
+    private void CheckIds(TokenBatch batch, int document, ReadOnlySpan<int> ids)
+    {
+        foreach (int id in ids)
+        {
+            if ((uint)id >= (uint)Config.VocabularySize)
+            {
+                throw new UserException(
+                    $"example {batch.Examples[document]}: token id {id}, expected 0 to {Config.VocabularySize - 1} (is this the model's tokenizer?)");
+            }
+        }
+    }
+}

@@ -1,0 +1,42 @@
+using Forgetting.Tensors;
+
+namespace Forgetting.Models;
+
+/// <summary>Token embedding, plus a learned position embedding where the family has one.</summary>
+internal sealed class EmbeddingLayer(Parameter tokens, Parameter? positions)
+{
+    /// <summary>[V, C]; also the output head where that is tied.</summary>
+    public Parameter Tokens => tokens;
+
+    /// <summary>Whether the sink needs a gradient of this layer.</summary>
+    public bool Wanted(IGradientSink sink) => sink.Wants(tokens) || (positions is not null && sink.Wants(positions));
+
+    /// <param name="y">[T, C].</param>
+    public void Forward(Pass pass, Tensor y)
+    {
+        pass.Backend.GatherRows(tokens.Value, pass.Ids, y);
+        if (positions is not null)
+        {
+            ArenaMark mark = pass.Arena.Mark();
+            Tensor position = pass.Take(y.Columns); // [T, C]
+            pass.Backend.GatherRows(positions.Value, pass.Positions, position);
+            pass.Backend.Add(y, position, y);
+            pass.Arena.Release(mark);
+        }
+    }
+
+    /// <param name="dY">[T, C].</param>
+    /// <param name="head">Float32 [T, C], the tied head's gradient in the rows of the input tokens where the sink is not linear, else default.</param>
+    public void Backward(Pass pass, IGradientSink sink, Tensor dY, Tensor head)
+    {
+        if (sink.Wants(tokens))
+        {
+            sink.Rows(tokens, pass.Ids, dY, pass.Offsets, head);
+        }
+
+        if (positions is not null && sink.Wants(positions))
+        {
+            sink.Rows(positions, pass.Positions, dY, pass.Offsets, default);
+        }
+    }
+}

@@ -1,0 +1,152 @@
+using Forgetting.Backends;
+using Forgetting.Tensors;
+
+namespace Forgetting.Models;
+
+/// <summary>The trainable low-rank part of a linear layer.</summary>
+/// <param name="A">[r, in].</param>
+/// <param name="B">[out, r].</param>
+/// <param name="Scale">s.</param>
+/// <param name="Dropout">Rate on the input of A.</param>
+/// <param name="Stream">Number of the layer's place in the model, for its dropout mask.</param>
+internal sealed record LoraAdapter(Parameter A, Parameter B, float Scale, float Dropout, int Stream);
+
+/// <summary>y = x·Wᵀ + b + s·(drop(x)·Aᵀ)·Bᵀ, the last part only where the layer is adapted (arXiv 2106.09685, eq. 3).</summary>
+internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? adapter)
+{
+    private Tensor _low; // [T, r] s·drop(x)·Aᵀ, kept for B's gradient
+
+    public Parameter Weight => weight;
+
+    public LoraAdapter? Adapter => adapter;
+
+    /// <summary>True while s·B·A is part of W; the low-rank part is then not computed.</summary>
+    public bool Merged { get; private set; }
+
+    private LoraAdapter? ActiveAdapter => Merged ? null : adapter;
+
+    /// <param name="x">[T, in].</param>
+    /// <param name="y">[T, out], overwritten.</param>
+    public void Forward(Pass pass, Tensor x, Tensor y)
+    {
+        IBackend backend = pass.Backend;
+        backend.Gemm(x, false, weight.Value, true, y);
+        if (bias is not null)
+        {
+            backend.AddBias(y, bias.Value);
+        }
+
+        if (ActiveAdapter is { } lora)
+        {
+            _low = pass.Take(lora.A.Shape.Rows); // [T, r]
+            ArenaMark mark = pass.Arena.Mark();
+            Tensor dropped = Drop(pass, lora, x); // [T, in]
+            backend.Gemm(dropped, false, lora.A.Value, true, _low, alpha: lora.Scale);
+            pass.Arena.Release(mark);
+            backend.Gemm(_low, false, lora.B.Value, true, y, beta: 1);
+        }
+    }
+
+    /// <summary>Hands the gradients of W, b, A and B to the sink and computes the input's.</summary>
+    /// <param name="x">[T, in], as in the forward.</param>
+    /// <param name="dY">[T, out].</param>
+    /// <param name="dX">[T, in], or default where nobody needs it.</param>
+    /// <param name="add">Add to <paramref name="dX"/> instead of overwriting it: several layers share an input.</param>
+    public void Backward(Pass pass, IGradientSink sink, Tensor x, Tensor dY, Tensor dX, bool add = false)
+    {
+        IBackend backend = pass.Backend;
+        if (sink.Wants(weight))
+        {
+            sink.Matrix(weight, x, dY, pass.Offsets);
+        }
+
+        if (bias is not null && sink.Wants(bias))
+        {
+            sink.Vector(bias, dY, pass.Offsets);
+        }
+
+        if (!dX.IsEmpty)
+        {
+            backend.Gemm(dY, false, weight.Value, false, dX, beta: add ? 1 : 0);
+        }
+
+        if (ActiveAdapter is { } lora)
+        {
+            AdapterBackward(pass, sink, lora, x, dY, dX);
+        }
+    }
+
+    /// <summary>W += sign·s·B·A, rounded once to storage type.</summary>
+    public void Merge(IBackend backend, bool merged)
+    {
+        if (adapter is null || Merged == merged)
+        {
+            return;
+        }
+
+        float scale = merged ? adapter.Scale : -adapter.Scale;
+        if (weight.Value.DType == DType.Float32)
+        {
+            backend.Gemm(adapter.B.Value, false, adapter.A.Value, false, weight.Value, scale, beta: 1);
+        }
+        else
+        {
+            using DeviceBuffer buffer = backend.Allocate(weight.Shape.Count * sizeof(float));
+            Tensor sum = buffer.AsTensor(weight.Shape, DType.Float32); // [out, in]
+            backend.Copy(weight.Value, sum);
+            backend.Gemm(adapter.B.Value, false, adapter.A.Value, false, sum, scale, beta: 1);
+            backend.Copy(sum, weight.Value);
+        }
+
+        Merged = merged;
+    }
+
+    private void AdapterBackward(Pass pass, IGradientSink sink, LoraAdapter lora, Tensor x, Tensor dY, Tensor dX)
+    {
+        IBackend backend = pass.Backend;
+        if (sink.Wants(lora.B))
+        {
+            sink.Matrix(lora.B, _low, dY, pass.Offsets);
+        }
+
+        ArenaMark mark = pass.Arena.Mark();
+        Tensor dLow = pass.Take(lora.A.Shape.Rows); // [T, r] gradient at drop(x)·Aᵀ
+        backend.Gemm(dY, false, lora.B.Value, false, dLow, alpha: lora.Scale);
+        if (sink.Wants(lora.A))
+        {
+            ArenaMark inner = pass.Arena.Mark();
+            sink.Matrix(lora.A, Drop(pass, lora, x), dLow, pass.Offsets);
+            pass.Arena.Release(inner);
+        }
+
+        if (!dX.IsEmpty && Mask(pass, lora) is { } mask)
+        {
+            Tensor dDropped = pass.Take(x.Columns); // [T, in]
+            backend.Gemm(dLow, false, lora.A.Value, false, dDropped);
+            backend.Dropout(dDropped, pass.RowKeys, mask, dDropped);
+            backend.Add(dX, dDropped, dX);
+        }
+        else if (!dX.IsEmpty)
+        {
+            backend.Gemm(dLow, false, lora.A.Value, false, dX, beta: 1);
+        }
+
+        pass.Arena.Release(mark);
+    }
+
+    private static DropoutMask? Mask(Pass pass, LoraAdapter lora) =>
+        lora.Dropout > 0 && pass.DropoutSeed is { } seed ? new DropoutMask(lora.Dropout, seed, lora.Stream) : null;
+
+    // drop(x): x itself without dropout. The mask is a function of place, so the backward makes it again instead of keeping [T, in].
+    private static Tensor Drop(Pass pass, LoraAdapter lora, Tensor x)
+    {
+        if (Mask(pass, lora) is not { } mask)
+        {
+            return x;
+        }
+
+        Tensor dropped = pass.Take(x.Columns); // [T, in]
+        pass.Backend.Dropout(x, pass.RowKeys, mask, dropped);
+        return dropped;
+    }
+}

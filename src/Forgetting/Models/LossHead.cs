@@ -1,0 +1,232 @@
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.Tensors;
+
+namespace Forgetting.Models;
+
+/// <summary>
+/// Output projection and signed loss, fused by chunks of head rows: the logits of a chunk become losses and, in place, the gradient at the
+/// logits, which is used up at once for the weight's and the input's gradient. Logits of a whole batch never exist.
+/// </summary>
+internal sealed class LossHead(Parameter weight)
+{
+    // Bytes of a chunk's logits. A chunk reads and writes the weight's gradient once, so chunks should be much larger than a row.
+    private const long ChunkBytes = 64L << 20;
+
+    private int[] _offsets = []; // [n + 1] head rows of each document within a chunk
+    private int[] _tokenOffsets = []; // [n + 1] tokens of each document within a chunk
+    private float[] _uniforms = []; // [R]
+
+    /// <summary>[V, C]; the token embedding where that is tied.</summary>
+    public Parameter Weight => weight;
+
+    /// <summary>Losses, and arg-maxes where <paramref name="greedy"/> is not empty, of the head rows.</summary>
+    /// <param name="hidden">[T, C] output of the final norm.</param>
+    /// <param name="losses">[R] receives the cross-entropies in nats.</param>
+    /// <param name="greedy">[R] or empty.</param>
+    public void Forward(Pass pass, TokenBatch batch, Tensor hidden, Span<float> losses, Span<int> greedy)
+    {
+        IBackend backend = pass.Backend;
+        int rows = batch.HeadRows.Length; // R
+        if (rows == 0)
+        {
+            return;
+        }
+
+        Tensor x = Gather(pass, batch, hidden, out _); // [R, C]
+        Tensor targets = pass.Upload(batch.Targets); // [1, R]
+        Tensor loss = pass.Arena.Take(1, rows); // [1, R]
+        Tensor best = greedy.IsEmpty ? default : pass.Arena.Take(1, rows, DType.Int32); // [1, R]
+        int step = ChunkRows(DType.Float32);
+        for (int first = 0; first < rows; first += step)
+        {
+            int count = Math.Min(step, rows - first);
+            ArenaMark mark = pass.Arena.Mark();
+            Tensor logits = Logits(pass, x.RowRange(first, count)); // [count, V]
+            backend.SignedLoss(
+                logits, Part(targets, first, count), default, default, default, Part(loss, first, count),
+                best.IsEmpty ? default : Part(best, first, count));
+            pass.Arena.Release(mark);
+        }
+
+        backend.Download(loss, losses);
+        if (!greedy.IsEmpty)
+        {
+            backend.Download(best, greedy);
+        }
+    }
+
+    /// <summary>Logits in Float32: scores are compared and subtracted, for which bfloat16 is too coarse.</summary>
+    /// <param name="x">[N, C].</param>
+    /// <returns>Float32 [N, V].</returns>
+    public Tensor Logits(Pass pass, Tensor x)
+    {
+        Tensor logits = pass.Arena.Take(x.Rows, weight.Shape.Rows);
+        pass.Backend.Gemm(x, false, weight.Value, true, logits);
+        return logits;
+    }
+
+    /// <summary>Losses of the head rows, the weight's gradient to the sink, and the hidden states' gradient.</summary>
+    /// <param name="hidden">[T, C].</param>
+    /// <param name="targetSeed">Draw the targets from the model with this seed, or null to take the batch's.</param>
+    /// <param name="losses">[R].</param>
+    /// <param name="dHidden">[T, C], overwritten.</param>
+    /// <param name="tokenRows">Float32 [T, C], overwritten: the weight's gradient of each document in the rows of its input tokens, for a tied
+    /// embedding under a sink that is not linear; else default.</param>
+    public void ForwardBackward(
+        Pass pass, TokenBatch batch, Tensor hidden, Ascent ascent, IGradientSink sink, ulong? targetSeed,
+        Span<float> losses, Tensor dHidden, Tensor tokenRows)
+    {
+        IBackend backend = pass.Backend;
+        backend.Fill(dHidden, 0);
+        if (!tokenRows.IsEmpty)
+        {
+            backend.Fill(tokenRows, 0);
+        }
+
+        int rows = batch.HeadRows.Length; // R
+        if (rows == 0)
+        {
+            return;
+        }
+
+        Tensor x = Gather(pass, batch, hidden, out Tensor headRows); // [R, C]
+        Tensor dX = pass.Arena.Take(rows, hidden.Columns, hidden.DType); // [R, C]
+        Tensor targets = targetSeed is null ? pass.Upload(batch.Targets) : pass.Arena.Take(1, rows, DType.Int32); // [1, R]
+        Tensor uniforms = targetSeed is { } seed ? Uniforms(pass, batch, seed) : default; // [1, R]
+        Tensor weights = pass.Upload(batch.Weights); // [1, R]
+        Tensor baseLogs = batch.BaseLogProbabilities is { } values ? pass.Upload(values) : default; // [1, R]
+        Tensor loss = pass.Arena.Take(1, rows); // [1, R]
+        var chunk = new Chunk(0, 0, 0, 0);
+        while (NextChunk(batch, sink.PerDocument, ref chunk))
+        {
+            ArenaMark mark = pass.Arena.Mark();
+            Tensor xs = x.RowRange(chunk.FirstRow, chunk.Rows); // [r, C]
+            Tensor logits = pass.Arena.Take(chunk.Rows, weight.Shape.Rows, hidden.DType); // [r, V]
+            backend.Gemm(xs, false, weight.Value, true, logits);
+            Tensor chunkTargets = Part(targets, chunk.FirstRow, chunk.Rows);
+            if (!uniforms.IsEmpty)
+            {
+                backend.Sample(logits, 1, 0, 1, Part(uniforms, chunk.FirstRow, chunk.Rows), chunkTargets);
+            }
+
+            backend.SignedLoss(
+                logits, chunkTargets, Part(weights, chunk.FirstRow, chunk.Rows),
+                baseLogs.IsEmpty ? default : Part(baseLogs, chunk.FirstRow, chunk.Rows), ascent,
+                Part(loss, chunk.FirstRow, chunk.Rows), default);
+            if (sink.Wants(weight))
+            {
+                sink.Matrix(weight, xs, logits, Offsets(pass, batch, chunk));
+            }
+
+            if (!tokenRows.IsEmpty)
+            {
+                TokenRows(pass, batch, chunk, logits, xs, tokenRows);
+            }
+
+            backend.Gemm(logits, false, weight.Value, false, dX.RowRange(chunk.FirstRow, chunk.Rows));
+            pass.Arena.Release(mark);
+        }
+
+        backend.ScatterRows(dX, headRows, dHidden);
+        backend.Download(loss, losses);
+    }
+
+    private static Tensor Gather(Pass pass, TokenBatch batch, Tensor hidden, out Tensor headRows)
+    {
+        headRows = pass.Upload(batch.HeadRows); // [1, R]
+        Tensor x = pass.Arena.Take(batch.HeadRows.Length, hidden.Columns, hidden.DType); // [R, C]
+        pass.Backend.GatherRows(hidden, headRows, x);
+        return x;
+    }
+
+    private static Tensor Part(Tensor vector, int first, int count) =>
+        vector.Reshape(new Shape(vector.Columns, 1)).RowRange(first, count).Reshape(new Shape(count));
+
+    private int ChunkRows(DType dtype) => (int)Math.Clamp(ChunkBytes / ((long)weight.Shape.Rows * dtype.Size()), 64, 1 << 16);
+
+    // Chunks hold whole documents where gradients stay apart by document; a document longer than a chunk is a chunk of its own.
+    private bool NextChunk(TokenBatch batch, bool wholeDocuments, ref Chunk chunk)
+    {
+        int total = batch.HeadRows.Length;
+        int first = chunk.FirstRow + chunk.Rows;
+        if (first == total)
+        {
+            return false;
+        }
+
+        int limit = ChunkRows(DType.Float32);
+        if (!wholeDocuments)
+        {
+            chunk = new Chunk(first, Math.Min(limit, total - first), 0, batch.Documents);
+            return true;
+        }
+
+        int document = chunk.FirstDocument + chunk.Documents;
+        int end = document + 1;
+        while (end < batch.Documents && (batch.HeadOffsets[end] == first || batch.HeadOffsets[end + 1] - first <= limit))
+        {
+            end++;
+        }
+
+        chunk = new Chunk(first, batch.HeadOffsets[end] - first, document, end - document);
+        return true;
+    }
+
+    // [1, n + 1] rows of every document of the batch within the chunk; documents outside it have none there.
+    private Tensor Offsets(Pass pass, TokenBatch batch, Chunk chunk)
+    {
+        Span<int> offsets = Buffer(ref _offsets, batch.Documents + 1);
+        for (int i = 0; i < offsets.Length; i++)
+        {
+            offsets[i] = Math.Clamp(batch.HeadOffsets[i] - chunk.FirstRow, 0, chunk.Rows);
+        }
+
+        return pass.Upload(offsets);
+    }
+
+    private void TokenRows(Pass pass, TokenBatch batch, Chunk chunk, Tensor dLogits, Tensor x, Tensor tokenRows)
+    {
+        Span<int> rows = Buffer(ref _offsets, chunk.Documents + 1);
+        Span<int> tokens = Buffer(ref _tokenOffsets, chunk.Documents + 1);
+        int firstToken = batch.Offsets[chunk.FirstDocument];
+        for (int i = 0; i < rows.Length; i++)
+        {
+            rows[i] = batch.HeadOffsets[chunk.FirstDocument + i] - chunk.FirstRow;
+            tokens[i] = batch.Offsets[chunk.FirstDocument + i] - firstToken;
+        }
+
+        int count = tokens[^1];
+        pass.Backend.HeadRows(
+            dLogits, x, pass.Upload(rows), Part(pass.Ids, firstToken, count), pass.Upload(tokens), tokenRows.RowRange(firstToken, count));
+    }
+
+    // One number for each (seed, example, position), so that what is drawn does not depend on batching.
+    private Tensor Uniforms(Pass pass, TokenBatch batch, ulong seed)
+    {
+        Span<float> uniforms = Buffer(ref _uniforms, batch.HeadRows.Length);
+        for (int document = 0; document < batch.Documents; document++)
+        {
+            for (int r = batch.HeadOffsets[document]; r < batch.HeadOffsets[document + 1]; r++)
+            {
+                uint position = (uint)batch.Positions[batch.HeadRows[r]];
+                uniforms[r] = Philox.ToUniform(Philox.Words(seed, (uint)batch.Examples[document], position, 0, RandomDomain.Targets).X);
+            }
+        }
+
+        return pass.Upload(uniforms);
+    }
+
+    private static Span<T> Buffer<T>(ref T[] buffer, int length)
+    {
+        if (buffer.Length < length)
+        {
+            buffer = new T[Math.Max(length, 2 * buffer.Length)];
+        }
+
+        return buffer.AsSpan(0, length);
+    }
+
+    /// <summary>Some rows of the head, and the documents they belong to.</summary>
+    private readonly record struct Chunk(int FirstRow, int Rows, int FirstDocument, int Documents);
+}

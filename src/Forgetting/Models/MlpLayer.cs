@@ -1,0 +1,86 @@
+using Forgetting.Backends;
+using Forgetting.Tensors;
+
+namespace Forgetting.Models;
+
+/// <summary>y = down(silu(gate(x)) ∘ up(x)), or y = down(GELU(up(x))) where there is no gate. I is the inner width.</summary>
+internal sealed class MlpLayer
+{
+    private readonly Linear? _gate;
+    private readonly Linear _up;
+    private readonly Linear _down;
+    private readonly int _width;
+    private readonly bool _tanh;
+
+    private Tensor _gated; // [T, I] gate(x)
+    private Tensor _raised; // [T, I] up(x)
+    private Tensor _active; // [T, I] input of down
+
+    public MlpLayer(ModuleBuilder builder, string block)
+    {
+        ModelConfig config = builder.Config;
+        _width = config.IntermediateSize;
+        _tanh = config.Activation == ActivationKind.GeluTanh;
+        _gate = config.Activation == ActivationKind.SwiGlu
+            ? builder.Linear($"{block}.{builder.Names.Gate}", config.HiddenSize, _width, config.MlpBias)
+            : null;
+        _up = builder.Linear($"{block}.{builder.Names.Up}", config.HiddenSize, _width, config.MlpBias);
+        _down = builder.Linear($"{block}.{builder.Names.Down}", _width, config.HiddenSize, config.MlpBias);
+    }
+
+    public IEnumerable<Linear> Linears => _gate is null ? [_up, _down] : [_gate, _up, _down];
+
+    /// <summary>The layer that writes to the residual stream.</summary>
+    public Linear Output => _down;
+
+    /// <param name="x">[T, C].</param>
+    /// <param name="y">[T, C].</param>
+    public void Forward(Pass pass, Tensor x, Tensor y)
+    {
+        IBackend backend = pass.Backend;
+        _raised = pass.Take(_width); // [T, I]
+        _up.Forward(pass, x, _raised);
+        if (_gate is not null)
+        {
+            _gated = pass.Take(_width); // [T, I]
+            _gate.Forward(pass, x, _gated);
+        }
+
+        _active = pass.Take(_width); // [T, I]
+        if (_gate is not null)
+        {
+            backend.SwiGlu(_gated, _raised, _active);
+        }
+        else
+        {
+            backend.Gelu(_raised, _active, _tanh);
+        }
+
+        _down.Forward(pass, _active, y);
+    }
+
+    /// <param name="x">[T, C], as in the forward.</param>
+    /// <param name="dY">[T, C].</param>
+    /// <param name="dX">[T, C], overwritten.</param>
+    public void Backward(Pass pass, IGradientSink sink, Tensor x, Tensor dY, Tensor dX)
+    {
+        IBackend backend = pass.Backend;
+        ArenaMark mark = pass.Arena.Mark();
+        Tensor dActive = pass.Take(_width); // [T, I]
+        _down.Backward(pass, sink, _active, dY, dActive);
+
+        // gate(x) and up(x) are not needed any more: their gradients take their place.
+        if (_gate is not null)
+        {
+            backend.SwiGluBackward(_gated, _raised, dActive, _gated, _raised);
+        }
+        else
+        {
+            backend.GeluBackward(_raised, dActive, _raised, _tanh);
+        }
+
+        pass.Arena.Release(mark);
+        _up.Backward(pass, sink, x, _raised, dX);
+        _gate?.Backward(pass, sink, x, _gated, dX, add: true);
+    }
+}

@@ -1,0 +1,59 @@
+using Forgetting.Backends;
+using Forgetting.Tensors;
+
+namespace Forgetting.Models;
+
+/// <summary>Values of parameters in and out of a backend's memory, always as Float32 on the host.</summary>
+public static class ParameterTransfer
+{
+    /// <summary>Sets rows from <paramref name="firstRow"/> on: the master where there is one, and the value rounded from it.</summary>
+    /// <param name="values">Whole rows.</param>
+    public static void SetRows(this Parameter parameter, IBackend backend, int firstRow, ReadOnlySpan<float> values)
+    {
+        int count = WholeRows(parameter, firstRow, values.Length);
+        Tensor value = parameter.Value.RowRange(firstRow, count);
+        if (value.DType == DType.Float32)
+        {
+            backend.Upload(values, value); // the master is the same memory
+        }
+        else if (!parameter.Master.IsEmpty)
+        {
+            Tensor master = parameter.Master.RowRange(firstRow, count);
+            backend.Upload(values, master);
+            backend.Copy(master, value);
+        }
+        else
+        {
+            using DeviceBuffer staging = backend.Allocate((long)values.Length * sizeof(float));
+            Tensor exact = staging.AsTensor(value.Shape, DType.Float32);
+            backend.Upload(values, exact);
+            backend.Copy(exact, value);
+        }
+    }
+
+    /// <summary>Reads rows from <paramref name="firstRow"/> on: the master where there is one, else the value.</summary>
+    /// <param name="values">Whole rows; receives them.</param>
+    public static void GetRows(this Parameter parameter, IBackend backend, int firstRow, Span<float> values)
+    {
+        int count = WholeRows(parameter, firstRow, values.Length);
+        Tensor source = (parameter.Master.IsEmpty ? parameter.Value : parameter.Master).RowRange(firstRow, count);
+        if (source.DType == DType.Float32)
+        {
+            backend.Download(source, values);
+            return;
+        }
+
+        using DeviceBuffer staging = backend.Allocate((long)values.Length * sizeof(float));
+        Tensor exact = staging.AsTensor(source.Shape, DType.Float32);
+        backend.Copy(source, exact);
+        backend.Download(exact, values);
+    }
+
+    private static int WholeRows(Parameter parameter, int firstRow, int length)
+    {
+        int count = length / parameter.Shape.Columns;
+        return length % parameter.Shape.Columns == 0 && firstRow >= 0 && firstRow + count <= parameter.Shape.Rows
+            ? count
+            : throw new ArgumentException($"{length} values from row {firstRow} do not fit {parameter}");
+    }
+}
