@@ -1,0 +1,201 @@
+using System.ComponentModel;
+using System.Globalization;
+using System.Reflection;
+using System.Text;
+using YamlDotNet.Core;
+using YamlDotNet.RepresentationModel;
+
+namespace Forgetting.Training;
+
+/// <summary>One setting of <see cref="TrainingOptions"/>.</summary>
+public sealed class Setting
+{
+    private readonly PropertyInfo _property;
+
+    internal Setting(PropertyInfo property)
+    {
+        _property = property;
+        Name = Recipe.Kebab(property.Name);
+        Help = property.GetCustomAttribute<DescriptionAttribute>()!.Description;
+    }
+
+    /// <summary>Name in recipes, and on the command line after two dashes.</summary>
+    public string Name { get; }
+
+    /// <summary>One line of help.</summary>
+    public string Help { get; }
+
+    /// <summary>True for a switch: present or not.</summary>
+    public bool IsSwitch => _property.PropertyType == typeof(bool);
+
+    /// <summary>The setting's value as a recipe writes it; empty for one not given.</summary>
+    public string Read(TrainingOptions options) => Recipe.Text(_property.GetValue(options));
+
+    /// <summary>The options with this setting read from <paramref name="text"/>.</summary>
+    /// <param name="place">What an error begins with: the file and line, or the option's name.</param>
+    /// <exception cref="UserException">The text is not a value of the setting's type.</exception>
+    public TrainingOptions Apply(TrainingOptions options, string text, string place)
+    {
+        TrainingOptions changed = options with { };
+        _property.SetValue(changed, Parse(text, place));
+        return changed;
+    }
+
+    private object? Parse(string text, string place)
+    {
+        Type? underlying = Nullable.GetUnderlyingType(_property.PropertyType);
+        Type type = underlying ?? _property.PropertyType;
+        bool optional = underlying != null || new NullabilityInfoContext().Create(_property).WriteState == NullabilityState.Nullable;
+        if (optional && text is "" or "~" or "null")
+            return null;
+
+        if (type == typeof(string))
+            return text;
+
+        if (type == typeof(IReadOnlyList<string>))
+            return text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
+
+        object? value = type == typeof(int) && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int whole) ? whole
+            : type == typeof(ulong) && ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong seed) ? seed
+            : type == typeof(double) && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number
+            : type == typeof(bool) && bool.TryParse(text, out bool flag) ? flag
+            : type.IsEnum ? Enum.GetValues(type).Cast<object>().FirstOrDefault(v => Recipe.Text(v) == text)
+            : null;
+        return value ?? throw new UserException($"{place}: {Name} is \"{text}\", expected {Expected(type)}");
+    }
+
+    private static string Expected(Type type) =>
+        type.IsEnum ? string.Join(", ", Enum.GetValues(type).Cast<object>().Select(Recipe.Text))
+        : type == typeof(bool) ? "true or false"
+        : type == typeof(double) ? "a number"
+        : "a whole number";
+}
+
+/// <summary>
+/// Settings as YAML: a flat mapping from setting names to values. A recipe gives some of them; <c>run.yaml</c> holds all of them and is itself a recipe
+/// that repeats the run.
+/// </summary>
+public static class Recipe
+{
+    /// <summary>Every setting, in the order of <see cref="TrainingOptions"/>.</summary>
+    public static IReadOnlyList<Setting> Settings { get; } =
+    [
+        .. typeof(TrainingOptions).GetProperties().Where(p => p.IsDefined(typeof(DescriptionAttribute))).OrderBy(p => p.MetadataToken).Select(p => new Setting(p)),
+    ];
+
+    /// <summary>The setting of a name, or null.</summary>
+    public static Setting? Find(string name) => Settings.FirstOrDefault(s => s.Name == name);
+
+    /// <summary>Changes <paramref name="options"/> by what a recipe says; what it does not mention keeps its value.</summary>
+    /// <exception cref="UserException">The file is missing or not YAML, a key is unknown or twice there, or a value is not of its setting's type; names file, line and key.</exception>
+    public static TrainingOptions Read(string path, TrainingOptions options)
+    {
+        foreach ((YamlNode key, YamlNode value) in Load(path))
+        {
+            string place = $"{path}:{key.Start.Line.ToString(CultureInfo.InvariantCulture)}";
+            string name = (key as YamlScalarNode)?.Value ?? throw new UserException($"{place}: found a {key.NodeType} as a key, expected a setting's name");
+            Setting setting = Find(name) ?? throw new UserException($"{place}: \"{name}\" is no setting; the nearest is {Nearest(name)}");
+            string text = value switch
+            {
+                YamlScalarNode scalar => scalar.Value ?? "",
+                YamlSequenceNode sequence when sequence.Children.All(c => c is YamlScalarNode) => string.Join(',', sequence.Children),
+                _ => throw new UserException($"{place}: {name} is a {value.NodeType}, expected one value or a list of values"),
+            };
+            options = setting.Apply(options, text, place);
+        }
+
+        return options;
+    }
+
+    /// <summary>Every setting as YAML.</summary>
+    public static string Write(TrainingOptions options)
+    {
+        var mapping = new YamlMappingNode();
+        foreach (Setting setting in Settings)
+        {
+            string text = setting.Read(options);
+
+            // What YAML would otherwise read as nothing, or as a comment or structure, YamlDotNet quotes itself; an empty value means "not given".
+            mapping.Add(new YamlScalarNode(setting.Name), new YamlScalarNode(text) { Style = text.Length == 0 ? ScalarStyle.Plain : ScalarStyle.Any });
+        }
+
+        var output = new StringWriter { NewLine = "\n" };
+        new YamlStream(new YamlDocument(mapping)).Save(output, assignAnchors: false);
+        string yaml = output.ToString();
+        int end = yaml.LastIndexOf("...", StringComparison.Ordinal);
+        return end > 0 && yaml[end..].Trim() == "..." ? yaml[..end] : yaml;
+    }
+
+    internal static string Kebab(string name)
+    {
+        var text = new StringBuilder();
+        foreach (char letter in name)
+        {
+            if (char.IsUpper(letter) && text.Length > 0)
+                text.Append('-');
+
+            text.Append(char.ToLowerInvariant(letter));
+        }
+
+        return text.ToString();
+    }
+
+    internal static string Text(object? value) => value switch
+    {
+        null => "",
+        bool flag => flag ? "true" : "false",
+
+        // YAML 1.1 wants a point in a number with an exponent.
+        double number when number.ToString("R", CultureInfo.InvariantCulture) is var text && text.Contains('E') && !text.Contains('.') => text.Replace("E", ".0E", StringComparison.Ordinal),
+        double number => number.ToString("R", CultureInfo.InvariantCulture),
+
+        // One word each, as --ascent spells them: SatImp is satimp.
+        Enum kind => kind.ToString().ToLowerInvariant(),
+        IReadOnlyList<string> names => string.Join(',', names),
+        _ => Convert.ToString(value, CultureInfo.InvariantCulture)!,
+    };
+
+    private static IEnumerable<KeyValuePair<YamlNode, YamlNode>> Load(string path)
+    {
+        try
+        {
+            var stream = new YamlStream();
+            using var reader = new StreamReader(path);
+            stream.Load(reader);
+            if (stream.Documents.Count == 0)
+                return [];
+
+            return stream.Documents[0].RootNode as YamlMappingNode
+                ?? throw new UserException($"{path}:{stream.Documents[0].RootNode.Start.Line}: found a {stream.Documents[0].RootNode.NodeType}, expected lines of \"setting: value\"");
+        }
+        catch (YamlException error)
+        {
+            throw new UserException($"{path}:{error.Start.Line}: {error.Message.ReplaceLineEndings(" ")}", error);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new UserException($"{path}: cannot be read: {error.Message.ReplaceLineEndings(" ")}", error);
+        }
+    }
+
+    private static string Nearest(string name) => Settings.MinBy(s => EditDistance(name, s.Name))!.Name;
+
+    // Levenshtein's distance with one row of the table.
+    private static int EditDistance(string a, string b)
+    {
+        int[] row = [.. Enumerable.Range(0, b.Length + 1)];
+        for (int i = 1; i <= a.Length; i++)
+        {
+            int diagonal = row[0];
+            row[0] = i;
+            for (int j = 1; j <= b.Length; j++)
+            {
+                int replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+                diagonal = row[j];
+                row[j] = Math.Min(replaced, Math.Min(row[j], row[j - 1]) + 1);
+            }
+        }
+
+        return row[b.Length];
+    }
+}

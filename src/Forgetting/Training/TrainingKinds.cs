@@ -1,0 +1,62 @@
+namespace Forgetting.Training;
+
+/// <summary>Which tokens are learnt, ignored or forgotten (arXiv 2508.04329, sections 3 and 4).</summary>
+public enum TrainingMethod
+{
+    /// <summary>Ordinary supervised fine-tuning: 1/n on every response token.</summary>
+    Full,
+
+    /// <summary>1/n⁺ on positive tokens, nothing on negative ones.</summary>
+    Ignore,
+
+    /// <summary>1/n⁺ on positive tokens, −λ/n⁻ on negative ones.</summary>
+    Forget,
+}
+
+/// <summary>What the ranking by influence ranks.</summary>
+public enum PartitionLevel
+{
+    /// <summary>Response tokens of the whole training set.</summary>
+    Token,
+
+    /// <summary>Examples, by the mean influence of their response tokens, which then share a sign.</summary>
+    Sequence,
+}
+
+/// <summary>How λ, the weight of forgetting, moves over a run.</summary>
+public enum LambdaKind
+{
+    /// <summary>From lambda-min to lambda-max in equal steps.</summary>
+    Linear,
+
+    /// <summary>lambda-max throughout.</summary>
+    Constant,
+
+    /// <summary>Linear, but never so high that the negative gradient's norm passes a fraction of the positive one's.</summary>
+    Adaptive,
+}
+
+/// <summary>How the learning rate falls after warm-up.</summary>
+public enum ScheduleKind
+{
+    /// <summary>To 0 in a straight line.</summary>
+    Linear,
+
+    /// <summary>To 0 along half a cosine.</summary>
+    Cosine,
+
+    /// <summary>Not at all.</summary>
+    Constant,
+}
+
+/// <summary>Deviations from the method as written, for comparing with published numbers.</summary>
+public enum Compatibility
+{
+    /// <summary>None.</summary>
+    None,
+
+    /// <summary>
+    /// λ = lambda-max·k/K, restarting every epoch, and the objective as a mean over micro-batches of their means, as the paper's own program computes them.
+    /// </summary>
+    Paper,
+}

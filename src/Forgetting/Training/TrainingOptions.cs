@@ -1,0 +1,267 @@
+using System.ComponentModel;
+using Forgetting.Backends;
+
+namespace Forgetting.Training;
+
+/// <summary>
+/// Every setting of a tuning run. Defaults are the recipe of arXiv 2508.04329 where it states one. A setting's name in recipes and on the command
+/// line is its property's in kebab case (<see cref="Recipe"/>); <see cref="DescriptionAttribute"/> holds its line of help.
+/// </summary>
+public sealed record TrainingOptions
+{
+    /// <summary>Folder of the pretrained checkpoint.</summary>
+    [Description("pretrained checkpoint: a Hugging Face folder or a llama2.c .bin")]
+    public string Model { get; init; } = "";
+
+    /// <summary>JSON Lines file of training examples.</summary>
+    [Description("training examples, JSON Lines")]
+    public string Data { get; init; } = "";
+
+    /// <summary>Folder that receives everything the run leaves.</summary>
+    [Description("folder for the tuned model and the run's records")]
+    public string Out { get; init; } = "";
+
+    /// <summary>Which tokens are learnt, ignored or forgotten.</summary>
+    [Description("what happens to response tokens: full, ignore or forget")]
+    public TrainingMethod Method { get; init; } = TrainingMethod.Forget;
+
+    /// <summary>Times the training set is passed through.</summary>
+    [Description("passes over the training set")]
+    public int Epochs { get; init; } = 1;
+
+    /// <summary>Optimiser steps; null: as many as <see cref="Epochs"/> make.</summary>
+    [Description("optimiser steps, instead of epochs")]
+    public int? Steps { get; init; }
+
+    /// <summary>Sequences per optimiser step.</summary>
+    [Description("sequences per optimiser step")]
+    public int BatchSize { get; init; } = 24;
+
+    /// <summary>Most tokens computed at once; bounds memory, not results.</summary>
+    [Description("tokens computed at once; bounds memory, not results")]
+    public int MicroBatchTokens { get; init; } = 4096;
+
+    /// <summary>Tokens kept of a sequence; longer ones are cut at the right.</summary>
+    [Description("tokens kept of a sequence, cut at the right")]
+    public int MaxLength { get; init; } = 2048;
+
+    /// <summary>Peak learning rate.</summary>
+    [Description("peak learning rate")]
+    public double LearningRate { get; init; } = 1e-4;
+
+    /// <summary>How the learning rate falls after warm-up.</summary>
+    [Description("decay of the learning rate: linear, cosine or constant")]
+    public ScheduleKind Schedule { get; init; } = ScheduleKind.Linear;
+
+    /// <summary>Share of all steps in which the learning rate rises from 0.</summary>
+    [Description("share of the steps in which the learning rate rises")]
+    public double WarmupRatio { get; init; } = 0.03;
+
+    /// <summary>Decay of AdamW's first moment.</summary>
+    [Description("decay of AdamW's first moment")]
+    public double AdamBeta1 { get; init; } = 0.9;
+
+    /// <summary>Decay of AdamW's second moment.</summary>
+    [Description("decay of AdamW's second moment")]
+    public double AdamBeta2 { get; init; } = 0.999;
+
+    /// <summary>Added to the root of AdamW's second moment.</summary>
+    [Description("added to the root of AdamW's second moment")]
+    public double AdamEpsilon { get; init; } = 1e-8;
+
+    /// <summary>Decoupled weight decay of matrices; norms and biases have none.</summary>
+    [Description("AdamW's weight decay, on matrices only")]
+    public double WeightDecay { get; init; }
+
+    /// <summary>Largest norm of the whole gradient; 0: no clipping.</summary>
+    [Description("largest gradient norm, 0 for no clipping")]
+    public double Clip { get; init; }
+
+    /// <summary>Rank of the adapter; 0: all weights are trained.</summary>
+    [Description("rank of the LoRA adapter, 0 to train all weights")]
+    public int LoraRank { get; init; } = 64;
+
+    /// <summary>α of the adapter; its scale is α/r.</summary>
+    [Description("alpha of the LoRA adapter")]
+    public double LoraAlpha { get; init; } = 16;
+
+    /// <summary>Dropout on the adapter's input.</summary>
+    [Description("dropout on the LoRA adapter's input")]
+    public double LoraDropout { get; init; } = 0.1;
+
+    /// <summary>Scale α/√r instead of α/r (arXiv 2312.03732).</summary>
+    [Description("scale the adapter by alpha over the root of the rank")]
+    public bool LoraRankStabilized { get; init; }
+
+    /// <summary>Names of the linear layers that get an adapter (<c>q_proj</c>, …); empty: every linear of every block.</summary>
+    [Description("linear layers with an adapter, separated by commas; all when empty")]
+    public IReadOnlyList<string> LoraTargets { get; init; } = [];
+
+    /// <summary>Share of positive tokens ρ; null: 0.7, or the signs of <see cref="Scores"/> as they stand.</summary>
+    [Description("share of response tokens that are positive; 0.7, or as in the score file")]
+    public double? Rho { get; init; }
+
+    /// <summary>Whether tokens or whole sequences are ranked.</summary>
+    [Description("what is ranked by influence: token or sequence")]
+    public PartitionLevel Level { get; init; } = PartitionLevel.Token;
+
+    /// <summary>How λ moves over the run.</summary>
+    [Description("how lambda moves: linear, constant or adaptive")]
+    public LambdaKind Lambda { get; init; } = LambdaKind.Linear;
+
+    /// <summary>λ at the first step.</summary>
+    [Description("lambda at the first step")]
+    public double LambdaMin { get; init; } = 1e-5;
+
+    /// <summary>λ that the last step approaches.</summary>
+    [Description("lambda that the last step approaches")]
+    public double LambdaMax { get; init; } = 0.25;
+
+    /// <summary>With adaptive λ: the negative gradient's norm as a share of the positive one's that may not be passed (this project's choice).</summary>
+    [Description("adaptive lambda: largest negative gradient norm over the positive one")]
+    public double LambdaFraction { get; init; } = 0.5;
+
+    /// <summary>With adaptive λ: steps between measurements of the two norms.</summary>
+    [Description("adaptive lambda: steps between measurements")]
+    public int LambdaEvery { get; init; } = 10;
+
+    /// <summary>What unlearning a negative token means at the logits.</summary>
+    [Description("how a negative token is unlearnt: ascent, weighted, satimp, npo, hinge, unlikelihood or entropy")]
+    public AscentKind Ascent { get; init; } = AscentKind.Ascent;
+
+    /// <summary>β of weighted and npo, β₁ of satimp; null: the source's.</summary>
+    [Description("first exponent of a bounded ascent")]
+    public double? AscentBeta { get; init; }
+
+    /// <summary>β₂ of satimp; null: the source's.</summary>
+    [Description("second exponent of satimp")]
+    public double? AscentBeta2 { get; init; }
+
+    /// <summary>Folder of a reference checkpoint.</summary>
+    [Description("reference checkpoint; else one is trained")]
+    public string? Reference { get; init; }
+
+    /// <summary>Examples to train the reference on.</summary>
+    [Description("examples to train the reference on, JSON Lines")]
+    public string? ReferenceData { get; init; }
+
+    /// <summary>Share of the data held out to train the reference on; the rest is the training set.</summary>
+    [Description("share of the data held out to train the reference on")]
+    public double? ReferenceFraction { get; init; }
+
+    /// <summary>A score file made before.</summary>
+    [Description("score file made before")]
+    public string? Scores { get; init; }
+
+    /// <summary>How messages or prompts become text; null: chosen by the data.</summary>
+    [Description("how messages become text: tulu, chat or plain; by the data when not given")]
+    public string? Template { get; init; }
+
+    /// <summary>Field of the prompt in the data, when it is not named <c>prompt</c>.</summary>
+    [Description("field of the prompt in the data")]
+    public string? PromptField { get; init; }
+
+    /// <summary>Field of the completion in the data, when it is not named <c>completion</c>.</summary>
+    [Description("field of the completion in the data")]
+    public string? CompletionField { get; init; }
+
+    /// <summary>Text of special tokens inside data becomes those tokens.</summary>
+    [Description("read special tokens' text in the data as those tokens")]
+    public bool AllowSpecial { get; init; }
+
+    /// <summary>Examples keep the order of the file.</summary>
+    [Description("keep the order of the file")]
+    public bool NoShuffle { get; init; }
+
+    /// <summary>Deviations from the method as written.</summary>
+    [Description("reproduce the paper's program: none or paper")]
+    public Compatibility Compat { get; init; } = Compatibility.None;
+
+    /// <summary>Steps between measurements of the two gradients' norms and cosine; 0: never. Each costs a second forward and backward pass.</summary>
+    [Description("steps between measurements of the two gradients, 0 for never")]
+    public int PartsEvery { get; init; }
+
+    /// <summary>Steps between checkpoints; 0: only at the end and on interruption.</summary>
+    [Description("steps between checkpoints, 0 for only at the end")]
+    public int CheckpointEvery { get; init; } = 100;
+
+    /// <summary>Checkpoints kept.</summary>
+    [Description("checkpoints kept")]
+    public int KeepCheckpoints { get; init; } = 2;
+
+    /// <summary>Activations are computed again in the backward pass instead of kept.</summary>
+    [Description("compute activations again in the backward pass to save memory")]
+    public bool Recompute { get; init; }
+
+    /// <summary>Seed of initialisation, order and dropout.</summary>
+    [Description("seed of initialisation, order and dropout")]
+    public ulong Seed { get; init; } = 42;
+
+    /// <summary>Device: auto, cpu, cuda or cuda-emu.</summary>
+    [Description("auto, cpu, cuda or cuda-emu")]
+    public string Device { get; init; } = "auto";
+
+    /// <summary><see cref="Ascent"/> with its exponents.</summary>
+    public Ascent ResolveAscent()
+    {
+        Ascent source = Backends.Ascent.Of(Ascent);
+        return source with { Beta = (float?)AscentBeta ?? source.Beta, Beta2 = (float?)AscentBeta2 ?? source.Beta2 };
+    }
+
+    /// <summary>Checks every number against its range and the settings that exclude each other.</summary>
+    /// <exception cref="UserException">Names the first setting that is wrong, its value and what was expected.</exception>
+    public void Validate()
+    {
+        Check("epochs", Epochs, Epochs >= 1, "a whole number of at least 1");
+        Check("steps", Steps, Steps is null or >= 1, "a whole number of at least 1");
+        Check("batch-size", BatchSize, BatchSize >= 1, "a whole number of at least 1");
+        Check("micro-batch-tokens", MicroBatchTokens, MicroBatchTokens >= 1, "a whole number of at least 1");
+        Check("max-length", MaxLength, MaxLength >= 2, "a whole number of at least 2");
+        Check("learning-rate", LearningRate, LearningRate > 0 && double.IsFinite(LearningRate), "a number above 0");
+        Check("warmup-ratio", WarmupRatio, WarmupRatio is >= 0 and <= 1, "a number in [0, 1]");
+        Check("adam-beta1", AdamBeta1, AdamBeta1 is >= 0 and < 1, "a number in [0, 1)");
+        Check("adam-beta2", AdamBeta2, AdamBeta2 is >= 0 and < 1, "a number in [0, 1)");
+        Check("adam-epsilon", AdamEpsilon, AdamEpsilon > 0 && double.IsFinite(AdamEpsilon), "a number above 0");
+        Check("weight-decay", WeightDecay, WeightDecay >= 0 && double.IsFinite(WeightDecay), "a number of at least 0");
+        Check("clip", Clip, Clip >= 0 && double.IsFinite(Clip), "a number of at least 0");
+        Check("lora-rank", LoraRank, LoraRank >= 0, "a whole number of at least 0");
+        Check("lora-alpha", LoraAlpha, LoraAlpha > 0 && double.IsFinite(LoraAlpha), "a number above 0");
+        Check("lora-dropout", LoraDropout, LoraDropout is >= 0 and < 1, "a number in [0, 1)");
+        Check("rho", Rho, Rho is null or (> 0 and <= 1), "a number in (0, 1]");
+        Check("lambda-min", LambdaMin, LambdaMin >= 0 && double.IsFinite(LambdaMin), "a number of at least 0");
+        Check("lambda-max", LambdaMax, LambdaMax >= LambdaMin && double.IsFinite(LambdaMax), "a number not below lambda-min");
+        Check("lambda-fraction", LambdaFraction, LambdaFraction > 0 && double.IsFinite(LambdaFraction), "a number above 0");
+        Check("lambda-every", LambdaEvery, LambdaEvery >= 1, "a whole number of at least 1");
+        Check("ascent-beta", AscentBeta, AscentBeta is null or (>= 0 and < double.PositiveInfinity), "a number of at least 0");
+        Check("ascent-beta2", AscentBeta2, AscentBeta2 is null or (>= 0 and < double.PositiveInfinity), "a number of at least 0");
+        Check("reference-fraction", ReferenceFraction, ReferenceFraction is null or (> 0 and < 1), "a number in (0, 1)");
+        Check("parts-every", PartsEvery, PartsEvery >= 0, "a whole number of at least 0");
+        Check("checkpoint-every", CheckpointEvery, CheckpointEvery >= 0, "a whole number of at least 0");
+        Check("keep-checkpoints", KeepCheckpoints, KeepCheckpoints >= 1, "a whole number of at least 1");
+        CheckExclusive();
+    }
+
+    private void CheckExclusive()
+    {
+        string[] sources =
+        [
+            .. Reference is null ? Array.Empty<string>() : ["reference"],
+            .. ReferenceData is null ? Array.Empty<string>() : ["reference-data"],
+            .. Scores is null ? Array.Empty<string>() : ["scores"],
+        ];
+        if (sources.Length > 1)
+            throw new UserException($"{sources[0]} and {sources[1]} are both given, expected one source of influence");
+
+        if (ReferenceFraction != null && sources.Length > 0)
+            throw new UserException($"reference-fraction and {sources[0]} are both given, expected one source of influence");
+
+        if (Lambda != LambdaKind.Linear && Compat == Compatibility.Paper)
+            throw new UserException($"lambda is {Recipe.Text(Lambda)} with compat paper, expected linear: the paper's program has no other");
+    }
+
+    private static void Check<T>(string name, T value, bool holds, string expected)
+    {
+        if (!holds)
+            throw new UserException($"{name} is {Recipe.Text(value)}, expected {expected}");
+    }
+}

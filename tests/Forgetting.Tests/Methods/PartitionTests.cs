@@ -1,0 +1,82 @@
+using Forgetting.Methods.TokenForgetting;
+using Forgetting.Training;
+using Xunit;
+
+namespace Forgetting.Tests.Methods;
+
+public class PartitionTests
+{
+    // Two examples; the first token of each is a prompt. Response influences: 0.5, −1, 2 | 0.5, 0.1. Ranking: 2, 0.5 (example 0), 0.5 (example 1), 0.1, −1.
+    private static readonly float[][] Influence = [[9, 0.5f, -1, 2], [9, 0.5f, 0.1f]];
+    private static readonly bool[][] Response = [[false, true, true, true], [false, true, true]];
+
+    [Theory]
+    [InlineData(0.4, new sbyte[] { 0, 1, -1, 1 }, new sbyte[] { 0, -1, -1 }, 0.5)]
+    [InlineData(0.6, new sbyte[] { 0, 1, -1, 1 }, new sbyte[] { 0, 1, -1 }, 0.5)]
+    [InlineData(0.7, new sbyte[] { 0, 1, -1, 1 }, new sbyte[] { 0, 1, -1 }, 0.5)]
+    [InlineData(1, new sbyte[] { 0, 1, 1, 1 }, new sbyte[] { 0, 1, 1 }, -1)]
+    [InlineData(0.1, new sbyte[] { 0, -1, -1, -1 }, new sbyte[] { 0, -1, -1 }, double.NaN)]
+    public void Tokens_are_ranked_over_all_examples_and_ties_keep_their_order(double rho, sbyte[] first, sbyte[] second, double cut)
+    {
+        Partition partition = Partition.Of(Influence, Response, rho, PartitionLevel.Token);
+        Assert.Equal(first, partition.Signs[0]);
+        Assert.Equal(second, partition.Signs[1]);
+        Assert.Equal(cut, partition.Cut, 6);
+    }
+
+    // Means: 0.5 and 0.3.
+    [Fact]
+    public void Sequences_are_ranked_by_their_mean_and_share_a_sign()
+    {
+        Partition partition = Partition.Of(Influence, Response, 0.5, PartitionLevel.Sequence);
+        Assert.Equal(new sbyte[] { 0, 1, 1, 1 }, partition.Signs[0]);
+        Assert.Equal(new sbyte[] { 0, -1, -1 }, partition.Signs[1]);
+        Assert.Equal(new TokenCounts(3, 2), partition.Counts);
+    }
+
+    [Fact]
+    public void An_example_without_response_takes_no_part_in_the_ranking_of_sequences()
+    {
+        Partition partition = Partition.Of([[5, 5], [1, 1], [2, 2]], [[false, false], [true, true], [false, true]], 0.5, PartitionLevel.Sequence);
+        Assert.Equal(new sbyte[] { 0, 0 }, partition.Signs[0]);
+        Assert.Equal(new sbyte[] { -1, -1 }, partition.Signs[1]);
+        Assert.Equal(new sbyte[] { 0, 1 }, partition.Signs[2]);
+    }
+
+    [Theory]
+    [InlineData(0.29, 100, 29)]
+    [InlineData(0.7, 10, 7)]
+    [InlineData(0.57, 100, 57)]
+    [InlineData(0.7, 9, 6)]
+    [InlineData(1, 2_000_000_001, 2_000_000_001)]
+    public void Rounding_down_does_not_lose_a_token_to_binary_fractions(double rho, int count, int expected) =>
+        Assert.Equal(expected, Partition.PositiveCount(count, rho));
+
+    [Theory]
+    [InlineData(0.7)]
+    [InlineData(0.33)]
+    public void Agrees_with_a_stable_sort(double rho)
+    {
+        var random = new Random(5);
+        bool[][] response = [.. Enumerable.Range(0, 40).Select(_ => Enumerable.Range(0, random.Next(1, 30)).Select(_ => random.Next(3) > 0).ToArray())];
+
+        // Few distinct values of both signs, −0 among them, so that there are many ties.
+        float[][] influence = [.. response.Select(r => r.Select(_ => MathF.CopySign(random.Next(4) * 0.25f, random.Next(2) - 0.5f)).ToArray())];
+        var all = new List<(int Example, int Token, float Value)>();
+        for (int i = 0; i < response.Length; i++)
+        {
+            all.AddRange(Enumerable.Range(0, response[i].Length).Where(t => response[i][t]).Select(t => (i, t, influence[i][t])));
+        }
+
+        HashSet<(int, int)> positive = [.. all.OrderByDescending(a => a.Value).Take((int)(rho * all.Count)).Select(a => (a.Example, a.Token))];
+        Partition partition = Partition.Of(influence, response, rho, PartitionLevel.Token);
+        Assert.Equal(new TokenCounts(positive.Count, all.Count - positive.Count), partition.Counts);
+        Assert.All(all, a => Assert.Equal(positive.Contains((a.Example, a.Token)) ? 1 : -1, partition.Signs[a.Example][a.Token]));
+    }
+
+    [Fact]
+    public void Influence_that_is_not_finite_is_refused() =>
+        Assert.Equal(
+            "influence of token 1 of example 0 is NaN, expected a finite number",
+            Assert.Throws<UserException>(() => Partition.Of([[0, float.NaN]], [[true, true]], 0.7, PartitionLevel.Token)).Message);
+}

@@ -1,0 +1,54 @@
+using Forgetting.Training;
+using Xunit;
+
+namespace Forgetting.Tests.Training;
+
+public class SignedWeightsTests
+{
+    [Theory]
+    [InlineData(TrainingMethod.Full, 0.1, 0.1)]
+    [InlineData(TrainingMethod.Ignore, 0.125, 0)]
+    [InlineData(TrainingMethod.Forget, 0.125, -0.1)]
+    public void Weights_of_eight_positive_and_two_negative_tokens(TrainingMethod method, double positive, double negative)
+    {
+        SignedWeights weights = SignedWeights.Of(method, new TokenCounts(8, 2), lambda: 0.2);
+        Assert.Equal(positive, weights.Positive, 15);
+        Assert.Equal(negative, weights.Negative, 15);
+    }
+
+    [Fact]
+    public void A_term_without_tokens_is_zero()
+    {
+        Assert.Equal(new SignedWeights(0, -0.05), SignedWeights.Of(TrainingMethod.Forget, new TokenCounts(0, 4), 0.2));
+        Assert.Equal(0, SignedWeights.Of(TrainingMethod.Forget, new TokenCounts(4, 0), 0.2).Negative);
+        Assert.Equal(0, SignedWeights.Of(TrainingMethod.Full, default, 0.2).Positive);
+    }
+
+    // Two micro-batches with losses 1, 2, 3 | 5 (positive) and 4 | 6, 8 (negative), λ 0.5: the mean of ((1 + 2 + 3)/3 − 0.5·4) and (5 − 0.5·7) is 0.75,
+    // while the objective over the step is 11/4 − 0.5·18/3 = −0.25.
+    [Fact]
+    public void Compat_averages_the_means_of_micro_batches()
+    {
+        (double[] Positive, double[] Negative)[] parts = [([1, 2, 3], [4]), ([5], [6, 8])];
+        double paper = 0;
+        double step = 0;
+        foreach ((double[] positive, double[] negative) in parts)
+        {
+            SignedWeights own = SignedWeights.OfMicroBatch(TrainingMethod.Forget, new TokenCounts(positive.Length, negative.Length), 0.5, parts.Length);
+            SignedWeights whole = SignedWeights.Of(TrainingMethod.Forget, new TokenCounts(4, 3), 0.5);
+            paper += positive.Sum() * own.Positive + negative.Sum() * own.Negative;
+            step += positive.Sum() * whole.Positive + negative.Sum() * whole.Negative;
+        }
+
+        Assert.Equal(0.75, paper, 12);
+        Assert.Equal(-0.25, step, 12);
+    }
+
+    [Fact]
+    public void Signs_choose_the_weight()
+    {
+        var weights = new SignedWeights(0.25, -0.5);
+        Assert.Equal([0f, 0.25f, -0.5f], new sbyte[] { 0, 1, -1 }.Select(weights.For));
+        Assert.Equal(new TokenCounts(2, 1), TokenCounts.Of([0, 1, 1, -1, 0]));
+    }
+}
