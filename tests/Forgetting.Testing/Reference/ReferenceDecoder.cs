@@ -42,7 +42,7 @@ public sealed class ReferenceDecoder(
         double[] losses = new double[ids.Length];
         for (int t = 1; t < ids.Length; t++)
         {
-            losses[t] = LogSumExp(logits[t - 1]) - logits[t - 1][ids[t]];
+            losses[t] = ReferenceLoss.CrossEntropy(logits[t - 1], ids[t]);
         }
 
         return losses;
@@ -74,23 +74,6 @@ public sealed class ReferenceDecoder(
         }
 
         return [.. x.Select(row => Norm(_prefix + (config.LayerNorm ? "ln_f" : "norm"), row))];
-    }
-
-    /// <summary>log Σ exp.</summary>
-    public static double LogSumExp(ReadOnlySpan<double> values)
-    {
-        double max = double.NegativeInfinity, sum = 0;
-        foreach (double value in values)
-        {
-            max = Math.Max(max, value);
-        }
-
-        foreach (double value in values)
-        {
-            sum += Math.Exp(value - max);
-        }
-
-        return max + Math.Log(sum);
     }
 
     private string EmbeddingName => config.LayerNorm ? "transformer.wte.weight" : "model.embed_tokens.weight";
@@ -141,7 +124,7 @@ public sealed class ReferenceDecoder(
                     scores[s] = t - s < window ? scale * Dot(q[t], h * d, k[s], shared * d, d) : double.NegativeInfinity;
                 }
 
-                double total = LogSumExp(scores);
+                double total = ReferenceLoss.LogSumExp(scores);
                 for (int s = 0; s <= t; s++)
                 {
                     for (int i = 0; i < d; i++)

@@ -107,7 +107,7 @@ public static class ReferenceElementwise
         {
             for (int c = 0; c < columns; c++)
             {
-                uint[] bits = Philox.Draw(
+                uint[] bits = ReferencePhilox.Draw(
                     [(uint)rowKeys[t], (uint)(c / 4), (uint)mask.Stream, 0], (uint)mask.Seed, (uint)(mask.Seed >> 32));
                 bool kept = bits[c % 4] / 4294967296.0 >= mask.Rate;
                 y[(t * columns) + c] = kept ? x[(t * columns) + c] / (1 - (double)mask.Rate) : 0;
