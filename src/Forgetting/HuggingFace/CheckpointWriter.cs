@@ -1,0 +1,187 @@
+using System.Text.Json;
+using Forgetting.Backends;
+using Forgetting.IO;
+using Forgetting.Models;
+using Forgetting.Tensors;
+
+namespace Forgetting.HuggingFace;
+
+/// <summary>Writes Hugging Face model folders. A folder appears whole or not at all.</summary>
+public static class CheckpointWriter
+{
+    /// <summary>Default size from which weights go to several files: what Hugging Face writes.</summary>
+    public const long DefaultShardBytes = 5_000_000_000;
+
+    // What is not weights is configuration and tokenizer; anything larger is something else.
+    private const long LargestCopiedFile = 256 << 20;
+
+    private static readonly string[] WeightEndings =
+        [".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".tflite"];
+
+    /// <summary>
+    /// Writes a checkpoint like <paramref name="source"/> with the parameters' values: the same tensor names, types and layout, the same configuration and
+    /// tokenizer files byte for byte. Weights that still are what was loaded keep their bits. A llama2.c source becomes a Hugging Face folder.
+    /// </summary>
+    /// <param name="outDirectory">Folder to write; not the source itself.</param>
+    /// <param name="source">The checkpoint from which the parameters were loaded; still open.</param>
+    /// <param name="parameters">The parameters; adapters among them are left out.</param>
+    /// <param name="memory">Where the values are.</param>
+    /// <param name="shardBytes">Most bytes of weights in a file; one tensor may be larger.</param>
+    /// <exception cref="UserException">Not writable, disk full, or an existing folder that is not a model's.</exception>
+    public static void Write(
+        string outDirectory, Checkpoint source, IReadOnlyList<Parameter> parameters, IMemory memory, long shardBytes = DefaultShardBytes)
+    {
+        if (SamePath(outDirectory, source.Path))
+            throw new UserException($"{outDirectory}: is the model that is being read; choose another folder to write to");
+
+        List<Item> items = [.. TensorMap.Bind(source, parameters).Select(b => new Item(
+            new TensorEntry(b.Source.Name, b.Source.Type, b.Source.Dimensions), b.Source, b.Parameter, b.Transposed))];
+        AtomicDirectory.Write(outDirectory, ConfigFile.Name, folder =>
+        {
+            if (source.IsFolder)
+                CopySmallFiles(source.Path, folder);
+            else
+                WriteLlama2cFiles(source, folder);
+
+            WriteWeights(folder, items, memory, source.Metadata, shardBytes);
+        });
+    }
+
+    /// <summary>Writes a model that was made here: <c>config.json</c> from <paramref name="config"/> and all parameters as <paramref name="type"/>.</summary>
+    /// <param name="addFiles">Adds the tokenizer's files; receives the folder being filled. May be null.</param>
+    /// <exception cref="UserException">See <see cref="Write"/>.</exception>
+    public static void WriteNew(
+        string outDirectory,
+        ModelConfig config,
+        IReadOnlyList<Parameter> parameters,
+        IMemory memory,
+        StoredType type = StoredType.F32,
+        Action<string>? addFiles = null)
+    {
+        List<Item> items = [.. parameters.Where(p => !PeftNames.IsAdapter(p.Name)).Select(p => NewItem(config, p, type))];
+        AtomicDirectory.Write(outDirectory, ConfigFile.Name, folder =>
+        {
+            ConfigWriter.Write(folder, config, type);
+            addFiles?.Invoke(folder);
+            WriteWeights(folder, items, memory, new Dictionary<string, string> { ["format"] = "pt" }, DefaultShardBytes);
+        });
+    }
+
+    private static Item NewItem(ModelConfig config, Parameter parameter, StoredType type)
+    {
+        bool transposed = TensorMap.IsTransposed(config.Family, parameter.Name);
+        Shape shape = parameter.Shape;
+        long[] dimensions = parameter.Kind == ParameterKind.Vector ? [shape.Columns]
+            : transposed ? [shape.Columns, shape.Rows] : [shape.Rows, shape.Columns];
+        return new Item(new TensorEntry(parameter.Name, type, dimensions), null, parameter, transposed);
+    }
+
+    private static bool SamePath(string a, string b) =>
+        Path.TrimEndingDirectorySeparator(Path.GetFullPath(a)) == Path.TrimEndingDirectorySeparator(Path.GetFullPath(b));
+
+    private static void CopySmallFiles(string source, string folder)
+    {
+        foreach (string file in Directory.EnumerateFiles(source).Order(StringComparer.Ordinal))
+        {
+            string name = Path.GetFileName(file);
+            bool weights = WeightEndings.Any(ending => name.EndsWith(ending, StringComparison.OrdinalIgnoreCase));
+            if (weights || name.StartsWith('.') || name.StartsWith("adapter_", StringComparison.Ordinal) || new FileInfo(file).Length > LargestCopiedFile)
+                continue;
+
+            // Through streams, so that a read-only source does not make a read-only copy.
+            using FileStream from = File.OpenRead(file);
+            using FileStream to = File.Create(Path.Combine(folder, name));
+            from.CopyTo(to);
+        }
+    }
+
+    private static void WriteLlama2cFiles(Checkpoint source, string folder)
+    {
+        ConfigWriter.Write(folder, source.Config, StoredType.F32);
+        if (source.TokenizerPath is { } tokenizer)
+            File.WriteAllBytes(Path.Combine(folder, "tokenizer.bin"), File.ReadAllBytes(tokenizer));
+    }
+
+    private static void WriteWeights(
+        string folder, List<Item> items, IMemory memory, IReadOnlyDictionary<string, string> metadata, long shardBytes)
+    {
+        List<List<Item>> shards = Split(items, shardBytes);
+        if (shards.Count == 1)
+        {
+            WriteShard(Path.Combine(folder, Checkpoint.WeightsName), items, memory, metadata);
+            return;
+        }
+
+        Dictionary<string, string> fileOf = [];
+        for (int i = 0; i < shards.Count; i++)
+        {
+            string name = $"model-{i + 1:D5}-of-{shards.Count:D5}.safetensors";
+            WriteShard(Path.Combine(folder, name), shards[i], memory, metadata);
+            shards[i].ForEach(item => fileOf[item.Entry.Name] = name);
+        }
+
+        WriteIndex(Path.Combine(folder, Checkpoint.IndexName), items.Sum(i => i.Entry.Bytes), fileOf);
+    }
+
+    private static List<List<Item>> Split(List<Item> items, long shardBytes)
+    {
+        List<List<Item>> shards = [[]];
+        long filled = 0;
+        foreach (Item item in items)
+        {
+            if (filled > 0 && filled + item.Entry.Bytes > shardBytes)
+            {
+                shards.Add([]);
+                filled = 0;
+            }
+
+            shards[^1].Add(item);
+            filled += item.Entry.Bytes;
+        }
+
+        return shards;
+    }
+
+    private static void WriteShard(string path, List<Item> items, IMemory memory, IReadOnlyDictionary<string, string> metadata)
+    {
+        Dictionary<string, Item> byName = items.ToDictionary(i => i.Entry.Name);
+        using FileStream stream = File.Create(path, 1 << 20);
+        var writer = new SafeTensorsWriter(stream, items.Select(i => i.Entry), metadata);
+        foreach (TensorEntry entry in writer.Entries)
+        {
+            Item item = byName[entry.Name];
+            if (item.Parameter is { } parameter)
+            {
+                Tensor values = parameter.Master.IsEmpty ? parameter.Value : parameter.Master;
+                TensorTransfer.Save(values, memory, item.Source, entry.Type, item.Transposed, writer);
+            }
+            else
+            {
+                TensorTransfer.Copy(item.Source!, writer);
+            }
+        }
+
+        writer.Complete();
+    }
+
+    private static void WriteIndex(string path, long bytes, Dictionary<string, string> fileOf)
+    {
+        using FileStream stream = File.Create(path);
+        using var json = new Utf8JsonWriter(stream, new JsonWriterOptions { Indented = true });
+        json.WriteStartObject();
+        json.WriteStartObject("metadata");
+        json.WriteNumber("total_size", bytes);
+        json.WriteEndObject();
+        json.WriteStartObject("weight_map");
+        foreach ((string name, string file) in fileOf.OrderBy(p => p.Key, StringComparer.Ordinal))
+        {
+            json.WriteString(name, file);
+        }
+
+        json.WriteEndObject();
+        json.WriteEndObject();
+    }
+
+    /// <summary>A tensor to write: from a parameter, or, without one, as it lies in the source.</summary>
+    private sealed record Item(TensorEntry Entry, StoredTensor? Source, Parameter? Parameter, bool Transposed);
+}

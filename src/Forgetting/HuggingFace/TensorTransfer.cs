@@ -1,0 +1,227 @@
+using System.Runtime.InteropServices;
+using Forgetting.Backends;
+using Forgetting.Tensors;
+
+namespace Forgetting.HuggingFace;
+
+/// <summary>
+/// Moves tensors between files and a backend's memory in bounded pieces, converting element types on the way, transposing where a file
+/// stores [in, out] (GPT-2's Conv1D), and reordering rows where it stores RoPE's pairs side by side (llama2.c).
+/// </summary>
+internal static class TensorTransfer
+{
+    // Elements per piece: large enough to amortise a mapping, small enough not to matter beside the weights.
+    private const int PieceElements = 1 << 21;
+
+    /// <summary>Fills <paramref name="destination"/> (Float32 or BFloat16) from a file.</summary>
+    /// <param name="transposed">The file holds the transpose of the destination.</param>
+    public static void Load(StoredTensor source, bool transposed, Tensor destination, IMemory memory)
+    {
+        if (destination.Count == 0)
+            return;
+
+        if (transposed)
+        {
+            LoadTransposed(source, destination, memory);
+            return;
+        }
+
+        int pieceRows = PieceRows(destination.Shape);
+        var scratch = new Scratch();
+        for (int row = 0; row < destination.Rows; row += pieceRows)
+        {
+            Tensor piece = destination.RowRange(row, Math.Min(pieceRows, destination.Rows - row));
+            using MappedView view = MapRows(source, row, piece.Shape);
+            Upload(Rows(source, view, row, piece.Shape, scratch), source.Type, piece, memory, scratch);
+        }
+    }
+
+    /// <summary>
+    /// Appends a tensor from memory to a file, in the file's layout and type. An element that is still what loading <paramref name="source"/> would
+    /// give keeps the source's bits, so what was not trained is written back unchanged even where memory is narrower than the file.
+    /// </summary>
+    /// <param name="source">The tensor that <paramref name="values"/> was loaded from, or null.</param>
+    public static void Save(Tensor values, IMemory memory, StoredTensor? source, StoredType type, bool transposed, SafeTensorsWriter writer)
+    {
+        var scratch = new Scratch();
+        Shape file = transposed ? new Shape(values.Columns, values.Rows) : values.Shape;
+        int pieceRows = transposed ? file.Rows : PieceRows(file);
+        for (int row = 0; row < file.Rows; row += pieceRows)
+        {
+            var shape = new Shape(Math.Min(pieceRows, file.Rows - row), file.Columns);
+            float[] current = Download(transposed ? values : values.RowRange(row, shape.Rows), memory, scratch);
+            if (transposed)
+                current = Transpose(current, values.Shape);
+
+            byte[] encoded = Scratch.Ensure(ref scratch.Encoded, checked((int)(shape.Count * type.Size())));
+            Span<byte> bytes = encoded.AsSpan(0, (int)(shape.Count * type.Size()));
+            ElementConversion.FromSingle(current.AsSpan(0, (int)shape.Count), type, bytes);
+            if (source != null)
+            {
+                using MappedView view = MapRows(source, row, shape);
+                KeepUnchanged(Rows(source, view, row, shape, scratch), current, type, values.DType, bytes, scratch);
+            }
+
+            writer.Write(bytes);
+        }
+    }
+
+    /// <summary>Appends a tensor to a file as it lies in another.</summary>
+    public static void Copy(StoredTensor source, SafeTensorsWriter writer)
+    {
+        for (long start = 0; start < source.Bytes; start += PieceElements)
+        {
+            using MappedView view = source.Map(start, Math.Min(PieceElements, source.Bytes - start));
+            writer.Write(view.Bytes);
+        }
+    }
+
+    private static int PieceRows(Shape shape) => Math.Max(1, PieceElements / Math.Max(1, shape.Columns));
+
+    // Reordered rows may come from anywhere in the tensor (such files are small), plain ones from their own place.
+    private static MappedView MapRows(StoredTensor source, int row, Shape shape)
+    {
+        long rowBytes = (long)shape.Columns * source.Type.Size();
+        return source.PairedHeadSize != 0 ? source.Map(0, source.Bytes) : source.Map(row * rowBytes, shape.Rows * rowBytes);
+    }
+
+    private static ReadOnlySpan<byte> Rows(StoredTensor source, MappedView view, int row, Shape shape, Scratch scratch)
+    {
+        if (source.PairedHeadSize == 0)
+            return view.Bytes;
+
+        int rowBytes = shape.Columns * source.Type.Size();
+        byte[] ordered = Scratch.Ensure(ref scratch.Ordered, shape.Rows * rowBytes);
+        for (int i = 0; i < shape.Rows; i++)
+        {
+            view.Span(source.FileRow(row + i) * rowBytes, rowBytes).CopyTo(ordered.AsSpan(i * rowBytes));
+        }
+
+        return ordered.AsSpan(0, shape.Rows * rowBytes);
+    }
+
+    private static void Upload(ReadOnlySpan<byte> bytes, StoredType type, Tensor destination, IMemory memory, Scratch scratch)
+    {
+        if (type == StoredType.F32 && destination.DType == DType.Float32)
+        {
+            memory.Upload(MemoryMarshal.Cast<byte, float>(bytes), destination);
+        }
+        else if (type == StoredType.BF16 && destination.DType == DType.BFloat16)
+        {
+            memory.Upload(MemoryMarshal.Cast<byte, ushort>(bytes), destination);
+        }
+        else
+        {
+            Span<float> values = Scratch.Ensure(ref scratch.Values, (int)destination.Count).AsSpan(0, (int)destination.Count);
+            ElementConversion.ToSingle(bytes, type, values);
+            UploadSingle(values, destination, memory, scratch);
+        }
+    }
+
+    private static void UploadSingle(ReadOnlySpan<float> values, Tensor destination, IMemory memory, Scratch scratch)
+    {
+        if (destination.DType == DType.Float32)
+        {
+            memory.Upload(values, destination);
+            return;
+        }
+
+        Span<ushort> narrow = Scratch.Ensure(ref scratch.Narrow, values.Length).AsSpan(0, values.Length);
+        ElementConversion.ToBFloat16(values, narrow);
+        memory.Upload<ushort>(narrow, destination);
+    }
+
+    // A block of the destination's rows is a block of the file's columns.
+    private static void LoadTransposed(StoredTensor source, Tensor destination, IMemory memory)
+    {
+        var scratch = new Scratch();
+        int fileColumns = destination.Rows;
+        int size = source.Type.Size();
+        int pieceRows = Math.Min(PieceRows(destination.Shape), destination.Rows);
+        var line = new float[pieceRows];
+        using MappedView view = source.Map(0, source.Bytes);
+        for (int first = 0; first < destination.Rows; first += pieceRows)
+        {
+            Tensor piece = destination.RowRange(first, Math.Min(pieceRows, destination.Rows - first));
+            Span<float> values = Scratch.Ensure(ref scratch.Values, (int)piece.Count).AsSpan(0, (int)piece.Count);
+            for (int column = 0; column < piece.Columns; column++)
+            {
+                ReadOnlySpan<byte> bytes = view.Span((((long)column * fileColumns) + first) * size, piece.Rows * size);
+                ElementConversion.ToSingle(bytes, source.Type, line.AsSpan(0, piece.Rows));
+                for (int row = 0; row < piece.Rows; row++)
+                {
+                    values[(row * piece.Columns) + column] = line[row];
+                }
+            }
+
+            UploadSingle(values, piece, memory, scratch);
+        }
+    }
+
+    private static float[] Download(Tensor piece, IMemory memory, Scratch scratch)
+    {
+        int count = checked((int)piece.Count);
+        float[] values = Scratch.Ensure(ref scratch.Values, count);
+        if (piece.DType == DType.Float32)
+        {
+            memory.Download(piece, values.AsSpan(0, count));
+        }
+        else
+        {
+            Span<ushort> narrow = Scratch.Ensure(ref scratch.Narrow, count).AsSpan(0, count);
+            memory.Download(piece, narrow);
+            ElementConversion.FromBFloat16(narrow, values);
+        }
+
+        return values;
+    }
+
+    private static float[] Transpose(float[] values, Shape shape)
+    {
+        var transposed = new float[shape.Count];
+        for (int row = 0; row < shape.Rows; row++)
+        {
+            for (int column = 0; column < shape.Columns; column++)
+            {
+                transposed[(column * shape.Rows) + row] = values[(row * shape.Columns) + column];
+            }
+        }
+
+        return transposed;
+    }
+
+    private static void KeepUnchanged(
+        ReadOnlySpan<byte> original, ReadOnlySpan<float> current, StoredType type, DType memoryType, Span<byte> encoded, Scratch scratch)
+    {
+        int size = type.Size();
+        int count = encoded.Length / size;
+        Span<float> loaded = Scratch.Ensure(ref scratch.Loaded, count).AsSpan(0, count);
+        ElementConversion.ToSingle(original, type, loaded);
+        if (memoryType == DType.BFloat16)
+        {
+            Span<ushort> narrow = Scratch.Ensure(ref scratch.Narrow, count).AsSpan(0, count);
+            ElementConversion.ToBFloat16(loaded, narrow);
+            ElementConversion.FromBFloat16(narrow, loaded);
+        }
+
+        ReadOnlySpan<uint> loadedBits = MemoryMarshal.Cast<float, uint>(loaded);
+        ReadOnlySpan<uint> currentBits = MemoryMarshal.Cast<float, uint>(current)[..count];
+        for (int i = 0; i < count; i++)
+        {
+            if (loadedBits[i] == currentBits[i])
+                original.Slice(i * size, size).CopyTo(encoded[(i * size)..]);
+        }
+    }
+
+    /// <summary>Host buffers of one tensor's transfer, grown on demand.</summary>
+    private sealed class Scratch
+    {
+        public float[] Values = [];
+        public float[] Loaded = [];
+        public ushort[] Narrow = [];
+        public byte[] Ordered = [];
+        public byte[] Encoded = [];
+
+        public static T[] Ensure<T>(ref T[] buffer, int count) => buffer.Length >= count ? buffer : buffer = new T[count];
+    }
+}
