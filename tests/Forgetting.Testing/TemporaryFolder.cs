@@ -1,0 +1,14 @@
+namespace Forgetting.Testing;
+
+/// <summary>A new folder that is deleted with its contents on disposal.</summary>
+public sealed class TemporaryFolder : IDisposable
+{
+    /// <summary>Path of the folder.</summary>
+    public string Path { get; } = Directory.CreateTempSubdirectory("forgetting-test-").FullName;
+
+    /// <summary>Path of something in it.</summary>
+    public string this[params string[] parts] => System.IO.Path.Combine([Path, .. parts]);
+
+    /// <inheritdoc/>
+    public void Dispose() => Directory.Delete(Path, recursive: true);
+}
