@@ -1,0 +1,140 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends.Cpu;
+
+public sealed unsafe partial class CpuBackend
+{
+    /// <inheritdoc/>
+    public void SwiGlu(Tensor gate, Tensor up, Tensor y)
+    {
+        Require(gate.Count == y.Count && up.Count == y.Count);
+        ForEach(new SwiGluForward(Floats(gate), Floats(up), Floats(y)), y.Count);
+    }
+
+    /// <inheritdoc/>
+    public void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
+    {
+        Require(gate.Count == dY.Count && up.Count == dY.Count && dGate.Count == dY.Count && dUp.Count == dY.Count);
+        ForEach(new SwiGluGradient(Floats(gate), Floats(up), Floats(dY), Floats(dGate), Floats(dUp)), dY.Count);
+    }
+
+    /// <inheritdoc/>
+    public void Gelu(Tensor x, Tensor y, bool tanh)
+    {
+        Require(x.Count == y.Count);
+        if (tanh)
+        {
+            ForEach(new GeluTanhForward(Floats(x), Floats(y)), y.Count);
+        }
+        else
+        {
+            ForEach(new GeluForward(Floats(x), Floats(y)), y.Count);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void GeluBackward(Tensor x, Tensor dY, Tensor dX, bool tanh)
+    {
+        Require(x.Count == dX.Count && dY.Count == dX.Count);
+        if (tanh)
+        {
+            ForEach(new GeluTanhGradient(Floats(x), Floats(dY), Floats(dX)), dX.Count);
+        }
+        else
+        {
+            ForEach(new GeluGradient(Floats(x), Floats(dY), Floats(dX)), dX.Count);
+        }
+    }
+
+    private readonly struct SwiGluForward(float* gate, float* up, float* y) : IElementwise
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(long i, int lanes)
+        {
+            Vector256<float> g = Lanes.Load(gate + i, lanes);
+            Lanes.Store(g * VectorMath.Sigmoid(g) * Lanes.Load(up + i, lanes), y + i, lanes);
+        }
+    }
+
+    private readonly struct SwiGluGradient(float* gate, float* up, float* dY, float* dGate, float* dUp) : IElementwise
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(long i, int lanes)
+        {
+            Vector256<float> g = Lanes.Load(gate + i, lanes);
+            Vector256<float> u = Lanes.Load(up + i, lanes);
+            Vector256<float> d = Lanes.Load(dY + i, lanes);
+            Vector256<float> sigmoid = VectorMath.Sigmoid(g);
+
+            // silu′ = σ + g·σ·(1 − σ), and 1 − σ(g) = σ(−g) loses nothing that matters here: it is multiplied by σ.
+            Vector256<float> silu = g * sigmoid;
+            Lanes.Store(d * u * Lanes.MultiplyAdd(silu, Vector256<float>.One - sigmoid, sigmoid), dGate + i, lanes);
+            Lanes.Store(d * silu, dUp + i, lanes);
+        }
+    }
+
+    /// <summary>½x·(1 + tanh(√(2/π)·(x + 0.044715x³))).</summary>
+    private readonly struct GeluTanhForward(float* x, float* y) : IElementwise
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(long i, int lanes)
+        {
+            Vector256<float> value = Lanes.Load(x + i, lanes);
+            Lanes.Store(value * Gate(value, out _), y + i, lanes);
+        }
+
+        /// <summary>½(1 + tanh u) = σ(2u), and u′ through <paramref name="slope"/>.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Gate(Vector256<float> x, out Vector256<float> slope)
+        {
+            const float Root = 0.797884561f;
+            Vector256<float> square = x * x;
+            slope = Lanes.MultiplyAdd(square, Vector256.Create(3 * 0.044715f * Root), Vector256.Create(Root));
+            Vector256<float> u = x * Lanes.MultiplyAdd(square, Vector256.Create(0.044715f * Root), Vector256.Create(Root));
+            return VectorMath.Sigmoid(u * 2f);
+        }
+    }
+
+    private readonly struct GeluTanhGradient(float* x, float* dY, float* dX) : IElementwise
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(long i, int lanes)
+        {
+            Vector256<float> value = Lanes.Load(x + i, lanes);
+            Vector256<float> gate = GeluTanhForward.Gate(value, out Vector256<float> slope);
+
+            // d/dx x·σ(2u) = σ + x·σ·(1 − σ)·2u′.
+            Vector256<float> derivative = Lanes.MultiplyAdd(value * gate * 2f, (Vector256<float>.One - gate) * slope, gate);
+            Lanes.Store(Lanes.Load(dY + i, lanes) * derivative, dX + i, lanes);
+        }
+    }
+
+    private readonly struct GeluForward(float* x, float* y) : IElementwise
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(long i, int lanes)
+        {
+            Vector256<float> value = Lanes.Load(x + i, lanes);
+            Lanes.Store(value * Distribution(value), y + i, lanes);
+        }
+
+        /// <summary>Φ(x) = ½(1 + erf(x / √2)).</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Distribution(Vector256<float> x) =>
+            Lanes.MultiplyAdd(VectorMath.Erf(x * 0.707106781f), Vector256.Create(0.5f), Vector256.Create(0.5f));
+    }
+
+    private readonly struct GeluGradient(float* x, float* dY, float* dX) : IElementwise
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(long i, int lanes)
+        {
+            Vector256<float> value = Lanes.Load(x + i, lanes);
+            Vector256<float> density = VectorMath.Exp(value * value * -0.5f) * 0.398942280f;
+            Vector256<float> derivative = Lanes.MultiplyAdd(value, density, GeluForward.Distribution(value));
+            Lanes.Store(Lanes.Load(dY + i, lanes) * derivative, dX + i, lanes);
+        }
+    }
+}

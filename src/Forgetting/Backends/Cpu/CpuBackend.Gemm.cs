@@ -1,0 +1,16 @@
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends.Cpu;
+
+public sealed unsafe partial class CpuBackend
+{
+    /// <inheritdoc/>
+    public void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0)
+    {
+        (int m, int k) = transposeA ? (a.Columns, a.Rows) : (a.Rows, a.Columns);
+        (int n, int kOfB) = transposeB ? (b.Rows, b.Columns) : (b.Columns, b.Rows);
+        Require(k == kOfB && c.Rows == m && c.Columns == n);
+        _products.Gemm(
+            transposeA, transposeB, m, n, k, alpha, Floats(a), a.Columns, Floats(b), b.Columns, beta, Floats(c), c.Columns);
+    }
+}

@@ -1,0 +1,186 @@
+using System.Runtime.InteropServices;
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends.Cpu;
+
+public sealed unsafe partial class CpuBackend
+{
+    private const nuint MemoryAlignment = 64;
+
+    private readonly Workspace _workspace = new();
+    private readonly Workspace _packing = new();
+    private long _allocatedBytes;
+    private long _peakBytes;
+
+    /// <summary>Bytes handed out and not yet given back.</summary>
+    public long AllocatedBytes => Volatile.Read(ref _allocatedBytes);
+
+    /// <summary>Most bytes handed out at any time.</summary>
+    public long PeakBytes => Volatile.Read(ref _peakBytes);
+
+    /// <inheritdoc/>
+    public DeviceBuffer Allocate(long bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+        nint pointer;
+        try
+        {
+            pointer = (nint)NativeMemory.AlignedAlloc((nuint)Math.Max(bytes, 1), MemoryAlignment);
+        }
+        catch (OutOfMemoryException exception)
+        {
+            long free = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes - AllocatedBytes;
+            throw new DeviceMemoryException(
+                $"not enough memory: asked for {bytes >> 20} MiB with {AllocatedBytes >> 20} MiB in use and about "
+                + $"{Math.Max(free, 0) >> 20} MiB free; lower the batch size or the context",
+                exception);
+        }
+
+        long now = Interlocked.Add(ref _allocatedBytes, bytes);
+        long peak;
+        while (now > (peak = Volatile.Read(ref _peakBytes)) && Interlocked.CompareExchange(ref _peakBytes, now, peak) != peak)
+        {
+        }
+
+        return new DeviceBuffer(this, pointer, bytes);
+    }
+
+    /// <inheritdoc/>
+    public void Free(DeviceBuffer buffer)
+    {
+        ArgumentNullException.ThrowIfNull(buffer);
+        NativeMemory.AlignedFree((void*)buffer.Pointer);
+        Interlocked.Add(ref _allocatedBytes, -buffer.Bytes);
+    }
+
+    /// <inheritdoc/>
+    public void Upload<T>(ReadOnlySpan<T> source, Tensor destination)
+        where T : unmanaged
+    {
+        Require(sizeof(T) == destination.DType.Size());
+        Require(source.Length == destination.Count);
+        source.CopyTo(new Span<T>((void*)destination.Pointer, source.Length));
+    }
+
+    /// <inheritdoc/>
+    public void Download<T>(Tensor source, Span<T> destination)
+        where T : unmanaged
+    {
+        Require(sizeof(T) == source.DType.Size());
+        Require(destination.Length == source.Count);
+        new ReadOnlySpan<T>((void*)source.Pointer, destination.Length).CopyTo(destination);
+    }
+
+    /// <inheritdoc/>
+    public void Copy(Tensor source, Tensor destination)
+    {
+        Require(source.Count == destination.Count);
+        switch (source.DType, destination.DType)
+        {
+            case (DType.Float32, DType.BFloat16):
+                ForEach(new Narrow(Floats(source), (ushort*)destination.Pointer), source.Count);
+                break;
+            case (DType.BFloat16, DType.Float32):
+                ForEach(new Widen((ushort*)source.Pointer, Floats(destination)), source.Count);
+                break;
+            default:
+                Require(source.DType == destination.DType);
+                _pool.Run(new CopyBytes((byte*)source.Pointer, (byte*)destination.Pointer, source.Bytes), Blocks(source.Bytes, CopyBytes.Block));
+                break;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Fill(Tensor destination, float value)
+    {
+        if (destination.DType == DType.BFloat16)
+        {
+            _pool.Run(new FillValues<ushort>((ushort*)destination.Pointer, destination.Count, BFloat16Of(value)), FillValues<ushort>.Tasks(destination.Count));
+            return;
+        }
+
+        Require(destination.DType == DType.Float32);
+        _pool.Run(new FillValues<float>(Floats(destination), destination.Count, value), FillValues<float>.Tasks(destination.Count));
+    }
+
+    private static ushort BFloat16Of(float value)
+    {
+        uint bits = BitConverter.SingleToUInt32Bits(value);
+        return float.IsNaN(value) ? (ushort)((bits >> 16) | 0x40) : (ushort)((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+    }
+
+    private readonly struct Narrow(float* source, ushort* destination) : IElementwise
+    {
+        public void Apply(long i, int lanes)
+        {
+            for (int j = 0; j < lanes; j++)
+            {
+                destination[i + j] = BFloat16Of(source[i + j]);
+            }
+        }
+    }
+
+    private readonly struct Widen(ushort* source, float* destination) : IElementwise
+    {
+        public void Apply(long i, int lanes)
+        {
+            for (int j = 0; j < lanes; j++)
+            {
+                destination[i + j] = BitConverter.UInt32BitsToSingle((uint)source[i + j] << 16);
+            }
+        }
+    }
+
+    private readonly struct CopyBytes(byte* source, byte* destination, long bytes) : IJob
+    {
+        public const int Block = 1 << 18;
+
+        public void Run(int index, byte* scratch)
+        {
+            long start = (long)index * Block;
+            Buffer.MemoryCopy(source + start, destination + start, Block, Math.Min(Block, bytes - start));
+        }
+    }
+
+    private readonly struct FillValues<T>(T* destination, long count, T value) : IJob
+        where T : unmanaged
+    {
+        private const int Block = 1 << 16;
+
+        public static int Tasks(long count) => Blocks(count, Block);
+
+        public void Run(int index, byte* scratch)
+        {
+            long start = (long)index * Block;
+            new Span<T>(destination + start, (int)Math.Min(Block, count - start)).Fill(value);
+        }
+    }
+
+    /// <summary>Memory that operations need for their own bookkeeping; it grows to the largest demand and stays.</summary>
+    private sealed class Workspace : IDisposable
+    {
+        private void* _memory;
+        private nuint _bytes;
+
+        public T* Take<T>(long count)
+            where T : unmanaged
+        {
+            nuint bytes = (nuint)(count * sizeof(T));
+            if (bytes > _bytes)
+            {
+                Dispose();
+                _memory = NativeMemory.AlignedAlloc(bytes, MemoryAlignment);
+                _bytes = bytes;
+            }
+
+            return (T*)_memory;
+        }
+
+        public void Dispose()
+        {
+            NativeMemory.AlignedFree(_memory);
+            _memory = null;
+            _bytes = 0;
+        }
+    }
+}

@@ -1,0 +1,98 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends.Cpu;
+
+public sealed unsafe partial class CpuBackend
+{
+    /// <inheritdoc/>
+    public void SumOfSquares(Tensor x, Tensor result, int index) => Dot(x, x, result, index);
+
+    /// <inheritdoc/>
+    public void Dot(Tensor a, Tensor b, Tensor result, int index)
+    {
+        Require(a.Count == b.Count && index < result.Columns);
+        int tasks = Blocks(a.Count, DotJob.Task);
+        double* partial = _workspace.Take<double>(tasks);
+        _pool.Run(new DotJob(Floats(a), Floats(b), a.Count, partial), tasks);
+        double sum = 0;
+        for (int i = 0; i < tasks; i++)
+        {
+            sum += partial[i];
+        }
+
+        Floats(result)[index] = (float)(Floats(result)[index] + sum);
+    }
+
+    /// <inheritdoc/>
+    public void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWStep step)
+    {
+        Require(gradient.Count == master.Count && m.Count == master.Count && v.Count == master.Count && value.Count == master.Count);
+        ForEach(new AdamWOperation(Floats(master), Floats(gradient), Floats(m), Floats(v), step), master.Count);
+        if (value.Pointer != master.Pointer)
+        {
+            Copy(master, value);
+        }
+    }
+
+    // Sums of 1,024 products in Float32, sums of those in double: the split depends on the length alone.
+    private readonly struct DotJob(float* a, float* b, long count, double* partial) : IJob
+    {
+        public const int Task = 1 << 16;
+        private const int Block = 1 << 10;
+
+        public void Run(int index, byte* scratch)
+        {
+            long end = Math.Min((index + 1L) * Task, count);
+            double sum = 0;
+            for (long i = (long)index * Task; i < end; i += Block)
+            {
+                int length = (int)Math.Min(Block, end - i);
+                sum += Lanes.Dot(a + i, b + i, length);
+            }
+
+            partial[index] = sum;
+        }
+    }
+
+    private readonly struct AdamWOperation : IElementwise
+    {
+        private readonly float* _master;
+        private readonly float* _gradient;
+        private readonly float* _m;
+        private readonly float* _v;
+        private readonly AdamWStep _step;
+        private readonly float _stepSize;
+        private readonly float _rootCorrection;
+
+        public AdamWOperation(float* master, float* gradient, float* m, float* v, AdamWStep step)
+        {
+            _master = master;
+            _gradient = gradient;
+            _m = m;
+            _v = v;
+            _step = step;
+
+            // lr·m̂/(√v̂ + ε) = (lr/(1 − β₁ᵗ))·m / (√v/√(1 − β₂ᵗ) + ε).
+            _stepSize = (float)(step.LearningRate / (1 - Math.Pow(step.Beta1, step.Step)));
+            _rootCorrection = (float)(1 / Math.Sqrt(1 - Math.Pow(step.Beta2, step.Step)));
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(long i, int lanes)
+        {
+            Vector256<float> g = Lanes.Load(_gradient + i, lanes) * _step.GradientScale;
+            Vector256<float> m = Lanes.Load(_m + i, lanes);
+            Vector256<float> v = Lanes.Load(_v + i, lanes);
+            Vector256<float> master = Lanes.Load(_master + i, lanes);
+            m = Lanes.MultiplyAdd(Vector256.Create(1 - _step.Beta1), g - m, m);
+            v = Lanes.MultiplyAdd(Vector256.Create(1 - _step.Beta2), (g * g) - v, v);
+            Vector256<float> root = Lanes.MultiplyAdd(Vector256.Sqrt(v), Vector256.Create(_rootCorrection), Vector256.Create(_step.Epsilon));
+            Vector256<float> decayed = master - (master * (_step.LearningRate * _step.WeightDecay));
+            Lanes.Store(decayed - (m / root * _stepSize), _master + i, lanes);
+            Lanes.Store(m, _m + i, lanes);
+            Lanes.Store(v, _v + i, lanes);
+        }
+    }
+}

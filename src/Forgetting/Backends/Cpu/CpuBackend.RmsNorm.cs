@@ -1,0 +1,71 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends.Cpu;
+
+public sealed unsafe partial class CpuBackend
+{
+    /// <inheritdoc/>
+    public void RmsNorm(Tensor x, Tensor gain, float epsilon, Tensor y, Tensor rstd)
+    {
+        Require(x.Shape == y.Shape && gain.Count == x.Columns && rstd.Count == x.Rows);
+        ForEachRow(new RmsNormRow(Floats(x), Floats(gain), epsilon, Floats(y), Floats(rstd), x.Columns), x.Rows, x.Columns);
+    }
+
+    /// <inheritdoc/>
+    public void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor rstd, Tensor dX, Tensor gainProduct)
+    {
+        Require(x.Shape == dY.Shape && dX.Shape == dY.Shape && gain.Count == x.Columns && rstd.Count == x.Rows);
+        Require(gainProduct.IsEmpty || gainProduct.Shape == dY.Shape);
+        ForEachRow(
+            new RmsNormGradientRow(Floats(dY), Floats(x), Floats(gain), Floats(rstd), Floats(dX), Floats(gainProduct), x.Columns), x.Rows, 2 * x.Columns);
+    }
+
+    private readonly struct RmsNormRow(float* x, float* gain, float epsilon, float* y, float* rstd, int columns) : IRowOperation
+    {
+        public void Apply(int row, byte* scratch)
+        {
+            float* source = x + ((long)row * columns);
+            float* target = y + ((long)row * columns);
+            float scale = 1 / MathF.Sqrt((Lanes.Dot(source, source, columns) / columns) + epsilon);
+            rstd[row] = scale;
+            for (int i = 0; i < columns; i += Lanes.Count)
+            {
+                int lanes = Math.Min(Lanes.Count, columns - i);
+                Lanes.Store(Lanes.Load(source + i, lanes) * scale * Lanes.Load(gain + i, lanes), target + i, lanes);
+            }
+        }
+    }
+
+    /// <summary>dX += rstd·(dx̂ − x̂·mean(dx̂∘x̂)) with dx̂ = gain ∘ dY.</summary>
+    private readonly struct RmsNormGradientRow(
+        float* dY, float* x, float* gain, float* rstd, float* dX, float* gainProduct, int columns) : IRowOperation
+    {
+        public void Apply(int row, byte* scratch)
+        {
+            long start = (long)row * columns;
+            float scale = rstd[row];
+            float mean = Lanes.Sum(new TripleProduct(dY + start, gain, x + start), columns) * scale / columns;
+            for (int i = 0; i < columns; i += Lanes.Count)
+            {
+                int lanes = Math.Min(Lanes.Count, columns - i);
+                Vector256<float> normal = Lanes.Load(x + start + i, lanes) * scale;
+                Vector256<float> d = Lanes.Load(dY + start + i, lanes);
+                Vector256<float> change = (d * Lanes.Load(gain + i, lanes)) - (normal * mean);
+                Lanes.Store(Lanes.MultiplyAdd(change, Vector256.Create(scale), Lanes.Load(dX + start + i, lanes)), dX + start + i, lanes);
+                if (gainProduct != null)
+                {
+                    Lanes.Store(d * normal, gainProduct + start + i, lanes);
+                }
+            }
+        }
+    }
+
+    private readonly struct TripleProduct(float* a, float* b, float* c) : ITerm
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public Vector256<float> AddTo(Vector256<float> sum, int i, int lanes) =>
+            Lanes.MultiplyAdd(Lanes.Load(a + i, lanes) * Lanes.Load(b + i, lanes), Lanes.Load(c + i, lanes), sum);
+    }
+}

@@ -1,0 +1,49 @@
+using System.Runtime.Intrinsics;
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends.Cpu;
+
+public sealed unsafe partial class CpuBackend
+{
+    /// <inheritdoc/>
+    public void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)
+    {
+        Require(headSize % 2 == 0 && x.Columns % headSize == 0);
+        Require(positions.Count == x.Rows && cosine.Columns == headSize / 2 && sine.Columns == headSize / 2);
+        ForEachRow(
+            new RopeRow(Floats(x), Ints(positions), Floats(cosine), Floats(sine), x.Columns, headSize / 2, inverse ? -1 : 1), x.Rows, x.Columns);
+    }
+
+    private readonly struct RopeRow(float* x, int* positions, float* cosine, float* sine, int columns, int half, float sign) : IRowOperation
+    {
+        public void Apply(int row, byte* scratch)
+        {
+            float* cosines = cosine + ((long)positions[row] * half);
+            float* sines = sine + ((long)positions[row] * half);
+            float* end = x + ((row + 1L) * columns);
+            for (float* head = x + ((long)row * columns); head < end; head += 2 * half)
+            {
+                int i = 0;
+                for (; i <= half - Lanes.Count; i += Lanes.Count)
+                {
+                    Turn(head + i, cosines + i, sines + i, Lanes.Count);
+                }
+
+                if (i < half)
+                {
+                    Turn(head + i, cosines + i, sines + i, half - i);
+                }
+            }
+        }
+
+        private void Turn(float* first, float* cosines, float* sines, int lanes)
+        {
+            Vector256<float> c = Lanes.Load(cosines, lanes);
+            Vector256<float> s = Lanes.Load(sines, lanes) * sign;
+            Vector256<float> a = Lanes.Load(first, lanes);
+            Vector256<float> b = Lanes.Load(first + half, lanes);
+            Lanes.Store(Lanes.MultiplyAdd(a, c, -(b * s)), first, lanes);
+            Lanes.Store(Lanes.MultiplyAdd(b, c, a * s), first + half, lanes);
+        }
+    }
+}

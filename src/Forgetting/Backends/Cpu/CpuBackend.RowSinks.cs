@@ -1,0 +1,193 @@
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends.Cpu;
+
+public sealed unsafe partial class CpuBackend
+{
+    // Columns of a task in the sums over table rows; every task walks all tokens.
+    private const int TableColumns = 64;
+
+    /// <inheritdoc/>
+    public void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient)
+    {
+        Require(rows.Count == dY.Rows && gradient.Columns == dY.Columns);
+        _pool.Run(new AccumulateRowsJob(Ints(rows), Floats(dY), dY.Rows, dY.Columns, Floats(gradient)), Blocks(dY.Columns, TableColumns));
+    }
+
+    /// <inheritdoc/>
+    public void SquareAccumulateRows(Tensor rows, Tensor dY, Tensor offsets, Tensor head, Tensor sum)
+    {
+        Require(rows.Count == dY.Rows && sum.Columns == dY.Columns && (head.IsEmpty || head.Shape == dY.Shape));
+        int* next = LinkOccurrences(rows, offsets, sum.Rows);
+        _pool.Run(
+            new SquareAccumulateRowsJob(Ints(rows), next, Floats(dY), dY.Rows, dY.Columns, Floats(head), Floats(sum)), Blocks(dY.Columns, TableColumns));
+    }
+
+    /// <inheritdoc/>
+    public void ProjectRows(Tensor rows, Tensor dY, Tensor offsets, Tensor head, Tensor a, Tensor b, Tensor result)
+    {
+        int n = (int)offsets.Count - 1;
+        Require(rows.Count == dY.Rows && a.Columns == dY.Columns && b.Shape == a.Shape);
+        Require((head.IsEmpty || head.Shape == dY.Shape) && result.Count == 2L * n);
+        int* next = LinkOccurrences(rows, offsets, a.Rows);
+        _pool.Run(
+            new ProjectRowsJob(Ints(rows), next, Floats(dY), dY.Columns, Ints(offsets), Floats(head), Floats(a), Floats(b), Floats(result)),
+            n,
+            sizeof(float) * (long)dY.Columns);
+    }
+
+    /// <inheritdoc/>
+    public void HeadRows(Tensor dLogits, Tensor x, Tensor headOffsets, Tensor rows, Tensor offsets, Tensor y)
+    {
+        Require(dLogits.Rows == x.Rows && rows.Count == y.Rows && x.Columns == y.Columns && headOffsets.Count == offsets.Count);
+        int* next = LinkOccurrences(rows, offsets, dLogits.Columns);
+        int n = (int)offsets.Count - 1;
+        ForEachRow(
+            new HeadRow(Floats(dLogits), dLogits.Columns, Floats(x), Ints(headOffsets), Ints(rows), next, Ints(offsets), n, Floats(y), y.Columns),
+            y.Rows,
+            (long)x.Columns * Math.Max(x.Rows / Math.Max(n, 1), 1));
+    }
+
+    /// <summary>
+    /// For every token, the next token of its sequence with the same id: (next &lt;&lt; 1) | 1 for the first of its id, next &lt;&lt; 1 otherwise,
+    /// next 0 meaning none.
+    /// </summary>
+    private int* LinkOccurrences(Tensor rows, Tensor offsets, int vocabulary)
+    {
+        int* ids = Ints(rows);
+        int* bounds = Ints(offsets);
+        int n = (int)offsets.Count - 1;
+        int* next = _workspace.Take<int>(rows.Count + vocabulary);
+        int* latest = next + rows.Count;
+        new Span<int>(latest, vocabulary).Clear();
+        for (int s = 0; s < n; s++)
+        {
+            for (int t = bounds[s + 1] - 1; t >= bounds[s]; t--)
+            {
+                next[t] = latest[ids[t]] << 1;
+                latest[ids[t]] = t;
+            }
+
+            // Token 0 can be nobody's next, so that 0 is free to mean none; it is certainly the first of its id.
+            for (int t = bounds[s]; t < bounds[s + 1]; t++)
+            {
+                next[t] |= latest[ids[t]] == t ? 1 : 0;
+            }
+
+            for (int t = bounds[s]; t < bounds[s + 1]; t++)
+            {
+                latest[ids[t]] = 0;
+            }
+        }
+
+        return next;
+    }
+
+    private static bool IsFirst(int link) => (link & 1) != 0;
+
+    /// <summary>sums[j] = Σ dY over a token and its later occurrences, in their order.</summary>
+    private static void SumOccurrences(int* next, float* dY, int columns, int t, int column, int count, float* sums)
+    {
+        new ReadOnlySpan<float>(dY + ((long)t * columns) + column, count).CopyTo(new Span<float>(sums, count));
+        for (int u = next[t] >> 1; u != 0; u = next[u] >> 1)
+        {
+            AddScaled(sums, dY + ((long)u * columns) + column, 1, count);
+        }
+    }
+
+    private readonly struct AccumulateRowsJob(int* rows, float* dY, int count, int columns, float* gradient) : IJob
+    {
+        public void Run(int index, byte* scratch)
+        {
+            int column = index * TableColumns;
+            int width = Math.Min(TableColumns, columns - column);
+            for (int t = 0; t < count; t++)
+            {
+                AddScaled(gradient + ((long)rows[t] * columns) + column, dY + ((long)t * columns) + column, 1, width);
+            }
+        }
+    }
+
+    private readonly struct SquareAccumulateRowsJob(int* rows, int* next, float* dY, int count, int columns, float* head, float* sum) : IJob
+    {
+        public void Run(int index, byte* scratch)
+        {
+            float* g = stackalloc float[TableColumns];
+            int column = index * TableColumns;
+            int width = Math.Min(TableColumns, columns - column);
+            for (int t = 0; t < count; t++)
+            {
+                if (!IsFirst(next[t]))
+                {
+                    continue;
+                }
+
+                SumOccurrences(next, dY, columns, t, column, width, g);
+                float* target = sum + ((long)rows[t] * columns) + column;
+                float* other = head == null ? null : head + ((long)t * columns) + column;
+                for (int j = 0; j < width; j++)
+                {
+                    target[j] += g[j] * (g[j] + (other == null ? 0 : 2 * other[j]));
+                }
+            }
+        }
+    }
+
+    private readonly struct ProjectRowsJob(
+        int* rows, int* next, float* dY, int columns, int* offsets, float* head, float* a, float* b, float* result) : IJob
+    {
+        public void Run(int index, byte* scratch)
+        {
+            float* g = (float*)scratch;
+            double linear = 0;
+            double quadratic = 0;
+            for (int t = offsets[index]; t < offsets[index + 1]; t++)
+            {
+                if (!IsFirst(next[t]))
+                {
+                    continue;
+                }
+
+                SumOccurrences(next, dY, columns, t, 0, columns, g);
+                float* other = head == null ? null : head + ((long)t * columns);
+                float* first = a + ((long)rows[t] * columns);
+                float* second = b + ((long)rows[t] * columns);
+                for (int j = 0; j < columns; j++)
+                {
+                    linear += (double)first[j] * g[j];
+                    quadratic += (double)second[j] * g[j] * (g[j] + (other == null ? 0 : 2 * other[j]));
+                }
+            }
+
+            result[2 * index] = (float)(result[2 * index] + linear);
+            result[(2 * index) + 1] = (float)(result[(2 * index) + 1] + quadratic);
+        }
+    }
+
+    private readonly struct HeadRow(
+        float* dLogits, int vocabulary, float* x, int* headOffsets, int* rows, int* next, int* offsets, int n, float* y, int columns) : IRowOperation
+    {
+        public void Apply(int row, byte* scratch)
+        {
+            float* target = y + ((long)row * columns);
+            new Span<float>(target, columns).Clear();
+            if (!IsFirst(next[row]))
+            {
+                return;
+            }
+
+            // The sequence of this row: the last whose start is not beyond it.
+            int s = new ReadOnlySpan<int>(offsets, n + 1).BinarySearch(row);
+            s = s < 0 ? ~s - 1 : s;
+            while (offsets[s + 1] == row)
+            {
+                s++;
+            }
+
+            for (int r = headOffsets[s]; r < headOffsets[s + 1]; r++)
+            {
+                AddScaled(target, x + ((long)r * columns), dLogits[((long)r * vocabulary) + rows[row]], columns);
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace Forgetting.Backends.Cpu;
+
+/// <summary>Eight floats at a time, with loads and stores of fewer at the end of a row: an element's value never depends on where a row ends.</summary>
+internal static unsafe class Lanes
+{
+    /// <summary>Floats in a vector.</summary>
+    public const int Count = 8;
+
+    /// <summary>The first <paramref name="lanes"/> floats at <paramref name="source"/>, then zeros.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Load(float* source, int lanes) => lanes == Count ? Vector256.Load(source) : LoadPartial(source, lanes);
+
+    /// <summary>Stores the first <paramref name="lanes"/> floats.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(Vector256<float> value, float* destination, int lanes)
+    {
+        if (lanes == Count)
+        {
+            value.Store(destination);
+        }
+        else
+        {
+            StorePartial(value, destination, lanes);
+        }
+    }
+
+    /// <summary>a·b + c.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> MultiplyAdd(Vector256<float> a, Vector256<float> b, Vector256<float> c) => Vector256.MultiplyAddEstimate(a, b, c);
+
+    /// <summary>
+    /// Σ of a term over i &lt; count, in four interleaved partial sums: the order depends on the count alone, not on addresses.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Sum<T>(T term, int count)
+        where T : struct, ITerm
+    {
+        Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+        int i = 0;
+        for (; i <= count - (4 * Count); i += 4 * Count)
+        {
+            s0 = term.AddTo(s0, i, Count);
+            s1 = term.AddTo(s1, i + Count, Count);
+            s2 = term.AddTo(s2, i + (2 * Count), Count);
+            s3 = term.AddTo(s3, i + (3 * Count), Count);
+        }
+
+        for (; i <= count - Count; i += Count)
+        {
+            s0 = term.AddTo(s0, i, Count);
+        }
+
+        if (i < count)
+        {
+            s1 = Add(s1, term.AddTo(Vector256<float>.Zero, i, count - i), count - i);
+        }
+
+        return Vector256.Sum(s0 + s1 + (s2 + s3));
+
+        // Lanes past the end hold the term of a zero, which need not be zero.
+        static Vector256<float> Add(Vector256<float> sum, Vector256<float> value, int lanes)
+        {
+            float* kept = stackalloc float[Count];
+            Vector256<float>.Zero.Store(kept);
+            StorePartial(value, kept, lanes);
+            return sum + Vector256.Load(kept);
+        }
+    }
+
+    /// <summary>Σ a·b.</summary>
+    public static float Dot(float* a, float* b, int count) => Sum(new Product(a, b), count);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static Vector256<float> LoadPartial(float* source, int lanes)
+    {
+        float* padded = stackalloc float[Count];
+        Vector256<float>.Zero.Store(padded);
+        for (int i = 0; i < lanes; i++)
+        {
+            padded[i] = source[i];
+        }
+
+        return Vector256.Load(padded);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void StorePartial(Vector256<float> value, float* destination, int lanes)
+    {
+        for (int i = 0; i < lanes; i++)
+        {
+            destination[i] = value.GetElement(i);
+        }
+    }
+
+    private readonly struct Product(float* a, float* b) : ITerm
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public Vector256<float> AddTo(Vector256<float> sum, int i, int lanes) => MultiplyAdd(Load(a + i, lanes), Load(b + i, lanes), sum);
+    }
+}
+
+/// <summary>A term of a sum over a row.</summary>
+internal interface ITerm
+{
+    /// <summary>Adds terms i … i + lanes − 1 to the lanes of a partial sum.</summary>
+    Vector256<float> AddTo(Vector256<float> sum, int i, int lanes);
+}

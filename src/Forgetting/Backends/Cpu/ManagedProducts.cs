@@ -1,0 +1,216 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+
+namespace Forgetting.Backends.Cpu;
+
+/// <summary>
+/// Products by packing and blocking (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008; Van Zee and
+/// van de Geijn, "BLIS", 2015): a block of B, packed by all threads, stays in the shared cache; each task packs a block of A for its
+/// thread's second-level cache and runs the micro-kernel over its tiles. The sum over k is split at multiples of <see cref="DepthBlock"/>
+/// whatever the other sizes are, so a row of C has the same bits in every batch.
+/// </summary>
+internal sealed unsafe class ManagedProducts : IMatrixProducts
+{
+    /// <summary>k per block: a panel of B of this depth fits the first-level cache.</summary>
+    public const int DepthBlock = 256;
+
+    // 144 × 256 floats of A: a third of a 512 KiB second-level cache. A multiple of both kernels' rows.
+    private const int RowBlock = 144;
+
+    // 4,096 × 256 floats of B: 4 MiB of the shared cache.
+    private const int ColumnBlock = 4096;
+
+    private readonly WorkerPool _pool;
+    private readonly bool _wide;
+    private readonly float* _packedB = (float*)NativeMemory.AlignedAlloc((nuint)sizeof(float) * DepthBlock * ColumnBlock, 64);
+
+    /// <summary>Products on the threads of <paramref name="pool"/>, with 512-bit registers where they are fast.</summary>
+    public ManagedProducts(WorkerPool pool)
+        : this(pool, Vector512.IsHardwareAccelerated)
+    {
+    }
+
+    /// <summary>Products with the kernel chosen by the caller, for tests.</summary>
+    internal ManagedProducts(WorkerPool pool, bool wide)
+    {
+        _pool = pool;
+        _wide = wide;
+    }
+
+    /// <inheritdoc/>
+    public string Name => _wide ? "managed (512-bit)" : "managed (256-bit)";
+
+    /// <inheritdoc/>
+    public void Gemm(
+        bool transposeA, bool transposeB, int m, int n, int k, float alpha, float* a, int lda, float* b, int ldb, float beta, float* c, int ldc)
+    {
+        if (m == 0 || n == 0)
+        {
+            return;
+        }
+
+        var product = new Product(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
+        if (ThinProduct.Suits(product))
+        {
+            ThinProduct.Run(_pool, product);
+        }
+        else if (_wide)
+        {
+            Run<Kernel512>(product);
+        }
+        else
+        {
+            Run<Kernel256>(product);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => NativeMemory.AlignedFree(_packedB);
+
+    private void Run<TKernel>(in Product product)
+        where TKernel : unmanaged, IMicroKernel
+    {
+        // Rows in equal blocks rather than full ones and a rest.
+        int rowBlocks = (product.M + RowBlock - 1) / RowBlock;
+        int rows = RoundUp((product.M + rowBlocks - 1) / rowBlocks, TKernel.Rows);
+        rowBlocks = (product.M + rows - 1) / rows;
+        bool small = (long)product.M * product.N * product.K < 1 << 16;
+        for (int column = 0; column < product.N; column += ColumnBlock)
+        {
+            int columns = Math.Min(ColumnBlock, product.N - column);
+            int panels = (columns + TKernel.Columns - 1) / TKernel.Columns;
+
+            // Enough tasks for the threads to even out, but no fewer than eight panels each: every task packs its block of A.
+            int parts = small ? 1 : Math.Clamp(4 * _pool.Threads / rowBlocks, 1, Math.Max(panels / 8, 1));
+            int panelsPerPart = (panels + parts - 1) / parts;
+            int panelsPerPack = small ? panels : 4;
+            int depth = 0;
+            do
+            {
+                var block = new Block(product, _packedB, column, columns, depth, Math.Min(DepthBlock, product.K - depth));
+                _pool.Run(new PackJob<TKernel>(block, panelsPerPack), (panels + panelsPerPack - 1) / panelsPerPack);
+                _pool.Run(
+                    new TileJob<TKernel>(block, rows, rowBlocks, panelsPerPart),
+                    rowBlocks * ((panels + panelsPerPart - 1) / panelsPerPart),
+                    sizeof(float) * (long)rows * DepthBlock);
+                depth += DepthBlock;
+            }
+            while (depth < product.K);
+        }
+    }
+
+    private static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
+
+    /// <summary>The part of a product that one packed block of B contributes.</summary>
+    private readonly record struct Block(Product Product, nint Packed, int Column, int Columns, int Depth, int K)
+    {
+        public Block(in Product product, float* packed, int column, int columns, int depth, int k)
+            : this(product, (nint)packed, column, columns, depth, k)
+        {
+        }
+    }
+
+    private readonly struct PackJob<TKernel>(Block block, int panelsPerTask) : IJob
+        where TKernel : unmanaged, IMicroKernel
+    {
+        public void Run(int index, byte* scratch)
+        {
+            int first = index * panelsPerTask * TKernel.Columns;
+            int lines = Math.Min(panelsPerTask * TKernel.Columns, block.Columns - first);
+            Product p = block.Product;
+            float* source = p.TransposeB
+                ? p.B + ((long)(block.Column + first) * p.Ldb) + block.Depth
+                : p.B + ((long)block.Depth * p.Ldb) + block.Column + first;
+            Panels.Pack(source, p.Ldb, !p.TransposeB, lines, block.K, TKernel.Columns, (float*)block.Packed + ((long)first * block.K));
+        }
+    }
+
+    private readonly struct TileJob<TKernel>(Block block, int rowsPerBlock, int rowBlocks, int panelsPerPart) : IJob
+        where TKernel : unmanaged, IMicroKernel
+    {
+        public void Run(int index, byte* scratch)
+        {
+            Product p = block.Product;
+            int row = index % rowBlocks * rowsPerBlock;
+            int rows = Math.Min(rowsPerBlock, p.M - row);
+            float* packedA = (float*)scratch;
+            float* source = p.TransposeA ? p.A + ((long)block.Depth * p.Lda) + row : p.A + ((long)row * p.Lda) + block.Depth;
+            Panels.Pack(source, p.Lda, p.TransposeA, rows, block.K, TKernel.Rows, packedA);
+
+            float beta = block.Depth == 0 ? p.Beta : 1;
+            int first = index / rowBlocks * panelsPerPart * TKernel.Columns;
+            int end = Math.Min(first + (panelsPerPart * TKernel.Columns), block.Columns);
+            for (int column = first; column < end; column += TKernel.Columns)
+            {
+                float* b = (float*)block.Packed + ((long)column * block.K);
+                int width = Math.Min(TKernel.Columns, end - column);
+                for (int i = 0; i < rows; i += TKernel.Rows)
+                {
+                    float* c = p.C + ((long)(row + i) * p.Ldc) + block.Column + column;
+                    float* a = packedA + ((long)i * block.K);
+                    int height = Math.Min(TKernel.Rows, rows - i);
+                    if (height == TKernel.Rows && width == TKernel.Columns)
+                    {
+                        TKernel.Run(block.K, a, b, TKernel.Columns, new UpdateFull(c, p.Ldc, p.Alpha, beta));
+                    }
+                    else
+                    {
+                        TKernel.Run(block.K, a, b, TKernel.Columns, new UpdatePart(c, p.Ldc, p.Alpha, beta, height, width));
+                    }
+                }
+            }
+        }
+    }
+
+    private readonly struct UpdateFull(float* c, int ldc, float alpha, float beta) : ITileSink
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Take(int row, int column, Vector256<float> value) =>
+            Update(value, c + ((long)row * ldc) + column, alpha, beta, Lanes.Count);
+    }
+
+    private readonly struct UpdatePart(float* c, int ldc, float alpha, float beta, int height, int width) : ITileSink
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Take(int row, int column, Vector256<float> value)
+        {
+            if (row < height && column < width)
+            {
+                Update(value, c + ((long)row * ldc) + column, alpha, beta, Math.Min(Lanes.Count, width - column));
+            }
+        }
+    }
+
+    /// <summary>c = α·value + β·c.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal static void Update(Vector256<float> value, float* c, float alpha, float beta, int lanes)
+    {
+        Vector256<float> result = value * alpha;
+        if (beta != 0)
+        {
+            result = Lanes.MultiplyAdd(Lanes.Load(c, lanes), Vector256.Create(beta), result);
+        }
+
+        Lanes.Store(result, c, lanes);
+    }
+}
+
+/// <summary>The arguments of <see cref="IMatrixProducts.Gemm"/>.</summary>
+internal readonly unsafe struct Product(
+    bool transposeA, bool transposeB, int m, int n, int k, float alpha, float* a, int lda, float* b, int ldb, float beta, float* c, int ldc)
+{
+    public readonly bool TransposeA = transposeA;
+    public readonly bool TransposeB = transposeB;
+    public readonly int M = m;
+    public readonly int N = n;
+    public readonly int K = k;
+    public readonly float Alpha = alpha;
+    public readonly float Beta = beta;
+    public readonly float* A = a;
+    public readonly float* B = b;
+    public readonly float* C = c;
+    public readonly int Lda = lda;
+    public readonly int Ldb = ldb;
+    public readonly int Ldc = ldc;
+}

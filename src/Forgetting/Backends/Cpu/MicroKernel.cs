@@ -1,0 +1,169 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace Forgetting.Backends.Cpu;
+
+/// <summary>Takes a finished tile of a product out of registers, eight columns of a row at a time.</summary>
+internal interface ITileSink
+{
+    /// <summary>Columns <paramref name="column"/> … <paramref name="column"/> + 7 of row <paramref name="row"/>; rows come in order.</summary>
+    void Take(int row, int column, Vector256<float> value);
+}
+
+/// <summary>
+/// The innermost part of every product: a tile of <see cref="Rows"/> × <see cref="Columns"/> stays in registers while k runs. Each
+/// element is one chain of multiply-adds in the order of k, so its bits depend neither on the tile's size nor on its place in it.
+/// </summary>
+internal unsafe interface IMicroKernel
+{
+    /// <summary>Rows of the tile.</summary>
+    static abstract int Rows { get; }
+
+    /// <summary>Columns of the tile.</summary>
+    static abstract int Columns { get; }
+
+    /// <summary>tile[i, j] = Σ_k a[k·Rows + i]·b[k·stride + j].</summary>
+    static abstract void Run<T>(int k, float* a, float* b, nint stride, T sink)
+        where T : struct, ITileSink;
+}
+
+/// <summary>6 × 16: twelve of sixteen 256-bit registers hold the tile (AVX2).</summary>
+internal readonly unsafe struct Kernel256 : IMicroKernel
+{
+    /// <inheritdoc/>
+    public static int Rows => 6;
+
+    /// <inheritdoc/>
+    public static int Columns => 16;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Run<T>(int k, float* a, float* b, nint stride, T sink)
+        where T : struct, ITileSink
+    {
+        Vector256<float> c00 = Vector256<float>.Zero, c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00;
+        Vector256<float> c30 = c00, c31 = c00, c40 = c00, c41 = c00, c50 = c00, c51 = c00;
+        for (; k > 0; k--, a += 6, b += stride)
+        {
+            Vector256<float> b0 = Vector256.Load(b);
+            Vector256<float> b1 = Vector256.Load(b + 8);
+            Vector256<float> x = Vector256.Create(a[0]);
+            c00 = Lanes.MultiplyAdd(x, b0, c00);
+            c01 = Lanes.MultiplyAdd(x, b1, c01);
+            x = Vector256.Create(a[1]);
+            c10 = Lanes.MultiplyAdd(x, b0, c10);
+            c11 = Lanes.MultiplyAdd(x, b1, c11);
+            x = Vector256.Create(a[2]);
+            c20 = Lanes.MultiplyAdd(x, b0, c20);
+            c21 = Lanes.MultiplyAdd(x, b1, c21);
+            x = Vector256.Create(a[3]);
+            c30 = Lanes.MultiplyAdd(x, b0, c30);
+            c31 = Lanes.MultiplyAdd(x, b1, c31);
+            x = Vector256.Create(a[4]);
+            c40 = Lanes.MultiplyAdd(x, b0, c40);
+            c41 = Lanes.MultiplyAdd(x, b1, c41);
+            x = Vector256.Create(a[5]);
+            c50 = Lanes.MultiplyAdd(x, b0, c50);
+            c51 = Lanes.MultiplyAdd(x, b1, c51);
+        }
+
+        sink.Take(0, 0, c00);
+        sink.Take(0, 8, c01);
+        sink.Take(1, 0, c10);
+        sink.Take(1, 8, c11);
+        sink.Take(2, 0, c20);
+        sink.Take(2, 8, c21);
+        sink.Take(3, 0, c30);
+        sink.Take(3, 8, c31);
+        sink.Take(4, 0, c40);
+        sink.Take(4, 8, c41);
+        sink.Take(5, 0, c50);
+        sink.Take(5, 8, c51);
+    }
+}
+
+/// <summary>12 × 32: twenty-four of thirty-two 512-bit registers hold the tile (AVX-512).</summary>
+internal readonly unsafe struct Kernel512 : IMicroKernel
+{
+    /// <inheritdoc/>
+    public static int Rows => 12;
+
+    /// <inheritdoc/>
+    public static int Columns => 32;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Run<T>(int k, float* a, float* b, nint stride, T sink)
+        where T : struct, ITileSink
+    {
+        Vector512<float> c00 = Vector512<float>.Zero, c01 = c00;
+        Vector512<float> c10 = c00, c11 = c00, c20 = c00, c21 = c00, c30 = c00, c31 = c00;
+        Vector512<float> c40 = c00, c41 = c00, c50 = c00, c51 = c00, c60 = c00, c61 = c00;
+        Vector512<float> c70 = c00, c71 = c00, c80 = c00, c81 = c00, c90 = c00, c91 = c00;
+        Vector512<float> c100 = c00, c101 = c00, c110 = c00, c111 = c00;
+        for (; k > 0; k--, a += 12, b += stride)
+        {
+            Vector512<float> b0 = Vector512.Load(b);
+            Vector512<float> b1 = Vector512.Load(b + 16);
+            Vector512<float> x = Vector512.Create(a[0]);
+            c00 = Vector512.MultiplyAddEstimate(x, b0, c00);
+            c01 = Vector512.MultiplyAddEstimate(x, b1, c01);
+            x = Vector512.Create(a[1]);
+            c10 = Vector512.MultiplyAddEstimate(x, b0, c10);
+            c11 = Vector512.MultiplyAddEstimate(x, b1, c11);
+            x = Vector512.Create(a[2]);
+            c20 = Vector512.MultiplyAddEstimate(x, b0, c20);
+            c21 = Vector512.MultiplyAddEstimate(x, b1, c21);
+            x = Vector512.Create(a[3]);
+            c30 = Vector512.MultiplyAddEstimate(x, b0, c30);
+            c31 = Vector512.MultiplyAddEstimate(x, b1, c31);
+            x = Vector512.Create(a[4]);
+            c40 = Vector512.MultiplyAddEstimate(x, b0, c40);
+            c41 = Vector512.MultiplyAddEstimate(x, b1, c41);
+            x = Vector512.Create(a[5]);
+            c50 = Vector512.MultiplyAddEstimate(x, b0, c50);
+            c51 = Vector512.MultiplyAddEstimate(x, b1, c51);
+            x = Vector512.Create(a[6]);
+            c60 = Vector512.MultiplyAddEstimate(x, b0, c60);
+            c61 = Vector512.MultiplyAddEstimate(x, b1, c61);
+            x = Vector512.Create(a[7]);
+            c70 = Vector512.MultiplyAddEstimate(x, b0, c70);
+            c71 = Vector512.MultiplyAddEstimate(x, b1, c71);
+            x = Vector512.Create(a[8]);
+            c80 = Vector512.MultiplyAddEstimate(x, b0, c80);
+            c81 = Vector512.MultiplyAddEstimate(x, b1, c81);
+            x = Vector512.Create(a[9]);
+            c90 = Vector512.MultiplyAddEstimate(x, b0, c90);
+            c91 = Vector512.MultiplyAddEstimate(x, b1, c91);
+            x = Vector512.Create(a[10]);
+            c100 = Vector512.MultiplyAddEstimate(x, b0, c100);
+            c101 = Vector512.MultiplyAddEstimate(x, b1, c101);
+            x = Vector512.Create(a[11]);
+            c110 = Vector512.MultiplyAddEstimate(x, b0, c110);
+            c111 = Vector512.MultiplyAddEstimate(x, b1, c111);
+        }
+
+        Take(ref sink, 0, c00, c01);
+        Take(ref sink, 1, c10, c11);
+        Take(ref sink, 2, c20, c21);
+        Take(ref sink, 3, c30, c31);
+        Take(ref sink, 4, c40, c41);
+        Take(ref sink, 5, c50, c51);
+        Take(ref sink, 6, c60, c61);
+        Take(ref sink, 7, c70, c71);
+        Take(ref sink, 8, c80, c81);
+        Take(ref sink, 9, c90, c91);
+        Take(ref sink, 10, c100, c101);
+        Take(ref sink, 11, c110, c111);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Take<T>(ref T sink, int row, Vector512<float> left, Vector512<float> right)
+        where T : struct, ITileSink
+    {
+        sink.Take(row, 0, left.GetLower());
+        sink.Take(row, 8, left.GetUpper());
+        sink.Take(row, 16, right.GetLower());
+        sink.Take(row, 24, right.GetUpper());
+    }
+}

@@ -1,0 +1,84 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+
+namespace Forgetting.Backends.Cpu;
+
+/// <summary>Functions on eight floats at a time, accurate to about 2 units in the last place.</summary>
+internal static class VectorMath
+{
+    /// <summary>
+    /// eˣ: 2ⁿ·e^r with n = round(x / ln 2) and a polynomial for e^r on ±ln 2 / 2. 0 below −87.3, +∞ above 88.7; NaN stays NaN.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Exp(Vector256<float> x)
+    {
+        // The constants come first: of a NaN and a number, the native forms return the second operand or the NaN.
+        Vector256<float> clamped = Vector256.MinNative(Vector256.Create(89f), Vector256.MaxNative(Vector256.Create(-87.5f), x));
+        Vector256<float> n = Vector256.Round(clamped * 1.44269504f);
+
+        // ln 2 in two parts, the first with trailing zero bits, so that n·first is exact.
+        Vector256<float> r = Lanes.MultiplyAdd(n, Vector256.Create(-0.693359375f), clamped);
+        r = Lanes.MultiplyAdd(n, Vector256.Create(2.12194440e-4f), r);
+
+        // Cephes' expf: e^r ≈ 1 + r + r²·P(r).
+        Vector256<float> p = Vector256.Create(1.9875691500e-4f);
+        p = Lanes.MultiplyAdd(p, r, Vector256.Create(1.3981999507e-3f));
+        p = Lanes.MultiplyAdd(p, r, Vector256.Create(8.3334519073e-3f));
+        p = Lanes.MultiplyAdd(p, r, Vector256.Create(4.1665795894e-2f));
+        p = Lanes.MultiplyAdd(p, r, Vector256.Create(1.6666665459e-1f));
+        p = Lanes.MultiplyAdd(p, r, Vector256.Create(5.0000001201e-1f));
+        p = Lanes.MultiplyAdd(p, r * r, r + Vector256<float>.One);
+
+        // 2ⁿ as two factors, since n = 128 has no exponent of its own.
+        Vector256<int> exponent = Vector256.ConvertToInt32(n);
+        Vector256<int> half = exponent >> 1;
+        Vector256<float> first = ((half + Vector256.Create(127)) << 23).AsSingle();
+        Vector256<float> second = ((exponent - half + Vector256.Create(127)) << 23).AsSingle();
+        Vector256<float> result = p * first * second;
+        return Vector256.ConditionalSelect(Vector256.LessThan(x, Vector256.Create(-87.33f)), Vector256<float>.Zero, result);
+    }
+
+    /// <summary>1 / (1 + e⁻ˣ).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Sigmoid(Vector256<float> x) => Vector256<float>.One / (Vector256<float>.One + Exp(-x));
+
+    /// <summary>tanh x = sign(x)·(1 − e) / (1 + e) with e = e^(−2|x|); near 0, where that cancels, x times an even polynomial.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Tanh(Vector256<float> x)
+    {
+        Vector256<float> magnitude = Vector256.Abs(x);
+        Vector256<float> e = Exp(magnitude * -2f);
+        Vector256<float> large = Vector256.CopySign((Vector256<float>.One - e) / (Vector256<float>.One + e), x);
+
+        // Cephes' tanhf for |x| < 0.625.
+        Vector256<float> z = x * x;
+        Vector256<float> p = Vector256.Create(-5.70498872745e-3f);
+        p = Lanes.MultiplyAdd(p, z, Vector256.Create(2.06390887954e-2f));
+        p = Lanes.MultiplyAdd(p, z, Vector256.Create(-5.37397155531e-2f));
+        p = Lanes.MultiplyAdd(p, z, Vector256.Create(1.33314422036e-1f));
+        p = Lanes.MultiplyAdd(p, z, Vector256.Create(-3.33332819422e-1f));
+        Vector256<float> small = Lanes.MultiplyAdd(p * z, x, x);
+        return Vector256.ConditionalSelect(Vector256.LessThan(magnitude, Vector256.Create(0.625f)), small, large);
+    }
+
+    /// <summary>erf x as x times a quotient of polynomials in x², for |x| ≤ 4, where it reaches 1 (coefficients as in Eigen and XLA).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Erf(Vector256<float> x)
+    {
+        x = Vector256.MinNative(Vector256.Create(4f), Vector256.MaxNative(Vector256.Create(-4f), x));
+        Vector256<float> z = x * x;
+        Vector256<float> p = Vector256.Create(-2.72614225801306e-10f);
+        p = Lanes.MultiplyAdd(p, z, Vector256.Create(2.77068142495902e-08f));
+        p = Lanes.MultiplyAdd(p, z, Vector256.Create(-2.10102402082508e-06f));
+        p = Lanes.MultiplyAdd(p, z, Vector256.Create(-5.69250639462346e-05f));
+        p = Lanes.MultiplyAdd(p, z, Vector256.Create(-7.34990630326855e-04f));
+        p = Lanes.MultiplyAdd(p, z, Vector256.Create(-2.95459980854025e-03f));
+        p = Lanes.MultiplyAdd(p, z, Vector256.Create(-1.60960333262415e-02f));
+        Vector256<float> q = Vector256.Create(-1.45660718464996e-05f);
+        q = Lanes.MultiplyAdd(q, z, Vector256.Create(-2.13374055278905e-04f));
+        q = Lanes.MultiplyAdd(q, z, Vector256.Create(-1.68282697438203e-03f));
+        q = Lanes.MultiplyAdd(q, z, Vector256.Create(-7.37332916720468e-03f));
+        q = Lanes.MultiplyAdd(q, z, Vector256.Create(-1.42647390514189e-02f));
+        return x * p / q;
+    }
+}
