@@ -12,35 +12,42 @@ internal readonly record struct JsonView(JsonElement Element, string Source, str
 {
     /// <summary>Parses a whole file.</summary>
     /// <exception cref="UserException">The file is missing, unreadable or not JSON.</exception>
-    public static JsonView Load(string file)
+    public static JsonView Load(string file) => Parse(ReadBytes(file), file, firstLine: 1);
+
+    /// <summary>Parses one JSON text that begins at a line of a file.</summary>
+    /// <param name="text">UTF-8.</param>
+    /// <param name="file">The file, for errors.</param>
+    /// <param name="firstLine">Line of the file at which the text begins, from 1.</param>
+    /// <param name="source">What errors about values call the text, such as the file with the line; the file if null.</param>
+    /// <exception cref="UserException">It is not JSON.</exception>
+    public static JsonView Parse(ReadOnlyMemory<byte> text, string file, long firstLine, string? source = null)
     {
-        byte[] bytes;
         try
         {
-            bytes = File.ReadAllBytes(file);
+            return new JsonView(JsonDocument.Parse(text).RootElement, source ?? file, "");
+        }
+        catch (JsonException e)
+        {
+            // The parser's reason without the position, which it repeats and counts from 0.
+            int end = e.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
+            string reason = (end < 0 ? e.Message : e.Message[..end]).TrimEnd('.');
+            throw new UserException($"{file}: line {firstLine + e.LineNumber}: not JSON: {reason}".ReplaceLineEndings(" "), e);
+        }
+    }
+
+    /// <summary>The bytes of a file without a byte order mark, which is no part of JSON but which editors write.</summary>
+    /// <exception cref="UserException">The file is missing or unreadable.</exception>
+    public static ReadOnlyMemory<byte> ReadBytes(string file)
+    {
+        try
+        {
+            byte[] bytes = File.ReadAllBytes(file);
+            return bytes.AsSpan().StartsWith("\uFEFF"u8) ? bytes.AsMemory(3) : bytes;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new UserException($"{file}: cannot be read: {e.Message}", e);
         }
-
-        // A byte order mark is no part of JSON, but editors write it.
-        ReadOnlyMemory<byte> text = bytes.AsSpan().StartsWith("\uFEFF"u8) ? bytes.AsMemory(3) : bytes;
-        try
-        {
-            return new JsonView(JsonDocument.Parse(text).RootElement, file, "");
-        }
-        catch (JsonException e)
-        {
-            throw new UserException($"{file}: line {e.LineNumber + 1}: not JSON: {Reason(e)}", e);
-        }
-    }
-
-    /// <summary>The parser's reason without the position it repeats.</summary>
-    public static string Reason(JsonException error)
-    {
-        int end = error.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
-        return (end < 0 ? error.Message : error.Message[..end]).TrimEnd('.');
     }
 
     /// <summary>The value of a key that must be there.</summary>

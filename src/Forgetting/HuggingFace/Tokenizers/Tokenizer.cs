@@ -122,39 +122,7 @@ public sealed class Tokenizer
             result.AddRange(prefix);
         }
 
-        text = WellFormed(text);
-        int specials = allowSpecial ? 1 : 0;
-        List<(int Start, int Length, AddedToken? Token)> outer = [], inner = [];
-        List<Segment> pieces = [];
-        added[0, specials].Split(text, outer);
-        foreach ((int start, int length, AddedToken? token) in outer)
-        {
-            if (token != null)
-            {
-                result.Add(token.Id);
-                continue;
-            }
-
-            string normalized = normalize(text.Substring(start, length));
-            inner.Clear();
-            added[1, specials].Split(normalized, inner);
-            foreach ((int innerStart, int innerLength, AddedToken? innerToken) in inner)
-            {
-                if (innerToken != null)
-                {
-                    result.Add(innerToken.Id);
-                    continue;
-                }
-
-                pieces.Clear();
-                preTokenize(new Segment(normalized, innerStart, innerLength, start == 0 && innerStart == 0), pieces);
-                foreach (Segment piece in pieces)
-                {
-                    model.Encode(piece.Span, result);
-                }
-            }
-        }
-
+        Append(text, result, first: true, allowSpecial);
         return [.. result];
     }
 
@@ -189,6 +157,46 @@ public sealed class Tokenizer
 
     /// <summary>Whether the id is a control token.</summary>
     public bool IsSpecial(int id) => special.Contains(id);
+
+    /// <summary>
+    /// Appends the ids of one stretch of an input that is put together from text and ids. <paramref name="first"/> tells whether it begins the input:
+    /// some tokenizers put a space only there.
+    /// </summary>
+    internal void Append(string text, List<int> result, bool first, bool allowSpecial)
+    {
+        text = WellFormed(text);
+        int specials = allowSpecial ? 1 : 0;
+        List<(int Start, int Length, AddedToken? Token)> outer = [], inner = [];
+        List<Segment> pieces = [];
+        added[0, specials].Split(text, outer);
+        foreach ((int start, int length, AddedToken? token) in outer)
+        {
+            if (token != null)
+            {
+                result.Add(token.Id);
+                continue;
+            }
+
+            string normalized = normalize(text.Substring(start, length));
+            inner.Clear();
+            added[1, specials].Split(normalized, inner);
+            foreach ((int innerStart, int innerLength, AddedToken? innerToken) in inner)
+            {
+                if (innerToken != null)
+                {
+                    result.Add(innerToken.Id);
+                    continue;
+                }
+
+                pieces.Clear();
+                preTokenize(new Segment(normalized, innerStart, innerLength, first && start == 0 && innerStart == 0), pieces);
+                foreach (Segment piece in pieces)
+                {
+                    model.Encode(piece.Span, result);
+                }
+            }
+        }
+    }
 
     internal ReadOnlySpan<byte> BytesOf(int id)
     {

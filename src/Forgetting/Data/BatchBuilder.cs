@@ -1,0 +1,113 @@
+namespace Forgetting.Data;
+
+/// <summary>A run of consecutive examples of an optimiser step that goes through the model at once.</summary>
+/// <param name="First">First example, counted within the step.</param>
+/// <param name="Count">Number of examples.</param>
+/// <param name="FirstRowKey">Key of its first row: the number of tokens of the step that come before.</param>
+public readonly record struct MicroBatch(int First, int Count, int FirstRowKey);
+
+/// <summary>
+/// Puts encoded examples end to end. The prediction of token j of an example sits at the row of its token j − 1, so the rows that reach the output head
+/// are those before a token that is predicted. The key of a row is its place in the step with all of the step's examples end to end, which makes dropout masks independent of micro-batching.
+/// </summary>
+public static class BatchBuilder
+{
+    /// <summary>Cuts a step into runs of at most <paramref name="maxTokens"/> tokens, in order; an example that is longer is a run by itself.</summary>
+    public static IReadOnlyList<MicroBatch> MicroBatches(IReadOnlyList<EncodedExample> examples, int maxTokens)
+    {
+        ArgumentNullException.ThrowIfNull(examples);
+        List<MicroBatch> runs = [];
+        int first = 0, key = 0, tokens = 0;
+        for (int i = 0; i < examples.Count; i++)
+        {
+            if (i > first && tokens + examples[i].Length > maxTokens)
+            {
+                runs.Add(new MicroBatch(first, i - first, key));
+                (first, key, tokens) = (i, key + tokens, 0);
+            }
+
+            tokens += examples[i].Length;
+        }
+
+        if (examples.Count > first)
+        {
+            runs.Add(new MicroBatch(first, examples.Count - first, key));
+        }
+
+        return runs;
+    }
+
+    /// <summary>A run of a step's examples for training: the response tokens are predicted.</summary>
+    /// <param name="examples">The step's examples.</param>
+    /// <param name="run">Which of them.</param>
+    /// <param name="weights">For each of the step's examples, aligned with its ids: the weight of each token's cross-entropy. Read at response tokens only.</param>
+    /// <param name="baseLogProbabilities">Likewise the log-probability of each token under the base model, or null.</param>
+    public static TokenBatch Create(
+        IReadOnlyList<EncodedExample> examples, MicroBatch run, IReadOnlyList<float[]> weights, IReadOnlyList<float[]>? baseLogProbabilities = null) =>
+        Build(examples, run, allTokens: false, weights, baseLogProbabilities);
+
+    /// <summary>Examples of which only losses are wanted: of the response tokens, or of all tokens but each example's first.</summary>
+    public static TokenBatch ForScoring(IReadOnlyList<EncodedExample> examples, MicroBatch run, bool allTokens) =>
+        Build(examples, run, allTokens, weights: null, baseLogProbabilities: null);
+
+    private static TokenBatch Build(
+        IReadOnlyList<EncodedExample> examples, MicroBatch run, bool allTokens, IReadOnlyList<float[]>? weights, IReadOnlyList<float[]>? baseLogProbabilities)
+    {
+        ArgumentNullException.ThrowIfNull(examples);
+        int rows = 0, heads = 0;
+        for (int i = run.First; i < run.First + run.Count; i++)
+        {
+            rows += examples[i].Length;
+            heads += allTokens ? examples[i].Length - 1 : examples[i].Response.AsSpan(1).Count(true);
+        }
+
+        TokenBatch batch = new()
+        {
+            Ids = new int[rows],
+            Positions = new int[rows],
+            Offsets = new int[run.Count + 1],
+            Examples = new int[run.Count],
+            RowKeys = new int[rows],
+            HeadRows = new int[heads],
+            HeadOffsets = new int[run.Count + 1],
+            Targets = new int[heads],
+            Weights = new float[heads],
+            BaseLogProbabilities = baseLogProbabilities is null ? null : new float[heads],
+        };
+        int row = 0, head = 0;
+        for (int i = 0; i < run.Count; i++)
+        {
+            EncodedExample example = examples[run.First + i];
+            batch.Examples[i] = example.Index;
+            for (int j = 0; j < example.Length; j++, row++)
+            {
+                batch.Ids[row] = example.Ids[j];
+                batch.Positions[row] = j;
+                batch.RowKeys[row] = run.FirstRowKey + row;
+                if (j == 0 || !(allTokens || example.Response[j]))
+                {
+                    continue;
+                }
+
+                batch.HeadRows[head] = row - 1;
+                batch.Targets[head] = example.Ids[j];
+                if (weights != null)
+                {
+                    batch.Weights[head] = weights[run.First + i][j];
+                }
+
+                if (baseLogProbabilities != null)
+                {
+                    batch.BaseLogProbabilities![head] = baseLogProbabilities[run.First + i][j];
+                }
+
+                head++;
+            }
+
+            batch.Offsets[i + 1] = row;
+            batch.HeadOffsets[i + 1] = head;
+        }
+
+        return batch;
+    }
+}

@@ -1,0 +1,113 @@
+using System.Text.Json;
+using Forgetting.HuggingFace;
+
+namespace Forgetting.Data;
+
+/// <summary>One turn of a conversation.</summary>
+/// <param name="Role">system, user or assistant; a chat template may know others.</param>
+/// <param name="Content">Its text.</param>
+public sealed record ChatMessage(string Role, string Content);
+
+/// <summary>An example as its file has it: a prompt with its completion, or a conversation.</summary>
+public sealed record DataExample
+{
+    /// <summary>Position in the data set, from 0.</summary>
+    public required int Index { get; init; }
+
+    /// <summary>File and line (or item of an array), for errors.</summary>
+    public required string Place { get; init; }
+
+    /// <summary>What is given; empty for a conversation.</summary>
+    public string Prompt { get; init; } = "";
+
+    /// <summary>What is to be learnt; empty for a conversation.</summary>
+    public string Completion { get; init; } = "";
+
+    /// <summary>The conversation, or null for a prompt with its completion.</summary>
+    public IReadOnlyList<ChatMessage>? Messages { get; init; }
+}
+
+/// <summary>Names of the fields to read.</summary>
+public sealed record DataFields
+{
+    /// <summary>Field of the prompt.</summary>
+    public string Prompt { get; init; } = "prompt";
+
+    /// <summary>Field of the completion.</summary>
+    public string Completion { get; init; } = "completion";
+
+    /// <summary>Field of the conversation, an array of <c>{"role", "content"}</c>; it goes before the other two where a line has it.</summary>
+    public string Messages { get; init; } = "messages";
+}
+
+/// <summary>Reads data sets: one JSON object a line, or one array of objects.</summary>
+public static class DataSet
+{
+    /// <summary>All examples of a file, in order. Blank lines are passed over; other fields are ignored.</summary>
+    /// <exception cref="UserException">
+    /// The file is missing or has no example; a line is not JSON; a field is missing or of another type. File and line are named.
+    /// </exception>
+    public static IReadOnlyList<DataExample> Read(string file, DataFields? fields = null)
+    {
+        fields ??= new DataFields();
+        List<DataExample> examples = [];
+        ReadOnlyMemory<byte> bytes = JsonView.ReadBytes(file);
+        if (bytes.Span.TrimStart(" \t\r\n"u8) is [(byte)'[', ..])
+        {
+            int item = 0;
+            foreach (JsonView view in JsonView.Parse(bytes, file, firstLine: 1).Items())
+            {
+                examples.Add(ReadExample(view with { Source = $"{file}: item {++item}" }, fields, examples.Count));
+            }
+        }
+        else
+        {
+            int number = 0;
+            for (int at = 0; at < bytes.Length; number++)
+            {
+                int end = bytes.Span[at..].IndexOf((byte)'\n');
+                ReadOnlyMemory<byte> line = end < 0 ? bytes[at..] : bytes.Slice(at, end);
+                at += line.Length + 1;
+                if (line.Span.IndexOfAnyExcept(" \t\r"u8) >= 0)
+                {
+                    JsonView view = JsonView.Parse(line, file, number + 1, $"{file}: line {number + 1}");
+                    examples.Add(ReadExample(view, fields, examples.Count));
+                }
+            }
+        }
+
+        return examples.Count > 0 ? examples : throw new UserException($"{file}: no examples; expected a JSON object a line");
+    }
+
+    private static DataExample ReadExample(JsonView view, DataFields fields, int index)
+    {
+        if (view.Find(fields.Messages) is { } messages)
+        {
+            ChatMessage[] conversation = [.. messages.Items().Select(m => new ChatMessage(m["role"].AsString(), m["content"].AsString()))];
+            return conversation.Length > 0
+                ? new DataExample { Index = index, Place = view.Source, Messages = conversation }
+                : throw messages.Wrong("empty", "at least one message");
+        }
+
+        return new DataExample
+        {
+            Index = index,
+            Place = view.Source,
+            Prompt = Required(view, fields.Prompt, fields),
+            Completion = Required(view, fields.Completion, fields),
+        };
+    }
+
+    private static string Required(JsonView view, string field, DataFields fields)
+    {
+        if (view.Find(field) is { } value)
+        {
+            return value.AsString();
+        }
+
+        string present = string.Join(", ", view.Members().Select(m => m.Key));
+        string found = view.Element.TryGetProperty(field, out JsonElement element) && element.ValueKind == JsonValueKind.Null ? "null" : "missing";
+        throw new UserException(
+            $"{view.Source}: '{field}' is {found}; expected '{fields.Messages}', or '{fields.Prompt}' with '{fields.Completion}'; the fields here are: {present}");
+    }
+}

@@ -1,0 +1,149 @@
+using Forgetting.HuggingFace.Tokenizers;
+
+namespace Forgetting.Data;
+
+/// <summary>
+/// Turns examples into token ids and marks the tokens to train on, as arXiv 2508.04329 does (method B.7, template "tulu"). A conversation becomes
+/// <c>&lt;|system|&gt;\n…\n</c>, <c>&lt;|user|&gt;\n…\n</c> and <c>&lt;|assistant|&gt;\n{content}{eos}\n</c>, the final newline dropped; trained on is the assistants' content
+/// through its eos. A prompt and its completion are joined with one space, unless there is white space at the joint, and end in eos; trained on is
+/// all but the first len(encode(prompt)) tokens.
+/// The eos put there is the real token; text in the data that looks like a special token is text, unless <c>allowSpecial</c>.
+/// </summary>
+public sealed class ExampleEncoder
+{
+    private readonly Tokenizer tokenizer;
+    private readonly int maxLength;
+    private readonly bool allowSpecial;
+    private readonly int eos;
+
+    /// <summary>An encoder.</summary>
+    /// <param name="tokenizer">The model's tokenizer.</param>
+    /// <param name="maxLength">Longest example in tokens; longer ones lose their end.</param>
+    /// <param name="allowSpecial">Let special tokens spelt out in the data become those tokens.</param>
+    /// <exception cref="UserException">The tokenizer has no end-of-text token.</exception>
+    public ExampleEncoder(Tokenizer tokenizer, int maxLength, bool allowSpecial = false)
+    {
+        ArgumentNullException.ThrowIfNull(tokenizer);
+        this.tokenizer = tokenizer;
+        this.maxLength = maxLength;
+        this.allowSpecial = allowSpecial;
+        eos = tokenizer.EosIds.Count > 0
+            ? tokenizer.EosIds[0]
+            : throw new UserException("the tokenizer names no end-of-text token; expected eos_token in tokenizer_config.json or eos_token_id in config.json");
+    }
+
+    /// <summary>Encodes all examples, in order.</summary>
+    /// <exception cref="UserException">An example has nothing to train on, or its prompt fills <c>maxLength</c>; its line is named.</exception>
+    public IReadOnlyList<EncodedExample> EncodeAll(IReadOnlyList<DataExample> examples) => [.. examples.Select(Encode)];
+
+    /// <summary>Encodes one example.</summary>
+    /// <exception cref="UserException">It has nothing to train on, or its prompt fills <c>maxLength</c>; its line is named.</exception>
+    public EncodedExample Encode(DataExample example)
+    {
+        ArgumentNullException.ThrowIfNull(example);
+        EncodedText text = new();
+        if (example.Messages is { } messages)
+        {
+            AddConversation(text, messages, example.Place);
+        }
+        else
+        {
+            AddPromptAndCompletion(text, example.Prompt, example.Completion);
+        }
+
+        return text.Finish(example, maxLength);
+    }
+
+    private void AddPromptAndCompletion(EncodedText text, string prompt, string completion)
+    {
+        bool spaced = (prompt.Length > 0 && char.IsWhiteSpace(prompt[^1])) || (completion.Length > 0 && char.IsWhiteSpace(completion[0]));
+        text.Add(tokenizer.Encode(prompt + (spaced ? "" : " ") + completion, bos: true, allowSpecial), tokenizer.Encode(prompt, bos: true, allowSpecial).Length);
+        text.Add([eos], 0);
+    }
+
+    /// <summary>
+    /// The eos tokens cut the conversation into stretches that are encoded each by itself, since no token crosses a special one. In a stretch
+    /// the response begins after as many tokens as what precedes it encodes to.
+    /// </summary>
+    private void AddConversation(EncodedText text, IReadOnlyList<ChatMessage> messages, string place)
+    {
+        string before = "";
+        foreach (ChatMessage message in messages)
+        {
+            if (message.Role is not ("system" or "user" or "assistant"))
+            {
+                throw new UserException($"{place}: role \"{message.Role}\"; expected system, user or assistant");
+            }
+
+            before += $"<|{message.Role}|>\n";
+            string content = message.Content.Trim();
+            if (message.Role == "assistant")
+            {
+                text.Add(EncodeStretch(before + content, text.Count == 0), EncodeStretch(before, text.Count == 0).Length);
+                text.Add([eos], 0);
+                before = "\n";
+            }
+            else
+            {
+                before += content + "\n";
+            }
+        }
+
+        // Turns behind the last assistant; the final newline is dropped.
+        string rest = before.TrimEnd();
+        if (rest.Length > 0)
+        {
+            int[] ids = EncodeStretch(rest, text.Count == 0);
+            text.Add(ids, ids.Length);
+        }
+    }
+
+    private int[] EncodeStretch(string stretch, bool first)
+    {
+        if (first)
+        {
+            return tokenizer.Encode(stretch, bos: true, allowSpecial);
+        }
+
+        List<int> ids = [];
+        tokenizer.Append(stretch, ids, first: false, allowSpecial);
+        return [.. ids];
+    }
+
+    /// <summary>Ids and marks as they are put together.</summary>
+    private sealed class EncodedText
+    {
+        private readonly List<int> ids = [];
+        private readonly List<bool> response = [];
+
+        public int Count => ids.Count;
+
+        /// <summary>Adds ids of which the first few are not trained on.</summary>
+        public void Add(int[] added, int untrained)
+        {
+            ids.AddRange(added);
+            for (int i = 0; i < added.Length; i++)
+            {
+                // Nothing predicts the first token of an example.
+                response.Add(i >= untrained && response.Count > 0);
+            }
+        }
+
+        public EncodedExample Finish(DataExample example, int maxLength)
+        {
+            int first = response.IndexOf(true);
+            if (first < 0)
+            {
+                throw new UserException($"{example.Place}: nothing to train on; expected an assistant message");
+            }
+
+            if (first >= maxLength)
+            {
+                throw new UserException($"{example.Place}: the prompt takes {first} tokens; expected fewer than the maximum length of {maxLength}");
+            }
+
+            int length = Math.Min(ids.Count, maxLength);
+            return new EncodedExample { Index = example.Index, Ids = [.. ids[..length]], Response = [.. response[..length]] };
+        }
+    }
+}

@@ -1,0 +1,110 @@
+using Forgetting.Data;
+using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Testing;
+using Forgetting.Tests.Tokenizers;
+using Xunit;
+using static Forgetting.Tests.Tokenizers.TestTokenizers;
+
+namespace Forgetting.Tests.Data;
+
+/// <summary>Every expectation is written out by hand with a tokenizer of one token a byte.</summary>
+public class ExampleEncoderTests
+{
+    private static DataExample Pair(string prompt, string completion) => new() { Index = 7, Place = "d.jsonl: line 8", Prompt = prompt, Completion = completion };
+
+    private static DataExample Conversation(params (string Role, string Content)[] messages) =>
+        new() { Index = 7, Place = "d.jsonl: line 8", Messages = [.. messages.Select(m => new ChatMessage(m.Role, m.Content))] };
+
+    /// <summary>Checks ids and marks; in the expectation the trained stretches are those between brackets.</summary>
+    private static void Check(EncodedExample actual, params (int[] Ids, bool Trained)[] expected)
+    {
+        Assert.Equal(expected.SelectMany(e => e.Ids), actual.Ids);
+        Assert.Equal(expected.SelectMany(e => e.Ids.Select(_ => e.Trained)), actual.Response);
+    }
+
+    [Theory]
+    [InlineData("ab", "cd", "ab cd", 2)]
+    [InlineData("ab ", "cd", "ab cd", 3)]
+    [InlineData("ab\n", "cd", "ab\ncd", 3)]
+    [InlineData("ab", " cd", "ab cd", 2)]
+    [InlineData("ab ", " cd", "ab  cd", 3)]
+    [InlineData("", "cd", " cd", 0)]
+    [InlineData("ab", "", "ab ", 2)]
+    public void Prompt_and_completion_join_and_end_in_eos(string prompt, string completion, string joined, int untrained)
+    {
+        EncodedExample example = new ExampleEncoder(Bytes(), 100).Encode(Pair(prompt, completion));
+        Assert.Equal(7, example.Index);
+        Check(example, ([Bos], false), (Utf8(joined[..untrained]), false), ([.. Utf8(joined[untrained..]), Eos], true));
+    }
+
+    [Fact]
+    public void Nothing_predicts_the_first_token()
+    {
+        EncodedExample example = new ExampleEncoder(Bytes(bos: false), 100).Encode(Pair("", "cd"));
+        Check(example, (Utf8(" "), false), ([.. Utf8("cd"), Eos], true));
+    }
+
+    [Fact]
+    public void Conversation_trains_each_assistant_content_through_its_eos()
+    {
+        EncodedExample example = new ExampleEncoder(Bytes(), 1000).Encode(Conversation(
+            ("system", "S"), ("user", " U "), ("assistant", "A\n"), ("user", "V"), ("assistant", "B")));
+        Check(
+            example,
+            ([Bos, .. Utf8("<|system|>\nS\n<|user|>\nU\n<|assistant|>\n")], false),
+            ([.. Utf8("A"), Eos], true),
+            (Utf8("\n<|user|>\nV\n<|assistant|>\n"), false),
+            ([.. Utf8("B"), Eos], true));
+    }
+
+    [Fact]
+    public void Turns_behind_the_last_assistant_are_given_and_lose_their_final_newline()
+    {
+        EncodedExample example = new ExampleEncoder(Bytes(), 1000).Encode(Conversation(("assistant", "A"), ("assistant", ""), ("user", "V")));
+        Check(
+            example,
+            ([Bos, .. Utf8("<|assistant|>\n")], false),
+            ([.. Utf8("A"), Eos], true),
+            (Utf8("\n<|assistant|>\n"), false),
+            ([Eos], true),
+            (Utf8("\n<|user|>\nV"), false));
+    }
+
+    [Fact]
+    public void Special_text_in_data_is_data_unless_allowed()
+    {
+        Check(new ExampleEncoder(Bytes(), 100).Encode(Pair("</s>", "<s>")), ([Bos, .. Utf8("</s>")], false), ([.. Utf8(" <s>"), Eos], true));
+        Check(new ExampleEncoder(Bytes(), 100, allowSpecial: true).Encode(Pair("</s>", "<s>")), ([Bos, Eos], false), ([(int)' ', Bos, Eos], true));
+    }
+
+    [Fact]
+    public void Truncation_cuts_the_end()
+    {
+        EncodedExample whole = new ExampleEncoder(Bytes(), 7).Encode(Pair("ab", "cd"));
+        Check(whole, ([Bos, .. Utf8("ab")], false), ([.. Utf8(" cd"), Eos], true));
+        EncodedExample cut = new ExampleEncoder(Bytes(), 4).Encode(Pair("ab", "cd"));
+        Check(cut, ([Bos, .. Utf8("ab")], false), (Utf8(" "), true));
+    }
+
+    [Fact]
+    public void A_prompt_that_fills_the_length_and_a_conversation_without_assistant_are_errors()
+    {
+        UserException full = Assert.Throws<UserException>(() => new ExampleEncoder(Bytes(), 3).Encode(Pair("ab", "cd")));
+        Assert.Equal("d.jsonl: line 8: the prompt takes 3 tokens; expected fewer than the maximum length of 3", full.Message);
+        UserException none = Assert.Throws<UserException>(() => new ExampleEncoder(Bytes(), 100).Encode(Conversation(("user", "U"))));
+        Assert.Equal("d.jsonl: line 8: nothing to train on; expected an assistant message", none.Message);
+        UserException role = Assert.Throws<UserException>(() => new ExampleEncoder(Bytes(), 100).Encode(Conversation(("robot", "U"))));
+        Assert.Equal("d.jsonl: line 8: role \"robot\"; expected system, user or assistant", role.Message);
+    }
+
+    [SharedDataFact]
+    public void A_sentencepiece_conversation_equals_the_whole_text_with_its_eos_as_special_tokens()
+    {
+        Tokenizer tokenizer = Tokenizer.Load(SharedData.Path("stories260K", "hf"));
+        EncodedExample example = new ExampleEncoder(tokenizer, 1000).Encode(Conversation(("user", "Hello"), ("assistant", "Once upon"), ("user", "More"), ("assistant", "a time")));
+        const string text = "<|user|>\nHello\n<|assistant|>\nOnce upon</s>\n<|user|>\nMore\n<|assistant|>\na time</s>";
+        Assert.Equal(tokenizer.Encode(text, allowSpecial: true), example.Ids);
+        Assert.True(example.Response[^1]);
+        Assert.Equal(2, example.Ids.Where((id, i) => id == 2 && example.Response[i]).Count());
+    }
+}

@@ -1,0 +1,62 @@
+using System.Text;
+using System.Text.Json.Nodes;
+using Forgetting.HuggingFace.Tokenizers;
+
+namespace Forgetting.Tests.Tokenizers;
+
+/// <summary>A folder that is gone after the test.</summary>
+internal sealed class TemporaryFolder : IDisposable
+{
+    public string Path { get; } = Directory.CreateTempSubdirectory("forgetting-").FullName;
+
+    public string Write(string name, string content)
+    {
+        string file = System.IO.Path.Combine(Path, name);
+        File.WriteAllText(file, content);
+        return file;
+    }
+
+    public void Dispose() => Directory.Delete(Path, recursive: true);
+}
+
+/// <summary>Tokenizers made for a test.</summary>
+internal static class TestTokenizers
+{
+    public const int Bos = 256, Eos = 257, Turn = 258;
+
+    /// <summary>One token a byte, ids the byte values, without merges; &lt;s&gt; in front, &lt;/s&gt; at the end, &lt;|turn|&gt; between. Positions can be counted by hand.</summary>
+    public static Tokenizer Bytes(bool bos = true)
+    {
+        JsonObject vocabulary = [];
+        for (int value = 0; value < 256; value++)
+        {
+            vocabulary[ByteLevelAlphabet.CharacterOf((byte)value).ToString()] = value;
+        }
+
+        JsonObject root = new()
+        {
+            ["added_tokens"] = new JsonArray(Special(Bos, "<s>"), Special(Eos, "</s>"), Special(Turn, "<|turn|>")),
+            ["pre_tokenizer"] = new JsonObject { ["type"] = "ByteLevel", ["add_prefix_space"] = false },
+            ["decoder"] = new JsonObject { ["type"] = "ByteLevel" },
+            ["model"] = new JsonObject { ["type"] = "BPE", ["vocab"] = vocabulary, ["merges"] = new JsonArray() },
+        };
+        return Load(root, $$"""{"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": {{(bos ? "true" : "false")}}}""");
+    }
+
+    /// <summary>The tokenizer of a tokenizer.json, with a tokenizer_config.json or without.</summary>
+    public static Tokenizer Load(JsonObject root, string? config = null)
+    {
+        using TemporaryFolder folder = new();
+        folder.Write("tokenizer.json", root.ToJsonString());
+        if (config != null)
+        {
+            folder.Write("tokenizer_config.json", config);
+        }
+
+        return Tokenizer.Load(folder.Path);
+    }
+
+    public static JsonObject Special(int id, string content) => new() { ["id"] = id, ["content"] = content, ["special"] = true };
+
+    public static int[] Utf8(string text) => [.. Encoding.UTF8.GetBytes(text).Select(b => (int)b)];
+}
