@@ -223,6 +223,19 @@ public sealed class Decoder : IDisposable
     /// <summary>Takes s·B·A out of the adapted weights again; equal to the weights before merging up to rounding.</summary>
     public void UnmergeAdapter() => SetMerged(false);
 
+    /// <summary>Logits after some rows, with a key-value cache that knows their places; valid until the next pass.</summary>
+    /// <param name="rows">Rows among those of <paramref name="ids"/> whose logits are wanted.</param>
+    /// <returns>Float32 [rows, V].</returns>
+    internal Tensor Logits(
+        ReadOnlySpan<int> ids, ReadOnlySpan<int> positions, ReadOnlySpan<int> offsets, ReadOnlySpan<int> rows, KeyValueCache cache)
+    {
+        _pass.Begin(ids, positions, offsets, cache: cache);
+        Tensor hidden = Hidden(_pass); // [T, C]
+        Tensor last = Activations.Take(rows.Length, Config.HiddenSize, hidden.DType); // [rows, C]
+        Backend.GatherRows(hidden, _pass.Upload(rows), last);
+        return _head.Logits(_pass, last);
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {

@@ -13,6 +13,7 @@ internal sealed class KeyValueCache : IDisposable
     private readonly DeviceBuffer[] _values;
     private readonly Shape _shape; // [R, G·D]
     private readonly DType _dtype;
+    private (int[] Rows, int[] Starts, int[] Lengths) _placement = ([], [], []);
     private Tensor _rows; // Int32 [1, T] cache row of each new token
 
     /// <summary>Room for <paramref name="rows"/> tokens.</summary>
@@ -41,15 +42,18 @@ internal sealed class KeyValueCache : IDisposable
     /// <summary>[R, G·D] of one block.</summary>
     public Tensor Values(int layer) => _values[layer].AsTensor(_shape, _dtype);
 
-    /// <summary>Says where the tokens of a pass belong.</summary>
+    /// <summary>Says where the tokens of the next pass belong.</summary>
     /// <param name="rows">[T] cache row of each new token.</param>
     /// <param name="starts">[n].</param>
     /// <param name="lengths">[n].</param>
-    public void Place(Pass pass, ReadOnlySpan<int> rows, ReadOnlySpan<int> starts, ReadOnlySpan<int> lengths)
+    public void Place(int[] rows, int[] starts, int[] lengths) => _placement = (rows, starts, lengths);
+
+    /// <summary>Uploads what <see cref="Place"/> was told, as a pass begins.</summary>
+    public void Begin(Pass pass)
     {
-        _rows = pass.Upload(rows);
-        Starts = pass.Upload(starts);
-        Lengths = pass.Upload(lengths);
+        _rows = pass.Upload(_placement.Rows);
+        Starts = pass.Upload(_placement.Starts);
+        Lengths = pass.Upload(_placement.Lengths);
     }
 
     /// <summary>Writes the keys and values [T, G·D] of the pass' tokens to their rows.</summary>

@@ -49,6 +49,7 @@ internal sealed class Pass(IBackend backend, Arena arena, RotaryTable? rotary)
         DropoutSeed = dropoutSeed;
         RowKeys = dropoutSeed is null ? default : Upload(rowKeys);
         Cache = cache;
+        cache?.Begin(this);
         if (rotary is not null)
         {
             int last = 0;
