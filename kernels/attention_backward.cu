@@ -1,0 +1,280 @@
+// Backward of attention.cu, in three kernels without atomics, so that the bits do not depend on the order of blocks:
+//
+//   delta_t = Σ_d dO_td·o_td                                    attention_delta
+//   dS_ts = p_ts·(dO_t·v_s − delta_t)
+//   dQ_t = scale·Σ_s dS_ts k_s                                  attention_queries: a block owns 64 query rows of a head, runs over keys
+//   dK_s = scale·Σ_t dS_ts q_t,  dV_s = Σ_t p_ts dO_t           attention_keys: a block owns 64 keys of a key-value head, runs over its queries
+//
+// with p recomputed from logSumExp. The second and third both compute the scores: 7 products instead of 5, the price of determinism.
+//
+// Launch of attention_delta: ⌈T·heads / 8⌉ blocks of 256 (a warp each). Of attention_queries: grid (T / 64 + sequences, heads), of attention_keys:
+// grid (T / 64 + sequences, kvHeads); both 128 threads, dynamic shared memory 6·64·(HD + 8)·2 bytes (+ 4·64·4 for attention_keys).
+#include "include/attention.cuh"
+#include "include/fragment.cuh"
+#include "include/reduce.cuh"
+
+constexpr int kRows = 64;
+constexpr int kThreads = 128;
+constexpr int kPart = 32; // of the inner tile, held in registers at a time
+constexpr float kLog2E = 1.4426950408889634f;
+
+template <int N, typename T> __device__ float dot_row(const T* a, const T* b, int D, int lane) {
+    float sum = 0;
+    for (int d = lane * N; d < D; d += 32 * N) {
+        float p[N], q[N];
+        load<N>(a + d, p);
+        load<N>(b + d, q);
+#pragma unroll
+        for (int k = 0; k < N; k++) {
+            sum += p[k] * q[k];
+        }
+    }
+    return sum_lanes(sum);
+}
+
+// A row here is one head of one token: heads lie side by side, so row i starts at i·D.
+template <typename T> __device__ void attention_delta(const T* o, const T* dO, float* delta, long long rows, int D) {
+    long long row = (long long)blockIdx.x * 8 + threadIdx.x / 32;
+    if (row >= rows) {
+        return;
+    }
+    constexpr int W = kWide<T>;
+    int lane = threadIdx.x % 32;
+    float sum = D % W == 0 && aligned16(o, dO) ? dot_row<W>(o + row * D, dO + row * D, D, lane) : dot_row<1>(o + row * D, dO + row * D, D, lane);
+    if (lane == 0) {
+        delta[row] = sum;
+    }
+}
+
+KERNEL(attention_delta_f32, const float* o, const float* dO, float* delta, long long rows, int D) { attention_delta(o, dO, delta, rows, D); }
+KERNEL(attention_delta_bf16, const bf16* o, const bf16* dO, float* delta, long long rows, int D) { attention_delta(o, dO, delta, rows, D); }
+
+template <int HD>
+__device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, const float* logSumExp,
+                                  const bf16* dO, const float* delta, bf16* dQ, int heads, int kvHeads, int D, float scale, int window) {
+    constexpr int kStride = HD + kPad, kTile = kRows * kStride;
+    DYNAMIC_SHARED(bf16, shared);
+    bf16 *queries = shared, *gradients = shared + kTile, *keys = shared + 2 * kTile, *values = shared + 4 * kTile;
+
+    Tile tile = tile_of_slot(offsets, sequences, gridDim.x - 1 - blockIdx.x, kRows);
+    if (tile.empty()) {
+        return;
+    }
+    int head = blockIdx.y, kvHead = head / (heads / kvHeads);
+    long long stride = (long long)heads * D, kvStride = (long long)kvHeads * D;
+    bool wide = D % 8 == 0 && aligned16(q, k, v, dO, dQ);
+    int rows = min(kRows, tile.end - tile.first), position = tile.first - tile.begin, keyCount = position + rows;
+    auto load_keys = [&](int first, int stage) {
+        long long at = (tile.begin + first) * kvStride + kvHead * D;
+        load_tile<kRows, HD, kThreads>(keys + stage * kTile, k + at, kvStride, keyCount - first, D, wide);
+        load_tile<kRows, HD, kThreads>(values + stage * kTile, v + at, kvStride, keyCount - first, D, wide);
+    };
+
+    int firstTile = first_key(position, window) / kRows * kRows;
+    load_tile<kRows, HD, kThreads>(queries, q + tile.first * stride + head * D, stride, rows, D, wide);
+    load_tile<kRows, HD, kThreads>(gradients, dO + tile.first * stride + head * D, stride, rows, D, wide);
+    load_keys(firstTile, 0);
+    cp_async_commit();
+
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    int low = position + warp * 16 + lane / 4;
+    float normaliser[2], shift[2]; // log₂ Σ exp, and delta, of this thread's two rows; a row past the end gets p = 0
+#pragma unroll
+    for (int r = 0; r < 2; r++) {
+        int row = warp * 16 + lane / 4 + r * 8;
+        long long at = (long long)(tile.first + row) * heads + head;
+        normaliser[r] = row < rows ? logSumExp[at] * kLog2E : INFINITY;
+        shift[r] = row < rows ? delta[at] : 0.0f;
+    }
+    float factor = scale * kLog2E;
+    uint32_t query[HD / 16][4], gradient[HD / 16][4];
+    float result[HD / 8][4] = {};
+
+    for (int first = firstTile, stage = 0; first < keyCount; first += kRows, stage ^= 1) {
+        if (first + kRows < keyCount) {
+            load_keys(first + kRows, stage ^ 1);
+        }
+        cp_async_commit();
+        cp_async_wait<1>();
+        __syncthreads();
+        if (first == firstTile) {
+#pragma unroll
+            for (int d = 0; d < HD / 16; d++) {
+                load_a<kStride>(query[d], queries + warp * 16 * kStride + d * 16);
+                load_a<kStride>(gradient[d], gradients + warp * 16 * kStride + d * 16);
+            }
+        }
+
+#pragma unroll 1
+        for (int part = 0; part < kRows; part += kPart) {
+            const bf16* keyTile = keys + stage * kTile + part * kStride;
+            const bf16* valueTile = values + stage * kTile + part * kStride;
+            float score[kPart / 8][4] = {}, dP[kPart / 8][4] = {};
+#pragma unroll
+            for (int d = 0; d < HD / 16; d++) {
+#pragma unroll
+                for (int n = 0; n < kPart / 8; n += 2) {
+                    uint32_t b0[2], b1[2];
+                    load_b_transposed<kStride>(b0, b1, keyTile + n * 8 * kStride + d * 16);
+                    mma_m16n8k16(score[n], query[d], b0);
+                    mma_m16n8k16(score[n + 1], query[d], b1);
+                    load_b_transposed<kStride>(b0, b1, valueTile + n * 8 * kStride + d * 16);
+                    mma_m16n8k16(dP[n], gradient[d], b0);
+                    mma_m16n8k16(dP[n + 1], gradient[d], b1);
+                }
+            }
+#pragma unroll
+            for (int n = 0; n < kPart / 8; n++) {
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    int key = first + part + n * 8 + lane % 4 * 2 + i % 2;
+                    float p = sees(low + i / 2 * 8, key, window) ? exp2f(score[n][i] * factor - normaliser[i / 2]) : 0.0f;
+                    score[n][i] = p * (dP[n][i] - shift[i / 2]);
+                }
+            }
+#pragma unroll
+            for (int n = 0; n < kPart / 16; n++) {
+                uint32_t dS[4];
+                pack_a(dS, score[2 * n], score[2 * n + 1]);
+#pragma unroll
+                for (int d = 0; d < HD / 8; d += 2) {
+                    uint32_t b0[2], b1[2];
+                    load_b<kStride>(b0, b1, keyTile + n * 16 * kStride + d * 8);
+                    mma_m16n8k16(result[d], dS, b0);
+                    mma_m16n8k16(result[d + 1], dS, b1);
+                }
+            }
+        }
+        __syncthreads();
+    }
+    store_rows<HD>(result, scale, scale, queries + warp * 16 * kStride, dQ + (tile.first + warp * 16) * stride + head * D, stride,
+                   rows - warp * 16, D, wide);
+}
+
+// Everything is transposed here: rows of the accumulators are keys, columns queries.
+template <int HD>
+__device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, const float* logSumExp,
+                               const bf16* dO, const float* delta, bf16* dK, bf16* dV, int heads, int kvHeads, int D, float scale,
+                               int window) {
+    constexpr int kStride = HD + kPad, kTile = kRows * kStride;
+    DYNAMIC_SHARED(bf16, shared);
+    bf16 *keys = shared, *values = shared + kTile, *queries = shared + 2 * kTile, *gradients = shared + 4 * kTile;
+    float* normalisers = reinterpret_cast<float*>(shared + 6 * kTile); // [2][kRows]
+    float* shifts = normalisers + 2 * kRows;
+
+    Tile tile = tile_of_slot(offsets, sequences, blockIdx.x, kRows);
+    if (tile.empty()) {
+        return;
+    }
+    int kvHead = blockIdx.y, group = heads / kvHeads;
+    long long stride = (long long)heads * D, kvStride = (long long)kvHeads * D;
+    bool wide = D % 8 == 0 && aligned16(q, k, v, dO) && aligned16(dK, dV);
+    int rows = min(kRows, tile.end - tile.first), position = tile.first - tile.begin, length = tile.end - tile.begin;
+    // Queries that see any of these keys: from the first key's own position to the last key's plus the window.
+    int firstQuery = position, endQuery = window > 0 ? min(length, position + rows - 1 + window) : length;
+    int tilesPerHead = (endQuery - firstQuery + kRows - 1) / kRows, rounds = tilesPerHead * group;
+    auto load_queries = [&](int round, int stage) {
+        int head = kvHead * group + round / tilesPerHead, first = firstQuery + round % tilesPerHead * kRows;
+        long long row = tile.begin + first;
+        load_tile<kRows, HD, kThreads>(queries + stage * kTile, q + row * stride + head * D, stride, length - first, D, wide);
+        load_tile<kRows, HD, kThreads>(gradients + stage * kTile, dO + row * stride + head * D, stride, length - first, D, wide);
+        if (threadIdx.x < kRows) {
+            int i = threadIdx.x;
+            bool valid = first + i < length; // a query past the end gets p = 0
+            normalisers[stage * kRows + i] = valid ? logSumExp[(row + i) * heads + head] * kLog2E : INFINITY;
+            shifts[stage * kRows + i] = valid ? delta[(row + i) * heads + head] : 0.0f;
+        }
+    };
+
+    load_tile<kRows, HD, kThreads>(keys, k + tile.first * kvStride + kvHead * D, kvStride, rows, D, wide);
+    load_tile<kRows, HD, kThreads>(values, v + tile.first * kvStride + kvHead * D, kvStride, rows, D, wide);
+    load_queries(0, 0);
+    cp_async_commit();
+
+    int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
+    int low = position + warp * 16 + lane / 4; // this thread's keys: low and low + 8
+    const bf16* warpKeys = keys + warp * 16 * kStride;
+    const bf16* warpValues = values + warp * 16 * kStride;
+    float factor = scale * kLog2E;
+    float resultK[HD / 8][4] = {}, resultV[HD / 8][4] = {};
+
+    for (int round = 0, stage = 0; round < rounds; round++, stage ^= 1) {
+        if (round + 1 < rounds) {
+            load_queries(round + 1, stage ^ 1);
+        }
+        cp_async_commit();
+        cp_async_wait<1>();
+        __syncthreads();
+        int first = firstQuery + round % tilesPerHead * kRows;
+
+#pragma unroll 1
+        for (int part = 0; part < kRows; part += kPart) {
+            const bf16* queryTile = queries + stage * kTile + part * kStride;
+            const bf16* gradientTile = gradients + stage * kTile + part * kStride;
+            float score[kPart / 8][4] = {}, dP[kPart / 8][4] = {};
+#pragma unroll
+            for (int d = 0; d < HD / 16; d++) {
+                uint32_t a[4], c[4];
+                load_a<kStride>(a, warpKeys + d * 16);
+                load_a<kStride>(c, warpValues + d * 16);
+#pragma unroll
+                for (int n = 0; n < kPart / 8; n += 2) {
+                    uint32_t b0[2], b1[2];
+                    load_b_transposed<kStride>(b0, b1, queryTile + n * 8 * kStride + d * 16);
+                    mma_m16n8k16(score[n], a, b0);
+                    mma_m16n8k16(score[n + 1], a, b1);
+                    load_b_transposed<kStride>(b0, b1, gradientTile + n * 8 * kStride + d * 16);
+                    mma_m16n8k16(dP[n], c, b0);
+                    mma_m16n8k16(dP[n + 1], c, b1);
+                }
+            }
+#pragma unroll
+            for (int n = 0; n < kPart / 8; n++) {
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    int column = part + n * 8 + lane % 4 * 2 + i % 2;
+                    bool seen = sees(first + column, low + i / 2 * 8, window);
+                    float p = seen ? exp2f(score[n][i] * factor - normalisers[stage * kRows + column]) : 0.0f;
+                    score[n][i] = p;
+                    dP[n][i] = p * (dP[n][i] - shifts[stage * kRows + column]);
+                }
+            }
+#pragma unroll
+            for (int n = 0; n < kPart / 16; n++) {
+                uint32_t p[4], dS[4];
+                pack_a(p, score[2 * n], score[2 * n + 1]);
+                pack_a(dS, dP[2 * n], dP[2 * n + 1]);
+#pragma unroll
+                for (int d = 0; d < HD / 8; d += 2) {
+                    uint32_t b0[2], b1[2];
+                    load_b<kStride>(b0, b1, gradientTile + n * 16 * kStride + d * 8);
+                    mma_m16n8k16(resultV[d], p, b0);
+                    mma_m16n8k16(resultV[d + 1], p, b1);
+                    load_b<kStride>(b0, b1, queryTile + n * 16 * kStride + d * 8);
+                    mma_m16n8k16(resultK[d], dS, b0);
+                    mma_m16n8k16(resultK[d + 1], dS, b1);
+                }
+            }
+        }
+        __syncthreads();
+    }
+    long long at = (tile.first + warp * 16) * kvStride + kvHead * D;
+    store_rows<HD>(resultK, scale, scale, keys + warp * 16 * kStride, dK + at, kvStride, rows - warp * 16, D, wide);
+    store_rows<HD>(resultV, 1.0f, 1.0f, values + warp * 16 * kStride, dV + at, kvStride, rows - warp * 16, D, wide);
+}
+
+#define ATTENTION_BACKWARD(HD)                                                                                                           \
+    KERNEL_BOUNDED(128, 1, attention_queries_##HD##_bf16, const bf16* q, const bf16* k, const bf16* v, const int* offsets,             \
+                   int sequences, const float* logSumExp, const bf16* dO, const float* delta, bf16* dQ, int heads, int kvHeads, int D, \
+                   float scale, int window) {                                                                                            \
+        attention_queries<HD>(q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, heads, kvHeads, D, scale, window);                  \
+    }                                                                                                                                    \
+    KERNEL_BOUNDED(128, 1, attention_keys_##HD##_bf16, const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, \
+                   const float* logSumExp, const bf16* dO, const float* delta, bf16* dK, bf16* dV, int heads, int kvHeads, int D,      \
+                   float scale, int window) {                                                                                            \
+        attention_keys<HD>(q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, heads, kvHeads, D, scale, window);                 \
+    }
+
+ATTENTION_BACKWARD(32)
+ATTENTION_BACKWARD(64)
+ATTENTION_BACKWARD(128)

@@ -1,0 +1,20 @@
+// What the attention kernels share: which rows a sequence has and which keys a query sees.
+#pragma once
+#include "ragged.cuh"
+
+// The i-th query row of a sequence is row queryBegin + i and stands at position `shift` + i; key j is row keyBegin + j.
+// In training keys and queries are the same rows. With a cache, keys start at starts[s] and lengths[s] of them include the queries' own.
+struct Sequence {
+    int queryBegin, rows, keyBegin, shift;
+};
+
+__device__ inline Sequence sequence_of(const Tile& tile, const int* starts, const int* lengths) {
+    int rows = tile.end - tile.begin;
+    return {tile.begin, rows, starts == nullptr ? tile.begin : starts[tile.sequence],
+            lengths == nullptr ? 0 : lengths[tile.sequence] - rows};
+}
+
+// Position p sees keys first_key(p) … p.
+__device__ inline int first_key(int position, int window) { return window > 0 ? max(0, position - window + 1) : 0; }
+
+__device__ inline bool sees(int position, int key, int window) { return key <= position && (window <= 0 || position - key < window); }
