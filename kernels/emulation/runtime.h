@@ -31,8 +31,15 @@ struct Entry {
     const uint32_t* sizes; // of the parameters, in bytes
     uint32_t count;
     uint32_t max_threads;
+    bool checked;             // compiled with the instrumentation that runtime/instrumentation.cpp answers
     void* (*shared_anchor)(); // an address in the library's thread-local block, where its static shared memory is
 };
+
+#ifdef __SANITIZE_THREAD__
+constexpr bool kChecked = true;
+#else
+constexpr bool kChecked = false;
+#endif
 
 inline void* shared_anchor() {
     static thread_local char anchor;
@@ -47,11 +54,12 @@ template <typename... Parameter, void (*Function)(Parameter...)> struct Trampoli
     static void invoke(void** arguments) { unpack(arguments, std::index_sequence_for<Parameter...>()); }
 
     static constexpr Entry entry(const char* name, uint32_t max_threads) {
-        return {name, invoke, sizes, sizeof...(Parameter), max_threads, shared_anchor};
+        return {name, invoke, sizes, sizeof...(Parameter), max_threads, kChecked, shared_anchor};
     }
 
 private:
-    template <size_t... I> static void unpack(void** arguments, std::index_sequence<I...>) {
+    // The arguments lie in host memory, so reading them is not checked.
+    template <size_t... I> __attribute__((no_sanitize("thread", "undefined"))) static void unpack(void** arguments, std::index_sequence<I...>) {
         Function(*static_cast<Parameter*>(arguments[I])...);
     }
 };
