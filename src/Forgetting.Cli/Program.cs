@@ -1,1 +1,3 @@
-return 0;
+using Forgetting.Cli;
+
+return CommandLine.Run(args);

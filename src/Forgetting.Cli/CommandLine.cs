@@ -1,0 +1,74 @@
+using System.CommandLine;
+using System.CommandLine.Parsing;
+using Forgetting.Backends;
+using Forgetting.Cli.Commands;
+
+namespace Forgetting.Cli;
+
+/// <summary>The command <c>forgetting</c>: its subcommands, and what every one of them does with errors and interruption.</summary>
+internal static class CommandLine
+{
+    /// <summary>Exit code for bad input.</summary>
+    public const int BadInput = 2;
+
+    // What a shell reports for a process that SIGINT ended; scripts tell an interrupted run from a finished one by it.
+    private const int Interrupted = 130;
+
+    /// <summary>The whole command tree.</summary>
+    public static RootCommand Create() =>
+        new("Fine-tune decoder language models by learning and forgetting at once.")
+        {
+            DemoCommand.Create(),
+            TuneCommand.Create(),
+            ScoreCommand.Create(),
+            LossCommand.Create(),
+            GenerateCommand.Create(),
+            TokenizeCommand.Create(),
+            PretrainCommand.Create(),
+            MergeCommand.Create(),
+            CompareCommand.Create(),
+            InspectCommand.Create(),
+            DoctorCommand.Create(),
+        };
+
+    /// <summary>Parses and runs; returns the exit code.</summary>
+    public static int Run(string[] args)
+    {
+        ParseResult parsed = Create().Parse(args);
+        if (parsed.Errors.Count > 0)
+            return Fail(parsed.Errors[0].Message);
+
+        try
+        {
+            return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+        }
+        catch (UserException error)
+        {
+            return Fail(error.Message);
+        }
+        catch (DeviceMemoryException error)
+        {
+            return Fail(error.Message);
+        }
+        catch (OperationCanceledException)
+        {
+            Console.Error.WriteLine("interrupted");
+            return Interrupted;
+        }
+        catch (IOException error)
+        {
+            // The disk is full, the folder read-only, the pipe closed: the user's to mend, not a defect.
+            return Fail(error.Message);
+        }
+        catch (UnauthorizedAccessException error)
+        {
+            return Fail(error.Message);
+        }
+    }
+
+    private static int Fail(string message)
+    {
+        Console.Error.WriteLine($"error: {message.ReplaceLineEndings(" ")}");
+        return BadInput;
+    }
+}

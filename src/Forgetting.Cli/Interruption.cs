@@ -1,0 +1,39 @@
+using System.Runtime.InteropServices;
+
+namespace Forgetting.Cli;
+
+/// <summary>
+/// Turns the first Ctrl-C (or SIGTERM) into a request to stop after the step that is running, so that a checkpoint can be written;
+/// a second Ctrl-C ends the process at once.
+/// </summary>
+internal sealed class Interruption : IDisposable
+{
+    private readonly CancellationTokenSource _source = new();
+    private readonly PosixSignalRegistration[] _registrations;
+
+    public Interruption() =>
+        _registrations = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Handle), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Handle)];
+
+    /// <summary>Cancelled by the first signal.</summary>
+    public CancellationToken Token => _source.Token;
+
+    public void Dispose()
+    {
+        foreach (PosixSignalRegistration registration in _registrations)
+        {
+            registration.Dispose();
+        }
+
+        _source.Dispose();
+    }
+
+    private void Handle(PosixSignalContext context)
+    {
+        if (_source.IsCancellationRequested)
+            return;
+
+        context.Cancel = true;
+        Console.Error.WriteLine("stopping after this step; press Ctrl-C again to end at once");
+        _source.Cancel();
+    }
+}
