@@ -24,16 +24,15 @@ public sealed class LoadedModel : IDisposable
     /// <param name="backend">Where to compute.</param>
     /// <param name="lora">Adapter to add, or null.</param>
     /// <param name="seed">Seed of the adapter's initialisation.</param>
-    /// <param name="training">Whether weights will be trained (which needs Float32 masters).</param>
-    /// <param name="adapter">Folder of a PEFT adapter to load and merge into the weights, or null.</param>
+    /// <param name="training">Whether weights will be trained, which needs Float32 masters.</param>
     /// <exception cref="UserException">The checkpoint or its tokenizer is missing or bad.</exception>
-    public static LoadedModel Load(string path, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = false, string? adapter = null)
+    public static LoadedModel Load(string path, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = false)
     {
         Checkpoint source = Checkpoint.Open(path);
         Decoder? decoder = null;
         try
         {
-            Tokenizer tokenizer = Tokenizer.Load(source.TokenizerPath ?? throw new UserException($"{path}: found no tokenizer beside it, expected tok{source.Config.VocabularySize}.bin or tokenizer.bin"));
+            Tokenizer tokenizer = TokenizerOf(source);
             decoder = new Decoder(source.Config, backend, lora, seed, training);
             source.LoadInto(decoder.BaseParameters, backend);
             return new LoadedModel(source, decoder, tokenizer);
@@ -46,10 +45,24 @@ public sealed class LoadedModel : IDisposable
         }
     }
 
+    /// <summary>Loads only the tokenizer of a checkpoint; a folder without weights will do.</summary>
+    /// <exception cref="UserException">There is none, or it is bad.</exception>
+    public static Tokenizer LoadTokenizer(string path)
+    {
+        if (!File.Exists(path))
+            return Tokenizer.Load(path);
+
+        using Checkpoint source = Checkpoint.Open(path);
+        return TokenizerOf(source);
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
         Decoder.Dispose();
         Source.Dispose();
     }
+
+    private static Tokenizer TokenizerOf(Checkpoint source) =>
+        Tokenizer.Load(source.TokenizerPath ?? throw new UserException($"{source.Path}: found no tokenizer beside it, expected tokenizer.bin or tok*.bin"));
 }

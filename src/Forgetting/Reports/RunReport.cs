@@ -1,4 +1,5 @@
 using System.Globalization;
+using Forgetting.Training;
 
 namespace Forgetting.Reports;
 
@@ -18,7 +19,7 @@ public static class RunReport
     /// <param name="metrics">The run's metrics.</param>
     /// <param name="scored">Training examples with influence, or empty where the method uses none.</param>
     /// <param name="settings">Text of run.yaml.</param>
-    public static HtmlReport Build(string title, string lead, MetricsLog metrics, IReadOnlyList<ScoredText> scored, string settings)
+    public static HtmlReport Build(string title, string lead, IReadOnlyList<StepMetrics> metrics, IReadOnlyList<ScoredText> scored, string settings)
     {
         var report = new HtmlReport(title, lead);
         AddCurves(report, metrics);
@@ -29,22 +30,22 @@ public static class RunReport
     }
 
     /// <summary>Curves of losses, λ, learning rate, gradient norms and speed.</summary>
-    public static void AddCurves(HtmlReport report, MetricsLog metrics)
+    public static void AddCurves(HtmlReport report, IReadOnlyList<StepMetrics> metrics)
     {
         report.Section("Learning and forgetting", "Cross-entropy of the tokens to learn should fall; that of the tokens to forget should not. λ is the weight of forgetting.");
         report.Figures(
-            Charts.Lines("Loss by part", "optimiser step", "cross-entropy (nats)", [metrics.Curve("positive_loss", "positive tokens"), metrics.Curve("negative_loss", "negative tokens")]),
-            Charts.Lines("Signed objective", "optimiser step", "objective (nats)", [metrics.Curve("loss", "signed objective")]),
-            Charts.Lines("Lambda", "optimiser step", "λ", [metrics.Curve("lambda", "λ")], zeroBased: true),
-            Charts.Lines("Learning rate", "optimiser step", "learning rate", [metrics.Curve("learning_rate", "learning rate")], zeroBased: true));
+            Charts.Lines("Loss by part", "optimiser step", "cross-entropy (nats)", [Curve(metrics, "positive tokens", m => m.PositiveLoss), Curve(metrics, "negative tokens", m => m.NegativeLoss)]),
+            Charts.Lines("Signed objective", "optimiser step", "objective (nats)", [Curve(metrics, "signed objective", m => m.Loss)]),
+            Charts.Lines("Lambda", "optimiser step", "λ", [Curve(metrics, "λ", m => m.Lambda)], zeroBased: true),
+            Charts.Lines("Learning rate", "optimiser step", "learning rate", [Curve(metrics, "learning rate", m => m.LearningRate)], zeroBased: true));
 
         report.Section("Gradients and speed", "Where measured, the norm of either part's own gradient and the cosine between the two: near −1 they cancel, near 1 they agree.");
         report.Figures(
             Charts.Lines(
                 "Gradient norms", "optimiser step", "norm",
-                [metrics.Curve("grad_norm", "whole"), metrics.Curve("positive_grad_norm", "positive part"), metrics.Curve("negative_grad_norm", "negative part")], zeroBased: true),
-            Charts.Lines("Gradient cosine", "optimiser step", "cosine", [metrics.Curve("gradient_cosine", "positive and negative part")]),
-            Charts.Lines("Speed", "optimiser step", "tokens/s", [metrics.Curve("tokens_per_second", "tokens/s")], zeroBased: true));
+                [Curve(metrics, "whole", m => m.GradNorm), Curve(metrics, "positive part", m => m.PositiveGradNorm), Curve(metrics, "negative part", m => m.NegativeGradNorm)], zeroBased: true),
+            Charts.Lines("Gradient cosine", "optimiser step", "cosine", [Curve(metrics, "positive and negative part", m => m.GradientCosine)]),
+            Charts.Lines("Speed", "optimiser step", "tokens/s", [Curve(metrics, "tokens/s", m => m.TokensPerSecond)], zeroBased: true));
     }
 
     /// <summary>The histogram of influence with the cut, and the heat map of the examples with the widest spread.</summary>
@@ -65,6 +66,10 @@ public static class RunReport
         report.Figures(TokenHeatMap.Render(
             [.. chosen.Select(e => (string.Create(CultureInfo.InvariantCulture, $"#{e.Index}"), e.Tokens))], Scale(scored)));
     }
+
+    /// <summary>A quantity of the steps at which it was measured, against the step.</summary>
+    public static Series Curve(IReadOnlyList<StepMetrics> metrics, string name, Func<StepMetrics, double?> quantity) =>
+        new(name, [.. metrics.Select(m => ((double)m.Step, quantity(m) ?? double.NaN))]);
 
     private static List<double> Influences(IReadOnlyList<ScoredText> scored, int sign) =>
         [.. scored.SelectMany(e => e.Tokens).Where(t => t.Sign == sign).Select(t => t.Influence)];

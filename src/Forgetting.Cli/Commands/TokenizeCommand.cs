@@ -1,0 +1,33 @@
+using System.CommandLine;
+using System.Text.Json;
+using Forgetting.HuggingFace.Tokenizers;
+
+namespace Forgetting.Cli.Commands;
+
+/// <summary><c>forgetting tokenize</c>: the ids of a text as a JSON array.</summary>
+internal static class TokenizeCommand
+{
+    public static Command Create()
+    {
+        Option<string> model = CommonOptions.Model("folder with a tokenizer, or a llama2.c .bin with one beside it");
+        var text = new Option<string>("--text") { Description = "text to encode", HelpName = "TEXT" };
+        var file = new Option<string>("--file") { Description = "file to encode", HelpName = "FILE" };
+        var noBos = new Option<bool>("--no-bos") { Description = "leave out what the tokenizer puts in front" };
+        var allowSpecial = new Option<bool>("--allow-special") { Description = "read special tokens' text as those tokens" };
+        var command = new Command("tokenize", "Print the token ids of a text as a JSON array.") { model, text, file, noBos, allowSpecial };
+        command.SetAction(parsed =>
+        {
+            string? given = parsed.GetValue(text), path = parsed.GetValue(file);
+            if (given is null == path is null)
+                throw new UserException("expected one of --text and --file");
+
+            Tokenizer tokenizer = LoadedModel.LoadTokenizer(parsed.GetValue(model)!);
+            string content = given ?? ReadText(path!);
+            Console.Out.WriteLine(JsonSerializer.Serialize(tokenizer.Encode(content, !parsed.GetValue(noBos), parsed.GetValue(allowSpecial))));
+        });
+        return command;
+    }
+
+    private static string ReadText(string path) =>
+        File.Exists(path) ? File.ReadAllText(path) : throw new UserException($"{path}: no such file: expected a text to encode");
+}

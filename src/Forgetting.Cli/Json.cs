@@ -1,0 +1,16 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
+
+namespace Forgetting.Cli;
+
+/// <summary>How the command line writes JSON: snake case, and text as it is.</summary>
+internal static class Json
+{
+    public static JsonSerializerOptions Compact { get; } = new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping,
+    };
+
+    public static JsonSerializerOptions Indented { get; } = new(Compact) { WriteIndented = true };
+}
