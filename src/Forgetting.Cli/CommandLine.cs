@@ -11,6 +11,8 @@ internal static class CommandLine
     /// <summary>Exit code for bad input.</summary>
     public const int BadInput = 2;
 
+    private static readonly char[] s_space = [' ', '\t', '\r', '\n'];
+
     // What a shell reports for a process that SIGINT ended; scripts tell an interrupted run from a finished one by it.
     private const int Interrupted = 130;
 
@@ -18,16 +20,8 @@ internal static class CommandLine
     public static RootCommand Create() =>
         new("Fine-tune decoder language models by learning and forgetting at once.")
         {
-            DemoCommand.Create(),
-            TuneCommand.Create(),
-            ScoreCommand.Create(),
-            LossCommand.Create(),
             GenerateCommand.Create(),
             TokenizeCommand.Create(),
-            PretrainCommand.Create(),
-            MergeCommand.Create(),
-            CompareCommand.Create(),
-            InspectCommand.Create(),
             DoctorCommand.Create(),
         };
 
@@ -68,7 +62,7 @@ internal static class CommandLine
 
     private static int Fail(string message)
     {
-        Console.Error.WriteLine($"error: {message.ReplaceLineEndings(" ")}");
+        Console.Error.WriteLine($"error: {string.Join(' ', message.Split(s_space, StringSplitOptions.RemoveEmptyEntries))}");
         return BadInput;
     }
 }

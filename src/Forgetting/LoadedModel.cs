@@ -32,7 +32,7 @@ public sealed class LoadedModel : IDisposable
         Decoder? decoder = null;
         try
         {
-            Tokenizer tokenizer = TokenizerOf(source);
+            Tokenizer tokenizer = Tokenizer.Load(source.TokenizerPath ?? path);
             decoder = new Decoder(source.Config, backend, lora, seed, training);
             source.LoadInto(decoder.BaseParameters, backend);
             return new LoadedModel(source, decoder, tokenizer);
@@ -45,24 +45,10 @@ public sealed class LoadedModel : IDisposable
         }
     }
 
-    /// <summary>Loads only the tokenizer of a checkpoint; a folder without weights will do.</summary>
-    /// <exception cref="UserException">There is none, or it is bad.</exception>
-    public static Tokenizer LoadTokenizer(string path)
-    {
-        if (!File.Exists(path))
-            return Tokenizer.Load(path);
-
-        using Checkpoint source = Checkpoint.Open(path);
-        return TokenizerOf(source);
-    }
-
     /// <inheritdoc/>
     public void Dispose()
     {
         Decoder.Dispose();
         Source.Dispose();
     }
-
-    private static Tokenizer TokenizerOf(Checkpoint source) =>
-        Tokenizer.Load(source.TokenizerPath ?? throw new UserException($"{source.Path}: found no tokenizer beside it, expected tokenizer.bin or tok*.bin"));
 }

@@ -21,7 +21,7 @@ internal static class TokenizeCommand
             if (given is null == path is null)
                 throw new UserException("expected one of --text and --file");
 
-            Tokenizer tokenizer = LoadedModel.LoadTokenizer(parsed.GetValue(model)!);
+            Tokenizer tokenizer = Tokenizer.Load(parsed.GetValue(model)!);
             string content = given ?? ReadText(path!);
             Console.Out.WriteLine(JsonSerializer.Serialize(tokenizer.Encode(content, !parsed.GetValue(noBos), parsed.GetValue(allowSpecial))));
         });

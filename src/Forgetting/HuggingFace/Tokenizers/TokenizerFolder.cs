@@ -8,6 +8,11 @@ internal static class TokenizerFolder
     {
         if (File.Exists(folder))
         {
+            if (Path.GetFileName(folder).StartsWith("tok", StringComparison.Ordinal) && folder.EndsWith(".bin", StringComparison.Ordinal))
+            {
+                return Llama2cVocabulary.Read(folder);
+            }
+
             // A llama2.c model is a file; its tokenizer lies beside it.
             folder = Path.GetDirectoryName(Path.GetFullPath(folder))!;
         }
