@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Models;
 using Forgetting.Tensors;
@@ -144,14 +143,13 @@ public sealed class Checkpoint : IDisposable
 
     private static List<SafeTensorsFile> OpenShards(string folder, string indexPath)
     {
-        JsonFields index = JsonFields.Read(indexPath);
-        JsonFields map = index.ObjectOrNull("weight_map") ?? throw index.Missing("weight_map", "an object of tensor and file names");
+        JsonView map = JsonViewFields.LoadObject(indexPath)["weight_map"];
         Dictionary<string, string> fileOf = [];
-        foreach ((string tensor, JsonElement value) in map.All())
+        foreach ((string tensor, JsonView value) in map.Members())
         {
-            string file = value.ValueKind == JsonValueKind.String ? map.ToText(tensor, value) : throw map.Bad(tensor, value, "a file name");
+            string file = value.AsString();
             if (file.Length == 0 || file != System.IO.Path.GetFileName(file))
-                throw map.Bad(Text.Quote(tensor), Text.Quote(file), "a file name without folders");
+                throw value.Wrong(value.Describe(), "a file name without folders");
 
             fileOf[tensor] = file;
         }
@@ -166,7 +164,7 @@ public sealed class Checkpoint : IDisposable
             }
 
             if (files.Count == 0)
-                throw map.Bad("weight_map", "empty", "a file for each tensor");
+                throw map.Wrong("empty", "a file for each tensor");
 
             return files;
         }
