@@ -9,6 +9,14 @@ public sealed class TemporaryFolder : IDisposable
     /// <summary>Path of something in it.</summary>
     public string this[params string[] parts] => System.IO.Path.Combine([Path, .. parts]);
 
+    /// <summary>Writes a file into it and gives its path.</summary>
+    public string Write(string name, string content)
+    {
+        string file = this[name];
+        File.WriteAllText(file, content);
+        return file;
+    }
+
     /// <inheritdoc/>
     public void Dispose() => Directory.Delete(Path, recursive: true);
 }

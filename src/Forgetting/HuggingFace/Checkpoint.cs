@@ -46,7 +46,7 @@ public sealed class Checkpoint : IDisposable
     /// <summary>Opens a checkpoint.</summary>
     /// <param name="path">A Hugging Face folder or a llama2.c <c>.bin</c>.</param>
     /// <param name="tokenizer">Tokenizer of a <c>.bin</c>; by default <c>tok{vocabulary}.bin</c>, <c>tokenizer.bin</c> or the only <c>tok*.bin</c> beside it.</param>
-    /// <exception cref="UserException">Missing files, bad configuration, bad weight files.</exception>
+    /// <exception cref="UserException">Missing files, bad configuration, bad weight files, or weights that are not those of the configuration.</exception>
     public static Checkpoint Open(string path, string? tokenizer = null)
     {
         if (File.Exists(path))
@@ -57,7 +57,7 @@ public sealed class Checkpoint : IDisposable
 
         ModelConfig config = ConfigFile.Read(path);
         List<SafeTensorsFile> files = OpenWeights(path);
-        return new Checkpoint(path, config, tokenizer ?? path, [.. files.SelectMany(f => f.Tensors)], files);
+        return new Checkpoint(path, config, tokenizer ?? path, [.. files.SelectMany(f => f.Tensors)], files).Checked();
     }
 
     /// <summary>
@@ -81,9 +81,7 @@ public sealed class Checkpoint : IDisposable
                 continue;
             }
 
-            TensorTransfer.Load(binding.Source, binding.Transposed, parameter.Value, memory);
-            if (!parameter.Master.IsEmpty && parameter.Master.Pointer != parameter.Value.Pointer)
-                TensorTransfer.Load(binding.Source, binding.Transposed, parameter.Master, memory);
+            TensorTransfer.Load(binding.Source, binding.Transposed, parameter, memory);
         }
     }
 
@@ -96,13 +94,28 @@ public sealed class Checkpoint : IDisposable
         }
     }
 
+    // Before anyone allocates what the configuration asks for: the tensors must be those of the model it describes.
+    private Checkpoint Checked()
+    {
+        try
+        {
+            TensorMap.Bind(this, Decoder.Describe(Config).Base);
+            return this;
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
     private static Checkpoint OpenLlama2c(string path, string? tokenizer)
     {
         MappedFile file = MappedFile.Open(path);
         try
         {
             (ModelConfig config, List<StoredTensor> tensors) = Llama2cFile.Read(file);
-            return new Checkpoint(path, config, tokenizer ?? TokenizerBeside(path, config.VocabularySize), tensors, [file]);
+            return new Checkpoint(path, config, tokenizer ?? TokenizerBeside(path, config.VocabularySize), tensors, [file]).Checked();
         }
         catch
         {

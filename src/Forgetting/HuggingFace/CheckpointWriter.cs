@@ -2,7 +2,6 @@ using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.IO;
 using Forgetting.Models;
-using Forgetting.Tensors;
 
 namespace Forgetting.HuggingFace;
 
@@ -34,7 +33,7 @@ public static class CheckpointWriter
         if (SamePath(outDirectory, source.Path))
             throw new UserException($"{outDirectory}: is the model that is being read; choose another folder to write to");
 
-        List<Item> items = [.. TensorMap.Bind(source, parameters).Select(b => new Item(
+        List<SavedTensor> items = [.. TensorMap.Bind(source, parameters).Select(b => new SavedTensor(
             new TensorEntry(b.Source.Name, b.Source.Type, b.Source.Dimensions), b.Source, b.Parameter, b.Transposed))];
         AtomicDirectory.Write(outDirectory, ConfigFile.Name, folder =>
         {
@@ -58,22 +57,13 @@ public static class CheckpointWriter
         StoredType type = StoredType.F32,
         Action<string>? addFiles = null)
     {
-        List<Item> items = [.. parameters.Where(p => !PeftNames.IsAdapter(p.Name)).Select(p => NewItem(config, p, type))];
+        List<SavedTensor> items = [.. parameters.Where(p => !PeftNames.IsAdapter(p.Name)).Select(p => SavedTensor.New(p.Name, p, config.Family, type))];
         AtomicDirectory.Write(outDirectory, ConfigFile.Name, folder =>
         {
             ConfigWriter.Write(folder, config, type);
             addFiles?.Invoke(folder);
             WriteWeights(folder, items, memory, new Dictionary<string, string> { ["format"] = "pt" }, DefaultShardBytes);
         });
-    }
-
-    private static Item NewItem(ModelConfig config, Parameter parameter, StoredType type)
-    {
-        bool transposed = TensorMap.IsTransposed(config.Family, parameter.Name);
-        Shape shape = parameter.Shape;
-        long[] dimensions = parameter.Kind == ParameterKind.Vector ? [shape.Columns]
-            : transposed ? [shape.Columns, shape.Rows] : [shape.Rows, shape.Columns];
-        return new Item(new TensorEntry(parameter.Name, type, dimensions), null, parameter, transposed);
     }
 
     private static bool SamePath(string a, string b) =>
@@ -103,12 +93,12 @@ public static class CheckpointWriter
     }
 
     private static void WriteWeights(
-        string folder, List<Item> items, IMemory memory, IReadOnlyDictionary<string, string> metadata, long shardBytes)
+        string folder, List<SavedTensor> items, IMemory memory, IReadOnlyDictionary<string, string> metadata, long shardBytes)
     {
-        List<List<Item>> shards = Split(items, shardBytes);
+        List<List<SavedTensor>> shards = Split(items, shardBytes);
         if (shards.Count == 1)
         {
-            WriteShard(Path.Combine(folder, Checkpoint.WeightsName), items, memory, metadata);
+            SavedTensor.WriteFile(Path.Combine(folder, Checkpoint.WeightsName), items, memory, metadata);
             return;
         }
 
@@ -116,18 +106,18 @@ public static class CheckpointWriter
         for (int i = 0; i < shards.Count; i++)
         {
             string name = $"model-{i + 1:D5}-of-{shards.Count:D5}.safetensors";
-            WriteShard(Path.Combine(folder, name), shards[i], memory, metadata);
+            SavedTensor.WriteFile(Path.Combine(folder, name), shards[i], memory, metadata);
             shards[i].ForEach(item => fileOf[item.Entry.Name] = name);
         }
 
         WriteIndex(Path.Combine(folder, Checkpoint.IndexName), items.Sum(i => i.Entry.Bytes), fileOf);
     }
 
-    private static List<List<Item>> Split(List<Item> items, long shardBytes)
+    private static List<List<SavedTensor>> Split(List<SavedTensor> items, long shardBytes)
     {
-        List<List<Item>> shards = [[]];
+        List<List<SavedTensor>> shards = [[]];
         long filled = 0;
-        foreach (Item item in items)
+        foreach (SavedTensor item in items)
         {
             if (filled > 0 && filled + item.Entry.Bytes > shardBytes)
             {
@@ -140,28 +130,6 @@ public static class CheckpointWriter
         }
 
         return shards;
-    }
-
-    private static void WriteShard(string path, List<Item> items, IMemory memory, IReadOnlyDictionary<string, string> metadata)
-    {
-        Dictionary<string, Item> byName = items.ToDictionary(i => i.Entry.Name);
-        using FileStream stream = File.Create(path, 1 << 20);
-        var writer = new SafeTensorsWriter(stream, items.Select(i => i.Entry), metadata);
-        foreach (TensorEntry entry in writer.Entries)
-        {
-            Item item = byName[entry.Name];
-            if (item.Parameter is { } parameter)
-            {
-                Tensor values = parameter.Master.IsEmpty ? parameter.Value : parameter.Master;
-                TensorTransfer.Save(values, memory, item.Source, entry.Type, item.Transposed, writer);
-            }
-            else
-            {
-                TensorTransfer.Copy(item.Source!, writer);
-            }
-        }
-
-        writer.Complete();
     }
 
     private static void WriteIndex(string path, long bytes, Dictionary<string, string> fileOf)
@@ -181,7 +149,4 @@ public static class CheckpointWriter
         json.WriteEndObject();
         json.WriteEndObject();
     }
-
-    /// <summary>A tensor to write: from a parameter, or, without one, as it lies in the source.</summary>
-    private sealed record Item(TensorEntry Entry, StoredTensor? Source, Parameter? Parameter, bool Transposed);
 }

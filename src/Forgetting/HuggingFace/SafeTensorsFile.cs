@@ -20,6 +20,9 @@ public sealed class SafeTensorsFile : IDisposable
         Metadata = metadata;
     }
 
+    /// <summary>Path as given.</summary>
+    public string Path => _file.Path;
+
     /// <summary>Tensors in the order of their data.</summary>
     public IReadOnlyList<StoredTensor> Tensors { get; }
 

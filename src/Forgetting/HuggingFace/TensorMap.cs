@@ -74,7 +74,8 @@ internal static partial class TensorMap
         return new TensorBinding(tensor, parameter, transposed);
     }
 
-    private static void CheckShape(StoredTensor tensor, Shape expected)
+    /// <summary>Checks that a tensor can fill a parameter.</summary>
+    public static void CheckShape(StoredTensor tensor, Shape expected)
     {
         if (!tensor.Type.IsWeight())
             throw new UserException($"{tensor.File.Path}: tensor {Text.Quote(tensor.Name)} has dtype {tensor.Type}, expected F32, F16 or BF16");

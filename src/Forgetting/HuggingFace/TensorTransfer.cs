@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using Forgetting.Backends;
+using Forgetting.Models;
 using Forgetting.Tensors;
 
 namespace Forgetting.HuggingFace;
@@ -13,9 +14,18 @@ internal static class TensorTransfer
     // Elements per piece: large enough to amortise a mapping, small enough not to matter beside the weights.
     private const int PieceElements = 1 << 21;
 
+    /// <summary>Fills a parameter's value and, where it is other memory, its master.</summary>
+    /// <param name="transposed">The file holds [in, out].</param>
+    public static void Load(StoredTensor source, bool transposed, Parameter parameter, IMemory memory)
+    {
+        Load(source, transposed, parameter.Value, memory);
+        if (!parameter.Master.IsEmpty && parameter.Master.Pointer != parameter.Value.Pointer)
+            Load(source, transposed, parameter.Master, memory);
+    }
+
     /// <summary>Fills <paramref name="destination"/> (Float32 or BFloat16) from a file.</summary>
     /// <param name="transposed">The file holds the transpose of the destination.</param>
-    public static void Load(StoredTensor source, bool transposed, Tensor destination, IMemory memory)
+    private static void Load(StoredTensor source, bool transposed, Tensor destination, IMemory memory)
     {
         if (destination.Count == 0)
             return;

@@ -35,17 +35,11 @@ public sealed class Decoder : IDisposable
         Backend = backend;
         Lora = lora;
         var builder = new ModuleBuilder(config, lora);
-        ModuleNames names = builder.Names;
-        _embedding = new EmbeddingLayer(
-            builder.Embedding(names.Embedding, config.VocabularySize),
-            names.Positions is null ? null : builder.Embedding(names.Positions, config.ContextLength));
-        _blocks = [.. Enumerable.Range(0, config.Layers).Select(layer => new Block(builder, layer))];
-        _finalNorm = builder.Norm(names.FinalNorm);
-        _head = new LossHead(config.TiedHead ? _embedding.Tokens : builder.Head());
-        lora?.Validate(builder.LinearPaths);
+        (_embedding, _blocks, _finalNorm, _head) = DecoderModules.Build(builder, lora);
         BaseParameters = builder.BaseParameters;
         AdapterParameters = builder.AdapterParameters;
-        TrainableParameters = !training ? [] : lora is null ? BaseParameters : AdapterParameters;
+        TrainableParameters = !training ? [] : lora is null ? BaseParameters
+            : [.. AdapterParameters, .. BaseParameters.Where(p => lora.Saves(p.Name))];
         _rotary = config.LearnedPositions ? null : new RotaryTable(config, backend);
         Activations = new Arena(backend);
         _pass = new Pass(backend, Activations, _rotary);
@@ -57,6 +51,15 @@ public sealed class Decoder : IDisposable
             Initializer.Uniform(backend, a, seed, i, 1 / MathF.Sqrt(a.Shape.Columns));
             Initializer.Constant(backend, AdapterParameters[i + 1], 0);
         }
+    }
+
+    /// <summary>The parameters that a decoder would have, base and adapter, without memory: names, kinds and shapes.</summary>
+    /// <exception cref="UserException">The adapter does not fit the model.</exception>
+    public static (IReadOnlyList<Parameter> Base, IReadOnlyList<Parameter> Adapter) Describe(ModelConfig config, LoraConfig? lora = null)
+    {
+        var builder = new ModuleBuilder(config, lora);
+        DecoderModules.Build(builder, lora);
+        return (builder.BaseParameters, builder.AdapterParameters);
     }
 
     /// <summary>Sizes and kinds.</summary>
@@ -74,7 +77,9 @@ public sealed class Decoder : IDisposable
     /// <summary>A and B of each adapted layer, in turn, named as PEFT does; empty without LoRA.</summary>
     public IReadOnlyList<Parameter> AdapterParameters { get; }
 
-    /// <summary>The adapter's parameters with LoRA, else the base's; none in a model made for evaluation.</summary>
+    /// <summary>
+    /// The adapter's parameters with LoRA and those of <see cref="LoraConfig.ModulesToSave"/>, else the base's; none in a model made for evaluation.
+    /// </summary>
     public IReadOnlyList<Parameter> TrainableParameters { get; }
 
     /// <summary>Elements of the base parameters.</summary>

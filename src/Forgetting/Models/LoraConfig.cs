@@ -1,3 +1,5 @@
+using System.Text.RegularExpressions;
+
 namespace Forgetting.Models;
 
 /// <summary>
@@ -24,19 +26,45 @@ public sealed record LoraConfig
     /// </summary>
     public IReadOnlyList<string> Targets { get; init; } = [];
 
-    /// <summary>Factor s on the low-rank product.</summary>
-    public double Scale => Alpha / (RankStabilized ? Math.Sqrt(Rank) : Rank);
+    /// <summary>Regular expression that the whole module path must match; where given, <see cref="Targets"/> is not looked at.</summary>
+    public string? TargetPattern { get; init; }
+
+    /// <summary>Ranks of layers that differ: by regular expression for the end of the module path, from the beginning of a name.</summary>
+    public IReadOnlyDictionary<string, int> RankPattern { get; init; } = new Dictionary<string, int>();
+
+    /// <summary>Values of α of layers that differ, like <see cref="RankPattern"/>.</summary>
+    public IReadOnlyDictionary<string, double> AlphaPattern { get; init; } = new Dictionary<string, double>();
+
+    /// <summary>Modules outside the adapted layers that are trained whole and saved with the adapter, such as the embedding and the head.</summary>
+    public IReadOnlyList<string> ModulesToSave { get; init; } = [];
+
+    /// <summary>Rank of the layer at <paramref name="modulePath"/>.</summary>
+    public int RankOf(string modulePath) => FromPattern(RankPattern, modulePath) ?? Rank;
+
+    /// <summary>Factor s on the low-rank product of the layer at <paramref name="modulePath"/>.</summary>
+    public double ScaleOf(string modulePath)
+    {
+        int rank = RankOf(modulePath);
+        return (FromPattern(AlphaPattern, modulePath) ?? Alpha) / (RankStabilized ? Math.Sqrt(rank) : rank);
+    }
 
     /// <summary>Whether the linear layer at <paramref name="modulePath"/> is adapted.</summary>
-    public bool Adapts(string modulePath) => Targets.Count == 0 || Targets.Any(target => Matches(target, modulePath));
+    public bool Adapts(string modulePath) => TargetPattern is not null
+        ? IsMatch(modulePath, $"^(?:{TargetPattern})$")
+        : Targets.Count == 0 || Targets.Any(target => Matches(target, modulePath));
 
-    /// <summary>Checks the numbers, and that every target names a layer of the model.</summary>
-    /// <exception cref="UserException">A number is out of range or a target matches nothing.</exception>
-    internal void Validate(IReadOnlyCollection<string> modulePaths)
+    /// <summary>Whether a base parameter of this name is trained whole.</summary>
+    public bool Saves(string parameterName) => ModulesToSave.Any(module => Matches(module, ModuleOf(parameterName)));
+
+    /// <summary>Checks the numbers, and that every target and saved module names a part of the model.</summary>
+    /// <param name="linearPaths">Module paths of the linear layers of blocks.</param>
+    /// <param name="parameterNames">Names of the base parameters.</param>
+    /// <exception cref="UserException">A number is out of range or a name matches nothing.</exception>
+    internal void Validate(IReadOnlyCollection<string> linearPaths, IReadOnlyCollection<string> parameterNames)
     {
-        if (Rank < 1)
+        if (RankPattern.Values.Append(Rank).Min() is var least and < 1)
         {
-            throw new UserException($"LoRA rank {Rank}: expected at least 1");
+            throw new UserException($"LoRA rank {least}: expected at least 1");
         }
 
         if (!(Dropout is >= 0 and < 1))
@@ -44,13 +72,57 @@ public sealed record LoraConfig
             throw new UserException($"LoRA dropout {Dropout}: expected 0 ≤ rate < 1");
         }
 
-        foreach (string target in Targets)
+        if (!linearPaths.Any(Adapts) && TargetPattern is not null)
         {
-            if (!modulePaths.Any(path => Matches(target, path)))
+            throw new UserException($"LoRA target pattern '{TargetPattern}' matches no linear layer of the model");
+        }
+
+        RequireMatches("LoRA target", TargetPattern is null ? Targets : [], linearPaths, "linear layer");
+        RequireMatches("module to save", ModulesToSave, [.. parameterNames.Select(ModuleOf).Distinct()], "module");
+        if (linearPaths.FirstOrDefault(path => Adapts(path) && Saves(path + ".weight")) is { } both)
+        {
+            throw new UserException($"{both}: is both a LoRA target and a module to save, expected one of the two");
+        }
+    }
+
+    private static void RequireMatches(string what, IEnumerable<string> targets, IReadOnlyCollection<string> paths, string kind)
+    {
+        foreach (string target in targets)
+        {
+            if (!paths.Any(path => Matches(target, path)))
             {
-                IEnumerable<string> names = modulePaths.Select(path => path[(path.LastIndexOf('.') + 1)..]).Distinct();
-                throw new UserException($"LoRA target '{target}' matches no linear layer of the model; expected some of {string.Join(", ", names)}");
+                IEnumerable<string> names = paths.Select(path => path[(path.LastIndexOf('.') + 1)..]).Distinct();
+                throw new UserException($"{what} '{target}' matches no {kind} of the model; expected some of {string.Join(", ", names)}");
             }
+        }
+    }
+
+    private static string ModuleOf(string parameterName) => parameterName[..parameterName.LastIndexOf('.')];
+
+    // As PEFT does it: the first pattern that matches a run of whole names at the end of the path.
+    private static T? FromPattern<T>(IReadOnlyDictionary<string, T> patterns, string path)
+        where T : struct
+    {
+        foreach ((string pattern, T value) in patterns)
+        {
+            if (IsMatch(path, $@"^(?:.*\.)?(?:{pattern})$"))
+            {
+                return value;
+            }
+        }
+
+        return null;
+    }
+
+    private static bool IsMatch(string path, string pattern)
+    {
+        try
+        {
+            return Regex.IsMatch(path, pattern, RegexOptions.CultureInvariant, TimeSpan.FromSeconds(1));
+        }
+        catch (Exception error) when (error is ArgumentException or RegexMatchTimeoutException)
+        {
+            throw new UserException($"LoRA pattern '{pattern}' is not a regular expression that can be used: {error.Message.ReplaceLineEndings(" ")}", error);
         }
     }
 

@@ -27,13 +27,14 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
         LoraAdapter? adapter = null;
         if (lora is not null && lora.Adapts(path))
         {
-            var a = new Parameter($"base_model.model.{path}.lora_A.weight", ParameterKind.Matrix, new Shape(lora.Rank, inputs));
-            var b = new Parameter($"base_model.model.{path}.lora_B.weight", ParameterKind.Matrix, new Shape(outputs, lora.Rank));
+            int rank = lora.RankOf(path);
+            var a = new Parameter($"base_model.model.{path}.lora_A.weight", ParameterKind.Matrix, new Shape(rank, inputs));
+            var b = new Parameter($"base_model.model.{path}.lora_B.weight", ParameterKind.Matrix, new Shape(outputs, rank));
             _adapter.Add(a);
             _adapter.Add(b);
 
             // The stream is the layer's place in the model, so that targets can change without changing other layers' masks.
-            adapter = new LoraAdapter(a, b, (float)lora.Scale, (float)lora.Dropout, Stream: _linears.Count);
+            adapter = new LoraAdapter(a, b, (float)lora.ScaleOf(path), (float)lora.Dropout, Stream: _linears.Count);
         }
 
         _linears.Add(path);

@@ -1,23 +1,9 @@
 using System.Text;
 using System.Text.Json.Nodes;
 using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Testing;
 
 namespace Forgetting.Tests.Tokenizers;
-
-/// <summary>A folder that is gone after the test.</summary>
-internal sealed class TemporaryFolder : IDisposable
-{
-    public string Path { get; } = Directory.CreateTempSubdirectory("forgetting-").FullName;
-
-    public string Write(string name, string content)
-    {
-        string file = System.IO.Path.Combine(Path, name);
-        File.WriteAllText(file, content);
-        return file;
-    }
-
-    public void Dispose() => Directory.Delete(Path, recursive: true);
-}
 
 /// <summary>Tokenizers made for a test.</summary>
 internal static class TestTokenizers

@@ -1,0 +1,114 @@
+using Forgetting.Backends;
+using Forgetting.IO;
+using Forgetting.Models;
+using Forgetting.Tensors;
+
+namespace Forgetting.HuggingFace;
+
+/// <summary>
+/// A LoRA adapter as PEFT stores it: <c>adapter_config.json</c> and <c>adapter_model.safetensors</c>. Open it, make the
+/// <see cref="Decoder"/> with its <see cref="Config"/>, then <see cref="LoadInto"/>.
+/// </summary>
+public sealed class PeftAdapter : IDisposable
+{
+    private const string WeightsName = "adapter_model.safetensors";
+
+    private readonly SafeTensorsFile _file;
+
+    private PeftAdapter(string path, LoraConfig config, SafeTensorsFile file)
+    {
+        Path = path;
+        Config = config;
+        _file = file;
+    }
+
+    /// <summary>Path as given.</summary>
+    public string Path { get; }
+
+    /// <summary>What the adapter adapts and how.</summary>
+    public LoraConfig Config { get; }
+
+    /// <summary>Opens an adapter folder.</summary>
+    /// <exception cref="UserException">Missing files, a bad header, or a kind of adapter that is not supported.</exception>
+    public static PeftAdapter Open(string path)
+    {
+        if (!Directory.Exists(path))
+            throw new UserException($"{path}: no such adapter: expected a folder with {PeftConfig.Name} and {WeightsName}");
+
+        LoraConfig config = PeftConfig.Read(path);
+        return new PeftAdapter(path, config, SafeTensorsFile.Open(System.IO.Path.Combine(path, WeightsName)));
+    }
+
+    /// <summary>
+    /// Fills a decoder's adapter, and those base parameters that the adapter holds whole. Every tensor must have its parameter and every parameter its tensor.
+    /// </summary>
+    /// <param name="decoder">A decoder made with <see cref="Config"/>, its base already loaded.</param>
+    /// <exception cref="UserException">Names the tensors that fit no parameter, are missing, or have the wrong shape or type.</exception>
+    public void LoadInto(Decoder decoder)
+    {
+        Dictionary<string, StoredTensor> tensors = _file.Tensors.ToDictionary(t => t.Name);
+        List<(StoredTensor Source, Parameter Parameter)> pairs = [];
+        List<string> missing = [];
+        IEnumerable<Parameter> saved = decoder.BaseParameters.Where(p => Config.Saves(p.Name));
+        foreach (Parameter parameter in decoder.AdapterParameters.Concat(saved))
+        {
+            if (tensors.Remove(PeftNames.Of(parameter), out StoredTensor? tensor))
+                pairs.Add((tensor, parameter));
+            else
+                missing.Add(PeftNames.Of(parameter));
+        }
+
+        RemoveTiedHead(tensors, pairs, decoder.Config);
+        if (tensors.Count > 0)
+            throw new UserException($"{_file.Path}: tensors that fit nothing in the model: {Text.List([.. tensors.Keys])}");
+
+        if (missing.Count > 0)
+            throw new UserException($"{_file.Path}: missing tensors: {Text.List(missing)}");
+
+        // Checked as a whole before the first is loaded.
+        pairs.ForEach(p => TensorMap.CheckShape(p.Source, FileShape(decoder.Config.Family, p.Parameter)));
+        foreach ((StoredTensor source, Parameter parameter) in pairs)
+        {
+            TensorTransfer.Load(source, TensorMap.IsTransposed(decoder.Config.Family, parameter.Name), parameter, decoder.Backend);
+        }
+    }
+
+    /// <summary>Writes a decoder's adapter, and the base parameters that it holds whole, as Float32.</summary>
+    /// <param name="outDirectory">Folder to write; appears whole or not at all.</param>
+    /// <param name="baseModel">Name or path of the model that the adapter belongs to.</param>
+    /// <exception cref="UserException">Not writable, disk full, or an existing folder that is not an adapter's.</exception>
+    public static void Write(string outDirectory, Decoder decoder, string baseModel)
+    {
+        LoraConfig config = decoder.Lora ?? throw new ArgumentException("the model has no adapter", nameof(decoder));
+        ModelFamily family = decoder.Config.Family;
+        IEnumerable<Parameter> saved = decoder.BaseParameters.Where(p => config.Saves(p.Name));
+        SavedTensor[] tensors = [.. decoder.AdapterParameters.Concat(saved).Select(p => SavedTensor.New(PeftNames.Of(p), p, family, StoredType.F32))];
+        AtomicDirectory.Write(outDirectory, PeftConfig.Name, folder =>
+        {
+            PeftConfig.Write(folder, config, family, baseModel, decoder.AdapterParameters.Select(p => PeftNames.ModuleOf(p.Name)));
+            SavedTensor.WriteFile(
+                System.IO.Path.Combine(folder, WeightsName), tensors, decoder.Backend, new Dictionary<string, string> { ["format"] = "pt" });
+        });
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _file.Dispose();
+
+    // Where both ends of a tied pair are saved, the second must say the same as the first.
+    private void RemoveTiedHead(
+        Dictionary<string, StoredTensor> tensors, List<(StoredTensor Source, Parameter Parameter)> pairs, ModelConfig config)
+    {
+        if (!config.TiedHead || !tensors.TryGetValue(PeftNames.Head, out StoredTensor? head))
+            return;
+
+        (StoredTensor? embedding, _) = pairs.FirstOrDefault(p => p.Parameter.Kind == ParameterKind.Embedding);
+        if (embedding is null || !head.SameData(embedding))
+            throw new UserException($"{_file.Path}: {head.Name} differs from the embedding, but the model ties them");
+
+        tensors.Remove(PeftNames.Head);
+    }
+
+    private static Shape FileShape(ModelFamily family, Parameter parameter) => TensorMap.IsTransposed(family, parameter.Name)
+        ? new Shape(parameter.Shape.Columns, parameter.Shape.Rows)
+        : parameter.Shape;
+}
