@@ -1,0 +1,95 @@
+using Forgetting.Backends.Cpu;
+using Forgetting.Models;
+using Forgetting.Testing.Reference;
+using Xunit;
+
+namespace Forgetting.Tests.Models;
+
+/// <summary>A small random model, in the library and in the double-precision reference, with the same values in both.</summary>
+internal sealed class TestModel : IDisposable
+{
+    private readonly Dictionary<string, double[]> _weights;
+    private readonly Dictionary<string, ReferenceLora> _lora = [];
+
+    public TestModel(ModelConfig config, LoraConfig? lora = null, int seed = 1)
+    {
+        Backend = new CpuBackend();
+        Decoder = new Decoder(config, Backend, lora, (ulong)seed);
+        _weights = ReferenceConfigs.RandomWeights(config, seed);
+        foreach (Parameter parameter in Decoder.BaseParameters)
+        {
+            double[] file = _weights[parameter.Name];
+            float[] values = [.. Enumerable.Range(0, file.Length).Select(i => (float)file[FileIndex(parameter, i)])];
+            parameter.SetRows(Backend, 0, values);
+        }
+
+        var random = new Random(seed);
+        for (int i = 0; i < Decoder.AdapterParameters.Count; i += 2)
+        {
+            // B is zero at first, which would hide A's gradient.
+            float[] a = Read(Decoder.AdapterParameters[i]);
+            Parameter b = Decoder.AdapterParameters[i + 1];
+            float[] values = [.. Enumerable.Range(0, (int)b.Shape.Count).Select(_ => (float)(random.NextDouble() - 0.5))];
+            b.SetRows(Backend, 0, values);
+            string path = b.Name["base_model.model.".Length..^".lora_B.weight".Length];
+            _lora[path] = new ReferenceLora([.. a.Select(x => (double)x)], [.. values.Select(x => (double)x)], lora!.Rank, lora.Scale);
+        }
+
+        Decoder.AllocateGradients();
+        Reference = new ReferenceDecoder(config, _weights, _lora);
+    }
+
+    public CpuBackend Backend { get; }
+
+    public Decoder Decoder { get; }
+
+    public ReferenceDecoder Reference { get; }
+
+    /// <summary>Names of all small configurations.</summary>
+    public static TheoryData<string> Names => [.. ReferenceConfigs.All.Keys];
+
+    /// <summary>The reference's values of a parameter, and where in them an element of the parameter is.</summary>
+    public (double[] Values, int Index) Place(Parameter parameter, int element)
+    {
+        if (_weights.TryGetValue(parameter.Name, out double[]? values))
+        {
+            return (values, FileIndex(parameter, element));
+        }
+
+        string path = parameter.Name["base_model.model.".Length..^".lora_A.weight".Length];
+        return (parameter.Name.Contains("lora_A", StringComparison.Ordinal) ? _lora[path].A : _lora[path].B, element);
+    }
+
+    public float[] Read(Parameter parameter)
+    {
+        var values = new float[parameter.Shape.Count];
+        parameter.GetRows(Backend, 0, values);
+        return values;
+    }
+
+    /// <summary>Gradients (or what another sink summed) of all trainable parameters.</summary>
+    public float[][] Gradients() => [.. Decoder.TrainableParameters.Select(parameter =>
+    {
+        var values = new float[parameter.Shape.Count];
+        Backend.Download<float>(parameter.Gradient, values);
+        return values;
+    })];
+
+    public void Dispose()
+    {
+        Decoder.Dispose();
+        Backend.Dispose();
+    }
+
+    // gpt2 files hold the four projections as [in, out].
+    private int FileIndex(Parameter parameter, int element)
+    {
+        if (Decoder.Config.Family != ModelFamily.Gpt2 || parameter.Kind != ParameterKind.Matrix || !parameter.Name.Contains(".c_", StringComparison.Ordinal))
+        {
+            return element;
+        }
+
+        (int row, int column) = Math.DivRem(element, parameter.Shape.Columns);
+        return (column * parameter.Shape.Rows) + row;
+    }
+}
