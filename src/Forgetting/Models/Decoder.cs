@@ -19,6 +19,7 @@ public sealed class Decoder : IDisposable
     private readonly Pass _pass;
     private readonly Tensor[] _inputs; // [T, C] input of each block, while recomputing
     private readonly List<DeviceBuffer> _memory = [];
+    private bool _merged;
 
     /// <summary>Allocates the parameters; base values are undefined until read from a checkpoint or <see cref="Initialize"/>d.</summary>
     /// <param name="config">The model.</param>
@@ -175,7 +176,7 @@ public sealed class Decoder : IDisposable
         IHiddenRegularizer? regularizer = null, ulong? targetSeed = null)
     {
         Check(batch, losses.Length);
-        if (AdapterMerged)
+        if (_merged)
         {
             throw new InvalidOperationException("the adapter is merged: unmerge it before training");
         }
@@ -254,8 +255,6 @@ public sealed class Decoder : IDisposable
         _memory.Clear();
     }
 
-    private bool AdapterMerged => Lora is not null && _blocks.Any(b => b.Linears.Any(l => l.Merged));
-
     // Final norm, head and their backward; dX receives the gradient at the last block's output x.
     private void HeadBackward(
         TokenBatch batch, Ascent ascent, IGradientSink sink, Span<float> losses, IHiddenRegularizer? regularizer, ulong? targetSeed,
@@ -296,6 +295,8 @@ public sealed class Decoder : IDisposable
         {
             linear.Merge(Backend, merged);
         }
+
+        _merged = merged && Lora is not null;
     }
 
     private void AllocateValues()

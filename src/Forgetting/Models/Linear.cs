@@ -15,15 +15,11 @@ internal sealed record LoraAdapter(Parameter A, Parameter B, float Scale, float 
 internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? adapter)
 {
     private Tensor _low; // [T, r] s·drop(x)·Aᵀ, kept for B's gradient
+    private bool _merged; // s·B·A is part of W, and the low-rank part is not computed
 
     public Parameter Weight => weight;
 
-    public LoraAdapter? Adapter => adapter;
-
-    /// <summary>True while s·B·A is part of W; the low-rank part is then not computed.</summary>
-    public bool Merged { get; private set; }
-
-    private LoraAdapter? ActiveAdapter => Merged ? null : adapter;
+    private LoraAdapter? ActiveAdapter => _merged ? null : adapter;
 
     /// <param name="x">[T, in].</param>
     /// <param name="y">[T, out], overwritten.</param>
@@ -76,10 +72,10 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
         }
     }
 
-    /// <summary>W += sign·s·B·A, rounded once to storage type.</summary>
+    /// <summary>Adds s·B·A to W, or takes it out again, rounded once to storage type.</summary>
     public void Merge(IBackend backend, bool merged)
     {
-        if (adapter is null || Merged == merged)
+        if (adapter is null || _merged == merged)
         {
             return;
         }
@@ -98,7 +94,7 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
             backend.Copy(sum, weight.Value);
         }
 
-        Merged = merged;
+        _merged = merged;
     }
 
     private void AdapterBackward(Pass pass, IGradientSink sink, LoraAdapter lora, Tensor x, Tensor dY, Tensor dX)

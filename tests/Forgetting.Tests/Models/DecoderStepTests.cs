@@ -67,7 +67,7 @@ public class DecoderStepTests
     {
         using var model = new TestModel(ReferenceConfigs.All[name], DroppedLora);
         TokenBatch batch = Batches.Of(Documents(model));
-        float[][] gradients = Gradients(model, [[0, 1, 2, 3]], out _);
+        float[][] gradients = Gradients(model, [[0, 1, 2, 3]], out _, kind: AscentKind.Ascent);
         foreach ((Parameter parameter, float[] gradient) in model.Decoder.TrainableParameters.Zip(gradients))
         {
             float[] values = model.Read(parameter);
@@ -154,7 +154,9 @@ public class DecoderStepTests
 
     private static Document[] Documents(TestModel model) => Batches.Random(model.Decoder.Config.VocabularySize, 7, 9, 1, 14, 5);
 
-    private static float[][] Gradients(TestModel model, int[][] batches, out float[] losses, bool recompute = false, ulong? dropoutSeed = 7)
+    private static float[][] Gradients(
+        TestModel model, int[][] batches, out float[] losses, bool recompute = false, ulong? dropoutSeed = 7,
+        AscentKind kind = AscentKind.Weighted)
     {
         Document[] documents = Documents(model);
         model.Decoder.ZeroGradients();
@@ -163,7 +165,7 @@ public class DecoderStepTests
         {
             TokenBatch batch = Batches.Of(documents, chosen);
             var part = new float[batch.HeadRows.Length];
-            model.Decoder.ForwardBackward(batch, Ascent.Of(AscentKind.Weighted), new AccumulateSink(model.Backend), part, dropoutSeed, recompute);
+            model.Decoder.ForwardBackward(batch, Ascent.Of(kind), new AccumulateSink(model.Backend), part, dropoutSeed, recompute);
             all.AddRange(part);
         }
 
