@@ -11,4 +11,10 @@ internal static class RandomDomain
 
     /// <summary>Counter (sequence, position, 0): generated tokens.</summary>
     public const uint Generation = 3;
+
+    /// <summary>Counter (place, stream, 0): orders of examples.</summary>
+    public const uint Order = 4;
+
+    /// <summary>Counter (optimiser step, 0, 0): the seed of a step's dropout masks.</summary>
+    public const uint StepSeed = 5;
 }

@@ -1,4 +1,5 @@
 using Forgetting.Backends;
+using Forgetting.Models;
 
 namespace Forgetting.Training;
 
@@ -48,7 +49,7 @@ public sealed class DataOrder
         for (int i = count - 1; i > 0; i--)
         {
             // 64 random bits scaled to [0, i]: the bias of the product is below 2⁻³².
-            (uint low, uint high, _, _) = Philox.Words(seed, (uint)i, stream, 0, 0);
+            (uint low, uint high, _, _) = Philox.Words(seed, (uint)i, stream, 0, RandomDomain.Order);
             ulong bits = ((ulong)high << 32) | low;
             int j = (int)Math.BigMul(bits, (ulong)i + 1, out _);
             (order[i], order[j]) = (order[j], order[i]);

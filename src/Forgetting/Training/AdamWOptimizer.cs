@@ -1,0 +1,80 @@
+using Forgetting.Backends;
+using Forgetting.Models;
+using Forgetting.Tensors;
+
+namespace Forgetting.Training;
+
+/// <summary>
+/// AdamW (arXiv 1711.05101, algorithm 2) over a model's trainable parameters: Float32 masters and moments. Norm gains and biases are not decayed.
+/// </summary>
+public sealed class AdamWOptimizer : IDisposable
+{
+    private readonly IBackend _backend;
+    private readonly IReadOnlyList<Parameter> _parameters;
+    private readonly TrainingOptions _options;
+    private readonly List<DeviceBuffer> _memory = [];
+    private readonly Tensor[] _first;
+    private readonly Tensor[] _second;
+
+    /// <summary>Allocates the moments, zeroed.</summary>
+    /// <param name="options">Betas, ε and weight decay.</param>
+    /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
+    public AdamWOptimizer(IBackend backend, IReadOnlyList<Parameter> parameters, TrainingOptions options)
+    {
+        _backend = backend;
+        _parameters = parameters;
+        _options = options;
+        _first = [.. parameters.Select(Moment)];
+        _second = [.. parameters.Select(Moment)];
+    }
+
+    /// <summary>Updates done so far.</summary>
+    public int Updates { get; internal set; }
+
+    /// <summary>Updates all parameters from their gradients.</summary>
+    /// <param name="gradientScale">Factor on the gradients, for clipping.</param>
+    public void Step(double learningRate, double gradientScale = 1)
+    {
+        Updates++;
+        for (int i = 0; i < _parameters.Count; i++)
+        {
+            Parameter parameter = _parameters[i];
+            double decay = parameter.Kind == ParameterKind.Vector ? 0 : _options.WeightDecay;
+            var step = new AdamWStep(
+                (float)learningRate, (float)_options.AdamBeta1, (float)_options.AdamBeta2, (float)_options.AdamEpsilon, (float)decay, Updates, (float)gradientScale);
+            _backend.AdamW(parameter.Master, parameter.Value, parameter.Gradient, _first[i], _second[i], step);
+        }
+    }
+
+    /// <summary>Everything a checkpoint must keep, by name: masters, then moments under PyTorch's names for them.</summary>
+    internal IEnumerable<(string Name, Tensor Values)> State()
+    {
+        for (int i = 0; i < _parameters.Count; i++)
+        {
+            yield return (_parameters[i].Name, _parameters[i].Master);
+            yield return (_parameters[i].Name + ".exp_avg", _first[i]);
+            yield return (_parameters[i].Name + ".exp_avg_sq", _second[i]);
+        }
+    }
+
+    /// <summary>Makes the values that products read agree with masters that were just loaded.</summary>
+    internal void MastersChanged()
+    {
+        foreach (Parameter parameter in _parameters.Where(p => p.Value.Pointer != p.Master.Pointer))
+        {
+            _backend.Copy(parameter.Master, parameter.Value);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _memory.ForEach(b => b.Dispose());
+
+    private Tensor Moment(Parameter parameter)
+    {
+        DeviceBuffer buffer = _backend.Allocate(parameter.Shape.Count * sizeof(float));
+        _memory.Add(buffer);
+        Tensor moment = buffer.AsTensor(parameter.Shape, DType.Float32);
+        _backend.Fill(moment, 0);
+        return moment;
+    }
+}

@@ -1,0 +1,57 @@
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Forgetting.IO;
+
+namespace Forgetting.Training;
+
+/// <summary>One optimiser step, as a line of <c>metrics.jsonl</c> has it.</summary>
+public sealed record StepMetrics
+{
+    /// <summary>Number of the step, from 1.</summary>
+    public required int Step { get; init; }
+
+    /// <summary>Value of the signed objective Σ weight·CE over the step's tokens; for a bounded ascent too, whose own surrogate is not evaluated.</summary>
+    public required double Loss { get; init; }
+
+    /// <summary>Mean cross-entropy of positive tokens, nats; null without any.</summary>
+    public required double? PositiveLoss { get; init; }
+
+    /// <summary>Mean cross-entropy of negative tokens, nats; null without any.</summary>
+    public required double? NegativeLoss { get; init; }
+
+    /// <summary>λ of the step; 0 where the method forgets nothing.</summary>
+    public required double Lambda { get; init; }
+
+    /// <summary>Learning rate of the step.</summary>
+    public required double LearningRate { get; init; }
+
+    /// <summary>Norm of the whole gradient before clipping.</summary>
+    public required double GradNorm { get; init; }
+
+    /// <summary>Tokens of the step's sequences, prompts included; there is no padding.</summary>
+    public required long Tokens { get; init; }
+
+    /// <summary><see cref="Tokens"/> over the step's time.</summary>
+    public required double TokensPerSecond { get; init; }
+
+    /// <summary>Time since the training began, without the time in which an interrupted run stood still.</summary>
+    public required double ElapsedSeconds { get; init; }
+
+    /// <summary>Norm of the positive term's gradient, where it was measured.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? PositiveGradNorm { get; init; }
+
+    /// <summary>Norm of the negative term's gradient, λ included, where it was measured.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? NegativeGradNorm { get; init; }
+
+    /// <summary>Cosine of the angle between the two, where it was measured and neither is 0.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? GradientCosine { get; init; }
+
+    /// <summary>Reads <c>metrics.jsonl</c>.</summary>
+    /// <exception cref="UserException">The file cannot be read or a line is not a step.</exception>
+    public static IReadOnlyList<StepMetrics> Read(string path) => JsonLines.Read<StepMetrics>(path);
+}

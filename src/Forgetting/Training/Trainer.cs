@@ -1,0 +1,155 @@
+using System.Diagnostics;
+using Forgetting.Models;
+
+namespace Forgetting.Training;
+
+/// <summary>
+/// Trains a model: order, schedules, steps, guards, metrics and checkpoints. Leaves <c>metrics.jsonl</c> and <c>checkpoints/</c> in its folder and the
+/// tuned weights in the model.
+/// </summary>
+public sealed class Trainer
+{
+    private readonly Decoder _decoder;
+    private readonly TrainingSet _set;
+    private readonly TrainingOptions _options;
+    private readonly string _folder;
+    private readonly ITrainingObserver? _observer;
+    private readonly DataOrder _order;
+    private readonly LearningRateSchedule _learningRate;
+    private readonly LambdaSchedule _lambda;
+    private readonly TrainingCheckpoint _checkpoints;
+
+    /// <summary>A training run.</summary>
+    /// <param name="decoder">The model; its trainable parameters are trained.</param>
+    /// <param name="folder">Folder for metrics and checkpoints.</param>
+    /// <exception cref="UserException">A setting is out of range, or there is nothing to train on.</exception>
+    public Trainer(Decoder decoder, TrainingSet set, TrainingOptions options, string folder, ITrainingObserver? observer = null)
+    {
+        options.Validate();
+        if (set.Examples.Count == 0)
+            throw new UserException("there are no examples to train on");
+
+        _decoder = decoder;
+        _set = set;
+        _options = options;
+        _folder = folder;
+        _observer = observer;
+        _order = new DataOrder(set.Examples.Count, options.BatchSize, options.Seed, !options.NoShuffle);
+        Steps = options.Steps ?? checked(options.Epochs * _order.StepsPerEpoch);
+        _learningRate = new LearningRateSchedule(options.Schedule, options.LearningRate, options.WarmupRatio, Steps);
+        _lambda = new LambdaSchedule(options, Steps, _order.StepsPerEpoch);
+        _checkpoints = new TrainingCheckpoint(Path.Combine(folder, "checkpoints"), options.KeepCheckpoints);
+    }
+
+    /// <summary>All optimiser steps of the run.</summary>
+    public int Steps { get; }
+
+    /// <summary>Trains to the end.</summary>
+    /// <param name="resume">Continue from the newest checkpoint in the folder; without one, begin.</param>
+    /// <param name="cancellation">Ends the run after the step in progress, with a checkpoint.</param>
+    /// <exception cref="UserException">A loss or gradient is not finite, the disk is full, or the folder holds another run.</exception>
+    /// <exception cref="OperationCanceledException">The run was cancelled; its last step is in a checkpoint.</exception>
+    public void Run(bool resume = false, CancellationToken cancellation = default)
+    {
+        if (!resume && _checkpoints.Latest is { } old)
+            throw new UserException($"{_folder}: holds a run (up to {Path.GetFileName(old)}); resume it or choose another folder");
+
+        using var step = new TrainingStep(_decoder, _options);
+        using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);
+        TrainingState state = Begin(resume, optimizer);
+        using var log = new MetricsLog(Path.Combine(_folder, "metrics.jsonl"), state.MetricsBytes);
+        long started = Stopwatch.GetTimestamp() - (long)(state.ElapsedSeconds * Stopwatch.Frequency);
+        for (int k = state.Step; k < Steps; k++)
+        {
+            StepMetrics metrics = Step(k, step, optimizer, started);
+            log.Append(metrics);
+            _observer?.StepDone(metrics, Steps);
+            bool last = k + 1 == Steps;
+            if (last || cancellation.IsCancellationRequested || (_options.CheckpointEvery > 0 && (k + 1) % _options.CheckpointEvery == 0))
+            {
+                state = state with
+                {
+                    Step = k + 1,
+                    LambdaBound = double.IsFinite(_lambda.Bound) ? _lambda.Bound : null,
+                    MetricsBytes = log.Flush(),
+                    ElapsedSeconds = metrics.ElapsedSeconds,
+                };
+                _observer?.CheckpointWritten(_checkpoints.Write(state, optimizer, _decoder.Backend));
+            }
+
+            if (!last)
+                cancellation.ThrowIfCancellationRequested();
+        }
+    }
+
+    private TrainingState Begin(bool resume, AdamWOptimizer optimizer)
+    {
+        var fresh = new TrainingState
+        {
+            Step = 0,
+            LambdaBound = null,
+            MetricsBytes = 0,
+            ElapsedSeconds = 0,
+            Data = TrainingCheckpoint.Fingerprint(_set),
+            Settings = Recipe.Settings.ToDictionary(s => s.Name, s => s.Read(_options)),
+        };
+        TrainingState? restored = resume ? _checkpoints.Restore(fresh, optimizer, _decoder.Backend) : null;
+        _lambda.Bound = restored?.LambdaBound ?? double.PositiveInfinity;
+        return restored ?? fresh;
+    }
+
+    private StepMetrics Step(int k, TrainingStep step, AdamWOptimizer optimizer, long started)
+    {
+        long before = Stopwatch.GetTimestamp();
+        double lambda = _options.Method == TrainingMethod.Forget ? _lambda.At(k) : 0;
+        double learningRate = _learningRate.At(k);
+        StepLosses losses;
+        double norm;
+        GradientPartNorms? parts;
+        try
+        {
+            step.Begin(_set, _order.At(k), k);
+            bool measure = step.HasParts && Measures(k);
+            if (measure)
+                step.KeepNegativePart();
+
+            losses = step.Accumulate(lambda);
+            norm = step.GradientNorm();
+            parts = measure ? step.CompareParts(lambda) : null;
+        }
+        catch (NonFiniteException error)
+        {
+            string good = _checkpoints.Latest is { } path ? $"the last good checkpoint is {path}" : "there is no checkpoint yet";
+            throw new UserException(
+                $"step {k + 1}: {error.Message}; the run stops before this step's update and {good}; a lower learning-rate or lambda-max, clip, or a bounded ascent may help", error);
+        }
+
+        if (parts is { } measured)
+            _lambda.Measure(measured.PositiveNorm, measured.UnitNegativeNorm);
+
+        // As in PyTorch's clip_grad_norm_.
+        double scale = _options.Clip > 0 ? Math.Min(1, _options.Clip / (norm + 1e-6)) : 1;
+        optimizer.Step(learningRate, scale);
+        _decoder.Backend.Synchronize();
+        return new StepMetrics
+        {
+            Step = k + 1,
+            Loss = losses.Objective,
+            PositiveLoss = losses.PositiveLoss,
+            NegativeLoss = losses.NegativeLoss,
+            Lambda = lambda,
+            LearningRate = learningRate,
+            GradNorm = norm,
+            Tokens = losses.Tokens,
+            TokensPerSecond = losses.Tokens / Math.Max(Stopwatch.GetElapsedTime(before).TotalSeconds, 1e-9),
+            ElapsedSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds,
+            PositiveGradNorm = parts?.PositiveNorm,
+            NegativeGradNorm = parts?.NegativeNorm,
+            GradientCosine = parts is { } p && double.IsFinite(p.Cosine) ? p.Cosine : null,
+        };
+    }
+
+    private bool Measures(int k) =>
+        (_options.PartsEvery > 0 && k % _options.PartsEvery == 0)
+        || (_options.Method == TrainingMethod.Forget && _options.Lambda == LambdaKind.Adaptive && k % _options.LambdaEvery == 0);
+}

@@ -1,0 +1,159 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
+using System.Text.Json;
+using Forgetting.Backends;
+using Forgetting.HuggingFace;
+using Forgetting.IO;
+using Forgetting.Tensors;
+
+namespace Forgetting.Training;
+
+/// <summary>What a checkpoint knows besides tensors. Order, dropout and schedules are functions of the seed and the step, so these need no further state.</summary>
+public sealed record TrainingState
+{
+    /// <summary>Optimiser steps done.</summary>
+    public required int Step { get; init; }
+
+    /// <summary>Bound of adaptive λ; null for none.</summary>
+    public required double? LambdaBound { get; init; }
+
+    /// <summary>Length of <c>metrics.jsonl</c>, bytes.</summary>
+    public required long MetricsBytes { get; init; }
+
+    /// <summary>Time spent in training.</summary>
+    public required double ElapsedSeconds { get; init; }
+
+    /// <summary>Fingerprint of the training set: ids and signs in order.</summary>
+    public required string Data { get; init; }
+
+    /// <summary>Settings by name.</summary>
+    public required IReadOnlyDictionary<string, string> Settings { get; init; }
+}
+
+/// <summary>
+/// Checkpoints of a run: folders <c>step-NNNNNN</c> that appear whole or not at all, each with <c>training.safetensors</c> (masters of the trainable
+/// parameters, both moments of AdamW) and <c>state.json</c>. A run resumed from one continues to the same bits as one that was never interrupted.
+/// </summary>
+internal sealed class TrainingCheckpoint(string folder, int keep)
+{
+    private const string StateName = "state.json";
+    private const string TensorsName = "training.safetensors";
+
+    // Settings that may change between interruption and resumption, since they do not touch the result.
+    private static readonly HashSet<string> Free = ["model", "data", "out", "reference", "reference-data", "scores", "device", "parts-every", "checkpoint-every", "keep-checkpoints", "recompute"];
+
+    /// <summary>Folder of the newest checkpoint, or null.</summary>
+    public string? Latest => All().LastOrDefault();
+
+    /// <summary>Writes a checkpoint, then removes the oldest ones beyond the number to keep.</summary>
+    /// <exception cref="UserException">Not writable or disk full.</exception>
+    public string Write(TrainingState state, AdamWOptimizer optimizer, IMemory memory)
+    {
+        string path = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"step-{state.Step:D6}"));
+        AtomicDirectory.Write(path, StateName, beside =>
+        {
+            WriteTensors(Path.Combine(beside, TensorsName), [.. optimizer.State()], memory);
+            File.WriteAllBytes(Path.Combine(beside, StateName), JsonSerializer.SerializeToUtf8Bytes(state, JsonLines.Options));
+        });
+        RemoveOldest();
+        return path;
+    }
+
+    /// <summary>Restores the optimiser and the masters from the newest checkpoint.</summary>
+    /// <returns>Its state, or null without a checkpoint.</returns>
+    /// <exception cref="UserException">It belongs to another run, naming what differs, or is damaged.</exception>
+    public TrainingState? Restore(TrainingState expected, AdamWOptimizer optimizer, IMemory memory)
+    {
+        if (Latest is not { } path)
+            return null;
+
+        TrainingState state = ReadState(Path.Combine(path, StateName));
+        foreach ((string name, string value) in expected.Settings)
+        {
+            string then = state.Settings.GetValueOrDefault(name, "");
+            if (then != value && !Free.Contains(name))
+                throw new UserException($"{path}: {name} was \"{then}\", found \"{value}\"; a run resumes with the settings it began with");
+        }
+
+        if (state.Data != expected.Data)
+            throw new UserException($"{path}: the training set is not the one this run began with");
+
+        ReadTensors(Path.Combine(path, TensorsName), optimizer, memory);
+        optimizer.Updates = state.Step;
+        return state;
+    }
+
+    /// <summary>Fingerprint of a training set.</summary>
+    public static string Fingerprint(TrainingSet set)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        Span<int> length = stackalloc int[1];
+        for (int i = 0; i < set.Examples.Count; i++)
+        {
+            length[0] = set.Examples[i].Length;
+            hash.AppendData(MemoryMarshal.AsBytes(length));
+            hash.AppendData(MemoryMarshal.AsBytes(set.Examples[i].Ids.AsSpan()));
+            hash.AppendData(MemoryMarshal.AsBytes(set.Signs[i].AsSpan()));
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    private List<string> All() => Directory.Exists(folder)
+        ? [.. Directory.EnumerateDirectories(folder, "step-*").OrderBy(p => p.Length).ThenBy(p => p, StringComparer.Ordinal)]
+        : [];
+
+    private void RemoveOldest()
+    {
+        List<string> all = All();
+        foreach (string old in all.Take(all.Count - keep))
+        {
+            Temporary.Delete(old);
+        }
+    }
+
+    private static void WriteTensors(string path, List<(string Name, Tensor Values)> tensors, IMemory memory)
+    {
+        using FileStream stream = File.Create(path);
+        Dictionary<string, Tensor> byName = tensors.ToDictionary(t => t.Name, t => t.Values);
+        var writer = new SafeTensorsWriter(
+            stream,
+            tensors.Select(t => new TensorEntry(t.Name, StoredType.F32, [t.Values.Rows, t.Values.Columns])),
+            new Dictionary<string, string> { ["format"] = "pt" });
+        foreach (TensorEntry entry in writer.Entries)
+        {
+            TensorTransfer.Save(byName[entry.Name], memory, null, StoredType.F32, transposed: false, writer);
+        }
+
+        writer.Complete();
+    }
+
+    private static void ReadTensors(string path, AdamWOptimizer optimizer, IMemory memory)
+    {
+        using SafeTensorsFile file = SafeTensorsFile.Open(path);
+        Dictionary<string, StoredTensor> byName = file.Tensors.ToDictionary(t => t.Name);
+        foreach ((string name, Tensor values) in optimizer.State())
+        {
+            StoredTensor stored = byName.GetValueOrDefault(name) ?? throw new UserException($"{path}: {name} is missing");
+            if (stored.Type != StoredType.F32 || !stored.Has(values.Shape))
+                throw new UserException($"{path}: {name} is {stored.Type} {stored.ShapeText}, expected F32 {values.Shape}");
+
+            TensorTransfer.Load(stored, transposed: false, values, memory);
+        }
+
+        optimizer.MastersChanged();
+    }
+
+    private static TrainingState ReadState(string path)
+    {
+        try
+        {
+            return JsonSerializer.Deserialize<TrainingState>(File.ReadAllBytes(path), JsonLines.Options)!;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or JsonException)
+        {
+            throw new UserException($"{path}: cannot be read: {error.Message.ReplaceLineEndings(" ")}", error);
+        }
+    }
+}

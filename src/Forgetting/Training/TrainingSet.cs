@@ -1,0 +1,23 @@
+using Forgetting.Data;
+
+namespace Forgetting.Training;
+
+/// <summary>Encoded examples with the sign of every token.</summary>
+public sealed record TrainingSet
+{
+    /// <summary>The examples.</summary>
+    public required IReadOnlyList<EncodedExample> Examples { get; init; }
+
+    /// <summary>Per example, per token: 1 positive, −1 negative, 0 no response.</summary>
+    public required IReadOnlyList<sbyte[]> Signs { get; init; }
+
+    /// <summary>Per example, per token: log-probability under the base model, for <see cref="Backends.AscentKind.Npo"/>; else null.</summary>
+    public IReadOnlyList<float[]>? BaseLogProbabilities { get; init; }
+
+    /// <summary>A set in which every response token is positive.</summary>
+    public static TrainingSet AllPositive(IReadOnlyList<EncodedExample> examples) => new()
+    {
+        Examples = examples,
+        Signs = [.. examples.Select(e => Array.ConvertAll(e.Response, r => (sbyte)(r ? 1 : 0)))],
+    };
+}

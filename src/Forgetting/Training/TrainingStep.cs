@@ -1,0 +1,210 @@
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.Models;
+
+namespace Forgetting.Training;
+
+/// <summary>What a step's forward passes found.</summary>
+/// <param name="Objective">Value of the signed objective Σ weight·CE, whatever the kind of ascent.</param>
+/// <param name="PositiveSum">Σ CE of positive tokens, nats.</param>
+/// <param name="NegativeSum">Σ CE of negative tokens, nats.</param>
+/// <param name="Counts">Positive and negative tokens.</param>
+/// <param name="Tokens">Tokens of the step's sequences, prompts included.</param>
+public readonly record struct StepLosses(double Objective, double PositiveSum, double NegativeSum, TokenCounts Counts, long Tokens)
+{
+    /// <summary>Mean CE of positive tokens, or null without any.</summary>
+    public double? PositiveLoss => Counts.Positive == 0 ? null : PositiveSum / Counts.Positive;
+
+    /// <summary>Mean CE of negative tokens, or null without any.</summary>
+    public double? NegativeLoss => Counts.Negative == 0 ? null : NegativeSum / Counts.Negative;
+}
+
+/// <summary>A loss or gradient is not finite.</summary>
+internal sealed class NonFiniteException(string what) : Exception(what);
+
+/// <summary>
+/// The gradient of one optimiser step: its examples in micro-batches, with weights that count the whole step. Nothing here changes a weight.
+/// </summary>
+public sealed class TrainingStep : IDisposable
+{
+    private readonly Decoder _decoder;
+    private readonly TrainingOptions _options;
+    private readonly Ascent _ascent;
+    private readonly AccumulateSink _sink;
+    private readonly GradientParts _parts;
+    private readonly List<MicroBatchOfStep> _batches = [];
+    private List<EncodedExample> _examples = [];
+    private List<float[]> _signs = [];
+    private List<float[]>? _baseLogProbabilities;
+    private TokenCounts _counts;
+    private ulong? _dropoutSeed;
+
+    /// <summary>A step for a model, whose gradients it allocates.</summary>
+    /// <param name="options">Method, ascent, compatibility, tokens of a micro-batch, recomputation, seed.</param>
+    /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
+    public TrainingStep(Decoder decoder, TrainingOptions options)
+    {
+        _decoder = decoder;
+        _options = options;
+        _ascent = options.ResolveAscent();
+        _sink = new AccumulateSink(decoder.Backend);
+        decoder.AllocateGradients();
+        _parts = new GradientParts(decoder.Backend, decoder.TrainableParameters);
+    }
+
+    /// <summary>Takes up the examples of a step.</summary>
+    /// <param name="chosen">Places in <paramref name="set"/>.</param>
+    /// <param name="step">Number of the step, from 0; with the seed it fixes the dropout masks.</param>
+    public void Begin(TrainingSet set, ReadOnlySpan<int> chosen, int step)
+    {
+        _examples = [];
+        _signs = [];
+        _baseLogProbabilities = set.BaseLogProbabilities is null ? null : [];
+        foreach (int place in chosen)
+        {
+            _examples.Add(set.Examples[place]);
+            _signs.Add(Array.ConvertAll(set.Signs[place], sign => (float)sign));
+            _baseLogProbabilities?.Add(set.BaseLogProbabilities![place]);
+        }
+
+        _dropoutSeed = _decoder.Lora is { Dropout: > 0 } ? StepSeed(_options.Seed, step) : null;
+        _batches.Clear();
+        _counts = default;
+        foreach (MicroBatch run in BatchBuilder.MicroBatches(_examples, _options.MicroBatchTokens))
+        {
+            var batch = new MicroBatchOfStep(BatchBuilder.Create(_examples, run, _signs, _baseLogProbabilities));
+            _counts += batch.Counts;
+            _batches.Add(batch);
+        }
+    }
+
+    /// <summary>Leaves the gradient of the signed objective in the parameters' gradients.</summary>
+    /// <exception cref="NonFiniteException">A loss is not finite.</exception>
+    public StepLosses Accumulate(double lambda)
+    {
+        _decoder.ZeroGradients();
+        double objective = 0;
+        double positive = 0;
+        double negative = 0;
+        long tokens = 0;
+        foreach (MicroBatchOfStep batch in _batches)
+        {
+            SignedWeights weights = Weights(_options.Method, batch.Counts, lambda);
+            Run(batch, weights);
+            for (int i = 0; i < batch.Signs.Length; i++)
+            {
+                objective += (double)weights.For(batch.Signs[i]) * batch.Losses[i];
+                positive += batch.Signs[i] > 0 ? batch.Losses[i] : 0;
+                negative += batch.Signs[i] < 0 ? batch.Losses[i] : 0;
+            }
+
+            tokens += batch.Tokens.Rows;
+        }
+
+        return new(objective, positive, negative, _counts, tokens);
+    }
+
+    /// <summary>Whether the step has tokens of both signs, so that its two parts can be compared.</summary>
+    public bool HasParts => _counts.Positive > 0 && _counts.Negative > 0;
+
+    /// <summary>Before <see cref="Accumulate"/>: computes the negative term's gradient at λ = 1 and keeps it for <see cref="CompareParts"/>.</summary>
+    /// <exception cref="NonFiniteException">A loss is not finite.</exception>
+    public void KeepNegativePart()
+    {
+        // Where negatives are not forgotten, the direction in which they would be is still worth knowing.
+        TrainingMethod method = _options.Method == TrainingMethod.Ignore ? TrainingMethod.Forget : _options.Method;
+        _decoder.ZeroGradients();
+        foreach (MicroBatchOfStep batch in _batches)
+        {
+            Run(batch, Weights(method, batch.Counts, 1) with { Positive = 0 });
+        }
+
+        _parts.KeepNegative();
+    }
+
+    /// <summary>After <see cref="KeepNegativePart"/> and <see cref="Accumulate"/>: norms and cosine of the two parts.</summary>
+    public GradientPartNorms CompareParts(double lambda) => _parts.Compare(_options.Method switch
+    {
+        TrainingMethod.Full => 1,
+        TrainingMethod.Ignore => 0,
+        _ => lambda,
+    });
+
+    /// <summary>Norm of the gradient that <see cref="Accumulate"/> left.</summary>
+    /// <exception cref="NonFiniteException">It is not finite.</exception>
+    public double GradientNorm()
+    {
+        double norm = _parts.Norm();
+        return double.IsFinite(norm) ? norm : throw new NonFiniteException($"the gradient is not finite{Offender()}");
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _parts.Dispose();
+
+    private static ulong StepSeed(ulong seed, int step)
+    {
+        (uint low, uint high, _, _) = Philox.Words(seed, (uint)step, 0, 0, RandomDomain.StepSeed);
+        return ((ulong)high << 32) | low;
+    }
+
+    private SignedWeights Weights(TrainingMethod method, TokenCounts ofMicroBatch, double lambda) => _options.Compat == Compatibility.Paper
+        ? SignedWeights.OfMicroBatch(method, ofMicroBatch, lambda, _batches.Count)
+        : SignedWeights.Of(method, _counts, lambda);
+
+    private void Run(MicroBatchOfStep batch, SignedWeights weights)
+    {
+        TokenBatch tokens = batch.Tokens;
+        if (batch.Signs.Length == 0)
+            return;
+
+        for (int i = 0; i < batch.Signs.Length; i++)
+        {
+            tokens.Weights[i] = weights.For(batch.Signs[i]);
+        }
+
+        _decoder.ForwardBackward(tokens, _ascent, _sink, batch.Losses, _dropoutSeed, _options.Recompute);
+        for (int document = 0; document < tokens.Documents; document++)
+        {
+            for (int i = tokens.HeadOffsets[document]; i < tokens.HeadOffsets[document + 1]; i++)
+            {
+                if (!float.IsFinite(batch.Losses[i]))
+                    throw new NonFiniteException($"the loss of example {tokens.Examples[document]} is {batch.Losses[i]}");
+            }
+        }
+    }
+
+    // Which example's gradient alone is not finite; only when the run ends anyway.
+    private string Offender()
+    {
+        SignedWeights weights = SignedWeights.Of(TrainingMethod.Forget, _counts, 1);
+        for (int i = 0; i < _examples.Count; i++)
+        {
+            _decoder.ZeroGradients();
+            Run(new MicroBatchOfStep(BatchBuilder.Create(_examples, new MicroBatch(i, 1, 0), _signs, _baseLogProbabilities)), weights);
+            if (!double.IsFinite(_parts.Norm()))
+                return $": that of example {_examples[i].Index} alone is not";
+        }
+
+        return $", though that of each of its {_examples.Count} examples alone is (example {_examples[0].Index} and others)";
+    }
+
+    /// <summary>A micro-batch with the signs of its predictions; the weights are written into the batch before each pass.</summary>
+    private sealed class MicroBatchOfStep
+    {
+        public MicroBatchOfStep(TokenBatch tokens)
+        {
+            Tokens = tokens;
+            Signs = Array.ConvertAll(tokens.Weights, sign => (sbyte)sign);
+            Losses = new float[Signs.Length];
+            Counts = TokenCounts.Of(Signs);
+        }
+
+        public TokenBatch Tokens { get; }
+
+        public sbyte[] Signs { get; }
+
+        public float[] Losses { get; }
+
+        public TokenCounts Counts { get; }
+    }
+}
