@@ -1,0 +1,97 @@
+using Forgetting.Backends.Cpu;
+using Forgetting.Data;
+using Forgetting.Models;
+using Forgetting.Training;
+
+namespace Forgetting.Tests.Training;
+
+/// <summary>A random Llama of two blocks with random examples, in a folder of its own.</summary>
+internal sealed class TinyRun : IDisposable
+{
+    private static readonly ModelConfig Config = new()
+    {
+        Family = ModelFamily.Llama,
+        VocabularySize = 40,
+        HiddenSize = 16,
+        IntermediateSize = 24,
+        Layers = 2,
+        Heads = 4,
+        KeyValueHeads = 2,
+        HeadSize = 4,
+        ContextLength = 32,
+        AttentionScale = 0.5,
+        TiedHead = true,
+    };
+
+    private readonly CpuBackend _backend = new(2);
+
+    public TinyRun(TrainingOptions options)
+    {
+        Options = options;
+        Decoder = new Decoder(Config, _backend, options.LoraRank == 0 ? null : new LoraConfig { Rank = options.LoraRank, Alpha = 8, Dropout = options.LoraDropout }, seed: 11);
+        Decoder.Initialize(5);
+        foreach (Parameter b in Decoder.AdapterParameters.Where(p => p.Name.Contains("lora_B", StringComparison.Ordinal)))
+        {
+            // With B at zero, A has no gradient.
+            b.SetRows(_backend, 0, [.. Enumerable.Range(0, (int)b.Shape.Count).Select(i => 0.05f * MathF.Sin(i))]);
+        }
+    }
+
+    public static TrainingOptions Full { get; } = new() { LoraRank = 0, BatchSize = 4, Epochs = 2, LearningRate = 1e-3, CheckpointEvery = 0, WarmupRatio = 0 };
+
+    public static TrainingOptions Lora { get; } = Full with { LoraRank = 4, LoraDropout = 0.25 };
+
+    public string Folder { get; } = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+
+    public TrainingOptions Options { get; }
+
+    public Decoder Decoder { get; }
+
+    public TrainingSet Set { get; } = Examples(12);
+
+    /// <summary>Sequences of 4 to 15 tokens; a third of the response tokens is negative.</summary>
+    public static TrainingSet Examples(int count)
+    {
+        var random = new Random(3);
+        var examples = new List<EncodedExample>();
+        var signs = new List<sbyte[]>();
+        for (int i = 0; i < count; i++)
+        {
+            int length = random.Next(4, 16);
+            bool[] response = [.. Enumerable.Range(0, length).Select(t => t > 1)];
+            examples.Add(new EncodedExample { Index = 100 + i, Ids = [.. response.Select(_ => random.Next(40))], Response = response });
+            signs.Add([.. response.Select(r => (sbyte)(!r ? 0 : random.Next(3) == 0 ? -1 : 1))]);
+        }
+
+        return new TrainingSet { Examples = examples, Signs = signs };
+    }
+
+    public Trainer Trainer(ITrainingObserver? observer = null) => new(Decoder, Set, Options, Folder, observer);
+
+    /// <summary>Trainable weights, end to end.</summary>
+    public float[] Weights() => Concatenate(p => p.Master);
+
+    /// <summary>Gradients, end to end.</summary>
+    public float[] Gradients() => Concatenate(p => p.Gradient);
+
+    public void Dispose()
+    {
+        Decoder.Dispose();
+        _backend.Dispose();
+        if (Directory.Exists(Folder))
+            Directory.Delete(Folder, recursive: true);
+    }
+
+    private float[] Concatenate(Func<Parameter, Tensors.Tensor> choose)
+    {
+        var all = new List<float>();
+        foreach (Parameter parameter in Decoder.TrainableParameters)
+        {
+            var values = new float[parameter.Shape.Count];
+            _backend.Download(choose(parameter), values.AsSpan());
+            all.AddRange(values);
+        }
+
+        return [.. all];
+    }
+}

@@ -1,0 +1,120 @@
+using Forgetting.Backends;
+using Forgetting.Training;
+using Xunit;
+
+namespace Forgetting.Tests.Training;
+
+public class TrainingStepTests
+{
+    private static readonly int[] All = [.. Enumerable.Range(0, 12)];
+
+    [Theory]
+    [InlineData(TrainingMethod.Full, AscentKind.Ascent)]
+    [InlineData(TrainingMethod.Ignore, AscentKind.Ascent)]
+    [InlineData(TrainingMethod.Forget, AscentKind.Ascent)]
+    [InlineData(TrainingMethod.Forget, AscentKind.Unlikelihood)]
+    public void The_gradient_does_not_depend_on_micro_batches(TrainingMethod method, AscentKind ascent)
+    {
+        TrainingOptions options = TinyRun.Lora with { Method = method, Ascent = ascent };
+        (float[] packed, StepLosses packedLosses) = Gradient(options with { MicroBatchTokens = 1000 }, All);
+        foreach (int tokens in new[] { 1, 17, 40 })
+        {
+            (float[] split, StepLosses losses) = Gradient(options with { MicroBatchTokens = tokens }, All);
+            Assert.True(RelativeDistance(split, packed) < 1e-5);
+            Assert.Equal(packedLosses.Objective, losses.Objective, 1e-5);
+            Assert.Equal(packedLosses.PositiveSum, losses.PositiveSum, 1e-3);
+            Assert.Equal((packedLosses.Counts, packedLosses.Tokens), (losses.Counts, losses.Tokens));
+        }
+    }
+
+    [Fact]
+    public void Recomputing_activations_gives_the_same_bits()
+    {
+        (float[] kept, _) = Gradient(TinyRun.Lora, All);
+        (float[] again, _) = Gradient(TinyRun.Lora with { Recompute = true }, All);
+        Assert.Equal(kept, again);
+    }
+
+    [Fact]
+    public void The_objective_is_the_difference_of_the_means()
+    {
+        (_, StepLosses losses) = Gradient(TinyRun.Full with { MicroBatchTokens = 20 }, All);
+        Assert.Equal(losses.PositiveLoss!.Value - Lambda * losses.NegativeLoss!.Value, losses.Objective, 1e-6);
+        (_, losses) = Gradient(TinyRun.Full with { Method = TrainingMethod.Full }, All);
+        Assert.Equal((losses.PositiveSum + losses.NegativeSum) / losses.Counts.Total, losses.Objective, 1e-6);
+    }
+
+    // As the paper's program: each micro-batch's own objective, averaged.
+    [Fact]
+    public void Compat_is_the_mean_of_the_micro_batches_gradients()
+    {
+        TrainingOptions options = TinyRun.Full with { MicroBatchTokens = 1 };
+        (float[] paper, StepLosses losses) = Gradient(options with { Compat = Compatibility.Paper }, [0, 1, 2]);
+        var mean = new double[paper.Length];
+        double objective = 0;
+        foreach (int example in new[] { 0, 1, 2 })
+        {
+            (float[] own, StepLosses ownLosses) = Gradient(options, [example]);
+            objective += ownLosses.Objective / 3;
+            for (int i = 0; i < mean.Length; i++)
+            {
+                mean[i] += own[i] / 3.0;
+            }
+        }
+
+        Assert.True(RelativeDistance(paper, Array.ConvertAll(mean, x => (float)x)) < 1e-5);
+        Assert.Equal(objective, losses.Objective, 1e-5);
+        (float[] step, _) = Gradient(options, [0, 1, 2]);
+        Assert.True(RelativeDistance(step, paper) > 1e-3);
+    }
+
+    [Theory]
+    [InlineData(TrainingMethod.Forget, 0.2)]
+    [InlineData(TrainingMethod.Ignore, 0)]
+    public void Parts_are_the_gradients_of_the_two_terms(TrainingMethod method, double factor)
+    {
+        (float[] positive, _) = Gradient(TinyRun.Full with { Method = TrainingMethod.Ignore }, All);
+        (float[] both, _) = Gradient(TinyRun.Full, All);
+        double[] unitNegative = [.. both.Zip(positive, (b, p) => (b - p) / Lambda)];
+        double dot = positive.Zip(unitNegative, (p, n) => p * n).Sum();
+
+        using var run = new TinyRun(TinyRun.Full with { Method = method });
+        using var step = new TrainingStep(run.Decoder, run.Options);
+        step.Begin(run.Set, All, 0);
+        step.KeepNegativePart();
+        step.Accumulate(Lambda);
+        GradientPartNorms parts = step.CompareParts(Lambda);
+        Assert.Equal(1, parts.PositiveNorm / Norm(positive), 1e-4);
+        Assert.Equal(1, parts.UnitNegativeNorm / Norm(unitNegative), 1e-4);
+        Assert.Equal(factor * parts.UnitNegativeNorm, parts.NegativeNorm, 1e-6);
+        Assert.Equal(dot / (Norm(positive) * Norm(unitNegative)), parts.Cosine, 1e-4);
+    }
+
+    [Fact]
+    public void Dropout_depends_on_the_step_and_not_on_the_run()
+    {
+        float[] first = Gradient(TinyRun.Lora, All, step: 0).Gradient;
+        Assert.Equal(first, Gradient(TinyRun.Lora, All, step: 0).Gradient);
+        Assert.NotEqual(first, Gradient(TinyRun.Lora, All, step: 1).Gradient);
+        Assert.NotEqual(first, Gradient(TinyRun.Lora with { Seed = 1 }, All, step: 0).Gradient);
+    }
+
+    private const double Lambda = 0.2;
+
+    private static (float[] Gradient, StepLosses Losses) Gradient(TrainingOptions options, int[] examples, int step = 0)
+    {
+        using var run = new TinyRun(options);
+        using var work = new TrainingStep(run.Decoder, options);
+        work.Begin(run.Set, examples, step);
+        StepLosses losses = work.Accumulate(Lambda);
+        float[] gradient = run.Gradients();
+        Assert.Equal(Norm(Array.ConvertAll(gradient, x => (double)x)), work.GradientNorm(), 1e-5);
+        return (gradient, losses);
+    }
+
+    private static double Norm(IEnumerable<double> x) => Math.Sqrt(x.Sum(v => v * v));
+
+    private static double Norm(IEnumerable<float> x) => Norm(x.Select(v => (double)v));
+
+    private static double RelativeDistance(float[] a, float[] b) => Norm(a.Zip(b, (x, y) => (double)x - y)) / Norm(b);
+}
