@@ -74,7 +74,8 @@ public sealed class Trainer
                     MetricsBytes = log.Flush(),
                     ElapsedSeconds = metrics.ElapsedSeconds,
                 };
-                _observer?.CheckpointWritten(_checkpoints.Write(state, optimizer, _decoder.Backend));
+                string written = _checkpoints.Write(state, optimizer, _decoder.Backend);
+                _observer?.CheckpointWritten(written);
             }
 
             if (!last)

@@ -38,6 +38,7 @@ public sealed class TrainingStep : IDisposable
     private List<float[]>? _baseLogProbabilities;
     private TokenCounts _counts;
     private ulong? _dropoutSeed;
+    private double _lambda;
 
     /// <summary>A step for a model, whose gradients it allocates.</summary>
     /// <param name="options">Method, ascent, compatibility, tokens of a micro-batch, recomputation, seed.</param>
@@ -83,6 +84,7 @@ public sealed class TrainingStep : IDisposable
     public StepLosses Accumulate(double lambda)
     {
         _decoder.ZeroGradients();
+        _lambda = lambda;
         double objective = 0;
         double positive = 0;
         double negative = 0;
@@ -176,7 +178,7 @@ public sealed class TrainingStep : IDisposable
     // Which example's gradient alone is not finite; only when the run ends anyway.
     private string Offender()
     {
-        SignedWeights weights = SignedWeights.Of(TrainingMethod.Forget, _counts, 1);
+        SignedWeights weights = SignedWeights.Of(_options.Method, _counts, _lambda);
         for (int i = 0; i < _examples.Count; i++)
         {
             _decoder.ZeroGradients();

@@ -1,11 +1,12 @@
 using Forgetting.Backends.Cpu;
 using Forgetting.Data;
 using Forgetting.Models;
+using Forgetting.Testing;
 using Forgetting.Training;
 
 namespace Forgetting.Tests.Training;
 
-/// <summary>A random Llama of two blocks with random examples, in a folder of its own.</summary>
+/// <summary>A random Llama of two blocks with random examples; trains in a folder of its own.</summary>
 internal sealed class TinyRun : IDisposable
 {
     private static readonly ModelConfig Config = new()
@@ -24,6 +25,7 @@ internal sealed class TinyRun : IDisposable
     };
 
     private readonly CpuBackend _backend = new(2);
+    private readonly TemporaryFolder _folder = new();
 
     public TinyRun(TrainingOptions options)
     {
@@ -41,7 +43,7 @@ internal sealed class TinyRun : IDisposable
 
     public static TrainingOptions Lora { get; } = Full with { LoraRank = 4, LoraDropout = 0.25 };
 
-    public string Folder { get; } = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+    public string Folder => _folder.Path;
 
     public TrainingOptions Options { get; }
 
@@ -78,8 +80,7 @@ internal sealed class TinyRun : IDisposable
     {
         Decoder.Dispose();
         _backend.Dispose();
-        if (Directory.Exists(Folder))
-            Directory.Delete(Folder, recursive: true);
+        _folder.Dispose();
     }
 
     private float[] Concatenate(Func<Parameter, Tensors.Tensor> choose)

@@ -145,7 +145,6 @@ public class TrainerTests
         float[] good = [];
         var poison = new Death(2, () =>
         {
-            // Position of a token that only the fifth example has would be fragile; a norm gain reaches all.
             Parameter gain = run.Decoder.BaseParameters.First(p => p.Kind == ParameterKind.Vector);
             gain.SetRows(run.Decoder.Backend, 0, Enumerable.Repeat(float.NaN, gain.Shape.Columns).ToArray());
             good = run.Weights();
