@@ -1,0 +1,108 @@
+using Forgetting.Backends;
+using Forgetting.Testing.Reference;
+using static Forgetting.Testing.Operations.Operands;
+
+namespace Forgetting.Testing.Operations;
+
+/// <summary>Attention, its backward, and attention against a cache.</summary>
+internal static class AttentionCases
+{
+    private static readonly (int Heads, int KeyValueHeads, int HeadSize, int Window, int Layout)[] Shapes =
+    [
+        (1, 1, 8, 0, 0), (1, 1, 1, 0, 1), (8, 8, 8, 0, 2), (8, 4, 8, 0, 4), (4, 2, 6, 0, 3), (8, 1, 16, 0, 2), (4, 1, 64, 0, 4), (2, 2, 64, 0, 3),
+        (2, 1, 80, 0, 2), (2, 2, 128, 0, 4), (3, 3, 3, 2, 2), (4, 2, 16, 1, 2), (4, 4, 16, 5, 4), (2, 1, 64, 31, 4), (2, 1, 32, 500, 4),
+    ];
+
+    public static IEnumerable<OperationCase> All()
+    {
+        foreach ((int heads, int kvHeads, int headSize, int window, int layout) in Shapes)
+        {
+            int[] offsets = OperationCases.Layouts[layout];
+            var shape = new AttentionShape(heads, kvHeads, headSize, (float)(1 / Math.Sqrt(headSize)), window);
+            yield return Forward(shape, offsets, $"{offsets[^1]} rows");
+            yield return Backward(shape, offsets, $"{offsets[^1]} rows");
+        }
+
+        int[] mixed = OperationCases.Layouts[4];
+        var unscaled = new AttentionShape(2, 2, 16, 1, 0);
+        yield return Forward(unscaled, mixed, "unscaled");
+        yield return Backward(unscaled, mixed, "unscaled");
+        // Scores in the hundreds: nearly all weight on one key, and exp of anything but a difference overflows.
+        yield return Forward(unscaled, mixed, "sharp", deviation: 6);
+        yield return Backward(unscaled, mixed, "sharp", deviation: 6);
+        var odd = new AttentionShape(3, 3, 5, 0.4f, 0);
+        yield return Forward(odd, mixed, "shifted") with { Shift = 1 };
+        yield return Backward(odd, mixed, "shifted") with { Shift = 1 };
+        var two = new AttentionShape(2, 1, 64, 0.125f);
+        yield return Forward(two, [0, 1500], "long") with { Large = true };
+        yield return Backward(two, [0, 1500], "long") with { Large = true };
+        yield return Forward(two with { Window = 256 }, [0, 20, 1500], "long") with { Large = true };
+        yield return Backward(two with { Window = 256 }, [0, 20, 1500], "long") with { Large = true };
+
+        yield return WithCache(new(1, 1, 8, 0.35f), [0, 1], [0], [1], 1, "first token");
+        yield return WithCache(new(8, 4, 8, 0.35f), [0, 1, 2, 3], [0, 16, 40], [5, 24, 1], 48, "decoding");
+        yield return WithCache(new(8, 1, 64, 0.125f), [0, 1, 2], [70, 0], [33, 65], 128, "decoding, eight queries a key");
+        yield return WithCache(new(4, 2, 6, 0.4f), [0, 3, 4, 11], [20, 0, 8], [9, 4, 7], 32, "several new tokens");
+        yield return WithCache(new(2, 2, 128, 0.09f), [0, 17], [0], [17], 20, "prefill");
+        yield return WithCache(new(3, 3, 5, 1, 4), [0, 2, 3], [0, 10], [9, 3], 21, "window") with { Shift = 1 };
+        yield return WithCache(new(2, 1, 80, 0.11f), [0, 1], [3], [1500], 1503, "long");
+    }
+
+    private static string Describe(AttentionShape shape, string what) =>
+        $"{what}, {shape.Heads}/{shape.KeyValueHeads} heads of {shape.HeadSize}{(shape.Window > 0 ? $", window {shape.Window}" : "")}";
+
+    private static OperationCase Forward(AttentionShape shape, int[] offsets, string what, double deviation = 1)
+    {
+        int rows = offsets[^1], q = shape.Heads * shape.HeadSize, kv = shape.KeyValueHeads * shape.HeadSize;
+        return new("Attention", Describe(shape, what))
+        {
+            Operands =
+            [
+                Input("q", rows, q, Normal(rows * q, deviation)), Input("k", rows, kv, Normal(rows * kv, deviation)), Input("v", rows, kv),
+                Integers("offsets", offsets), Output("o", rows, q) with { Loosen = deviation }, Output32("logSumExp", rows, shape.Heads),
+            ],
+            Run = (b, t) => b.Attention(shape, t[0], t[1], t[2], t[3], t[4], t[5]),
+            Expect = v => (v[4], v[5]) = ReferenceAttention.Forward(shape, v[0], v[1], v[2], v[3].Ints()),
+        };
+    }
+
+    private static OperationCase Backward(AttentionShape shape, int[] offsets, string what, double deviation = 1)
+    {
+        int rows = offsets[^1], q = shape.Heads * shape.HeadSize, kv = shape.KeyValueHeads * shape.HeadSize;
+        return new("AttentionBackward", Describe(shape, what))
+        {
+            Operands =
+            [
+                Input("q", rows, q, Normal(rows * q, deviation)), Input("k", rows, kv, Normal(rows * kv, deviation)), Input("v", rows, kv),
+                Integers("offsets", offsets),
+                Input("o", rows, q, (_, v) => ReferenceAttention.Forward(shape, v[0], v[1], v[2], v[3].Ints()).O),
+                Input32("logSumExp", rows, shape.Heads, (_, v) => ReferenceAttention.Forward(shape, v[0], v[1], v[2], v[3].Ints()).LogSumExp),
+                Input("dO", rows, q), Output32("delta", rows, shape.Heads),
+                Output("dQ", rows, q) with { Loosen = deviation },
+                Output("dK", rows, kv) with { Loosen = deviation },
+                Output("dV", rows, kv) with { Loosen = deviation },
+            ],
+            Run = (b, t) => b.AttentionBackward(shape, t[0], t[1], t[2], t[3], t[4], t[5], t[6], t[7], t[8], t[9], t[10]),
+            Expect = v =>
+            {
+                v[7] = ReferenceAttention.Delta(shape, v[4], v[6]);
+                (v[8], v[9], v[10]) = ReferenceAttention.Backward(shape, v[0], v[1], v[2], v[3].Ints(), v[6]);
+            },
+        };
+    }
+
+    private static OperationCase WithCache(AttentionShape shape, int[] offsets, int[] starts, int[] lengths, int cacheRows, string what)
+    {
+        int rows = offsets[^1], q = shape.Heads * shape.HeadSize, kv = shape.KeyValueHeads * shape.HeadSize;
+        return new("AttentionWithCache", Describe(shape, what))
+        {
+            Operands =
+            [
+                Input("q", rows, q), Integers("offsets", offsets), Input("keys", cacheRows, kv), Input("values", cacheRows, kv),
+                Integers("starts", starts), Integers("lengths", lengths), Output("o", rows, q),
+            ],
+            Run = (b, t) => b.AttentionWithCache(shape, t[0], t[1], t[2], t[3], t[4], t[5], t[6]),
+            Expect = v => v[6] = ReferenceAttention.WithCache(shape, v[0], v[1].Ints(), v[2], v[3], v[4].Ints(), v[5].Ints()),
+        };
+    }
+}

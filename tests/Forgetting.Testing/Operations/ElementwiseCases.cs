@@ -1,0 +1,257 @@
+using Forgetting.Backends;
+using Forgetting.Testing.Reference;
+using static Forgetting.Testing.Operations.Operands;
+
+namespace Forgetting.Testing.Operations;
+
+/// <summary>Norms, activations, sums and dropout.</summary>
+internal static class ElementwiseCases
+{
+    private static readonly (int Rows, int Columns)[] Sizes = [(1, 1), (1, 64), (5, 7), (3, 257), (17, 288), (40, 1), (4, 2048)];
+
+    public static IEnumerable<OperationCase> All() =>
+        [.. Sizes.SelectMany(size => Norms(size.Rows, size.Columns)), .. AwkwardNorms(), .. Activations(), .. Sums(), .. Dropout()];
+
+    private static IEnumerable<OperationCase> Norms(int rows, int columns)
+    {
+        string size = $"{rows}x{columns}";
+        int shift = columns % 2;
+        yield return RmsNorm(size, rows, columns, Normal(rows * columns)) with { Shift = shift };
+        yield return RmsNormBackward(size, rows, columns, withProduct: true) with { Shift = shift };
+        yield return RmsNormBackward($"{size}, gain frozen", rows, columns, withProduct: false);
+        yield return new("RmsNormBackward", $"{size}, product in place of dY")
+        {
+            Operands = [Updated("dY", rows, columns), .. RmsInputs(rows, columns), Updated("dX", rows, columns)],
+            Run = (b, t) => b.RmsNormBackward(t[0], t[1], t[2], t[3], t[4], t[0]),
+            Expect = v =>
+            {
+                (double[] dX, double[] product) = ReferenceElementwise.RmsNormBackward(v[0], v[1], v[2], v[3]);
+                (v[0], v[4]) = (product, Sum(v[4], dX));
+            },
+        };
+        yield return LayerNorm(size, rows, columns, Normal(rows * columns)) with { Shift = shift };
+        yield return LayerNormBackward(size, rows, columns, withProduct: true) with { Shift = shift };
+        yield return LayerNormBackward($"{size}, gain frozen", rows, columns, withProduct: false);
+    }
+
+    private static IEnumerable<OperationCase> AwkwardNorms()
+    {
+        // ε alone keeps a row of zeros finite; large rows must not overflow their squares' mean; a mean far from zero must not eat the variance.
+        yield return RmsNorm("zeros", 3, 33, Constant(3 * 33, 0));
+        yield return RmsNorm("tiny", 3, 33, Normal(3 * 33, 1e-4));
+        yield return RmsNorm("huge", 3, 33, Normal(3 * 33, 1e15));
+        yield return LayerNorm("zeros", 3, 33, Constant(3 * 33, 0));
+        yield return LayerNorm("equal elements", 3, 33, Constant(3 * 33, 2));
+        OperationCase far = LayerNorm("far from zero", 3, 288, Normal(3 * 288, 1, 100));
+        yield return far with { Operands = [.. far.Operands.Select(operand => operand with { Loosen = 5 })] };
+    }
+
+    private static OperationCase RmsNorm(string variant, int rows, int columns, Values x) => new("RmsNorm", variant)
+    {
+        Operands = [Input("x", rows, columns, x), Input("gain", 1, columns), Output("y", rows, columns), Output32("rstd", 1, rows)],
+        Run = (b, t) => b.RmsNorm(t[0], t[1], 1e-5f, t[2], t[3]),
+        Expect = v => (v[2], v[3]) = ReferenceElementwise.RmsNorm(v[0], v[1], 1e-5f),
+    };
+
+    private static OperationCase RmsNormBackward(string variant, int rows, int columns, bool withProduct) => new("RmsNormBackward", variant)
+    {
+        Operands =
+        [
+            Input("dY", rows, columns), .. RmsInputs(rows, columns), Updated("dX", rows, columns),
+            .. withProduct ? new[] { Output("gainProduct", rows, columns) } : [],
+        ],
+        Run = (b, t) => b.RmsNormBackward(t[0], t[1], t[2], t[3], t[4], withProduct ? t[5] : default),
+        Expect = v =>
+        {
+            (double[] dX, double[] product) = ReferenceElementwise.RmsNormBackward(v[0], v[1], v[2], v[3]);
+            v[4] = Sum(v[4], dX);
+            if (withProduct)
+            {
+                v[5] = product;
+            }
+        },
+    };
+
+    private static Operand[] RmsInputs(int rows, int columns) =>
+    [
+        Input("x", rows, columns), Input("gain", 1, columns),
+        Input32("rstd", 1, rows, (_, v) => ReferenceElementwise.RmsNorm(v[1], v[2], 1e-5f).Rstd),
+    ];
+
+    private static OperationCase LayerNorm(string variant, int rows, int columns, Values x) => new("LayerNorm", variant)
+    {
+        Operands =
+        [
+            Input("x", rows, columns, x), Input("gain", 1, columns), Input("bias", 1, columns), Output("y", rows, columns),
+            Output32("statistics", rows, 2),
+        ],
+        Run = (b, t) => b.LayerNorm(t[0], t[1], t[2], 1e-5f, t[3], t[4]),
+        Expect = v => (v[3], v[4]) = ReferenceElementwise.LayerNorm(v[0], v[1], v[2], 1e-5f),
+    };
+
+    private static OperationCase LayerNormBackward(string variant, int rows, int columns, bool withProduct) => new("LayerNormBackward", variant)
+    {
+        Operands =
+        [
+            Input("dY", rows, columns), Input("x", rows, columns), Input("gain", 1, columns),
+            Input32("statistics", rows, 2, (_, v) => ReferenceElementwise.LayerNorm(v[1], v[2], v[2], 1e-5f).Statistics),
+            Updated("dX", rows, columns), .. withProduct ? new[] { Output("gainProduct", rows, columns) } : [],
+        ],
+        Run = (b, t) => b.LayerNormBackward(t[0], t[1], t[2], t[3], t[4], withProduct ? t[5] : default),
+        Expect = v =>
+        {
+            (double[] dX, double[] product) = ReferenceElementwise.LayerNormBackward(v[0], v[1], v[2], v[3]);
+            v[4] = Sum(v[4], dX);
+            if (withProduct)
+            {
+                v[5] = product;
+            }
+        },
+    };
+
+    private static IEnumerable<OperationCase> Activations()
+    {
+        // From deep saturation to the linear part; ±100 overflows a careless exp.
+        Values Wide(int count) => (random, _) => [.. Draw(random, count, 3).Select((value, i) => i % 11 == 5 ? 100 * Math.Sign(value) : value)];
+        foreach ((int rows, int columns) in new[] { (1, 1), (3, 7), (5, 172), (2, 1031) })
+        {
+            int count = rows * columns;
+            string size = $"{rows}x{columns}";
+            Operand Given(string name, bool inPlace) =>
+                inPlace ? Updated(name, rows, columns, Wide(count)) : Input(name, rows, columns, Wide(count));
+
+            foreach (int target in new[] { 0, 1, 2 })
+            {
+                yield return new("SwiGlu", $"{size}{(target == 2 ? "" : $" into operand {target}")}")
+                {
+                    Operands = [Given("gate", target == 0), Given("up", target == 1), .. target == 2 ? new[] { Output("y", rows, columns) } : []],
+                    Run = (b, t) => b.SwiGlu(t[0], t[1], t[target]),
+                    Expect = v => v[target] = ReferenceElementwise.SwiGlu(v[0], v[1]),
+                    Shift = columns % 2,
+                };
+            }
+
+            foreach (bool inPlace in new[] { false, true })
+            {
+                int target = inPlace ? 0 : 3;
+                yield return new("SwiGluBackward", $"{size}{(inPlace ? " in place" : "")}")
+                {
+                    Operands =
+                    [
+                        Given("gate", inPlace), Given("up", inPlace), Input("dY", rows, columns),
+                        .. inPlace ? [] : new[] { Output("dGate", rows, columns), Output("dUp", rows, columns) },
+                    ],
+                    Run = (b, t) => b.SwiGluBackward(t[0], t[1], t[2], t[target], t[target + 1]),
+                    Expect = v => (v[target], v[target + 1]) = ReferenceElementwise.SwiGluBackward(v[0], v[1], v[2]),
+                    Shift = columns % 2,
+                };
+            }
+
+            foreach (bool tanh in new[] { false, true })
+            {
+                string kind = tanh ? "tanh" : "erf";
+                yield return new("Gelu", $"{size} {kind}")
+                {
+                    Operands = [Given("x", false), Output("y", rows, columns)],
+                    Run = (b, t) => b.Gelu(t[0], t[1], tanh),
+                    Expect = v => v[1] = Array.ConvertAll(v[0], x => ReferenceElementwise.Gelu(x, tanh)),
+                    Shift = columns % 2,
+                };
+                foreach (int target in new[] { 0, 1, 2 })
+                {
+                    yield return new("GeluBackward", $"{size} {kind}{(target == 2 ? "" : $" into operand {target}")}")
+                    {
+                        Operands =
+                        [
+                            Given("x", target == 0), Given("dY", target == 1), .. target == 2 ? new[] { Output("dX", rows, columns) } : [],
+                        ],
+                        Run = (b, t) => b.GeluBackward(t[0], t[1], t[target], tanh),
+                        Expect = v => v[target] = [.. v[0].Zip(v[1], (x, dY) => dY * ReferenceElementwise.GeluDerivative(x, tanh))],
+                        Shift = columns % 2,
+                    };
+                }
+            }
+        }
+    }
+
+    private static IEnumerable<OperationCase> Sums()
+    {
+        foreach ((int rows, int columns) in new[] { (1, 1), (3, 7), (5, 172), (2, 20011) })
+        {
+            string size = $"{rows}x{columns}";
+            int shift = columns % 2;
+            foreach (int target in new[] { 0, 1, 2 })
+            {
+                string variant = $"{size}{(target == 2 ? "" : $" into operand {target}")}";
+                Operand[] operands =
+                [
+                    target == 0 ? Updated("a", rows, columns) : Input("a", rows, columns),
+                    target == 1 ? Updated("b", rows, columns) : Input("b", rows, columns),
+                    .. target == 2 ? new[] { Output("y", rows, columns) } : [],
+                ];
+                yield return new("Add", variant)
+                {
+                    Operands = operands,
+                    Run = (b, t) => b.Add(t[0], t[1], t[target]),
+                    Expect = v => v[target] = Sum(v[0], v[1]),
+                    Shift = shift,
+                };
+                yield return new("Multiply", variant)
+                {
+                    Operands = [.. operands.Select(operand => operand with { Type = Tensors.DType.Float32 })],
+                    Run = (b, t) => b.Multiply(t[0], t[1], t[target]),
+                    Expect = v => v[target] = [.. v[0].Zip(v[1], (x, y) => x * y)],
+                    Shift = shift,
+                };
+            }
+
+            yield return new("Axpy", size)
+            {
+                Operands = [Input32("x", rows, columns), Updated32("y", rows, columns)],
+                Run = (b, t) => b.Axpy(-1.7f, t[0], t[1]),
+                Expect = v => v[1] = [.. v[0].Zip(v[1], (x, y) => (-1.7f * x) + y)],
+                Shift = shift,
+            };
+            foreach (bool single in new[] { false, true })
+            {
+                yield return new("Scale", $"{size} {(single ? "Float32" : "storage")}")
+                {
+                    Operands = [single ? Updated32("x", rows, columns) : Updated("x", rows, columns)],
+                    Run = (b, t) => b.Scale(t[0], 0.3f),
+                    Expect = v => v[0] = Array.ConvertAll(v[0], x => 0.3f * x),
+                    Shift = shift,
+                };
+            }
+        }
+    }
+
+    private static IEnumerable<OperationCase> Dropout()
+    {
+        foreach ((int rows, int columns, float rate, ulong seed, int stream) in new[]
+        {
+            (1, 1, 0.5f, 0UL, 0), (3, 7, 0.1f, 12345UL, 3), (9, 64, 0.5f, 0xFEDCBA9876543210UL, 1000), (5, 1030, 0.9f, 1UL << 32, -1), (2, 65, 0f, 7UL, 1),
+        })
+        {
+            foreach (bool inPlace in new[] { false, true })
+            {
+                int target = inPlace ? 0 : 2;
+                var mask = new DropoutMask(rate, seed, stream);
+                yield return new("Dropout", $"{rows}x{columns} rate {rate}{(inPlace ? " in place" : "")}")
+                {
+                    Operands =
+                    [
+                        inPlace ? Updated("x", rows, columns) : Input("x", rows, columns),
+                        // Keys far apart and out of order, as packing gives them, the extremes among them.
+                        Integers("rowKeys", [.. Enumerable.Range(0, rows).Select(i => i switch { 0 => 0, 1 => int.MaxValue, 2 => -1, _ => 97 * (rows - i) })]),
+                        .. inPlace ? [] : new[] { Output("y", rows, columns) },
+                    ],
+                    Run = (b, t) => b.Dropout(t[0], t[1], mask, t[target]),
+                    Expect = v => v[target] = ReferenceElementwise.Dropout(v[0], v[1].Ints(), mask),
+                    Shift = columns % 2,
+                };
+            }
+        }
+    }
+
+    private static double[] Sum(double[] a, double[] b) => [.. a.Zip(b, (x, y) => x + y)];
+}

@@ -1,0 +1,43 @@
+using Xunit;
+
+namespace Forgetting.Testing.Operations;
+
+/// <summary>
+/// The one corpus of operation cases; every backend runs it against the plain versions in <c>Reference/</c>.
+/// </summary>
+/// <remarks>
+/// To add a case, go to the file of the operation's group (Memory, Dense, Sequence, Attention, Elementwise, Loss, Sink or Optimizer
+/// cases) and yield one more <see cref="OperationCase"/>: the operands in order with their roles (<see cref="Operands"/>), the call on the tensors of
+/// the same numbers, and the plain version on the arrays of the same numbers. Its name must be new; a new operation also needs its
+/// plain version, checked in ReferenceOperationTests. Nothing else: all test projects pick it up from <see cref="All"/>.
+/// </remarks>
+public static class OperationCases
+{
+    private static readonly Dictionary<string, OperationCase> _byName = new OperationCase[][]
+    {
+        [.. MemoryCases.All()], [.. DenseCases.All()], [.. SequenceCases.All()], [.. AttentionCases.All()], [.. ElementwiseCases.All()],
+        [.. LossCases.All()], [.. SinkCases.All()], [.. OptimizerCases.All()],
+    }.SelectMany(group => group).ToDictionary(operationCase => operationCase.Name);
+
+    /// <summary>Every case.</summary>
+    public static IReadOnlyCollection<OperationCase> All => _byName.Values;
+
+    /// <summary>Names of all cases, as theory data.</summary>
+    public static TheoryData<string> Names => [.. _byName.Keys];
+
+    /// <summary>Names of the cases that an emulated device runs in reasonable time.</summary>
+    public static TheoryData<string> SmallNames => [.. All.Where(operationCase => !operationCase.Large).Select(operationCase => operationCase.Name)];
+
+    /// <summary>The case of that name.</summary>
+    public static OperationCase Named(string name) => _byName[name];
+
+    /// <summary>Ways in which sequences lie end to end: one token, one sequence, a single-token tail, many short ones, odd lengths.</summary>
+    internal static int[][] Layouts { get; } =
+    [
+        [0, 1],
+        [0, 7],
+        [0, 5, 12, 13],
+        [.. Enumerable.Range(0, 41).Select(i => i * 3 / 2)],
+        [0, 33, 98, 99, 128],
+    ];
+}

@@ -1,0 +1,64 @@
+using Forgetting.Backends;
+using Forgetting.Testing.Reference;
+using static Forgetting.Testing.Operations.Operands;
+
+namespace Forgetting.Testing.Operations;
+
+/// <summary>Reductions over gradients and the optimiser's step.</summary>
+internal static class OptimizerCases
+{
+    public static IEnumerable<OperationCase> All()
+    {
+        foreach ((int rows, int columns, int index) in new[] { (1, 1, 0), (1, 7, 2), (33, 65, 3), (1031, 1021, 1) })
+        {
+            yield return new("SumOfSquares", $"{rows}x{columns}")
+            {
+                Operands = [Input32("x", rows, columns), Updated32("result", 1, 4)],
+                Run = (b, t) => b.SumOfSquares(t[0], t[1], index),
+                Expect = v => v[1] = Added(v[1], index, v[0].Sum(x => x * x)),
+                Shift = columns % 2,
+            };
+            yield return new("Dot", $"{rows}x{columns}")
+            {
+                // The terms cancel: errors are relative to the root of the sum of their squares.
+                Operands = [Input32("a", rows, columns), Input32("b", rows, columns), Updated32("result", 1, 4) with { Scale = Math.Sqrt(rows * columns) }],
+                Run = (b, t) => b.Dot(t[0], t[1], t[2], index),
+                Expect = v => v[2] = Added(v[2], index, v[0].Zip(v[1], (x, y) => x * y).Sum()),
+                Shift = columns % 2,
+            };
+        }
+
+        foreach ((int count, AdamWStep step) in new (int, AdamWStep)[]
+        {
+            (1, new(1e-3f, 0.9f, 0.999f, 1e-8f, 0, 1, 1)), (7, new(1e-2f, 0.9f, 0.95f, 1e-6f, 0.1f, 2, 0.25f)),
+            (20011, new(1e-4f, 0.9f, 0.999f, 1e-8f, 0.01f, 1000, 1)), (65, new(0, 0.9f, 0.999f, 1e-8f, 0.1f, 3, 1)),
+        })
+        {
+            foreach (bool separate in new[] { false, true })
+            {
+                yield return new("AdamW", $"{count} step {step.Step}{(separate ? " with a copy" : "")}")
+                {
+                    Operands =
+                    [
+                        Updated32("master", 1, count), Input32("gradient", 1, count), Updated32("m", 1, count, Normal(count, 0.1)),
+                        // Second moments from 0 (never touched) to 1.
+                        Updated32("v", 1, count, (random, _) => [.. Draw(random, count).Select((x, i) => i % 5 == 0 ? 0 : Math.Pow(10, -4 * Math.Abs(x)))]),
+                        .. separate ? new[] { Output("value", 1, count) } : [],
+                    ],
+                    Run = (b, t) => b.AdamW(t[0], separate ? t[4] : t[0], t[1], t[2], t[3], step),
+                    Expect = v =>
+                    {
+                        (v[0], v[2], v[3]) = ReferenceDense.AdamW(v[0], v[1], v[2], v[3], step);
+                        if (separate)
+                        {
+                            v[4] = v[0];
+                        }
+                    },
+                    Shift = count % 2,
+                };
+            }
+        }
+    }
+
+    private static double[] Added(double[] result, int index, double value) => [.. result.Select((old, i) => i == index ? old + value : old)];
+}
