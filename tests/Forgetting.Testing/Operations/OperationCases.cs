@@ -13,6 +13,16 @@ namespace Forgetting.Testing.Operations;
 /// </remarks>
 public static class OperationCases
 {
+    /// <summary>Ways in which sequences lie end to end: one token, one sequence, a single-token tail, many short ones, odd lengths.</summary>
+    internal static int[][] Layouts { get; } =
+    [
+        [0, 1],
+        [0, 7],
+        [0, 5, 12, 13],
+        [.. Enumerable.Range(0, 41).Select(i => i * 3 / 2)],
+        [0, 33, 98, 99, 128],
+    ];
+
     private static readonly Dictionary<string, OperationCase> _byName = new OperationCase[][]
     {
         [.. MemoryCases.All()], [.. DenseCases.All()], [.. SequenceCases.All()], [.. AttentionCases.All()], [.. ElementwiseCases.All()],
@@ -30,14 +40,4 @@ public static class OperationCases
 
     /// <summary>The case of that name.</summary>
     public static OperationCase Named(string name) => _byName[name];
-
-    /// <summary>Ways in which sequences lie end to end: one token, one sequence, a single-token tail, many short ones, odd lengths.</summary>
-    internal static int[][] Layouts { get; } =
-    [
-        [0, 1],
-        [0, 7],
-        [0, 5, 12, 13],
-        [.. Enumerable.Range(0, 41).Select(i => i * 3 / 2)],
-        [0, 33, 98, 99, 128],
-    ];
 }
