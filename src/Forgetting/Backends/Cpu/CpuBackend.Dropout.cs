@@ -23,7 +23,7 @@ public sealed unsafe partial class CpuBackend
             uint* bits = stackalloc uint[4];
             for (int column = 0; column < columns; column += 4)
             {
-                (bits[0], bits[1], bits[2], bits[3]) = Philox.Next((uint)rowKeys[row], (uint)column / 4, (uint)mask.Stream, 0, mask.Seed);
+                (bits[0], bits[1], bits[2], bits[3]) = Philox.Words(mask.Seed, (uint)rowKeys[row], (uint)column / 4, (uint)mask.Stream, 0);
                 for (int i = 0; i < Math.Min(4, columns - column); i++)
                 {
                     y[start + column + i] = bits[i] >= threshold ? x[start + column + i] * scale : 0;

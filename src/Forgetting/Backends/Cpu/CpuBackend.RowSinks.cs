@@ -91,7 +91,7 @@ public sealed unsafe partial class CpuBackend
         new ReadOnlySpan<float>(dY + ((long)t * columns) + column, count).CopyTo(new Span<float>(sums, count));
         for (int u = next[t] >> 1; u != 0; u = next[u] >> 1)
         {
-            AddScaled(sums, dY + ((long)u * columns) + column, 1, count);
+            Lanes.AddScaled(sums, dY + ((long)u * columns) + column, 1, count);
         }
     }
 
@@ -103,7 +103,7 @@ public sealed unsafe partial class CpuBackend
             int width = Math.Min(TableColumns, columns - column);
             for (int t = 0; t < count; t++)
             {
-                AddScaled(gradient + ((long)rows[t] * columns) + column, dY + ((long)t * columns) + column, 1, width);
+                Lanes.AddScaled(gradient + ((long)rows[t] * columns) + column, dY + ((long)t * columns) + column, 1, width);
             }
         }
     }
@@ -186,7 +186,7 @@ public sealed unsafe partial class CpuBackend
 
             for (int r = headOffsets[s]; r < headOffsets[s + 1]; r++)
             {
-                AddScaled(target, x + ((long)r * columns), dLogits[((long)r * vocabulary) + rows[row]], columns);
+                Lanes.AddScaled(target, x + ((long)r * columns), dLogits[((long)r * vocabulary) + rows[row]], columns);
             }
         }
     }

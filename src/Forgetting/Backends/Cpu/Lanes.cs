@@ -70,6 +70,37 @@ internal static unsafe class Lanes
         }
     }
 
+    /// <summary>destination += factor·source.</summary>
+    public static void AddScaled(float* destination, float* source, float factor, int count)
+    {
+        var scale = Vector256.Create(factor);
+        int i = 0;
+        for (; i <= count - Count; i += Count)
+        {
+            MultiplyAdd(Vector256.Load(source + i), scale, Vector256.Load(destination + i)).Store(destination + i);
+        }
+
+        if (i < count)
+        {
+            Store(MultiplyAdd(Load(source + i, count - i), scale, Load(destination + i, count - i)), destination + i, count - i);
+        }
+    }
+
+    /// <summary>destination = factor·source; may be the same.</summary>
+    public static void Scale(float* source, float factor, float* destination, int count)
+    {
+        int i = 0;
+        for (; i <= count - Count; i += Count)
+        {
+            (Vector256.Load(source + i) * factor).Store(destination + i);
+        }
+
+        if (i < count)
+        {
+            Store(Load(source + i, count - i) * factor, destination + i, count - i);
+        }
+    }
+
     /// <summary>Σ a·b.</summary>
     public static float Dot(float* a, float* b, int count) => Sum(new Product(a, b), count);
 

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 
@@ -140,59 +139,20 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
 
             float beta = block.Depth == 0 ? p.Beta : 1;
             int first = index / rowBlocks * panelsPerPart * TKernel.Columns;
-            int end = Math.Min(first + (panelsPerPart * TKernel.Columns), block.Columns);
-            for (int column = first; column < end; column += TKernel.Columns)
-            {
-                float* b = (float*)block.Packed + ((long)column * block.K);
-                int width = Math.Min(TKernel.Columns, end - column);
-                for (int i = 0; i < rows; i += TKernel.Rows)
-                {
-                    float* c = p.C + ((long)(row + i) * p.Ldc) + block.Column + column;
-                    float* a = packedA + ((long)i * block.K);
-                    int height = Math.Min(TKernel.Rows, rows - i);
-                    if (height == TKernel.Rows && width == TKernel.Columns)
-                    {
-                        TKernel.Run(block.K, a, b, TKernel.Columns, new UpdateFull(c, p.Ldc, p.Alpha, beta));
-                    }
-                    else
-                    {
-                        TKernel.Run(block.K, a, b, TKernel.Columns, new UpdatePart(c, p.Ldc, p.Alpha, beta, height, width));
-                    }
-                }
-            }
+            int columns = Math.Min(panelsPerPart * TKernel.Columns, block.Columns - first);
+            PackedProduct.Run<TKernel>(
+                rows,
+                columns,
+                block.K,
+                packedA,
+                (long)TKernel.Rows * block.K,
+                (float*)block.Packed + ((long)first * block.K),
+                (long)TKernel.Columns * block.K,
+                p.Alpha,
+                beta,
+                p.C + ((long)row * p.Ldc) + block.Column + first,
+                p.Ldc);
         }
-    }
-
-    private readonly struct UpdateFull(float* c, int ldc, float alpha, float beta) : ITileSink
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Take(int row, int column, Vector256<float> value) =>
-            Update(value, c + ((long)row * ldc) + column, alpha, beta, Lanes.Count);
-    }
-
-    private readonly struct UpdatePart(float* c, int ldc, float alpha, float beta, int height, int width) : ITileSink
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Take(int row, int column, Vector256<float> value)
-        {
-            if (row < height && column < width)
-            {
-                Update(value, c + ((long)row * ldc) + column, alpha, beta, Math.Min(Lanes.Count, width - column));
-            }
-        }
-    }
-
-    /// <summary>c = α·value + β·c.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal static void Update(Vector256<float> value, float* c, float alpha, float beta, int lanes)
-    {
-        Vector256<float> result = value * alpha;
-        if (beta != 0)
-        {
-            result = Lanes.MultiplyAdd(Lanes.Load(c, lanes), Vector256.Create(beta), result);
-        }
-
-        Lanes.Store(result, c, lanes);
     }
 }
 

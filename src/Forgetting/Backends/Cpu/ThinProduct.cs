@@ -122,7 +122,7 @@ internal static unsafe class ThinProduct
         {
             if (row < product.M)
             {
-                ManagedProducts.Update(sum, product.C + ((long)row * product.Ldc) + column, product.Alpha, beta, lanes);
+                PackedProduct.Update(sum, product.C + ((long)row * product.Ldc) + column, product.Alpha, beta, lanes);
             }
         }
     }

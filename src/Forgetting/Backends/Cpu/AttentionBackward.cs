@@ -1,0 +1,161 @@
+using System.Runtime.Intrinsics;
+
+namespace Forgetting.Backends.Cpu;
+
+/// <summary>
+/// Gradients of attention by recomputing the probabilities tile by tile (FlashAttention-2, arXiv 2307.08691, algorithm 2). With
+/// P = exp(scale·Q·Kᵀ − lse) and dS = scale·P∘(dO·Vᵀ − δ), δ = Σ_d dO∘O: dV += Pᵀ·dO, dK += dSᵀ·Q, dQ += dS·K. A task is one key-value head of a
+/// sequence, so that every sum belongs to one thread and has one order.
+/// </summary>
+internal readonly unsafe struct AttentionBackward<TKernel>(
+    AttentionTiles tiles, float* q, float* k, float* v, int* offsets, float* o, float* logSumExp, float* dO, float* delta, float* dQ, float* dK, float* dV) : IJob
+    where TKernel : unmanaged, IMicroKernel
+{
+    /// <summary>Memory of a task.</summary>
+    public long ScratchBytes => sizeof(float) * Layout.Size(tiles);
+
+    /// <inheritdoc/>
+    public void Run(int index, byte* scratch)
+    {
+        var at = new Layout((float*)scratch, tiles);
+        AttentionShape shape = tiles.Shape;
+        int kvHead = index % shape.KeyValueHeads;
+        int s = index / shape.KeyValueHeads;
+        int count = offsets[s + 1] - offsets[s];
+        int kvColumns = shape.KeyValueHeads * shape.HeadSize;
+        long keyStart = ((long)offsets[s] * kvColumns) + ((long)kvHead * shape.HeadSize);
+        for (int t = 0; t < count; t++)
+        {
+            new Span<float>(dK + keyStart + ((long)t * kvColumns), shape.HeadSize).Clear();
+            new Span<float>(dV + keyStart + ((long)t * kvColumns), shape.HeadSize).Clear();
+        }
+
+        for (int position = 0; position < count; position += tiles.Tokens)
+        {
+            int tokens = Math.Min(tiles.Tokens, count - position);
+            long queryStart = (((long)(offsets[s] + position) * shape.Heads) + ((long)kvHead * tiles.Group)) * shape.HeadSize;
+            BeginQueries(at, kvHead, offsets[s] + position, tokens, queryStart);
+            int last = position + tokens - 1;
+            for (int firstKey = tiles.FirstKey(position) / AttentionTiles.Keys * AttentionTiles.Keys; firstKey <= last; firstKey += AttentionTiles.Keys)
+            {
+                Tile(at, position, tokens, firstKey, Math.Min(AttentionTiles.Keys, count - firstKey), keyStart + ((long)firstKey * kvColumns));
+            }
+
+            tiles.Gather(dQ + queryStart, at.QueryGradient, tokens, back: true);
+        }
+    }
+
+    /// <summary>Packs Q and dO of a tile, both as left and as right operands, and computes δ.</summary>
+    private void BeginQueries(Layout at, int kvHead, int token, int tokens, long start)
+    {
+        int d = tiles.Shape.HeadSize;
+        int rows = tokens * tiles.Group;
+        for (int row = 0; row < rows; row++)
+        {
+            long place = ((long)(token + (row / tiles.Group)) * tiles.Shape.Heads) + (kvHead * tiles.Group) + (row % tiles.Group);
+            delta[place] = Lanes.Dot(dO + (place * d), o + (place * d), d);
+            at.Delta[row] = delta[place];
+            at.LogSumExp[row] = logSumExp[place];
+        }
+
+        float* gathered = at.QueryGradient;
+        tiles.Gather(q + start, gathered, tokens);
+        Panels.Pack(gathered, d, false, rows, d, TKernel.Rows, at.Query);
+        Panels.Pack(gathered, d, true, d, rows, TKernel.Columns, at.QueryRight);
+        tiles.Gather(dO + start, gathered, tokens);
+        Panels.Pack(gathered, d, false, rows, d, TKernel.Rows, at.OutputGradient);
+        Panels.Pack(gathered, d, true, d, rows, TKernel.Columns, at.OutputGradientRight);
+        new Span<float>(at.QueryGradient, tiles.Rows * d).Clear();
+    }
+
+    private void Tile(Layout at, int position, int tokens, int firstKey, int keys, long keyStart)
+    {
+        const int Keys = AttentionTiles.Keys;
+        int d = tiles.Shape.HeadSize;
+        int kvColumns = tiles.Shape.KeyValueHeads * d;
+        int all = tokens * tiles.Group;
+        (int first, int end) = tiles.RowsThatSee(firstKey, position, tokens, TKernel.Rows);
+        int rows = end - first;
+        long panel = (long)TKernel.Rows * d;
+        long right = (long)TKernel.Columns * all;
+        float* scores = at.Scores + (first * Keys);
+        float* gradients = at.ScoreGradients + (first * Keys);
+
+        // P and dS, [rows, keys].
+        Panels.Pack(k + keyStart, kvColumns, false, keys, d, TKernel.Columns, at.Key);
+        PackedProduct.Run<TKernel>(rows, Keys, d, at.Query + ((long)first * d), panel, at.Key, (long)TKernel.Columns * d, tiles.Shape.Scale, 0, scores, Keys);
+        Panels.Pack(v + keyStart, kvColumns, false, keys, d, TKernel.Columns, at.Key);
+        PackedProduct.Run<TKernel>(rows, Keys, d, at.OutputGradient + ((long)first * d), panel, at.Key, (long)TKernel.Columns * d, 1, 0, gradients, Keys);
+        for (int row = first; row < end; row++)
+        {
+            tiles.Mask(at.Scores + (row * Keys), position + (row / tiles.Group), firstKey);
+            ScoreGradient(at.Scores + (row * Keys), at.ScoreGradients + (row * Keys), at.LogSumExp[row], at.Delta[row]);
+        }
+
+        // dV += Pᵀ·dO and dK += dSᵀ·Q; the sum runs over the rows.
+        long left = (long)TKernel.Rows * rows;
+        Panels.Pack(scores, Keys, true, keys, rows, TKernel.Rows, at.Left);
+        PackedProduct.Run<TKernel>(
+            keys, d, rows, at.Left, left, at.OutputGradientRight + ((long)first * TKernel.Columns), right, 1, 1, dV + keyStart, kvColumns);
+        Panels.Pack(gradients, Keys, true, keys, rows, TKernel.Rows, at.Left);
+        PackedProduct.Run<TKernel>(keys, d, rows, at.Left, left, at.QueryRight + ((long)first * TKernel.Columns), right, 1, 1, dK + keyStart, kvColumns);
+
+        // dQ += dS·K; the sum runs over the keys.
+        Panels.Pack(gradients, Keys, false, rows, keys, TKernel.Rows, at.Left);
+        Panels.Pack(k + keyStart, kvColumns, true, d, keys, TKernel.Columns, at.Key);
+        PackedProduct.Run<TKernel>(
+            rows, d, keys, at.Left, (long)TKernel.Rows * keys, at.Key, (long)TKernel.Columns * keys, 1, 1, at.QueryGradient + (first * d), d);
+    }
+
+    /// <summary>Turns a row of scores into probabilities and of dO·Vᵀ into dS.</summary>
+    private void ScoreGradient(float* scores, float* gradients, float logSumExp, float delta)
+    {
+        var shift = Vector256.Create(logSumExp);
+        var center = Vector256.Create(delta);
+        for (int i = 0; i < AttentionTiles.Keys; i += Lanes.Count)
+        {
+            Vector256<float> p = VectorMath.Exp(Vector256.Load(scores + i) - shift);
+            p.Store(scores + i);
+            ((Vector256.Load(gradients + i) - center) * p * tiles.Shape.Scale).Store(gradients + i);
+        }
+    }
+
+    /// <summary>Where a task keeps what.</summary>
+    private readonly struct Layout
+    {
+        public readonly float* Query;
+        public readonly float* QueryRight;
+        public readonly float* OutputGradient;
+        public readonly float* OutputGradientRight;
+        public readonly float* QueryGradient;
+        public readonly float* Key;
+        public readonly float* Scores;
+        public readonly float* ScoreGradients;
+        public readonly float* Left;
+        public readonly float* Delta;
+        public readonly float* LogSumExp;
+
+        public Layout(float* memory, AttentionTiles tiles)
+        {
+            int queries = tiles.Rows * tiles.Depth;
+            int scores = tiles.Rows * AttentionTiles.Keys;
+            Query = memory;
+            QueryRight = Query + queries;
+            OutputGradient = QueryRight + queries;
+            OutputGradientRight = OutputGradient + queries;
+            QueryGradient = OutputGradientRight + queries;
+            Key = QueryGradient + queries;
+            Scores = Key + (AttentionTiles.Keys * tiles.Depth);
+            ScoreGradients = Scores + scores;
+            Left = ScoreGradients + scores;
+
+            // Keys are rounded up to whole panels of rows.
+            Delta = Left + (tiles.Rows * (AttentionTiles.Keys + TKernel.Rows));
+            LogSumExp = Delta + tiles.Rows;
+        }
+
+        public static long Size(AttentionTiles tiles) =>
+            (5L * tiles.Rows * tiles.Depth) + ((long)AttentionTiles.Keys * tiles.Depth)
+            + ((long)tiles.Rows * ((3 * AttentionTiles.Keys) + TKernel.Rows + 2));
+    }
+}

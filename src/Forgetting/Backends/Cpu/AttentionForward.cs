@@ -1,0 +1,181 @@
+namespace Forgetting.Backends.Cpu;
+
+/// <summary>
+/// Tiled attention with a running maximum and sum (FlashAttention-2, arXiv 2307.08691, algorithm 1). A task is one query tile of one
+/// key-value head: S = scale·Q·Kᵀ, P = exp(S − m), O = O·exp(m_old − m) + P·V over the key tiles, then O / Σ P.
+/// </summary>
+/// <param name="starts">First row of each sequence's keys and values.</param>
+/// <param name="lengths">Keys of each sequence, of which the queries are the last; null where there are as many keys as queries.</param>
+/// <param name="logSumExp">[T, heads], or null.</param>
+internal readonly unsafe struct AttentionForward<TKernel>(
+    AttentionTiles tiles, float* q, float* k, float* v, int* offsets, int sequences, int* starts, int* lengths, float* o, float* logSumExp) : IJob
+    where TKernel : unmanaged, IMicroKernel
+{
+    /// <summary>Memory of a task.</summary>
+    public long ScratchBytes
+    {
+        get
+        {
+            long floats = Layout.Size(tiles);
+            for (int s = 0; s < sequences && lengths != null; s++)
+            {
+                floats = Math.Max(floats, lengths[s]);
+            }
+
+            return sizeof(float) * floats;
+        }
+    }
+
+    /// <summary>Number of tasks.</summary>
+    public int Tasks
+    {
+        get
+        {
+            int count = 0;
+            for (int s = 0; s < sequences; s++)
+            {
+                count += tiles.Count(offsets[s + 1] - offsets[s]);
+            }
+
+            return count * tiles.Shape.KeyValueHeads;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Run(int index, byte* scratch)
+    {
+        int kvHead = index % tiles.Shape.KeyValueHeads;
+        int tile = index / tiles.Shape.KeyValueHeads;
+        int s = 0;
+        for (int count; tile >= (count = tiles.Count(offsets[s + 1] - offsets[s])); s++)
+        {
+            tile -= count;
+        }
+
+        int rows = offsets[s + 1] - offsets[s];
+        int first = tile * tiles.Tokens;
+        int position = (lengths == null ? rows : lengths[s]) - rows + first;
+        if (lengths != null && rows == 1)
+        {
+            Decode(kvHead, offsets[s], position, starts[s], (float*)scratch);
+            return;
+        }
+
+        Tile(new Layout((float*)scratch, tiles), kvHead, offsets[s] + first, Math.Min(tiles.Tokens, rows - first), position, starts[s]);
+    }
+
+    private void Decode(int kvHead, int token, int position, int start, float* scores)
+    {
+        AttentionShape shape = tiles.Shape;
+        int kvColumns = shape.KeyValueHeads * shape.HeadSize;
+        int first = tiles.FirstKey(position);
+        long keyStart = ((long)(start + first) * kvColumns) + ((long)kvHead * shape.HeadSize);
+        for (int head = kvHead * tiles.Group; head < (kvHead + 1) * tiles.Group; head++)
+        {
+            long place = (((long)token * shape.Heads) + head) * shape.HeadSize;
+            AttentionDecode.Run(shape, q + place, k + keyStart, v + keyStart, kvColumns, position + 1 - first, scores, o + place);
+        }
+    }
+
+    private void Tile(Layout at, int kvHead, int token, int tokens, int position, int start)
+    {
+        AttentionShape shape = tiles.Shape;
+        int d = shape.HeadSize;
+        int kvColumns = shape.KeyValueHeads * d;
+        int rows = tokens * tiles.Group;
+        long queryStart = ((long)token * shape.Heads * d) + ((long)kvHead * tiles.Group * d);
+        tiles.Gather(q + queryStart, at.Output, tokens);
+        Panels.Pack(at.Output, d, false, rows, d, TKernel.Rows, at.Query);
+        new Span<float>(at.Output, tiles.Rows * tiles.Depth).Clear();
+        new Span<float>(at.Highest, tiles.Rows).Fill(float.NegativeInfinity);
+        new Span<float>(at.Sum, tiles.Rows).Clear();
+
+        int last = position + tokens - 1;
+        for (int firstKey = tiles.FirstKey(position) / AttentionTiles.Keys * AttentionTiles.Keys; firstKey <= last; firstKey += AttentionTiles.Keys)
+        {
+            int keys = Math.Min(AttentionTiles.Keys, last + 1 - firstKey);
+            long keyStart = ((long)(start + firstKey) * kvColumns) + ((long)kvHead * d);
+            Panels.Pack(k + keyStart, kvColumns, false, keys, d, TKernel.Columns, at.Key);
+            Panels.Pack(v + keyStart, kvColumns, true, d, keys, TKernel.Columns, at.Value);
+
+            (int firstRow, int endRow) = tiles.RowsThatSee(firstKey, position, tokens, TKernel.Rows);
+            int seeing = endRow - firstRow;
+            float* scores = at.Scores + (firstRow * AttentionTiles.Keys);
+            PackedProduct.Run<TKernel>(
+                seeing, AttentionTiles.Keys, d, at.Query + ((long)firstRow * d), (long)TKernel.Rows * d, at.Key, (long)TKernel.Columns * d,
+                shape.Scale, 0, scores, AttentionTiles.Keys);
+            for (int row = firstRow; row < endRow; row++)
+            {
+                Softmax(at, row, position + (row / tiles.Group), firstKey);
+            }
+
+            Panels.Pack(scores, AttentionTiles.Keys, false, seeing, keys, TKernel.Rows, at.Probability);
+            PackedProduct.Run<TKernel>(
+                seeing, d, keys, at.Probability, (long)TKernel.Rows * keys, at.Value, (long)TKernel.Columns * keys,
+                1, 1, at.Output + (firstRow * tiles.Depth), tiles.Depth);
+        }
+
+        for (int row = 0; row < rows; row++)
+        {
+            long place = ((long)(token + (row / tiles.Group)) * shape.Heads) + (kvHead * tiles.Group) + (row % tiles.Group);
+            Lanes.Scale(at.Output + (row * tiles.Depth), 1 / at.Sum[row], o + (place * d), d);
+            if (logSumExp != null)
+            {
+                logSumExp[place] = at.Highest[row] + MathF.Log(at.Sum[row]);
+            }
+        }
+    }
+
+    /// <summary>Scores of a row to probabilities relative to the row's new maximum; what was summed before is rescaled to it.</summary>
+    private void Softmax(Layout at, int row, int position, int firstKey)
+    {
+        float* scores = at.Scores + (row * AttentionTiles.Keys);
+        tiles.Mask(scores, position, firstKey);
+        float highest = MathF.Max(at.Highest[row], AttentionTiles.MaxRow(scores));
+        if (float.IsNegativeInfinity(highest))
+        {
+            // Rows of a panel may begin before or end after the keys of the tile.
+            new Span<float>(scores, AttentionTiles.Keys).Clear();
+            return;
+        }
+
+        float change = at.Highest[row] - highest;
+        if (change != 0)
+        {
+            float correction = MathF.Exp(change);
+            at.Sum[row] *= correction;
+            Lanes.Scale(at.Output + (row * tiles.Depth), correction, at.Output + (row * tiles.Depth), tiles.Depth);
+            at.Highest[row] = highest;
+        }
+
+        at.Sum[row] += AttentionTiles.ExpRow(scores, highest);
+    }
+
+    /// <summary>Where a task keeps what.</summary>
+    private readonly struct Layout
+    {
+        public readonly float* Query;
+        public readonly float* Key;
+        public readonly float* Value;
+        public readonly float* Scores;
+        public readonly float* Probability;
+        public readonly float* Output;
+        public readonly float* Highest;
+        public readonly float* Sum;
+
+        public Layout(float* memory, AttentionTiles tiles)
+        {
+            Query = memory;
+            Key = Query + (tiles.Rows * tiles.Depth);
+            Value = Key + (AttentionTiles.Keys * tiles.Depth);
+            Scores = Value + (AttentionTiles.Keys * tiles.Depth);
+            Probability = Scores + (tiles.Rows * AttentionTiles.Keys);
+            Output = Probability + (tiles.Rows * AttentionTiles.Keys);
+            Highest = Output + (tiles.Rows * tiles.Depth);
+            Sum = Highest + tiles.Rows;
+        }
+
+        public static long Size(AttentionTiles tiles) =>
+            (2L * (tiles.Rows + AttentionTiles.Keys) * tiles.Depth) + (2L * tiles.Rows * AttentionTiles.Keys) + (2L * tiles.Rows);
+    }
+}

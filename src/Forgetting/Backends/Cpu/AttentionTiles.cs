@@ -1,0 +1,125 @@
+using System.Runtime.Intrinsics;
+
+namespace Forgetting.Backends.Cpu;
+
+/// <summary>
+/// How attention is cut into tiles. The rows of a tile are all query heads of one key-value head at consecutive tokens,
+/// row i·group + h, so that grouped queries share the packed keys and values; its columns are <see cref="Keys"/> consecutive keys.
+/// Key tiles are counted from the first token of the sequence: what a row sees in which order depends on its position alone.
+/// </summary>
+internal readonly unsafe struct AttentionTiles
+{
+    /// <summary>Keys of a tile.</summary>
+    public const int Keys = 64;
+
+    // Floats of a tile of queries: 48 KiB, several of which share the second-level cache.
+    private const int QueryFloats = 12_288;
+    private const int MostRows = 192;
+
+    /// <summary>Tiles of <typeparamref name="TKernel"/>'s granularity.</summary>
+    public static AttentionTiles Of<TKernel>(AttentionShape shape)
+        where TKernel : unmanaged, IMicroKernel => new(shape, TKernel.Rows, TKernel.Columns);
+
+    private AttentionTiles(AttentionShape shape, int kernelRows, int kernelColumns)
+    {
+        Shape = shape;
+        Group = shape.Heads / shape.KeyValueHeads;
+        Tokens = Math.Max(1, Math.Min(MostRows, QueryFloats / shape.HeadSize) / Group);
+        Rows = (Tokens * Group + kernelRows - 1) / kernelRows * kernelRows;
+        Depth = (shape.HeadSize + kernelColumns - 1) / kernelColumns * kernelColumns;
+    }
+
+    /// <summary>The layer.</summary>
+    public AttentionShape Shape { get; }
+
+    /// <summary>Query heads of a key-value head.</summary>
+    public int Group { get; }
+
+    /// <summary>Tokens of a query tile.</summary>
+    public int Tokens { get; }
+
+    /// <summary>Rows of a query tile, rounded up to whole panels.</summary>
+    public int Rows { get; }
+
+    /// <summary>Columns of a head, rounded up to whole panels.</summary>
+    public int Depth { get; }
+
+    /// <summary>Query tiles of a sequence.</summary>
+    public int Count(int tokens) => (tokens + Tokens - 1) / Tokens;
+
+    /// <summary>First key that a query at <paramref name="position"/> sees.</summary>
+    public int FirstKey(int position) => Shape.Window > 0 ? Math.Max(0, position - Shape.Window + 1) : 0;
+
+    /// <summary>Copies a tile's rows [count·group, D] out of [·, heads·D], or back with <paramref name="back"/>.</summary>
+    /// <param name="source">First token's first head of the group.</param>
+    public void Gather(float* source, float* tile, int tokens, bool back = false)
+    {
+        int width = Group * Shape.HeadSize;
+        for (int i = 0; i < tokens; i++)
+        {
+            var outside = new Span<float>(source + ((long)i * Shape.Heads * Shape.HeadSize), width);
+            var inside = new Span<float>(tile + (i * width), width);
+            if (back)
+            {
+                inside.CopyTo(outside);
+            }
+            else
+            {
+                outside.CopyTo(inside);
+            }
+        }
+    }
+
+    /// <summary>Sets the scores of keys that a query at <paramref name="position"/> does not see to −∞.</summary>
+    public void Mask(float* scores, int position, int firstKey)
+    {
+        int start = Math.Clamp(FirstKey(position) - firstKey, 0, Keys);
+        int end = Math.Clamp(position + 1 - firstKey, start, Keys);
+        new Span<float>(scores, start).Fill(float.NegativeInfinity);
+        new Span<float>(scores + end, Keys - end).Fill(float.NegativeInfinity);
+    }
+
+    /// <summary>
+    /// The rows that see any key of the tile at <paramref name="firstKey"/>, of a query tile whose first token stands at <paramref name="position"/>:
+    /// the first, rounded down to a whole panel of <paramref name="panel"/>, and one past the last.
+    /// </summary>
+    public (int First, int End) RowsThatSee(int firstKey, int position, int tokens, int panel)
+    {
+        int first = Math.Clamp(firstKey - position, 0, tokens);
+        int end = Shape.Window > 0 ? Math.Clamp(firstKey + Keys - 1 + Shape.Window - position, 0, tokens) : tokens;
+        return (first * Group / panel * panel, end * Group);
+    }
+
+    /// <summary>Σ x, x[i] = exp(x[i] − shift) over a row of scores.</summary>
+    public static float ExpRow(float* scores, float shift)
+    {
+        var subtrahend = Vector256.Create(shift);
+        Vector256<float> sum = Vector256<float>.Zero;
+        for (int i = 0; i < Keys; i += Lanes.Count)
+        {
+            Vector256<float> e = VectorMath.Exp(Vector256.Load(scores + i) - subtrahend);
+            e.Store(scores + i);
+            sum += e;
+        }
+
+        return Vector256.Sum(sum);
+    }
+
+    /// <summary>Largest score of a row.</summary>
+    public static float MaxRow(float* scores)
+    {
+        Vector256<float> max = Vector256.Load(scores);
+        for (int i = Lanes.Count; i < Keys; i += Lanes.Count)
+        {
+            max = Vector256.Max(max, Vector256.Load(scores + i));
+        }
+
+        float highest = max.GetElement(0);
+        for (int lane = 1; lane < Lanes.Count; lane++)
+        {
+            highest = MathF.Max(highest, max.GetElement(lane));
+        }
+
+        return highest;
+    }
+}
