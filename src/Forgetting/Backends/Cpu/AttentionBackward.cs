@@ -53,8 +53,16 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
         for (int row = 0; row < rows; row++)
         {
             long place = ((long)(token + (row / tiles.Group)) * tiles.Shape.Heads) + (kvHead * tiles.Group) + (row % tiles.Group);
-            delta[place] = Lanes.Dot(dO + (place * d), o + (place * d), d);
-            at.Delta[row] = delta[place];
+
+            // In the order in which dO·Vᵀ is summed: where a query sees one key the two are equal, and their difference is exactly 0.
+            float sum = 0;
+            for (int i = 0; i < d; i++)
+            {
+                sum = MathF.FusedMultiplyAdd(dO[(place * d) + i], o[(place * d) + i], sum);
+            }
+
+            delta[place] = sum;
+            at.Delta[row] = sum;
             at.LogSumExp[row] = logSumExp[place];
         }
 
