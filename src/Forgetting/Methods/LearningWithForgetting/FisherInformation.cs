@@ -1,0 +1,69 @@
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.Models;
+using Forgetting.Training;
+
+namespace Forgetting.Methods.LearningWithForgetting;
+
+/// <summary>Where the targets of a Fisher information come from.</summary>
+public enum FisherKind
+{
+    /// <summary>The data's own targets.</summary>
+    Empirical,
+
+    /// <summary>Targets drawn from the model, as the definition asks.</summary>
+    True,
+}
+
+/// <summary>
+/// Diagonal Fisher information F_i = E_x[(∂ log P(x)/∂θ_i)²] over single examples (arXiv 2505.19715), where log P(x) is the sum of the
+/// log-probabilities of the example's response tokens. The square of a batch's mean gradient is not it: squares are taken per example, inside
+/// the gradient sink, so a batch costs about one ordinary backward pass and no per-example gradient is stored.
+/// </summary>
+public static class FisherInformation
+{
+    /// <summary>Leaves the information in the <see cref="Parameter.Gradient"/> of every trainable parameter.</summary>
+    /// <param name="decoder">The model at θ_L, made for training; with an adapter, the adapter's parameters are the θ.</param>
+    /// <param name="examples">The learning data, at least one.</param>
+    /// <param name="kind">Whose targets.</param>
+    /// <param name="maxTokens">Tokens computed at once; bounds memory, not results.</param>
+    /// <param name="seed">Seed of the drawn targets.</param>
+    /// <param name="observer">Told of tokens done, or null.</param>
+    /// <param name="cancellation">Ends the computation between two batches.</param>
+    /// <exception cref="UserException">No example, or a token outside the model.</exception>
+    public static void Compute(
+        Decoder decoder, IReadOnlyList<EncodedExample> examples, FisherKind kind, int maxTokens, ulong seed,
+        ITrainingObserver? observer = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(decoder);
+        ArgumentNullException.ThrowIfNull(examples);
+        if (examples.Count == 0)
+            throw new UserException("the Fisher information of no examples was asked for, expected at least one");
+
+        decoder.AllocateGradients();
+        var sink = new SquareAccumulateSink(decoder.Backend);
+        float[][] ones = [.. examples.Select(e => UniformWeights(e, 1))];
+        long done = 0, total = examples.Sum(e => (long)e.Length);
+        foreach (MicroBatch run in BatchBuilder.MicroBatches(examples, maxTokens))
+        {
+            cancellation.ThrowIfCancellationRequested();
+            TokenBatch batch = BatchBuilder.Create(examples, run, ones);
+            var losses = new float[batch.HeadRows.Length];
+            decoder.ForwardBackward(batch, default, sink, losses, targetSeed: kind == FisherKind.True ? seed : null);
+            observer?.Progressed(done += batch.Rows, total);
+        }
+
+        foreach (Parameter parameter in decoder.TrainableParameters)
+        {
+            decoder.Backend.Scale(parameter.Gradient, 1f / examples.Count);
+        }
+    }
+
+    /// <summary>The same weight for every response token of an example.</summary>
+    internal static float[] UniformWeights(EncodedExample example, float weight)
+    {
+        var weights = new float[example.Length];
+        Array.Fill(weights, weight);
+        return weights;
+    }
+}

@@ -1,0 +1,141 @@
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.HuggingFace;
+using Forgetting.Models;
+using Forgetting.Tensors;
+using Forgetting.Training;
+
+namespace Forgetting.Methods.LearningWithForgetting;
+
+/// <summary>The forgetting confidence of one sample and its three terms.</summary>
+/// <param name="Index">Index of the sample in its data set.</param>
+/// <param name="Confidence">½ Σ F (θ_base − α g − θ_L)².</param>
+/// <param name="Constant">½ Σ F Δ² with Δ = θ_L − θ_base; the same for all samples.</param>
+/// <param name="Linear">α Σ F Δ g.</param>
+/// <param name="Quadratic">½ α² Σ F g².</param>
+public sealed record ConfidenceRecord(int Index, double Confidence, double Constant, double Linear, double Quadratic);
+
+/// <summary>
+/// How far learning a self-generated sample would lead away from where the learning task ends, in that task's own metric
+/// (arXiv 2505.19715): FC(x) = ½ Σ_i F_i·(θ_base,i − α·g_i(x) − θ_L,i)², g the gradient of the sample's mean response loss at θ_base.
+/// A sample costs one backward pass and two reductions against F∘Δ and F; its gradient is never stored.
+/// </summary>
+public sealed class ForgettingConfidence : IDisposable
+{
+    private readonly Decoder _decoder;
+    private readonly Dictionary<Parameter, Projection> _projections = [];
+    private readonly List<DeviceBuffer> _buffers = [];
+
+    /// <summary>Prepares the reductions.</summary>
+    /// <param name="decoder">The model at θ_base, without an adapter.</param>
+    /// <param name="learned">The checkpoint at θ_L: the same model after ordinary fine-tuning on the learning data.</param>
+    /// <param name="fisher">File of the learning data's diagonal Fisher information at θ_L.</param>
+    /// <exception cref="UserException">The files do not fit the model.</exception>
+    public ForgettingConfidence(Decoder decoder, Checkpoint learned, string fisher)
+    {
+        ArgumentNullException.ThrowIfNull(decoder);
+        ArgumentNullException.ThrowIfNull(learned);
+        _decoder = decoder;
+        try
+        {
+            Prepare(learned, fisher);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>½ Σ F Δ².</summary>
+    public double Constant { get; private set; }
+
+    /// <summary>The confidence of every sample, in their order.</summary>
+    /// <param name="samples">Self-generated samples; the response is what the model wrote.</param>
+    /// <param name="alpha">Learning rate α of the imagined step.</param>
+    /// <param name="maxTokens">Tokens computed at once; bounds memory, not results.</param>
+    /// <param name="observer">Told of tokens done, or null.</param>
+    /// <param name="cancellation">Ends the computation between two batches.</param>
+    public IReadOnlyList<ConfidenceRecord> Compute(
+        IReadOnlyList<EncodedExample> samples, double alpha, int maxTokens, ITrainingObserver? observer = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(samples);
+        var records = new List<ConfidenceRecord>(samples.Count);
+        float[][] weights = [.. samples.Select(s => FisherInformation.UniformWeights(s, 1f / s.ResponseCount))];
+        var sink = new ProjectSink(_decoder.Backend, _projections);
+        long done = 0, total = samples.Sum(s => (long)s.Length);
+        using var results = new Arena(_decoder.Backend);
+        foreach (MicroBatch run in BatchBuilder.MicroBatches(samples, maxTokens))
+        {
+            cancellation.ThrowIfCancellationRequested();
+            TokenBatch batch = BatchBuilder.Create(samples, run, weights);
+            results.Reset();
+            sink.Result = results.Take(run.Count, 2);
+            _decoder.Backend.Fill(sink.Result, 0);
+            _decoder.ForwardBackward(batch, default, sink, new float[batch.HeadRows.Length]);
+            var sums = new float[run.Count * 2];
+            _decoder.Backend.Download(sink.Result, sums.AsSpan());
+            for (int i = 0; i < run.Count; i++)
+            {
+                double linear = alpha * sums[2 * i], quadratic = 0.5 * alpha * alpha * sums[2 * i + 1];
+                records.Add(new ConfidenceRecord(batch.Examples[i], Constant + linear + quadratic, Constant, linear, quadratic));
+            }
+
+            observer?.Progressed(done += batch.Rows, total);
+        }
+
+        return records;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (DeviceBuffer buffer in _buffers)
+        {
+            buffer.Dispose();
+        }
+
+        _buffers.Clear();
+    }
+
+    // Per parameter: A = F∘Δ and B = F. Δ needs θ_L and θ_base in Float32 side by side, one parameter at a time.
+    private void Prepare(Checkpoint learned, string fisher)
+    {
+        IBackend backend = _decoder.Backend;
+        var delta = new Dictionary<Parameter, Tensor>();
+        foreach (Parameter parameter in _decoder.BaseParameters)
+        {
+            delta.Add(parameter, Take(parameter.Shape));
+            _projections.Add(parameter, new Projection(delta[parameter], Take(parameter.Shape)));
+        }
+
+        FisherFile.Read(fisher, _decoder.Config.Family, _decoder.BaseParameters, backend, p => _projections[p].B);
+        learned.LoadInto([.. _decoder.BaseParameters.Select(p => new Parameter(p.Name, p.Kind, p.Shape) { Value = delta[p] })], backend);
+
+        using DeviceBuffer scratch = backend.Allocate(_decoder.BaseParameters.Max(p => p.Shape.Count) * sizeof(float));
+        using DeviceBuffer sum = backend.Allocate(sizeof(float) * _decoder.BaseParameters.Count);
+        Tensor sums = sum.AsTensor(new Shape(_decoder.BaseParameters.Count), DType.Float32);
+        backend.Fill(sums, 0);
+        for (int i = 0; i < _decoder.BaseParameters.Count; i++)
+        {
+            Parameter parameter = _decoder.BaseParameters[i];
+            Tensor d = delta[parameter], f = _projections[parameter].B, temporary = scratch.AsTensor(parameter.Shape, DType.Float32);
+            backend.Copy(parameter.Value, temporary);
+            backend.Axpy(-1, temporary, d);
+            backend.Copy(d, temporary);
+            backend.Multiply(d, f, d);
+            backend.Dot(d, temporary, sums, i);
+        }
+
+        var values = new float[_decoder.BaseParameters.Count];
+        backend.Download(sums, values.AsSpan());
+        Constant = 0.5 * values.Sum(v => (double)v);
+    }
+
+    private Tensor Take(Shape shape)
+    {
+        DeviceBuffer buffer = _decoder.Backend.Allocate(shape.Count * sizeof(float));
+        _buffers.Add(buffer);
+        return buffer.AsTensor(shape, DType.Float32);
+    }
+}
