@@ -25,7 +25,7 @@ internal static class TensorTransfer
 
     /// <summary>Fills <paramref name="destination"/> (Float32 or BFloat16) from a file.</summary>
     /// <param name="transposed">The file holds the transpose of the destination.</param>
-    private static void Load(StoredTensor source, bool transposed, Tensor destination, IMemory memory)
+    public static void Load(StoredTensor source, bool transposed, Tensor destination, IMemory memory)
     {
         if (destination.Count == 0)
             return;

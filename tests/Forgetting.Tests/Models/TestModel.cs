@@ -32,7 +32,7 @@ internal sealed class TestModel : IDisposable
             float[] values = [.. Enumerable.Range(0, (int)b.Shape.Count).Select(_ => (float)(random.NextDouble() - 0.5))];
             b.SetRows(Backend, 0, values);
             string path = b.Name["base_model.model.".Length..^".lora_B.weight".Length];
-            _lora[path] = new ReferenceLora([.. a.Select(x => (double)x)], [.. values.Select(x => (double)x)], lora!.Rank, lora.Scale);
+            _lora[path] = new ReferenceLora([.. a.Select(x => (double)x)], [.. values.Select(x => (double)x)], lora!.RankOf(path), lora.ScaleOf(path));
         }
 
         Decoder.AllocateGradients();
