@@ -12,7 +12,7 @@ public static class ConfigFile
     private const int MostWidth = 1 << 20;
     private const int MostVocabulary = 1 << 24;
     private const int MostLayers = 10_000;
-    private const int MostContext = 1 << 24;
+    private const int MostContext = 1 << 21;
 
     /// <summary>Reads the configuration of a model folder.</summary>
     /// <exception cref="UserException">Missing, not JSON, an unknown family, a size that is missing or out of range, or a feature that is not supported.</exception>

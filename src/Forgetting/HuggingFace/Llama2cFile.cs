@@ -82,7 +82,7 @@ internal static class Llama2cFile
             Heads = heads,
             KeyValueHeads = keyValueHeads,
             HeadSize = headSize,
-            ContextLength = Size(file, "seq_len", header[6], 1 << 24),
+            ContextLength = Size(file, "seq_len", header[6], 1 << 21),
             AttentionScale = 1 / Math.Sqrt(headSize),
 
             // A negative vocabulary size says that the head has its own weights.

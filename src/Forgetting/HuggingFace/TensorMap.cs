@@ -82,7 +82,7 @@ internal static partial class TensorMap
 
         if (!tensor.Has(expected))
         {
-            string shape = tensor.Dimensions.Count == 1 ? $"[{expected.Columns}]" : $"{expected}";
+            string shape = expected.Rows == 1 ? $"[{expected.Columns}]" : $"{expected}";
             throw new UserException($"{tensor.File.Path}: tensor {Text.Quote(tensor.Name)} has shape {tensor.ShapeText}, expected {shape}");
         }
     }
