@@ -2,7 +2,7 @@ using Forgetting.IO;
 using Forgetting.Testing;
 using Xunit;
 
-namespace Forgetting.Tests.IO;
+namespace Forgetting.Tests.Files;
 
 public sealed class AtomicTests : IDisposable
 {
