@@ -200,7 +200,7 @@ public interface ILossOperations
 
     /// <summary>
     /// Draws one token a row: arg-max at temperature 0, else from softmax(logits / temperature) cut to the top k (0: all) and then to the smallest
-    /// set with mass ≥ top p (1: all). The set is ordered by probability, ties by index, and the draw inverts its cumulative sum at <paramref name="uniforms"/>.
+    /// set with ≥ top p of the remaining mass (1: all). The set is ordered by probability, ties by index, and the draw inverts its cumulative sum at <paramref name="uniforms"/>.
     /// </summary>
     /// <param name="uniforms">Float32 [1, R] in [0, 1).</param>
     /// <param name="ids">Int32 [1, R].</param>

@@ -44,7 +44,7 @@ public enum AscentKind
     /// <summary>−w·W·(p − e), W = 2p_y^β/(p_y^β + p0_y^β): token-level NPO (arXiv 2404.05868).</summary>
     Npo,
 
-    /// <summary>w·∇(1 + p_y − max_{v≠y} p_v): inverted hinge (arXiv 2408.06621).</summary>
+    /// <summary>w·∇(1 + p_y − max_{v≠y} p_v): inverted hinge (arXiv 2408.06621); of equal maxima the lowest index counts.</summary>
     Hinge,
 
     /// <summary>w·∇(−log(1 − p_y)) = w·p_y/(1 − p_y)·(e − p).</summary>
