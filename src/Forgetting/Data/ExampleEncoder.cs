@@ -1,3 +1,5 @@
+using System.Text;
+using Forgetting.HuggingFace.ChatTemplates;
 using Forgetting.HuggingFace.Tokenizers;
 
 namespace Forgetting.Data;
@@ -8,25 +10,30 @@ namespace Forgetting.Data;
 /// through its eos. A prompt and its completion are joined with one space, unless there is white space at the joint, and end in eos; trained on is
 /// all but the first len(encode(prompt)) tokens.
 /// The eos put there is the real token; text in the data that looks like a special token is text, unless <c>allowSpecial</c>.
+/// With a chat template it is the template that lays out the conversation, special tokens included, and a prompt with its completion is a user's turn with
+/// the assistant's.
 /// </summary>
 public sealed class ExampleEncoder
 {
     private readonly Tokenizer tokenizer;
     private readonly int maxLength;
     private readonly bool allowSpecial;
+    private readonly ChatTemplate? chat;
     private readonly int eos;
 
     /// <summary>An encoder.</summary>
     /// <param name="tokenizer">The model's tokenizer.</param>
     /// <param name="maxLength">Longest example in tokens; longer ones lose their end.</param>
     /// <param name="allowSpecial">Let special tokens spelt out in the data become those tokens.</param>
+    /// <param name="chat">Template to use in place of the paper's encoding.</param>
     /// <exception cref="UserException">The tokenizer has no end-of-text token.</exception>
-    public ExampleEncoder(Tokenizer tokenizer, int maxLength, bool allowSpecial = false)
+    public ExampleEncoder(Tokenizer tokenizer, int maxLength, bool allowSpecial = false, ChatTemplate? chat = null)
     {
         ArgumentNullException.ThrowIfNull(tokenizer);
         this.tokenizer = tokenizer;
         this.maxLength = maxLength;
         this.allowSpecial = allowSpecial;
+        this.chat = chat;
         eos = tokenizer.EosIds.Count > 0
             ? tokenizer.EosIds[0]
             : throw new UserException("the tokenizer names no end-of-text token; expected eos_token in tokenizer_config.json or eos_token_id in config.json");
@@ -42,7 +49,11 @@ public sealed class ExampleEncoder
     {
         ArgumentNullException.ThrowIfNull(example);
         EncodedText text = new();
-        if (example.Messages is { } messages)
+        if (chat != null)
+        {
+            AddRendered(text, chat, example.Messages ?? [new("user", example.Prompt), new("assistant", example.Completion)]);
+        }
+        else if (example.Messages is { } messages)
         {
             AddConversation(text, messages, example.Place);
         }
@@ -79,7 +90,8 @@ public sealed class ExampleEncoder
             string content = message.Content.Trim();
             if (message.Role == "assistant")
             {
-                text.Add(EncodeStretch(before + content, text.Count == 0), EncodeStretch(before, text.Count == 0).Length);
+                bool first = text.Count == 0;
+                text.Add(EncodeStretch(before + content, first, bos: first), EncodeStretch(before, first, bos: first).Length);
                 text.Add([eos], 0);
                 before = "\n";
             }
@@ -93,20 +105,82 @@ public sealed class ExampleEncoder
         string rest = before.TrimEnd();
         if (rest.Length > 0)
         {
-            int[] ids = EncodeStretch(rest, text.Count == 0);
+            int[] ids = EncodeStretch(rest, first: text.Count == 0, bos: text.Count == 0);
             text.Add(ids, ids.Length);
         }
     }
 
-    private int[] EncodeStretch(string stretch, bool first)
+    /// <summary>
+    /// Special tokens of the rendered text are the template's; those that the messages spell are broken by a marker before rendering, which is taken
+    /// out of the stretches between special tokens.
+    /// </summary>
+    private void AddRendered(EncodedText text, ChatTemplate template, IReadOnlyList<ChatMessage> messages)
     {
-        if (first)
+        char marker = UnusedCharacter(messages);
+        ChatMessage[] guarded = [.. messages.Select(m => m with { Content = allowSpecial ? m.Content : BreakSpecial(m.Content, marker) })];
+        (string rendered, IReadOnlyList<(int Start, int End)> spans) = template.RenderForTraining(guarded, tokenizer.SpecialTokens);
+        foreach ((int start, int length, int? id) in tokenizer.SplitAtSpecial(rendered))
+        {
+            if (id is int special)
+            {
+                text.Add([special], spans.Any(s => s.Start <= start && start < s.End) ? 0 : 1);
+                continue;
+            }
+
+            int[] ids = EncodeUpTo(start + length);
+            int done = 0;
+            foreach ((int from, int to) in spans.Where(s => s.Start < start + length && s.End > start))
+            {
+                int begin = from <= start ? 0 : EncodeUpTo(from).Length, end = to >= start + length ? ids.Length : EncodeUpTo(to).Length;
+                text.Add(ids[done..end], begin - done);
+                done = end;
+            }
+
+            text.Add(ids[done..], ids.Length);
+
+            int[] EncodeUpTo(int end) => EncodeStretch(
+                rendered[start..end].Replace(marker.ToString(), "", StringComparison.Ordinal), first: start == 0, bos: false);
+        }
+    }
+
+    private string BreakSpecial(string content, char marker)
+    {
+        StringBuilder broken = new();
+        foreach ((int start, int length, int? id) in tokenizer.SplitAtSpecial(content))
+        {
+            // Behind the first character of the spelling itself: white space that the token would take comes before it.
+            int lead = id is null ? length : content.AsSpan(start, length).IndexOfAnyExcept(' ', '\n', '\t') + 1;
+            broken.Append(content, start, lead);
+            if (id != null)
+            {
+                broken.Append(marker).Append(content, start + lead, length - lead);
+            }
+        }
+
+        return broken.ToString();
+    }
+
+    /// <summary>One of the code points that Unicode keeps for a program's own use and that these messages do not have.</summary>
+    private static char UnusedCharacter(IReadOnlyList<ChatMessage> messages)
+    {
+        char marker = '\uFDD0';
+        while (messages.Any(m => m.Content.Contains(marker, StringComparison.Ordinal)))
+        {
+            marker++;
+        }
+
+        return marker;
+    }
+
+    private int[] EncodeStretch(string stretch, bool first, bool bos)
+    {
+        if (bos)
         {
             return tokenizer.Encode(stretch, bos: true, allowSpecial);
         }
 
         List<int> ids = [];
-        tokenizer.Append(stretch, ids, first: false, allowSpecial);
+        tokenizer.Append(stretch, ids, first, allowSpecial);
         return [.. ids];
     }
 

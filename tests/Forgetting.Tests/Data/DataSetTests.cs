@@ -1,6 +1,5 @@
 using Forgetting.Data;
 using Forgetting.Testing;
-using Forgetting.Tests.Tokenizers;
 using Xunit;
 
 namespace Forgetting.Tests.Data;

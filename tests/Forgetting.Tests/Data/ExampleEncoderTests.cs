@@ -1,4 +1,5 @@
 using Forgetting.Data;
+using Forgetting.HuggingFace.ChatTemplates;
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Testing;
 using Forgetting.Tests.Tokenizers;
@@ -95,6 +96,40 @@ public class ExampleEncoderTests
         Assert.Equal("d.jsonl: line 8: nothing to train on; expected an assistant message", none.Message);
         UserException role = Assert.Throws<UserException>(() => new ExampleEncoder(Bytes(), 100).Encode(Conversation(("robot", "U"))));
         Assert.Equal("d.jsonl: line 8: role \"robot\"; expected system, user or assistant", role.Message);
+    }
+
+    [Fact]
+    public void A_chat_template_lays_out_the_conversation_and_its_special_tokens_are_real()
+    {
+        const string template = "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}<|turn|>\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
+        ChatTemplate chat = ChatTemplate.Parse(template, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" });
+        DataExample conversation = Conversation(("user", "U</s>"), ("assistant", "A<|turn|>\uFDD0"), ("user", "V"), ("assistant", "B"));
+        Check(
+            new ExampleEncoder(Bytes(), 1000, chat: chat).Encode(conversation),
+            ([Bos, .. Utf8("user: U</s>"), Turn, .. Utf8("\nassistant: ")], false),
+            ([.. Utf8("A<|turn|>\uFDD0"), Turn], true),
+            ([.. Utf8("\nuser: V"), Turn, .. Utf8("\nassistant: ")], false),
+            ([.. Utf8("B"), Turn], true),
+            (Utf8("\n"), false));
+        Check(
+            new ExampleEncoder(Bytes(), 1000, allowSpecial: true, chat).Encode(Pair("</s>", "A")),
+            ([Bos, .. Utf8("user: "), Eos, Turn, .. Utf8("\nassistant: ")], false),
+            ([.. Utf8("A"), Turn], true),
+            (Utf8("\n"), false));
+    }
+
+    [Fact]
+    public void Generation_tags_say_what_is_trained_on()
+    {
+        const string template = "{% for m in messages %}{% if m.role == 'assistant' %}[{% generation %}{{ m.content }}!{% endgeneration %}]{% else %}{{ m.content }}{% endif %}{% endfor %}";
+        ChatTemplate chat = ChatTemplate.Parse(template, "t", new Dictionary<string, string>());
+        Check(
+            new ExampleEncoder(Bytes(), 1000, chat: chat).Encode(Conversation(("user", "U"), ("assistant", "A"), ("assistant", "B"))),
+            (Utf8("U["), false),
+            (Utf8("A!"), true),
+            (Utf8("]["), false),
+            (Utf8("B!"), true),
+            (Utf8("]"), false));
     }
 
     [SharedDataFact]

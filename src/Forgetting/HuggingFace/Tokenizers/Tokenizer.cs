@@ -49,6 +49,7 @@ public sealed class Tokenizer
 
     // Matchers of added tokens, [in the text as given | in the normalized text] x [without | with special tokens].
     private readonly AddedTokens[,] added = new AddedTokens[2, 2];
+    private readonly AddedTokens control;
 
     internal Tokenizer(TokenizerParts parts)
     {
@@ -75,6 +76,8 @@ public sealed class Tokenizer
             ?? (model.NoTokenCrosses('▁') ? PreTokenizers.BeforeRunsOf('▁') : (segment, pieces) => pieces.Add(segment));
         decoder = parts.Decoder;
         prefix = [.. parts.Prefix];
+        control = new AddedTokens(parts.AddedTokens.Where(t => t.Special).Select(t => (t.Content, t)));
+        SpecialTokens = [.. parts.AddedTokens.Where(t => t.Special).Select(t => t.Content)];
         BosId = parts.BosId;
         EosIds = parts.EosIds;
         PadId = parts.PadId;
@@ -97,6 +100,9 @@ public sealed class Tokenizer
 
     /// <summary>Id of the padding token, or null.</summary>
     public int? PadId { get; }
+
+    /// <summary>Spellings of the control tokens.</summary>
+    public IReadOnlyCollection<string> SpecialTokens { get; }
 
     /// <summary>Highest id + 1, added tokens included. The embedding may have more rows.</summary>
     public int VocabularySize => tokens.Length;
@@ -196,6 +202,14 @@ public sealed class Tokenizer
                 }
             }
         }
+    }
+
+    /// <summary>Cuts a text at the spellings of control tokens: stretches of other text (Id null) and the tokens between them, in order.</summary>
+    internal List<(int Start, int Length, int? Id)> SplitAtSpecial(string text)
+    {
+        List<(int Start, int Length, AddedToken? Token)> parts = [];
+        control.Split(text, parts);
+        return parts.ConvertAll(p => (p.Start, p.Length, p.Token?.Id));
     }
 
     internal ReadOnlySpan<byte> BytesOf(int id)

@@ -1,0 +1,456 @@
+using System.Globalization;
+
+namespace Forgetting.HuggingFace.ChatTemplates;
+
+/// <summary>A compiled expression.</summary>
+internal delegate object? Expression(TemplateScope scope);
+
+/// <summary>
+/// Compiles Jinja's expressions, by falling precedence: <c>if else</c>, <c>or</c>, <c>and</c>, <c>not</c>, comparisons and <c>in</c>, <c>+ -</c>, <c>~</c>,
+/// <c>* / // %</c>, <c>**</c>, signs, then attributes, items, calls, filters and tests.
+/// </summary>
+internal class ExpressionParser(List<TemplateToken> tokens)
+{
+    // Nesting in a template that was not written to overflow the stack.
+    private const int Deepest = 100;
+
+    private static readonly HashSet<string> Keywords = ["if", "else", "and", "or", "not", "in", "is", "recursive"];
+
+    private int at;
+    private int depth;
+
+    /// <summary>The token to read next.</summary>
+    protected TemplateToken Current => tokens[at];
+
+    /// <summary>Compiles one expression.</summary>
+    protected Expression ParseExpression()
+    {
+        if (++depth > Deepest)
+        {
+            throw Error($"expressions nested more than {Deepest} deep");
+        }
+
+        Expression value = ParseOr();
+        while (TakeName("if"))
+        {
+            Expression positive = value, condition = ParseOr(), negative = TakeName("else") ? ParseExpression() : _ => new Undefined("else");
+            value = scope => TemplateValues.IsTrue(condition(scope)) ? positive(scope) : negative(scope);
+        }
+
+        depth--;
+        return value;
+    }
+
+    /// <summary>Compiles one expression or, with commas, a list of several.</summary>
+    protected Expression ParseTuple()
+    {
+        Expression first = ParseExpression();
+        if (!IsOperator(","))
+        {
+            return first;
+        }
+
+        List<Expression> items = [first];
+        while (TakeOperator(",") && Current.Kind is not (TokenKind.BlockEnd or TokenKind.PrintEnd) && !IsOperator(")"))
+        {
+            items.Add(ParseExpression());
+        }
+
+        return scope => items.ConvertAll(i => i(scope));
+    }
+
+    /// <summary>Compiles an expression without a conditional, as a loop's source is.</summary>
+    protected Expression ParseOr()
+    {
+        Expression value = ParseAnd();
+        while (TakeName("or"))
+        {
+            Expression left = value, right = ParseAnd();
+            value = scope => left(scope) is var l && TemplateValues.IsTrue(l) ? l : right(scope);
+        }
+
+        return value;
+    }
+
+    /// <summary>Reads the next token.</summary>
+    protected TemplateToken Take() => tokens[at++];
+
+    /// <summary>Reads a token of a kind, or fails.</summary>
+    protected TemplateToken Take(TokenKind kind, string what) => Current.Kind == kind ? Take() : throw Unexpected(what);
+
+    /// <summary>Reads a name if it is next.</summary>
+    protected bool TakeName(string name) => Advance(Current.Kind == TokenKind.Name && Current.Text == name);
+
+    /// <summary>Reads an operator if it is next.</summary>
+    protected bool TakeOperator(string name) => Advance(IsOperator(name));
+
+    /// <summary>Whether an operator is next.</summary>
+    protected bool IsOperator(string name) => Current.Kind == TokenKind.Operator && Current.Text == name;
+
+    /// <summary>Reads an operator, or fails.</summary>
+    protected void Require(string name)
+    {
+        if (!TakeOperator(name))
+        {
+            throw Unexpected($"'{name}'");
+        }
+    }
+
+    /// <summary>An error at the current token.</summary>
+    protected TemplateException Error(string message) => new(message, Current.Line);
+
+    /// <summary>An error that names what stands here and what should.</summary>
+    protected TemplateException Unexpected(string expected) => Error(Current.Kind switch
+    {
+        TokenKind.End => $"the template ends; expected {expected}",
+        TokenKind.BlockEnd or TokenKind.PrintEnd => $"the tag ends; expected {expected}",
+        _ => $"found '{Current.Text}'; expected {expected}",
+    });
+
+    private bool Advance(bool found)
+    {
+        at += found ? 1 : 0;
+        return found;
+    }
+
+    private Expression ParseAnd()
+    {
+        Expression value = ParseNot();
+        while (TakeName("and"))
+        {
+            Expression left = value, right = ParseNot();
+            value = scope => left(scope) is var l && TemplateValues.IsTrue(l) ? right(scope) : l;
+        }
+
+        return value;
+    }
+
+    private Expression ParseNot()
+    {
+        bool negated = false;
+        while (TakeName("not"))
+        {
+            negated = !negated;
+        }
+
+        Expression value = ParseComparison();
+        return negated ? scope => !TemplateValues.IsTrue(value(scope)) : value;
+    }
+
+    private Expression ParseComparison()
+    {
+        Expression first = ParseSum();
+        List<(string Operation, Expression Right)> chain = [];
+        while (TakeComparison() is { } operation)
+        {
+            chain.Add((operation, ParseSum()));
+        }
+
+        return chain.Count == 0 ? first : scope =>
+        {
+            object? left = first(scope);
+            foreach ((string operation, Expression expression) in chain)
+            {
+                object? right = expression(scope);
+                if (!Compare(operation, left, right))
+                {
+                    return false;
+                }
+
+                left = right;
+            }
+
+            return true;
+        };
+    }
+
+    private string? TakeComparison()
+    {
+        if (Current.Kind == TokenKind.Operator && Current.Text is "==" or "!=" or "<" or ">" or "<=" or ">=")
+        {
+            return Take().Text;
+        }
+
+        if (TakeName("in"))
+        {
+            return "in";
+        }
+
+        if (Current is { Kind: TokenKind.Name, Text: "not" } && tokens[at + 1] is { Kind: TokenKind.Name, Text: "in" })
+        {
+            at += 2;
+            return "not in";
+        }
+
+        return null;
+    }
+
+    private static bool Compare(string operation, object? a, object? b) => operation switch
+    {
+        "==" => TemplateValues.AreEqual(a, b),
+        "!=" => !TemplateValues.AreEqual(a, b),
+        "in" => TemplateValues.Contains(b, a),
+        "not in" => !TemplateValues.Contains(b, a),
+        "<" => TemplateValues.Compare(a, b) < 0,
+        "<=" => TemplateValues.Compare(a, b) <= 0,
+        ">" => TemplateValues.Compare(a, b) > 0,
+        _ => TemplateValues.Compare(a, b) >= 0,
+    };
+
+    private Expression ParseSum() => ParseArithmetic(ParseConcatenation, "+", "-");
+
+    private Expression ParseConcatenation()
+    {
+        Expression value = ParseProduct();
+        while (TakeOperator("~"))
+        {
+            Expression left = value, right = ParseProduct();
+            value = scope => TemplateValues.Text(left(scope)) + TemplateValues.Text(right(scope));
+        }
+
+        return value;
+    }
+
+    private Expression ParseProduct() => ParseArithmetic(ParsePower, "*", "/", "//", "%");
+
+    private Expression ParsePower() => ParseArithmetic(ParseSigned, "**");
+
+    private Expression ParseArithmetic(Func<Expression> operand, params string[] operations)
+    {
+        Expression value = operand();
+        while (Current.Kind == TokenKind.Operator && operations.Contains(Current.Text))
+        {
+            string operation = Take().Text;
+            Expression left = value, right = operand();
+            value = scope => TemplateValues.Arithmetic(operation, left(scope), right(scope));
+        }
+
+        return value;
+    }
+
+    private Expression ParseSigned()
+    {
+        bool negative = false;
+        while (IsOperator("-") || IsOperator("+"))
+        {
+            negative ^= Take().Text == "-";
+        }
+
+        // The sign binds tighter than a filter: -3|abs is 3.
+        Expression value = ParsePostfix(ParsePrimary(), filters: false);
+        return ParsePostfix(negative ? scope => TemplateValues.Arithmetic("-", 0L, value(scope)) : value, filters: true);
+    }
+
+    private Expression ParsePrimary()
+    {
+        TemplateToken token = Take();
+        switch (token.Kind)
+        {
+            case TokenKind.Name when !Keywords.Contains(token.Text):
+                return token.Text switch
+                {
+                    "true" or "True" => _ => true,
+                    "false" or "False" => _ => false,
+                    "none" or "None" => _ => null,
+                    _ => scope => scope[token.Text],
+                };
+            case TokenKind.String:
+                string text = token.Text;
+                while (Current.Kind == TokenKind.String)
+                {
+                    text += Take().Text;
+                }
+
+                return _ => text;
+            case TokenKind.Integer:
+                return long.TryParse(token.Text, NumberStyles.None, CultureInfo.InvariantCulture, out long whole)
+                    ? _ => whole
+                    : throw Error($"the number {token.Text} is too large");
+            case TokenKind.Float:
+                double real = double.Parse(token.Text, CultureInfo.InvariantCulture);
+                return _ => real;
+            case TokenKind.Operator when token.Text == "(":
+                if (TakeOperator(")"))
+                {
+                    return _ => new List<object?>();
+                }
+
+                Expression inner = ParseTuple();
+                Require(")");
+                return inner;
+            case TokenKind.Operator when token.Text == "[":
+                List<Expression> items = ParseItems("]");
+                return scope => items.ConvertAll(i => i(scope));
+            case TokenKind.Operator when token.Text == "{":
+                return ParseMap();
+            default:
+                at--;
+                throw Unexpected("an expression");
+        }
+    }
+
+    private List<Expression> ParseItems(string close)
+    {
+        List<Expression> items = [];
+        while (!TakeOperator(close))
+        {
+            items.Add(ParseExpression());
+            if (!TakeOperator(","))
+            {
+                Require(close);
+                break;
+            }
+        }
+
+        return items;
+    }
+
+    private Expression ParseMap()
+    {
+        List<(Expression Key, Expression Value)> entries = [];
+        while (!TakeOperator("}"))
+        {
+            Expression key = ParseExpression();
+            Require(":");
+            entries.Add((key, ParseExpression()));
+            if (!TakeOperator(","))
+            {
+                Require("}");
+                break;
+            }
+        }
+
+        return scope =>
+        {
+            TemplateMap map = [];
+            foreach ((Expression key, Expression value) in entries)
+            {
+                map[TemplateValues.Text(key(scope))] = value(scope);
+            }
+
+            return map;
+        };
+    }
+
+    private Expression ParsePostfix(Expression value, bool filters)
+    {
+        while (true)
+        {
+            Expression target = value;
+            if (TakeOperator("."))
+            {
+                string name = Take(TokenKind.Name, "the name of an attribute").Text;
+                value = scope => TemplateMethods.Attribute(target(scope), name);
+            }
+            else if (TakeOperator("["))
+            {
+                value = ParseItemOrSlice(target);
+            }
+            else if (IsOperator("("))
+            {
+                int line = Current.Line;
+                Func<TemplateScope, TemplateArguments> arguments = ParseArguments();
+                value = scope => target(scope) switch
+                {
+                    TemplateFunction function => function(arguments(scope)),
+                    Undefined undefined => throw new TemplateException($"'{undefined.Name}' is undefined", line),
+                    var other => throw new TemplateException($"{TemplateValues.TypeName(other)} cannot be called", line),
+                };
+            }
+            else if (filters && TakeOperator("|"))
+            {
+                string name = Take(TokenKind.Name, "the name of a filter").Text;
+                Func<TemplateScope, TemplateArguments> arguments = IsOperator("(") ? ParseArguments() : _ => TemplateArguments.None;
+                value = scope => TemplateFilters.Apply(name, target(scope), arguments(scope));
+            }
+            else if (filters && TakeName("is"))
+            {
+                value = ParseTest(target);
+            }
+            else
+            {
+                return value;
+            }
+        }
+    }
+
+    private Expression ParseItemOrSlice(Expression target)
+    {
+        Expression?[] bounds = new Expression?[3];
+        int part = 0;
+        while (!TakeOperator("]"))
+        {
+            if (TakeOperator(":"))
+            {
+                if (++part == bounds.Length)
+                {
+                    throw Unexpected("']'");
+                }
+            }
+            else if (bounds[part] is null)
+            {
+                bounds[part] = ParseExpression();
+            }
+            else
+            {
+                throw Unexpected("']'");
+            }
+        }
+
+        if (part == 0)
+        {
+            Expression key = bounds[0] ?? throw Unexpected("an index");
+            return scope => TemplateValues.Item(target(scope), key(scope));
+        }
+
+        return scope => TemplateValues.Slice(target(scope), bounds[0]?.Invoke(scope), bounds[1]?.Invoke(scope), bounds[2]?.Invoke(scope));
+    }
+
+    private Expression ParseTest(Expression target)
+    {
+        bool negated = TakeName("not");
+        string name = Take(TokenKind.Name, "the name of a test").Text;
+        Func<TemplateScope, TemplateArguments> arguments = _ => TemplateArguments.None;
+        if (IsOperator("("))
+        {
+            arguments = ParseArguments();
+        }
+        else if (Current.Kind is TokenKind.String or TokenKind.Integer or TokenKind.Float || IsOperator("[")
+            || (Current.Kind == TokenKind.Name && !Keywords.Contains(Current.Text)))
+        {
+            Expression argument = ParsePrimary();
+            arguments = scope => new TemplateArguments([argument(scope)], TemplateArguments.None.Named);
+        }
+
+        return scope => TemplateFilters.Test(name, target(scope), arguments(scope)) != negated;
+    }
+
+    private Func<TemplateScope, TemplateArguments> ParseArguments()
+    {
+        Require("(");
+        List<Expression> positional = [];
+        List<(string Name, Expression Value)> named = [];
+        while (!TakeOperator(")"))
+        {
+            if (Current.Kind == TokenKind.Name && tokens[at + 1] is { Kind: TokenKind.Operator, Text: "=" })
+            {
+                string name = Take().Text;
+                Require("=");
+                named.Add((name, ParseExpression()));
+            }
+            else
+            {
+                positional.Add(ParseExpression());
+            }
+
+            if (!TakeOperator(","))
+            {
+                Require(")");
+                break;
+            }
+        }
+
+        return scope => new TemplateArguments(
+            positional.ConvertAll(p => p(scope)), named.ToDictionary(n => n.Name, n => n.Value(scope), StringComparer.Ordinal));
+    }
+}
