@@ -11,6 +11,9 @@ namespace Forgetting.Models;
 /// <remarks>Not safe for use by several threads at once; operations are parallel inside.</remarks>
 public sealed class Decoder : IDisposable
 {
+    /// <summary>Default of <see cref="LogitBytes"/>.</summary>
+    public const long DefaultLogitBytes = 64L << 20;
+
     private readonly EmbeddingLayer _embedding;
     private readonly Block[] _blocks;
     private readonly NormLayer _finalNorm;
@@ -88,6 +91,16 @@ public sealed class Decoder : IDisposable
 
     /// <summary>Memory of one pass; its peak is the cost of the largest batch so far.</summary>
     public Arena Activations { get; }
+
+    /// <summary>
+    /// Most bytes of logits at a time, unless one document's must stay together (<see cref="IGradientSink.PerDocument"/>). Every chunk reads and writes the
+    /// whole head's gradient, so a chunk should have hundreds of rows.
+    /// </summary>
+    public long LogitBytes
+    {
+        get => _head.ChunkBytes;
+        set => _head.ChunkBytes = value;
+    }
 
     /// <summary>
     /// Values for pretraining: weights normal(0, 0.02), those of projections to the residual stream divided by √(2·layers) (as in GPT-2), gains 1,

@@ -10,12 +10,12 @@ namespace Forgetting.Models;
 /// </summary>
 internal sealed class LossHead(Parameter weight)
 {
-    // Bytes of a chunk's logits. A chunk reads and writes the weight's gradient once, so chunks should be much larger than a row.
-    private const long ChunkBytes = 64L << 20;
-
     private int[] _offsets = []; // [n + 1] head rows of each document within a chunk
     private int[] _tokenOffsets = []; // [n + 1] tokens of each document within a chunk
     private float[] _uniforms = []; // [R]
+
+    /// <summary>Most bytes of a chunk's logits, unless one document's rows that must stay together need more.</summary>
+    public long ChunkBytes { get; set; } = Decoder.DefaultLogitBytes;
 
     /// <summary>[V, C]; the token embedding where that is tied.</summary>
     public Parameter Weight => weight;
@@ -98,7 +98,8 @@ internal sealed class LossHead(Parameter weight)
         Tensor baseLogs = batch.BaseLogProbabilities is { } values ? pass.Upload(values) : default; // [1, R]
         Tensor loss = pass.Arena.Take(1, rows); // [1, R]
         var chunk = new Chunk(0, 0, 0, 0);
-        while (NextChunk(batch, sink.PerDocument, ref chunk))
+        int limit = ChunkRows(hidden.DType);
+        while (NextChunk(batch, sink.PerDocument, limit, ref chunk))
         {
             ArenaMark mark = pass.Arena.Mark();
             Tensor xs = x.RowRange(chunk.FirstRow, chunk.Rows); // [r, C]
@@ -143,10 +144,10 @@ internal sealed class LossHead(Parameter weight)
     private static Tensor Part(Tensor vector, int first, int count) =>
         vector.Reshape(new Shape(vector.Columns, 1)).RowRange(first, count).Reshape(new Shape(count));
 
-    private int ChunkRows(DType dtype) => (int)Math.Clamp(ChunkBytes / ((long)weight.Shape.Rows * dtype.Size()), 64, 1 << 16);
+    private int ChunkRows(DType dtype) => (int)Math.Clamp(ChunkBytes / ((long)weight.Shape.Rows * dtype.Size()), 1, 1 << 16);
 
     // Chunks hold whole documents where gradients stay apart by document; a document longer than a chunk is a chunk of its own.
-    private bool NextChunk(TokenBatch batch, bool wholeDocuments, ref Chunk chunk)
+    private static bool NextChunk(TokenBatch batch, bool wholeDocuments, int limit, ref Chunk chunk)
     {
         int total = batch.HeadRows.Length;
         int first = chunk.FirstRow + chunk.Rows;
@@ -155,7 +156,6 @@ internal sealed class LossHead(Parameter weight)
             return false;
         }
 
-        int limit = ChunkRows(DType.Float32);
         if (!wholeDocuments)
         {
             chunk = new Chunk(first, Math.Min(limit, total - first), 0, batch.Documents);
