@@ -6,10 +6,9 @@
 struct __nv_bfloat16;
 inline float __bfloat162float(__nv_bfloat16 x);
 
+// Without constructors, unlike NVIDIA's: g++ would guard the initialisation of every shared array of it, once per operating-system thread.
 struct alignas(2) __nv_bfloat16 {
     unsigned short bits;
-    __nv_bfloat16() = default;
-    inline __nv_bfloat16(float x);
     operator float() const { return __bfloat162float(*this); }
 };
 
@@ -41,7 +40,6 @@ inline __nv_bfloat16 __float2bfloat16_rn(float x) {
     return __ushort_as_bfloat16(static_cast<unsigned short>((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16));
 }
 
-inline __nv_bfloat16::__nv_bfloat16(float x) { *this = __float2bfloat16_rn(x); }
 inline __nv_bfloat16 __float2bfloat16(float x) { return __float2bfloat16_rn(x); }
 
 inline __nv_bfloat162 __halves2bfloat162(__nv_bfloat16 x, __nv_bfloat16 y) {

@@ -14,6 +14,7 @@ struct dim3 {
 };
 
 #define EMULATION_API __attribute__((visibility("default")))
+#define EMULATION_UNCHECKED __attribute__((no_sanitize("thread", "undefined")))
 
 namespace emulation {
 
@@ -51,15 +52,15 @@ template <auto Function> struct Trampoline;
 template <typename... Parameter, void (*Function)(Parameter...)> struct Trampoline<Function> {
     static constexpr uint32_t sizes[sizeof...(Parameter) + 1] = {sizeof(Parameter)...};
 
-    static void invoke(void** arguments) { unpack(arguments, std::index_sequence_for<Parameter...>()); }
+    // The arguments lie in host memory, so reading them is not checked.
+    EMULATION_UNCHECKED static void invoke(void** arguments) { unpack(arguments, std::index_sequence_for<Parameter...>()); }
 
     static constexpr Entry entry(const char* name, uint32_t max_threads) {
         return {name, invoke, sizes, sizeof...(Parameter), max_threads, kChecked, shared_anchor};
     }
 
 private:
-    // The arguments lie in host memory, so reading them is not checked.
-    template <size_t... I> __attribute__((no_sanitize("thread", "undefined"))) static void unpack(void** arguments, std::index_sequence<I...>) {
+    template <size_t... I> EMULATION_UNCHECKED static void unpack(void** arguments, std::index_sequence<I...>) {
         Function(*static_cast<Parameter*>(arguments[I])...);
     }
 };

@@ -13,14 +13,15 @@
 #define __global__
 #define __forceinline__ inline __attribute__((always_inline))
 #define __noinline__ __attribute__((noinline))
-#define __align__(n) alignas(n)
+#define __align__(n) __attribute__((aligned(n)))
 #define __constant__ static const
 // A block runs on one operating-system thread, so its threads share what is local to that thread.
 #define __shared__ static thread_local
 
+// Not inlined: the function that unpacks the arguments and calls the kernel is compiled without checks.
 #define KERNEL(name, ...) KERNEL_BOUNDED(1024, 1, name, __VA_ARGS__)
 #define KERNEL_BOUNDED(threads, blocks, name, ...)                                                                      \
-    static void name(__VA_ARGS__);                                                                                      \
+    __attribute__((noinline)) static void name(__VA_ARGS__);                                                                                      \
     extern "C" {                                                                                                        \
     EMULATION_API extern const emulation::Entry emulation_entry_##name;                                                 \
     const emulation::Entry emulation_entry_##name = emulation::Trampoline<&name>::entry(#name, threads);                \

@@ -380,9 +380,8 @@ BarrierResult block_barrier(bool predicate, Site site) {
     predicates += predicate;
     if (arrived == live_count) {
         release_barrier();
-    } else {
-        yield();
     }
+    yield(); // the last one to arrive too, so that the order of threads is kept
     return barrier_result;
 }
 

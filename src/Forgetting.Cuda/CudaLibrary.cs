@@ -1,0 +1,145 @@
+using System.Reflection;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace Forgetting.Cuda;
+
+/// <summary>
+/// Finds the native libraries. Nothing is loaded before the first call, so a machine without a GPU is none the wiser until one is wanted;
+/// then a library that is not there is a <see cref="CudaLibraryException"/> that says what was looked for.
+/// </summary>
+public static class CudaLibrary
+{
+    internal const string Driver = "cuda";
+    internal const string Blas = "cublas";
+
+    private static readonly string[] DriverNames = OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"];
+
+    private static readonly string[] BlasNames = OperatingSystem.IsWindows()
+        ? ["cublas64_13.dll", "cublas64_12.dll"]
+        : ["libcublas.so.13", "libcublas.so.12"];
+
+    private static readonly Lock Gate = new();
+    private static readonly Dictionary<string, nint> Loaded = [];
+    private static string? emulation;
+
+    /// <summary>Whether <see cref="UseEmulation"/> was called.</summary>
+    public static bool IsEmulation
+    {
+        get
+        {
+            lock (Gate)
+            {
+                return emulation is not null;
+            }
+        }
+    }
+
+    /// <summary>Whether the driver can be loaded, real or emulated; no exception where it cannot.</summary>
+    public static bool IsAvailable
+    {
+        get
+        {
+            try
+            {
+                return Load(Driver) != 0;
+            }
+            catch (CudaLibraryException)
+            {
+                return false;
+            }
+        }
+    }
+
+    /// <summary>
+    /// Takes the driver API and cuBLAS from the emulation library at <paramref name="path"/>. Must come before the first CUDA call of the process;
+    /// choosing the same library again does nothing.
+    /// </summary>
+    /// <exception cref="InvalidOperationException">Another library is already in use.</exception>
+    /// <exception cref="CudaLibraryException">There is no such library, or it cannot be loaded.</exception>
+    public static void UseEmulation(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        path = Path.GetFullPath(path);
+        lock (Gate)
+        {
+            if (emulation == path)
+            {
+                return;
+            }
+
+            if (Loaded.Count > 0)
+            {
+                throw new InvalidOperationException($"cannot use the CUDA emulation {path}: this process already uses {emulation ?? "the CUDA driver"}");
+            }
+
+            if (!File.Exists(path))
+            {
+                throw new CudaLibraryException($"the CUDA emulation library {path} does not exist; ./build.sh emulation builds it");
+            }
+
+            nint handle;
+            try
+            {
+                handle = NativeLibrary.Load(path);
+            }
+            catch (Exception e) when (e is DllNotFoundException or BadImageFormatException)
+            {
+                throw new CudaLibraryException($"the CUDA emulation library {path} cannot be loaded: {e.Message}", e);
+            }
+
+            emulation = path;
+            Loaded[Driver] = handle;
+            Loaded[Blas] = handle;
+        }
+    }
+
+#pragma warning disable CA2255 // Every call into the libraries needs the resolver, whichever class it goes through.
+    [ModuleInitializer]
+    internal static void Register() => NativeLibrary.SetDllImportResolver(typeof(CudaLibrary).Assembly, Resolve);
+#pragma warning restore CA2255
+
+    private static nint Resolve(string name, Assembly assembly, DllImportSearchPath? searchPath) => name is Driver or Blas ? Load(name) : 0;
+
+    private static nint Load(string library)
+    {
+        lock (Gate)
+        {
+            if (Loaded.TryGetValue(library, out nint known))
+            {
+                return known;
+            }
+
+            string[] names = library == Driver ? DriverNames : BlasNames;
+            foreach (string name in names)
+            {
+                if (NativeLibrary.TryLoad(name, out nint handle))
+                {
+                    Loaded[library] = handle;
+                    return handle;
+                }
+            }
+
+            string list = string.Join(" or ", names);
+            throw new CudaLibraryException(library == Driver
+                ? $"the CUDA driver ({list}) was not found: is an NVIDIA driver installed?"
+                : $"cuBLAS ({list}) was not found: install the CUDA toolkit, or put its libraries on the search path");
+        }
+    }
+}
+
+/// <summary>A native library that is not there or does not load.</summary>
+public sealed class CudaLibraryException : Exception
+{
+    /// <summary>With a sentence for the user.</summary>
+    public CudaLibraryException(string message)
+        : base(message)
+    {
+    }
+
+    /// <summary>With a sentence for the user and its cause.</summary>
+    public CudaLibraryException(string message, Exception inner)
+        : base(message, inner)
+    {
+    }
+}

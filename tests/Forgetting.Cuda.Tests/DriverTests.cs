@@ -1,0 +1,182 @@
+using Forgetting.Testing;
+using Xunit;
+
+namespace Forgetting.Cuda.Tests;
+
+/// <summary>The bindings: memory, streams, events, graphs, modules, errors. Against the emulation, whose driver API is the same.</summary>
+[Collection("emulation")]
+public sealed class DriverTests(EmulationFixture emulation)
+{
+    private readonly EmulationFixture _emulation = emulation;
+
+    [EmulationFact]
+    public void DeviceProperties()
+    {
+        _emulation.Begin();
+        Assert.Equal(1, CudaContext.GetDeviceCount());
+        CudaDeviceProperties properties = _emulation.Context.GetDeviceInfo();
+        Assert.Equal("CUDA emulation", properties.DeviceName);
+        Assert.Equal(new Version(8, 0), properties.ComputeCapability);
+        Assert.Equal(1024, properties.MaxThreadsPerBlock);
+        Assert.Equal((ulong)_emulation.Context.GetTotalDeviceMemorySize(), (ulong)properties.TotalGlobalMemory);
+        Assert.Throws<CudaException>(() => CudaContext.GetDeviceName(1));
+    }
+
+    [EmulationFact]
+    public void CopiesAndFills()
+    {
+        _emulation.Begin();
+        using CudaDeviceVariable<int> x = EmulationFixture.Upload(1, 2, 3, 4), y = new(4);
+        y.CopyToDevice(x);
+        Assert.Equal([1, 2, 3, 4], EmulationFixture.Download(y));
+        y.Memset(7u);
+        Assert.Equal([7, 7, 7, 7], EmulationFixture.Download(y));
+        y.Memset((byte)1);
+        Assert.Equal(0x01010101, EmulationFixture.Download(y)[3]);
+        Assert.Throws<ArgumentException>(() => y.CopyToDevice(new int[5]));
+        Assert.Throws<ArgumentException>(() => y.CopyToHost(new int[5]));
+    }
+
+    [EmulationFact]
+    public void AsynchronousCopiesThroughPageLockedMemory()
+    {
+        _emulation.Begin();
+        using var stream = new CudaStream(CUStreamFlags.NonBlocking);
+        using var host = new CudaPageLockedHostMemory<float>(100);
+        using CudaDeviceVariable<float> x = new(100), y = new(100);
+        for (int i = 0; i < 100; i++)
+        {
+            host[i] = i;
+        }
+
+        x.AsyncCopyToDevice(host, stream.Stream);
+        y.AsyncCopyToDevice(x, stream.Stream);
+        stream.Synchronize();
+        host.AsSpan().Clear();
+        y.AsyncCopyToHost(host, stream.Stream);
+        stream.Synchronize();
+        Assert.True(stream.Query());
+        Assert.Equal(Enumerable.Range(0, 100).Select(i => (float)i), host.AsSpan().ToArray());
+    }
+
+    [EmulationFact]
+    public void EventsAreOrderedInTime()
+    {
+        _emulation.Begin();
+        using var stream = new CudaStream();
+        using CudaEvent first = new(), second = new(), never = new();
+        first.Record(stream.Stream);
+        stream.WaitEvent(first.Event);
+        second.Record(stream.Stream);
+        second.Synchronize();
+        Assert.True(second.Query());
+        Assert.True(CudaEvent.ElapsedTime(first, second) >= 0);
+        Assert.Throws<CudaException>(() => CudaEvent.ElapsedTime(first, never));
+    }
+
+    [EmulationFact]
+    public void CapturedGraphRepeatsItsWorkWithTheArgumentsItWasGiven()
+    {
+        _emulation.Begin();
+        using CudaStream stream = new(), side = new();
+        using CudaEvent fork = new(), join = new();
+        using CudaDeviceVariable<float> x = EmulationFixture.Upload(1f, 2f, 3f), y = EmulationFixture.Upload(0f, 0f, 0f), z = EmulationFixture.Upload(0f, 0f, 0f);
+        CudaKernel axpy = _emulation.Kernel("axpy", 32);
+        stream.BeginCapture(CUstreamCaptureMode.Global);
+        axpy.RunAsync(stream.Stream, 2f, x.DevicePointer, y.DevicePointer, 3);
+        fork.Record(stream.Stream);
+        side.WaitEvent(fork.Event);
+        axpy.RunAsync(side.Stream, 1f, y.DevicePointer, z.DevicePointer, 3);
+        join.Record(side.Stream);
+        stream.WaitEvent(join.Event);
+        Assert.Throws<CudaException>(stream.Synchronize);
+        CudaException implied = Assert.Throws<CudaException>(() => x.CopyToHost(new float[3]));
+        Assert.Equal(CUResult.ErrorStreamCaptureImplicit, implied.CudaError);
+        using CudaGraph graph = stream.EndCapture();
+        Assert.Equal([0f, 0f, 0f], EmulationFixture.Download(y));
+        using CudaGraphExec executable = graph.Instantiate(CUgraphInstantiate_flags.None);
+        executable.Launch(stream);
+        executable.Launch(stream);
+        stream.Synchronize();
+        Assert.Equal([4f, 8f, 12f], EmulationFixture.Download(y));
+        Assert.Equal([6f, 12f, 18f], EmulationFixture.Download(z));
+    }
+
+    [EmulationFact]
+    public void ModulesLoadFromAFileAndFromMemory()
+    {
+        _emulation.Begin();
+        CUmodule module = _emulation.Context.LoadModulePTX(File.ReadAllBytes(Emulation.BrokenKernels));
+        using CudaDeviceVariable<float> x = EmulationFixture.Upload(1f), y = EmulationFixture.Upload(1f);
+        new CudaKernel("axpy", module) { BlockDimensions = 1 }.Run(1f, x.DevicePointer, y.DevicePointer, 1);
+        Assert.Equal([2f], EmulationFixture.Download(y));
+        CudaException missing = Assert.Throws<CudaException>(() => new CudaKernel("no_such_kernel", module));
+        Assert.Equal(CUResult.ErrorNotFound, missing.CudaError);
+        Assert.Contains("no_such_kernel", missing.Message, StringComparison.Ordinal);
+        _emulation.Context.UnloadModule(module);
+        Assert.Throws<CudaException>(() => _emulation.Context.UnloadModule(module));
+        Assert.Equal(CUResult.ErrorInvalidImage, Assert.Throws<CudaException>(() => _emulation.Context.LoadModulePTX([1, 2, 3, 4, 0, 0, 0, 0])).CudaError);
+        CudaException absent = Assert.Throws<CudaException>(() => _emulation.Context.LoadModule("/no/such/file"));
+        Assert.Equal("cuModuleLoad of /no/such/file: CUDA_ERROR_FILE_NOT_FOUND (301), cuModuleLoad: cannot read /no/such/file", absent.Message);
+    }
+
+    [EmulationFact]
+    public void LaunchWithoutAllocating()
+    {
+        _emulation.Begin();
+        using CudaDeviceVariable<float> x = EmulationFixture.Upload(1f, 2f), y = EmulationFixture.Upload(0f, 0f);
+        CudaKernel kernel = _emulation.Kernel("axpy", 32);
+        Span<byte> arguments = stackalloc byte[32];
+        BitConverter.TryWriteBytes(arguments, 3f);
+        BitConverter.TryWriteBytes(arguments[8..], (ulong)x.DevicePointer.Pointer);
+        BitConverter.TryWriteBytes(arguments[16..], (ulong)y.DevicePointer.Pointer);
+        BitConverter.TryWriteBytes(arguments[24..], 2);
+        ReadOnlySpan<int> offsets = [0, 8, 16, 24];
+        kernel.RunAsync(CUstream.NullStream, arguments, offsets);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        for (int i = 0; i < 100; i++)
+        {
+            kernel.RunAsync(CUstream.NullStream, arguments, offsets);
+        }
+
+        Assert.Equal(before, GC.GetAllocatedBytesForCurrentThread());
+        Assert.Equal([303f, 606f], EmulationFixture.Download(y));
+    }
+
+    [EmulationFact]
+    public void OutOfMemorySaysWhatWasAskedFor()
+    {
+        _emulation.Begin();
+        long free = _emulation.Context.GetFreeDeviceMemorySize();
+        CudaException error = Assert.Throws<CudaException>(() => new CudaDeviceVariable<byte>(free + 1));
+        Assert.Equal(CUResult.ErrorOutOfMemory, error.CudaError);
+        Assert.Contains($"{free + 1} bytes", error.Message, StringComparison.Ordinal);
+        using (new CudaDeviceVariable<byte>(1 << 20))
+        {
+            Assert.True(_emulation.Context.GetFreeDeviceMemorySize() <= free - (1 << 20));
+        }
+
+        Assert.Equal(free, (long)_emulation.Context.GetFreeDeviceMemorySize());
+    }
+
+    [EmulationFact]
+    public void AThreadWithoutAContextIsToldSo()
+    {
+        CudaException? error = null;
+        var thread = new Thread(() => error = Assert.Throws<CudaException>(() => new CudaDeviceVariable<int>(1)));
+        thread.Start();
+        thread.Join();
+        Assert.Equal(CUResult.ErrorInvalidContext, error!.CudaError);
+    }
+
+    [EmulationFact]
+    public void DisposedObjectsSaySo()
+    {
+        _emulation.Begin();
+        var stream = new CudaStream();
+        stream.Dispose();
+        stream.Dispose();
+        Assert.Throws<ObjectDisposedException>(stream.Synchronize);
+        Assert.Throws<CudaException>(() => CudaEmulation.SetThreadOrder("sideways"));
+    }
+}

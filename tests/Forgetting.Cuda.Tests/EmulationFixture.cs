@@ -1,0 +1,54 @@
+using Forgetting.Testing;
+using Xunit;
+
+namespace Forgetting.Cuda.Tests;
+
+/// <summary>One context for all tests of the emulation, which run one after the other: the thread order is a setting of the process.</summary>
+public sealed class EmulationFixture : IDisposable
+{
+    public EmulationFixture()
+    {
+        if (Emulation.Missing is null)
+        {
+            CudaLibrary.UseEmulation(Emulation.Driver);
+            Context = new PrimaryContext();
+            Module = Context.LoadModule(Emulation.BrokenKernels);
+        }
+    }
+
+    public PrimaryContext Context { get; } = null!;
+
+    public CUmodule Module { get; }
+
+    /// <summary>Makes the context current on the thread of the test that begins, and the order the default.</summary>
+    public void Begin(string order = "forward")
+    {
+        Context.SetCurrent();
+        CudaEmulation.SetThreadOrder(order);
+    }
+
+    public CudaKernel Kernel(string name, uint threads, uint blocks = 1) =>
+        new(name, Module) { BlockDimensions = new dim3(threads), GridDimensions = new dim3(blocks) };
+
+    public static CudaDeviceVariable<T> Upload<T>(params T[] values)
+        where T : unmanaged
+    {
+        var variable = new CudaDeviceVariable<T>(values.Length);
+        variable.CopyToDevice(values);
+        return variable;
+    }
+
+    public static T[] Download<T>(CudaDeviceVariable<T> variable)
+        where T : unmanaged
+    {
+        var values = new T[(int)variable.Size];
+        variable.CopyToHost(values);
+        return values;
+    }
+
+    public void Dispose() => Context?.Dispose();
+}
+
+[CollectionDefinition("emulation")]
+#pragma warning disable CA1711 // xunit's own word
+public sealed class EmulationCollection : ICollectionFixture<EmulationFixture>;
