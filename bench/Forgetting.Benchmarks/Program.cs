@@ -1,1 +1,7 @@
-BenchmarkDotNet.Running.BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
+using BenchmarkDotNet.Running;
+using Forgetting.Benchmarks;
+
+if (args is ["logits", string model, string ids, string outFile])
+    LogitsDump.Run(model, ids, outFile);
+else
+    BenchmarkSwitcher.FromAssembly(typeof(LogitsDump).Assembly).Run(args);
