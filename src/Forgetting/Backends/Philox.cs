@@ -6,10 +6,10 @@ namespace Forgetting.Backends;
 /// </summary>
 public static class Philox
 {
-    private const uint MultiplierA = 0xD2511F53;
-    private const uint MultiplierB = 0xCD9E8D57;
-    private const uint WeylA = 0x9E3779B9;
-    private const uint WeylB = 0xBB67AE85;
+    internal const uint MultiplierA = 0xD2511F53;
+    internal const uint MultiplierB = 0xCD9E8D57;
+    internal const uint WeylA = 0x9E3779B9;
+    internal const uint WeylB = 0xBB67AE85;
 
     /// <summary>Four independent words for a 64-bit key (low word first) and a 128-bit counter.</summary>
     public static (uint X, uint Y, uint Z, uint W) Words(ulong key, uint x, uint y, uint z, uint w)

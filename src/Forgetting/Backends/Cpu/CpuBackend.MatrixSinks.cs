@@ -231,16 +231,20 @@ public sealed unsafe partial class CpuBackend
 
         public void Example(float* state, int size, double* sums)
         {
-            Vector256<float> linear = Vector256<float>.Zero, quadratic = linear;
-            for (int i = 0; i < size; i += Lanes.Count)
+            // Two chains each, or the latency of the additions would show.
+            Vector256<float> linear0 = Vector256<float>.Zero, linear1 = linear0, quadratic0 = linear0, quadratic1 = linear0;
+            for (int i = 0; i < size; i += 2 * Lanes.Count)
             {
-                Vector256<float> g = Vector256.Load(state + i);
-                linear = Lanes.MultiplyAdd(Vector256.Load(state + size + i), g, linear);
-                quadratic = Lanes.MultiplyAdd(Vector256.Load(state + (2 * size) + i) * g, g, quadratic);
+                Vector256<float> g0 = Vector256.Load(state + i);
+                Vector256<float> g1 = Vector256.Load(state + i + Lanes.Count);
+                linear0 = Lanes.MultiplyAdd(Vector256.Load(state + size + i), g0, linear0);
+                linear1 = Lanes.MultiplyAdd(Vector256.Load(state + size + i + Lanes.Count), g1, linear1);
+                quadratic0 = Lanes.MultiplyAdd(Vector256.Load(state + (2 * size) + i) * g0, g0, quadratic0);
+                quadratic1 = Lanes.MultiplyAdd(Vector256.Load(state + (2 * size) + i + Lanes.Count) * g1, g1, quadratic1);
             }
 
-            sums[0] += Vector256.Sum(linear);
-            sums[1] += Vector256.Sum(quadratic);
+            sums[0] += Vector256.Sum(linear0 + linear1);
+            sums[1] += Vector256.Sum(quadratic0 + quadratic1);
         }
 
         public void End(float* state, TilePlace place)

@@ -5,12 +5,12 @@ using System.Runtime.Intrinsics.X86;
 namespace Forgetting.Backends.Cpu;
 
 /// <summary>
-/// x·Wᵀ for a few rows x, as in decoding: W streams past once, eight of its rows at a time, turned into columns in registers. Each element
-/// is summed exactly as <see cref="ManagedProducts"/> does it, so a token decoded alone gets the bits it gets in a batch.
+/// x·Wᵀ for a few rows x, as in decoding, where packing W would cost more than the product: eight rows of W at a time are turned into
+/// columns in registers, for four rows of x, and serve the next four from the first-level cache. Each element is summed exactly as <see cref="ManagedProducts"/> does it, so a token decoded alone gets the bits it gets in a batch.
 /// </summary>
 internal static unsafe class ThinProduct
 {
-    private const int MostRows = 4;
+    private const int MostRows = 12;
 
     /// <summary>Whether a product has this form.</summary>
     public static bool Suits(in Product product) => Avx.IsSupported && product is { M: <= MostRows, TransposeA: false, TransposeB: true };
@@ -31,19 +31,22 @@ internal static unsafe class ThinProduct
             for (int column = index * columnsPerTask; column < end; column += Lanes.Count)
             {
                 int lanes = Math.Min(Lanes.Count, end - column);
-                if (product.M == 1)
+                for (int row = 0; row < product.M; row += 4)
                 {
-                    Columns<One>(column, lanes);
-                }
-                else
-                {
-                    Columns<Four>(column, lanes);
+                    if (product.M - row == 1)
+                    {
+                        Columns<One>(row, column, lanes);
+                    }
+                    else
+                    {
+                        Columns<Four>(row, column, lanes);
+                    }
                 }
             }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private void Columns<TRows>(int column, int lanes)
+        private void Columns<TRows>(int row, int column, int lanes)
             where TRows : struct, IRows
         {
             float** w = stackalloc float*[Lanes.Count];
@@ -53,10 +56,10 @@ internal static unsafe class ThinProduct
                 w[i] = product.B + ((long)(column + Math.Min(i, lanes - 1)) * product.Ldb);
             }
 
-            float* x0 = product.A;
-            float* x1 = x0 + (product.M > 1 ? product.Lda : 0);
-            float* x2 = x1 + (product.M > 2 ? product.Lda : 0);
-            float* x3 = x2 + (product.M > 3 ? product.Lda : 0);
+            float* x0 = product.A + ((long)row * product.Lda);
+            float* x1 = x0 + (row + 1 < product.M ? product.Lda : 0);
+            float* x2 = x1 + (row + 2 < product.M ? product.Lda : 0);
+            float* x3 = x2 + (row + 3 < product.M ? product.Lda : 0);
             int k = 0;
             do
             {
@@ -91,12 +94,12 @@ internal static unsafe class ThinProduct
                     }
                 }
 
-                Update(0, s0, column, beta, lanes);
+                Update(row, s0, column, beta, lanes);
                 if (TRows.Several)
                 {
-                    Update(1, s1, column, beta, lanes);
-                    Update(2, s2, column, beta, lanes);
-                    Update(3, s3, column, beta, lanes);
+                    Update(row + 1, s1, column, beta, lanes);
+                    Update(row + 2, s2, column, beta, lanes);
+                    Update(row + 3, s3, column, beta, lanes);
                 }
             }
             while (k < product.K);

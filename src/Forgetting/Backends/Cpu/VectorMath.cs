@@ -7,14 +7,18 @@ namespace Forgetting.Backends.Cpu;
 internal static class VectorMath
 {
     /// <summary>
-    /// eˣ: 2ⁿ·e^r with n = round(x / ln 2) and a polynomial for e^r on ±ln 2 / 2. 0 below −87.3, +∞ above 88.7; NaN stays NaN.
+    /// eˣ: 2ⁿ·e^r with n = round(x / ln 2) and a polynomial for e^r on ±ln 2 / 2. 0 below −87.33, e^88.37 = 2.4·10³⁸ from there on; NaN stays NaN.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Exp(Vector256<float> x)
     {
-        // The constants come first: of a NaN and a number, the native forms return the second operand or the NaN.
-        Vector256<float> clamped = Vector256.MinNative(Vector256.Create(89f), Vector256.MaxNative(Vector256.Create(-87.5f), x));
-        Vector256<float> n = Vector256.Round(clamped * 1.44269504f);
+        // The constants come first: of a NaN and a number, the native forms return the second operand or the NaN. Beyond the upper
+        // one n would be 128, which has no exponent.
+        Vector256<float> clamped = Vector256.MinNative(Vector256.Create(88.37f), Vector256.MaxNative(Vector256.Create(-87.5f), x));
+
+        // Adding 1.5·2²³ rounds to an integer and leaves it in the low bits.
+        Vector256<float> shifted = Lanes.MultiplyAdd(clamped, Vector256.Create(1.44269504f), Vector256.Create(12582912f));
+        Vector256<float> n = shifted - Vector256.Create(12582912f);
 
         // ln 2 in two parts, the first with trailing zero bits, so that n·first is exact.
         Vector256<float> r = Lanes.MultiplyAdd(n, Vector256.Create(-0.693359375f), clamped);
@@ -29,13 +33,9 @@ internal static class VectorMath
         p = Lanes.MultiplyAdd(p, r, Vector256.Create(5.0000001201e-1f));
         p = Lanes.MultiplyAdd(p, r * r, r + Vector256<float>.One);
 
-        // 2ⁿ as two factors, since n = 128 has no exponent of its own.
-        Vector256<int> exponent = Vector256.ConvertToInt32(n);
-        Vector256<int> half = exponent >> 1;
-        Vector256<float> first = ((half + Vector256.Create(127)) << 23).AsSingle();
-        Vector256<float> second = ((exponent - half + Vector256.Create(127)) << 23).AsSingle();
-        Vector256<float> result = p * first * second;
-        return Vector256.ConditionalSelect(Vector256.LessThan(x, Vector256.Create(-87.33f)), Vector256<float>.Zero, result);
+        // Times 2ⁿ, by adding n to the exponent.
+        Vector256<float> result = (p.AsInt32() + (shifted.AsInt32() << 23)).AsSingle();
+        return Vector256.AndNot(result, Vector256.LessThan(x, Vector256.Create(-87.33f)));
     }
 
     /// <summary>1 / (1 + e⁻ˣ).</summary>
