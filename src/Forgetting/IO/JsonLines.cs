@@ -19,6 +19,20 @@ internal static class JsonLines
     /// <summary>A record as a line, with its line feed.</summary>
     public static byte[] Line<T>(T record) => [.. JsonSerializer.SerializeToUtf8Bytes(record, Options), (byte)'\n'];
 
+    /// <summary>Writes a file of records, whole or not at all.</summary>
+    /// <exception cref="UserException">Not writable or disk full.</exception>
+    public static void Write<T>(string path, IEnumerable<T> records) => AtomicFile.Write(path, stream =>
+    {
+        // Not disposed: that would close the stream under it.
+        var buffered = new BufferedStream(stream, 1 << 20);
+        foreach (T record in records)
+        {
+            buffered.Write(Line(record));
+        }
+
+        buffered.Flush();
+    });
+
     /// <summary>All records of a file; blank lines are passed over.</summary>
     /// <exception cref="UserException">The file cannot be read, or a line is not such a record; names file and line.</exception>
     public static IReadOnlyList<T> Read<T>(string path)

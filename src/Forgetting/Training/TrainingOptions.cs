@@ -153,9 +153,9 @@ public sealed record TrainingOptions
     [Description("score file made before")]
     public string? Scores { get; init; }
 
-    /// <summary>How messages or prompts become text; null: chosen by the data.</summary>
-    [Description("how messages become text: tulu, chat or plain; by the data when not given")]
-    public string? Template { get; init; }
+    /// <summary>How messages become text (<see cref="Data.ExampleEncoder"/>).</summary>
+    [Description("how messages become text: tulu, the paper's")]
+    public string Template { get; init; } = "tulu";
 
     /// <summary>Field of the prompt in the data, when it is not named <c>prompt</c>.</summary>
     [Description("field of the prompt in the data")]
@@ -238,6 +238,7 @@ public sealed record TrainingOptions
         Check("parts-every", PartsEvery, PartsEvery >= 0, "a whole number of at least 0");
         Check("checkpoint-every", CheckpointEvery, CheckpointEvery >= 0, "a whole number of at least 0");
         Check("keep-checkpoints", KeepCheckpoints, KeepCheckpoints >= 1, "a whole number of at least 1");
+        Check("template", Template, Template == "tulu", "tulu");
         CheckExclusive();
     }
 

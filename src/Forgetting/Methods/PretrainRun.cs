@@ -1,0 +1,49 @@
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.HuggingFace;
+using Forgetting.Models;
+using Forgetting.Training;
+
+namespace Forgetting.Methods;
+
+/// <summary>Ordinary next-token training of a new model, all of whose weights are trained.</summary>
+public static class PretrainRun
+{
+    /// <summary>Recipe for small models from random weights; those of <see cref="TrainingOptions"/> are for tuning.</summary>
+    public static TrainingOptions DefaultOptions { get; } = new()
+    {
+        Method = TrainingMethod.Full,
+        LoraRank = 0,
+        LearningRate = 1e-3,
+        Schedule = ScheduleKind.Cosine,
+        WarmupRatio = 0.05,
+        AdamBeta2 = 0.95,
+        WeightDecay = 0.1,
+        Clip = 1,
+    };
+
+    /// <summary>
+    /// Trains a model of <paramref name="config"/> and leaves <c>model/</c>, <c>checkpoints/</c> and <c>metrics.jsonl</c> in the folder <c>out</c> of
+    /// <paramref name="options"/>.
+    /// </summary>
+    /// <param name="examples">Sequences of which every response token is learnt; see <see cref="TextWindows"/> for plain text.</param>
+    /// <param name="addTokenizer">Adds the tokenizer's files to the model's folder, whose path it receives.</param>
+    /// <param name="options">Recipe, beginning with <see cref="DefaultOptions"/>; the method is full and there is no adapter.</param>
+    /// <param name="resume">Continue what an interrupted run left in the folder.</param>
+    /// <returns>Folder of the finished model.</returns>
+    /// <exception cref="UserException">See <see cref="Trainer.Run"/>.</exception>
+    /// <exception cref="OperationCanceledException">See <see cref="Trainer.Run"/>.</exception>
+    public static string Execute(
+        ModelConfig config, IReadOnlyList<EncodedExample> examples, Action<string> addTokenizer, TrainingOptions options, IBackend backend, bool resume = false,
+        ITrainingObserver? observer = null, CancellationToken cancellation = default)
+    {
+        TrainingOptions recipe = options with { Method = TrainingMethod.Full, LoraRank = 0 };
+        using var decoder = new Decoder(config, backend);
+        decoder.Initialize(recipe.Seed);
+        observer?.StageBegan($"pretraining {decoder.ParameterCount} parameters on {examples.Count} sequences");
+        new Trainer(decoder, TrainingSet.AllPositive(examples), recipe, recipe.Out, observer).Run(resume, cancellation);
+        string folder = Path.Combine(recipe.Out, "model");
+        CheckpointWriter.WriteNew(folder, config, decoder.BaseParameters, backend, addFiles: addTokenizer);
+        return folder;
+    }
+}

@@ -1,0 +1,194 @@
+using System.Diagnostics;
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.HuggingFace;
+using Forgetting.IO;
+using Forgetting.Methods.TokenForgetting;
+using Forgetting.Models;
+using Forgetting.Training;
+
+namespace Forgetting.Methods;
+
+/// <summary>
+/// A whole tuning run: data, reference, scores, partition, training, and the tuned checkpoint. Each stage leaves its result in the run's folder, so that an
+/// interrupted run resumes with the stage it was in.
+/// </summary>
+public sealed class TuneRun
+{
+    private readonly TrainingOptions _options;
+    private readonly IBackend _backend;
+    private readonly ITrainingObserver? _observer;
+    private readonly CancellationToken _cancellation;
+    private readonly bool _resume;
+
+    private TuneRun(TrainingOptions options, IBackend backend, bool resume, ITrainingObserver? observer, CancellationToken cancellation)
+    {
+        _options = options;
+        _backend = backend;
+        _resume = resume;
+        _observer = observer;
+        _cancellation = cancellation;
+    }
+
+    /// <summary>
+    /// Runs to the end. Leaves <c>model/</c> (adapter merged), <c>adapter/</c> with LoRA, <c>checkpoints/</c>, <c>run.yaml</c>, <c>metrics.jsonl</c>,
+    /// <c>scores.jsonl</c> where tokens were scored, <c>reference/</c> where the reference was trained here, and <c>summary.json</c>.
+    /// </summary>
+    /// <param name="resume">Continue what an interrupted run left in the folder.</param>
+    /// <exception cref="UserException">Bad settings or input, a folder that holds another run, values that are not finite, a full disk.</exception>
+    /// <exception cref="OperationCanceledException">The run was cancelled; it can be resumed.</exception>
+    public static TuneSummary Execute(
+        TrainingOptions options, IBackend backend, bool resume = false, ITrainingObserver? observer = null, CancellationToken cancellation = default)
+    {
+        options.Validate();
+        return new TuneRun(Resolve(options), backend, resume, observer, cancellation).Execute();
+    }
+
+    /// <summary>Settings with what depends on others filled in: ρ, and the held-out share where no other source of influence is given.</summary>
+    public static TrainingOptions Resolve(TrainingOptions options)
+    {
+        bool source = options.Reference != null || options.ReferenceData != null || options.Scores != null;
+        return options with
+        {
+            Rho = options.Rho ?? (options.Scores is null ? Scores.DefaultRho : null),
+            ReferenceFraction = options.ReferenceFraction ?? (source || options.Method == TrainingMethod.Full ? null : ReferenceModel.DefaultFraction),
+        };
+    }
+
+    /// <summary>The model with the adapter that the settings ask for, its base weights loaded.</summary>
+    internal static LoadedModel LoadForTraining(TrainingOptions options, IBackend backend)
+    {
+        LoraConfig? lora = options.LoraRank == 0 ? null : new LoraConfig
+        {
+            Rank = options.LoraRank,
+            Alpha = options.LoraAlpha,
+            Dropout = options.LoraDropout,
+            RankStabilized = options.LoraRankStabilized,
+            Targets = options.LoraTargets,
+        };
+        return LoadedModel.Load(options.Model, backend, lora, options.Seed, training: true);
+    }
+
+    /// <summary>Merges the adapter, if any, and writes a checkpoint like the model's source.</summary>
+    internal static void WriteMerged(LoadedModel model, string folder)
+    {
+        if (model.Decoder.Lora != null)
+            model.Decoder.MergeAdapter();
+
+        CheckpointWriter.Write(folder, model.Source, model.Decoder.BaseParameters, model.Decoder.Backend);
+    }
+
+    private TuneSummary Execute()
+    {
+        string recipe = Path.Combine(_options.Out, "run.yaml");
+        if (!_resume && File.Exists(recipe))
+            throw new UserException($"{_options.Out}: holds a run; continue it with --resume or choose another folder");
+
+        long started = Stopwatch.GetTimestamp();
+        (IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> examples) = LoadExamples();
+        AtomicFile.WriteText(recipe, Recipe.Write(_options));
+        Scores? scores = FindScores(held, examples);
+        double scoringSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
+
+        TrainingSet set = Signed(examples, scores);
+        _observer?.StageBegan($"training on {examples.Count} examples");
+        using LoadedModel model = LoadForTraining(_options, _backend);
+        var trainer = new Trainer(model.Decoder, set, _options, _options.Out, _observer);
+        trainer.Run(_resume, _cancellation);
+
+        _observer?.StageBegan("writing the model");
+        if (model.Decoder.Lora != null)
+            PeftAdapter.Write(Path.Combine(_options.Out, "adapter"), model.Decoder, _options.Model);
+
+        WriteMerged(model, Path.Combine(_options.Out, "model"));
+        TuneSummary summary = Summarize(model, set, scores, held.Count, scoringSeconds);
+        summary.Write(_options.Out);
+        return summary;
+    }
+
+    // The tokenizer and the configuration are enough here; weights are loaded by the stages that need them.
+    private (IReadOnlyList<EncodedExample> Held, IReadOnlyList<EncodedExample> Training) LoadExamples()
+    {
+        IReadOnlyList<EncodedExample> all = Encode(_options.Data);
+        if (_options.ReferenceFraction is { } fraction)
+        {
+            (IReadOnlyList<EncodedExample> reference, IReadOnlyList<EncodedExample> training) = ReferenceModel.Split(all, fraction, _options.Seed);
+            return (reference, training);
+        }
+
+        return ([], all);
+    }
+
+    private IReadOnlyList<EncodedExample> Encode(string path)
+    {
+        using Checkpoint source = Checkpoint.Open(_options.Model);
+        return ExampleLoader.Load(path, HuggingFace.Tokenizers.Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options);
+    }
+
+    private Scores? FindScores(IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> examples)
+    {
+        string path = Path.Combine(_options.Out, "scores.jsonl");
+        if (_resume && File.Exists(path))
+            return ScoreFile.Read(path, examples, rho: null, _options.Level);
+
+        Scores scores;
+        if (_options.Scores is { } given)
+        {
+            scores = ScoreFile.Read(given, examples, _options.Rho, _options.Level);
+        }
+        else if (_options.Method == TrainingMethod.Full)
+        {
+            return null;
+        }
+        else
+        {
+            string reference = _options.Reference ?? ReferenceModel.Train(
+                _options, _options.ReferenceData is { } data ? Encode(data) : held, _backend, _resume, _observer, _cancellation);
+            scores = Scores.Compute(
+                examples, _options, () => LoadedModel.Load(_options.Model, _backend), () => LoadedModel.Load(reference, _backend), _observer, _cancellation);
+        }
+
+        ScoreFile.Write(path, examples, scores);
+        return scores;
+    }
+
+    private TrainingSet Signed(IReadOnlyList<EncodedExample> examples, Scores? scores)
+    {
+        if (scores is null)
+            return TrainingSet.AllPositive(examples);
+
+        bool needsBase = _options.Method == TrainingMethod.Forget && _options.Ascent == AscentKind.Npo;
+        return new TrainingSet
+        {
+            Examples = examples,
+            Signs = scores.Partition.Signs,
+            BaseLogProbabilities = needsBase ? [.. scores.BaseLoss.Select(losses => Array.ConvertAll(losses, loss => -loss))] : null,
+        };
+    }
+
+    private TuneSummary Summarize(LoadedModel model, TrainingSet set, Scores? scores, int held, double scoringSeconds)
+    {
+        IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"));
+        TokenCounts counts = set.Signs.Aggregate(default(TokenCounts), (sum, signs) => sum + TokenCounts.Of(signs));
+        return new TuneSummary
+        {
+            Method = Recipe.Text(_options.Method),
+            Model = _options.Model,
+            Data = _options.Data,
+            Examples = set.Examples.Count,
+            HeldOut = held,
+            Reference = scores is null ? null : _options.Scores ?? _options.Reference ?? Path.Combine(_options.Out, "reference", "model"),
+            PositiveTokens = counts.Positive,
+            NegativeTokens = counts.Negative,
+            Cut = scores is null || double.IsNaN(scores.Partition.Cut) ? null : scores.Partition.Cut,
+            Parameters = model.Decoder.ParameterCount,
+            TrainableParameters = model.Decoder.TrainableParameters.Sum(p => p.Shape.Count),
+            Steps = metrics.Count,
+            ScoringSeconds = scoringSeconds,
+            TrainingSeconds = metrics[^1].ElapsedSeconds,
+            ActivationBytes = model.Decoder.Activations.PeakBytes,
+            PeakMemoryBytes = Process.GetCurrentProcess().PeakWorkingSet64,
+            LastStep = metrics[^1],
+        };
+    }
+}

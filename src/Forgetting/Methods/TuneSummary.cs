@@ -1,0 +1,72 @@
+using System.Text.Json;
+using Forgetting.IO;
+using Forgetting.Training;
+
+namespace Forgetting.Methods;
+
+/// <summary>What a report of a tuning run needs besides <c>metrics.jsonl</c>, <c>scores.jsonl</c> and <c>run.yaml</c>: the file <c>summary.json</c>.</summary>
+public sealed record TuneSummary
+{
+    /// <summary>Name of the file in the run's folder.</summary>
+    public const string FileName = "summary.json";
+
+    /// <summary>full, ignore or forget.</summary>
+    public required string Method { get; init; }
+
+    /// <summary>The pretrained checkpoint.</summary>
+    public required string Model { get; init; }
+
+    /// <summary>The training data.</summary>
+    public required string Data { get; init; }
+
+    /// <summary>Examples trained on.</summary>
+    public required int Examples { get; init; }
+
+    /// <summary>Examples held out for the reference.</summary>
+    public required int HeldOut { get; init; }
+
+    /// <summary>Where influence came from: a checkpoint, a score file or a reference trained here; null where nothing was scored.</summary>
+    public required string? Reference { get; init; }
+
+    /// <summary>Positive response tokens.</summary>
+    public required long PositiveTokens { get; init; }
+
+    /// <summary>Negative response tokens.</summary>
+    public required long NegativeTokens { get; init; }
+
+    /// <summary>Influence of the last positive token (or example) in the ranking; null without scores.</summary>
+    public required double? Cut { get; init; }
+
+    /// <summary>Parameters of the model.</summary>
+    public required long Parameters { get; init; }
+
+    /// <summary>Parameters that were trained.</summary>
+    public required long TrainableParameters { get; init; }
+
+    /// <summary>Optimiser steps.</summary>
+    public required int Steps { get; init; }
+
+    /// <summary>Seconds spent on the reference and the scores in this process.</summary>
+    public required double ScoringSeconds { get; init; }
+
+    /// <summary>Seconds spent on training, interruptions left out.</summary>
+    public required double TrainingSeconds { get; init; }
+
+    /// <summary>Most memory the activations of one pass took.</summary>
+    public required long ActivationBytes { get; init; }
+
+    /// <summary>Most memory the process has had resident.</summary>
+    public required long PeakMemoryBytes { get; init; }
+
+    /// <summary>The last step.</summary>
+    public required StepMetrics LastStep { get; init; }
+
+    /// <summary>Reads the file of a run.</summary>
+    /// <param name="folder">Folder of the run.</param>
+    /// <exception cref="UserException">It is missing or malformed.</exception>
+    public static TuneSummary Read(string folder) => JsonLines.Read<TuneSummary>(Path.Combine(folder, FileName)) is [var summary]
+        ? summary
+        : throw new UserException($"{Path.Combine(folder, FileName)}: found no summary of a finished run");
+
+    internal void Write(string folder) => JsonLines.Write(Path.Combine(folder, FileName), [this]);
+}
