@@ -1,0 +1,96 @@
+using Forgetting.Data;
+using Forgetting.Methods;
+using Forgetting.Methods.TokenForgetting;
+using Forgetting.Testing;
+using Forgetting.Training;
+using Xunit;
+
+namespace Forgetting.Tests.Methods;
+
+public sealed class ScoreFileTests : IDisposable
+{
+    private const string First = """{"index":3,"ids":[5,6,7],"response":[0,1,1],"base_loss":[0,2.5,1],"reference_loss":[0,1,1.5],"influence":[0,1.5,-0.5],"sign":[0,1,-1]}""";
+    private const string Second = """{"index":8,"ids":[5,9],"response":[0,1],"base_loss":[0,1],"reference_loss":[0,0.25],"influence":[0,0.75],"sign":[0,1]}""";
+
+    private static readonly EncodedExample[] Examples =
+    [
+        new() { Index = 3, Ids = [5, 6, 7], Response = [false, true, true] },
+        new() { Index = 8, Ids = [5, 9], Response = [false, true] },
+    ];
+
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void Scores_are_written_in_the_documented_form()
+    {
+        Scores scores = Scores.Of(Examples, [[0, 2.5f, 1], [0, 1]], [[0, 1, 1.5f], [0, 0.25f]], 0.7, PartitionLevel.Token);
+        ScoreFile.Write(_folder["scores.jsonl"], Examples, scores);
+        Assert.Equal($"{First}\n{Second}\n", File.ReadAllText(_folder["scores.jsonl"]));
+    }
+
+    [Fact]
+    public void Losses_are_written_in_the_documented_form()
+    {
+        LossFile.Write(_folder["loss.jsonl"], Examples, [[0, 2.5f, 0.1f], [0, 1]]);
+        Assert.Equal(
+            """{"index":3,"ids":[5,6,7],"response":[0,1,1],"loss":[0,2.5,0.1]}""" + "\n" + """{"index":8,"ids":[5,9],"response":[0,1],"loss":[0,1]}""" + "\n",
+            File.ReadAllText(_folder["loss.jsonl"]));
+        Assert.Equal(0.1f, LossFile.Read(_folder["loss.jsonl"])[0].Loss[2]);
+    }
+
+    [Fact]
+    public void Signs_in_the_file_stand_unless_a_share_is_asked_for()
+    {
+        // The file may be in any order and its signs may be anyone's.
+        string path = _folder.Write("scores.jsonl", Second.Replace("\"sign\":[0,1]", "\"sign\":[0,-1]", StringComparison.Ordinal) + "\n\n" + First + "\n");
+        Scores scores = ScoreFile.Read(path, Examples, rho: null, PartitionLevel.Token);
+        Assert.Equal(new sbyte[] { 0, 1, -1 }, scores.Partition.Signs[0]);
+        Assert.Equal(new sbyte[] { 0, -1 }, scores.Partition.Signs[1]);
+        Assert.Equal(1.5, scores.Partition.Cut);
+        Assert.Equal([0, 2.5f, 1], scores.BaseLoss[0]);
+
+        scores = ScoreFile.Read(path, Examples, rho: 1, PartitionLevel.Token);
+        Assert.Equal(new TokenCounts(3, 0), scores.Partition.Counts);
+    }
+
+    [Theory]
+    [InlineData("\"ids\":[5,9]", "\"ids\":[5,8]", "record 2: ids differ from those of example 8")]
+    [InlineData("\"response\":[0,1],", "\"response\":[1,1],", "record 2: response differs from that of example 8")]
+    [InlineData("\"influence\":[0,0.75]", "\"influence\":[0]", "record 2: influence has 1 values, expected 2")]
+    [InlineData("\"sign\":[0,1]", "\"sign\":[0,0]", "record 2: sign of token 1 is 0, expected 1 or -1")]
+    [InlineData("\"sign\":[0,1]", "\"sign\":[1,1]", "record 2: sign of token 0 is 1, expected 0")]
+    [InlineData("\"index\":8", "\"index\":3", "record 2: index 3 is there a second time")]
+    [InlineData("\"index\":8", "\"index\":4", "record 2: index 4 is no example of the training set")]
+    [InlineData("\"sign\":[0,1]", "\"signs\":[0,1]", "line 2: JSON deserialization for type")]
+    [InlineData("[0,0.75]", "[0,NaN]", "line 2: 'N' is an invalid start of a value")]
+    public void A_file_that_does_not_fit_the_data_is_refused(string found, string replaced, string expected)
+    {
+        string path = _folder.Write("scores.jsonl", First + "\n" + Second.Replace(found, replaced, StringComparison.Ordinal) + "\n");
+        var error = Assert.Throws<UserException>(() => ScoreFile.Read(path, Examples, null, PartitionLevel.Token));
+        Assert.StartsWith($"{path}: {expected}", error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', error.Message);
+    }
+
+    [Fact]
+    public void An_example_without_a_line_is_named()
+    {
+        string path = _folder.Write("scores.jsonl", First + "\n");
+        Assert.Equal(
+            $"{path}: has no line for example 8 of the training set",
+            Assert.Throws<UserException>(() => ScoreFile.Read(path, Examples, null, PartitionLevel.Token)).Message);
+    }
+
+    [Fact]
+    public void The_reference_gets_a_share_of_its_own_in_the_order_of_the_data()
+    {
+        EncodedExample[] examples = [.. Enumerable.Range(0, 60).Select(i => Examples[0] with { Index = i })];
+        (IReadOnlyList<EncodedExample> reference, IReadOnlyList<EncodedExample> training) = ReferenceModel.Split(examples, ReferenceModel.DefaultFraction, 42);
+        Assert.Equal((10, 50), (reference.Count, training.Count));
+        Assert.Equal(Enumerable.Range(0, 60), reference.Concat(training).Select(e => e.Index).Order());
+        Assert.Equal(training.Select(e => e.Index).Order(), training.Select(e => e.Index));
+        Assert.NotEqual(reference.Select(e => e.Index), ReferenceModel.Split(examples, ReferenceModel.DefaultFraction, 43).Reference.Select(e => e.Index));
+        Assert.Throws<UserException>(() => ReferenceModel.Split(Examples, 0.1, 42));
+    }
+}

@@ -1,0 +1,184 @@
+using Forgetting.Backends;
+using Forgetting.Backends.Cpu;
+using Forgetting.Data;
+using Forgetting.Methods;
+using Forgetting.Methods.TokenForgetting;
+using Forgetting.Testing;
+using Forgetting.Training;
+using Xunit;
+
+namespace Forgetting.Tests.Methods;
+
+/// <summary>Real runs: stories260K on questions about fictitious authors (TOFU).</summary>
+public sealed class TuneRunTests : IDisposable
+{
+    private readonly CpuBackend _backend = new();
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose()
+    {
+        _backend.Dispose();
+        _folder.Dispose();
+    }
+
+    [SharedDataFact]
+    public void Forget_learns_positives_and_forgets_negatives_and_leaves_a_checkpoint_that_loads()
+    {
+        TrainingOptions options = Options(48) with { Method = TrainingMethod.Forget, Out = _folder["run"], PartsEvery = 5, LambdaMax = 0.5 };
+        var seen = new Stages();
+        TuneSummary summary = TuneRun.Execute(options, _backend, observer: seen);
+
+        Assert.Equal(["training the reference model on 8 examples", "scoring 40 examples with the base model", "scoring 40 examples with the reference model", "training on 40 examples", "writing the model"], seen.Begun);
+        Assert.Equal((40, 8), (summary.Examples, summary.HeldOut));
+        Assert.Equal((long)Math.Floor(0.7m * (summary.PositiveTokens + summary.NegativeTokens)), summary.PositiveTokens);
+        Assert.Equal(TuneSummary.Read(_folder["run"]), summary);
+        foreach (string left in new[] { "model/config.json", "model/tokenizer.json", "adapter/adapter_config.json", "adapter/adapter_model.safetensors", "run.yaml", "scores.jsonl", "reference/model/model.safetensors" })
+        {
+            Assert.True(File.Exists(_folder["run", left]), left);
+        }
+
+        // The same tokens before and after, by their sign.
+        (double positiveBefore, double negativeBefore) = Means(summary, options.Model);
+        (double positiveAfter, double negativeAfter) = Means(summary, _folder["run", "model"]);
+        Assert.True(positiveAfter < positiveBefore - 0.05, $"{positiveBefore} → {positiveAfter}");
+        Assert.True(negativeAfter > negativeBefore, $"{negativeBefore} → {negativeAfter}");
+
+        // What was resolved is a recipe for the same run.
+        TrainingOptions again = Recipe.Read(_folder["run", "run.yaml"], new TrainingOptions());
+        Assert.Equal((0.7, 1.0 / 6), (again.Rho, again.ReferenceFraction));
+        TuneSummary second = TuneRun.Execute(again with { Out = _folder["again"] }, _backend);
+        Assert.Equal(File.ReadAllBytes(_folder["run", "model/model.safetensors"]), File.ReadAllBytes(_folder["again", "model/model.safetensors"]));
+        Assert.Equal(summary.LastStep.Loss, second.LastStep.Loss);
+    }
+
+    [SharedDataFact]
+    public void A_run_killed_in_any_stage_resumes_to_the_same_model()
+    {
+        TrainingOptions options = Options(24) with { Method = TrainingMethod.Forget, Steps = 4, CheckpointEvery = 1, Ascent = AscentKind.Npo };
+        TuneRun.Execute(options with { Out = _folder["whole"] }, _backend);
+        byte[] whole = File.ReadAllBytes(_folder["whole", "model/model.safetensors"]);
+
+        // One interruption after the second step of the reference, one while scoring, one after the third step of the training itself.
+        TrainingOptions interrupted = options with { Out = _folder["interrupted"] };
+        int steps = 0;
+        foreach (Func<string, bool> ends in new Func<string, bool>[] { what => what == "step" && ++steps == 2, what => what == "score", what => what == "step" && ++steps == 7 })
+        {
+            using var source = new CancellationTokenSource();
+            var observer = new Stages(what =>
+            {
+                if (ends(what))
+                    source.Cancel();
+            });
+            Assert.Throws<OperationCanceledException>(() => TuneRun.Execute(interrupted, _backend, resume: File.Exists(_folder["interrupted", "run.yaml"]), observer, source.Token));
+        }
+
+        TuneRun.Execute(interrupted, _backend, resume: true);
+        Assert.Equal(whole, File.ReadAllBytes(_folder["interrupted", "model/model.safetensors"]));
+        Assert.Equal(4, File.ReadAllLines(_folder["interrupted", "metrics.jsonl"]).Length);
+        Assert.Contains("holds a run", Assert.Throws<UserException>(() => TuneRun.Execute(interrupted, _backend)).Message, StringComparison.Ordinal);
+    }
+
+    [SharedDataFact]
+    public void Scores_do_not_depend_on_batches_and_agree_with_a_score_file()
+    {
+        using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), _backend);
+        IReadOnlyList<EncodedExample> examples = ExampleLoader.Load(Data(20), model.Tokenizer, model.Decoder.Config, Options(20));
+        IReadOnlyList<float[]> together = Scorer.Losses(model.Decoder, examples, 100_000);
+        foreach (int tokens in new[] { 1, 150, 700 })
+        {
+            IReadOnlyList<float[]> apart = Scorer.Losses(model.Decoder, examples, tokens);
+            for (int i = 0; i < examples.Count; i++)
+            {
+                Assert.Equal(0, apart[i][0]);
+                Assert.Equal(examples[i].Length, apart[i].Length);
+                Assert.All(apart[i].Zip(together[i]), pair => Assert.Equal(pair.Second, pair.First, 1e-5f));
+            }
+        }
+    }
+
+    [SharedDataFact]
+    public void Methods_share_a_score_file()
+    {
+        TrainingOptions options = Options(24) with { LoraRank = 0, Steps = 2, LearningRate = 1e-4 };
+        string scores = _folder["forget", "scores.jsonl"];
+        TuneRun.Execute(options with { Method = TrainingMethod.Forget, Out = _folder["forget"], Reference = options.Model }, _backend);
+
+        // The reference is the base itself: no influence anywhere, and every tie is kept in order.
+        Assert.All(ScoreFile.Read(scores), e => Assert.All(e.Influence, s => Assert.Equal(0, s)));
+        foreach (TrainingMethod method in new[] { TrainingMethod.Full, TrainingMethod.Ignore })
+        {
+            TuneSummary summary = TuneRun.Execute(options with { Method = method, Out = _folder[Recipe.Text(method)], Scores = scores }, _backend);
+            Assert.Equal(scores, summary.Reference);
+            Assert.NotNull(summary.LastStep.NegativeLoss);
+            Assert.Equal(0, summary.LastStep.Lambda);
+            Assert.False(Directory.Exists(_folder[Recipe.Text(method), "adapter"]));
+        }
+    }
+
+    [SharedDataFact]
+    public void Pretraining_from_text_leaves_a_model_that_loads()
+    {
+        using LoadedModel source = LoadedModel.Load(SharedData.Path("stories260K", "hf"), _backend);
+        string text = _folder.Write("text.txt", File.ReadAllText(SharedData.Path("tinyshakespeare", "input.txt"))[..20_000]);
+        IReadOnlyList<EncodedExample> examples = TextWindows.Read(text, source.Tokenizer, 64);
+        TrainingOptions options = PretrainRun.DefaultOptions with { Out = _folder["pretrained"], BatchSize = 8, Steps = 20 };
+        string tokenizer = SharedData.Path("stories260K", "hf", "tokenizer.json");
+        string folder = PretrainRun.Execute(
+            source.Decoder.Config with { Layers = 2 }, examples, path => File.Copy(tokenizer, Path.Combine(path, "tokenizer.json")), options, _backend);
+
+        IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(_folder["pretrained", "metrics.jsonl"]);
+        Assert.Equal(Math.Log(512), metrics[0].Loss, 0.1);
+        Assert.True(metrics[^1].Loss < metrics[0].Loss - 1);
+        using LoadedModel trained = LoadedModel.Load(folder, _backend);
+        Assert.Equal(2, trained.Decoder.Config.Layers);
+    }
+
+    // Mean loss of the run's positive and negative tokens under a model.
+    private (double Positive, double Negative) Means(TuneSummary summary, string path)
+    {
+        using LoadedModel model = LoadedModel.Load(path, _backend);
+        IReadOnlyList<ExampleScores> scores = ScoreFile.Read(_folder["run", "scores.jsonl"]);
+        EncodedExample[] examples = [.. scores.Select(s => new EncodedExample { Index = s.Index, Ids = s.Ids, Response = Array.ConvertAll(s.Response, r => r == 1) })];
+        IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, examples, 2000);
+        var sums = new double[3];
+        for (int i = 0; i < examples.Length; i++)
+        {
+            for (int t = 0; t < examples[i].Length; t++)
+            {
+                sums[scores[i].Sign[t] + 1] += losses[i][t];
+            }
+        }
+
+        return (sums[2] / summary.PositiveTokens, sums[0] / summary.NegativeTokens);
+    }
+
+    private TrainingOptions Options(int examples) => new()
+    {
+        Model = SharedData.Path("stories260K", "hf"),
+        Data = Data(examples),
+        PromptField = "question",
+        CompletionField = "answer",
+        Epochs = 4,
+        BatchSize = 8,
+        LoraRank = 8,
+        LearningRate = 5e-3,
+        MicroBatchTokens = 600,
+    };
+
+    private string Data(int examples) =>
+        _folder.Write($"data{examples}.jsonl", string.Join('\n', File.ReadLines(SharedData.Path("tofu", "forget05.json")).Take(examples)));
+
+    /// <summary>Keeps the stages and hands on what happens.</summary>
+    private sealed class Stages(Action<string>? happened = null) : ITrainingObserver
+    {
+        public List<string> Begun { get; } = [];
+
+        public void StageBegan(string what) => Begun.Add(what);
+
+        public void Progressed(long done, long total) => happened?.Invoke("score");
+
+        public void StepDone(StepMetrics metrics, int steps) => happened?.Invoke("step");
+
+        public void CheckpointWritten(string path) => Assert.True(Directory.Exists(path));
+    }
+}
