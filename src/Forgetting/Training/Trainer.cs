@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Forgetting.Backends;
 using Forgetting.Models;
 
 namespace Forgetting.Training;
@@ -28,6 +29,9 @@ public sealed class Trainer
         options.Validate();
         if (set.Examples.Count == 0)
             throw new UserException("there are no examples to train on");
+
+        if (options is { Method: TrainingMethod.Forget, Ascent: AscentKind.Npo } && set.BaseLogProbabilities is null)
+            throw new ArgumentException("npo needs the log-probabilities of the base model", nameof(set));
 
         _decoder = decoder;
         _set = set;

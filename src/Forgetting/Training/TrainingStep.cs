@@ -47,7 +47,9 @@ public sealed class TrainingStep : IDisposable
     {
         _decoder = decoder;
         _options = options;
-        _ascent = options.ResolveAscent();
+
+        // The other methods have no negative weights, and no base model's probabilities for npo.
+        _ascent = options.Method == TrainingMethod.Forget ? options.ResolveAscent() : default;
         _sink = new AccumulateSink(decoder.Backend);
         decoder.AllocateGradients();
         _parts = new GradientParts(decoder.Backend, decoder.TrainableParameters);
@@ -113,7 +115,7 @@ public sealed class TrainingStep : IDisposable
     /// <exception cref="NonFiniteException">A loss is not finite.</exception>
     public void KeepNegativePart()
     {
-        // Where negatives are not forgotten, the direction in which they would be is still worth knowing.
+        // Where negatives are ignored, the direction in which plain ascent would forget them is still worth knowing.
         TrainingMethod method = _options.Method == TrainingMethod.Ignore ? TrainingMethod.Forget : _options.Method;
         _decoder.ZeroGradients();
         foreach (MicroBatchOfStep batch in _batches)
