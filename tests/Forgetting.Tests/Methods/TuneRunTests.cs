@@ -61,7 +61,7 @@ public sealed class TuneRunTests : IDisposable
         // One interruption after the second step of the reference, one while scoring, one after the third step of the training itself.
         TrainingOptions interrupted = options with { Out = _folder["interrupted"] };
         int steps = 0;
-        foreach (Func<string, bool> ends in new Func<string, bool>[] { what => what == "step" && ++steps == 2, what => what == "score", what => what == "step" && ++steps == 7 })
+        foreach (Func<string, bool> ends in new Func<string, bool>[] { what => what == "step" && ++steps == 2, what => what == "score", what => what == "step" && ++steps == 5 })
         {
             using var source = new CancellationTokenSource();
             var observer = new Stages(what =>
