@@ -49,6 +49,9 @@ public sealed class Checkpoint : IDisposable
     /// <exception cref="UserException">Missing files, bad configuration, bad weight files, or weights that are not those of the configuration.</exception>
     public static Checkpoint Open(string path, string? tokenizer = null)
     {
+        if (tokenizer != null && !File.Exists(tokenizer) && !Directory.Exists(tokenizer))
+            throw new UserException($"{tokenizer}: no such tokenizer");
+
         if (File.Exists(path))
             return OpenLlama2c(path, tokenizer);
 

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Forgetting.Backends;
+using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.IO;
 using Forgetting.Models;
 
@@ -89,7 +90,7 @@ public static class CheckpointWriter
     {
         ConfigWriter.Write(folder, source.Config, StoredType.F32);
         if (source.TokenizerPath is { } tokenizer)
-            File.WriteAllBytes(Path.Combine(folder, "tokenizer.bin"), File.ReadAllBytes(tokenizer));
+            Llama2cTokenizerJson.Write(folder, tokenizer);
     }
 
     private static void WriteWeights(

@@ -1,5 +1,7 @@
 using System.Runtime.InteropServices;
+using System.Text.Json.Nodes;
 using Forgetting.HuggingFace;
+using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Models;
 using Forgetting.Tensors;
 using Forgetting.Testing;
@@ -212,6 +214,17 @@ public sealed class CheckpointTests
         Folders.AssertSame(
             Folders.ReadTensors(SharedData.Path("stories260K", "hf", "model.safetensors")), Folders.ReadTensors(folder["out", "model.safetensors"]));
         AssertConfig(expected.Config, ConfigFile.Read(folder["out"]));
+
+        JsonNode tokenizer = JsonNode.Parse(File.ReadAllText(folder["out", "tokenizer.json"]))!;
+        JsonNode published = JsonNode.Parse(File.ReadAllText(SharedData.Path("stories260K", "hf", "tokenizer.json")))!;
+        Assert.True(JsonNode.DeepEquals(published["model"]!["vocab"], tokenizer["model"]!["vocab"]));
+        foreach (string part in new[] { "added_tokens", "normalizer", "post_processor", "decoder" })
+        {
+            Assert.True(JsonNode.DeepEquals(published[part], tokenizer[part]), part);
+        }
+
+        const string Story = "Once upon a time, there was a little girl named Lily. \"Ünïcode\" 日本\n";
+        Assert.Equal(Tokenizer.Load(SharedData.Path("stories260K", "hf")).Encode(Story), Tokenizer.Load(folder["out"]).Encode(Story));
     }
 
     private static List<Parameter> LoadAll(Checkpoint checkpoint, ModelConfig config, HostMemory memory)
