@@ -1,0 +1,164 @@
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends.Cuda;
+
+public sealed unsafe partial class CudaBackend
+{
+    // As in attention_cache.cu.
+    private const int CacheSplits = 16;
+    private const int CacheGroup = 4;
+    private const int CacheHeadSize = 128;
+
+    /// <inheritdoc/>
+    public void Attention(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp)
+    {
+        RequireAttention(shape, q, k, v, o);
+        Require(k.Rows == q.Rows && logSumExp.Count == (long)q.Rows * shape.Heads);
+        LaunchAttention(shape, q, k, v, offsets, default, default, o, logSumExp);
+    }
+
+    /// <inheritdoc/>
+    public void AttentionBackward(
+        AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO,
+        Tensor delta, Tensor dQ, Tensor dK, Tensor dV)
+    {
+        RequireAttention(shape, q, k, v, o);
+        RequireAttention(shape, dQ, dK, dV, dO);
+        Require(dQ.DType == q.DType && dO.Shape == q.Shape && dK.Shape == k.Shape && delta.Count == logSumExp.Count);
+        if (q.Rows == 0)
+        {
+            return;
+        }
+
+        var kernel = new AttentionKernel(shape.HeadSize, q.DType);
+        int sequences = (int)offsets.Count - 1, slots = (q.Rows / kernel.Rows) + sequences;
+        long headRows = (long)q.Rows * shape.Heads;
+        _device.Launch("attention_delta", Suffix(q.DType), new(Blocks(headRows, 8)), BlockThreads, 0, o, dO, delta, headRows, shape.HeadSize);
+        _device.Launch(
+            kernel.Name("attention_queries"), kernel.Suffix, new(slots, shape.Heads), kernel.Threads, kernel.QueriesBytes,
+            q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, shape.Window);
+        _device.Launch(
+            kernel.Name("attention_keys"), kernel.Suffix, new(slots, shape.KeyValueHeads), kernel.Threads, kernel.KeysBytes,
+            q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, shape.Window);
+    }
+
+    /// <inheritdoc/>
+    public void AttentionWithCache(
+        AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
+    {
+        RequireAttention(shape, q, keys, values, o);
+        int sequences = (int)offsets.Count - 1;
+        Require(starts.Count == sequences && lengths.Count == sequences);
+        // One new token a sequence: decoding, bound by reading the cache. More: a prompt, bound by the products.
+        if (q.Rows == sequences && shape.HeadSize <= CacheHeadSize)
+        {
+            LaunchDecoding(shape, q, keys, values, starts, lengths, o);
+        }
+        else
+        {
+            LaunchAttention(shape, q, keys, values, offsets, starts, lengths, o, default);
+        }
+    }
+
+    private void LaunchAttention(
+        AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor starts, Tensor lengths, Tensor o, Tensor logSumExp)
+    {
+        if (q.Rows == 0)
+        {
+            return;
+        }
+
+        var kernel = new AttentionKernel(shape.HeadSize, q.DType);
+        int sequences = (int)offsets.Count - 1;
+        _device.Launch(
+            kernel.Name("attention"), kernel.Suffix, new((q.Rows / kernel.Rows) + sequences, shape.Heads), kernel.Threads, kernel.ForwardBytes,
+            q, k, v, offsets, sequences, starts, lengths, o, logSumExp, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, shape.Window);
+    }
+
+    private void LaunchDecoding(AttentionShape shape, Tensor q, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
+    {
+        int sequences = q.Rows, group = shape.Heads / shape.KeyValueHeads;
+        if (sequences == 0)
+        {
+            return;
+        }
+
+        long splits = (long)sequences * shape.Heads * CacheSplits;
+        nint statistics = Scratch(splits * (2 + shape.HeadSize) * sizeof(float));
+        nint outputs = statistics + (nint)(splits * 2 * sizeof(float));
+        _device.Launch(
+            shape.HeadSize <= 64 ? "cache_attention_partials_64" : "cache_attention_partials_128", Suffix(q.DType),
+            new(sequences, shape.KeyValueHeads * Blocks(group, CacheGroup), CacheSplits), 128, 0,
+            q, keys, values, starts, lengths, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, shape.Window, statistics, outputs);
+        _device.Launch(
+            "cache_attention_join", Suffix(q.DType), new(sequences, shape.Heads), 128, 0, statistics, outputs, o, shape.Heads, shape.HeadSize);
+    }
+
+    private static void RequireAttention(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor o)
+    {
+        Require(shape.Heads % shape.KeyValueHeads == 0);
+        Require(q.Columns == shape.Heads * shape.HeadSize && k.Columns == shape.KeyValueHeads * shape.HeadSize);
+        Require(v.Shape == k.Shape && o.Shape == q.Shape);
+        Require(k.DType == q.DType && v.DType == q.DType && o.DType == q.DType);
+    }
+
+    /// <summary>Which of the attention kernels takes a head, and its launch as the tops of attention.cu, attention_backward.cu and attention_f32.cu say.</summary>
+    private readonly struct AttentionKernel
+    {
+        private const int Largest = 256;
+        private readonly bool _tensorCores;
+        private readonly int _columns;
+
+        public AttentionKernel(int headSize, DType type)
+        {
+            if (headSize > Largest)
+            {
+                throw new UserException($"head size {headSize}: the CUDA backend has attention kernels for heads of at most {Largest} columns");
+            }
+
+            _tensorCores = type == DType.BFloat16 && headSize <= 128;
+            _columns = headSize switch
+            {
+                <= 32 when _tensorCores => 32,
+                <= 64 when type == DType.Float32 || _tensorCores => 64,
+                <= 128 when type == DType.Float32 || _tensorCores => 128,
+                _ => Largest,
+            };
+            Suffix = CudaBackend.Suffix(type);
+        }
+
+        public string Suffix { get; }
+
+        public int Rows => _tensorCores ? 64 : _columns == Largest ? 16 : 32;
+
+        public int Threads => _tensorCores ? 128 : 8 * Rows;
+
+        public int ForwardBytes => _tensorCores ? 5 * Tile : (3 * Tile) + Weights;
+
+        public int QueriesBytes => _tensorCores ? 6 * Tile : (4 * Tile) + Weights;
+
+        public int KeysBytes => _tensorCores
+            ? (6 * Tile) + (4 * Rows * sizeof(float))
+            : (4 * Tile) + (2 * Weights) + (2 * Rows * sizeof(float));
+
+        private int Tile => _tensorCores ? Rows * (_columns + 8) * 2 : Rows * (_columns + 4) * sizeof(float);
+
+        private int Weights => Rows * (Rows + 1) * sizeof(float);
+
+        public string Name(string operation) => (operation, _columns) switch
+        {
+            ("attention", 32) => "attention_32",
+            ("attention", 64) => "attention_64",
+            ("attention", 128) => "attention_128",
+            ("attention", _) => "attention_256",
+            ("attention_queries", 32) => "attention_queries_32",
+            ("attention_queries", 64) => "attention_queries_64",
+            ("attention_queries", 128) => "attention_queries_128",
+            ("attention_queries", _) => "attention_queries_256",
+            (_, 32) => "attention_keys_32",
+            (_, 64) => "attention_keys_64",
+            (_, 128) => "attention_keys_128",
+            _ => "attention_keys_256",
+        };
+    }
+}

@@ -1,0 +1,102 @@
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends.Cuda;
+
+public sealed unsafe partial class CudaBackend
+{
+    /// <inheritdoc/>
+    public void RmsNorm(Tensor x, Tensor gain, float epsilon, Tensor y, Tensor rstd)
+    {
+        Require(gain.Count == x.Columns && y.Shape == x.Shape && rstd.Count == x.Rows);
+        Require(gain.DType == x.DType && y.DType == x.DType);
+        LaunchRows("rms_norm", Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)), x, gain, epsilon, y, rstd, x.Columns);
+    }
+
+    /// <inheritdoc/>
+    public void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor rstd, Tensor dX, Tensor gainProduct) =>
+        NormBackward("rms_norm_backward", dY, x, gain, rstd, dX, gainProduct);
+
+    /// <inheritdoc/>
+    public void LayerNorm(Tensor x, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics)
+    {
+        Require(gain.Count == x.Columns && bias.Count == x.Columns && y.Shape == x.Shape && statistics.Count == 2L * x.Rows);
+        Require(gain.DType == x.DType && bias.DType == x.DType && y.DType == x.DType);
+        LaunchRows("layer_norm", Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)), x, gain, bias, epsilon, y, statistics, x.Columns);
+    }
+
+    /// <inheritdoc/>
+    public void LayerNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor statistics, Tensor dX, Tensor gainProduct) =>
+        NormBackward("layer_norm_backward", dY, x, gain, statistics, dX, gainProduct);
+
+    /// <inheritdoc/>
+    public void SwiGlu(Tensor gate, Tensor up, Tensor y)
+    {
+        Require(up.Shape == gate.Shape && y.Shape == gate.Shape && up.DType == gate.DType && y.DType == gate.DType);
+        LaunchFlat("swiglu", Suffix(y.DType), y.Count, Wide(y.DType), gate, up, y, y.Count);
+    }
+
+    /// <inheritdoc/>
+    public void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
+    {
+        Require(up.Shape == gate.Shape && dY.Shape == gate.Shape && dGate.Shape == gate.Shape && dUp.Shape == gate.Shape);
+        Require(up.DType == gate.DType && dY.DType == gate.DType && dGate.DType == gate.DType && dUp.DType == gate.DType);
+        LaunchFlat("swiglu_backward", Suffix(dY.DType), dY.Count, Wide(dY.DType), gate, up, dY, dGate, dUp, dY.Count);
+    }
+
+    /// <inheritdoc/>
+    public void Gelu(Tensor x, Tensor y, bool tanh)
+    {
+        Require(y.Shape == x.Shape && y.DType == x.DType);
+        LaunchFlat("gelu", Suffix(x.DType), x.Count, Wide(x.DType), x, y, tanh ? 1 : 0, x.Count);
+    }
+
+    /// <inheritdoc/>
+    public void GeluBackward(Tensor x, Tensor dY, Tensor dX, bool tanh)
+    {
+        Require(dY.Shape == x.Shape && dX.Shape == x.Shape && dY.DType == x.DType && dX.DType == x.DType);
+        LaunchFlat("gelu_backward", Suffix(x.DType), x.Count, Wide(x.DType), x, dY, dX, tanh ? 1 : 0, x.Count);
+    }
+
+    /// <inheritdoc/>
+    public void Add(Tensor a, Tensor b, Tensor y)
+    {
+        Require(a.Count == y.Count && b.Count == y.Count && a.DType == y.DType && b.DType == y.DType);
+        LaunchFlat("add", Suffix(y.DType), y.Count, Wide(y.DType), a, b, y, y.Count);
+    }
+
+    /// <inheritdoc/>
+    public void Axpy(float alpha, Tensor x, Tensor y)
+    {
+        Require(x.Count == y.Count && x.DType == DType.Float32 && y.DType == DType.Float32);
+        LaunchFlat("axpy", "f32", y.Count, 4, alpha, x, y, y.Count);
+    }
+
+    /// <inheritdoc/>
+    public void Scale(Tensor x, float alpha) => LaunchFlat("scale", Suffix(x.DType), x.Count, Wide(x.DType), x, alpha, x.Count);
+
+    /// <inheritdoc/>
+    public void Multiply(Tensor a, Tensor b, Tensor y)
+    {
+        Require(a.Count == y.Count && b.Count == y.Count);
+        Require(a.DType == DType.Float32 && b.DType == DType.Float32 && y.DType == DType.Float32);
+        LaunchFlat("multiply", "f32", y.Count, 4, a, b, y, y.Count);
+    }
+
+    /// <inheritdoc/>
+    public void Dropout(Tensor x, Tensor rowKeys, DropoutMask mask, Tensor y)
+    {
+        Require(y.Shape == x.Shape && y.DType == x.DType && rowKeys.Count == x.Rows);
+        uint threshold = (uint)Math.Ceiling(mask.Rate * 4294967296.0);
+        LaunchRows(
+            "dropout", Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)),
+            x, rowKeys, (uint)mask.Seed, (uint)(mask.Seed >> 32), mask.Stream, threshold, 1 / (1 - mask.Rate), y, x.Columns);
+    }
+
+    private void NormBackward(string kernel, Tensor dY, Tensor x, Tensor gain, Tensor statistics, Tensor dX, Tensor gainProduct)
+    {
+        Require(dY.Shape == x.Shape && dX.Shape == x.Shape && gain.Count == x.Columns);
+        Require(dY.DType == x.DType && dX.DType == x.DType && gain.DType == x.DType);
+        Require(gainProduct.IsEmpty || (gainProduct.Shape == x.Shape && gainProduct.DType == x.DType));
+        LaunchRows(kernel, Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)), dY, x, gain, statistics, dX, gainProduct, x.Columns);
+    }
+}

@@ -1,0 +1,29 @@
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends.Cuda;
+
+public sealed unsafe partial class CudaBackend
+{
+    /// <inheritdoc/>
+    public void SignedLoss(Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy)
+    {
+        Require(targets.Count == logits.Rows && losses.Count == logits.Rows);
+        Require(weights.IsEmpty || weights.Count == logits.Rows);
+        Require(greedy.IsEmpty || greedy.Count == logits.Rows);
+        Require(ascent.Kind != AscentKind.Npo || weights.IsEmpty || baseLogProbability.Count == logits.Rows);
+        LaunchRows(
+            "signed_loss", Suffix(logits.DType), logits.Rows, Blocks(logits.Columns, Wide(logits.DType)),
+            logits, targets, weights, baseLogProbability, (int)ascent.Kind, ascent.Beta, ascent.Beta2, losses, greedy, logits.Columns);
+    }
+
+    /// <inheritdoc/>
+    public void Sample(Tensor logits, float temperature, int topK, float topP, Tensor uniforms, Tensor ids)
+    {
+        Require(uniforms.Count == logits.Rows && ids.Count == logits.Rows);
+        if (logits.Rows > 0)
+        {
+            _device.Launch(
+                "sample", Suffix(logits.DType), new(logits.Rows), BlockThreads, 0, logits, temperature, topK, topP, uniforms, ids, logits.Columns);
+        }
+    }
+}

@@ -1,0 +1,114 @@
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends.Cuda;
+
+public sealed unsafe partial class CudaBackend
+{
+    private nint _scratch;
+    private long _scratchBytes;
+
+    /// <summary>Bytes handed out and not yet given back.</summary>
+    public long AllocatedBytes { get; private set; }
+
+    /// <summary>Most bytes handed out at any time.</summary>
+    public long PeakBytes { get; private set; }
+
+    /// <inheritdoc/>
+    public DeviceBuffer Allocate(long bytes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(bytes);
+        nint pointer = _device.Allocate(Math.Max(bytes, 1), AllocatedBytes);
+        AllocatedBytes += bytes;
+        PeakBytes = Math.Max(PeakBytes, AllocatedBytes);
+        return new DeviceBuffer(this, pointer, bytes);
+    }
+
+    /// <inheritdoc/>
+    public void Free(DeviceBuffer buffer)
+    {
+        ArgumentNullException.ThrowIfNull(buffer);
+        _device.Free(buffer.Pointer);
+        AllocatedBytes -= buffer.Bytes;
+    }
+
+    /// <inheritdoc/>
+    public void Upload<T>(ReadOnlySpan<T> source, Tensor destination)
+        where T : unmanaged
+    {
+        Require(sizeof(T) == destination.DType.Size());
+        Require(source.Length == destination.Count);
+        fixed (T* pointer = source)
+        {
+            _staging.Upload((byte*)pointer, destination.Pointer, destination.Bytes);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Download<T>(Tensor source, Span<T> destination)
+        where T : unmanaged
+    {
+        Require(sizeof(T) == source.DType.Size());
+        Require(destination.Length == source.Count);
+        if (source.Count > 0)
+        {
+            fixed (T* pointer = destination)
+            {
+                _device.CopyToHost(source.Pointer, (nint)pointer, source.Bytes);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Copy(Tensor source, Tensor destination)
+    {
+        Require(source.Count == destination.Count);
+        switch (source.DType, destination.DType)
+        {
+            case (DType.Float32, DType.BFloat16):
+                LaunchFlat("cast_f32", "bf16", source.Count, 4, source, destination, source.Count);
+                break;
+            case (DType.BFloat16, DType.Float32):
+                LaunchFlat("cast_bf16", "f32", source.Count, 4, source, destination, source.Count);
+                break;
+            default:
+                Require(source.DType == destination.DType);
+                if (source.Count > 0)
+                {
+                    _device.CopyOnDevice(source.Pointer, destination.Pointer, source.Bytes);
+                }
+
+                break;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Fill(Tensor destination, float value) =>
+        LaunchFlat("fill", Suffix(destination.DType), destination.Count, Wide(destination.DType), destination, value, destination.Count);
+
+    /// <summary>
+    /// Memory for what a launch leaves to the next one. Everything runs on one stream, so one block serves all: it grows to the largest demand and stays.
+    /// </summary>
+    private nint Scratch(long bytes)
+    {
+        if (bytes > _scratchBytes)
+        {
+            // Freeing waits for the launches that still use it.
+            ReleaseScratch();
+            long rounded = Math.Max(bytes + (bytes / 2), 1 << 16);
+            _scratch = _device.Allocate(rounded, AllocatedBytes);
+            _scratchBytes = rounded;
+        }
+
+        return _scratch;
+    }
+
+    private void ReleaseScratch()
+    {
+        if (_scratch != 0)
+        {
+            _device.Free(_scratch);
+            _scratch = 0;
+            _scratchBytes = 0;
+        }
+    }
+}

@@ -1,0 +1,72 @@
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends.Cuda;
+
+public sealed unsafe partial class CudaBackend
+{
+    /// <inheritdoc/>
+    public void GatherRows(Tensor table, Tensor rows, Tensor y)
+    {
+        Require(rows.Count == y.Rows && table.Columns == y.Columns && table.DType == y.DType);
+        long bytes = (long)y.Columns * y.DType.Size();
+        int width = AccessBytes(table.Pointer | y.Pointer | (nint)bytes);
+        LaunchRows("gather_rows", AccessSuffix(width), y.Rows, (int)(bytes / width), table, rows, y, (int)(bytes / width));
+    }
+
+    /// <inheritdoc/>
+    public void ScatterRows(Tensor x, Tensor rows, Tensor y)
+    {
+        Require(rows.Count == x.Rows && x.Columns == y.Columns && x.DType == y.DType);
+        long bytes = (long)x.Columns * x.DType.Size();
+        int width = AccessBytes(x.Pointer | y.Pointer | (nint)bytes);
+        LaunchRows("scatter_rows", AccessSuffix(width), x.Rows, (int)(bytes / width), x, rows, y, (int)(bytes / width));
+    }
+
+    /// <inheritdoc/>
+    public void CopyColumns(Tensor source, int sourceColumn, Tensor destination, int destinationColumn, int count)
+    {
+        Require(source.Rows == destination.Rows && source.DType == destination.DType);
+        Require(sourceColumn >= 0 && count >= 0 && sourceColumn + count <= source.Columns);
+        Require(destinationColumn >= 0 && destinationColumn + count <= destination.Columns);
+        int size = source.DType.Size();
+        nint from = source.Pointer + (nint)((long)sourceColumn * size), to = destination.Pointer + (nint)((long)destinationColumn * size);
+        long bytes = (long)count * size, stride = (long)source.Columns * size, destinationStride = (long)destination.Columns * size;
+        int width = AccessBytes(from | to | (nint)(bytes | stride | destinationStride));
+        LaunchRows(
+            "copy_columns", AccessSuffix(width), source.Rows, (int)(bytes / width),
+            from, (int)(stride / width), to, (int)(destinationStride / width), (int)(bytes / width));
+    }
+
+    /// <inheritdoc/>
+    public void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)
+    {
+        Require(x.Columns % headSize == 0 && headSize % 2 == 0 && positions.Count == x.Rows);
+        Require(cosine.Columns == headSize / 2 && sine.Shape == cosine.Shape);
+        LaunchRows(
+            "rope", Suffix(x.DType), x.Rows, Blocks(x.Columns / 2, Wide(x.DType)),
+            x, positions, cosine, sine, x.Columns / headSize, headSize, inverse ? -1f : 1f);
+    }
+
+    /// <inheritdoc/>
+    public void SegmentMean(Tensor x, Tensor offsets, Tensor y)
+    {
+        Require(offsets.Count == y.Rows + 1 && x.Columns == y.Columns && y.DType == DType.Float32);
+        nint partials = ColumnPartials(x, offsets);
+        if (y.Count > 0)
+        {
+            _device.Launch("segment_mean", "f32", new(Blocks(y.Columns, BlockThreads), y.Rows), BlockThreads, 0, partials, offsets, y, y.Columns);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void SegmentMeanBackward(Tensor dY, Tensor offsets, Tensor dX)
+    {
+        Require(offsets.Count == dY.Rows + 1 && dX.Columns == dY.Columns && dY.DType == DType.Float32);
+        LaunchRows("segment_mean_backward", Suffix(dX.DType), dX.Rows, Blocks(dX.Columns, 4), dY, offsets, dY.Rows, dX, dX.Columns);
+    }
+
+    // The widest access that divides every address and length in `bits`, which holds them all or-ed together.
+    private static int AccessBytes(nint bits) => (bits & 15) == 0 ? 16 : (bits & 3) == 0 ? 4 : 2;
+
+    private static string AccessSuffix(int bytes) => bytes switch { 16 => "x128", 4 => "x32", _ => "x16" };
+}

@@ -1,0 +1,98 @@
+using System.Runtime.CompilerServices;
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends.Cuda;
+
+/// <summary>
+/// The operations on an NVIDIA card, or on the emulation of one: hand-written kernels (<c>kernels/*.cu</c>) and cuBLAS for dense products.
+/// Storage is Float32 or BFloat16, sums are Float32. Everything is launched on one stream and nothing waits for the card but
+/// <see cref="Download{T}"/> and <see cref="Synchronize"/>.
+/// </summary>
+/// <remarks>
+/// One file per group of operations; each launch mirrors the comment at the top of the kernel's source. Kernels are written for each element type
+/// and named after it; the type is that of the tensors, not of the backend, so that Float32 tensors work beside BFloat16 ones. An instance
+/// serves one calling thread at a time.
+/// </remarks>
+public sealed unsafe partial class CudaBackend : IBackend
+{
+    private const int BlockThreads = 256;
+
+    private readonly CudaDevice _device;
+    private readonly StagingRing _staging;
+
+    internal CudaBackend(CudaDevice device, DType storageType)
+    {
+        if (storageType is not (DType.Float32 or DType.BFloat16))
+        {
+            throw new ArgumentException($"storage type {storageType}, expected {DType.Float32} or {DType.BFloat16}", nameof(storageType));
+        }
+
+        _device = device;
+        _staging = new StagingRing(device);
+        StorageType = storageType;
+    }
+
+    /// <inheritdoc/>
+    public string Name => _device.Emulated ? "cuda-emu" : "cuda";
+
+    /// <inheritdoc/>
+    public DType StorageType { get; }
+
+    /// <summary>Name of the card.</summary>
+    public string DeviceName => _device.Name;
+
+    internal CudaDevice Device => _device;
+
+    /// <inheritdoc/>
+    public void Synchronize() => _device.Synchronize();
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _staging.Dispose();
+        ReleaseScratch();
+        _device.Dispose();
+    }
+
+    /// <summary>Elements of <paramref name="type"/> in a 16-byte access.</summary>
+    private static int Wide(DType type) => 16 / type.Size();
+
+    private static int Blocks(long count, int size) => checked((int)((count + size - 1) / size));
+
+    private static string Suffix(DType type) => type switch
+    {
+        DType.Float32 => "f32",
+        DType.BFloat16 => "bf16",
+        _ => throw new ArgumentException($"no kernels for {type} elements"),
+    };
+
+    /// <summary>One thread for <paramref name="perThread"/> elements of a flat array; the kernels stride over what a capped grid leaves.</summary>
+    private void LaunchFlat(string kernel, string suffix, long count, int perThread, params ReadOnlySpan<KernelArgument> arguments)
+    {
+        if (count > 0)
+        {
+            long blocks = (count + (BlockThreads * perThread) - 1) / (BlockThreads * perThread);
+            _device.Launch(kernel, suffix, new((int)Math.Min(blocks, 8L * _device.Multiprocessors)), BlockThreads, 0, arguments);
+        }
+    }
+
+    /// <summary>One block a row, a thread for each of the row's <paramref name="accesses"/>, between a warp and 512.</summary>
+    private void LaunchRows(string kernel, string suffix, int rows, int accesses, params ReadOnlySpan<KernelArgument> arguments)
+    {
+        if (rows > 0)
+        {
+            int threads = Math.Clamp(Blocks(accesses, 32) * 32, 32, 512);
+            _device.Launch(kernel, suffix, new(rows), threads, 0, arguments);
+        }
+    }
+
+    private static void Require(bool condition, [CallerArgumentExpression(nameof(condition))] string expression = "")
+    {
+        if (!condition)
+        {
+            Throw(expression);
+        }
+
+        static void Throw(string expression) => throw new ArgumentException($"shapes or types do not fit: expected {expression}");
+    }
+}
