@@ -37,7 +37,7 @@ template <int E, int N, typename T> __device__ void load_head(const T* row, int 
 }
 
 template <int E, int N, typename T>
-__device__ void cache_partials(const T* q, const T* keys, const T* values, int begin, int end, int heads, int kvHeads, int D, int kvHead,
+__device__ void cache_partials(const T* q, const T* keys, const T* values, int begin, int end, int kvHeads, int D, int kvHead,
                                int firstHead, int count, float scale, float* statistics, float* outputs, float* scratch) {
     int lane = threadIdx.x % kKeyLanes, group = threadIdx.x / kKeyLanes;
     float query[kGroup][E], output[kGroup][E] = {}, maximum[kGroup], sum[kGroup] = {};
@@ -143,10 +143,10 @@ __device__ void cache_attention_partials(const T* q, const T* keys, const T* val
     long long place = ((long long)s * heads + firstHead) * kSplits + blockIdx.z;
     const T* query = q + (long long)s * heads * D;
     if (D % W == 0 && aligned16(q, keys, values)) {
-        cache_partials<E, W>(query, keys, values, starts[s] + begin, starts[s] + end, heads, kvHeads, D, kvHead, firstHead, count, scale,
+        cache_partials<E, W>(query, keys, values, starts[s] + begin, starts[s] + end, kvHeads, D, kvHead, firstHead, count, scale,
                              statistics + place * 2, outputs + place * D, scratch);
     } else {
-        cache_partials<E, 1>(query, keys, values, starts[s] + begin, starts[s] + end, heads, kvHeads, D, kvHead, firstHead, count, scale,
+        cache_partials<E, 1>(query, keys, values, starts[s] + begin, starts[s] + end, kvHeads, D, kvHead, firstHead, count, scale,
                              statistics + place * 2, outputs + place * D, scratch);
     }
 }
