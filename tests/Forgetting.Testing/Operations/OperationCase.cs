@@ -30,6 +30,9 @@ public sealed record Operand(string Name, Shape Shape, DType? Type, OperandRole 
     /// <summary>Factor on the tolerance of the element type (see <see cref="OperationRunner"/>); 0 demands equality.</summary>
     public double Loosen { get; init; } = 1;
 
+    /// <summary>A further factor where the operand is BFloat16, for results of several steps whose intermediates are rounded to it.</summary>
+    public double LoosenBFloat16 { get; init; } = 1;
+
     /// <summary>
     /// Errors are relative to the element but at least to this: the root mean square of what is expected where null. Give it where terms
     /// much larger than the result cancel by nature.

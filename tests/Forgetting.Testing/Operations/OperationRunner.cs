@@ -24,16 +24,7 @@ public static class OperationRunner
     /// <summary>Runs <paramref name="operationCase"/> on <paramref name="backend"/> and fails the test where a check fails.</summary>
     public static void Check(IBackend backend, OperationCase operationCase)
     {
-        DType[] types = [.. operationCase.Operands.Select(operand => operand.Type ?? backend.StorageType)];
-        double[][] values = new double[types.Length][];
-        var random = new Random(Seed(operationCase.Name));
-        for (int i = 0; i < values.Length; i++)
-        {
-            double[] drawn = operationCase.Operands[i].Values(random, values);
-            Assert.Equal(operationCase.Operands[i].Shape.Count, drawn.Length);
-            values[i] = Array.ConvertAll(drawn, value => Stored(value, types[i]));
-        }
-
+        (DType[] types, double[][] values) = Draw(backend, operationCase);
         byte[][] before = [.. values.Select((array, i) => Image(array, types[i], operationCase.Shift))];
         byte[][] first = Run(backend, operationCase, types, before);
         byte[][] second = Run(backend, operationCase, types, before);
@@ -73,6 +64,13 @@ public static class OperationRunner
         }
     }
 
+    /// <summary>The bytes of all operands after one call, and of what surrounds them; the same inputs as in <see cref="Check"/>.</summary>
+    public static byte[][] Results(IBackend backend, OperationCase operationCase)
+    {
+        (DType[] types, double[][] values) = Draw(backend, operationCase);
+        return Run(backend, operationCase, types, [.. values.Select((array, i) => Image(array, types[i], operationCase.Shift))]);
+    }
+
     /// <summary>The nearest number that the type holds; ties go to the even one.</summary>
     public static double Stored(double value, DType type) => type switch
     {
@@ -80,6 +78,21 @@ public static class OperationRunner
         DType.Float32 => (float)value,
         _ => value,
     };
+
+    private static (DType[] Types, double[][] Values) Draw(IBackend backend, OperationCase operationCase)
+    {
+        DType[] types = [.. operationCase.Operands.Select(operand => operand.Type ?? backend.StorageType)];
+        double[][] values = new double[types.Length][];
+        var random = new Random(Seed(operationCase.Name));
+        for (int i = 0; i < values.Length; i++)
+        {
+            double[] drawn = operationCase.Operands[i].Values(random, values);
+            Assert.Equal(operationCase.Operands[i].Shape.Count, drawn.Length);
+            values[i] = Array.ConvertAll(drawn, value => Stored(value, types[i]));
+        }
+
+        return (types, values);
+    }
 
     private static byte[][] Run(IBackend backend, OperationCase operationCase, DType[] types, byte[][] images)
     {
@@ -181,7 +194,7 @@ public static class OperationRunner
 
     private static void Compare(List<string> faults, Operand operand, DType type, double[] actual, double[] expected)
     {
-        double tolerance = operand.Loosen * (type == DType.BFloat16 ? BFloat16Tolerance : Float32Tolerance);
+        double tolerance = operand.Loosen * (type == DType.BFloat16 ? BFloat16Tolerance * operand.LoosenBFloat16 : Float32Tolerance);
         double scale = operand.Scale ?? Math.Sqrt(expected.Sum(value => value * value) / Math.Max(1, expected.Length));
         int wrong = 0, worst = -1;
         double worstExcess = 0;

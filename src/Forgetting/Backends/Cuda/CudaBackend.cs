@@ -32,6 +32,40 @@ public sealed unsafe partial class CudaBackend : IBackend
         StorageType = storageType;
     }
 
+    /// <summary>Whether there is a driver with a card.</summary>
+    public static bool IsAvailable
+    {
+        get
+        {
+            try
+            {
+                return CudaLibrary.IsAvailable && CudaContext.GetDeviceCount() > 0;
+            }
+            catch (CudaException)
+            {
+                return false;
+            }
+        }
+    }
+
+    /// <summary>The first card.</summary>
+    /// <param name="storageType">Float32 or BFloat16.</param>
+    /// <exception cref="UserException">No driver, no card, or no kernels built for it.</exception>
+    public static CudaBackend Open(DType storageType) => Open(storageType, "cuda", () => new CudaDevice(NativeFiles.Fatbin, emulated: false));
+
+    /// <summary>The kernels on this machine's processor. A process that has used the emulation cannot use a card, and the other way round.</summary>
+    /// <param name="storageType">Float32 or BFloat16.</param>
+    /// <param name="checks">Whether every memory access is checked; several times slower.</param>
+    /// <exception cref="UserException">The emulation is not built.</exception>
+    public static CudaBackend OpenEmulation(DType storageType, bool checks = true) => Open(
+        storageType,
+        "cuda-emu",
+        () =>
+        {
+            CudaLibrary.UseEmulation(NativeFiles.Emulation);
+            return new CudaDevice(NativeFiles.EmulationKernels(checks), emulated: true);
+        });
+
     /// <inheritdoc/>
     public string Name => _device.Emulated ? "cuda-emu" : "cuda";
 
@@ -52,6 +86,18 @@ public sealed unsafe partial class CudaBackend : IBackend
         _staging.Dispose();
         ReleaseScratch();
         _device.Dispose();
+    }
+
+    private static CudaBackend Open(DType storageType, string name, Func<CudaDevice> open)
+    {
+        try
+        {
+            return new CudaBackend(open(), storageType);
+        }
+        catch (Exception exception) when (exception is CudaLibraryException or CudaException)
+        {
+            throw new UserException($"--device {name}: {exception.Message}", exception);
+        }
     }
 
     /// <summary>Elements of <paramref name="type"/> in a 16-byte access.</summary>

@@ -1,0 +1,223 @@
+using System.Runtime.InteropServices;
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends.Cuda;
+
+/// <summary>Blocks of a launch.</summary>
+internal readonly record struct Grid(int X, int Y = 1, int Z = 1);
+
+/// <summary>
+/// A card with the kernels loaded: memory, one stream, launches and cuBLAS. With <see cref="StagingRing"/> the only place that knows the bindings.
+/// </summary>
+internal sealed unsafe class CudaDevice : IDisposable
+{
+    private const int MostArguments = 32;
+    private const int SharedBytesWithoutAsking = 48 << 10;
+
+    [ThreadStatic]
+    private static CudaDevice? current;
+
+    private readonly PrimaryContext _context;
+    private readonly CudaStream _stream;
+    private readonly CUmodule _module;
+    private readonly CudaBlas _blas;
+    private readonly Dictionary<(string Kernel, string Suffix), CudaKernel> _kernels = [];
+
+    // A launch copies its arguments before it returns, so one block of them and one list of their addresses serve all launches.
+    private readonly long* _arguments;
+    private readonly nint[] _addresses = new nint[MostArguments];
+
+    /// <summary>Takes device <paramref name="ordinal"/> and loads the kernels.</summary>
+    /// <param name="kernels">A fatbin, or the kernel library of the emulation.</param>
+    /// <param name="emulated">Whether the driver is the emulation.</param>
+    public CudaDevice(string kernels, bool emulated, int ordinal = 0)
+    {
+        Emulated = emulated;
+        _context = new PrimaryContext(ordinal);
+        current = this;
+        CudaDeviceProperties properties = _context.GetDeviceInfo();
+        Name = properties.DeviceName;
+        Multiprocessors = properties.MultiProcessorCount;
+        ComputeCapability = properties.ComputeCapability;
+        _module = _context.LoadModule(kernels);
+        _stream = new CudaStream(CUStreamFlags.NonBlocking);
+        _blas = new CudaBlas { Stream = _stream.Stream };
+        _arguments = (long*)NativeMemory.AllocZeroed(MostArguments, sizeof(long));
+        for (int i = 0; i < MostArguments; i++)
+        {
+            _addresses[i] = (nint)(_arguments + i);
+        }
+    }
+
+    /// <summary>Whether this is the emulation.</summary>
+    public bool Emulated { get; }
+
+    /// <summary>Name of the card.</summary>
+    public string Name { get; }
+
+    /// <summary>Multiprocessors of the card.</summary>
+    public int Multiprocessors { get; }
+
+    /// <summary>Compute capability.</summary>
+    public Version ComputeCapability { get; }
+
+    /// <summary>Bytes free on the card.</summary>
+    public long FreeBytes
+    {
+        get
+        {
+            MakeCurrent();
+            return (long)(ulong)_context.GetFreeDeviceMemorySize();
+        }
+    }
+
+    /// <summary>The stream on which everything runs.</summary>
+    public CUstream Stream => _stream.Stream;
+
+    /// <summary>Waits for everything launched so far.</summary>
+    public void Synchronize()
+    {
+        MakeCurrent();
+        _stream.Synchronize();
+    }
+
+    /// <summary>Memory of the card, aligned to 256 bytes.</summary>
+    /// <param name="inUse">Bytes that the backend already holds, for the message.</param>
+    /// <exception cref="DeviceMemoryException">Not enough.</exception>
+    public nint Allocate(long bytes, long inUse)
+    {
+        MakeCurrent();
+        CUdeviceptr pointer = default;
+        CUResult result = DriverAPINativeMethods.MemoryManagement.cuMemAlloc_v2(ref pointer, bytes);
+        if (result == CUResult.ErrorOutOfMemory)
+        {
+            throw new DeviceMemoryException(
+                $"{Name}: not enough memory: asked for {Mebibytes(bytes)} with {Mebibytes(inUse)} in use and {Mebibytes(FreeBytes)} free; "
+                + "lower --batch-tokens or --context, or train an adapter (--lora-rank)");
+        }
+
+        Check(result, "cuMemAlloc");
+        return (nint)(ulong)pointer.Pointer;
+    }
+
+    /// <summary>Gives memory back, after waiting for the launches that use it.</summary>
+    public void Free(nint pointer)
+    {
+        MakeCurrent();
+        Check(DriverAPINativeMethods.MemoryManagement.cuMemFree_v2(Pointer(pointer)), "cuMemFree");
+    }
+
+    /// <summary>Starts a copy from page-locked host memory.</summary>
+    public void CopyToDevice(nint source, nint destination, long bytes)
+    {
+        MakeCurrent();
+        Check(DriverAPINativeMethods.AsynchronousMemcpy_v2.cuMemcpyHtoDAsync_v2(Pointer(destination), source, bytes, Stream), "cuMemcpyHtoDAsync");
+    }
+
+    /// <summary>Copies to host memory and waits for it.</summary>
+    public void CopyToHost(nint source, nint destination, long bytes)
+    {
+        MakeCurrent();
+        Check(DriverAPINativeMethods.AsynchronousMemcpy_v2.cuMemcpyDtoHAsync_v2(destination, Pointer(source), bytes, Stream), "cuMemcpyDtoHAsync");
+        _stream.Synchronize();
+    }
+
+    /// <summary>Starts a copy within the card.</summary>
+    public void CopyOnDevice(nint source, nint destination, long bytes)
+    {
+        MakeCurrent();
+        Check(
+            DriverAPINativeMethods.AsynchronousMemcpy_v2.cuMemcpyDtoDAsync_v2(Pointer(destination), Pointer(source), bytes, Stream),
+            "cuMemcpyDtoDAsync");
+    }
+
+    /// <summary>Launches kernel_suffix (or kernel, where the suffix is empty).</summary>
+    /// <param name="threads">Threads of a block.</param>
+    /// <param name="sharedBytes">Dynamic shared memory of a block.</param>
+    public void Launch(string kernel, string suffix, Grid grid, int threads, int sharedBytes, params ReadOnlySpan<KernelArgument> arguments)
+    {
+        MakeCurrent();
+        CudaKernel function = Kernel(kernel, suffix, sharedBytes);
+        for (int i = 0; i < arguments.Length; i++)
+        {
+            _arguments[i] = arguments[i].Bits;
+        }
+
+        CUResult result = DriverAPINativeMethods.Launch.cuLaunchKernel(
+            function.CUFunction, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)threads, 1, 1, (uint)sharedBytes, Stream, _addresses, null);
+        if (result != CUResult.Success)
+        {
+            throw new CudaException(result, $"launch of {function.KernelName} failed", null);
+        }
+    }
+
+    /// <summary>C = α·op(A)·op(B) + β·C, all row-major; sums in Float32, never TF32.</summary>
+    public void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, int inner, float alpha, float beta)
+    {
+        MakeCurrent();
+        // cuBLAS reads columns: a row-major matrix is the transpose of what it sees, and Cᵀ = op(B)ᵀ·op(A)ᵀ.
+        CublasStatus status = CudaBlasNativeMethods.cublasGemmEx(
+            _blas.CublasHandle, OperationOf(transposeB), OperationOf(transposeA), c.Columns, c.Rows, inner,
+            (nint)(&alpha), Pointer(b.Pointer), TypeOf(b), b.Columns, Pointer(a.Pointer), TypeOf(a), a.Columns,
+            (nint)(&beta), Pointer(c.Pointer), TypeOf(c), c.Columns, ComputeType.Compute32F, GemmAlgo.Default);
+        if (status != CublasStatus.Success)
+        {
+            throw new InvalidOperationException(
+                $"cublasGemmEx: {status} for {a.Shape}{(transposeA ? "ᵀ" : "")} · {b.Shape}{(transposeB ? "ᵀ" : "")} of {a.DType}");
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        MakeCurrent();
+        _blas.Dispose();
+        _stream.Dispose();
+        _context.UnloadModule(_module);
+        _context.Dispose();
+        NativeMemory.Free(_arguments);
+        current = null;
+    }
+
+    /// <summary>Makes the context the calling thread's, as every call of the driver needs.</summary>
+    public void MakeCurrent()
+    {
+        if (current != this)
+        {
+            _context.SetCurrent();
+            current = this;
+        }
+    }
+
+    private CudaKernel Kernel(string kernel, string suffix, int sharedBytes)
+    {
+        if (!_kernels.TryGetValue((kernel, suffix), out CudaKernel? function))
+        {
+            function = new CudaKernel(suffix.Length == 0 ? kernel : $"{kernel}_{suffix}", _module);
+            if (sharedBytes > SharedBytesWithoutAsking)
+            {
+                function.MaxDynamicSharedSizeBytes = sharedBytes; // a kernel always has the same
+            }
+
+            _kernels.Add((kernel, suffix), function);
+        }
+
+        return function;
+    }
+
+    private static void Check(CUResult result, string call)
+    {
+        if (result != CUResult.Success)
+        {
+            throw new CudaException(result, call, null);
+        }
+    }
+
+    private static CUdeviceptr Pointer(nint pointer) => new((ulong)pointer);
+
+    private static Operation OperationOf(bool transpose) => transpose ? Operation.Transpose : Operation.NonTranspose;
+
+    private static cudaDataType TypeOf(Tensor tensor) => tensor.DType == DType.BFloat16 ? cudaDataType.CUDA_R_16BF : cudaDataType.CUDA_R_32F;
+
+    private static string Mebibytes(long bytes) => $"{bytes >> 20} MiB";
+}

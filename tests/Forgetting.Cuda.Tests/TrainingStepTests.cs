@@ -1,0 +1,167 @@
+using Forgetting.Backends;
+using Forgetting.Backends.Cpu;
+using Forgetting.Data;
+using Forgetting.HuggingFace;
+using Forgetting.Models;
+using Forgetting.Tensors;
+using Forgetting.Testing;
+using Forgetting.Training;
+using Xunit;
+
+namespace Forgetting.Cuda.Tests;
+
+/// <summary>Whole steps of models on the emulation against the CPU backend.</summary>
+[Collection("emulation")]
+public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture<EmulatedBackends>
+{
+    private const double Lambda = 0.2;
+    private const double LearningRate = 1e-3;
+
+    private static readonly TrainingOptions Full = new() { Method = TrainingMethod.Forget, LoraRank = 0, LearningRate = LearningRate, MicroBatchTokens = 64, WeightDecay = 0.1 };
+    private static readonly TrainingOptions Adapter = Full with { LoraRank = 4, LoraAlpha = 8, LoraDropout = 0.25 };
+
+    /// <summary>GPT-2 with one head size that no tile has: layer norms, biases, learned positions, both kinds of projection.</summary>
+    private static readonly ModelConfig Gpt2 = new()
+    {
+        Family = ModelFamily.Gpt2,
+        VocabularySize = 61,
+        HiddenSize = 36,
+        IntermediateSize = 50,
+        Layers = 2,
+        Heads = 3,
+        KeyValueHeads = 3,
+        HeadSize = 12,
+        ContextLength = 40,
+        AttentionScale = 1 / Math.Sqrt(12),
+        Activation = ActivationKind.GeluTanh,
+        QueryKeyValueBias = true,
+        AttentionOutputBias = true,
+        MlpBias = true,
+        TiedHead = true,
+    };
+
+    public static TheoryData<DType, double> Types => new() { { DType.Float32, 1e-4 }, { DType.BFloat16, 2e-2 } };
+
+    [EmulationTheory]
+    [MemberData(nameof(Types))]
+    public void A_step_of_the_pretrained_model_is_the_CPUs(DType type, double tolerance)
+    {
+        if (SharedData.Folder is not null)
+        {
+            CompareSteps(type, tolerance, Full, backend => Stories(backend, null));
+        }
+    }
+
+    [EmulationTheory]
+    [MemberData(nameof(Types))]
+    public void A_step_of_an_adapter_with_dropout_is_the_CPUs(DType type, double tolerance)
+    {
+        if (SharedData.Folder is not null)
+        {
+            CompareSteps(type, tolerance, Adapter, backend => Stories(backend, new LoraConfig { Rank = 4, Alpha = 8, Dropout = 0.25 }));
+        }
+    }
+
+    [EmulationTheory]
+    [MemberData(nameof(Types))]
+    public void A_step_of_GPT2_is_the_CPUs(DType type, double tolerance) => CompareSteps(type, tolerance, Full, Random);
+
+    [EmulationTheory]
+    [MemberData(nameof(Types))]
+    public void Fisher_information_is_the_CPUs(DType type, double tolerance)
+    {
+        using var cpu = new CpuBackend(2);
+        float[] expected = Fisher(cpu), actual = Fisher(backends.Of(type));
+        Assert.InRange(Distance(actual, expected), 0, 2 * tolerance); // squares double relative errors
+    }
+
+    private void CompareSteps(DType type, double tolerance, TrainingOptions options, Func<IBackend, Decoder> create)
+    {
+        using var cpu = new CpuBackend(2);
+        StepResult expected = Step(cpu, options, create), actual = Step(backends.Of(type), options, create);
+        Assert.InRange(Math.Abs(actual.Objective / expected.Objective - 1), 0, tolerance);
+        Assert.InRange(Distance(actual.Gradient, expected.Gradient), 0, tolerance);
+        Assert.InRange(Math.Abs(actual.GradientNorm / expected.GradientNorm - 1), 0, tolerance);
+        Assert.InRange(Distance(actual.Weights, expected.Weights), 0, tolerance);
+    }
+
+    private static StepResult Step(IBackend backend, TrainingOptions options, Func<IBackend, Decoder> create)
+    {
+        using Decoder decoder = create(backend);
+        using var step = new TrainingStep(decoder, options);
+        using var optimizer = new AdamWOptimizer(backend, decoder.TrainableParameters, options);
+        step.Begin(Examples(decoder.Config.VocabularySize), [0, 1, 2, 3], 0);
+        StepLosses losses = step.Accumulate(Lambda);
+        float[] gradient = Concatenate(decoder, p => p.Gradient);
+        double norm = step.GradientNorm();
+        optimizer.Step(LearningRate, 0.5);
+        return new StepResult(losses.Objective, gradient, norm, Concatenate(decoder, p => p.Master));
+    }
+
+    private static float[] Fisher(IBackend backend)
+    {
+        using Decoder decoder = Random(backend);
+        decoder.AllocateGradients();
+        TrainingSet set = Examples(decoder.Config.VocabularySize);
+        TokenBatch batch = BatchBuilder.ForScoring(set.Examples, new MicroBatch(0, set.Examples.Count, 0), allTokens: true);
+        batch = batch with { Weights = [.. Enumerable.Repeat(1f, batch.HeadRows.Length)] };
+        decoder.ForwardBackward(batch, default, new SquareAccumulateSink(backend), new float[batch.HeadRows.Length]);
+        return Concatenate(decoder, p => p.Gradient);
+    }
+
+    private static Decoder Stories(IBackend backend, LoraConfig? lora)
+    {
+        using Checkpoint file = Checkpoint.Open(SharedData.Path("stories260K", "hf"));
+        var decoder = new Decoder(file.Config, backend, lora, seed: 3);
+        file.LoadInto(decoder.BaseParameters, backend);
+        foreach (Parameter b in decoder.AdapterParameters.Where(p => p.Name.Contains("lora_B", StringComparison.Ordinal)))
+        {
+            // With B at zero, A has no gradient.
+            b.SetRows(backend, 0, [.. Enumerable.Range(0, (int)b.Shape.Count).Select(i => 0.05f * MathF.Sin(i))]);
+        }
+
+        return decoder;
+    }
+
+    private static Decoder Random(IBackend backend)
+    {
+        var decoder = new Decoder(Gpt2, backend);
+        decoder.Initialize(5);
+        return decoder;
+    }
+
+    // Sequences of 9 to 33 tokens; a third of the response tokens is negative.
+    private static TrainingSet Examples(int vocabulary)
+    {
+        var random = new Random(3);
+        var examples = new List<EncodedExample>();
+        var signs = new List<sbyte[]>();
+        foreach (int length in new[] { 33, 9, 20, 14 })
+        {
+            bool[] response = [.. Enumerable.Range(0, length).Select(t => t > 1)];
+            examples.Add(new EncodedExample { Index = examples.Count, Ids = [.. response.Select(_ => random.Next(vocabulary))], Response = response });
+            signs.Add([.. response.Select(r => (sbyte)(!r ? 0 : random.Next(3) == 0 ? -1 : 1))]);
+        }
+
+        return new TrainingSet { Examples = examples, Signs = signs };
+    }
+
+    private static float[] Concatenate(Decoder decoder, Func<Parameter, Tensor> select)
+    {
+        var all = new List<float>();
+        foreach (Parameter parameter in decoder.TrainableParameters)
+        {
+            var values = new float[parameter.Shape.Count];
+            decoder.Backend.Download(select(parameter), values.AsSpan());
+            all.AddRange(values);
+        }
+
+        return [.. all];
+    }
+
+    // ‖a − b‖ / ‖b‖
+    private static double Distance(float[] a, float[] b) =>
+        Math.Sqrt(a.Zip(b, (x, y) => Math.Pow((double)x - y, 2)).Sum() / b.Sum(y => (double)y * y));
+
+    private sealed record StepResult(double Objective, float[] Gradient, double GradientNorm, float[] Weights);
+}
