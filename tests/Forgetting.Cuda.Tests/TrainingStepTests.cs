@@ -42,25 +42,15 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
 
     public static TheoryData<DType, double> Types => new() { { DType.Float32, 1e-4 }, { DType.BFloat16, 2e-2 } };
 
-    [EmulationTheory]
+    [EmulatedDataTheory]
     [MemberData(nameof(Types))]
-    public void A_step_of_the_pretrained_model_is_the_CPUs(DType type, double tolerance)
-    {
-        if (SharedData.Folder is not null)
-        {
-            CompareSteps(type, tolerance, Full, backend => Stories(backend, null));
-        }
-    }
+    public void A_step_of_the_pretrained_model_is_the_CPUs(DType type, double tolerance) =>
+        CompareSteps(type, tolerance, Full, backend => Stories(backend, null));
 
-    [EmulationTheory]
+    [EmulatedDataTheory]
     [MemberData(nameof(Types))]
-    public void A_step_of_an_adapter_with_dropout_is_the_CPUs(DType type, double tolerance)
-    {
-        if (SharedData.Folder is not null)
-        {
-            CompareSteps(type, tolerance, Adapter, backend => Stories(backend, new LoraConfig { Rank = 4, Alpha = 8, Dropout = 0.25 }));
-        }
-    }
+    public void A_step_of_an_adapter_with_dropout_is_the_CPUs(DType type, double tolerance) =>
+        CompareSteps(type, tolerance, Adapter, backend => Stories(backend, new LoraConfig { Rank = 4, Alpha = 8, Dropout = 0.25 }));
 
     [EmulationTheory]
     [MemberData(nameof(Types))]
@@ -162,6 +152,12 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     // ‖a − b‖ / ‖b‖
     private static double Distance(float[] a, float[] b) =>
         Math.Sqrt(a.Zip(b, (x, y) => Math.Pow((double)x - y, 2)).Sum() / b.Sum(y => (double)y * y));
+
+    [AttributeUsage(AttributeTargets.Method)]
+    private sealed class EmulatedDataTheoryAttribute : TheoryAttribute
+    {
+        public EmulatedDataTheoryAttribute() => Skip = Emulation.Missing ?? (SharedData.Folder is null ? "../shared/data is not beside the repository" : null);
+    }
 
     private sealed record StepResult(double Objective, float[] Gradient, double GradientNorm, float[] Weights);
 }
