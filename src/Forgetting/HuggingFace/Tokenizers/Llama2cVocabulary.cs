@@ -15,18 +15,18 @@ internal static class Llama2cVocabulary
     /// <exception cref="UserException">Truncated or malformed.</exception>
     public static TokenizerParts Read(string file)
     {
-        byte[] bytes = File.ReadAllBytes(file);
+        ReadOnlySpan<byte> bytes = JsonView.ReadBytes(file).Span;
         List<(string Text, float Score, int Type)> pieces = [];
         for (int at = 4; at < bytes.Length;)
         {
-            int length = at + 8 <= bytes.Length ? BinaryPrimitives.ReadInt32LittleEndian(bytes.AsSpan(at + 4)) : -1;
+            int length = at + 8 <= bytes.Length ? BinaryPrimitives.ReadInt32LittleEndian(bytes[(at + 4)..]) : -1;
             if (length < 0 || length > bytes.Length - at - 8)
             {
                 throw new UserException($"{file}: piece {pieces.Count} does not fit in the file's {bytes.Length} bytes; expected llama2.c's score, length and bytes");
             }
 
-            float score = BinaryPrimitives.ReadSingleLittleEndian(bytes.AsSpan(at));
-            string text = Encoding.UTF8.GetString(bytes, at + 8, length);
+            float score = BinaryPrimitives.ReadSingleLittleEndian(bytes[at..]);
+            string text = Encoding.UTF8.GetString(bytes.Slice(at + 8, length));
             pieces.Add(Piece(pieces.Count, text, score));
             at += 8 + length;
         }

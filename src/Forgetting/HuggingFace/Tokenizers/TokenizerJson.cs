@@ -6,7 +6,7 @@ namespace Forgetting.HuggingFace.Tokenizers;
 internal static class TokenizerJson
 {
     // Far above any vocabulary; a file that names a higher id would only make us allocate.
-    private const int MostIds = 1 << 24;
+    private const int MostIds = 1 << 22;
 
     /// <summary>Reads <c>tokenizer.json</c>.</summary>
     /// <exception cref="UserException">Malformed, or a model other than BPE, or a part that is not supported.</exception>
@@ -198,8 +198,8 @@ internal static class TokenizerJson
             case "Sequence":
                 return [.. view["processors"].Items().SelectMany(p => PrefixOf(p, vocabulary, added))];
             case "BertProcessing" or "RobertaProcessing":
-                JsonView start = view["cls"].Items().First();
-                return [IdOf(start, vocabulary, added)];
+                JsonView[] start = [.. view["cls"].Items()];
+                return start.Length > 0 ? [IdOf(start[0], vocabulary, added)] : throw view["cls"].Wrong("empty", "a token and its id");
             case "TemplateProcessing":
                 List<int> prefix = [];
                 foreach (JsonView item in view["single"].Items())
