@@ -3,7 +3,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Models;
 
-/// <summary>Values of parameters in and out of a backend's memory, always as Float32 on the host.</summary>
+/// <summary>Values of parameters from the host, in whatever type the backend stores them.</summary>
 public static class ParameterTransfer
 {
     /// <summary>Sets rows from <paramref name="firstRow"/> on: the master where there is one, and the value rounded from it.</summary>
@@ -29,24 +29,6 @@ public static class ParameterTransfer
             backend.Upload(values, exact);
             backend.Copy(exact, value);
         }
-    }
-
-    /// <summary>Reads rows from <paramref name="firstRow"/> on: the master where there is one, else the value.</summary>
-    /// <param name="values">Whole rows; receives them.</param>
-    public static void GetRows(this Parameter parameter, IBackend backend, int firstRow, Span<float> values)
-    {
-        int count = WholeRows(parameter, firstRow, values.Length);
-        Tensor source = (parameter.Master.IsEmpty ? parameter.Value : parameter.Master).RowRange(firstRow, count);
-        if (source.DType == DType.Float32)
-        {
-            backend.Download(source, values);
-            return;
-        }
-
-        using DeviceBuffer staging = backend.Allocate((long)values.Length * sizeof(float));
-        Tensor exact = staging.AsTensor(source.Shape, DType.Float32);
-        backend.Copy(source, exact);
-        backend.Download(exact, values);
     }
 
     private static int WholeRows(Parameter parameter, int firstRow, int length)

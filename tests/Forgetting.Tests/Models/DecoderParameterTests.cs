@@ -93,7 +93,7 @@ public class DecoderParameterTests
     private static float[] Read(CpuBackend backend, Parameter parameter)
     {
         var values = new float[parameter.Shape.Count];
-        parameter.GetRows(backend, 0, values);
+        backend.Download<float>(parameter.Value, values);
         return values;
     }
 

@@ -63,7 +63,7 @@ internal sealed class TestModel : IDisposable
     public float[] Read(Parameter parameter)
     {
         var values = new float[parameter.Shape.Count];
-        parameter.GetRows(Backend, 0, values);
+        Backend.Download<float>(parameter.Value, values);
         return values;
     }
 
