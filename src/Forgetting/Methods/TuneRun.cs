@@ -41,15 +41,20 @@ public sealed class TuneRun
         TrainingOptions options, IBackend backend, bool resume = false, ITrainingObserver? observer = null, CancellationToken cancellation = default)
     {
         options.Validate();
-        return new TuneRun(Resolve(options), backend, resume, observer, cancellation).Execute();
+        using Checkpoint source = Checkpoint.Open(options.Model);
+        return new TuneRun(Resolve(options, source.Config) with { Device = backend.Name }, backend, resume, observer, cancellation).Execute();
     }
 
-    /// <summary>Settings with what depends on others filled in: ρ, and the held-out share where no other source of influence is given.</summary>
-    public static TrainingOptions Resolve(TrainingOptions options)
+    // Fills in what depends on other settings and on the model: ρ, the held-out share where no other source of influence is given, exponents, the longest example.
+    private static TrainingOptions Resolve(TrainingOptions options, ModelConfig config)
     {
+        Ascent ascent = options.ResolveAscent();
         bool source = options.Reference != null || options.ReferenceData != null || options.Scores != null;
         return options with
         {
+            MaxLength = ExampleLoader.LongestExample(config, options),
+            AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo ? options.AscentBeta ?? ascent.Beta : null,
+            AscentBeta2 = ascent.Kind is AscentKind.SatImp ? options.AscentBeta2 ?? ascent.Beta2 : null,
             Rho = options.Rho ?? (options.Scores is null ? Scores.DefaultRho : null),
             ReferenceFraction = options.ReferenceFraction ?? (source || options.Method == TrainingMethod.Full ? null : ReferenceModel.DefaultFraction),
         };

@@ -46,7 +46,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
     /// <summary>Folder of the newest checkpoint, or null.</summary>
     public string? Latest => All().LastOrDefault();
 
-    /// <summary>Writes a checkpoint, then removes the oldest ones beyond the number to keep.</summary>
+    /// <summary>Writes a checkpoint, then removes the oldest ones beyond the number to keep, and what a killed run left half-written.</summary>
     /// <exception cref="UserException">Not writable or disk full.</exception>
     public string Write(TrainingState state, AdamWOptimizer optimizer, IMemory memory)
     {
@@ -107,7 +107,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
     private void RemoveOldest()
     {
         List<string> all = All();
-        foreach (string old in all.Take(all.Count - keep))
+        foreach (string old in all.Take(all.Count - keep).Concat(Directory.EnumerateDirectories(folder, ".step-*.tmp")))
         {
             Temporary.Delete(old);
         }

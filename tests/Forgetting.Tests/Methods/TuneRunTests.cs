@@ -1,8 +1,10 @@
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Data;
+using Forgetting.HuggingFace;
 using Forgetting.Methods;
 using Forgetting.Methods.TokenForgetting;
+using Forgetting.Models;
 using Forgetting.Testing;
 using Forgetting.Training;
 using Xunit;
@@ -42,10 +44,11 @@ public sealed class TuneRunTests : IDisposable
         (double positiveAfter, double negativeAfter) = Means(summary, _folder["run", "model"]);
         Assert.True(positiveAfter < positiveBefore - 0.05, $"{positiveBefore} → {positiveAfter}");
         Assert.True(negativeAfter > negativeBefore, $"{negativeBefore} → {negativeAfter}");
+        Assert.All(LossesOfAdapter(options.Model).Zip(LossesOf(_folder["run", "model"])), pair => Assert.Equal(pair.First, pair.Second, 1e-4f));
 
         // What was resolved is a recipe for the same run.
         TrainingOptions again = Recipe.Read(_folder["run", "run.yaml"], new TrainingOptions());
-        Assert.Equal((0.7, 1.0 / 6), (again.Rho, again.ReferenceFraction));
+        Assert.Equal((0.7, 1.0 / 6, 512, "cpu"), (again.Rho, again.ReferenceFraction, again.MaxLength, again.Device));
         TuneSummary second = TuneRun.Execute(again with { Out = _folder["again"] }, _backend);
         Assert.Equal(File.ReadAllBytes(_folder["run", "model/model.safetensors"]), File.ReadAllBytes(_folder["again", "model/model.safetensors"]));
         Assert.Equal(summary.LastStep.Loss, second.LastStep.Loss);
@@ -136,20 +139,38 @@ public sealed class TuneRunTests : IDisposable
     // Mean loss of the run's positive and negative tokens under a model.
     private (double Positive, double Negative) Means(TuneSummary summary, string path)
     {
-        using LoadedModel model = LoadedModel.Load(path, _backend);
-        IReadOnlyList<ExampleScores> scores = ScoreFile.Read(_folder["run", "scores.jsonl"]);
-        EncodedExample[] examples = [.. scores.Select(s => new EncodedExample { Index = s.Index, Ids = s.Ids, Response = Array.ConvertAll(s.Response, r => r == 1) })];
-        IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, examples, 2000);
         var sums = new double[3];
-        for (int i = 0; i < examples.Length; i++)
+        foreach ((float loss, int sign) in LossesOf(path).Zip(ScoreFile.Read(_folder["run", "scores.jsonl"]).SelectMany(s => s.Sign)))
         {
-            for (int t = 0; t < examples[i].Length; t++)
-            {
-                sums[scores[i].Sign[t] + 1] += losses[i][t];
-            }
+            sums[sign + 1] += loss;
         }
 
         return (sums[2] / summary.PositiveTokens, sums[0] / summary.NegativeTokens);
+    }
+
+    private float[] LossesOf(string path)
+    {
+        using LoadedModel model = LoadedModel.Load(path, _backend);
+        return Losses(model.Decoder);
+    }
+
+    // The base model with the adapter beside it, as PEFT would use it.
+    private float[] LossesOfAdapter(string path)
+    {
+        using PeftAdapter adapter = PeftAdapter.Open(_folder["run", "adapter"]);
+        using LoadedModel model = LoadedModel.Load(path, _backend, adapter.Config);
+        adapter.LoadInto(model.Decoder);
+        return Losses(model.Decoder);
+    }
+
+    // Of the run's training set, end to end.
+    private float[] Losses(Decoder decoder)
+    {
+        EncodedExample[] examples =
+        [
+            .. ScoreFile.Read(_folder["run", "scores.jsonl"]).Select(s => new EncodedExample { Index = s.Index, Ids = s.Ids, Response = Array.ConvertAll(s.Response, r => r == 1) }),
+        ];
+        return [.. Scorer.Losses(decoder, examples, 2000).SelectMany(l => l)];
     }
 
     private TrainingOptions Options(int examples) => new()
