@@ -10,7 +10,7 @@ namespace Forgetting.Backends.Cpu;
 /// </summary>
 internal static unsafe class ThinProduct
 {
-    private const int MostRows = 12;
+    private const int MostRows = 16;
 
     /// <summary>Whether a product has this form.</summary>
     public static bool Suits(in Product product) => Avx.IsSupported && product is { M: <= MostRows, TransposeA: false, TransposeB: true };
