@@ -5,8 +5,8 @@ namespace Forgetting.HuggingFace.ChatTemplates;
 
 /// <summary>
 /// A checkpoint's chat template: a Jinja program that turns a conversation into the text the model was trained on. What runs here is the subset of Jinja that
-/// such templates use, with the settings and the functions of Hugging Face. (No package for .NET on the public registry renders them: those
-/// there implement Liquid, or lack namespaces, slices and white-space control as templates need them.)
+/// such templates use, with the settings and the functions of Hugging Face. (Written here because NuGet has no Jinja for .NET under the name
+/// one would look for, Jinja2.NET.)
 /// </summary>
 public sealed class ChatTemplate
 {
