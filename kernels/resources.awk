@@ -22,8 +22,10 @@
 }
 END {
     printf "%-36s %-6s %9s %7s %6s %6s\n", "kernel", "arch", "registers", "shared", "spills", "stack"
+    fflush()
     for (k = 1; k <= count; k++)
         for (t = 1; t <= targets; t++)
-            if ((order[k], list[t]) in row) printf "%-36s %-6s %s\n", order[k], list[t], row[order[k], list[t]]
+            if ((order[k], list[t]) in row) printf "%-36s %-6s %s\n", order[k], list[t], row[order[k], list[t]] | "sort"
+    close("sort")
     printf "%d kernels for %d architectures; %d spill, %d have a stack frame\n", count, targets, spilling, framed
 }

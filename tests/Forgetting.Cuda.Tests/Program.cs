@@ -1,0 +1,52 @@
+using Forgetting.Testing;
+
+namespace Forgetting.Cuda.Tests;
+
+/// <summary>What happens once in a process, for <see cref="ProcessTests"/>: prints what a user would see.</summary>
+internal static class Program
+{
+    private static int Main(string[] args)
+    {
+        switch (args)
+        {
+            case ["leak"]:
+                CudaLibrary.UseEmulation(Emulation.Driver);
+                var context = new PrimaryContext();
+                var kept = new CudaDeviceVariable<float>(10);
+                using (new CudaDeviceVariable<float>(20))
+                {
+                }
+
+                Print(context.Dispose);
+                GC.KeepAlive(kept);
+                return 0;
+            case ["no-driver"]:
+                Console.WriteLine(CudaLibrary.IsAvailable);
+                Print(() => CudaContext.GetDeviceCount());
+                return 0;
+            case ["no-emulation"]:
+                Print(() => CudaLibrary.UseEmulation("/no/such/library.so"));
+                return 0;
+            case ["too-late"]:
+                CudaLibrary.UseEmulation(Emulation.Driver);
+                CudaLibrary.UseEmulation(Emulation.Driver);
+                Print(() => CudaLibrary.UseEmulation(Emulation.Kernels));
+                return 0;
+            default:
+                return 2;
+        }
+    }
+
+    private static void Print(Action action)
+    {
+        try
+        {
+            action();
+            Console.WriteLine("no error");
+        }
+        catch (Exception e) when (e is CudaException or CudaLibraryException or InvalidOperationException)
+        {
+            Console.WriteLine($"{e.GetType().Name}: {e.Message}");
+        }
+    }
+}
