@@ -50,11 +50,13 @@ public sealed class TuneRun
     {
         Ascent ascent = options.ResolveAscent();
         bool source = options.Reference != null || options.ReferenceData != null || options.Scores != null;
+
+        // Through decimal, so that 0.1f is written as 0.1.
         return options with
         {
             MaxLength = ExampleLoader.LongestExample(config, options),
-            AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo ? options.AscentBeta ?? ascent.Beta : null,
-            AscentBeta2 = ascent.Kind is AscentKind.SatImp ? options.AscentBeta2 ?? ascent.Beta2 : null,
+            AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo ? (double)(decimal)ascent.Beta : null,
+            AscentBeta2 = ascent.Kind is AscentKind.SatImp ? (double)(decimal)ascent.Beta2 : null,
             Rho = options.Rho ?? (options.Scores is null ? Scores.DefaultRho : null),
             ReferenceFraction = options.ReferenceFraction ?? (source || options.Method == TrainingMethod.Full ? null : ReferenceModel.DefaultFraction),
         };

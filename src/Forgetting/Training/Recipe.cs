@@ -16,6 +16,7 @@ public sealed class Setting
     {
         _property = property;
         Name = Recipe.Kebab(property.Name);
+        IsOptional = new NullabilityInfoContext().Create(property).WriteState == NullabilityState.Nullable;
         Help = property.GetCustomAttribute<DescriptionAttribute>()!.Description;
     }
 
@@ -27,6 +28,9 @@ public sealed class Setting
 
     /// <summary>True for a switch: present or not.</summary>
     public bool IsSwitch => _property.PropertyType == typeof(bool);
+
+    /// <summary>True where no value is a value: <c>null</c> in recipes.</summary>
+    public bool IsOptional { get; }
 
     /// <summary>The setting's value as a recipe writes it; empty for one not given.</summary>
     public string Read(TrainingOptions options) => Recipe.Text(_property.GetValue(options));
@@ -43,10 +47,8 @@ public sealed class Setting
 
     private object? Parse(string text, string place)
     {
-        Type? underlying = Nullable.GetUnderlyingType(_property.PropertyType);
-        Type type = underlying ?? _property.PropertyType;
-        bool optional = underlying != null || new NullabilityInfoContext().Create(_property).WriteState == NullabilityState.Nullable;
-        if (optional && text is "" or "~" or "null")
+        Type type = Nullable.GetUnderlyingType(_property.PropertyType) ?? _property.PropertyType;
+        if (IsOptional && text is "" or "~" or "null")
             return null;
 
         if (type == typeof(string))
@@ -114,9 +116,7 @@ public static class Recipe
         foreach (Setting setting in Settings)
         {
             string text = setting.Read(options);
-
-            // What YAML would otherwise read as nothing, or as a comment or structure, YamlDotNet quotes itself; an empty value means "not given".
-            mapping.Add(new YamlScalarNode(setting.Name), new YamlScalarNode(text) { Style = text.Length == 0 ? ScalarStyle.Plain : ScalarStyle.Any });
+            mapping.Add(setting.Name, text.Length == 0 && setting.IsOptional ? "null" : text);
         }
 
         var output = new StringWriter { NewLine = "\n" };

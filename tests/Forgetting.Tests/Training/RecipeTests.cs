@@ -44,6 +44,7 @@ public sealed class RecipeTests : IDisposable
         Assert.Equal(options.LoraTargets, back.LoraTargets);
         Assert.Equal(options with { LoraTargets = back.LoraTargets }, back);
         Assert.Contains("learning-rate: 1.0E-05\n", File.ReadAllText(_path), StringComparison.Ordinal);
+        Assert.Contains("\nscores: null\n", File.ReadAllText(_path), StringComparison.Ordinal);
         Assert.Equal(Recipe.Settings.Count, File.ReadAllLines(_path).Length);
     }
 
