@@ -93,7 +93,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         {
             throw new DeviceMemoryException(
                 $"{Name}: not enough memory: asked for {Mebibytes(bytes)} with {Mebibytes(inUse)} in use and {Mebibytes(FreeBytes)} free; "
-                + "lower --batch-tokens or --context, or train an adapter (--lora-rank)");
+                + "lower --micro-batch-tokens or --max-length, use --recompute, or train an adapter (--lora-rank)");
         }
 
         Check(result, "cuMemAlloc");
