@@ -20,6 +20,12 @@ internal static class CommonOptions
         return option.AcceptOnlyFromAmong("auto", "cpu", "cuda", "cuda-emu");
     }
 
+    public static Option<string?> Dtype()
+    {
+        var option = new Option<string?>("--dtype") { Description = "storage type on cuda and cuda-emu; bf16 on a card where not given" };
+        return option.AcceptOnlyFromAmong("fp32", "bf16");
+    }
+
     public static Option<bool> Json() => new("--json") { Description = "print JSON for machines" };
 
     public static Option<ulong> Seed(ulong value = 42) => new("--seed") { Description = "seed of everything random", DefaultValueFactory = _ => value };

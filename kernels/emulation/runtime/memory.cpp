@@ -93,10 +93,20 @@ CUresult DeviceMemory::allocate(CUdeviceptr* address, size_t bytes, const char* 
     freed.erase(freed.lower_bound(cursor), end);
     *address = cursor;
     live[cursor] = {bytes, ++allocations};
-    memset(shadow_ + (cursor - base_), kAllocated, bytes);
+    memset(shadow_ + (cursor - base_), writes_known_ ? kAllocated : kAllocated | kWritten, bytes);
     cursor += needed;
     used_ += needed;
     return CUDA_SUCCESS;
+}
+
+void DeviceMemory::assume_written() {
+    std::lock_guard<std::mutex> lock(mutex);
+    if (writes_known_) {
+        writes_known_ = false;
+        for (const auto& [address, allocation] : live) {
+            memset(shadow_ + (address - base_), kAllocated | kWritten, allocation.bytes);
+        }
+    }
 }
 
 CUresult DeviceMemory::free(CUdeviceptr address, const char* call) {

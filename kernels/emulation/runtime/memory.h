@@ -65,6 +65,8 @@ public:
     Violation write(const void* address, size_t bytes);
     // Whether the bytes belong to a live allocation, written or not.
     Violation addressable(const void* address, size_t bytes, bool write) const;
+    // Kernels without checks do not say what they write: from the first of them on, all that is allocated counts as written.
+    void assume_written();
     // A device-to-device copy: unwritten bytes may be copied and stay unwritten.
     void copy(void* destination, const void* source, size_t bytes);
 
@@ -97,6 +99,7 @@ private:
     size_t reserved_ = 0;
     size_t total_ = 0;
     size_t used_ = 0;
+    bool writes_known_ = true;
 };
 
 } // namespace emulation

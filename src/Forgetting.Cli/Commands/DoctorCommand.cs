@@ -1,10 +1,13 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
+using Forgetting.Backends.Cuda;
+using Forgetting.Tensors;
 using Spectre.Console;
 
 namespace Forgetting.Cli.Commands;
@@ -15,31 +18,47 @@ internal static class DoctorCommand
     public static Command Create()
     {
         Option<string> device = CommonOptions.Device();
+        Option<string?> dtype = CommonOptions.Dtype();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("doctor", "Say what this machine has and whether the device computes right.") { device, json };
+        var command = new Command("doctor", "Say what this machine has and whether the device computes right.") { device, dtype, json };
         command.SetAction(parsed =>
         {
-            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!);
+            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype));
             var facts = new Dictionary<string, string>
             {
                 ["version"] = typeof(IBackend).Assembly.GetName().Version!.ToString(3),
                 ["runtime"] = RuntimeInformation.FrameworkDescription,
                 ["system"] = $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}",
-                ["processors"] = Environment.ProcessorCount.ToString(System.Globalization.CultureInfo.InvariantCulture),
+                ["processors"] = Environment.ProcessorCount.ToString(CultureInfo.InvariantCulture),
                 ["vector_width"] = VectorWidth(),
-                ["memory_gib"] = (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (double)(1L << 30)).ToString("0.0", System.Globalization.CultureInfo.InvariantCulture),
+                ["memory_gib"] = (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (double)(1L << 30)).ToString("0.0", CultureInfo.InvariantCulture),
                 ["device"] = backend.Name,
             };
             if (backend is CpuBackend cpu)
             {
-                facts["threads"] = cpu.Threads.ToString(System.Globalization.CultureInfo.InvariantCulture);
+                facts["threads"] = cpu.Threads.ToString(CultureInfo.InvariantCulture);
                 facts["products"] = cpu.Products;
             }
 
+            List<KernelCheck> checks = [];
+            if (backend is CudaBackend cuda)
+            {
+                facts["dtype"] = backend.StorageType == DType.BFloat16 ? "bf16" : "fp32";
+                facts["card"] = cuda.DeviceName;
+                checks = [.. KernelDoctor.Run(backend, timings: backend.Name == "cuda")];
+            }
+
+            int code = checks.TrueForAll(check => check.Ok) ? 0 : 1;
             if (parsed.GetValue(json))
             {
-                Console.Out.WriteLine(JsonSerializer.Serialize(facts, Json.Indented));
-                return;
+                var report = new Dictionary<string, object>(facts.Select(fact => KeyValuePair.Create(fact.Key, (object)fact.Value)));
+                if (checks.Count > 0)
+                {
+                    report["kernels"] = checks.Select(Record);
+                }
+
+                Console.Out.WriteLine(JsonSerializer.Serialize(report, Json.Indented));
+                return code;
             }
 
             var table = new Table().Border(TableBorder.None).HideHeaders().AddColumns("", "");
@@ -49,8 +68,49 @@ internal static class DoctorCommand
             }
 
             AnsiConsole.Write(table);
+            if (checks.Count > 0)
+            {
+                AnsiConsole.Write(Kernels(checks));
+            }
+
+            return code;
         });
         return command;
+    }
+
+    private static Dictionary<string, object> Record(KernelCheck check)
+    {
+        var record = new Dictionary<string, object>
+        {
+            ["operation"] = check.Operation,
+            ["error"] = check.Error,
+            ["tolerance"] = check.Tolerance,
+            ["ok"] = check.Ok,
+        };
+        foreach ((string name, double? value) in new[] { ("ms", check.Milliseconds), ("gb_per_s", check.GigabytesPerSecond), ("tflop_per_s", check.TeraflopsPerSecond) })
+        {
+            if (value is { } number)
+            {
+                record[name] = number;
+            }
+        }
+
+        return record;
+    }
+
+    private static Table Kernels(IEnumerable<KernelCheck> checks)
+    {
+        Table table = new Table().Border(TableBorder.Simple).AddColumns("operation", "error", "", "ms", "GB/s", "TFLOP/s");
+        foreach (KernelCheck check in checks)
+        {
+            table.AddRow(
+                new Text(check.Operation), new Text(check.Error.ToString("0.0e+0", CultureInfo.InvariantCulture)), new Markup(check.Ok ? "[green]ok[/]" : "[red]wrong[/]"),
+                Number(check.Milliseconds, "0.000"), Number(check.GigabytesPerSecond, "0"), Number(check.TeraflopsPerSecond, "0.0"));
+        }
+
+        return table;
+
+        static Text Number(double? value, string format) => new(value?.ToString(format, CultureInfo.InvariantCulture) ?? "");
     }
 
     private static string VectorWidth()

@@ -19,12 +19,13 @@ internal static class GenerateCommand
         var penalty = new Option<double>("--repetition-penalty") { Description = "divides the logits of tokens already there, 1 for none", DefaultValueFactory = _ => 1 };
         Option<ulong> seed = CommonOptions.Seed();
         Option<string> device = CommonOptions.Device();
+        Option<string?> dtype = CommonOptions.Dtype();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("generate", "Continue a prompt.") { model, prompt, count, temperature, topK, topP, penalty, seed, device, json };
+        var command = new Command("generate", "Continue a prompt.") { model, prompt, count, temperature, topK, topP, penalty, seed, device, dtype, json };
         command.SetAction(parsed =>
         {
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!);
+            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype));
             using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend);
             int[] ids = loaded.Tokenizer.Encode(parsed.GetValue(prompt)!);
             if (ids.Length == 0)

@@ -201,6 +201,10 @@ public sealed record TrainingOptions
     [Description("auto, cpu, cuda or cuda-emu")]
     public string Device { get; init; } = "auto";
 
+    /// <summary>Storage type on cuda and cuda-emu: fp32 or bf16; null for bf16 on a card, fp32 elsewhere.</summary>
+    [Description("storage type on cuda and cuda-emu: fp32 or bf16 (bf16 on a card)")]
+    public string? Dtype { get; init; }
+
     /// <summary><see cref="Ascent"/> with its exponents.</summary>
     public Ascent ResolveAscent()
     {
