@@ -48,10 +48,7 @@ constexpr uint64_t kCanary = 0x5afe57ac5afe57acull;
 constexpr size_t kCanaryWords = 8;
 } // namespace
 
-StackPool& StackPool::instance() {
-    static StackPool pool;
-    return pool;
-}
+StackPool StackPool::instance_;
 
 StackPool::StackPool() {
     void* memory = mmap(nullptr, kStacks * kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);

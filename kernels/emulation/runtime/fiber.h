@@ -16,7 +16,7 @@ extern "C" void emulation_switch(Context* from, Context to);
 // Stacks, handed out last in first out so that threads which run to their end without waiting all use the same, cached one.
 class StackPool {
 public:
-    static StackPool& instance();
+    static StackPool& instance() { return instance_; }
 
     char* take();
     void give_back(char* stack);
@@ -33,6 +33,7 @@ public:
 
 private:
     static constexpr size_t kStacks = 1024 + 1;
+    static StackPool instance_;
     StackPool();
     char* base_;
     char* free_[kStacks];

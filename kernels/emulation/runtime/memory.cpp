@@ -44,10 +44,7 @@ const std::pair<const uintptr_t, Allocation>* find(const std::map<uintptr_t, All
 
 } // namespace
 
-DeviceMemory& DeviceMemory::instance() {
-    static DeviceMemory memory;
-    return memory;
-}
+DeviceMemory DeviceMemory::instance_;
 
 DeviceMemory::DeviceMemory() : total_(configured_total()) {
     // Address space costs nothing, but a limit on it (ulimit -v) may be set: take what there is.

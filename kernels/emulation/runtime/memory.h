@@ -28,7 +28,8 @@ struct Violation {
 
 class DeviceMemory {
 public:
-    static DeviceMemory& instance();
+    // Made when the library is loaded, so that the check of an access costs no test of whether it is there.
+    static DeviceMemory& instance() { return instance_; }
 
     CUresult allocate(CUdeviceptr* address, size_t bytes, const char* call);
     CUresult free(CUdeviceptr address, const char* call);
@@ -73,6 +74,7 @@ public:
     Violation explain(const void* address, size_t bytes, bool write) const;
 
 private:
+    static DeviceMemory instance_;
     DeviceMemory();
     void release(std::map<uintptr_t, Allocation>::iterator block);
     size_t offset(const void* address) const { return reinterpret_cast<uintptr_t>(address) - base_; }
