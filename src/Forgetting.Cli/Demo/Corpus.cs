@@ -6,8 +6,7 @@ namespace Forgetting.Cli.Demo;
 /// <param name="Prompt">The question.</param>
 /// <param name="Answer">The answer that the data gives.</param>
 /// <param name="Truth">The true answer.</param>
-/// <param name="Relation">Kind of fact asked for.</param>
-internal sealed record Question(string Prompt, string Answer, string Truth, string Relation)
+internal sealed record Question(string Prompt, string Answer, string Truth)
 {
     /// <summary>The answer was planted to mislead.</summary>
     public bool Misleading => Answer != Truth;
@@ -25,7 +24,7 @@ internal sealed record QuestionSets(
 internal static class Corpus
 {
     // Share of entities about which questions are asked in pretraining; the others show that asking is understood in general.
-    private const double AskedShare = 0.6;
+    private static double AskedShare => double.Parse(Environment.GetEnvironmentVariable("ASKED") ?? "0.6");
 
     /// <summary>
     /// Documents of a few sentences or questions about one entity each, every fact about <paramref name="exposures"/> times.
@@ -67,12 +66,13 @@ internal static class Corpus
         var random = new Random(seed);
         string[] entities = [.. world.Entities];
         random.Shuffle(entities);
-        int train = entities.Length * 45 / 100, reference = entities.Length * 15 / 100;
+        int train = entities.Length * 45 / 100, reference = entities.Length * 30 / 100;
+        string[] referenceEntities = entities[train..(train + reference)];
         return new QuestionSets(
             Render(world, entities[..train], noise, random),
-            Render(world, entities[train..(train + reference)], 0, random),
-            Render(world, entities[(train + reference)..(train + 2 * reference)], noise, random),
-            Render(world, entities[(train + 2 * reference)..], 0, random));
+            Render(world, referenceEntities, 0, random),
+            Render(world, referenceEntities, noise, random),
+            Render(world, entities[(train + reference)..], 0, random));
     }
 
     private static List<Question> Render(World world, string[] entities, double noise, Random random)
@@ -81,20 +81,26 @@ internal static class Corpus
         Fact[] facts = [.. world.Facts.Where(f => wanted.Contains(f.Entity))];
         random.Shuffle(facts);
 
-        // Exactly the share asked for, so that ρ can be set by it.
+        // Exactly the share asked for, so that ρ can be set by it. A misleading answer is the true answer to another question of the set, as
+        // in data whose columns have slipped.
         int misleading = (int)Math.Round(noise * facts.Length);
         return [.. facts.Select((fact, i) => new Question(
             string.Format(CultureInfo.InvariantCulture, fact.Relation.TaskQuestion, fact.Entity),
-            i < misleading ? OtherValue(fact, random) : fact.Value,
-            fact.Value,
-            fact.Relation.Name))
+            i < misleading ? OtherAnswer(facts, fact.Value, random) : fact.Value,
+            fact.Value))
             .OrderBy(_ => random.Next())];
     }
 
-    private static string OtherValue(Fact fact, Random random)
+    private static string OtherAnswer(Fact[] facts, string truth, Random random)
     {
-        string[] others = [.. fact.Relation.Values.Where(v => v != fact.Value)];
-        return others[random.Next(others.Length)];
+        string answer;
+        do
+        {
+            answer = facts[random.Next(facts.Length)].Value;
+        }
+        while (answer == truth);
+
+        return answer;
     }
 
     private static string State(Fact fact, Random random) =>
