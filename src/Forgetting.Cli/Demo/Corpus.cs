@@ -12,10 +12,10 @@ internal sealed record Question(string Prompt, string Answer, string Truth)
     public bool Misleading => Answer != Truth;
 }
 
-/// <summary>The question sets of one seed; no entity is in two of them.</summary>
+/// <summary>The question sets of one seed. No entity is in two of them, but for the two reference sets, which ask the same questions.</summary>
 /// <param name="Train">Fine-tuning set, in which a known share of answers misleads.</param>
 /// <param name="Trusted">Small clean set for a trusted reference model.</param>
-/// <param name="Untrusted">As many questions as <paramref name="Trusted"/> with the same share of misleading answers as <paramref name="Train"/>.</param>
+/// <param name="Untrusted">The questions of <paramref name="Trusted"/> with the same share of misleading answers as <paramref name="Train"/>.</param>
 /// <param name="HeldOut">Clean questions for evaluation.</param>
 internal sealed record QuestionSets(
     IReadOnlyList<Question> Train, IReadOnlyList<Question> Trusted, IReadOnlyList<Question> Untrusted, IReadOnlyList<Question> HeldOut);
@@ -24,7 +24,8 @@ internal sealed record QuestionSets(
 internal static class Corpus
 {
     // Share of entities about which questions are asked in pretraining; the others show that asking is understood in general.
-    private static double AskedShare => double.Parse(Environment.GetEnvironmentVariable("ASKED") ?? "0.6");
+    // Small enough that the base answers a good half of held-out questions and fine-tuning has something to teach.
+    private const double AskedShare = 0.2;
 
     /// <summary>
     /// Documents of a few sentences or questions about one entity each, every fact about <paramref name="exposures"/> times.
@@ -57,6 +58,9 @@ internal static class Corpus
         return [.. shuffled];
     }
 
+    /// <summary>A fact as the fine-tuning task asks for it.</summary>
+    public static string TaskPrompt(Fact fact) => string.Format(CultureInfo.InvariantCulture, fact.Relation.TaskQuestion, fact.Entity);
+
     /// <summary>Question sets over disjoint entities.</summary>
     /// <param name="world">The world.</param>
     /// <param name="noise">Share of misleading answers in the noisy sets.</param>
@@ -85,7 +89,7 @@ internal static class Corpus
         // in data whose columns have slipped.
         int misleading = (int)Math.Round(noise * facts.Length);
         return [.. facts.Select((fact, i) => new Question(
-            string.Format(CultureInfo.InvariantCulture, fact.Relation.TaskQuestion, fact.Entity),
+            TaskPrompt(fact),
             i < misleading ? OtherAnswer(facts, fact.Value, random) : fact.Value,
             fact.Value))
             .OrderBy(_ => random.Next())];

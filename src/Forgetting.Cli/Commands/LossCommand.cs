@@ -1,0 +1,55 @@
+using System.CommandLine;
+using System.Globalization;
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.HuggingFace;
+using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Methods;
+using Forgetting.Training;
+
+namespace Forgetting.Cli.Commands;
+
+/// <summary><c>forgetting loss</c>: cross-entropy of every token.</summary>
+internal static class LossCommand
+{
+    public static Command Create()
+    {
+        var command = new Command("loss", "Write every token's cross-entropy.");
+        var settings = new SettingsOptions(command, new TrainingOptions(), ["model", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device"]);
+        command.SetAction(parsed =>
+        {
+            TrainingOptions options = settings.Read(parsed);
+            options.Validate();
+            Required.Of(("model", options.Model), ("data", options.Data), ("out", options.Out));
+            using var interruption = new Interruption();
+            using IBackend backend = BackendFactory.Create(options.Device);
+            IReadOnlyList<EncodedExample> examples = Encode(options);
+            using LoadedModel model = LoadedModel.Load(options.Model, backend);
+            var progress = new TerminalProgress();
+            progress.StageBegan($"computing losses of {examples.Count} examples");
+            IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, examples, options.MicroBatchTokens, progress, interruption.Token);
+            LossFile.Write(options.Out, examples, losses);
+            double sum = 0;
+            long count = 0;
+            for (int i = 0; i < examples.Count; i++)
+            {
+                for (int t = 0; t < examples[i].Length; t++)
+                {
+                    sum += examples[i].Response[t] ? losses[i][t] : 0;
+                    count += examples[i].Response[t] ? 1 : 0;
+                }
+            }
+
+            Console.Out.WriteLine(string.Create(
+                CultureInfo.InvariantCulture, $"{options.Out}: mean loss {sum / Math.Max(1, count):0.0000} nats over {count:N0} response tokens of {examples.Count:N0} examples"));
+        });
+        return command;
+    }
+
+    /// <summary>The examples of <c>--data</c> as the tokens of <c>--model</c>.</summary>
+    internal static IReadOnlyList<EncodedExample> Encode(TrainingOptions options)
+    {
+        using Checkpoint source = Checkpoint.Open(options.Model);
+        return ExampleLoader.Load(options.Data, Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config, options);
+    }
+}

@@ -1,0 +1,31 @@
+using System.CommandLine;
+using Forgetting.Backends;
+using Forgetting.HuggingFace;
+using Forgetting.Models;
+
+namespace Forgetting.Cli.Commands;
+
+/// <summary><c>forgetting merge</c>: adds a PEFT adapter into a checkpoint's weights.</summary>
+internal static class MergeCommand
+{
+    public static Command Create()
+    {
+        Option<string> model = CommonOptions.Model("base checkpoint");
+        var adapter = new Option<string>("--adapter") { Description = "folder of a PEFT adapter", HelpName = "DIR", Required = true };
+        Option<string> output = CommonOptions.Out("folder for the merged checkpoint", "DIR");
+        var command = new Command("merge", "Merge a PEFT adapter into its base checkpoint.") { model, adapter, output };
+        command.SetAction(parsed =>
+        {
+            using IBackend backend = BackendFactory.Create("cpu");
+            using Checkpoint source = Checkpoint.Open(parsed.GetValue(model)!);
+            using PeftAdapter peft = PeftAdapter.Open(parsed.GetValue(adapter)!);
+            using var decoder = new Decoder(source.Config, backend, peft.Config);
+            source.LoadInto(decoder.BaseParameters, backend);
+            peft.LoadInto(decoder);
+            decoder.MergeAdapter();
+            CheckpointWriter.Write(parsed.GetValue(output)!, source, decoder.BaseParameters, backend);
+            Console.Out.WriteLine(parsed.GetValue(output)!);
+        });
+        return command;
+    }
+}

@@ -1,0 +1,36 @@
+using System.CommandLine;
+using System.Globalization;
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.Methods;
+using Forgetting.Methods.TokenForgetting;
+using Forgetting.Training;
+
+namespace Forgetting.Cli.Commands;
+
+/// <summary><c>forgetting score</c>: influence and sign of every response token.</summary>
+internal static class ScoreCommand
+{
+    public static Command Create()
+    {
+        var command = new Command("score", "Write every response token's influence and sign.");
+        var settings = new SettingsOptions(
+            command, new TrainingOptions(), ["model", "reference", "data", "out", "rho", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device"]);
+        command.SetAction(parsed =>
+        {
+            TrainingOptions options = settings.Read(parsed);
+            options.Validate();
+            Required.Of(("model", options.Model), ("reference", options.Reference), ("data", options.Data), ("out", options.Out));
+            using var interruption = new Interruption();
+            using IBackend backend = BackendFactory.Create(options.Device);
+            IReadOnlyList<EncodedExample> examples = LossCommand.Encode(options);
+            Scores scores = Scores.Compute(
+                examples, options, () => LoadedModel.Load(options.Model, backend), () => LoadedModel.Load(options.Reference!, backend), new TerminalProgress(), interruption.Token);
+            ScoreFile.Write(options.Out, examples, scores);
+            Console.Out.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{options.Out}: {scores.Partition.Counts.Positive:N0} positive and {scores.Partition.Counts.Negative:N0} negative tokens, cut at influence {scores.Partition.Cut:0.####}"));
+        });
+        return command;
+    }
+}

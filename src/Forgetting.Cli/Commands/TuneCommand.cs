@@ -1,0 +1,55 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
+using Forgetting.Backends;
+using Forgetting.Methods;
+using Forgetting.Training;
+using Spectre.Console;
+
+namespace Forgetting.Cli.Commands;
+
+/// <summary><c>forgetting tune</c>: fine-tunes a checkpoint.</summary>
+internal static class TuneCommand
+{
+    public static Command Create()
+    {
+        var command = new Command("tune", "Fine-tune a checkpoint: learn the informative tokens, forget the misleading ones.");
+        var recipe = new Option<string>("--recipe") { Description = "YAML file with settings; options given here come first", HelpName = "FILE" };
+        var resume = new Option<bool>("--resume") { Description = "continue what an interrupted run left in the folder" };
+        Option<bool> json = CommonOptions.Json();
+        var settings = new SettingsOptions(command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name));
+        command.Options.Add(recipe);
+        command.Options.Add(resume);
+        command.Options.Add(json);
+        command.SetAction(parsed =>
+        {
+            TrainingOptions options = settings.Read(parsed, parsed.GetValue(recipe));
+            Required.Of(("model", options.Model), ("data", options.Data), ("out", options.Out));
+            using var interruption = new Interruption();
+            using IBackend backend = BackendFactory.Create(options.Device);
+            TuneSummary summary = TuneRun.Execute(options, backend, parsed.GetValue(resume), new TerminalProgress(), interruption.Token);
+            string report = RunFolder.WriteReport(options.Out);
+            if (parsed.GetValue(json))
+                Console.Out.WriteLine(JsonSerializer.Serialize(summary, Json.Compact));
+            else
+                Print(options.Out, summary, report);
+        });
+        return command;
+    }
+
+    private static void Print(string folder, TuneSummary summary, string report)
+    {
+        var table = new Table().Border(TableBorder.None).HideHeaders().AddColumns("", "");
+        void Row(string name, string value) => table.AddRow(new Text(name, new Style(Color.Grey)), new Text(value));
+        Row("method", summary.Method);
+        Row("examples", summary.HeldOut > 0
+            ? string.Create(CultureInfo.InvariantCulture, $"{summary.Examples} (and {summary.HeldOut} held out for the reference)")
+            : summary.Examples.ToString(CultureInfo.InvariantCulture));
+        Row("tokens", string.Create(CultureInfo.InvariantCulture, $"{summary.PositiveTokens:N0} to learn, {summary.NegativeTokens:N0} negative"));
+        Row("steps", string.Create(CultureInfo.InvariantCulture, $"{summary.Steps} in {summary.TrainingSeconds:0.0} s"));
+        Row("loss at the end", string.Create(CultureInfo.InvariantCulture, $"{summary.LastStep.PositiveLoss:0.0000} on tokens to learn"));
+        Row("model", Path.Combine(folder, "model"));
+        Row("report", report);
+        AnsiConsole.Write(table);
+    }
+}

@@ -1,0 +1,43 @@
+using Forgetting.Data;
+using Forgetting.Evaluation;
+using Forgetting.Methods;
+using Forgetting.Models;
+
+namespace Forgetting.Cli.Demo;
+
+/// <summary>How well a model answers held-out questions, and how varied it still writes.</summary>
+/// <param name="ExactMatch">Share of greedy answers that are the true value and nothing else.</param>
+/// <param name="Loss">Mean cross-entropy of the true answers, nats a token.</param>
+/// <param name="Distinct1">distinct-1 of texts sampled about the entities.</param>
+/// <param name="Distinct2">distinct-2 of the same.</param>
+internal sealed record AnswerQuality(double ExactMatch, double Loss, double Distinct1, double Distinct2)
+{
+    private const int LongestAnswer = 8, SampledTokens = 24, MicroBatchTokens = 8192;
+
+    /// <summary>Measures a model.</summary>
+    public static AnswerQuality Measure(LoadedModel model, IReadOnlyList<Question> questions, IReadOnlyList<string> entities)
+    {
+        var encoder = new ExampleEncoder(model.Tokenizer, model.Decoder.Config.ContextLength);
+        IReadOnlyList<EncodedExample> examples = encoder.EncodeAll(
+            [.. questions.Select((q, i) => new DataExample { Index = i, Place = $"question {i}", Prompt = q.Prompt, Completion = q.Truth })]);
+        IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, examples, MicroBatchTokens);
+        double sum = 0;
+        int count = 0;
+        for (int i = 0; i < examples.Count; i++)
+        {
+            for (int t = 0; t < examples[i].Length; t++)
+            {
+                sum += examples[i].Response[t] ? losses[i][t] : 0;
+                count += examples[i].Response[t] ? 1 : 0;
+            }
+        }
+
+        var generator = new Generator(model.Decoder);
+        IReadOnlyList<int[]> answers = generator.Generate([.. questions.Select(q => model.Tokenizer.Encode(q.Prompt))], new GenerationOptions { MaxNewTokens = LongestAnswer });
+        int right = answers.Where((ids, i) => model.Tokenizer.Decode(ids).Trim() == questions[i].Truth).Count();
+        IReadOnlyList<int[]> texts = generator.Generate(
+            [.. entities.Select(e => model.Tokenizer.Encode(e))], new GenerationOptions { MaxNewTokens = SampledTokens, Temperature = 1, Seed = 1 });
+        string[] written = [.. texts.Select(ids => model.Tokenizer.Decode(ids))];
+        return new AnswerQuality((double)right / questions.Count, sum / count, Diversity.Distinct(written, 1), Diversity.Distinct(written, 2));
+    }
+}

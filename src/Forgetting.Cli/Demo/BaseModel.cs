@@ -1,0 +1,83 @@
+using System.Globalization;
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Methods;
+using Forgetting.Models;
+using Forgetting.Training;
+
+namespace Forgetting.Cli.Demo;
+
+/// <summary>The demo's own pretrained model: a small Llama that has read the world's facts. It is kept and used again.</summary>
+internal static class BaseModel
+{
+    private const int Width = 64, Layers = 3, Heads = 4, Context = 256;
+
+    /// <summary>Trains the model, or finds it where an earlier demo left it.</summary>
+    /// <param name="folder">Folder for it.</param>
+    /// <returns>Folder of the checkpoint.</returns>
+    public static string Prepare(string folder, World world, DemoSettings settings, IBackend backend, ITrainingObserver observer, CancellationToken cancellation)
+    {
+        // The settings are part of the name, so a base of other settings is never taken for this one.
+        string place = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"base-{settings.People}-{settings.Exposures}"));
+        string model = Path.Combine(place, "model");
+        if (File.Exists(Path.Combine(model, "config.json")))
+        {
+            observer.StageBegan($"using the base model in {model}");
+            return model;
+        }
+
+        Directory.CreateDirectory(place);
+        List<string> documents = Corpus.PretrainingDocuments(world, settings.Exposures, seed: 2);
+        string tokenizerFolder = Path.Combine(place, "tokenizer");
+        Directory.CreateDirectory(tokenizerFolder);
+        int vocabulary = WordTokenizer.Write(tokenizerFolder, documents.Concat(world.Facts.Select(f => $"{Corpus.TaskPrompt(f)} {f.Value}")));
+        Tokenizer tokenizer = Tokenizer.Load(tokenizerFolder);
+        int end = vocabulary - 1;
+        var config = new ModelConfig
+        {
+            Family = ModelFamily.Llama,
+            VocabularySize = vocabulary,
+            HiddenSize = Width,
+            IntermediateSize = 168,
+            Layers = Layers,
+            Heads = Heads,
+            KeyValueHeads = Heads,
+            HeadSize = Width / Heads,
+            ContextLength = Context,
+            AttentionScale = 1 / Math.Sqrt(Width / Heads),
+            TiedHead = true,
+            EosTokenIds = [end],
+        };
+        TrainingOptions options = PretrainRun.DefaultOptions with
+        {
+            Out = place,
+            BatchSize = 16,
+            LearningRate = 4e-3,
+            Schedule = ScheduleKind.Linear,
+            WeightDecay = 0.01,
+            CheckpointEvery = 0,
+            KeepCheckpoints = 1,
+        };
+        bool interrupted = Directory.Exists(Path.Combine(place, "checkpoints"));
+        return PretrainRun.Execute(
+            config, [.. documents.Select((text, i) => Document(text, i, tokenizer, end))], target => CopyFiles(tokenizerFolder, target), options, backend,
+            resume: interrupted, observer, cancellation);
+    }
+
+    private static EncodedExample Document(string text, int index, Tokenizer tokenizer, int end)
+    {
+        int[] ids = [.. tokenizer.Encode(text), end];
+        var response = new bool[ids.Length];
+        response.AsSpan(1).Fill(true);
+        return new EncodedExample { Index = index, Ids = ids, Response = response };
+    }
+
+    private static void CopyFiles(string source, string target)
+    {
+        foreach (string file in Directory.EnumerateFiles(source))
+        {
+            File.Copy(file, Path.Combine(target, Path.GetFileName(file)), overwrite: true);
+        }
+    }
+}

@@ -1,0 +1,112 @@
+using System.Globalization;
+using System.Text.Json;
+using Forgetting.Backends;
+using Forgetting.IO;
+using Forgetting.Methods;
+using Forgetting.Methods.TokenForgetting;
+using Forgetting.Training;
+
+namespace Forgetting.Cli.Demo;
+
+/// <summary>One finished run of an arm.</summary>
+/// <param name="Arm">The arm; null for the untuned base.</param>
+/// <param name="Seed">Number of the seed, from 0.</param>
+/// <param name="Folder">The run's folder.</param>
+/// <param name="Quality">Held-out answers.</param>
+/// <param name="Detection">How well influence found the planted answers; null where the method uses none.</param>
+internal sealed record DemoResult(Arm? Arm, int Seed, string Folder, AnswerQuality Quality, NoiseDetection? Detection);
+
+/// <summary>
+/// The main job in miniature: pretrains a small model on a generated world, plants misleading answers in a fine-tuning set, tunes by every arm over
+/// several seeds, and measures what the papers could not: how well influence finds what was planted.
+/// </summary>
+internal sealed class DemoRun(DemoSettings settings, string folder, IBackend backend, ITrainingObserver observer, CancellationToken cancellation)
+{
+    private readonly World _world = new(settings.People, seed: 1);
+
+    /// <summary>Runs everything and returns the results, seed by seed, the base first.</summary>
+    public IReadOnlyList<DemoResult> Execute()
+    {
+        string model = BaseModel.Prepare(folder, _world, settings, backend, observer, cancellation);
+        var results = new List<DemoResult>();
+        for (int seed = 0; seed < settings.Seeds; seed++)
+        {
+            RunSeed(model, seed, results);
+        }
+
+        return results;
+    }
+
+    /// <summary>The question sets of a seed.</summary>
+    public QuestionSets QuestionsOf(int seed) => Corpus.Questions(_world, settings.Noise, seed: 10 + seed);
+
+    private void RunSeed(string model, int seed, List<DemoResult> results)
+    {
+        string place = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"seed-{seed}"));
+        if (Directory.Exists(place))
+            Directory.Delete(place, recursive: true);
+
+        Directory.CreateDirectory(place);
+        QuestionSets sets = QuestionsOf(seed);
+        string train = WriteData(place, "train", sets.Train);
+        WriteData(place, "held-out", sets.HeldOut);
+        TrainingOptions tuning = DemoSettings.Tuning with { Model = model, Seed = (ulong)seed, Device = backend.Name };
+        string trusted = Reference(place, "trusted", sets.Trusted, tuning), untrusted = Reference(place, "untrusted", sets.Untrusted, tuning);
+
+        results.Add(new DemoResult(null, seed, model, Measure(model, sets), null));
+        foreach (Arm arm in settings.Arms)
+        {
+            observer.StageBegan(string.Create(CultureInfo.InvariantCulture, $"seed {seed + 1} of {settings.Seeds}: {arm.Name}"));
+            string run = Path.Combine(place, arm.Name.Replace(", ", "-", StringComparison.Ordinal).Replace("ρ ", "rho-", StringComparison.Ordinal));
+            TrainingOptions options = tuning with { Data = train, Out = run, Method = arm.Method, Ascent = arm.Ascent };
+            if (arm.Method != TrainingMethod.Full)
+                options = options with { Reference = arm.Trusted ? trusted : untrusted, Rho = arm.PaperRho ? Scores.DefaultRho : settings.NoiseRho };
+
+            TuneRun.Execute(options, backend, resume: false, new QuietStages(observer), cancellation);
+            RunFolder.WriteReport(run);
+            string scores = Path.Combine(run, "scores.jsonl");
+            NoiseDetection? detection = File.Exists(scores) ? NoiseDetection.Measure(ScoreFile.Read(scores), sets.Train) : null;
+            results.Add(new DemoResult(arm, seed, run, Measure(Path.Combine(run, "model"), sets), detection));
+        }
+    }
+
+    private string Reference(string place, string name, IReadOnlyList<Question> questions, TrainingOptions tuning)
+    {
+        observer.StageBegan($"reference on {name} answers");
+        string run = Path.Combine(place, $"reference-{name}");
+        TrainingOptions options = tuning with { Data = WriteData(place, $"reference-{name}", questions), Out = run, Method = TrainingMethod.Full };
+        TuneRun.Execute(options, backend, resume: false, new QuietStages(observer), cancellation);
+        return Path.Combine(run, "model");
+    }
+
+    private AnswerQuality Measure(string model, QuestionSets sets)
+    {
+        using LoadedModel loaded = LoadedModel.Load(model, backend);
+        return AnswerQuality.Measure(loaded, sets.HeldOut, _world.Entities);
+    }
+
+    private static string WriteData(string place, string name, IReadOnlyList<Question> questions)
+    {
+        string path = Path.Combine(place, $"{name}.jsonl");
+        AtomicFile.WriteText(path, string.Concat(questions.Select(q => JsonSerializer.Serialize(new { q.Prompt, Completion = q.Answer, q.Truth }, Json.Compact) + "\n")));
+        return path;
+    }
+
+    // The demo names its own stages; those within a run would only scroll past.
+    private sealed class QuietStages(ITrainingObserver inner) : ITrainingObserver
+    {
+        public void StageBegan(string what)
+        {
+        }
+
+        public void Progressed(long done, long total)
+        {
+        }
+
+        public void StepDone(StepMetrics metrics, int steps) => inner.StepDone(metrics, steps);
+
+        public void CheckpointWritten(string path)
+        {
+        }
+    }
+}

@@ -1,0 +1,54 @@
+using System.Globalization;
+using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.IO;
+using Forgetting.Methods;
+using Forgetting.Methods.TokenForgetting;
+using Forgetting.Reports;
+using Forgetting.Training;
+
+namespace Forgetting.Cli;
+
+/// <summary>Reads what a tuning run left in its folder, for reports.</summary>
+internal static class RunFolder
+{
+    // Enough for a histogram's shape and for choosing examples; a page with every token of a large set would not open.
+    private const int MostScoredExamples = 4000;
+
+    /// <summary>Writes <c>report.html</c> into a run's folder and returns its path.</summary>
+    public static string WriteReport(string folder)
+    {
+        TuneSummary summary = TuneSummary.Read(folder);
+        string path = Path.Combine(folder, "report.html");
+        string lead = string.Create(
+            CultureInfo.InvariantCulture,
+            $"{summary.Model} tuned with method {summary.Method} on {summary.Examples} examples of {summary.Data}: {summary.PositiveTokens:N0} tokens to learn, {summary.NegativeTokens:N0} negative, {summary.Steps} steps in {summary.TrainingSeconds:0.#} s.");
+        HtmlReport report = RunReport.Build(
+            Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), lead, Metrics(folder), ReadScored(folder), File.ReadAllText(Path.Combine(folder, "run.yaml")));
+        AtomicFile.WriteText(path, report.ToString());
+        return path;
+    }
+
+    /// <summary>The run's metrics.</summary>
+    public static IReadOnlyList<StepMetrics> Metrics(string folder) => StepMetrics.Read(Path.Combine(folder, "metrics.jsonl"));
+
+    /// <summary>The run's scored examples with their text; empty where nothing was scored.</summary>
+    /// <param name="folder">The run's folder.</param>
+    /// <param name="note">What to add to the hover of a token of an example, or null.</param>
+    public static IReadOnlyList<ScoredText> ReadScored(string folder, Func<ExampleScores, int, string>? note = null)
+    {
+        string path = Path.Combine(folder, "scores.jsonl");
+        if (!File.Exists(path))
+            return [];
+
+        Tokenizer tokenizer = Tokenizer.Load(Path.Combine(folder, "model"));
+        return [.. ScoreFile.Read(path).Take(MostScoredExamples).Select(e => new ScoredText(
+            e.Index,
+            [.. e.Ids.Select((id, t) => new HeatMapToken(
+                tokenizer.TextOf(id),
+                e.Sign[t] == 0 ? double.NaN : e.Influence[t],
+                e.Sign[t],
+                e.BaseLoss[t],
+                e.ReferenceLoss[t],
+                note?.Invoke(e, t) ?? ""))]))];
+    }
+}

@@ -1,0 +1,55 @@
+using System.CommandLine;
+using Forgetting.Training;
+
+namespace Forgetting.Cli;
+
+/// <summary>
+/// Settings of <see cref="TrainingOptions"/> as options of a command: their names, help and defaults come from the settings themselves, so a
+/// recipe and the command line cannot drift apart.
+/// </summary>
+internal sealed class SettingsOptions
+{
+    // Settings that say how data becomes tokens; every command that reads examples has them.
+    public static readonly string[] DataSettings = ["max-length", "template", "prompt-field", "completion-field", "allow-special"];
+
+    private readonly List<(Setting Setting, Option Option)> _options = [];
+    private readonly TrainingOptions _defaults;
+
+    /// <summary>Adds options to a command.</summary>
+    /// <param name="command">The command.</param>
+    /// <param name="defaults">Settings where no option is given.</param>
+    /// <param name="names">Names of the settings, in the order of help.</param>
+    public SettingsOptions(Command command, TrainingOptions defaults, IEnumerable<string> names)
+    {
+        _defaults = defaults;
+        foreach (string name in names)
+        {
+            Setting setting = Recipe.Find(name) ?? throw new ArgumentException($"{name} is no setting", nameof(names));
+            string standard = setting.Read(defaults);
+            Option option = setting.IsSwitch
+                ? new Option<bool>($"--{name}") { Description = setting.Help }
+                : new Option<string>($"--{name}") { Description = standard.Length > 0 ? $"{setting.Help} [default: {standard}]" : setting.Help, HelpName = "VALUE" };
+            _options.Add((setting, option));
+            command.Options.Add(option);
+        }
+    }
+
+    /// <summary>The settings that a command line gives, over those of a recipe, over the defaults.</summary>
+    /// <param name="parsed">The command line.</param>
+    /// <param name="recipe">Path of a recipe, or null.</param>
+    /// <exception cref="UserException">A recipe or value is bad.</exception>
+    public TrainingOptions Read(ParseResult parsed, string? recipe = null)
+    {
+        TrainingOptions options = recipe is null ? _defaults : Recipe.Read(recipe, _defaults);
+        foreach ((Setting setting, Option option) in _options)
+        {
+            if (parsed.GetResult(option) is not { Implicit: false })
+                continue;
+
+            string text = option is Option<bool> flag ? (parsed.GetValue(flag) ? "true" : "false") : parsed.GetValue((Option<string>)option)!;
+            options = setting.Apply(options, text, $"--{setting.Name}");
+        }
+
+        return options;
+    }
+}

@@ -1,0 +1,89 @@
+using System.Globalization;
+using Forgetting.Training;
+
+namespace Forgetting.Reports;
+
+/// <summary>What a scored training example looks like to the report.</summary>
+/// <param name="Index">Index of the example in its data set.</param>
+/// <param name="Tokens">Its tokens with influence and sign.</param>
+public sealed record ScoredText(int Index, IReadOnlyList<HeatMapToken> Tokens);
+
+/// <summary>The page that a tuning run leaves: what was learnt and forgotten, how the two pulled, and which tokens they were.</summary>
+public static class RunReport
+{
+    private const int HeatMapExamples = 12;
+
+    /// <summary>Builds the page.</summary>
+    /// <param name="title">Heading.</param>
+    /// <param name="lead">What was run on what, in a sentence or two.</param>
+    /// <param name="metrics">The run's metrics.</param>
+    /// <param name="scored">Training examples with influence, or empty where the method uses none.</param>
+    /// <param name="settings">Text of run.yaml.</param>
+    public static HtmlReport Build(string title, string lead, IReadOnlyList<StepMetrics> metrics, IReadOnlyList<ScoredText> scored, string settings)
+    {
+        var report = new HtmlReport(title, lead);
+        AddCurves(report, metrics);
+        if (scored.Count > 0)
+            AddInfluence(report, scored);
+
+        return report.Folded("Settings (run.yaml)", settings);
+    }
+
+    /// <summary>Curves of losses, λ, learning rate, gradient norms and speed.</summary>
+    public static void AddCurves(HtmlReport report, IReadOnlyList<StepMetrics> metrics)
+    {
+        report.Section("Learning and forgetting", "Cross-entropy of the tokens to learn should fall; that of the tokens to forget should not. λ is the weight of forgetting.");
+        report.Figures(
+            Charts.Lines("Loss by part", "optimiser step", "cross-entropy (nats)", [Curve(metrics, "positive tokens", m => m.PositiveLoss), Curve(metrics, "negative tokens", m => m.NegativeLoss)]),
+            Charts.Lines("Signed objective", "optimiser step", "objective (nats)", [Curve(metrics, "signed objective", m => m.Loss)]),
+            Charts.Lines("Lambda", "optimiser step", "λ", [Curve(metrics, "λ", m => m.Lambda)], zeroBased: true),
+            Charts.Lines("Learning rate", "optimiser step", "learning rate", [Curve(metrics, "learning rate", m => m.LearningRate)], zeroBased: true));
+
+        report.Section("Gradients and speed", "Where measured, the norm of either part's own gradient and the cosine between the two: near −1 they cancel, near 1 they agree.");
+        report.Figures(
+            Charts.Lines(
+                "Gradient norms", "optimiser step", "norm",
+                [Curve(metrics, "whole", m => m.GradNorm), Curve(metrics, "positive part", m => m.PositiveGradNorm), Curve(metrics, "negative part", m => m.NegativeGradNorm)], zeroBased: true),
+            Charts.Lines("Gradient cosine", "optimiser step", "cosine", [Curve(metrics, "positive and negative part", m => m.GradientCosine)]),
+            Charts.Lines("Speed", "optimiser step", "tokens/s", [Curve(metrics, "tokens/s", m => m.TokensPerSecond)], zeroBased: true));
+    }
+
+    /// <summary>The histogram of influence with the cut, and the heat map of the examples with the widest spread.</summary>
+    public static void AddInfluence(HtmlReport report, IReadOnlyList<ScoredText> scored)
+    {
+        var positive = Influences(scored, 1);
+        var negative = Influences(scored, -1);
+        double? cut = positive.Count > 0 && negative.Count > 0 ? positive.Min() : null;
+        report.Section(
+            "Influence of the training tokens",
+            "Influence is how much lower a token's loss is under the reference model than under the base model. Tokens right of the cut are learnt, those left of it are ignored or unlearnt.");
+        report.Figures(Charts.Histogram("Influence", "influence (nats)", [("learnt", positive), ("negative", negative)], cut));
+
+        report.Section(
+            "Examples, token by token",
+            "Blue: the reference learnt the token; orange: it got worse at it; the deeper, the more. Underlined tokens are in the negative set. Hover for the numbers.");
+        var chosen = scored.Where(e => e.Tokens.Any(t => t.Sign != 0)).OrderByDescending(Spread).ThenBy(e => e.Index).Take(HeatMapExamples).OrderBy(e => e.Index);
+        report.Figures(TokenHeatMap.Render(
+            [.. chosen.Select(e => (string.Create(CultureInfo.InvariantCulture, $"#{e.Index}"), e.Tokens))], Scale(scored)));
+    }
+
+    /// <summary>A quantity of the steps at which it was measured, against the step.</summary>
+    public static Series Curve(IReadOnlyList<StepMetrics> metrics, string name, Func<StepMetrics, double?> quantity) =>
+        new(name, [.. metrics.Select(m => ((double)m.Step, quantity(m) ?? double.NaN))]);
+
+    private static List<double> Influences(IReadOnlyList<ScoredText> scored, int sign) =>
+        [.. scored.SelectMany(e => e.Tokens).Where(t => t.Sign == sign).Select(t => t.Influence)];
+
+    private static double Spread(ScoredText example)
+    {
+        var values = example.Tokens.Where(t => t.Sign != 0).Select(t => t.Influence).ToList();
+        return values.Max() - values.Min();
+    }
+
+    // Full colour at the 95th percentile of the magnitude, so that one outlier does not pale the rest.
+    private static double Scale(IReadOnlyList<ScoredText> scored)
+    {
+        double[] magnitudes = [.. scored.SelectMany(e => e.Tokens).Where(t => t.Sign != 0).Select(t => Math.Abs(t.Influence)).Order()];
+        return magnitudes.Length == 0 ? 1 : magnitudes[(int)(0.95 * (magnitudes.Length - 1))];
+    }
+}
