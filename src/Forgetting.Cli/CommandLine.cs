@@ -20,8 +20,14 @@ internal static class CommandLine
     public static RootCommand Create() =>
         new("Fine-tune decoder language models by learning and forgetting at once.")
         {
+            DemoCommand.Create(),
+            TuneCommand.Create(),
+            ScoreCommand.Create(),
+            LossCommand.Create(),
             GenerateCommand.Create(),
             TokenizeCommand.Create(),
+            MergeCommand.Create(),
+            InspectCommand.Create(),
             DoctorCommand.Create(),
         };
 

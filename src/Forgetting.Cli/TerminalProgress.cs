@@ -24,7 +24,11 @@ internal sealed class TerminalProgress : ITrainingObserver
     public void StageBegan(string what)
     {
         EndBar();
-        _console.MarkupLineInterpolated($"[bold]{what}[/]");
+        if (_live)
+            _console.MarkupLineInterpolated($"[bold]{what}[/]");
+        else
+            Console.Error.WriteLine(what);
+
         _stage.Restart();
         _sinceShown.Restart();
         _firstStep = -1;
@@ -50,7 +54,7 @@ internal sealed class TerminalProgress : ITrainingObserver
     public void CheckpointWritten(string path)
     {
         if (!_live)
-            _console.WriteLine($"checkpoint {path}");
+            Console.Error.WriteLine($"checkpoint {path}");
     }
 
     /// <summary>Ends the bar's line, before anything else is printed.</summary>

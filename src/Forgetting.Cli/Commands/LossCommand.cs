@@ -29,19 +29,9 @@ internal static class LossCommand
             progress.StageBegan($"computing losses of {examples.Count} examples");
             IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, examples, options.MicroBatchTokens, progress, interruption.Token);
             LossFile.Write(options.Out, examples, losses);
-            double sum = 0;
-            long count = 0;
-            for (int i = 0; i < examples.Count; i++)
-            {
-                for (int t = 0; t < examples[i].Length; t++)
-                {
-                    sum += examples[i].Response[t] ? losses[i][t] : 0;
-                    count += examples[i].Response[t] ? 1 : 0;
-                }
-            }
-
+            (double mean, long count) = Scorer.ResponseMean(examples, losses);
             Console.Out.WriteLine(string.Create(
-                CultureInfo.InvariantCulture, $"{options.Out}: mean loss {sum / Math.Max(1, count):0.0000} nats over {count:N0} response tokens of {examples.Count:N0} examples"));
+                CultureInfo.InvariantCulture, $"{options.Out}: mean loss {mean:0.0000} nats over {count:N0} response tokens of {examples.Count:N0} examples"));
         });
         return command;
     }

@@ -21,23 +21,12 @@ internal sealed record AnswerQuality(double ExactMatch, double Loss, double Dist
         IReadOnlyList<EncodedExample> examples = encoder.EncodeAll(
             [.. questions.Select((q, i) => new DataExample { Index = i, Place = $"question {i}", Prompt = q.Prompt, Completion = q.Truth })]);
         IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, examples, MicroBatchTokens);
-        double sum = 0;
-        int count = 0;
-        for (int i = 0; i < examples.Count; i++)
-        {
-            for (int t = 0; t < examples[i].Length; t++)
-            {
-                sum += examples[i].Response[t] ? losses[i][t] : 0;
-                count += examples[i].Response[t] ? 1 : 0;
-            }
-        }
-
         var generator = new Generator(model.Decoder);
         IReadOnlyList<int[]> answers = generator.Generate([.. questions.Select(q => model.Tokenizer.Encode(q.Prompt))], new GenerationOptions { MaxNewTokens = LongestAnswer });
         int right = answers.Where((ids, i) => model.Tokenizer.Decode(ids).Trim() == questions[i].Truth).Count();
         IReadOnlyList<int[]> texts = generator.Generate(
             [.. entities.Select(e => model.Tokenizer.Encode(e))], new GenerationOptions { MaxNewTokens = SampledTokens, Temperature = 1, Seed = 1 });
         string[] written = [.. texts.Select(ids => model.Tokenizer.Decode(ids))];
-        return new AnswerQuality((double)right / questions.Count, sum / count, Diversity.Distinct(written, 1), Diversity.Distinct(written, 2));
+        return new AnswerQuality((double)right / questions.Count, Scorer.ResponseMean(examples, losses).Mean, Diversity.Distinct(written, 1), Diversity.Distinct(written, 2));
     }
 }

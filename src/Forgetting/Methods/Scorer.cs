@@ -50,6 +50,25 @@ public static class Scorer
         return results;
     }
 
+    /// <summary>Mean of the losses over all response tokens, in double precision; NaN where there are none.</summary>
+    /// <param name="losses">As <see cref="Losses"/> gives them.</param>
+    /// <returns>The mean in nats, and the number of response tokens.</returns>
+    public static (double Mean, long Tokens) ResponseMean(IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]> losses)
+    {
+        double sum = 0;
+        long count = 0;
+        for (int i = 0; i < examples.Count; i++)
+        {
+            for (int t = 0; t < examples[i].Length; t++)
+            {
+                sum += examples[i].Response[t] ? losses[i][t] : 0;
+                count += examples[i].Response[t] ? 1 : 0;
+            }
+        }
+
+        return (sum / count, count);
+    }
+
     private static float[] WithFirst(ReadOnlySpan<float> losses, EncodedExample example)
     {
         var all = new float[example.Length];
