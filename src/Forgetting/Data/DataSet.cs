@@ -23,6 +23,12 @@ public sealed record DataExample
     /// <summary>What is to be learnt; empty for a conversation.</summary>
     public string Completion { get; init; } = "";
 
+    /// <summary>What joins prompt and completion; null for one space, unless there is white space at the joint.</summary>
+    public string? Separator { get; init; }
+
+    /// <summary>The completion was cut off where it stands, so no end-of-text follows it.</summary>
+    public bool Truncated { get; init; }
+
     /// <summary>The conversation, or null for a prompt with its completion.</summary>
     public IReadOnlyList<ChatMessage>? Messages { get; init; }
 }
@@ -36,6 +42,9 @@ public sealed record DataFields
     /// <summary>Field of the completion.</summary>
     public string Completion { get; init; } = "completion";
 
+    /// <summary>Whether the completion may be missing, where only prompts are wanted.</summary>
+    public bool PromptsOnly { get; init; }
+
     /// <summary>Field of the conversation, an array of <c>{"role", "content"}</c>; it goes before the other two where a line has it.</summary>
     public string Messages { get; init; } = "messages";
 }
@@ -43,7 +52,10 @@ public sealed record DataFields
 /// <summary>Reads data sets: one JSON object a line, or one array of objects.</summary>
 public static class DataSet
 {
-    /// <summary>All examples of a file, in order. Blank lines are passed over; other fields are ignored.</summary>
+    /// <summary>
+    /// All examples of a file, in order. Blank lines are passed over. Besides the fields of <see cref="DataFields"/> a line may have <c>separator</c> (text that
+    /// joins prompt and completion) and <c>truncated</c> (true: no end-of-text follows); others are ignored.
+    /// </summary>
     /// <exception cref="UserException">
     /// The file is missing or has no example; a line is not JSON; a field is missing or of another type. File and line are named.
     /// </exception>
@@ -85,7 +97,7 @@ public static class DataSet
         {
             ChatMessage[] conversation = [.. messages.Items().Select(m => new ChatMessage(m["role"].AsString(), m["content"].AsString()))];
             return conversation.Length > 0
-                ? new DataExample { Index = index, Place = view.Source, Messages = conversation }
+                ? new DataExample { Index = index, Place = view.Source, Messages = conversation, Truncated = view.Flag("truncated") }
                 : throw messages.Wrong("empty", "at least one message");
         }
 
@@ -94,7 +106,9 @@ public static class DataSet
             Index = index,
             Place = view.Source,
             Prompt = Required(view, fields.Prompt, fields),
-            Completion = Required(view, fields.Completion, fields),
+            Completion = fields.PromptsOnly && view.Find(fields.Completion) is null ? "" : Required(view, fields.Completion, fields),
+            Separator = view.Find("separator")?.AsString(),
+            Truncated = view.Flag("truncated"),
         };
     }
 

@@ -55,28 +55,49 @@ public sealed class ExampleEncoder
         }
         else if (example.Messages is { } messages)
         {
-            AddConversation(text, messages, example.Place);
+            AddConversation(text, messages, example.Place, example.Truncated);
         }
         else
         {
-            AddPromptAndCompletion(text, example.Prompt, example.Completion);
+            string joined = example.Prompt + (example.Separator ?? Joint(example.Prompt, example.Completion)) + example.Completion;
+            text.Add(tokenizer.Encode(joined, bos: true, allowSpecial), tokenizer.Encode(example.Prompt, bos: true, allowSpecial).Length);
+            if (!example.Truncated)
+            {
+                text.Add([eos], 0);
+            }
         }
 
         return text.Finish(example, maxLength);
     }
 
-    private void AddPromptAndCompletion(EncodedText text, string prompt, string completion)
+    /// <summary>What joins a prompt and its completion where the data does not say: one space, unless there is white space at the joint.</summary>
+    public static string Joint(string prompt, string completion) =>
+        (prompt?.Length > 0 && char.IsWhiteSpace(prompt[^1])) || (completion?.Length > 0 && char.IsWhiteSpace(completion[0])) ? "" : " ";
+
+    /// <summary>The ids that precede an example's completion, or the answer that its conversation asks for: what a model is given to continue.</summary>
+    /// <exception cref="UserException">The conversation has a role that is not known.</exception>
+    public int[] EncodePrompt(DataExample example)
     {
-        bool spaced = (prompt.Length > 0 && char.IsWhiteSpace(prompt[^1])) || (completion.Length > 0 && char.IsWhiteSpace(completion[0]));
-        text.Add(tokenizer.Encode(prompt + (spaced ? "" : " ") + completion, bos: true, allowSpecial), tokenizer.Encode(prompt, bos: true, allowSpecial).Length);
-        text.Add([eos], 0);
+        ArgumentNullException.ThrowIfNull(example);
+        if (example.Messages is not { } messages)
+        {
+            return tokenizer.Encode(example.Prompt, bos: true, allowSpecial);
+        }
+
+        EncodedText text = new();
+        AddConversation(text, [.. WithoutAnswer(messages), new ChatMessage("assistant", "")], example.Place, truncated: true);
+        return text.Ids;
     }
+
+    /// <summary>A conversation without the assistant's turn at its end, if there is one.</summary>
+    internal static IEnumerable<ChatMessage> WithoutAnswer(IReadOnlyList<ChatMessage> messages) =>
+        messages[^1].Role == "assistant" ? messages.SkipLast(1) : messages;
 
     /// <summary>
     /// The eos tokens cut the conversation into stretches that are encoded each by itself, since no token crosses a special one. In a stretch
     /// the response begins after as many tokens as what precedes it encodes to.
     /// </summary>
-    private void AddConversation(EncodedText text, IReadOnlyList<ChatMessage> messages, string place)
+    private void AddConversation(EncodedText text, IReadOnlyList<ChatMessage> messages, string place, bool truncated)
     {
         string before = "";
         foreach (ChatMessage message in messages)
@@ -92,6 +113,11 @@ public sealed class ExampleEncoder
             {
                 bool first = text.Count == 0;
                 text.Add(EncodeStretch(before + content, first, bos: first), EncodeStretch(before, first, bos: first).Length);
+                if (truncated && ReferenceEquals(message, messages[^1]))
+                {
+                    return;
+                }
+
                 text.Add([eos], 0);
                 before = "\n";
             }
@@ -191,6 +217,8 @@ public sealed class ExampleEncoder
         private readonly List<bool> response = [];
 
         public int Count => ids.Count;
+
+        public int[] Ids => [.. ids];
 
         /// <summary>Adds ids of which the first few are not trained on.</summary>
         public void Add(int[] added, int untrained)

@@ -1,0 +1,275 @@
+using System.Text.Json.Serialization;
+using Forgetting.Data;
+using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.IO;
+using Forgetting.Models;
+using Forgetting.Training;
+
+namespace Forgetting.Methods.LearningWithForgetting;
+
+/// <summary>How self-knowledge is elicited.</summary>
+public sealed record ElicitationOptions
+{
+    /// <summary>Most tokens to generate for a prompt.</summary>
+    public int MaxNewTokens { get; init; } = 128;
+
+    /// <summary>Tokens of one batch, prompts and what may be generated; bounds memory.</summary>
+    public int BatchTokens { get; init; } = 8192;
+
+    /// <summary>Worked examples put before every prompt, blank lines between; a continuation then ends at a blank line.</summary>
+    public IReadOnlyList<DataExample> FewShot { get; init; } = [];
+
+    /// <summary>Text of special tokens inside prompts becomes those tokens.</summary>
+    public bool AllowSpecial { get; init; }
+
+    /// <exception cref="UserException">A setting is out of range.</exception>
+    internal void Validate()
+    {
+        if (MaxNewTokens < 1)
+            throw new UserException($"max-new-tokens is {MaxNewTokens}, expected at least 1");
+
+        if (BatchTokens < 1)
+            throw new UserException($"batch-tokens is {BatchTokens}, expected at least 1");
+    }
+}
+
+/// <summary>The prompts of one forgetting task.</summary>
+/// <param name="Name">Name of the task: its file's, without folder and extension.</param>
+/// <param name="Examples">Prompts; completions, where the file has some, are not used.</param>
+public sealed record PromptTask(string Name, IReadOnlyList<DataExample> Examples)
+{
+    /// <summary>Reads the tasks of some files.</summary>
+    /// <exception cref="UserException">A file is bad, or two have the same name.</exception>
+    public static IReadOnlyList<PromptTask> Read(IReadOnlyList<string> files, DataFields fields)
+    {
+        ArgumentNullException.ThrowIfNull(files);
+        PromptTask[] tasks = [.. files.Select(f => new PromptTask(Path.GetFileNameWithoutExtension(f), DataSet.Read(f, fields with { PromptsOnly = true })))];
+        string? twice = tasks.GroupBy(t => t.Name).FirstOrDefault(g => g.Count() > 1)?.Key;
+        return twice is null ? tasks : throw new UserException($"two prompt files are named {twice}: a task's name is its file's, expected different ones");
+    }
+}
+
+/// <summary>A self-generated sample: a line of training data that also says where it comes from.</summary>
+public sealed record ElicitedSample
+{
+    /// <summary>The prompt; null for a conversation.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Prompt { get; init; }
+
+    /// <summary>What the model wrote; null for a conversation.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Completion { get; init; }
+
+    /// <summary>The conversation, which ends in what the model wrote.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<ChatMessage>? Messages { get; init; }
+
+    /// <summary>Empty where the completion follows its prompt without a space; else null.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Separator { get; init; }
+
+    /// <summary>True where the model did not end by itself, so that no eos belongs to the sample; else null.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public bool? Truncated { get; init; }
+
+    /// <summary>Name of the forgetting task.</summary>
+    public required string Task { get; init; }
+
+    /// <summary>Place of the prompt in its task's file.</summary>
+    public required int Index { get; init; }
+
+    /// <summary>Whether the text encodes to just the tokens that were generated.</summary>
+    public bool Exact { get; init; }
+
+    /// <summary>Reads what <see cref="Elicitation.Run"/> wrote.</summary>
+    /// <exception cref="UserException">The file cannot be read or a line is no sample.</exception>
+    public static IReadOnlyList<ElicitedSample> Read(string path) => JsonLines.Read<ElicitedSample>(path);
+
+    internal DataExample ToExample(string place) => new()
+    {
+        Index = Index,
+        Place = place,
+        Prompt = Prompt ?? "",
+        Completion = Completion ?? "",
+        Messages = Messages,
+        Separator = Separator,
+        Truncated = Truncated == true,
+    };
+}
+
+/// <summary>What became of an elicitation.</summary>
+/// <param name="Samples">Samples in the file.</param>
+/// <param name="Truncated">Those that did not end by themselves.</param>
+/// <param name="Exact">Those whose text encodes to just the tokens that were generated.</param>
+public sealed record ElicitationSummary(int Samples, int Truncated, int Exact);
+
+/// <summary>
+/// A model's own knowledge of other tasks (arXiv 2505.19715, "self-knowledge"): its greedy continuations of their prompts, as training data. Batches are a function of the
+/// prompts alone and each is written when it is done, so an interrupted elicitation continues where it was, to the same file.
+/// </summary>
+public static class Elicitation
+{
+    private const string BlankLine = "\n\n";
+
+    /// <summary>Elicits into a file.</summary>
+    /// <param name="model">The model before fine-tuning.</param>
+    /// <param name="tasks">Whose prompts.</param>
+    /// <param name="path">The file to appear when all is done; until then what there is lies beside it, under the name with <c>.partial</c>.</param>
+    /// <param name="observer">Told of prompts done, or null.</param>
+    /// <param name="cancellation">Ends the elicitation; it can be continued.</param>
+    /// <exception cref="UserException">A prompt does not fit the model, or the file cannot be written.</exception>
+    public static ElicitationSummary Run(
+        LoadedModel model, IReadOnlyList<PromptTask> tasks, ElicitationOptions options, string path,
+        ITrainingObserver? observer = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(tasks);
+        ArgumentNullException.ThrowIfNull(options);
+        options.Validate();
+        var encoder = new ExampleEncoder(model.Tokenizer, int.MaxValue, options.AllowSpecial);
+        List<Prompt> prompts = [.. tasks.SelectMany(task => task.Examples.Select(e => Prepare(task.Name, e, model, encoder, options)))];
+        using var partial = PartialFile<ElicitedSample>.Open(path, Inputs(model, prompts, options));
+        var generator = new Generator(model.Decoder);
+        int done = 0;
+        foreach (Prompt[] batch in Batches(prompts, options.BatchTokens))
+        {
+            cancellation.ThrowIfCancellationRequested();
+            if (partial.Records.Count < done + batch.Length)
+            {
+                // A batch that was half written is done again as a whole: other company could round a tie to another token.
+                partial.Truncate(done);
+                partial.Append(Continue(model, encoder, generator, batch, options, cancellation));
+            }
+
+            done += batch.Length;
+            observer?.Progressed(done, prompts.Count);
+        }
+
+        var summary = new ElicitationSummary(done, partial.Records.Count(s => s.Truncated == true), partial.Records.Count(s => s.Exact));
+        JsonLines.Write(path, partial.Records);
+        partial.Delete();
+        return summary;
+    }
+
+    private static Prompt Prepare(string task, DataExample example, LoadedModel model, ExampleEncoder encoder, ElicitationOptions options)
+    {
+        if (example.Messages != null && options.FewShot.Count > 0)
+            throw new UserException($"{example.Place}: is a conversation, expected a prompt: worked examples go before prompts only");
+
+        DataExample shown = options.FewShot.Count == 0 ? example : example with { Prompt = FewShotPrefix(options.FewShot) + example.Prompt };
+        int[] ids = encoder.EncodePrompt(shown);
+        int room = model.Decoder.Config.ContextLength - ids.Length;
+        return ids.Length > 0 && room > 0
+            ? new Prompt(task, example, ids, Math.Min(room, options.MaxNewTokens))
+            : throw new UserException($"{example.Place}: the prompt has {ids.Length} tokens, expected 1 to {model.Decoder.Config.ContextLength - 1} (the context length is {model.Decoder.Config.ContextLength})");
+    }
+
+    private static string FewShotPrefix(IReadOnlyList<DataExample> examples) => string.Concat(examples.Select(e => e.Messages is null
+        ? e.Prompt + ExampleEncoder.Joint(e.Prompt, e.Completion) + e.Completion + BlankLine
+        : throw new UserException($"{e.Place}: is a conversation, expected a prompt with its completion as a worked example")));
+
+    private static string Inputs(LoadedModel model, List<Prompt> prompts, ElicitationOptions options)
+    {
+        Fingerprint inputs = new Fingerprint().AddFiles(model.Source.Path).Add("max-new-tokens", options.MaxNewTokens).Add("batch-tokens", options.BatchTokens);
+        foreach (Prompt prompt in prompts)
+        {
+            inputs.Add(prompt.Task, string.Join(' ', prompt.Ids));
+        }
+
+        return inputs.ToString();
+    }
+
+    private static IEnumerable<Prompt[]> Batches(List<Prompt> prompts, int most)
+    {
+        int first = 0;
+        long tokens = 0;
+        for (int i = 0; i < prompts.Count; i++)
+        {
+            long own = prompts[i].Ids.Length + prompts[i].Room;
+            if (i > first && tokens + own > most)
+            {
+                yield return [.. prompts[first..i]];
+                (first, tokens) = (i, 0);
+            }
+
+            tokens += own;
+        }
+
+        if (first < prompts.Count)
+            yield return [.. prompts[first..]];
+    }
+
+    private static ElicitedSample[] Continue(
+        LoadedModel model, ExampleEncoder encoder, Generator generator, Prompt[] batch, ElicitationOptions options, CancellationToken cancellation)
+    {
+        var generation = new GenerationOptions { MaxNewTokens = options.MaxNewTokens, StopIds = [.. model.Decoder.Config.EosTokenIds.Union(model.Tokenizer.EosIds)] };
+        var texts = new TextOfSequence[batch.Length];
+        for (int i = 0; i < batch.Length; i++)
+        {
+            // With blank lines between worked examples, the next one is where a model that has answered goes on.
+            texts[i] = new TextOfSequence(model.Tokenizer.StartDecoding(startOfText: false), options.FewShot.Count > 0 ? BlankLine : null);
+        }
+
+        IReadOnlyList<int[]> generated = generator.Generate([.. batch.Select(p => p.Ids)], generation, (i, id) => texts[i].Add(id), cancellation: cancellation);
+        return [.. batch.Select((prompt, i) => Sample(encoder, prompt, generated[i], texts[i]))];
+    }
+
+    private static ElicitedSample Sample(ExampleEncoder encoder, Prompt prompt, int[] generated, TextOfSequence text)
+    {
+        DataExample source = prompt.Example;
+        string written = text.Finish();
+        var sample = new ElicitedSample
+        {
+            Prompt = source.Messages is null ? source.Prompt : null,
+            Completion = source.Messages is null ? written : null,
+            Messages = source.Messages is null ? null : [.. ExampleEncoder.WithoutAnswer(source.Messages), new ChatMessage("assistant", written)],
+
+            // The usual joint is a space; where the model wrote on without one (or nothing), the line says so.
+            Separator = source.Messages is null && ExampleEncoder.Joint(source.Prompt, written).Length > 0 ? "" : null,
+            Task = prompt.Task,
+            Index = source.Index,
+        };
+
+        // What training will see of it, without the eos. A continuation that ends in the middle of a character, or that no text is encoded to, does not come back as it was.
+        ReadOnlySpan<int> ids = encoder.Encode(sample.ToExample(source.Place)).Ids.AsSpan()[..^1];
+        ReadOnlySpan<int> before = encoder.EncodePrompt(source);
+        bool any = ids.Length > before.Length, kept = any && ids.StartsWith(before);
+        return sample with
+        {
+            Truncated = any && !text.Stopped && generated.Length == prompt.Room ? true : null,
+            Exact = generated.Length == 0 || (kept && (text.Stopped ? generated.AsSpan().StartsWith(ids[before.Length..]) : ids[before.Length..].SequenceEqual(generated))),
+        };
+    }
+
+    private sealed record Prompt(string Task, DataExample Example, int[] Ids, int Room);
+
+    /// <summary>Text of a sequence as it comes; ends at a text if there is one to end at, which is not part of it.</summary>
+    private sealed class TextOfSequence(StreamingDecoder decoder, string? stop)
+    {
+        private string _text = "";
+
+        public bool Stopped { get; private set; }
+
+        public bool Add(int id)
+        {
+            Take(decoder.Add(id));
+            return !Stopped;
+        }
+
+        public string Finish()
+        {
+            if (!Stopped)
+                Take(decoder.Finish());
+
+            return _text;
+        }
+
+        private void Take(string more)
+        {
+            _text += more;
+            int at = stop is null ? -1 : _text.IndexOf(stop, StringComparison.Ordinal);
+            if (at >= 0)
+                (_text, Stopped) = (_text[..at], true);
+        }
+    }
+}
