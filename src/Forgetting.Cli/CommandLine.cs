@@ -26,7 +26,9 @@ internal static class CommandLine
             LossCommand.Create(),
             GenerateCommand.Create(),
             TokenizeCommand.Create(),
+            PretrainCommand.Create(),
             MergeCommand.Create(),
+            CompareCommand.Create(),
             InspectCommand.Create(),
             DoctorCommand.Create(),
         };

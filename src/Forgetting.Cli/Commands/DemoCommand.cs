@@ -1,7 +1,6 @@
 using System.CommandLine;
 using Forgetting.Backends;
 using Forgetting.Cli.Demo;
-using Spectre.Console;
 
 namespace Forgetting.Cli.Commands;
 
@@ -38,23 +37,7 @@ internal static class DemoCommand
 
     private static void Print(DemoTable table, DemoSettings settings, string report)
     {
-        var shown = new Table().Border(TableBorder.Simple);
-        for (int c = 0; c < DemoTable.Header.Length; c++)
-        {
-            var column = new TableColumn(DemoTable.Header[c]) { NoWrap = true };
-            shown.AddColumn(c == 0 ? column : column.RightAligned());
-        }
-
-        foreach (IReadOnlyList<string> row in table.Rows)
-        {
-            shown.AddRow([.. row.Select(cell => new Text(cell))]);
-        }
-
-        // A pipe has no width; the table must not be folded to 80 columns there.
-        if (Console.IsOutputRedirected)
-            AnsiConsole.Profile.Width = 160;
-
-        AnsiConsole.Write(shown);
+        ResultTable.Print(DemoTable.Header, table.Rows);
         foreach (string line in DemoReport.Findings(table, settings))
         {
             Console.Out.WriteLine(line);

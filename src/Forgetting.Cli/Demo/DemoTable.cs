@@ -1,4 +1,5 @@
 using System.Globalization;
+using Forgetting.Reports;
 
 namespace Forgetting.Cli.Demo;
 
@@ -56,15 +57,6 @@ internal sealed class DemoTable
         ];
     }
 
-    private static string Cell(IEnumerable<DemoResult> arm, Func<DemoResult, double> quantity, string format)
-    {
-        double[] values = [.. arm.Select(quantity)];
-        double mean = values.Average();
-        string text = mean.ToString(format, CultureInfo.InvariantCulture);
-        if (values.Length == 1)
-            return text;
-
-        double deviation = Math.Sqrt(values.Sum(v => (v - mean) * (v - mean)) / (values.Length - 1));
-        return $"{text} ± {deviation.ToString(format, CultureInfo.InvariantCulture)}";
-    }
+    private static string Cell(IEnumerable<DemoResult> arm, Func<DemoResult, double> quantity, string format) =>
+        Statistics.MeanAndDeviation([.. arm.Select(quantity)], value => value.ToString(format, CultureInfo.InvariantCulture));
 }

@@ -14,7 +14,8 @@ internal static class Svg
     {
         0 => "0",
         _ when double.IsNaN(value) => "–",
-        _ when Math.Abs(value) is >= 1e5 or < 1e-3 => value.ToString("0.###e0", CultureInfo.InvariantCulture),
+        _ when Math.Abs(value) is >= 1e3 and < 1e6 => value.ToString("#,0", CultureInfo.InvariantCulture),
+        _ when Math.Abs(value) is >= 1e6 or < 1e-3 => value.ToString("0.###e0", CultureInfo.InvariantCulture),
         _ => value.ToString("G4", CultureInfo.InvariantCulture),
     };
 

@@ -1,0 +1,61 @@
+using System.CommandLine;
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.HuggingFace;
+using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Methods;
+using Forgetting.Models;
+using Forgetting.Training;
+
+namespace Forgetting.Cli.Commands;
+
+/// <summary><c>forgetting pretrain</c>: ordinary next-token training of a new model on a text file.</summary>
+internal static class PretrainCommand
+{
+    // What decides a pretraining run; method, adapter and influence have no place in it.
+    private static readonly string[] s_settings =
+    [
+        "out", "epochs", "steps", "batch-size", "micro-batch-tokens", "max-length", "learning-rate", "schedule", "warmup-ratio", "adam-beta1", "adam-beta2",
+        "weight-decay", "clip", "checkpoint-every", "keep-checkpoints", "recompute", "seed", "device",
+    ];
+
+    public static Command Create()
+    {
+        var command = new Command("pretrain", "Train a new model on plain text.");
+        var config = new Option<string>("--config") { Description = "folder with config.json and a tokenizer", HelpName = "DIR", Required = true };
+        var data = new Option<string>("--data") { Description = "plain text", HelpName = "FILE", Required = true };
+        var resume = new Option<bool>("--resume") { Description = "continue what an interrupted run left in the folder" };
+        command.Options.Add(config);
+        command.Options.Add(data);
+        var settings = new SettingsOptions(command, PretrainRun.DefaultOptions with { MaxLength = 256 }, s_settings);
+        command.Options.Add(resume);
+        command.SetAction(parsed =>
+        {
+            TrainingOptions options = settings.Read(parsed) with { Data = parsed.GetValue(data)! };
+            options.Validate();
+            Required.Of(("out", options.Out));
+            string folder = parsed.GetValue(config)!;
+            ModelConfig model = ConfigFile.Read(folder);
+            Tokenizer tokenizer = Tokenizer.Load(folder);
+            if (tokenizer.VocabularySize > model.VocabularySize)
+                throw new UserException($"{folder}: config.json has vocab_size {model.VocabularySize}, expected at least the tokenizer's {tokenizer.VocabularySize}");
+
+            IReadOnlyList<EncodedExample> windows = TextWindows.Read(options.Data, tokenizer, ExampleLoader.LongestExample(model, options));
+            using var interruption = new Interruption();
+            using IBackend backend = BackendFactory.Create(options.Device);
+            string written = PretrainRun.Execute(
+                model, windows, target => CopyTokenizer(folder, target), options, backend, parsed.GetValue(resume), new TerminalProgress(), interruption.Token);
+            Console.Out.WriteLine(written);
+        });
+        return command;
+    }
+
+    private static void CopyTokenizer(string source, string target)
+    {
+        foreach (string name in new[] { "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "tokenizer.model", "special_tokens_map.json", "chat_template.jinja" })
+        {
+            if (File.Exists(Path.Combine(source, name)))
+                File.Copy(Path.Combine(source, name), Path.Combine(target, name), overwrite: true);
+        }
+    }
+}

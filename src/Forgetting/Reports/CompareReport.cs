@@ -1,0 +1,96 @@
+using System.Globalization;
+using Forgetting.Methods;
+using Forgetting.Training;
+
+namespace Forgetting.Reports;
+
+/// <summary>A finished run as the comparison sees it.</summary>
+/// <param name="Folder">Its folder.</param>
+/// <param name="Options">Its settings.</param>
+/// <param name="Metrics">Its steps.</param>
+/// <param name="Summary">What it left at its end.</param>
+public sealed record ComparedRun(string Folder, TrainingOptions Options, IReadOnlyList<StepMetrics> Metrics, TuneSummary Summary)
+{
+    /// <summary>Reads a run's folder.</summary>
+    /// <exception cref="UserException">The folder holds no finished run; says which file is missing or bad.</exception>
+    public static ComparedRun Read(string folder)
+    {
+        string settings = Path.Combine(folder, "run.yaml");
+        if (!File.Exists(settings))
+            throw new UserException($"{folder}: holds no run: expected {settings}");
+
+        return new(folder, Recipe.Read(settings, new TrainingOptions()), StepMetrics.Read(Path.Combine(folder, "metrics.jsonl")), TuneSummary.Read(folder));
+    }
+}
+
+/// <summary>Several runs side by side: the settings in which they differ, where they ended, and their curves. Runs that differ in nothing but the seed are one row, as mean ± standard deviation.</summary>
+public static class CompareReport
+{
+    // Paths and what follows from them tell runs apart, not methods.
+    private static readonly string[] s_identity = ["out", "seed", "device", "scores", "reference"];
+
+    /// <summary>Rows of the comparison, the header first.</summary>
+    public static (IReadOnlyList<string> Header, IReadOnlyList<IReadOnlyList<string>> Rows) Table(IReadOnlyList<ComparedRun> runs)
+    {
+        ArgumentNullException.ThrowIfNull(runs);
+        Setting[] differing = [.. Recipe.Settings.Where(s => !s_identity.Contains(s.Name) && runs.Select(r => s.Read(r.Options)).Distinct().Count() > 1)];
+        List<string> header = ["runs", .. differing.Select(s => s.Name), "learnt loss", "negative loss", "gradient norm", "tokens/s", "seconds", "memory (MiB)"];
+        var rows = new List<IReadOnlyList<string>>();
+        foreach (ComparedRun[] group in Groups(runs))
+        {
+            rows.Add(
+            [
+                Name(group),
+                .. differing.Select(s => s.Read(group[0].Options)),
+                Cell(group, r => Final(r, m => m.PositiveLoss)),
+                Cell(group, r => Final(r, m => m.NegativeLoss)),
+                Cell(group, r => Final(r, m => m.GradNorm)),
+                Cell(group, r => r.Metrics.Sum(m => (double)m.Tokens) / r.Summary.TrainingSeconds),
+                Cell(group, r => r.Summary.TrainingSeconds),
+                Cell(group, r => r.Summary.PeakMemoryBytes / (double)(1 << 20)),
+            ]);
+        }
+
+        return (header, rows);
+    }
+
+    /// <summary>The page.</summary>
+    public static HtmlReport Build(IReadOnlyList<ComparedRun> runs)
+    {
+        (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = Table(runs);
+        var report = new HtmlReport(
+            "Runs compared",
+            string.Create(CultureInfo.InvariantCulture, $"{runs.Count} runs. Losses and norms are means over the last tenth of the steps; runs that differ only in the seed are one row, mean ± standard deviation."));
+        report.Table(header, rows);
+        report.Section("Curves");
+        string Lines(string label, string unit, Func<StepMetrics, double?> quantity) =>
+            Charts.Lines(label, "optimiser step", unit, [.. runs.Select(r => RunReport.Curve(r.Metrics, Path.GetFileName(Path.TrimEndingDirectorySeparator(r.Folder)), quantity))]);
+        report.Figures(
+            Lines("Loss of tokens to learn", "learnt loss (nats)", m => m.PositiveLoss),
+            Lines("Loss of negative tokens", "negative loss (nats)", m => m.NegativeLoss),
+            Lines("Gradient norm", "gradient norm", m => m.GradNorm),
+            Lines("Lambda", "λ", m => m.Lambda));
+        foreach (ComparedRun run in runs)
+        {
+            report.Folded(run.Folder, Recipe.Write(run.Options));
+        }
+
+        return report;
+    }
+
+    private static IEnumerable<ComparedRun[]> Groups(IReadOnlyList<ComparedRun> runs) => runs
+        .GroupBy(r => string.Join('\n', Recipe.Settings.Where(s => !s_identity.Contains(s.Name)).Select(s => s.Read(r.Options))))
+        .Select(g => g.ToArray());
+
+    private static string Name(ComparedRun[] group) => group.Length == 1
+        ? group[0].Folder
+        : string.Create(CultureInfo.InvariantCulture, $"{group[0].Folder} and {group.Length - 1} more");
+
+    private static double Final(ComparedRun run, Func<StepMetrics, double?> quantity)
+    {
+        double[] values = [.. run.Metrics.Skip(run.Metrics.Count - Math.Max(1, run.Metrics.Count / 10)).Select(m => quantity(m) ?? double.NaN).Where(double.IsFinite)];
+        return values.Length == 0 ? double.NaN : values.Average();
+    }
+
+    private static string Cell(ComparedRun[] group, Func<ComparedRun, double> quantity) => Statistics.MeanAndDeviation([.. group.Select(quantity)], Svg.Value);
+}
