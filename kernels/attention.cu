@@ -7,9 +7,9 @@
 //
 // A block of 4 warps owns 64 query rows of one head, 16 a warp, and runs over tiles of 64 keys; K and V of the next tile arrive
 // (cp.async, two buffers) while this one is computed. Scores stay in registers: an accumulator's layout is the A operand's of the next product.
-// The heaviest tiles, the last of each sequence, are started first.
+// The heaviest tiles, the last of each sequence, are started first. Q is needed only until it is in registers: it arrives in the second buffer of K.
 //
-// Launch: grid (T / 64 + sequences, heads), 128 threads, dynamic shared memory 5·64·(HD + 8)·2 bytes, HD = 32, 64 or 128 the first ≥ D.
+// Launch: grid (T / 64 + sequences, heads), 128 threads, dynamic shared memory 4·64·(HD + 8)·2 bytes, HD = 32, 64 or 128 the first ≥ D.
 #include "include/attention.cuh"
 #include "include/fragment.cuh"
 #include "include/reduce.cuh"
@@ -23,7 +23,7 @@ __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, c
                                   const int* lengths, bf16* o, float* logSumExp, int heads, int kvHeads, int D, float scale, int window) {
     constexpr int kStride = HD + kPad, kTile = kRows * kStride;
     DYNAMIC_SHARED(bf16, shared);
-    bf16 *queries = shared, *keys = shared + kTile, *values = shared + 3 * kTile;
+    bf16 *keys = shared, *queries = shared + kTile, *values = shared + 2 * kTile;
 
     Tile tile = tile_of_slot(offsets, sequences, gridDim.x - 1 - blockIdx.x, kRows);
     if (tile.empty()) {
@@ -51,6 +51,13 @@ __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, c
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     int low = position + warp * 16 + lane / 4; // positions of this thread's two rows: low and low + 8
     uint32_t query[HD / 16][4];
+    cp_async_wait<0>();
+    __syncthreads();
+#pragma unroll
+    for (int d = 0; d < HD / 16; d++) {
+        load_a<kStride>(query[d], queries + warp * 16 * kStride + d * 16);
+    }
+    __syncthreads(); // the next tile of K arrives where Q was
     float output[HD / 8][4] = {};
     float maximum[2] = {-INFINITY, -INFINITY}, sum[2] = {};
     float factor = scale * kLog2E; // exponentials are taken to base 2
@@ -62,12 +69,6 @@ __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, c
         cp_async_commit();
         cp_async_wait<1>();
         __syncthreads();
-        if (first == firstTile) {
-#pragma unroll
-            for (int d = 0; d < HD / 16; d++) {
-                load_a<kStride>(query[d], queries + warp * 16 * kStride + d * 16);
-            }
-        }
 
         float score[kRows / 8][4] = {};
         const bf16* keyTile = keys + stage * kTile;
@@ -147,7 +148,7 @@ __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, c
             }
         }
     }
-    store_rows<HD>(output, 1.0f / total[0], 1.0f / total[1], queries + warp * 16 * kStride, o + (tile.first + warp * 16) * stride + head * D,
+    store_rows<HD>(output, 1.0f / total[0], 1.0f / total[1], keys + warp * 16 * kStride, o + (tile.first + warp * 16) * stride + head * D,
                    stride, rows - warp * 16, D, wide);
 }
 

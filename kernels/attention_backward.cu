@@ -7,8 +7,12 @@
 //
 // with p recomputed from logSumExp. The second and third both compute the scores: 7 products instead of 5, the price of determinism.
 //
-// Launch of attention_delta: ⌈T·heads / 8⌉ blocks of 256 (a warp each). Of attention_queries: grid (T / 64 + sequences, heads), of attention_keys:
-// grid (T / 64 + sequences, kvHeads); both 128 threads, dynamic shared memory 6·64·(HD + 8)·2 bytes (+ 4·64·4 for attention_keys).
+// Shared memory stays below what cards other than the largest have (99 KiB): Q and dO arrive in the second buffers of K and V, since they are needed only
+// until they are in registers; where K and V must stay, for HD 128, the tiles of queries have 32 rows.
+//
+// Launch of attention_delta: ⌈T·heads / 8⌉ blocks of 256 (a warp each). Of attention_queries: grid (T / 64 + sequences, heads), 128 threads, dynamic
+// shared memory 4·64·(HD + 8)·2 bytes. Of attention_keys: grid (T / 64 + sequences, kvHeads), 128 threads, dynamic shared memory
+// (2·64 + 4·N)·(HD + 8)·2 + 4·N·4 bytes with tiles of N = 64 queries, 32 for HD 128.
 #include "include/attention.cuh"
 #include "include/fragment.cuh"
 #include "include/reduce.cuh"
@@ -54,7 +58,7 @@ __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, c
                                   const bf16* dO, const float* delta, bf16* dQ, int heads, int kvHeads, int D, float scale, int window) {
     constexpr int kStride = HD + kPad, kTile = kRows * kStride;
     DYNAMIC_SHARED(bf16, shared);
-    bf16 *queries = shared, *gradients = shared + kTile, *keys = shared + 2 * kTile, *values = shared + 4 * kTile;
+    bf16 *keys = shared, *queries = shared + kTile, *values = shared + 2 * kTile, *gradients = shared + 3 * kTile;
 
     Tile tile = tile_of_slot(offsets, sequences, gridDim.x - 1 - blockIdx.x, kRows);
     if (tile.empty()) {
@@ -88,6 +92,14 @@ __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, c
     }
     float factor = scale * kLog2E;
     uint32_t query[HD / 16][4], gradient[HD / 16][4];
+    cp_async_wait<0>();
+    __syncthreads();
+#pragma unroll
+    for (int d = 0; d < HD / 16; d++) {
+        load_a<kStride>(query[d], queries + warp * 16 * kStride + d * 16);
+        load_a<kStride>(gradient[d], gradients + warp * 16 * kStride + d * 16);
+    }
+    __syncthreads(); // the next tiles of K and V arrive where Q and dO were
     float result[HD / 8][4] = {};
 
     for (int first = firstTile, stage = 0; first < keyCount; first += kRows, stage ^= 1) {
@@ -97,14 +109,6 @@ __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, c
         cp_async_commit();
         cp_async_wait<1>();
         __syncthreads();
-        if (first == firstTile) {
-#pragma unroll
-            for (int d = 0; d < HD / 16; d++) {
-                load_a<kStride>(query[d], queries + warp * 16 * kStride + d * 16);
-                load_a<kStride>(gradient[d], gradients + warp * 16 * kStride + d * 16);
-            }
-        }
-
 #pragma unroll 1
         for (int part = 0; part < kRows; part += kPart) {
             const bf16* keyTile = keys + stage * kTile + part * kStride;
@@ -147,7 +151,7 @@ __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, c
         }
         __syncthreads();
     }
-    store_rows<HD>(result, scale, scale, queries + warp * 16 * kStride, dQ + (tile.first + warp * 16) * stride + head * D, stride,
+    store_rows<HD>(result, scale, scale, keys + warp * 16 * kStride, dQ + (tile.first + warp * 16) * stride + head * D, stride,
                    rows - warp * 16, D, wide);
 }
 
@@ -157,10 +161,11 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
                                const bf16* dO, const float* delta, bf16* dK, bf16* dV, int heads, int kvHeads, int D, float scale,
                                int window) {
     constexpr int kStride = HD + kPad, kTile = kRows * kStride;
+    constexpr int kQueries = HD > 64 ? 32 : 64, kQueryTile = kQueries * kStride;
     DYNAMIC_SHARED(bf16, shared);
-    bf16 *keys = shared, *values = shared + kTile, *queries = shared + 2 * kTile, *gradients = shared + 4 * kTile;
-    float* normalisers = reinterpret_cast<float*>(shared + 6 * kTile); // [2][kRows]
-    float* shifts = normalisers + 2 * kRows;
+    bf16 *keys = shared, *values = shared + kTile, *queries = shared + 2 * kTile, *gradients = queries + 2 * kQueryTile;
+    float* normalisers = reinterpret_cast<float*>(gradients + 2 * kQueryTile); // [2][kQueries]
+    float* shifts = normalisers + 2 * kQueries;
 
     Tile tile = tile_of_slot(offsets, sequences, blockIdx.x, kRows);
     if (tile.empty()) {
@@ -172,17 +177,17 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
     int rows = min(kRows, tile.end - tile.first), position = tile.first - tile.begin, length = tile.end - tile.begin;
     // Queries that see any of these keys: from the first key's own position to the last key's plus the window.
     int firstQuery = position, endQuery = window > 0 ? min(length, position + rows - 1 + window) : length;
-    int tilesPerHead = (endQuery - firstQuery + kRows - 1) / kRows, rounds = tilesPerHead * group;
+    int tilesPerHead = (endQuery - firstQuery + kQueries - 1) / kQueries, rounds = tilesPerHead * group;
     auto load_queries = [&](int round, int stage) {
-        int head = kvHead * group + round / tilesPerHead, first = firstQuery + round % tilesPerHead * kRows;
+        int head = kvHead * group + round / tilesPerHead, first = firstQuery + round % tilesPerHead * kQueries;
         long long row = tile.begin + first;
-        load_tile<kRows, HD, kThreads>(queries + stage * kTile, q + row * stride + head * D, stride, length - first, D, wide);
-        load_tile<kRows, HD, kThreads>(gradients + stage * kTile, dO + row * stride + head * D, stride, length - first, D, wide);
-        if (threadIdx.x < kRows) {
+        load_tile<kQueries, HD, kThreads>(queries + stage * kQueryTile, q + row * stride + head * D, stride, length - first, D, wide);
+        load_tile<kQueries, HD, kThreads>(gradients + stage * kQueryTile, dO + row * stride + head * D, stride, length - first, D, wide);
+        if (threadIdx.x < kQueries) {
             int i = threadIdx.x;
             bool valid = first + i < length; // a query past the end gets p = 0
-            normalisers[stage * kRows + i] = valid ? logSumExp[(row + i) * heads + head] * kLog2E : INFINITY;
-            shifts[stage * kRows + i] = valid ? delta[(row + i) * heads + head] : 0.0f;
+            normalisers[stage * kQueries + i] = valid ? logSumExp[(row + i) * heads + head] * kLog2E : INFINITY;
+            shifts[stage * kQueries + i] = valid ? delta[(row + i) * heads + head] : 0.0f;
         }
     };
 
@@ -205,12 +210,12 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
         cp_async_commit();
         cp_async_wait<1>();
         __syncthreads();
-        int first = firstQuery + round % tilesPerHead * kRows;
+        int first = firstQuery + round % tilesPerHead * kQueries;
 
 #pragma unroll 1
-        for (int part = 0; part < kRows; part += kPart) {
-            const bf16* queryTile = queries + stage * kTile + part * kStride;
-            const bf16* gradientTile = gradients + stage * kTile + part * kStride;
+        for (int part = 0; part < kQueries; part += kPart) {
+            const bf16* queryTile = queries + stage * kQueryTile + part * kStride;
+            const bf16* gradientTile = gradients + stage * kQueryTile + part * kStride;
             float score[kPart / 8][4] = {}, dP[kPart / 8][4] = {};
 #pragma unroll
             for (int d = 0; d < HD / 16; d++) {
@@ -234,9 +239,9 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
                 for (int i = 0; i < 4; i++) {
                     int column = part + n * 8 + lane % 4 * 2 + i % 2;
                     bool seen = sees(first + column, low + i / 2 * 8, window);
-                    float p = seen ? exp2f(score[n][i] * factor - normalisers[stage * kRows + column]) : 0.0f;
+                    float p = seen ? exp2f(score[n][i] * factor - normalisers[stage * kQueries + column]) : 0.0f;
                     score[n][i] = p;
-                    dP[n][i] = p * (dP[n][i] - shifts[stage * kRows + column]);
+                    dP[n][i] = p * (dP[n][i] - shifts[stage * kQueries + column]);
                 }
             }
 #pragma unroll

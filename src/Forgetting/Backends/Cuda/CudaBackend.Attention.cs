@@ -133,13 +133,15 @@ public sealed unsafe partial class CudaBackend
 
         public int Threads => _tensorCores ? 128 : 8 * Rows;
 
-        public int ForwardBytes => _tensorCores ? 5 * Tile : (3 * Tile) + Weights;
+        public int ForwardBytes => _tensorCores ? 4 * Tile : (3 * Tile) + Weights;
 
-        public int QueriesBytes => _tensorCores ? 6 * Tile : (4 * Tile) + Weights;
+        public int QueriesBytes => _tensorCores ? 4 * Tile : (4 * Tile) + Weights;
 
         public int KeysBytes => _tensorCores
-            ? (6 * Tile) + (4 * Rows * sizeof(float))
+            ? (2 * Tile) + (4 * QueryRows * (((_columns + 8) * 2) + sizeof(float)))
             : (4 * Tile) + (2 * Weights) + (2 * Rows * sizeof(float));
+
+        private int QueryRows => _columns > 64 ? 32 : 64;
 
         private int Tile => _tensorCores ? Rows * (_columns + 8) * 2 : Rows * (_columns + 4) * sizeof(float);
 
