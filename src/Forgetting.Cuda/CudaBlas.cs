@@ -70,6 +70,16 @@ public enum ComputeType
     Compute32FFastTF32 = 77,
 }
 
+/// <summary>Restrictions on how products are computed. ManagedCuda calls it Math, which the global usings rename.</summary>
+public enum CublasMath
+{
+    /// <summary>None.</summary>
+    DefaultMath = 0,
+
+    /// <summary>Partial sums are added in the type of computation even where the result has a narrower one.</summary>
+    DisallowReducedPrecisionReduction = 16,
+}
+
 /// <summary>Algorithm of a product.</summary>
 public enum GemmAlgo
 {
@@ -99,6 +109,10 @@ public static partial class CudaBlasNativeMethods
     /// <summary>Sets the stream of later calls.</summary>
     [LibraryImport(CudaLibrary.Blas)]
     public static partial CublasStatus cublasSetStream_v2(CudaBlasHandle handle, CUstream streamId);
+
+    /// <summary>Restricts how products are computed.</summary>
+    [LibraryImport(CudaLibrary.Blas)]
+    public static partial CublasStatus cublasSetMathMode(CudaBlasHandle handle, CublasMath mode);
 
     /// <summary>Gives the library device memory to work in, as graphs need it.</summary>
     [LibraryImport(CudaLibrary.Blas)]
@@ -151,6 +165,7 @@ public sealed unsafe class CudaBlas : IDisposable
 {
     private readonly OwnedHandle _handle;
     private CUstream _stream;
+    private CublasMath _mathMode;
 
     /// <summary>Creates a cuBLAS context in the current CUDA context.</summary>
     /// <exception cref="CudaBlasException">The library fails.</exception>
@@ -175,6 +190,18 @@ public sealed unsafe class CudaBlas : IDisposable
         {
             CudaBlasException.Check(cublasSetStream_v2(CublasHandle, value));
             _stream = value;
+        }
+    }
+
+    /// <summary>Restrictions on how products are computed; none at first.</summary>
+    /// <exception cref="CudaBlasException">cuBLAS does not know it.</exception>
+    public CublasMath MathMode
+    {
+        get => _mathMode;
+        set
+        {
+            CudaBlasException.Check(cublasSetMathMode(CublasHandle, value));
+            _mathMode = value;
         }
     }
 

@@ -41,7 +41,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         ComputeCapability = properties.ComputeCapability;
         _module = _context.LoadModule(kernels);
         _stream = new CudaStream(CUStreamFlags.NonBlocking);
-        _blas = new CudaBlas { Stream = _stream.Stream };
+        _blas = new CudaBlas { Stream = _stream.Stream, MathMode = CublasMath.DisallowReducedPrecisionReduction };
         _arguments = (long*)NativeMemory.AllocZeroed(MostArguments, sizeof(long));
         for (int i = 0; i < MostArguments; i++)
         {
