@@ -1,7 +1,6 @@
 using System.CommandLine;
 using Forgetting.IO;
 using Forgetting.Reports;
-using Spectre.Console;
 
 namespace Forgetting.Cli.Commands;
 
@@ -18,7 +17,7 @@ internal static class CompareCommand
             ComparedRun[] runs = [.. parsed.GetValue(folders)!.Select(ComparedRun.Read)];
             AtomicFile.WriteText(parsed.GetValue(output)!, CompareReport.Build(runs).ToString());
             (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = CompareReport.Table(runs);
-            ResultTable.Print(header, rows);
+            Terminal.PrintTable(header, rows);
             Console.Out.WriteLine($"report: {parsed.GetValue(output)}");
         });
         return command;

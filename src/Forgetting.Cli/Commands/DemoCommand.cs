@@ -37,7 +37,7 @@ internal static class DemoCommand
 
     private static void Print(DemoTable table, DemoSettings settings, string report)
     {
-        ResultTable.Print(DemoTable.Header, table.Rows);
+        Terminal.PrintTable(DemoTable.Header, table.Rows);
         foreach (string line in DemoReport.Findings(table, settings))
         {
             Console.Out.WriteLine(line);

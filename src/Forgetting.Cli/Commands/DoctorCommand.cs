@@ -8,7 +8,6 @@ using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Backends.Cuda;
 using Forgetting.Tensors;
-using Spectre.Console;
 
 namespace Forgetting.Cli.Commands;
 
@@ -61,19 +60,7 @@ internal static class DoctorCommand
                 return code;
             }
 
-            var table = new Table().Border(TableBorder.None).HideHeaders().AddColumns("", "");
-            foreach ((string name, string value) in facts)
-            {
-                table.AddRow(new Markup($"[grey]{name.Replace('_', ' ')}[/]"), new Text(value));
-            }
-
-            AnsiConsole.Write(table);
-            if (checks.Count > 0)
-            {
-                AnsiConsole.Write(Kernels(checks));
-            }
-
-            return code;
+            Terminal.PrintFacts(facts.Select(f => (f.Key.Replace('_', ' '), f.Value)));
         });
         return command;
     }

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using Forgetting.HuggingFace;
-using Spectre.Console;
 
 namespace Forgetting.Cli.Commands;
 
@@ -32,8 +31,8 @@ internal static class InspectCommand
 
     private static void Print(ModelInspection found)
     {
-        var table = new Table().Border(TableBorder.None).HideHeaders().AddColumns("", "");
-        void Row(string name, string value) => table.AddRow(new Text(name, new Style(Color.Grey)), new Text(value));
+        var facts = new List<(string, string)>();
+        void Row(string name, string value) => facts.Add((name, value));
         string Number(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
         Row("model", found.Path);
         if (found.Config is { } config)
@@ -52,7 +51,7 @@ internal static class InspectCommand
             Row($"memory, {memory.Name}", $"about {Bytes(memory.Total(Tokens))} with {memory.StorageType} and {Number(Tokens)} tokens at once");
         }
 
-        AnsiConsole.Write(table);
+        Terminal.PrintFacts(facts);
         foreach (string line in found.Unsupported)
         {
             Console.Error.WriteLine($"unsupported: {line}");

@@ -4,7 +4,6 @@ using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Methods;
 using Forgetting.Training;
-using Spectre.Console;
 
 namespace Forgetting.Cli.Commands;
 
@@ -39,17 +38,16 @@ internal static class TuneCommand
 
     private static void Print(string folder, TuneSummary summary, string report)
     {
-        var table = new Table().Border(TableBorder.None).HideHeaders().AddColumns("", "");
-        void Row(string name, string value) => table.AddRow(new Text(name, new Style(Color.Grey)), new Text(value));
-        Row("method", summary.Method);
-        Row("examples", summary.HeldOut > 0
-            ? string.Create(CultureInfo.InvariantCulture, $"{summary.Examples} (and {summary.HeldOut} held out for the reference)")
-            : summary.Examples.ToString(CultureInfo.InvariantCulture));
-        Row("tokens", string.Create(CultureInfo.InvariantCulture, $"{summary.PositiveTokens:N0} to learn, {summary.NegativeTokens:N0} negative"));
-        Row("steps", string.Create(CultureInfo.InvariantCulture, $"{summary.Steps} in {summary.TrainingSeconds:0.0} s"));
-        Row("loss at the end", string.Create(CultureInfo.InvariantCulture, $"{summary.LastStep.PositiveLoss:0.0000} on tokens to learn"));
-        Row("model", Path.Combine(folder, "model"));
-        Row("report", report);
-        AnsiConsole.Write(table);
+        string held = summary.HeldOut > 0 ? string.Create(CultureInfo.InvariantCulture, $" (and {summary.HeldOut} held out for the reference)") : "";
+        Terminal.PrintFacts(
+        [
+            ("method", summary.Method),
+            ("examples", string.Create(CultureInfo.InvariantCulture, $"{summary.Examples}{held}")),
+            ("tokens", string.Create(CultureInfo.InvariantCulture, $"{summary.PositiveTokens:N0} to learn, {summary.NegativeTokens:N0} negative")),
+            ("steps", string.Create(CultureInfo.InvariantCulture, $"{summary.Steps} in {summary.TrainingSeconds:0.0} s")),
+            ("loss at the end", string.Create(CultureInfo.InvariantCulture, $"{summary.LastStep.PositiveLoss:0.0000} on tokens to learn")),
+            ("model", Path.Combine(folder, "model")),
+            ("report", report),
+        ]);
     }
 }

@@ -1,0 +1,156 @@
+using System.Text.Json;
+using Forgetting.Testing;
+using Xunit;
+
+namespace Forgetting.Tests.Cli;
+
+[Collection(CommandCollection.Name)]
+public sealed class CommandTests
+{
+    private static readonly string[] s_tuneFields =
+    [
+        "step", "loss", "positive_loss", "negative_loss", "lambda", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "elapsed_seconds",
+    ];
+
+    private static string Model => SharedData.Path("stories260K", "hf");
+
+    [SharedDataFact]
+    public void Tokenize_prints_the_ids_of_the_golden_text()
+    {
+        using JsonDocument golden = JsonDocument.Parse(File.ReadAllText(SharedData.Path("stories260K", "golden_greedy.json")));
+        int[] expected = [1, .. golden.RootElement.GetProperty("ids").EnumerateArray().Take(4).Select(i => i.GetInt32())];
+
+        CommandResult result = CommandResult.Of("tokenize", "--model", Model, "--text", "Once upon a time");
+        Assert.Equal(0, result.ExitCode);
+        Assert.Equal(expected, JsonSerializer.Deserialize<int[]>(result.Output));
+
+        CommandResult bare = CommandResult.Of("tokenize", "--model", Model, "--text", "Once upon a time", "--no-bos");
+        Assert.Equal(expected[1..], JsonSerializer.Deserialize<int[]>(bare.Output));
+    }
+
+    [SharedDataFact]
+    public void Generate_prints_the_golden_story()
+    {
+        CommandResult result = CommandResult.Of("generate", "--model", Model, "--max-new-tokens", "256");
+        Assert.Equal(0, result.ExitCode);
+        Assert.StartsWith("Once upon a time, there was a little girl named Lily. She loved to play outside in the park.", result.Output, StringComparison.Ordinal);
+    }
+
+    [SharedDataFact]
+    public void Score_tune_and_loss_agree_with_each_other()
+    {
+        using var folder = new TemporaryFolder();
+        string data = Data(folder, 24), run = folder["run"], losses = folder["loss.jsonl"], tuned = folder["tuned.jsonl"], scores = folder["scores.jsonl"];
+        Assert.Equal(0, CommandResult.Of(
+            "tune", "--model", Model, "--data", data, "--method", "forget", "--out", run, "--prompt-field", "question", "--completion-field", "answer",
+            "--epochs", "2", "--batch-size", "4", "--lora-rank", "4", "--reference-fraction", "0.25", "--parts-every", "2").ExitCode);
+
+        foreach (string left in new[] { "model/model.safetensors", "adapter/adapter_model.safetensors", "run.yaml", "report.html", "metrics.jsonl", "scores.jsonl" })
+        {
+            Assert.True(File.Exists(Path.Combine(run, left)), left);
+        }
+
+        JsonElement[] steps = [.. File.ReadLines(Path.Combine(run, "metrics.jsonl")).Select(l => JsonDocument.Parse(l).RootElement)];
+        Assert.All(s_tuneFields, name => Assert.True(steps[0].TryGetProperty(name, out _), name));
+        Assert.True(steps[0].TryGetProperty("gradient_cosine", out _));
+        Assert.False(steps[1].TryGetProperty("gradient_cosine", out _));
+
+        string[] fields = ["--prompt-field", "question", "--completion-field", "answer"];
+        Assert.Equal(0, CommandResult.Of(["loss", "--model", Model, "--data", data, "--out", losses, .. fields]).ExitCode);
+        Assert.Equal(0, CommandResult.Of(["loss", "--model", Path.Combine(run, "model"), "--data", data, "--out", tuned, .. fields]).ExitCode);
+        Assert.Equal(0, CommandResult.Of(["score", "--model", Model, "--reference", Path.Combine(run, "model"), "--data", data, "--out", scores, .. fields]).ExitCode);
+        JsonElement[][] lines = [.. new[] { losses, tuned, scores }.Select(f => File.ReadLines(f).Select(l => JsonDocument.Parse(l).RootElement).ToArray())];
+        int positive = 0, negative = 0;
+        for (int i = 0; i < lines[0].Length; i++)
+        {
+            float[] before = Numbers(lines[0][i], "loss"), after = Numbers(lines[1][i], "loss"), influence = Numbers(lines[2][i], "influence"), sign = Numbers(lines[2][i], "sign");
+            float[] response = Numbers(lines[0][i], "response");
+            Assert.Equal(0, before[0]);
+            for (int t = 0; t < before.Length; t++)
+            {
+                Assert.Equal(before[t] - after[t], influence[t], 1e-5);
+                Assert.Equal(response[t] == 1, sign[t] != 0);
+                positive += sign[t] > 0 ? 1 : 0;
+                negative += sign[t] < 0 ? 1 : 0;
+            }
+        }
+
+        Assert.Equal((int)Math.Floor(0.7m * (positive + negative)), positive);
+    }
+
+    [SharedDataFact]
+    public void Merged_adapter_is_the_tuned_model()
+    {
+        using var folder = new TemporaryFolder();
+        string run = folder["run"], merged = folder["merged"];
+        Assert.Equal(0, CommandResult.Of(
+            "tune", "--model", Model, "--data", Data(folder, 8), "--method", "full", "--out", run, "--prompt-field", "question", "--completion-field", "answer",
+            "--batch-size", "4", "--lora-rank", "4").ExitCode);
+        Assert.Equal(0, CommandResult.Of("merge", "--model", Model, "--adapter", Path.Combine(run, "adapter"), "--out", merged).ExitCode);
+        Assert.Equal(File.ReadAllBytes(Path.Combine(run, "model", "model.safetensors")), File.ReadAllBytes(Path.Combine(merged, "model.safetensors")));
+    }
+
+    public static TheoryData<string, string[]> BadCommands => new()
+    {
+        { "no such model", ["loss", "--model", "nowhere", "--data", "d.jsonl", "--out", "o.jsonl"] },
+        { "rho is 1.5, expected a number in (0, 1]", ["tune", "--model", "m", "--data", "d", "--out", "o", "--rho", "1.5"] },
+        { "method is \"sft\", expected full, ignore, forget", ["tune", "--model", "m", "--data", "d", "--out", "o", "--method", "sft"] },
+        { "--data is missing", ["tune", "--model", "m", "--out", "o"] },
+        { "expected one of --text and --file", ["tokenize", "--model", "m"] },
+        { "Unrecognized command or argument", ["tune", "--learning-rat", "1"] },
+        { "holds no run", ["compare", "nowhere", "--out", "o.html"] },
+    };
+
+    [Theory]
+    [MemberData(nameof(BadCommands))]
+    public void Bad_commands_end_in_one_line_and_code_2(string expected, string[] arguments)
+    {
+        CommandResult result = CommandResult.Of(arguments);
+        Assert.Equal(2, result.ExitCode);
+        Assert.Equal("", result.Output);
+        Assert.StartsWith("error: ", result.Error, StringComparison.Ordinal);
+        Assert.Contains(expected, result.Error, StringComparison.OrdinalIgnoreCase);
+        Assert.Equal(1, result.Error.Count(c => c == '\n'));
+    }
+
+    [SharedDataTheory]
+    [InlineData("{\"prompt\": \"a\", \"completion\": \"b\"}\nnot json\n", "data.jsonl: line 2")]
+    [InlineData("{\"prompt\": \"a\"}\n", "'completion' is missing")]
+    [InlineData("", "no examples")]
+    public void Bad_data_names_its_line_and_leaves_nothing(string content, string expected)
+    {
+        using var folder = new TemporaryFolder();
+        string data = folder["data.jsonl"], run = folder["run"];
+        File.WriteAllText(data, content);
+        CommandResult result = CommandResult.Of("tune", "--model", Model, "--data", data, "--out", run, "--method", "full");
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains(expected, result.Error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(run));
+    }
+
+    [Fact]
+    public void Quick_demo_leaves_table_and_report()
+    {
+        using var folder = new TemporaryFolder();
+        CommandResult result = CommandResult.Of("demo", "--quick", "--seeds", "1", "--out", folder["demo"]);
+        Assert.Equal(0, result.ExitCode);
+        foreach (string arm in new[] { "base", "full", "ignore", "forget", "forget, weighted", "forget, npo", "forget, untrusted" })
+        {
+            Assert.Contains(arm, result.Output, StringComparison.Ordinal);
+        }
+
+        string report = File.ReadAllText(folder["demo", "report.html"]);
+        Assert.Contains("<svg", report, StringComparison.Ordinal);
+        Assert.DoesNotContain("http", report, StringComparison.Ordinal);
+    }
+
+    private static float[] Numbers(JsonElement line, string name) => [.. line.GetProperty(name).EnumerateArray().Select(v => v.GetSingle())];
+
+    // The first questions of TOFU, an array in the original.
+    private static string Data(TemporaryFolder folder, int count)
+    {
+        string path = folder["tofu.jsonl"];
+        File.WriteAllLines(path, File.ReadLines(SharedData.Path("tofu", "forget05.json")).Take(count));
+        return path;
+    }
+}
