@@ -61,6 +61,10 @@ internal static class DoctorCommand
             }
 
             Terminal.PrintFacts(facts.Select(f => (f.Key.Replace('_', ' '), f.Value)));
+            if (checks.Count > 0)
+                Terminal.PrintTable(["operation", "error", "", "ms", "GB/s", "TFLOP/s"], [.. checks.Select(Row)]);
+
+            return code;
         });
         return command;
     }
@@ -85,19 +89,19 @@ internal static class DoctorCommand
         return record;
     }
 
-    private static Table Kernels(IEnumerable<KernelCheck> checks)
+    private static string[] Row(KernelCheck check)
     {
-        Table table = new Table().Border(TableBorder.Simple).AddColumns("operation", "error", "", "ms", "GB/s", "TFLOP/s");
-        foreach (KernelCheck check in checks)
-        {
-            table.AddRow(
-                new Text(check.Operation), new Text(check.Error.ToString("0.0e+0", CultureInfo.InvariantCulture)), new Markup(check.Ok ? "[green]ok[/]" : "[red]wrong[/]"),
-                Number(check.Milliseconds, "0.000"), Number(check.GigabytesPerSecond, "0"), Number(check.TeraflopsPerSecond, "0.0"));
-        }
+        return
+        [
+            check.Operation,
+            check.Error.ToString("0.0e+0", CultureInfo.InvariantCulture),
+            check.Ok ? "ok" : "wrong",
+            Number(check.Milliseconds, "0.000"),
+            Number(check.GigabytesPerSecond, "0"),
+            Number(check.TeraflopsPerSecond, "0.0"),
+        ];
 
-        return table;
-
-        static Text Number(double? value, string format) => new(value?.ToString(format, CultureInfo.InvariantCulture) ?? "");
+        static string Number(double? value, string format) => value?.ToString(format, CultureInfo.InvariantCulture) ?? "";
     }
 
     private static string VectorWidth()
