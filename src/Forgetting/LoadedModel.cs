@@ -22,19 +22,23 @@ public sealed class LoadedModel : IDisposable
     /// <summary>Loads a checkpoint.</summary>
     /// <param name="path">A Hugging Face folder or a llama2.c <c>.bin</c>.</param>
     /// <param name="backend">Where to compute.</param>
-    /// <param name="lora">Adapter to add, or null.</param>
-    /// <param name="seed">Seed of the adapter's initialisation.</param>
+    /// <param name="lora">Adapter to add, or null; not with <paramref name="adapter"/>.</param>
+    /// <param name="seed">Seed of a new adapter's initialisation.</param>
     /// <param name="training">Whether weights will be trained, which needs Float32 masters.</param>
-    /// <exception cref="UserException">The checkpoint or its tokenizer is missing or bad.</exception>
-    public static LoadedModel Load(string path, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = false)
+    /// <param name="adapter">Folder of a PEFT adapter to add, or null.</param>
+    /// <exception cref="UserException">The checkpoint, its tokenizer or the adapter is missing or bad, or they do not fit.</exception>
+    public static LoadedModel Load(
+        string path, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = false, string? adapter = null)
     {
+        using PeftAdapter? peft = adapter is null ? null : PeftAdapter.Open(adapter);
         Checkpoint source = Checkpoint.Open(path);
         Decoder? decoder = null;
         try
         {
             Tokenizer tokenizer = Tokenizer.Load(source.TokenizerPath ?? path);
-            decoder = new Decoder(source.Config, backend, lora, seed, training);
+            decoder = new Decoder(source.Config, backend, peft?.Config ?? lora, seed, training);
             source.LoadInto(decoder.BaseParameters, backend);
+            peft?.LoadInto(decoder);
             return new LoadedModel(source, decoder, tokenizer);
         }
         catch

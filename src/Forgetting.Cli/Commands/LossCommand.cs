@@ -15,7 +15,7 @@ internal static class LossCommand
     public static Command Create()
     {
         var command = new Command("loss", "Write every token's cross-entropy.");
-        var settings = new SettingsOptions(command, new TrainingOptions(), ["model", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device"]);
+        var settings = new SettingsOptions(command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device"]);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
@@ -24,7 +24,7 @@ internal static class LossCommand
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(options.Device);
             IReadOnlyList<EncodedExample> examples = Encode(options);
-            using LoadedModel model = LoadedModel.Load(options.Model, backend);
+            using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
             var progress = new TerminalProgress();
             progress.StageBegan($"computing losses of {examples.Count} examples");
             IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, examples, options.MicroBatchTokens, progress, interruption.Token);

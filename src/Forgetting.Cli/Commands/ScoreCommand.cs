@@ -15,7 +15,7 @@ internal static class ScoreCommand
     {
         var command = new Command("score", "Write every response token's influence and sign.");
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "reference", "data", "out", "rho", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device"]);
+            command, new TrainingOptions(), ["model", "adapter", "reference", "data", "out", "rho", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device"]);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
@@ -25,7 +25,7 @@ internal static class ScoreCommand
             using IBackend backend = BackendFactory.Create(options.Device);
             IReadOnlyList<EncodedExample> examples = LossCommand.Encode(options);
             Scores scores = Scores.Compute(
-                examples, options, () => LoadedModel.Load(options.Model, backend), () => LoadedModel.Load(options.Reference!, backend), new TerminalProgress(), interruption.Token);
+                examples, options, () => LoadedModel.Load(options.Model, backend, adapter: options.Adapter), () => LoadedModel.Load(options.Reference!, backend), new TerminalProgress(), interruption.Token);
             ScoreFile.Write(options.Out, examples, scores);
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,

@@ -51,7 +51,7 @@ public sealed class ExampleEncoder
         EncodedText text = new();
         if (chat != null)
         {
-            AddRendered(text, chat, example.Messages ?? [new("user", example.Prompt), new("assistant", example.Completion)]);
+            AddRendered(text, chat, example.Messages ?? [new("user", example.Prompt), new("assistant", example.Completion)], answered: true);
         }
         else if (example.Messages is { } messages)
         {
@@ -75,16 +75,22 @@ public sealed class ExampleEncoder
         (prompt?.Length > 0 && char.IsWhiteSpace(prompt[^1])) || (completion?.Length > 0 && char.IsWhiteSpace(completion[0])) ? "" : " ";
 
     /// <summary>The ids that precede an example's completion, or the answer that its conversation asks for: what a model is given to continue.</summary>
-    /// <exception cref="UserException">The conversation has a role that is not known.</exception>
+    /// <exception cref="UserException">The conversation has a role that is not known, or the chat template rejects it.</exception>
     public int[] EncodePrompt(DataExample example)
     {
         ArgumentNullException.ThrowIfNull(example);
+        EncodedText text = new();
+        if (chat != null)
+        {
+            AddRendered(text, chat, example.Messages is { } turns ? [.. WithoutAnswer(turns)] : [new("user", example.Prompt)], answered: false);
+            return text.Ids;
+        }
+
         if (example.Messages is not { } messages)
         {
             return tokenizer.Encode(example.Prompt, bos: true, allowSpecial);
         }
 
-        EncodedText text = new();
         AddConversation(text, [.. WithoutAnswer(messages), new ChatMessage("assistant", "")], example.Place, truncated: true);
         return text.Ids;
     }
@@ -140,11 +146,13 @@ public sealed class ExampleEncoder
     /// Special tokens of the rendered text are the template's; those that the messages spell are broken by a marker before rendering, which is taken
     /// out of the stretches between special tokens.
     /// </summary>
-    private void AddRendered(EncodedText text, ChatTemplate template, IReadOnlyList<ChatMessage> messages)
+    private void AddRendered(EncodedText text, ChatTemplate template, IReadOnlyList<ChatMessage> messages, bool answered)
     {
         char marker = UnusedCharacter(messages);
         ChatMessage[] guarded = [.. messages.Select(m => m with { Content = allowSpecial ? m.Content : BreakSpecial(m.Content, marker) })];
-        (string rendered, IReadOnlyList<(int Start, int End)> spans) = template.RenderForTraining(guarded, tokenizer.SpecialTokens);
+        (string rendered, IReadOnlyList<(int Start, int End)> spans) = answered
+            ? template.RenderForTraining(guarded, tokenizer.SpecialTokens)
+            : (template.Render(guarded, addGenerationPrompt: true), []);
         foreach ((int start, int length, int? id) in tokenizer.SplitAtSpecial(rendered))
         {
             if (id is int special)

@@ -1,4 +1,5 @@
 using Forgetting.Data;
+using Forgetting.HuggingFace.ChatTemplates;
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Models;
 using Forgetting.Training;
@@ -11,13 +12,34 @@ public static class ExampleLoader
     /// <summary>The examples of a file as token ids, in order.</summary>
     /// <param name="path">JSON Lines, or one JSON array.</param>
     /// <param name="options">Template, field names, longest example and special tokens.</param>
-    /// <exception cref="UserException">The file is missing or malformed, or an example has nothing to train on; names the line.</exception>
+    /// <exception cref="UserException">The file or the template is missing or malformed, or an example has nothing to train on; names the line.</exception>
     public static IReadOnlyList<EncodedExample> Load(string path, Tokenizer tokenizer, ModelConfig config, TrainingOptions options)
     {
         var standard = new DataFields();
         var fields = standard with { Prompt = options.PromptField ?? standard.Prompt, Completion = options.CompletionField ?? standard.Completion };
-        var encoder = new ExampleEncoder(tokenizer, LongestExample(config, options), options.AllowSpecial);
+        var encoder = new ExampleEncoder(tokenizer, LongestExample(config, options), options.AllowSpecial, Template(options.Template, options.Model));
         return encoder.EncodeAll(DataSet.Read(path, fields));
+    }
+
+    /// <summary>The chat template that a setting names.</summary>
+    /// <param name="name"><c>tulu</c>, <c>chat</c>, or the path of a file.</param>
+    /// <param name="model">The checkpoint, whose template <c>chat</c> is and whose special tokens a file's template uses.</param>
+    /// <returns>The template; null for tulu, which <see cref="ExampleEncoder"/> lays out itself.</returns>
+    /// <exception cref="UserException">There is none, or it is malformed.</exception>
+    public static ChatTemplate? Template(string name, string model)
+    {
+        if (name == "tulu")
+            return null;
+
+        if (name == "chat")
+        {
+            return ChatTemplate.Load(model)
+                ?? throw new UserException($"{model}: no chat template; expected chat_template.jinja, or chat_template in tokenizer_config.json");
+        }
+
+        return File.Exists(name)
+            ? ChatTemplate.LoadFile(name, model)
+            : throw new UserException($"template is \"{name}\"; expected tulu, chat or a file with a chat template");
     }
 
     /// <summary>Tokens kept of a sequence: no more than asked for and no more than the model has positions.</summary>

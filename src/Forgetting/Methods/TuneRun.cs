@@ -45,16 +45,23 @@ public sealed class TuneRun
         return new TuneRun(Resolve(options, source.Config) with { Device = backend.Name }, backend, resume, observer, cancellation).Execute();
     }
 
-    // Fills in what depends on other settings and on the model: ρ, the held-out share where no other source of influence is given, exponents, the longest example.
+    // Fills in what depends on other settings, on the model and on a given adapter: ρ, the held-out share where no other source of influence is given, exponents, the longest example.
     private static TrainingOptions Resolve(TrainingOptions options, ModelConfig config)
     {
         Ascent ascent = options.ResolveAscent();
         bool source = options.Reference != null || options.ReferenceData != null || options.Scores != null;
 
+        LoraConfig? continued = options.Adapter is null ? null : AdapterConfig(options.Adapter);
+
         // Through decimal, so that 0.1f is written as 0.1.
         return options with
         {
             MaxLength = ExampleLoader.LongestExample(config, options),
+            LoraRank = continued?.Rank ?? options.LoraRank,
+            LoraAlpha = continued?.Alpha ?? options.LoraAlpha,
+            LoraDropout = continued?.Dropout ?? options.LoraDropout,
+            LoraRankStabilized = continued?.RankStabilized ?? options.LoraRankStabilized,
+            LoraTargets = continued?.Targets ?? options.LoraTargets,
             AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo ? (double)(decimal)ascent.Beta : null,
             AscentBeta2 = ascent.Kind is AscentKind.SatImp ? (double)(decimal)ascent.Beta2 : null,
             Rho = options.Rho ?? (options.Scores is null ? Scores.DefaultRho : null),
@@ -62,10 +69,16 @@ public sealed class TuneRun
         };
     }
 
-    /// <summary>The model with the adapter that the settings ask for, its base weights loaded.</summary>
+    private static LoraConfig AdapterConfig(string path)
+    {
+        using PeftAdapter adapter = PeftAdapter.Open(path);
+        return adapter.Config;
+    }
+
+    /// <summary>The model with the adapter that the settings ask for, new or continued, its weights loaded.</summary>
     internal static LoadedModel LoadForTraining(TrainingOptions options, IBackend backend)
     {
-        LoraConfig? lora = options.LoraRank == 0 ? null : new LoraConfig
+        LoraConfig? lora = options.LoraRank == 0 || options.Adapter != null ? null : new LoraConfig
         {
             Rank = options.LoraRank,
             Alpha = options.LoraAlpha,
@@ -73,7 +86,7 @@ public sealed class TuneRun
             RankStabilized = options.LoraRankStabilized,
             Targets = options.LoraTargets,
         };
-        return LoadedModel.Load(options.Model, backend, lora, options.Seed, training: true);
+        return LoadedModel.Load(options.Model, backend, lora, options.Seed, training: true, options.Adapter);
     }
 
     /// <summary>Merges the adapter, if any, and writes a checkpoint like the model's source.</summary>
@@ -152,7 +165,7 @@ public sealed class TuneRun
             string reference = _options.Reference ?? ReferenceModel.Train(
                 _options, _options.ReferenceData is { } data ? Encode(data) : held, _backend, _resume, _observer, _cancellation);
             scores = Scores.Compute(
-                examples, _options, () => LoadedModel.Load(_options.Model, _backend), () => LoadedModel.Load(reference, _backend), _observer, _cancellation);
+                examples, _options, () => LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter), () => LoadedModel.Load(reference, _backend), _observer, _cancellation);
         }
 
         ScoreFile.Write(path, examples, scores);

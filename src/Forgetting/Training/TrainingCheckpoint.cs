@@ -41,7 +41,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
     private const string TensorsName = "training.safetensors";
 
     // Settings that may change between interruption and resumption, since they do not touch the result.
-    private static readonly HashSet<string> Free = ["model", "data", "out", "reference", "reference-data", "scores", "device", "parts-every", "checkpoint-every", "keep-checkpoints", "recompute"];
+    private static readonly HashSet<string> Free = ["model", "adapter", "data", "out", "reference", "reference-data", "scores", "device", "parts-every", "checkpoint-every", "keep-checkpoints", "recompute"];
 
     /// <summary>Folder of the newest checkpoint, or null.</summary>
     public string? Latest => All().LastOrDefault();

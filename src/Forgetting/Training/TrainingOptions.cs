@@ -13,6 +13,10 @@ public sealed record TrainingOptions
     [Description("pretrained checkpoint: a Hugging Face folder or a llama2.c .bin")]
     public string Model { get; init; } = "";
 
+    /// <summary>Folder of a PEFT adapter of the model; its ranks, scales and targets replace the settings of new ones.</summary>
+    [Description("PEFT adapter of the model to continue, instead of a new one")]
+    public string? Adapter { get; init; }
+
     /// <summary>JSON Lines file of training examples.</summary>
     [Description("training examples, JSON Lines")]
     public string Data { get; init; } = "";
@@ -153,8 +157,8 @@ public sealed record TrainingOptions
     [Description("score file made before")]
     public string? Scores { get; init; }
 
-    /// <summary>How messages become text (<see cref="Data.ExampleEncoder"/>).</summary>
-    [Description("how messages become text: tulu, the paper's")]
+    /// <summary>How messages become text (<see cref="Data.ExampleEncoder"/>): <c>tulu</c>, <c>chat</c>, or the path of a Jinja file.</summary>
+    [Description("how messages become text: tulu (the paper's), chat (the model's own) or a file with a chat template")]
     public string Template { get; init; } = "tulu";
 
     /// <summary>Field of the prompt in the data, when it is not named <c>prompt</c>.</summary>
@@ -242,7 +246,7 @@ public sealed record TrainingOptions
         Check("parts-every", PartsEvery, PartsEvery >= 0, "a whole number of at least 0");
         Check("checkpoint-every", CheckpointEvery, CheckpointEvery >= 0, "a whole number of at least 0");
         Check("keep-checkpoints", KeepCheckpoints, KeepCheckpoints >= 1, "a whole number of at least 1");
-        Check("template", Template, Template == "tulu", "tulu");
+        Check("template", Template, Template.Length > 0, "tulu, chat or a file with a chat template");
         CheckExclusive();
     }
 
