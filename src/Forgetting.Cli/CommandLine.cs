@@ -25,6 +25,7 @@ internal static class CommandLine
             ScoreCommand.Create(),
             LossCommand.Create(),
             GenerateCommand.Create(),
+            ChatCommand.Create(),
             TokenizeCommand.Create(),
             PretrainCommand.Create(),
             MergeCommand.Create(),

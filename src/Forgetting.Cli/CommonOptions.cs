@@ -26,6 +26,10 @@ internal static class CommonOptions
         return option.AcceptOnlyFromAmong("fp32", "bf16");
     }
 
+    public static Option<string?> Adapter() => new("--adapter") { Description = "PEFT adapter of the model", HelpName = "DIR" };
+
+    public static Option<string?> Template(string description) => new("--template") { Description = description, HelpName = "NAME|FILE" };
+
     public static Option<bool> Json() => new("--json") { Description = "print JSON for machines" };
 
     public static Option<ulong> Seed(ulong value = 42) => new("--seed") { Description = "seed of everything random", DefaultValueFactory = _ => value };

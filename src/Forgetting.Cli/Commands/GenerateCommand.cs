@@ -1,73 +1,73 @@
 using System.CommandLine;
+using System.Text;
 using System.Text.Json;
 using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Methods;
 using Forgetting.Models;
 
 namespace Forgetting.Cli.Commands;
 
-/// <summary><c>forgetting generate</c>: continues a prompt and prints it as it comes.</summary>
+/// <summary><c>forgetting generate</c>: continues a prompt, or answers it, and prints the text as it comes.</summary>
 internal static class GenerateCommand
 {
     public static Command Create()
     {
         Option<string> model = CommonOptions.Model();
+        Option<string?> adapter = CommonOptions.Adapter();
         var prompt = new Option<string>("--prompt") { Description = "text to continue; nothing for an unconditional text", HelpName = "TEXT", DefaultValueFactory = _ => "" };
-        var count = new Option<int>("--max-new-tokens") { Description = "most tokens to generate", DefaultValueFactory = _ => 256 };
-        var temperature = new Option<double>("--temperature") { Description = "divisor of the logits, 0 for greedy", DefaultValueFactory = _ => 0 };
-        var topK = new Option<int>("--top-k") { Description = "draw among the k most probable tokens, 0 for all", DefaultValueFactory = _ => 0 };
-        var topP = new Option<double>("--top-p") { Description = "draw among the fewest tokens with this mass, 1 for all", DefaultValueFactory = _ => 1 };
-        var penalty = new Option<double>("--repetition-penalty") { Description = "divides the logits of tokens already there, 1 for none", DefaultValueFactory = _ => 1 };
-        Option<ulong> seed = CommonOptions.Seed();
+        Option<string?> template = CommonOptions.Template("answer the prompt as a user's message laid out by this: chat (the model's own template), tulu or a file");
+        var allowSpecial = new Option<bool>("--allow-special") { Description = "read special tokens' text in the prompt as those tokens" };
         Option<string> device = CommonOptions.Device();
         Option<string?> dtype = CommonOptions.Dtype();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("generate", "Continue a prompt.") { model, prompt, count, temperature, topK, topP, penalty, seed, device, dtype, json };
+        var command = new Command("generate", "Continue a prompt.") { model, adapter, prompt, template, allowSpecial };
+        var sampling = new SamplingOptions(command);
+        command.Options.Add(device);
+        command.Options.Add(dtype);
+        command.Options.Add(json);
         command.SetAction(parsed =>
         {
+            IReadOnlyList<string> stops = sampling.Stops(parsed);
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype));
-            using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend);
-            int[] ids = loaded.Tokenizer.Encode(parsed.GetValue(prompt)!);
+            using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
+            string? layout = parsed.GetValue(template);
+            int[] ids = layout is null
+                ? loaded.Tokenizer.Encode(parsed.GetValue(prompt)!, allowSpecial: parsed.GetValue(allowSpecial))
+                : new ExampleEncoder(loaded.Tokenizer, int.MaxValue, parsed.GetValue(allowSpecial), ExampleLoader.Template(layout, loaded.Source.Path)).EncodePrompt(
+                    new DataExample { Index = 0, Place = "--prompt", Messages = [new ChatMessage("user", parsed.GetValue(prompt)!)] });
             if (ids.Length == 0)
                 throw new UserException("--prompt: empty, and the tokenizer puts no token in front; expected a text");
 
-            var options = new GenerationOptions
-            {
-                MaxNewTokens = parsed.GetValue(count),
-                Temperature = parsed.GetValue(temperature),
-                TopK = parsed.GetValue(topK),
-                TopP = parsed.GetValue(topP),
-                RepetitionPenalty = parsed.GetValue(penalty),
-                Seed = parsed.GetValue(seed),
-                StopIds = [.. loaded.Decoder.Config.EosTokenIds.Union(loaded.Tokenizer.EosIds)],
-            };
             bool asJson = parsed.GetValue(json);
-            Func<int, int, bool>? stream = null;
-            if (!asJson)
-            {
-                var decoder = loaded.Tokenizer.StartDecoding();
-                foreach (int id in ids)
-                {
-                    Console.Out.Write(decoder.Add(id));
-                }
+            var text = new StringBuilder();
+            StreamingDecoder decoder = loaded.Tokenizer.StartDecoding();
+            if (layout is null)
+                Show(string.Concat(ids.Select(decoder.Add)));
 
-                stream = (_, id) =>
+            var stream = new StoppingDecoder(decoder, stops);
+            int[] generated = new Generator(loaded.Decoder).Generate(
+                [ids],
+                sampling.Read(parsed, loaded),
+                (_, id) =>
                 {
-                    Console.Out.Write(decoder.Add(id));
+                    Show(stream.Add(id));
+                    return !stream.Stopped;
+                },
+                cancellation: interruption.Token)[0];
+            Show(stream.Finish());
+            Console.Out.WriteLine(asJson ? JsonSerializer.Serialize(new { Prompt = ids, Generated = generated, Text = text.ToString() }, Json.Compact) : "");
+
+            void Show(string part)
+            {
+                text.Append(part);
+                if (!asJson)
+                {
+                    Console.Out.Write(part);
                     Console.Out.Flush();
-                    return true;
-                };
-            }
-
-            int[] generated = new Generator(loaded.Decoder).Generate([ids], options, stream, cancellation: interruption.Token)[0];
-            if (asJson)
-            {
-                Console.Out.WriteLine(JsonSerializer.Serialize(
-                    new { Prompt = ids, Generated = generated, Text = loaded.Tokenizer.Decode([.. ids, .. generated]) }, Json.Compact));
-            }
-            else
-            {
-                Console.Out.WriteLine();
+                }
             }
         });
         return command;

@@ -132,6 +132,25 @@ public class ExampleEncoderTests
             (Utf8("]"), false));
     }
 
+    [Fact]
+    public void What_precedes_an_answer_is_what_training_does_not_learn_of_it()
+    {
+        const string template = "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}<|turn|>\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
+        ChatTemplate chat = ChatTemplate.Parse(template, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" });
+        DataExample conversation = Conversation(("system", "S"), ("user", "U</s>"), ("assistant", "A"), ("user", "V"), ("assistant", "B"));
+        foreach (ChatTemplate? layout in new[] { null, chat })
+        {
+            var encoder = new ExampleEncoder(Bytes(), 1000, chat: layout);
+            EncodedExample example = encoder.Encode(conversation);
+            int answer = Array.LastIndexOf(example.Response[..(Array.LastIndexOf(example.Response, true) + 1)], false) + 1;
+            Assert.Equal(example.Ids[..answer], encoder.EncodePrompt(conversation));
+            Assert.Equal(example.Ids[..answer], encoder.EncodePrompt(conversation with { Messages = [.. conversation.Messages!.SkipLast(1)] }));
+        }
+
+        Assert.Equal([Bos, .. Utf8("user: P</s>"), Turn, .. Utf8("\nassistant: ")], new ExampleEncoder(Bytes(), 1000, chat: chat).EncodePrompt(Pair("P</s>", "")));
+        Assert.Equal([Bos, .. Utf8("P</s>")], new ExampleEncoder(Bytes(), 1000).EncodePrompt(Pair("P</s>", "")));
+    }
+
     [SharedDataFact]
     public void A_sentencepiece_conversation_equals_the_whole_text_with_its_eos_as_special_tokens()
     {

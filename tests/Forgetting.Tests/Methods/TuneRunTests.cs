@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Data;
@@ -119,6 +120,63 @@ public sealed class TuneRunTests : IDisposable
     }
 
     [SharedDataFact]
+    public void An_adapter_is_continued_and_the_reference_begins_with_it()
+    {
+        TrainingOptions options = Options(24) with { Method = TrainingMethod.Full, Steps = 6, LoraRank = 4, LoraAlpha = 12, LoraTargets = ["q_proj", "up_proj"] };
+        TuneSummary first = TuneRun.Execute(options with { Out = _folder["first"] }, _backend);
+
+        // Steps too small to be seen: what comes out is what went in, with the adapter's own rank, scale and targets.
+        TrainingOptions still = new()
+        {
+            Model = options.Model,
+            Adapter = _folder["first", "adapter"],
+            Data = options.Data,
+            PromptField = "question",
+            CompletionField = "answer",
+            Steps = 1,
+            LearningRate = 1e-12,
+            ReferenceFraction = 0.5,
+            Out = _folder["second"],
+        };
+        TuneSummary second = TuneRun.Execute(still, _backend);
+        Assert.Equal(first.TrainableParameters, second.TrainableParameters);
+        TrainingOptions resolved = Recipe.Read(_folder["second", "run.yaml"], new TrainingOptions());
+        Assert.Equal((4, 12.0, 0.1), (resolved.LoraRank, resolved.LoraAlpha, resolved.LoraDropout));
+        Assert.Equal(["q_proj", "up_proj"], resolved.LoraTargets);
+        AssertSameTensors(_folder["first", "adapter", "adapter_model.safetensors"], _folder["second", "adapter", "adapter_model.safetensors"]);
+        AssertSameTensors(_folder["first", "model", "model.safetensors"], _folder["second", "model", "model.safetensors"]);
+        Assert.All(ScoreFile.Read(_folder["second", "scores.jsonl"]), e => Assert.All(e.Influence, s => Assert.Equal(0, s, 1e-3)));
+
+        // It goes on from there, and what does not fit is an error.
+        TuneSummary third = TuneRun.Execute(still with { Method = TrainingMethod.Full, LearningRate = 5e-3, Steps = 6, Out = _folder["third"] }, _backend);
+        Assert.True(third.LastStep.Loss < first.LastStep.Loss, $"{first.LastStep.Loss} → {third.LastStep.Loss}");
+        File.WriteAllText(
+            _folder["first", "adapter", "adapter_config.json"],
+            File.ReadAllText(_folder["first", "adapter", "adapter_config.json"]).Replace("\"up_proj\"", "\"down_proj\"", StringComparison.Ordinal));
+        UserException error = Assert.Throws<UserException>(() => TuneRun.Execute(still with { Out = _folder["fourth"] }, _backend));
+        Assert.Contains("adapter_model.safetensors: tensors that fit nothing in the model", error.Message, StringComparison.Ordinal);
+    }
+
+    [SharedDataFact]
+    public void The_template_setting_lays_out_the_data()
+    {
+        using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), _backend);
+        string file = _folder.Write("t.jinja", "{% for m in messages %}[{{ m.content }}]{% endfor %}");
+        string data = _folder.Write("one.jsonl", """{"prompt": "a", "completion": "b"}""");
+        string Text(string template, string checkpoint) => model.Tokenizer.Decode(ExampleLoader.Load(
+            data, model.Tokenizer, model.Decoder.Config, new TrainingOptions { Model = checkpoint, Template = template })[0].Ids, skipSpecial: false);
+
+        Assert.Equal("<s> a b</s>", Text("tulu", SharedData.Path("stories260K", "hf")));
+        Assert.Equal("[a][b]", Text(file, SharedData.Path("stories260K", "hf")));
+        File.WriteAllText(_folder["chat_template.jinja"], "{% for m in messages %}{{ m.content }}|{% endfor %}");
+        Assert.Equal("a|b|", Text("chat", _folder.Path));
+        Assert.EndsWith("hf: no chat template; expected chat_template.jinja, or chat_template in tokenizer_config.json", Message("chat"), StringComparison.Ordinal);
+        Assert.Equal("template is \"nope.jinja\"; expected tulu, chat or a file with a chat template", Message("nope.jinja"));
+
+        string Message(string template) => Assert.Throws<UserException>(() => Text(template, SharedData.Path("stories260K", "hf"))).Message;
+    }
+
+    [SharedDataFact]
     public void Pretraining_from_text_leaves_a_model_that_loads()
     {
         using LoadedModel source = LoadedModel.Load(SharedData.Path("stories260K", "hf"), _backend);
@@ -134,6 +192,16 @@ public sealed class TuneRunTests : IDisposable
         Assert.True(metrics[^1].Loss < metrics[0].Loss - 1, $"{metrics[0].Loss} → {metrics[^1].Loss}");
         using LoadedModel trained = LoadedModel.Load(folder, _backend);
         Assert.Equal(2, trained.Decoder.Config.Layers);
+    }
+
+    // Two files of F32 tensors: the same header, and values that differ by rounding only.
+    private static void AssertSameTensors(string expected, string actual)
+    {
+        byte[] first = File.ReadAllBytes(expected), second = File.ReadAllBytes(actual);
+        int data = 8 + (int)BitConverter.ToInt64(first);
+        Assert.Equal(first[..data], second[..data]);
+        float[] before = [.. MemoryMarshal.Cast<byte, float>(first.AsSpan(data))], after = [.. MemoryMarshal.Cast<byte, float>(second.AsSpan(data))];
+        Assert.All(before.Zip(after), pair => Assert.Equal(pair.First, pair.Second, 1e-6f));
     }
 
     // Mean loss of the run's positive and negative tokens under a model.

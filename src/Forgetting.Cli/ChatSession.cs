@@ -1,0 +1,78 @@
+using System.Text;
+using Forgetting.Data;
+using Forgetting.HuggingFace.ChatTemplates;
+using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Models;
+
+namespace Forgetting.Cli;
+
+/// <summary>A conversation with a model.</summary>
+/// <param name="model">The model.</param>
+/// <param name="template">Lays out the conversation; null for the paper's layout.</param>
+/// <param name="options">How answers are drawn.</param>
+/// <param name="stops">Texts that end an answer.</param>
+/// <param name="system">The message that stands first, or null.</param>
+internal sealed class ChatSession(LoadedModel model, ChatTemplate? template, GenerationOptions options, IReadOnlyList<string> stops, string? system)
+{
+    private readonly ExampleEncoder _encoder = new(model.Tokenizer, int.MaxValue, chat: template);
+    private readonly Generator _generator = new(model.Decoder);
+    private readonly List<ChatMessage> _messages = system is null ? [] : [new ChatMessage("system", system)];
+    private readonly int _first = system is null ? 0 : 1;
+
+    /// <summary>The conversation so far.</summary>
+    public IReadOnlyList<ChatMessage> Messages => _messages;
+
+    /// <summary>Answers a question and remembers both. An answer that is cancelled is remembered as far as it came.</summary>
+    /// <param name="show">Called with the parts of the answer as they come.</param>
+    /// <exception cref="UserException">The question alone fills the model's context, or the template rejects the conversation; the question is then not remembered.</exception>
+    public void Answer(string question, Action<string> show, CancellationToken cancellation)
+    {
+        _messages.Add(new ChatMessage("user", question));
+        var answer = new StringBuilder();
+        var stream = new StoppingDecoder(model.Tokenizer.StartDecoding(), stops);
+        try
+        {
+            int[] prompt = Prompt();
+            _generator.Generate(
+                [prompt],
+                options,
+                (_, id) =>
+                {
+                    Take(stream.Add(id));
+                    return !stream.Stopped;
+                },
+                cancellation: cancellation);
+        }
+        catch (UserException)
+        {
+            _messages.RemoveAt(_messages.Count - 1);
+            throw;
+        }
+        catch (OperationCanceledException)
+        {
+            // The user has read enough of it.
+        }
+
+        Take(stream.Finish());
+        _messages.Add(new ChatMessage("assistant", answer.ToString()));
+
+        void Take(string part)
+        {
+            answer.Append(part);
+            show(part);
+        }
+    }
+
+    // A conversation that has outgrown the context loses its oldest questions with their answers.
+    private int[] Prompt()
+    {
+        while (true)
+        {
+            int[] ids = _encoder.EncodePrompt(new DataExample { Index = 0, Place = "the conversation", Messages = _messages });
+            if (ids.Length < model.Decoder.Config.ContextLength || _messages.Count - _first < 3)
+                return ids;
+
+            _messages.RemoveRange(_first, 2);
+        }
+    }
+}

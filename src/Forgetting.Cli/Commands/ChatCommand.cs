@@ -1,0 +1,80 @@
+using System.CommandLine;
+using System.Runtime.InteropServices;
+using Forgetting.Backends;
+using Forgetting.HuggingFace.ChatTemplates;
+using Forgetting.Methods;
+
+namespace Forgetting.Cli.Commands;
+
+/// <summary><c>forgetting chat</c>: questions from the terminal or a pipe, a line each, and the model's answers as they come.</summary>
+internal static class ChatCommand
+{
+    private const string Exit = "/exit";
+
+    public static Command Create()
+    {
+        Option<string> model = CommonOptions.Model();
+        Option<string?> adapter = CommonOptions.Adapter();
+        var system = new Option<string?>("--system") { Description = "system message that stands before the conversation", HelpName = "TEXT" };
+        Option<string?> template = CommonOptions.Template("layout of the conversation: chat (the model's own template), tulu or a file; chat where the model has one, else tulu");
+        Option<string> device = CommonOptions.Device();
+        Option<string?> dtype = CommonOptions.Dtype();
+        var command = new Command("chat", $"Talk with a model; {Exit} or the end of the input ends the conversation, Ctrl-C an answer.") { model, adapter, system, template };
+        var sampling = new SamplingOptions(command);
+        command.Options.Add(device);
+        command.Options.Add(dtype);
+        command.SetAction(parsed =>
+        {
+            IReadOnlyList<string> stops = sampling.Stops(parsed);
+            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype));
+            using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
+            string? layout = parsed.GetValue(template);
+            ChatTemplate? chat = layout is null ? ChatTemplate.Load(loaded.Source.Path) : ExampleLoader.Template(layout, loaded.Source.Path);
+            var session = new ChatSession(loaded, chat, sampling.Read(parsed, loaded), stops, parsed.GetValue(system));
+            Converse(session, Console.In, Console.Out, interactive: !Console.IsInputRedirected);
+        });
+        return command;
+    }
+
+    /// <summary>Answers every line of <paramref name="input"/> until it ends or says <c>/exit</c>.</summary>
+    /// <param name="interactive">Someone is typing: show where to type, and go on after an error.</param>
+    internal static void Converse(ChatSession session, TextReader input, TextWriter output, bool interactive)
+    {
+        while (Ask() is { } line && line.Trim() != Exit)
+        {
+            if (string.IsNullOrWhiteSpace(line))
+                continue;
+
+            // While an answer is coming, the first Ctrl-C ends that instead of the program.
+            using var cancellation = new CancellationTokenSource();
+            using var registration = PosixSignalRegistration.Create(PosixSignal.SIGINT, signal =>
+            {
+                signal.Cancel = !cancellation.IsCancellationRequested;
+                cancellation.Cancel();
+            });
+            try
+            {
+                session.Answer(line, Show, cancellation.Token);
+                output.WriteLine();
+            }
+            catch (UserException error) when (interactive)
+            {
+                Console.Error.WriteLine($"error: {error.Message}");
+            }
+        }
+
+        string? Ask()
+        {
+            if (interactive)
+                Show("> ");
+
+            return input.ReadLine();
+        }
+
+        void Show(string part)
+        {
+            output.Write(part);
+            output.Flush();
+        }
+    }
+}

@@ -1,0 +1,45 @@
+using System.CommandLine;
+using Forgetting.Models;
+
+namespace Forgetting.Cli;
+
+/// <summary>How text is generated, as options of a command.</summary>
+internal sealed class SamplingOptions
+{
+    private readonly Option<int> _count = new("--max-new-tokens") { Description = "most tokens to generate", DefaultValueFactory = _ => 256 };
+    private readonly Option<double> _temperature = new("--temperature") { Description = "divisor of the logits, 0 for greedy", DefaultValueFactory = _ => 0 };
+    private readonly Option<int> _topK = new("--top-k") { Description = "draw among the k most probable tokens, 0 for all", DefaultValueFactory = _ => 0 };
+    private readonly Option<double> _topP = new("--top-p") { Description = "draw among the fewest tokens with this mass, 1 for all", DefaultValueFactory = _ => 1 };
+    private readonly Option<double> _penalty = new("--repetition-penalty") { Description = "divides the logits of tokens already there, 1 for none", DefaultValueFactory = _ => 1 };
+    private readonly Option<string[]> _stops = new("--stop") { Description = "text that ends the answer and is not part of it; may be given several times", HelpName = "TEXT", DefaultValueFactory = _ => [] };
+    private readonly Option<ulong> _seed = CommonOptions.Seed();
+
+    /// <summary>Adds the options to a command.</summary>
+    public SamplingOptions(Command command)
+    {
+        foreach (Option option in new Option[] { _count, _temperature, _topK, _topP, _penalty, _stops, _seed })
+        {
+            command.Options.Add(option);
+        }
+    }
+
+    /// <summary>What the command line says; every end token that the model's files name ends the text.</summary>
+    public GenerationOptions Read(ParseResult parsed, LoadedModel model) => new()
+    {
+        MaxNewTokens = parsed.GetValue(_count),
+        Temperature = parsed.GetValue(_temperature),
+        TopK = parsed.GetValue(_topK),
+        TopP = parsed.GetValue(_topP),
+        RepetitionPenalty = parsed.GetValue(_penalty),
+        Seed = parsed.GetValue(_seed),
+        StopIds = [.. model.Decoder.Config.EosTokenIds.Union(model.Tokenizer.EosIds)],
+    };
+
+    /// <summary>Texts that end the text.</summary>
+    /// <exception cref="UserException">One is empty.</exception>
+    public IReadOnlyList<string> Stops(ParseResult parsed)
+    {
+        string[] stops = parsed.GetValue(_stops)!;
+        return stops.All(stop => stop.Length > 0) ? stops : throw new UserException("--stop: empty, expected a text");
+    }
+}

@@ -1,0 +1,27 @@
+using Forgetting.HuggingFace.Tokenizers;
+using Xunit;
+
+namespace Forgetting.Tests.Tokenizers;
+
+public class StoppingDecoderTests
+{
+    /// <summary>With one token a byte, the parts between bars are what each byte released; the last is what the end released.</summary>
+    [Theory]
+    [InlineData("abc", "", "a|b|c|")]
+    [InlineData("abXc", "X", "a|b||", true)]
+    [InlineData("a\n\nb", "\n\n", "a|||", true)]
+    [InlineData("a\nb\n", "\n\n", "a||\nb||\n")]
+    [InlineData("aababac", "abac", "|a|||ab|||", true)]
+    [InlineData("abEND", "END,bE", "a|||", true)]
+    [InlineData("aé", "é", "a|||", true)]
+    [InlineData("ab", "abc,b", "|a|", true)]
+    public void Text_ends_before_the_first_stop_and_nothing_is_taken_back(string text, string stops, string parts, bool stopped = false)
+    {
+        Tokenizer tokenizer = TestTokenizers.Bytes();
+        var stream = new StoppingDecoder(tokenizer.StartDecoding(), stops.Split(',', StringSplitOptions.RemoveEmptyEntries));
+        string[] released = [.. tokenizer.Encode(text, bos: false).TakeWhile(_ => !stream.Stopped).Select(stream.Add), stream.Finish()];
+        Assert.Equal(parts, string.Join('|', released));
+        Assert.Equal(stopped, stream.Stopped);
+        Assert.Equal(stopped ? "" : "z", stream.Add('z'));
+    }
+}
