@@ -15,14 +15,14 @@ internal static class LossCommand
     public static Command Create()
     {
         var command = new Command("loss", "Write every token's cross-entropy.");
-        var settings = new SettingsOptions(command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device"]);
+        var settings = new SettingsOptions(command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype"]);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
             options.Validate();
             Required.Of(("model", options.Model), ("data", options.Data), ("out", options.Out));
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(options.Device);
+            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
             IReadOnlyList<EncodedExample> examples = Encode(options);
             using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
             var progress = new TerminalProgress();

@@ -16,7 +16,7 @@ internal static class PretrainCommand
     private static readonly string[] s_settings =
     [
         "out", "epochs", "steps", "batch-size", "micro-batch-tokens", "max-length", "learning-rate", "schedule", "warmup-ratio", "adam-beta1", "adam-beta2",
-        "weight-decay", "clip", "checkpoint-every", "keep-checkpoints", "recompute", "seed", "device",
+        "weight-decay", "clip", "checkpoint-every", "keep-checkpoints", "recompute", "seed", "device", "dtype",
     ];
 
     public static Command Create()
@@ -42,7 +42,7 @@ internal static class PretrainCommand
 
             IReadOnlyList<EncodedExample> windows = TextWindows.Read(options.Data, tokenizer, ExampleLoader.LongestExample(model, options));
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(options.Device);
+            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
             string written = PretrainRun.Execute(
                 model, windows, target => CopyTokenizer(folder, target), options, backend, parsed.GetValue(resume), new TerminalProgress(), interruption.Token);
             Console.Out.WriteLine(written);

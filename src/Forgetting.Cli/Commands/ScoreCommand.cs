@@ -15,14 +15,14 @@ internal static class ScoreCommand
     {
         var command = new Command("score", "Write every response token's influence and sign.");
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "reference", "data", "out", "rho", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device"]);
+            command, new TrainingOptions(), ["model", "adapter", "reference", "data", "out", "rho", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype"]);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
             options.Validate();
             Required.Of(("model", options.Model), ("reference", options.Reference), ("data", options.Data), ("out", options.Out));
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(options.Device);
+            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
             IReadOnlyList<EncodedExample> examples = LossCommand.Encode(options);
             Scores scores = Scores.Compute(
                 examples, options, () => LoadedModel.Load(options.Model, backend, adapter: options.Adapter), () => LoadedModel.Load(options.Reference!, backend), new TerminalProgress(), interruption.Token);
