@@ -153,11 +153,5 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     private static double Distance(float[] a, float[] b) =>
         Math.Sqrt(a.Zip(b, (x, y) => Math.Pow((double)x - y, 2)).Sum() / b.Sum(y => (double)y * y));
 
-    [AttributeUsage(AttributeTargets.Method)]
-    private sealed class EmulatedDataTheoryAttribute : TheoryAttribute
-    {
-        public EmulatedDataTheoryAttribute() => Skip = Emulation.Missing ?? (SharedData.Folder is null ? "../shared/data is not beside the repository" : null);
-    }
-
     private sealed record StepResult(double Objective, float[] Gradient, double GradientNorm, float[] Weights);
 }

@@ -1,0 +1,77 @@
+using System.Globalization;
+using System.Text.Json;
+using Forgetting.Backends;
+using Forgetting.Backends.Cpu;
+using Forgetting.Methods;
+using Forgetting.Tensors;
+using Forgetting.Testing;
+using Forgetting.Training;
+using Xunit;
+
+namespace Forgetting.Cuda.Tests;
+
+/// <summary>
+/// <c>tune --method forget</c> on stories260K, reference model and partition included, on the emulation against the CPU. In BFloat16 the partition is the CPU
+/// run's: tokens of nearly equal influence change places under its rounding, and then the runs optimise different objectives.
+/// </summary>
+[Collection("emulation")]
+public sealed class TuneTests(EmulatedBackends backends) : IClassFixture<EmulatedBackends>
+{
+    private static readonly string[] Words = "the cat sat on a mat and then Lily saw big dog who was happy in park with mom".Split(' ');
+
+    [EmulatedDataTheory]
+    [InlineData(DType.Float32, 1e-4)]
+    [InlineData(DType.BFloat16, 2e-2)]
+    public void Every_step_is_the_CPUs(DType type, double tolerance)
+    {
+        using var folder = new TemporaryFolder();
+        using var cpu = new CpuBackend(2);
+        File.WriteAllLines(folder["data.jsonl"], Examples());
+        TrainingOptions options = new()
+        {
+            Model = SharedData.Path("stories260K", "hf"),
+            Data = folder["data.jsonl"],
+            Method = TrainingMethod.Forget,
+            LoraRank = 4,
+            LoraAlpha = 8,
+            BatchSize = 3,
+            MaxLength = 64,
+            LearningRate = 1e-3,
+            ReferenceFraction = 0.34,
+            CheckpointEvery = 0,
+        };
+        (double Loss, double GradientNorm)[] expected = Run(options with { Out = folder["cpu"] }, cpu);
+        if (type == DType.BFloat16)
+        {
+            options = options with { ReferenceFraction = null };
+            expected = Run(options with { Reference = folder["cpu", "reference/model"], Out = folder["scored"] }, cpu);
+            options = options with { Scores = folder["scored", "scores.jsonl"] };
+        }
+
+        (double Loss, double GradientNorm)[] actual = Run(options with { Out = folder["cuda"] }, backends.Of(type));
+        Assert.Equal(expected.Length, actual.Length);
+        Assert.All(expected.Zip(actual), step =>
+        {
+            Assert.InRange(Math.Abs(step.Second.Loss / step.First.Loss - 1), 0, tolerance);
+            Assert.InRange(Math.Abs(step.Second.GradientNorm / step.First.GradientNorm - 1), 0, tolerance);
+        });
+    }
+
+    private static (double Loss, double GradientNorm)[] Run(TrainingOptions options, IBackend backend)
+    {
+        TuneRun.Execute(options, backend);
+        return [.. File.ReadLines(Path.Combine(options.Out, "metrics.jsonl")).Select(line =>
+        {
+            using JsonDocument step = JsonDocument.Parse(line);
+            return (step.RootElement.GetProperty("loss").GetDouble(), step.RootElement.GetProperty("grad_norm").GetDouble());
+        })];
+    }
+
+    private static IEnumerable<string> Examples()
+    {
+        var random = new Random(1);
+        string Draw(int count) => string.Join(' ', Enumerable.Range(0, count).Select(_ => Words[random.Next(Words.Length)]));
+        return [.. Enumerable.Range(0, 12).Select(_ => string.Create(
+            CultureInfo.InvariantCulture, $$"""{"prompt": "Once upon a time {{Draw(4)}}", "completion": "{{Draw(14)}}"}"""))];
+    }
+}
