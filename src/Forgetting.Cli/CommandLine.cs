@@ -26,6 +26,7 @@ internal static class CommandLine
             LossCommand.Create(),
             GenerateCommand.Create(),
             ChatCommand.Create(),
+            EvalCommand.Create(),
             TokenizeCommand.Create(),
             PretrainCommand.Create(),
             MergeCommand.Create(),

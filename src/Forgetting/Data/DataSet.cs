@@ -63,32 +63,41 @@ public static class DataSet
     {
         fields ??= new DataFields();
         List<DataExample> examples = [];
+        foreach (JsonView view in Records(file))
+        {
+            examples.Add(ReadExample(view, fields, examples.Count));
+        }
+
+        return examples.Count > 0 ? examples : throw new UserException($"{file}: no examples; expected a JSON object a line");
+    }
+
+    /// <summary>The objects of a file, one a line or in one array; their source is the file with line or item. Blank lines are passed over.</summary>
+    /// <exception cref="UserException">The file is missing, or a line is not JSON.</exception>
+    internal static IEnumerable<JsonView> Records(string file)
+    {
         ReadOnlyMemory<byte> bytes = JsonView.ReadBytes(file);
         if (bytes.Span.TrimStart(" \t\r\n"u8) is [(byte)'[', ..])
         {
             int item = 0;
             foreach (JsonView view in JsonView.Parse(bytes, file, firstLine: 1).Items())
             {
-                examples.Add(ReadExample(view with { Source = $"{file}: item {++item}" }, fields, examples.Count));
+                yield return view with { Source = $"{file}: item {++item}" };
             }
-        }
-        else
-        {
-            int number = 0;
-            for (int at = 0; at < bytes.Length; number++)
-            {
-                int end = bytes.Span[at..].IndexOf((byte)'\n');
-                ReadOnlyMemory<byte> line = end < 0 ? bytes[at..] : bytes.Slice(at, end);
-                at += line.Length + 1;
-                if (line.Span.IndexOfAnyExcept(" \t\r"u8) >= 0)
-                {
-                    JsonView view = JsonView.Parse(line, file, number + 1, $"{file}: line {number + 1}");
-                    examples.Add(ReadExample(view, fields, examples.Count));
-                }
-            }
+
+            yield break;
         }
 
-        return examples.Count > 0 ? examples : throw new UserException($"{file}: no examples; expected a JSON object a line");
+        int number = 0;
+        for (int at = 0; at < bytes.Length; number++)
+        {
+            int end = bytes.Span[at..].IndexOf((byte)'\n');
+            ReadOnlyMemory<byte> line = end < 0 ? bytes[at..] : bytes.Slice(at, end);
+            at += line.Length + 1;
+            if (line.Span.IndexOfAnyExcept(" \t\r"u8) >= 0)
+            {
+                yield return JsonView.Parse(line, file, number + 1, $"{file}: line {number + 1}");
+            }
+        }
     }
 
     private static DataExample ReadExample(JsonView view, DataFields fields, int index)

@@ -155,12 +155,14 @@ public static class Recipe
         _ => Convert.ToString(value, CultureInfo.InvariantCulture)!,
     };
 
-    private static IEnumerable<KeyValuePair<YamlNode, YamlNode>> Load(string path)
+    /// <summary>The mapping that a YAML text is; empty for an empty text.</summary>
+    /// <param name="path">What errors call the text.</param>
+    /// <exception cref="UserException">It is not YAML or not a mapping; file and line are named.</exception>
+    internal static YamlMappingNode Load(TextReader reader, string path)
     {
         try
         {
             var stream = new YamlStream();
-            using var reader = new StreamReader(path);
             stream.Load(reader);
             if (stream.Documents.Count == 0)
                 return [];
@@ -171,6 +173,15 @@ public static class Recipe
         catch (YamlException error)
         {
             throw new UserException($"{path}:{error.Start.Line}: {error.Message.ReplaceLineEndings(" ")}", error);
+        }
+    }
+
+    private static YamlMappingNode Load(string path)
+    {
+        try
+        {
+            using var reader = new StreamReader(path);
+            return Load(reader, path);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

@@ -1,0 +1,52 @@
+using Forgetting.HuggingFace.ChatTemplates;
+
+namespace Forgetting.Evaluation;
+
+/// <summary>A Jinja template over the fields of a document, such as a task's prompt.</summary>
+internal sealed class PromptTemplate
+{
+    private readonly Statement _body;
+    private readonly string _place;
+
+    /// <param name="text">Jinja.</param>
+    /// <param name="place">What errors about the template begin with.</param>
+    /// <exception cref="UserException">A syntax error.</exception>
+    public PromptTemplate(string text, string place)
+    {
+        _place = place;
+        Text = text;
+        try
+        {
+            _body = TemplateParser.Parse(text);
+        }
+        catch (TemplateException error)
+        {
+            throw new UserException($"{place}: {error.Message}".ReplaceLineEndings(" "), error);
+        }
+    }
+
+    /// <summary>The template as written.</summary>
+    public string Text { get; }
+
+    /// <exception cref="UserException">The template fails on this document, which is named.</exception>
+    public string Render(TaskDocument document)
+    {
+        TemplateScope scope = new(null);
+        foreach ((string name, object? value) in document.Fields)
+        {
+            scope[name] = value;
+        }
+
+        TemplateOutput output = new();
+        try
+        {
+            _body(scope, output);
+        }
+        catch (TemplateException error)
+        {
+            throw new UserException($"{_place}: {error.Message} (on {document.Place})".ReplaceLineEndings(" "), error);
+        }
+
+        return output.Text.ToString();
+    }
+}

@@ -1,0 +1,95 @@
+using System.Text;
+
+namespace Forgetting.Evaluation.Readers;
+
+/// <summary>Comma-separated values (RFC 4180) with a line of column names.</summary>
+internal static class CsvFile
+{
+    /// <summary>The records by column name, with the line at which each begins. Quoted fields may hold commas, quotes and line ends.</summary>
+    /// <exception cref="UserException">The file is unreadable or empty, a record has more or fewer fields than the header, or a quote is out of place.</exception>
+    public static IEnumerable<(int Line, Dictionary<string, string> Fields)> Read(string path)
+    {
+        string[]? header = null;
+        foreach ((int line, List<string> fields) in Records(DocumentReaders.ReadAllText(path), path))
+        {
+            if (header is null)
+            {
+                header = [.. fields];
+                continue;
+            }
+
+            if (fields.Count != header.Length)
+                throw new UserException($"{path}: line {line}: {fields.Count} fields, expected the header's {header.Length}");
+
+            yield return (line, header.Zip(fields).ToDictionary(pair => pair.First, pair => pair.Second));
+        }
+
+        if (header is null)
+            throw new UserException($"{path}: empty; expected a line of column names");
+    }
+
+    private static IEnumerable<(int Line, List<string> Fields)> Records(string text, string path)
+    {
+        int line = 1;
+        for (int at = 0; at < text.Length;)
+        {
+            int start = line;
+            List<string> fields = [];
+            while (true)
+            {
+                fields.Add(Field(text, path, ref at, ref line));
+                if (at == text.Length || text[at] != ',')
+                    break;
+
+                at++;
+            }
+
+            if (at < text.Length && text[at] == '\r')
+                at++;
+
+            if (at < text.Length)
+            {
+                at++;
+                line++;
+            }
+
+            // A blank line is no record.
+            if (fields is not [""])
+                yield return (start, fields);
+        }
+    }
+
+    // One field; `at` ends at the comma, line end or end of text behind it.
+    private static string Field(string text, string path, ref int at, ref int line)
+    {
+        if (at == text.Length || text[at] != '"')
+        {
+            int start = at;
+            while (at < text.Length && text[at] is not (',' or '\n') && !(text[at] == '\r' && at + 1 < text.Length && text[at + 1] == '\n'))
+            {
+                at++;
+            }
+
+            return text[start..at];
+        }
+
+        int opened = line;
+        StringBuilder value = new();
+        for (at++; at < text.Length; at++)
+        {
+            if (text[at] == '"' && (at + 1 == text.Length || text[at + 1] != '"'))
+            {
+                at++;
+                return at == text.Length || text[at] is ',' or '\n' or '\r'
+                    ? value.ToString()
+                    : throw new UserException($"{path}: line {line}: found '{text[at]}' behind a closing quote, expected a comma or the end of the line");
+            }
+
+            at += text[at] == '"' ? 1 : 0;
+            line += text[at] == '\n' ? 1 : 0;
+            value.Append(text[at]);
+        }
+
+        throw new UserException($"{path}: line {opened}: a quoted field that is never closed");
+    }
+}

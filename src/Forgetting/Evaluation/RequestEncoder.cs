@@ -1,0 +1,63 @@
+using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Models;
+
+namespace Forgetting.Evaluation;
+
+/// <summary>Texts as the token ids that lm-evaluation-harness would score.</summary>
+/// <param name="tokenizer">The model's.</param>
+/// <param name="config">The model, for its context length and its beginning-of-text token.</param>
+/// <param name="bos">Begin every context with what the tokenizer puts in front (the harness' <c>add_bos_token</c>).</param>
+public sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bool bos = true)
+{
+    /// <summary>
+    /// A continuation after a context: white space at the context's end moves to the continuation, and the continuation's ids are those of both together
+    /// without as many as the context has by itself. An empty context is one token, the one that begins a text.
+    /// </summary>
+    /// <exception cref="UserException">The continuation has no tokens of its own.</exception>
+    public LogLikelihoodRequest Encode(string context, string continuation)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        string trimmed = context.TrimEnd();
+        string moved = context[trimmed.Length..] + continuation;
+        int[] first = trimmed.Length == 0 ? [Prefix] : tokenizer.Encode(trimmed, bos);
+        int[] rest = trimmed.Length == 0 ? tokenizer.Encode(moved, bos: false) : [.. tokenizer.Encode(trimmed + moved, bos).Skip(first.Length)];
+        return rest.Length > 0
+            ? new LogLikelihoodRequest(first, rest)
+            : throw new UserException($"the continuation \"{continuation}\" adds no tokens to its context; expected at least one");
+    }
+
+    /// <summary>The end of a prompt that leaves room for <paramref name="newTokens"/> more.</summary>
+    /// <exception cref="UserException">So many tokens leave no room for a prompt.</exception>
+    public int[] EncodePrompt(string prompt, int newTokens)
+    {
+        int room = config.ContextLength - newTokens;
+        if (room < 1)
+            throw new UserException($"{newTokens} new tokens leave no room for a prompt: the context length is {config.ContextLength}");
+
+        int[] ids = tokenizer.Encode(prompt, bos);
+        return ids.Length == 0 ? [Prefix] : ids[Math.Max(0, ids.Length - room)..];
+    }
+
+    /// <summary>
+    /// A text of any length as requests that together score each of its tokens once. The first window is predicted from the token that begins a text;
+    /// each further one holds a full context, of which the tokens not yet scored are scored.
+    /// </summary>
+    public IReadOnlyList<LogLikelihoodRequest> EncodeRolling(string text)
+    {
+        int[] ids = tokenizer.Encode(text, bos: false);
+        int length = config.ContextLength;
+        List<LogLikelihoodRequest> windows = [];
+        for (int done = 0; done < ids.Length;)
+        {
+            int end = Math.Min(done + length, ids.Length);
+            int[] context = done == 0 ? [Prefix] : ids[Math.Max(0, end - length - 1)..done];
+            windows.Add(new LogLikelihoodRequest(context, ids[done..end]));
+            done = end;
+        }
+
+        return windows;
+    }
+
+    private int Prefix => tokenizer.BosId ?? config.BosTokenId ?? tokenizer.EosIds.Concat(config.EosTokenIds).Cast<int?>().FirstOrDefault()
+        ?? throw new UserException("an empty context needs a token that begins a text, and neither the tokenizer nor config.json names a bos or eos token");
+}

@@ -1,0 +1,117 @@
+using System.Globalization;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Forgetting.IO;
+
+namespace Forgetting.Evaluation;
+
+/// <summary>Writes results as lm-evaluation-harness does: <c>results_TIME.json</c>, and a <c>samples_TASK_TIME.jsonl</c> for each task.</summary>
+public static class ResultsWriter
+{
+    private static readonly JsonSerializerOptions s_indented = new(JsonLines.Options) { WriteIndented = true };
+
+    /// <summary>Writes the files; each appears whole or not at all.</summary>
+    /// <param name="folder">Folder to write to.</param>
+    /// <param name="model">Name of the model.</param>
+    /// <param name="samples">Write the samples too.</param>
+    /// <param name="time">When the evaluation began; part of the names.</param>
+    /// <returns>Path of the results.</returns>
+    /// <exception cref="UserException">Not writable or disk full.</exception>
+    public static string Write(string folder, string model, IReadOnlyList<TaskResult> results, EvaluationOptions options, bool samples, DateTimeOffset time)
+    {
+        ArgumentNullException.ThrowIfNull(results);
+        string stamp = time.ToString("yyyy-MM-dd'T'HH-mm-ss.ffffff", CultureInfo.InvariantCulture);
+        if (samples)
+        {
+            foreach (TaskResult result in results)
+            {
+                JsonLines.Write(Path.Combine(folder, $"samples_{result.Task}_{stamp}.jsonl"), result.Samples.SelectMany(Records));
+            }
+        }
+
+        string path = Path.Combine(folder, $"results_{stamp}.json");
+        AtomicFile.WriteText(path, Json(model, results, options, time).ToJsonString(s_indented) + "\n");
+        return path;
+    }
+
+    /// <summary>The results as the harness' JSON object.</summary>
+    public static JsonObject Json(string model, IReadOnlyList<TaskResult> results, EvaluationOptions options, DateTimeOffset time) => new()
+    {
+        ["results"] = ByTask(results, Metrics),
+        ["group_subtasks"] = ByTask(results, _ => new JsonArray()),
+        ["configs"] = ByTask(results, result => Config(result)),
+        ["versions"] = ByTask(results, _ => 1.0),
+        ["n-shot"] = ByTask(results, result => result.Shots),
+        ["higher_is_better"] = ByTask(results, result =>
+            new JsonObject(result.Metrics.Select(metric => metric.Name).Distinct().Select(name => KeyValuePair.Create(name, (JsonNode?)(result.Definition.OutputType != OutputType.LogLikelihoodRolling))))),
+        ["n-samples"] = ByTask(results, result => new JsonObject { ["original"] = result.Items, ["effective"] = result.Evaluated }),
+        ["config"] = new JsonObject
+        {
+            ["model"] = "forgetting",
+            ["model_args"] = $"pretrained={model}",
+            ["batch_tokens"] = options.BatchTokens,
+            ["limit"] = options.Limit,
+            ["add_bos_token"] = options.Bos,
+            ["fewshot_seed"] = options.Seed,
+        },
+        ["date"] = time.ToUnixTimeMilliseconds() / 1000.0,
+        ["model_name"] = model,
+        ["total_evaluation_time_seconds"] = results.Sum(result => result.Elapsed.TotalSeconds).ToString(CultureInfo.InvariantCulture),
+        ["evaluation_time_seconds"] = ByTask(results, result => result.Elapsed.TotalSeconds),
+    };
+
+    private static JsonObject ByTask(IReadOnlyList<TaskResult> results, Func<TaskResult, JsonNode?> value) =>
+        new(results.Select(result => KeyValuePair.Create(result.Task, value(result))));
+
+    private static JsonObject Metrics(TaskResult result)
+    {
+        JsonObject values = new() { ["alias"] = result.Task };
+        foreach (MetricValue metric in result.Metrics)
+        {
+            values[$"{metric.Name},{metric.Filter}"] = metric.Value;
+            values[$"{metric.Name}_stderr,{metric.Filter}"] = metric.StandardError is { } error && double.IsFinite(error) ? error : "N/A";
+        }
+
+        return values;
+    }
+
+    private static JsonNode? Config(TaskResult result)
+    {
+        JsonNode config = JsonSerializer.SerializeToNode(result.Definition.Source, s_indented)!;
+        config["num_fewshot"] = result.Shots;
+        return config;
+    }
+
+    // One line for each filter, as the harness has it.
+    private static IEnumerable<JsonObject> Records(TaskSample sample) => sample.Scores.GroupBy(score => score.Filter).Select(group =>
+    {
+        JsonObject record = new()
+        {
+            ["doc_id"] = sample.Index,
+            ["doc"] = JsonSerializer.SerializeToNode(sample.Document.Fields, JsonLines.Options),
+            ["target"] = sample.Target,
+            ["arguments"] = new JsonObject(sample.Arguments.Select((pair, i) => KeyValuePair.Create(
+                $"gen_args_{i}", (JsonNode?)new JsonObject { ["arg_0"] = pair.Context, ["arg_1"] = pair.Continuation }))),
+            ["resps"] = new JsonArray([.. sample.Responses.Select(response => new JsonArray(Response(response)))]),
+            ["filtered_resps"] = sample.Filtered.TryGetValue(group.Key, out string? answer) ? new JsonArray(answer) : new JsonArray([.. sample.Responses.Select(Response)]),
+            ["filter"] = group.Key,
+            ["metrics"] = new JsonArray([.. group.Select(score => JsonValue.Create(score.Metric))]),
+            ["prompt_hash"] = Hash(sample.Arguments[0].Context),
+            ["target_hash"] = Hash(sample.Target),
+        };
+        foreach ((string metric, _, double score) in group)
+        {
+            record[metric] = score;
+        }
+
+        return record;
+    });
+
+    private static JsonNode Response(object response) => response is LogLikelihood answer
+        ? new JsonArray(answer.Sum, answer.IsGreedy)
+        : JsonValue.Create((string)response);
+
+    private static string Hash(string text) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
+}

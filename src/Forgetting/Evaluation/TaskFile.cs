@@ -1,0 +1,149 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+using Forgetting.Evaluation.Readers;
+using Forgetting.Training;
+using YamlDotNet.RepresentationModel;
+
+namespace Forgetting.Evaluation;
+
+/// <summary>Reads a task's YAML file. Keys are those of lm-evaluation-harness where it has them; prompts are Jinja templates over the document's fields.</summary>
+internal static class TaskFile
+{
+    private static readonly string[] s_keys =
+    [
+        "task", "folder", "files", "fewshot_files", "format", "fields", "output_type", "doc_to_text", "doc_to_target", "doc_to_choice", "target_delimiter",
+        "fewshot_delimiter", "num_fewshot", "metric_list", "until", "max_gen_toks", "filter_list", "regexes_to_ignore",
+    ];
+
+    /// <summary>A task from YAML.</summary>
+    /// <param name="path">What errors call it.</param>
+    /// <exception cref="UserException">It is not YAML, a key is unknown or missing, or a value is of the wrong kind; file, line and key are named.</exception>
+    public static EvaluationTask Read(TextReader reader, string path)
+    {
+        var root = new Node(path, Recipe.Load(reader, path));
+        foreach (YamlNode key in root.Mapping.Children.Keys)
+        {
+            if (!s_keys.Contains(key.ToString()))
+                throw new UserException($"{path}:{key.Start.Line}: \"{key}\" is no key of a task; expected one of {string.Join(", ", s_keys)}");
+        }
+
+        string name = root.Text("task");
+        OutputType type = root.OneOf("output_type", new Dictionary<string, OutputType>
+        {
+            ["multiple_choice"] = OutputType.MultipleChoice,
+            ["loglikelihood"] = OutputType.LogLikelihood,
+            ["loglikelihood_rolling"] = OutputType.LogLikelihoodRolling,
+            ["generate_until"] = OutputType.GenerateUntil,
+        });
+        bool choiceField = root.Find("doc_to_choice") is YamlScalarNode;
+        if (type == OutputType.MultipleChoice && root.Find("doc_to_choice") is null)
+            throw new UserException($"{path}: \"doc_to_choice\" is missing; expected a list of choices or the name of a field that holds them");
+
+        return new EvaluationTask
+        {
+            Name = name,
+            Folder = root.Text("folder", name),
+            Files = root.Texts("files"),
+            FewShotFiles = root.Find("fewshot_files") is null ? [] : root.Texts("fewshot_files"),
+            Reader = root.OneOf("format", DocumentReaders.All),
+            Fields = Fields(root),
+            OutputType = type,
+            DocToText = root.Template("doc_to_text"),
+            DocToTarget = root.Template("doc_to_target"),
+            Choices = choiceField || root.Find("doc_to_choice") is null ? null : root.Templates("doc_to_choice"),
+            ChoiceField = choiceField ? root.Text("doc_to_choice") : null,
+            TargetDelimiter = root.Text("target_delimiter", " "),
+            FewShotDelimiter = root.Text("fewshot_delimiter", "\n\n"),
+            Shots = root.Number("num_fewshot", 0),
+            Metrics = Metrics(root, type),
+            Until = root.Find("until") is null ? [] : root.Texts("until"),
+            MaxNewTokens = root.Number("max_gen_toks", 256),
+            Filters = Filters(root),
+            Ignored = root.Find("regexes_to_ignore") is null ? [] : [.. root.Texts("regexes_to_ignore").Select(text => root.Pattern("regexes_to_ignore", text))],
+            Source = root.Mapping.Children.ToDictionary(pair => pair.Key.ToString(), pair => Plain(pair.Value)),
+        };
+    }
+
+    private static IReadOnlyList<string> Metrics(Node root, OutputType type)
+    {
+        IReadOnlyList<string> names = root.Texts("metric_list");
+        foreach (string name in names)
+        {
+            if (!Evaluation.Metrics.For(type).Contains(name))
+                throw root.Wrong("metric_list", $"\"{name}\"", string.Join(", ", Evaluation.Metrics.For(type)));
+        }
+
+        return names;
+    }
+
+    private static Dictionary<string, FieldType> Fields(Node root)
+    {
+        if (root.Find("fields") is null)
+            return [];
+
+        var types = Enum.GetValues<FieldType>().ToDictionary(type => type.ToString().ToLowerInvariant());
+        Node fields = root.Inner("fields");
+        return fields.Mapping.Children.Keys.ToDictionary(key => key.ToString(), key => fields.OneOf(key.ToString(), types));
+    }
+
+    private static IReadOnlyList<AnswerFilter> Filters(Node root) => root.Find("filter_list") is not { } list ? []
+        : [.. root.Items("filter_list", list).Select(item => new AnswerFilter(item.Text("name"), item.Pattern("regex", item.Text("regex")), item.Number("group_select", 0, least: -1)))];
+
+    private static object Plain(YamlNode node) => node switch
+    {
+        YamlMappingNode mapping => mapping.Children.ToDictionary(pair => pair.Key.ToString(), pair => Plain(pair.Value)),
+        YamlSequenceNode sequence => sequence.Children.Select(Plain).ToArray(),
+        _ => node.ToString(),
+    };
+
+    /// <summary>A mapping that knows its file, so that every error has file and line.</summary>
+    private sealed record Node(string Path, YamlMappingNode Mapping)
+    {
+        public YamlNode? Find(string key) => Mapping.Children.TryGetValue(key, out YamlNode? value) ? value : null;
+
+        public string Text(string key, string? absent = null) => Find(key) switch
+        {
+            YamlScalarNode scalar => scalar.Value ?? "",
+            null => absent ?? throw new UserException($"{Path}:{Mapping.Start.Line}: \"{key}\" is missing"),
+            _ => throw Wrong(key, "not one value", "one value"),
+        };
+
+        public IReadOnlyList<string> Texts(string key) => Find(key) is YamlSequenceNode list && list.Children.All(child => child is YamlScalarNode)
+            ? [.. list.Children.Select(child => ((YamlScalarNode)child).Value ?? "")]
+            : [Text(key)];
+
+        public int Number(string key, int absent, int least = 0) => Find(key) is null ? absent
+            : int.TryParse(Text(key), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number) && number >= least ? number
+            : throw Wrong(key, $"\"{Text(key)}\"", $"a whole number, at least {least}");
+
+        public T OneOf<T>(string key, IReadOnlyDictionary<string, T> values) => values.TryGetValue(Text(key), out T? value)
+            ? value
+            : throw Wrong(key, $"\"{Text(key)}\"", string.Join(", ", values.Keys));
+
+        public PromptTemplate Template(string key) => new(Text(key), Place(key));
+
+        public IReadOnlyList<PromptTemplate> Templates(string key) => [.. Texts(key).Select(text => new PromptTemplate(text, Place(key)))];
+
+        public Regex Pattern(string key, string text)
+        {
+            try
+            {
+                return new Regex(text, RegexOptions.CultureInvariant);
+            }
+            catch (ArgumentException error)
+            {
+                throw new UserException($"{Place(key)}: {error.Message}".ReplaceLineEndings(" "), error);
+            }
+        }
+
+        public Node Inner(string key) => Find(key) is YamlMappingNode inner ? new Node(Path, inner) : throw Wrong(key, "not a mapping", "a mapping");
+
+        public IEnumerable<Node> Items(string key, YamlNode list) => list is YamlSequenceNode items && items.Children.All(item => item is YamlMappingNode)
+            ? items.Children.Select(item => new Node(Path, (YamlMappingNode)item))
+            : throw Wrong(key, "not a list of mappings", "a list of mappings");
+
+        public UserException Wrong(string key, string found, string expected) => new($"{Place(key)} is {found}; expected {expected}");
+
+        private string Place(string key) => $"{Path}:{Find(key)?.Start.Line ?? Mapping.Start.Line}: {key}";
+    }
+}

@@ -1,0 +1,139 @@
+using System.Text.Json;
+using Forgetting.Backends.Cpu;
+using Forgetting.Evaluation;
+using Forgetting.Models;
+using Forgetting.Testing;
+using Xunit;
+
+namespace Forgetting.Tests.Evaluation;
+
+/// <summary>Whole tasks: prompts, aggregates, generation, files.</summary>
+public class EvaluatorTests
+{
+    private const string Custom = """
+        task: animals
+        files: animals.jsonl
+        format: json
+        fields: {q: string, label: integer, options: strings}
+        output_type: multiple_choice
+        doc_to_text: "Q: {{q}}\nA:"
+        doc_to_choice: options
+        doc_to_target: "{{label}}"
+        metric_list: [acc, acc_norm]
+        """;
+
+    [SharedDataFact]
+    public void Results_follow_from_the_samples_and_both_files_are_the_harness_s()
+    {
+        using var folder = new TemporaryFolder();
+        using var backend = new CpuBackend();
+        using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), backend);
+        var options = new EvaluationOptions { DataFolder = SharedData.Folder!, Limit = 0.005, Shots = 2 };
+        TaskResult result = new Evaluator(model, options).Run(new TaskLibrary(), "sst5");
+        Assert.Equal((2210, 12), (result.Items, result.Evaluated));
+
+        string path = ResultsWriter.Write(folder.Path, "stories", [result], options, samples: true, DateTimeOffset.UnixEpoch);
+        Assert.Equal("results_1970-01-01T00-00-00.000000.json", Path.GetFileName(path));
+        using JsonDocument json = JsonDocument.Parse(File.ReadAllText(path));
+        JsonElement values = json.RootElement.GetProperty("results").GetProperty("sst5");
+        Assert.Equal(2, json.RootElement.GetProperty("n-shot").GetProperty("sst5").GetInt32());
+        Assert.Equal(12, json.RootElement.GetProperty("n-samples").GetProperty("sst5").GetProperty("effective").GetInt32());
+
+        List<double> scores = [];
+        foreach (string line in File.ReadLines(folder["samples_sst5_1970-01-01T00-00-00.000000.jsonl"]))
+        {
+            using JsonDocument sample = JsonDocument.Parse(line);
+            JsonElement[] answers = [.. sample.RootElement.GetProperty("filtered_resps").EnumerateArray()];
+            int best = answers.Select((answer, i) => (Sum: answer[0].GetDouble(), i)).MaxBy(pair => pair.Sum).i;
+            double score = best == int.Parse(sample.RootElement.GetProperty("target").GetString()!, System.Globalization.CultureInfo.InvariantCulture) ? 1 : 0;
+            Assert.Equal(score, sample.RootElement.GetProperty("acc").GetDouble());
+            scores.Add(score);
+            string prompt = sample.RootElement.GetProperty("arguments").GetProperty("gen_args_0").GetProperty("arg_0").GetString()!;
+            Assert.Equal(3, prompt.Split("Review: ").Length - 1);
+            Assert.EndsWith("\nSentiment:", prompt, StringComparison.Ordinal);
+        }
+
+        Assert.Equal(12, scores.Count);
+        Assert.Equal(scores.Average(), values.GetProperty("acc,none").GetDouble(), 1e-12);
+        Assert.Equal(Metrics.StandardError(scores), values.GetProperty("acc_stderr,none").GetDouble(), 1e-12);
+    }
+
+    [SharedDataFact]
+    public void A_user_s_task_runs_and_its_examples_never_hold_the_question()
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("animals.yaml", Custom);
+        folder.Write("animals.jsonl", string.Concat(Enumerable.Range(0, 5).Select(i => $$"""{"q": "item {{i}}", "label": {{i % 2}}, "options": ["cat", "dog"]}""" + "\n")));
+        using var backend = new CpuBackend();
+        using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), backend);
+        var options = new EvaluationOptions { DataFolder = folder.Path, Shots = 4 };
+        TaskResult all = new Evaluator(model, options).Run(new TaskLibrary(folder.Path), "animals");
+        Assert.Equal(["acc", "acc_norm"], all.Metrics.Select(metric => metric.Name));
+        foreach (TaskSample sample in all.Samples)
+        {
+            string prompt = sample.Arguments[0].Context;
+            Assert.All(Enumerable.Range(0, 5), i => Assert.Contains($"Q: item {i}\nA:{(i == sample.Index ? "" : i % 2 == 0 ? " cat\n\n" : " dog\n\n")}", prompt, StringComparison.Ordinal));
+            Assert.EndsWith($"\n\nQ: item {sample.Index}\nA:", prompt, StringComparison.Ordinal);
+        }
+
+        // Two items alone get the prompts and scores that they get among all.
+        TaskResult few = new Evaluator(model, options with { Limit = 2, BatchTokens = 7 }).Run(new TaskLibrary(folder.Path), "animals");
+        Assert.Equal(all.Samples.Take(2).Select(s => s.Arguments[0]), few.Samples.Select(s => s.Arguments[0]));
+        Assert.Equal(all.Samples.Take(2).SelectMany(s => s.Responses), few.Samples.SelectMany(s => s.Responses));
+        Assert.Equal("task animals: 5 examples wanted, and there are 4 to draw from", Assert.Throws<UserException>(
+            () => new Evaluator(model, options with { Shots = 5 }).Run(new TaskLibrary(folder.Path), "animals")).Message);
+    }
+
+    [SharedDataFact]
+    public void Generations_stop_at_strings_and_do_not_depend_on_the_batch()
+    {
+        using var backend = new CpuBackend();
+        using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), backend);
+        var encoder = new RequestEncoder(model.Tokenizer, model.Decoder.Config);
+        string[] prompts = ["Once upon a time", "Lily and Tom", "The big dog was"];
+        IReadOnlyList<string> Complete(int batchTokens, params string[] until) =>
+            new TextCompleter(model, encoder, batchTokens).Complete(prompts, until, 40, null, CancellationToken.None);
+
+        IReadOnlyList<string> whole = Complete(4096);
+        Assert.Equal(whole, Complete(1));
+        for (int i = 0; i < prompts.Length; i++)
+        {
+            int[] ids = model.Tokenizer.Encode(prompts[i]);
+            int[] tokens = new Generator(model.Decoder).Generate([ids], new GenerationOptions { MaxNewTokens = 40 })[0];
+            Assert.Equal(model.Tokenizer.Decode(tokens), whole[i]);
+            Assert.True(whole[i].Length > 40);
+        }
+
+        string stop = whole[0][20..26];
+        Assert.Equal(whole.Select(text => text.Split(stop)[0]), Complete(4096, stop, "§"));
+    }
+
+    [SharedDataFact]
+    public void Perplexity_is_that_of_the_summed_log_likelihood()
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("story.txt", "Once upon a time, there was a little girl named Lily.");
+        using var backend = new CpuBackend();
+        using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), backend);
+        TaskResult result = new Evaluator(model, new EvaluationOptions { DataFolder = folder.Path }).Run(new TaskLibrary(), "perplexity");
+        double sum = new LogLikelihoodScorer(model.Decoder, 100).Score(
+            [new([model.Tokenizer.BosId!.Value], model.Tokenizer.Encode("Once upon a time, there was a little girl named Lily.", bos: false))])[0].Sum;
+        double[] found = [.. result.Metrics.Select(metric => metric.Value)];
+        Assert.Equal(Math.Exp(-sum / 11), found[0], 1e-9);
+        Assert.Equal(Math.Exp(-sum / 53), found[1], 1e-9);
+        Assert.Equal(-sum / 53 / Math.Log(2), found[2], 1e-9);
+    }
+
+    [Theory]
+    [InlineData("metric_list: [acc, acc_norm]", "metric_list: f1", "animals.yaml:9: metric_list is \"f1\"; expected acc, acc_norm, mc2")]
+    [InlineData("format: json", "format: xml", "animals.yaml:3: format is \"xml\"; expected json, truthfulqa, qasc, logiqa, asdiv, text")]
+    [InlineData("files: animals.jsonl", "file: animals.jsonl", "animals.yaml:2: \"file\" is no key of a task; expected one of task")]
+    [InlineData("doc_to_target: \"{{label}}\"", "num_fewshot: x", "animals.yaml:1: \"doc_to_target\" is missing")]
+    [InlineData("\"{{label}}\"", "\"{{label\"", "animals.yaml:8: doc_to_target: ")]
+    public void A_malformed_task_is_named(string old, string changed, string expected)
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("animals.yaml", Custom.Replace(old, changed, StringComparison.Ordinal));
+        Assert.Contains(expected, Assert.Throws<UserException>(() => new TaskLibrary(folder.Path)).Message, StringComparison.Ordinal);
+    }
+}

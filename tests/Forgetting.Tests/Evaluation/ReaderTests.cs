@@ -1,0 +1,104 @@
+using Forgetting.Evaluation;
+using Forgetting.Testing;
+using Xunit;
+
+namespace Forgetting.Tests.Evaluation;
+
+/// <summary>Each benchmark's published form: what is read from it, and that a malformed line is named.</summary>
+public class ReaderTests
+{
+    private const string Header = "Type,Category,Question,Best Answer,Correct Answers,Incorrect Answers,Source\n";
+
+    [Fact]
+    public void TruthfulQa_csv()
+    {
+        TaskDocument document = Assert.Single(Read("truthfulqa_mc1", "TruthfulQA.csv", Header + "a,b,\"Who said \"\"hi\"\",\nand when?\", Me ,I did; Me; ,You; They,s\r\n"));
+        Assert.Equal("Who said \"hi\",\nand when?", document.Fields["question"]);
+        Assert.Equal(["Me", "You", "They"], (List<object?>)document.Fields["mc1_choices"]!);
+        Assert.Equal(["I did", "Me", "You", "They"], (List<object?>)document.Fields["mc2_choices"]!);
+        Assert.Equal(2L, document.Fields["mc2_correct"]);
+
+        Malformed("truthfulqa_mc1", "TruthfulQA.csv", Header + "a,b,\"q\n\",x,y,z,s\na,b,c\n", "line 4: 3 fields, expected the header's 7");
+        Malformed("truthfulqa_mc1", "TruthfulQA.csv", Header + "a,b,\"q,x,y,z,s\n", "line 2: a quoted field that is never closed");
+        Malformed("truthfulqa_mc1", "TruthfulQA.csv", Header + "a,b,\"q\"x,x,y,z,s\n", "line 2: found 'x' behind a closing quote, expected a comma or the end of the line");
+        Malformed("truthfulqa_mc1", "TruthfulQA.csv", Header + "a,b,q,x,y,;,s\n", "line 2: \"Incorrect Answers\" is empty, expected answers split by ';'");
+        Malformed("truthfulqa_mc1", "TruthfulQA.csv", "Question,Answer\nq,a\n", "line 1: no column \"Best Answer\"; found Question, Answer");
+    }
+
+    [Theory]
+    [InlineData("""[{"question": "q", "answers": "(A) red (sort of) (B) green, blue", "answer": "(B) green, blue"}]""")]
+    [InlineData("""{"question": {"stem": "q", "choices": [{"text": "red (sort of)", "label": "A"}, {"text": "green, blue", "label": "B"}]}, "answerKey": "B"}""")]
+    public void Qasc_in_both_forms(string json)
+    {
+        TaskDocument document = Assert.Single(Read("qasc", "dev.json", json));
+        Assert.Equal("q", document.Fields["question"]);
+        Assert.Equal(["red (sort of)", "green, blue"], (List<object?>)document.Fields["choices"]!);
+        Assert.Equal(1L, document.Fields["gold"]);
+    }
+
+    [Fact]
+    public void Malformed_qasc_is_named()
+    {
+        Malformed("qasc", "dev.json", """[{"question": "q", "answers": "(A) a (B) b", "answer": "(C) c"}]""", "item 1: the answer is none of the choices A, B");
+        Malformed("qasc", "dev.json", """[{"question": "q", "answers": "a or b", "answer": "(A) a"}]""", "item 1: 'answers' is the string \"a or b\"; expected choices such as \"(A) … (B) …\"");
+        Malformed("qasc", "dev.json", "[\n{\"question\": 3x}]", "line 2: not JSON: 'x' is an invalid end of a number. Expected a delimiter");
+    }
+
+    [Fact]
+    public void Json_lines()
+    {
+        TaskDocument[] documents = Read("boolq", "dev.jsonl", "{\"question\": \"q\", \"passage\": \"p\", \"answer\": true, \"title\": 3}\n\n{\"question\": \"r\", \"passage\": \"s\", \"answer\": false}\n");
+        Assert.Equal([true, false], documents.Select(document => document.Fields["answer"]));
+        Malformed("boolq", "dev.jsonl", "{\"question\": \"q\", \"passage\": \"p\", \"answer\": true}\n{\"question\": \"q\", \"answer\": true}\n", "line 2: 'passage' is missing");
+        Malformed("boolq", "dev.jsonl", "{\"question\": \"q\", \"passage\": \"p\", \"answer\": \"yes\"}\n", "line 1: 'answer' is the string \"yes\"; expected true or false");
+        Malformed("sst5", "test.jsonl", "{\"sentence\": \"s\", \"label\": \"good\"}\n", "line 1: 'label' is the string \"good\"; expected a whole number");
+        Malformed("gsm8k", "test.jsonl", "{\"question\": \"s\"\n", "line 1: not JSON: Expected depth to be zero at the end of the JSON payload. There is an open JSON object or array that should be closed");
+    }
+
+    [Fact]
+    public void LogiQa_text()
+    {
+        const string Problem = "\nc\nAll men.\nWho?\nA.One.\nB. Two\nC.Three\nD.Four\n";
+        TaskDocument[] documents = Read("logiqa", "Test.txt", Problem + Problem.Replace("\nc\n", "\nA\n", StringComparison.Ordinal).ReplaceLineEndings("\r\n"));
+        Assert.Equal([2L, 0L], documents.Select(document => document.Fields["gold"]));
+        Assert.Equal(["One.", "Two", "Three", "Four"], (List<object?>)documents[1].Fields["options"]!);
+        EvaluationTask task = new TaskLibrary().Find("logiqa");
+        Assert.Equal("Passage: All men.\nQuestion: Who?\nChoices:\nA. One.\nB. Two\nC. Three\nD. Four\nAnswer:", task.DocToText.Render(documents[0]));
+        Malformed("logiqa", "Test.txt", Problem + "e\np\nq\nA.a\nB.b\nC.c\nD.d\n", "line 9: found \"e\", expected the answer's letter, a to d");
+        Malformed("logiqa", "Test.txt", Problem + "\na\np\nq\nA.a\nB.b\nD.d\n", "line 15: found \"D.d\", expected an option that begins with \"C.\"");
+        Malformed("logiqa", "Test.txt", Problem + "\na\np\n", "line 12: found a blank line, expected a question");
+    }
+
+    [Fact]
+    public void Asdiv_xml()
+    {
+        const string Xml = "<Machine-Reading-Corpus-File><ProblemSet>\n<Problem ID=\"1\"><Body>Seven red apples.</Body><Question>How many?</Question><Answer>9 (apples)</Answer></Problem>\n{0}</ProblemSet></Machine-Reading-Corpus-File>";
+        TaskDocument document = Assert.Single(Read("asdiv", "ASDiv.xml", Xml.Replace("{0}", "", StringComparison.Ordinal)));
+        EvaluationTask task = new TaskLibrary().Find("asdiv");
+        Assert.Equal("Seven red apples.\nQuestion:How many?\nAnswer:", task.DocToText.Render(document));
+        Assert.Equal("9", task.DocToTarget.Render(document));
+        Malformed("asdiv", "ASDiv.xml", Xml.Replace("{0}", "<Problem><Body>b</Body><Question>q</Question></Problem>", StringComparison.Ordinal), "line 3: a Problem without Answer");
+        Assert.Contains("ASDiv.xml: line 3: not XML: ", Error("asdiv", "ASDiv.xml", Xml.Replace("{0}", "<Problem>", StringComparison.Ordinal)), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_missing_file_says_what_was_looked_for()
+    {
+        using var folder = new TemporaryFolder();
+        string message = Assert.Throws<UserException>(() => new TaskLibrary().Check(["boolq"], folder.Path)).Message;
+        Assert.Equal($"{folder.Path}: no file for task boolq: looked for boolq/dev.jsonl, boolq/val.jsonl, boolq/dev*.jsonl (with and without the folder)", message);
+        Assert.StartsWith("no task \"bool\"; expected one of asdiv, boolq, ", Assert.Throws<UserException>(() => new TaskLibrary().Check(["bool"], folder.Path)).Message, StringComparison.Ordinal);
+    }
+
+    private static TaskDocument[] Read(string task, string name, string content)
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write(name, content);
+        return [.. new TaskLibrary().Find(task).Load(folder.Path)];
+    }
+
+    private static string Error(string task, string name, string content) => Assert.Throws<UserException>(() => Read(task, name, content)).Message;
+
+    private static void Malformed(string task, string name, string content, string expected) =>
+        Assert.EndsWith($"{Path.DirectorySeparatorChar}{name}: {expected}", Error(task, name, content), StringComparison.Ordinal);
+}
