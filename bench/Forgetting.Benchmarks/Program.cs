@@ -1,7 +1,15 @@
+using System.CommandLine;
 using BenchmarkDotNet.Running;
 using Forgetting.Benchmarks;
 
-if (args is ["logits", string model, string ids, string outFile])
-    LogitsDump.Run(model, ids, outFile);
-else
-    BenchmarkSwitcher.FromAssembly(typeof(LogitsDump).Assembly).Run(args);
+switch (args)
+{
+    case ["logits", string model, string ids, string outFile]:
+        LogitsDump.Run(model, ids, outFile);
+        return 0;
+    case ["step", ..]:
+        return new RootCommand { StepCommand.Create() }.Parse(args).Invoke();
+    default:
+        BenchmarkSwitcher.FromAssembly(typeof(LogitsDump).Assembly).Run(args);
+        return 0;
+}

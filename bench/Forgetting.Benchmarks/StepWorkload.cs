@@ -1,0 +1,53 @@
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.Models;
+using Forgetting.Training;
+
+namespace Forgetting.Benchmarks;
+
+/// <summary>A random model and one batch of random tokens, trained by the program's own step and optimiser.</summary>
+internal sealed class StepWorkload : IDisposable
+{
+    private readonly Decoder _decoder;
+    private readonly TrainingStep _step;
+    private readonly AdamWOptimizer _optimizer;
+    private readonly TrainingSet _set;
+    private readonly int[] _chosen;
+    private readonly TrainingOptions _options;
+    private int _done;
+
+    public StepWorkload(IBackend backend, StepSettings settings)
+    {
+        _options = settings.Options;
+        _decoder = new Decoder(settings.Model, backend, settings.Adapter);
+        _decoder.Initialize(1);
+        _step = new TrainingStep(_decoder, _options);
+        _optimizer = new AdamWOptimizer(backend, _decoder.TrainableParameters, _options);
+        _chosen = [.. Enumerable.Range(0, settings.Batch)];
+        var random = new Random(1);
+        _set = TrainingSet.AllPositive([.. _chosen.Select(index => new EncodedExample
+        {
+            Index = index,
+            Ids = [.. Enumerable.Range(0, settings.Length).Select(_ => random.Next(settings.Vocab))],
+            Response = [.. Enumerable.Range(0, settings.Length).Select(j => j > 0)],
+        })]);
+    }
+
+    /// <summary>Forward, backward and AdamW.</summary>
+    /// <returns>Mean loss in nats.</returns>
+    public double Run()
+    {
+        _step.Begin(_set, _chosen, _done++);
+        StepLosses losses = _step.Accumulate(0);
+        _optimizer.Step(_options.LearningRate);
+        _decoder.Backend.Synchronize();
+        return losses.Objective;
+    }
+
+    public void Dispose()
+    {
+        _optimizer.Dispose();
+        _step.Dispose();
+        _decoder.Dispose();
+    }
+}
