@@ -43,15 +43,19 @@ internal static class StepCommand
     {
         using var workload = new StepWorkload(backend, settings);
         var times = new double[steps];
+        var processor = new double[steps];
         double loss = Run(workload, warmup);
         for (int i = 0; i < steps; i++)
         {
+            TimeSpan used = Environment.CpuUsage.TotalTime;
             long start = Stopwatch.GetTimestamp();
             loss = workload.Run();
+            processor[i] = (Environment.CpuUsage.TotalTime - used).TotalMilliseconds;
             times[i] = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
         }
 
         Array.Sort(times);
+        Array.Sort(processor);
         double median = times[steps / 2];
         var result = new
         {
@@ -62,13 +66,14 @@ internal static class StepCommand
             Steps = steps,
             Ms = median,
             BestMs = times[0],
+            ProcessorMs = processor[steps / 2],
             TokensPerSecond = settings.Tokens / median * 1e3,
             Gflops = settings.Operations / median / 1e6,
             Loss = loss,
         };
         Console.WriteLine(json
             ? JsonSerializer.Serialize(result, s_json)
-            : $"{result.Work}: median {result.Ms:F1} ms (best {result.BestMs:F1}), {result.TokensPerSecond:F0} tokens/s, {result.Gflops:F1} GFLOP/s, "
+            : $"{result.Work}: median {result.Ms:F1} ms (best {result.BestMs:F1}; {result.ProcessorMs:F0} ms of processor), {result.TokensPerSecond:F0} tokens/s, {result.Gflops:F1} GFLOP/s, "
                 + $"{result.Threads} threads, {result.Products}, loss {result.Loss:F4}");
     }
 

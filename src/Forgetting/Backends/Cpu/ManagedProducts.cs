@@ -6,23 +6,23 @@ namespace Forgetting.Backends.Cpu;
 /// <summary>
 /// Products by packing and blocking (Goto and van de Geijn, "Anatomy of high-performance matrix multiplication", 2008; Van Zee and
 /// van de Geijn, "BLIS", 2015): a block of B, packed by all threads, stays in the shared cache; each task packs a block of A for its
-/// thread's second-level cache and runs the micro-kernel over its tiles. The sum over k is split at multiples of <see cref="DepthBlock"/>
-/// whatever the other sizes are, so a row of C has the same bits in every batch.
+/// thread's second-level cache and runs the micro-kernel over its tiles. The sum over k is split in a way that depends on k alone
+/// (<see cref="DepthOf"/>), so a row of C has the same bits in every batch.
 /// </summary>
 internal sealed unsafe class ManagedProducts : IMatrixProducts
 {
-    /// <summary>k per block: a panel of B of this depth fits the first-level cache.</summary>
-    public const int DepthBlock = 256;
+    // Most k per block: a panel of B of this depth, 24 KiB, fits the first-level cache.
+    private const int MostDepth = 384;
 
-    // 144 × 256 floats of A: a third of a 512 KiB second-level cache. A multiple of both kernels' rows.
+    // 144 × 384 floats of A: less than half of a 512 KiB second-level cache. A multiple of both kernels' rows.
     private const int RowBlock = 144;
 
-    // 4,096 × 256 floats of B: 4 MiB of the shared cache.
+    // 4,096 × 384 floats of B: 6 MiB of the shared cache.
     private const int ColumnBlock = 4096;
 
     private readonly WorkerPool _pool;
     private readonly bool _wide;
-    private readonly float* _packedB = (float*)NativeMemory.AlignedAlloc((nuint)sizeof(float) * DepthBlock * ColumnBlock, 64);
+    private readonly float* _packedB = (float*)NativeMemory.AlignedAlloc((nuint)sizeof(float) * MostDepth * ColumnBlock, 64);
 
     /// <summary>Products on the threads of <paramref name="pool"/>, with 512-bit registers where they are fast.</summary>
     public ManagedProducts(WorkerPool pool)
@@ -39,6 +39,15 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
 
     /// <inheritdoc/>
     public string Name => _wide ? "managed (512-bit)" : "managed (256-bit)";
+
+    /// <summary>
+    /// k per block: equal parts, since each one reads and writes all of C, and a short rest would do so for little work.
+    /// </summary>
+    public static int DepthOf(int k)
+    {
+        int blocks = Math.Max((k + MostDepth - 1) / MostDepth, 1);
+        return RoundUp(Math.Max((k + blocks - 1) / blocks, 1), 8);
+    }
 
     /// <inheritdoc/>
     public void Gemm(
@@ -84,16 +93,17 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
             int parts = small ? 1 : Math.Clamp(4 * _pool.Threads / rowBlocks, 1, Math.Max(panels / 8, 1));
             int panelsPerPart = (panels + parts - 1) / parts;
             int panelsPerPack = small ? panels : 4;
+            int step = DepthOf(product.K);
             int depth = 0;
             do
             {
-                var block = new Block(product, _packedB, column, columns, depth, Math.Min(DepthBlock, product.K - depth));
+                var block = new Block(product, _packedB, column, columns, depth, Math.Min(step, product.K - depth));
                 _pool.Run(new PackJob<TKernel>(block, panelsPerPack), (panels + panelsPerPack - 1) / panelsPerPack);
                 _pool.Run(
                     new TileJob<TKernel>(block, rows, rowBlocks, panelsPerPart),
                     rowBlocks * ((panels + panelsPerPart - 1) / panelsPerPart),
-                    sizeof(float) * (long)rows * DepthBlock);
-                depth += DepthBlock;
+                    sizeof(float) * (long)rows * step);
+                depth += step;
             }
             while (depth < product.K);
         }

@@ -10,6 +10,8 @@ namespace Forgetting.Backends.Cpu;
 /// </summary>
 internal static unsafe class Panels
 {
+    private const int AdjacentDepth = 16;
+
     /// <summary>Floats that <paramref name="lines"/> lines of <paramref name="k"/> values take.</summary>
     public static long Size(int lines, int width, int k) => (long)((lines + width - 1) / width) * width * k;
 
@@ -17,16 +19,25 @@ internal static unsafe class Panels
     /// <param name="source">Element (line 0, k 0); element (i, k) is at source[i·stride + k], or source[k·stride + i] if <paramref name="linesAdjacent"/>.</param>
     public static void Pack(float* source, long stride, bool linesAdjacent, int lines, int k, int width, float* destination)
     {
-        for (int first = 0; first < lines; first += width, destination += (long)width * k)
+        if (!linesAdjacent)
         {
-            int count = Math.Min(width, lines - first);
-            if (linesAdjacent)
+            for (int first = 0; first < lines; first += width, destination += (long)width * k)
             {
-                PackAdjacent(source + first, stride, count, k, width, destination);
+                PackAcross(source + (first * stride), stride, Math.Min(width, lines - first), k, width, destination);
             }
-            else
+
+            return;
+        }
+
+        // Cache lines and pages of the source hold several panels' values: a few k of all panels while they are near.
+        for (int start = 0; start < k; start += AdjacentDepth)
+        {
+            int depth = Math.Min(AdjacentDepth, k - start);
+            float* from = source + (start * stride);
+            float* to = destination + ((long)start * width);
+            for (int first = 0; first < lines; first += width, to += (long)width * k)
             {
-                PackAcross(source + (first * stride), stride, count, k, width, destination);
+                PackAdjacent(from + first, stride, Math.Min(width, lines - first), depth, width, to);
             }
         }
     }
@@ -59,6 +70,18 @@ internal static unsafe class Panels
             for (; i <= count - 8; i += 8)
             {
                 Vector256.Load(source + i).Store(destination + i);
+            }
+
+            if (i <= count - 4)
+            {
+                Vector128.Load(source + i).Store(destination + i);
+                i += 4;
+            }
+
+            if (i <= count - 2)
+            {
+                Vector64.Load(source + i).Store(destination + i);
+                i += 2;
             }
 
             for (; i < count; i++)

@@ -60,11 +60,12 @@ internal static unsafe class ThinProduct
             float* x1 = x0 + (row + 1 < product.M ? product.Lda : 0);
             float* x2 = x1 + (row + 2 < product.M ? product.Lda : 0);
             float* x3 = x2 + (row + 3 < product.M ? product.Lda : 0);
+            int step = ManagedProducts.DepthOf(product.K);
             int k = 0;
             do
             {
                 Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
-                int end = Math.Min(k + ManagedProducts.DepthBlock, product.K);
+                int end = Math.Min(k + step, product.K);
                 float beta = k == 0 ? product.Beta : 1;
                 for (; k <= end - 8; k += 8)
                 {
