@@ -122,19 +122,7 @@ __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, c
             }
         }
 
-        const bf16* valueTile = values + stage * kTile;
-#pragma unroll
-        for (int n = 0; n < kRows / 16; n++) {
-            uint32_t p[4];
-            pack_a(p, score[2 * n], score[2 * n + 1]);
-#pragma unroll
-            for (int d = 0; d < HD / 8; d += 2) {
-                uint32_t b0[2], b1[2];
-                load_b<kStride>(b0, b1, valueTile + n * 16 * kStride + d * 8);
-                mma_m16n8k16(output[d], p, b0);
-                mma_m16n8k16(output[d + 1], p, b1);
-            }
-        }
+        multiply_accumulators<kRows, HD>(output, score, values + stage * kTile);
         __syncthreads(); // the next round loads into the buffer just read
     }
 

@@ -136,18 +136,7 @@ __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, c
                     score[n][i] = p * (dP[n][i] - shift[i / 2]);
                 }
             }
-#pragma unroll
-            for (int n = 0; n < kPart / 16; n++) {
-                uint32_t dS[4];
-                pack_a(dS, score[2 * n], score[2 * n + 1]);
-#pragma unroll
-                for (int d = 0; d < HD / 8; d += 2) {
-                    uint32_t b0[2], b1[2];
-                    load_b<kStride>(b0, b1, keyTile + n * 16 * kStride + d * 8);
-                    mma_m16n8k16(result[d], dS, b0);
-                    mma_m16n8k16(result[d + 1], dS, b1);
-                }
-            }
+            multiply_accumulators<kPart, HD>(result, score, keyTile);
         }
         __syncthreads();
     }
@@ -244,22 +233,8 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
                     dP[n][i] = p * (dP[n][i] - shifts[stage * kQueries + column]);
                 }
             }
-#pragma unroll
-            for (int n = 0; n < kPart / 16; n++) {
-                uint32_t p[4], dS[4];
-                pack_a(p, score[2 * n], score[2 * n + 1]);
-                pack_a(dS, dP[2 * n], dP[2 * n + 1]);
-#pragma unroll
-                for (int d = 0; d < HD / 8; d += 2) {
-                    uint32_t b0[2], b1[2];
-                    load_b<kStride>(b0, b1, gradientTile + n * 16 * kStride + d * 8);
-                    mma_m16n8k16(resultV[d], p, b0);
-                    mma_m16n8k16(resultV[d + 1], p, b1);
-                    load_b<kStride>(b0, b1, queryTile + n * 16 * kStride + d * 8);
-                    mma_m16n8k16(resultK[d], dS, b0);
-                    mma_m16n8k16(resultK[d + 1], dS, b1);
-                }
-            }
+            multiply_accumulators<kPart, HD>(resultV, score, gradientTile);
+            multiply_accumulators<kPart, HD>(resultK, dP, queryTile);
         }
         __syncthreads();
     }

@@ -72,6 +72,22 @@ __device__ inline void pack_a(uint32_t (&a)[4], const float (&left)[4], const fl
     a[3] = pack_bf16(right[2], right[3]);
 }
 
+// D += A·B for a warp's 16 rows: A [16, K] are accumulators, rounded to bf16; B [K, N] lies in the tile.
+template <int K, int N> __device__ inline void multiply_accumulators(float (&d)[N / 8][4], const float (&a)[K / 8][4], const bf16* tile) {
+#pragma unroll
+    for (int k = 0; k < K; k += 16) {
+        uint32_t left[4];
+        pack_a(left, a[k / 8], a[k / 8 + 1]);
+#pragma unroll
+        for (int n = 0; n < N / 8; n += 2) {
+            uint32_t b0[2], b1[2];
+            load_b<N + kPad>(b0, b1, tile + k * (N + kPad) + n * 8);
+            mma_m16n8k16(d[n], left, b0);
+            mma_m16n8k16(d[n + 1], left, b1);
+        }
+    }
+}
+
 // Writes the 16 rows that a warp holds as accumulators to global memory, by way of a tile of shared memory that is the warp's own, so that the
 // writes are 16 bytes wide. Rows of the tile past `rows` and columns past `columns` are not written.
 template <int Columns>
