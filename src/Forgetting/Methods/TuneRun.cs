@@ -3,6 +3,7 @@ using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.HuggingFace;
 using Forgetting.IO;
+using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Models;
 using Forgetting.Training;
@@ -32,7 +33,7 @@ public sealed class TuneRun
 
     /// <summary>
     /// Runs to the end. Leaves <c>model/</c> (adapter merged), <c>adapter/</c> with LoRA, <c>checkpoints/</c>, <c>run.yaml</c>, <c>metrics.jsonl</c>,
-    /// <c>scores.jsonl</c> where tokens were scored, <c>reference/</c> where the reference was trained here, and <c>summary.json</c>.
+    /// <c>scores.jsonl</c> where tokens were scored, <c>lwf/</c> with the stages of Learning With Forgetting where samples were unlearnt, <c>reference/</c> where the reference was trained here, and <c>summary.json</c>.
     /// </summary>
     /// <param name="resume">Continue what an interrupted run left in the folder.</param>
     /// <exception cref="UserException">Bad settings or input, a folder that holds another run, values that are not finite, a full disk.</exception>
@@ -64,8 +65,9 @@ public sealed class TuneRun
             LoraTargets = continued?.Targets ?? options.LoraTargets,
             AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo ? (double)(decimal)ascent.Beta : null,
             AscentBeta2 = ascent.Kind is AscentKind.SatImp ? (double)(decimal)ascent.Beta2 : null,
+            Alpha = options.Unlearns ? options.Alpha ?? options.LearningRate : options.Alpha,
             Rho = options.Rho ?? (options.Scores is null ? Scores.DefaultRho : null),
-            ReferenceFraction = options.ReferenceFraction ?? (source || options.Method == TrainingMethod.Full ? null : ReferenceModel.DefaultFraction),
+            ReferenceFraction = options.ReferenceFraction ?? (source || options.LearnsAll ? null : ReferenceModel.DefaultFraction),
         };
     }
 
@@ -111,9 +113,13 @@ public sealed class TuneRun
         double scoringSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
 
         TrainingSet set = Signed(examples, scores);
+        UnlearningSet? unlearning = _options.Unlearns
+            ? new UnlearningStages(_options, _backend, _observer, _cancellation).Run(examples)
+            : null;
         _observer?.StageBegan($"training on {examples.Count} examples");
         using LoadedModel model = LoadForTraining(_options, _backend);
-        var trainer = new Trainer(model.Decoder, set, _options, _options.Out, _observer);
+        IStepRegularizer? regularizer = _options.Regularizer == RegularizerKind.Bss ? new SpectralShrinkage(_options.RegularizerWeight, _options.RegularizerCount) : null;
+        var trainer = new Trainer(model.Decoder, set, _options, _options.Out, _observer, unlearning?.Set, regularizer);
         trainer.Run(_resume, _cancellation);
 
         _observer?.StageBegan("writing the model");
@@ -121,7 +127,7 @@ public sealed class TuneRun
             PeftAdapter.Write(Path.Combine(_options.Out, "adapter"), model.Decoder, _options.Model);
 
         WriteMerged(model, Path.Combine(_options.Out, "model"));
-        TuneSummary summary = Summarize(model, set, scores, held.Count, scoringSeconds);
+        TuneSummary summary = Summarize(model, set, scores, held.Count, scoringSeconds) with { Unlearning = unlearning?.Summary };
         summary.Write(_options.Out);
         return summary;
     }
@@ -156,7 +162,7 @@ public sealed class TuneRun
         {
             scores = ScoreFile.Read(given, examples, _options.Rho, _options.Level);
         }
-        else if (_options.Method == TrainingMethod.Full)
+        else if (_options.LearnsAll)
         {
             return null;
         }

@@ -1,5 +1,7 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Forgetting.IO;
+using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Training;
 
 namespace Forgetting.Methods;
@@ -10,7 +12,7 @@ public sealed record TuneSummary
     /// <summary>Name of the file in the run's folder.</summary>
     public const string FileName = "summary.json";
 
-    /// <summary>full, ignore or forget.</summary>
+    /// <summary>full, ignore, forget or lwf.</summary>
     public required string Method { get; init; }
 
     /// <summary>The pretrained checkpoint.</summary>
@@ -57,6 +59,10 @@ public sealed record TuneSummary
 
     /// <summary>Most memory the process has had resident.</summary>
     public required long PeakMemoryBytes { get; init; }
+
+    /// <summary>What was unlearnt besides; null where the run has no such set.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public UnlearningSummary? Unlearning { get; init; }
 
     /// <summary>The last step.</summary>
     public required StepMetrics LastStep { get; init; }

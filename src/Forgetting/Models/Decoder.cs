@@ -160,6 +160,19 @@ public sealed class Decoder : IDisposable
         _head.Forward(_pass, batch, hidden, losses, greedy);
     }
 
+    /// <summary>Mean of each document's final hidden states, without dropout.</summary>
+    /// <param name="features">[n·C] row by row.</param>
+    /// <exception cref="UserException">A token or position is outside the model.</exception>
+    public void PooledFeatures(TokenBatch batch, Span<float> features)
+    {
+        Check(batch, batch.HeadRows.Length);
+        _pass.Begin(batch.Ids, batch.Positions, batch.Offsets);
+        Tensor hidden = Hidden(_pass); // [T, C]
+        Tensor mean = Activations.Take(batch.Documents, Config.HiddenSize); // [n, C]
+        Backend.SegmentMean(hidden, _pass.Offsets, mean);
+        Backend.Download(mean, features);
+    }
+
     /// <summary>
     /// One micro-batch: losses of the head rows, and the gradients of Σ weight·loss (negative weights as <paramref name="ascent"/> says) to the sink.
     /// </summary>

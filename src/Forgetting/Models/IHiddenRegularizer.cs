@@ -14,3 +14,18 @@ public interface IHiddenRegularizer
     /// <param name="dHidden">[T, C] storage type; already holds the loss' gradient.</param>
     void AddGradient(IBackend backend, Arena arena, Tensor hidden, Tensor offsets, Tensor dHidden);
 }
+
+/// <summary>A regularizer that looks at all documents of an optimiser step together, which may go through the model in parts.</summary>
+public interface IStepRegularizer : IHiddenRegularizer
+{
+    /// <summary>Value of the term for the last batch.</summary>
+    double Value { get; }
+
+    /// <summary>
+    /// Tells the features of a whole step that goes through the model in parts. The calls of <see cref="IHiddenRegularizer.AddGradient"/> that follow are for its documents in order;
+    /// without this, a call's documents are the whole step.
+    /// </summary>
+    /// <param name="features">[n, C] mean final hidden state of each document, row by row.</param>
+    /// <param name="documents">n.</param>
+    void BeginStep(ReadOnlySpan<float> features, int documents);
+}

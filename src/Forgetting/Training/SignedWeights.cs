@@ -38,7 +38,7 @@ public readonly record struct SignedWeights(double Positive, double Negative)
     /// <summary>Weights for the tokens counted by <paramref name="counts"/>.</summary>
     public static SignedWeights Of(TrainingMethod method, TokenCounts counts, double lambda) => method switch
     {
-        TrainingMethod.Full => new(Inverse(counts.Total), Inverse(counts.Total)),
+        TrainingMethod.Full or TrainingMethod.Lwf => new(Inverse(counts.Total), Inverse(counts.Total)),
         TrainingMethod.Ignore => new(Inverse(counts.Positive), 0),
         _ => new(Inverse(counts.Positive), -lambda * Inverse(counts.Negative)),
     };

@@ -48,6 +48,22 @@ public sealed record StepMetrics
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? GradientCosine { get; init; }
 
+    /// <summary>Value of the regularizer's term, which <see cref="Loss"/> does not contain; null without one.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? Regularizer { get; init; }
+
+    /// <summary>Mean cross-entropy of the samples of <see cref="Unlearned"/> as they were met, nats; null where no unlearning step was taken before this step.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? ForgetLoss { get; init; }
+
+    /// <summary>Largest gradient norm of those unlearning steps, before clipping.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? ForgetGradNorm { get; init; }
+
+    /// <summary>Indices of the self-generated samples that were unlearnt between the step before and this one.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<int>? Unlearned { get; init; }
+
     /// <summary>Reads <c>metrics.jsonl</c>.</summary>
     /// <exception cref="UserException">The file cannot be read or a line is not a step.</exception>
     public static IReadOnlyList<StepMetrics> Read(string path) => JsonLines.Read<StepMetrics>(path);

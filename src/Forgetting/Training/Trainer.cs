@@ -12,6 +12,8 @@ public sealed class Trainer
 {
     private readonly Decoder _decoder;
     private readonly TrainingSet _set;
+    private readonly TrainingSet? _unlearned;
+    private readonly IStepRegularizer? _regularizer;
     private readonly TrainingOptions _options;
     private readonly string _folder;
     private readonly ITrainingObserver? _observer;
@@ -23,18 +25,25 @@ public sealed class Trainer
     /// <summary>A training run.</summary>
     /// <param name="decoder">The model; its trainable parameters are trained.</param>
     /// <param name="folder">Folder for metrics and checkpoints.</param>
+    /// <param name="unlearned">Samples to unlearn in steps of their own, with negative signs; or null.</param>
+    /// <param name="regularizer">A further term of the objective of learning steps, or null.</param>
     /// <exception cref="UserException">A setting is out of range, or there is nothing to train on.</exception>
-    public Trainer(Decoder decoder, TrainingSet set, TrainingOptions options, string folder, ITrainingObserver? observer = null)
+    public Trainer(
+        Decoder decoder, TrainingSet set, TrainingOptions options, string folder, ITrainingObserver? observer = null, TrainingSet? unlearned = null,
+        IStepRegularizer? regularizer = null)
     {
         options.Validate();
         if (set.Examples.Count == 0)
             throw new UserException("there are no examples to train on");
 
-        if (options is { Method: TrainingMethod.Forget, Ascent: AscentKind.Npo } && set.BaseLogProbabilities is null)
+        bool npo = options.Ascent == AscentKind.Npo;
+        if ((npo && options.Method == TrainingMethod.Forget && set.BaseLogProbabilities is null) || (npo && unlearned is { BaseLogProbabilities: null }))
             throw new ArgumentException("npo needs the log-probabilities of the base model", nameof(set));
 
         _decoder = decoder;
         _set = set;
+        _unlearned = unlearned;
+        _regularizer = regularizer;
         _options = options;
         _folder = folder;
         _observer = observer;
@@ -58,14 +67,15 @@ public sealed class Trainer
         if (!resume && _checkpoints.Latest is { } old)
             throw new UserException($"{_folder}: holds a run (up to {Path.GetFileName(old)}); resume it or choose another folder");
 
-        using var step = new TrainingStep(_decoder, _options);
+        using var step = new TrainingStep(_decoder, _options, _regularizer);
+        using Unlearning? unlearning = _unlearned is null ? null : new Unlearning(_decoder, _unlearned, _options, Steps);
         using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);
         TrainingState state = Begin(resume, optimizer);
         using var log = new MetricsLog(Path.Combine(_folder, "metrics.jsonl"), state.MetricsBytes);
         long started = Stopwatch.GetTimestamp() - (long)(state.ElapsedSeconds * Stopwatch.Frequency);
         for (int k = state.Step; k < Steps; k++)
         {
-            StepMetrics metrics = Step(k, step, optimizer, started);
+            StepMetrics metrics = Step(k, step, unlearning, optimizer, started);
             log.Append(metrics);
             _observer?.StepDone(metrics, Steps);
             bool last = k + 1 == Steps;
@@ -74,6 +84,7 @@ public sealed class Trainer
                 state = state with
                 {
                     Step = k + 1,
+                    Updates = optimizer.Updates,
                     LambdaBound = double.IsFinite(_lambda.Bound) ? _lambda.Bound : null,
                     MetricsBytes = log.Flush(),
                     ElapsedSeconds = metrics.ElapsedSeconds,
@@ -92,10 +103,11 @@ public sealed class Trainer
         var fresh = new TrainingState
         {
             Step = 0,
+            Updates = 0,
             LambdaBound = null,
             MetricsBytes = 0,
             ElapsedSeconds = 0,
-            Data = TrainingCheckpoint.Fingerprint(_set),
+            Data = _unlearned is null ? TrainingCheckpoint.Fingerprint(_set) : TrainingCheckpoint.Fingerprint(_set, _unlearned),
             Settings = Recipe.Settings.ToDictionary(s => s.Name, s => s.Read(_options)),
         };
         TrainingState? restored = resume ? _checkpoints.Restore(fresh, optimizer, _decoder.Backend) : null;
@@ -103,7 +115,10 @@ public sealed class Trainer
         return restored ?? fresh;
     }
 
-    private StepMetrics Step(int k, TrainingStep step, AdamWOptimizer optimizer, long started)
+    /// <summary>Factor that brings a gradient of norm <paramref name="norm"/> to at most <paramref name="most"/> (0: as it is), as in PyTorch's clip_grad_norm_.</summary>
+    internal static double ClipScale(double most, double norm) => most > 0 ? Math.Min(1, most / (norm + 1e-6)) : 1;
+
+    private StepMetrics Step(int k, TrainingStep step, Unlearning? unlearning, AdamWOptimizer optimizer, long started)
     {
         long before = Stopwatch.GetTimestamp();
         double lambda = _options.Method == TrainingMethod.Forget ? _lambda.At(k) : 0;
@@ -111,8 +126,10 @@ public sealed class Trainer
         StepLosses losses;
         double norm;
         GradientPartNorms? parts;
+        UnlearningMetrics? unlearned;
         try
         {
+            unlearned = unlearning?.Apply(k, optimizer, _learningRate);
             step.Begin(_set, _order.At(k), k);
             bool measure = step.HasParts && Measures(k);
             if (measure)
@@ -132,9 +149,7 @@ public sealed class Trainer
         if (parts is { } measured)
             _lambda.Measure(measured.PositiveNorm, measured.UnitNegativeNorm);
 
-        // As in PyTorch's clip_grad_norm_.
-        double scale = _options.Clip > 0 ? Math.Min(1, _options.Clip / (norm + 1e-6)) : 1;
-        optimizer.Step(learningRate, scale);
+        optimizer.Step(learningRate, ClipScale(_options.Clip, norm));
         _decoder.Backend.Synchronize();
         return new StepMetrics
         {
@@ -151,6 +166,10 @@ public sealed class Trainer
             PositiveGradNorm = parts?.PositiveNorm,
             NegativeGradNorm = parts?.NegativeNorm,
             GradientCosine = parts is { } p && double.IsFinite(p.Cosine) ? p.Cosine : null,
+            Regularizer = _regularizer?.Value,
+            ForgetLoss = unlearned?.Loss,
+            ForgetGradNorm = unlearned?.GradNorm,
+            Unlearned = unlearned?.Examples,
         };
     }
 

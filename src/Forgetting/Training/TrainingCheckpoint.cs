@@ -15,6 +15,9 @@ public sealed record TrainingState
     /// <summary>Optimiser steps done.</summary>
     public required int Step { get; init; }
 
+    /// <summary>Updates of the optimiser, unlearning steps included.</summary>
+    public required int Updates { get; init; }
+
     /// <summary>Bound of adaptive λ; null for none.</summary>
     public required double? LambdaBound { get; init; }
 
@@ -41,7 +44,10 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
     private const string TensorsName = "training.safetensors";
 
     // Settings that may change between interruption and resumption, since they do not touch the result.
-    private static readonly HashSet<string> Free = ["model", "adapter", "data", "out", "reference", "reference-data", "scores", "device", "parts-every", "checkpoint-every", "keep-checkpoints", "recompute"];
+    private static readonly HashSet<string> Free = ["model", "adapter", "data", "out", "reference", "reference-data", "scores", "forget", "elicited", "learned", "fisher", "confidence", "device", "parts-every", "checkpoint-every", "keep-checkpoints", "recompute"];
+
+    /// <summary>Whether a setting's value can change what a training results in, other than through the data it names.</summary>
+    public static bool Matters(string setting) => !Free.Contains(setting);
 
     /// <summary>Folder of the newest checkpoint, or null.</summary>
     public string? Latest => All().LastOrDefault();
@@ -72,7 +78,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         foreach ((string name, string value) in expected.Settings)
         {
             string then = state.Settings.GetValueOrDefault(name, "");
-            if (then != value && !Free.Contains(name))
+            if (then != value && Matters(name))
                 throw new UserException($"{path}: {name} was \"{then}\", found \"{value}\"; a run resumes with the settings it began with");
         }
 
@@ -80,14 +86,24 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
             throw new UserException($"{path}: the training set is not the one this run began with");
 
         ReadTensors(Path.Combine(path, TensorsName), optimizer, memory);
-        optimizer.Updates = state.Step;
+        optimizer.Updates = state.Updates;
         return state;
     }
 
-    /// <summary>Fingerprint of a training set.</summary>
-    public static string Fingerprint(TrainingSet set)
+    /// <summary>Fingerprint of what a run trains on, sets in order.</summary>
+    public static string Fingerprint(params ReadOnlySpan<TrainingSet> sets)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (TrainingSet set in sets)
+        {
+            Append(hash, set);
+        }
+
+        return Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    private static void Append(IncrementalHash hash, TrainingSet set)
+    {
         Span<int> length = stackalloc int[1];
         for (int i = 0; i < set.Examples.Count; i++)
         {
@@ -96,8 +112,6 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
             hash.AppendData(MemoryMarshal.AsBytes(set.Examples[i].Ids.AsSpan()));
             hash.AppendData(MemoryMarshal.AsBytes(set.Signs[i].AsSpan()));
         }
-
-        return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
     private List<string> All() => Directory.Exists(folder)

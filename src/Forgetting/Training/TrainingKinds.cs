@@ -11,6 +11,55 @@ public enum TrainingMethod
 
     /// <summary>1/n⁺ on positive tokens, −λ/n⁻ on negative ones.</summary>
     Forget,
+
+    /// <summary>Learning With Forgetting (arXiv 2505.19715): 1/n on every response token, and steps in between that unlearn self-generated samples of other tasks.</summary>
+    Lwf,
+}
+
+/// <summary>Which self-generated samples are unlearned, by their forgetting confidence.</summary>
+public enum SelectionKind
+{
+    /// <summary>The highest, as the method has it.</summary>
+    High,
+
+    /// <summary>The lowest (ablation).</summary>
+    Low,
+
+    /// <summary>As many at random (ablation).</summary>
+    Random,
+}
+
+/// <summary>When unlearning steps are taken.</summary>
+public enum ForgetScheduleKind
+{
+    /// <summary>One after every so many learning steps.</summary>
+    Periodic,
+
+    /// <summary>As many, all before the first learning step (ablation).</summary>
+    Upfront,
+
+    /// <summary>As many, before learning steps drawn at random (ablation).</summary>
+    Random,
+}
+
+/// <summary>Where the targets of a Fisher information come from.</summary>
+public enum FisherKind
+{
+    /// <summary>The data's own targets.</summary>
+    Empirical,
+
+    /// <summary>Targets drawn from the model, as the definition asks.</summary>
+    True,
+}
+
+/// <summary>A further term of the objective.</summary>
+public enum RegularizerKind
+{
+    /// <summary>None.</summary>
+    None,
+
+    /// <summary>Batch spectral shrinkage (Chen et al., NeurIPS 2019).</summary>
+    Bss,
 }
 
 /// <summary>What the ranking by influence ranks.</summary>

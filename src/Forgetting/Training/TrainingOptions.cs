@@ -26,7 +26,7 @@ public sealed record TrainingOptions
     public string Out { get; init; } = "";
 
     /// <summary>Which tokens are learnt, ignored or forgotten.</summary>
-    [Description("what happens to response tokens: full, ignore or forget")]
+    [Description("what is learnt and unlearnt: full, ignore, forget or lwf")]
     public TrainingMethod Method { get; init; } = TrainingMethod.Forget;
 
     /// <summary>Times the training set is passed through.</summary>
@@ -157,6 +157,86 @@ public sealed record TrainingOptions
     [Description("score file made before")]
     public string? Scores { get; init; }
 
+    /// <summary>Files with the prompts of the tasks to forget; the model's own continuations of them are what is unlearnt.</summary>
+    [Description("files with prompts of tasks to forget, for lwf, or beside negative tokens for forget")]
+    public IReadOnlyList<string> Forget { get; init; } = [];
+
+    /// <summary>Self-generated samples made before, instead of <see cref="Forget"/>.</summary>
+    [Description("self-generated samples made before by elicit")]
+    public string? Elicited { get; init; }
+
+    /// <summary>Most tokens of a self-generated sample.</summary>
+    [Description("most tokens of a self-generated sample")]
+    public int MaxNewTokens { get; init; } = 128;
+
+    /// <summary>Checkpoint after ordinary fine-tuning on the data, θ_L; null: one is trained.</summary>
+    [Description("checkpoint after ordinary fine-tuning on the data; else one is trained")]
+    public string? Learned { get; init; }
+
+    /// <summary>Fisher information made before.</summary>
+    [Description("Fisher information made before by fisher")]
+    public string? Fisher { get; init; }
+
+    /// <summary>Where the targets of the Fisher information come from.</summary>
+    [Description("targets of the Fisher information: empirical (the data's) or true (the model's)")]
+    public FisherKind FisherKind { get; init; } = FisherKind.Empirical;
+
+    /// <summary>Examples for the Fisher information, drawn at random; null: all.</summary>
+    [Description("examples for the Fisher information, drawn at random; all unless given")]
+    public int? FisherExamples { get; init; }
+
+    /// <summary>Forgetting confidences made before.</summary>
+    [Description("forgetting confidences made before by confidence")]
+    public string? Confidence { get; init; }
+
+    /// <summary>α of the forgetting confidence; null: <see cref="LearningRate"/> (this project's choice).</summary>
+    [Description("step size alpha of the forgetting confidence; the learning rate unless given")]
+    public double? Alpha { get; init; }
+
+    /// <summary>Share of the samples that is unlearnt (this project's choice).</summary>
+    [Description("share of the self-generated samples that is unlearnt")]
+    public double ForgetFraction { get; init; } = 0.25;
+
+    /// <summary>Confidence from which samples are unlearnt, instead of <see cref="ForgetFraction"/>.</summary>
+    [Description("confidence from which samples are unlearnt, instead of a share")]
+    public double? ForgetThreshold { get; init; }
+
+    /// <summary>Which samples are unlearnt.</summary>
+    [Description("samples that are unlearnt, by confidence: high, low or random")]
+    public SelectionKind Select { get; init; } = SelectionKind.High;
+
+    /// <summary>When unlearning steps are taken.</summary>
+    [Description("when unlearning steps are taken: periodic, upfront or random")]
+    public ForgetScheduleKind ForgetSchedule { get; init; } = ForgetScheduleKind.Periodic;
+
+    /// <summary>Learning steps between unlearning steps (this project's choice).</summary>
+    [Description("learning steps between unlearning steps")]
+    public int Interval { get; init; } = 10;
+
+    /// <summary>Weight w of an unlearning step's objective (this project's choice).</summary>
+    [Description("weight of an unlearning step")]
+    public double ForgetWeight { get; init; } = 0.05;
+
+    /// <summary>Largest gradient norm of an unlearning step; 0: no clipping (this project's choice).</summary>
+    [Description("largest gradient norm of an unlearning step, 0 for no clipping")]
+    public double ForgetClip { get; init; } = 1;
+
+    /// <summary>Samples per unlearning step; null: <see cref="BatchSize"/>.</summary>
+    [Description("samples per unlearning step; as many as a learning step's sequences unless given")]
+    public int? ForgetBatchSize { get; init; }
+
+    /// <summary>A further term of the objective of learning steps.</summary>
+    [Description("further term of the objective: none or bss (batch spectral shrinkage)")]
+    public RegularizerKind Regularizer { get; init; } = RegularizerKind.None;
+
+    /// <summary>η of batch spectral shrinkage.</summary>
+    [Description("weight of the regularizer")]
+    public double RegularizerWeight { get; init; } = 1e-3;
+
+    /// <summary>k of batch spectral shrinkage.</summary>
+    [Description("smallest singular values that bss shrinks")]
+    public int RegularizerCount { get; init; } = 1;
+
     /// <summary>How messages become text (<see cref="Data.ExampleEncoder"/>): <c>tulu</c>, <c>chat</c>, or the path of a Jinja file.</summary>
     [Description("how messages become text: tulu (the paper's), chat (the model's own) or a file with a chat template")]
     public string Template { get; init; } = "tulu";
@@ -209,6 +289,12 @@ public sealed record TrainingOptions
     [Description("storage type on cuda and cuda-emu: fp32 or bf16 (bf16 on a card)")]
     public string? Dtype { get; init; }
 
+    /// <summary>Whether self-generated samples of other tasks are unlearnt.</summary>
+    internal bool Unlearns => Forget.Count > 0 || Elicited != null;
+
+    /// <summary>Whether every response token is learnt, whatever its sign.</summary>
+    internal bool LearnsAll => Method is TrainingMethod.Full or TrainingMethod.Lwf;
+
     /// <summary><see cref="Ascent"/> with its exponents.</summary>
     public Ascent ResolveAscent()
     {
@@ -247,7 +333,34 @@ public sealed record TrainingOptions
         Check("checkpoint-every", CheckpointEvery, CheckpointEvery >= 0, "a whole number of at least 0");
         Check("keep-checkpoints", KeepCheckpoints, KeepCheckpoints >= 1, "a whole number of at least 1");
         Check("template", Template, Template.Length > 0, "tulu, chat or a file with a chat template");
+        CheckForgetting();
         CheckExclusive();
+    }
+
+    private void CheckForgetting()
+    {
+        Check("max-new-tokens", MaxNewTokens, MaxNewTokens >= 1, "a whole number of at least 1");
+        Check("fisher-examples", FisherExamples, FisherExamples is null or >= 1, "a whole number of at least 1");
+        Check("alpha", Alpha, Alpha is null or (> 0 and < double.PositiveInfinity), "a number above 0");
+        Check("forget-fraction", ForgetFraction, ForgetFraction is > 0 and <= 1, "a number in (0, 1]");
+        Check("forget-threshold", ForgetThreshold, ForgetThreshold is not double.NaN, "a number");
+        Check("interval", Interval, Interval >= 1, "a whole number of at least 1");
+        Check("forget-weight", ForgetWeight, ForgetWeight > 0 && double.IsFinite(ForgetWeight), "a number above 0");
+        Check("forget-clip", ForgetClip, ForgetClip >= 0 && double.IsFinite(ForgetClip), "a number of at least 0");
+        Check("forget-batch-size", ForgetBatchSize, ForgetBatchSize is null or >= 1, "a whole number of at least 1");
+        Check("regularizer-weight", RegularizerWeight, RegularizerWeight >= 0 && double.IsFinite(RegularizerWeight), "a number of at least 0");
+        Check("regularizer-count", RegularizerCount, RegularizerCount >= 1, "a whole number of at least 1");
+        if (Method == TrainingMethod.Lwf && !Unlearns)
+            throw new UserException("method is lwf, expected forget (files of prompts) or elicited (samples made before) with it");
+
+        if (Unlearns && Method is not (TrainingMethod.Lwf or TrainingMethod.Forget))
+            throw new UserException($"{(Elicited is null ? "forget" : "elicited")} is given with method {Recipe.Text(Method)}, expected lwf or forget");
+
+        if (Unlearns && Adapter != null)
+            throw new UserException("adapter and forget are both given: confidences are of whole weights; merge the adapter into the model first");
+
+        if (Forget.Count > 0 && Elicited != null)
+            throw new UserException("forget and elicited are both given, expected one source of self-generated samples");
     }
 
     private void CheckExclusive()

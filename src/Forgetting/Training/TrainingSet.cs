@@ -14,6 +14,14 @@ public sealed record TrainingSet
     /// <summary>Per example, per token: log-probability under the base model, for <see cref="Backends.AscentKind.Npo"/>; else null.</summary>
     public IReadOnlyList<float[]>? BaseLogProbabilities { get; init; }
 
+    /// <summary>A set in which every response token is to be forgotten.</summary>
+    public static TrainingSet AllNegative(IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]>? baseLogProbabilities = null) => new()
+    {
+        Examples = examples,
+        Signs = [.. examples.Select(e => Array.ConvertAll(e.Response, r => (sbyte)(r ? -1 : 0)))],
+        BaseLogProbabilities = baseLogProbabilities,
+    };
+
     /// <summary>A set in which every response token is positive.</summary>
     public static TrainingSet AllPositive(IReadOnlyList<EncodedExample> examples) => new()
     {

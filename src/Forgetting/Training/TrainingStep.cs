@@ -30,6 +30,7 @@ public sealed class TrainingStep : IDisposable
     private readonly Decoder _decoder;
     private readonly TrainingOptions _options;
     private readonly Ascent _ascent;
+    private readonly IStepRegularizer? _regularizer;
     private readonly AccumulateSink _sink;
     private readonly GradientParts _parts;
     private readonly List<MicroBatchOfStep> _batches = [];
@@ -42,11 +43,13 @@ public sealed class TrainingStep : IDisposable
 
     /// <summary>A step for a model, whose gradients it allocates.</summary>
     /// <param name="options">Method, ascent, compatibility, tokens of a micro-batch, recomputation, seed.</param>
+    /// <param name="regularizer">A further term of the objective, or null.</param>
     /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
-    public TrainingStep(Decoder decoder, TrainingOptions options)
+    public TrainingStep(Decoder decoder, TrainingOptions options, IStepRegularizer? regularizer = null)
     {
         _decoder = decoder;
         _options = options;
+        _regularizer = regularizer;
 
         // The other methods have no negative weights, and no base model's probabilities for npo.
         _ascent = options.Method == TrainingMethod.Forget ? options.ResolveAscent() : default;
@@ -85,6 +88,7 @@ public sealed class TrainingStep : IDisposable
     /// <exception cref="NonFiniteException">A loss is not finite.</exception>
     public StepLosses Accumulate(double lambda)
     {
+        BeginRegularizer();
         _decoder.ZeroGradients();
         _lambda = lambda;
         double objective = 0;
@@ -94,7 +98,7 @@ public sealed class TrainingStep : IDisposable
         foreach (MicroBatchOfStep batch in _batches)
         {
             SignedWeights weights = Weights(_options.Method, batch.Counts, lambda);
-            Run(batch, weights);
+            Run(batch, weights, _regularizer);
             for (int i = 0; i < batch.Signs.Length; i++)
             {
                 objective += (double)weights.For(batch.Signs[i]) * batch.Losses[i];
@@ -129,7 +133,7 @@ public sealed class TrainingStep : IDisposable
     /// <summary>After <see cref="KeepNegativePart"/> and <see cref="Accumulate"/>: norms and cosine of the two parts.</summary>
     public GradientPartNorms CompareParts(double lambda) => _parts.Compare(_options.Method switch
     {
-        TrainingMethod.Full => 1,
+        TrainingMethod.Full or TrainingMethod.Lwf => 1,
         TrainingMethod.Ignore => 0,
         _ => lambda,
     });
@@ -155,7 +159,27 @@ public sealed class TrainingStep : IDisposable
         ? SignedWeights.OfMicroBatch(method, ofMicroBatch, lambda, _batches.Count)
         : SignedWeights.Of(method, _counts, lambda);
 
-    private void Run(MicroBatchOfStep batch, SignedWeights weights)
+    // The regularizer looks at the whole step's features. One micro-batch shows them as it goes through; of several, or where dropout would disturb
+    // them, they come from a forward pass before.
+    private void BeginRegularizer()
+    {
+        if (_regularizer is null || (_batches.Count == 1 && _dropoutSeed is null))
+            return;
+
+        int width = _decoder.Config.HiddenSize;
+        var features = new float[_examples.Count * width];
+        int first = 0;
+        foreach (MicroBatchOfStep batch in _batches)
+        {
+            int length = batch.Tokens.Documents * width;
+            _decoder.PooledFeatures(batch.Tokens, features.AsSpan(first, length));
+            first += length;
+        }
+
+        _regularizer.BeginStep(features, _examples.Count);
+    }
+
+    private void Run(MicroBatchOfStep batch, SignedWeights weights, IStepRegularizer? regularizer = null)
     {
         TokenBatch tokens = batch.Tokens;
         if (batch.Signs.Length == 0)
@@ -166,7 +190,7 @@ public sealed class TrainingStep : IDisposable
             tokens.Weights[i] = weights.For(batch.Signs[i]);
         }
 
-        _decoder.ForwardBackward(tokens, _ascent, _sink, batch.Losses, _dropoutSeed, _options.Recompute);
+        _decoder.ForwardBackward(tokens, _ascent, _sink, batch.Losses, _dropoutSeed, _options.Recompute, regularizer);
         for (int document = 0; document < tokens.Documents; document++)
         {
             for (int i = tokens.HeadOffsets[document]; i < tokens.HeadOffsets[document + 1]; i++)

@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using Forgetting.Data;
+using Forgetting.HuggingFace.ChatTemplates;
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.IO;
 using Forgetting.Models;
@@ -21,6 +22,9 @@ public sealed record ElicitationOptions
 
     /// <summary>Text of special tokens inside prompts becomes those tokens.</summary>
     public bool AllowSpecial { get; init; }
+
+    /// <summary>Lays out conversations, and prompts as a user's turn; null for the papers' layout.</summary>
+    public ChatTemplate? Template { get; init; }
 
     /// <exception cref="UserException">A setting is out of range.</exception>
     internal void Validate()
@@ -115,7 +119,7 @@ public static class Elicitation
     /// <param name="model">The model before fine-tuning.</param>
     /// <param name="tasks">Whose prompts.</param>
     /// <param name="path">The file to appear when all is done; until then what there is lies beside it, under the name with <c>.partial</c>.</param>
-    /// <param name="observer">Told of prompts done, or null.</param>
+    /// <param name="observer">Told of tokens done, those counted that might have been generated; or null.</param>
     /// <param name="cancellation">Ends the elicitation; it can be continued.</param>
     /// <exception cref="UserException">A prompt does not fit the model, or the file cannot be written.</exception>
     public static ElicitationSummary Run(
@@ -126,11 +130,12 @@ public static class Elicitation
         ArgumentNullException.ThrowIfNull(tasks);
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
-        var encoder = new ExampleEncoder(model.Tokenizer, int.MaxValue, options.AllowSpecial);
+        var encoder = new ExampleEncoder(model.Tokenizer, int.MaxValue, options.AllowSpecial, options.Template);
         List<Prompt> prompts = [.. tasks.SelectMany(task => task.Examples.Select(e => Prepare(task.Name, e, model, encoder, options)))];
         using var partial = PartialFile<ElicitedSample>.Open(path, Inputs(model, prompts, options));
         var generator = new Generator(model.Decoder);
         int done = 0;
+        long tokens = 0, total = prompts.Sum(p => (long)p.Tokens);
         foreach (Prompt[] batch in Batches(prompts, options.BatchTokens))
         {
             cancellation.ThrowIfCancellationRequested();
@@ -142,7 +147,8 @@ public static class Elicitation
             }
 
             done += batch.Length;
-            observer?.Progressed(done, prompts.Count);
+            tokens += batch.Sum(p => (long)p.Tokens);
+            observer?.Progressed(tokens, total);
         }
 
         var summary = new ElicitationSummary(done, partial.Records.Count(s => s.Truncated == true), partial.Records.Count(s => s.Exact));
@@ -185,14 +191,13 @@ public static class Elicitation
         long tokens = 0;
         for (int i = 0; i < prompts.Count; i++)
         {
-            long own = prompts[i].Ids.Length + prompts[i].Room;
-            if (i > first && tokens + own > most)
+            if (i > first && tokens + prompts[i].Tokens > most)
             {
                 yield return [.. prompts[first..i]];
                 (first, tokens) = (i, 0);
             }
 
-            tokens += own;
+            tokens += prompts[i].Tokens;
         }
 
         if (first < prompts.Count)
@@ -202,74 +207,53 @@ public static class Elicitation
     private static ElicitedSample[] Continue(
         LoadedModel model, ExampleEncoder encoder, Generator generator, Prompt[] batch, ElicitationOptions options, CancellationToken cancellation)
     {
-        var generation = new GenerationOptions { MaxNewTokens = options.MaxNewTokens, StopIds = [.. model.Decoder.Config.EosTokenIds.Union(model.Tokenizer.EosIds)] };
-        var texts = new TextOfSequence[batch.Length];
-        for (int i = 0; i < batch.Length; i++)
+        int[] ends = [.. model.Decoder.Config.EosTokenIds.Union(model.Tokenizer.EosIds)];
+        var generation = new GenerationOptions { MaxNewTokens = options.MaxNewTokens, StopIds = ends };
+
+        // With blank lines between worked examples, the next one is where a model that has answered goes on.
+        string[] stops = options.FewShot.Count > 0 ? [BlankLine] : [];
+        StoppingDecoder[] decoders = [.. batch.Select(_ => new StoppingDecoder(model.Tokenizer.StartDecoding(startOfText: false), stops))];
+        var texts = new string[batch.Length];
+        bool OnToken(int i, int id)
         {
-            // With blank lines between worked examples, the next one is where a model that has answered goes on.
-            texts[i] = new TextOfSequence(model.Tokenizer.StartDecoding(startOfText: false), options.FewShot.Count > 0 ? BlankLine : null);
+            texts[i] += decoders[i].Add(id);
+            return !decoders[i].Stopped;
         }
 
-        IReadOnlyList<int[]> generated = generator.Generate([.. batch.Select(p => p.Ids)], generation, (i, id) => texts[i].Add(id), cancellation: cancellation);
-        return [.. batch.Select((prompt, i) => Sample(encoder, prompt, generated[i], texts[i]))];
+        IReadOnlyList<int[]> generated = generator.Generate([.. batch.Select(p => p.Ids)], generation, OnToken, cancellation: cancellation);
+        return [.. batch.Select((prompt, i) => Sample(encoder, prompt, generated[i], texts[i] + decoders[i].Finish(), decoders[i].Stopped, ends))];
     }
 
-    private static ElicitedSample Sample(ExampleEncoder encoder, Prompt prompt, int[] generated, TextOfSequence text)
+    private static ElicitedSample Sample(ExampleEncoder encoder, Prompt prompt, int[] generated, string text, bool stopped, int[] ends)
     {
         DataExample source = prompt.Example;
-        string written = text.Finish();
+        bool conversation = source.Messages != null;
         var sample = new ElicitedSample
         {
-            Prompt = source.Messages is null ? source.Prompt : null,
-            Completion = source.Messages is null ? written : null,
-            Messages = source.Messages is null ? null : [.. ExampleEncoder.WithoutAnswer(source.Messages), new ChatMessage("assistant", written)],
+            Prompt = conversation ? null : source.Prompt,
+            Completion = conversation ? null : text,
+            Messages = conversation ? [.. ExampleEncoder.WithoutAnswer(source.Messages!), new ChatMessage("assistant", text)] : null,
 
             // The usual joint is a space; where the model wrote on without one (or nothing), the line says so.
-            Separator = source.Messages is null && ExampleEncoder.Joint(source.Prompt, written).Length > 0 ? "" : null,
+            Separator = !conversation && ExampleEncoder.Joint(source.Prompt, text).Length > 0 ? "" : null,
             Task = prompt.Task,
             Index = source.Index,
         };
 
-        // What training will see of it, without the eos. A continuation that ends in the middle of a character, or that no text is encoded to, does not come back as it was.
-        ReadOnlySpan<int> ids = encoder.Encode(sample.ToExample(source.Place)).Ids.AsSpan()[..^1];
-        ReadOnlySpan<int> before = encoder.EncodePrompt(source);
-        bool any = ids.Length > before.Length, kept = any && ids.StartsWith(before);
+        // What training will see of it, up to the eos. A continuation that ends in the middle of a character, or that no text is encoded to, does not come back as it was.
+        int[] before = encoder.EncodePrompt(source), ids = encoder.Encode(sample.ToExample(source.Place)).Ids;
+        bool kept = ids.AsSpan().StartsWith(before);
+        int[] written = [.. ids.Skip(before.Length).TakeWhile(id => !ends.Contains(id))];
         return sample with
         {
-            Truncated = any && !text.Stopped && generated.Length == prompt.Room ? true : null,
-            Exact = generated.Length == 0 || (kept && (text.Stopped ? generated.AsSpan().StartsWith(ids[before.Length..]) : ids[before.Length..].SequenceEqual(generated))),
+            Truncated = written.Length > 0 && !stopped && generated.Length == prompt.Room ? true : null,
+            Exact = kept && (stopped ? generated.AsSpan().StartsWith(written) : written.SequenceEqual(generated)),
         };
     }
 
-    private sealed record Prompt(string Task, DataExample Example, int[] Ids, int Room);
-
-    /// <summary>Text of a sequence as it comes; ends at a text if there is one to end at, which is not part of it.</summary>
-    private sealed class TextOfSequence(StreamingDecoder decoder, string? stop)
+    private sealed record Prompt(string Task, DataExample Example, int[] Ids, int Room)
     {
-        private string _text = "";
-
-        public bool Stopped { get; private set; }
-
-        public bool Add(int id)
-        {
-            Take(decoder.Add(id));
-            return !Stopped;
-        }
-
-        public string Finish()
-        {
-            if (!Stopped)
-                Take(decoder.Finish());
-
-            return _text;
-        }
-
-        private void Take(string more)
-        {
-            _text += more;
-            int at = stop is null ? -1 : _text.IndexOf(stop, StringComparison.Ordinal);
-            if (at >= 0)
-                (_text, Stopped) = (_text[..at], true);
-        }
+        /// <summary>Tokens of the prompt and of what may follow it.</summary>
+        public int Tokens => Ids.Length + Room;
     }
 }

@@ -3,6 +3,7 @@ using Forgetting.HuggingFace;
 using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Tensors;
+using Forgetting.Training;
 
 namespace Forgetting.Methods.LearningWithForgetting;
 

@@ -5,16 +5,6 @@ using Forgetting.Training;
 
 namespace Forgetting.Methods.LearningWithForgetting;
 
-/// <summary>Where the targets of a Fisher information come from.</summary>
-public enum FisherKind
-{
-    /// <summary>The data's own targets.</summary>
-    Empirical,
-
-    /// <summary>Targets drawn from the model, as the definition asks.</summary>
-    True,
-}
-
 /// <summary>
 /// Diagonal Fisher information F_i = E_x[(∂ log P(x)/∂θ_i)²] over single examples (arXiv 2505.19715), where log P(x) is the sum of the
 /// log-probabilities of the example's response tokens. The square of a batch's mean gradient is not it: squares are taken per example, inside
@@ -57,6 +47,17 @@ public static class FisherInformation
         {
             decoder.Backend.Scale(parameter.Gradient, 1f / examples.Count);
         }
+    }
+
+    /// <summary>Some examples drawn at random, in the order of the data; all of them where <paramref name="count"/> is null or no less.</summary>
+    public static IReadOnlyList<EncodedExample> Draw(IReadOnlyList<EncodedExample> examples, int? count, ulong seed)
+    {
+        ArgumentNullException.ThrowIfNull(examples);
+
+        // Stream 2³² − 4 is no epoch's.
+        return count < examples.Count
+            ? [.. DataOrder.Permutation(examples.Count, seed, uint.MaxValue - 3).Take(count.Value).Order().Select(i => examples[i])]
+            : examples;
     }
 
     /// <summary>The same weight for every response token of an example.</summary>

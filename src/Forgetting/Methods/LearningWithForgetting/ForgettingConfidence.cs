@@ -1,6 +1,7 @@
 using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.HuggingFace;
+using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Tensors;
 using Forgetting.Training;
@@ -13,7 +14,29 @@ namespace Forgetting.Methods.LearningWithForgetting;
 /// <param name="Constant">½ Σ F Δ² with Δ = θ_L − θ_base; the same for all samples.</param>
 /// <param name="Linear">α Σ F Δ g.</param>
 /// <param name="Quadratic">½ α² Σ F g².</param>
-public sealed record ConfidenceRecord(int Index, double Confidence, double Constant, double Linear, double Quadratic);
+public sealed record ConfidenceRecord(int Index, double Confidence, double Constant, double Linear, double Quadratic)
+{
+    /// <summary>Reads the confidences of a data set from a file of records, one for each sample in any order.</summary>
+    /// <param name="path">JSON Lines.</param>
+    /// <param name="samples">Samples of the data set.</param>
+    /// <returns>Per sample.</returns>
+    /// <exception cref="UserException">The file cannot be read, or is not that of so many samples.</exception>
+    public static IReadOnlyList<double> Read(string path, int samples)
+    {
+        var confidence = new double[samples];
+        Array.Fill(confidence, double.NaN);
+        foreach (ConfidenceRecord record in JsonLines.Read<ConfidenceRecord>(path))
+        {
+            if ((uint)record.Index >= (uint)samples || !double.IsNaN(confidence[record.Index]))
+                throw new UserException($"{path}: index {record.Index}, expected each of 0 to {samples - 1} once: confidences of other samples?");
+
+            confidence[record.Index] = record.Confidence;
+        }
+
+        int missing = Array.FindIndex(confidence, double.IsNaN);
+        return missing < 0 ? confidence : throw new UserException($"{path}: no confidence of sample {missing}, expected each of 0 to {samples - 1} once");
+    }
+}
 
 /// <summary>
 /// How far learning a self-generated sample would lead away from where the learning task ends, in that task's own metric
@@ -56,6 +79,7 @@ public sealed class ForgettingConfidence : IDisposable
     /// <param name="maxTokens">Tokens computed at once; bounds memory, not results.</param>
     /// <param name="observer">Told of tokens done, or null.</param>
     /// <param name="cancellation">Ends the computation between two batches.</param>
+    /// <exception cref="UserException">A confidence is not finite; names the sample.</exception>
     public IReadOnlyList<ConfidenceRecord> Compute(
         IReadOnlyList<EncodedExample> samples, double alpha, int maxTokens, ITrainingObserver? observer = null, CancellationToken cancellation = default)
     {
@@ -78,6 +102,9 @@ public sealed class ForgettingConfidence : IDisposable
             for (int i = 0; i < run.Count; i++)
             {
                 double linear = alpha * sums[2 * i], quadratic = 0.5 * alpha * alpha * sums[2 * i + 1];
+                if (!double.IsFinite(Constant + linear + quadratic))
+                    throw new UserException($"the forgetting confidence of sample {batch.Examples[i]} is {Constant + linear + quadratic}, expected a finite number; are the weights and the Fisher information sound?");
+
                 records.Add(new ConfidenceRecord(batch.Examples[i], Constant + linear + quadratic, Constant, linear, quadratic));
             }
 

@@ -11,10 +11,20 @@ namespace Forgetting.Methods.LearningWithForgetting;
 /// </summary>
 /// <param name="weight">η.</param>
 /// <param name="count">k, at least 1.</param>
-public sealed class SpectralShrinkage(double weight, int count) : IHiddenRegularizer
+public sealed class SpectralShrinkage(double weight, int count) : IStepRegularizer
 {
+    private float[] _step = []; // gradient at the features of the step's documents that are still to come
+    private int _next;
+
     /// <summary>η Σ σ² of the last batch.</summary>
     public double Value { get; private set; }
+
+    /// <inheritdoc/>
+    public void BeginStep(ReadOnlySpan<float> features, int documents)
+    {
+        _step = Gradient(features, documents);
+        _next = 0;
+    }
 
     /// <inheritdoc/>
     public void AddGradient(IBackend backend, Arena arena, Tensor hidden, Tensor offsets, Tensor dHidden)
@@ -24,11 +34,27 @@ public sealed class SpectralShrinkage(double weight, int count) : IHiddenRegular
         int n = offsets.Columns - 1, width = hidden.Columns;
         Tensor features = arena.Take(n, width); // [n, C]
         backend.SegmentMean(hidden, offsets, features);
-        var host = new float[n * width];
-        backend.Download(features, host.AsSpan());
-        double[] gradient = Gradient([.. host.Select(v => (double)v)], n, width);
-        backend.Upload<float>([.. gradient.Select(v => (float)v)], features);
+        if (_next == _step.Length)
+        {
+            var host = new float[n * width];
+            backend.Download(features, host.AsSpan());
+            BeginStep(host, n);
+        }
+
+        backend.Upload<float>(_step.AsSpan(_next, n * width), features);
+        _next += n * width;
         backend.SegmentMeanBackward(features, offsets, dHidden);
+    }
+
+    private float[] Gradient(ReadOnlySpan<float> features, int documents)
+    {
+        var values = new double[features.Length];
+        for (int i = 0; i < values.Length; i++)
+        {
+            values[i] = features[i];
+        }
+
+        return Array.ConvertAll(Gradient(values, documents, features.Length / documents), v => (float)v);
     }
 
     /// <summary>The gradient at a feature matrix; sets <see cref="Value"/>.</summary>

@@ -44,10 +44,6 @@ public static class ReferenceModel
             return finished;
 
         observer?.StageBegan($"training the reference model on {examples.Count} examples");
-        TrainingOptions recipe = options with { Method = TrainingMethod.Full, Out = folder, PartsEvery = 0 };
-        using LoadedModel model = TuneRun.LoadForTraining(recipe, backend);
-        new Trainer(model.Decoder, TrainingSet.AllPositive(examples), recipe, folder, observer).Run(resume, cancellation);
-        TuneRun.WriteMerged(model, finished);
-        return finished;
+        return PlainTuning.Train(options, examples, folder, backend, resume, observer, cancellation);
     }
 }

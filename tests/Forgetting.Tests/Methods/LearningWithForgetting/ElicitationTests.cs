@@ -74,12 +74,12 @@ public sealed class ElicitationTests : IDisposable
         Elicitation.Run(model, tasks, Options, whole);
 
         using var source = new CancellationTokenSource();
-        Assert.Throws<OperationCanceledException>(() => Elicitation.Run(model, tasks, Options, interrupted, new Until(3, source.Cancel), source.Token));
+        Assert.Throws<OperationCanceledException>(() => Elicitation.Run(model, tasks, Options, interrupted, new Until(400, source.Cancel), source.Token));
         Assert.False(File.Exists(interrupted));
 
         // Killed while a line was being written.
         File.AppendAllText(interrupted + ".partial", "{\"prompt\":\"Wha");
-        var again = new Until(int.MaxValue, () => { });
+        var again = new Until(long.MaxValue, () => { });
         Elicitation.Run(model, tasks, Options, interrupted, again);
         Assert.Equal(File.ReadAllBytes(whole), File.ReadAllBytes(interrupted));
         Assert.False(File.Exists(interrupted + ".partial"));
@@ -141,7 +141,7 @@ public sealed class ElicitationTests : IDisposable
     private string Prompts(string name, int count) => _folder.Write($"{name}.jsonl", string.Join('\n', File.ReadLines(SharedData.Path("tofu", "forget05.json")).Take(count)
         .Select(line => line.Replace("\"question\"", "\"prompt\"", StringComparison.Ordinal))));
 
-    /// <summary>Acts when so many prompts are done.</summary>
+    /// <summary>Acts when so many tokens are done.</summary>
     private sealed class Until(long count, Action act) : ITrainingObserver
     {
         public void StageBegan(string what)

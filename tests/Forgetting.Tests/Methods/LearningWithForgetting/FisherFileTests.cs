@@ -4,6 +4,7 @@ using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Models;
 using Forgetting.Tensors;
 using Forgetting.Testing;
+using Forgetting.Training;
 using Xunit;
 
 namespace Forgetting.Tests.Methods.LearningWithForgetting;

@@ -3,6 +3,7 @@ using Forgetting.HuggingFace;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Models;
 using Forgetting.Testing;
+using Forgetting.Training;
 using Xunit;
 
 namespace Forgetting.Tests.Methods.LearningWithForgetting;

@@ -1,0 +1,69 @@
+using Forgetting.IO;
+using Forgetting.Training;
+
+namespace Forgetting.Methods.LearningWithForgetting;
+
+/// <summary>Which self-generated samples make up D_U (arXiv 2505.19715): those of the highest forgetting confidence, or another choice for ablations.</summary>
+public static class UnlearningSelection
+{
+    /// <summary>Places of the chosen samples, ascending, and the confidence at the cut.</summary>
+    /// <param name="confidence">Per sample; null where the choice needs none.</param>
+    /// <param name="count">Number of samples.</param>
+    /// <param name="options">Fraction or threshold, kind and seed.</param>
+    /// <returns>At least one place; the confidence of the last sample chosen, null where none is known.</returns>
+    /// <exception cref="UserException">No sample passes the threshold.</exception>
+    public static (IReadOnlyList<int> Places, double? Cut) Choose(IReadOnlyList<double>? confidence, int count, TrainingOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        int wanted = Wanted(confidence, count, options);
+
+        // Stable: samples of equal confidence keep their order.
+        IEnumerable<int> order = options.Select switch
+        {
+            SelectionKind.High => Enumerable.Range(0, count).OrderByDescending(i => confidence![i]),
+            SelectionKind.Low => Enumerable.Range(0, count).OrderBy(i => confidence![i]),
+            _ => DataOrder.Permutation(count, options.Seed, uint.MaxValue - 2),
+        };
+        int[] chosen = [.. order.Take(wanted)];
+        double? cut = confidence is null || options.Select == SelectionKind.Random ? null : confidence[chosen[^1]];
+        Array.Sort(chosen);
+        return (chosen, cut);
+    }
+
+    /// <summary>Whether the choice depends on confidences at all.</summary>
+    public static bool NeedsConfidence(TrainingOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return options.Select != SelectionKind.Random || options.ForgetThreshold != null;
+    }
+
+    private static int Wanted(IReadOnlyList<double>? confidence, int count, TrainingOptions options)
+    {
+        if (options.ForgetThreshold is not { } threshold)
+            return Math.Max(1, (int)Math.Round(options.ForgetFraction * count));
+
+        int passing = options.Select == SelectionKind.Low ? confidence!.Count(c => c <= threshold) : confidence!.Count(c => c >= threshold);
+        return passing > 0 ? passing : throw new UserException(
+            $"forget-threshold is {Recipe.Text(threshold)}, which no sample passes: confidences are {Recipe.Text(confidence!.Min())} to {Recipe.Text(confidence!.Max())}");
+    }
+}
+
+/// <summary>A sample, its confidence and whether it was chosen: a line of <c>selection.jsonl</c>.</summary>
+public sealed record SelectionRecord
+{
+    /// <summary>Index of the sample among the elicited ones.</summary>
+    public required int Index { get; init; }
+
+    /// <summary>Its task; null for samples that name none.</summary>
+    public required string? Task { get; init; }
+
+    /// <summary>Its forgetting confidence; null where none was computed.</summary>
+    public required double? Confidence { get; init; }
+
+    /// <summary>Whether it is unlearnt.</summary>
+    public required bool Selected { get; init; }
+
+    /// <summary>Reads the file of a run.</summary>
+    /// <exception cref="UserException">It cannot be read or a line is malformed.</exception>
+    public static IReadOnlyList<SelectionRecord> Read(string path) => JsonLines.Read<SelectionRecord>(path);
+}

@@ -1,0 +1,173 @@
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.HuggingFace;
+using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.IO;
+using Forgetting.Training;
+
+namespace Forgetting.Methods.LearningWithForgetting;
+
+/// <summary>What a run unlearns besides its own negative tokens.</summary>
+public sealed record UnlearningSummary
+{
+    /// <summary>File of the self-generated samples.</summary>
+    public required string Samples { get; init; }
+
+    /// <summary>Self-generated samples.</summary>
+    public required int Elicited { get; init; }
+
+    /// <summary>Those that are unlearnt.</summary>
+    public required int Selected { get; init; }
+
+    /// <summary>Confidence of the last one chosen; null where the choice was random.</summary>
+    public required double? Cut { get; init; }
+
+    /// <summary>Time and memory of the stages.</summary>
+    public required IReadOnlyList<StageRecord> Stages { get; init; }
+}
+
+/// <summary>The set D_U with what there is to say about it.</summary>
+internal sealed record UnlearningSet(TrainingSet Set, UnlearningSummary Summary);
+
+/// <summary>
+/// The stages of Learning With Forgetting before its training (arXiv 2505.19715): self-knowledge, θ_L, Fisher information, forgetting confidence, choice of D_U. Each leaves its
+/// result in the folder <c>lwf</c> of the run and is passed over where the settings give it or an earlier attempt finished it.
+/// </summary>
+internal sealed class UnlearningStages
+{
+    private readonly TrainingOptions _options;
+    private readonly IBackend _backend;
+    private readonly ITrainingObserver? _observer;
+    private readonly CancellationToken _cancellation;
+    private readonly string _folder;
+    private readonly StageLog _log;
+
+    public UnlearningStages(TrainingOptions options, IBackend backend, ITrainingObserver? observer, CancellationToken cancellation)
+    {
+        _options = options;
+        _backend = backend;
+        _observer = observer;
+        _cancellation = cancellation;
+        _folder = Path.Combine(options.Out, "lwf");
+        _log = new StageLog(_folder, observer);
+    }
+
+    /// <summary>Runs what is missing.</summary>
+    /// <param name="examples">The learning data.</param>
+    /// <exception cref="UserException">Bad input, or values that are not finite.</exception>
+    public UnlearningSet Run(IReadOnlyList<EncodedExample> examples)
+    {
+        string samplesFile = _options.Elicited ?? Elicit();
+        IReadOnlyList<EncodedExample> samples = LoadSamples(samplesFile);
+        IReadOnlyList<double>? confidence = UnlearningSelection.NeedsConfidence(_options) ? Confidences(samplesFile, samples, examples) : null;
+        (IReadOnlyList<int> places, double? cut) = UnlearningSelection.Choose(confidence, samples.Count, _options);
+        WriteSelection(samplesFile, samples.Count, confidence, places);
+        EncodedExample[] chosen = [.. places.Select(i => samples[i])];
+        return new(
+            TrainingSet.AllNegative(chosen, BaseLogProbabilities(chosen)),
+            new UnlearningSummary { Samples = samplesFile, Elicited = samples.Count, Selected = chosen.Length, Cut = cut, Stages = _log.Finished });
+    }
+
+    private string Elicit()
+    {
+        string path = Path.Combine(_folder, "elicited.jsonl");
+        var standard = new DataFields();
+        IReadOnlyList<PromptTask> tasks = PromptTask.Read(_options.Forget, standard with { Prompt = _options.PromptField ?? standard.Prompt });
+        var settings = new ElicitationOptions
+        {
+            MaxNewTokens = _options.MaxNewTokens, AllowSpecial = _options.AllowSpecial, Template = ExampleLoader.Template(_options.Template, _options.Model),
+        };
+        Fingerprint inputs = new Fingerprint().AddFiles(_options.Model).Add("max-new-tokens", _options.MaxNewTokens).Add("allow-special", Recipe.Text(_options.AllowSpecial))
+            .Add("prompt-field", _options.PromptField).Add("template", _options.Template);
+        foreach (string file in _options.Forget)
+        {
+            inputs.Add("file", Path.GetFileName(file)).AddContents(file);
+        }
+
+        _log.Run("elicit", $"eliciting what the base model knows of {string.Join(", ", tasks.Select(t => t.Name))}", path, inputs, () =>
+        {
+            using LoadedModel model = LoadedModel.Load(_options.Model, _backend);
+            Elicitation.Run(model, tasks, settings, path, _observer, _cancellation);
+        });
+        return path;
+    }
+
+    private IReadOnlyList<double> Confidences(string samplesFile, IReadOnlyList<EncodedExample> samples, IReadOnlyList<EncodedExample> examples)
+    {
+        string path = _options.Confidence ?? Path.Combine(_folder, "confidence.jsonl");
+        if (_options.Confidence is null)
+        {
+            string learned = _options.Learned ?? Learn(examples);
+            string fisher = _options.Fisher ?? ComputeFisher(learned, examples);
+            double alpha = _options.Alpha ?? _options.LearningRate;
+            Fingerprint inputs = new Fingerprint().AddFiles(_options.Model).AddFiles(learned).AddFiles(fisher).AddContents(samplesFile).Add("alpha", alpha).Add("max-length", _options.MaxLength);
+            _log.Run("confidence", $"computing the forgetting confidence of {samples.Count} samples", path, inputs, () =>
+            {
+                using LoadedModel model = LoadedModel.Load(_options.Model, _backend);
+                using Checkpoint source = Checkpoint.Open(learned);
+                using var confidence = new ForgettingConfidence(model.Decoder, source, fisher);
+                JsonLines.Write(path, confidence.Compute(samples, alpha, _options.MicroBatchTokens, _observer, _cancellation));
+            });
+        }
+
+        return ConfidenceRecord.Read(path, samples.Count);
+    }
+
+    private string Learn(IReadOnlyList<EncodedExample> examples)
+    {
+        string folder = Path.Combine(_folder, "learned");
+        TrainingOptions settings = PlainTuning.Settings(_options, folder);
+        Fingerprint inputs = new Fingerprint().AddFiles(_options.Model).Add("data", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(examples)));
+        foreach (Setting setting in Recipe.Settings.Where(s => TrainingCheckpoint.Matters(s.Name)))
+        {
+            inputs.Add(setting.Name, setting.Read(settings));
+        }
+
+        string model = Path.Combine(folder, "model");
+        _log.Run(
+            "learn", $"ordinary fine-tuning on {examples.Count} examples", model, inputs,
+            () => PlainTuning.Train(_options, examples, folder, _backend, resume: true, _observer, _cancellation),
+            () => Temporary.Delete(folder));
+        return model;
+    }
+
+    private string ComputeFisher(string learned, IReadOnlyList<EncodedExample> examples)
+    {
+        string path = Path.Combine(_folder, "fisher.safetensors");
+        IReadOnlyList<EncodedExample> chosen = FisherInformation.Draw(examples, _options.FisherExamples, _options.Seed);
+        Fingerprint inputs = new Fingerprint().AddFiles(learned).Add("data", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(chosen))).Add("kind", Recipe.Text(_options.FisherKind))
+            .Add("seed", _options.Seed);
+        _log.Run("fisher", $"computing the Fisher information of {chosen.Count} examples", path, inputs, () =>
+        {
+            using LoadedModel model = LoadedModel.Load(learned, _backend, training: true);
+            FisherInformation.Compute(model.Decoder, chosen, _options.FisherKind, _options.MicroBatchTokens, _options.Seed, _observer, _cancellation);
+            FisherFile.Write(path, model.Decoder, chosen.Count, _options.FisherKind);
+        });
+        return path;
+    }
+
+    // Samples have the standard names of fields, whatever those of the learning data are.
+    private IReadOnlyList<EncodedExample> LoadSamples(string path)
+    {
+        using Checkpoint source = Checkpoint.Open(_options.Model);
+        return ExampleLoader.Load(path, Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options with { PromptField = null, CompletionField = null });
+    }
+
+    private void WriteSelection(string samplesFile, int count, IReadOnlyList<double>? confidence, IReadOnlyList<int> places)
+    {
+        IReadOnlyList<ElicitedSample>? samples = _options.Elicited is null ? ElicitedSample.Read(samplesFile) : null;
+        HashSet<int> chosen = [.. places];
+        JsonLines.Write(
+            Path.Combine(_folder, "selection.jsonl"),
+            Enumerable.Range(0, count).Select(i => new SelectionRecord { Index = i, Task = samples?[i].Task, Confidence = confidence?[i], Selected = chosen.Contains(i) }));
+    }
+
+    private IReadOnlyList<float[]>? BaseLogProbabilities(IReadOnlyList<EncodedExample> chosen)
+    {
+        if (_options.Ascent != AscentKind.Npo)
+            return null;
+
+        using LoadedModel model = LoadedModel.Load(_options.Model, _backend);
+        return [.. Scorer.Losses(model.Decoder, chosen, _options.MicroBatchTokens, cancellation: _cancellation).Select(losses => Array.ConvertAll(losses, loss => -loss))];
+    }
+}

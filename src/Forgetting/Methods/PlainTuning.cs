@@ -1,0 +1,49 @@
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.Training;
+
+namespace Forgetting.Methods;
+
+/// <summary>Ordinary fine-tuning with a run's recipe: every response token learnt, nothing forgotten. Reference models and θ_L of Learning With Forgetting come from it.</summary>
+internal static class PlainTuning
+{
+    private static readonly TrainingOptions Standard = new();
+
+    /// <summary>The settings of a run as they are for ordinary fine-tuning into a folder: those of unlearning are at their defaults.</summary>
+    public static TrainingOptions Settings(TrainingOptions options, string folder) => options with
+    {
+        Method = TrainingMethod.Full,
+        Out = folder,
+        PartsEvery = 0,
+        Forget = Standard.Forget,
+        Elicited = Standard.Elicited,
+        MaxNewTokens = Standard.MaxNewTokens,
+        FisherKind = Standard.FisherKind,
+        FisherExamples = Standard.FisherExamples,
+        Alpha = Standard.Alpha,
+        ForgetFraction = Standard.ForgetFraction,
+        ForgetThreshold = Standard.ForgetThreshold,
+        Select = Standard.Select,
+        ForgetSchedule = Standard.ForgetSchedule,
+        Interval = Standard.Interval,
+        ForgetWeight = Standard.ForgetWeight,
+        ForgetClip = Standard.ForgetClip,
+        ForgetBatchSize = Standard.ForgetBatchSize,
+        Regularizer = Standard.Regularizer,
+    };
+
+    /// <summary>Trains, or continues to, and leaves the merged model in <c>model</c> of the folder.</summary>
+    /// <returns>The model's folder.</returns>
+    /// <exception cref="UserException">See <see cref="Trainer.Run"/>.</exception>
+    /// <exception cref="OperationCanceledException">See <see cref="Trainer.Run"/>.</exception>
+    public static string Train(
+        TrainingOptions options, IReadOnlyList<EncodedExample> examples, string folder, IBackend backend, bool resume, ITrainingObserver? observer, CancellationToken cancellation)
+    {
+        string finished = Path.Combine(folder, "model");
+        TrainingOptions recipe = Settings(options, folder);
+        using LoadedModel model = TuneRun.LoadForTraining(recipe, backend);
+        new Trainer(model.Decoder, TrainingSet.AllPositive(examples), recipe, folder, observer).Run(resume, cancellation);
+        TuneRun.WriteMerged(model, finished);
+        return finished;
+    }
+}

@@ -1,0 +1,133 @@
+using Forgetting.Backends;
+using Forgetting.Backends.Cpu;
+using Forgetting.Data;
+using Forgetting.Methods;
+using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Testing;
+using Forgetting.Training;
+using Xunit;
+
+namespace Forgetting.Tests.Methods.LearningWithForgetting;
+
+/// <summary>The whole method on stories260K: learning about fictitious authors, forgetting what it makes of grade-school problems and reviews.</summary>
+public sealed class LwfRunTests : IDisposable
+{
+    private static readonly string[] Results =
+    [
+        "lwf/elicited.jsonl", "lwf/learned/model/model.safetensors", "lwf/fisher.safetensors", "lwf/confidence.jsonl", "lwf/selection.jsonl", "lwf/stages.jsonl", "run.yaml", "metrics.jsonl",
+        "summary.json", "model/model.safetensors",
+    ];
+
+    private readonly CpuBackend _backend = new();
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose()
+    {
+        _backend.Dispose();
+        _folder.Dispose();
+    }
+
+    [SharedDataFact]
+    public void Every_stage_leaves_its_file_and_what_is_selected_is_unlearnt()
+    {
+        TrainingOptions options = Options() with { Out = _folder["run"] };
+        TuneSummary summary = TuneRun.Execute(options, _backend);
+        Assert.All(Results, left => Assert.True(File.Exists(_folder["run", left]), left));
+        UnlearningSummary unlearning = summary.Unlearning!;
+        Assert.Equal((24, 6), (unlearning.Elicited, unlearning.Selected));
+        Assert.Equal(["elicit", "learn", "fisher", "confidence"], unlearning.Stages.Select(s => s.Name));
+        Assert.All(unlearning.Stages, s => Assert.True(s is { Seconds: > 0, PeakMemoryBytes: > 1 << 20 }));
+
+        // The highest quarter, of both tasks' samples, in the order of the file.
+        IReadOnlyList<SelectionRecord> selection = SelectionRecord.Read(_folder["run", "lwf/selection.jsonl"]);
+        Assert.Equal([.. Enumerable.Repeat("problems", 12), .. Enumerable.Repeat("reviews", 12)], selection.Select(s => s.Task));
+        Assert.Equal(selection.OrderByDescending(s => s.Confidence).Take(6).Select(s => s.Index).Order(), selection.Where(s => s.Selected).Select(s => s.Index));
+        Assert.Equal(selection.Where(s => s.Selected).Min(s => s.Confidence), unlearning.Cut);
+
+        // Seen every three steps; worse than before, and worse than ordinary fine-tuning leaves them.
+        IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(_folder["run", "metrics.jsonl"]);
+        Assert.Equal([4, 7, 10, 13], metrics.Where(m => m.Unlearned != null).Select(m => m.Step).Take(4));
+        int[] selected = [.. selection.Where(s => s.Selected).Select(s => s.Index)];
+        Assert.All(metrics.SelectMany(m => m.Unlearned ?? []), index => Assert.Contains(index, selected));
+        double before = Loss(options.Model, selected), ordinary = Loss(_folder["run", "lwf/learned/model"], selected), after = Loss(_folder["run", "model"], selected);
+        Assert.True(after > before && after > ordinary, $"{before} → {after}; {ordinary} after ordinary fine-tuning");
+        Assert.True(metrics[^1].PositiveLoss < metrics[0].PositiveLoss - 0.3, $"{metrics[0].PositiveLoss} → {metrics[^1].PositiveLoss}");
+    }
+
+    [SharedDataFact]
+    public void Finished_stages_are_not_done_again()
+    {
+        TrainingOptions options = Options() with { Out = _folder["run"], Steps = 4 };
+        TuneSummary first = TuneRun.Execute(options, _backend);
+        Dictionary<string, DateTime> times = Results.Take(4).ToDictionary(f => f, f => File.GetLastWriteTimeUtc(_folder["run", f]));
+        byte[] model = File.ReadAllBytes(_folder["run", "model/model.safetensors"]);
+
+        // As after a loss of everything but the stages, and of the last of them.
+        Directory.Delete(_folder["run", "checkpoints"], recursive: true);
+        File.Delete(_folder["run", "metrics.jsonl"]);
+        File.Delete(_folder["run", "lwf/confidence.jsonl"]);
+        TuneSummary again = TuneRun.Execute(options, _backend, resume: true);
+        Assert.All(times.Where(t => !t.Key.EndsWith("confidence.jsonl", StringComparison.Ordinal)), t => Assert.Equal(t.Value, File.GetLastWriteTimeUtc(_folder["run", t.Key])));
+        Assert.Equal(model, File.ReadAllBytes(_folder["run", "model/model.safetensors"]));
+        Assert.Equal(first.Unlearning!.Stages.Take(3), again.Unlearning!.Stages.Take(3));
+
+        // Other prompts: other samples, and so other confidences; the model that has learnt is the same.
+        File.AppendAllText(options.Forget[0], "\n{\"question\":\"Why?\"}");
+        Directory.Delete(_folder["run", "checkpoints"], recursive: true);
+        Assert.Equal(25, TuneRun.Execute(options, _backend, resume: true).Unlearning!.Elicited);
+        Assert.Equal(times["lwf/learned/model/model.safetensors"], File.GetLastWriteTimeUtc(_folder["run", "lwf/learned/model/model.safetensors"]));
+    }
+
+    [SharedDataFact]
+    public void Stages_can_be_given_and_methods_composed()
+    {
+        TrainingOptions options = Options() with { Steps = 4 };
+        TuneRun.Execute(options with { Out = _folder["whole"] }, _backend);
+
+        // All stages from elsewhere: the same training.
+        TrainingOptions given = options with
+        {
+            Forget = [], Elicited = _folder["whole", "lwf/elicited.jsonl"], Learned = _folder["whole", "lwf/learned/model"], Fisher = _folder["whole", "lwf/fisher.safetensors"], Out = _folder["given"],
+        };
+        TuneSummary summary = TuneRun.Execute(given, _backend);
+        Assert.Equal(["confidence"], summary.Unlearning!.Stages.Select(s => s.Name));
+        Assert.Equal(File.ReadAllBytes(_folder["whole", "model/model.safetensors"]), File.ReadAllBytes(_folder["given", "model/model.safetensors"]));
+
+        // Negative tokens of the learning data and D_U in one run; a choice at random needs no confidence.
+        TuneSummary both = TuneRun.Execute(given with { Method = TrainingMethod.Forget, Select = SelectionKind.Random, Ascent = AscentKind.Npo, Out = _folder["both"], Regularizer = RegularizerKind.Bss }, _backend);
+        Assert.Empty(both.Unlearning!.Stages);
+        Assert.Null(both.Unlearning.Cut);
+        Assert.True(both.NegativeTokens > 0);
+        StepMetrics unlearned = StepMetrics.Read(_folder["both", "metrics.jsonl"]).Single(m => m.Unlearned != null);
+        Assert.NotNull(unlearned.NegativeLoss);
+        Assert.True(unlearned is { ForgetLoss: > 0, Regularizer: > 0 });
+    }
+
+    private double Loss(string path, int[] selected)
+    {
+        using LoadedModel model = LoadedModel.Load(path, _backend);
+        IReadOnlyList<EncodedExample> all = ExampleLoader.Load(_folder["run", "lwf/elicited.jsonl"], model.Tokenizer, model.Decoder.Config, new TrainingOptions());
+        EncodedExample[] examples = [.. selected.Select(i => all[i])];
+        return Scorer.ResponseMean(examples, Scorer.Losses(model.Decoder, examples, 2000)).Mean;
+    }
+
+    private TrainingOptions Options() => new()
+    {
+        Method = TrainingMethod.Lwf,
+        Model = SharedData.Path("stories260K", "hf"),
+        Data = Lines("data", 24, "tofu", "forget05.json"),
+        Forget = [Lines("problems", 12, "gsm8k", "test.jsonl"), Lines("reviews", 12, "tofu", "world_facts_perturbed.json")],
+        PromptField = "question",
+        CompletionField = "answer",
+        MaxNewTokens = 16,
+        Steps = 18,
+        BatchSize = 8,
+        LoraRank = 8,
+        LearningRate = 5e-3,
+        Interval = 3,
+        ForgetBatchSize = 4,
+    };
+
+    private string Lines(string name, int count, params string[] source) =>
+        _folder.Write($"{name}.jsonl", string.Join('\n', File.ReadLines(SharedData.Path(source)).Take(count)));
+}
