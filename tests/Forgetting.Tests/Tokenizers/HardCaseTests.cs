@@ -88,9 +88,9 @@ public class HardCaseTests
         }
     }
 
-    private static void Compare(Tokenizer tokenizer, SlowEncoder slow, Func<SlowEncoder, string, int[]> encode, Func<string, string>? normalize = null)
+    internal static void Compare(Tokenizer tokenizer, SlowEncoder slow, Func<SlowEncoder, string, int[]> encode, Func<string, string>? normalize = null, IEnumerable<string>? texts = null)
     {
-        foreach (string text in Texts())
+        foreach (string text in texts ?? Texts())
         {
             string wellFormed = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text));
             string normalized = normalize is null ? wellFormed : normalize(wellFormed);
