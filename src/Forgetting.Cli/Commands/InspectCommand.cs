@@ -44,11 +44,14 @@ internal static class InspectCommand
             Row("vocabulary", $"{Number(config.VocabularySize)}{(config.TiedHead ? ", head tied" : "")}");
         }
 
-        Row("weights", $"{Bytes(found.StoredBytes)} in {string.Join(", ", found.Types.Select(t => $"{t.Tensors} tensors of {t.Type}"))}");
-        Row("special tokens", $"bos {found.BosTokenId?.ToString(CultureInfo.InvariantCulture) ?? "none"}, eos {(found.EosTokenIds.Count > 0 ? string.Join(", ", found.EosTokenIds) : "none")}");
+        if (found.Types.Count > 0)
+            Row("weights", $"{Bytes(found.StoredBytes)} in {string.Join(", ", found.Types.Select(t => $"{t.Tensors} tensors of {t.Type}"))}");
+
+        string Id(int? id) => id?.ToString(CultureInfo.InvariantCulture) ?? "none";
+        Row("special tokens", $"bos {Id(found.BosTokenId)}, eos {(found.EosTokenIds.Count > 0 ? string.Join(" ", found.EosTokenIds) : "none")}, pad {Id(found.PadTokenId)}");
         foreach (TuningMemory memory in found.Memory)
         {
-            Row($"memory, {memory.Name}", $"about {Bytes(memory.Total(Tokens))} with {memory.StorageType} and {Number(Tokens)} tokens at once");
+            Row($"tuning {memory.Name}", $"about {Bytes(memory.Total(Tokens))} with {memory.StorageType} and {Number(Tokens)} tokens at once");
         }
 
         Terminal.PrintFacts(facts);

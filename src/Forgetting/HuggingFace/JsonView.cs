@@ -44,6 +44,10 @@ internal readonly record struct JsonView(JsonElement Element, string Source, str
             byte[] bytes = File.ReadAllBytes(file);
             return bytes.AsSpan().StartsWith("\uFEFF"u8) ? bytes.AsMemory(3) : bytes;
         }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            throw new UserException($"{file}: no such file", e);
+        }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
             throw new UserException($"{file}: cannot be read: {e.Message}", e);

@@ -17,7 +17,7 @@ public sealed record ModelInspection
     public long? Parameters { get; init; }
 
     /// <summary>Element types in the weight files with the number of tensors of each, most first; empty where they could not be read.</summary>
-    public IReadOnlyList<(StoredType Type, int Tensors)> Types { get; init; } = [];
+    public IReadOnlyList<TypeCount> Types { get; init; } = [];
 
     /// <summary>Bytes of weights in the files.</summary>
     public long StoredBytes { get; init; }
@@ -38,8 +38,13 @@ public sealed record ModelInspection
     public IReadOnlyList<string> Unsupported { get; init; } = [];
 }
 
+/// <summary>Tensors of one element type.</summary>
+/// <param name="Type">The type.</param>
+/// <param name="Tensors">How many.</param>
+public sealed record TypeCount(StoredType Type, int Tensors);
+
 /// <summary>Bytes that tuning a model keeps in memory.</summary>
-/// <param name="Name">Way of tuning: full, or LoRA with its rank.</param>
+/// <param name="Name">What is trained: all weights, or a LoRA adapter with its rank. Learning, ignoring and forgetting tokens need the same.</param>
 /// <param name="StorageType">Element type of weights and activations.</param>
 /// <param name="Weights">Base weights and adapter.</param>
 /// <param name="Training">Float32 masters, gradients and both moments of what is trained.</param>
@@ -75,7 +80,7 @@ public static class ModelInspector
         {
             inspection = inspection with
             {
-                Types = [.. checkpoint.Tensors.GroupBy(t => t.Type).Select(g => (g.Key, g.Count())).OrderByDescending(g => g.Item2)],
+                Types = [.. checkpoint.Tensors.GroupBy(t => t.Type).Select(g => new TypeCount(g.Key, g.Count())).OrderByDescending(t => t.Tensors)],
                 StoredBytes = checkpoint.Tensors.Sum(t => t.Bytes),
             };
         }
@@ -85,8 +90,8 @@ public static class ModelInspector
             Parameters = Count(Decoder.Describe(config).Base),
             Memory =
             [
-                Estimate("full", config, null, DType.Float32),
-                Estimate("full", config, null, DType.BFloat16),
+                Estimate("all weights", config, null, DType.Float32),
+                Estimate("all weights", config, null, DType.BFloat16),
                 Estimate($"LoRA r {LoraRank}", config, new LoraConfig { Rank = LoraRank, Alpha = 16 }, DType.Float32),
                 Estimate($"LoRA r {LoraRank}", config, new LoraConfig { Rank = LoraRank, Alpha = 16 }, DType.BFloat16),
             ],

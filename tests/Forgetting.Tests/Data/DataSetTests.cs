@@ -56,7 +56,7 @@ public class DataSetTests
     public void A_missing_file_is_named()
     {
         UserException error = Assert.Throws<UserException>(() => DataSet.Read("/nowhere/d.jsonl"));
-        Assert.StartsWith("/nowhere/d.jsonl: cannot be read: ", error.Message, StringComparison.Ordinal);
+        Assert.StartsWith("/nowhere/d.jsonl: no such file", error.Message, StringComparison.Ordinal);
     }
 
     [SharedDataTheory]
