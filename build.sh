@@ -5,6 +5,7 @@
 #   ./build.sh dotnet       the libraries and the command `forgetting`
 #   ./build.sh emulation    build/emulation: the CUDA kernels and a driver that runs them on this machine's processor
 #   ./build.sh kernels      build/kernels/forgetting.fatbin, with a table of what each kernel uses
+#   ./build.sh bundle       build/forgetting-bundle.tar.xz: everything to run, check and measure on another machine, with what is built of the above
 #   ./build.sh test         builds the emulation and the program, then runs all tests; needs no GPU and no nvcc
 #
 # nvcc is $NVCC, or the one on the PATH, in /usr/local/cuda or in build/nvcc (tools/install-nvcc.sh).
@@ -56,6 +57,12 @@ all)
 dotnet) build_dotnet ;;
 emulation) build_emulation ;;
 kernels) build_kernels ;;
+bundle)
+    need dotnet "the bundle"
+    need xz "the bundle"
+    if find_nvcc >/dev/null; then build_kernels; fi
+    tools/bundle/make.sh
+    ;;
 test)
     build_emulation
     build_dotnet

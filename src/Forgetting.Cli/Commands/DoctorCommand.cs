@@ -19,7 +19,8 @@ internal static class DoctorCommand
         Option<string> device = CommonOptions.Device();
         Option<string?> dtype = CommonOptions.Dtype();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("doctor", "Say what this machine has and whether the device computes right.") { device, dtype, json };
+        var noTimings = new Option<bool>("--no-timings") { Description = "check the kernels of a card without timing them" };
+        var command = new Command("doctor", "Say what this machine has and whether the device computes right.") { device, dtype, noTimings, json };
         command.SetAction(parsed =>
         {
             using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype));
@@ -44,7 +45,7 @@ internal static class DoctorCommand
             {
                 facts["dtype"] = backend.StorageType == DType.BFloat16 ? "bf16" : "fp32";
                 facts["card"] = cuda.DeviceName;
-                checks = [.. KernelDoctor.Run(backend, timings: backend.Name == "cuda")];
+                checks = [.. KernelDoctor.Run(backend, timings: backend.Name == "cuda" && !parsed.GetValue(noTimings))];
             }
 
             int code = checks.TrueForAll(check => check.Ok) ? 0 : 1;
