@@ -195,45 +195,13 @@ public sealed class Decoder : IDisposable
         }
 
         _pass.Begin(batch.Ids, batch.Positions, batch.Offsets, batch.RowKeys, dropoutSeed);
-        Tensor x = _pass.Take(Config.HiddenSize); // [T, C]
-        _embedding.Forward(_pass, x);
-        for (int layer = 0; layer < _blocks.Length; layer++)
-        {
-            Tensor y = _pass.Take(Config.HiddenSize); // [T, C]
-            ArenaMark mark = Activations.Mark();
-            _blocks[layer].Forward(_pass, x, y);
-            if (recompute)
-            {
-                Activations.Release(mark);
-            }
-
-            _inputs[layer] = x;
-            x = y;
-        }
-
+        Tensor x = ForwardBlocks(recompute); // [T, C]
         bool nonlinearTie = Config.TiedHead && sink.PerDocument && sink.Wants(_head.Weight);
         Tensor tokenRows = nonlinearTie ? Activations.Take(batch.Rows, Config.HiddenSize) : default; // Float32 [T, C]
         Tensor dX = _pass.Take(Config.HiddenSize); // [T, C]
         HeadBackward(batch, ascent, sink, losses, regularizer, targetSeed, x, dX, tokenRows);
 
-        bool belowWanted = _embedding.Wanted(sink);
-        for (int layer = _blocks.Length - 1; layer >= 0; layer--)
-        {
-            Block block = _blocks[layer];
-            ArenaMark mark = Activations.Mark();
-            if (recompute)
-            {
-                block.Forward(_pass, _inputs[layer], _pass.Take(Config.HiddenSize));
-            }
-
-            block.Backward(_pass, sink, dX, inputGradient: layer > 0 || belowWanted || block.NormWanted(sink));
-            Activations.Release(mark);
-        }
-
-        if (belowWanted)
-        {
-            _embedding.Backward(_pass, sink, dX, tokenRows);
-        }
+        BackwardBlocks(sink, recompute, dX, tokenRows);
     }
 
     /// <summary>Adds s·B·A to the adapted weights, after which the low-rank products are skipped.</summary>
@@ -268,11 +236,35 @@ public sealed class Decoder : IDisposable
         _memory.Clear();
     }
 
+    // Output of the last block; the blocks' inputs stay in _inputs, and unless they are recomputed their activations too.
+    private Tensor ForwardBlocks(bool recompute)
+    {
+        using var range = Nvtx.Range("forward"u8);
+        Tensor x = _pass.Take(Config.HiddenSize); // [T, C]
+        _embedding.Forward(_pass, x);
+        for (int layer = 0; layer < _blocks.Length; layer++)
+        {
+            Tensor y = _pass.Take(Config.HiddenSize); // [T, C]
+            ArenaMark mark = Activations.Mark();
+            _blocks[layer].Forward(_pass, x, y);
+            if (recompute)
+            {
+                Activations.Release(mark);
+            }
+
+            _inputs[layer] = x;
+            x = y;
+        }
+
+        return x;
+    }
+
     // Final norm, head and their backward; dX receives the gradient at the last block's output x.
     private void HeadBackward(
         TokenBatch batch, Ascent ascent, IGradientSink sink, Span<float> losses, IHiddenRegularizer? regularizer, ulong? targetSeed,
         Tensor x, Tensor dX, Tensor tokenRows)
     {
+        using var range = Nvtx.Range("head"u8);
         ArenaMark mark = Activations.Mark();
         Tensor hidden = _pass.Take(Config.HiddenSize); // [T, C]
         _finalNorm.Forward(_pass, x, hidden);
@@ -282,6 +274,30 @@ public sealed class Decoder : IDisposable
         Backend.Fill(dX, 0);
         _finalNorm.Backward(_pass, sink, dHidden, x, dX);
         Activations.Release(mark);
+    }
+
+    // From dX [T, C], the gradient at the last block's output, down to the embedding.
+    private void BackwardBlocks(IGradientSink sink, bool recompute, Tensor dX, Tensor tokenRows)
+    {
+        using var range = Nvtx.Range("backward"u8);
+        bool belowWanted = _embedding.Wanted(sink);
+        for (int layer = _blocks.Length - 1; layer >= 0; layer--)
+        {
+            Block block = _blocks[layer];
+            ArenaMark mark = Activations.Mark();
+            if (recompute)
+            {
+                block.Forward(_pass, _inputs[layer], _pass.Take(Config.HiddenSize));
+            }
+
+            block.Backward(_pass, sink, dX, inputGradient: layer > 0 || belowWanted || block.NormWanted(sink));
+            Activations.Release(mark);
+        }
+
+        if (belowWanted)
+        {
+            _embedding.Backward(_pass, sink, dX, tokenRows);
+        }
     }
 
     // Output of the final norm, holding no more than one block's activations.

@@ -35,6 +35,7 @@ public sealed class AdamWOptimizer : IDisposable
     /// <param name="gradientScale">Factor on the gradients, for clipping.</param>
     public void Step(double learningRate, double gradientScale = 1)
     {
+        using var range = Nvtx.Range("optimizer"u8);
         Updates++;
         for (int i = 0; i < _parameters.Count; i++)
         {

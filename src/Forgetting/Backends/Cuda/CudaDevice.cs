@@ -33,6 +33,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     public CudaDevice(string kernels, bool emulated, int ordinal = 0)
     {
         Emulated = emulated;
+        Nvtx.Enable();
         _context = new PrimaryContext(ordinal);
         current = this;
         CudaDeviceProperties properties = _context.GetDeviceInfo();
