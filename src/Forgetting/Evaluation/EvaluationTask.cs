@@ -52,11 +52,11 @@ internal sealed record EvaluationTask
     /// <summary>Target; for multiple choice the index of the right choice.</summary>
     public required PromptTemplate DocToTarget { get; init; }
 
-    /// <summary>The choices as templates, or null where <see cref="ChoiceField"/> names a field.</summary>
-    public IReadOnlyList<PromptTemplate>? Choices { get; init; }
+    /// <summary>The choices as templates; empty where <see cref="ChoiceFields"/> names fields.</summary>
+    public IReadOnlyList<PromptTemplate> Choices { get; init; } = [];
 
-    /// <summary>Field that holds the choices as a list.</summary>
-    public string? ChoiceField { get; init; }
+    /// <summary>Fields that hold the choices, each a string or a list of them.</summary>
+    public IReadOnlyList<string> ChoiceFields { get; init; } = [];
 
     /// <summary>Between prompt and target.</summary>
     public string TargetDelimiter { get; init; } = " ";

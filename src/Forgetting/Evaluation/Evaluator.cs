@@ -64,6 +64,8 @@ public sealed class Evaluator(LoadedModel model, EvaluationOptions options)
             {
                 "acc_norm" => (metric, "none", Metrics.NormalizedAccuracy(sums, choices[i], gold[i])),
                 "mc2" => ("acc", "none", Metrics.TrueShare(sums, gold[i])),
+                "probability" => (metric, "none", answer[gold[i]].TokenProbability / answer.Sum(a => a.TokenProbability)),
+                "truth_ratio" => (metric, "none", Metrics.TruthRatio([.. answer.Select(a => a.TokenProbability)])),
                 _ => (metric, "none", Metrics.Accuracy(sums, gold[i])),
             })];
             return Sample(i, documents[i], prompts, arguments[i], answer, scores);
@@ -75,7 +77,9 @@ public sealed class Evaluator(LoadedModel model, EvaluationOptions options)
     {
         (string, string)[][] arguments = [.. documents.Take(count).Select((document, i) => new[] { (prompts.Prompt(i), task.TargetDelimiter + prompts.Target(document)) })];
         LogLikelihood[][] answers = Score(arguments, observer, cancellation);
-        return [.. answers.Select((answer, i) => Sample(i, documents[i], prompts, arguments[i], answer, [("acc", "none", answer[0].IsGreedy ? 1 : 0)]))];
+        return [.. answers.Select((answer, i) => Sample(
+            i, documents[i], prompts, arguments[i], answer,
+            [.. task.Metrics.Select(metric => (metric, "none", metric == "probability" ? answer[0].TokenProbability : answer[0].IsGreedy ? 1 : 0))]))];
     }
 
     private TaskSample[] Texts(
@@ -106,7 +110,9 @@ public sealed class Evaluator(LoadedModel model, EvaluationOptions options)
                 : task.Filters.ToDictionary(filter => filter.Name, filter => Metrics.Extract(answer, filter));
             return new TaskSample(
                 i, documents[i], target, [(questions[i], string.Join(" | ", task.Until))], [answer],
-                [.. filtered.Select(pair => ("exact_match", pair.Key, Metrics.ExactMatch(pair.Value, target, task.Ignored)))], filtered);
+                [.. filtered.SelectMany(pair => task.Metrics.Select(metric => (metric, pair.Key, metric == "rougeL_recall"
+                    ? Metrics.RougeLRecall(pair.Value, target)
+                    : Metrics.ExactMatch(pair.Value, target, task.Ignored))))], filtered);
         })];
     }
 

@@ -8,4 +8,9 @@ public readonly record struct LogLikelihoodRequest(int[] Context, int[] Continua
 /// <summary>The answer to a <see cref="LogLikelihoodRequest"/>.</summary>
 /// <param name="Sum">Sum of the continuation's log-probabilities, in nats.</param>
 /// <param name="IsGreedy">Whether each of its tokens is the most probable one at its place.</param>
-public readonly record struct LogLikelihood(double Sum, bool IsGreedy);
+/// <param name="Tokens">How many they are.</param>
+public readonly record struct LogLikelihood(double Sum, bool IsGreedy, int Tokens)
+{
+    /// <summary>Geometric mean of the tokens' probabilities, P^(1/n).</summary>
+    public double TokenProbability => Math.Exp(Sum / Tokens);
+}

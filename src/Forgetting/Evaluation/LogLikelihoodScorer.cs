@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using Forgetting.Data;
 using Forgetting.Models;
 using Forgetting.Training;
@@ -6,11 +5,12 @@ using Forgetting.Training;
 namespace Forgetting.Evaluation;
 
 /// <summary>
-/// Log-probabilities of continuations. Requests whose inputs are the same (a context with several one-token continuations, or one request twice) are computed
-/// once; inputs are sorted by length and batched by tokens. What a request gets does not depend on its company.
+/// Log-probabilities of continuations. What continuations of one context have in common is computed once: its keys and values stay in a cache while one
+/// continuation after the other is read behind it. Contexts are sorted by length and batched by tokens; what a request gets depends on the requests
+/// of the same context, and not on the batch.
 /// </summary>
 /// <param name="decoder">The model.</param>
-/// <param name="batchTokens">Tokens computed at once; a longer input is a batch by itself.</param>
+/// <param name="batchTokens">Tokens computed at once; a longer context or continuation is a batch by itself.</param>
 public sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens)
 {
     /// <summary>Scores requests. An input longer than the model's context loses tokens from the left, as in lm-evaluation-harness.</summary>
@@ -23,171 +23,124 @@ public sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens)
         IReadOnlyList<LogLikelihoodRequest> requests, ITrainingObserver? observer = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(requests);
-
-        // The longest first, so that memory grows at once or not at all.
-        Input[] inputs = [.. Distinct(requests).OrderByDescending(input => input.Ids.Length)];
-        long total = inputs.Sum(input => (long)input.Ids.Length), done = 0;
+        IReadOnlyList<SharedContext> contexts = SharedContext.Group(requests, decoder.Config.ContextLength);
+        List<SharedContext[]> batches = [.. Batches(contexts.Where(context => !context.HasTails)), .. Batches(contexts.Where(context => context.HasTails))];
+        long total = contexts.Sum(context => (long)context.Tokens), done = 0;
+        int cached = batches.Where(batch => batch[0].HasTails).Select(batch => batch.Sum(context => context.Length)).DefaultIfEmpty(0).Max();
+        using KeyValueCache? cache = cached == 0 ? null : new KeyValueCache(decoder.Config, decoder.Backend, cached);
         var results = new LogLikelihood[requests.Count];
-        for (int first = 0; first < inputs.Length;)
+        foreach (SharedContext[] batch in batches)
         {
             cancellation.ThrowIfCancellationRequested();
-            int end = first, tokens = 0;
-            do
+            Compute(batch, batch[0].HasTails ? cache : null);
+            foreach (SharedContext context in batch)
             {
-                tokens += inputs[end++].Ids.Length;
+                context.Answer(results);
+                done += context.Tokens;
             }
-            while (end < inputs.Length && tokens + inputs[end].Ids.Length <= batchTokens);
 
-            ScoreBatch(inputs.AsSpan(first, end - first), tokens, results);
-            first = end;
-            done += tokens;
             observer?.Progressed(done, total);
         }
 
         return results;
     }
 
-    private void ScoreBatch(ReadOnlySpan<Input> inputs, int tokens, LogLikelihood[] results)
+    // The longest first, so that memory grows at once or not at all.
+    private IEnumerable<SharedContext[]> Batches(IEnumerable<SharedContext> contexts)
     {
-        int heads = 0;
-        foreach (Input input in inputs)
+        List<SharedContext> batch = [];
+        int tokens = 0;
+        foreach (SharedContext context in contexts.OrderByDescending(context => context.MostTokens))
         {
-            heads += input.Heads.Count;
+            if (batch.Count > 0 && tokens + context.MostTokens > batchTokens)
+            {
+                yield return [.. batch];
+                batch.Clear();
+                tokens = 0;
+            }
+
+            batch.Add(context);
+            tokens += context.MostTokens;
         }
 
-        TokenBatch batch = Batch(inputs, tokens, heads);
-        var losses = new float[heads];
-        var greedy = new int[heads];
-        decoder.Forward(batch, losses, greedy);
-        for (int i = 0; i < inputs.Length; i++)
-        {
-            int first = batch.HeadOffsets[i];
-            foreach ((int request, int[] places) in inputs[i].Requests)
-            {
-                double sum = 0;
-                bool isGreedy = true;
-                foreach (int place in places)
-                {
-                    sum -= losses[first + place];
-                    isGreedy &= greedy[first + place] == batch.Targets[first + place];
-                }
+        if (batch.Count > 0)
+            yield return [.. batch];
+    }
 
-                results[request] = double.IsFinite(sum)
-                    ? new LogLikelihood(sum, isGreedy)
-                    : throw new UserException($"the log-probability of request {request} is {sum}, expected a finite number; are the model's weights sound?");
-            }
+    // First what is shared, then the first continuation of each context, the second, …, each written over the one before in the cache.
+    private void Compute(SharedContext[] contexts, KeyValueCache? cache)
+    {
+        int row = 0;
+        foreach (SharedContext context in contexts)
+        {
+            context.FirstRow = row;
+            row += context.Length;
+        }
+
+        Compute([.. contexts.Select(context => (context, context.Shared))], cache);
+        for (int i = 0; i < contexts.Max(context => context.Tails.Count); i++)
+        {
+            Compute([.. contexts.Where(context => context.Tails.Count > i).Select(context => (context, context.Tails[i]))], cache);
         }
     }
 
-    private static TokenBatch Batch(ReadOnlySpan<Input> inputs, int tokens, int heads)
+    private void Compute((SharedContext Context, TokenSpan Span)[] spans, KeyValueCache? cache)
     {
+        TokenBatch batch = Batch(spans);
+        if (cache is not null)
+        {
+            int[] starts = [.. spans.Select(pair => pair.Context.FirstRow)];
+            cache.Place(
+                [.. spans.SelectMany(pair => Enumerable.Range(pair.Context.FirstRow + pair.Span.Start, pair.Span.Ids.Length))], starts,
+                [.. spans.Select(pair => pair.Span.Start + pair.Span.Ids.Length)]);
+        }
+
+        var losses = new float[batch.HeadRows.Length];
+        var greedy = new int[losses.Length];
+        decoder.Forward(batch, losses, greedy, cache);
+        for (int i = 0; i < spans.Length; i++)
+        {
+            Range heads = batch.HeadOffsets[i]..batch.HeadOffsets[i + 1];
+            (spans[i].Span.Losses, spans[i].Span.Greedy) = (losses[heads], greedy[heads]);
+        }
+    }
+
+    private static TokenBatch Batch((SharedContext Context, TokenSpan Span)[] spans)
+    {
+        int tokens = spans.Sum(pair => pair.Span.Ids.Length), heads = spans.Sum(pair => pair.Span.Heads.Count);
         TokenBatch batch = new()
         {
             Ids = new int[tokens],
             Positions = new int[tokens],
-            Offsets = new int[inputs.Length + 1],
-            Examples = new int[inputs.Length],
+            Offsets = new int[spans.Length + 1],
+            Examples = [.. spans.Select(pair => pair.Context.FirstRequest)],
             RowKeys = new int[tokens],
             HeadRows = new int[heads],
-            HeadOffsets = new int[inputs.Length + 1],
+            HeadOffsets = new int[spans.Length + 1],
             Targets = new int[heads],
             Weights = new float[heads],
         };
         int row = 0, head = 0;
-        for (int i = 0; i < inputs.Length; i++)
+        for (int i = 0; i < spans.Length; i++)
         {
-            batch.Examples[i] = inputs[i].Requests[0].Request;
-            foreach ((int place, int target) in inputs[i].Heads)
+            TokenSpan span = spans[i].Span;
+            foreach ((int place, int target) in span.Heads)
             {
-                batch.HeadRows[head] = row + place;
+                batch.HeadRows[head] = row + place - span.Start;
                 batch.Targets[head++] = target;
             }
 
-            inputs[i].Ids.CopyTo(batch.Ids, row);
-            for (int position = 0; position < inputs[i].Ids.Length; position++)
+            span.Ids.CopyTo(batch.Ids, row);
+            for (int j = 0; j < span.Ids.Length; j++)
             {
-                batch.Positions[row + position] = position;
+                batch.Positions[row + j] = span.Start + j;
             }
 
-            row += inputs[i].Ids.Length;
+            row += span.Ids.Length;
             batch.Offsets[i + 1] = row;
             batch.HeadOffsets[i + 1] = head;
         }
 
         return batch;
-    }
-
-    private IEnumerable<Input> Distinct(IReadOnlyList<LogLikelihoodRequest> requests)
-    {
-        var inputs = new Dictionary<int[], List<int>>(SameIds.Instance);
-        List<int[]> order = [];
-        for (int i = 0; i < requests.Count; i++)
-        {
-            int[] ids = InputIds(requests[i], i);
-            if (!inputs.TryGetValue(ids, out List<int>? sharing))
-            {
-                inputs[ids] = sharing = [];
-                order.Add(ids);
-            }
-
-            sharing.Add(i);
-        }
-
-        return order.Select(ids => new Input(ids, inputs[ids], requests));
-    }
-
-    // Everything but the last token, which is only predicted.
-    private int[] InputIds(LogLikelihoodRequest request, int index)
-    {
-        (int[] context, int[] continuation) = request;
-        if (context.Length == 0 || continuation.Length == 0)
-            throw new ArgumentException($"request {index} has {context.Length} tokens before {continuation.Length}; both need at least one");
-
-        int most = decoder.Config.ContextLength;
-        if (continuation.Length > most)
-            throw new UserException($"request {index}: a continuation of {continuation.Length} tokens, expected at most the context length {most}");
-
-        int[] ids = [.. context, .. continuation.AsSpan(0, continuation.Length - 1)];
-        return ids[Math.Max(0, ids.Length - most)..];
-    }
-
-    /// <summary>One row of tokens with what is predicted at it: pairs of (place in the row, target), each only once, ascending.</summary>
-    private sealed class Input
-    {
-        public Input(int[] ids, List<int> sharing, IReadOnlyList<LogLikelihoodRequest> requests)
-        {
-            Ids = ids;
-            var wanted = new SortedSet<(int Place, int Target)>();
-            foreach (int request in sharing)
-            {
-                wanted.UnionWith(Targets(requests[request].Continuation));
-            }
-
-            Heads = [.. wanted];
-            Requests = [.. sharing.Select(request => (request, Targets(requests[request].Continuation).Select(pair => Heads.BinarySearch(pair)).ToArray()))];
-        }
-
-        public int[] Ids { get; }
-
-        public List<(int Place, int Target)> Heads { get; }
-
-        public (int Request, int[] Heads)[] Requests { get; }
-
-        private IEnumerable<(int Place, int Target)> Targets(int[] continuation) =>
-            continuation.Select((target, i) => (Ids.Length - continuation.Length + i, target));
-    }
-
-    private sealed class SameIds : IEqualityComparer<int[]>
-    {
-        public static readonly SameIds Instance = new();
-
-        public bool Equals(int[]? x, int[]? y) => x.AsSpan().SequenceEqual(y);
-
-        public int GetHashCode(int[] ids)
-        {
-            HashCode hash = default;
-            hash.AddBytes(MemoryMarshal.AsBytes<int>(ids));
-            return hash.ToHashCode();
-        }
     }
 }

@@ -26,15 +26,21 @@ internal sealed class PromptBuilder(EvaluationTask task, IReadOnlyList<TaskDocum
     }
 
     /// <summary>Choices of a document.</summary>
-    /// <exception cref="UserException">The field that should hold them is not a list of at least two strings.</exception>
+    /// <exception cref="UserException">The fields that should hold them have fewer than two.</exception>
     public IReadOnlyList<string> Choices(TaskDocument document)
     {
-        if (task.Choices is { } templates)
-            return [.. templates.Select(template => template.Render(document))];
+        if (task.Choices.Count > 0)
+            return [.. task.Choices.Select(template => template.Render(document))];
 
-        return document.Fields.TryGetValue(task.ChoiceField!, out object? value) && value is List<object?> { Count: > 1 } list
-            ? [.. list.OfType<string>()]
-            : throw new UserException($"{document.Place}: \"{task.ChoiceField}\" holds no choices; expected a list of at least two");
+        List<string> choices = [];
+        foreach (string field in task.ChoiceFields)
+        {
+            choices.AddRange(document.Fields.TryGetValue(field, out object? value) && value is string text ? [text] : (value as List<object?> ?? []).OfType<string>());
+        }
+
+        return choices.Count > 1
+            ? choices
+            : throw new UserException($"{document.Place}: {choices.Count} choices in {string.Join(", ", task.ChoiceFields)}; expected at least two");
     }
 
     /// <summary>The target's text.</summary>

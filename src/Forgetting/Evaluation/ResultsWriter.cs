@@ -44,8 +44,8 @@ public static class ResultsWriter
         ["configs"] = ByTask(results, result => Config(result)),
         ["versions"] = ByTask(results, _ => 1.0),
         ["n-shot"] = ByTask(results, result => result.Shots),
-        ["higher_is_better"] = ByTask(results, result =>
-            new JsonObject(result.Metrics.Select(metric => metric.Name).Distinct().Select(name => KeyValuePair.Create(name, (JsonNode?)(result.Definition.OutputType != OutputType.LogLikelihoodRolling))))),
+        ["higher_is_better"] = ByTask(results, result => new JsonObject(
+            result.Metrics.Select(metric => metric.Name).Distinct().Select(name => KeyValuePair.Create(name, (JsonNode?)Evaluation.Metrics.HigherIsBetter(name))))),
         ["n-samples"] = ByTask(results, result => new JsonObject { ["original"] = result.Items, ["effective"] = result.Evaluated }),
         ["config"] = new JsonObject
         {

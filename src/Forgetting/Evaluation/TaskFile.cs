@@ -35,9 +35,9 @@ internal static class TaskFile
             ["loglikelihood_rolling"] = OutputType.LogLikelihoodRolling,
             ["generate_until"] = OutputType.GenerateUntil,
         });
-        bool choiceField = root.Find("doc_to_choice") is YamlScalarNode;
+        bool choiceFields = root.Find("doc_to_choice") is YamlScalarNode;
         if (type == OutputType.MultipleChoice && root.Find("doc_to_choice") is null)
-            throw new UserException($"{path}: \"doc_to_choice\" is missing; expected a list of choices or the name of a field that holds them");
+            throw new UserException($"{path}: \"doc_to_choice\" is missing; expected a list of choices, or the names of fields that hold them");
 
         return new EvaluationTask
         {
@@ -50,8 +50,8 @@ internal static class TaskFile
             OutputType = type,
             DocToText = root.Template("doc_to_text"),
             DocToTarget = root.Template("doc_to_target"),
-            Choices = choiceField || root.Find("doc_to_choice") is null ? null : root.Templates("doc_to_choice"),
-            ChoiceField = choiceField ? root.Text("doc_to_choice") : null,
+            Choices = choiceFields || root.Find("doc_to_choice") is null ? [] : root.Templates("doc_to_choice"),
+            ChoiceFields = choiceFields ? root.Text("doc_to_choice").Split(',', StringSplitOptions.TrimEntries) : [],
             TargetDelimiter = root.Text("target_delimiter", " "),
             FewShotDelimiter = root.Text("fewshot_delimiter", "\n\n"),
             Shots = root.Number("num_fewshot", 0),

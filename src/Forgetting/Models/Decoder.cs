@@ -152,10 +152,13 @@ public sealed class Decoder : IDisposable
     /// <param name="losses">[R].</param>
     /// <param name="greedy">[R] receives the arg-max of each row's logits, or empty.</param>
     /// <exception cref="UserException">A token or position is outside the model.</exception>
-    public void Forward(TokenBatch batch, Span<float> losses, Span<int> greedy = default)
+    public void Forward(TokenBatch batch, Span<float> losses, Span<int> greedy = default) => Forward(batch, losses, greedy, cache: null);
+
+    /// <summary>As <see cref="Forward(TokenBatch, Span{float}, Span{int})"/>, of documents whose earlier tokens are in a key-value cache that knows their places.</summary>
+    internal void Forward(TokenBatch batch, Span<float> losses, Span<int> greedy, KeyValueCache? cache)
     {
         Check(batch, losses.Length);
-        _pass.Begin(batch.Ids, batch.Positions, batch.Offsets);
+        _pass.Begin(batch.Ids, batch.Positions, batch.Offsets, cache: cache);
         Tensor hidden = Hidden(_pass); // [T, C]
         _head.Forward(_pass, batch, hidden, losses, greedy);
     }

@@ -109,6 +109,28 @@ public class EvaluatorTests
     }
 
     [SharedDataFact]
+    public void Tofu_measures_follow_from_log_likelihoods_and_texts()
+    {
+        using var backend = new CpuBackend();
+        using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), backend);
+        var evaluator = new Evaluator(model, new EvaluationOptions { DataFolder = SharedData.Folder!, Limit = 3 });
+        TaskResult facts = evaluator.Run(new TaskLibrary(), "tofu_world_facts");
+        foreach (TaskSample sample in facts.Samples)
+        {
+            Assert.Equal(4, sample.Responses.Count);
+            double[] each = [.. sample.Responses.Cast<LogLikelihood>().Select((answer, i) =>
+                Math.Exp(answer.Sum / (model.Tokenizer.Encode(sample.Arguments[i].Context + sample.Arguments[i].Continuation).Length - model.Tokenizer.Encode(sample.Arguments[i].Context).Length)))];
+            Assert.Equal(each[0] / each.Sum(), sample.Scores.Single(score => score.Metric == "probability").Score, 1e-12);
+            Assert.Equal((each[1] + each[2] + each[3]) / 3 / each[0], sample.Scores.Single(score => score.Metric == "truth_ratio").Score, 1e-12);
+        }
+
+        Assert.All(evaluator.Run(new TaskLibrary(), "tofu_forget_probability").Samples, sample =>
+            Assert.Equal(((LogLikelihood)sample.Responses[0]).TokenProbability, Assert.Single(sample.Scores).Score));
+        Assert.All(evaluator.Run(new TaskLibrary(), "tofu_forget_rouge").Samples, sample =>
+            Assert.Equal(Metrics.RougeLRecall((string)sample.Responses[0], sample.Target), Assert.Single(sample.Scores).Score));
+    }
+
+    [SharedDataFact]
     public void Perplexity_is_that_of_the_summed_log_likelihood()
     {
         using var folder = new TemporaryFolder();
@@ -125,7 +147,7 @@ public class EvaluatorTests
     }
 
     [Theory]
-    [InlineData("metric_list: [acc, acc_norm]", "metric_list: f1", "animals.yaml:9: metric_list is \"f1\"; expected acc, acc_norm, mc2")]
+    [InlineData("metric_list: [acc, acc_norm]", "metric_list: f1", "animals.yaml:9: metric_list is \"f1\"; expected acc, acc_norm, mc2, probability, truth_ratio")]
     [InlineData("format: json", "format: xml", "animals.yaml:3: format is \"xml\"; expected json, truthfulqa, qasc, logiqa, asdiv, text")]
     [InlineData("files: animals.jsonl", "file: animals.jsonl", "animals.yaml:2: \"file\" is no key of a task; expected one of task")]
     [InlineData("doc_to_target: \"{{label}}\"", "num_fewshot: x", "animals.yaml:1: \"doc_to_target\" is missing")]

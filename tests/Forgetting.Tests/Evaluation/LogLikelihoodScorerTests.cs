@@ -19,6 +19,7 @@ public class LogLikelihoodScorerTests
     [InlineData("boolq", 3)]
     [InlineData("qasc", 3)]
     [InlineData("sst5", 4)]
+    [InlineData("tofu_world_facts", 4)]
     public void Real_items_have_the_reference_s_log_likelihoods(string task, int items)
     {
         using var backend = new CpuBackend();
@@ -51,6 +52,29 @@ public class LogLikelihoodScorerTests
         IReadOnlyList<LogLikelihood> alone = new LogLikelihoodScorer(model.Decoder, 1).Score(requests);
         Assert.Equal(alone, new LogLikelihoodScorer(model.Decoder, 3 * longest).Score(requests));
         Assert.Equal(alone, new LogLikelihoodScorer(model.Decoder, 64 * longest).Score(requests));
+    }
+
+    [SharedDataFact]
+    public void Continuations_of_one_context_score_as_they_do_by_themselves()
+    {
+        using var backend = new CpuBackend();
+        using LoadedModel model = LoadedModel.Load(ModelPath, backend);
+        int[] one = model.Tokenizer.Encode("Once upon a time, Lily"), two = model.Tokenizer.Encode("The dog was");
+        int[][] continuations = [[300], [300, 301], [300, 301, 302, 303], [300, 305, 302], [5, 6, 7, 8, 9, 10], [300, 301], [301]];
+        LogLikelihoodRequest[] requests = [.. continuations.SelectMany(c => new LogLikelihoodRequest[] { new(one, c), new(two, c) }), new(model.Tokenizer.Encode("A"), [300, 301])];
+        var scorer = new LogLikelihoodScorer(model.Decoder, 4096);
+        IReadOnlyList<LogLikelihood> together = scorer.Score(requests);
+        for (int i = 0; i < requests.Length; i++)
+        {
+            LogLikelihood alone = scorer.Score([requests[i]])[0];
+            Assert.Equal(alone.Sum, together[i].Sum, 1e-4);
+            Assert.Equal((alone.IsGreedy, requests[i].Continuation.Length), (together[i].IsGreedy, together[i].Tokens));
+        }
+
+        // What was computed: each context once, and behind it the tokens of each different input: 300 · 301 · 302, 300 · 305, 5 · 6 · 7 · 8 · 9, 300.
+        SharedContext shared = Assert.Single(SharedContext.Group([.. continuations.Select(c => new LogLikelihoodRequest(one, c))], 512));
+        Assert.Equal(one, shared.Shared.Ids);
+        Assert.Equal(one.Length + 3 + 2 + 5 + 1, shared.Tokens);
     }
 
     [SharedDataFact]

@@ -72,6 +72,23 @@ public class MetricsTests
     }
 
     [Fact]
+    public void Truth_ratio_is_the_mean_of_the_wrong_over_the_right()
+    {
+        // (0.2 + 0.4 + 0.6) / 3 / 0.8 = 0.5, from sums of which each is twice the logarithm: two tokens.
+        double[] right = [0.8, 0.2, 0.4, 0.6];
+        Assert.Equal(0.5, Metrics.TruthRatio([.. right.Select(p => new LogLikelihood(2 * Math.Log(p), false, 2).TokenProbability)]), 1e-12);
+    }
+
+    [Theory]
+    [InlineData("the gray cat sat", "The cat sat down.", 0.75)]
+    [InlineData("down sat cat the", "The cat sat down.", 0.25)]
+    [InlineData("A a b a!", "a-b a-b", 0.75)]
+    [InlineData("", "cat", 0)]
+    [InlineData("cat", "…", 0)]
+    public void Rouge_l_recall_is_the_longest_common_subsequence_over_the_reference(string answer, string reference, double expected) =>
+        Assert.Equal(expected, Metrics.RougeLRecall(answer, reference));
+
+    [Fact]
     public void Words_are_counted_as_python_s_split_does()
     {
         Assert.Equal(3, Metrics.Words("to be\n\tor"));
