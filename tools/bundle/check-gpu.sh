@@ -68,6 +68,7 @@ for folder in /usr/local/cuda/lib64 /usr/local/cuda-1[23]*/lib64 /usr/local/cuda
     fi
 done
 export LD_LIBRARY_PATH=${LD_LIBRARY_PATH:-}
+export FORGETTING_NATIVE=$here/native
 benchmarks=$here/program/Forgetting.Benchmarks
 
 find_tool() { # NAME: on the PATH or in the toolkit
@@ -171,7 +172,7 @@ stage_memcheck() { sanitizer memcheck; }
 
 stage_racecheck() { sanitizer racecheck; }
 
-shape=(--shape llama-3.2-1b)
+shape=(--dim 2048 --layers 16 --heads 32 --kv-heads 8 --mlp 8192 --vocab 128256)
 
 step() { # OPTIONS…
     keep "step-${1:+lora-}forgetting" "$benchmarks" step --device cuda --dtype bf16 "${shape[@]}" --batch 1 --length 2048 "$@" --json
@@ -208,7 +209,7 @@ stage_fisher_pytorch() {
 limit_of() { # STAGE: seconds
     case $1 in
     machine) echo 60 ;;
-    racecheck | memcheck) echo 420 ;;
+    racecheck | memcheck | step | step-pytorch) echo 420 ;;
     *) echo 300 ;;
     esac
 }
