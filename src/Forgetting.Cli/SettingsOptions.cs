@@ -26,8 +26,8 @@ internal sealed class SettingsOptions
         {
             Setting setting = Recipe.Find(name) ?? throw new ArgumentException($"{name} is no setting", nameof(names));
             string standard = setting.Read(defaults);
-            Option option = setting.IsSwitch
-                ? new Option<bool>($"--{name}") { Description = setting.Help }
+            Option option = setting.IsSwitch ? new Option<bool>($"--{name}") { Description = setting.Help }
+                : setting.IsList ? new Option<string[]>($"--{name}") { Description = setting.Help, HelpName = "VALUE", AllowMultipleArgumentsPerToken = true }
                 : new Option<string>($"--{name}") { Description = standard.Length > 0 ? $"{setting.Help} [default: {standard}]" : setting.Help, HelpName = "VALUE" };
             _options.Add((setting, option));
             command.Options.Add(option);
@@ -40,13 +40,24 @@ internal sealed class SettingsOptions
     /// <exception cref="UserException">A recipe or value is bad.</exception>
     public TrainingOptions Read(ParseResult parsed, string? recipe = null)
     {
-        TrainingOptions options = recipe is null ? _defaults : Recipe.Read(recipe, _defaults);
+        return Apply(parsed, recipe is null ? _defaults : Recipe.Read(recipe, _defaults));
+    }
+
+    /// <summary>Other settings with those that a command line gives.</summary>
+    /// <exception cref="UserException">A value is bad.</exception>
+    public TrainingOptions Apply(ParseResult parsed, TrainingOptions options)
+    {
         foreach ((Setting setting, Option option) in _options)
         {
             if (parsed.GetResult(option) is not { Implicit: false })
                 continue;
 
-            string text = option is Option<bool> flag ? (parsed.GetValue(flag) ? "true" : "false") : parsed.GetValue((Option<string>)option)!;
+            string text = option switch
+            {
+                Option<bool> flag => parsed.GetValue(flag) ? "true" : "false",
+                Option<string[]> list => string.Join(',', parsed.GetValue(list)!),
+                _ => parsed.GetValue((Option<string>)option)!,
+            };
             options = setting.Apply(options, text, $"--{setting.Name}");
         }
 

@@ -44,6 +44,9 @@ internal static class TuneCommand
             ("method", summary.Method),
             ("examples", string.Create(CultureInfo.InvariantCulture, $"{summary.Examples}{held}")),
             ("tokens", string.Create(CultureInfo.InvariantCulture, $"{summary.PositiveTokens:N0} to learn, {summary.NegativeTokens:N0} negative")),
+            .. summary.Unlearning is { } unlearning
+                ? [("unlearnt", string.Create(CultureInfo.InvariantCulture, $"{unlearning.Selected:N0} of {unlearning.Elicited:N0} self-generated samples of other tasks"))]
+                : Array.Empty<(string, string)>(),
             ("steps", string.Create(CultureInfo.InvariantCulture, $"{summary.Steps} in {summary.TrainingSeconds:0.0} s")),
             ("loss at the end", string.Create(CultureInfo.InvariantCulture, $"{summary.LastStep.PositiveLoss:0.0000} on tokens to learn")),
             ("model", Path.Combine(folder, "model")),

@@ -15,10 +15,15 @@ public static class ExampleLoader
     /// <exception cref="UserException">The file or the template is missing or malformed, or an example has nothing to train on; names the line.</exception>
     public static IReadOnlyList<EncodedExample> Load(string path, Tokenizer tokenizer, ModelConfig config, TrainingOptions options)
     {
-        var standard = new DataFields();
-        var fields = standard with { Prompt = options.PromptField ?? standard.Prompt, Completion = options.CompletionField ?? standard.Completion };
         var encoder = new ExampleEncoder(tokenizer, LongestExample(config, options), options.AllowSpecial, Template(options.Template, options.Model));
-        return encoder.EncodeAll(DataSet.Read(path, fields));
+        return encoder.EncodeAll(DataSet.Read(path, Fields(options)));
+    }
+
+    /// <summary>Names of the fields that the settings give.</summary>
+    public static DataFields Fields(TrainingOptions options)
+    {
+        var standard = new DataFields();
+        return standard with { Prompt = options.PromptField ?? standard.Prompt, Completion = options.CompletionField ?? standard.Completion };
     }
 
     /// <summary>The chat template that a setting names.</summary>

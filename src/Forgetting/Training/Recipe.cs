@@ -32,6 +32,9 @@ public sealed class Setting
     /// <summary>True where no value is a value: <c>null</c> in recipes.</summary>
     public bool IsOptional { get; }
 
+    /// <summary>True for a list: values separated by commas.</summary>
+    public bool IsList => _property.PropertyType == typeof(IReadOnlyList<string>);
+
     /// <summary>The setting's value as a recipe writes it; empty for one not given.</summary>
     public string Read(TrainingOptions options) => Recipe.Text(_property.GetValue(options));
 
@@ -97,20 +100,41 @@ public static class Recipe
     {
         foreach ((YamlNode key, YamlNode value) in Load(path))
         {
-            string place = $"{path}:{key.Start.Line.ToString(CultureInfo.InvariantCulture)}";
-            string name = (key as YamlScalarNode)?.Value ?? throw new UserException($"{place}: found a {key.NodeType} as a key, expected a setting's name");
-            Setting setting = Find(name) ?? throw new UserException($"{place}: \"{name}\" is no setting; the nearest is {Nearest(name)}");
-            string text = value switch
-            {
-                YamlScalarNode scalar => scalar.Value ?? "",
-                YamlSequenceNode sequence when sequence.Children.All(c => c is YamlScalarNode) => string.Join(',', sequence.Children),
-                _ => throw new UserException($"{place}: {name} is a {value.NodeType}, expected one value or a list of values"),
-            };
-            options = setting.Apply(options, text, place);
+            if (key is YamlScalarNode { Value: RecipeGrid.SweepKey or RecipeGrid.SeedsKey })
+                throw new UserException($"{Place(path, key)}: {key} makes this a grid of runs; execute it with forgetting run");
+
+            options = Apply(path, key, value, options);
         }
 
         return options;
     }
+
+    /// <summary>Changes <paramref name="options"/> by one line of a recipe.</summary>
+    internal static TrainingOptions Apply(string path, YamlNode key, YamlNode value, TrainingOptions options)
+    {
+        Setting setting = FindSetting(path, key);
+        string place = Place(path, key);
+        return setting.Apply(options, ValueText(value, setting.Name, place), place);
+    }
+
+    /// <summary>The setting that a key names.</summary>
+    internal static Setting FindSetting(string path, YamlNode key)
+    {
+        string place = Place(path, key);
+        string name = (key as YamlScalarNode)?.Value ?? throw new UserException($"{place}: found a {key.NodeType} as a key, expected a setting's name");
+        return Find(name) ?? throw new UserException($"{place}: \"{name}\" is no setting; the nearest is {Nearest(name)}");
+    }
+
+    /// <summary>A value as <see cref="Setting.Apply"/> reads it.</summary>
+    internal static string ValueText(YamlNode value, string name, string place) => value switch
+    {
+        YamlScalarNode scalar => scalar.Value ?? "",
+        YamlSequenceNode sequence when sequence.Children.All(c => c is YamlScalarNode) => string.Join(',', sequence.Children),
+        _ => throw new UserException($"{place}: {name} is a {value.NodeType}, expected one value or a list of values"),
+    };
+
+    /// <summary>What an error about a line of a recipe begins with.</summary>
+    internal static string Place(string path, YamlNode node) => $"{path}:{node.Start.Line.ToString(CultureInfo.InvariantCulture)}";
 
     /// <summary>Every setting as YAML.</summary>
     public static string Write(TrainingOptions options)
@@ -179,7 +203,9 @@ public static class Recipe
         }
     }
 
-    private static YamlMappingNode Load(string path)
+    /// <summary>The mapping that a recipe is.</summary>
+    /// <exception cref="UserException">The file cannot be read or is no mapping.</exception>
+    internal static YamlMappingNode Load(string path)
     {
         try
         {

@@ -16,6 +16,10 @@ namespace Forgetting.Methods.LearningWithForgetting;
 /// <param name="Quadratic">½ α² Σ F g².</param>
 public sealed record ConfidenceRecord(int Index, double Confidence, double Constant, double Linear, double Quadratic)
 {
+    /// <summary>Writes records as JSON Lines, the file whole or not at all.</summary>
+    /// <exception cref="UserException">Not writable or disk full.</exception>
+    public static void Write(string path, IReadOnlyList<ConfidenceRecord> records) => JsonLines.Write(path, records);
+
     /// <summary>Reads the confidences of a data set from a file of records, one for each sample in any order.</summary>
     /// <param name="path">JSON Lines.</param>
     /// <param name="samples">Samples of the data set.</param>

@@ -71,8 +71,7 @@ internal sealed class UnlearningStages
     private string Elicit()
     {
         string path = Path.Combine(_folder, "elicited.jsonl");
-        var standard = new DataFields();
-        IReadOnlyList<PromptTask> tasks = PromptTask.Read(_options.Forget, standard with { Prompt = _options.PromptField ?? standard.Prompt });
+        IReadOnlyList<PromptTask> tasks = PromptTask.Read(_options.Forget, ExampleLoader.Fields(_options));
         var settings = new ElicitationOptions
         {
             MaxNewTokens = _options.MaxNewTokens, AllowSpecial = _options.AllowSpecial, Template = ExampleLoader.Template(_options.Template, _options.Model),
@@ -106,7 +105,7 @@ internal sealed class UnlearningStages
                 using LoadedModel model = LoadedModel.Load(_options.Model, _backend);
                 using Checkpoint source = Checkpoint.Open(learned);
                 using var confidence = new ForgettingConfidence(model.Decoder, source, fisher);
-                JsonLines.Write(path, confidence.Compute(samples, alpha, _options.MicroBatchTokens, _observer, _cancellation));
+                ConfidenceRecord.Write(path, confidence.Compute(samples, alpha, _options.MicroBatchTokens, _observer, _cancellation));
             });
         }
 

@@ -1,0 +1,42 @@
+using System.CommandLine;
+using System.Globalization;
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.HuggingFace;
+using Forgetting.IO;
+using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Training;
+
+namespace Forgetting.Cli.Commands;
+
+/// <summary><c>forgetting confidence</c>: the forgetting confidence of self-generated samples.</summary>
+internal static class ConfidenceCommand
+{
+    public static Command Create()
+    {
+        var command = new Command("confidence", "Write the forgetting confidence of samples.");
+        var settings = new SettingsOptions(
+            command, new TrainingOptions(), ["model", "learned", "fisher", "data", "alpha", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype"]);
+        command.SetAction(parsed =>
+        {
+            TrainingOptions options = settings.Read(parsed);
+            options.Validate();
+            Required.Of(
+                ("model", options.Model), ("learned", options.Learned), ("fisher", options.Fisher), ("data", options.Data), ("alpha", options.Alpha?.ToString(CultureInfo.InvariantCulture)), ("out", options.Out));
+            using var interruption = new Interruption();
+            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
+            IReadOnlyList<EncodedExample> samples = LossCommand.Encode(options);
+            using LoadedModel model = LoadedModel.Load(options.Model, backend);
+            using Checkpoint learned = Checkpoint.Open(options.Learned!);
+            using var confidence = new ForgettingConfidence(model.Decoder, learned, options.Fisher!);
+            var progress = new TerminalProgress();
+            progress.StageBegan($"computing the forgetting confidence of {samples.Count} samples");
+            IReadOnlyList<ConfidenceRecord> records = confidence.Compute(samples, options.Alpha!.Value, options.MicroBatchTokens, progress, interruption.Token);
+            ConfidenceRecord.Write(options.Out, records);
+            Console.Out.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{options.Out}: {records.Count:N0} samples, confidence {records.Min(r => r.Confidence):0.######} to {records.Max(r => r.Confidence):0.######}, constant part {confidence.Constant:0.######}"));
+        });
+        return command;
+    }
+}

@@ -1,0 +1,66 @@
+using System.CommandLine;
+using System.Globalization;
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.Methods;
+using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Training;
+
+namespace Forgetting.Cli.Commands;
+
+/// <summary><c>forgetting elicit</c>: a model's own greedy continuations of prompts, as training data.</summary>
+internal static class ElicitCommand
+{
+    public static Command Create()
+    {
+        var standard = new ElicitationOptions();
+        var data = new Option<string[]>("--data")
+        {
+            Description = "prompts, JSON Lines; give several files, a task each, for mixed forgetting", HelpName = "FILE", Required = true, AllowMultipleArgumentsPerToken = true,
+        };
+        var shots = new Option<int>("--few-shot") { Description = "worked examples put before every prompt", HelpName = "K" };
+        var shotData = new Option<string?>("--few-shot-data") { Description = "file whose first examples these are", HelpName = "FILE" };
+        var batch = new Option<int>("--batch-tokens") { Description = "tokens of a batch, those counted that may be generated", DefaultValueFactory = _ => standard.BatchTokens };
+        var command = new Command("elicit", "Write what a model itself makes of prompts.") { data, shots, shotData, batch };
+        var settings = new SettingsOptions(
+            command, new TrainingOptions(), ["model", "out", "max-new-tokens", "template", "prompt-field", "completion-field", "allow-special", "device", "dtype"]);
+        command.SetAction(parsed =>
+        {
+            TrainingOptions options = settings.Read(parsed);
+            options.Validate();
+            Required.Of(("model", options.Model), ("out", options.Out));
+            DataFields fields = ExampleLoader.Fields(options);
+            var elicitation = new ElicitationOptions
+            {
+                MaxNewTokens = options.MaxNewTokens,
+                BatchTokens = parsed.GetValue(batch),
+                FewShot = FewShot(parsed.GetValue(shots), parsed.GetValue(shotData), fields),
+                AllowSpecial = options.AllowSpecial,
+                Template = ExampleLoader.Template(options.Template, options.Model),
+            };
+            IReadOnlyList<PromptTask> tasks = PromptTask.Read(parsed.GetValue(data)!, fields);
+            using var interruption = new Interruption();
+            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
+            using LoadedModel model = LoadedModel.Load(options.Model, backend);
+            var progress = new TerminalProgress();
+            progress.StageBegan($"eliciting from {tasks.Sum(t => t.Examples.Count)} prompts of {string.Join(", ", tasks.Select(t => t.Name))}");
+            ElicitationSummary summary = Elicitation.Run(model, tasks, elicitation, options.Out, progress, interruption.Token);
+            Console.Out.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{options.Out}: {summary.Samples:N0} samples, {summary.Truncated:N0} cut at the length limit, {summary.Exact:N0} encode to just the tokens generated"));
+        });
+        return command;
+    }
+
+    private static IReadOnlyList<DataExample> FewShot(int count, string? file, DataFields fields)
+    {
+        if (count < 0 || count > 0 != file is not null)
+            throw new UserException($"--few-shot is {count}{(file is null ? " without" : " with")} --few-shot-data; expected both, or neither");
+
+        if (file is null)
+            return [];
+
+        IReadOnlyList<DataExample> examples = DataSet.Read(file, fields);
+        return examples.Count >= count ? [.. examples.Take(count)] : throw new UserException($"{file}: {examples.Count} examples, expected at least {count} for --few-shot");
+    }
+}

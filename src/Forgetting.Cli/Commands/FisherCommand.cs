@@ -1,0 +1,43 @@
+using System.CommandLine;
+using System.Globalization;
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Training;
+
+namespace Forgetting.Cli.Commands;
+
+/// <summary><c>forgetting fisher</c>: the diagonal Fisher information of a data set.</summary>
+internal static class FisherCommand
+{
+    public static Command Create()
+    {
+        var kind = new Option<string>("--kind") { Description = "targets: empirical (the data's) or true (the model's)", DefaultValueFactory = _ => "empirical" };
+        kind.AcceptOnlyFromAmong("empirical", "true");
+        var count = new Option<int?>("--examples") { Description = "examples to use, drawn at random; all unless given", HelpName = "N" };
+        var command = new Command("fisher", "Write the diagonal Fisher information of a data set: of all weights, or of an adapter's.") { kind, count };
+        var settings = new SettingsOptions(
+            command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "seed", "device", "dtype"]);
+        command.SetAction(parsed =>
+        {
+            TrainingOptions options = settings.Read(parsed) with
+            {
+                FisherKind = parsed.GetValue(kind) == "true" ? FisherKind.True : FisherKind.Empirical, FisherExamples = parsed.GetValue(count),
+            };
+            options.Validate();
+            Required.Of(("model", options.Model), ("data", options.Data), ("out", options.Out));
+            using var interruption = new Interruption();
+            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
+            IReadOnlyList<EncodedExample> examples = FisherInformation.Draw(LossCommand.Encode(options), options.FisherExamples, options.Seed);
+            using LoadedModel model = LoadedModel.Load(options.Model, backend, training: true, adapter: options.Adapter);
+            var progress = new TerminalProgress();
+            progress.StageBegan($"computing the Fisher information of {examples.Count} examples");
+            FisherInformation.Compute(model.Decoder, examples, options.FisherKind, options.MicroBatchTokens, options.Seed, progress, interruption.Token);
+            FisherFile.Write(options.Out, model.Decoder, examples.Count, options.FisherKind);
+            Console.Out.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{options.Out}: {parsed.GetValue(kind)} Fisher information of {model.Decoder.TrainableParameters.Sum(p => p.Shape.Count):N0} parameters over {examples.Count:N0} examples"));
+        });
+        return command;
+    }
+}

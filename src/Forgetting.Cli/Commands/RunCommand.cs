@@ -1,0 +1,111 @@
+using System.CommandLine;
+using Forgetting.Backends;
+using Forgetting.Methods;
+using Forgetting.Training;
+
+namespace Forgetting.Cli.Commands;
+
+/// <summary><c>forgetting run</c>: executes recipes, or grids of them.</summary>
+internal static class RunCommand
+{
+    // Where things are and on what: what a recipe written elsewhere cannot know.
+    private static readonly string[] s_overrides =
+        ["model", "data", "out", "forget", "reference-data", "prompt-field", "completion-field", "epochs", "steps", "batch-size", "max-length", "micro-batch-tokens", "device", "dtype"];
+
+    public static Command Create()
+    {
+        var recipes = new Argument<string[]>("recipes") { Description = "YAML files with settings, and with sweep: or seeds: for a grid", Arity = ArgumentArity.OneOrMore };
+        var list = new Option<bool>("--list") { Description = "say what would run, and run nothing" };
+        var command = new Command("run", "Execute recipes; finished runs are kept and interrupted ones continued.") { recipes, list };
+        var settings = new SettingsOptions(command, new TrainingOptions(), s_overrides);
+        command.SetAction(parsed =>
+        {
+            List<GridRun> runs = Expand(parsed.GetValue(recipes)!, options => settings.Apply(parsed, options));
+            if (parsed.GetValue(list))
+            {
+                foreach (GridRun run in runs)
+                {
+                    Console.Out.WriteLine(run.Options.Out);
+                }
+
+                return;
+            }
+
+            using var interruption = new Interruption();
+            foreach (GridRun run in runs)
+            {
+                Execute(run.Options, interruption.Token);
+            }
+
+            if (runs.Count > 1)
+            {
+                string folders = string.Join(' ', runs.Select(r => r.Options.Out));
+                Console.Out.WriteLine($"forgetting compare {folders} --out {Path.Combine(CommonFolder(runs), "compare.html")}");
+            }
+        });
+        return command;
+    }
+
+    private static List<GridRun> Expand(string[] recipes, Func<TrainingOptions, TrainingOptions> change)
+    {
+        var runs = new List<GridRun>();
+        foreach (string recipe in recipes)
+        {
+            // Several recipes with one --out: a folder below it each.
+            runs.AddRange(RecipeGrid.Read(recipe, new TrainingOptions()).Expand(options =>
+            {
+                TrainingOptions changed = change(options);
+                bool shared = recipes.Length > 1 && changed.Out != options.Out;
+                return shared ? changed with { Out = Path.Combine(changed.Out, Path.GetFileNameWithoutExtension(recipe)) } : changed;
+            }));
+        }
+
+        foreach (GridRun run in runs)
+        {
+            Required.Of(("model", run.Options.Model), ("data", run.Options.Data), ("out", run.Options.Out));
+        }
+
+        string? twice = runs.GroupBy(r => r.Options.Out).FirstOrDefault(g => g.Count() > 1)?.Key;
+        return twice is null ? runs : throw new UserException($"{twice}: two recipes would run in this folder; give them different out");
+    }
+
+    private static void Execute(TrainingOptions options, CancellationToken cancellation)
+    {
+        bool begun = File.Exists(Path.Combine(options.Out, "run.yaml"));
+        if (begun && File.Exists(Path.Combine(options.Out, TuneSummary.FileName)))
+        {
+            CheckSame(options);
+            Console.Out.WriteLine($"{options.Out}: done before");
+            return;
+        }
+
+        using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
+        TuneSummary summary = TuneRun.Execute(options, backend, resume: begun, new TerminalProgress(), cancellation);
+        RunFolder.WriteReport(options.Out);
+        Console.Out.WriteLine(FormattableString.Invariant($"{options.Out}: {summary.Steps} steps, loss {summary.LastStep.PositiveLoss:0.0000} on tokens to learn"));
+    }
+
+    // A recipe that was edited since must not pass for the one that made the results. Settings that a run fills in itself are empty in the recipe.
+    private static void CheckSame(TrainingOptions options)
+    {
+        TrainingOptions done = Recipe.Read(Path.Combine(options.Out, "run.yaml"), new TrainingOptions());
+        foreach (Setting setting in Recipe.Settings.Where(s => s.Name is not ("out" or "device" or "dtype" or "max-length")))
+        {
+            (string wanted, string found) = (setting.Read(options), setting.Read(done));
+            if (wanted.Length > 0 && wanted != found)
+                throw new UserException($"{options.Out}: holds a finished run with {setting.Name} {found}, expected {wanted}; choose another out or remove it");
+        }
+    }
+
+    private static string CommonFolder(List<GridRun> runs)
+    {
+        string[][] parts = [.. runs.Select(r => r.Options.Out.Split(Path.DirectorySeparatorChar))];
+        int common = 0;
+        while (parts.All(p => common < p.Length - 1 && p[common] == parts[0][common]))
+        {
+            common++;
+        }
+
+        return string.Join(Path.DirectorySeparatorChar, parts[0][..common]);
+    }
+}

@@ -1,0 +1,90 @@
+using System.Text.Json;
+using Forgetting.Testing;
+using Xunit;
+
+namespace Forgetting.Tests.Cli;
+
+/// <summary>The stages of Learning With Forgetting and grids of runs from the command line, on stories260K with a few TOFU examples.</summary>
+[Collection(CommandCollection.Name)]
+public sealed class LwfCommandTests : IDisposable
+{
+    private static readonly string[] Fields = ["--prompt-field", "question", "--completion-field", "answer"];
+
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    [SharedDataFact]
+    public void The_stages_one_by_one()
+    {
+        string model = SharedData.Path("stories260K", "hf"), prompts = Lines("facts", 6, "world_facts_perturbed.json"), data = Lines("data", 4, "forget05.json");
+        Ok(["elicit", "--model", model, "--data", prompts, data, "--out", _folder["self.jsonl"], "--max-new-tokens", "12", "--few-shot", "2", "--few-shot-data", data, .. Fields]);
+        Assert.Equal(10, File.ReadAllLines(_folder["self.jsonl"]).Length);
+        Ok(["fisher", "--model", model, "--data", data, "--out", _folder["fisher.safetensors"], "--kind", "true", "--examples", "3", .. Fields]);
+        string said = Ok("confidence", "--model", model, "--learned", model, "--fisher", _folder["fisher.safetensors"], "--data", _folder["self.jsonl"], "--alpha", "0.01", "--out", _folder["confidence.jsonl"]);
+        Assert.Contains("10 samples", said, StringComparison.Ordinal);
+        string[] lines = File.ReadAllLines(_folder["confidence.jsonl"]);
+        for (int i = 0; i < lines.Length; i++)
+        {
+            using JsonDocument line = JsonDocument.Parse(lines[i]);
+            Assert.Equal(["index", "confidence", "constant", "linear", "quadratic"], line.RootElement.EnumerateObject().Select(p => p.Name));
+            Assert.Equal(i, line.RootElement.GetProperty("index").GetInt32());
+
+            // The model has learnt nothing: what is left is the quadratic term.
+            Assert.Equal(line.RootElement.GetProperty("quadratic").GetDouble(), line.RootElement.GetProperty("confidence").GetDouble());
+        }
+
+        Bad("--few-shot is 2 without --few-shot-data", ["elicit", "--model", model, "--data", prompts, "--out", _folder["x"], "--few-shot", "2", .. Fields]);
+        Bad("--alpha is missing", "confidence", "--model", model, "--learned", model, "--fisher", _folder["fisher.safetensors"], "--data", data, "--out", _folder["x"]);
+        Bad("expected forget (files of prompts)", "tune", "--model", model, "--data", data, "--out", _folder["x"], "--method", "lwf");
+    }
+
+    [SharedDataFact]
+    public void A_grid_runs_and_continues()
+    {
+        string recipe = _folder.Write("grid.yaml", "method: lwf\nsteps: 3\ninterval: 2\nbatch-size: 4\nlora-rank: 2\nmax-new-tokens: 8\nsweep:\n  select: [high, random]\nseeds: [1, 2]\n");
+        string[] command =
+        [
+            "run", recipe, "--model", SharedData.Path("stories260K", "hf"), "--data", Lines("data", 6, "forget05.json"), "--forget", Lines("facts", 6, "world_facts_perturbed.json"), Lines("retain", 3, "retain50.json"),
+            "--out", _folder["grid"], .. Fields,
+        ];
+        Assert.Equal(4, Ok([.. command, "--list"]).Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
+        Assert.False(Directory.Exists(_folder["grid"]));
+        string said = Ok(command);
+        foreach (string run in new[] { "select=high/seed-1", "select=high/seed-2", "select=random/seed-1", "select=random/seed-2" })
+        {
+            Assert.True(File.Exists(_folder["grid", run, "summary.json"]), run);
+            Assert.True(File.Exists(_folder["grid", run, "report.html"]), run);
+        }
+
+        // The last line is the command that compares them.
+        string[] compare = said.TrimEnd().Split('\n')[^1].Split(' ');
+        Assert.Equal(["forgetting", "compare"], compare[..2]);
+        Ok(compare[1..]);
+        Assert.True(File.Exists(_folder["grid", "compare.html"]));
+
+        // Again: only what is missing.
+        Directory.Delete(_folder["grid", "select=random", "seed-2"], recursive: true);
+        Assert.Equal(3, Ok(command).Split("done before").Length - 1);
+        Assert.True(File.Exists(_folder["grid", "select=random/seed-2", "summary.json"]));
+        File.WriteAllText(recipe, File.ReadAllText(recipe).Replace("interval: 2", "interval: 1", StringComparison.Ordinal));
+        Bad("holds a finished run with interval 2, expected 1", command);
+    }
+
+    private static string Ok(params string[] arguments)
+    {
+        CommandResult result = CommandResult.Of(arguments);
+        Assert.True(result.ExitCode == 0, result.Error);
+        return result.Output;
+    }
+
+    private static void Bad(string expected, params string[] arguments)
+    {
+        CommandResult result = CommandResult.Of(arguments);
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains(expected, result.Error, StringComparison.Ordinal);
+    }
+
+    private string Lines(string name, int count, string source) =>
+        _folder.Write($"{name}.jsonl", string.Join('\n', File.ReadLines(SharedData.Path("tofu", source)).Take(count)));
+}

@@ -1,0 +1,88 @@
+using Forgetting.Testing;
+using Forgetting.Training;
+using Xunit;
+
+namespace Forgetting.Tests.Training;
+
+public sealed class RecipeGridTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose() => _folder.Dispose();
+
+    public static TheoryData<string> Recipes => [.. Directory.GetFiles(RecipeFolder(), "*.yaml").Select(f => Path.GetFileName(f))];
+
+    [Theory]
+    [MemberData(nameof(Recipes))]
+    public void Every_recipe_is_valid_and_begins_with_its_command(string name)
+    {
+        string path = Path.Combine(RecipeFolder(), name);
+        IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand();
+        Assert.All(runs, run => Assert.True(run.Options is { Model.Length: > 0, Data.Length: > 0, Out.Length: > 0 }));
+        Assert.StartsWith($"# forgetting run recipes/{name} --model ", File.ReadLines(path).First(), StringComparison.Ordinal);
+
+        // Recipes with seeds are for comparing means.
+        Assert.True(runs.Count == 1 || runs.Count(r => r.Options.Seed == 3) * 3 == runs.Count, $"{runs.Count} runs");
+    }
+
+    [Fact]
+    public void A_grid_is_every_combination_with_every_seed()
+    {
+        string path = _folder.Write("grid.yaml", "out: runs\nepochs: 2\nsweep:\n  rho: [0.5, 0.7]\n  level: [token, sequence]\nseeds: [1, 2]\n");
+        IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand(o => o with { Epochs = 5, Rho = 0.1 });
+        Assert.Equal(8, runs.Count);
+        Assert.Equal(Path.Combine("rho=0.5,level=sequence", "seed-2"), runs[3].Name);
+        Assert.Equal(Path.Combine("runs", "rho=0.5,level=sequence", "seed-2"), runs[3].Options.Out);
+        Assert.Equal((0.5, PartitionLevel.Sequence, 2ul, 5), (runs[3].Options.Rho!.Value, runs[3].Options.Level, runs[3].Options.Seed, runs[3].Options.Epochs));
+    }
+
+    [Fact]
+    public void Grids_can_be_put_together_and_lists_be_swept()
+    {
+        string path = _folder.Write("grid.yaml", "out: runs\nforget: [x]\nsweep:\n- method: [lwf]\n  forget: [[data/a.jsonl], [data/a.jsonl, data/b.jsonl]]\n- method: [full]\n  forget: [\"\"]\n");
+        IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand();
+        Assert.Equal(["method=lwf,forget=a", "method=lwf,forget=a+b", "method=full,forget=none"], runs.Select(r => r.Name));
+        Assert.Equal(["data/a.jsonl", "data/b.jsonl"], runs[1].Options.Forget);
+        Assert.Empty(runs[2].Options.Forget);
+    }
+
+    [Fact]
+    public void A_recipe_without_a_grid_is_one_run_in_its_folder()
+    {
+        GridRun run = Assert.Single(RecipeGrid.Read(_folder.Write("one.yaml", "out: runs/one\n"), new TrainingOptions()).Expand());
+        Assert.Equal(("", "runs/one"), (run.Name, run.Options.Out));
+    }
+
+    [Theory]
+    [InlineData("sweep: 3\n", ":1: sweep is a Scalar, expected settings with lists of values")]
+    [InlineData("\nsweep:\n  rho: 0.5\n", ":3: rho is a Scalar, expected a list of values")]
+    [InlineData("sweep:\n  rh: [1]\n", ":2: \"rh\" is no setting; the nearest is rho")]
+    [InlineData("sweep:\n  rho: [0.5, 2]\n", ": rho=2: rho is 2, expected a number in (0, 1]")]
+    [InlineData("sweep:\n  rho: [0.5, x]\n", ":2: rho is \"x\", expected a number")]
+    [InlineData("seeds: [1, -1]\n", ":1: seed is \"-1\", expected a whole number")]
+    [InlineData("seeds: []\n", ":1: seeds is a Sequence, expected a list of values")]
+    [InlineData("seeds: [1, 1]\n", ": the run seed-1 is there twice")]
+    public void A_bad_grid_is_refused(string text, string expected)
+    {
+        string path = _folder.Write("bad.yaml", text);
+        Assert.Equal(path + expected, Assert.Throws<UserException>(() => RecipeGrid.Read(path, new TrainingOptions()).Expand()).Message);
+    }
+
+    [Fact]
+    public void A_grid_is_no_recipe_of_one_run()
+    {
+        string path = _folder.Write("grid.yaml", "seeds: [1]\n");
+        Assert.Equal($"{path}:1: seeds makes this a grid of runs; execute it with forgetting run", Assert.Throws<UserException>(() => Recipe.Read(path, new TrainingOptions())).Message);
+    }
+
+    private static string RecipeFolder()
+    {
+        DirectoryInfo? folder = new(AppContext.BaseDirectory);
+        while (!File.Exists(Path.Combine(folder!.FullName, "Forgetting.sln")))
+        {
+            folder = folder.Parent;
+        }
+
+        return Path.Combine(folder.FullName, "recipes");
+    }
+}
