@@ -32,7 +32,7 @@ internal sealed class SamplingOptions
         TopP = parsed.GetValue(_topP),
         RepetitionPenalty = parsed.GetValue(_penalty),
         Seed = parsed.GetValue(_seed),
-        StopIds = [.. model.Decoder.Config.EosTokenIds.Union(model.Tokenizer.EosIds)],
+        StopIds = model.EndIds,
     };
 
     /// <summary>Texts that end the text.</summary>

@@ -19,6 +19,9 @@ public sealed class LoadedModel : IDisposable
     /// <summary>The tokenizer.</summary>
     public Tokenizer Tokenizer { get; }
 
+    /// <summary>Every id that ends a text, in the model's files or its tokenizer's.</summary>
+    public IReadOnlyList<int> EndIds => [.. Decoder.Config.EosTokenIds.Union(Tokenizer.EosIds)];
+
     /// <summary>Loads a checkpoint.</summary>
     /// <param name="path">A Hugging Face folder or a llama2.c <c>.bin</c>.</param>
     /// <param name="backend">Where to compute.</param>

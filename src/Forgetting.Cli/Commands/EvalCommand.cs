@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Evaluation;
-using Forgetting.HuggingFace;
 using Spectre.Console;
 
 namespace Forgetting.Cli.Commands;
@@ -13,7 +12,7 @@ internal static class EvalCommand
     public static Command Create()
     {
         Option<string> model = CommonOptions.Model();
-        var adapter = new Option<string?>("--adapter") { Description = "folder of a PEFT adapter", HelpName = "DIR" };
+        Option<string?> adapter = CommonOptions.Adapter();
         var tasks = new Option<string>("--tasks") { Description = $"what to run, split by commas: {string.Join(", ", new TaskLibrary().Names)}, or one of --include", HelpName = "NAMES", Required = true };
         var dataFolder = new Option<string>("--data-dir") { Description = "folder with the benchmarks' files as their authors publish them", HelpName = "DIR", Required = true };
         Option<string> output = CommonOptions.Out("folder for results and samples", "DIR");
@@ -47,7 +46,7 @@ internal static class EvalCommand
             };
             library.Check(names, options.DataFolder);
             using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype));
-            using LoadedModel loaded = Load(parsed.GetValue(model)!, parsed.GetValue(adapter), backend);
+            using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
             DateTimeOffset began = DateTimeOffset.UtcNow;
             var evaluator = new Evaluator(loaded, options);
             var progress = new TerminalProgress();
@@ -68,25 +67,6 @@ internal static class EvalCommand
             Console.Out.WriteLine(path);
         });
         return command;
-    }
-
-    private static LoadedModel Load(string model, string? adapter, IBackend backend)
-    {
-        if (adapter is null)
-            return LoadedModel.Load(model, backend);
-
-        using PeftAdapter peft = PeftAdapter.Open(adapter);
-        LoadedModel loaded = LoadedModel.Load(model, backend, peft.Config);
-        try
-        {
-            peft.LoadInto(loaded.Decoder);
-            return loaded;
-        }
-        catch
-        {
-            loaded.Dispose();
-            throw;
-        }
     }
 
     private static Table Table(IEnumerable<TaskResult> results)

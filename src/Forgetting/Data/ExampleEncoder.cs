@@ -51,7 +51,7 @@ public sealed class ExampleEncoder
         EncodedText text = new();
         if (chat != null)
         {
-            AddRendered(text, chat, example.Messages ?? [new("user", example.Prompt), new("assistant", example.Completion)], answered: true);
+            AddRendered(text, chat, example.Messages ?? [new("user", example.Prompt), new("assistant", example.Completion)], answered: true, example.Truncated);
         }
         else if (example.Messages is { } messages)
         {
@@ -82,7 +82,7 @@ public sealed class ExampleEncoder
         EncodedText text = new();
         if (chat != null)
         {
-            AddRendered(text, chat, example.Messages is { } turns ? [.. WithoutAnswer(turns)] : [new("user", example.Prompt)], answered: false);
+            AddRendered(text, chat, example.Messages is { } turns ? [.. WithoutAnswer(turns)] : [new("user", example.Prompt)], answered: false, truncated: false);
             return text.Ids;
         }
 
@@ -146,7 +146,7 @@ public sealed class ExampleEncoder
     /// Special tokens of the rendered text are the template's; those that the messages spell are broken by a marker before rendering, which is taken
     /// out of the stretches between special tokens.
     /// </summary>
-    private void AddRendered(EncodedText text, ChatTemplate template, IReadOnlyList<ChatMessage> messages, bool answered)
+    private void AddRendered(EncodedText text, ChatTemplate template, IReadOnlyList<ChatMessage> messages, bool answered, bool truncated)
     {
         char marker = UnusedCharacter(messages);
         ChatMessage[] guarded = [.. messages.Select(m => m with { Content = allowSpecial ? m.Content : BreakSpecial(m.Content, marker) })];
@@ -157,6 +157,12 @@ public sealed class ExampleEncoder
         {
             if (id is int special)
             {
+                if (truncated && spans.Count > 0 && start >= spans[^1].Start)
+                {
+                    // What would end the answer that was cut off.
+                    return;
+                }
+
                 text.Add([special], spans.Any(s => s.Start <= start && start < s.End) ? 0 : 1);
                 continue;
             }

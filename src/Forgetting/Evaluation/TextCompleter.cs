@@ -1,4 +1,3 @@
-using System.Text;
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Models;
 using Forgetting.Training;
@@ -23,50 +22,31 @@ internal sealed class TextCompleter(LoadedModel model, RequestEncoder encoder, i
         int[] order = [.. Enumerable.Range(0, ids.Length).OrderByDescending(i => ids[i].Length)];
         long total = ids.Sum(prompt => (long)prompt.Length + newTokens), done = 0;
         var texts = new string[ids.Length];
-        var options = new GenerationOptions { MaxNewTokens = newTokens, StopIds = [.. model.Decoder.Config.EosTokenIds.Union(model.Tokenizer.EosIds)] };
+        var options = new GenerationOptions { MaxNewTokens = newTokens, StopIds = model.EndIds };
         var generator = new Generator(model.Decoder);
         for (int first = 0; first < order.Length;)
         {
             // The first prompt of a batch is its longest.
             int count = Math.Clamp(batchTokens / (ids[order[first]].Length + newTokens), 1, order.Length - first);
             int[] batch = order[first..(first + count)];
-            StopWatcher[] watchers = [.. batch.Select(_ => new StopWatcher(model.Tokenizer, until))];
-            generator.Generate([.. batch.Select(i => ids[i])], options, (i, token) => watchers[i].Add(token), batch, cancellation);
+            StoppingDecoder[] decoders = [.. batch.Select(_ => new StoppingDecoder(model.Tokenizer.StartDecoding(), until))];
+            generator.Generate([.. batch.Select(i => ids[i])], options, OnToken, batch, cancellation);
             for (int i = 0; i < count; i++)
             {
-                texts[batch[i]] = watchers[i].Finish();
+                texts[batch[i]] += decoders[i].Finish();
             }
 
             first += count;
             done += batch.Sum(i => (long)ids[i].Length + newTokens);
             observer?.Progressed(done, total);
+
+            bool OnToken(int i, int token)
+            {
+                texts[batch[i]] += decoders[i].Add(token);
+                return !decoders[i].Stopped;
+            }
         }
 
         return texts;
-    }
-
-    private sealed class StopWatcher(Tokenizer tokenizer, IReadOnlyList<string> until)
-    {
-        private readonly StreamingDecoder _decoder = tokenizer.StartDecoding();
-        private readonly StringBuilder _text = new();
-        private readonly int _longest = until.Select(stop => stop.Length).DefaultIfEmpty(0).Max();
-
-        /// <summary>Whether to go on after this token.</summary>
-        public bool Add(int token)
-        {
-            string added = _decoder.Add(token);
-            _text.Append(added);
-
-            // A stop string may have begun before this token.
-            string tail = _text.ToString(Math.Max(0, _text.Length - added.Length - _longest), Math.Min(_text.Length, added.Length + _longest));
-            return !until.Any(stop => tail.Contains(stop, StringComparison.Ordinal));
-        }
-
-        public string Finish()
-        {
-            string text = _text.Append(_decoder.Finish()).ToString();
-            int end = until.Select(stop => text.IndexOf(stop, StringComparison.Ordinal)).Where(at => at >= 0).DefaultIfEmpty(text.Length).Min();
-            return text[..end];
-        }
     }
 }

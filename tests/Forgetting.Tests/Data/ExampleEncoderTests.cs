@@ -111,6 +111,9 @@ public class ExampleEncoderTests
             ([.. Utf8("\nuser: V"), Turn, .. Utf8("\nassistant: ")], false),
             ([.. Utf8("B"), Turn], true),
             (Utf8("\n"), false));
+        EncodedExample cut = new ExampleEncoder(Bytes(), 1000, chat: chat).Encode(conversation with { Truncated = true });
+        Assert.Equal((int)'B', cut.Ids[^1]);
+        Assert.True(cut.Response[^1]);
         Check(
             new ExampleEncoder(Bytes(), 1000, allowSpecial: true, chat).Encode(Pair("</s>", "A")),
             ([Bos, .. Utf8("user: "), Eos, Turn, .. Utf8("\nassistant: ")], false),

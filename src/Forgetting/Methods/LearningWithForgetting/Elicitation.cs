@@ -207,7 +207,7 @@ public static class Elicitation
     private static ElicitedSample[] Continue(
         LoadedModel model, ExampleEncoder encoder, Generator generator, Prompt[] batch, ElicitationOptions options, CancellationToken cancellation)
     {
-        int[] ends = [.. model.Decoder.Config.EosTokenIds.Union(model.Tokenizer.EosIds)];
+        IReadOnlyList<int> ends = model.EndIds;
         var generation = new GenerationOptions { MaxNewTokens = options.MaxNewTokens, StopIds = ends };
 
         // With blank lines between worked examples, the next one is where a model that has answered goes on.
@@ -224,7 +224,7 @@ public static class Elicitation
         return [.. batch.Select((prompt, i) => Sample(encoder, prompt, generated[i], texts[i] + decoders[i].Finish(), decoders[i].Stopped, ends))];
     }
 
-    private static ElicitedSample Sample(ExampleEncoder encoder, Prompt prompt, int[] generated, string text, bool stopped, int[] ends)
+    private static ElicitedSample Sample(ExampleEncoder encoder, Prompt prompt, int[] generated, string text, bool stopped, IReadOnlyList<int> ends)
     {
         DataExample source = prompt.Example;
         bool conversation = source.Messages != null;
