@@ -67,6 +67,10 @@ public sealed class Trainer
         if (!resume && _checkpoints.Latest is { } old)
             throw new UserException($"{_folder}: holds a run (up to {Path.GetFileName(old)}); resume it or choose another folder");
 
+        // The warm-up begins at 0, as in transformers; with little data that is all there is, and the weights stay as they were.
+        if (Steps == 1 && _learningRate.At(0) == 0)
+            _observer?.StageBegan("the run's only step is warm-up at learning rate 0 and changes nothing: more epochs, a smaller batch-size or warmup-ratio 0 would");
+
         using var step = new TrainingStep(_decoder, _options, _regularizer);
         using Unlearning? unlearning = _unlearned is null ? null : new Unlearning(_decoder, _unlearned, _options, Steps);
         using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);

@@ -101,6 +101,21 @@ public sealed class TuneRunTests : IDisposable
     }
 
     [SharedDataFact]
+    public void A_run_of_one_step_of_warm_up_says_that_it_changes_nothing()
+    {
+        TrainingOptions options = Options(4) with { Method = TrainingMethod.Full, Epochs = 1, LoraRank = 0 };
+        foreach ((double warmup, bool changes) in new[] { (0.03, false), (0, true) })
+        {
+            var seen = new Stages();
+            string run = _folder[$"warmup-{changes}"];
+            TuneSummary summary = TuneRun.Execute(options with { Out = run, WarmupRatio = warmup }, _backend, observer: seen);
+            Assert.Equal(1, summary.Steps);
+            Assert.Equal(!changes, seen.Begun.Any(stage => stage.Contains("learning rate 0 and changes nothing", StringComparison.Ordinal)));
+            Assert.Equal(!changes, File.ReadAllBytes(Path.Combine(run, "model", "model.safetensors")).AsSpan().SequenceEqual(File.ReadAllBytes(Path.Combine(options.Model, "model.safetensors"))));
+        }
+    }
+
+    [SharedDataFact]
     public void Methods_share_a_score_file()
     {
         TrainingOptions options = Options(24) with { LoraRank = 0, Steps = 2, LearningRate = 1e-4 };
