@@ -43,23 +43,37 @@ internal static class EvalCommand
                 BatchTokens = parsed.GetValue(batchTokens),
                 Bos = !parsed.GetValue(noBos),
                 Seed = parsed.GetValue(seed),
+                LogSamples = parsed.GetValue(logSamples),
             };
             library.Check(names, options.DataFolder);
             using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype));
             using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
-            DateTimeOffset began = DateTimeOffset.UtcNow;
+            string folder = parsed.GetValue(output)!;
+            var saved = new EvaluationProgress(folder, parsed.GetValue(model)!, parsed.GetValue(adapter), options, DateTimeOffset.UtcNow);
             var evaluator = new Evaluator(loaded, options);
             var progress = new TerminalProgress();
             List<TaskResult> results = [];
             foreach (string name in names.Distinct())
             {
+                if (saved.Find(library, name) is { } done)
+                {
+                    progress.StageBegan($"{name}: done before");
+                    results.Add(done);
+                    continue;
+                }
+
                 results.Add(evaluator.Run(library, name, progress, interruption.Token));
+                if (options.LogSamples)
+                    ResultsWriter.WriteSamples(folder, results[^1], saved.Began);
+
+                saved.Save(results[^1]);
             }
 
-            string path = ResultsWriter.Write(parsed.GetValue(output)!, parsed.GetValue(model)!, results, options, parsed.GetValue(logSamples), began);
+            string path = ResultsWriter.Write(folder, parsed.GetValue(model)!, results, options, saved.Began);
+            saved.Delete();
             if (parsed.GetValue(json))
             {
-                Console.Out.WriteLine(ResultsWriter.Json(parsed.GetValue(model)!, results, options, began).ToJsonString(Json.Compact));
+                Console.Out.WriteLine(ResultsWriter.Json(parsed.GetValue(model)!, results, options, saved.Began).ToJsonString(Json.Compact));
                 return;
             }
 

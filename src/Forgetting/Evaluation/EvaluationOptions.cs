@@ -21,6 +21,9 @@ public sealed record EvaluationOptions
     /// <summary>Seed of the choice of examples.</summary>
     public ulong Seed { get; init; } = 1234;
 
+    /// <summary>Write every item with its prompt, answer and scores.</summary>
+    public bool LogSamples { get; init; }
+
     /// <summary>Items of a task that count.</summary>
     internal int Count(int documents) => Limit is not { } limit ? documents
         : (int)Math.Min(documents, limit < 1 ? Math.Ceiling(documents * limit) : limit);

@@ -43,6 +43,9 @@ internal sealed record EvaluationTask
     /// <summary>Fields that documents must have, for formats that do not fix them.</summary>
     public IReadOnlyDictionary<string, FieldType> Fields { get; init; } = new Dictionary<string, FieldType>();
 
+    /// <summary>Which documents count: those for which it gives "True"; null for all.</summary>
+    public PromptTemplate? Where { get; init; }
+
     /// <summary>What is asked.</summary>
     public required OutputType OutputType { get; init; }
 
@@ -100,7 +103,7 @@ internal sealed record EvaluationTask
     private TaskDocument[] Load(string dataFolder, IReadOnlyList<string> names)
     {
         string path = Find(dataFolder, names);
-        TaskDocument[] documents = [.. Reader(path, Fields)];
+        TaskDocument[] documents = [.. Reader(path, Fields).Where(document => Where is null || Where.Render(document) == "True")];
         return documents.Length > 0 ? documents : throw new UserException($"{path}: no items; expected those of {Name}");
     }
 

@@ -138,7 +138,7 @@ public sealed class Evaluator(LoadedModel model, EvaluationOptions options)
             return [.. samples.SelectMany(sample => sample.Scores).GroupBy(score => (score.Metric, score.Filter), score => score.Score).Select(group =>
             {
                 double[] values = [.. group];
-                return new MetricValue(group.Key.Metric, group.Key.Filter, values.Average(), Metrics.StandardError(values));
+                return new MetricValue(group.Key.Metric, group.Key.Filter, values.Average(), values.Length > 1 ? Metrics.StandardError(values) : null);
             })];
         }
 

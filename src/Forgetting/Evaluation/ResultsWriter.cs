@@ -12,28 +12,26 @@ public static class ResultsWriter
 {
     private static readonly JsonSerializerOptions s_indented = new(JsonLines.Options) { WriteIndented = true };
 
-    /// <summary>Writes the files; each appears whole or not at all.</summary>
+    /// <summary>Writes <c>results_TIME.json</c>, whole or not at all.</summary>
     /// <param name="folder">Folder to write to.</param>
     /// <param name="model">Name of the model.</param>
-    /// <param name="samples">Write the samples too.</param>
-    /// <param name="time">When the evaluation began; part of the names.</param>
-    /// <returns>Path of the results.</returns>
+    /// <param name="time">When the evaluation began; part of the name.</param>
+    /// <returns>Path of the file.</returns>
     /// <exception cref="UserException">Not writable or disk full.</exception>
-    public static string Write(string folder, string model, IReadOnlyList<TaskResult> results, EvaluationOptions options, bool samples, DateTimeOffset time)
+    public static string Write(string folder, string model, IReadOnlyList<TaskResult> results, EvaluationOptions options, DateTimeOffset time)
     {
         ArgumentNullException.ThrowIfNull(results);
-        string stamp = time.ToString("yyyy-MM-dd'T'HH-mm-ss.ffffff", CultureInfo.InvariantCulture);
-        if (samples)
-        {
-            foreach (TaskResult result in results)
-            {
-                JsonLines.Write(Path.Combine(folder, $"samples_{result.Task}_{stamp}.jsonl"), result.Samples.SelectMany(Records));
-            }
-        }
-
-        string path = Path.Combine(folder, $"results_{stamp}.json");
+        string path = Path.Combine(folder, $"results_{Stamp(time)}.json");
         AtomicFile.WriteText(path, Json(model, results, options, time).ToJsonString(s_indented) + "\n");
         return path;
+    }
+
+    /// <summary>Writes a task's <c>samples_TASK_TIME.jsonl</c>, whole or not at all.</summary>
+    /// <exception cref="UserException">Not writable or disk full.</exception>
+    public static void WriteSamples(string folder, TaskResult result, DateTimeOffset time)
+    {
+        ArgumentNullException.ThrowIfNull(result);
+        JsonLines.Write(Path.Combine(folder, $"samples_{result.Task}_{Stamp(time)}.jsonl"), result.Samples.SelectMany(Records));
     }
 
     /// <summary>The results as the harness' JSON object.</summary>
@@ -62,6 +60,8 @@ public static class ResultsWriter
         ["evaluation_time_seconds"] = ByTask(results, result => result.Elapsed.TotalSeconds),
     };
 
+    private static string Stamp(DateTimeOffset time) => time.ToString("yyyy-MM-dd'T'HH-mm-ss.ffffff", CultureInfo.InvariantCulture);
+
     private static JsonObject ByTask(IReadOnlyList<TaskResult> results, Func<TaskResult, JsonNode?> value) =>
         new(results.Select(result => KeyValuePair.Create(result.Task, value(result))));
 
@@ -71,7 +71,7 @@ public static class ResultsWriter
         foreach (MetricValue metric in result.Metrics)
         {
             values[$"{metric.Name},{metric.Filter}"] = metric.Value;
-            values[$"{metric.Name}_stderr,{metric.Filter}"] = metric.StandardError is { } error && double.IsFinite(error) ? error : "N/A";
+            values[$"{metric.Name}_stderr,{metric.Filter}"] = metric.StandardError is { } error ? error : "N/A";
         }
 
         return values;

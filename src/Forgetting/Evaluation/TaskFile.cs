@@ -11,7 +11,7 @@ internal static class TaskFile
 {
     private static readonly string[] s_keys =
     [
-        "task", "folder", "files", "fewshot_files", "format", "fields", "output_type", "doc_to_text", "doc_to_target", "doc_to_choice", "target_delimiter",
+        "task", "folder", "files", "fewshot_files", "format", "fields", "where", "output_type", "doc_to_text", "doc_to_target", "doc_to_choice", "target_delimiter",
         "fewshot_delimiter", "num_fewshot", "metric_list", "until", "max_gen_toks", "filter_list", "regexes_to_ignore",
     ];
 
@@ -47,6 +47,7 @@ internal static class TaskFile
             FewShotFiles = root.Find("fewshot_files") is null ? [] : root.Texts("fewshot_files"),
             Reader = root.OneOf("format", DocumentReaders.All),
             Fields = Fields(root),
+            Where = root.Find("where") is null ? null : root.Template("where"),
             OutputType = type,
             DocToText = root.Template("doc_to_text"),
             DocToTarget = root.Template("doc_to_target"),

@@ -4,7 +4,7 @@ namespace Forgetting.Evaluation;
 /// <param name="Name">Such as <c>acc</c>.</param>
 /// <param name="Filter">How answers were taken from generated text; <c>none</c> otherwise.</param>
 /// <param name="Value">The number.</param>
-/// <param name="StandardError">Of a mean over items; null where the number is no such mean.</param>
+/// <param name="StandardError">Of a mean over items; null where the number is no such mean or there is one item.</param>
 public sealed record MetricValue(string Name, string Filter, double Value, double? StandardError);
 
 /// <summary>What a task measured.</summary>

@@ -32,7 +32,8 @@ public class EvaluatorTests
         TaskResult result = new Evaluator(model, options).Run(new TaskLibrary(), "sst5");
         Assert.Equal((2210, 12), (result.Items, result.Evaluated));
 
-        string path = ResultsWriter.Write(folder.Path, "stories", [result], options, samples: true, DateTimeOffset.UnixEpoch);
+        string path = ResultsWriter.Write(folder.Path, "stories", [result], options, DateTimeOffset.UnixEpoch);
+        ResultsWriter.WriteSamples(folder.Path, result, DateTimeOffset.UnixEpoch);
         Assert.Equal("results_1970-01-01T00-00-00.000000.json", Path.GetFileName(path));
         using JsonDocument json = JsonDocument.Parse(File.ReadAllText(path));
         JsonElement values = json.RootElement.GetProperty("results").GetProperty("sst5");
@@ -82,6 +83,36 @@ public class EvaluatorTests
         Assert.Equal(all.Samples.Take(2).SelectMany(s => s.Responses), few.Samples.SelectMany(s => s.Responses));
         Assert.Equal("task animals: 5 examples wanted, and there are 4 to draw from", Assert.Throws<UserException>(
             () => new Evaluator(model, options with { Shots = 5 }).Run(new TaskLibrary(folder.Path), "animals")).Message);
+    }
+
+    [SharedDataFact]
+    public void A_run_that_was_ended_takes_up_where_it_was()
+    {
+        using var folder = new TemporaryFolder();
+        string path = SharedData.Path("stories260K", "hf");
+        var library = new TaskLibrary();
+        var options = new EvaluationOptions { DataFolder = SharedData.Folder!, Limit = 2 };
+        using var backend = new CpuBackend();
+        using LoadedModel model = LoadedModel.Load(path, backend);
+        var first = new EvaluationProgress(folder.Path, path, null, options, DateTimeOffset.UnixEpoch);
+        Assert.Null(first.Find(library, "qasc"));
+        TaskResult result = new Evaluator(model, options).Run(library, "qasc");
+        first.Save(result);
+
+        var second = new EvaluationProgress(folder.Path, path, null, options with { BatchTokens = 9 }, DateTimeOffset.UtcNow);
+        TaskResult found = second.Find(library, "qasc")!;
+        Assert.Equal(DateTimeOffset.UnixEpoch, second.Began);
+        Assert.Equal(result.Metrics, found.Metrics);
+        Assert.Equal((926, 2, 0, result.Elapsed), (found.Items, found.Evaluated, found.Shots, found.Elapsed));
+        Assert.Null(second.Find(library, "boolq"));
+
+        // Other options, another model, or another task of that name: nothing is taken over.
+        Assert.Null(new EvaluationProgress(folder.Path, path, null, options with { Limit = 3 }, DateTimeOffset.UtcNow).Find(library, "qasc"));
+        Assert.Null(new EvaluationProgress(folder.Path, SharedData.Path("stories260K", "stories260K.bin"), null, options, DateTimeOffset.UtcNow).Find(library, "qasc"));
+        folder.Write("animals.yaml", Custom.Replace("animals", "qasc", StringComparison.Ordinal));
+        Assert.Null(second.Find(new TaskLibrary(folder.Path), "qasc"));
+        second.Delete();
+        Assert.Null(new EvaluationProgress(folder.Path, path, null, options, DateTimeOffset.UtcNow).Find(library, "qasc"));
     }
 
     [SharedDataFact]

@@ -56,6 +56,17 @@ public class ReaderTests
     }
 
     [Fact]
+    public void Medmcqa_keeps_the_questions_on_dentistry()
+    {
+        const string Line = """{"question": "q", "opa": "a", "opb": "b", "opc": "c", "opd": "d", "cop": 3, "subject_name": "Dental"}""";
+        TaskDocument document = Assert.Single(Read("medmcqa_dental", "dev.json", Line.Replace("Dental", "Anatomy", StringComparison.Ordinal) + "\n" + Line + "\n"));
+        EvaluationTask task = new TaskLibrary().Find("medmcqa_dental");
+        Assert.Equal("Question: q\nChoices:\nA. a\nB. b\nC. c\nD. d\nAnswer:", task.DocToText.Render(document));
+        Assert.Equal(2, new PromptBuilder(task, [document], null, 0, 0).Gold(document, 4));
+        Malformed("medmcqa_dental", "dev.json", Line + "\n" + Line.Replace("3", "\"c\"", StringComparison.Ordinal), "line 2: 'cop' is the string \"c\"; expected a whole number");
+    }
+
+    [Fact]
     public void LogiQa_text()
     {
         const string Problem = "\nc\nAll men.\nWho?\nA.One.\nB. Two\nC.Three\nD.Four\n";
