@@ -42,25 +42,6 @@ internal static class VectorMath
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Sigmoid(Vector256<float> x) => Vector256<float>.One / (Vector256<float>.One + Exp(-x));
 
-    /// <summary>tanh x = sign(x)·(1 − e) / (1 + e) with e = e^(−2|x|); near 0, where that cancels, x times an even polynomial.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> Tanh(Vector256<float> x)
-    {
-        Vector256<float> magnitude = Vector256.Abs(x);
-        Vector256<float> e = Exp(magnitude * -2f);
-        Vector256<float> large = Vector256.CopySign((Vector256<float>.One - e) / (Vector256<float>.One + e), x);
-
-        // Cephes' tanhf for |x| < 0.625.
-        Vector256<float> z = x * x;
-        Vector256<float> p = Vector256.Create(-5.70498872745e-3f);
-        p = Lanes.MultiplyAdd(p, z, Vector256.Create(2.06390887954e-2f));
-        p = Lanes.MultiplyAdd(p, z, Vector256.Create(-5.37397155531e-2f));
-        p = Lanes.MultiplyAdd(p, z, Vector256.Create(1.33314422036e-1f));
-        p = Lanes.MultiplyAdd(p, z, Vector256.Create(-3.33332819422e-1f));
-        Vector256<float> small = Lanes.MultiplyAdd(p * z, x, x);
-        return Vector256.ConditionalSelect(Vector256.LessThan(magnitude, Vector256.Create(0.625f)), small, large);
-    }
-
     /// <summary>erf x as x times a quotient of polynomials in x², for |x| ≤ 4, where it reaches 1 (coefficients as in Eigen and XLA).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Erf(Vector256<float> x)
