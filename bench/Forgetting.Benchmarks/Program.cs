@@ -1,5 +1,6 @@
 using System.CommandLine;
 using BenchmarkDotNet.Running;
+using Forgetting;
 using Forgetting.Benchmarks;
 
 switch (args)
@@ -7,8 +8,18 @@ switch (args)
     case ["logits", string model, string ids, string outFile]:
         LogitsDump.Run(model, ids, outFile);
         return 0;
-    case ["step", ..]:
-        return new RootCommand { StepCommand.Create() }.Parse(args).Invoke();
+    case ["step" or "fisher", ..]:
+        try
+        {
+            var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false };
+            return new RootCommand { StepCommand.Create(), FisherCommand.Create() }.Parse(args).Invoke(configuration);
+        }
+        catch (UserException error)
+        {
+            Console.Error.WriteLine($"error: {error.Message}");
+            return 2;
+        }
+
     default:
         BenchmarkSwitcher.FromAssembly(typeof(LogitsDump).Assembly).Run(args);
         return 0;

@@ -1,6 +1,8 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Text.Json;
+using System.Text.Json.Serialization;
+using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 
 namespace Forgetting.Benchmarks;
@@ -8,39 +10,35 @@ namespace Forgetting.Benchmarks;
 /// <summary><c>step</c>: times whole training steps, or with <c>--profile</c> the operations within them.</summary>
 internal static class StepCommand
 {
-    private static readonly JsonSerializerOptions s_json = new() { PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower };
+    public static JsonSerializerOptions Json { get; } = new()
+    {
+        PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower,
+        DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull,
+    };
 
     public static Command Create()
     {
-        var shape = new StepSettings();
-        Option<int> dim = Number("--dim", shape.Dim), layers = Number("--layers", shape.Layers), heads = Number("--heads", shape.Heads);
-        Option<int> mlp = Number("--mlp", shape.Mlp), vocab = Number("--vocab", shape.Vocab);
-        Option<int> batch = Number("--batch", shape.Batch), length = Number("--length", shape.Length), rank = Number("--lora-rank", shape.LoraRank);
-        Option<int> steps = Number("--steps", 10), warmup = Number("--warmup", 3), threads = Number("--threads", Environment.ProcessorCount);
-        var json = new Option<bool>("--json") { Description = "one line of JSON" };
-        var profile = new Option<bool>("--profile") { Description = "time by operation" };
-        var command = new Command("step", "Time training steps: forward, backward and AdamW.")
-        {
-            dim, layers, heads, mlp, vocab, batch, length, rank, steps, warmup, threads, json, profile,
-        };
+        var rank = WorkloadOptions.Number("--lora-rank", 0);
+        var profile = new Option<bool>("--profile") { Description = "time by operation, on the processor" };
+        var command = new Command("step", "Time training steps: forward, backward and AdamW.") { rank, profile };
+        var options = new WorkloadOptions(command, steps: 10, warmup: 3);
         command.SetAction(parsed =>
         {
-            var settings = new StepSettings(
-                parsed.GetValue(dim), parsed.GetValue(layers), parsed.GetValue(heads), parsed.GetValue(mlp), parsed.GetValue(vocab),
-                parsed.GetValue(batch), parsed.GetValue(length), parsed.GetValue(rank));
-            using var backend = new CpuBackend(parsed.GetValue(threads));
-            if (parsed.GetValue(profile))
-                Profile(backend, settings, parsed.GetValue(warmup), parsed.GetValue(steps));
+            StepSettings settings = options.Settings(parsed) with { LoraRank = parsed.GetValue(rank) };
+            using IBackend backend = options.Backend(parsed);
+            if (!parsed.GetValue(profile))
+                Time(backend, settings, options.Warmup(parsed), options.Steps(parsed), options.Json(parsed));
+            else if (backend is CpuBackend cpu)
+                Profile(cpu, settings, options.Warmup(parsed), options.Steps(parsed));
             else
-                Time(backend, settings, parsed.GetValue(warmup), parsed.GetValue(steps), parsed.GetValue(json));
+                throw new UserException($"--profile: found --device {backend.Name}, expected cpu; for a card see docs/profiling.md");
         });
         return command;
     }
 
-    private static Option<int> Number(string name, int value) => new(name) { DefaultValueFactory = _ => value };
-
-    private static void Time(CpuBackend backend, StepSettings settings, int warmup, int steps, bool json)
+    private static void Time(IBackend backend, StepSettings settings, int warmup, int steps, bool json)
     {
+        long? free = WorkloadOptions.FreeBytes(backend);
         using var workload = new StepWorkload(backend, settings);
         var times = new double[steps];
         var processor = new double[steps];
@@ -61,20 +59,22 @@ internal static class StepCommand
         {
             Program = "forgetting",
             Work = settings.ToString(),
-            backend.Threads,
-            backend.Products,
+            Device = backend.Name,
+            (backend as CpuBackend)?.Threads,
+            Products = WorkloadOptions.Products(backend),
             Steps = steps,
             Ms = median,
             BestMs = times[0],
             ProcessorMs = processor[steps / 2],
             TokensPerSecond = settings.Tokens / median * 1e3,
             Gflops = settings.Operations / median / 1e6,
+            PeakBytes = free - WorkloadOptions.FreeBytes(backend),
             Loss = loss,
         };
         Console.WriteLine(json
-            ? JsonSerializer.Serialize(result, s_json)
+            ? JsonSerializer.Serialize(result, Json)
             : $"{result.Work}: median {result.Ms:F1} ms (best {result.BestMs:F1}; {result.ProcessorMs:F0} ms of processor), {result.TokensPerSecond:F0} tokens/s, {result.Gflops:F1} GFLOP/s, "
-                + $"{result.Threads} threads, {result.Products}, loss {result.Loss:F4}");
+                + $"{(result.Threads is { } threads ? $"{threads} threads, " : "")}{result.Products}, loss {result.Loss:F4}");
     }
 
     private static void Profile(CpuBackend cpu, StepSettings settings, int warmup, int steps)

@@ -9,8 +9,10 @@ namespace Forgetting.Benchmarks;
 /// <param name="Batch">Sequences.</param>
 /// <param name="Length">Tokens of each; the last of them is only predicted.</param>
 /// <param name="LoraRank">Rank of an adapter on every linear layer of every block; 0: all weights are trained.</param>
+/// <param name="KeyValueHeads">Heads of keys and values; 0: as many as of queries.</param>
 public sealed record StepSettings(
-    int Dim = 288, int Layers = 6, int Heads = 6, int Mlp = 768, int Vocab = 32000, int Batch = 4, int Length = 256, int LoraRank = 0)
+    int Dim = 288, int Layers = 6, int Heads = 6, int Mlp = 768, int Vocab = 32000, int Batch = 4, int Length = 256, int LoraRank = 0,
+    int KeyValueHeads = 0)
 {
     /// <summary>Tokens of a step.</summary>
     public int Tokens => Batch * Length;
@@ -23,10 +25,11 @@ public sealed record StepSettings(
     {
         get
         {
-            double block = 4.0 * Dim * Dim + 3.0 * Dim * Mlp;
+            double keys = (double)Dim / Heads * GroupHeads;
+            double block = 2.0 * Dim * (Dim + keys) + 3.0 * Dim * Mlp;
             double blocks = Layers * block * Tokens;
             double head = (double)Vocab * Dim * Batch * (Length - 1);
-            double adapter = LoraRank * Layers * (4 * (2.0 * Dim) + 3 * (Dim + Mlp)) * Tokens;
+            double adapter = LoraRank * Layers * (2 * (2.0 * Dim) + 2 * (Dim + keys) + 3 * (Dim + Mlp)) * Tokens;
             double attention = 2.0 * Layers * Batch * Dim * Length * (Length + 1);
             return (LoraRank == 0 ? 6 : 4) * (blocks + head) + 6 * adapter + 3.5 * attention;
         }
@@ -40,12 +43,14 @@ public sealed record StepSettings(
         IntermediateSize = Mlp,
         Layers = Layers,
         Heads = Heads,
-        KeyValueHeads = Heads,
+        KeyValueHeads = GroupHeads,
         HeadSize = Dim / Heads,
         ContextLength = Length,
         TiedHead = true,
         AttentionScale = 1 / Math.Sqrt((double)Dim / Heads),
     };
+
+    private int GroupHeads => KeyValueHeads == 0 ? Heads : KeyValueHeads;
 
     internal LoraConfig? Adapter => LoraRank == 0 ? null : new LoraConfig { Rank = LoraRank, Alpha = 16 };
 

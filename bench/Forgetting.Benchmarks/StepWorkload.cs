@@ -24,13 +24,19 @@ internal sealed class StepWorkload : IDisposable
         _step = new TrainingStep(_decoder, _options);
         _optimizer = new AdamWOptimizer(backend, _decoder.TrainableParameters, _options);
         _chosen = [.. Enumerable.Range(0, settings.Batch)];
+        _set = TrainingSet.AllPositive(Examples(settings));
+    }
+
+    /// <summary>Random tokens; every one but each sequence's first is predicted.</summary>
+    public static IReadOnlyList<EncodedExample> Examples(StepSettings settings)
+    {
         var random = new Random(1);
-        _set = TrainingSet.AllPositive([.. _chosen.Select(index => new EncodedExample
+        return [.. Enumerable.Range(0, settings.Batch).Select(index => new EncodedExample
         {
             Index = index,
             Ids = [.. Enumerable.Range(0, settings.Length).Select(_ => random.Next(settings.Vocab))],
             Response = [.. Enumerable.Range(0, settings.Length).Select(j => j > 0)],
-        })]);
+        })];
     }
 
     /// <summary>Forward, backward and AdamW.</summary>

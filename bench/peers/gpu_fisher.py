@@ -69,7 +69,7 @@ def main():
         return 1
     result = {
         "program": "pytorch",
-        "work": f"llama-3.2-1b {o.batch}x{o.length} Fisher",
+        "work": f"2048x{o.layers} {o.batch}x{o.length} Fisher",
         "way": "batch size 1" if o.way == "loop" else f"torch.func, {o.chunk} at a time",
         "versions": f"torch {torch.__version__}, transformers {transformers.__version__}",
         "card": torch.cuda.get_device_name(),

@@ -4,7 +4,7 @@ transformers and PEFT at their fastest: torch.compile, fused AdamW, the fused at
 
     gpu_step.py [--lora-rank 0] [--batch 1] [--length 2048] [--steps 20] [--warmup 5] [--weights fp32|bf16] [--no-compile] [--json]
 
-`Forgetting.Benchmarks step --shape llama-3.2-1b --device cuda` does the same work. Ours keeps Float32 master weights and moments; so does
+`Forgetting.Benchmarks step` of that shape with `--device cuda --dtype bf16` does the same work. Ours keeps Float32 master weights and moments; so does
 --weights fp32 (the default: Float32 parameters under bf16 autocast), while bf16 trains bf16 weights with bf16 moments, which is less work and
 less memory but not the same optimiser. With LoRA the frozen weights are bf16 and the adapter Float32, as PEFT does it.
 """
@@ -57,7 +57,7 @@ def main():
     median, best, peak = llama_1b.time(step, o.steps, o.warmup)
     result = {
         "program": "pytorch",
-        "work": f"llama-3.2-1b {o.batch}x{o.length} {f'LoRA {o.lora_rank}' if o.lora_rank else 'full'}",
+        "work": f"2048x{o.layers} {o.batch}x{o.length} {f'LoRA {o.lora_rank}' if o.lora_rank else 'full'}",
         "way": ("transformers, " if o.no_compile else "torch.compile, ") + f"weights {'bf16 + adapter fp32' if o.lora_rank else o.weights}",
         "versions": f"torch {torch.__version__}, transformers {transformers.__version__}",
         "card": torch.cuda.get_device_name(),

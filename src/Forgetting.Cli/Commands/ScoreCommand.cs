@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Data;
+using Forgetting.HuggingFace;
 using Forgetting.Methods;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Training;
@@ -24,6 +25,9 @@ internal static class ScoreCommand
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
             IReadOnlyList<EncodedExample> examples = LossCommand.Encode(options);
+
+            // Before the base model has been at work for long.
+            Checkpoint.Open(options.Reference!).Dispose();
             Scores scores = Scores.Compute(
                 examples, options, () => LoadedModel.Load(options.Model, backend, adapter: options.Adapter), () => LoadedModel.Load(options.Reference!, backend), new TerminalProgress(), interruption.Token);
             ScoreFile.Write(options.Out, examples, scores);

@@ -78,18 +78,18 @@ public sealed class TuneRun
     }
 
     /// <summary>The model with the adapter that the settings ask for, new or continued, its weights loaded.</summary>
-    internal static LoadedModel LoadForTraining(TrainingOptions options, IBackend backend)
+    internal static LoadedModel LoadForTraining(TrainingOptions options, IBackend backend) =>
+        LoadedModel.Load(options.Model, backend, NewAdapter(options), options.Seed, training: true, options.Adapter);
+
+    // Null where all weights are trained or an adapter is continued.
+    private static LoraConfig? NewAdapter(TrainingOptions options) => options.LoraRank == 0 || options.Adapter != null ? null : new LoraConfig
     {
-        LoraConfig? lora = options.LoraRank == 0 || options.Adapter != null ? null : new LoraConfig
-        {
-            Rank = options.LoraRank,
-            Alpha = options.LoraAlpha,
-            Dropout = options.LoraDropout,
-            RankStabilized = options.LoraRankStabilized,
-            Targets = options.LoraTargets,
-        };
-        return LoadedModel.Load(options.Model, backend, lora, options.Seed, training: true, options.Adapter);
-    }
+        Rank = options.LoraRank,
+        Alpha = options.LoraAlpha,
+        Dropout = options.LoraDropout,
+        RankStabilized = options.LoraRankStabilized,
+        Targets = options.LoraTargets,
+    };
 
     /// <summary>Merges the adapter, if any, and writes a checkpoint like the model's source.</summary>
     internal static void WriteMerged(LoadedModel model, string folder)
@@ -100,18 +100,29 @@ public sealed class TuneRun
         CheckpointWriter.Write(folder, model.Source, model.Decoder.BaseParameters, model.Decoder.Backend);
     }
 
+    private string ScoresPath => Path.Combine(_options.Out, "scores.jsonl");
+
     private TuneSummary Execute()
     {
         string recipe = Path.Combine(_options.Out, "run.yaml");
-        if (!_resume && File.Exists(recipe))
-            throw new UserException($"{_options.Out}: holds a run; continue it with --resume or choose another folder");
+        if (File.Exists(recipe))
+            CheckContinues(recipe);
 
+        // Every input is looked at before the folder comes to be: a mistyped name leaves nothing behind, and costs no time in training.
         long started = Stopwatch.GetTimestamp();
         (IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> examples) = LoadExamples();
+        Scores? scores = KnownScores(examples);
+        bool computes = scores is null && !_options.LearnsAll;
+        IReadOnlyList<EncodedExample> forReference = computes && _options.ReferenceData is { } data ? Encode(data) : held;
+        CheckModels(computes);
         AtomicFile.WriteText(recipe, Recipe.Write(_options));
-        Scores? scores = FindScores(held, examples);
-        double scoringSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
+        if (computes)
+            scores = ComputeScores(forReference, examples);
 
+        if (scores != null)
+            ScoreFile.Write(ScoresPath, examples, scores);
+
+        double scoringSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
         TrainingSet set = Signed(examples, scores);
         UnlearningSet? unlearning = _options.Unlearns
             ? new UnlearningStages(_options, _backend, _observer, _cancellation).Run(examples)
@@ -151,31 +162,38 @@ public sealed class TuneRun
         return ExampleLoader.Load(path, HuggingFace.Tokenizers.Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options);
     }
 
-    private Scores? FindScores(IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> examples)
+    private void CheckContinues(string recipe)
     {
-        string path = Path.Combine(_options.Out, "scores.jsonl");
-        if (_resume && File.Exists(path))
-            return ScoreFile.Read(path, examples, rho: null, _options.Level);
+        if (!_resume)
+            throw new UserException($"{_options.Out}: holds a run; continue it with --resume or choose another folder");
 
-        Scores scores;
-        if (_options.Scores is { } given)
-        {
-            scores = ScoreFile.Read(given, examples, _options.Rho, _options.Level);
-        }
-        else if (_options.LearnsAll)
-        {
-            return null;
-        }
-        else
-        {
-            string reference = _options.Reference ?? ReferenceModel.Train(
-                _options, _options.ReferenceData is { } data ? Encode(data) : held, _backend, _resume, _observer, _cancellation);
-            scores = Scores.Compute(
-                examples, _options, () => LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter), () => LoadedModel.Load(reference, _backend), _observer, _cancellation);
-        }
+        TrainingCheckpoint.CheckSettings(recipe, Recipe.Values(Recipe.Read(recipe, new TrainingOptions())), Recipe.Values(_options));
+    }
 
-        ScoreFile.Write(path, examples, scores);
-        return scores;
+    // The reference is there where it is needed, and a new adapter fits the model.
+    private void CheckModels(bool computesScores)
+    {
+        if (computesScores && _options.Reference is { } reference)
+            Checkpoint.Open(reference).Dispose();
+
+        using Checkpoint source = Checkpoint.Open(_options.Model);
+        Decoder.Describe(source.Config, NewAdapter(_options));
+    }
+
+    // Those that an interrupted run left, or those of a given file.
+    private Scores? KnownScores(IReadOnlyList<EncodedExample> examples)
+    {
+        if (_resume && File.Exists(ScoresPath))
+            return ScoreFile.Read(ScoresPath, examples, rho: null, _options.Level);
+
+        return _options.Scores is { } given ? ScoreFile.Read(given, examples, _options.Rho, _options.Level) : null;
+    }
+
+    private Scores ComputeScores(IReadOnlyList<EncodedExample> forReference, IReadOnlyList<EncodedExample> examples)
+    {
+        string reference = _options.Reference ?? ReferenceModel.Train(_options, forReference, _backend, _resume, _observer, _cancellation);
+        return Scores.Compute(
+            examples, _options, () => LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter), () => LoadedModel.Load(reference, _backend), _observer, _cancellation);
     }
 
     private TrainingSet Signed(IReadOnlyList<EncodedExample> examples, Scores? scores)

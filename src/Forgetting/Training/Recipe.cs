@@ -91,6 +91,9 @@ public static class Recipe
     /// <summary>The setting of a name, or null.</summary>
     public static Setting? Find(string name) => Settings.FirstOrDefault(s => s.Name == name);
 
+    /// <summary>Every setting's value as a recipe writes it, by name.</summary>
+    public static IReadOnlyDictionary<string, string> Values(TrainingOptions options) => Settings.ToDictionary(s => s.Name, s => s.Read(options));
+
     /// <summary>Changes <paramref name="options"/> by what a recipe says; what it does not mention keeps its value.</summary>
     /// <exception cref="UserException">The file is missing or not YAML, a key is unknown or twice there, or a value is not of its setting's type; names file, line and key.</exception>
     public static TrainingOptions Read(string path, TrainingOptions options)

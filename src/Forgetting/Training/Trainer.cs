@@ -112,7 +112,7 @@ public sealed class Trainer
             MetricsBytes = 0,
             ElapsedSeconds = 0,
             Data = _unlearned is null ? TrainingCheckpoint.Fingerprint(_set) : TrainingCheckpoint.Fingerprint(_set, _unlearned),
-            Settings = Recipe.Settings.ToDictionary(s => s.Name, s => s.Read(_options)),
+            Settings = Recipe.Values(_options),
         };
         TrainingState? restored = resume ? _checkpoints.Restore(fresh, optimizer, _decoder.Backend) : null;
         _lambda.Bound = restored?.LambdaBound ?? double.PositiveInfinity;

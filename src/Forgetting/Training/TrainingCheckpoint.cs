@@ -75,19 +75,28 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
             return null;
 
         TrainingState state = ReadState(Path.Combine(path, StateName));
-        foreach ((string name, string value) in expected.Settings)
-        {
-            string then = state.Settings.GetValueOrDefault(name, "");
-            if (then != value && Matters(name))
-                throw new UserException($"{path}: {name} was \"{then}\", found \"{value}\"; a run resumes with the settings it began with");
-        }
-
+        CheckSettings(path, state.Settings, expected.Settings);
         if (state.Data != expected.Data)
             throw new UserException($"{path}: the training set is not the one this run began with");
 
         ReadTensors(Path.Combine(path, TensorsName), optimizer, memory);
         optimizer.Updates = state.Updates;
         return state;
+    }
+
+    /// <summary>Refuses to continue a run with settings that would change its result.</summary>
+    /// <param name="place">What the error begins with: where the settings were found.</param>
+    /// <param name="began">Settings the run began with, by name.</param>
+    /// <param name="now">Settings it is to go on with.</param>
+    /// <exception cref="UserException">They differ; names the first that does.</exception>
+    public static void CheckSettings(string place, IReadOnlyDictionary<string, string> began, IReadOnlyDictionary<string, string> now)
+    {
+        foreach ((string name, string value) in now)
+        {
+            string then = began.GetValueOrDefault(name, "");
+            if (then != value && Matters(name))
+                throw new UserException($"{place}: {name} was \"{then}\", found \"{value}\"; a run resumes with the settings it began with");
+        }
     }
 
     /// <summary>Fingerprint of what a run trains on, sets in order.</summary>

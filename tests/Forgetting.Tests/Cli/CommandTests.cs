@@ -128,6 +128,23 @@ public sealed class CommandTests
         Assert.False(Directory.Exists(run));
     }
 
+    [SharedDataTheory]
+    [InlineData("--reference", "nowhere", "nowhere: no such model")]
+    [InlineData("--reference-data", "nowhere.jsonl", "nowhere.jsonl")]
+    [InlineData("--scores", "nowhere.jsonl", "nowhere.jsonl: cannot be read")]
+    [InlineData("--lora-targets", "query", "LoRA target 'query' matches no linear layer")]
+    [InlineData("--reference-fraction", "0.1", "leaves no examples for the reference")]
+    public void A_bad_input_of_tune_leaves_nothing_and_costs_no_training(string option, string value, string expected)
+    {
+        using var folder = new TemporaryFolder();
+        string data = folder.Write("data.jsonl", string.Concat(Enumerable.Repeat("{\"prompt\": \"a\", \"completion\": \"b\"}\n", 4)));
+        CommandResult result = CommandResult.Of("tune", "--model", Model, "--data", data, "--out", folder["run"], option, value);
+        Assert.Equal(2, result.ExitCode);
+        Assert.StartsWith("error: ", result.Error, StringComparison.Ordinal);
+        Assert.Contains(expected, result.Error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(folder["run"]));
+    }
+
     [Fact]
     public void Quick_demo_leaves_table_and_report()
     {

@@ -80,6 +80,12 @@ public sealed class TuneRunTests : IDisposable
         Assert.Equal(whole, File.ReadAllBytes(_folder["interrupted", "model/model.safetensors"]));
         Assert.Equal(4, File.ReadAllLines(_folder["interrupted", "metrics.jsonl"]).Length);
         Assert.Contains("holds a run", Assert.Throws<UserException>(() => TuneRun.Execute(interrupted, _backend)).Message, StringComparison.Ordinal);
+
+        // Other settings are refused before the record of the run's own is overwritten.
+        string recipe = File.ReadAllText(_folder["interrupted", "run.yaml"]);
+        var error = Assert.Throws<UserException>(() => TuneRun.Execute(interrupted with { Rho = 0.5 }, _backend, resume: true));
+        Assert.Contains("run.yaml: rho was \"0.7\", found \"0.5\"", error.Message, StringComparison.Ordinal);
+        Assert.Equal(recipe, File.ReadAllText(_folder["interrupted", "run.yaml"]));
     }
 
     [SharedDataFact]

@@ -1,0 +1,60 @@
+using System.CommandLine;
+using Forgetting.Backends;
+using Forgetting.Backends.Cpu;
+using Forgetting.Backends.Cuda;
+
+namespace Forgetting.Benchmarks;
+
+/// <summary>The options that say what is timed and where, added to a command.</summary>
+internal sealed class WorkloadOptions
+{
+    private readonly Option<int> _dim, _layers, _heads, _keyValueHeads, _mlp, _vocab, _batch, _length, _steps, _warmup, _threads;
+    private readonly Option<string> _device = new("--device") { Description = "cpu, cuda or cuda-emu", DefaultValueFactory = _ => "cpu" };
+    private readonly Option<string?> _dtype = new("--dtype") { Description = "storage type on cuda and cuda-emu: fp32 or bf16" };
+    private readonly Option<bool> _json = new("--json") { Description = "one line of JSON" };
+
+    public WorkloadOptions(Command command, int steps, int warmup)
+    {
+        var shape = new StepSettings();
+        _dim = Number("--dim", shape.Dim);
+        _layers = Number("--layers", shape.Layers);
+        _heads = Number("--heads", shape.Heads);
+        _keyValueHeads = Number("--kv-heads", 0, "as many as --heads where 0");
+        _mlp = Number("--mlp", shape.Mlp);
+        _vocab = Number("--vocab", shape.Vocab);
+        _batch = Number("--batch", shape.Batch);
+        _length = Number("--length", shape.Length);
+        _steps = Number("--steps", steps);
+        _warmup = Number("--warmup", warmup);
+        _threads = Number("--threads", Environment.ProcessorCount);
+        foreach (Option option in new Option[] { _dim, _layers, _heads, _keyValueHeads, _mlp, _vocab, _batch, _length, _steps, _warmup, _threads, _device, _dtype, _json })
+            command.Options.Add(option);
+    }
+
+    public static Option<int> Number(string name, int value, string? description = null) =>
+        new(name) { Description = description, DefaultValueFactory = _ => value };
+
+    public int Steps(ParseResult parsed) => parsed.GetValue(_steps);
+
+    public int Warmup(ParseResult parsed) => parsed.GetValue(_warmup);
+
+    public bool Json(ParseResult parsed) => parsed.GetValue(_json);
+
+    public StepSettings Settings(ParseResult parsed) => new(
+        parsed.GetValue(_dim), parsed.GetValue(_layers), parsed.GetValue(_heads), parsed.GetValue(_mlp), parsed.GetValue(_vocab),
+        parsed.GetValue(_batch), parsed.GetValue(_length), KeyValueHeads: parsed.GetValue(_keyValueHeads));
+
+    public IBackend Backend(ParseResult parsed) =>
+        BackendFactory.Create(parsed.GetValue(_device)!, parsed.GetValue(_threads), parsed.GetValue(_dtype));
+
+    /// <summary>What computes: the card, or how the processor multiplies.</summary>
+    public static string Products(IBackend backend) => backend switch
+    {
+        CpuBackend cpu => cpu.Products,
+        CudaBackend cuda => $"{cuda.DeviceName}, {cuda.StorageType}",
+        _ => backend.Name,
+    };
+
+    /// <summary>Bytes free on the card, or null on the processor.</summary>
+    public static long? FreeBytes(IBackend backend) => backend is CudaBackend cuda ? cuda.Device.FreeBytes : null;
+}
