@@ -24,10 +24,11 @@ cp -r kernels/include "$bundle/kernels/"
 cp -r bench/peers "$bundle/bench/"
 rm -rf "$bundle/bench/peers/__pycache__"
 cp tools/bundle/forgetting tools/bundle/check-gpu.sh LICENSE "$bundle/"
-if [ -f build/kernels/forgetting.fatbin ]; then
-    cp build/kernels/forgetting.fatbin build/kernels/kernels.txt "$bundle/native/"
+fatbin=build/kernels/forgetting.fatbin
+if [ -f "$fatbin" ] && [ -z "$(find kernels/*.cu kernels/include -newer "$fatbin" -name '*.cu*')" ]; then
+    cp "$fatbin" build/kernels/kernels.txt "$bundle/native/"
 else
-    echo "without a fatbin: check-gpu.sh compiles the kernels on the machine with the card"
+    echo "without an up-to-date fatbin: check-gpu.sh compiles the kernels on the machine with the card"
 fi
 for library in build/emulation/libforgetting_{emulation,kernels,kernels_fast}.so; do
     if [ -f "$library" ]; then cp "$library" "$bundle/native/"; fi
