@@ -5,45 +5,45 @@ using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Models;
+using Forgetting.Tensors;
 using Forgetting.Training;
 
 namespace Forgetting.Benchmarks;
 
 /// <summary>
-/// <c>fisher</c>: times the exact diagonal Fisher information of a batch against one ordinary forward and backward pass over it;
-/// <c>bench/peers/gpu_fisher.py</c> does the same in PyTorch.
+/// <c>fisher</c>: times the exact diagonal Fisher information of a batch, and the reductions of the forgetting confidence, against one ordinary forward and backward pass over it
+/// and against a loop over its examples; <c>bench/peers/gpu_fisher.py</c> does the first in PyTorch.
 /// </summary>
 internal static class FisherCommand
 {
     public static Command Create()
     {
-        var command = new Command("fisher", "Time the diagonal Fisher information against an ordinary forward and backward pass.");
+        var command = new Command("fisher", "Time the Fisher information and the forgetting confidence against an ordinary forward and backward pass.");
         var options = new WorkloadOptions(command, steps: 5, warmup: 2);
         command.SetAction(parsed =>
         {
             StepSettings settings = options.Settings(parsed);
             int steps = options.Steps(parsed), warmup = options.Warmup(parsed);
             using IBackend backend = options.Backend(parsed);
-            long? free = WorkloadOptions.FreeBytes(backend);
-            using var decoder = new Decoder(settings.Model, backend);
-            decoder.Initialize(1);
             IReadOnlyList<EncodedExample> examples = StepWorkload.Examples(settings);
-            double[] fisher = Times(steps, warmup, () =>
+            Measurement fisher = Measure(backend, settings, steps, warmup, decoder =>
+                () => FisherInformation.Compute(decoder, examples, FisherKind.Empirical, settings.Tokens, seed: 1));
+            Measurement ordinary = Measure(backend, settings, steps, warmup, decoder =>
             {
-                FisherInformation.Compute(decoder, examples, FisherKind.Empirical, settings.Tokens, seed: 1);
-                backend.Synchronize();
+                TokenBatch batch = Whole(examples);
+                var sink = new AccumulateSink(backend);
+                return () => Pass(decoder, batch, sink, zero: true);
             });
-            long? bytes = free - WorkloadOptions.FreeBytes(backend);
-
-            using var step = new TrainingStep(decoder, settings.Options);
-            TrainingSet set = TrainingSet.AllPositive(examples);
-            int[] chosen = [.. Enumerable.Range(0, settings.Batch)];
-            double[] ordinary = Times(steps, warmup, () =>
+            Measurement confidence = Measure(backend, settings, steps, warmup, decoder =>
             {
-                step.Begin(set, chosen, 0);
-                step.Accumulate(0);
-                backend.Synchronize();
+                // The values of F∘Δ and F do not matter to the time.
+                var projections = decoder.BaseParameters.ToDictionary(p => p, p => new Projection(p.Gradient, p.Master));
+                TokenBatch batch = Whole(examples);
+                var results = new Arena(backend);
+                var sink = new ProjectSink(backend, projections) { Result = results.Take(examples.Count, 2) };
+                return () => Pass(decoder, batch, sink, zero: false);
             });
+            Measurement loop = Measure(backend, settings, steps, warmup, decoder => Loop(decoder, examples));
             var result = new
             {
                 Program = "forgetting",
@@ -51,35 +51,105 @@ internal static class FisherCommand
                 Device = backend.Name,
                 Products = WorkloadOptions.Products(backend),
                 Steps = steps,
-                Ms = fisher[steps / 2],
-                BestMs = fisher[0],
-                BackwardMs = ordinary[steps / 2],
-                TokensPerSecond = settings.Tokens / fisher[steps / 2] * 1e3,
-                PeakBytes = bytes,
+                Ms = fisher.Median,
+                BestMs = fisher.Best,
+                BackwardMs = ordinary.Median,
+                ConfidenceMs = confidence.Median,
+                LoopMs = loop.Median,
+                ProcessorRatio = fisher.Processor / ordinary.Processor,
+                ConfidenceProcessorRatio = confidence.Processor / ordinary.Processor,
+                LoopProcessorRatio = loop.Processor / ordinary.Processor,
+                TokensPerSecond = settings.Tokens / fisher.Median * 1e3,
+                ActivationBytes = fisher.Activations,
+                BackwardActivationBytes = ordinary.Activations,
+                ConfidenceActivationBytes = confidence.Activations,
+                LoopActivationBytes = loop.Activations,
+                PeakBytes = fisher.DeviceBytes,
             };
-            Console.WriteLine(options.Json(parsed)
-                ? JsonSerializer.Serialize(result, StepCommand.Json)
-                : $"{result.Work}: median {result.Ms:F1} ms (best {result.BestMs:F1}), {result.Ms / result.BackwardMs:F2} times an ordinary pass "
-                    + $"({result.BackwardMs:F1} ms), {result.Products}");
+            if (options.Json(parsed))
+            {
+                Console.WriteLine(JsonSerializer.Serialize(result, StepCommand.Json));
+                return;
+            }
+
+            Console.WriteLine($"{result.Work}, {result.Products}; medians of {steps}, ratios to the ordinary pass");
+            Console.WriteLine("| work | ms | ratio | processor ms | ratio | activations MiB | gradient-sized tensors |");
+            Console.WriteLine("|---|---:|---:|---:|---:|---:|---:|");
+            foreach ((string name, Measurement m, int tensors) in new[] { ("forward and backward", ordinary, 1), ("Fisher information", fisher, 1), ("forgetting confidence", confidence, 2), ("Fisher, one example at a time", loop, 2) })
+            {
+                Console.WriteLine(
+                    $"| {name} | {m.Median:F1} | {m.Median / ordinary.Median:F2} | {m.Processor:F1} | {m.Processor / ordinary.Processor:F2} | {m.Activations / 1048576.0:F1} | {tensors} |");
+            }
         });
         return command;
     }
 
-    // Sorted milliseconds.
-    private static double[] Times(int steps, int warmup, Action work)
+    // What has to be done without a sink that squares: a batch of one, then F += g² over all parameters.
+    private static Action Loop(Decoder decoder, IReadOnlyList<EncodedExample> examples)
     {
+        IBackend backend = decoder.Backend;
+        var sums = new Arena(backend);
+        Tensor[] sum = [.. decoder.TrainableParameters.Select(p => sums.Take(p.Shape))];
+        var sink = new AccumulateSink(backend);
+        TokenBatch[] batches = [.. examples.Select(e => Whole([e]))];
+        return () =>
+        {
+            foreach (TokenBatch batch in batches)
+            {
+                Pass(decoder, batch, sink, zero: true);
+                for (int i = 0; i < sum.Length; i++)
+                {
+                    Tensor gradient = decoder.TrainableParameters[i].Gradient;
+                    backend.Multiply(gradient, gradient, gradient);
+                    backend.Axpy(1, gradient, sum[i]);
+                }
+            }
+        };
+    }
+
+    private static void Pass(Decoder decoder, TokenBatch batch, IGradientSink sink, bool zero)
+    {
+        if (zero)
+            decoder.ZeroGradients();
+
+        decoder.ForwardBackward(batch, default, sink, new float[batch.HeadRows.Length]);
+    }
+
+    private static TokenBatch Whole(IReadOnlyList<EncodedExample> examples)
+    {
+        float[][] ones = [.. examples.Select(e => Enumerable.Repeat(1f, e.Length).ToArray())];
+        return BatchBuilder.Create(examples, new MicroBatch(0, examples.Count, 0), ones);
+    }
+
+    // On a model of its own, so that its activations are its own too.
+    private static Measurement Measure(IBackend backend, StepSettings settings, int steps, int warmup, Func<Decoder, Action> prepare)
+    {
+        long? free = WorkloadOptions.FreeBytes(backend);
+        using var decoder = new Decoder(settings.Model, backend);
+        decoder.Initialize(1);
+        decoder.AllocateGradients();
+        Action work = prepare(decoder);
         for (int i = 0; i < warmup; i++)
             work();
 
+        backend.Synchronize();
         var times = new double[steps];
+        var processor = new double[steps];
         for (int i = 0; i < steps; i++)
         {
+            TimeSpan used = Environment.CpuUsage.TotalTime;
             long start = Stopwatch.GetTimestamp();
             work();
+            backend.Synchronize();
             times[i] = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+            processor[i] = (Environment.CpuUsage.TotalTime - used).TotalMilliseconds;
         }
 
         Array.Sort(times);
-        return times;
+        Array.Sort(processor);
+        return new Measurement(times[steps / 2], times[0], processor[steps / 2], decoder.Activations.PeakBytes, free - WorkloadOptions.FreeBytes(backend));
     }
+
+    /// <summary>Milliseconds of wall clock, the median and the best, and of processor; bytes of activations, and of all that the card holds.</summary>
+    private sealed record Measurement(double Median, double Best, double Processor, long Activations, long? DeviceBytes);
 }
