@@ -14,7 +14,7 @@ internal static class EvalCommand
         Option<string> model = CommonOptions.Model();
         Option<string?> adapter = CommonOptions.Adapter();
         var tasks = new Option<string>("--tasks") { Description = $"what to run, split by commas: {string.Join(", ", new TaskLibrary().Names)}, or one of --include", HelpName = "NAMES", Required = true };
-        var dataFolder = new Option<string>("--data-dir") { Description = "folder with the benchmarks' files as their authors publish them", HelpName = "DIR", Required = true };
+        var dataFolder = new Option<string>("--data-dir") { Description = "folder with the benchmarks' files as their authors publish them; or the one file that the tasks are to read", HelpName = "DIR", Required = true };
         Option<string> output = CommonOptions.Out("folder for results and samples", "DIR");
         var include = new Option<string?>("--include") { Description = "folder with .yaml files of further tasks", HelpName = "DIR" };
         var shots = new Option<int?>("--num-fewshot") { Description = "examples before each question; the task's own number where not given" };
@@ -85,13 +85,18 @@ internal static class EvalCommand
 
     private static Table Table(IEnumerable<TaskResult> results)
     {
-        Table table = new Table().Border(TableBorder.Simple).AddColumns("task", "shots", "filter", "metric", "value", "± stderr", "items", "items/s");
+        Table table = new Table().Border(TableBorder.Simple);
+        foreach (string title in new[] { "task", "shots", "metric", "value", "stderr", "items", "items/s" })
+        {
+            table.AddColumn(new TableColumn(title).NoWrap());
+        }
+
         foreach (TaskResult result in results)
         {
             foreach (MetricValue metric in result.Metrics)
             {
                 table.AddRow(
-                    new Text(result.Task), Number(result.Shots, "0"), new Text(metric.Filter), new Text(metric.Name), Number(metric.Value, "0.0000"),
+                    new Text(result.Task), Number(result.Shots, "0"), new Text(metric.Filter == "none" ? metric.Name : $"{metric.Name}, {metric.Filter}"), Number(metric.Value, metric.Value < 1e5 ? "0.0000" : "0.000e+0"),
                     metric.StandardError is { } error ? Number(error, "0.0000") : new Text(""), Number(result.Evaluated, "0"), Number(result.Evaluated / result.Elapsed.TotalSeconds, "0.0"));
             }
         }

@@ -3,7 +3,7 @@ namespace Forgetting.Evaluation;
 /// <summary>How an evaluation runs.</summary>
 public sealed record EvaluationOptions
 {
-    /// <summary>Folder with the benchmarks' files, each in a folder of its name or all in this one.</summary>
+    /// <summary>Folder with the benchmarks' files, each in a folder of its name or all in this one; or the one file that the tasks are to read.</summary>
     public required string DataFolder { get; init; }
 
     /// <summary>Examples before each question; null for the task's own number.</summary>

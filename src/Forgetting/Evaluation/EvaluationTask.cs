@@ -98,7 +98,7 @@ internal sealed record EvaluationTask
 
     /// <summary>Finds and reads the documents that examples are drawn from, or null where they are the task's own.</summary>
     /// <exception cref="UserException">See <see cref="Load(string)"/>.</exception>
-    public IReadOnlyList<TaskDocument>? LoadFewShot(string dataFolder) => FewShotFiles.Count > 0 ? Load(dataFolder, FewShotFiles) : null;
+    public IReadOnlyList<TaskDocument>? LoadFewShot(string dataFolder) => FewShotFiles.Count > 0 && !File.Exists(dataFolder) ? Load(dataFolder, FewShotFiles) : null;
 
     private TaskDocument[] Load(string dataFolder, IReadOnlyList<string> names)
     {
@@ -109,6 +109,9 @@ internal sealed record EvaluationTask
 
     private string Find(string dataFolder, IReadOnlyList<string> names)
     {
+        if (File.Exists(dataFolder))
+            return dataFolder;
+
         if (!Directory.Exists(dataFolder))
             throw new UserException($"{dataFolder}: no such folder: expected the benchmarks' files");
 
@@ -117,8 +120,12 @@ internal sealed record EvaluationTask
         {
             foreach (string folder in folders.Where(Directory.Exists))
             {
-                if (Directory.EnumerateFiles(folder, name).Order(StringComparer.Ordinal).FirstOrDefault() is { } path)
-                    return path;
+                string[] found = [.. Directory.EnumerateFiles(folder, name).Order(StringComparer.Ordinal)];
+                if (found.Length > 1)
+                    throw new UserException($"{folder}: {found.Length} files fit {name} for task {Name}: {string.Join(", ", found.Select(Path.GetFileName))}; expected one, or its path in place of the folder's");
+
+                if (found.Length == 1)
+                    return found[0];
             }
         }
 

@@ -101,6 +101,19 @@ public class ReaderTests
         Assert.StartsWith("no task \"bool\"; expected one of asdiv, boolq, ", Assert.Throws<UserException>(() => new TaskLibrary().Check(["bool"], folder.Path)).Message, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Of_several_files_one_is_asked_for_and_may_be_given_itself()
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("b.txt", "b");
+        string file = folder.Write("a.txt", "a");
+        EvaluationTask task = new TaskLibrary().Find("perplexity");
+        Assert.Equal(
+            $"{folder.Path}: 2 files fit *.txt for task perplexity: a.txt, b.txt; expected one, or its path in place of the folder's",
+            Assert.Throws<UserException>(() => task.FindFile(folder.Path)).Message);
+        Assert.Equal("a", Assert.Single(task.Load(file)).Fields["text"]);
+    }
+
     private static TaskDocument[] Read(string task, string name, string content)
     {
         using var folder = new TemporaryFolder();
