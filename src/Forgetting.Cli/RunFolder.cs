@@ -1,7 +1,9 @@
 using System.Globalization;
+using Forgetting.Data;
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.IO;
 using Forgetting.Methods;
+using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Reports;
 using Forgetting.Training;
@@ -22,10 +24,21 @@ internal static class RunFolder
         string lead = string.Create(
             CultureInfo.InvariantCulture,
             $"{summary.Model} tuned with method {summary.Method} on {summary.Examples} examples of {summary.Data}: {summary.PositiveTokens:N0} tokens to learn, {summary.NegativeTokens:N0} negative, {summary.Steps} steps in {summary.TrainingSeconds:0.#} s.");
+        IReadOnlyList<StepMetrics> metrics = Metrics(folder);
         HtmlReport report = RunReport.Build(
-            Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), lead, Metrics(folder), ReadScored(folder), File.ReadAllText(Path.Combine(folder, "run.yaml")));
+            Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), lead, metrics, ReadScored(folder), File.ReadAllText(Path.Combine(folder, "run.yaml")),
+            summary.Unlearning is { } unlearning ? page => UnlearningReport.Add(page, metrics, unlearning, ReadSamples(folder, unlearning)) : null);
         AtomicFile.WriteText(path, report.ToString());
         return path;
+    }
+
+    /// <summary>The run's self-generated samples; without their texts where their file is gone.</summary>
+    public static IReadOnlyList<SampleText> ReadSamples(string folder, UnlearningSummary unlearning)
+    {
+        string own = Path.Combine(folder, "lwf", "elicited.jsonl");
+        string path = File.Exists(own) ? own : unlearning.Samples;
+        IReadOnlyList<DataExample> samples = File.Exists(path) ? DataSet.Read(path) : [];
+        return [.. SelectionRecord.Read(Path.Combine(folder, "lwf", "selection.jsonl")).Select(s => new SampleText(s, s.Index < samples.Count ? Text(samples[s.Index]) : ""))];
     }
 
     /// <summary>The run's metrics.</summary>
@@ -51,4 +64,8 @@ internal static class RunFolder
                 e.ReferenceLoss[t],
                 note?.Invoke(e, t) ?? ""))]))];
     }
+
+    private static string Text(DataExample example) => example.Messages is { } messages
+        ? string.Join('\n', messages.Select(m => $"{m.Role}: {m.Content}"))
+        : $"{example.Prompt}{example.Separator ?? ExampleEncoder.Joint(example.Prompt, example.Completion)}{example.Completion}";
 }

@@ -19,13 +19,16 @@ public static class RunReport
     /// <param name="metrics">The run's metrics.</param>
     /// <param name="scored">Training examples with influence, or empty where the method uses none.</param>
     /// <param name="settings">Text of run.yaml.</param>
-    public static HtmlReport Build(string title, string lead, IReadOnlyList<StepMetrics> metrics, IReadOnlyList<ScoredText> scored, string settings)
+    /// <param name="unlearnt">Adds what the run unlearnt besides its own tokens, or null.</param>
+    public static HtmlReport Build(
+        string title, string lead, IReadOnlyList<StepMetrics> metrics, IReadOnlyList<ScoredText> scored, string settings, Action<HtmlReport>? unlearnt = null)
     {
         var report = new HtmlReport(title, lead);
         AddCurves(report, metrics);
         if (scored.Count > 0)
             AddInfluence(report, scored);
 
+        unlearnt?.Invoke(report);
         return report.Folded("Settings (run.yaml)", settings);
     }
 

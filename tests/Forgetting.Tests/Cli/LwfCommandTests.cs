@@ -57,6 +57,11 @@ public sealed class LwfCommandTests : IDisposable
             Assert.True(File.Exists(_folder["grid", run, "report.html"]), run);
         }
 
+        string page = File.ReadAllText(_folder["grid", "select=high/seed-1", "report.html"]);
+        Assert.Contains("Forgetting confidence", page, StringComparison.Ordinal);
+        Assert.Contains("Where would you find the Eiffel Tower?", page, StringComparison.Ordinal);
+        Assert.DoesNotContain("of the highest and of the lowest confidence", File.ReadAllText(_folder["grid", "select=random/seed-1", "report.html"]), StringComparison.Ordinal);
+
         // The last line is the command that compares them.
         string[] compare = said.TrimEnd().Split('\n')[^1].Split(' ');
         Assert.Equal(["forgetting", "compare"], compare[..2]);

@@ -1,0 +1,64 @@
+using System.Globalization;
+using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Training;
+
+namespace Forgetting.Reports;
+
+/// <summary>A self-generated sample as the report shows it.</summary>
+/// <param name="Selection">Its task, confidence and whether it was chosen.</param>
+/// <param name="Text">Prompt and continuation.</param>
+public sealed record SampleText(SelectionRecord Selection, string Text);
+
+/// <summary>What a run unlearnt besides its own tokens: confidences with the cut, the samples at both ends, losses as they were met, and what each stage cost.</summary>
+public static class UnlearningReport
+{
+    private const int SamplesAtEachEnd = 6;
+    private const int LongestText = 400;
+
+    /// <summary>Adds the sections to a page.</summary>
+    /// <param name="report">The page.</param>
+    /// <param name="metrics">The run's steps.</param>
+    /// <param name="summary">Numbers and stages.</param>
+    /// <param name="samples">All self-generated samples.</param>
+    public static void Add(HtmlReport report, IReadOnlyList<StepMetrics> metrics, UnlearningSummary summary, IReadOnlyList<SampleText> samples)
+    {
+        report.Section(
+            "Unlearnt knowledge",
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{summary.Selected:N0} of {summary.Elicited:N0} continuations that the model wrote itself were unlearnt in steps of their own. Forgetting confidence says how far learning a sample would lead away from where the learning task ends; the samples are those right of the cut where the highest were chosen."));
+        (double Confidence, bool Selected)[] known = [.. samples.Where(s => s.Selection.Confidence != null).Select(s => (s.Selection.Confidence!.Value, s.Selection.Selected))];
+        string losses = Charts.Lines(
+            "Learning and forgetting tasks", "optimiser step", "cross-entropy (nats)",
+            [RunReport.Curve(metrics, "learning task", m => m.PositiveLoss), RunReport.Curve(metrics, "samples being unlearnt", m => m.ForgetLoss)]);
+        if (known.Length == 0)
+        {
+            report.Figures(losses);
+        }
+        else
+        {
+            List<double> Of(bool selected) => [.. known.Where(k => k.Selected == selected).Select(k => k.Confidence)];
+            report.Figures(losses, Charts.Histogram("Forgetting confidence", "confidence", [("unlearnt", Of(true)), ("kept", Of(false))], summary.Cut));
+            SampleText[] ranked = [.. samples.Where(s => s.Selection.Confidence != null).OrderByDescending(s => s.Selection.Confidence)];
+            int each = Math.Min(SamplesAtEachEnd, ranked.Length / 2);
+            report.Paragraph("The samples of the highest and of the lowest confidence:");
+            report.Table(["sample", "task", "confidence", "unlearnt"], [.. ranked.Take(each).Concat(ranked.TakeLast(each)).Select(Row)]);
+        }
+
+        if (summary.Stages.Count > 0)
+        {
+            report.Section("Stages before the training", "Each left its result in the folder lwf; one that is not listed was given.");
+            report.Table(
+                ["stage", "seconds", "memory (MiB)"],
+                [.. summary.Stages.Select(s => (IReadOnlyList<string>)[s.Name, Number(s.Seconds, "0.0"), Number(s.PeakMemoryBytes / (double)(1 << 20), "0")])]);
+        }
+    }
+
+    private static IReadOnlyList<string> Row(SampleText sample)
+    {
+        string text = sample.Text.Length <= LongestText ? sample.Text : sample.Text[..LongestText] + "…";
+        return [text, sample.Selection.Task ?? "", Number(sample.Selection.Confidence, "G6"), sample.Selection.Selected ? "yes" : ""];
+    }
+
+    private static string Number(double? value, string format) => value?.ToString(format, CultureInfo.InvariantCulture) ?? "";
+}
