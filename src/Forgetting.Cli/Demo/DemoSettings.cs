@@ -15,10 +15,10 @@ internal sealed record Arm(string Name, TrainingMethod Method, bool Trusted = tr
 internal sealed record DemoSettings
 {
     /// <summary>The full demo.</summary>
-    public static DemoSettings Full { get; } = new() { People = 240, Exposures = 130, Seeds = 3 };
+    public static DemoSettings Full { get; } = new() { People = 240, Exposures = 200, Seeds = 3 };
 
     /// <summary>A smaller world, for tests and the impatient.</summary>
-    public static DemoSettings Quick { get; } = new() { People = 60, Exposures = 120, Seeds = 2 };
+    public static DemoSettings Quick { get; } = new() { People = 60, Exposures = 160, Seeds = 2 };
 
     /// <summary>People of the world; towns and ships come on top.</summary>
     public required int People { get; init; }
