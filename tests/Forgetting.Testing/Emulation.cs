@@ -35,7 +35,7 @@ public static class Emulation
             return (null, "the CUDA emulation needs Linux");
         }
 
-        string? root = FindRoot();
+        string? root = Repository.Folder;
         if (root is null)
         {
             return (null, "the CUDA emulation is built from the repository, which is not around");
@@ -55,17 +55,6 @@ public static class Emulation
         Run("cmake", "-S", root, "-B", folder);
         Run("cmake", "--build", folder, "--parallel", "2");
         return (folder, null);
-    }
-
-    private static string? FindRoot()
-    {
-        DirectoryInfo? folder = new(AppContext.BaseDirectory);
-        while (folder is not null && !System.IO.File.Exists(Path.Combine(folder.FullName, "Forgetting.sln")))
-        {
-            folder = folder.Parent;
-        }
-
-        return folder?.FullName;
     }
 
     private static bool OnPath(string tool) =>

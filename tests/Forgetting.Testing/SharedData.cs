@@ -14,16 +14,11 @@ public static class SharedData
 
     private static string? Find()
     {
-        for (DirectoryInfo? folder = new(AppContext.BaseDirectory); folder != null; folder = folder.Parent)
-        {
-            if (File.Exists(System.IO.Path.Combine(folder.FullName, "Forgetting.sln")))
-            {
-                string candidate = System.IO.Path.GetFullPath(System.IO.Path.Combine(folder.FullName, "..", "shared", "data"));
-                return Directory.Exists(candidate) ? candidate : null;
-            }
-        }
+        if (Repository.Folder is not { } root)
+            return null;
 
-        return null;
+        string candidate = System.IO.Path.GetFullPath(System.IO.Path.Combine(root, "..", "shared", "data"));
+        return Directory.Exists(candidate) ? candidate : null;
     }
 }
 

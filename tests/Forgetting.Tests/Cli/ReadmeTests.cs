@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Forgetting.Cli;
+using Forgetting.Testing;
 using Xunit;
 
 namespace Forgetting.Tests.Cli;
@@ -9,7 +10,7 @@ public sealed class ReadmeTests
 {
     private const string Run = "dotnet run -c Release --project src/Forgetting.Cli -- ";
 
-    public static TheoryData<string> Commands() => [.. File.ReadLines(Path.Combine(Repository(), "README.md"))
+    public static TheoryData<string> Commands() => [.. File.ReadLines(Repository.Path("README.md"))
         .Select(line => line.Split('#')[0].Trim())
         .Where(line => line.StartsWith("forgetting ", StringComparison.Ordinal) || line.StartsWith(Run, StringComparison.Ordinal))
         .Select(line => line.StartsWith(Run, StringComparison.Ordinal) ? line[Run.Length..] : line["forgetting ".Length..])];
@@ -21,18 +22,7 @@ public sealed class ReadmeTests
     [Fact]
     public void Commands_of_the_readme_are_all_commands()
     {
-        string readme = File.ReadAllText(Path.Combine(Repository(), "README.md"));
+        string readme = File.ReadAllText(Repository.Path("README.md"));
         Assert.All(CommandLine.Create().Subcommands, command => Assert.Contains($"`{command.Name}`", readme, StringComparison.Ordinal));
-    }
-
-    private static string Repository()
-    {
-        DirectoryInfo folder = new(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(folder.FullName, "Forgetting.sln")))
-        {
-            folder = folder.Parent ?? throw new InvalidOperationException("not inside the repository");
-        }
-
-        return folder.FullName;
     }
 }

@@ -10,13 +10,13 @@ public sealed class RecipeGridTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    public static TheoryData<string> Recipes => [.. Directory.GetFiles(RecipeFolder(), "*.yaml").Select(f => Path.GetFileName(f))];
+    public static TheoryData<string> Recipes => [.. Directory.GetFiles(Repository.Path("recipes"), "*.yaml").Select(f => Path.GetFileName(f))];
 
     [Theory]
     [MemberData(nameof(Recipes))]
     public void Every_recipe_is_valid_and_begins_with_its_command(string name)
     {
-        string path = Path.Combine(RecipeFolder(), name);
+        string path = Path.Combine(Repository.Path("recipes"), name);
         IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand();
         Assert.All(runs, run => Assert.True(run.Options is { Model.Length: > 0, Data.Length: > 0, Out.Length: > 0 }));
         Assert.StartsWith($"# forgetting run recipes/{name} --model ", File.ReadLines(path).First(), StringComparison.Ordinal);
@@ -73,16 +73,5 @@ public sealed class RecipeGridTests : IDisposable
     {
         string path = _folder.Write("grid.yaml", "seeds: [1]\n");
         Assert.Equal($"{path}:1: seeds makes this a grid of runs; execute it with forgetting run", Assert.Throws<UserException>(() => Recipe.Read(path, new TrainingOptions())).Message);
-    }
-
-    private static string RecipeFolder()
-    {
-        DirectoryInfo? folder = new(AppContext.BaseDirectory);
-        while (!File.Exists(Path.Combine(folder!.FullName, "Forgetting.sln")))
-        {
-            folder = folder.Parent;
-        }
-
-        return Path.Combine(folder.FullName, "recipes");
     }
 }
