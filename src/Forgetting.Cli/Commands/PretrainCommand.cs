@@ -15,7 +15,7 @@ internal static class PretrainCommand
     // What decides a pretraining run; method, adapter and influence have no place in it.
     private static readonly string[] s_settings =
     [
-        "out", "epochs", "steps", "batch-size", "micro-batch-tokens", "max-length", "learning-rate", "schedule", "warmup-ratio", "adam-beta1", "adam-beta2",
+        "out", "epochs", "steps", "batch-size", "micro-batch-tokens", "max-length", "learning-rate", "lr-schedule", "warmup-ratio", "adam-beta1", "adam-beta2",
         "weight-decay", "clip", "checkpoint-every", "keep-checkpoints", "recompute", "seed", "device", "dtype",
     ];
 

@@ -54,7 +54,7 @@ internal static class BaseModel
             Out = place,
             BatchSize = 16,
             LearningRate = 4e-3,
-            Schedule = ScheduleKind.Linear,
+            LrSchedule = LrScheduleKind.Linear,
             WeightDecay = 0.01,
             CheckpointEvery = 0,
             KeepCheckpoints = 1,

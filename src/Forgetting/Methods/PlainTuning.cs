@@ -24,7 +24,7 @@ internal static class PlainTuning
         ForgetFraction = Standard.ForgetFraction,
         ForgetThreshold = Standard.ForgetThreshold,
         Select = Standard.Select,
-        ForgetSchedule = Standard.ForgetSchedule,
+        Schedule = Standard.Schedule,
         Interval = Standard.Interval,
         ForgetWeight = Standard.ForgetWeight,
         ForgetClip = Standard.ForgetClip,

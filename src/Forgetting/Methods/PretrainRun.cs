@@ -15,7 +15,7 @@ public static class PretrainRun
         Method = TrainingMethod.Full,
         LoraRank = 0,
         LearningRate = 1e-3,
-        Schedule = ScheduleKind.Cosine,
+        LrSchedule = LrScheduleKind.Cosine,
         WarmupRatio = 0.05,
         AdamBeta2 = 0.95,
         WeightDecay = 0.1,

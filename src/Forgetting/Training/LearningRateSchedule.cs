@@ -1,18 +1,18 @@
 namespace Forgetting.Training;
 
 /// <summary>
-/// Learning rate of each step: from 0 in a straight line over the warm-up, then down as <see cref="ScheduleKind"/> says. The same values as
+/// Learning rate of each step: from 0 in a straight line over the warm-up, then down as <see cref="LrScheduleKind"/> says. The same values as
 /// transformers' <c>get_{linear,cosine,constant}_schedule_with_warmup</c>, where step 0 of a warm-up has rate 0.
 /// </summary>
 public sealed class LearningRateSchedule
 {
-    private readonly ScheduleKind _kind;
+    private readonly LrScheduleKind _kind;
     private readonly double _peak;
     private readonly int _steps;
 
     /// <summary>A schedule over <paramref name="steps"/> optimiser steps.</summary>
     /// <param name="warmupRatio">Share of the steps to warm up in; rounded up to whole steps.</param>
-    public LearningRateSchedule(ScheduleKind kind, double peak, double warmupRatio, int steps)
+    public LearningRateSchedule(LrScheduleKind kind, double peak, double warmupRatio, int steps)
     {
         _kind = kind;
         _peak = peak;
@@ -34,8 +34,8 @@ public sealed class LearningRateSchedule
         double progress = (double)(step - WarmupSteps) / Math.Max(1, _steps - WarmupSteps);
         return _kind switch
         {
-            ScheduleKind.Linear => _peak * Math.Max(0, 1 - progress),
-            ScheduleKind.Cosine => _peak * 0.5 * (1 + Math.Cos(Math.PI * Math.Min(1, progress))),
+            LrScheduleKind.Linear => _peak * Math.Max(0, 1 - progress),
+            LrScheduleKind.Cosine => _peak * 0.5 * (1 + Math.Cos(Math.PI * Math.Min(1, progress))),
             _ => _peak,
         };
     }

@@ -49,7 +49,7 @@ public sealed class Trainer
         _observer = observer;
         _order = new DataOrder(set.Examples.Count, options.BatchSize, options.Seed, !options.NoShuffle);
         Steps = options.Steps ?? checked(options.Epochs * _order.StepsPerEpoch);
-        _learningRate = new LearningRateSchedule(options.Schedule, options.LearningRate, options.WarmupRatio, Steps);
+        _learningRate = new LearningRateSchedule(options.LrSchedule, options.LearningRate, options.WarmupRatio, Steps);
         _lambda = new LambdaSchedule(options, Steps, _order.StepsPerEpoch);
         _checkpoints = new TrainingCheckpoint(Path.Combine(folder, "checkpoints"), options.KeepCheckpoints);
     }

@@ -30,7 +30,7 @@ public enum SelectionKind
 }
 
 /// <summary>When unlearning steps are taken.</summary>
-public enum ForgetScheduleKind
+public enum UnlearningScheduleKind
 {
     /// <summary>One after every so many learning steps.</summary>
     Periodic,
@@ -86,7 +86,7 @@ public enum LambdaKind
 }
 
 /// <summary>How the learning rate falls after warm-up.</summary>
-public enum ScheduleKind
+public enum LrScheduleKind
 {
     /// <summary>To 0 in a straight line.</summary>
     Linear,

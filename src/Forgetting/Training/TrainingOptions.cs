@@ -55,7 +55,7 @@ public sealed record TrainingOptions
 
     /// <summary>How the learning rate falls after warm-up.</summary>
     [Description("decay of the learning rate: linear, cosine or constant")]
-    public ScheduleKind Schedule { get; init; } = ScheduleKind.Linear;
+    public LrScheduleKind LrSchedule { get; init; } = LrScheduleKind.Linear;
 
     /// <summary>Share of all steps in which the learning rate rises from 0.</summary>
     [Description("share of the steps in which the learning rate rises")]
@@ -207,7 +207,7 @@ public sealed record TrainingOptions
 
     /// <summary>When unlearning steps are taken.</summary>
     [Description("when unlearning steps are taken: periodic, upfront or random")]
-    public ForgetScheduleKind ForgetSchedule { get; init; } = ForgetScheduleKind.Periodic;
+    public UnlearningScheduleKind Schedule { get; init; } = UnlearningScheduleKind.Periodic;
 
     /// <summary>Learning steps between unlearning steps (this project's choice).</summary>
     [Description("learning steps between unlearning steps")]

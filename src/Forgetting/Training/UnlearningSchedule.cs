@@ -6,7 +6,7 @@ namespace Forgetting.Training;
 /// </summary>
 public sealed class UnlearningSchedule
 {
-    private readonly ForgetScheduleKind _kind;
+    private readonly UnlearningScheduleKind _kind;
     private readonly int _interval;
     private readonly int[] _places = []; // of the random kind, ascending
 
@@ -16,13 +16,13 @@ public sealed class UnlearningSchedule
     /// <exception cref="UserException">The interval leaves no room for an unlearning step.</exception>
     public UnlearningSchedule(TrainingOptions options, int steps)
     {
-        _kind = options.ForgetSchedule;
+        _kind = options.Schedule;
         _interval = options.Interval;
         Count = (steps - 1) / _interval;
         if (Count == 0)
             throw new UserException($"interval is {_interval} with {steps} learning steps, which leaves no unlearning step; expected an interval below {steps}");
 
-        if (_kind == ForgetScheduleKind.Random)
+        if (_kind == UnlearningScheduleKind.Random)
         {
             // Stream 2³² − 2 is no epoch's.
             _places = DataOrder.Permutation(steps, options.Seed, uint.MaxValue - 1)[..Count];
@@ -36,11 +36,11 @@ public sealed class UnlearningSchedule
     /// <summary>Numbers, from 0, of the unlearning steps right before learning step <paramref name="k"/>, from 0.</summary>
     public IEnumerable<int> Before(int k) => _kind switch
     {
-        ForgetScheduleKind.Upfront => k == 0 ? Enumerable.Range(0, Count) : [],
-        ForgetScheduleKind.Random => Array.BinarySearch(_places, k) is var place and >= 0 ? [place] : [],
+        UnlearningScheduleKind.Upfront => k == 0 ? Enumerable.Range(0, Count) : [],
+        UnlearningScheduleKind.Random => Array.BinarySearch(_places, k) is var place and >= 0 ? [place] : [],
         _ => k > 0 && k % _interval == 0 ? [k / _interval - 1] : [],
     };
 
     /// <summary>The learning step whose learning rate an unlearning step has.</summary>
-    public int RateOf(int number) => _kind == ForgetScheduleKind.Random ? _places[number] : (number + 1) * _interval;
+    public int RateOf(int number) => _kind == UnlearningScheduleKind.Random ? _places[number] : (number + 1) * _interval;
 }

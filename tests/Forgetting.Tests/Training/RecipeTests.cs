@@ -17,7 +17,7 @@ public sealed class RecipeTests : IDisposable
         options.Validate();
         Assert.Equal((64, 16, 0.1), (options.LoraRank, options.LoraAlpha, options.LoraDropout));
         Assert.Equal((1e-4, 0.9, 0.999, 1e-8, 0, 0), (options.LearningRate, options.AdamBeta1, options.AdamBeta2, options.AdamEpsilon, options.WeightDecay, options.Clip));
-        Assert.Equal((ScheduleKind.Linear, 0.03, 1, 24, 2048), (options.Schedule, options.WarmupRatio, options.Epochs, options.BatchSize, options.MaxLength));
+        Assert.Equal((LrScheduleKind.Linear, 0.03, 1, 24, 2048), (options.LrSchedule, options.WarmupRatio, options.Epochs, options.BatchSize, options.MaxLength));
         Assert.Equal((LambdaKind.Linear, 1e-5, 0.25), (options.Lambda, options.LambdaMin, options.LambdaMax));
     }
 

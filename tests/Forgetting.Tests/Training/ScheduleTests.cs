@@ -7,18 +7,18 @@ public class ScheduleTests
 {
     // Values of get_linear_schedule_with_warmup and get_cosine_schedule_with_warmup (transformers) with 10 warm-up steps of 100, peak 1.
     [Theory]
-    [InlineData(ScheduleKind.Linear, 0, 0)]
-    [InlineData(ScheduleKind.Linear, 5, 0.5)]
-    [InlineData(ScheduleKind.Linear, 10, 1)]
-    [InlineData(ScheduleKind.Linear, 55, 0.5)]
-    [InlineData(ScheduleKind.Linear, 99, 1.0 / 90)]
-    [InlineData(ScheduleKind.Cosine, 5, 0.5)]
-    [InlineData(ScheduleKind.Cosine, 10, 1)]
-    [InlineData(ScheduleKind.Cosine, 40, 0.75)]
-    [InlineData(ScheduleKind.Cosine, 55, 0.5)]
-    [InlineData(ScheduleKind.Constant, 9, 0.9)]
-    [InlineData(ScheduleKind.Constant, 99, 1)]
-    public void Learning_rate_follows_its_closed_form(ScheduleKind kind, int step, double expected) =>
+    [InlineData(LrScheduleKind.Linear, 0, 0)]
+    [InlineData(LrScheduleKind.Linear, 5, 0.5)]
+    [InlineData(LrScheduleKind.Linear, 10, 1)]
+    [InlineData(LrScheduleKind.Linear, 55, 0.5)]
+    [InlineData(LrScheduleKind.Linear, 99, 1.0 / 90)]
+    [InlineData(LrScheduleKind.Cosine, 5, 0.5)]
+    [InlineData(LrScheduleKind.Cosine, 10, 1)]
+    [InlineData(LrScheduleKind.Cosine, 40, 0.75)]
+    [InlineData(LrScheduleKind.Cosine, 55, 0.5)]
+    [InlineData(LrScheduleKind.Constant, 9, 0.9)]
+    [InlineData(LrScheduleKind.Constant, 99, 1)]
+    public void Learning_rate_follows_its_closed_form(LrScheduleKind kind, int step, double expected) =>
         Assert.Equal(expected, new LearningRateSchedule(kind, 1, 0.1, 100).At(step), 12);
 
     [Theory]
@@ -27,12 +27,12 @@ public class ScheduleTests
     [InlineData(0.07, 100, 7)]
     [InlineData(0, 100, 0)]
     public void Warm_up_is_rounded_up_to_whole_steps(double ratio, int steps, int expected) =>
-        Assert.Equal(expected, new LearningRateSchedule(ScheduleKind.Linear, 1, ratio, steps).WarmupSteps);
+        Assert.Equal(expected, new LearningRateSchedule(LrScheduleKind.Linear, 1, ratio, steps).WarmupSteps);
 
     [Fact]
     public void A_run_that_only_warms_up_rises_throughout()
     {
-        var schedule = new LearningRateSchedule(ScheduleKind.Linear, 1, 1, 4);
+        var schedule = new LearningRateSchedule(LrScheduleKind.Linear, 1, 1, 4);
         Assert.Equal([0, 0.25, 0.5, 0.75], Enumerable.Range(0, 4).Select(schedule.At));
     }
 

@@ -13,7 +13,7 @@ public class UnlearningTests
 {
     private static readonly TrainingOptions Lwf = TinyRun.Full with
     {
-        Method = TrainingMethod.Lwf, Elicited = "self.jsonl", Steps = 7, Interval = 2, ForgetWeight = 0.3, ForgetClip = 0.01, ForgetBatchSize = 3, Schedule = ScheduleKind.Constant,
+        Method = TrainingMethod.Lwf, Elicited = "self.jsonl", Steps = 7, Interval = 2, ForgetWeight = 0.3, ForgetClip = 0.01, ForgetBatchSize = 3, LrSchedule = LrScheduleKind.Constant,
     };
 
     [Fact]
@@ -73,21 +73,21 @@ public class UnlearningTests
     [Fact]
     public void Every_schedule_takes_as_many_steps()
     {
-        UnlearningSchedule Of(ForgetScheduleKind kind, ulong seed = 1) => new(new TrainingOptions { ForgetSchedule = kind, Interval = 10, Seed = seed }, 40);
+        UnlearningSchedule Of(UnlearningScheduleKind kind, ulong seed = 1) => new(new TrainingOptions { Schedule = kind, Interval = 10, Seed = seed }, 40);
         int[][] Places(UnlearningSchedule schedule) => [.. Enumerable.Range(0, 40).Select(k => schedule.Before(k).ToArray())];
 
-        int[][] periodic = Places(Of(ForgetScheduleKind.Periodic));
+        int[][] periodic = Places(Of(UnlearningScheduleKind.Periodic));
         Assert.Equal([10, 20, 30], Enumerable.Range(0, 40).Where(k => periodic[k].Length > 0));
-        int[][] upfront = Places(Of(ForgetScheduleKind.Upfront));
+        int[][] upfront = Places(Of(UnlearningScheduleKind.Upfront));
         Assert.Equal([0, 1, 2], upfront[0]);
         Assert.All(upfront.Skip(1), Assert.Empty);
-        int[][] random = Places(Of(ForgetScheduleKind.Random));
+        int[][] random = Places(Of(UnlearningScheduleKind.Random));
         Assert.Equal([0, 1, 2], random.SelectMany(p => p));
-        Assert.NotEqual(random.Select(p => p.Length), Places(Of(ForgetScheduleKind.Random, 2)).Select(p => p.Length));
+        Assert.NotEqual(random.Select(p => p.Length), Places(Of(UnlearningScheduleKind.Random, 2)).Select(p => p.Length));
 
         // Learning rates: upfront has those of periodic.
-        Assert.Equal([10, 20, 30], Enumerable.Range(0, 3).Select(Of(ForgetScheduleKind.Periodic).RateOf));
-        Assert.Equal([10, 20, 30], Enumerable.Range(0, 3).Select(Of(ForgetScheduleKind.Upfront).RateOf));
+        Assert.Equal([10, 20, 30], Enumerable.Range(0, 3).Select(Of(UnlearningScheduleKind.Periodic).RateOf));
+        Assert.Equal([10, 20, 30], Enumerable.Range(0, 3).Select(Of(UnlearningScheduleKind.Upfront).RateOf));
         Assert.Equal(
             "interval is 10 with 10 learning steps, which leaves no unlearning step; expected an interval below 10",
             Assert.Throws<UserException>(() => new UnlearningSchedule(new TrainingOptions { Interval = 10 }, 10)).Message);
