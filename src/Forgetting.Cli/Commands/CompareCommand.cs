@@ -18,6 +18,9 @@ internal static class CompareCommand
             AtomicFile.WriteText(parsed.GetValue(output)!, CompareReport.Build(runs).ToString());
             (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = CompareReport.Table(runs);
             Terminal.PrintTable(header, rows);
+            if (CompareReport.DataNote(runs) is { } note)
+                Console.Out.WriteLine(note);
+
             Console.Out.WriteLine($"report: {parsed.GetValue(output)}");
         });
         return command;

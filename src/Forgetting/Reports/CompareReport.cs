@@ -34,7 +34,8 @@ public static class CompareReport
     {
         ArgumentNullException.ThrowIfNull(runs);
         Setting[] differing = [.. Recipe.Settings.Where(s => !s_identity.Contains(s.Name) && runs.Select(r => s.Read(r.Options)).Distinct().Count() > 1)];
-        List<string> header = ["runs", .. differing.Select(s => s.Name), "learnt loss", "negative loss", "gradient norm", "tokens/s", "seconds", "memory (MiB)"];
+        bool forgets = runs.Any(r => r.Metrics.Any(m => m.ForgetLoss != null));
+        List<string> header = ["runs", .. differing.Select(s => s.Name), "learnt loss", "negative loss", .. forgets ? ["forget loss"] : Array.Empty<string>(), "gradient norm", "tokens/s", "seconds", "memory (MiB)"];
         var rows = new List<IReadOnlyList<string>>();
         foreach (ComparedRun[] group in Groups(runs))
         {
@@ -44,6 +45,7 @@ public static class CompareReport
                 .. differing.Select(s => s.Read(group[0].Options)),
                 Cell(group, r => Final(r, m => m.PositiveLoss)),
                 Cell(group, r => Final(r, m => m.NegativeLoss)),
+                .. forgets ? [Cell(group, r => Final(r, m => m.ForgetLoss))] : Array.Empty<string>(),
                 Cell(group, r => Final(r, m => m.GradNorm)),
                 Cell(group, r => r.Metrics.Sum(m => (double)m.Tokens) / r.Summary.TrainingSeconds),
                 Cell(group, r => r.Summary.TrainingSeconds),
@@ -60,22 +62,43 @@ public static class CompareReport
         (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = Table(runs);
         var report = new HtmlReport(
             "Runs compared",
-            string.Create(CultureInfo.InvariantCulture, $"{runs.Count} runs. Losses and norms are means over the last tenth of the steps; runs that differ only in the seed are one row, mean ± standard deviation."));
+            string.Create(CultureInfo.InvariantCulture, $"{runs.Count} runs. Losses and norms are means over the last tenth of the steps that have them; the forget loss is that of self-generated samples as they were unlearnt. Runs that differ only in the seed are one row, mean ± standard deviation."));
+        if (DataNote(runs) is { } note)
+            report.Paragraph(note);
+
         report.Table(header, rows);
         report.Section("Curves");
         string Lines(string label, string unit, Func<StepMetrics, double?> quantity) =>
             Charts.Lines(label, "optimiser step", unit, [.. runs.Select(r => RunReport.Curve(r.Metrics, Path.GetFileName(Path.TrimEndingDirectorySeparator(r.Folder)), quantity))]);
         report.Figures(
+        [
             Lines("Loss of tokens to learn", "learnt loss (nats)", m => m.PositiveLoss),
             Lines("Loss of negative tokens", "negative loss (nats)", m => m.NegativeLoss),
+            .. runs.Any(r => r.Metrics.Any(m => m.ForgetLoss != null))
+                ? [Lines("Loss of self-generated samples being unlearnt", "forget loss (nats)", m => m.ForgetLoss)]
+                : Array.Empty<string>(),
             Lines("Gradient norm", "gradient norm", m => m.GradNorm),
-            Lines("Lambda", "λ", m => m.Lambda));
+            Lines("Lambda", "λ", m => m.Lambda),
+        ]);
         foreach (ComparedRun run in runs)
         {
             report.Folded(run.Folder, Recipe.Write(run.Options));
         }
 
         return report;
+    }
+
+    /// <summary>A sentence that says who trained on what, where that is not the same for all runs; else null.</summary>
+    /// <remarks>Without a source of influence, methods that need one hold part of the data out for it; the others train on all of it.</remarks>
+    public static string? DataNote(IReadOnlyList<ComparedRun> runs)
+    {
+        ArgumentNullException.ThrowIfNull(runs);
+        string[] sets = [.. runs
+            .GroupBy(r => (Path.GetFullPath(r.Options.Data), r.Summary.Examples, r.Summary.HeldOut))
+            .Select(g => string.Create(
+                CultureInfo.InvariantCulture,
+                $"{string.Join(", ", g.Select(r => Recipe.Text(r.Options.Method)).Distinct())} on {g.Key.Examples:N0} examples of {g.First().Options.Data}{(g.Key.HeldOut > 0 ? $" ({g.Key.HeldOut:N0} more held out for the reference)" : "")}"))];
+        return sets.Length > 1 ? $"The runs did not train on the same data: {string.Join("; ", sets)}. With the same reference-fraction, or one source of influence for those that need it, they do." : null;
     }
 
     private static IEnumerable<ComparedRun[]> Groups(IReadOnlyList<ComparedRun> runs) => runs
@@ -88,8 +111,9 @@ public static class CompareReport
 
     private static double Final(ComparedRun run, Func<StepMetrics, double?> quantity)
     {
-        double[] values = [.. run.Metrics.Skip(run.Metrics.Count - Math.Max(1, run.Metrics.Count / 10)).Select(m => quantity(m) ?? double.NaN).Where(double.IsFinite)];
-        return values.Length == 0 ? double.NaN : values.Average();
+        // Of the steps that have the quantity: unlearning steps and measurements are not at every one.
+        double[] values = [.. run.Metrics.Select(m => quantity(m) ?? double.NaN).Where(double.IsFinite)];
+        return values.Length == 0 ? double.NaN : values.TakeLast(Math.Max(1, values.Length / 10)).Average();
     }
 
     private static string Cell(ComparedRun[] group, Func<ComparedRun, double> quantity) => Statistics.MeanAndDeviation([.. group.Select(quantity)], Svg.Value);

@@ -1,0 +1,53 @@
+using Forgetting.Methods;
+using Forgetting.Reports;
+using Forgetting.Training;
+using Xunit;
+
+namespace Forgetting.Tests.Reports;
+
+public class CompareReportTests
+{
+    [Fact]
+    public void Losses_are_means_over_the_last_steps_that_have_them()
+    {
+        // 20 learning steps, the last two of loss 3 and 1; unlearning before steps 5 and 10 only.
+        ComparedRun lwf = Run(TrainingMethod.Lwf, 60, 0, step => step switch { 19 => 3, 20 => 1, _ => 9 }, step => step is 5 or 10 ? step : null);
+        ComparedRun full = Run(TrainingMethod.Full, 60, 0, _ => 2, _ => null);
+        (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = CompareReport.Table([lwf, full]);
+        int learnt = header.ToList().IndexOf("learnt loss"), forget = header.ToList().IndexOf("forget loss");
+        Assert.Equal(("2", "10"), (rows[0][learnt], rows[0][forget]));
+        Assert.Equal(("2", "–"), (rows[1][learnt], rows[1][forget]));
+        Assert.Contains("Loss of self-generated samples", CompareReport.Build([lwf, full]).ToString(), StringComparison.Ordinal);
+
+        // Nothing about unlearning where no run does it.
+        Assert.DoesNotContain("forget loss", CompareReport.Table([full]).Header);
+        Assert.DoesNotContain("Loss of self-generated samples", CompareReport.Build([full]).ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Runs_that_did_not_train_on_the_same_data_are_told_apart()
+    {
+        ComparedRun full = Run(TrainingMethod.Full, 60, 0), forget = Run(TrainingMethod.Forget, 50, 10), ignore = Run(TrainingMethod.Ignore, 50, 10);
+        Assert.Null(CompareReport.DataNote([forget, ignore]));
+        string note = CompareReport.DataNote([full, forget, ignore])!;
+        Assert.StartsWith(
+            "The runs did not train on the same data: full on 60 examples of d.jsonl; forget, ignore on 50 examples of d.jsonl (10 more held out for the reference).", note, StringComparison.Ordinal);
+        Assert.Contains(note, CompareReport.Build([full, forget, ignore]).ToString(), StringComparison.Ordinal);
+    }
+
+    private static ComparedRun Run(TrainingMethod method, int examples, int held, Func<int, double>? loss = null, Func<int, double?>? forget = null)
+    {
+        StepMetrics[] metrics = [.. Enumerable.Range(1, 20).Select(step => new StepMetrics
+        {
+            Step = step, Loss = 1, PositiveLoss = loss?.Invoke(step) ?? 1, NegativeLoss = null, Lambda = 0, LearningRate = 1, GradNorm = 1, Tokens = 10, TokensPerSecond = 10, ElapsedSeconds = step,
+            ForgetLoss = forget?.Invoke(step),
+        })];
+        string name = Recipe.Text(method);
+        var summary = new TuneSummary
+        {
+            Method = name, Model = "m", Data = "d.jsonl", Examples = examples, HeldOut = held, Reference = null, PositiveTokens = 1, NegativeTokens = 0, Cut = null, Parameters = 1,
+            TrainableParameters = 1, Steps = 20, ScoringSeconds = 0, TrainingSeconds = 1, ActivationBytes = 1, PeakMemoryBytes = 1, LastStep = metrics[^1],
+        };
+        return new(name, new TrainingOptions { Method = method, Data = "d.jsonl", Out = name }, metrics, summary);
+    }
+}
