@@ -16,7 +16,7 @@ internal static class RunCommand
     {
         var recipes = new Argument<string[]>("recipes") { Description = "YAML files with settings, and with sweep: or seeds: for a grid", Arity = ArgumentArity.OneOrMore };
         var list = new Option<bool>("--list") { Description = "say what would run, and run nothing" };
-        var command = new Command("run", "Execute recipes; finished runs are kept and interrupted ones continued.") { recipes, list };
+        var command = new Command("run", "Execute recipes; finished runs are kept and interrupted ones continued. Stages of learning with forgetting that runs have in common are computed once.") { recipes, list };
         var settings = new SettingsOptions(command, new TrainingOptions(), s_overrides);
         command.SetAction(parsed =>
         {
@@ -32,15 +32,15 @@ internal static class RunCommand
             }
 
             using var interruption = new Interruption();
+            string[] folders = [.. runs.Select(r => r.Options.Out)];
             foreach (GridRun run in runs)
             {
-                Execute(run.Options, interruption.Token);
+                Execute(run.Options, folders, interruption.Token);
             }
 
             if (runs.Count > 1)
             {
-                string folders = string.Join(' ', runs.Select(r => r.Options.Out));
-                Console.Out.WriteLine($"forgetting compare {folders} --out {Path.Combine(CommonFolder(runs), "compare.html")}");
+                Console.Out.WriteLine($"forgetting compare {string.Join(' ', folders)} --out {Path.Combine(CommonFolder(runs), "compare.html")}");
             }
         });
         return command;
@@ -69,7 +69,7 @@ internal static class RunCommand
         return twice is null ? runs : throw new UserException($"{twice}: two recipes would run in this folder; give them different out");
     }
 
-    private static void Execute(TrainingOptions options, CancellationToken cancellation)
+    private static void Execute(TrainingOptions options, string[] grid, CancellationToken cancellation)
     {
         bool begun = File.Exists(Path.Combine(options.Out, "run.yaml"));
         if (begun && File.Exists(Path.Combine(options.Out, TuneSummary.FileName)))
@@ -80,7 +80,7 @@ internal static class RunCommand
         }
 
         using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
-        TuneSummary summary = TuneRun.Execute(options, backend, resume: begun, new TerminalProgress(), cancellation);
+        TuneSummary summary = TuneRun.Execute(options, backend, resume: begun, new TerminalProgress(), grid, cancellation);
         RunFolder.WriteReport(options.Out);
         Console.Out.WriteLine(FormattableString.Invariant($"{options.Out}: {summary.Steps} steps, loss {summary.LastStep.PositiveLoss:0.0000} on tokens to learn"));
     }

@@ -26,7 +26,7 @@ internal static class TuneCommand
             Required.Of(("model", options.Model), ("data", options.Data), ("out", options.Out));
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
-            TuneSummary summary = TuneRun.Execute(options, backend, parsed.GetValue(resume), new TerminalProgress(), interruption.Token);
+            TuneSummary summary = TuneRun.Execute(options, backend, parsed.GetValue(resume), new TerminalProgress(), cancellation: interruption.Token);
             string report = RunFolder.WriteReport(options.Out);
             if (parsed.GetValue(json))
                 Console.Out.WriteLine(JsonSerializer.Serialize(summary, Json.Compact));

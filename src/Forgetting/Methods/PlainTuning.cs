@@ -9,12 +9,26 @@ internal static class PlainTuning
 {
     private static readonly TrainingOptions Standard = new();
 
-    /// <summary>The settings of a run as they are for ordinary fine-tuning into a folder: those of unlearning are at their defaults.</summary>
+    /// <summary>The settings of a run as they are for ordinary fine-tuning into a folder: those of influence and unlearning, which have no part in it, are at their defaults.</summary>
     public static TrainingOptions Settings(TrainingOptions options, string folder) => options with
     {
         Method = TrainingMethod.Full,
         Out = folder,
         PartsEvery = 0,
+        Rho = Standard.Rho,
+        Level = Standard.Level,
+        Lambda = Standard.Lambda,
+        LambdaMin = Standard.LambdaMin,
+        LambdaMax = Standard.LambdaMax,
+        LambdaFraction = Standard.LambdaFraction,
+        LambdaEvery = Standard.LambdaEvery,
+        Ascent = Standard.Ascent,
+        AscentBeta = Standard.AscentBeta,
+        AscentBeta2 = Standard.AscentBeta2,
+        Reference = Standard.Reference,
+        ReferenceData = Standard.ReferenceData,
+        ReferenceFraction = Standard.ReferenceFraction,
+        Scores = Standard.Scores,
         Forget = Standard.Forget,
         Elicited = Standard.Elicited,
         MaxNewTokens = Standard.MaxNewTokens,
@@ -29,7 +43,12 @@ internal static class PlainTuning
         ForgetWeight = Standard.ForgetWeight,
         ForgetClip = Standard.ForgetClip,
         ForgetBatchSize = Standard.ForgetBatchSize,
+        Learned = Standard.Learned,
+        Fisher = Standard.Fisher,
+        Confidence = Standard.Confidence,
         Regularizer = Standard.Regularizer,
+        RegularizerWeight = Standard.RegularizerWeight,
+        RegularizerCount = Standard.RegularizerCount,
     };
 
     /// <summary>Trains, or continues to, and leaves the merged model in <c>model</c> of the folder.</summary>

@@ -14,6 +14,10 @@ public sealed record StageRecord
     /// <summary>Fingerprint of what the stage's result depends on.</summary>
     public required string Inputs { get; init; }
 
+    /// <summary>True where the result was copied from another run that had computed it; time and memory are what it took there. Else null.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public bool? Reused { get; init; }
+
     /// <summary>Time it took, in the process that finished it; null while it is not finished.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? Seconds { get; init; }
@@ -24,21 +28,27 @@ public sealed record StageRecord
 }
 
 /// <summary>
-/// The stages of a run that leave a file or folder each, in <c>stages.jsonl</c> beside them. A stage whose result is there, finished and of the same inputs, is not done again.
+/// The stages of a run that leave a file or folder each, in <c>stages.jsonl</c> beside them. A stage whose result is there, finished and of the same inputs, is not done again,
+/// and one that another run has finished is copied from there.
 /// </summary>
 internal sealed class StageLog
 {
-    private readonly string _path;
+    private const string FileName = "stages.jsonl";
+
+    private readonly string _folder;
+    private readonly IReadOnlyList<string> _others;
     private readonly ITrainingObserver? _observer;
     private readonly List<StageRecord> _records;
 
     /// <summary>Opens the log of a folder.</summary>
+    /// <param name="others">Folders of other runs' stages, there or not, from which results may be taken.</param>
     /// <exception cref="UserException">It is malformed.</exception>
-    public StageLog(string folder, ITrainingObserver? observer)
+    public StageLog(string folder, IReadOnlyList<string> others, ITrainingObserver? observer)
     {
-        _path = Path.Combine(folder, "stages.jsonl");
+        _folder = folder;
+        _others = [.. others.Where(o => Path.GetFullPath(o) != Path.GetFullPath(folder))];
         _observer = observer;
-        _records = File.Exists(_path) ? [.. JsonLines.Read<StageRecord>(_path)] : [];
+        _records = Read(folder);
     }
 
     /// <summary>The finished stages.</summary>
@@ -47,7 +57,7 @@ internal sealed class StageLog
     /// <summary>Does a stage unless its result is there.</summary>
     /// <param name="name">Its name.</param>
     /// <param name="what">What it does, for the observer.</param>
-    /// <param name="result">File or folder it leaves, whole or not at all.</param>
+    /// <param name="result">File or folder it leaves, whole or not at all: its path below the log's folder.</param>
     /// <param name="inputs">All that the result depends on.</param>
     /// <param name="compute">Does it; what an unfinished attempt with the same inputs left may be used.</param>
     /// <param name="discard">Removes what attempts with other inputs left.</param>
@@ -55,7 +65,7 @@ internal sealed class StageLog
     {
         string fingerprint = inputs.ToString();
         StageRecord? known = _records.Find(r => r.Name == name);
-        if (known?.Inputs == fingerprint && known.Seconds != null && (File.Exists(result) || Directory.Exists(result)))
+        if (known?.Inputs == fingerprint && known.Seconds != null && Path.Exists(Path.Combine(_folder, result)))
         {
             _observer?.StageBegan($"{what}: done before");
             return;
@@ -63,6 +73,14 @@ internal sealed class StageLog
 
         if (known != null && known.Inputs != fingerprint)
             discard?.Invoke();
+
+        if (FindElsewhere(name, fingerprint, result) is var (other, found))
+        {
+            _observer?.StageBegan($"{what}: done before in {other}");
+            Copy(Path.Combine(other, result), Path.Combine(_folder, result));
+            Write(found with { Reused = true });
+            return;
+        }
 
         _observer?.StageBegan(what);
         var record = new StageRecord { Name = name, Inputs = fingerprint };
@@ -73,6 +91,48 @@ internal sealed class StageLog
         Write(record with { Seconds = Stopwatch.GetElapsedTime(started).TotalSeconds, PeakMemoryBytes = meter.Peak });
     }
 
+    private static List<StageRecord> Read(string folder)
+    {
+        string path = Path.Combine(folder, FileName);
+        return File.Exists(path) ? [.. JsonLines.Read<StageRecord>(path)] : [];
+    }
+
+    private (string Folder, StageRecord Record)? FindElsewhere(string name, string fingerprint, string result)
+    {
+        foreach (string other in _others)
+        {
+            if (Read(other).Find(r => r.Name == name && r.Inputs == fingerprint && r.Seconds != null) is { } record && Path.Exists(Path.Combine(other, result)))
+                return (other, record);
+        }
+
+        return null;
+    }
+
+    // With the times of its files, by which later stages know what they were computed from.
+    private static void Copy(string source, string target)
+    {
+        if (File.Exists(source))
+        {
+            AtomicFile.Write(target, stream =>
+            {
+                using FileStream from = File.OpenRead(source);
+                from.CopyTo(stream);
+            });
+            File.SetLastWriteTimeUtc(target, File.GetLastWriteTimeUtc(source));
+            return;
+        }
+
+        AtomicDirectory.Write(target, "config.json", beside =>
+        {
+            foreach (string file in Directory.EnumerateFiles(source))
+            {
+                string copy = Path.Combine(beside, Path.GetFileName(file));
+                File.Copy(file, copy);
+                File.SetLastWriteTimeUtc(copy, File.GetLastWriteTimeUtc(file));
+            }
+        });
+    }
+
     private void Write(StageRecord record)
     {
         int place = _records.FindIndex(r => r.Name == record.Name);
@@ -81,7 +141,7 @@ internal sealed class StageLog
         else
             _records[place] = record;
 
-        JsonLines.Write(_path, _records);
+        JsonLines.Write(Path.Combine(_folder, FileName), _records);
     }
 
     /// <summary>Looks at the resident memory every few milliseconds: the system's own peak is that of the whole process, whatever stage it was in.</summary>

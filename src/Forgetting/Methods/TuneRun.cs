@@ -21,12 +21,15 @@ public sealed class TuneRun
     private readonly ITrainingObserver? _observer;
     private readonly CancellationToken _cancellation;
     private readonly bool _resume;
+    private readonly IReadOnlyList<string> _others;
 
-    private TuneRun(TrainingOptions options, IBackend backend, bool resume, ITrainingObserver? observer, CancellationToken cancellation)
+    private TuneRun(
+        TrainingOptions options, IBackend backend, bool resume, ITrainingObserver? observer, IReadOnlyList<string> others, CancellationToken cancellation)
     {
         _options = options;
         _backend = backend;
         _resume = resume;
+        _others = others;
         _observer = observer;
         _cancellation = cancellation;
     }
@@ -36,14 +39,16 @@ public sealed class TuneRun
     /// <c>scores.jsonl</c> where tokens were scored, <c>lwf/</c> with the stages of Learning With Forgetting where samples were unlearnt, <c>reference/</c> where the reference was trained here, and <c>summary.json</c>.
     /// </summary>
     /// <param name="resume">Continue what an interrupted run left in the folder.</param>
+    /// <param name="others">Folders of other runs, there or not: stages of Learning With Forgetting that they finished with the same inputs are copied from there.</param>
     /// <exception cref="UserException">Bad settings or input, a folder that holds another run, values that are not finite, a full disk.</exception>
     /// <exception cref="OperationCanceledException">The run was cancelled; it can be resumed.</exception>
     public static TuneSummary Execute(
-        TrainingOptions options, IBackend backend, bool resume = false, ITrainingObserver? observer = null, CancellationToken cancellation = default)
+        TrainingOptions options, IBackend backend, bool resume = false, ITrainingObserver? observer = null, IReadOnlyList<string>? others = null,
+        CancellationToken cancellation = default)
     {
         options.Validate();
         using Checkpoint source = Checkpoint.Open(options.Model);
-        return new TuneRun(Resolve(options, source.Config) with { Device = backend.Name }, backend, resume, observer, cancellation).Execute();
+        return new TuneRun(Resolve(options, source.Config) with { Device = backend.Name }, backend, resume, observer, others ?? [], cancellation).Execute();
     }
 
     // Fills in what depends on other settings, on the model and on a given adapter: ρ, the held-out share where no other source of influence is given, exponents, the longest example.
@@ -125,7 +130,7 @@ public sealed class TuneRun
         double scoringSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
         TrainingSet set = Signed(examples, scores);
         UnlearningSet? unlearning = _options.Unlearns
-            ? new UnlearningStages(_options, _backend, _observer, _cancellation).Run(examples)
+            ? new UnlearningStages(_options, _backend, _others, _observer, _cancellation).Run(examples)
             : null;
         _observer?.StageBegan($"training on {examples.Count} examples");
         using LoadedModel model = LoadForTraining(_options, _backend);

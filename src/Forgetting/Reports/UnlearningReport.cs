@@ -47,10 +47,14 @@ public static class UnlearningReport
 
         if (summary.Stages.Count > 0)
         {
-            report.Section("Stages before the training", "Each left its result in the folder lwf; one that is not listed was given.");
+            bool reused = summary.Stages.Any(s => s.Reused == true);
+            report.Section(
+                "Stages before the training",
+                $"Each left its result in the folder lwf; one that is not listed was given.{(reused ? " One that another run had computed was copied from there; its time and memory are what it took then." : "")}");
             report.Table(
-                ["stage", "seconds", "memory (MiB)"],
-                [.. summary.Stages.Select(s => (IReadOnlyList<string>)[s.Name, Number(s.Seconds, "0.0"), Number(s.PeakMemoryBytes / (double)(1 << 20), "0")])]);
+                ["stage", "seconds", "memory (MiB)", .. reused ? ["copied"] : Array.Empty<string>()],
+                [.. summary.Stages.Select(s => (IReadOnlyList<string>)
+                    [s.Name, Number(s.Seconds, "0.0"), Number(s.PeakMemoryBytes / (double)(1 << 20), "0"), .. reused ? [s.Reused == true ? "yes" : ""] : Array.Empty<string>()])]);
         }
     }
 

@@ -57,6 +57,10 @@ public sealed class LwfCommandTests : IDisposable
             Assert.True(File.Exists(_folder["grid", run, "report.html"]), run);
         }
 
+        // Four runs, one elicitation.
+        string[] elicited = [.. Directory.EnumerateFiles(_folder["grid"], "stages.jsonl", SearchOption.AllDirectories).SelectMany(File.ReadLines).Where(l => l.Contains("elicit", StringComparison.Ordinal))];
+        Assert.Equal((4, 3), (elicited.Length, elicited.Count(l => l.Contains("\"reused\":true", StringComparison.Ordinal))));
+
         string page = File.ReadAllText(_folder["grid", "select=high/seed-1", "report.html"]);
         Assert.Contains("Forgetting confidence", page, StringComparison.Ordinal);
         Assert.Contains("Where would you find the Eiffel Tower?", page, StringComparison.Ordinal);

@@ -73,7 +73,7 @@ public sealed class TuneRunTests : IDisposable
                 if (ends(what))
                     source.Cancel();
             });
-            Assert.Throws<OperationCanceledException>(() => TuneRun.Execute(interrupted, _backend, resume: File.Exists(_folder["interrupted", "run.yaml"]), observer, source.Token));
+            Assert.Throws<OperationCanceledException>(() => TuneRun.Execute(interrupted, _backend, resume: File.Exists(_folder["interrupted", "run.yaml"]), observer, cancellation: source.Token));
         }
 
         TuneRun.Execute(interrupted, _backend, resume: true);

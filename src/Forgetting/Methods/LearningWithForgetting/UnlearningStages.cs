@@ -31,10 +31,12 @@ internal sealed record UnlearningSet(TrainingSet Set, UnlearningSummary Summary)
 
 /// <summary>
 /// The stages of Learning With Forgetting before its training (arXiv 2505.19715): self-knowledge, θ_L, Fisher information, forgetting confidence, choice of D_U. Each leaves its
-/// result in the folder <c>lwf</c> of the run and is passed over where the settings give it or an earlier attempt finished it.
+/// result in the folder <c>lwf</c> of the run and is passed over where the settings give it, or an earlier attempt or another run finished it.
 /// </summary>
 internal sealed class UnlearningStages
 {
+    private const string FolderName = "lwf", SamplesName = "elicited.jsonl", LearnedName = "learned", FisherName = "fisher.safetensors", ConfidenceName = "confidence.jsonl";
+
     private readonly TrainingOptions _options;
     private readonly IBackend _backend;
     private readonly ITrainingObserver? _observer;
@@ -42,14 +44,15 @@ internal sealed class UnlearningStages
     private readonly string _folder;
     private readonly StageLog _log;
 
-    public UnlearningStages(TrainingOptions options, IBackend backend, ITrainingObserver? observer, CancellationToken cancellation)
+    /// <param name="others">Folders of runs whose stages may be taken over.</param>
+    public UnlearningStages(TrainingOptions options, IBackend backend, IReadOnlyList<string> others, ITrainingObserver? observer, CancellationToken cancellation)
     {
         _options = options;
         _backend = backend;
         _observer = observer;
         _cancellation = cancellation;
-        _folder = Path.Combine(options.Out, "lwf");
-        _log = new StageLog(_folder, observer);
+        _folder = Path.Combine(options.Out, FolderName);
+        _log = new StageLog(_folder, [.. others.Select(o => Path.Combine(o, FolderName))], observer);
     }
 
     /// <summary>Runs what is missing.</summary>
@@ -68,22 +71,25 @@ internal sealed class UnlearningStages
             new UnlearningSummary { Samples = samplesFile, Elicited = samples.Count, Selected = chosen.Length, Cut = cut, Stages = _log.Finished });
     }
 
+    // What every stage depends on.
+    private Fingerprint Inputs() => new Fingerprint().Add("dtype", _options.Dtype);
+
     private string Elicit()
     {
-        string path = Path.Combine(_folder, "elicited.jsonl");
+        string path = Path.Combine(_folder, SamplesName);
         IReadOnlyList<PromptTask> tasks = PromptTask.Read(_options.Forget, ExampleLoader.Fields(_options));
         var settings = new ElicitationOptions
         {
             MaxNewTokens = _options.MaxNewTokens, AllowSpecial = _options.AllowSpecial, Template = ExampleLoader.Template(_options.Template, _options.Model),
         };
-        Fingerprint inputs = new Fingerprint().AddFiles(_options.Model).Add("max-new-tokens", _options.MaxNewTokens).Add("allow-special", Recipe.Text(_options.AllowSpecial))
+        Fingerprint inputs = Inputs().AddFiles(_options.Model).Add("max-new-tokens", _options.MaxNewTokens).Add("allow-special", Recipe.Text(_options.AllowSpecial))
             .Add("prompt-field", _options.PromptField).Add("template", _options.Template);
         foreach (string file in _options.Forget)
         {
             inputs.Add("file", Path.GetFileName(file)).AddContents(file);
         }
 
-        _log.Run("elicit", $"eliciting what the base model knows of {string.Join(", ", tasks.Select(t => t.Name))}", path, inputs, () =>
+        _log.Run("elicit", $"eliciting what the base model knows of {string.Join(", ", tasks.Select(t => t.Name))}", SamplesName, inputs, () =>
         {
             using LoadedModel model = LoadedModel.Load(_options.Model, _backend);
             Elicitation.Run(model, tasks, settings, path, _observer, _cancellation);
@@ -93,14 +99,14 @@ internal sealed class UnlearningStages
 
     private IReadOnlyList<double> Confidences(string samplesFile, IReadOnlyList<EncodedExample> samples, IReadOnlyList<EncodedExample> examples)
     {
-        string path = _options.Confidence ?? Path.Combine(_folder, "confidence.jsonl");
+        string path = _options.Confidence ?? Path.Combine(_folder, ConfidenceName);
         if (_options.Confidence is null)
         {
             string learned = _options.Learned ?? Learn(examples);
             string fisher = _options.Fisher ?? ComputeFisher(learned, examples);
             double alpha = _options.Alpha ?? _options.LearningRate;
-            Fingerprint inputs = new Fingerprint().AddFiles(_options.Model).AddFiles(learned).AddFiles(fisher).AddContents(samplesFile).Add("alpha", alpha).Add("max-length", _options.MaxLength);
-            _log.Run("confidence", $"computing the forgetting confidence of {samples.Count} samples", path, inputs, () =>
+            Fingerprint inputs = Inputs().AddFiles(_options.Model).AddFiles(learned).AddFiles(fisher).AddContents(samplesFile).Add("alpha", alpha).Add("max-length", _options.MaxLength);
+            _log.Run("confidence", $"computing the forgetting confidence of {samples.Count} samples", ConfidenceName, inputs, () =>
             {
                 using LoadedModel model = LoadedModel.Load(_options.Model, _backend);
                 using Checkpoint source = Checkpoint.Open(learned);
@@ -114,29 +120,28 @@ internal sealed class UnlearningStages
 
     private string Learn(IReadOnlyList<EncodedExample> examples)
     {
-        string folder = Path.Combine(_folder, "learned");
+        string folder = Path.Combine(_folder, LearnedName);
         TrainingOptions settings = PlainTuning.Settings(_options, folder);
-        Fingerprint inputs = new Fingerprint().AddFiles(_options.Model).Add("data", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(examples)));
+        Fingerprint inputs = Inputs().AddFiles(_options.Model).Add("data", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(examples)));
         foreach (Setting setting in Recipe.Settings.Where(s => TrainingCheckpoint.Matters(s.Name)))
         {
             inputs.Add(setting.Name, setting.Read(settings));
         }
 
-        string model = Path.Combine(folder, "model");
         _log.Run(
-            "learn", $"ordinary fine-tuning on {examples.Count} examples", model, inputs,
+            "learn", $"ordinary fine-tuning on {examples.Count} examples", Path.Combine(LearnedName, "model"), inputs,
             () => PlainTuning.Train(_options, examples, folder, _backend, resume: true, _observer, _cancellation),
             () => Temporary.Delete(folder));
-        return model;
+        return Path.Combine(folder, "model");
     }
 
     private string ComputeFisher(string learned, IReadOnlyList<EncodedExample> examples)
     {
-        string path = Path.Combine(_folder, "fisher.safetensors");
+        string path = Path.Combine(_folder, FisherName);
         IReadOnlyList<EncodedExample> chosen = FisherInformation.Draw(examples, _options.FisherExamples, _options.Seed);
-        Fingerprint inputs = new Fingerprint().AddFiles(learned).Add("data", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(chosen))).Add("kind", Recipe.Text(_options.FisherKind))
+        Fingerprint inputs = Inputs().AddFiles(learned).Add("data", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(chosen))).Add("kind", Recipe.Text(_options.FisherKind))
             .Add("seed", _options.Seed);
-        _log.Run("fisher", $"computing the Fisher information of {chosen.Count} examples", path, inputs, () =>
+        _log.Run("fisher", $"computing the Fisher information of {chosen.Count} examples", FisherName, inputs, () =>
         {
             using LoadedModel model = LoadedModel.Load(learned, _backend, training: true);
             FisherInformation.Compute(model.Decoder, chosen, _options.FisherKind, _options.MicroBatchTokens, _options.Seed, _observer, _cancellation);

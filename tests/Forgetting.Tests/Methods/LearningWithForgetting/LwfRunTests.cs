@@ -79,6 +79,32 @@ public sealed class LwfRunTests : IDisposable
     }
 
     [SharedDataFact]
+    public void Stages_that_another_run_has_finished_are_copied()
+    {
+        TrainingOptions options = Options() with { Steps = 4 };
+        string[] grid = [_folder["none"], _folder["first"], _folder["second"], _folder["third"], _folder["fourth"]];
+        TuneRun.Execute(options with { Out = grid[1] }, _backend, others: grid);
+
+        // Settings of unlearning alone: all stages are the first run's, and the run is what it is on its own.
+        TrainingOptions other = options with { Select = SelectionKind.Low, Schedule = UnlearningScheduleKind.Upfront, Interval = 2, ForgetWeight = 0.1 };
+        TuneSummary shared = TuneRun.Execute(other with { Out = grid[2] }, _backend, others: grid);
+        Assert.All(shared.Unlearning!.Stages, s => Assert.True(s.Reused));
+        Assert.All(Results, left => Assert.True(File.Exists(_folder["second", left]), left));
+        TuneSummary alone = TuneRun.Execute(other with { Out = _folder["alone"] }, _backend);
+        Assert.All(alone.Unlearning!.Stages, s => Assert.Null(s.Reused));
+        foreach (string file in new[] { "lwf/selection.jsonl", "model/model.safetensors" })
+        {
+            Assert.Equal(File.ReadAllBytes(_folder["alone", file]), File.ReadAllBytes(_folder["second", file]));
+        }
+
+        // Another seed learns another θ_L, on which Fisher information and confidence depend; another α concerns the confidence alone.
+        Assert.Equal([("elicit", true), ("learn", null), ("fisher", null), ("confidence", null)], Reused(options with { Seed = 5, Out = grid[3] }));
+        Assert.Equal([("elicit", true), ("learn", true), ("fisher", true), ("confidence", null)], Reused(options with { Alpha = 0.5, Out = grid[4] }));
+
+        (string, bool?)[] Reused(TrainingOptions settings) => [.. TuneRun.Execute(settings, _backend, others: grid).Unlearning!.Stages.Select(s => (s.Name, s.Reused))];
+    }
+
+    [SharedDataFact]
     public void Stages_can_be_given_and_methods_composed()
     {
         TrainingOptions options = Options() with { Steps = 4 };
