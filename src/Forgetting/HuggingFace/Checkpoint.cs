@@ -41,7 +41,7 @@ public sealed class Checkpoint : IDisposable
 
     /// <summary><c>__metadata__</c> of the first weight file.</summary>
     internal IReadOnlyDictionary<string, string> Metadata =>
-        _files[0] is SafeTensorsFile file && file.Metadata.Count > 0 ? file.Metadata : new Dictionary<string, string> { ["format"] = "pt" };
+        _files[0] is SafeTensorsFile file && file.Metadata.Count > 0 ? file.Metadata : SafeTensorsWriter.StandardMetadata;
 
     /// <summary>Opens a checkpoint.</summary>
     /// <param name="path">A Hugging Face folder or a llama2.c <c>.bin</c>.</param>

@@ -63,7 +63,7 @@ public static class CheckpointWriter
         {
             ConfigWriter.Write(folder, config, type);
             addFiles?.Invoke(folder);
-            WriteWeights(folder, items, memory, new Dictionary<string, string> { ["format"] = "pt" }, DefaultShardBytes);
+            WriteWeights(folder, items, memory, SafeTensorsWriter.StandardMetadata, DefaultShardBytes);
         });
     }
 

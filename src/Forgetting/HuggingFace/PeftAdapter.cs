@@ -87,7 +87,7 @@ public sealed class PeftAdapter : IDisposable
         {
             PeftConfig.Write(folder, config, family, baseModel, decoder.AdapterParameters.Select(p => PeftNames.ModuleOf(p.Name)));
             SavedTensor.WriteFile(
-                System.IO.Path.Combine(folder, WeightsName), tensors, decoder.Backend, new Dictionary<string, string> { ["format"] = "pt" });
+                System.IO.Path.Combine(folder, WeightsName), tensors, decoder.Backend, SafeTensorsWriter.StandardMetadata);
         });
     }
 

@@ -19,6 +19,9 @@ public sealed class SafeTensorsWriter
     private readonly Stream _stream;
     private long _left;
 
+    /// <summary><c>__metadata__</c> of a file that a model's own does not give: what transformers asks for.</summary>
+    public static IReadOnlyDictionary<string, string> StandardMetadata { get; } = new Dictionary<string, string> { ["format"] = "pt" };
+
     /// <summary>
     /// Writes the header. Larger element types go first, which keeps each tensor aligned to its elements; <see cref="Entries"/> tells the order.
     /// </summary>

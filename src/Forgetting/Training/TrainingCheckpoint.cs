@@ -143,7 +143,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         var writer = new SafeTensorsWriter(
             stream,
             tensors.Select(t => new TensorEntry(t.Name, StoredType.F32, [t.Values.Rows, t.Values.Columns])),
-            new Dictionary<string, string> { ["format"] = "pt" });
+            SafeTensorsWriter.StandardMetadata);
         foreach (TensorEntry entry in writer.Entries)
         {
             TensorTransfer.Save(byName[entry.Name], memory, null, StoredType.F32, transposed: false, writer);

@@ -10,18 +10,18 @@ namespace Forgetting.HuggingFace.ChatTemplates;
 /// </summary>
 public sealed class ChatTemplate
 {
-    private readonly Statement body;
-    private readonly string source;
-    private readonly Dictionary<string, object?> specialTokens;
+    private readonly Statement _body;
+    private readonly string _source;
+    private readonly Dictionary<string, object?> _specialTokens;
 
-    private readonly Func<DateTime> now;
+    private readonly Func<DateTime> _now;
 
     private ChatTemplate(string text, string source, Dictionary<string, object?> specialTokens, Func<DateTime>? now = null)
     {
-        this.now = now ?? (() => DateTime.Now);
-        this.source = source;
-        this.specialTokens = specialTokens;
-        body = Guarded(() => TemplateParser.Parse(text));
+        _now = now ?? (() => DateTime.Now);
+        _source = source;
+        _specialTokens = specialTokens;
+        _body = Guarded(() => TemplateParser.Parse(text));
     }
 
     /// <summary>
@@ -134,7 +134,7 @@ public sealed class ChatTemplate
 
         UserException NotAPrefix() => new(string.Create(
             CultureInfo.InvariantCulture,
-            $"{source}: cannot tell where message {turn + 1} stands in the text; expected a template with {{% generation %}} or one that renders each turn by itself"));
+            $"{_source}: cannot tell where message {turn + 1} stands in the text; expected a template with {{% generation %}} or one that renders each turn by itself"));
     }
 
     private TemplateOutput RenderOutput(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt)
@@ -146,18 +146,18 @@ public sealed class ChatTemplate
             ["tools"] = null,
             ["documents"] = null,
             ["raise_exception"] = (TemplateFunction)(a => throw new TemplateException(TemplateValues.Text(a.Get(0, "message")))),
-            ["strftime_now"] = (TemplateFunction)(a => TemplateClock.Format(now(), TemplateValues.Text(a.Get(0, "format")))),
+            ["strftime_now"] = (TemplateFunction)(a => TemplateClock.Format(_now(), TemplateValues.Text(a.Get(0, "format")))),
             ["namespace"] = (TemplateFunction)MakeNamespace,
             ["dict"] = (TemplateFunction)MakeMap,
             ["range"] = (TemplateFunction)MakeRange,
         };
-        foreach ((string name, object? token) in specialTokens)
+        foreach ((string name, object? token) in _specialTokens)
         {
             scope[name] = token;
         }
 
         TemplateOutput output = new();
-        Guarded(() => body(scope, output));
+        Guarded(() => _body(scope, output));
         return output;
     }
 
@@ -169,7 +169,7 @@ public sealed class ChatTemplate
         }
         catch (TemplateException e)
         {
-            string line = string.Create(CultureInfo.InvariantCulture, $"{source}: line {e.Line}: {e.Message}");
+            string line = string.Create(CultureInfo.InvariantCulture, $"{_source}: line {e.Line}: {e.Message}");
             throw new UserException(line.ReplaceLineEndings(" "), e);
         }
     }

@@ -103,7 +103,7 @@ internal partial class ExpressionParser
         List<(string Name, Expression Value)> named = [];
         while (!TakeOperator(")"))
         {
-            if (Current.Kind == TokenKind.Name && tokens[at + 1] is { Kind: TokenKind.Operator, Text: "=" })
+            if (Current.Kind == TokenKind.Name && tokens[_at + 1] is { Kind: TokenKind.Operator, Text: "=" })
             {
                 string name = Take().Text;
                 Require("=");

@@ -16,16 +16,16 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
 
     private static readonly HashSet<string> Keywords = ["if", "else", "and", "or", "not", "in", "is", "recursive"];
 
-    private int at;
-    private int depth;
+    private int _at;
+    private int _depth;
 
     /// <summary>The token to read next.</summary>
-    protected TemplateToken Current => tokens[at];
+    protected TemplateToken Current => tokens[_at];
 
     /// <summary>Compiles one expression.</summary>
     protected Expression ParseExpression()
     {
-        if (++depth > Deepest)
+        if (++_depth > Deepest)
         {
             throw Error($"expressions nested more than {Deepest} deep");
         }
@@ -37,7 +37,7 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
             value = scope => TemplateValues.IsTrue(condition(scope)) ? positive(scope) : negative(scope);
         }
 
-        depth--;
+        _depth--;
         return value;
     }
 
@@ -73,7 +73,7 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
     }
 
     /// <summary>Reads the next token.</summary>
-    protected TemplateToken Take() => tokens[at++];
+    protected TemplateToken Take() => tokens[_at++];
 
     /// <summary>Reads a token of a kind, or fails.</summary>
     protected TemplateToken Take(TokenKind kind, string what) => Current.Kind == kind ? Take() : throw Unexpected(what);
@@ -109,7 +109,7 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
 
     private bool Advance(bool found)
     {
-        at += found ? 1 : 0;
+        _at += found ? 1 : 0;
         return found;
     }
 
@@ -176,9 +176,9 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
             return "in";
         }
 
-        if (Current is { Kind: TokenKind.Name, Text: "not" } && tokens[at + 1] is { Kind: TokenKind.Name, Text: "in" })
+        if (Current is { Kind: TokenKind.Name, Text: "not" } && tokens[_at + 1] is { Kind: TokenKind.Name, Text: "in" })
         {
-            at += 2;
+            _at += 2;
             return "not in";
         }
 
@@ -284,7 +284,7 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
             case TokenKind.Operator when token.Text == "{":
                 return ParseMap();
             default:
-                at--;
+                _at--;
                 throw Unexpected("an expression");
         }
     }

@@ -55,12 +55,12 @@ internal sealed class TemplateLexer
         "**", "//", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "~", "<", ">", "=", ".", ",", ":", "|", "(", ")", "[", "]", "{", "}",
     ];
 
-    private readonly string source;
-    private readonly List<TemplateToken> tokens = [];
-    private int at;
-    private int line = 1;
+    private readonly string _source;
+    private readonly List<TemplateToken> _tokens = [];
+    private int _at;
+    private int _line = 1;
 
-    private TemplateLexer(string source) => this.source = source;
+    private TemplateLexer(string source) => _source = source;
 
     /// <summary>All tokens, the last of kind <see cref="TokenKind.End"/>.</summary>
     /// <exception cref="TemplateException">A tag, string or character that cannot be read.</exception>
@@ -69,18 +69,18 @@ internal sealed class TemplateLexer
         string source = template.ReplaceLineEndings("\n");
         TemplateLexer lexer = new(source.EndsWith('\n') ? source[..^1] : source);
         lexer.ReadAll();
-        return lexer.tokens;
+        return lexer._tokens;
     }
 
     private void ReadAll()
     {
         bool stripBefore = false, trimNewline = false;
-        while (at < source.Length)
+        while (_at < _source.Length)
         {
             int tag = NextTag();
-            string text = source[at..tag];
-            char kind = tag < source.Length ? source[tag + 1] : '\0';
-            char control = tag + 2 < source.Length ? source[tag + 2] : '\0';
+            string text = _source[_at..tag];
+            char kind = tag < _source.Length ? _source[tag + 1] : '\0';
+            char control = tag + 2 < _source.Length ? _source[tag + 2] : '\0';
 
             string shown = text;
             if (kind == '\0' || control != '-')
@@ -95,7 +95,7 @@ internal sealed class TemplateLexer
             shown = stripBefore ? shown.TrimStart() : trimNewline && shown.StartsWith('\n') ? shown[1..] : shown;
             if (shown.Length > 0)
             {
-                tokens.Add(new(TokenKind.Text, shown, line));
+                _tokens.Add(new(TokenKind.Text, shown, _line));
             }
 
             Advance(tag);
@@ -107,71 +107,71 @@ internal sealed class TemplateLexer
             }
         }
 
-        tokens.Add(new(TokenKind.End, "", line));
+        _tokens.Add(new(TokenKind.End, "", _line));
     }
 
     private int NextTag()
     {
-        for (int i = at; i + 1 < source.Length; i++)
+        for (int i = _at; i + 1 < _source.Length; i++)
         {
-            if (source[i] == '{' && source[i + 1] is ('%' or '{' or '#'))
+            if (_source[i] == '{' && _source[i + 1] is ('%' or '{' or '#'))
             {
                 return i;
             }
         }
 
-        return source.Length;
+        return _source.Length;
     }
 
     /// <summary>The text without the white space between the start of the tag's line and the tag, if nothing else stands there.</summary>
     private string WithoutIndent(string text, int tag)
     {
-        int lineStart = tag == 0 ? 0 : source.LastIndexOf('\n', tag - 1) + 1;
-        int from = Math.Max(lineStart, at);
+        int lineStart = tag == 0 ? 0 : _source.LastIndexOf('\n', tag - 1) + 1;
+        int from = Math.Max(lineStart, _at);
 
         // Behind another tag on the same line the white space is not an indent.
-        return lineStart >= at && string.IsNullOrWhiteSpace(source[from..tag]) ? text[..(from - at)] : text;
+        return lineStart >= _at && string.IsNullOrWhiteSpace(_source[from..tag]) ? text[..(from - _at)] : text;
     }
 
     /// <summary>Reads one tag; returns the control character before its end, or a blank.</summary>
     private char ReadTag(char kind, bool hasControl)
     {
-        int start = line;
-        Advance(at + 2 + (hasControl ? 1 : 0));
+        int start = _line;
+        Advance(_at + 2 + (hasControl ? 1 : 0));
         if (kind == '#')
         {
-            int end = source.IndexOf("#}", at, StringComparison.Ordinal);
+            int end = _source.IndexOf("#}", _at, StringComparison.Ordinal);
             if (end < 0)
             {
                 throw new TemplateException("comment without #}", start);
             }
 
-            char control = end > at ? source[end - 1] : ' ';
+            char control = end > _at ? _source[end - 1] : ' ';
             Advance(end + 2);
             return control;
         }
 
-        tokens.Add(new(kind == '%' ? TokenKind.BlockStart : TokenKind.PrintStart, "", line));
+        _tokens.Add(new(kind == '%' ? TokenKind.BlockStart : TokenKind.PrintStart, "", _line));
         string close = kind == '%' ? "%}" : "}}";
         int depth = 0;
         while (true)
         {
-            while (at < source.Length && char.IsWhiteSpace(source[at]))
+            while (_at < _source.Length && char.IsWhiteSpace(_source[_at]))
             {
-                Advance(at + 1);
+                Advance(_at + 1);
             }
 
-            if (at >= source.Length)
+            if (_at >= _source.Length)
             {
                 throw new TemplateException($"tag without {close}", start);
             }
 
-            bool controlled = (source[at] == '-' || (source[at] == '+' && kind == '%')) && At(at + 1, close);
-            if (depth == 0 && (controlled || At(at, close)))
+            bool controlled = (_source[_at] == '-' || (_source[_at] == '+' && kind == '%')) && At(_at + 1, close);
+            if (depth == 0 && (controlled || At(_at, close)))
             {
-                char control = controlled ? source[at] : ' ';
-                tokens.Add(new(kind == '%' ? TokenKind.BlockEnd : TokenKind.PrintEnd, "", line));
-                Advance(at + (controlled ? 3 : 2));
+                char control = controlled ? _source[_at] : ' ';
+                _tokens.Add(new(kind == '%' ? TokenKind.BlockEnd : TokenKind.PrintEnd, "", _line));
+                Advance(_at + (controlled ? 3 : 2));
                 return control;
             }
 
@@ -187,16 +187,16 @@ internal sealed class TemplateLexer
     /// <summary>Reads a token of an expression; returns it if it is an operator, else nothing.</summary>
     private string ReadToken()
     {
-        int start = at;
-        char first = source[at];
+        int start = _at;
+        char first = _source[_at];
         if (char.IsLetter(first) || first == '_')
         {
-            while (at < source.Length && (char.IsLetterOrDigit(source[at]) || source[at] == '_'))
+            while (_at < _source.Length && (char.IsLetterOrDigit(_source[_at]) || _source[_at] == '_'))
             {
-                at++;
+                _at++;
             }
 
-            tokens.Add(new(TokenKind.Name, source[start..at], line));
+            _tokens.Add(new(TokenKind.Name, _source[start.._at], _line));
             return "";
         }
 
@@ -214,87 +214,87 @@ internal sealed class TemplateLexer
 
         foreach (string name in Operators)
         {
-            if (At(at, name))
+            if (At(_at, name))
             {
-                tokens.Add(new(TokenKind.Operator, name, line));
-                at += name.Length;
+                _tokens.Add(new(TokenKind.Operator, name, _line));
+                _at += name.Length;
                 return name;
             }
         }
 
-        throw new TemplateException($"unexpected character '{first}'", line);
+        throw new TemplateException($"unexpected character '{first}'", _line);
     }
 
     private void ReadNumber()
     {
-        int start = at;
+        int start = _at;
         Digits();
-        bool real = at + 1 < source.Length && source[at] == '.' && char.IsAsciiDigit(source[at + 1]);
+        bool real = _at + 1 < _source.Length && _source[_at] == '.' && char.IsAsciiDigit(_source[_at + 1]);
         if (real)
         {
-            at++;
+            _at++;
             Digits();
         }
 
-        tokens.Add(new(real ? TokenKind.Float : TokenKind.Integer, source[start..at].Replace("_", "", StringComparison.Ordinal), line));
+        _tokens.Add(new(real ? TokenKind.Float : TokenKind.Integer, _source[start.._at].Replace("_", "", StringComparison.Ordinal), _line));
 
         void Digits()
         {
-            while (at < source.Length && (char.IsAsciiDigit(source[at]) || source[at] == '_'))
+            while (_at < _source.Length && (char.IsAsciiDigit(_source[_at]) || _source[_at] == '_'))
             {
-                at++;
+                _at++;
             }
         }
     }
 
     private void ReadString(char quote)
     {
-        int start = line;
+        int start = _line;
         StringBuilder text = new();
-        for (at++; at < source.Length && source[at] != quote; at++)
+        for (_at++; _at < _source.Length && _source[_at] != quote; _at++)
         {
-            if (source[at] == '\n')
+            if (_source[_at] == '\n')
             {
-                line++;
+                _line++;
             }
 
-            if (source[at] == '\\' && at + 1 < source.Length)
+            if (_source[_at] == '\\' && _at + 1 < _source.Length)
             {
-                at++;
+                _at++;
                 Escape(text);
             }
             else
             {
-                text.Append(source[at]);
+                text.Append(_source[_at]);
             }
         }
 
-        if (at >= source.Length)
+        if (_at >= _source.Length)
         {
             throw new TemplateException("string without its closing quote", start);
         }
 
-        at++;
-        tokens.Add(new(TokenKind.String, text.ToString(), start));
+        _at++;
+        _tokens.Add(new(TokenKind.String, text.ToString(), start));
     }
 
     /// <summary>An escape of a Python string; <c>at</c> is behind the backslash and ends on the escape's last character.</summary>
     private void Escape(StringBuilder text)
     {
-        char escape = source[at];
+        char escape = _source[_at];
         int digits = escape switch { 'x' => 2, 'u' => 4, 'U' => 8, _ => 0 };
         if (digits > 0)
         {
-            if (at + digits < source.Length
-                && int.TryParse(source.AsSpan(at + 1, digits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out int value)
+            if (_at + digits < _source.Length
+                && int.TryParse(_source.AsSpan(_at + 1, digits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out int value)
                 && Rune.IsValid(value))
             {
                 text.Append(new Rune(value).ToString());
-                at += digits;
+                _at += digits;
                 return;
             }
 
-            throw new TemplateException($"malformed escape \\{escape}", line);
+            throw new TemplateException($"malformed escape \\{escape}", _line);
         }
 
         text.Append(escape switch
@@ -311,14 +311,14 @@ internal sealed class TemplateLexer
             '\\' or '\'' or '"' => escape.ToString(),
             _ => "\\" + escape,
         });
-        line += escape == '\n' ? 1 : 0;
+        _line += escape == '\n' ? 1 : 0;
     }
 
-    private bool At(int place, string text) => string.CompareOrdinal(source, place, text, 0, text.Length) == 0;
+    private bool At(int place, string text) => string.CompareOrdinal(_source, place, text, 0, text.Length) == 0;
 
     private void Advance(int to)
     {
-        line += source.AsSpan(at, to - at).Count('\n');
-        at = to;
+        _line += _source.AsSpan(_at, to - _at).Count('\n');
+        _at = to;
     }
 }

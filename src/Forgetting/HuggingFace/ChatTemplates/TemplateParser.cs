@@ -23,7 +23,7 @@ internal sealed class TemplateParser : ExpressionParser
 {
     private const int Deepest = 100;
 
-    private int depth;
+    private int _depth;
 
     private TemplateParser(List<TemplateToken> tokens)
         : base(tokens)
@@ -42,7 +42,7 @@ internal sealed class TemplateParser : ExpressionParser
     /// <summary>Statements up to one of the tags given, whose name has then been read, or up to the end.</summary>
     private Statement ParseBody(string[] ends, out string end)
     {
-        if (++depth > Deepest)
+        if (++_depth > Deepest)
         {
             throw Error($"blocks nested more than {Deepest} deep");
         }
@@ -91,7 +91,7 @@ internal sealed class TemplateParser : ExpressionParser
             }
         }
 
-        depth--;
+        _depth--;
         return (scope, output) =>
         {
             foreach (Statement statement in statements)

@@ -16,7 +16,7 @@ internal sealed class TemplateScope(TemplateScope? parent)
     // Recursive macros would otherwise end in a stack overflow, which nothing can catch.
     private const int DeepestCalls = 50;
 
-    private readonly Dictionary<string, object?> values = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, object?> _values = new(StringComparer.Ordinal);
 
     public int CallDepth { get; init; } = parent?.CallDepth ?? 0;
 
@@ -27,7 +27,7 @@ internal sealed class TemplateScope(TemplateScope? parent)
         {
             for (TemplateScope? scope = this; scope != null; scope = scope.Outer)
             {
-                if (scope.values.TryGetValue(name, out object? value))
+                if (scope._values.TryGetValue(name, out object? value))
                 {
                     return value;
                 }
@@ -35,7 +35,7 @@ internal sealed class TemplateScope(TemplateScope? parent)
 
             return new Undefined(name);
         }
-        set => values[name] = value;
+        set => _values[name] = value;
     }
 
     private TemplateScope? Outer { get; } = parent;

@@ -26,31 +26,31 @@ internal sealed record AddedToken(int Id, string Content)
 /// <summary>Cuts a text at added tokens: the leftmost match, of those the longest.</summary>
 internal sealed class AddedTokens
 {
-    private readonly (string Content, AddedToken Token)[] tokens;
-    private readonly SearchValues<string> contents;
+    private readonly (string Content, AddedToken Token)[] _tokens;
+    private readonly SearchValues<string> _contents;
 
     /// <summary>A matcher of these spellings.</summary>
     public AddedTokens(IEnumerable<(string Content, AddedToken Token)> tokens)
     {
         // Longest first, so that the first candidate that matches at a place is the longest there.
-        this.tokens = [.. tokens.Where(t => t.Content.Length > 0).OrderByDescending(t => t.Content.Length)];
-        contents = SearchValues.Create([.. this.tokens.Select(t => t.Content)], StringComparison.Ordinal);
+        _tokens = [.. tokens.Where(t => t.Content.Length > 0).OrderByDescending(t => t.Content.Length)];
+        _contents = SearchValues.Create([.. _tokens.Select(t => t.Content)], StringComparison.Ordinal);
     }
 
     /// <summary>The parts of a text in order: either a stretch of plain text (Token null) or a token.</summary>
     public void Split(string text, List<(int Start, int Length, AddedToken? Token)> parts)
     {
         int done = 0, at = 0;
-        while (tokens.Length > 0 && at < text.Length)
+        while (_tokens.Length > 0 && at < text.Length)
         {
-            int found = text.AsSpan(at).IndexOfAny(contents);
+            int found = text.AsSpan(at).IndexOfAny(_contents);
             if (found < 0)
             {
                 break;
             }
 
             int start = at + found;
-            (string content, AddedToken token) = tokens.First(t => text.AsSpan(start).StartsWith(t.Content, StringComparison.Ordinal));
+            (string content, AddedToken token) = _tokens.First(t => text.AsSpan(start).StartsWith(t.Content, StringComparison.Ordinal));
             int end = start + content.Length;
             at = end;
             if (token.SingleWord && (WordEndsAt(text, start) || WordStartsAt(text, end)))

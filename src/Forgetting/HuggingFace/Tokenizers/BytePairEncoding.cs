@@ -36,41 +36,41 @@ internal sealed class BytePairEncoding
     private const int LongestRemembered = 48;
     private const int MostRemembered = 1 << 18;
 
-    private readonly Dictionary<string, int> vocabulary;
-    private readonly Dictionary<long, (int Rank, int Product)> merges;
-    private readonly BytePairOptions options;
-    private readonly Dictionary<int, int> runes = [];
-    private readonly int[] bytes = new int[256];
-    private readonly ConcurrentDictionary<string, int[]> remembered = new(StringComparer.Ordinal);
-    private readonly ConcurrentDictionary<string, int[]>.AlternateLookup<ReadOnlySpan<char>> rememberedSpans;
-    private int rememberedCount;
+    private readonly Dictionary<string, int> _vocabulary;
+    private readonly Dictionary<long, (int Rank, int Product)> _merges;
+    private readonly BytePairOptions _options;
+    private readonly Dictionary<int, int> _runes = [];
+    private readonly int[] _bytes = new int[256];
+    private readonly ConcurrentDictionary<string, int[]> _remembered = new(StringComparer.Ordinal);
+    private readonly ConcurrentDictionary<string, int[]>.AlternateLookup<ReadOnlySpan<char>> _rememberedSpans;
+    private int _rememberedCount;
 
     /// <summary>An encoder over a vocabulary without its special tokens.</summary>
     public BytePairEncoding(Dictionary<string, int> vocabulary, IEnumerable<Merge> merges, BytePairOptions options)
     {
-        this.vocabulary = vocabulary;
-        this.options = options;
-        this.merges = [];
+        _vocabulary = vocabulary;
+        _options = options;
+        _merges = [];
         foreach (Merge merge in merges)
         {
-            this.merges[Key(merge.Left, merge.Right)] = (merge.Rank, merge.Product);
+            _merges[Key(merge.Left, merge.Right)] = (merge.Rank, merge.Product);
         }
 
         foreach ((string token, int id) in vocabulary)
         {
             if (token.Length is 1 or 2 && Rune.TryGetRuneAt(token, 0, out Rune rune) && rune.Utf16SequenceLength == token.Length)
             {
-                runes[rune.Value] = id;
+                _runes[rune.Value] = id;
             }
         }
 
         for (int value = 0; value < 256; value++)
         {
             string token = options.ByteLevel ? ByteLevelAlphabet.CharacterOf((byte)value).ToString() : ByteToken((byte)value);
-            bytes[value] = vocabulary.GetValueOrDefault(token, -1);
+            _bytes[value] = vocabulary.GetValueOrDefault(token, -1);
         }
 
-        rememberedSpans = remembered.GetAlternateLookup<ReadOnlySpan<char>>();
+        _rememberedSpans = _remembered.GetAlternateLookup<ReadOnlySpan<char>>();
     }
 
     /// <summary>The spelling of a byte in a vocabulary with byte fallback.</summary>
@@ -85,12 +85,12 @@ internal sealed class BytePairEncoding
             return;
         }
 
-        if (!rememberedSpans.TryGetValue(piece, out int[]? known))
+        if (!_rememberedSpans.TryGetValue(piece, out int[]? known))
         {
             known = Merged(piece);
-            if (rememberedCount < MostRemembered && rememberedSpans.TryAdd(piece, known))
+            if (_rememberedCount < MostRemembered && _rememberedSpans.TryAdd(piece, known))
             {
-                Interlocked.Increment(ref rememberedCount);
+                Interlocked.Increment(ref _rememberedCount);
             }
         }
 
@@ -103,12 +103,12 @@ internal sealed class BytePairEncoding
     /// </summary>
     public bool NoTokenCrosses(char marker)
     {
-        if (options.ByteLevel || !runes.ContainsKey(marker))
+        if (_options.ByteLevel || !_runes.ContainsKey(marker))
         {
             return false;
         }
 
-        foreach (string token in vocabulary.Keys)
+        foreach (string token in _vocabulary.Keys)
         {
             for (int i = 1; i < token.Length; i++)
             {
@@ -126,13 +126,13 @@ internal sealed class BytePairEncoding
 
     private int[] Merged(ReadOnlySpan<char> piece)
     {
-        if (options.IgnoreMerges && Whole(piece) is int whole)
+        if (_options.IgnoreMerges && Whole(piece) is int whole)
         {
             return [whole];
         }
 
         List<int> symbols = new(piece.Length);
-        if (options.ByteLevel)
+        if (_options.ByteLevel)
         {
             AddBytes(piece, symbols);
         }
@@ -147,12 +147,12 @@ internal sealed class BytePairEncoding
     private int? Whole(ReadOnlySpan<char> piece)
     {
         string token = piece.ToString();
-        if (options.ByteLevel)
+        if (_options.ByteLevel)
         {
             token = ByteLevelAlphabet.Write(Encoding.UTF8.GetBytes(token));
         }
 
-        return vocabulary.TryGetValue(token, out int id) ? id : null;
+        return _vocabulary.TryGetValue(token, out int id) ? id : null;
     }
 
     private void AddBytes(ReadOnlySpan<char> piece, List<int> symbols)
@@ -160,7 +160,7 @@ internal sealed class BytePairEncoding
         bool unknownBefore = false;
         foreach (byte value in Encoding.UTF8.GetBytes(piece.ToString()))
         {
-            unknownBefore = Add(bytes[value], unknownBefore, symbols);
+            unknownBefore = Add(_bytes[value], unknownBefore, symbols);
         }
     }
 
@@ -170,12 +170,12 @@ internal sealed class BytePairEncoding
         Span<byte> utf8 = stackalloc byte[4];
         foreach (Rune rune in piece.EnumerateRunes())
         {
-            int id = runes.GetValueOrDefault(rune.Value, -1);
-            int count = id < 0 && options.ByteFallback ? rune.EncodeToUtf8(utf8) : 0;
+            int id = _runes.GetValueOrDefault(rune.Value, -1);
+            int count = id < 0 && _options.ByteFallback ? rune.EncodeToUtf8(utf8) : 0;
             bool spelt = count > 0;
             for (int i = 0; i < count; i++)
             {
-                spelt &= bytes[utf8[i]] >= 0;
+                spelt &= _bytes[utf8[i]] >= 0;
             }
 
             if (!spelt)
@@ -186,7 +186,7 @@ internal sealed class BytePairEncoding
 
             for (int i = 0; i < count; i++)
             {
-                unknownBefore = Add(bytes[utf8[i]], false, symbols);
+                unknownBefore = Add(_bytes[utf8[i]], false, symbols);
             }
         }
     }
@@ -200,7 +200,7 @@ internal sealed class BytePairEncoding
             return false;
         }
 
-        if (options.Unknown is int unknown && !(unknownBefore && options.FuseUnknown))
+        if (_options.Unknown is int unknown && !(unknownBefore && _options.FuseUnknown))
         {
             symbols.Add(unknown);
         }
@@ -256,7 +256,7 @@ internal sealed class BytePairEncoding
 
         void Propose(int at)
         {
-            if (next[at] >= 0 && merges.TryGetValue(Key(symbols[at], symbols[next[at]]), out (int Rank, int Product) merge))
+            if (next[at] >= 0 && _merges.TryGetValue(Key(symbols[at], symbols[next[at]]), out (int Rank, int Product) merge))
             {
                 queue.Enqueue((at, symbols[at], symbols[next[at]], merge.Product), Key(merge.Rank, at));
             }

@@ -8,7 +8,7 @@ namespace Forgetting.HuggingFace.Tokenizers;
 /// <param name="stops">Texts that end the text, none of them empty.</param>
 public sealed class StoppingDecoder(StreamingDecoder decoder, IReadOnlyList<string> stops)
 {
-    private string held = "";
+    private string _held = "";
 
     /// <summary>Whether one of the texts has come.</summary>
     public bool Stopped { get; private set; }
@@ -21,7 +21,7 @@ public sealed class StoppingDecoder(StreamingDecoder decoder, IReadOnlyList<stri
 
     private string Release(string added, bool last)
     {
-        string text = held + added;
+        string text = _held + added;
         int end = stops.Select(stop => text.IndexOf(stop, StringComparison.Ordinal)).Where(at => at >= 0).DefaultIfEmpty(-1).Min();
         if (end >= 0)
         {
@@ -30,7 +30,7 @@ public sealed class StoppingDecoder(StreamingDecoder decoder, IReadOnlyList<stri
         }
 
         int kept = last ? 0 : stops.Select(stop => BegunAtEndOf(text, stop)).DefaultIfEmpty(0).Max();
-        held = text[^kept..];
+        _held = text[^kept..];
         return text[..^kept];
     }
 

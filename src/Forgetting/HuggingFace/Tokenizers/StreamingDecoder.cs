@@ -8,37 +8,37 @@ namespace Forgetting.HuggingFace.Tokenizers;
 /// </summary>
 public sealed class StreamingDecoder
 {
-    private readonly Tokenizer tokenizer;
-    private readonly bool skipSpecial;
-    private readonly Decoder utf8 = Encoding.UTF8.GetDecoder();
-    private int spacesToDrop;
+    private readonly Tokenizer _tokenizer;
+    private readonly bool _skipSpecial;
+    private readonly Decoder _utf8 = Encoding.UTF8.GetDecoder();
+    private int _spacesToDrop;
 
     internal StreamingDecoder(Tokenizer tokenizer, bool skipSpecial, int leadingSpaces)
     {
-        this.tokenizer = tokenizer;
-        this.skipSpecial = skipSpecial;
-        spacesToDrop = leadingSpaces;
+        _tokenizer = tokenizer;
+        _skipSpecial = skipSpecial;
+        _spacesToDrop = leadingSpaces;
     }
 
     /// <summary>The characters that are complete with this token; often none.</summary>
     public string Add(int id)
     {
-        if (skipSpecial && tokenizer.IsSpecial(id))
+        if (_skipSpecial && _tokenizer.IsSpecial(id))
         {
             return "";
         }
 
-        ReadOnlySpan<byte> bytes = tokenizer.BytesOf(id);
-        while (spacesToDrop > 0 && bytes.Length > 0)
+        ReadOnlySpan<byte> bytes = _tokenizer.BytesOf(id);
+        while (_spacesToDrop > 0 && bytes.Length > 0)
         {
             if (bytes[0] != (byte)' ')
             {
-                spacesToDrop = 0;
+                _spacesToDrop = 0;
                 break;
             }
 
             bytes = bytes[1..];
-            spacesToDrop--;
+            _spacesToDrop--;
         }
 
         return Decode(bytes, flush: false);
@@ -51,7 +51,7 @@ public sealed class StreamingDecoder
     {
         // The decoder may still hold up to three bytes.
         Span<char> buffer = bytes.Length + 4 <= 256 ? stackalloc char[256] : new char[bytes.Length + 4];
-        int count = utf8.GetChars(bytes, buffer, flush);
+        int count = _utf8.GetChars(bytes, buffer, flush);
         return new string(buffer[..count]);
     }
 }

@@ -16,15 +16,15 @@ internal sealed class TextPattern
     private static readonly TimeSpan MatchLimit = TimeSpan.FromSeconds(10);
     private static readonly char[] StandIns = MakeStandIns();
 
-    private readonly string? literal;
-    private readonly Regex? expression;
-    private readonly string source;
+    private readonly string? _literal;
+    private readonly Regex? _expression;
+    private readonly string _source;
 
     private TextPattern(string? literal, Regex? expression, string source)
     {
-        this.literal = literal;
-        this.expression = expression;
-        this.source = source;
+        _literal = literal;
+        _expression = expression;
+        _source = source;
     }
 
     /// <summary>A pattern that matches one text.</summary>
@@ -67,11 +67,11 @@ internal sealed class TextPattern
     public void Matches(string text, int start, int length, List<(int Start, int Length)> matches)
     {
         ReadOnlySpan<char> span = text.AsSpan(start, length);
-        if (literal != null)
+        if (_literal != null)
         {
-            for (int at = 0, found; (found = span[at..].IndexOf(literal, StringComparison.Ordinal)) >= 0; at += found + literal.Length)
+            for (int at = 0, found; (found = span[at..].IndexOf(_literal, StringComparison.Ordinal)) >= 0; at += found + _literal.Length)
             {
-                matches.Add((start + at + found, literal.Length));
+                matches.Add((start + at + found, _literal.Length));
             }
 
             return;
@@ -81,7 +81,7 @@ internal sealed class TextPattern
         {
             if (span.IndexOfAnyInRange('\uD800', '\uDFFF') < 0)
             {
-                foreach (ValueMatch match in expression!.EnumerateMatches(span))
+                foreach (ValueMatch match in _expression!.EnumerateMatches(span))
                 {
                     Add(start + match.Index, match.Length);
                 }
@@ -93,7 +93,7 @@ internal sealed class TextPattern
         }
         catch (RegexMatchTimeoutException e)
         {
-            throw new UserException($"{source}: an expression took more than {MatchLimit.TotalSeconds:0} s for one match: {expression}", e);
+            throw new UserException($"{_source}: an expression took more than {MatchLimit.TotalSeconds:0} s for one match: {_expression}", e);
         }
 
         void Add(int at, int size)
@@ -117,7 +117,7 @@ internal sealed class TextPattern
             }
 
             offsets[count] = unit;
-            foreach (ValueMatch match in expression!.EnumerateMatches(runes.AsSpan(0, count)))
+            foreach (ValueMatch match in _expression!.EnumerateMatches(runes.AsSpan(0, count)))
             {
                 int from = offsets[match.Index];
                 Add(start + from, offsets[match.Index + match.Length] - from);
@@ -131,9 +131,9 @@ internal sealed class TextPattern
     /// <summary>The text with every match replaced by a literal.</summary>
     public string Replace(string text, string content)
     {
-        if (literal != null)
+        if (_literal != null)
         {
-            return text.Replace(literal, content, StringComparison.Ordinal);
+            return text.Replace(_literal, content, StringComparison.Ordinal);
         }
 
         List<(int Start, int Length)> matches = [];

@@ -9,22 +9,22 @@ namespace Forgetting.HuggingFace.Tokenizers;
 /// </summary>
 internal sealed class TokenDecoder
 {
-    private readonly List<(TextPattern Pattern, string Content)> replacements = [];
-    private bool byteLevel;
-    private bool byteFallback;
-    private bool fused;
+    private readonly List<(TextPattern Pattern, string Content)> _replacements = [];
+    private bool _byteLevel;
+    private bool _byteFallback;
+    private bool _fused;
 
     /// <summary>Spaces at the front of a decoded text that encoding put there.</summary>
     public int LeadingSpaces { get; private set; }
 
     /// <summary>A decoder for <see cref="ByteLevelAlphabet"/>.</summary>
-    public static TokenDecoder ByteLevel() => new() { byteLevel = true };
+    public static TokenDecoder ByteLevel() => new() { _byteLevel = true };
 
     /// <summary>The decoder of sentencepiece vocabularies: ▁ is a space, <c>&lt;0xNN&gt;</c> a byte.</summary>
     public static TokenDecoder SentencePiece(bool dummyPrefix, string source)
     {
-        TokenDecoder decoder = new() { byteFallback = true, LeadingSpaces = dummyPrefix ? 1 : 0 };
-        decoder.replacements.Add((TextPattern.Literal("▁", source), " "));
+        TokenDecoder decoder = new() { _byteFallback = true, LeadingSpaces = dummyPrefix ? 1 : 0 };
+        decoder._replacements.Add((TextPattern.Literal("▁", source), " "));
         return decoder;
     }
 
@@ -43,18 +43,18 @@ internal sealed class TokenDecoder
     /// <summary>What a token contributes to the text.</summary>
     public byte[] Bytes(string token)
     {
-        if (byteFallback && token.Length == 6 && token.StartsWith("<0x", StringComparison.Ordinal) && token[5] == '>'
+        if (_byteFallback && token.Length == 6 && token.StartsWith("<0x", StringComparison.Ordinal) && token[5] == '>'
             && byte.TryParse(token.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out byte value))
         {
             return [value];
         }
 
-        foreach ((TextPattern pattern, string content) in replacements)
+        foreach ((TextPattern pattern, string content) in _replacements)
         {
             token = pattern.Replace(token, content);
         }
 
-        return byteLevel ? ByteLevelAlphabet.Read(token) : Encoding.UTF8.GetBytes(token);
+        return _byteLevel ? ByteLevelAlphabet.Read(token) : Encoding.UTF8.GetBytes(token);
     }
 
     private void Add(JsonView view)
@@ -70,23 +70,23 @@ internal sealed class TokenDecoder
 
                 break;
             case "ByteLevel":
-                byteLevel = true;
+                _byteLevel = true;
                 break;
             case "ByteFallback":
-                byteFallback = true;
+                _byteFallback = true;
                 break;
             case "Fuse":
-                fused = true;
+                _fused = true;
                 break;
-            case "Replace" when !fused:
-                replacements.Add((TextPattern.Read(view["pattern"]), view["content"].AsString()));
+            case "Replace" when !_fused:
+                _replacements.Add((TextPattern.Read(view["pattern"]), view["content"].AsString()));
                 break;
             case "Metaspace":
-                replacements.Add((TextPattern.Literal(view["replacement"].AsString(), view.Source), " "));
+                _replacements.Add((TextPattern.Literal(view["replacement"].AsString(), view.Source), " "));
                 bool prefixed = view.Find("prepend_scheme") is { } scheme ? scheme.AsString() != "never" : view.Flag("add_prefix_space", true);
                 LeadingSpaces = prefixed ? 1 : 0;
                 break;
-            case "Strip" when fused && view["content"].AsString() == " " && (view.Find("stop")?.AsInt32() ?? 0) == 0:
+            case "Strip" when _fused && view["content"].AsString() == " " && (view.Find("stop")?.AsInt32() ?? 0) == 0:
                 LeadingSpaces = Math.Max(0, view.Find("start")?.AsInt32() ?? 0);
                 break;
             default:

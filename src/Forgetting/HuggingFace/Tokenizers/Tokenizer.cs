@@ -37,46 +37,46 @@ internal sealed record TokenizerParts
 /// </summary>
 public sealed class Tokenizer
 {
-    private readonly BytePairEncoding model;
-    private readonly Normalizer normalize;
-    private readonly PreTokenizer preTokenize;
-    private readonly TokenDecoder decoder;
-    private readonly int[] prefix;
-    private readonly Dictionary<string, int> ids;
-    private readonly string?[] tokens;
-    private readonly byte[]?[] bytes;
-    private readonly HashSet<int> special;
+    private readonly BytePairEncoding _model;
+    private readonly Normalizer _normalize;
+    private readonly PreTokenizer _preTokenize;
+    private readonly TokenDecoder _decoder;
+    private readonly int[] _prefix;
+    private readonly Dictionary<string, int> _ids;
+    private readonly string?[] _tokens;
+    private readonly byte[]?[] _bytes;
+    private readonly HashSet<int> _special;
 
     // Matchers of added tokens, [in the text as given | in the normalized text] x [without | with special tokens].
-    private readonly AddedTokens[,] added = new AddedTokens[2, 2];
-    private readonly AddedTokens control;
+    private readonly AddedTokens[,] _added = new AddedTokens[2, 2];
+    private readonly AddedTokens _control;
 
     internal Tokenizer(TokenizerParts parts)
     {
-        ids = new(parts.Vocabulary, StringComparer.Ordinal);
+        _ids = new(parts.Vocabulary, StringComparer.Ordinal);
         foreach (AddedToken token in parts.AddedTokens)
         {
-            ids[token.Content] = token.Id;
+            _ids[token.Content] = token.Id;
         }
 
-        tokens = new string?[ids.Count == 0 ? 0 : ids.Values.Max() + 1];
-        bytes = new byte[tokens.Length][];
-        foreach ((string token, int id) in ids)
+        _tokens = new string?[_ids.Count == 0 ? 0 : _ids.Values.Max() + 1];
+        _bytes = new byte[_tokens.Length][];
+        foreach ((string token, int id) in _ids)
         {
-            tokens[id] = token;
+            _tokens[id] = token;
         }
 
-        special = [.. parts.AddedTokens.Where(t => t.Special).Select(t => t.Id)];
+        _special = [.. parts.AddedTokens.Where(t => t.Special).Select(t => t.Id)];
 
         // Text never becomes a special token, not even a piece that is spelt like one.
-        Dictionary<string, int> plain = new(parts.Vocabulary.Where(t => !special.Contains(t.Value)), StringComparer.Ordinal);
-        model = new BytePairEncoding(plain, parts.Merges, parts.Options);
-        normalize = parts.Normalizer ?? (text => text);
-        preTokenize = parts.PreTokenizer
-            ?? (model.NoTokenCrosses('▁') ? PreTokenizers.BeforeRunsOf('▁') : (segment, pieces) => pieces.Add(segment));
-        decoder = parts.Decoder;
-        prefix = [.. parts.Prefix];
-        control = new AddedTokens(parts.AddedTokens.Where(t => t.Special).Select(t => (t.Content, t)));
+        Dictionary<string, int> plain = new(parts.Vocabulary.Where(t => !_special.Contains(t.Value)), StringComparer.Ordinal);
+        _model = new BytePairEncoding(plain, parts.Merges, parts.Options);
+        _normalize = parts.Normalizer ?? (text => text);
+        _preTokenize = parts.PreTokenizer
+            ?? (_model.NoTokenCrosses('▁') ? PreTokenizers.BeforeRunsOf('▁') : (segment, pieces) => pieces.Add(segment));
+        _decoder = parts.Decoder;
+        _prefix = [.. parts.Prefix];
+        _control = new AddedTokens(parts.AddedTokens.Where(t => t.Special).Select(t => (t.Content, t)));
         SpecialTokens = [.. parts.AddedTokens.Where(t => t.Special).Select(t => t.Content)];
         BosId = parts.BosId;
         EosIds = parts.EosIds;
@@ -85,9 +85,9 @@ public sealed class Tokenizer
         {
             for (int specials = 0; specials < 2; specials++)
             {
-                added[normalized, specials] = new AddedTokens(parts.AddedTokens
+                _added[normalized, specials] = new AddedTokens(parts.AddedTokens
                     .Where(t => t.Normalized == (normalized == 1) && (!t.Special || specials == 1))
-                    .Select(t => (normalized == 1 ? normalize(t.Content) : t.Content, t)));
+                    .Select(t => (normalized == 1 ? _normalize(t.Content) : t.Content, t)));
             }
         }
     }
@@ -105,7 +105,7 @@ public sealed class Tokenizer
     public IReadOnlyCollection<string> SpecialTokens { get; }
 
     /// <summary>Highest id + 1, added tokens included. The embedding may have more rows.</summary>
-    public int VocabularySize => tokens.Length;
+    public int VocabularySize => _tokens.Length;
 
     /// <summary>
     /// Reads the tokenizer of a checkpoint folder: <c>tokenizer.json</c>, else <c>vocab.json</c> with <c>merges.txt</c>, else sentencepiece's
@@ -125,7 +125,7 @@ public sealed class Tokenizer
         List<int> result = [];
         if (bos)
         {
-            result.AddRange(prefix);
+            result.AddRange(_prefix);
         }
 
         Append(text, result, first: true, allowSpecial);
@@ -150,19 +150,19 @@ public sealed class Tokenizer
 
     /// <summary>A decoder for ids that come one by one; parameters as in <see cref="Decode"/>.</summary>
     public StreamingDecoder StartDecoding(bool skipSpecial = true, bool startOfText = true) =>
-        new(this, skipSpecial, startOfText ? decoder.LeadingSpaces : 0);
+        new(this, skipSpecial, startOfText ? _decoder.LeadingSpaces : 0);
 
     /// <summary>Id of a token by its spelling in the vocabulary, or null.</summary>
-    public int? IdOf(string token) => ids.TryGetValue(token, out int id) ? id : null;
+    public int? IdOf(string token) => _ids.TryGetValue(token, out int id) ? id : null;
 
     /// <summary>Spelling of a token in the vocabulary; null for an id it does not have. (An embedding is often padded to more rows.)</summary>
-    public string? TokenOf(int id) => (uint)id < (uint)tokens.Length ? tokens[id] : null;
+    public string? TokenOf(int id) => (uint)id < (uint)_tokens.Length ? _tokens[id] : null;
 
     /// <summary>The text of one token by itself, for reports; bytes that are only part of a character become U+FFFD.</summary>
     public string TextOf(int id) => Encoding.UTF8.GetString(BytesOf(id));
 
     /// <summary>Whether the id is a control token.</summary>
-    public bool IsSpecial(int id) => special.Contains(id);
+    public bool IsSpecial(int id) => _special.Contains(id);
 
     /// <summary>
     /// Appends the ids of one stretch of an input that is put together from text and ids. <paramref name="first"/> tells whether it begins the input:
@@ -174,7 +174,7 @@ public sealed class Tokenizer
         int specials = allowSpecial ? 1 : 0;
         List<(int Start, int Length, AddedToken? Token)> outer = [], inner = [];
         List<Segment> pieces = [];
-        added[0, specials].Split(text, outer);
+        _added[0, specials].Split(text, outer);
         foreach ((int start, int length, AddedToken? token) in outer)
         {
             if (token != null)
@@ -183,9 +183,9 @@ public sealed class Tokenizer
                 continue;
             }
 
-            string normalized = normalize(text.Substring(start, length));
+            string normalized = _normalize(text.Substring(start, length));
             inner.Clear();
-            added[1, specials].Split(normalized, inner);
+            _added[1, specials].Split(normalized, inner);
             foreach ((int innerStart, int innerLength, AddedToken? innerToken) in inner)
             {
                 if (innerToken != null)
@@ -195,10 +195,10 @@ public sealed class Tokenizer
                 }
 
                 pieces.Clear();
-                preTokenize(new Segment(normalized, innerStart, innerLength, first && start == 0 && innerStart == 0), pieces);
+                _preTokenize(new Segment(normalized, innerStart, innerLength, first && start == 0 && innerStart == 0), pieces);
                 foreach (Segment piece in pieces)
                 {
-                    model.Encode(piece.Span, result);
+                    _model.Encode(piece.Span, result);
                 }
             }
         }
@@ -208,7 +208,7 @@ public sealed class Tokenizer
     internal List<(int Start, int Length, int? Id)> SplitAtSpecial(string text)
     {
         List<(int Start, int Length, AddedToken? Token)> parts = [];
-        control.Split(text, parts);
+        _control.Split(text, parts);
         return parts.ConvertAll(p => (p.Start, p.Length, p.Token?.Id));
     }
 
@@ -219,7 +219,7 @@ public sealed class Tokenizer
             return [];
         }
 
-        return bytes[id] ??= special.Contains(id) ? Encoding.UTF8.GetBytes(token) : decoder.Bytes(token);
+        return _bytes[id] ??= _special.Contains(id) ? Encoding.UTF8.GetBytes(token) : _decoder.Bytes(token);
     }
 
     /// <summary>The text with every lone surrogate as U+FFFD, as any encoder to UTF-8 has it.</summary>

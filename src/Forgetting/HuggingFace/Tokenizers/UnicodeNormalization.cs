@@ -143,7 +143,7 @@ internal static class UnicodeNormalization
 
     private sealed class Tables
     {
-        private readonly Dictionary<int, byte> classes = [];
+        private readonly Dictionary<int, byte> _classes = [];
 
         public Dictionary<int, int[]> Canonical { get; } = [];
 
@@ -167,7 +167,7 @@ internal static class UnicodeNormalization
             return tables;
         }
 
-        public int ClassOf(int rune) => classes.GetValueOrDefault(rune);
+        public int ClassOf(int rune) => _classes.GetValueOrDefault(rune);
 
         private void Add(string line)
         {
@@ -178,7 +178,7 @@ internal static class UnicodeNormalization
             {
                 for (int rune = first; rune <= Hex(range[^1]); rune++)
                 {
-                    classes[rune] = byte.Parse(line.AsSpan(mark + 1), CultureInfo.InvariantCulture);
+                    _classes[rune] = byte.Parse(line.AsSpan(mark + 1), CultureInfo.InvariantCulture);
                 }
 
                 return;

@@ -17,9 +17,8 @@ public static class FisherFile
     public static void Write(string path, Decoder decoder, int examples, FisherKind kind)
     {
         ArgumentNullException.ThrowIfNull(decoder);
-        var metadata = new Dictionary<string, string>
+        var metadata = new Dictionary<string, string>(SafeTensorsWriter.StandardMetadata)
         {
-            ["format"] = "pt",
             ["fisher"] = kind == FisherKind.True ? "true" : "empirical",
             ["examples"] = examples.ToString(CultureInfo.InvariantCulture),
         };
