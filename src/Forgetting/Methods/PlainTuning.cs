@@ -1,5 +1,6 @@
 using Forgetting.Backends;
 using Forgetting.Data;
+using Forgetting.HuggingFace;
 using Forgetting.Training;
 
 namespace Forgetting.Methods;
@@ -62,7 +63,7 @@ internal static class PlainTuning
         TrainingOptions recipe = Settings(options, folder);
         using LoadedModel model = TuneRun.LoadForTraining(recipe, backend);
         new Trainer(model.Decoder, TrainingSet.AllPositive(examples), recipe, folder, observer).Run(resume, cancellation);
-        TuneRun.WriteMerged(model, finished);
+        AdapterMerge.Write(finished, model.Decoder, model.Source);
         return finished;
     }
 }

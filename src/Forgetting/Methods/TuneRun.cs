@@ -96,15 +96,6 @@ public sealed class TuneRun
         Targets = options.LoraTargets,
     };
 
-    /// <summary>Merges the adapter, if any, and writes a checkpoint like the model's source.</summary>
-    internal static void WriteMerged(LoadedModel model, string folder)
-    {
-        if (model.Decoder.Lora != null)
-            model.Decoder.MergeAdapter();
-
-        CheckpointWriter.Write(folder, model.Source, model.Decoder.BaseParameters, model.Decoder.Backend);
-    }
-
     private string ScoresPath => Path.Combine(_options.Out, "scores.jsonl");
 
     private TuneSummary Execute()
@@ -142,7 +133,7 @@ public sealed class TuneRun
         if (model.Decoder.Lora != null)
             PeftAdapter.Write(Path.Combine(_options.Out, "adapter"), model.Decoder, _options.Model);
 
-        WriteMerged(model, Path.Combine(_options.Out, "model"));
+        AdapterMerge.Write(Path.Combine(_options.Out, "model"), model.Decoder, model.Source);
         TuneSummary summary = Summarize(model, set, scores, held.Count, scoringSeconds) with { Unlearning = unlearning?.Summary };
         summary.Write(_options.Out);
         return summary;

@@ -11,9 +11,6 @@ namespace Forgetting.Models;
 /// <remarks>Not safe for use by several threads at once; operations are parallel inside.</remarks>
 public sealed class Decoder : IDisposable
 {
-    /// <summary>Default of <see cref="LogitBytes"/>.</summary>
-    public const long DefaultLogitBytes = 64L << 20;
-
     private readonly EmbeddingLayer _embedding;
     private readonly Block[] _blocks;
     private readonly NormLayer _finalNorm;
@@ -96,7 +93,7 @@ public sealed class Decoder : IDisposable
     /// Most bytes of logits at a time, unless one document's must stay together (<see cref="IGradientSink.PerDocument"/>). Every chunk reads and writes the
     /// whole head's gradient, so a chunk should have hundreds of rows.
     /// </summary>
-    public long LogitBytes
+    internal long LogitBytes
     {
         get => _head.ChunkBytes;
         set => _head.ChunkBytes = value;
@@ -157,7 +154,7 @@ public sealed class Decoder : IDisposable
     /// <summary>As <see cref="Forward(TokenBatch, Span{float}, Span{int})"/>, of documents whose earlier tokens are in a key-value cache that knows their places.</summary>
     internal void Forward(TokenBatch batch, Span<float> losses, Span<int> greedy, KeyValueCache? cache)
     {
-        Check(batch, losses.Length);
+        BatchCheck.Require(batch, losses.Length, Config);
         _pass.Begin(batch.Ids, batch.Positions, batch.Offsets, cache: cache);
         Tensor hidden = Hidden(_pass); // [T, C]
         _head.Forward(_pass, batch, hidden, losses, greedy);
@@ -168,7 +165,7 @@ public sealed class Decoder : IDisposable
     /// <exception cref="UserException">A token or position is outside the model.</exception>
     public void PooledFeatures(TokenBatch batch, Span<float> features)
     {
-        Check(batch, batch.HeadRows.Length);
+        BatchCheck.Require(batch, batch.HeadRows.Length, Config);
         _pass.Begin(batch.Ids, batch.Positions, batch.Offsets);
         Tensor hidden = Hidden(_pass); // [T, C]
         Tensor mean = Activations.Take(batch.Documents, Config.HiddenSize); // [n, C]
@@ -191,10 +188,10 @@ public sealed class Decoder : IDisposable
         TokenBatch batch, Ascent ascent, IGradientSink sink, Span<float> losses, ulong? dropoutSeed = null, bool recompute = false,
         IHiddenRegularizer? regularizer = null, ulong? targetSeed = null)
     {
-        Check(batch, losses.Length);
+        BatchCheck.Require(batch, losses.Length, Config);
         if (_merged)
         {
-            throw new InvalidOperationException("the adapter is merged: unmerge it before training");
+            throw new InvalidOperationException("the adapter is merged and cannot be trained any more");
         }
 
         _pass.Begin(batch.Ids, batch.Positions, batch.Offsets, batch.RowKeys, dropoutSeed);
@@ -207,11 +204,19 @@ public sealed class Decoder : IDisposable
         BackwardBlocks(sink, recompute, dX, tokenRows);
     }
 
-    /// <summary>Adds s·B·A to the adapted weights, after which the low-rank products are skipped.</summary>
-    public void MergeAdapter() => SetMerged(true);
+    /// <summary>Adds s·B·A to the adapted weights, after which the low-rank products are skipped and nothing can be trained.</summary>
+    public void MergeAdapter()
+    {
+        foreach (Linear linear in AdaptedLinears)
+        {
+            linear.Merge(Backend);
+        }
 
-    /// <summary>Takes s·B·A out of the adapted weights again; equal to the weights before merging up to rounding.</summary>
-    public void UnmergeAdapter() => SetMerged(false);
+        _merged = Lora is not null;
+    }
+
+    /// <summary>The layers with an adapter.</summary>
+    internal IEnumerable<Linear> AdaptedLinears => _blocks.SelectMany(b => b.Linears).Where(l => l.IsAdapted);
 
     /// <summary>Logits after some rows, with a key-value cache that knows their places; valid until the next pass.</summary>
     /// <param name="rows">Rows among those of <paramref name="ids"/> whose logits are wanted.</param>
@@ -321,16 +326,6 @@ public sealed class Decoder : IDisposable
         return y;
     }
 
-    private void SetMerged(bool merged)
-    {
-        foreach (Linear linear in _blocks.SelectMany(b => b.Linears))
-        {
-            linear.Merge(Backend, merged);
-        }
-
-        _merged = merged && Lora is not null;
-    }
-
     private void AllocateValues()
     {
         foreach (Parameter parameter in BaseParameters.Concat(AdapterParameters))
@@ -360,41 +355,6 @@ public sealed class Decoder : IDisposable
             throw new ArgumentException(
                 $"inconsistent model: {config.Heads} heads, {config.KeyValueHeads} key-value heads of {config.HeadSize}, attention scale "
                 + $"{config.AttentionScale}, {config.Windows.Count} windows for {config.Layers} blocks");
-        }
-    }
-
-    // An id outside the tables would read or write foreign memory.
-    private void Check(TokenBatch batch, int losses)
-    {
-        if (losses != batch.HeadRows.Length)
-        {
-            throw new ArgumentException($"{losses} losses for {batch.HeadRows.Length} head rows");
-        }
-
-        for (int document = 0; document < batch.Documents; document++)
-        {
-            int length = batch.Offsets[document + 1] - batch.Offsets[document];
-            if (length > Config.ContextLength)
-            {
-                throw new UserException(
-                    $"example {batch.Examples[document]}: {length} tokens, expected at most the context length {Config.ContextLength}");
-            }
-
-            CheckIds(batch, document, batch.Ids.AsSpan(batch.Offsets[document], length));
-            int head = batch.HeadOffsets[document];
-            CheckIds(batch, document, batch.Targets.AsSpan(head, batch.HeadOffsets[document + 1] - head));
-        }
-    }
-
-    private void CheckIds(TokenBatch batch, int document, ReadOnlySpan<int> ids)
-    {
-        foreach (int id in ids)
-        {
-            if ((uint)id >= (uint)Config.VocabularySize)
-            {
-                throw new UserException(
-                    $"example {batch.Examples[document]}: token id {id}, expected 0 to {Config.VocabularySize - 1} (is this the model's tokenizer?)");
-            }
         }
     }
 }

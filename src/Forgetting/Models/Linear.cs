@@ -19,6 +19,8 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
 
     public Parameter Weight => weight;
 
+    public bool IsAdapted => adapter is not null;
+
     private LoraAdapter? ActiveAdapter => _merged ? null : adapter;
 
     /// <param name="x">[T, in].</param>
@@ -72,30 +74,34 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
         }
     }
 
-    /// <summary>Adds s·B·A to W, or takes it out again, rounded once to storage type.</summary>
-    public void Merge(IBackend backend, bool merged)
+    /// <summary>Adds s·B·A to W, rounded once to storage type; the low-rank part is not computed from then on.</summary>
+    public void Merge(IBackend backend)
     {
-        if (adapter is null || _merged == merged)
+        if (ActiveAdapter is null)
         {
             return;
         }
 
-        float scale = merged ? adapter.Scale : -adapter.Scale;
         if (weight.Value.DType == DType.Float32)
         {
-            backend.Gemm(adapter.B.Value, false, adapter.A.Value, false, weight.Value, scale, beta: 1);
+            AddUpdate(backend, weight.Value, 1);
         }
         else
         {
             using DeviceBuffer buffer = backend.Allocate(weight.Shape.Count * sizeof(float));
             Tensor sum = buffer.AsTensor(weight.Shape, DType.Float32); // [out, in]
             backend.Copy(weight.Value, sum);
-            backend.Gemm(adapter.B.Value, false, adapter.A.Value, false, sum, scale, beta: 1);
+            AddUpdate(backend, sum, 1);
             backend.Copy(sum, weight.Value);
         }
 
-        _merged = merged;
+        _merged = true;
     }
+
+    /// <summary>Adds <paramref name="factor"/>·s·B·A of an adapted layer to <paramref name="sum"/>.</summary>
+    /// <param name="sum">Float32 [out, in].</param>
+    public void AddUpdate(IBackend backend, Tensor sum, float factor) =>
+        backend.Gemm(adapter!.B.Value, false, adapter.A.Value, false, sum, factor * adapter.Scale, beta: 1);
 
     private void AdapterBackward(Pass pass, IGradientSink sink, LoraAdapter lora, Tensor x, Tensor dY, Tensor dX)
     {

@@ -10,12 +10,15 @@ namespace Forgetting.Models;
 /// </summary>
 internal sealed class LossHead(Parameter weight)
 {
+    /// <summary>Default of <see cref="ChunkBytes"/>.</summary>
+    public const long DefaultChunkBytes = 64L << 20;
+
     private int[] _offsets = []; // [n + 1] head rows of each document within a chunk
     private int[] _tokenOffsets = []; // [n + 1] tokens of each document within a chunk
     private float[] _uniforms = []; // [R]
 
     /// <summary>Most bytes of a chunk's logits, unless one document's rows that must stay together need more.</summary>
-    public long ChunkBytes { get; set; } = Decoder.DefaultLogitBytes;
+    public long ChunkBytes { get; set; } = DefaultChunkBytes;
 
     /// <summary>[V, C]; the token embedding where that is tied.</summary>
     public Parameter Weight => weight;

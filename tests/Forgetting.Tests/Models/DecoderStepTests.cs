@@ -118,7 +118,7 @@ public class DecoderStepTests
     [Theory]
     [InlineData("llama")]
     [InlineData("gpt2")]
-    public void A_merged_adapter_gives_the_same_losses_and_can_be_taken_out(string name)
+    public void A_merged_adapter_gives_the_same_losses_and_is_trained_no_more(string name)
     {
         using var model = new TestModel(ReferenceConfigs.All[name], DroppedLora with { RankStabilized = true });
         TokenBatch batch = Batches.Of(Documents(model));
@@ -131,13 +131,8 @@ public class DecoderStepTests
         float[] mergedWeight = model.Read(model.Decoder.BaseParameters.First(p => p.Kind == ParameterKind.Matrix));
         Assert.Throws<InvalidOperationException>(
             () => model.Decoder.ForwardBackward(batch, default, new AccumulateSink(model.Backend), merged));
-        model.Decoder.UnmergeAdapter();
-
         Assert.NotEqual(weight, mergedWeight);
         Assert.All(apart.Zip(merged), pair => Assert.Equal(pair.First, pair.Second, 1e-5f));
-        Assert.All(
-            weight.Zip(model.Read(model.Decoder.BaseParameters.First(p => p.Kind == ParameterKind.Matrix))),
-            pair => Assert.Equal(pair.First, pair.Second, 1e-6f));
     }
 
     [Fact]

@@ -127,7 +127,7 @@ public class GradientSinkTests
         IGradientSink[] sinks = [new AccumulateSink(model.Backend), new SquareAccumulateSink(model.Backend)];
         foreach (IGradientSink sink in sinks)
         {
-            model.Decoder.LogitBytes = Decoder.DefaultLogitBytes;
+            model.Decoder.LogitBytes = LossHead.DefaultChunkBytes;
             float[][] whole = Run(model, batch, sink);
             float[] losses = Losses(model, batch);
             model.Decoder.LogitBytes = rows * sizeof(float) * model.Decoder.Config.VocabularySize;
