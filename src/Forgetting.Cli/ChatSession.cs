@@ -1,6 +1,5 @@
 using System.Text;
 using Forgetting.Data;
-using Forgetting.HuggingFace.ChatTemplates;
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Models;
 
@@ -8,19 +7,26 @@ namespace Forgetting.Cli;
 
 /// <summary>A conversation with a model.</summary>
 /// <param name="model">The model.</param>
-/// <param name="template">Lays out the conversation; null for the paper's layout.</param>
+/// <param name="layout">How the conversation becomes text.</param>
 /// <param name="options">How answers are drawn.</param>
 /// <param name="stops">Texts that end an answer.</param>
 /// <param name="system">The message that stands first, or null.</param>
-internal sealed class ChatSession(LoadedModel model, ChatTemplate? template, GenerationOptions options, IReadOnlyList<string> stops, string? system)
+internal sealed class ChatSession(LoadedModel model, MessageLayout layout, GenerationOptions options, IReadOnlyList<string> stops, string? system) : IDisposable
 {
-    private readonly ExampleEncoder _encoder = new(model.Tokenizer, int.MaxValue, chat: template);
+    private readonly ExampleEncoder _encoder = new(model.Tokenizer, int.MaxValue, layout: layout);
     private readonly Generator _generator = new(model.Decoder);
+    private readonly PromptCache _kept = new(model.Decoder);
     private readonly List<ChatMessage> _messages = system is null ? [] : [new ChatMessage("system", system)];
     private readonly int _first = system is null ? 0 : 1;
 
     /// <summary>The conversation so far.</summary>
     public IReadOnlyList<ChatMessage> Messages => _messages;
+
+    /// <summary>Tokens of the conversation that the last answer did not have to read again.</summary>
+    public int Reused => _kept.Reused;
+
+    /// <inheritdoc/>
+    public void Dispose() => _kept.Dispose();
 
     /// <summary>Answers a question and remembers both. An answer that is cancelled is remembered as far as it came.</summary>
     /// <param name="show">Called with the parts of the answer as they come.</param>
@@ -41,6 +47,7 @@ internal sealed class ChatSession(LoadedModel model, ChatTemplate? template, Gen
                     Take(stream.Add(id));
                     return !stream.Stopped;
                 },
+                kept: _kept,
                 cancellation: cancellation);
         }
         catch (UserException)

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Runtime.InteropServices;
 using Forgetting.Backends;
+using Forgetting.Data;
 using Forgetting.HuggingFace.ChatTemplates;
 using Forgetting.Methods;
 
@@ -16,7 +17,7 @@ internal static class ChatCommand
         Option<string> model = CommonOptions.Model();
         Option<string?> adapter = CommonOptions.Adapter();
         var system = new Option<string?>("--system") { Description = "system message that stands before the conversation", HelpName = "TEXT" };
-        Option<string?> template = CommonOptions.Template("layout of the conversation: chat (the model's own template), tulu or a file; chat where the model has one, else tulu");
+        Option<string?> template = CommonOptions.Template("layout of the conversation: chat (the model's own template), tulu, plain or a file; chat where the model has one, else tulu");
         Option<string> device = CommonOptions.Device();
         Option<string?> dtype = CommonOptions.Dtype();
         var command = new Command("chat", $"Talk with a model; {Exit} or the end of the input ends the conversation, Ctrl-C an answer.") { model, adapter, system, template };
@@ -29,8 +30,9 @@ internal static class ChatCommand
             using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype));
             using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
             string? layout = parsed.GetValue(template);
-            ChatTemplate? chat = layout is null ? ChatTemplate.Load(loaded.Source.Path) : ExampleLoader.Template(layout, loaded.Source.Path);
-            var session = new ChatSession(loaded, chat, sampling.Read(parsed, loaded), stops, parsed.GetValue(system));
+            MessageLayout messages = layout is not null ? ExampleLoader.Layout(layout, loaded.Source.Path)
+                : ChatTemplate.Load(loaded.Source.Path) is { } own ? MessageLayout.Of(own) : MessageLayout.Tulu;
+            using var session = new ChatSession(loaded, messages, sampling.Read(parsed, loaded), stops, parsed.GetValue(system));
             Converse(session, Console.In, Console.Out, interactive: !Console.IsInputRedirected);
         });
         return command;

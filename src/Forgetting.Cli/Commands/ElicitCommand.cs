@@ -20,7 +20,7 @@ internal static class ElicitCommand
         };
         var shots = new Option<int>("--few-shot") { Description = "worked examples put before every prompt", HelpName = "K" };
         var shotData = new Option<string?>("--few-shot-data") { Description = "file whose first examples these are", HelpName = "FILE" };
-        var batch = new Option<int>("--batch-tokens") { Description = "tokens of a batch, those counted that may be generated", DefaultValueFactory = _ => standard.BatchTokens };
+        var batch = new Option<int>("--batch-tokens") { Description = "tokens of a batch, those counted that may be generated", HelpName = "N", DefaultValueFactory = _ => standard.BatchTokens };
         var command = new Command("elicit", "Write what a model itself makes of prompts.") { data, shots, shotData, batch };
         var settings = new SettingsOptions(
             command, new TrainingOptions(), ["model", "out", "max-new-tokens", "template", "prompt-field", "completion-field", "allow-special", "device", "dtype"]);
@@ -36,7 +36,7 @@ internal static class ElicitCommand
                 BatchTokens = parsed.GetValue(batch),
                 FewShot = FewShot(parsed.GetValue(shots), parsed.GetValue(shotData), fields),
                 AllowSpecial = options.AllowSpecial,
-                Template = ExampleLoader.Template(options.Template, options.Model),
+                Layout = ExampleLoader.Layout(options.Template, options.Model),
             };
             IReadOnlyList<PromptTask> tasks = PromptTask.Read(parsed.GetValue(data)!, fields);
             using var interruption = new Interruption();

@@ -17,7 +17,7 @@ internal static class GenerateCommand
         Option<string> model = CommonOptions.Model();
         Option<string?> adapter = CommonOptions.Adapter();
         var prompt = new Option<string>("--prompt") { Description = "text to continue; nothing for an unconditional text", HelpName = "TEXT", DefaultValueFactory = _ => "" };
-        Option<string?> template = CommonOptions.Template("answer the prompt as a user's message laid out by this: chat (the model's own template), tulu or a file");
+        Option<string?> template = CommonOptions.Template("answer the prompt as a user's message laid out by this: chat (the model's own template), tulu, plain or a file");
         var allowSpecial = new Option<bool>("--allow-special") { Description = "read special tokens' text in the prompt as those tokens" };
         Option<string> device = CommonOptions.Device();
         Option<string?> dtype = CommonOptions.Dtype();
@@ -36,7 +36,7 @@ internal static class GenerateCommand
             string? layout = parsed.GetValue(template);
             int[] ids = layout is null
                 ? loaded.Tokenizer.Encode(parsed.GetValue(prompt)!, allowSpecial: parsed.GetValue(allowSpecial))
-                : new ExampleEncoder(loaded.Tokenizer, int.MaxValue, parsed.GetValue(allowSpecial), ExampleLoader.Template(layout, loaded.Source.Path)).EncodePrompt(
+                : new ExampleEncoder(loaded.Tokenizer, int.MaxValue, parsed.GetValue(allowSpecial), ExampleLoader.Layout(layout, loaded.Source.Path)).EncodePrompt(
                     new DataExample { Index = 0, Place = "--prompt", Messages = [new ChatMessage("user", parsed.GetValue(prompt)!)] });
             if (ids.Length == 0)
                 throw new UserException("--prompt: empty, and the tokenizer puts no token in front; expected a text");

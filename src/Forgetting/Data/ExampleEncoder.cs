@@ -10,31 +10,30 @@ namespace Forgetting.Data;
 /// through its eos. A prompt and its completion are joined with one space, unless there is white space at the joint, and end in eos; trained on is
 /// all but the first len(encode(prompt)) tokens.
 /// The eos put there is the real token; text in the data that looks like a special token is text, unless <c>allowSpecial</c>.
-/// With a chat template it is the template that lays out the conversation, special tokens included, and a prompt with its completion is a user's turn with
-/// the assistant's.
+/// Other layouts of conversations are <see cref="MessageLayout"/>'s.
 /// </summary>
 public sealed class ExampleEncoder
 {
-    private readonly Tokenizer tokenizer;
-    private readonly int maxLength;
-    private readonly bool allowSpecial;
-    private readonly ChatTemplate? chat;
-    private readonly int eos;
+    private readonly Tokenizer _tokenizer;
+    private readonly int _maxLength;
+    private readonly bool _allowSpecial;
+    private readonly MessageLayout _layout;
+    private readonly int _eos;
 
     /// <summary>An encoder.</summary>
     /// <param name="tokenizer">The model's tokenizer.</param>
     /// <param name="maxLength">Longest example in tokens; longer ones lose their end.</param>
     /// <param name="allowSpecial">Let special tokens spelt out in the data become those tokens.</param>
-    /// <param name="chat">Template to use in place of the paper's encoding.</param>
+    /// <param name="layout">How conversations become text; null for the paper's layout.</param>
     /// <exception cref="UserException">The tokenizer has no end-of-text token.</exception>
-    public ExampleEncoder(Tokenizer tokenizer, int maxLength, bool allowSpecial = false, ChatTemplate? chat = null)
+    public ExampleEncoder(Tokenizer tokenizer, int maxLength, bool allowSpecial = false, MessageLayout? layout = null)
     {
         ArgumentNullException.ThrowIfNull(tokenizer);
-        this.tokenizer = tokenizer;
-        this.maxLength = maxLength;
-        this.allowSpecial = allowSpecial;
-        this.chat = chat;
-        eos = tokenizer.EosIds.Count > 0
+        _tokenizer = tokenizer;
+        _maxLength = maxLength;
+        _allowSpecial = allowSpecial;
+        _layout = layout ?? MessageLayout.Tulu;
+        _eos = tokenizer.EosIds.Count > 0
             ? tokenizer.EosIds[0]
             : throw new UserException("the tokenizer names no end-of-text token; expected eos_token in tokenizer_config.json or eos_token_id in config.json");
     }
@@ -49,9 +48,9 @@ public sealed class ExampleEncoder
     {
         ArgumentNullException.ThrowIfNull(example);
         EncodedText text = new();
-        if (chat != null)
+        if (_layout.Template is { } template)
         {
-            AddRendered(text, chat, example.Messages ?? [new("user", example.Prompt), new("assistant", example.Completion)], answered: true, example.Truncated);
+            AddRendered(text, template, example.Messages ?? [new("user", example.Prompt), new("assistant", example.Completion)], answered: true, example.Truncated);
         }
         else if (example.Messages is { } messages)
         {
@@ -60,14 +59,14 @@ public sealed class ExampleEncoder
         else
         {
             string joined = example.Prompt + (example.Separator ?? Joint(example.Prompt, example.Completion)) + example.Completion;
-            text.Add(tokenizer.Encode(joined, bos: true, allowSpecial), tokenizer.Encode(example.Prompt, bos: true, allowSpecial).Length);
+            text.Add(_tokenizer.Encode(joined, bos: true, _allowSpecial), _tokenizer.Encode(example.Prompt, bos: true, _allowSpecial).Length);
             if (!example.Truncated)
             {
-                text.Add([eos], 0);
+                text.Add([_eos], 0);
             }
         }
 
-        return text.Finish(example, maxLength);
+        return text.Finish(example, _maxLength);
     }
 
     /// <summary>What joins a prompt and its completion where the data does not say: one space, unless there is white space at the joint.</summary>
@@ -80,15 +79,15 @@ public sealed class ExampleEncoder
     {
         ArgumentNullException.ThrowIfNull(example);
         EncodedText text = new();
-        if (chat != null)
+        if (_layout.Template is { } template)
         {
-            AddRendered(text, chat, example.Messages is { } turns ? [.. WithoutAnswer(turns)] : [new("user", example.Prompt)], answered: false, truncated: false);
+            AddRendered(text, template, example.Messages is { } turns ? [.. WithoutAnswer(turns)] : [new("user", example.Prompt)], answered: false, truncated: false);
             return text.Ids;
         }
 
         if (example.Messages is not { } messages)
         {
-            return tokenizer.Encode(example.Prompt, bos: true, allowSpecial);
+            return _tokenizer.Encode(example.Prompt, bos: true, _allowSpecial);
         }
 
         AddConversation(text, [.. WithoutAnswer(messages), new ChatMessage("assistant", "")], example.Place, truncated: true);
@@ -105,6 +104,7 @@ public sealed class ExampleEncoder
     /// </summary>
     private void AddConversation(EncodedText text, IReadOnlyList<ChatMessage> messages, string place, bool truncated)
     {
+        bool marked = _layout == MessageLayout.Tulu;
         string before = "";
         foreach (ChatMessage message in messages)
         {
@@ -113,28 +113,31 @@ public sealed class ExampleEncoder
                 throw new UserException($"{place}: role \"{message.Role}\"; expected system, user or assistant");
             }
 
-            before += $"<|{message.Role}|>\n";
-            string content = message.Content.Trim();
-            if (message.Role == "assistant")
+            string content = marked ? message.Content.Trim() : message.Content;
+            before += marked ? $"<|{message.Role}|>\n" : "";
+            string joint = marked || before.Length == 0 ? "" : Joint(before, content);
+            if (message.Role != "assistant")
             {
-                bool first = text.Count == 0;
-                text.Add(EncodeStretch(before + content, first, bos: first), EncodeStretch(before, first, bos: first).Length);
-                if (truncated && ReferenceEquals(message, messages[^1]))
-                {
-                    return;
-                }
+                before += joint + content + (marked ? "\n" : "");
+                continue;
+            }
 
-                text.Add([eos], 0);
-                before = "\n";
-            }
-            else
+            bool first = text.Count == 0, cut = truncated && ReferenceEquals(message, messages[^1]);
+
+            // An answer that is still to come writes its joint itself.
+            string whole = cut && content.Length == 0 ? before : before + joint + content;
+            text.Add(EncodeStretch(whole, first, bos: first), EncodeStretch(before, first, bos: first).Length);
+            if (cut)
             {
-                before += content + "\n";
+                return;
             }
+
+            text.Add([_eos], 0);
+            before = marked ? "\n" : "";
         }
 
         // Turns behind the last assistant; the final newline is dropped.
-        string rest = before.TrimEnd();
+        string rest = marked ? before.TrimEnd() : before;
         if (rest.Length > 0)
         {
             int[] ids = EncodeStretch(rest, first: text.Count == 0, bos: text.Count == 0);
@@ -149,11 +152,11 @@ public sealed class ExampleEncoder
     private void AddRendered(EncodedText text, ChatTemplate template, IReadOnlyList<ChatMessage> messages, bool answered, bool truncated)
     {
         char marker = UnusedCharacter(messages);
-        ChatMessage[] guarded = [.. messages.Select(m => m with { Content = allowSpecial ? m.Content : BreakSpecial(m.Content, marker) })];
+        ChatMessage[] guarded = [.. messages.Select(m => m with { Content = _allowSpecial ? m.Content : BreakSpecial(m.Content, marker) })];
         (string rendered, IReadOnlyList<(int Start, int End)> spans) = answered
-            ? template.RenderForTraining(guarded, tokenizer.SpecialTokens)
+            ? template.RenderForTraining(guarded, _tokenizer.SpecialTokens)
             : (template.Render(guarded, addGenerationPrompt: true), []);
-        foreach ((int start, int length, int? id) in tokenizer.SplitAtSpecial(rendered))
+        foreach ((int start, int length, int? id) in _tokenizer.SplitAtSpecial(rendered))
         {
             if (id is int special)
             {
@@ -186,7 +189,7 @@ public sealed class ExampleEncoder
     private string BreakSpecial(string content, char marker)
     {
         StringBuilder broken = new();
-        foreach ((int start, int length, int? id) in tokenizer.SplitAtSpecial(content))
+        foreach ((int start, int length, int? id) in _tokenizer.SplitAtSpecial(content))
         {
             // Behind the first character of the spelling itself: white space that the token would take comes before it.
             int lead = id is null ? length : content.AsSpan(start, length).IndexOfAnyExcept(' ', '\n', '\t') + 1;
@@ -216,38 +219,38 @@ public sealed class ExampleEncoder
     {
         if (bos)
         {
-            return tokenizer.Encode(stretch, bos: true, allowSpecial);
+            return _tokenizer.Encode(stretch, bos: true, _allowSpecial);
         }
 
         List<int> ids = [];
-        tokenizer.Append(stretch, ids, first, allowSpecial);
+        _tokenizer.Append(stretch, ids, first, _allowSpecial);
         return [.. ids];
     }
 
     /// <summary>Ids and marks as they are put together.</summary>
     private sealed class EncodedText
     {
-        private readonly List<int> ids = [];
-        private readonly List<bool> response = [];
+        private readonly List<int> _ids = [];
+        private readonly List<bool> _response = [];
 
-        public int Count => ids.Count;
+        public int Count => _ids.Count;
 
-        public int[] Ids => [.. ids];
+        public int[] Ids => [.. _ids];
 
         /// <summary>Adds ids of which the first few are not trained on.</summary>
         public void Add(int[] added, int untrained)
         {
-            ids.AddRange(added);
+            _ids.AddRange(added);
             for (int i = 0; i < added.Length; i++)
             {
                 // Nothing predicts the first token of an example.
-                response.Add(i >= untrained && response.Count > 0);
+                _response.Add(i >= untrained && _response.Count > 0);
             }
         }
 
         public EncodedExample Finish(DataExample example, int maxLength)
         {
-            int first = response.IndexOf(true);
+            int first = _response.IndexOf(true);
             if (first < 0)
             {
                 throw new UserException($"{example.Place}: nothing to train on; expected an assistant message");
@@ -258,8 +261,8 @@ public sealed class ExampleEncoder
                 throw new UserException($"{example.Place}: the prompt takes {first} tokens; expected fewer than the maximum length of {maxLength}");
             }
 
-            int length = Math.Min(ids.Count, maxLength);
-            return new EncodedExample { Index = example.Index, Ids = [.. ids[..length]], Response = [.. response[..length]] };
+            int length = Math.Min(_ids.Count, maxLength);
+            return new EncodedExample { Index = example.Index, Ids = [.. _ids[..length]], Response = [.. _response[..length]] };
         }
     }
 }

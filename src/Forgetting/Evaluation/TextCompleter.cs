@@ -30,7 +30,7 @@ internal sealed class TextCompleter(LoadedModel model, RequestEncoder encoder, i
             int count = Math.Clamp(batchTokens / (ids[order[first]].Length + newTokens), 1, order.Length - first);
             int[] batch = order[first..(first + count)];
             StoppingDecoder[] decoders = [.. batch.Select(_ => new StoppingDecoder(model.Tokenizer.StartDecoding(), until))];
-            generator.Generate([.. batch.Select(i => ids[i])], options, OnToken, batch, cancellation);
+            generator.Generate([.. batch.Select(i => ids[i])], options, OnToken, batch, cancellation: cancellation);
             for (int i = 0; i < count; i++)
             {
                 texts[batch[i]] += decoders[i].Finish();

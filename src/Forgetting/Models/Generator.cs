@@ -15,15 +15,21 @@ public sealed class Generator(Decoder decoder)
     /// <param name="options">How to draw and when to end.</param>
     /// <param name="onToken">Called with each new token as it is drawn: (index of the prompt, token). Returning false ends that sequence.</param>
     /// <param name="keys">Key of each prompt's random numbers, so that a batch may be any part of a data set; null for the index.</param>
+    /// <param name="kept">For a single prompt: what an earlier call left, so that only what is new is read; the tokens are the same. Or null.</param>
     /// <param name="cancellation">Ends the generation between two tokens.</param>
     /// <returns>The new tokens of each prompt, without the id that ended it.</returns>
     /// <exception cref="UserException">A prompt is empty, leaves no room in the context or has ids outside the vocabulary; or an option is out of range.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was requested.</exception>
     public IReadOnlyList<int[]> Generate(
         IReadOnlyList<int[]> prompts, GenerationOptions options, Func<int, int, bool>? onToken = null,
-        IReadOnlyList<int>? keys = null, CancellationToken cancellation = default)
+        IReadOnlyList<int>? keys = null, PromptCache? kept = null, CancellationToken cancellation = default)
     {
         options.Validate();
+        if (kept is not null && prompts.Count != 1)
+        {
+            throw new ArgumentException($"{prompts.Count} prompts share a cache for one", nameof(kept));
+        }
+
         IReadOnlyList<int> stops = options.StopIds ?? decoder.Config.EosTokenIds;
         List<Sequence> all = [.. prompts.Select((prompt, i) => Start(prompt, i, keys?[i] ?? i, options))];
         int rows = 0;
@@ -33,12 +39,19 @@ public sealed class Generator(Decoder decoder)
             rows += sequence.Capacity;
         }
 
-        using var cache = new KeyValueCache(decoder.Config, decoder.Backend, rows);
+        using KeyValueCache? own = kept is null ? new KeyValueCache(decoder.Config, decoder.Backend, rows) : null;
+        KeyValueCache cache = own ?? kept!.Begin(prompts[0], rows);
+        if (kept is not null)
+        {
+            all[0].Cached = kept.Reused;
+        }
+
         List<Sequence> active = [.. all];
         while (active.Count > 0)
         {
             cancellation.ThrowIfCancellationRequested();
             int[] drawn = Draw(NextTokenLogits(cache, active), active, options);
+            kept?.Filled(all[0].Tokens, all[0].Cached);
             for (int i = 0; i < active.Count; i++)
             {
                 active[i].Append(drawn[i], stops, options.MaxNewTokens, onToken);

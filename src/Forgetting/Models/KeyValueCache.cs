@@ -30,6 +30,9 @@ internal sealed class KeyValueCache : IDisposable
         }
     }
 
+    /// <summary>R.</summary>
+    public int Rows => _shape.Rows;
+
     /// <summary>Int32 [1, n]: first row of each sequence of the pass.</summary>
     public Tensor Starts { get; private set; }
 
@@ -61,6 +64,16 @@ internal sealed class KeyValueCache : IDisposable
     {
         pass.Backend.ScatterRows(keys, _rows, Keys(layer));
         pass.Backend.ScatterRows(values, _rows, Values(layer));
+    }
+
+    /// <summary>Takes over the first rows of another cache of the same model.</summary>
+    public void CopyFrom(IBackend backend, KeyValueCache other, int rows)
+    {
+        for (int layer = 0; layer < _keys.Length; layer++)
+        {
+            backend.Copy(other.Keys(layer).RowRange(0, rows), Keys(layer).RowRange(0, rows));
+            backend.Copy(other.Values(layer).RowRange(0, rows), Values(layer).RowRange(0, rows));
+        }
     }
 
     /// <inheritdoc/>

@@ -7,6 +7,14 @@ using YamlDotNet.RepresentationModel;
 
 namespace Forgetting.Training;
 
+/// <summary>What help calls the value of a setting, where its type does not say: a path, a file, a folder.</summary>
+[AttributeUsage(AttributeTargets.Property)]
+internal sealed class ValueNameAttribute(string name) : Attribute
+{
+    /// <summary>The name.</summary>
+    public string Name => name;
+}
+
 /// <summary>One setting of <see cref="TrainingOptions"/>.</summary>
 public sealed class Setting
 {
@@ -18,6 +26,7 @@ public sealed class Setting
         Name = Recipe.Kebab(property.Name);
         IsOptional = new NullabilityInfoContext().Create(property).WriteState == NullabilityState.Nullable;
         Help = property.GetCustomAttribute<DescriptionAttribute>()!.Description;
+        ValueName = property.GetCustomAttribute<ValueNameAttribute>()?.Name ?? KindName(property.PropertyType);
     }
 
     /// <summary>Name in recipes, and on the command line after two dashes.</summary>
@@ -25,6 +34,9 @@ public sealed class Setting
 
     /// <summary>One line of help.</summary>
     public string Help { get; }
+
+    /// <summary>What help calls the value: PATH, N, …</summary>
+    public string ValueName { get; }
 
     /// <summary>True for a switch: present or not.</summary>
     public bool IsSwitch => _property.PropertyType == typeof(bool);
@@ -67,6 +79,12 @@ public sealed class Setting
             : type.IsEnum ? Enum.GetValues(type).Cast<object>().FirstOrDefault(v => Recipe.Text(v) == text)
             : null;
         return value ?? throw new UserException($"{place}: {Name} is \"{text}\", expected {Expected(type)}");
+    }
+
+    private static string KindName(Type type)
+    {
+        Type kind = Nullable.GetUnderlyingType(type) ?? type;
+        return kind == typeof(int) || kind == typeof(ulong) ? "N" : kind == typeof(double) ? "X" : "NAME";
     }
 
     private static string Expected(Type type) =>

@@ -10,19 +10,19 @@ namespace Forgetting.Training;
 public sealed record TrainingOptions
 {
     /// <summary>Folder of the pretrained checkpoint.</summary>
-    [Description("pretrained checkpoint: a Hugging Face folder or a llama2.c .bin")]
+    [Description("pretrained checkpoint: a Hugging Face folder or a llama2.c .bin"), ValueName("PATH")]
     public string Model { get; init; } = "";
 
     /// <summary>Folder of a PEFT adapter of the model; its ranks, scales and targets replace the settings of new ones.</summary>
-    [Description("PEFT adapter of the model to continue, instead of a new one")]
+    [Description("PEFT adapter of the model to continue, instead of a new one"), ValueName("DIR")]
     public string? Adapter { get; init; }
 
     /// <summary>JSON Lines file of training examples.</summary>
-    [Description("training examples, JSON Lines")]
+    [Description("training examples, JSON Lines"), ValueName("FILE")]
     public string Data { get; init; } = "";
 
     /// <summary>Folder that receives everything the run leaves.</summary>
-    [Description("folder for the tuned model and the run's records")]
+    [Description("folder for the tuned model and the run's records"), ValueName("DIR")]
     public string Out { get; init; } = "";
 
     /// <summary>Which tokens are learnt, ignored or forgotten.</summary>
@@ -98,7 +98,7 @@ public sealed record TrainingOptions
     public bool LoraRankStabilized { get; init; }
 
     /// <summary>Names of the linear layers that get an adapter (<c>q_proj</c>, …); empty: every linear of every block.</summary>
-    [Description("linear layers with an adapter, separated by commas; all when empty")]
+    [Description("linear layers with an adapter, separated by commas; all when empty"), ValueName("NAMES")]
     public IReadOnlyList<string> LoraTargets { get; init; } = [];
 
     /// <summary>Share of positive tokens ρ; null: 0.7, or the signs of <see cref="Scores"/> as they stand.</summary>
@@ -142,11 +142,11 @@ public sealed record TrainingOptions
     public double? AscentBeta2 { get; init; }
 
     /// <summary>Folder of a reference checkpoint.</summary>
-    [Description("reference checkpoint; else one is trained")]
+    [Description("reference checkpoint; else one is trained"), ValueName("PATH")]
     public string? Reference { get; init; }
 
     /// <summary>Examples to train the reference on.</summary>
-    [Description("examples to train the reference on, JSON Lines")]
+    [Description("examples to train the reference on, JSON Lines"), ValueName("FILE")]
     public string? ReferenceData { get; init; }
 
     /// <summary>Share of the data held out to train the reference on; the rest is the training set.</summary>
@@ -154,15 +154,15 @@ public sealed record TrainingOptions
     public double? ReferenceFraction { get; init; }
 
     /// <summary>A score file made before.</summary>
-    [Description("score file made before")]
+    [Description("score file made before"), ValueName("FILE")]
     public string? Scores { get; init; }
 
     /// <summary>Files with the prompts of the tasks to forget; the model's own continuations of them are what is unlearnt.</summary>
-    [Description("files with prompts of tasks to forget, for lwf, or beside negative tokens for forget")]
+    [Description("files with prompts of tasks to forget, for lwf, or beside negative tokens for forget"), ValueName("FILES")]
     public IReadOnlyList<string> Forget { get; init; } = [];
 
     /// <summary>Self-generated samples made before, instead of <see cref="Forget"/>.</summary>
-    [Description("self-generated samples made before by elicit")]
+    [Description("self-generated samples made before by elicit"), ValueName("FILE")]
     public string? Elicited { get; init; }
 
     /// <summary>Most tokens of a self-generated sample.</summary>
@@ -170,11 +170,11 @@ public sealed record TrainingOptions
     public int MaxNewTokens { get; init; } = 128;
 
     /// <summary>Checkpoint after ordinary fine-tuning on the data, θ_L; null: one is trained.</summary>
-    [Description("checkpoint after ordinary fine-tuning on the data; else one is trained")]
+    [Description("checkpoint after ordinary fine-tuning on the data; else one is trained"), ValueName("PATH")]
     public string? Learned { get; init; }
 
     /// <summary>Fisher information made before.</summary>
-    [Description("Fisher information made before by fisher")]
+    [Description("Fisher information made before by fisher"), ValueName("FILE")]
     public string? Fisher { get; init; }
 
     /// <summary>Where the targets of the Fisher information come from.</summary>
@@ -186,7 +186,7 @@ public sealed record TrainingOptions
     public int? FisherExamples { get; init; }
 
     /// <summary>Forgetting confidences made before.</summary>
-    [Description("forgetting confidences made before by confidence")]
+    [Description("forgetting confidences made before by confidence"), ValueName("FILE")]
     public string? Confidence { get; init; }
 
     /// <summary>α of the forgetting confidence; null: <see cref="LearningRate"/> (this project's choice).</summary>
@@ -237,8 +237,8 @@ public sealed record TrainingOptions
     [Description("smallest singular values that bss shrinks")]
     public int RegularizerCount { get; init; } = 1;
 
-    /// <summary>How messages become text (<see cref="Data.ExampleEncoder"/>): <c>tulu</c>, <c>chat</c>, or the path of a Jinja file.</summary>
-    [Description("how messages become text: tulu (the paper's), chat (the model's own) or a file with a chat template")]
+    /// <summary>How messages become text (<see cref="Data.ExampleEncoder"/>): <c>tulu</c>, <c>plain</c>, <c>chat</c>, or the path of a Jinja file.</summary>
+    [Description("how messages become text: tulu (the paper's), plain (no markers), chat (the model's own) or a file with a chat template"), ValueName("NAME|FILE")]
     public string Template { get; init; } = "tulu";
 
     /// <summary>Field of the prompt in the data, when it is not named <c>prompt</c>.</summary>
@@ -282,11 +282,11 @@ public sealed record TrainingOptions
     public ulong Seed { get; init; } = 42;
 
     /// <summary>Device: auto, cpu, cuda or cuda-emu.</summary>
-    [Description("auto, cpu, cuda or cuda-emu")]
+    [Description("auto, cpu, cuda or cuda-emu"), ValueName("NAME")]
     public string Device { get; init; } = "auto";
 
     /// <summary>Storage type on cuda and cuda-emu: fp32 or bf16; null for bf16 on a card, fp32 elsewhere.</summary>
-    [Description("storage type on cuda and cuda-emu: fp32 or bf16 (bf16 on a card)")]
+    [Description("storage type on cuda and cuda-emu: fp32 or bf16 (bf16 on a card)"), ValueName("NAME")]
     public string? Dtype { get; init; }
 
     /// <summary>Whether self-generated samples of other tasks are unlearnt.</summary>
@@ -332,7 +332,7 @@ public sealed record TrainingOptions
         Check("parts-every", PartsEvery, PartsEvery >= 0, "a whole number of at least 0");
         Check("checkpoint-every", CheckpointEvery, CheckpointEvery >= 0, "a whole number of at least 0");
         Check("keep-checkpoints", KeepCheckpoints, KeepCheckpoints >= 1, "a whole number of at least 1");
-        Check("template", Template, Template.Length > 0, "tulu, chat or a file with a chat template");
+        Check("template", Template, Template.Length > 0, "tulu, plain, chat or a file with a chat template");
         CheckForgetting();
         CheckExclusive();
     }

@@ -23,7 +23,7 @@ public sealed class ChatTests : IDisposable
     {
         using LoadedModel model = Load();
         var options = new GenerationOptions { MaxNewTokens = 12 };
-        ChatSession session = Session(model, options, system: "S");
+        using ChatSession session = Session(model, options, system: "S");
         var output = new StringWriter { NewLine = "\n" };
         ChatCommand.Converse(session, new StringReader("Hello\n\n  \nMore\n /exit \nnot read"), output, interactive: false);
 
@@ -31,6 +31,7 @@ public sealed class ChatTests : IDisposable
         Assert.Equal($"{session.Messages[2].Content}\n{session.Messages[4].Content}\n", output.ToString());
         string second = $"<s>(system) S (user) Hello (assistant) {session.Messages[2].Content} (user) More (assistant)";
         int[] prompt = model.Tokenizer.Encode(second, bos: false, allowSpecial: true);
+        Assert.InRange(session.Reused, model.Tokenizer.Encode("<s>(system) S (user) Hello (assistant)", bos: false, allowSpecial: true).Length, prompt.Length - 1);
         Assert.Equal(session.Messages[4].Content, model.Tokenizer.Decode(new Generator(model.Decoder).Generate([prompt], options)[0]));
     }
 
@@ -38,7 +39,7 @@ public sealed class ChatTests : IDisposable
     public void Typing_is_prompted_and_goes_on_after_an_error_until_the_input_ends()
     {
         using LoadedModel model = Load();
-        ChatSession session = Session(model, new GenerationOptions { MaxNewTokens = 3 });
+        using ChatSession session = Session(model, new GenerationOptions { MaxNewTokens = 3 });
         var output = new StringWriter { NewLine = "\n" };
         ChatCommand.Converse(session, new StringReader($"{new string('x', 600)}\nHi"), output, interactive: true);
         Assert.Equal($"> > {session.Messages[1].Content}\n> ", output.ToString());
@@ -50,15 +51,15 @@ public sealed class ChatTests : IDisposable
     public void A_stop_text_ends_an_answer_and_a_cancelled_one_is_kept_as_far_as_it_came()
     {
         using LoadedModel model = Load();
-        ChatSession whole = Session(model, new GenerationOptions { MaxNewTokens = 20 });
+        using ChatSession whole = Session(model, new GenerationOptions { MaxNewTokens = 20 });
         whole.Answer("Hi", _ => { }, default);
         string answer = whole.Messages[1].Content, stop = answer[8..12];
-        ChatSession stopped = Session(model, new GenerationOptions { MaxNewTokens = 20 }, stop: stop);
+        using ChatSession stopped = Session(model, new GenerationOptions { MaxNewTokens = 20 }, stop: stop);
         stopped.Answer("Hi", _ => { }, default);
         Assert.Equal(answer[..answer.IndexOf(stop, StringComparison.Ordinal)], stopped.Messages[1].Content);
 
         using var source = new CancellationTokenSource();
-        ChatSession cancelled = Session(model, new GenerationOptions { MaxNewTokens = 20 });
+        using ChatSession cancelled = Session(model, new GenerationOptions { MaxNewTokens = 20 });
         string shown = "";
         cancelled.Answer("Hi", part => { shown += part; source.Cancel(); }, source.Token);
         Assert.Equal(shown, cancelled.Messages[1].Content);
@@ -69,7 +70,7 @@ public sealed class ChatTests : IDisposable
     public void What_outgrows_the_context_is_forgotten_from_the_oldest_question_on()
     {
         using LoadedModel model = Load();
-        ChatSession session = Session(model, new GenerationOptions { MaxNewTokens = 2 }, system: "S");
+        using ChatSession session = Session(model, new GenerationOptions { MaxNewTokens = 2 }, system: "S");
         foreach (char letter in "abcd")
         {
             session.Answer(new string(letter, 200), _ => { }, default);
@@ -80,7 +81,7 @@ public sealed class ChatTests : IDisposable
     }
 
     private static ChatSession Session(LoadedModel model, GenerationOptions options, string? system = null, string? stop = null) =>
-        new(model, ChatTemplate.Parse(Layout, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" }), options, stop is null ? [] : [stop], system);
+        new(model, MessageLayout.Of(ChatTemplate.Parse(Layout, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" })), options, stop is null ? [] : [stop], system);
 
     private LoadedModel Load() => LoadedModel.Load(SharedData.Path("stories260K", "hf"), _backend);
 }

@@ -72,6 +72,30 @@ public class ExampleEncoderTests
     }
 
     [Fact]
+    public void Plain_conversation_has_no_markers_and_joins_like_a_prompt_with_its_completion()
+    {
+        var encoder = new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Plain);
+        Check(
+            encoder.Encode(Conversation(("system", "S"), ("user", "U\n"), ("assistant", "A"), ("user", " V"), ("assistant", "B"), ("user", "W"))),
+            ([Bos, .. Utf8("S U\n")], false),
+            ([.. Utf8("A"), Eos], true),
+            (Utf8(" V"), false),
+            ([.. Utf8(" B"), Eos], true),
+            (Utf8("W"), false));
+        Check(
+            encoder.Encode(Conversation(("assistant", "A"), ("assistant", "B")) with { Truncated = true }),
+            ([Bos], false), ([.. Utf8("A"), Eos], true), (Utf8("B"), true));
+        foreach ((string prompt, string completion) in new[] { ("ab", "cd"), ("ab ", "cd"), ("ab", "\ncd") })
+        {
+            EncodedExample pair = encoder.Encode(Pair(prompt, completion)), turns = encoder.Encode(Conversation(("user", prompt), ("assistant", completion)));
+            Assert.Equal(pair.Ids, turns.Ids);
+            Assert.Equal(pair.Response, turns.Response);
+        }
+
+        Assert.Equal([Bos, .. Utf8("S U")], encoder.EncodePrompt(Conversation(("system", "S"), ("user", "U"))));
+    }
+
+    [Fact]
     public void Special_text_in_data_is_data_unless_allowed()
     {
         Check(new ExampleEncoder(Bytes(), 100).Encode(Pair("</s>", "<s>")), ([Bos, .. Utf8("</s>")], false), ([.. Utf8(" <s>"), Eos], true));
@@ -105,17 +129,17 @@ public class ExampleEncoderTests
         ChatTemplate chat = ChatTemplate.Parse(template, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" });
         DataExample conversation = Conversation(("user", "U</s>"), ("assistant", "A<|turn|>\uFDD0"), ("user", "V"), ("assistant", "B"));
         Check(
-            new ExampleEncoder(Bytes(), 1000, chat: chat).Encode(conversation),
+            new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Of(chat)).Encode(conversation),
             ([Bos, .. Utf8("user: U</s>"), Turn, .. Utf8("\nassistant: ")], false),
             ([.. Utf8("A<|turn|>\uFDD0"), Turn], true),
             ([.. Utf8("\nuser: V"), Turn, .. Utf8("\nassistant: ")], false),
             ([.. Utf8("B"), Turn], true),
             (Utf8("\n"), false));
-        EncodedExample cut = new ExampleEncoder(Bytes(), 1000, chat: chat).Encode(conversation with { Truncated = true });
+        EncodedExample cut = new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Of(chat)).Encode(conversation with { Truncated = true });
         Assert.Equal((int)'B', cut.Ids[^1]);
         Assert.True(cut.Response[^1]);
         Check(
-            new ExampleEncoder(Bytes(), 1000, allowSpecial: true, chat).Encode(Pair("</s>", "A")),
+            new ExampleEncoder(Bytes(), 1000, allowSpecial: true, MessageLayout.Of(chat)).Encode(Pair("</s>", "A")),
             ([Bos, .. Utf8("user: "), Eos, Turn, .. Utf8("\nassistant: ")], false),
             ([.. Utf8("A"), Turn], true),
             (Utf8("\n"), false));
@@ -127,7 +151,7 @@ public class ExampleEncoderTests
         const string template = "{% for m in messages %}{% if m.role == 'assistant' %}[{% generation %}{{ m.content }}!{% endgeneration %}]{% else %}{{ m.content }}{% endif %}{% endfor %}";
         ChatTemplate chat = ChatTemplate.Parse(template, "t", new Dictionary<string, string>());
         Check(
-            new ExampleEncoder(Bytes(), 1000, chat: chat).Encode(Conversation(("user", "U"), ("assistant", "A"), ("assistant", "B"))),
+            new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Of(chat)).Encode(Conversation(("user", "U"), ("assistant", "A"), ("assistant", "B"))),
             (Utf8("U["), false),
             (Utf8("A!"), true),
             (Utf8("]["), false),
@@ -141,16 +165,16 @@ public class ExampleEncoderTests
         const string template = "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}<|turn|>\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
         ChatTemplate chat = ChatTemplate.Parse(template, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" });
         DataExample conversation = Conversation(("system", "S"), ("user", "U</s>"), ("assistant", "A"), ("user", "V"), ("assistant", "B"));
-        foreach (ChatTemplate? layout in new[] { null, chat })
+        foreach (MessageLayout layout in new[] { MessageLayout.Tulu, MessageLayout.Plain, MessageLayout.Of(chat) })
         {
-            var encoder = new ExampleEncoder(Bytes(), 1000, chat: layout);
+            var encoder = new ExampleEncoder(Bytes(), 1000, layout: layout);
             EncodedExample example = encoder.Encode(conversation);
             int answer = Array.LastIndexOf(example.Response[..(Array.LastIndexOf(example.Response, true) + 1)], false) + 1;
             Assert.Equal(example.Ids[..answer], encoder.EncodePrompt(conversation));
             Assert.Equal(example.Ids[..answer], encoder.EncodePrompt(conversation with { Messages = [.. conversation.Messages!.SkipLast(1)] }));
         }
 
-        Assert.Equal([Bos, .. Utf8("user: P</s>"), Turn, .. Utf8("\nassistant: ")], new ExampleEncoder(Bytes(), 1000, chat: chat).EncodePrompt(Pair("P</s>", "")));
+        Assert.Equal([Bos, .. Utf8("user: P</s>"), Turn, .. Utf8("\nassistant: ")], new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Of(chat)).EncodePrompt(Pair("P</s>", "")));
         Assert.Equal([Bos, .. Utf8("P</s>")], new ExampleEncoder(Bytes(), 1000).EncodePrompt(Pair("P</s>", "")));
     }
 

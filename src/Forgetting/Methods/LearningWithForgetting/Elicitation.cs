@@ -1,6 +1,5 @@
 using System.Text.Json.Serialization;
 using Forgetting.Data;
-using Forgetting.HuggingFace.ChatTemplates;
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.IO;
 using Forgetting.Models;
@@ -23,8 +22,8 @@ public sealed record ElicitationOptions
     /// <summary>Text of special tokens inside prompts becomes those tokens.</summary>
     public bool AllowSpecial { get; init; }
 
-    /// <summary>Lays out conversations, and prompts as a user's turn; null for the papers' layout.</summary>
-    public ChatTemplate? Template { get; init; }
+    /// <summary>How conversations become text.</summary>
+    public MessageLayout Layout { get; init; } = MessageLayout.Tulu;
 
     /// <exception cref="UserException">A setting is out of range.</exception>
     internal void Validate()
@@ -130,7 +129,7 @@ public static class Elicitation
         ArgumentNullException.ThrowIfNull(tasks);
         ArgumentNullException.ThrowIfNull(options);
         options.Validate();
-        var encoder = new ExampleEncoder(model.Tokenizer, int.MaxValue, options.AllowSpecial, options.Template);
+        var encoder = new ExampleEncoder(model.Tokenizer, int.MaxValue, options.AllowSpecial, options.Layout);
         List<Prompt> prompts = [.. tasks.SelectMany(task => task.Examples.Select(e => Prepare(task.Name, e, model, encoder, options)))];
         using var partial = PartialFile<ElicitedSample>.Open(path, Inputs(model, prompts, options));
         var generator = new Generator(model.Decoder);

@@ -80,7 +80,7 @@ internal sealed class UnlearningStages
         IReadOnlyList<PromptTask> tasks = PromptTask.Read(_options.Forget, ExampleLoader.Fields(_options));
         var settings = new ElicitationOptions
         {
-            MaxNewTokens = _options.MaxNewTokens, AllowSpecial = _options.AllowSpecial, Template = ExampleLoader.Template(_options.Template, _options.Model),
+            MaxNewTokens = _options.MaxNewTokens, AllowSpecial = _options.AllowSpecial, Layout = ExampleLoader.Layout(_options.Template, _options.Model),
         };
         Fingerprint inputs = Inputs().AddFiles(_options.Model).Add("max-new-tokens", _options.MaxNewTokens).Add("allow-special", Recipe.Text(_options.AllowSpecial))
             .Add("prompt-field", _options.PromptField).Add("template", _options.Template);
