@@ -6,10 +6,7 @@ namespace Forgetting.Cli;
 internal static class CommonOptions
 {
     public static Option<string> Model(string description = "checkpoint: a Hugging Face folder or a llama2.c .bin") =>
-        new("--model") { Description = description, HelpName = "DIR", Required = true };
-
-    public static Option<string> Data() =>
-        new("--data") { Description = "examples, JSON Lines with prompt/completion or messages", HelpName = "FILE", Required = true };
+        new("--model") { Description = description, HelpName = "PATH", Required = true };
 
     public static Option<string> Out(string description, string helpName = "FILE") =>
         new("--out") { Description = description, HelpName = helpName, Required = true };
@@ -32,10 +29,5 @@ internal static class CommonOptions
 
     public static Option<bool> Json() => new("--json") { Description = "print JSON for machines" };
 
-    public static Option<ulong> Seed(ulong value = 42) => new("--seed") { Description = "seed of everything random", DefaultValueFactory = _ => value };
-
-    public static Option<int> MicroBatchTokens() =>
-        new("--micro-batch-tokens") { Description = "tokens computed at once; bounds memory, not results", DefaultValueFactory = _ => 4096 };
-
-    public static Option<int> MaxLength() => new("--max-length") { Description = "tokens kept of a sequence, cut at the right", DefaultValueFactory = _ => 2048 };
+    public static Option<ulong> Seed(ulong value = 42) => new("--seed") { Description = "seed of everything random", HelpName = "N", DefaultValueFactory = _ => value };
 }

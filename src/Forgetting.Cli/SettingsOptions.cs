@@ -19,7 +19,8 @@ internal sealed class SettingsOptions
     /// <param name="command">The command.</param>
     /// <param name="defaults">Settings where no option is given.</param>
     /// <param name="names">Names of the settings, in the order of help.</param>
-    public SettingsOptions(Command command, TrainingOptions defaults, IEnumerable<string> names)
+    /// <param name="outFile">Help of <c>--out</c> where that is a file and not a run's folder.</param>
+    public SettingsOptions(Command command, TrainingOptions defaults, IEnumerable<string> names, string? outFile = null)
     {
         _defaults = defaults;
         foreach (string name in names)
@@ -27,8 +28,9 @@ internal sealed class SettingsOptions
             Setting setting = Recipe.Find(name) ?? throw new ArgumentException($"{name} is no setting", nameof(names));
             string standard = setting.Read(defaults);
             Option option = setting.IsSwitch ? new Option<bool>($"--{name}") { Description = setting.Help }
-                : setting.IsList ? new Option<string[]>($"--{name}") { Description = setting.Help, HelpName = "VALUE", AllowMultipleArgumentsPerToken = true }
-                : new Option<string>($"--{name}") { Description = standard.Length > 0 ? $"{setting.Help} [default: {standard}]" : setting.Help, HelpName = "VALUE" };
+                : setting.IsList ? new Option<string[]>($"--{name}") { Description = setting.Help, HelpName = setting.ValueName, AllowMultipleArgumentsPerToken = true }
+                : name == "out" && outFile is not null ? new Option<string>("--out") { Description = outFile, HelpName = "FILE" }
+                : new Option<string>($"--{name}") { Description = standard.Length > 0 ? $"{setting.Help} [default: {standard}]" : setting.Help, HelpName = setting.ValueName };
             _options.Add((setting, option));
             command.Options.Add(option);
         }

@@ -16,7 +16,8 @@ internal static class ConfidenceCommand
     {
         var command = new Command("confidence", "Write the forgetting confidence of samples.");
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "learned", "fisher", "data", "alpha", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype"]);
+            command, new TrainingOptions(), ["model", "learned", "fisher", "data", "alpha", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype"],
+            "file for the confidences, JSON Lines");
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);

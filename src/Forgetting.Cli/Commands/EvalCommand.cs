@@ -17,9 +17,9 @@ internal static class EvalCommand
         var dataFolder = new Option<string>("--data-dir") { Description = "folder with the benchmarks' files as their authors publish them; or the one file that the tasks are to read", HelpName = "DIR", Required = true };
         Option<string> output = CommonOptions.Out("folder for results and samples", "DIR");
         var include = new Option<string?>("--include") { Description = "folder with .yaml files of further tasks", HelpName = "DIR" };
-        var shots = new Option<int?>("--num-fewshot") { Description = "examples before each question; the task's own number where not given" };
-        var limit = new Option<double?>("--limit") { Description = "first so many items of each task, or that fraction of them if below 1" };
-        var batchTokens = new Option<int>("--batch-tokens") { Description = "tokens computed at once; bounds memory, not results", DefaultValueFactory = _ => 4096 };
+        var shots = new Option<int?>("--num-fewshot") { Description = "examples before each question; the task's own number where not given", HelpName = "N" };
+        var limit = new Option<double?>("--limit") { Description = "first so many items of each task, or that fraction of them if below 1", HelpName = "N" };
+        var batchTokens = new Option<int>("--batch-tokens") { Description = "tokens computed at once; bounds memory, not results", HelpName = "N", DefaultValueFactory = _ => 4096 };
         var logSamples = new Option<bool>("--log-samples") { Description = "write every item with its prompt, answer and scores" };
         var noBos = new Option<bool>("--no-bos") { Description = "leave out what the tokenizer puts in front of a text" };
         Option<ulong> seed = CommonOptions.Seed(1234);

@@ -12,12 +12,13 @@ internal static class FisherCommand
 {
     public static Command Create()
     {
-        var kind = new Option<string>("--kind") { Description = "targets: empirical (the data's) or true (the model's)", DefaultValueFactory = _ => "empirical" };
+        var kind = new Option<string>("--kind") { Description = "targets: empirical (the data's) or true (the model's)", HelpName = "NAME", DefaultValueFactory = _ => "empirical" };
         kind.AcceptOnlyFromAmong("empirical", "true");
         var count = new Option<int?>("--examples") { Description = "examples to use, drawn at random; all unless given", HelpName = "N" };
         var command = new Command("fisher", "Write the diagonal Fisher information of a data set: of all weights, or of an adapter's.") { kind, count };
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "seed", "device", "dtype"]);
+            command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "seed", "device", "dtype"],
+            "file for the information, safetensors");
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed) with

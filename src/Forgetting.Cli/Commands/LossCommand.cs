@@ -15,7 +15,8 @@ internal static class LossCommand
     public static Command Create()
     {
         var command = new Command("loss", "Write every token's cross-entropy.");
-        var settings = new SettingsOptions(command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype"]);
+        var settings = new SettingsOptions(command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype"],
+            "file for the losses, JSON Lines");
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);

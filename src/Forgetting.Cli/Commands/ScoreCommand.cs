@@ -16,7 +16,8 @@ internal static class ScoreCommand
     {
         var command = new Command("score", "Write every response token's influence and sign.");
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "reference", "data", "out", "rho", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype"]);
+            command, new TrainingOptions(), ["model", "adapter", "reference", "data", "out", "rho", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype"],
+            "file for influences and signs, JSON Lines");
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
