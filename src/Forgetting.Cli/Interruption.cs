@@ -10,9 +10,15 @@ internal sealed class Interruption : IDisposable
 {
     private readonly CancellationTokenSource _source = new();
     private readonly PosixSignalRegistration[] _registrations;
+    private readonly string _what;
 
-    public Interruption() =>
+    /// <summary>Listens for signals.</summary>
+    /// <param name="what">What to say at the first.</param>
+    public Interruption(string what = "stopping after this step")
+    {
+        _what = what;
         _registrations = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Handle), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Handle)];
+    }
 
     /// <summary>Cancelled by the first signal.</summary>
     public CancellationToken Token => _source.Token;
@@ -33,7 +39,7 @@ internal sealed class Interruption : IDisposable
             return;
 
         context.Cancel = true;
-        Console.Error.WriteLine("stopping after this step; press Ctrl-C again to end at once");
+        Console.Error.WriteLine($"{_what}; press Ctrl-C again to end at once");
         _source.Cancel();
     }
 }

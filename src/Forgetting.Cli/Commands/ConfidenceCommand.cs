@@ -24,6 +24,7 @@ internal static class ConfidenceCommand
             options.Validate();
             Required.Of(
                 ("model", options.Model), ("learned", options.Learned), ("fisher", options.Fisher), ("data", options.Data), ("alpha", options.Alpha?.ToString(CultureInfo.InvariantCulture)), ("out", options.Out));
+            AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
             IReadOnlyList<EncodedExample> samples = LossCommand.Encode(options);

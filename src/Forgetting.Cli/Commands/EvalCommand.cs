@@ -2,7 +2,8 @@ using System.CommandLine;
 using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Evaluation;
-using Spectre.Console;
+using Forgetting.HuggingFace;
+using Forgetting.HuggingFace.Tokenizers;
 
 namespace Forgetting.Cli.Commands;
 
@@ -32,8 +33,8 @@ internal static class EvalCommand
         };
         command.SetAction(parsed =>
         {
-            using var interruption = new Interruption();
-            var library = new TaskLibrary(parsed.GetValue(include));
+            string path = parsed.GetValue(model)!, folder = parsed.GetValue(output)!;
+            string? peft = parsed.GetValue(adapter);
             string[] names = parsed.GetValue(tasks)!.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
             var options = new EvaluationOptions
             {
@@ -45,64 +46,78 @@ internal static class EvalCommand
                 Seed = parsed.GetValue(seed),
                 LogSamples = parsed.GetValue(logSamples),
             };
-            library.Check(names, options.DataFolder);
+            IReadOnlyList<PreparedTask> prepared = Prepare(new TaskLibrary(parsed.GetValue(include)), names, options, path);
+            using var interruption = new Interruption("stopping; the same command continues");
             using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype));
-            using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
-            string folder = parsed.GetValue(output)!;
-            var saved = new EvaluationProgress(folder, parsed.GetValue(model)!, parsed.GetValue(adapter), options, DateTimeOffset.UtcNow);
-            var evaluator = new Evaluator(loaded, options);
-            var progress = new TerminalProgress();
-            List<TaskResult> results = [];
-            foreach (string name in names.Distinct())
-            {
-                if (saved.Find(library, name) is { } done)
-                {
-                    progress.StageBegan($"{name}: done before");
-                    results.Add(done);
-                    continue;
-                }
-
-                results.Add(evaluator.Run(library, name, progress, interruption.Token));
-                if (options.LogSamples)
-                    ResultsWriter.WriteSamples(folder, results[^1], saved.Began);
-
-                saved.Save(results[^1]);
-            }
-
-            string path = ResultsWriter.Write(folder, parsed.GetValue(model)!, results, options, saved.Began);
+            var saved = new EvaluationProgress(folder, path, peft, $"{backend.Name} {backend.StorageType}", options, DateTimeOffset.UtcNow);
+            using LoadedModel loaded = LoadedModel.Load(path, backend, adapter: peft);
+            List<TaskResult> results = Run(new Evaluator(loaded, options), prepared, saved, options.LogSamples ? folder : null, interruption.Token);
+            string written = ResultsWriter.Write(folder, path, results, options, saved.Began);
             saved.Delete();
             if (parsed.GetValue(json))
             {
-                Console.Out.WriteLine(ResultsWriter.Json(parsed.GetValue(model)!, results, options, saved.Began).ToJsonString(Json.Compact));
+                Console.Out.WriteLine(ResultsWriter.Json(path, results, options, saved.Began).ToJsonString(Json.Compact));
                 return;
             }
 
-            AnsiConsole.Write(Table(results));
-            Console.Out.WriteLine(path);
+            Print(results);
+            Console.Out.WriteLine($"results: {written}");
         });
         return command;
     }
 
-    private static Table Table(IEnumerable<TaskResult> results)
+    private static IReadOnlyList<PreparedTask> Prepare(TaskLibrary library, string[] names, EvaluationOptions options, string model)
     {
-        Table table = new Table().Border(TableBorder.Simple);
-        foreach (string title in new[] { "task", "shots", "metric", "value", "stderr", "items", "items/s" })
+        using Checkpoint source = Checkpoint.Open(model);
+        return library.Prepare(names, options, Tokenizer.Load(source.TokenizerPath ?? model), source.Config);
+    }
+
+    private static List<TaskResult> Run(Evaluator evaluator, IReadOnlyList<PreparedTask> tasks, EvaluationProgress saved, string? samplesFolder, CancellationToken cancellation)
+    {
+        var progress = new TerminalProgress();
+        List<TaskResult> results = [];
+        foreach (PreparedTask task in tasks)
         {
-            table.AddColumn(new TableColumn(title).NoWrap());
+            if (saved.Find(task) is { } done)
+            {
+                progress.StageBegan($"{task.Name}: done before");
+                results.Add(done);
+                continue;
+            }
+
+            results.Add(evaluator.Run(task, saved, progress, cancellation));
+            if (samplesFolder != null)
+                ResultsWriter.WriteSamples(samplesFolder, results[^1], saved.Began);
+
+            saved.Save(results[^1]);
         }
 
+        return results;
+    }
+
+    private static void Print(List<TaskResult> results)
+    {
+        var rows = new List<IReadOnlyList<string>>();
         foreach (TaskResult result in results)
         {
-            foreach (MetricValue metric in result.Metrics)
-            {
-                table.AddRow(
-                    new Text(result.Task), Number(result.Shots, "0"), new Text(metric.Filter == "none" ? metric.Name : $"{metric.Name}, {metric.Filter}"), Number(metric.Value, metric.Value < 1e5 ? "0.0000" : "0.000e+0"),
-                    metric.StandardError is { } error ? Number(error, "0.0000") : new Text(""), Number(result.Evaluated, "0"), Number(result.Evaluated / result.Elapsed.TotalSeconds, "0.0"));
-            }
+            rows.AddRange(result.Metrics.Select(metric => (IReadOnlyList<string>)
+            [
+                result.Task,
+                Number(result.Shots, "0"),
+                metric.Filter == "none" ? metric.Name : $"{metric.Name}, {metric.Filter}",
+                Number(metric.Value, metric.Value < 1e5 ? "0.0000" : "0.000e+0"),
+                metric.StandardError is { } error ? Number(error, "0.0000") : "",
+                Number(result.Evaluated, "0"),
+                Number(result.Evaluated / result.Elapsed.TotalSeconds, "0.0"),
+            ]));
         }
 
-        return table;
-
-        static Text Number(double value, string format) => new(value.ToString(format, CultureInfo.InvariantCulture));
+        Terminal.PrintTable(["task", "shots", "metric", "value", "stderr", "items", "items/s"], rows);
+        foreach (TaskResult result in results.Where(result => result.Truncated > 0))
+        {
+            Console.Out.WriteLine($"{result.Task}: {result.Truncated} of {result.Evaluated} items were longer than the model's context and lost their beginning");
+        }
     }
+
+    private static string Number(double value, string format) => value.ToString(format, CultureInfo.InvariantCulture);
 }

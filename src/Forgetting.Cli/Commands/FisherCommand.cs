@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Data;
+using Forgetting.IO;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Training;
 
@@ -27,6 +28,7 @@ internal static class FisherCommand
             };
             options.Validate();
             Required.Of(("model", options.Model), ("data", options.Data), ("out", options.Out));
+            AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
             IReadOnlyList<EncodedExample> examples = FisherInformation.Draw(LossCommand.Encode(options), options.FisherExamples, options.Seed);

@@ -4,6 +4,7 @@ using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.HuggingFace;
 using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.IO;
 using Forgetting.Methods;
 using Forgetting.Training;
 
@@ -22,6 +23,7 @@ internal static class LossCommand
             TrainingOptions options = settings.Read(parsed);
             options.Validate();
             Required.Of(("model", options.Model), ("data", options.Data), ("out", options.Out));
+            AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
             IReadOnlyList<EncodedExample> examples = Encode(options);

@@ -3,6 +3,7 @@ using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.HuggingFace;
+using Forgetting.IO;
 using Forgetting.Methods;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Training;
@@ -23,6 +24,7 @@ internal static class ScoreCommand
             TrainingOptions options = settings.Read(parsed);
             options.Validate();
             Required.Of(("model", options.Model), ("reference", options.Reference), ("data", options.Data), ("out", options.Out));
+            AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
             IReadOnlyList<EncodedExample> examples = LossCommand.Encode(options);

@@ -1,18 +1,17 @@
-using System.Security.Cryptography;
-using System.Text;
 using Forgetting.IO;
 
 namespace Forgetting.Evaluation;
 
 /// <summary>
-/// Tasks that an evaluation has finished, in <c>eval_progress.jsonl</c> of its folder until all are done, so that a run that was ended takes up where it was.
-/// What was saved counts only for the same model, adapter and options.
+/// What an evaluation has computed, in its folder until all tasks are done, so that a run that was ended takes up where it was: finished tasks in
+/// <c>eval_progress.jsonl</c>, answers of the task in progress in <c>answers_TASK.partial</c>. What was saved counts only for the same model and the same items.
 /// </summary>
 public sealed class EvaluationProgress
 {
-    /// <summary>Name of the file.</summary>
+    /// <summary>Name of the file with finished tasks.</summary>
     public const string FileName = "eval_progress.jsonl";
 
+    private readonly string _folder;
     private readonly string _path;
     private readonly string _key;
     private readonly List<Saved> _saved;
@@ -21,16 +20,18 @@ public sealed class EvaluationProgress
     /// <param name="folder">The evaluation's folder.</param>
     /// <param name="model">Checkpoint, folder or file.</param>
     /// <param name="adapter">Folder of the adapter, or null.</param>
+    /// <param name="device">Where it is computed and in which type.</param>
     /// <param name="began">Now; an earlier run's beginning takes its place.</param>
-    /// <exception cref="UserException">The file is malformed.</exception>
-    public EvaluationProgress(string folder, string model, string? adapter, EvaluationOptions options, DateTimeOffset began)
+    /// <exception cref="UserException">The folder cannot be written, or the file is malformed.</exception>
+    public EvaluationProgress(string folder, string model, string? adapter, string device, EvaluationOptions options, DateTimeOffset began)
     {
         ArgumentNullException.ThrowIfNull(options);
-        _path = Path.Combine(folder, FileName);
+        AtomicDirectory.CheckWritable(folder);
+        (_folder, _path) = (folder, Path.Combine(folder, FileName));
 
-        // Batches change no result, so a run may be taken up with smaller ones.
-        string identity = $"{options with { BatchTokens = 0 }}\n{Files(model)}\n{(adapter is null ? "" : Files(adapter))}";
-        _key = Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(identity)));
+        // A task that was finished without writing its samples has none to write later.
+        var key = new Fingerprint().Add("samples", options.LogSamples ? "yes" : "no").Add("device", device).AddFiles(model);
+        _key = (adapter is null ? key : key.AddFiles(adapter)).ToString();
         _saved = File.Exists(_path) ? [.. JsonLines.Read<Saved>(_path).Where(saved => saved.Key == _key)] : [];
         Began = _saved.Count > 0 ? _saved[0].Began : began;
     }
@@ -39,19 +40,12 @@ public sealed class EvaluationProgress
     public DateTimeOffset Began { get; }
 
     /// <summary>The result of a task that is done, without its samples; else null.</summary>
-    public TaskResult? Find(TaskLibrary library, string task)
+    public TaskResult? Find(PreparedTask task)
     {
-        ArgumentNullException.ThrowIfNull(library);
-        EvaluationTask definition = library.Find(task);
-        return _saved.Find(saved => saved.Task == task && saved.Definition == Digest(definition)) is not { } found ? null : new TaskResult(definition, [])
-        {
-            Task = task,
-            Items = found.Items,
-            Evaluated = found.Evaluated,
-            Shots = found.Shots,
-            Metrics = found.Metrics,
-            Elapsed = found.Elapsed,
-        };
+        ArgumentNullException.ThrowIfNull(task);
+        return _saved.Find(saved => saved.Task == task.Name && saved.Fingerprint == task.Fingerprint) is { } found
+            ? new TaskResult(task, []) { Metrics = found.Metrics, Elapsed = found.Elapsed }
+            : null;
     }
 
     /// <summary>Saves a task's result.</summary>
@@ -59,23 +53,19 @@ public sealed class EvaluationProgress
     public void Save(TaskResult result)
     {
         ArgumentNullException.ThrowIfNull(result);
-        _saved.Add(new Saved(
-            _key, Began, result.Task, Digest(result.Definition), result.Items, result.Evaluated, result.Shots, result.Metrics, result.Elapsed));
+        _saved.Add(new Saved(_key, Began, result.Task, result.Source.Fingerprint, result.Metrics, result.Elapsed));
         JsonLines.Write(_path, _saved);
+        Temporary.Delete($"{AnswersPath(result.Source)}.partial");
     }
 
-    /// <summary>Removes the file, once the results are written.</summary>
+    /// <summary>Removes what was saved, once the results are written.</summary>
     public void Delete() => File.Delete(_path);
 
-    private static string Digest(EvaluationTask task) => Convert.ToHexStringLower(SHA256.HashData(System.Text.Json.JsonSerializer.SerializeToUtf8Bytes(task.Source)));
+    /// <summary>Answers of a task in progress.</summary>
+    /// <exception cref="UserException">Not writable.</exception>
+    internal AnswerLog<T> Answers<T>(PreparedTask task) => new(AnswersPath(task), $"{_key} {task.Fingerprint}");
 
-    // Names, sizes and times: enough to notice that a model was trained anew.
-    private static string Files(string path)
-    {
-        IEnumerable<string> files = Directory.Exists(path) ? Directory.EnumerateFiles(path).Order(StringComparer.Ordinal) : [path];
-        return string.Join('\n', files.Select(file => new FileInfo(file)).Select(file => FormattableString.Invariant($"{file.FullName} {file.Length} {file.LastWriteTimeUtc.Ticks}")));
-    }
+    private string AnswersPath(PreparedTask task) => Path.Combine(_folder, $"answers_{task.Name}");
 
-    private sealed record Saved(
-        string Key, DateTimeOffset Began, string Task, string Definition, int Items, int Evaluated, int Shots, IReadOnlyList<MetricValue> Metrics, TimeSpan Elapsed);
+    private sealed record Saved(string Key, DateTimeOffset Began, string Task, string Fingerprint, IReadOnlyList<MetricValue> Metrics, TimeSpan Elapsed);
 }

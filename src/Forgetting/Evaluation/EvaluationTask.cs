@@ -88,10 +88,6 @@ internal sealed record EvaluationTask
     /// <summary>The YAML, for results.</summary>
     public required IReadOnlyDictionary<string, object> Source { get; init; }
 
-    /// <summary>Path of the file that <see cref="Load(string)"/> reads.</summary>
-    /// <exception cref="UserException">There is no such file; says where it was looked for.</exception>
-    public string FindFile(string dataFolder) => Find(dataFolder, Files);
-
     /// <summary>Finds and reads the documents.</summary>
     /// <exception cref="UserException">There is no such file, which says where it was looked for, or it is malformed.</exception>
     public IReadOnlyList<TaskDocument> Load(string dataFolder) => Load(dataFolder, Files);

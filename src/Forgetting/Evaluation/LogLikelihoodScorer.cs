@@ -20,15 +20,44 @@ public sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens)
     /// <exception cref="UserException">A continuation by itself is longer than the context, or a log-probability is not finite.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public IReadOnlyList<LogLikelihood> Score(
-        IReadOnlyList<LogLikelihoodRequest> requests, ITrainingObserver? observer = null, CancellationToken cancellation = default)
+        IReadOnlyList<LogLikelihoodRequest> requests, ITrainingObserver? observer = null, CancellationToken cancellation = default) =>
+        Score(requests, log: null, observer, cancellation);
+
+    /// <summary>As <see cref="Score(IReadOnlyList{LogLikelihoodRequest}, ITrainingObserver?, CancellationToken)"/>; what the log knows is not computed again.</summary>
+    internal IReadOnlyList<LogLikelihood> Score(
+        IReadOnlyList<LogLikelihoodRequest> requests, AnswerLog<LogLikelihood>? log, ITrainingObserver? observer, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(requests);
+        var results = new LogLikelihood[requests.Count];
         IReadOnlyList<SharedContext> contexts = SharedContext.Group(requests, decoder.Config.ContextLength);
+        if (log is { Known: { Count: > 0 } known })
+        {
+            contexts = [.. contexts.Where(context => !context.Requests.All(known.ContainsKey))];
+            foreach ((int index, LogLikelihood answer) in known)
+            {
+                results[index] = answer;
+            }
+        }
+
+        try
+        {
+            Score(contexts, results, log, observer, cancellation);
+        }
+        finally
+        {
+            log?.Flush();
+        }
+
+        return results;
+    }
+
+    private void Score(
+        IReadOnlyList<SharedContext> contexts, LogLikelihood[] results, AnswerLog<LogLikelihood>? log, ITrainingObserver? observer, CancellationToken cancellation)
+    {
         List<SharedContext[]> batches = [.. Batches(contexts.Where(context => !context.HasTails)), .. Batches(contexts.Where(context => context.HasTails))];
         long total = contexts.Sum(context => (long)context.Tokens), done = 0;
         int cached = batches.Where(batch => batch[0].HasTails).Select(batch => batch.Sum(context => context.Length)).DefaultIfEmpty(0).Max();
         using KeyValueCache? cache = cached == 0 ? null : new KeyValueCache(decoder.Config, decoder.Backend, cached);
-        var results = new LogLikelihood[requests.Count];
         foreach (SharedContext[] batch in batches)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -39,10 +68,9 @@ public sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens)
                 done += context.Tokens;
             }
 
+            log?.Add(batch.SelectMany(context => context.Requests).Select(request => new Answer<LogLikelihood>(request, results[request])));
             observer?.Progressed(done, total);
         }
-
-        return results;
     }
 
     // The longest first, so that memory grows at once or not at all.

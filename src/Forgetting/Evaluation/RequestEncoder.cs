@@ -26,16 +26,19 @@ public sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bool
             : throw new UserException($"the continuation \"{continuation}\" adds no tokens to its context; expected at least one");
     }
 
-    /// <summary>The end of a prompt that leaves room for <paramref name="newTokens"/> more.</summary>
+    /// <summary>Tokens of the model's context.</summary>
+    public int ContextLength => config.ContextLength;
+
+    /// <summary>The end of a prompt that leaves room for <paramref name="newTokens"/> more, and whether its beginning was cut off for that.</summary>
     /// <exception cref="UserException">So many tokens leave no room for a prompt.</exception>
-    public int[] EncodePrompt(string prompt, int newTokens)
+    public (int[] Ids, bool Truncated) EncodePrompt(string prompt, int newTokens)
     {
         int room = config.ContextLength - newTokens;
         if (room < 1)
             throw new UserException($"{newTokens} new tokens leave no room for a prompt: the context length is {config.ContextLength}");
 
         int[] ids = tokenizer.Encode(prompt, bos);
-        return ids.Length == 0 ? [Prefix] : ids[Math.Max(0, ids.Length - room)..];
+        return ids.Length == 0 ? ([Prefix], false) : (ids[Math.Max(0, ids.Length - room)..], ids.Length > room);
     }
 
     /// <summary>

@@ -3,12 +3,13 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.RegularExpressions;
 using Forgetting.IO;
 
 namespace Forgetting.Evaluation;
 
 /// <summary>Writes results as lm-evaluation-harness does: <c>results_TIME.json</c>, and a <c>samples_TASK_TIME.jsonl</c> for each task.</summary>
-public static class ResultsWriter
+public static partial class ResultsWriter
 {
     private static readonly JsonSerializerOptions s_indented = new(JsonLines.Options) { WriteIndented = true };
 
@@ -31,7 +32,7 @@ public static class ResultsWriter
     public static void WriteSamples(string folder, TaskResult result, DateTimeOffset time)
     {
         ArgumentNullException.ThrowIfNull(result);
-        JsonLines.Write(Path.Combine(folder, $"samples_{result.Task}_{Stamp(time)}.jsonl"), result.Samples.SelectMany(Records));
+        JsonLines.Write(Path.Combine(folder, $"samples_{result.Task}_{Stamp(time)}.jsonl"), result.Samples.SelectMany(sample => Records(result.Definition, sample)));
     }
 
     /// <summary>The results as the harness' JSON object.</summary>
@@ -44,7 +45,7 @@ public static class ResultsWriter
         ["n-shot"] = ByTask(results, result => result.Shots),
         ["higher_is_better"] = ByTask(results, result => new JsonObject(
             result.Metrics.Select(metric => metric.Name).Distinct().Select(name => KeyValuePair.Create(name, (JsonNode?)Evaluation.Metrics.HigherIsBetter(name))))),
-        ["n-samples"] = ByTask(results, result => new JsonObject { ["original"] = result.Items, ["effective"] = result.Evaluated }),
+        ["n-samples"] = ByTask(results, result => new JsonObject { ["original"] = result.Items, ["effective"] = result.Evaluated, ["truncated"] = result.Truncated }),
         ["config"] = new JsonObject
         {
             ["model"] = "forgetting",
@@ -55,7 +56,9 @@ public static class ResultsWriter
             ["fewshot_seed"] = options.Seed,
         },
         ["date"] = time.ToUnixTimeMilliseconds() / 1000.0,
+        ["model_source"] = "forgetting",
         ["model_name"] = model,
+        ["model_name_sanitized"] = UnsafeInNames().Replace(model, "__"),
         ["total_evaluation_time_seconds"] = results.Sum(result => result.Elapsed.TotalSeconds).ToString(CultureInfo.InvariantCulture),
         ["evaluation_time_seconds"] = ByTask(results, result => result.Elapsed.TotalSeconds),
     };
@@ -85,19 +88,21 @@ public static class ResultsWriter
     }
 
     // One line for each filter, as the harness has it.
-    private static IEnumerable<JsonObject> Records(TaskSample sample) => sample.Scores.GroupBy(score => score.Filter).Select(group =>
+    private static IEnumerable<JsonObject> Records(EvaluationTask task, TaskSample sample) => sample.Scores.GroupBy(score => score.Filter).Select(group =>
     {
+        JsonNode document = JsonSerializer.SerializeToNode(sample.Document.Fields, JsonLines.Options)!;
         JsonObject record = new()
         {
             ["doc_id"] = sample.Index,
-            ["doc"] = JsonSerializer.SerializeToNode(sample.Document.Fields, JsonLines.Options),
+            ["doc"] = document,
             ["target"] = sample.Target,
             ["arguments"] = new JsonObject(sample.Arguments.Select((pair, i) => KeyValuePair.Create(
-                $"gen_args_{i}", (JsonNode?)new JsonObject { ["arg_0"] = pair.Context, ["arg_1"] = pair.Continuation }))),
+                $"gen_args_{i}", (JsonNode?)new JsonObject { ["arg_0"] = pair.Context, ["arg_1"] = Argument(task, pair.Continuation) }))),
             ["resps"] = new JsonArray([.. sample.Responses.Select(response => new JsonArray(Response(response)))]),
             ["filtered_resps"] = sample.Filtered.TryGetValue(group.Key, out string? answer) ? new JsonArray(answer) : new JsonArray([.. sample.Responses.Select(Response)]),
             ["filter"] = group.Key,
             ["metrics"] = new JsonArray([.. group.Select(score => JsonValue.Create(score.Metric))]),
+            ["doc_hash"] = Hash(document.ToJsonString(JsonLines.Options)),
             ["prompt_hash"] = Hash(sample.Arguments[0].Context),
             ["target_hash"] = Hash(sample.Target),
         };
@@ -109,9 +114,20 @@ public static class ResultsWriter
         return record;
     });
 
+    private static JsonNode Argument(EvaluationTask task, string continuation) => task.OutputType != OutputType.GenerateUntil ? continuation : new JsonObject
+    {
+        ["until"] = new JsonArray([.. task.Until.Select(text => JsonValue.Create(text))]),
+        ["max_gen_toks"] = task.MaxNewTokens,
+        ["do_sample"] = false,
+    };
+
+    // Numbers and truth values of answers are Python's texts of them in the harness' files.
     private static JsonNode Response(object response) => response is LogLikelihood answer
-        ? new JsonArray(answer.Sum, answer.IsGreedy)
+        ? new JsonArray(answer.Sum.ToString("R", CultureInfo.InvariantCulture), answer.IsGreedy ? "True" : "False")
         : JsonValue.Create((string)response);
+
+    [GeneratedRegex("[\"<>:/|\\\\?*\\[\\]]+")]
+    private static partial Regex UnsafeInNames();
 
     private static string Hash(string text) => Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
 }

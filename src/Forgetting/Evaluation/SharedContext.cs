@@ -69,6 +69,9 @@ internal sealed class SharedContext
     /// <summary>First row in the key-value cache.</summary>
     public int FirstRow { get; set; }
 
+    /// <summary>Indices of the requests.</summary>
+    public IEnumerable<int> Requests => _requests.Select(request => request.Request);
+
     /// <summary>Index of the first request, for errors.</summary>
     public int FirstRequest => _requests[0].Request;
 

@@ -1,4 +1,6 @@
 using System.Reflection;
+using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Models;
 
 namespace Forgetting.Evaluation;
 
@@ -34,17 +36,19 @@ public sealed class TaskLibrary
     /// <summary>Names of all tasks, in order.</summary>
     public IEnumerable<string> Names => _tasks.Keys.Order(StringComparer.Ordinal);
 
-    /// <summary>Finds out before anything is computed whether every task and its file are there.</summary>
-    /// <exception cref="UserException">No task is named, one is unknown, or a file is missing.</exception>
-    public void Check(IReadOnlyCollection<string> names, string dataFolder)
+    /// <summary>Prepares tasks: whatever is wrong with one of them is found before anything is computed.</summary>
+    /// <param name="names">Names of tasks; one that is twice there counts once.</param>
+    /// <param name="tokenizer">The model's.</param>
+    /// <param name="config">The model.</param>
+    /// <exception cref="UserException">No task is named, or see <see cref="PreparedTask.Read"/>.</exception>
+    public IReadOnlyList<PreparedTask> Prepare(IReadOnlyCollection<string> names, EvaluationOptions options, Tokenizer tokenizer, ModelConfig config)
     {
         if (names.Count == 0)
             throw new UserException($"no task is named; expected one of {string.Join(", ", Names)}");
 
-        foreach (string name in names)
-        {
-            Find(name).FindFile(dataFolder);
-        }
+        // All names before the first file is read.
+        string[] known = [.. names.Distinct().Select(name => Find(name).Name)];
+        return [.. known.Select(name => PreparedTask.Read(this, name, options, tokenizer, config))];
     }
 
     /// <summary>A task by name.</summary>

@@ -10,19 +10,22 @@ public sealed record MetricValue(string Name, string Filter, double Value, doubl
 /// <summary>What a task measured.</summary>
 public sealed record TaskResult
 {
-    internal TaskResult(EvaluationTask definition, IReadOnlyList<TaskSample> samples) => (Definition, Samples) = (definition, samples);
+    internal TaskResult(PreparedTask source, IReadOnlyList<TaskSample> samples) => (Source, Samples) = (source, samples);
 
     /// <summary>Name of the task.</summary>
-    public required string Task { get; init; }
+    public string Task => Source.Name;
 
     /// <summary>Items that the benchmark has.</summary>
-    public required int Items { get; init; }
+    public int Items => Source.Items;
 
     /// <summary>Items that were evaluated.</summary>
-    public required int Evaluated { get; init; }
+    public int Evaluated => Source.Evaluated;
+
+    /// <summary>Items of which an input is longer than the model's context and loses its beginning.</summary>
+    public int Truncated => Source.Truncated;
 
     /// <summary>Examples before each question.</summary>
-    public required int Shots { get; init; }
+    public int Shots => Source.Shots;
 
     /// <summary>The numbers.</summary>
     public required IReadOnlyList<MetricValue> Metrics { get; init; }
@@ -33,8 +36,11 @@ public sealed record TaskResult
     /// <summary>The items, in order.</summary>
     internal IReadOnlyList<TaskSample> Samples { get; }
 
+    /// <summary>What was evaluated.</summary>
+    internal PreparedTask Source { get; }
+
     /// <summary>The task's definition.</summary>
-    internal EvaluationTask Definition { get; }
+    internal EvaluationTask Definition => Source.Definition;
 }
 
 /// <summary>What the model was asked about one item and what became of it.</summary>

@@ -5,48 +5,68 @@ using Forgetting.Training;
 namespace Forgetting.Evaluation;
 
 /// <summary>Greedy continuations of prompts up to a stop string, sorted by length and batched by tokens.</summary>
-/// <param name="model">The model.</param>
-/// <param name="encoder">Makes the prompts' ids.</param>
+/// <param name="decoder">The model.</param>
+/// <param name="tokenizer">Its tokenizer.</param>
+/// <param name="endIds">Ids that end a text.</param>
 /// <param name="batchTokens">Most places in the key-value cache, unless one prompt needs more.</param>
-internal sealed class TextCompleter(LoadedModel model, RequestEncoder encoder, int batchTokens)
+internal sealed class TextCompleter(Decoder decoder, Tokenizer tokenizer, IReadOnlyList<int> endIds, int batchTokens)
 {
-    /// <summary>Completes prompts. A prompt that is too long loses tokens from the left.</summary>
+    /// <summary>Completes prompts.</summary>
+    /// <param name="prompts">Token ids, with room for the new ones in the context.</param>
     /// <param name="until">Strings that end a text; they and what is behind them are not part of it.</param>
     /// <param name="newTokens">Most tokens of a text.</param>
-    /// <exception cref="UserException">So many new tokens leave no room for a prompt.</exception>
+    /// <param name="log">What it knows is not computed again.</param>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public IReadOnlyList<string> Complete(
-        IReadOnlyList<string> prompts, IReadOnlyList<string> until, int newTokens, ITrainingObserver? observer, CancellationToken cancellation)
+        IReadOnlyList<int[]> prompts, IReadOnlyList<string> until, int newTokens, AnswerLog<string>? log = null, ITrainingObserver? observer = null,
+        CancellationToken cancellation = default)
     {
-        int[][] ids = [.. prompts.Select(prompt => encoder.EncodePrompt(prompt, newTokens))];
-        int[] order = [.. Enumerable.Range(0, ids.Length).OrderByDescending(i => ids[i].Length)];
-        long total = ids.Sum(prompt => (long)prompt.Length + newTokens), done = 0;
-        var texts = new string[ids.Length];
-        var options = new GenerationOptions { MaxNewTokens = newTokens, StopIds = model.EndIds };
-        var generator = new Generator(model.Decoder);
-        for (int first = 0; first < order.Length;)
+        var texts = new string[prompts.Count];
+        foreach ((int index, string text) in log?.Known ?? [])
         {
-            // The first prompt of a batch is its longest.
-            int count = Math.Clamp(batchTokens / (ids[order[first]].Length + newTokens), 1, order.Length - first);
-            int[] batch = order[first..(first + count)];
-            StoppingDecoder[] decoders = [.. batch.Select(_ => new StoppingDecoder(model.Tokenizer.StartDecoding(), until))];
-            generator.Generate([.. batch.Select(i => ids[i])], options, OnToken, batch, cancellation: cancellation);
-            for (int i = 0; i < count; i++)
-            {
-                texts[batch[i]] += decoders[i].Finish();
-            }
+            texts[index] = text;
+        }
 
-            first += count;
-            done += batch.Sum(i => (long)ids[i].Length + newTokens);
-            observer?.Progressed(done, total);
-
-            bool OnToken(int i, int token)
+        int[] order = [.. Enumerable.Range(0, texts.Length).Where(i => log?.Known.ContainsKey(i) != true).OrderByDescending(i => prompts[i].Length)];
+        long total = order.Sum(i => (long)prompts[i].Length + newTokens), done = 0;
+        try
+        {
+            for (int first = 0; first < order.Length;)
             {
-                texts[batch[i]] += decoders[i].Add(token);
-                return !decoders[i].Stopped;
+                // The first prompt of a batch is its longest.
+                int count = Math.Clamp(batchTokens / (prompts[order[first]].Length + newTokens), 1, order.Length - first);
+                int[] batch = order[first..(first + count)];
+                Complete(batch, prompts, until, newTokens, texts, cancellation);
+                log?.Add(batch.Select(i => new Answer<string>(i, texts[i])));
+                first += count;
+                done += batch.Sum(i => (long)prompts[i].Length + newTokens);
+                observer?.Progressed(done, total);
             }
+        }
+        finally
+        {
+            log?.Flush();
         }
 
         return texts;
+    }
+
+    private void Complete(int[] batch, IReadOnlyList<int[]> prompts, IReadOnlyList<string> until, int newTokens, string[] texts, CancellationToken cancellation)
+    {
+        var options = new GenerationOptions { MaxNewTokens = newTokens, StopIds = endIds };
+        StoppingDecoder[] decoders = [.. batch.Select(_ => new StoppingDecoder(tokenizer.StartDecoding(), until))];
+        System.Text.StringBuilder[] parts = [.. batch.Select(_ => new System.Text.StringBuilder())];
+
+        new Generator(decoder).Generate([.. batch.Select(i => prompts[i])], options, OnToken, batch, cancellation: cancellation);
+        for (int i = 0; i < batch.Length; i++)
+        {
+            texts[batch[i]] = parts[i].Append(decoders[i].Finish()).ToString();
+        }
+
+        bool OnToken(int i, int token)
+        {
+            parts[i].Append(decoders[i].Add(token));
+            return !decoders[i].Stopped;
+        }
     }
 }

@@ -34,6 +34,17 @@ public static class AtomicDirectory
         }
     }
 
+    /// <summary>Finds out before a long computation whether files can be written in <paramref name="path"/>; leaves nothing.</summary>
+    /// <exception cref="UserException">They cannot.</exception>
+    public static void CheckWritable(string path)
+    {
+        string full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
+        if (File.Exists(full))
+            throw new UserException($"{path}: is a file, expected a folder to write to");
+
+        Temporary.CheckWritable(path, full);
+    }
+
     private static void CheckReplaceable(string path, string full, string marker)
     {
         if (File.Exists(full))

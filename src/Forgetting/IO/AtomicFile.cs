@@ -33,6 +33,17 @@ public static class AtomicFile
         }
     }
 
+    /// <summary>Finds out before a long computation whether its result can be written to <paramref name="path"/>; leaves nothing.</summary>
+    /// <exception cref="UserException">It cannot.</exception>
+    public static void CheckWritable(string path)
+    {
+        string full = Path.GetFullPath(path);
+        if (Directory.Exists(full))
+            throw new UserException($"{path}: is a folder, expected a file to write");
+
+        Temporary.CheckWritable(path, Path.GetDirectoryName(full)!);
+    }
+
     /// <summary>Writes text as UTF-8 without a byte order mark.</summary>
     /// <exception cref="UserException">See <see cref="Write"/>.</exception>
     public static void WriteText(string path, string text) => Write(path, stream => stream.Write(System.Text.Encoding.UTF8.GetBytes(text)));

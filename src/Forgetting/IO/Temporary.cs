@@ -25,6 +25,34 @@ internal static class Temporary
         }
     }
 
+    /// <summary>Tries to write in a folder, or in the nearest one above it that exists.</summary>
+    /// <param name="path">What the error names.</param>
+    /// <exception cref="UserException">It cannot be written.</exception>
+    public static void CheckWritable(string path, string folder)
+    {
+        while (!Directory.Exists(folder) && !File.Exists(folder) && Path.GetDirectoryName(folder) is { } above)
+        {
+            folder = above;
+        }
+
+        if (File.Exists(folder))
+            throw new UserException($"{path}: cannot be written: {folder} is a file, expected a folder");
+
+        string probe = NameBeside(Path.Combine(folder, "probe"));
+        try
+        {
+            Create(probe).Dispose();
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw CannotWrite(path, error);
+        }
+        finally
+        {
+            Delete(probe);
+        }
+    }
+
     /// <summary>The one line for a write that failed.</summary>
     public static UserException CannotWrite(string path, Exception error)
     {

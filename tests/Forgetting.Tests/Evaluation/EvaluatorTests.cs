@@ -1,8 +1,10 @@
+using System.Globalization;
 using System.Text.Json;
 using Forgetting.Backends.Cpu;
 using Forgetting.Evaluation;
 using Forgetting.Models;
 using Forgetting.Testing;
+using Forgetting.Training;
 using Xunit;
 
 namespace Forgetting.Tests.Evaluation;
@@ -45,8 +47,8 @@ public class EvaluatorTests
         {
             using JsonDocument sample = JsonDocument.Parse(line);
             JsonElement[] answers = [.. sample.RootElement.GetProperty("filtered_resps").EnumerateArray()];
-            int best = answers.Select((answer, i) => (Sum: answer[0].GetDouble(), i)).MaxBy(pair => pair.Sum).i;
-            double score = best == int.Parse(sample.RootElement.GetProperty("target").GetString()!, System.Globalization.CultureInfo.InvariantCulture) ? 1 : 0;
+            int best = answers.Select((answer, i) => (Sum: double.Parse(answer[0].GetString()!, CultureInfo.InvariantCulture), i)).MaxBy(pair => pair.Sum).i;
+            double score = best == int.Parse(sample.RootElement.GetProperty("target").GetString()!, CultureInfo.InvariantCulture) ? 1 : 0;
             Assert.Equal(score, sample.RootElement.GetProperty("acc").GetDouble());
             scores.Add(score);
             string prompt = sample.RootElement.GetProperty("arguments").GetProperty("gen_args_0").GetProperty("arg_0").GetString()!;
@@ -90,29 +92,82 @@ public class EvaluatorTests
     {
         using var folder = new TemporaryFolder();
         string path = SharedData.Path("stories260K", "hf");
-        var library = new TaskLibrary();
         var options = new EvaluationOptions { DataFolder = SharedData.Folder!, Limit = 2 };
         using var backend = new CpuBackend();
         using LoadedModel model = LoadedModel.Load(path, backend);
-        var first = new EvaluationProgress(folder.Path, path, null, options, DateTimeOffset.UnixEpoch);
-        Assert.Null(first.Find(library, "qasc"));
-        TaskResult result = new Evaluator(model, options).Run(library, "qasc");
+        PreparedTask Prepare(EvaluationOptions changed, string task = "qasc", string? include = null) => Prepared(model, changed, task, include);
+        EvaluationProgress Progress(EvaluationOptions changed, string checkpoint, string device = "cpu") =>
+            new(folder.Path, checkpoint, null, device, changed, checkpoint == path ? DateTimeOffset.UnixEpoch : DateTimeOffset.UtcNow);
+        EvaluationProgress first = Progress(options, path);
+        Assert.Null(first.Find(Prepare(options)));
+        TaskResult result = new Evaluator(model, options).Run(Prepare(options), first);
         first.Save(result);
+        Assert.Equal([EvaluationProgress.FileName], Directory.GetFiles(folder.Path).Select(Path.GetFileName));
 
-        var second = new EvaluationProgress(folder.Path, path, null, options with { BatchTokens = 9 }, DateTimeOffset.UtcNow);
-        TaskResult found = second.Find(library, "qasc")!;
+        var second = new EvaluationProgress(folder.Path, path, null, "cpu", options with { BatchTokens = 9 }, DateTimeOffset.UtcNow);
+        TaskResult found = second.Find(Prepare(options))!;
         Assert.Equal(DateTimeOffset.UnixEpoch, second.Began);
         Assert.Equal(result.Metrics, found.Metrics);
         Assert.Equal((926, 2, 0, result.Elapsed), (found.Items, found.Evaluated, found.Shots, found.Elapsed));
-        Assert.Null(second.Find(library, "boolq"));
+        Assert.Null(second.Find(Prepare(options, "boolq")));
 
-        // Other options, another model, or another task of that name: nothing is taken over.
-        Assert.Null(new EvaluationProgress(folder.Path, path, null, options with { Limit = 3 }, DateTimeOffset.UtcNow).Find(library, "qasc"));
-        Assert.Null(new EvaluationProgress(folder.Path, SharedData.Path("stories260K", "stories260K.bin"), null, options, DateTimeOffset.UtcNow).Find(library, "qasc"));
+        // Other items, another model or device, or another task of that name: nothing is taken over.
+        Assert.Null(second.Find(Prepare(options with { Limit = 3 })));
+        Assert.Null(Progress(options, SharedData.Path("stories260K", "stories260K.bin")).Find(Prepare(options)));
+        Assert.Null(Progress(options, path, "cuda").Find(Prepare(options)));
+        Assert.Null(Progress(options with { LogSamples = true }, path).Find(Prepare(options)));
         folder.Write("animals.yaml", Custom.Replace("animals", "qasc", StringComparison.Ordinal));
-        Assert.Null(second.Find(new TaskLibrary(folder.Path), "qasc"));
+        folder.Write("qasc.jsonl", """{"q": "x", "label": 0, "options": ["cat", "dog"]}""");
+        Assert.Null(second.Find(Prepare(options with { DataFolder = folder["qasc.jsonl"] }, include: folder.Path)));
         second.Delete();
-        Assert.Null(new EvaluationProgress(folder.Path, path, null, options, DateTimeOffset.UtcNow).Find(library, "qasc"));
+        Assert.Null(Progress(options, path).Find(Prepare(options)));
+    }
+
+    [SharedDataTheory]
+    [InlineData("qasc", 12, 300)]
+    [InlineData("tofu_forget_rouge", 6, 700)]
+    public void A_task_that_was_ended_in_its_midst_goes_on_to_the_same_answers(string task, int items, int batchTokens)
+    {
+        using var folder = new TemporaryFolder();
+        using var backend = new CpuBackend();
+        string path = SharedData.Path("stories260K", "hf");
+        using LoadedModel model = LoadedModel.Load(path, backend);
+        var options = new EvaluationOptions { DataFolder = SharedData.Folder!, Limit = items, BatchTokens = batchTokens };
+        PreparedTask prepared = Prepared(model, options, task);
+        var evaluator = new Evaluator(model, options);
+        TaskResult whole = evaluator.Run(prepared);
+
+        using var source = new CancellationTokenSource();
+        var ends = new Watch(source.Cancel);
+        EvaluationProgress Progress() => new(folder.Path, path, null, "cpu", options, DateTimeOffset.UtcNow);
+        Assert.Throws<OperationCanceledException>(() => evaluator.Run(prepared, Progress(), ends, source.Token));
+        Assert.True(ends.Done[0] < ends.Total);
+
+        // The line that was being written when the process died is incomplete.
+        File.AppendAllText(folder[$"answers_{task}.partial"], "{\"index\":0,\"val");
+        var goesOn = new Watch(() => { });
+        TaskResult resumed = evaluator.Run(prepared, Progress(), goesOn);
+        Assert.Equal(ends.Total - ends.Done[0], goesOn.Total);
+        Assert.Equal(whole.Samples.SelectMany(sample => sample.Responses), resumed.Samples.SelectMany(sample => sample.Responses));
+        Assert.Equal(whole.Metrics, resumed.Metrics);
+    }
+
+    [SharedDataFact]
+    public void Items_longer_than_the_context_are_counted()
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("animals.yaml", Custom);
+        folder.Write("animals.jsonl", string.Concat(new[] { 1, 200, 3 }.Select(n => $$"""{"q": "{{string.Concat(Enumerable.Repeat("a dog ", n))}}", "label": 0, "options": ["cat", "dog"]}""" + "\n")));
+        using var backend = new CpuBackend();
+        using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), backend);
+        Assert.True(model.Tokenizer.Encode(string.Concat(Enumerable.Repeat("a dog ", 200))).Length > model.Decoder.Config.ContextLength);
+        TaskResult result = new Evaluator(model, new EvaluationOptions { DataFolder = folder.Path }).Run(new TaskLibrary(folder.Path), "animals");
+        Assert.Equal((3, 1), (result.Evaluated, result.Truncated));
+        Assert.Equal(1, (int)ResultsWriter.Json("m", [result], new EvaluationOptions { DataFolder = folder.Path }, DateTimeOffset.UnixEpoch)["n-samples"]!["animals"]!["truncated"]!);
+
+        folder.Write("animals.jsonl", $$"""{"q": "x", "label": 0, "options": ["cat", "{{string.Concat(Enumerable.Repeat("dog ", 600))}}"]}""");
+        Assert.Contains("animals.jsonl: line 1: a continuation of ", Assert.Throws<UserException>(
+            () => Prepared(model, new EvaluationOptions { DataFolder = folder.Path }, "animals", folder.Path)).Message, StringComparison.Ordinal);
     }
 
     [SharedDataFact]
@@ -123,7 +178,7 @@ public class EvaluatorTests
         var encoder = new RequestEncoder(model.Tokenizer, model.Decoder.Config);
         string[] prompts = ["Once upon a time", "Lily and Tom", "The big dog was"];
         IReadOnlyList<string> Complete(int batchTokens, params string[] until) =>
-            new TextCompleter(model, encoder, batchTokens).Complete(prompts, until, 40, null, CancellationToken.None);
+            new TextCompleter(model.Decoder, model.Tokenizer, model.EndIds, batchTokens).Complete([.. prompts.Select(prompt => encoder.EncodePrompt(prompt, 40).Ids)], until, 40);
 
         IReadOnlyList<string> whole = Complete(4096);
         Assert.Equal(whole, Complete(1));
@@ -188,5 +243,36 @@ public class EvaluatorTests
         using var folder = new TemporaryFolder();
         folder.Write("animals.yaml", Custom.Replace(old, changed, StringComparison.Ordinal));
         Assert.Contains(expected, Assert.Throws<UserException>(() => new TaskLibrary(folder.Path)).Message, StringComparison.Ordinal);
+    }
+
+    private static PreparedTask Prepared(LoadedModel model, EvaluationOptions options, string task, string? include = null) =>
+        PreparedTask.Read(new TaskLibrary(include), task, options, model.Tokenizer, model.Decoder.Config);
+
+    /// <summary>Sees how far a task is, and does something after its first batch.</summary>
+    private sealed class Watch(Action first) : ITrainingObserver
+    {
+        public List<long> Done { get; } = [];
+
+        public long Total { get; private set; }
+
+        public void StageBegan(string what)
+        {
+        }
+
+        public void Progressed(long done, long total)
+        {
+            Done.Add(done);
+            Total = total;
+            if (Done.Count == 1)
+                first();
+        }
+
+        public void StepDone(StepMetrics metrics, int steps)
+        {
+        }
+
+        public void CheckpointWritten(string path)
+        {
+        }
     }
 }

@@ -96,9 +96,9 @@ public class ReaderTests
     public void A_missing_file_says_what_was_looked_for()
     {
         using var folder = new TemporaryFolder();
-        string message = Assert.Throws<UserException>(() => new TaskLibrary().Check(["boolq"], folder.Path)).Message;
+        string message = Assert.Throws<UserException>(() => new TaskLibrary().Find("boolq").Load(folder.Path)).Message;
         Assert.Equal($"{folder.Path}: no file for task boolq: looked for boolq/dev.jsonl, boolq/val.jsonl, boolq/dev*.jsonl (with and without the folder)", message);
-        Assert.StartsWith("no task \"bool\"; expected one of asdiv, boolq, ", Assert.Throws<UserException>(() => new TaskLibrary().Check(["bool"], folder.Path)).Message, StringComparison.Ordinal);
+        Assert.StartsWith("no task \"bool\"; expected one of asdiv, boolq, ", Assert.Throws<UserException>(() => new TaskLibrary().Find("bool")).Message, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -110,7 +110,7 @@ public class ReaderTests
         EvaluationTask task = new TaskLibrary().Find("perplexity");
         Assert.Equal(
             $"{folder.Path}: 2 files fit *.txt for task perplexity: a.txt, b.txt; expected one, or its path in place of the folder's",
-            Assert.Throws<UserException>(() => task.FindFile(folder.Path)).Message);
+            Assert.Throws<UserException>(() => task.Load(folder.Path)).Message);
         Assert.Equal("a", Assert.Single(task.Load(file)).Fields["text"]);
     }
 
