@@ -12,29 +12,50 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OURS = ["dotnet", os.path.join(HERE, "Forgetting.Benchmarks/bin/Release/net10.0/Forgetting.Benchmarks.dll")]
+OPENMP = "/usr/lib/x86_64-linux-gnu/openblas-openmp"
+
+# What PyTorch's threads are told; which is fastest differs by machine and by shape.
+SETTINGS = {
+    "default": {},
+    "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
+    "openmp": {"LD_LIBRARY_PATH": OPENMP},
+}
 
 
 def read_pairs(steps):
+    """name: (our arguments, peer's arguments, figure)."""
     with open(os.path.join(HERE, "pairs.txt"), encoding="utf-8") as file:
         lines = [line.strip() for line in file if line.strip() and not line.startswith("#")]
-    pairs = {}
+    definitions, pairs = {"steps": steps}, {}
     for line in lines:
-        name, ours, peer = (part.strip().format(steps=steps) for part in line.split("|"))
-        pairs[name] = ours.split(), peer.split()
+        if "|" not in line:
+            name, text = line.split("=", 1)
+            definitions[name.strip()] = text.strip()
+            continue
+        name, ours, peer, *figure = (part.strip().format(**definitions) for part in line.split("|"))
+        pairs[name] = tuple(ours.split()), tuple(peer.split()), figure[0] if figure else "ms"
     return pairs
 
 
-def run(command):
+def find_python(given):
+    """An interpreter that has torch."""
+    for python in [given] if given else ["python3", "/usr/bin/python3"]:
+        try:
+            if subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode == 0:
+                return python
+        except OSError:
+            continue
+    sys.exit(
+        f"error: {given or 'python3'} has no torch, expected an interpreter with PyTorch: apt-get install python3-torch libopenblas0-pthread, "
+        "or name one with --python (bench/README.md)")
+
+
+def run(command, setting=None):
     """The last line of standard output, which is JSON."""
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **SETTINGS[setting or "default"]}, check=False)
     if done.returncode != 0:
         sys.exit(f"error: {' '.join(command)} ended with {done.returncode}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
-
-
-def spread(values):
-    """Half the range over the median, in percent."""
-    return 50 * (max(values) - min(values)) / statistics.median(values)
 
 
 def processor():
@@ -45,70 +66,134 @@ def processor():
         return platform.processor()
 
 
-def summarise(name, rounds):
-    ours, peer = ([r[side]["ms"] for r in rounds] for side in ("ours", "peer"))
-    # Neighbours in time share the machine's state, so the ratio is taken round by round.
-    ratios = [b / a for a, b in zip(ours, peer)]
-    return {
-        "pair": name,
-        "ours_ms": statistics.median(ours),
-        "ours_spread": spread(ours),
-        "ours_gflops": statistics.median(r["ours"].get("gflops", 0) for r in rounds),
-        "peer_ms": statistics.median(peer),
-        "peer_spread": spread(peer),
-        "peer_gflops": statistics.median(r["peer"].get("gflops", 0) for r in rounds),
-        "ratio": statistics.median(ratios),
-        "ratio_least": min(ratios),
-        "ratio_most": max(ratios),
-    }
+def middle(values):
+    """Median of those there are, and half their range over it in percent."""
+    known = [value for value in values if value is not None]
+    return (statistics.median(known), 50 * (max(known) - min(known)) / statistics.median(known)) if known else (None, None)
+
+
+def dtype(result):
+    return "bf16" if "bf16" in result["work"] else "fp32"
+
+
+def peaks(rounds):
+    """By type, the best median rate of a product of 1024³ that either side reached anywhere in the run."""
+    rates = {}
+    for name, results in rounds.items():
+        for side in results[0]:
+            sample = [r[side].get("gemm_gflops") for r in results]
+            if all(sample):
+                rates.setdefault(dtype(results[0][side]), []).append(statistics.median(sample))
+    return {kind: max(values) for kind, values in rates.items()}
+
+
+def summarise(name, figure, rounds, peak):
+    """One row for each setting of the peer. Neighbours in time share the machine's state, so ratios are taken round by round."""
+    ours, ours_spread = middle(r["ours"][figure] for r in rounds)
+    for setting in (side for side in rounds[0] if side != "ours"):
+        peer, peer_spread = middle(r[setting][figure] for r in rounds)
+        ratios = [r[setting][figure] / r["ours"][figure] for r in rounds]
+        row = {
+            "pair": name, "setting": setting, "ours_ms": ours, "ours_spread": ours_spread, "peer_ms": peer, "peer_spread": peer_spread,
+            "ratio": statistics.median(ratios), "ratio_least": min(ratios), "ratio_most": max(ratios),
+        }
+        for side, key in (("ours", "ours"), (setting, "peer")):
+            # Rates belong to the whole command's own figure.
+            rate = middle(r[side].get("gflops") for r in rounds)[0] if figure == "ms" else None
+            row[key + "_gflops"] = rate
+            row[key + "_share"] = rate and 100 * rate / peak[dtype(rounds[0][side])]
+            row[key + "_tokens"] = middle(r[side]["tokens_per_second"] for r in rounds)[0] if figure == "ms" else None
+        yield row
+
+
+def number(value, form="{:.1f}"):
+    return "" if value is None else form.format(value)
 
 
 def table(summaries):
-    yield "| pair | ours, ms | ± | GFLOP/s | PyTorch, ms | ± | GFLOP/s | ratio | least – most |"
-    yield "|---|---:|---:|---:|---:|---:|---:|---:|---:|"
+    yield "| pair | threads | ours, ms | ± | tokens/s | GFLOP/s | of peak | PyTorch, ms | ± | tokens/s | GFLOP/s | of peak | ratio | least – most |"
+    yield "|---|---|" + "---:|" * 12
     for s in summaries:
-        yield (
-            f"| {s['pair']} | {s['ours_ms']:.1f} | {s['ours_spread']:.0f} % | {s['ours_gflops'] or 0:.1f} | {s['peer_ms']:.1f} | {s['peer_spread']:.0f} % "
-            f"| {s['peer_gflops'] or 0:.1f} | **{s['ratio']:.2f}** | {s['ratio_least']:.2f} – {s['ratio_most']:.2f} |")
+        sides = [
+            f"{number(s[side + '_ms'])} | {number(s[side + '_spread'], '{:.0f} %')} | {number(s[side + '_tokens'], '{:,.0f}')} | "
+            f"{number(s[side + '_gflops'])} | {number(s[side + '_share'], '{:.0f} %')}"
+            for side in ("ours", "peer")
+        ]
+        yield f"| {s['pair']} | {s['setting']} | {sides[0]} | {sides[1]} | **{s['ratio']:.2f}** | {s['ratio_least']:.2f} – {s['ratio_most']:.2f} |"
+
+
+def sinks_table(rounds):
+    """Fisher information and forgetting confidence over an ordinary backward pass, each side by itself."""
+    found = next((results for results in rounds.values() if "confidence_ms" in results[0]["ours"]), None)
+    if not found:
+        return
+    yield ""
+    yield "| times an ordinary forward and backward pass | Fisher information | forgetting confidence |"
+    yield "|---|---:|---:|"
+    for side in found[0]:
+        ratios = [statistics.median(r[side][figure] / r[side]["backward_ms"] for r in found) for figure in ("ms", "confidence_ms")]
+        yield f"| {'ours' if side == 'ours' else f'PyTorch, one example at a time, {side}'} | {ratios[0]:.2f} | {ratios[1]:.2f} |"
+
+
+def heading(o, rounds, peak):
+    results = next(iter(rounds.values()))
+    ours = results[0]["ours"]
+    yield (
+        f"{time.strftime('%Y-%m-%d')}, {processor()}, {os.cpu_count()} processors, median of {o.rounds} rounds of {o.steps} steps, ± half the range, "
+        "ratio of each round's two sides.")
+    yield f"Ours: {ours.get('products')}, {ours.get('threads')} threads."
+    for setting in (side for side in results[0] if side != "ours"):
+        peer = results[0][setting]
+        rate = statistics.median(r[setting]["gemm_gflops"] for r in results)
+        yield f"Peer, {setting}: {peer.get('products')}, {peer.get('threads')} threads, product of 1024 at {rate:.0f} GFLOP/s."
+    yield "Peak, the best product of 1024 that either side measured: " + ", ".join(f"{kind} {rate:.0f} GFLOP/s" for kind, rate in sorted(peak.items())) + "."
+
+
+def measure(commands, settings, python, rounds):
+    """Runs every distinct pair of commands `rounds` times: {commands: [{"ours": result, setting: result, …}, …]}."""
+    results = {pair: [] for pair in commands}
+    for i in range(rounds):
+        for (ours, peer), found in results.items():
+            work = [("ours", OURS + list(ours), None)]
+            work += [(s, [python, os.path.join(HERE, "peers", peer[0]), *peer[1:]], s) for s in settings]
+            # Whoever comes first changes, so that neither has the warmer machine.
+            found.append({side: run(command, setting) for side, command, setting in (work if i % 2 == 0 else work[::-1])})
+            times = ", ".join(f"{side} {found[-1][side]['ms']:.1f} ms" for side in ["ours", *settings])
+            print(f"round {i + 1} {' '.join(ours)}: {times}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
+    return results
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--python", default="python3", help="interpreter with torch")
-    parser.add_argument("--save", metavar="NAME")
+    parser.add_argument("--python", help="interpreter with torch; python3 or /usr/bin/python3, whichever has it, unless given")
+    parser.add_argument("--settings", default="default", help=f"PyTorch's threading, some of {','.join(SETTINGS)}, or all")
+    parser.add_argument("--save", metavar="NAME", help="write bench/results/NAME.json and NAME.md")
     parser.add_argument("pairs", nargs="*")
     o = parser.parse_args()
     pairs = read_pairs(o.steps)
-    unknown = [name for name in o.pairs if name not in pairs]
-    if unknown:
-        sys.exit(f"error: no pair {unknown[0]}; expected some of {', '.join(pairs)}")
+    for what, found, known in [("pair", o.pairs, pairs), ("setting", o.settings.split(","), [*SETTINGS, "all"])]:
+        unknown = [name for name in found if name not in known]
+        if unknown:
+            sys.exit(f"error: no {what} {unknown[0]}; expected some of {', '.join(known)}")
+    settings = [s for s in SETTINGS if s != "openmp" or os.path.isdir(OPENMP)] if o.settings == "all" else o.settings.split(",")
+    if "openmp" in settings and not os.path.isdir(OPENMP):
+        sys.exit(f"error: no {OPENMP}, expected the package libopenblas0-openmp for the setting openmp")
 
-    results = {name: [] for name in o.pairs or pairs}
-    for i in range(o.rounds):
-        for name, rounds in results.items():
-            ours, peer = pairs[name]
-            # Whoever comes first changes, so that neither has the warmer machine.
-            work = [("ours", OURS + ours), ("peer", [o.python, os.path.join(HERE, "peers", peer[0])] + peer[1:])]
-            rounds.append({side: run(command) for side, command in (work if i % 2 == 0 else work[::-1])})
-            print(f"round {i + 1} {name}: {rounds[-1]['ours']['ms']:.1f} ms, {rounds[-1]['peer']['ms']:.1f} ms, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
-
-    summaries = [summarise(name, rounds) for name, rounds in results.items()]
-    first = next(iter(results.values()))[0]
-    head = [
-        f"{time.strftime('%Y-%m-%d')}, {processor()}, {os.cpu_count()} processors, median of {o.rounds} rounds of {o.steps} steps, ± half the range, "
-        "ratio of each round's two sides.",
-        f"Ours: {first['ours'].get('products')}, {first['ours'].get('threads')} threads. Peer: {first['peer'].get('products')}, "
-        f"{first['peer'].get('threads')} threads, product of 1024 at {first['peer'].get('gemm_gflops', 0):.0f} GFLOP/s.",
-    ]
-    text = "\n".join(head + [""] + list(table(summaries))) + "\n"
+    chosen = {name: pairs[name] for name in o.pairs or pairs}
+    results = measure(dict.fromkeys((ours, peer) for ours, peer, _ in chosen.values()), settings, find_python(o.python), o.rounds)
+    peak = peaks(results)
+    summaries = [row for name, (ours, peer, figure) in chosen.items() for row in summarise(name, figure, results[ours, peer], peak)]
+    head = list(heading(o, results, peak))
+    text = "\n".join(head + [""] + list(table(summaries)) + list(sinks_table(results))) + "\n"
     print(text, end="")
     if o.save:
         path = os.path.join(HERE, "results", o.save)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         with open(path + ".json", "w", encoding="utf-8") as file:
-            json.dump({"head": head, "summaries": summaries, "rounds": results}, file, indent=1)
+            rounds = {" | ".join(" ".join(side) for side in pair): found for pair, found in results.items()}
+            json.dump({"head": head, "peak_gflops": peak, "summaries": summaries, "rounds": rounds}, file, indent=1)
             file.write("\n")
         with open(path + ".md", "w", encoding="utf-8") as file:
             file.write(text)
