@@ -72,10 +72,6 @@ def middle(values):
     return (statistics.median(known), 50 * (max(known) - min(known)) / statistics.median(known)) if known else (None, None)
 
 
-def dtype(result):
-    return "bf16" if "bf16" in result["work"] else "fp32"
-
-
 def peaks(rounds):
     """By type, the best median rate of a product of 1024³ that either side reached anywhere in the run."""
     rates = {}
@@ -83,7 +79,7 @@ def peaks(rounds):
         for side in results[0]:
             sample = [r[side].get("gemm_gflops") for r in results]
             if all(sample):
-                rates.setdefault(dtype(results[0][side]), []).append(statistics.median(sample))
+                rates.setdefault(results[0][side]["dtype"], []).append(statistics.median(sample))
     return {kind: max(values) for kind, values in rates.items()}
 
 
@@ -101,7 +97,7 @@ def summarise(name, figure, rounds, peak):
             # Rates belong to the whole command's own figure.
             rate = middle(r[side].get("gflops") for r in rounds)[0] if figure == "ms" else None
             row[key + "_gflops"] = rate
-            row[key + "_share"] = rate and 100 * rate / peak[dtype(rounds[0][side])]
+            row[key + "_share"] = rate and 100 * rate / peak[rounds[0][side]["dtype"]]
             row[key + "_tokens"] = middle(r[side]["tokens_per_second"] for r in rounds)[0] if figure == "ms" else None
         yield row
 

@@ -1,6 +1,4 @@
 using System.CommandLine;
-using System.Diagnostics;
-using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.Methods.LearningWithForgetting;
@@ -44,22 +42,14 @@ internal static class FisherCommand
                 return () => Pass(decoder, batch, sink, zero: false);
             });
             Measurement loop = Measure(backend, settings, steps, warmup, decoder => Loop(decoder, examples));
-            var result = new
+            var result = new FisherResult(backend, $"{settings.ModelName} {settings.Batch}x{settings.Length} Fisher", fisher.Timing, steps, settings.Tokens)
             {
-                Program = "forgetting",
-                Work = $"{settings.Dim}x{settings.Layers} {settings.Batch}x{settings.Length} Fisher",
-                Device = backend.Name,
-                Products = WorkloadOptions.Products(backend),
-                Steps = steps,
-                Ms = fisher.Median,
-                BestMs = fisher.Best,
-                BackwardMs = ordinary.Median,
-                ConfidenceMs = confidence.Median,
-                LoopMs = loop.Median,
-                ProcessorRatio = fisher.Processor / ordinary.Processor,
-                ConfidenceProcessorRatio = confidence.Processor / ordinary.Processor,
-                LoopProcessorRatio = loop.Processor / ordinary.Processor,
-                TokensPerSecond = settings.Tokens / fisher.Median * 1e3,
+                BackwardMs = ordinary.Timing.Median,
+                ConfidenceMs = confidence.Timing.Median,
+                LoopMs = loop.Timing.Median,
+                ProcessorRatio = fisher.Timing.Processor / ordinary.Timing.Processor,
+                ConfidenceProcessorRatio = confidence.Timing.Processor / ordinary.Timing.Processor,
+                LoopProcessorRatio = loop.Timing.Processor / ordinary.Timing.Processor,
                 ActivationBytes = fisher.Activations,
                 BackwardActivationBytes = ordinary.Activations,
                 ConfidenceActivationBytes = confidence.Activations,
@@ -68,7 +58,7 @@ internal static class FisherCommand
             };
             if (options.Json(parsed))
             {
-                Console.WriteLine(JsonSerializer.Serialize(result, StepCommand.Json));
+                BenchmarkResult.PrintJson(result);
                 return;
             }
 
@@ -78,7 +68,7 @@ internal static class FisherCommand
             foreach ((string name, Measurement m, int tensors) in new[] { ("forward and backward", ordinary, 1), ("Fisher information", fisher, 1), ("forgetting confidence", confidence, 2), ("Fisher, one example at a time", loop, 2) })
             {
                 Console.WriteLine(
-                    $"| {name} | {m.Median:F1} | {m.Median / ordinary.Median:F2} | {m.Processor:F1} | {m.Processor / ordinary.Processor:F2} | {m.Activations / 1048576.0:F1} | {tensors} |");
+                    $"| {name} | {m.Timing.Median:F1} | {m.Timing.Median / ordinary.Timing.Median:F2} | {m.Timing.Processor:F1} | {m.Timing.Processor / ordinary.Timing.Processor:F2} | {m.Activations / 1048576.0:F1} | {tensors} |");
             }
         });
         return command;
@@ -129,27 +119,39 @@ internal static class FisherCommand
         decoder.Initialize(1);
         decoder.AllocateGradients();
         Action work = prepare(decoder);
-        for (int i = 0; i < warmup; i++)
-            work();
-
-        backend.Synchronize();
-        var times = new double[steps];
-        var processor = new double[steps];
-        for (int i = 0; i < steps; i++)
-        {
-            TimeSpan used = Environment.CpuUsage.TotalTime;
-            long start = Stopwatch.GetTimestamp();
-            work();
-            backend.Synchronize();
-            times[i] = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
-            processor[i] = (Environment.CpuUsage.TotalTime - used).TotalMilliseconds;
-        }
-
-        Array.Sort(times);
-        Array.Sort(processor);
-        return new Measurement(times[steps / 2], times[0], processor[steps / 2], decoder.Activations.PeakBytes, free - WorkloadOptions.FreeBytes(backend));
+        Timing timing = Timing.Of(backend, steps, warmup, work);
+        return new Measurement(timing, decoder.Activations.PeakBytes, free - WorkloadOptions.FreeBytes(backend));
     }
 
-    /// <summary>Milliseconds of wall clock, the median and the best, and of processor; bytes of activations, and of all that the card holds.</summary>
-    private sealed record Measurement(double Median, double Best, double Processor, long Activations, long? DeviceBytes);
+    /// <summary>Time; bytes of activations, and of all that the card holds.</summary>
+    private sealed record Measurement(Timing Timing, long Activations, long? DeviceBytes);
+
+    /// <summary>The Fisher information's time is the result's; beside it an ordinary pass, the confidence and the loop, and ratios to the ordinary pass.</summary>
+    private sealed record FisherResult : BenchmarkResult
+    {
+        public FisherResult(IBackend backend, string work, Timing timing, int steps, double tokens)
+            : base(backend, work, timing, steps, tokens)
+        {
+        }
+
+        public required double BackwardMs { get; init; }
+
+        public required double ConfidenceMs { get; init; }
+
+        public required double LoopMs { get; init; }
+
+        public required double ProcessorRatio { get; init; }
+
+        public required double ConfidenceProcessorRatio { get; init; }
+
+        public required double LoopProcessorRatio { get; init; }
+
+        public required long ActivationBytes { get; init; }
+
+        public required long BackwardActivationBytes { get; init; }
+
+        public required long ConfidenceActivationBytes { get; init; }
+
+        public required long LoopActivationBytes { get; init; }
+    }
 }

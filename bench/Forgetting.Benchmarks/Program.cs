@@ -8,11 +8,11 @@ switch (args)
     case ["logits", string model, string ids, string outFile]:
         LogitsDump.Run(model, ids, outFile);
         return 0;
-    case ["step" or "fisher", ..]:
+    case ["step" or "fisher" or "score" or "generate" or "growth", ..]:
         try
         {
             var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false };
-            return new RootCommand { StepCommand.Create(), FisherCommand.Create() }.Parse(args).Invoke(configuration);
+            return new RootCommand { StepCommand.Create(), FisherCommand.Create(), ScoreCommand.Create(), GenerateCommand.Create(), GrowthCommand.Create() }.Parse(args).Invoke(configuration);
         }
         catch (UserException error)
         {

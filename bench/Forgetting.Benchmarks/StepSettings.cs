@@ -10,12 +10,19 @@ namespace Forgetting.Benchmarks;
 /// <param name="Length">Tokens of each; the last of them is only predicted.</param>
 /// <param name="LoraRank">Rank of an adapter on every linear layer of every block; 0: all weights are trained.</param>
 /// <param name="KeyValueHeads">Heads of keys and values; 0: as many as of queries.</param>
+/// <param name="Family">Llama's blocks or GPT-2's.</param>
 public sealed record StepSettings(
     int Dim = 288, int Layers = 6, int Heads = 6, int Mlp = 768, int Vocab = 32000, int Batch = 4, int Length = 256, int LoraRank = 0,
-    int KeyValueHeads = 0)
+    int KeyValueHeads = 0, ModelFamily Family = ModelFamily.Llama)
 {
     /// <summary>Tokens of a step.</summary>
     public int Tokens => Batch * Length;
+
+    /// <summary>Tokens that are computed at once.</summary>
+    public int MicroBatchTokens { get; init; } = Batch * Length;
+
+    /// <summary>Family, width and depth.</summary>
+    public string ModelName => $"{(Gpt2 ? "gpt2 " : "")}{Dim}x{Layers}";
 
     /// <summary>
     /// Floating-point operations a step needs, the same count for every program: 2 a weight and row forward, 2 for the input's gradient and 2 for the
@@ -25,19 +32,32 @@ public sealed record StepSettings(
     {
         get
         {
-            double keys = (double)Dim / Heads * GroupHeads;
-            double block = 2.0 * Dim * (Dim + keys) + 3.0 * Dim * Mlp;
-            double blocks = Layers * block * Tokens;
-            double head = (double)Vocab * Dim * Batch * (Length - 1);
-            double adapter = LoraRank * Layers * (2 * (2.0 * Dim) + 2 * (Dim + keys) + 3 * (Dim + Mlp)) * Tokens;
-            double attention = 2.0 * Layers * Batch * Dim * Length * (Length + 1);
-            return (LoraRank == 0 ? 6 : 4) * (blocks + head) + 6 * adapter + 3.5 * attention;
+            // GPT-2's query, key and value share one adapter.
+            double attentionLayers = Gpt2 ? 6.0 * Dim : 4.0 * Dim + 2 * (Dim + KeyWidth);
+            double adapter = LoraRank * Layers * (attentionLayers + MlpLayers * (Dim + Mlp)) * Tokens;
+            double products = BlockWeights * Tokens + HeadWeights * Batch * (Length - 1);
+            return (LoraRank == 0 ? 6 : 4) * products + 6 * adapter + 3.5 * Batch * AttentionOperations(Length);
         }
     }
 
+    /// <summary>Weights of the blocks' linear layers.</summary>
+    public double BlockWeights => Layers * (2.0 * Dim * (Dim + KeyWidth) + MlpLayers * Dim * Mlp);
+
+    /// <summary>Weights of the head.</summary>
+    public double HeadWeights => (double)Vocab * Dim;
+
+    /// <summary>Floating-point operations of attention in the forward pass of one sequence: of the scores the half that is not masked.</summary>
+    public double AttentionOperations(double length) => 2.0 * Layers * Dim * length * (length + 1);
+
+    private bool Gpt2 => Family == ModelFamily.Gpt2;
+
+    private double KeyWidth => (double)Dim / Heads * GroupHeads;
+
+    private double MlpLayers => Gpt2 ? 2 : 3;
+
     internal ModelConfig Model => new()
     {
-        Family = ModelFamily.Llama,
+        Family = Family,
         VocabularySize = Vocab,
         HiddenSize = Dim,
         IntermediateSize = Mlp,
@@ -47,6 +67,10 @@ public sealed record StepSettings(
         HeadSize = Dim / Heads,
         ContextLength = Length,
         TiedHead = true,
+        Activation = Gpt2 ? ActivationKind.GeluTanh : ActivationKind.SwiGlu,
+        QueryKeyValueBias = Gpt2,
+        AttentionOutputBias = Gpt2,
+        MlpBias = Gpt2,
         AttentionScale = 1 / Math.Sqrt((double)Dim / Heads),
     };
 
@@ -58,10 +82,10 @@ public sealed record StepSettings(
     {
         Method = TrainingMethod.Full,
         BatchSize = Batch,
-        MicroBatchTokens = Tokens,
+        MicroBatchTokens = MicroBatchTokens,
         LoraRank = LoraRank,
     };
 
     /// <inheritdoc/>
-    public override string ToString() => $"{Dim}x{Layers} {Batch}x{Length} {(LoraRank == 0 ? "full" : $"LoRA {LoraRank}")}";
+    public override string ToString() => $"{ModelName} {Batch}x{Length} {(LoraRank == 0 ? "full" : $"LoRA {LoraRank}")}";
 }

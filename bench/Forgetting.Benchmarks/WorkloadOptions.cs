@@ -2,20 +2,22 @@ using System.CommandLine;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Backends.Cuda;
+using Forgetting.Models;
 
 namespace Forgetting.Benchmarks;
 
 /// <summary>The options that say what is timed and where, added to a command.</summary>
 internal sealed class WorkloadOptions
 {
+    private readonly Option<string> _family = new Option<string>("--family") { Description = "blocks of the model", DefaultValueFactory = _ => "llama" }.AcceptOnlyFromAmong("llama", "gpt2");
     private readonly Option<int> _dim, _layers, _heads, _keyValueHeads, _mlp, _vocab, _batch, _length, _steps, _warmup, _threads;
     private readonly Option<string> _device = new("--device") { Description = "cpu, cuda or cuda-emu", DefaultValueFactory = _ => "cpu" };
     private readonly Option<string?> _dtype = new("--dtype") { Description = "storage type on cuda and cuda-emu: fp32 or bf16" };
     private readonly Option<bool> _json = new("--json") { Description = "one line of JSON" };
 
-    public WorkloadOptions(Command command, int steps, int warmup)
+    public WorkloadOptions(Command command, int steps, int warmup, int batch = 4)
     {
-        var shape = new StepSettings();
+        StepSettings shape = new(Batch: batch);
         _dim = Number("--dim", shape.Dim);
         _layers = Number("--layers", shape.Layers);
         _heads = Number("--heads", shape.Heads);
@@ -27,7 +29,7 @@ internal sealed class WorkloadOptions
         _steps = Number("--steps", steps);
         _warmup = Number("--warmup", warmup);
         _threads = Number("--threads", Environment.ProcessorCount);
-        foreach (Option option in new Option[] { _dim, _layers, _heads, _keyValueHeads, _mlp, _vocab, _batch, _length, _steps, _warmup, _threads, _device, _dtype, _json })
+        foreach (Option option in new Option[] { _family, _dim, _layers, _heads, _keyValueHeads, _mlp, _vocab, _batch, _length, _steps, _warmup, _threads, _device, _dtype, _json })
             command.Options.Add(option);
     }
 
@@ -42,7 +44,8 @@ internal sealed class WorkloadOptions
 
     public StepSettings Settings(ParseResult parsed) => new(
         parsed.GetValue(_dim), parsed.GetValue(_layers), parsed.GetValue(_heads), parsed.GetValue(_mlp), parsed.GetValue(_vocab),
-        parsed.GetValue(_batch), parsed.GetValue(_length), KeyValueHeads: parsed.GetValue(_keyValueHeads));
+        parsed.GetValue(_batch), parsed.GetValue(_length), KeyValueHeads: parsed.GetValue(_keyValueHeads),
+        Family: parsed.GetValue(_family) == "gpt2" ? ModelFamily.Gpt2 : ModelFamily.Llama);
 
     public IBackend Backend(ParseResult parsed) =>
         BackendFactory.Create(parsed.GetValue(_device)!, parsed.GetValue(_threads), parsed.GetValue(_dtype));

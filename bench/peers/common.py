@@ -83,6 +83,7 @@ def report(o, work, tokens, timing, operations=None, **more):
     result = {
         "program": "pytorch",
         "work": work,
+        "dtype": "fp32",
         "threads": torch.get_num_threads(),
         "omp_wait_policy": os.environ.get("OMP_WAIT_POLICY"),
         "products": f"torch {torch.__version__}, {o.blas}",
@@ -100,5 +101,5 @@ def report(o, work, tokens, timing, operations=None, **more):
         print(json.dumps(result))
         return
     rate = f", {result['gflops']:.1f} GFLOP/s" if operations else ""
-    rest = "".join(f", {name.replace('_', ' ')} {value:.4g}" for name, value in more.items())
+    rest = "".join(f", {name.replace('_', ' ')} {value if isinstance(value, str) else format(value, '.4g')}" for name, value in more.items())
     print(f"{work}: median {median:.1f} ms (best {best:.1f}; {processor:.0f} ms of processor), {result['tokens_per_second']:.0f} tokens/s{rate}{rest}")

@@ -1,4 +1,4 @@
-"""Products, attention and loss of the benchmarks in bench/Forgetting.Benchmarks, in PyTorch.
+"""Products, attention, loss and optimiser of the benchmarks in bench/Forgetting.Benchmarks, in PyTorch.
 
     python3 bench/peers/products.py [threads]
 
@@ -78,6 +78,14 @@ def loss():
         )
 
 
+def optimizer():
+    for millions in (1, 16):
+        weights = torch.nn.Parameter(torch.rand(millions << 10, 1024))
+        weights.grad = torch.rand_like(weights)
+        adamw = torch.optim.AdamW([weights], lr=1e-4, weight_decay=0, foreach=True)
+        measure(f"AdamW {millions} Mi weights (elements)", weights.numel(), adamw.step)
+
+
 if __name__ == "__main__":
     torch.set_num_threads(int(sys.argv[1]) if len(sys.argv) > 1 else 2)
     blas = next((part for part in torch.__config__.show().replace("\n", ",").split(",") if "BLAS_INFO" in part), "BLAS_INFO unknown")
@@ -85,3 +93,4 @@ if __name__ == "__main__":
     products()
     attention()
     loss()
+    optimizer()

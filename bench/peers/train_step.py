@@ -42,7 +42,7 @@ def main():
 
     timing = common.measure(step, o.steps, o.warmup)
     what = f"LoRA {o.lora_rank}" if o.lora_rank else "full"
-    common.report(o, f"{describe(o)} {o.batch}x{o.length} {what} {o.dtype}", o.batch * o.length, timing, operations(o), loss=losses[-1])
+    common.report(o, f"{describe(o)} {o.batch}x{o.length} {what}", o.batch * o.length, timing, operations(o), dtype=o.dtype, loss=losses[-1])
 
 
 if __name__ == "__main__":

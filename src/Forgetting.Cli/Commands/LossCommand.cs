@@ -30,7 +30,7 @@ internal static class LossCommand
             using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
             var progress = new TerminalProgress();
             progress.StageBegan($"computing losses of {examples.Count} examples");
-            IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, examples, options.MicroBatchTokens, progress, interruption.Token);
+            IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, examples, options.MicroBatchTokens, allTokens: true, progress, interruption.Token);
             LossFile.Write(options.Out, examples, losses);
             (double mean, long count) = Scorer.ResponseMean(examples, losses);
             Console.Out.WriteLine(string.Create(

@@ -28,9 +28,6 @@ internal static class ScoreCommand
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
             IReadOnlyList<EncodedExample> examples = LossCommand.Encode(options);
-
-            // Before the base model has been at work for long.
-            Checkpoint.Open(options.Reference!).Dispose();
             Scores scores = Scores.Compute(
                 examples, options, () => LoadedModel.Load(options.Model, backend, adapter: options.Adapter), () => LoadedModel.Load(options.Reference!, backend), new TerminalProgress(), interruption.Token);
             ScoreFile.Write(options.Out, examples, scores);

@@ -20,7 +20,7 @@ internal sealed record AnswerQuality(double ExactMatch, double Loss, double Dist
         var encoder = new ExampleEncoder(model.Tokenizer, model.Decoder.Config.ContextLength);
         IReadOnlyList<EncodedExample> examples = encoder.EncodeAll(
             [.. questions.Select((q, i) => new DataExample { Index = i, Place = $"question {i}", Prompt = q.Prompt, Completion = q.Truth })]);
-        IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, examples, MicroBatchTokens);
+        IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, examples, MicroBatchTokens, allTokens: false);
         var generator = new Generator(model.Decoder);
         IReadOnlyList<int[]> answers = generator.Generate([.. questions.Select(q => model.Tokenizer.Encode(q.Prompt))], new GenerationOptions { MaxNewTokens = LongestAnswer });
         int right = answers.Where((ids, i) => model.Tokenizer.Decode(ids).Trim() == questions[i].Truth).Count();

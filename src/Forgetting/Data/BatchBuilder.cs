@@ -46,7 +46,9 @@ public static class BatchBuilder
         IReadOnlyList<EncodedExample> examples, MicroBatch run, IReadOnlyList<float[]> weights, IReadOnlyList<float[]>? baseLogProbabilities = null) =>
         Build(examples, run, allTokens: false, weights, baseLogProbabilities);
 
-    /// <summary>Examples of which only losses are wanted: of the response tokens, or of all tokens but each example's first.</summary>
+    /// <summary>
+    /// Examples of which only losses are wanted: of the response tokens, or of all tokens but each example's first. What follows an example's last prediction has no row.
+    /// </summary>
     public static TokenBatch ForScoring(IReadOnlyList<EncodedExample> examples, MicroBatch run, bool allTokens) =>
         Build(examples, run, allTokens, weights: null, baseLogProbabilities: null);
 
@@ -54,10 +56,11 @@ public static class BatchBuilder
         IReadOnlyList<EncodedExample> examples, MicroBatch run, bool allTokens, IReadOnlyList<float[]>? weights, IReadOnlyList<float[]>? baseLogProbabilities)
     {
         ArgumentNullException.ThrowIfNull(examples);
+        bool scoring = weights is null;
         int rows = 0, heads = 0;
         for (int i = run.First; i < run.First + run.Count; i++)
         {
-            rows += examples[i].Length;
+            rows += Rows(examples[i], scoring, allTokens);
             heads += allTokens ? examples[i].Length - 1 : examples[i].Response.AsSpan(1).Count(true);
         }
 
@@ -79,21 +82,26 @@ public static class BatchBuilder
         {
             EncodedExample example = examples[run.First + i];
             batch.Examples[i] = example.Index;
-            for (int j = 0; j < example.Length; j++, row++)
+            int first = row, end = row + Rows(example, scoring, allTokens);
+            for (; row < end; row++)
             {
-                batch.Ids[row] = example.Ids[j];
-                batch.Positions[row] = j;
+                batch.Ids[row] = example.Ids[row - first];
+                batch.Positions[row] = row - first;
                 batch.RowKeys[row] = run.FirstRowKey + row;
-                if (j == 0 || !(allTokens || example.Response[j]))
+            }
+
+            for (int j = 1; j < example.Length; j++)
+            {
+                if (!(allTokens || example.Response[j]))
                 {
                     continue;
                 }
 
-                batch.HeadRows[head] = row - 1;
+                batch.HeadRows[head] = first + j - 1;
                 batch.Targets[head] = example.Ids[j];
-                if (weights != null)
+                if (!scoring)
                 {
-                    batch.Weights[head] = weights[run.First + i][j];
+                    batch.Weights[head] = weights![run.First + i][j];
                 }
 
                 if (baseLogProbabilities != null)
@@ -110,4 +118,7 @@ public static class BatchBuilder
 
         return batch;
     }
+
+    private static int Rows(EncodedExample example, bool scoring, bool allTokens) =>
+        !scoring ? example.Length : allTokens ? Math.Max(example.Length - 1, 0) : Math.Max(Array.LastIndexOf(example.Response, true), 0);
 }

@@ -4,54 +4,65 @@ using Forgetting.Training;
 
 namespace Forgetting.Methods;
 
-/// <summary>Losses of every token of a data set under a model, without dropout.</summary>
+/// <summary>Losses of the tokens of a data set under one or several models, without dropout.</summary>
 public static class Scorer
 {
+    /// <summary>Losses under one model; see <see cref="Losses(IReadOnlyList{Decoder}, IReadOnlyList{EncodedExample}, int, bool, ITrainingObserver?, CancellationToken)"/>.</summary>
+    /// <returns>Per example, per token.</returns>
+    public static IReadOnlyList<float[]> Losses(
+        Decoder decoder, IReadOnlyList<EncodedExample> examples, int microBatchTokens, bool allTokens, ITrainingObserver? observer = null,
+        CancellationToken cancellation = default) =>
+        Losses([decoder], examples, microBatchTokens, allTokens, observer, cancellation)[0];
+
     /// <summary>
-    /// Cross-entropy in nats of each token given those before it; 0 for the first, which nothing predicts. Examples go through the model sorted by length and in
+    /// Cross-entropy in nats of tokens given those before them, under each model in one pass over the data. Examples go through the models sorted by length and in
     /// batches of tokens; the result is in the order of the data and does not depend on the batches.
     /// </summary>
+    /// <param name="decoders">Models that read the same tokens.</param>
     /// <param name="microBatchTokens">Tokens computed at once.</param>
-    /// <param name="observer">Is told of tokens done.</param>
+    /// <param name="allTokens">True for every token but each example's first, which nothing predicts; false for the response tokens alone. Others have loss 0 and cost no logits.</param>
+    /// <param name="observer">Is told of tokens done, counted once for each model.</param>
     /// <param name="cancellation">Ends the scoring after the batch in progress.</param>
-    /// <returns>Per example, per token.</returns>
-    /// <exception cref="UserException">A loss is not finite, or an example does not fit the model; names the example.</exception>
+    /// <returns>Per model, per example, per token.</returns>
+    /// <exception cref="UserException">A loss is not finite, or an example does not fit a model; names the example.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    public static IReadOnlyList<float[]> Losses(
-        Decoder decoder, IReadOnlyList<EncodedExample> examples, int microBatchTokens, ITrainingObserver? observer = null, CancellationToken cancellation = default)
+    public static IReadOnlyList<IReadOnlyList<float[]>> Losses(
+        IReadOnlyList<Decoder> decoders, IReadOnlyList<EncodedExample> examples, int microBatchTokens, bool allTokens, ITrainingObserver? observer = null,
+        CancellationToken cancellation = default)
     {
+        ArgumentNullException.ThrowIfNull(decoders);
+        ArgumentNullException.ThrowIfNull(examples);
+        float[][][] results = [.. decoders.Select(_ => examples.Select(e => new float[e.Length]).ToArray())];
+
         // The longest first, so that memory grows at once or not at all.
-        int[] places = [.. Enumerable.Range(0, examples.Count).OrderByDescending(i => examples[i].Length)];
+        int[] places = [.. Enumerable.Range(0, examples.Count)
+            .Where(i => examples[i].Response.AsSpan(Math.Min(1, examples[i].Length)).Contains(true) || (allTokens && examples[i].Length > 1))
+            .OrderByDescending(i => examples[i].Length)];
         EncodedExample[] sorted = [.. places.Select(i => examples[i])];
-        long total = examples.Sum(e => (long)e.Length);
-        long done = 0;
-        var results = new float[examples.Count][];
+        long total = decoders.Count * sorted.Sum(e => (long)e.Length), done = 0;
         float[] losses = [];
         foreach (MicroBatch run in BatchBuilder.MicroBatches(sorted, microBatchTokens))
         {
-            cancellation.ThrowIfCancellationRequested();
-            TokenBatch batch = BatchBuilder.ForScoring(sorted, run, allTokens: true);
+            TokenBatch batch = BatchBuilder.ForScoring(sorted, run, allTokens);
+            long tokens = sorted.Skip(run.First).Take(run.Count).Sum(e => (long)e.Length);
             if (losses.Length < batch.HeadRows.Length)
                 losses = new float[batch.HeadRows.Length];
 
-            if (batch.HeadRows.Length > 0)
-                decoder.Forward(batch, losses.AsSpan(0, batch.HeadRows.Length));
-
-            for (int i = 0; i < run.Count; i++)
+            for (int model = 0; model < decoders.Count; model++)
             {
-                int first = batch.HeadOffsets[i];
-                results[places[run.First + i]] = WithFirst(losses.AsSpan(first, batch.HeadOffsets[i + 1] - first), sorted[run.First + i]);
+                cancellation.ThrowIfCancellationRequested();
+                decoders[model].Forward(batch, losses.AsSpan(0, batch.HeadRows.Length));
+                Distribute(batch, losses, i => results[model][places[run.First + i]]);
+                done += tokens;
+                observer?.Progressed(done, total);
             }
-
-            done += batch.Rows;
-            observer?.Progressed(done, total);
         }
 
         return results;
     }
 
     /// <summary>Mean of the losses over all response tokens, in double precision; NaN where there are none.</summary>
-    /// <param name="losses">As <see cref="Losses"/> gives them.</param>
+    /// <param name="losses">Per example, per token.</param>
     /// <returns>The mean in nats, and the number of response tokens.</returns>
     public static (double Mean, long Tokens) ResponseMean(IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]> losses)
     {
@@ -69,16 +80,19 @@ public static class Scorer
         return (sum / count, count);
     }
 
-    private static float[] WithFirst(ReadOnlySpan<float> losses, EncodedExample example)
+    // To the tokens that were predicted, each one place behind the row that predicts it.
+    private static void Distribute(TokenBatch batch, float[] losses, Func<int, float[]> resultOf)
     {
-        var all = new float[example.Length];
-        for (int i = 0; i < losses.Length; i++)
+        for (int i = 0; i < batch.Documents; i++)
         {
-            all[i + 1] = float.IsFinite(losses[i])
-                ? losses[i]
-                : throw new UserException($"the loss of token {i + 1} of example {example.Index} is {losses[i]}, expected a finite number; are the model's weights sound?");
+            float[] result = resultOf(i);
+            for (int head = batch.HeadOffsets[i]; head < batch.HeadOffsets[i + 1]; head++)
+            {
+                int token = batch.Positions[batch.HeadRows[head]] + 1;
+                result[token] = float.IsFinite(losses[head])
+                    ? losses[head]
+                    : throw new UserException($"the loss of token {token} of example {batch.Examples[i]} is {losses[head]}, expected a finite number; are the model's weights sound?");
+            }
         }
-
-        return all;
     }
 }

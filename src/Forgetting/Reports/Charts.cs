@@ -25,25 +25,63 @@ public static class Charts
     /// <returns>An HTML fragment.</returns>
     public static string Lines(string label, string xLabel, string yLabel, IReadOnlyList<Series> series, bool zeroBased = false)
     {
-        List<Series> drawn = [.. series
-            .Select(s => new Series(s.Name, [.. s.Points.Where(p => double.IsFinite(p.Y))]))
-            .Where(s => s.Points.Count > 0)];
+        List<Series> drawn = Drawn(series);
         if (drawn.Count == 0)
         {
             return $"<p class=\"empty\">{Svg.Text(label)}: no values.</p>";
         }
 
+        PlotArea area = Area(drawn, zeroBased);
+        var output = new StringWriter(CultureInfo.InvariantCulture);
+        output.Write("<figure>");
+        WriteLegend(output, [.. drawn.Select(s => s.Name)]);
+        area.Open(output, label);
+        area.WriteFrame(output, xLabel, yLabel);
+        WriteLines(output, area, drawn);
+        output.Write("</svg></figure>");
+        return output.ToString();
+    }
+
+    /// <summary>The curves of <see cref="Lines"/> as a file of their own, with title and legend in the drawing and every point marked.</summary>
+    /// <param name="title">Stands above the drawing.</param>
+    /// <param name="series">At least one curve with a value.</param>
+    /// <returns>An SVG document.</returns>
+    public static string LinesFile(string title, string xLabel, string yLabel, IReadOnlyList<Series> series, bool zeroBased = false)
+    {
+        const double Head = 48;
+        List<Series> drawn = Drawn(series);
+        PlotArea area = Area(drawn, zeroBased);
+        var output = new StringWriter(CultureInfo.InvariantCulture);
+        output.Write($"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {Svg.N(Width)} {Svg.N(Height + Head)}\" role=\"img\" aria-label=\"{Svg.Text(title)}\">");
+        output.Write($"<style>{HtmlReport.Style}svg .hit {{ opacity: 1; r: 3px; }}</style><rect width=\"100%\" height=\"100%\" fill=\"var(--panel)\"/>");
+        output.Write($"<text x=\"14\" y=\"20\">{Svg.Text(title)}</text><text x=\"14\" y=\"40\">");
+        for (int i = 0; i < drawn.Count; i++)
+        {
+            output.Write($"<tspan class=\"s{i % 8}\" style=\"fill: currentColor\" dx=\"{(i == 0 ? 0 : 16)}\">● {Svg.Text(drawn[i].Name)}</tspan>");
+        }
+
+        output.Write($"</text><g transform=\"translate(0 {Svg.N(Head)})\">");
+        area.WriteFrame(output, xLabel, yLabel);
+        WriteLines(output, area, drawn);
+        output.Write("</g></svg>\n");
+        return output.ToString();
+    }
+
+    private static List<Series> Drawn(IReadOnlyList<Series> series) =>
+        [.. series.Select(s => new Series(s.Name, [.. s.Points.Where(p => double.IsFinite(p.Y))])).Where(s => s.Points.Count > 0)];
+
+    private static PlotArea Area(List<Series> drawn, bool zeroBased)
+    {
         var points = drawn.SelectMany(s => s.Points).ToList();
         double low = points.Min(p => p.Y), high = points.Max(p => p.Y);
         (low, high) = zeroBased ? (Math.Min(0, low), Math.Max(0, high)) : (low, high);
         double margin = (high - low) * 0.05;
-        var area = new PlotArea(
+        return new PlotArea(
             Width, Height, points.Min(p => p.X), points.Max(p => p.X), zeroBased && low == 0 ? 0 : low - margin, high + margin);
+    }
 
-        var output = new StringWriter(CultureInfo.InvariantCulture);
-        output.Write("<figure>");
-        WriteLegend(output, [.. drawn.Select(s => s.Name)]);
-        area.WriteFrame(output, label, xLabel, yLabel);
+    private static void WriteLines(StringWriter output, PlotArea area, List<Series> drawn)
+    {
         for (int i = 0; i < drawn.Count; i++)
         {
             IReadOnlyList<(double X, double Y)> thinned = Thin(drawn[i].Points);
@@ -55,9 +93,6 @@ public static class Charts
                 output.Write($"<title>{Svg.Text(drawn[i].Name)}: {Svg.Value(y)} at {Svg.Value(x)}</title></circle>");
             }
         }
-
-        output.Write("</svg></figure>");
-        return output.ToString();
     }
 
     /// <summary>Stacked histogram of one or more groups over common bins, with an optional cut.</summary>
@@ -96,7 +131,8 @@ public static class Charts
         var output = new StringWriter(CultureInfo.InvariantCulture);
         output.Write("<figure>");
         WriteLegend(output, [.. groups.Select(g => $"{g.Name} ({g.Values.Count.ToString("N0", CultureInfo.InvariantCulture)})")]);
-        area.WriteFrame(output, label, xLabel, "tokens");
+        area.Open(output, label);
+        area.WriteFrame(output, xLabel, "tokens");
         double binWidth = (high - low) / Bins;
         for (int b = 0; b < Bins; b++)
         {

@@ -78,13 +78,20 @@ public sealed class HtmlReport
         return this;
     }
 
-    /// <summary>The whole page.</summary>
-    public override string ToString()
+    /// <summary>The style sheet of pages and drawings.</summary>
+    internal static string Style
     {
-        using Stream style = Assembly.GetExecutingAssembly().GetManifestResourceStream("Forgetting.Reports.report.css")
-            ?? throw new InvalidOperationException("the style sheet is not embedded");
-        using var reader = new StreamReader(style);
-        return $"<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
-            + $"<title>{Svg.Text(_title)}</title><style>{reader.ReadToEnd()}</style></head><body><main>{_body}</main></body></html>\n";
+        get
+        {
+            using Stream style = Assembly.GetExecutingAssembly().GetManifestResourceStream("Forgetting.Reports.report.css")
+                ?? throw new InvalidOperationException("the style sheet is not embedded");
+            using var reader = new StreamReader(style);
+            return reader.ReadToEnd();
+        }
     }
+
+    /// <summary>The whole page.</summary>
+    public override string ToString() =>
+        $"<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+        + $"<title>{Svg.Text(_title)}</title><style>{Style}</style></head><body><main>{_body}</main></body></html>\n";
 }

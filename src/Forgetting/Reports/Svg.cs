@@ -70,10 +70,13 @@ internal sealed class PlotArea
 
     public double Y(double value) => _height - Bottom - (value - YLow) / (YHigh - YLow) * (_height - Top - Bottom);
 
-    /// <summary>Opens the drawing and draws grid, ticks and axis labels.</summary>
-    public void WriteFrame(TextWriter output, string label, string xLabel, string yLabel)
-    {
+    /// <summary>Opens a drawing that holds nothing else.</summary>
+    public void Open(TextWriter output, string label) =>
         output.Write($"<svg viewBox=\"0 0 {Svg.N(_width)} {Svg.N(_height)}\" role=\"img\" aria-label=\"{Svg.Text(label)}\">");
+
+    /// <summary>Draws grid, ticks and axis labels.</summary>
+    public void WriteFrame(TextWriter output, string xLabel, string yLabel)
+    {
         foreach (double tick in Svg.Ticks(YLow, YHigh))
         {
             output.Write($"<line class=\"grid\" x1=\"{Svg.N(Left)}\" x2=\"{Svg.N(_width - Right)}\" y1=\"{Svg.N(Y(tick))}\" y2=\"{Svg.N(Y(tick))}\"/>");

@@ -34,10 +34,22 @@ public class BatchBuilderTests
     public void Scoring_all_tokens_leaves_out_only_the_first_of_each_example()
     {
         TokenBatch batch = BatchBuilder.ForScoring(Step, new MicroBatch(1, 2, 3), allTokens: true);
-        Assert.Equal([0, 2, 3, 4], batch.HeadRows);
+        Assert.Equal([20, 30, 31, 32], batch.Ids);
+        Assert.Equal([0, 1, 4], batch.Offsets);
+        Assert.Equal([0, 1, 2, 3], batch.HeadRows);
         Assert.Equal([21, 31, 32, 33], batch.Targets);
         Assert.Equal([0, 1, 4], batch.HeadOffsets);
-        Assert.Equal([32], BatchBuilder.ForScoring(Step, new MicroBatch(1, 2, 3), allTokens: false).Targets);
+    }
+
+    [Fact]
+    public void Scoring_a_response_reads_no_further_than_its_last_prediction()
+    {
+        TokenBatch batch = BatchBuilder.ForScoring(Step, new MicroBatch(0, 3, 0), allTokens: false);
+        Assert.Equal([10, 11, 30, 31], batch.Ids);
+        Assert.Equal([0, 2, 2, 4], batch.Offsets);
+        Assert.Equal([0, 1, 3], batch.HeadRows);
+        Assert.Equal([11, 12, 32], batch.Targets);
+        Assert.Equal([0, 2, 2, 3], batch.HeadOffsets);
     }
 
     [Theory]

@@ -31,7 +31,7 @@ public sealed class TuneRunTests : IDisposable
         var seen = new Stages();
         TuneSummary summary = TuneRun.Execute(options, _backend, observer: seen);
 
-        Assert.Equal(["training the reference model on 8 examples", "scoring 40 examples with the base model", "scoring 40 examples with the reference model", "training on 40 examples", "writing the model"], seen.Begun);
+        Assert.Equal(["training the reference model on 8 examples", "scoring 40 examples with the base and the reference model", "training on 40 examples", "writing the model"], seen.Begun);
         Assert.Equal((40, 8), (summary.Examples, summary.HeldOut));
         Assert.Equal((long)Math.Floor(0.7m * (summary.PositiveTokens + summary.NegativeTokens)), summary.PositiveTokens);
         Assert.Equal(TuneSummary.Read(_folder["run"]), summary);
@@ -93,10 +93,10 @@ public sealed class TuneRunTests : IDisposable
     {
         using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), _backend);
         IReadOnlyList<EncodedExample> examples = ExampleLoader.Load(Data(20), model.Tokenizer, model.Decoder.Config, Options(20));
-        IReadOnlyList<float[]> together = Scorer.Losses(model.Decoder, examples, 100_000);
+        IReadOnlyList<float[]> together = Scorer.Losses(model.Decoder, examples, 100_000, allTokens: true);
         foreach (int tokens in new[] { 1, 150, 700 })
         {
-            IReadOnlyList<float[]> apart = Scorer.Losses(model.Decoder, examples, tokens);
+            IReadOnlyList<float[]> apart = Scorer.Losses(model.Decoder, examples, tokens, allTokens: true);
             for (int i = 0; i < examples.Count; i++)
             {
                 Assert.Equal(0, apart[i][0]);
@@ -259,7 +259,7 @@ public sealed class TuneRunTests : IDisposable
         [
             .. ScoreFile.Read(_folder["run", "scores.jsonl"]).Select(s => new EncodedExample { Index = s.Index, Ids = s.Ids, Response = Array.ConvertAll(s.Response, r => r == 1) }),
         ];
-        return [.. Scorer.Losses(decoder, examples, 2000).SelectMany(l => l)];
+        return [.. Scorer.Losses(decoder, examples, 2000, allTokens: true).SelectMany(l => l)];
     }
 
     private TrainingOptions Options(int examples) => new()

@@ -172,6 +172,6 @@ internal sealed class UnlearningStages
             return null;
 
         using LoadedModel model = LoadedModel.Load(_options.Model, _backend);
-        return [.. Scorer.Losses(model.Decoder, chosen, _options.MicroBatchTokens, cancellation: _cancellation).Select(losses => Array.ConvertAll(losses, loss => -loss))];
+        return [.. Scorer.Losses(model.Decoder, chosen, _options.MicroBatchTokens, allTokens: false, cancellation: _cancellation).Select(losses => Array.ConvertAll(losses, loss => -loss))];
     }
 }

@@ -16,10 +16,10 @@ public sealed record ExampleScores
     /// <summary>Per token: 1 where it is trained on, else 0.</summary>
     public required int[] Response { get; init; }
 
-    /// <summary>Per token: cross-entropy under the base model, nats.</summary>
+    /// <summary>Per token: cross-entropy under the base model, nats; 0 outside the response.</summary>
     public required float[] BaseLoss { get; init; }
 
-    /// <summary>Per token: cross-entropy under the reference model, nats.</summary>
+    /// <summary>Per token: cross-entropy under the reference model, nats; 0 outside the response.</summary>
     public required float[] ReferenceLoss { get; init; }
 
     /// <summary>Per token: base loss − reference loss.</summary>

@@ -6,7 +6,7 @@ namespace Forgetting.Methods.TokenForgetting;
 
 /// <summary>
 /// What the base and the reference model make of every token, and the partition that follows (arXiv 2508.04329, section 3). Per example, per token,
-/// in the order of the data.
+/// in the order of the data; tokens outside the response have none, and 0 stands there.
 /// </summary>
 public sealed record Scores
 {
@@ -38,7 +38,7 @@ public sealed record Scores
         };
     }
 
-    /// <summary>Computes the losses under both models, given one after the other so that only one is in memory.</summary>
+    /// <summary>Computes the losses of the response tokens under both models in one pass over the data; both are in memory.</summary>
     /// <param name="options">ρ, level and tokens of a micro-batch.</param>
     /// <param name="openBase">Opens the base model; it is disposed after use.</param>
     /// <param name="openReference">Opens the reference model; it is disposed after use.</param>
@@ -47,18 +47,12 @@ public sealed record Scores
         IReadOnlyList<EncodedExample> examples, TrainingOptions options, Func<LoadedModel> openBase, Func<LoadedModel> openReference,
         ITrainingObserver? observer = null, CancellationToken cancellation = default)
     {
-        observer?.StageBegan($"scoring {examples.Count} examples with the base model");
-        IReadOnlyList<float[]> baseLoss = Losses(openBase);
-        LoadedModel reference = openReference();
-        observer?.StageBegan($"scoring {examples.Count} examples with the reference model");
-        IReadOnlyList<float[]> referenceLoss = Losses(() => reference);
-        return Of(examples, baseLoss, referenceLoss, options.Rho ?? DefaultRho, options.Level);
-
-        IReadOnlyList<float[]> Losses(Func<LoadedModel> open)
-        {
-            using LoadedModel model = open();
-            return Scorer.Losses(model.Decoder, examples, options.MicroBatchTokens, observer, cancellation);
-        }
+        using LoadedModel baseModel = openBase();
+        using LoadedModel reference = openReference();
+        observer?.StageBegan($"scoring {examples.Count} examples with the base and the reference model");
+        IReadOnlyList<IReadOnlyList<float[]>> losses = Scorer.Losses(
+            [baseModel.Decoder, reference.Decoder], examples, options.MicroBatchTokens, allTokens: false, observer, cancellation);
+        return Of(examples, losses[0], losses[1], options.Rho ?? DefaultRho, options.Level);
     }
 
     /// <summary>ρ of arXiv 2508.04329.</summary>

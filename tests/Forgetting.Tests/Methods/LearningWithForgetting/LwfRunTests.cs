@@ -134,7 +134,7 @@ public sealed class LwfRunTests : IDisposable
         using LoadedModel model = LoadedModel.Load(path, _backend);
         IReadOnlyList<EncodedExample> all = ExampleLoader.Load(_folder["run", "lwf/elicited.jsonl"], model.Tokenizer, model.Decoder.Config, new TrainingOptions());
         EncodedExample[] examples = [.. selected.Select(i => all[i])];
-        return Scorer.ResponseMean(examples, Scorer.Losses(model.Decoder, examples, 2000)).Mean;
+        return Scorer.ResponseMean(examples, Scorer.Losses(model.Decoder, examples, 2000, allTokens: false)).Mean;
     }
 
     private TrainingOptions Options() => new()

@@ -1,0 +1,29 @@
+using BenchmarkDotNet.Attributes;
+using Forgetting.Backends.Cpu;
+using Forgetting.Methods.TokenForgetting;
+using Forgetting.Training;
+
+namespace Forgetting.Benchmarks;
+
+/// <summary>Scoring with two models; <c>bench/peers/score.py</c> does the same in PyTorch.</summary>
+public class ScoringBenchmark
+{
+    private readonly CpuBackend _backend = new();
+    private ScoreWorkload _workload = null!;
+
+    [Params(100)]
+    public int Examples { get; set; }
+
+    [GlobalSetup]
+    public void Setup() => _workload = new ScoreWorkload(_backend, new StepSettings(), new ScoreSettings(Examples), new TrainingOptions().MicroBatchTokens);
+
+    [GlobalCleanup]
+    public void Cleanup()
+    {
+        _workload.Dispose();
+        _backend.Dispose();
+    }
+
+    [Benchmark]
+    public Scores Score() => _workload.Run();
+}
