@@ -9,10 +9,11 @@ public sealed class TemporaryFolder : IDisposable
     /// <summary>Path of something in it.</summary>
     public string this[params string[] parts] => System.IO.Path.Combine([Path, .. parts]);
 
-    /// <summary>Writes a file into it and gives its path.</summary>
+    /// <summary>Writes a file into it, or into a folder in it, and gives its path.</summary>
     public string Write(string name, string content)
     {
         string file = this[name];
+        Directory.CreateDirectory(System.IO.Path.GetDirectoryName(file)!);
         File.WriteAllText(file, content);
         return file;
     }

@@ -15,12 +15,17 @@ internal enum OutputType
     /// <summary>Log-likelihood of whole texts.</summary>
     LogLikelihoodRolling,
 
-    /// <summary>Greedy generation until a stop string.</summary>
+    /// <summary>Generation until a stop string.</summary>
     GenerateUntil,
 }
 
 /// <summary>How the answer is taken out of a generated text: the match at <paramref name="Select"/> (−1 for the last) of a pattern.</summary>
 internal sealed record AnswerFilter(string Name, Regex Pattern, int Select);
+
+/// <summary>How examples are chosen.</summary>
+/// <param name="FirstN">The first ones in place of random ones.</param>
+/// <param name="By">Field in which examples are like the item, such as its language; random examples are then drawn once for each of its values. Null for any examples.</param>
+internal sealed record FewShotChoice(bool FirstN, string? By);
 
 /// <summary>A benchmark as its YAML file defines it.</summary>
 internal sealed record EvaluationTask
@@ -37,6 +42,9 @@ internal sealed record EvaluationTask
     /// <summary>File names of the documents that examples are drawn from; empty for the task's own.</summary>
     public IReadOnlyList<string> FewShotFiles { get; init; } = [];
 
+    /// <summary>Read all of <see cref="Files"/>, or of <see cref="FewShotFiles"/>, and not the first one that is there.</summary>
+    public bool AllFiles { get; init; }
+
     /// <summary>Reads a file.</summary>
     public required DocumentReader Reader { get; init; }
 
@@ -49,11 +57,20 @@ internal sealed record EvaluationTask
     /// <summary>What is asked.</summary>
     public required OutputType OutputType { get; init; }
 
+    /// <summary>What stands before examples and question; null for nothing.</summary>
+    public PromptTemplate? Description { get; init; }
+
     /// <summary>Prompt.</summary>
     public required PromptTemplate DocToText { get; init; }
 
     /// <summary>Target; for multiple choice the index of the right choice.</summary>
     public required PromptTemplate DocToTarget { get; init; }
+
+    /// <summary>Field with the right answers to a question, a list; null where <see cref="DocToTarget"/> is the only one.</summary>
+    public string? References { get; init; }
+
+    /// <summary>Field with wrong answers, a list; null where no metric needs them.</summary>
+    public string? FalseReferences { get; init; }
 
     /// <summary>The choices as templates; empty where <see cref="ChoiceFields"/> names fields.</summary>
     public IReadOnlyList<PromptTemplate> Choices { get; init; } = [];
@@ -70,8 +87,17 @@ internal sealed record EvaluationTask
     /// <summary>Examples before the question.</summary>
     public int Shots { get; init; }
 
+    /// <summary>How examples are chosen.</summary>
+    public FewShotChoice FewShotChoice { get; init; } = new(FirstN: false, By: null);
+
     /// <summary>Names of what is measured.</summary>
     public required IReadOnlyList<string> Metrics { get; init; }
+
+    /// <summary>Field by which results are also given in groups, such as the language; null for none.</summary>
+    public string? GroupBy { get; init; }
+
+    /// <summary>The result is the mean of the groups' means and not that of all items.</summary>
+    public bool MacroAverage { get; init; }
 
     /// <summary>Strings that end a generation.</summary>
     public IReadOnlyList<string> Until { get; init; } = [];
@@ -88,6 +114,19 @@ internal sealed record EvaluationTask
     /// <summary>The YAML, for results.</summary>
     public required IReadOnlyDictionary<string, object> Source { get; init; }
 
+    /// <summary>A task of a family whose name ends in a star: what the name has in the star's place is put in its place in the names of files too.</summary>
+    public EvaluationTask Member(string name)
+    {
+        string member = name[(Name.Length - 1)..];
+        return this with
+        {
+            Name = name,
+            Files = [.. Files.Select(file => file.Replace("*", member, StringComparison.Ordinal))],
+            FewShotFiles = [.. FewShotFiles.Select(file => file.Replace("*", member, StringComparison.Ordinal))],
+            Source = new Dictionary<string, object>(Source) { ["task"] = name },
+        };
+    }
+
     /// <summary>Finds and reads the documents.</summary>
     /// <exception cref="UserException">There is no such file, which says where it was looked for, or it is malformed.</exception>
     public IReadOnlyList<TaskDocument> Load(string dataFolder) => Load(dataFolder, Files);
@@ -98,33 +137,57 @@ internal sealed record EvaluationTask
 
     private TaskDocument[] Load(string dataFolder, IReadOnlyList<string> names)
     {
-        string path = Find(dataFolder, names);
-        TaskDocument[] documents = [.. Reader(path, Fields).Where(document => Where is null || Where.Render(document) == "True")];
-        return documents.Length > 0 ? documents : throw new UserException($"{path}: no items; expected those of {Name}");
+        IReadOnlyList<string> paths = Find(dataFolder, names);
+        TaskDocument[] documents = [.. paths.SelectMany(path => Reader(path, Fields)).Where(document => Where is null || Where.Render(document) == "True")];
+        return documents.Length > 0 ? documents : throw new UserException($"{string.Join(", ", paths)}: no items; expected those of {Name}");
     }
 
-    private string Find(string dataFolder, IReadOnlyList<string> names)
+    private IReadOnlyList<string> Find(string dataFolder, IReadOnlyList<string> names)
     {
         if (File.Exists(dataFolder))
-            return dataFolder;
+            return [dataFolder];
 
         if (!Directory.Exists(dataFolder))
             throw new UserException($"{dataFolder}: no such folder: expected the benchmarks' files");
 
-        string[] folders = [Path.Combine(dataFolder, Folder), dataFolder];
+        List<string> paths = [];
         foreach (string name in names)
         {
-            foreach (string folder in folders.Where(Directory.Exists))
-            {
-                string[] found = [.. Directory.EnumerateFiles(folder, name).Order(StringComparer.Ordinal)];
-                if (found.Length > 1)
-                    throw new UserException($"{folder}: {found.Length} files fit {name} for task {Name}: {string.Join(", ", found.Select(Path.GetFileName))}; expected one, or its path in place of the folder's");
+            string[] found = Find(dataFolder, name);
+            if (AllFiles && found.Length == 0)
+                throw Missing([name]);
 
-                if (found.Length == 1)
-                    return found[0];
+            if (AllFiles)
+            {
+                paths.AddRange(found);
+                continue;
             }
+
+            if (found.Length > 1)
+                throw new UserException($"{Path.GetDirectoryName(found[0])}: {found.Length} files fit {name} for task {Name}: {string.Join(", ", found.Select(Path.GetFileName))}; expected one, or its path in place of the folder's");
+
+            if (found.Length == 1)
+                return found;
         }
 
-        throw new UserException($"{dataFolder}: no file for task {Name}: looked for {string.Join(", ", names.Select(name => Path.Combine(Folder, name)))} (with and without the folder)");
+        return AllFiles ? paths : throw Missing(names);
+
+        UserException Missing(IEnumerable<string> missing) =>
+            new($"{dataFolder}: no file for task {Name}: looked for {string.Join(", ", missing.Select(name => Path.Combine(Folder, name)))} (with and without the folder)");
+    }
+
+    // In the task's folder, else in the data folder itself, also without the name's own folder; in order of names.
+    private string[] Find(string dataFolder, string name)
+    {
+        string within = Path.GetDirectoryName(name)!;
+        string[] folders = [Path.Combine(dataFolder, Folder, within), Path.Combine(dataFolder, Folder), Path.Combine(dataFolder, within), dataFolder];
+        foreach (string folder in folders.Where(Directory.Exists))
+        {
+            string[] found = [.. Directory.EnumerateFiles(folder, Path.GetFileName(name)).Order(StringComparer.Ordinal)];
+            if (found.Length > 0)
+                return found;
+        }
+
+        return [];
     }
 }

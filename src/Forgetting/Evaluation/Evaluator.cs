@@ -37,7 +37,7 @@ public sealed class Evaluator(LoadedModel model, EvaluationOptions options)
             OutputType.LogLikelihoodRolling => Texts(task, Score(task, progress, observer, cancellation)),
             _ => Generations(task, Complete(task, progress, observer, cancellation)),
         };
-        return new TaskResult(task, samples) { Metrics = Aggregate(task.Definition, samples), Elapsed = clock.Elapsed };
+        return new TaskResult(task, samples) { Metrics = Aggregation.Of(task.Definition, samples), Elapsed = clock.Elapsed };
     }
 
     private static TaskSample[] MultipleChoice(PreparedTask task, LogLikelihood[][] answers) =>
@@ -75,15 +75,13 @@ public sealed class Evaluator(LoadedModel model, EvaluationOptions options)
         EvaluationTask task = prepared.Definition;
         return [.. answers.Select((answer, i) =>
         {
-            string target = prepared.Targets[i];
             Dictionary<string, string> filtered = task.Filters.Count == 0
                 ? new() { ["none"] = answer }
                 : task.Filters.ToDictionary(filter => filter.Name, filter => Metrics.Extract(answer, filter));
             return new TaskSample(
-                i, prepared.Documents[i], target, prepared.Arguments[i], [answer],
-                [.. filtered.SelectMany(pair => task.Metrics.Select(metric => (metric, pair.Key, metric == "rougeL_recall"
-                    ? Metrics.RougeLRecall(pair.Value, target)
-                    : Metrics.ExactMatch(pair.Value, target, task.Ignored))))], filtered);
+                i, prepared.Documents[i], prepared.Targets[i], prepared.Arguments[i], [answer],
+                [.. filtered.SelectMany(pair => GenerationMetrics.Score(task.Metrics, pair.Value, prepared.References[i], task.Ignored).Select(score => (score.Name, pair.Key, score.Score)))],
+                filtered);
         })];
     }
 
@@ -105,26 +103,4 @@ public sealed class Evaluator(LoadedModel model, EvaluationOptions options)
 
     private static TaskSample Sample(int index, PreparedTask task, LogLikelihood[] answers, IReadOnlyList<(string, string, double)> scores) =>
         new(index, task.Documents[index], task.Targets[index], task.Arguments[index], [.. answers.Select(object (a) => a)], scores, new Dictionary<string, string>());
-
-    private static MetricValue[] Aggregate(EvaluationTask task, TaskSample[] samples)
-    {
-        if (task.OutputType != OutputType.LogLikelihoodRolling)
-        {
-            return [.. samples.SelectMany(sample => sample.Scores).GroupBy(score => (score.Metric, score.Filter), score => score.Score).Select(group =>
-            {
-                double[] values = [.. group];
-                return new MetricValue(group.Key.Metric, group.Key.Filter, values.Average(), values.Length > 1 ? Metrics.StandardError(values) : null);
-            })];
-        }
-
-        double sum = Total("loglikelihood");
-        return [.. task.Metrics.Select(metric => new MetricValue(metric, "none", metric switch
-        {
-            "word_perplexity" => Math.Exp(-sum / Total("words")),
-            "byte_perplexity" => Math.Exp(-sum / Total("bytes")),
-            _ => -sum / Total("bytes") / Math.Log(2),
-        }, StandardError: null))];
-
-        double Total(string part) => samples.Sum(sample => sample.Scores.First(score => score.Metric == part).Score);
-    }
 }

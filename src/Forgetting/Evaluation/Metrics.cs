@@ -52,30 +52,6 @@ internal static partial class Metrics
     /// <param name="probabilities">P^(1/n) of the right answer, then of the wrong ones.</param>
     public static double TruthRatio(IReadOnlyList<double> probabilities) => probabilities.Skip(1).Average() / probabilities[0];
 
-    /// <summary>
-    /// ROUGE-L recall (Lin, 2004): length of the longest common subsequence of words over the reference's words. Words are runs of a–z and 0–9 in lower
-    /// case, without stemming. 0 for a reference without words.
-    /// </summary>
-    public static double RougeLRecall(string answer, string reference)
-    {
-        string[] found = RougeWords(answer), wanted = RougeWords(reference);
-
-        // One row of the table of longest common subsequences.
-        var row = new int[wanted.Length + 1];
-        foreach (string word in found)
-        {
-            int diagonal = 0;
-            for (int j = 1; j <= wanted.Length; j++)
-            {
-                int above = row[j];
-                row[j] = word == wanted[j - 1] ? diagonal + 1 : Math.Max(above, row[j - 1]);
-                diagonal = above;
-            }
-        }
-
-        return wanted.Length == 0 ? 0 : (double)row[^1] / wanted.Length;
-    }
-
     /// <summary>Pieces of a text between runs of white space, as Python's <c>re.split(r"\s+", text)</c> counts them.</summary>
     public static int Words(string text) => WhiteSpace().Split(text).Length;
 
@@ -85,7 +61,7 @@ internal static partial class Metrics
         OutputType.MultipleChoice => ["acc", "acc_norm", "mc2", "probability", "truth_ratio"],
         OutputType.LogLikelihood => ["acc", "probability"],
         OutputType.LogLikelihoodRolling => ["word_perplexity", "byte_perplexity", "bits_per_byte"],
-        _ => ["exact_match", "rougeL_recall"],
+        _ => GenerationMetrics.Names,
     };
 
     /// <summary>Whether more is better, as results say of each metric.</summary>
@@ -108,11 +84,6 @@ internal static partial class Metrics
 
         return best;
     }
-
-    private static string[] RougeWords(string text) => NotRougeWord().Split(text.ToLowerInvariant()).Where(word => word.Length > 0).ToArray();
-
-    [GeneratedRegex("[^a-z0-9]+")]
-    private static partial Regex NotRougeWord();
 
     [GeneratedRegex(@"\s+")]
     private static partial Regex WhiteSpace();

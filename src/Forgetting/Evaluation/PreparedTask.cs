@@ -32,6 +32,7 @@ public sealed class PreparedTask
                 Arguments = [.. Targets.Select(target => Pairs("", [target]))];
                 break;
             default:
+                References = [.. Documents.Select(prompts.References)];
                 Arguments = [.. Enumerable.Range(0, Documents.Count).Select(i => Pairs(prompts.Prompt(i), [string.Join(" | ", definition.Until)]))];
                 break;
         }
@@ -68,6 +69,9 @@ public sealed class PreparedTask
 
     /// <summary>Which choice is right, or how many are.</summary>
     internal int[] Gold { get; } = [];
+
+    /// <summary>What the answers of a generation are compared with.</summary>
+    internal AnswerReferences[] References { get; } = [];
 
     /// <summary>Context and continuation of each request of each item; of a generation prompt and stop strings.</summary>
     internal (string Context, string Continuation)[][] Arguments { get; }
@@ -132,7 +136,7 @@ public sealed class PreparedTask
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData(JsonSerializer.SerializeToUtf8Bytes(Definition.Source));
-        foreach (string target in Targets)
+        foreach (string target in Targets.Concat(References.SelectMany(of => of.True.Concat(of.False))))
         {
             hash.AppendData(Encoding.UTF8.GetBytes(target + "\n"));
         }

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using Forgetting.Training;
 
 namespace Forgetting.Evaluation;
 
@@ -12,12 +11,14 @@ namespace Forgetting.Evaluation;
 /// <param name="seed">Seed of the choice of examples.</param>
 internal sealed class PromptBuilder(EvaluationTask task, IReadOnlyList<TaskDocument> documents, IReadOnlyList<TaskDocument>? pool, int shots, ulong seed)
 {
-    /// <summary>The examples, then the question. Examples depend on seed and item alone, not on how many items are evaluated.</summary>
+    private readonly FewShotSampler _sampler = new(task, documents, pool, shots, seed);
+
+    /// <summary>The description, the examples, then the question. Examples depend on seed and item alone, not on how many items are evaluated.</summary>
     /// <exception cref="UserException">There are fewer examples than wanted.</exception>
     public string Prompt(int item)
     {
-        StringBuilder prompt = new();
-        foreach (TaskDocument example in Examples(item))
+        StringBuilder prompt = new(task.Description?.Render(documents[item]));
+        foreach (TaskDocument example in _sampler.Examples(item))
         {
             prompt.Append(task.DocToText.Render(example)).Append(task.TargetDelimiter).Append(Answer(example)).Append(task.FewShotDelimiter);
         }
@@ -56,6 +57,19 @@ internal sealed class PromptBuilder(EvaluationTask task, IReadOnlyList<TaskDocum
             : throw new UserException($"{document.Place}: the target is \"{target}\", expected 0 to {choices - 1}");
     }
 
+    /// <summary>What an answer to a document is compared with.</summary>
+    /// <exception cref="UserException">A field that should hold answers has none.</exception>
+    public AnswerReferences References(TaskDocument document)
+    {
+        return new AnswerReferences(task.References is null ? [Target(document)] : Field(task.References), task.FalseReferences is null ? [] : Field(task.FalseReferences));
+
+        string[] Field(string name)
+        {
+            string[] answers = document.Fields.TryGetValue(name, out object? value) && value is List<object?> list ? [.. list.OfType<string>()] : [];
+            return answers.Length > 0 ? answers : throw new UserException($"{document.Place}: no answers in {name}; expected at least one");
+        }
+    }
+
     private string Answer(TaskDocument example)
     {
         if (task.OutputType != OutputType.MultipleChoice)
@@ -63,18 +77,5 @@ internal sealed class PromptBuilder(EvaluationTask task, IReadOnlyList<TaskDocum
 
         IReadOnlyList<string> choices = Choices(example);
         return choices[Gold(example, choices.Count)];
-    }
-
-    private IEnumerable<TaskDocument> Examples(int item)
-    {
-        if (shots == 0)
-            return [];
-
-        IReadOnlyList<TaskDocument> source = pool ?? documents;
-        int others = pool is null ? source.Count - 1 : source.Count;
-        if (others < shots)
-            throw new UserException($"task {task.Name}: {shots} examples wanted, and there are {others} to draw from");
-
-        return DataOrder.Permutation(source.Count, seed, (uint)item).Where(i => pool is not null || i != item).Take(shots).Select(i => source[i]);
     }
 }

@@ -17,7 +17,8 @@ internal sealed class PromptTemplate
         Text = text;
         try
         {
-            _body = TemplateParser.Parse(text);
+            // Of a chat template's closing line end Jinja takes one away; a prompt keeps its own.
+            _body = TemplateParser.Parse(text.EndsWith('\n') ? text + "\n" : text);
         }
         catch (TemplateException error)
         {

@@ -11,8 +11,9 @@ internal static class TaskFile
 {
     private static readonly string[] s_keys =
     [
-        "task", "folder", "files", "fewshot_files", "format", "fields", "where", "output_type", "doc_to_text", "doc_to_target", "doc_to_choice", "target_delimiter",
-        "fewshot_delimiter", "num_fewshot", "metric_list", "until", "max_gen_toks", "filter_list", "regexes_to_ignore",
+        "task", "folder", "files", "fewshot_files", "all_files", "format", "fields", "where", "output_type", "description", "doc_to_text", "doc_to_target", "doc_to_choice",
+        "references", "false_references", "target_delimiter", "fewshot_delimiter", "num_fewshot", "fewshot_config", "metric_list", "group_by", "macro_average", "until",
+        "max_gen_toks", "filter_list", "regexes_to_ignore",
     ];
 
     /// <summary>A task from YAML.</summary>
@@ -45,18 +46,25 @@ internal static class TaskFile
             Folder = root.Text("folder", name),
             Files = root.Texts("files"),
             FewShotFiles = root.Find("fewshot_files") is null ? [] : root.Texts("fewshot_files"),
+            AllFiles = root.Flag("all_files"),
             Reader = root.OneOf("format", DocumentReaders.All),
             Fields = Fields(root),
             Where = root.Find("where") is null ? null : root.Template("where"),
             OutputType = type,
+            Description = root.Find("description") is null ? null : root.Template("description"),
             DocToText = root.Template("doc_to_text"),
             DocToTarget = root.Template("doc_to_target"),
+            References = root.Find("references") is null ? null : root.Text("references"),
+            FalseReferences = root.Find("false_references") is null ? null : root.Text("false_references"),
             Choices = choiceFields || root.Find("doc_to_choice") is null ? [] : root.Templates("doc_to_choice"),
             ChoiceFields = choiceFields ? root.Text("doc_to_choice").Split(',', StringSplitOptions.TrimEntries) : [],
             TargetDelimiter = root.Text("target_delimiter", " "),
             FewShotDelimiter = root.Text("fewshot_delimiter", "\n\n"),
             Shots = root.Number("num_fewshot", 0),
+            FewShotChoice = FewShotChoice(root),
             Metrics = Metrics(root, type),
+            GroupBy = root.Find("group_by") is null ? null : root.Text("group_by"),
+            MacroAverage = root.Flag("macro_average"),
             Until = root.Find("until") is null ? [] : root.Texts("until"),
             MaxNewTokens = root.Number("max_gen_toks", 256),
             Filters = Filters(root),
@@ -72,9 +80,25 @@ internal static class TaskFile
         {
             if (!Evaluation.Metrics.For(type).Contains(name))
                 throw root.Wrong("metric_list", $"\"{name}\"", string.Join(", ", Evaluation.Metrics.For(type)));
+
+            if (GenerationMetrics.NeedsFalse(name) && root.Find("false_references") is null)
+                throw root.Wrong("metric_list", $"\"{name}\" without wrong answers", "a field \"false_references\"");
         }
 
         return names;
+    }
+
+    private static FewShotChoice FewShotChoice(Node root)
+    {
+        if (root.Find("fewshot_config") is null)
+            return new FewShotChoice(FirstN: false, By: null);
+
+        Node config = root.Inner("fewshot_config");
+        var samplers = new Dictionary<string, bool> { ["default"] = false, ["first_n"] = true };
+        if (config.Find("by") is not null && root.Find("fewshot_files") is null)
+            throw config.Wrong("by", "given without \"fewshot_files\"", "files that examples come from");
+
+        return new FewShotChoice(config.Find("sampler") is not null && config.OneOf("sampler", samplers), config.Find("by") is null ? null : config.Text("by"));
     }
 
     private static Dictionary<string, FieldType> Fields(Node root)
@@ -116,6 +140,8 @@ internal static class TaskFile
         public int Number(string key, int absent, int least = 0) => Find(key) is null ? absent
             : int.TryParse(Text(key), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number) && number >= least ? number
             : throw Wrong(key, $"\"{Text(key)}\"", $"a whole number, at least {least}");
+
+        public bool Flag(string key) => Find(key) is not null && OneOf(key, new Dictionary<string, bool> { ["true"] = true, ["false"] = false });
 
         public T OneOf<T>(string key, IReadOnlyDictionary<string, T> values) => values.TryGetValue(Text(key), out T? value)
             ? value

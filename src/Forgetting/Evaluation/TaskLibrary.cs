@@ -53,8 +53,20 @@ public sealed class TaskLibrary
 
     /// <summary>A task by name.</summary>
     /// <exception cref="UserException">There is no such task.</exception>
-    internal EvaluationTask Find(string name) =>
-        _tasks.TryGetValue(name, out EvaluationTask? task) ? task : throw new UserException($"no task \"{name}\"; expected one of {string.Join(", ", Names)}");
+    internal EvaluationTask Find(string name)
+    {
+        if (!name.Contains('*', StringComparison.Ordinal))
+        {
+            if (_tasks.TryGetValue(name, out EvaluationTask? task))
+                return task;
+
+            // "mmlu_*" stands for a task for each of MMLU's subjects.
+            if (_tasks.Values.FirstOrDefault(task => task.Name.EndsWith('*') && name.StartsWith(task.Name[..^1], StringComparison.Ordinal)) is { } family)
+                return family.Member(name);
+        }
+
+        throw new UserException($"no task \"{name}\"; expected one of {string.Join(", ", Names)}");
+    }
 
     private void Add(TextReader reader, string path)
     {

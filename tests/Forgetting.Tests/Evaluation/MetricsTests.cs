@@ -79,15 +79,6 @@ public class MetricsTests
         Assert.Equal(0.5, Metrics.TruthRatio([.. right.Select(p => new LogLikelihood(2 * Math.Log(p), false, 2).TokenProbability)]), 1e-12);
     }
 
-    [Theory]
-    [InlineData("the gray cat sat", "The cat sat down.", 0.75)]
-    [InlineData("down sat cat the", "The cat sat down.", 0.25)]
-    [InlineData("A a b a!", "a-b a-b", 0.75)]
-    [InlineData("", "cat", 0)]
-    [InlineData("cat", "…", 0)]
-    public void Rouge_l_recall_is_the_longest_common_subsequence_over_the_reference(string answer, string reference, double expected) =>
-        Assert.Equal(expected, Metrics.RougeLRecall(answer, reference));
-
     [Fact]
     public void Words_are_counted_as_python_s_split_does()
     {

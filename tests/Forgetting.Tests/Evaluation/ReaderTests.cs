@@ -14,8 +14,9 @@ public class ReaderTests
     {
         TaskDocument document = Assert.Single(Read("truthfulqa_mc1", "TruthfulQA.csv", Header + "a,b,\"Who said \"\"hi\"\",\nand when?\", Me ,I did; Me; ,You; They,s\r\n"));
         Assert.Equal("Who said \"hi\",\nand when?", document.Fields["question"]);
-        Assert.Equal(["Me", "You", "They"], (List<object?>)document.Fields["mc1_choices"]!);
-        Assert.Equal(["I did", "Me", "You", "They"], (List<object?>)document.Fields["mc2_choices"]!);
+        Assert.Equal(["Me.", "You.", "They."], (List<object?>)document.Fields["mc1_choices"]!);
+        Assert.Equal(["I did.", "Me.", "You.", "They."], (List<object?>)document.Fields["mc2_choices"]!);
+        Assert.Equal(["I did.", "Me.", "I have no comment."], (List<object?>)document.Fields["correct_answers"]!);
         Assert.Equal(2L, document.Fields["mc2_correct"]);
 
         Malformed("truthfulqa_mc1", "TruthfulQA.csv", Header + "a,b,\"q\n\",x,y,z,s\na,b,c\n", "line 4: 3 fields, expected the header's 7");
@@ -69,15 +70,49 @@ public class ReaderTests
     [Fact]
     public void LogiQa_text()
     {
-        const string Problem = "\nc\nAll men.\nWho?\nA.One.\nB. Two\nC.Three\nD.Four\n";
+        // As in the published files, options may lack the full stop behind their letter, and sentences the space between them.
+        const string Problem = "\nc\nAll men.Some women.\nWho?\nA.One.\nB Two\nC? Three\nD.Four is 4.5\n";
         TaskDocument[] documents = Read("logiqa", "Test.txt", Problem + Problem.Replace("\nc\n", "\nA\n", StringComparison.Ordinal).ReplaceLineEndings("\r\n"));
         Assert.Equal([2L, 0L], documents.Select(document => document.Fields["gold"]));
-        Assert.Equal(["One.", "Two", "Three", "Four"], (List<object?>)documents[1].Fields["options"]!);
+        Assert.Equal(["One.", "Two", "Three", "Four is 4. 5"], (List<object?>)documents[1].Fields["options"]!);
         EvaluationTask task = new TaskLibrary().Find("logiqa");
-        Assert.Equal("Passage: All men.\nQuestion: Who?\nChoices:\nA. One.\nB. Two\nC. Three\nD. Four\nAnswer:", task.DocToText.Render(documents[0]));
-        Malformed("logiqa", "Test.txt", Problem + "e\np\nq\nA.a\nB.b\nC.c\nD.d\n", "line 9: found \"e\", expected the answer's letter, a to d");
-        Malformed("logiqa", "Test.txt", Problem + "\na\np\nq\nA.a\nB.b\nD.d\n", "line 15: found \"D.d\", expected an option that begins with \"C.\"");
+        Assert.Equal("Passage: All men. Some women.\nQuestion: Who?\nChoices:\nA. One.\nB. Two\nC. Three\nD. Four is 4. 5\nAnswer:", task.DocToText.Render(documents[0]));
+        Malformed("logiqa", "Test.txt", Problem + "\ne\np\nq\nA.a\nB.b\nC.c\nD.d\n", "line 10: found \"e\", expected the answer's letter, a to d");
+        Malformed("logiqa", "Test.txt", Problem + "\na\np\nq\nA.a\nB.b\nD.d\n", "line 16: found a blank line, expected option D");
+        Malformed("logiqa", "Test.txt", Problem + "\na\np\nq\nA.a\nB.b\nC.c\nD.d\nE.e\n", "line 17: found \"E.e\", expected a blank line behind four options");
         Malformed("logiqa", "Test.txt", Problem + "\na\np\n", "line 12: found a blank line, expected a question");
+    }
+
+    [Fact]
+    public void Mmlu_csv()
+    {
+        TaskDocument[] documents = Read("mmlu_high_school_psychology", "high_school_psychology_test.csv", "\"Who, \"\"me\"\"?\",a,\"b, c\",d,e,B\r\nWhy?,1,2,3,4,D\r\n");
+        Assert.Equal(["Who, \"me\"?", "Why?"], documents.Select(document => document.Fields["question"]));
+        Assert.Equal(["a", "b, c", "d", "e"], (List<object?>)documents[0].Fields["choices"]!);
+        Assert.Equal([1L, 3L], documents.Select(document => document.Fields["answer"]));
+        Assert.Equal("high_school_psychology", documents[0].Fields["subject"]);
+        Malformed("mmlu_anatomy", "anatomy_test.csv", "q,a,b,c,d,A\nq,a,b,c,A\n", "line 2: 5 fields, expected 6");
+        Malformed("mmlu_anatomy", "anatomy_test.csv", "q,a,b,c,d,E\n", "line 1: the answer is \"E\", expected A, B, C or D");
+    }
+
+    [Fact]
+    public void TyDiQa_in_squad_s_form_and_by_line()
+    {
+        const string Squad = """
+            {"version": "TyDiQA-GoldP-1.1", "data": [{"title": "t", "paragraphs": [{"context": "c", "qas": [
+              {"id": "finnish-12-0", "question": "q", "answers": [{"text": "x", "answer_start": 3}, {"text": "y", "answer_start": 0}]}]}]}]}
+            """;
+        TaskDocument document = Assert.Single(Read("tydiqa_goldp", "tydiqa-goldp-v1.1-dev.json", Squad));
+        Assert.Equal(("c", "q", "finnish"), (document.Fields["context"], document.Fields["question"], document.Fields["lang"]));
+        Assert.Equal(["x", "y"], (List<object?>)document.Fields["answers"]!);
+        Malformed("tydiqa_goldp", "tydiqa-goldp-v1.1-dev.json", Squad.Replace("finnish-12-0", "12", StringComparison.Ordinal), "question 1: 'data.paragraphs.qas.id' is \"12\"; expected a language, a hyphen and a number");
+        Malformed("tydiqa_goldp", "tydiqa-goldp-v1.1-dev.json", Squad.Replace("\"context\"", "\"text\"", StringComparison.Ordinal), "question 1: 'data.paragraphs.context' is missing");
+        Malformed("tydiqa_goldp", "tydiqa-goldp-v1.1-dev.json", Squad.Replace("\"y\",", "\"y\"", StringComparison.Ordinal), "line 2: not JSON: '\"' is invalid after a value. Expected either ',', '}', or ']'");
+
+        const string Line = """{"id": "finnish-1", "context": "c", "question": "q", "answers": {"text": ["x"], "answer_start": [3]}}""";
+        Assert.Equal(["x"], (List<object?>)Assert.Single(Read("tydiqa_goldp", "dev.jsonl", Line)).Fields["answers"]!);
+        Malformed("tydiqa_goldp", "dev.jsonl", Line + "\n" + Line.Replace("[\"x\"]", "[]", StringComparison.Ordinal), "line 2: 'answers' is without texts; expected at least one answer");
+        Malformed("tydiqa_goldp", "dev.jsonl", Line + "\n{}\n", "line 2: 'id' is missing");
     }
 
     [Fact]

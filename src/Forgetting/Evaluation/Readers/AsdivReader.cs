@@ -19,7 +19,7 @@ internal static class AsdivReader
             });
 
             string Child(string name) =>
-                problem.Element(name)?.Value.Trim() ?? throw new UserException($"{place}: a Problem without {name}");
+                problem.Element(name)?.Value ?? throw new UserException($"{place}: a Problem without {name}");
         });
 
     private static XDocument Load(string path)

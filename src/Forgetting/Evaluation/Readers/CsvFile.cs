@@ -2,10 +2,10 @@ using System.Text;
 
 namespace Forgetting.Evaluation.Readers;
 
-/// <summary>Comma-separated values (RFC 4180) with a line of column names.</summary>
+/// <summary>Comma-separated values (RFC 4180). Quoted fields may hold commas, quotes and line ends.</summary>
 internal static class CsvFile
 {
-    /// <summary>The records by column name, with the line at which each begins. Quoted fields may hold commas, quotes and line ends.</summary>
+    /// <summary>The records of a file that begins with column names, by these, with the line at which each begins.</summary>
     /// <exception cref="UserException">The file is unreadable or empty, a record has more or fewer fields than the header, or a quote is out of place.</exception>
     public static IEnumerable<(int Line, Dictionary<string, string> Fields)> Read(string path)
     {
@@ -26,6 +26,16 @@ internal static class CsvFile
 
         if (header is null)
             throw new UserException($"{path}: empty; expected a line of column names");
+    }
+
+    /// <summary>The records of a file without column names, with the line at which each begins.</summary>
+    /// <exception cref="UserException">The file is unreadable, a record has more or fewer fields than <paramref name="columns"/>, or a quote is out of place.</exception>
+    public static IEnumerable<(int Line, IReadOnlyList<string> Fields)> Read(string path, int columns)
+    {
+        foreach ((int line, List<string> fields) in Records(DocumentReaders.ReadAllText(path), path))
+        {
+            yield return fields.Count == columns ? (line, fields) : throw new UserException($"{path}: line {line}: {fields.Count} fields, expected {columns}");
+        }
     }
 
     private static IEnumerable<(int Line, List<string> Fields)> Records(string text, string path)

@@ -35,6 +35,8 @@ internal static class DocumentReaders
         ["qasc"] = QascReader.Read,
         ["logiqa"] = LogiQaReader.Read,
         ["asdiv"] = AsdivReader.Read,
+        ["tydiqa"] = TydiqaReader.Read,
+        ["mmlu"] = MmluReader.Read,
         ["text"] = ReadText,
     };
 

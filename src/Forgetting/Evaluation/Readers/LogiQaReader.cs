@@ -4,7 +4,8 @@ namespace Forgetting.Evaluation.Readers;
 
 /// <summary>
 /// LogiQA's text files as its authors publish them (Liu et al., arXiv 2007.08124): for each problem a blank line, the answer's letter, the passage, the
-/// question, and four options that begin with "A." to "D.".
+/// question, and four options, which begin with a letter and, mostly, a full stop. As in lm-evaluation-harness the first two characters of an option
+/// are dropped, whatever they are, and a space is put behind every full stop.
 /// </summary>
 internal static class LogiQaReader
 {
@@ -37,18 +38,18 @@ internal static class LogiQaReader
         List<object?> options = [];
         foreach (char option in Letters)
         {
-            int offset = 3 + options.Count;
-            string text = Line(offset, $"an option that begins with \"{option}.\"");
-            if (!text.StartsWith($"{option}.", StringComparison.OrdinalIgnoreCase))
-                throw Wrong(offset, $"an option that begins with \"{option}.\"");
-
-            options.Add(text[2..].Trim());
+            string text = Line(3 + options.Count, $"option {option}");
+            options.Add(Spaced(text[Math.Min(2, text.Length)..]));
         }
+
+        int behind = 3 + Letters.Length;
+        if (first + behind < lines.Length && lines[first + behind].Trim().Length > 0)
+            throw Wrong(behind, "a blank line behind four options");
 
         return new TaskDocument($"{path}: line {first + 1}", new TemplateMap
         {
-            ["context"] = passage,
-            ["question"] = question,
+            ["context"] = Spaced(passage),
+            ["question"] = Spaced(question),
             ["options"] = options,
             ["gold"] = (long)gold,
         });
@@ -62,4 +63,6 @@ internal static class LogiQaReader
             return new UserException($"{path}: line {first + offset + 1}: found {found}, expected {expected}");
         }
     }
+
+    private static string Spaced(string text) => text.Replace(".", ". ", StringComparison.Ordinal).Trim();
 }
