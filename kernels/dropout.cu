@@ -22,7 +22,8 @@ __device__ inline Counter philox(Counter c, unsigned int key0, unsigned int key1
 }
 
 struct Mask {
-    unsigned int key0, key1, stream, threshold;
+    const unsigned int* key;
+    unsigned int stream, threshold;
     float scale;
 };
 
@@ -33,7 +34,7 @@ __device__ void dropout_row(const T* x, unsigned int rowKey, Mask mask, T* y, in
         bool keep[Columns];
 #pragma unroll
         for (int k = 0; k < Columns; k += 4) {
-            Counter bits = philox({{rowKey, (unsigned int)(first + k) / 4, mask.stream, 0}}, mask.key0, mask.key1);
+            Counter bits = philox({{rowKey, (unsigned int)(first + k) / 4, mask.stream, 0}}, mask.key[0], mask.key[1]);
 #pragma unroll
             for (int lane = 0; lane < 4; lane++) {
                 keep[k + lane] = bits.word[lane] >= mask.threshold;
@@ -64,11 +65,11 @@ template <typename T> __device__ void dropout(const T* x, const int* rowKeys, Ma
     }
 }
 
-KERNEL(dropout_f32, const float* x, const int* rowKeys, unsigned int key0, unsigned int key1, unsigned int stream, unsigned int threshold,
+KERNEL(dropout_f32, const float* x, const int* rowKeys, const unsigned int* key, unsigned int stream, unsigned int threshold,
        float scale, float* y, int C) {
-    dropout(x, rowKeys, {key0, key1, stream, threshold, scale}, y, C);
+    dropout(x, rowKeys, {key, stream, threshold, scale}, y, C);
 }
-KERNEL(dropout_bf16, const bf16* x, const int* rowKeys, unsigned int key0, unsigned int key1, unsigned int stream, unsigned int threshold,
+KERNEL(dropout_bf16, const bf16* x, const int* rowKeys, const unsigned int* key, unsigned int stream, unsigned int threshold,
        float scale, bf16* y, int C) {
-    dropout(x, rowKeys, {key0, key1, stream, threshold, scale}, y, C);
+    dropout(x, rowKeys, {key, stream, threshold, scale}, y, C);
 }

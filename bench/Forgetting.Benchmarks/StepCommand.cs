@@ -10,11 +10,12 @@ internal static class StepCommand
     {
         var rank = WorkloadOptions.Number("--lora-rank", 0);
         Option<bool> profile = OperationProfile.Option();
-        var command = new Command("step", "Time training steps: forward, backward and AdamW.") { rank, profile };
+        var single = new Option<bool>("--no-cuda-graphs") { Description = "launch every kernel by itself, on a card" };
+        var command = new Command("step", "Time training steps: forward, backward and AdamW.") { rank, profile, single };
         var options = new WorkloadOptions(command, steps: 10, warmup: 3);
         command.SetAction(parsed =>
         {
-            StepSettings settings = options.Settings(parsed) with { LoraRank = parsed.GetValue(rank) };
+            StepSettings settings = options.Settings(parsed) with { LoraRank = parsed.GetValue(rank), NoCudaGraphs = parsed.GetValue(single) };
             using IBackend backend = options.Backend(parsed);
             int steps = options.Steps(parsed), warmup = options.Warmup(parsed);
             if (parsed.GetValue(profile))

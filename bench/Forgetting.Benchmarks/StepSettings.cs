@@ -11,9 +11,10 @@ namespace Forgetting.Benchmarks;
 /// <param name="LoraRank">Rank of an adapter on every linear layer of every block; 0: all weights are trained.</param>
 /// <param name="KeyValueHeads">Heads of keys and values; 0: as many as of queries.</param>
 /// <param name="Family">Llama's blocks or GPT-2's.</param>
+/// <param name="NoCudaGraphs">Launch every kernel by itself.</param>
 public sealed record StepSettings(
     int Dim = 288, int Layers = 6, int Heads = 6, int Mlp = 768, int Vocab = 32000, int Batch = 4, int Length = 256, int LoraRank = 0,
-    int KeyValueHeads = 0, ModelFamily Family = ModelFamily.Llama)
+    int KeyValueHeads = 0, ModelFamily Family = ModelFamily.Llama, bool NoCudaGraphs = false)
 {
     /// <summary>Tokens of a step.</summary>
     public int Tokens => Batch * Length;
@@ -81,6 +82,7 @@ public sealed record StepSettings(
     internal TrainingOptions Options => new()
     {
         Method = TrainingMethod.Full,
+        NoCudaGraphs = NoCudaGraphs,
         BatchSize = Batch,
         MicroBatchTokens = MicroBatchTokens,
         LoraRank = LoraRank,

@@ -39,6 +39,10 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
+    public void Repeat<TKey, TState>(TKey key, TState state, Action<TState> operations)
+        where TKey : notnull => operations(state);
+
+    /// <inheritdoc/>
     public void Synchronize() => inner.Synchronize();
 
     /// <inheritdoc/>
@@ -235,10 +239,10 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
-    public void Dropout(Tensor x, Tensor rowKeys, DropoutMask mask, Tensor y)
+    public void Dropout(Tensor x, DropoutMask mask, Tensor y)
     {
         using var _ = Time();
-        inner.Dropout(x, rowKeys, mask, y);
+        inner.Dropout(x, mask, y);
     }
 
     /// <inheritdoc/>
@@ -333,10 +337,10 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
-    public void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWStep step)
+    public void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWSettings settings, Tensor numbers)
     {
         using var _ = Time();
-        inner.AdamW(master, value, gradient, m, v, step);
+        inner.AdamW(master, value, gradient, m, v, settings, numbers);
     }
 
     private static double Pairs(Tensor offsets)

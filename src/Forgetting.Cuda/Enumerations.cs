@@ -87,6 +87,12 @@ public enum CUResult
     /// <summary>The default stream would depend on a capturing one.</summary>
     ErrorStreamCaptureImplicit = 906,
 
+    /// <summary>An event of a capture cannot be waited for.</summary>
+    ErrorCapturedEvent = 907,
+
+    /// <summary>A capture is ended by another thread than the one that began it.</summary>
+    ErrorStreamCaptureWrongThread = 908,
+
     /// <summary>An unknown error.</summary>
     ErrorUnknown = 999,
 }

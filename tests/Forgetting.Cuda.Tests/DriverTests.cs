@@ -75,34 +75,6 @@ public sealed class DriverTests(EmulationFixture emulation)
     }
 
     [EmulationFact]
-    public void CapturedGraphRepeatsItsWorkWithTheArgumentsItWasGiven()
-    {
-        _emulation.Begin();
-        using CudaStream stream = new(), side = new();
-        using CudaEvent fork = new(), join = new();
-        using CudaDeviceVariable<float> x = EmulationFixture.Upload(1f, 2f, 3f), y = EmulationFixture.Upload(0f, 0f, 0f), z = EmulationFixture.Upload(0f, 0f, 0f);
-        CudaKernel axpy = _emulation.Kernel("axpy", 32);
-        stream.BeginCapture(CUstreamCaptureMode.Global);
-        axpy.RunAsync(stream.Stream, 2f, x.DevicePointer, y.DevicePointer, 3);
-        fork.Record(stream.Stream);
-        side.WaitEvent(fork.Event);
-        axpy.RunAsync(side.Stream, 1f, y.DevicePointer, z.DevicePointer, 3);
-        join.Record(side.Stream);
-        stream.WaitEvent(join.Event);
-        Assert.Throws<CudaException>(stream.Synchronize);
-        CudaException implied = Assert.Throws<CudaException>(() => x.CopyToHost(new float[3]));
-        Assert.Equal(CUResult.ErrorStreamCaptureImplicit, implied.CudaError);
-        using CudaGraph graph = stream.EndCapture();
-        Assert.Equal([0f, 0f, 0f], EmulationFixture.Download(y));
-        using CudaGraphExec executable = graph.Instantiate(CUgraphInstantiate_flags.None);
-        executable.Launch(stream);
-        executable.Launch(stream);
-        stream.Synchronize();
-        Assert.Equal([4f, 8f, 12f], EmulationFixture.Download(y));
-        Assert.Equal([6f, 12f, 18f], EmulationFixture.Download(z));
-    }
-
-    [EmulationFact]
     public void ModulesLoadFromAFileAndFromMemory()
     {
         _emulation.Begin();

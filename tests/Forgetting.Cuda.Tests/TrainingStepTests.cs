@@ -17,11 +17,11 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     private const double Lambda = 0.2;
     private const double LearningRate = 1e-3;
 
-    private static readonly TrainingOptions Full = new() { Method = TrainingMethod.Forget, LoraRank = 0, LearningRate = LearningRate, MicroBatchTokens = 64, WeightDecay = 0.1 };
+    internal static readonly TrainingOptions Full = new() { Method = TrainingMethod.Forget, LoraRank = 0, LearningRate = LearningRate, MicroBatchTokens = 64, WeightDecay = 0.1 };
     private static readonly TrainingOptions Adapter = Full with { LoraRank = 4, LoraAlpha = 8, LoraDropout = 0.25 };
 
     /// <summary>GPT-2 with one head size that no tile has: layer norms, biases, learned positions, both kinds of projection.</summary>
-    private static readonly ModelConfig Gpt2 = new()
+    internal static readonly ModelConfig Gpt2 = new()
     {
         Family = ModelFamily.Gpt2,
         VocabularySize = 61,
@@ -80,7 +80,7 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
         using Decoder decoder = create(backend);
         using var step = new TrainingStep(decoder, options);
         using var optimizer = new AdamWOptimizer(backend, decoder.TrainableParameters, options);
-        step.Begin(Examples(decoder.Config.VocabularySize), [0, 1, 2, 3], 0);
+        step.Begin(Examples(decoder.Config.VocabularySize, 33, 9, 20, 14), [0, 1, 2, 3], 0);
         StepLosses losses = step.Accumulate(Lambda);
         float[] gradient = Concatenate(decoder, p => p.Gradient);
         double norm = step.GradientNorm();
@@ -92,7 +92,7 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     {
         using Decoder decoder = Random(backend);
         decoder.AllocateGradients();
-        TrainingSet set = Examples(decoder.Config.VocabularySize);
+        TrainingSet set = Examples(decoder.Config.VocabularySize, 33, 9, 20, 14);
         TokenBatch batch = BatchBuilder.ForScoring(set.Examples, new MicroBatch(0, set.Examples.Count, 0), allTokens: true);
         batch = batch with { Weights = [.. Enumerable.Repeat(1f, batch.HeadRows.Length)] };
         decoder.ForwardBackward(batch, default, new SquareAccumulateSink(backend), new float[batch.HeadRows.Length]);
@@ -120,13 +120,13 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
         return decoder;
     }
 
-    // Sequences of 9 to 33 tokens; a third of the response tokens is negative.
-    private static TrainingSet Examples(int vocabulary)
+    // A third of the response tokens is negative.
+    internal static TrainingSet Examples(int vocabulary, params int[] lengths)
     {
         var random = new Random(3);
         var examples = new List<EncodedExample>();
         var signs = new List<sbyte[]>();
-        foreach (int length in new[] { 33, 9, 20, 14 })
+        foreach (int length in lengths)
         {
             bool[] response = [.. Enumerable.Range(0, length).Select(t => t > 1)];
             examples.Add(new EncodedExample { Index = examples.Count, Ids = [.. response.Select(_ => random.Next(vocabulary))], Response = response });
@@ -136,7 +136,7 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
         return new TrainingSet { Examples = examples, Signs = signs };
     }
 
-    private static float[] Concatenate(Decoder decoder, Func<Parameter, Tensor> select)
+    internal static float[] Concatenate(Decoder decoder, Func<Parameter, Tensor> select)
     {
         var all = new List<float>();
         foreach (Parameter parameter in decoder.TrainableParameters)

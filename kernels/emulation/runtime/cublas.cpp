@@ -7,6 +7,8 @@
 
 struct cublasContext {
     CUstream stream = nullptr;
+    void* workspace = nullptr; // null: the library's own
+    size_t workspace_bytes = 0;
 };
 
 using namespace emulation;
@@ -166,7 +168,15 @@ cublasStatus_t gemm(const char* name, cublasHandle_t handle, int operation_a, in
         product.a = {at(a, type_a, stride_a), static_cast<cudaDataType>(type_a), rows_a, product.transpose_a ? m : k, lda};
         product.b = {at(b, type_b, stride_b), static_cast<cudaDataType>(type_b), rows_b, product.transpose_b ? k : n, ldb};
         product.c = {at(c, type_c, stride_c), static_cast<cudaDataType>(type_c), m, n, ldc};
-        if (submit(call, handle->stream, [name, product] { return run_product(name, product); }) != CUDA_SUCCESS) {
+        auto workspace = reinterpret_cast<CUdeviceptr>(handle->workspace);
+        size_t bytes = handle->workspace_bytes;
+        auto run = [=] {
+            CUdeviceptr base;
+            size_t size;
+            bool there = workspace == 0 || (DeviceMemory::instance().range(workspace, &base, &size) && workspace + bytes <= base + size);
+            return there ? run_product(name, product) : fail(CUDA_ERROR_ILLEGAL_ADDRESS, format("%s: the workspace is not device memory", name));
+        };
+        if (submit(call, handle->stream, run) != CUDA_SUCCESS) {
             return CUBLAS_STATUS_EXECUTION_FAILED;
         }
     }
@@ -195,7 +205,7 @@ CUDA_EXPORT cublasStatus_t cublasGetVersion_v2(cublasHandle_t, int* version) {
 }
 
 CUDA_EXPORT cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, CUstream stream) {
-    handle->stream = stream;
+    *handle = {stream}; // and back to the library's own workspace
     return CUBLAS_STATUS_SUCCESS;
 }
 
@@ -204,7 +214,15 @@ CUDA_EXPORT cublasStatus_t cublasGetStream_v2(cublasHandle_t handle, CUstream* s
     return CUBLAS_STATUS_SUCCESS;
 }
 
-CUDA_EXPORT cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t, void*, size_t) { return CUBLAS_STATUS_SUCCESS; }
+CUDA_EXPORT cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void* workspace, size_t bytes) {
+    if (reinterpret_cast<uintptr_t>(workspace) % 256 != 0) {
+        return invalid("cublasSetWorkspace", "the workspace is not aligned to 256 bytes");
+    }
+    handle->workspace = workspace;
+    handle->workspace_bytes = bytes;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
 CUDA_EXPORT cublasStatus_t cublasSetMathMode(cublasHandle_t, int) { return CUBLAS_STATUS_SUCCESS; }
 
 CUDA_EXPORT cublasStatus_t cublasSetPointerMode_v2(cublasHandle_t, int mode) {

@@ -26,13 +26,42 @@ CUresult violation(const Call& call, const char* what, const Violation& found) {
     return fail(found.status, format("%s: %s: %s", call.name, what, found.text.c_str()));
 }
 
+std::set<Capture*> Driver::captures() const {
+    std::set<Capture*> found;
+    for (CUstream stream : streams) {
+        if (stream->capture != nullptr) {
+            found.insert(stream->capture.get());
+        }
+    }
+    return found;
+}
+
+CUresult invalidate(Capture& capture, CUresult status, const std::string& text) {
+    capture.invalid = true;
+    return fail(status, text);
+}
+
+CUresult check_unsafe(const Call& call) {
+    CUresult status = call.status;
+    for (Capture* capture : call.driver.captures()) {
+        bool own = capture->mode == CU_STREAM_CAPTURE_MODE_THREAD_LOCAL && capture->thread == std::this_thread::get_id();
+        if (status == CUDA_SUCCESS && (own || capture->mode == CU_STREAM_CAPTURE_MODE_GLOBAL)) {
+            status = invalidate(*capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, format("%s: not allowed while a stream is capturing", call.name));
+        }
+    }
+    return status;
+}
+
 CUresult submit(const Call& call, CUstream stream, std::function<CUresult()> work) {
     if (call.status != CUDA_SUCCESS) {
         return call.status;
     }
     if (stream == nullptr) {
-        if (call.driver.captures > 0) {
-            return fail(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, format("%s: work for the default stream while another stream is capturing", call.name));
+        for (CUstream other : call.driver.streams) {
+            if (other->blocking && other->capture != nullptr) {
+                return invalidate(*other->capture, CUDA_ERROR_STREAM_CAPTURE_IMPLICIT,
+                                  format("%s: work for the default stream while a stream ordered with it is capturing", call.name));
+            }
         }
         return work();
     }
@@ -40,7 +69,11 @@ CUresult submit(const Call& call, CUstream stream, std::function<CUresult()> wor
         return fail(CUDA_ERROR_INVALID_HANDLE, format("%s: not a stream", call.name));
     }
     if (stream->capture != nullptr) {
+        if (stream->capture->invalid) {
+            return fail(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, format("%s: the capture in this stream has failed before", call.name));
+        }
         stream->capture->nodes.push_back(std::move(work));
+        stream->progress[stream]++;
         return CUDA_SUCCESS;
     }
     return work();
@@ -76,6 +109,8 @@ constexpr Name kNames[] = {
     {CUDA_ERROR_STREAM_CAPTURE_UNMATCHED, "CUDA_ERROR_STREAM_CAPTURE_UNMATCHED", "capture was not ended in the stream in which it began"},
     {CUDA_ERROR_STREAM_CAPTURE_UNJOINED, "CUDA_ERROR_STREAM_CAPTURE_UNJOINED", "capturing stream has unjoined work"},
     {CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, "CUDA_ERROR_STREAM_CAPTURE_IMPLICIT", "operation would make the legacy stream depend on a capturing stream"},
+    {CUDA_ERROR_CAPTURED_EVENT, "CUDA_ERROR_CAPTURED_EVENT", "operation not permitted on an event last recorded in a capturing stream"},
+    {CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD, "CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD", "attempt to terminate a thread-local capture sequence from another thread"},
     {CUDA_ERROR_UNKNOWN, "CUDA_ERROR_UNKNOWN", "unknown error"},
 };
 
@@ -258,8 +293,8 @@ CUDA_EXPORT CUresult cuCtxGetCurrent(CUcontext* context) {
 
 CUDA_EXPORT CUresult cuCtxSynchronize() {
     Call call("cuCtxSynchronize");
-    if (call.status == CUDA_SUCCESS && call.driver.captures > 0) {
-        return fail(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "cuCtxSynchronize: a stream is capturing");
+    for (Capture* capture : call.driver.captures()) {
+        return invalidate(*capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "cuCtxSynchronize: a stream is capturing");
     }
     return call.status;
 }

@@ -3,10 +3,12 @@
 #include "block.h"
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
+#include <thread>
 #include <vector>
 
 struct CUctx_st {
@@ -24,23 +26,42 @@ struct CUfunc_st {
     uintptr_t image_begin, image_end;
 };
 
+namespace emulation {
+
+// In the order of capture, which respects all dependencies.
+using Nodes = std::vector<std::function<CUresult()>>;
+
+struct Capture {
+    CUstreamCaptureMode mode;
+    std::thread::id thread; // that began it
+    Nodes nodes;
+    bool invalid = false; // something was tried that a capture does not allow
+};
+
+// How many nodes of each stream come before a point in a stream.
+using Progress = std::map<CUstream, size_t>;
+
+} // namespace emulation
+
 struct CUgraph_st {
-    std::vector<std::function<CUresult()>> nodes; // in the order of capture, which respects all dependencies
-    int streams = 1;                              // capturing into it
+    emulation::Nodes nodes;
 };
 
 struct CUgraphExec_st {
-    std::vector<std::function<CUresult()>> nodes;
+    std::shared_ptr<const emulation::Nodes> nodes;
 };
 
 struct CUstream_st {
-    std::shared_ptr<CUgraph_st> capture; // null unless capturing
-    bool origin = false;                 // the capture began here
+    bool blocking = true;                        // ordered with the default stream
+    std::shared_ptr<emulation::Capture> capture; // null unless capturing
+    bool origin = false;                         // the capture began here
+    emulation::Progress progress;                // of the capture
 };
 
 struct CUevent_st {
     double time = -1; // milliseconds; negative until recorded
-    std::shared_ptr<CUgraph_st> capture;
+    std::shared_ptr<emulation::Capture> capture;
+    emulation::Progress progress;
 };
 
 namespace emulation {
@@ -54,7 +75,9 @@ struct Driver {
     std::set<CUevent> events;
     std::set<CUgraph> graphs;
     std::set<CUgraphExec> executables;
-    int captures = 0; // under way in any stream
+
+    // The captures under way.
+    std::set<emulation::Capture*> captures() const;
 
     static Driver& instance();
 };
@@ -73,6 +96,13 @@ public:
 private:
     std::lock_guard<std::recursive_mutex> lock_;
 };
+
+// A failure that ends a capture: all that is left is to end it, which gives no graph.
+CUresult invalidate(Capture& capture, CUresult status, const std::string& text);
+
+// Called where a call could make the device wait or change what a graph refers to: refused while this thread captures, and while any thread captures
+// in the global mode, unless the capture is relaxed.
+CUresult check_unsafe(const Call& call);
 
 // Runs `work` now, or makes it a node of the graph that the stream is capturing. The null stream is the legacy default stream.
 CUresult submit(const Call& call, CUstream stream, std::function<CUresult()> work);

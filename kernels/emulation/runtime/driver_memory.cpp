@@ -12,6 +12,11 @@ enum class Copy { HostToDevice, DeviceToHost, DeviceToDevice };
 
 CUresult copy(const Call& call, CUstream stream, Copy kind, void* destination, const void* source, size_t bytes) {
     const char* name = call.name;
+    const void* host = kind == Copy::HostToDevice ? source : kind == Copy::DeviceToHost ? destination : nullptr;
+    if (call.driver.streams.count(stream) != 0 && stream->capture != nullptr && host != nullptr && !DeviceMemory::instance().contains(host)) {
+        return invalidate(*stream->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
+                          format("%s: host memory that is not page-locked cannot be copied in a capturing stream", name));
+    }
     return submit(call, stream, [=]() -> CUresult {
         DeviceMemory& memory = DeviceMemory::instance();
         Violation found;
@@ -35,6 +40,12 @@ CUresult copy(const Call& call, CUstream stream, Copy kind, void* destination, c
         }
         return CUDA_SUCCESS;
     });
+}
+
+// Copies and fills without a stream are work of the default stream that the caller waits for.
+CUresult copy_now(const Call& call, Copy kind, void* destination, const void* source, size_t bytes) {
+    CUresult status = check_unsafe(call);
+    return status != CUDA_SUCCESS ? status : copy(call, nullptr, kind, destination, source, bytes);
 }
 
 template <typename T> CUresult fill(const Call& call, CUstream stream, CUdeviceptr address, T value, size_t count) {
@@ -68,12 +79,14 @@ CUDA_EXPORT CUresult cuMemGetInfo_v2(size_t* free, size_t* total) {
 
 CUDA_EXPORT CUresult cuMemAlloc_v2(CUdeviceptr* address, size_t bytes) {
     Call call("cuMemAlloc");
-    return call.status != CUDA_SUCCESS ? call.status : DeviceMemory::instance().allocate(address, bytes, call.name);
+    CUresult status = check_unsafe(call);
+    return status != CUDA_SUCCESS ? status : DeviceMemory::instance().allocate(address, bytes, call.name);
 }
 
 CUDA_EXPORT CUresult cuMemFree_v2(CUdeviceptr address) {
     Call call("cuMemFree");
-    return call.status != CUDA_SUCCESS ? call.status : DeviceMemory::instance().free(address, call.name);
+    CUresult status = check_unsafe(call);
+    return status != CUDA_SUCCESS ? status : DeviceMemory::instance().free(address, call.name);
 }
 
 CUDA_EXPORT CUresult cuMemGetAddressRange_v2(CUdeviceptr* base, size_t* bytes, CUdeviceptr address) {
@@ -87,11 +100,12 @@ CUDA_EXPORT CUresult cuMemGetAddressRange_v2(CUdeviceptr* base, size_t* bytes, C
 // Page-locked host memory is visible to kernels under the same address, so it comes from the same range; the host writes it unseen.
 CUDA_EXPORT CUresult cuMemHostAlloc(void** address, size_t bytes, unsigned) {
     Call call("cuMemHostAlloc");
-    if (call.status != CUDA_SUCCESS) {
-        return call.status;
+    CUresult status = check_unsafe(call);
+    if (status != CUDA_SUCCESS) {
+        return status;
     }
     CUdeviceptr block;
-    CUresult status = DeviceMemory::instance().allocate(&block, bytes, call.name);
+    status = DeviceMemory::instance().allocate(&block, bytes, call.name);
     if (status == CUDA_SUCCESS) {
         *address = pointer(block);
         DeviceMemory::instance().write(*address, bytes);
@@ -101,17 +115,18 @@ CUDA_EXPORT CUresult cuMemHostAlloc(void** address, size_t bytes, unsigned) {
 
 CUDA_EXPORT CUresult cuMemFreeHost(void* address) {
     Call call("cuMemFreeHost");
-    return call.status != CUDA_SUCCESS ? call.status : DeviceMemory::instance().free(reinterpret_cast<CUdeviceptr>(address), call.name);
+    CUresult status = check_unsafe(call);
+    return status != CUDA_SUCCESS ? status : DeviceMemory::instance().free(reinterpret_cast<CUdeviceptr>(address), call.name);
 }
 
 CUDA_EXPORT CUresult cuMemcpyHtoD_v2(CUdeviceptr destination, const void* source, size_t bytes) {
-    return copy(Call("cuMemcpyHtoD"), nullptr, Copy::HostToDevice, pointer(destination), source, bytes);
+    return copy_now(Call("cuMemcpyHtoD"), Copy::HostToDevice, pointer(destination), source, bytes);
 }
 CUDA_EXPORT CUresult cuMemcpyDtoH_v2(void* destination, CUdeviceptr source, size_t bytes) {
-    return copy(Call("cuMemcpyDtoH"), nullptr, Copy::DeviceToHost, destination, pointer(source), bytes);
+    return copy_now(Call("cuMemcpyDtoH"), Copy::DeviceToHost, destination, pointer(source), bytes);
 }
 CUDA_EXPORT CUresult cuMemcpyDtoD_v2(CUdeviceptr destination, CUdeviceptr source, size_t bytes) {
-    return copy(Call("cuMemcpyDtoD"), nullptr, Copy::DeviceToDevice, pointer(destination), pointer(source), bytes);
+    return copy_now(Call("cuMemcpyDtoD"), Copy::DeviceToDevice, pointer(destination), pointer(source), bytes);
 }
 CUDA_EXPORT CUresult cuMemcpyHtoDAsync_v2(CUdeviceptr destination, const void* source, size_t bytes, CUstream stream) {
     return copy(Call("cuMemcpyHtoDAsync"), stream, Copy::HostToDevice, pointer(destination), source, bytes);

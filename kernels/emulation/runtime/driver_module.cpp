@@ -88,8 +88,8 @@ struct KeptLaunch {
 
 CUDA_EXPORT CUresult cuModuleLoad(CUmodule* module, const char* path) {
     Call call("cuModuleLoad");
-    if (call.status != CUDA_SUCCESS) {
-        return call.status;
+    if (CUresult status = check_unsafe(call); status != CUDA_SUCCESS) {
+        return status;
     }
     if (access(path, R_OK) != 0) {
         return fail(CUDA_ERROR_FILE_NOT_FOUND, format("cuModuleLoad: cannot read %s", path));
@@ -99,8 +99,8 @@ CUDA_EXPORT CUresult cuModuleLoad(CUmodule* module, const char* path) {
 
 CUDA_EXPORT CUresult cuModuleLoadData(CUmodule* module, const void* image) {
     Call call("cuModuleLoadData");
-    if (call.status != CUDA_SUCCESS) {
-        return call.status;
+    if (CUresult status = check_unsafe(call); status != CUDA_SUCCESS) {
+        return status;
     }
     size_t bytes = image_bytes(image);
     if (bytes == 0) {
@@ -117,8 +117,8 @@ CUDA_EXPORT CUresult cuModuleLoadData(CUmodule* module, const void* image) {
 
 CUDA_EXPORT CUresult cuModuleUnload(CUmodule module) {
     Call call("cuModuleUnload");
-    if (call.status != CUDA_SUCCESS) {
-        return call.status;
+    if (CUresult status = check_unsafe(call); status != CUDA_SUCCESS) {
+        return status;
     }
     if (call.driver.modules.erase(module) == 0) {
         return fail(CUDA_ERROR_INVALID_HANDLE, "cuModuleUnload: not a module");

@@ -2,6 +2,7 @@
 // the calls are allowed, above all during capture.
 #include "driver.h"
 
+#include <algorithm>
 #include <chrono>
 
 using namespace emulation;
@@ -28,17 +29,27 @@ CUresult check_stream(const Call& call, CUstream stream) {
 CUresult check_not_capturing(const Call& call, CUstream stream) {
     CUresult status = check_stream(call, stream);
     if (status == CUDA_SUCCESS && stream != nullptr && stream->capture != nullptr) {
-        return fail(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, format("%s: the stream is capturing", call.name));
+        return invalidate(*stream->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, format("%s: the stream is capturing", call.name));
     }
     return status;
 }
 
+// An event of a capture happens at no time that could be waited for.
+CUresult check_happens(const Call& call, CUevent event) {
+    CUresult status = check(call, call.driver.events, event, "an event");
+    if (status == CUDA_SUCCESS && event->capture != nullptr) {
+        return invalidate(*event->capture, CUDA_ERROR_CAPTURED_EVENT, format("%s: the event was recorded in a capturing stream", call.name));
+    }
+    return status == CUDA_SUCCESS ? check_unsafe(call) : status;
+}
+
 } // namespace
 
-CUDA_EXPORT CUresult cuStreamCreate(CUstream* stream, unsigned) {
+CUDA_EXPORT CUresult cuStreamCreate(CUstream* stream, unsigned flags) {
     Call call("cuStreamCreate");
     if (call.status == CUDA_SUCCESS) {
         *stream = new CUstream_st();
+        (*stream)->blocking = (flags & CU_STREAM_NON_BLOCKING) == 0;
         call.driver.streams.insert(*stream);
     }
     return call.status;
@@ -48,9 +59,6 @@ CUDA_EXPORT CUresult cuStreamDestroy_v2(CUstream stream) {
     Call call("cuStreamDestroy");
     CUresult status = check(call, call.driver.streams, stream, "a stream");
     if (status == CUDA_SUCCESS) {
-        if (stream->origin) {
-            call.driver.captures--;
-        }
         call.driver.streams.erase(stream);
         delete stream;
     }
@@ -74,9 +82,12 @@ CUDA_EXPORT CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned)
     if (stream == nullptr) {
         return fail(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, "cuStreamWaitEvent: the default stream cannot join a capture");
     }
-    if (stream->capture == nullptr) {
-        stream->capture = event->capture;
-        stream->capture->streams++;
+    if (stream->capture != nullptr && stream->capture != event->capture) {
+        return invalidate(*stream->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "cuStreamWaitEvent: the event belongs to another capture");
+    }
+    stream->capture = event->capture;
+    for (auto [other, nodes] : event->progress) {
+        stream->progress[other] = std::max(stream->progress[other], nodes);
     }
     return CUDA_SUCCESS;
 }
@@ -108,24 +119,17 @@ CUDA_EXPORT CUresult cuEventRecord(CUevent event, CUstream stream) {
     }
     if (status == CUDA_SUCCESS) {
         event->capture = stream == nullptr ? nullptr : stream->capture;
+        event->progress = stream == nullptr ? Progress() : stream->progress;
         event->time = now_ms();
     }
     return status;
 }
 
 CUDA_EXPORT CUresult cuEventSynchronize(CUevent event) {
-    Call call("cuEventSynchronize");
-    CUresult status = check(call, call.driver.events, event, "an event");
-    if (status == CUDA_SUCCESS && event->capture != nullptr) {
-        return fail(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "cuEventSynchronize: the event was recorded in a capturing stream");
-    }
-    return status;
+    return check_happens(Call("cuEventSynchronize"), event);
 }
 
-CUDA_EXPORT CUresult cuEventQuery(CUevent event) {
-    Call call("cuEventQuery");
-    return check(call, call.driver.events, event, "an event");
-}
+CUDA_EXPORT CUresult cuEventQuery(CUevent event) { return check_happens(Call("cuEventQuery"), event); }
 
 CUDA_EXPORT CUresult cuEventElapsedTime(float* milliseconds, CUevent start, CUevent end) {
     Call call("cuEventElapsedTime");
@@ -142,24 +146,26 @@ CUDA_EXPORT CUresult cuEventElapsedTime(float* milliseconds, CUevent start, CUev
     return status;
 }
 
-CUDA_EXPORT CUresult cuStreamBeginCapture_v2(CUstream stream, int) {
+CUDA_EXPORT CUresult cuStreamBeginCapture_v2(CUstream stream, int mode) {
     Call call("cuStreamBeginCapture");
     if (stream == nullptr) {
         return fail(CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "cuStreamBeginCapture: the default stream cannot be captured");
     }
     CUresult status = check_not_capturing(call, stream);
     if (status == CUDA_SUCCESS) {
-        stream->capture = std::make_shared<CUgraph_st>();
+        stream->capture = std::make_shared<Capture>(Capture{static_cast<CUstreamCaptureMode>(mode), std::this_thread::get_id(), {}});
         stream->origin = true;
-        call.driver.captures++;
     }
     return status;
 }
 
 CUDA_EXPORT CUresult cuStreamIsCapturing(CUstream stream, int* status) {
     Call call("cuStreamIsCapturing");
-    *status = stream != nullptr && stream->capture != nullptr ? CU_STREAM_CAPTURE_STATUS_ACTIVE : CU_STREAM_CAPTURE_STATUS_NONE;
-    return check_stream(call, stream);
+    CUresult known = check_stream(call, stream);
+    bool capturing = known == CUDA_SUCCESS && stream != nullptr && stream->capture != nullptr;
+    *status = !capturing ? CU_STREAM_CAPTURE_STATUS_NONE
+        : stream->capture->invalid ? CU_STREAM_CAPTURE_STATUS_INVALIDATED : CU_STREAM_CAPTURE_STATUS_ACTIVE;
+    return known;
 }
 
 CUDA_EXPORT CUresult cuStreamEndCapture(CUstream stream, CUgraph* graph) {
@@ -171,12 +177,17 @@ CUDA_EXPORT CUresult cuStreamEndCapture(CUstream stream, CUgraph* graph) {
     if (!stream->origin) {
         return fail(CUDA_ERROR_STREAM_CAPTURE_UNMATCHED, "cuStreamEndCapture: no capture began in this stream");
     }
-    *graph = new CUgraph_st(*stream->capture);
-    call.driver.graphs.insert(*graph);
     auto captured = stream->capture;
+    if (captured->mode != CU_STREAM_CAPTURE_MODE_RELAXED && captured->thread != std::this_thread::get_id()) {
+        return fail(CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD, "cuStreamEndCapture: the capture began in another thread");
+    }
+    bool joined = true;
+    Progress progress = stream->progress;
     for (CUstream other : call.driver.streams) {
         if (other->capture == captured) {
+            joined = joined && progress[other] == other->progress[other];
             other->capture = nullptr;
+            other->progress.clear();
         }
     }
     for (CUevent event : call.driver.events) {
@@ -185,7 +196,15 @@ CUDA_EXPORT CUresult cuStreamEndCapture(CUstream stream, CUgraph* graph) {
         }
     }
     stream->origin = false;
-    call.driver.captures--;
+    *graph = nullptr;
+    if (captured->invalid) {
+        return fail(CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, "cuStreamEndCapture: a call that is not allowed during capture has ended it");
+    }
+    if (!joined) {
+        return fail(CUDA_ERROR_STREAM_CAPTURE_UNJOINED, "cuStreamEndCapture: work of another stream was not joined to this one");
+    }
+    *graph = new CUgraph_st{std::move(captured->nodes)};
+    call.driver.graphs.insert(*graph);
     return CUDA_SUCCESS;
 }
 
@@ -193,7 +212,7 @@ CUDA_EXPORT CUresult cuGraphInstantiateWithFlags(CUgraphExec* executable, CUgrap
     Call call("cuGraphInstantiate");
     CUresult status = check(call, call.driver.graphs, graph, "a graph");
     if (status == CUDA_SUCCESS) {
-        *executable = new CUgraphExec_st{graph->nodes};
+        *executable = new CUgraphExec_st{std::make_shared<const Nodes>(graph->nodes)};
         call.driver.executables.insert(*executable);
     }
     return status;
@@ -202,7 +221,7 @@ CUDA_EXPORT CUresult cuGraphInstantiateWithFlags(CUgraphExec* executable, CUgrap
 CUDA_EXPORT CUresult cuGraphLaunch(CUgraphExec executable, CUstream stream) {
     Call call("cuGraphLaunch");
     CUresult status = check(call, call.driver.executables, executable, "an executable graph");
-    return status != CUDA_SUCCESS ? status : submit(call, stream, [nodes = &executable->nodes] {
+    return status != CUDA_SUCCESS ? status : submit(call, stream, [nodes = executable->nodes] {
         for (const auto& node : *nodes) {
             CUresult result = node();
             if (result != CUDA_SUCCESS) {

@@ -13,7 +13,7 @@ namespace Forgetting.Backends;
 /// The same inputs give the same bits every time, and a row's result does not depend on the other rows of the batch.
 /// Outputs are overwritten unless the summary says "adds". Unless it says otherwise, an output may not alias an input.
 /// </remarks>
-public interface IBackend : IMemory, IDenseOperations, ISequenceOperations, IElementwiseOperations, ILossOperations, ISinkOperations,
+public interface IBackend : IMemory, IRepetition, IDenseOperations, ISequenceOperations, IElementwiseOperations, ILossOperations, ISinkOperations,
     IOptimizerOperations
 {
     /// <summary>Name as in <c>--device</c>: cpu, cuda or cuda-emu.</summary>
@@ -49,6 +49,21 @@ public interface IMemory : IDisposable
 
     /// <summary>Waits for everything launched so far.</summary>
     void Synchronize();
+}
+
+/// <summary>Sequences of operations that come again and again and differ in nothing but the contents of the memory they work on.</summary>
+public interface IRepetition
+{
+    /// <summary>
+    /// Does <paramref name="operations"/>. Where a sequence has come before under an equal key, a backend may launch what it recorded then as one piece
+    /// (on a card, a CUDA graph) instead of calling <paramref name="operations"/> again.
+    /// </summary>
+    /// <param name="key">Compared by value: all that decides the operations, their scalars and their tensors. Memory given back meanwhile needs no mention:
+    /// what was recorded is forgotten with it.</param>
+    /// <param name="state">Handed to <paramref name="operations"/>.</param>
+    /// <param name="operations">Neither uploads, downloads, allocates nor waits, and leaves nothing on the host that is read afterwards.</param>
+    void Repeat<TKey, TState>(TKey key, TState state, Action<TState> operations)
+        where TKey : notnull;
 }
 
 /// <summary>Dense products.</summary>
@@ -179,8 +194,7 @@ public interface IElementwiseOperations
     /// Inverted dropout: y = x ∘ mask / (1 − rate), y may alias x. The mask is a function of (seed, stream, row key, column) alone
     /// (<see cref="DropoutMask"/>), so that it does not depend on how examples are batched; the backward is the same call on the gradient.
     /// </summary>
-    /// <param name="rowKeys">Int32 [1, T].</param>
-    void Dropout(Tensor x, Tensor rowKeys, DropoutMask mask, Tensor y);
+    void Dropout(Tensor x, DropoutMask mask, Tensor y);
 }
 
 /// <summary>What happens to logits.</summary>
@@ -269,5 +283,6 @@ public interface IOptimizerOperations
     /// AdamW (arXiv 1711.05101, algorithm 2): g = gradientScale·gradient; m, v the moving means; master −= lr·(m̂/(√v̂ + ε) + decay·master);
     /// <paramref name="value"/>, where it is not the master itself, receives the master in storage type.
     /// </summary>
-    void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWStep step);
+    /// <param name="numbers">Float32 [1, 4]: <see cref="AdamWSettings.Numbers"/> of this step, the same for all parameters.</param>
+    void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWSettings settings, Tensor numbers);
 }

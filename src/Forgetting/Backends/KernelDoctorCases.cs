@@ -154,8 +154,9 @@ internal static class KernelDoctorCases
         }, (s, _) => 12.0 * s.Rows * s.Inner);
         yield return Memory("Dropout", (b, s) =>
         {
-            (Tensor x, Tensor keys, Tensor y) = (b.Input(s.Rows, s.Width), b.Integers([.. Enumerable.Range(5, s.Rows)]), b.Output(s.Rows, s.Width));
-            return (() => b.Backend.Dropout(x, keys, new DropoutMask(0.1f, 77, 3), y), [y]);
+            (Tensor x, Tensor y) = (b.Input(s.Rows, s.Width), b.Output(s.Rows, s.Width));
+            var mask = new DropoutMask(0.1f, 3, b.Integers([77, 5]), b.Integers([.. Enumerable.Range(5, s.Rows)]));
+            return (() => b.Backend.Dropout(x, mask, y), [y]);
         }, Activations(2));
     }
 
@@ -245,7 +246,9 @@ internal static class KernelDoctorCases
             (Tensor master, Tensor gradient, Tensor value) = (b.Input32(s.Inner, s.Width), b.Input32(s.Inner, s.Width), b.Output(s.Inner, s.Width));
             (Tensor m, Tensor v) = (b.Input32(s.Inner, s.Width), b.Output32(s.Inner, s.Width));
             b.Backend.Multiply(gradient, gradient, v);
-            return (() => b.Backend.AdamW(master, value, gradient, m, v, new AdamWStep(1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 3, 0.5f)), [master, m, v, value]);
+            var settings = new AdamWSettings(0.9f, 0.999f, 1e-8f, 0.01f);
+            Tensor numbers = b.Numbers(settings.Numbers(1e-3, 3, 0.5));
+            return (() => b.Backend.AdamW(master, value, gradient, m, v, settings, numbers), [master, m, v, value]);
         }, (s, e) => 1.0 * s.Inner * s.Width * (28 + e));
     }
 

@@ -1,3 +1,5 @@
+using Forgetting.Tensors;
+
 namespace Forgetting.Backends;
 
 /// <summary>The sizes of an attention layer.</summary>
@@ -10,24 +12,31 @@ public readonly record struct AttentionShape(int Heads, int KeyValueHeads, int H
 
 /// <summary>Which elements <see cref="IElementwiseOperations.Dropout"/> drops.</summary>
 /// <param name="Rate">Probability of dropping, in [0, 1).</param>
-/// <param name="Seed">Key of the generator: seed of the run and step.</param>
 /// <param name="Stream">Number of the layer's place in the model, so that layers differ.</param>
+/// <param name="Seed">Int32 [1, 2]: low and high half of the generator's key, which differs from step to step.</param>
+/// <param name="RowKeys">Int32 [1, T].</param>
 /// <remarks>
-/// Philox 4×32-10 (Salmon et al., SC'11) with key (low, high half of Seed) and counter (row key, column / 4, Stream, 0); lane column % 4, as
+/// Philox 4×32-10 (Salmon et al., SC'11) with key Seed and counter (row key, column / 4, Stream, 0); lane column % 4, as
 /// u = bits·2⁻³², keeps its element when u ≥ Rate.
 /// </remarks>
-public readonly record struct DropoutMask(float Rate, ulong Seed, int Stream);
+public readonly record struct DropoutMask(float Rate, int Stream, Tensor Seed, Tensor RowKeys);
 
-/// <summary>Scalars of one AdamW step.</summary>
-/// <param name="LearningRate">Learning rate of this step.</param>
+/// <summary>Scalars of AdamW that stay the same from step to step.</summary>
 /// <param name="Beta1">Decay of the first moment.</param>
 /// <param name="Beta2">Decay of the second moment.</param>
 /// <param name="Epsilon">Added to the root of the second moment.</param>
 /// <param name="WeightDecay">Decoupled decay; 0 for norms and biases.</param>
-/// <param name="Step">Number of this update, from 1, for the bias correction.</param>
-/// <param name="GradientScale">Factor on the gradient: clipping.</param>
-public readonly record struct AdamWStep(
-    float LearningRate, float Beta1, float Beta2, float Epsilon, float WeightDecay, int Step, float GradientScale);
+public readonly record struct AdamWSettings(float Beta1, float Beta2, float Epsilon, float WeightDecay)
+{
+    /// <summary>How many <see cref="Numbers"/> there are.</summary>
+    public const int NumberCount = 4;
+
+    /// <summary>The scalars that change: learning rate, factor on the gradient, and the bias corrections 1/(1 − βᵗ) of both moments.</summary>
+    /// <param name="step">Number t of this update, from 1.</param>
+    /// <param name="gradientScale">Factor on the gradient: clipping.</param>
+    public float[] Numbers(double learningRate, int step, double gradientScale) =>
+        [(float)learningRate, (float)gradientScale, (float)(1 / (1 - Math.Pow(Beta1, step))), (float)(1 / (1 - Math.Pow(Beta2, step)))];
+}
 
 /// <summary>How a negative token is unlearnt. Formulas: gradient at the logits for weight −w, p_y the target's probability.</summary>
 public enum AscentKind

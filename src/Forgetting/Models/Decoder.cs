@@ -9,7 +9,7 @@ namespace Forgetting.Models;
 /// hand; activations live in an arena and nothing is allocated in a step whose shapes have been met before.
 /// </summary>
 /// <remarks>Not safe for use by several threads at once; operations are parallel inside.</remarks>
-public sealed class Decoder : IDisposable
+public sealed partial class Decoder : IDisposable
 {
     private readonly EmbeddingLayer _embedding;
     private readonly Block[] _blocks;
@@ -100,6 +100,12 @@ public sealed class Decoder : IDisposable
     }
 
     /// <summary>
+    /// Whether training passes over batches of a shape that has come before are left to <see cref="IRepetition"/>, on a card to CUDA graphs. Profilers see
+    /// more without.
+    /// </summary>
+    public bool Repeats { get; set; } = true;
+
+    /// <summary>
     /// Values for pretraining: weights normal(0, 0.02), those of projections to the residual stream divided by √(2·layers) (as in GPT-2), gains 1,
     /// biases 0. The adapter is left as it is.
     /// </summary>
@@ -118,30 +124,6 @@ public sealed class Decoder : IDisposable
                 float deviation = residual.Contains(parameter) ? 0.02f / MathF.Sqrt(2 * Config.Layers) : 0.02f;
                 Initializer.Normal(Backend, parameter, seed, i, deviation);
             }
-        }
-    }
-
-    /// <summary>Gives every trainable parameter a gradient, zeroed.</summary>
-    /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
-    public void AllocateGradients()
-    {
-        foreach (Parameter parameter in TrainableParameters)
-        {
-            if (parameter.Gradient.IsEmpty)
-            {
-                parameter.Gradient = Allocate(parameter.Shape, DType.Float32);
-            }
-        }
-
-        ZeroGradients();
-    }
-
-    /// <summary>Sets all gradients to zero.</summary>
-    public void ZeroGradients()
-    {
-        for (int i = 0; i < TrainableParameters.Count; i++)
-        {
-            Backend.Fill(TrainableParameters[i].Gradient, 0);
         }
     }
 
@@ -171,37 +153,6 @@ public sealed class Decoder : IDisposable
         Tensor mean = Activations.Take(batch.Documents, Config.HiddenSize); // [n, C]
         Backend.SegmentMean(hidden, _pass.Offsets, mean);
         Backend.Download(mean, features);
-    }
-
-    /// <summary>
-    /// One micro-batch: losses of the head rows, and the gradients of Σ weight·loss (negative weights as <paramref name="ascent"/> says) to the sink.
-    /// </summary>
-    /// <param name="sink">Where gradients go; an <see cref="AccumulateSink"/> needs <see cref="AllocateGradients"/> first.</param>
-    /// <param name="losses">[R] cross-entropies in nats.</param>
-    /// <param name="dropoutSeed">Key of LoRA's dropout masks for this optimiser step; null for no dropout.</param>
-    /// <param name="recompute">Keep only the blocks' inputs and compute each block again in its backward: less memory, a third more work, same bits.</param>
-    /// <param name="regularizer">A further term on the final hidden states.</param>
-    /// <param name="targetSeed">Draw the targets from the model itself (the true Fisher information), as a function of (seed, example, position).</param>
-    /// <exception cref="UserException">A token or position is outside the model.</exception>
-    /// <exception cref="InvalidOperationException">The adapter is merged.</exception>
-    public void ForwardBackward(
-        TokenBatch batch, Ascent ascent, IGradientSink sink, Span<float> losses, ulong? dropoutSeed = null, bool recompute = false,
-        IHiddenRegularizer? regularizer = null, ulong? targetSeed = null)
-    {
-        BatchCheck.Require(batch, losses.Length, Config);
-        if (_merged)
-        {
-            throw new InvalidOperationException("the adapter is merged and cannot be trained any more");
-        }
-
-        _pass.Begin(batch.Ids, batch.Positions, batch.Offsets, batch.RowKeys, dropoutSeed);
-        Tensor x = ForwardBlocks(recompute); // [T, C]
-        bool nonlinearTie = Config.TiedHead && sink.PerDocument && sink.Wants(_head.Weight);
-        Tensor tokenRows = nonlinearTie ? Activations.Take(batch.Rows, Config.HiddenSize) : default; // Float32 [T, C]
-        Tensor dX = _pass.Take(Config.HiddenSize); // [T, C]
-        HeadBackward(batch, ascent, sink, losses, regularizer, targetSeed, x, dX, tokenRows);
-
-        BackwardBlocks(sink, recompute, dX, tokenRows);
     }
 
     /// <summary>Adds s·B·A to the adapted weights, after which the low-rank products are skipped and nothing can be trained.</summary>
@@ -242,70 +193,6 @@ public sealed class Decoder : IDisposable
         }
 
         _memory.Clear();
-    }
-
-    // Output of the last block; the blocks' inputs stay in _inputs, and unless they are recomputed their activations too.
-    private Tensor ForwardBlocks(bool recompute)
-    {
-        using var range = Nvtx.Range("forward"u8);
-        Tensor x = _pass.Take(Config.HiddenSize); // [T, C]
-        _embedding.Forward(_pass, x);
-        for (int layer = 0; layer < _blocks.Length; layer++)
-        {
-            Tensor y = _pass.Take(Config.HiddenSize); // [T, C]
-            ArenaMark mark = Activations.Mark();
-            _blocks[layer].Forward(_pass, x, y);
-            if (recompute)
-            {
-                Activations.Release(mark);
-            }
-
-            _inputs[layer] = x;
-            x = y;
-        }
-
-        return x;
-    }
-
-    // Final norm, head and their backward; dX receives the gradient at the last block's output x.
-    private void HeadBackward(
-        TokenBatch batch, Ascent ascent, IGradientSink sink, Span<float> losses, IHiddenRegularizer? regularizer, ulong? targetSeed,
-        Tensor x, Tensor dX, Tensor tokenRows)
-    {
-        using var range = Nvtx.Range("head"u8);
-        ArenaMark mark = Activations.Mark();
-        Tensor hidden = _pass.Take(Config.HiddenSize); // [T, C]
-        _finalNorm.Forward(_pass, x, hidden);
-        Tensor dHidden = _pass.Take(Config.HiddenSize); // [T, C]
-        _head.ForwardBackward(_pass, batch, hidden, ascent, sink, targetSeed, losses, dHidden, tokenRows);
-        regularizer?.AddGradient(Backend, Activations, hidden, _pass.Offsets, dHidden);
-        Backend.Fill(dX, 0);
-        _finalNorm.Backward(_pass, sink, dHidden, x, dX);
-        Activations.Release(mark);
-    }
-
-    // From dX [T, C], the gradient at the last block's output, down to the embedding.
-    private void BackwardBlocks(IGradientSink sink, bool recompute, Tensor dX, Tensor tokenRows)
-    {
-        using var range = Nvtx.Range("backward"u8);
-        bool belowWanted = _embedding.Wanted(sink);
-        for (int layer = _blocks.Length - 1; layer >= 0; layer--)
-        {
-            Block block = _blocks[layer];
-            ArenaMark mark = Activations.Mark();
-            if (recompute)
-            {
-                block.Forward(_pass, _inputs[layer], _pass.Take(Config.HiddenSize));
-            }
-
-            block.Backward(_pass, sink, dX, inputGradient: layer > 0 || belowWanted || block.NormWanted(sink));
-            Activations.Release(mark);
-        }
-
-        if (belowWanted)
-        {
-            _embedding.Backward(_pass, sink, dX, tokenRows);
-        }
     }
 
     // Output of the final norm, holding no more than one block's activations.

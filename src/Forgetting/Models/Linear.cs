@@ -125,7 +125,7 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
         {
             Tensor dDropped = pass.Take(x.Columns); // [T, in]
             backend.Gemm(dLow, false, lora.A.Value, false, dDropped);
-            backend.Dropout(dDropped, pass.RowKeys, mask, dDropped);
+            backend.Dropout(dDropped, mask, dDropped);
             backend.Add(dX, dDropped, dX);
         }
         else if (!dX.IsEmpty)
@@ -137,7 +137,7 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
     }
 
     private static DropoutMask? Mask(Pass pass, LoraAdapter lora) =>
-        lora.Dropout > 0 && pass.DropoutSeed is { } seed ? new DropoutMask(lora.Dropout, seed, lora.Stream) : null;
+        lora.Dropout > 0 && pass.Dropout ? pass.Mask(lora.Dropout, lora.Stream) : null;
 
     // drop(x): x itself without dropout. The mask is a function of place, so the backward makes it again instead of keeping [T, in].
     private static Tensor Drop(Pass pass, LoraAdapter lora, Tensor x)
@@ -148,7 +148,7 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
         }
 
         Tensor dropped = pass.Take(x.Columns); // [T, in]
-        pass.Backend.Dropout(x, pass.RowKeys, mask, dropped);
+        pass.Backend.Dropout(x, mask, dropped);
         return dropped;
     }
 }

@@ -36,7 +36,7 @@ internal sealed class LossHead(Parameter weight)
             return;
         }
 
-        Tensor x = Gather(pass, batch, hidden, out _); // [R, C]
+        Tensor x = Gather(pass, pass.Upload(batch.HeadRows), hidden); // [R, C]
         Tensor targets = pass.Upload(batch.Targets); // [1, R]
         Tensor loss = pass.Arena.Take(1, rows); // [1, R]
         Tensor best = greedy.IsEmpty ? default : pass.Arena.Take(1, rows, DType.Int32); // [1, R]
@@ -69,16 +69,28 @@ internal sealed class LossHead(Parameter weight)
         return logits;
     }
 
-    /// <summary>Losses of the head rows, the weight's gradient to the sink, and the hidden states' gradient.</summary>
-    /// <param name="hidden">[T, C].</param>
+    /// <summary>Brings what <see cref="ForwardBackward"/> reads of a batch to the device.</summary>
     /// <param name="targetSeed">Draw the targets from the model with this seed, or null to take the batch's.</param>
-    /// <param name="losses">[R].</param>
+    public HeadInputs Upload(Pass pass, TokenBatch batch, ulong? targetSeed)
+    {
+        int rows = batch.HeadRows.Length; // R
+        return new HeadInputs(
+            pass.Upload(batch.HeadRows),
+            targetSeed is null ? pass.Upload(batch.Targets) : pass.Arena.Take(1, rows, DType.Int32),
+            targetSeed is { } seed ? Uniforms(pass, batch, seed) : default,
+            pass.Upload(batch.Weights),
+            batch.BaseLogProbabilities is { } values ? pass.Upload(values) : default,
+            pass.Arena.Take(1, rows));
+    }
+
+    /// <summary>Losses of the head rows, the weight's gradient to the sink, and the hidden states' gradient.</summary>
+    /// <param name="inputs">As <see cref="Upload"/> gave them; receives the losses.</param>
+    /// <param name="hidden">[T, C].</param>
     /// <param name="dHidden">[T, C], overwritten.</param>
     /// <param name="tokenRows">Float32 [T, C], overwritten: the weight's gradient of each document in the rows of its input tokens, for a tied
     /// embedding under a sink that is not linear; else default.</param>
     public void ForwardBackward(
-        Pass pass, TokenBatch batch, Tensor hidden, Ascent ascent, IGradientSink sink, ulong? targetSeed,
-        Span<float> losses, Tensor dHidden, Tensor tokenRows)
+        Pass pass, TokenBatch batch, HeadInputs inputs, Tensor hidden, Ascent ascent, IGradientSink sink, Tensor dHidden, Tensor tokenRows)
     {
         IBackend backend = pass.Backend;
         backend.Fill(dHidden, 0);
@@ -93,13 +105,8 @@ internal sealed class LossHead(Parameter weight)
             return;
         }
 
-        Tensor x = Gather(pass, batch, hidden, out Tensor headRows); // [R, C]
+        Tensor x = Gather(pass, inputs.Rows, hidden); // [R, C]
         Tensor dX = pass.Arena.Take(rows, hidden.Columns, hidden.DType); // [R, C]
-        Tensor targets = targetSeed is null ? pass.Upload(batch.Targets) : pass.Arena.Take(1, rows, DType.Int32); // [1, R]
-        Tensor uniforms = targetSeed is { } seed ? Uniforms(pass, batch, seed) : default; // [1, R]
-        Tensor weights = pass.Upload(batch.Weights); // [1, R]
-        Tensor baseLogs = batch.BaseLogProbabilities is { } values ? pass.Upload(values) : default; // [1, R]
-        Tensor loss = pass.Arena.Take(1, rows); // [1, R]
         var chunk = new Chunk(0, 0, 0, 0);
         int limit = ChunkRows(hidden.DType);
         while (NextChunk(batch, sink.PerDocument, limit, ref chunk))
@@ -108,16 +115,16 @@ internal sealed class LossHead(Parameter weight)
             Tensor xs = x.RowRange(chunk.FirstRow, chunk.Rows); // [r, C]
             Tensor logits = pass.Arena.Take(chunk.Rows, weight.Shape.Rows, hidden.DType); // [r, V]
             backend.Gemm(xs, false, weight.Value, true, logits);
-            Tensor chunkTargets = Part(targets, chunk.FirstRow, chunk.Rows);
-            if (!uniforms.IsEmpty)
+            Tensor targets = Part(inputs.Targets, chunk.FirstRow, chunk.Rows);
+            if (!inputs.Uniforms.IsEmpty)
             {
-                backend.Sample(logits, 1, 0, 1, Part(uniforms, chunk.FirstRow, chunk.Rows), chunkTargets);
+                backend.Sample(logits, 1, 0, 1, Part(inputs.Uniforms, chunk.FirstRow, chunk.Rows), targets);
             }
 
             backend.SignedLoss(
-                logits, chunkTargets, Part(weights, chunk.FirstRow, chunk.Rows),
-                baseLogs.IsEmpty ? default : Part(baseLogs, chunk.FirstRow, chunk.Rows), ascent,
-                Part(loss, chunk.FirstRow, chunk.Rows), default);
+                logits, targets, Part(inputs.Weights, chunk.FirstRow, chunk.Rows),
+                inputs.BaseLogs.IsEmpty ? default : Part(inputs.BaseLogs, chunk.FirstRow, chunk.Rows), ascent,
+                Part(inputs.Losses, chunk.FirstRow, chunk.Rows), default);
             if (sink.Wants(weight))
             {
                 sink.Matrix(weight, xs, logits, Offsets(pass, batch, chunk));
@@ -132,15 +139,13 @@ internal sealed class LossHead(Parameter weight)
             pass.Arena.Release(mark);
         }
 
-        backend.ScatterRows(dX, headRows, dHidden);
-        backend.Download(loss, losses);
+        backend.ScatterRows(dX, inputs.Rows, dHidden);
     }
 
-    private static Tensor Gather(Pass pass, TokenBatch batch, Tensor hidden, out Tensor headRows)
+    private static Tensor Gather(Pass pass, Tensor rows, Tensor hidden)
     {
-        headRows = pass.Upload(batch.HeadRows); // [1, R]
-        Tensor x = pass.Arena.Take(batch.HeadRows.Length, hidden.Columns, hidden.DType); // [R, C]
-        pass.Backend.GatherRows(hidden, headRows, x);
+        Tensor x = pass.Arena.Take((int)rows.Count, hidden.Columns, hidden.DType); // [R, C]
+        pass.Backend.GatherRows(hidden, rows, x);
         return x;
     }
 
@@ -233,3 +238,12 @@ internal sealed class LossHead(Parameter weight)
     /// <summary>Some rows of the head, and the documents they belong to.</summary>
     private readonly record struct Chunk(int FirstRow, int Rows, int FirstDocument, int Documents);
 }
+
+/// <summary>What the head reads of a batch, and the losses it leaves; all [1, R].</summary>
+/// <param name="Rows">Int32: rows whose next token is predicted.</param>
+/// <param name="Targets">Int32: the tokens to predict, or room for those that are drawn.</param>
+/// <param name="Uniforms">What targets are drawn with; default where they are given.</param>
+/// <param name="Weights">Weights in the objective.</param>
+/// <param name="BaseLogs">The base model's log-probabilities; default where there are none.</param>
+/// <param name="Losses">Receives the cross-entropies in nats.</param>
+internal readonly record struct HeadInputs(Tensor Rows, Tensor Targets, Tensor Uniforms, Tensor Weights, Tensor BaseLogs, Tensor Losses);

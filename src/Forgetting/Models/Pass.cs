@@ -6,6 +6,9 @@ namespace Forgetting.Models;
 /// <summary>What the layers share during one pass over a batch: where to compute, where to put activations, and the batch's index vectors.</summary>
 internal sealed class Pass(IBackend backend, Arena arena, RotaryTable? rotary)
 {
+    private Tensor _dropoutSeed; // Int32 [1, 2]
+    private Tensor _rowKeys; // Int32 [1, T]
+
     public IBackend Backend => backend;
 
     /// <summary>Activations. What a layer takes in its forward it finds again in its backward; scratch is released at once.</summary>
@@ -26,11 +29,8 @@ internal sealed class Pass(IBackend backend, Arena arena, RotaryTable? rotary)
     /// <summary>Int32 [1, n + 1].</summary>
     public Tensor Offsets { get; private set; }
 
-    /// <summary>Int32 [1, T], only where dropout is on.</summary>
-    public Tensor RowKeys { get; private set; }
-
-    /// <summary>Key of the dropout masks, or null for none.</summary>
-    public ulong? DropoutSeed { get; private set; }
+    /// <summary>Whether dropout is on.</summary>
+    public bool Dropout => !_rowKeys.IsEmpty;
 
     /// <summary>Keys and values of earlier tokens while generating, else null.</summary>
     public KeyValueCache? Cache { get; private set; }
@@ -46,8 +46,8 @@ internal sealed class Pass(IBackend backend, Arena arena, RotaryTable? rotary)
         Ids = Upload(ids);
         Positions = Upload(positions);
         Offsets = Upload(offsets);
-        DropoutSeed = dropoutSeed;
-        RowKeys = dropoutSeed is null ? default : Upload(rowKeys);
+        _dropoutSeed = dropoutSeed is { } seed ? Upload([(int)seed, (int)(seed >> 32)]) : default;
+        _rowKeys = dropoutSeed is null ? default : Upload(rowKeys);
         Cache = cache;
         cache?.Begin(this);
         if (rotary is not null)
@@ -61,6 +61,9 @@ internal sealed class Pass(IBackend backend, Arena arena, RotaryTable? rotary)
             rotary.Extend(last + 1);
         }
     }
+
+    /// <summary>The mask of the layer numbered <paramref name="stream"/>, where dropout is on.</summary>
+    public DropoutMask Mask(float rate, int stream) => new(rate, stream, _dropoutSeed, _rowKeys);
 
     /// <summary>[T, <paramref name="columns"/>] in storage type.</summary>
     public Tensor Take(int columns) => arena.Take(Rows, columns, backend.StorageType);

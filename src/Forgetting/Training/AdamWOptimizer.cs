@@ -13,6 +13,7 @@ public sealed class AdamWOptimizer : IDisposable
     private readonly IReadOnlyList<Parameter> _parameters;
     private readonly TrainingOptions _options;
     private readonly List<DeviceBuffer> _memory = [];
+    private readonly Tensor _numbers; // [1, 4]
     private readonly Tensor[] _first;
     private readonly Tensor[] _second;
 
@@ -24,6 +25,7 @@ public sealed class AdamWOptimizer : IDisposable
         _backend = backend;
         _parameters = parameters;
         _options = options;
+        _numbers = Allocate(new Shape(AdamWSettings.NumberCount));
         _first = [.. parameters.Select(Moment)];
         _second = [.. parameters.Select(Moment)];
     }
@@ -37,13 +39,14 @@ public sealed class AdamWOptimizer : IDisposable
     {
         using var range = Nvtx.Range("optimizer"u8);
         Updates++;
-        for (int i = 0; i < _parameters.Count; i++)
+        _backend.Upload<float>(Settings(decay: 0).Numbers(learningRate, Updates, gradientScale), _numbers);
+        if (_options.NoCudaGraphs)
         {
-            Parameter parameter = _parameters[i];
-            double decay = parameter.Kind == ParameterKind.Vector ? 0 : _options.WeightDecay;
-            var step = new AdamWStep(
-                (float)learningRate, (float)_options.AdamBeta1, (float)_options.AdamBeta2, (float)_options.AdamEpsilon, (float)decay, Updates, (float)gradientScale);
-            _backend.AdamW(parameter.Master, parameter.Value, parameter.Gradient, _first[i], _second[i], step);
+            Update();
+        }
+        else
+        {
+            _backend.Repeat(this, this, static optimizer => optimizer.Update());
         }
     }
 
@@ -70,12 +73,30 @@ public sealed class AdamWOptimizer : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _memory.ForEach(b => b.Dispose());
 
+    private void Update()
+    {
+        for (int i = 0; i < _parameters.Count; i++)
+        {
+            Parameter parameter = _parameters[i];
+            AdamWSettings settings = Settings(parameter.Kind == ParameterKind.Vector ? 0 : _options.WeightDecay);
+            _backend.AdamW(parameter.Master, parameter.Value, parameter.Gradient, _first[i], _second[i], settings, _numbers);
+        }
+    }
+
+    private AdamWSettings Settings(double decay) =>
+        new((float)_options.AdamBeta1, (float)_options.AdamBeta2, (float)_options.AdamEpsilon, (float)decay);
+
     private Tensor Moment(Parameter parameter)
     {
-        DeviceBuffer buffer = _backend.Allocate(parameter.Shape.Count * sizeof(float));
-        _memory.Add(buffer);
-        Tensor moment = buffer.AsTensor(parameter.Shape, DType.Float32);
+        Tensor moment = Allocate(parameter.Shape);
         _backend.Fill(moment, 0);
         return moment;
+    }
+
+    private Tensor Allocate(Shape shape)
+    {
+        DeviceBuffer buffer = _backend.Allocate(shape.Count * sizeof(float));
+        _memory.Add(buffer);
+        return buffer.AsTensor(shape, DType.Float32);
     }
 }

@@ -17,6 +17,7 @@ public readonly record struct GradientPartNorms(double PositiveNorm, double Nega
 /// </summary>
 internal sealed class GradientParts : IDisposable
 {
+    private readonly Decoder _decoder;
     private readonly IBackend _backend;
     private readonly IReadOnlyList<Parameter> _parameters;
     private readonly List<DeviceBuffer> _memory = [];
@@ -25,16 +26,21 @@ internal sealed class GradientParts : IDisposable
     private Tensor[] _negative = [];
     private Tensor _scratch;
 
-    public GradientParts(IBackend backend, IReadOnlyList<Parameter> parameters)
+    public GradientParts(Decoder decoder)
     {
-        _backend = backend;
-        _parameters = parameters;
-        _sums = Allocate(new Shape(parameters.Count));
-        _host = new float[parameters.Count];
+        _decoder = decoder;
+        _backend = decoder.Backend;
+        _parameters = decoder.TrainableParameters;
+        _sums = Allocate(new Shape(_parameters.Count));
+        _host = new float[_parameters.Count];
     }
 
     /// <summary>Norm of the whole gradient; not finite when any element is not.</summary>
-    public double Norm() => Math.Sqrt(Sum((i, sums) => _backend.SumOfSquares(_parameters[i].Gradient, sums, i)));
+    public double Norm()
+    {
+        _decoder.Repeat(this, this, static parts => parts.Sums((i, sums) => parts._backend.SumOfSquares(parts._parameters[i].Gradient, sums, i)));
+        return Math.Sqrt(Total());
+    }
 
     /// <summary>Keeps the present gradients as those of the negative term at λ = 1.</summary>
     public void KeepNegative()
@@ -72,15 +78,24 @@ internal sealed class GradientParts : IDisposable
         return difference;
     }
 
-    // One number a parameter, added up in double in a fixed order.
     private double Sum(Action<int, Tensor> addTo)
+    {
+        Sums(addTo);
+        return Total();
+    }
+
+    private void Sums(Action<int, Tensor> addTo)
     {
         _backend.Fill(_sums, 0);
         for (int i = 0; i < _parameters.Count; i++)
         {
             addTo(i, _sums);
         }
+    }
 
+    // One number a parameter, added up in double in a fixed order.
+    private double Total()
+    {
         _backend.Download(_sums, _host.AsSpan());
         double sum = 0;
         foreach (float part in _host)

@@ -289,6 +289,10 @@ public sealed record TrainingOptions
     [Description("storage type on cuda and cuda-emu: fp32 or bf16 (bf16 on a card)"), ValueName("NAME")]
     public string? Dtype { get; init; }
 
+    /// <summary>On a card every kernel is launched by itself, where otherwise passes over batches of a shape met before are replayed as a CUDA graph.</summary>
+    [Description("launch every kernel by itself instead of as CUDA graphs, for profilers")]
+    public bool NoCudaGraphs { get; init; }
+
     /// <summary>Whether self-generated samples of other tasks are unlearnt.</summary>
     internal bool Unlearns => Forget.Count > 0 || Elicited != null;
 

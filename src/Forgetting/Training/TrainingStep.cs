@@ -54,8 +54,9 @@ public sealed class TrainingStep : IDisposable
         // The other methods have no negative weights, and no base model's probabilities for npo.
         _ascent = options.Method == TrainingMethod.Forget ? options.ResolveAscent() : default;
         _sink = new AccumulateSink(decoder.Backend);
+        decoder.Repeats = !options.NoCudaGraphs;
         decoder.AllocateGradients();
-        _parts = new GradientParts(decoder.Backend, decoder.TrainableParameters);
+        _parts = new GradientParts(decoder);
     }
 
     /// <summary>Takes up the examples of a step.</summary>

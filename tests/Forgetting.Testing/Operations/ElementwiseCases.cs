@@ -234,8 +234,8 @@ internal static class ElementwiseCases
         {
             foreach (bool inPlace in new[] { false, true })
             {
-                int target = inPlace ? 0 : 2;
-                var mask = new DropoutMask(rate, seed, stream);
+                int target = inPlace ? 0 : 3;
+                var mask = new DropoutMask(rate, stream, default, default);
                 yield return new("Dropout", $"{rows}x{columns} rate {rate}{(inPlace ? " in place" : "")}")
                 {
                     Operands =
@@ -243,10 +243,11 @@ internal static class ElementwiseCases
                         inPlace ? Updated("x", rows, columns) : Input("x", rows, columns),
                         // Keys far apart and out of order, as packing gives them, the extremes among them.
                         Integers("rowKeys", [.. Enumerable.Range(0, rows).Select(i => i switch { 0 => 0, 1 => int.MaxValue, 2 => -1, _ => 97 * (rows - i) })]),
+                        Integers("seed", (int)seed, (int)(seed >> 32)),
                         .. inPlace ? [] : new[] { Output("y", rows, columns) },
                     ],
-                    Run = (b, t) => b.Dropout(t[0], t[1], mask, t[target]),
-                    Expect = v => v[target] = ReferenceElementwise.Dropout(v[0], v[1].Ints(), mask),
+                    Run = (b, t) => b.Dropout(t[0], mask with { RowKeys = t[1], Seed = t[2] }, t[target]),
+                    Expect = v => v[target] = ReferenceElementwise.Dropout(v[0], v[1].Ints(), seed, mask),
                     Shift = columns % 2,
                 };
             }

@@ -43,15 +43,16 @@ internal static class OptimizerCases
                         Updated32("master", 1, count), Input32("gradient", 1, count), Updated32("m", 1, count, Normal(count, 0.1)),
                         // Second moments from 0 (never touched) to 1.
                         Updated32("v", 1, count, (random, _) => [.. Draw(random, count).Select((x, i) => i % 5 == 0 ? 0 : Math.Pow(10, -4 * Math.Abs(x)))]),
+                        Input32("numbers", 1, 4, Given([.. step.Numbers.Select(number => (double)number)])),
                         .. separate ? new[] { Output("value", 1, count) } : [],
                     ],
-                    Run = (b, t) => b.AdamW(t[0], separate ? t[4] : t[0], t[1], t[2], t[3], step),
+                    Run = (b, t) => b.AdamW(t[0], separate ? t[5] : t[0], t[1], t[2], t[3], step.Settings, t[4]),
                     Expect = v =>
                     {
                         (v[0], v[2], v[3]) = ReferenceDense.AdamW(v[0], v[1], v[2], v[3], step);
                         if (separate)
                         {
-                            v[4] = v[0];
+                            v[5] = v[0];
                         }
                     },
                     Shift = count % 2,

@@ -30,7 +30,7 @@ public static class ReferenceDense
 
     /// <summary>Master, m and v after one step of AdamW (arXiv 1711.05101, algorithm 2).</summary>
     public static (double[] Master, double[] M, double[] V) AdamW(
-        double[] master, double[] gradient, double[] m, double[] v, Backends.AdamWStep step)
+        double[] master, double[] gradient, double[] m, double[] v, AdamWStep step)
     {
         double[] newMaster = new double[master.Length], newM = new double[master.Length], newV = new double[master.Length];
         for (int i = 0; i < master.Length; i++)

@@ -99,7 +99,7 @@ public static class ReferenceElementwise
     }
 
     /// <summary>Inverted dropout with the mask that <see cref="Backends.DropoutMask"/> defines.</summary>
-    public static double[] Dropout(double[] x, int[] rowKeys, Backends.DropoutMask mask)
+    public static double[] Dropout(double[] x, int[] rowKeys, ulong seed, Backends.DropoutMask mask)
     {
         int columns = x.Length / rowKeys.Length;
         double[] y = new double[x.Length];
@@ -108,7 +108,7 @@ public static class ReferenceElementwise
             for (int c = 0; c < columns; c++)
             {
                 uint[] bits = ReferencePhilox.Draw(
-                    [(uint)rowKeys[t], (uint)(c / 4), (uint)mask.Stream, 0], (uint)mask.Seed, (uint)(mask.Seed >> 32));
+                    [(uint)rowKeys[t], (uint)(c / 4), (uint)mask.Stream, 0], (uint)seed, (uint)(seed >> 32));
                 bool kept = bits[c % 4] / 4294967296.0 >= mask.Rate;
                 y[(t * columns) + c] = kept ? x[(t * columns) + c] / (1 - (double)mask.Rate) : 0;
             }

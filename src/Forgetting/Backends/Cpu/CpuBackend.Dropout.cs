@@ -8,14 +8,18 @@ namespace Forgetting.Backends.Cpu;
 public sealed unsafe partial class CpuBackend
 {
     /// <inheritdoc/>
-    public void Dropout(Tensor x, Tensor rowKeys, DropoutMask mask, Tensor y)
+    public void Dropout(Tensor x, DropoutMask mask, Tensor y)
     {
-        Require(x.Shape == y.Shape && rowKeys.Count == x.Rows);
-        ForEachRow(new DropoutRow(Floats(x), Ints(rowKeys), mask, Floats(y), x.Columns), x.Rows, 4L * x.Columns);
+        Require(x.Shape == y.Shape && mask.RowKeys.Count == x.Rows && mask.Seed.Count == 2);
+        ForEachRow(new DropoutRow(Floats(x), mask, Floats(y), x.Columns), x.Rows, 4L * x.Columns);
     }
 
-    private readonly struct DropoutRow(float* x, int* rowKeys, DropoutMask mask, float* y, int columns) : IRowOperation
+    private readonly struct DropoutRow(float* x, DropoutMask mask, float* y, int columns) : IRowOperation
     {
+        private readonly int* _rowKeys = Ints(mask.RowKeys);
+        private readonly uint _key0 = (uint)Ints(mask.Seed)[0];
+        private readonly uint _key1 = (uint)Ints(mask.Seed)[1];
+
         // Columns whose words are drawn together: eight counters of four words.
         private const int Block = 32;
 
@@ -30,7 +34,7 @@ public sealed unsafe partial class CpuBackend
             uint* bits = stackalloc uint[Block];
             for (int column = 0; column < columns; column += Block)
             {
-                Draw((uint)rowKeys[row], (uint)column / 4, bits);
+                Draw((uint)_rowKeys[row], (uint)column / 4, bits);
                 for (int i = 0; i < Math.Min(Block, columns - column); i += Lanes.Count)
                 {
                     int lanes = Math.Min(Lanes.Count, columns - column - i);
@@ -48,7 +52,7 @@ public sealed unsafe partial class CpuBackend
                 for (uint i = 0; i < Block / 4; i++)
                 {
                     (bits[4 * i], bits[(4 * i) + 1], bits[(4 * i) + 2], bits[(4 * i) + 3]) =
-                        Philox.Words(mask.Seed, rowKey, counter + i, (uint)mask.Stream, 0);
+                        Philox.Words(((ulong)_key1 << 32) | _key0, rowKey, counter + i, (uint)mask.Stream, 0);
                 }
 
                 return;
@@ -59,8 +63,8 @@ public sealed unsafe partial class CpuBackend
             Vector256<uint> b = Vector256.Create(counter) + Vector256<uint>.Indices;
             Vector256<uint> c = Vector256.Create((uint)mask.Stream);
             Vector256<uint> d = Vector256<uint>.Zero;
-            uint key0 = (uint)mask.Seed;
-            uint key1 = (uint)(mask.Seed >> 32);
+            uint key0 = _key0;
+            uint key1 = _key1;
             for (int round = 0; round < 10; round++)
             {
                 (Vector256<uint> highA, Vector256<uint> lowA) = Multiply(a, Philox.MultiplierA);

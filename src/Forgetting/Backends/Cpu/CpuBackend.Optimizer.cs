@@ -26,10 +26,11 @@ public sealed unsafe partial class CpuBackend
     }
 
     /// <inheritdoc/>
-    public void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWStep step)
+    public void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWSettings settings, Tensor numbers)
     {
         Require(gradient.Count == master.Count && m.Count == master.Count && v.Count == master.Count && value.Count == master.Count);
-        ForEach(new AdamWOperation(Floats(master), Floats(gradient), Floats(m), Floats(v), step), master.Count);
+        Require(numbers.Count == AdamWSettings.NumberCount);
+        ForEach(new AdamWOperation(Floats(master), Floats(gradient), Floats(m), Floats(v), settings, Floats(numbers)), master.Count);
         if (value.Pointer != master.Pointer)
         {
             Copy(master, value);
@@ -62,34 +63,38 @@ public sealed unsafe partial class CpuBackend
         private readonly float* _gradient;
         private readonly float* _m;
         private readonly float* _v;
-        private readonly AdamWStep _step;
+        private readonly AdamWSettings _settings;
+        private readonly float _gradientScale;
+        private readonly float _decay;
         private readonly float _stepSize;
         private readonly float _rootCorrection;
 
-        public AdamWOperation(float* master, float* gradient, float* m, float* v, AdamWStep step)
+        public AdamWOperation(float* master, float* gradient, float* m, float* v, AdamWSettings settings, float* numbers)
         {
             _master = master;
             _gradient = gradient;
             _m = m;
             _v = v;
-            _step = step;
+            _settings = settings;
+            _gradientScale = numbers[1];
+            _decay = numbers[0] * settings.WeightDecay;
 
             // lr·m̂/(√v̂ + ε) = (lr/(1 − β₁ᵗ))·m / (√v/√(1 − β₂ᵗ) + ε).
-            _stepSize = (float)(step.LearningRate / (1 - Math.Pow(step.Beta1, step.Step)));
-            _rootCorrection = (float)(1 / Math.Sqrt(1 - Math.Pow(step.Beta2, step.Step)));
+            _stepSize = numbers[0] * numbers[2];
+            _rootCorrection = MathF.Sqrt(numbers[3]);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Apply(long i, int lanes)
         {
-            Vector256<float> g = Lanes.Load(_gradient + i, lanes) * _step.GradientScale;
+            Vector256<float> g = Lanes.Load(_gradient + i, lanes) * _gradientScale;
             Vector256<float> m = Lanes.Load(_m + i, lanes);
             Vector256<float> v = Lanes.Load(_v + i, lanes);
             Vector256<float> master = Lanes.Load(_master + i, lanes);
-            m = Lanes.MultiplyAdd(Vector256.Create(1 - _step.Beta1), g - m, m);
-            v = Lanes.MultiplyAdd(Vector256.Create(1 - _step.Beta2), (g * g) - v, v);
-            Vector256<float> root = Lanes.MultiplyAdd(Vector256.Sqrt(v), Vector256.Create(_rootCorrection), Vector256.Create(_step.Epsilon));
-            Vector256<float> decayed = master - (master * (_step.LearningRate * _step.WeightDecay));
+            m = Lanes.MultiplyAdd(Vector256.Create(1 - _settings.Beta1), g - m, m);
+            v = Lanes.MultiplyAdd(Vector256.Create(1 - _settings.Beta2), (g * g) - v, v);
+            Vector256<float> root = Lanes.MultiplyAdd(Vector256.Sqrt(v), Vector256.Create(_rootCorrection), Vector256.Create(_settings.Epsilon));
+            Vector256<float> decayed = master - (master * _decay);
             Lanes.Store(decayed - (m / root * _stepSize), _master + i, lanes);
             Lanes.Store(m, _m + i, lanes);
             Lanes.Store(v, _v + i, lanes);

@@ -45,6 +45,10 @@ public sealed unsafe partial class CpuBackend : IBackend
     public string Products => _products.Name;
 
     /// <inheritdoc/>
+    public void Repeat<TKey, TState>(TKey key, TState state, Action<TState> operations)
+        where TKey : notnull => operations(state);
+
+    /// <inheritdoc/>
     public void Synchronize()
     {
     }

@@ -83,13 +83,13 @@ public sealed unsafe partial class CudaBackend
     }
 
     /// <inheritdoc/>
-    public void Dropout(Tensor x, Tensor rowKeys, DropoutMask mask, Tensor y)
+    public void Dropout(Tensor x, DropoutMask mask, Tensor y)
     {
-        Require(y.Shape == x.Shape && y.DType == x.DType && rowKeys.Count == x.Rows);
+        Require(y.Shape == x.Shape && y.DType == x.DType && mask.RowKeys.Count == x.Rows && mask.Seed.Count == 2);
         uint threshold = (uint)Math.Ceiling(mask.Rate * 4294967296.0);
         LaunchRows(
             "dropout", Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)),
-            x, rowKeys, (uint)mask.Seed, (uint)(mask.Seed >> 32), mask.Stream, threshold, 1 / (1 - mask.Rate), y, x.Columns);
+            x, mask.RowKeys, mask.Seed, mask.Stream, threshold, 1 / (1 - mask.Rate), y, x.Columns);
     }
 
     private void NormBackward(string kernel, Tensor dY, Tensor x, Tensor gain, Tensor statistics, Tensor dX, Tensor gainProduct)

@@ -27,6 +27,7 @@ public sealed unsafe partial class CudaBackend
     public void Free(DeviceBuffer buffer)
     {
         ArgumentNullException.ThrowIfNull(buffer);
+        _graphs.Clear();
         _device.Free(buffer.Pointer);
         AllocatedBytes -= buffer.Bytes;
     }
@@ -106,6 +107,7 @@ public sealed unsafe partial class CudaBackend
     {
         if (_scratch != 0)
         {
+            _graphs.Clear();
             _device.Free(_scratch);
             _scratch = 0;
             _scratchBytes = 0;

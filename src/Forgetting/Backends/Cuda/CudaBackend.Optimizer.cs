@@ -22,17 +22,15 @@ public sealed unsafe partial class CudaBackend
     }
 
     /// <inheritdoc/>
-    public void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWStep step)
+    public void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWSettings settings, Tensor numbers)
     {
         Require(gradient.Count == master.Count && m.Count == master.Count && v.Count == master.Count);
-        Require(master.DType == DType.Float32 && gradient.DType == DType.Float32);
+        Require(master.DType == DType.Float32 && gradient.DType == DType.Float32 && numbers.Count == AdamWSettings.NumberCount);
         bool separate = !value.IsEmpty && value.Pointer != master.Pointer;
         Require(!separate || value.Count == master.Count);
         LaunchFlat(
             "adamw", Suffix(separate ? value.DType : DType.Float32), master.Count, 4,
-            master, separate ? value : default, gradient, m, v, step.LearningRate, step.Beta1, step.Beta2, step.Epsilon, step.WeightDecay,
-            step.GradientScale, Correction(step.Beta1, step.Step), Correction(step.Beta2, step.Step), master.Count);
+            master, separate ? value : default, gradient, m, v, settings.Beta1, settings.Beta2, settings.Epsilon, settings.WeightDecay, numbers,
+            master.Count);
     }
-
-    private static float Correction(float beta, int step) => (float)(1 / (1 - Math.Pow(beta, step)));
 }

@@ -19,6 +19,7 @@ public sealed unsafe partial class CudaBackend : IBackend
 
     private readonly CudaDevice _device;
     private readonly StagingRing _staging;
+    private readonly GraphCache _graphs;
 
     internal CudaBackend(CudaDevice device, DType storageType)
     {
@@ -29,6 +30,7 @@ public sealed unsafe partial class CudaBackend : IBackend
 
         _device = device;
         _staging = new StagingRing(device);
+        _graphs = new GraphCache(device);
         StorageType = storageType;
     }
 
@@ -77,12 +79,19 @@ public sealed unsafe partial class CudaBackend : IBackend
 
     internal CudaDevice Device => _device;
 
+    internal GraphCache Graphs => _graphs;
+
+    /// <inheritdoc/>
+    public void Repeat<TKey, TState>(TKey key, TState state, Action<TState> operations)
+        where TKey : notnull => _graphs.Run(key, state, operations);
+
     /// <inheritdoc/>
     public void Synchronize() => _device.Synchronize();
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        _graphs.Dispose();
         _staging.Dispose();
         ReleaseScratch();
         _device.Dispose();

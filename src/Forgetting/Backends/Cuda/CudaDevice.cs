@@ -21,6 +21,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     private readonly CudaStream _stream;
     private readonly CUmodule _module;
     private readonly CudaBlas _blas;
+    private readonly nint _blasWorkspace;
     private readonly Dictionary<(string Kernel, string Suffix), CudaKernel> _kernels = [];
 
     // A launch copies its arguments before it returns, so one block of them and one list of their addresses serve all launches.
@@ -43,6 +44,11 @@ internal sealed unsafe class CudaDevice : IDisposable
         _module = _context.LoadModule(kernels);
         _stream = new CudaStream(CUStreamFlags.NonBlocking);
         _blas = new CudaBlas { Stream = _stream.Stream, MathMode = CublasMath.DisallowReducedPrecisionReduction };
+
+        // Without memory of its own cuBLAS would allocate some in every graph. The sizes are those that its documentation recommends.
+        long workspace = ComputeCapability.Major >= 9 ? 32 << 20 : 4 << 20;
+        _blasWorkspace = Allocate(workspace, inUse: 0);
+        _blas.SetWorkspace(Pointer(_blasWorkspace), workspace);
         _arguments = (long*)NativeMemory.AllocZeroed(MostArguments, sizeof(long));
         for (int i = 0; i < MostArguments; i++)
         {
@@ -72,6 +78,9 @@ internal sealed unsafe class CudaDevice : IDisposable
         }
     }
 
+    /// <summary>Calls of <see cref="Allocate"/> so far.</summary>
+    public int Allocations { get; private set; }
+
     /// <summary>The stream on which everything runs.</summary>
     public CUstream Stream => _stream.Stream;
 
@@ -98,6 +107,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         }
 
         Check(result, "cuMemAlloc");
+        Allocations++;
         return (nint)(ulong)pointer.Pointer;
     }
 
@@ -152,6 +162,42 @@ internal sealed unsafe class CudaDevice : IDisposable
         }
     }
 
+    /// <summary>Records what <paramref name="work"/> launches, instead of launching it.</summary>
+    public CudaGraphExec Record(Action work)
+    {
+        MakeCurrent();
+
+        // Calls that are not allowed meanwhile, like an allocation, fail on this thread; other threads do what they like.
+        _stream.BeginCapture(CUstreamCaptureMode.Local);
+        try
+        {
+            work();
+        }
+        catch
+        {
+            try
+            {
+                _stream.EndCapture().Dispose();
+            }
+            catch (CudaException)
+            {
+                // The driver says once more that the capture has failed; what it failed of is on its way up.
+            }
+
+            throw;
+        }
+
+        using CudaGraph graph = _stream.EndCapture();
+        return graph.Instantiate(CUgraphInstantiate_flags.None);
+    }
+
+    /// <summary>Launches everything that was recorded, at once.</summary>
+    public void Launch(CudaGraphExec graph)
+    {
+        MakeCurrent();
+        graph.Launch(_stream);
+    }
+
     /// <summary>C = α·op(A)·op(B) + β·C, all row-major; sums in Float32, never TF32.</summary>
     public void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, int inner, float alpha, float beta)
     {
@@ -173,6 +219,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     {
         MakeCurrent();
         _blas.Dispose();
+        Free(_blasWorkspace);
         _stream.Dispose();
         _context.UnloadModule(_module);
         _context.Dispose();

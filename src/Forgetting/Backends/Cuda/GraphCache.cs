@@ -1,0 +1,73 @@
+namespace Forgetting.Backends.Cuda;
+
+/// <summary>
+/// Graphs of the sequences of launches that came last. The first time a sequence is launched as it is, which loads its kernels and lets memory grow to
+/// what it takes; the second time it is recorded, and from then on it costs one launch. Sequences that never come again cost nothing.
+/// </summary>
+internal sealed class GraphCache(CudaDevice device) : IDisposable
+{
+    // Batches of a few shapes in turn are all kept; of many shapes none comes back before it is forgotten, and none is recorded in vain.
+    private const int Most = 32;
+
+    private readonly Dictionary<object, Sequence> _sequences = [];
+    private long _time;
+
+    /// <summary>Graphs held.</summary>
+    public int Count => _sequences.Values.Count(sequence => sequence.Graph is not null);
+
+    /// <summary>Graphs recorded so far.</summary>
+    public int Recorded { get; private set; }
+
+    /// <summary>Does <paramref name="operations"/> or launches what they did under an equal key before.</summary>
+    public void Run<TState>(object key, TState state, Action<TState> operations)
+    {
+        if (_sequences.TryGetValue(key, out Sequence? sequence))
+        {
+            if (sequence.Graph is null)
+            {
+                sequence.Graph = device.Record(() => operations(state));
+                Recorded++;
+            }
+
+            device.Launch(sequence.Graph);
+        }
+        else
+        {
+            operations(state);
+            Forget(_sequences.Count - Most + 1);
+            _sequences.Add(key, sequence = new Sequence());
+        }
+
+        sequence.LastUse = _time++;
+    }
+
+    /// <summary>Destroys all graphs: they hold addresses, and some memory is given back.</summary>
+    public void Clear()
+    {
+        foreach (Sequence sequence in _sequences.Values)
+        {
+            sequence.Graph?.Dispose();
+            sequence.Graph = null;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => Forget(_sequences.Count);
+
+    private void Forget(int count)
+    {
+        for (; count > 0; count--)
+        {
+            object oldest = _sequences.MinBy(entry => entry.Value.LastUse).Key;
+            _sequences.Remove(oldest, out Sequence? sequence);
+            sequence?.Graph?.Dispose();
+        }
+    }
+
+    private sealed class Sequence
+    {
+        public CudaGraphExec? Graph { get; set; }
+
+        public long LastUse { get; set; }
+    }
+}

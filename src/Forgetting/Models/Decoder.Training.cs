@@ -1,0 +1,175 @@
+using Forgetting.Backends;
+using Forgetting.Data;
+using Forgetting.Tensors;
+
+namespace Forgetting.Models;
+
+// Training: gradients, and the pass that fills them.
+public sealed partial class Decoder
+{
+    /// <summary>Gives every trainable parameter a gradient, zeroed.</summary>
+    /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
+    public void AllocateGradients()
+    {
+        foreach (Parameter parameter in TrainableParameters)
+        {
+            if (parameter.Gradient.IsEmpty)
+            {
+                parameter.Gradient = Allocate(parameter.Shape, DType.Float32);
+            }
+        }
+
+        ZeroGradients();
+    }
+
+    /// <summary>Sets all gradients to zero.</summary>
+    public void ZeroGradients()
+    {
+        Repeat(new ZeroKey(this), this, static decoder =>
+        {
+            for (int i = 0; i < decoder.TrainableParameters.Count; i++)
+            {
+                decoder.Backend.Fill(decoder.TrainableParameters[i].Gradient, 0);
+            }
+        });
+    }
+
+    /// <summary>
+    /// One micro-batch: losses of the head rows, and the gradients of Σ weight·loss (negative weights as <paramref name="ascent"/> says) to the sink.
+    /// </summary>
+    /// <param name="sink">Where gradients go; an <see cref="AccumulateSink"/> needs <see cref="AllocateGradients"/> first.</param>
+    /// <param name="losses">[R] cross-entropies in nats.</param>
+    /// <param name="dropoutSeed">Key of LoRA's dropout masks for this optimiser step; null for no dropout.</param>
+    /// <param name="recompute">Keep only the blocks' inputs and compute each block again in its backward: less memory, a third more work, same bits.</param>
+    /// <param name="regularizer">A further term on the final hidden states.</param>
+    /// <param name="targetSeed">Draw the targets from the model itself (the true Fisher information), as a function of (seed, example, position).</param>
+    /// <exception cref="UserException">A token or position is outside the model.</exception>
+    /// <exception cref="InvalidOperationException">The adapter is merged.</exception>
+    public void ForwardBackward(
+        TokenBatch batch, Ascent ascent, IGradientSink sink, Span<float> losses, ulong? dropoutSeed = null, bool recompute = false,
+        IHiddenRegularizer? regularizer = null, ulong? targetSeed = null)
+    {
+        BatchCheck.Require(batch, losses.Length, Config);
+        if (_merged)
+        {
+            throw new InvalidOperationException("the adapter is merged and cannot be trained any more");
+        }
+
+        _pass.Begin(batch.Ids, batch.Positions, batch.Offsets, batch.RowKeys, dropoutSeed);
+        HeadInputs head = _head.Upload(_pass, batch, targetSeed);
+        var pass = new PassState(this, batch, head, ascent, sink, recompute, regularizer);
+        if (sink.PerDocument || regularizer is not null)
+        {
+            // Chunks are cut where documents end, and a regularizer looks at the features.
+            ForwardBackward(pass);
+        }
+        else
+        {
+            var key = new PassKey(
+                this, sink, ascent, batch.Rows, batch.Documents, batch.HeadRows.Length, !head.Uniforms.IsEmpty, !head.BaseLogs.IsEmpty, _pass.Dropout, recompute,
+                LogitBytes);
+            Repeat(key, pass, static pass => pass.Decoder.ForwardBackward(pass));
+        }
+
+        if (losses.Length > 0)
+        {
+            Backend.Download(head.Losses, losses);
+        }
+    }
+
+    private void ForwardBackward(in PassState pass)
+    {
+        Tensor x = ForwardBlocks(pass.Recompute); // [T, C]
+        bool nonlinearTie = Config.TiedHead && pass.Sink.PerDocument && pass.Sink.Wants(_head.Weight);
+        Tensor tokenRows = nonlinearTie ? Activations.Take(pass.Batch.Rows, Config.HiddenSize) : default; // Float32 [T, C]
+        Tensor dX = _pass.Take(Config.HiddenSize); // [T, C]
+        HeadBackward(pass, x, dX, tokenRows);
+        BackwardBlocks(pass.Sink, pass.Recompute, dX, tokenRows);
+    }
+
+    /// <summary><see cref="IRepetition.Repeat"/> where <see cref="Repeats"/> says so.</summary>
+    internal void Repeat<TKey, TState>(TKey key, TState state, Action<TState> operations)
+        where TKey : notnull
+    {
+        if (Repeats)
+        {
+            Backend.Repeat(key, state, operations);
+        }
+        else
+        {
+            operations(state);
+        }
+    }
+
+    // Output of the last block; the blocks' inputs stay in _inputs, and unless they are recomputed their activations too.
+    private Tensor ForwardBlocks(bool recompute)
+    {
+        using var range = Nvtx.Range("forward"u8);
+        Tensor x = _pass.Take(Config.HiddenSize); // [T, C]
+        _embedding.Forward(_pass, x);
+        for (int layer = 0; layer < _blocks.Length; layer++)
+        {
+            Tensor y = _pass.Take(Config.HiddenSize); // [T, C]
+            ArenaMark mark = Activations.Mark();
+            _blocks[layer].Forward(_pass, x, y);
+            if (recompute)
+            {
+                Activations.Release(mark);
+            }
+
+            _inputs[layer] = x;
+            x = y;
+        }
+
+        return x;
+    }
+
+    // Final norm, head and their backward; dX receives the gradient at the last block's output x.
+    private void HeadBackward(in PassState pass, Tensor x, Tensor dX, Tensor tokenRows)
+    {
+        using var range = Nvtx.Range("head"u8);
+        ArenaMark mark = Activations.Mark();
+        Tensor hidden = _pass.Take(Config.HiddenSize); // [T, C]
+        _finalNorm.Forward(_pass, x, hidden);
+        Tensor dHidden = _pass.Take(Config.HiddenSize); // [T, C]
+        _head.ForwardBackward(_pass, pass.Batch, pass.Head, hidden, pass.Ascent, pass.Sink, dHidden, tokenRows);
+        pass.Regularizer?.AddGradient(Backend, Activations, hidden, _pass.Offsets, dHidden);
+        Backend.Fill(dX, 0);
+        _finalNorm.Backward(_pass, pass.Sink, dHidden, x, dX);
+        Activations.Release(mark);
+    }
+
+    // From dX [T, C], the gradient at the last block's output, down to the embedding.
+    private void BackwardBlocks(IGradientSink sink, bool recompute, Tensor dX, Tensor tokenRows)
+    {
+        using var range = Nvtx.Range("backward"u8);
+        bool belowWanted = _embedding.Wanted(sink);
+        for (int layer = _blocks.Length - 1; layer >= 0; layer--)
+        {
+            Block block = _blocks[layer];
+            ArenaMark mark = Activations.Mark();
+            if (recompute)
+            {
+                block.Forward(_pass, _inputs[layer], _pass.Take(Config.HiddenSize));
+            }
+
+            block.Backward(_pass, sink, dX, inputGradient: layer > 0 || belowWanted || block.NormWanted(sink));
+            Activations.Release(mark);
+        }
+
+        if (belowWanted)
+        {
+            _embedding.Backward(_pass, sink, dX, tokenRows);
+        }
+    }
+
+    private readonly record struct PassState(
+        Decoder Decoder, TokenBatch Batch, HeadInputs Head, Ascent Ascent, IGradientSink Sink, bool Recompute, IHiddenRegularizer? Regularizer);
+
+    // What decides the launches of a pass and of setting gradients to zero.
+    private readonly record struct PassKey(
+        Decoder Decoder, IGradientSink Sink, Ascent Ascent, int Rows, int Documents, int HeadRows, bool DrawnTargets, bool BaseLogs, bool Dropout, bool Recompute,
+        long LogitBytes);
+
+    private readonly record struct ZeroKey(Decoder Decoder);
+}
