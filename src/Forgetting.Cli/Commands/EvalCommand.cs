@@ -21,6 +21,7 @@ internal static class EvalCommand
         var shots = new Option<int?>("--num-fewshot") { Description = "examples before each question; the task's own number where not given", HelpName = "N" };
         var limit = new Option<double?>("--limit") { Description = "first so many items of each task, or that fraction of them if below 1", HelpName = "N" };
         var batchTokens = new Option<int>("--batch-tokens") { Description = "tokens computed at once; bounds memory, not results", HelpName = "N", DefaultValueFactory = _ => 4096 };
+        var retain = new Option<string?>("--retain-results") { Description = $"results of a model that never learnt what {TofuSummary.ForgetTask} asks, with samples: forget quality is measured against it", HelpName = "DIR" };
         var logSamples = new Option<bool>("--log-samples") { Description = "write every item with its prompt, answer and scores" };
         var noBos = new Option<bool>("--no-bos") { Description = "leave out what the tokenizer puts in front of a text" };
         Option<ulong> seed = CommonOptions.Seed(1234);
@@ -29,12 +30,12 @@ internal static class EvalCommand
         Option<bool> json = CommonOptions.Json();
         var command = new Command("eval", "Run benchmark tasks on a checkpoint.")
         {
-            model, adapter, tasks, dataFolder, output, include, shots, limit, batchTokens, logSamples, noBos, seed, device, dtype, json,
+            model, adapter, tasks, dataFolder, output, include, shots, limit, batchTokens, logSamples, retain, noBos, seed, device, dtype, json,
         };
         command.SetAction(parsed =>
         {
             string path = parsed.GetValue(model)!, folder = parsed.GetValue(output)!;
-            string? peft = parsed.GetValue(adapter);
+            string? peft = parsed.GetValue(adapter), retainSamples = parsed.GetValue(retain) is { } retained ? TofuSummary.FindSamples(retained) : null;
             string[] names = parsed.GetValue(tasks)!.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
             var options = new EvaluationOptions
             {
@@ -44,23 +45,27 @@ internal static class EvalCommand
                 BatchTokens = parsed.GetValue(batchTokens),
                 Bos = !parsed.GetValue(noBos),
                 Seed = parsed.GetValue(seed),
-                LogSamples = parsed.GetValue(logSamples),
+                LogSamples = parsed.GetValue(logSamples) || retainSamples is not null,
             };
             IReadOnlyList<PreparedTask> prepared = Prepare(new TaskLibrary(parsed.GetValue(include)), names, options, path);
+            if (retainSamples is not null && !prepared.Any(task => task.Name == TofuSummary.ForgetTask))
+                throw new UserException($"--retain-results: no task {TofuSummary.ForgetTask} among {string.Join(", ", prepared.Select(task => task.Name))}; expected it for forget quality");
+
             using var interruption = new Interruption("stopping; the same command continues");
             using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype));
             var saved = new EvaluationProgress(folder, path, peft, $"{backend.Name} {backend.StorageType}", options, DateTimeOffset.UtcNow);
             using LoadedModel loaded = LoadedModel.Load(path, backend, adapter: peft);
             List<TaskResult> results = Run(new Evaluator(loaded, options), prepared, saved, options.LogSamples ? folder : null, interruption.Token);
-            string written = ResultsWriter.Write(folder, path, results, options, saved.Began);
+            GroupResult[] groups = [.. Tofu(results, retainSamples, ResultsWriter.SamplesPath(folder, TofuSummary.ForgetTask, saved.Began))];
+            string written = ResultsWriter.Write(folder, path, results, options, saved.Began, groups);
             saved.Delete();
             if (parsed.GetValue(json))
             {
-                Console.Out.WriteLine(ResultsWriter.Json(path, results, options, saved.Began).ToJsonString(Json.Compact));
+                Console.Out.WriteLine(ResultsWriter.Json(path, results, options, saved.Began, groups).ToJsonString(Json.Compact));
                 return;
             }
 
-            Print(results);
+            Print(results, groups);
             Console.Out.WriteLine($"results: {written}");
         });
         return command;
@@ -95,7 +100,20 @@ internal static class EvalCommand
         return results;
     }
 
-    private static void Print(List<TaskResult> results)
+    private static IEnumerable<GroupResult> Tofu(List<TaskResult> results, string? retainSamples, string samples)
+    {
+        List<MetricValue> metrics = [];
+        if (TofuSummary.ModelUtility(results.ToDictionary(result => result.Task, result => result.Metrics)) is { } utility)
+            metrics.Add(new MetricValue("model_utility", "none", utility, StandardError: null));
+
+        if (retainSamples is not null)
+            metrics.Add(new MetricValue("forget_quality", "none", TofuSummary.ForgetQuality(samples, retainSamples), StandardError: null));
+
+        if (metrics.Count > 0)
+            yield return new GroupResult(TofuSummary.Name, [.. results.Select(result => result.Task).Where(task => task.StartsWith("tofu_", StringComparison.Ordinal))], metrics);
+    }
+
+    private static void Print(List<TaskResult> results, IReadOnlyList<GroupResult> groups)
     {
         var rows = new List<IReadOnlyList<string>>();
         foreach (TaskResult result in results)
@@ -112,6 +130,7 @@ internal static class EvalCommand
             ]));
         }
 
+        rows.AddRange(groups.SelectMany(group => group.Metrics.Select(metric => (IReadOnlyList<string>)[group.Name, "", metric.Name, metric.Value.ToString("G4", CultureInfo.InvariantCulture), "", "", ""])));
         Terminal.PrintTable(["task", "shots", "metric", "value", "stderr", "items", "items/s"], rows);
         foreach (TaskResult result in results.Where(result => result.Truncated > 0))
         {

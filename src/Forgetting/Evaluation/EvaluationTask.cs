@@ -78,6 +78,9 @@ internal sealed record EvaluationTask
     /// <summary>Fields that hold the choices, each a string or a list of them.</summary>
     public IReadOnlyList<string> ChoiceFields { get; init; } = [];
 
+    /// <summary>The token that ends a text is part of every continuation.</summary>
+    public bool AppendEos { get; init; }
+
     /// <summary>Between prompt and target.</summary>
     public string TargetDelimiter { get; init; } = " ";
 

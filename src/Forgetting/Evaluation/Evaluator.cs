@@ -49,7 +49,9 @@ public sealed class Evaluator(LoadedModel model, EvaluationOptions options)
                 "acc_norm" => (metric, "none", Metrics.NormalizedAccuracy(sums, task.Choices[i], task.Gold[i])),
                 "mc2" => ("acc", "none", Metrics.TrueShare(sums, task.Gold[i])),
                 "probability" => (metric, "none", answer[task.Gold[i]].TokenProbability / answer.Sum(a => a.TokenProbability)),
-                "truth_ratio" => (metric, "none", Metrics.TruthRatio([.. answer.Select(a => a.TokenProbability)])),
+                "truth_ratio" => (metric, "none", Metrics.TruthRatio(answer)),
+                "truth_ratio_true_better" => (metric, "none", Math.Max(0, 1 - Metrics.TruthRatio(answer))),
+                "truth_ratio_closer_to_1" => (metric, "none", Math.Min(Metrics.TruthRatio(answer), 1 / Metrics.TruthRatio(answer))),
                 _ => (metric, "none", Metrics.Accuracy(sums, task.Gold[i])),
             })];
             return Sample(i, task, answer, scores);
@@ -58,7 +60,12 @@ public sealed class Evaluator(LoadedModel model, EvaluationOptions options)
     private static TaskSample[] Targets(PreparedTask task, LogLikelihood[][] answers) =>
         [.. answers.Select((answer, i) => Sample(
             i, task, answer,
-            [.. task.Definition.Metrics.Select(metric => (metric, "none", metric == "probability" ? answer[0].TokenProbability : answer[0].IsGreedy ? 1 : 0))]))];
+            [.. task.Definition.Metrics.Select(metric => (metric, "none", metric switch
+            {
+                "probability" => answer[0].TokenProbability,
+                "extraction_strength" => answer[0].ExtractionStrength,
+                _ => answer[0].IsGreedy ? 1 : 0,
+            }))]))];
 
     // The scores are the parts that the aggregates are made of.
     private static TaskSample[] Texts(PreparedTask task, LogLikelihood[][] answers) =>

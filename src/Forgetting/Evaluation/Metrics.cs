@@ -46,11 +46,13 @@ internal static partial class Metrics
     }
 
     /// <summary>
-    /// Truth ratio R of TOFU (Maini et al., arXiv 2401.06121, eq. 1): the mean over wrong answers of P^(1/n), over that of the right answer. Above 1 the
-    /// model prefers what is wrong.
+    /// Truth ratio R of TOFU (Maini et al., arXiv 2401.06121, eq. 1): P^(1/n) of the wrong answers over that of the right one. Above 1 the model prefers what is
+    /// wrong. The wrong answers' mean is the geometric one, as in the programs of TOFU and OpenUnlearning, with which published figures were made; the equation has the
+    /// arithmetic one.
     /// </summary>
-    /// <param name="probabilities">P^(1/n) of the right answer, then of the wrong ones.</param>
-    public static double TruthRatio(IReadOnlyList<double> probabilities) => probabilities.Skip(1).Average() / probabilities[0];
+    /// <param name="answers">The right answer, then the wrong ones.</param>
+    public static double TruthRatio(IReadOnlyList<LogLikelihood> answers) =>
+        Math.Exp(answers.Skip(1).Average(answer => answer.Sum / answer.Tokens) - (answers[0].Sum / answers[0].Tokens));
 
     /// <summary>Pieces of a text between runs of white space, as Python's <c>re.split(r"\s+", text)</c> counts them.</summary>
     public static int Words(string text) => WhiteSpace().Split(text).Length;
@@ -58,14 +60,14 @@ internal static partial class Metrics
     /// <summary>Names of what can be measured of an output type.</summary>
     public static IReadOnlyList<string> For(OutputType type) => type switch
     {
-        OutputType.MultipleChoice => ["acc", "acc_norm", "mc2", "probability", "truth_ratio"],
-        OutputType.LogLikelihood => ["acc", "probability"],
+        OutputType.MultipleChoice => ["acc", "acc_norm", "mc2", "probability", "truth_ratio", "truth_ratio_true_better", "truth_ratio_closer_to_1"],
+        OutputType.LogLikelihood => ["acc", "probability", "extraction_strength"],
         OutputType.LogLikelihoodRolling => ["word_perplexity", "byte_perplexity", "bits_per_byte"],
         _ => GenerationMetrics.Names,
     };
 
     /// <summary>Whether more is better, as results say of each metric.</summary>
-    public static bool HigherIsBetter(string name) => name is not ("word_perplexity" or "byte_perplexity" or "bits_per_byte" or "truth_ratio");
+    public static bool HigherIsBetter(string name) => name is not ("word_perplexity" or "byte_perplexity" or "bits_per_byte" or "truth_ratio" or "extraction_strength");
 
     /// <summary>Standard error of the mean: sd with n − 1, over √n. NaN for fewer than two values.</summary>
     public static double StandardError(IReadOnlyList<double> values)

@@ -118,7 +118,7 @@ public sealed class PreparedTask
             bool rolling = Definition.OutputType == OutputType.LogLikelihoodRolling;
             Requests = [.. Arguments.Select(of => rolling
                 ? encoder.EncodeRolling(of[0].Continuation).ToArray()
-                : [.. of.Select(pair => encoder.Encode(pair.Context, pair.Continuation))])];
+                : [.. of.Select(pair => encoder.Encode(pair.Context, pair.Continuation, Definition.AppendEos))])];
             for (int i = 0; i < Requests.Length; i++)
             {
                 if (Requests[i].FirstOrDefault(request => request.Continuation.Length > encoder.ContextLength) is { Continuation.Length: > 0 and var longest })

@@ -13,8 +13,9 @@ public sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bool
     /// A continuation after a context: white space at the context's end moves to the continuation, and the continuation's ids are those of both together
     /// without as many as the context has by itself. An empty context is one token, the one that begins a text.
     /// </summary>
-    /// <exception cref="UserException">The continuation has no tokens of its own.</exception>
-    public LogLikelihoodRequest Encode(string context, string continuation)
+    /// <param name="end">Score the token that ends a text too, behind the continuation.</param>
+    /// <exception cref="UserException">The continuation has no tokens of its own, or no token ends a text.</exception>
+    public LogLikelihoodRequest Encode(string context, string continuation, bool end = false)
     {
         ArgumentNullException.ThrowIfNull(context);
         string trimmed = context.TrimEnd();
@@ -22,7 +23,7 @@ public sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bool
         int[] first = trimmed.Length == 0 ? [Prefix] : tokenizer.Encode(trimmed, bos);
         int[] rest = trimmed.Length == 0 ? tokenizer.Encode(moved, bos: false) : [.. tokenizer.Encode(trimmed + moved, bos).Skip(first.Length)];
         return rest.Length > 0
-            ? new LogLikelihoodRequest(first, rest)
+            ? new LogLikelihoodRequest(first, end ? [.. rest, End] : rest)
             : throw new UserException($"the continuation \"{continuation}\" adds no tokens to its context; expected at least one");
     }
 
@@ -60,6 +61,9 @@ public sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bool
 
         return windows;
     }
+
+    private int End => tokenizer.EosIds.Concat(config.EosTokenIds).Cast<int?>().FirstOrDefault()
+        ?? throw new UserException("the end of answers is to be scored, and neither the tokenizer nor config.json names an eos token");
 
     private int Prefix => tokenizer.BosId ?? config.BosTokenId ?? tokenizer.EosIds.Concat(config.EosTokenIds).Cast<int?>().FirstOrDefault()
         ?? throw new UserException("an empty context needs a token that begins a text, and neither the tokenizer nor config.json names a bos or eos token");

@@ -17,13 +17,15 @@ public static partial class ResultsWriter
     /// <param name="folder">Folder to write to.</param>
     /// <param name="model">Name of the model.</param>
     /// <param name="time">When the evaluation began; part of the name.</param>
+    /// <param name="groups">What tasks together amount to.</param>
     /// <returns>Path of the file.</returns>
     /// <exception cref="UserException">Not writable or disk full.</exception>
-    public static string Write(string folder, string model, IReadOnlyList<TaskResult> results, EvaluationOptions options, DateTimeOffset time)
+    public static string Write(
+        string folder, string model, IReadOnlyList<TaskResult> results, EvaluationOptions options, DateTimeOffset time, IReadOnlyList<GroupResult>? groups = null)
     {
         ArgumentNullException.ThrowIfNull(results);
         string path = Path.Combine(folder, $"results_{Stamp(time)}.json");
-        AtomicFile.WriteText(path, Json(model, results, options, time).ToJsonString(s_indented) + "\n");
+        AtomicFile.WriteText(path, Json(model, results, options, time, groups).ToJsonString(s_indented) + "\n");
         return path;
     }
 
@@ -32,14 +34,22 @@ public static partial class ResultsWriter
     public static void WriteSamples(string folder, TaskResult result, DateTimeOffset time)
     {
         ArgumentNullException.ThrowIfNull(result);
-        JsonLines.Write(Path.Combine(folder, $"samples_{result.Task}_{Stamp(time)}.jsonl"), result.Samples.SelectMany(sample => Records(result.Definition, sample)));
+        JsonLines.Write(SamplesPath(folder, result.Task, time), result.Samples.SelectMany(sample => Records(result.Definition, sample)));
     }
 
+    /// <summary>Where <see cref="WriteSamples"/> writes.</summary>
+    public static string SamplesPath(string folder, string task, DateTimeOffset time) => Path.Combine(folder, $"samples_{task}_{Stamp(time)}.jsonl");
+
     /// <summary>The results as the harness' JSON object.</summary>
-    public static JsonObject Json(string model, IReadOnlyList<TaskResult> results, EvaluationOptions options, DateTimeOffset time) => new()
+    public static JsonObject Json(
+        string model, IReadOnlyList<TaskResult> results, EvaluationOptions options, DateTimeOffset time, IReadOnlyList<GroupResult>? groups = null) => new()
     {
-        ["results"] = ByTask(results, Metrics),
-        ["group_subtasks"] = ByTask(results, _ => new JsonArray()),
+        ["results"] = new JsonObject([
+            .. results.Select(result => KeyValuePair.Create(result.Task, (JsonNode?)Metrics(result.Task, result.Metrics))),
+            .. (groups ?? []).Select(group => KeyValuePair.Create(group.Name, (JsonNode?)Metrics(group.Name, group.Metrics)))]),
+        ["group_subtasks"] = new JsonObject([
+            .. results.Select(result => KeyValuePair.Create(result.Task, (JsonNode?)new JsonArray())),
+            .. (groups ?? []).Select(group => KeyValuePair.Create(group.Name, (JsonNode?)new JsonArray([.. group.Tasks.Select(task => JsonValue.Create(task))])))]),
         ["configs"] = ByTask(results, result => Config(result)),
         ["versions"] = ByTask(results, _ => 1.0),
         ["n-shot"] = ByTask(results, result => result.Shots),
@@ -68,10 +78,10 @@ public static partial class ResultsWriter
     private static JsonObject ByTask(IReadOnlyList<TaskResult> results, Func<TaskResult, JsonNode?> value) =>
         new(results.Select(result => KeyValuePair.Create(result.Task, value(result))));
 
-    private static JsonObject Metrics(TaskResult result)
+    private static JsonObject Metrics(string name, IReadOnlyList<MetricValue> metrics)
     {
-        JsonObject values = new() { ["alias"] = result.Task };
-        foreach (MetricValue metric in result.Metrics)
+        JsonObject values = new() { ["alias"] = name };
+        foreach (MetricValue metric in metrics)
         {
             values[$"{metric.Name},{metric.Filter}"] = metric.Value;
             values[$"{metric.Name}_stderr,{metric.Filter}"] = metric.StandardError is { } error ? error : "N/A";

@@ -111,17 +111,17 @@ internal sealed class SharedContext
         foreach ((int request, List<(int Place, int Target)> heads, TokenSpan? tail) in _requests)
         {
             double sum = 0;
-            bool isGreedy = true;
+            int greedySuffix = 0;
             foreach ((int Place, int Target) head in heads)
             {
                 TokenSpan span = head.Place < Shared.Ids.Length ? Shared : tail!;
                 int at = span.Heads.BinarySearch(head);
                 sum -= span.Losses[at];
-                isGreedy &= span.Greedy[at] == head.Target;
+                greedySuffix = span.Greedy[at] == head.Target ? greedySuffix + 1 : 0;
             }
 
             results[request] = double.IsFinite(sum)
-                ? new LogLikelihood(sum, isGreedy, heads.Count)
+                ? new LogLikelihood(sum, heads.Count, greedySuffix)
                 : throw new UserException($"the log-probability of request {request} is {sum}, expected a finite number; are the model's weights sound?");
         }
     }

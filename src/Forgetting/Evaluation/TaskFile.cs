@@ -12,22 +12,23 @@ internal static class TaskFile
     private static readonly string[] s_keys =
     [
         "task", "folder", "files", "fewshot_files", "all_files", "format", "fields", "where", "output_type", "description", "doc_to_text", "doc_to_target", "doc_to_choice",
-        "references", "false_references", "target_delimiter", "fewshot_delimiter", "num_fewshot", "fewshot_config", "metric_list", "group_by", "macro_average", "until",
+        "references", "false_references", "target_delimiter", "append_eos", "fewshot_delimiter", "num_fewshot", "fewshot_config", "metric_list", "group_by", "macro_average", "until",
         "max_gen_toks", "filter_list", "regexes_to_ignore",
     ];
 
-    /// <summary>A task from YAML.</summary>
+    /// <summary>A task, or a group of tasks, from YAML.</summary>
     /// <param name="path">What errors call it.</param>
     /// <exception cref="UserException">It is not YAML, a key is unknown or missing, or a value is of the wrong kind; file, line and key are named.</exception>
-    public static EvaluationTask Read(TextReader reader, string path)
+    public static (EvaluationTask? Task, TaskGroup? Group) Read(TextReader reader, string path)
     {
         var root = new Node(path, Recipe.Load(reader, path));
-        foreach (YamlNode key in root.Mapping.Children.Keys)
-        {
-            if (!s_keys.Contains(key.ToString()))
-                throw new UserException($"{path}:{key.Start.Line}: \"{key}\" is no key of a task; expected one of {string.Join(", ", s_keys)}");
-        }
+        bool isGroup = root.Find("group") is not null;
+        root.Expect(isGroup ? "group" : "task", isGroup ? ["group", "task"] : s_keys);
+        return isGroup ? (null, new TaskGroup(root.Text("group"), root.Texts("task"))) : (Task(root, path), null);
+    }
 
+    private static EvaluationTask Task(Node root, string path)
+    {
         string name = root.Text("task");
         OutputType type = root.OneOf("output_type", new Dictionary<string, OutputType>
         {
@@ -58,6 +59,7 @@ internal static class TaskFile
             FalseReferences = root.Find("false_references") is null ? null : root.Text("false_references"),
             Choices = choiceFields || root.Find("doc_to_choice") is null ? [] : root.Templates("doc_to_choice"),
             ChoiceFields = choiceFields ? root.Text("doc_to_choice").Split(',', StringSplitOptions.TrimEntries) : [],
+            AppendEos = root.Flag("append_eos"),
             TargetDelimiter = root.Text("target_delimiter", " "),
             FewShotDelimiter = root.Text("fewshot_delimiter", "\n\n"),
             Shots = root.Number("num_fewshot", 0),
@@ -124,6 +126,12 @@ internal static class TaskFile
     /// <summary>A mapping that knows its file, so that every error has file and line.</summary>
     private sealed record Node(string Path, YamlMappingNode Mapping)
     {
+        public void Expect(string what, string[] keys)
+        {
+            if (Mapping.Children.Keys.FirstOrDefault(key => !keys.Contains(key.ToString())) is { } unknown)
+                throw new UserException($"{Path}:{unknown.Start.Line}: \"{unknown}\" is no key of a {what}; expected one of {string.Join(", ", keys)}");
+        }
+
         public YamlNode? Find(string key) => Mapping.Children.TryGetValue(key, out YamlNode? value) ? value : null;
 
         public string Text(string key, string? absent = null) => Find(key) switch

@@ -10,6 +10,7 @@ public sealed class TaskLibrary
     private const string Prefix = "Forgetting.Evaluation.Tasks.";
 
     private readonly Dictionary<string, EvaluationTask> _tasks = [];
+    private readonly Dictionary<string, TaskGroup> _groups = [];
 
     /// <param name="include">Folder with further <c>.yaml</c> files, or null.</param>
     /// <exception cref="UserException">A file is malformed, or the folder is missing.</exception>
@@ -33,11 +34,11 @@ public sealed class TaskLibrary
         }
     }
 
-    /// <summary>Names of all tasks, in order.</summary>
-    public IEnumerable<string> Names => _tasks.Keys.Order(StringComparer.Ordinal);
+    /// <summary>Names of all tasks and groups, in order.</summary>
+    public IEnumerable<string> Names => _tasks.Keys.Concat(_groups.Keys).Order(StringComparer.Ordinal);
 
     /// <summary>Prepares tasks: whatever is wrong with one of them is found before anything is computed.</summary>
-    /// <param name="names">Names of tasks; one that is twice there counts once.</param>
+    /// <param name="names">Names of tasks or groups; a task that is twice there counts once.</param>
     /// <param name="tokenizer">The model's.</param>
     /// <param name="config">The model.</param>
     /// <exception cref="UserException">No task is named, or see <see cref="PreparedTask.Read"/>.</exception>
@@ -47,7 +48,7 @@ public sealed class TaskLibrary
             throw new UserException($"no task is named; expected one of {string.Join(", ", Names)}");
 
         // All names before the first file is read.
-        string[] known = [.. names.Distinct().Select(name => Find(name).Name)];
+        string[] known = [.. names.SelectMany(Members).Distinct().Select(name => Find(name).Name)];
         return [.. known.Select(name => PreparedTask.Read(this, name, options, tokenizer, config))];
     }
 
@@ -68,12 +69,21 @@ public sealed class TaskLibrary
         throw new UserException($"no task \"{name}\"; expected one of {string.Join(", ", Names)}");
     }
 
+    private IEnumerable<string> Members(string name) => _groups.TryGetValue(name, out TaskGroup? group) ? group.Tasks.SelectMany(Members) : [name];
+
+    // A name that is defined anew loses its old meaning.
     private void Add(TextReader reader, string path)
     {
         using (reader)
         {
-            EvaluationTask task = TaskFile.Read(reader, path);
-            _tasks[task.Name] = task;
+            (EvaluationTask? task, TaskGroup? group) = TaskFile.Read(reader, path);
+            string name = task?.Name ?? group!.Name;
+            _tasks.Remove(name);
+            _groups.Remove(name);
+            if (task is not null)
+                _tasks[name] = task;
+            else
+                _groups[name] = group!;
         }
     }
 }

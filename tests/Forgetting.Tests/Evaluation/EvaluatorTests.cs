@@ -203,11 +203,14 @@ public class EvaluatorTests
         TaskResult facts = evaluator.Run(new TaskLibrary(), "tofu_world_facts");
         foreach (TaskSample sample in facts.Samples)
         {
-            Assert.Equal(4, sample.Responses.Count);
-            double[] each = [.. sample.Responses.Cast<LogLikelihood>().Select((answer, i) =>
-                Math.Exp(answer.Sum / (model.Tokenizer.Encode(sample.Arguments[i].Context + sample.Arguments[i].Continuation).Length - model.Tokenizer.Encode(sample.Arguments[i].Context).Length)))];
-            Assert.Equal(each[0] / each.Sum(), sample.Scores.Single(score => score.Metric == "probability").Score, 1e-12);
-            Assert.Equal((each[1] + each[2] + each[3]) / 3 / each[0], sample.Scores.Single(score => score.Metric == "truth_ratio").Score, 1e-12);
+            // The end of an answer is one token more.
+            double[] means = [.. sample.Responses.Cast<LogLikelihood>().Select((answer, i) => answer.Sum
+                / (1 + model.Tokenizer.Encode(sample.Arguments[i].Context + sample.Arguments[i].Continuation).Length - model.Tokenizer.Encode(sample.Arguments[i].Context).Length))];
+            double ratio = Math.Exp(((means[1] + means[2] + means[3]) / 3) - means[0]);
+            Dictionary<string, double> scores = sample.Scores.ToDictionary(score => score.Metric, score => score.Score);
+            Assert.Equal(Math.Exp(means[0]) / means.Sum(Math.Exp), scores["probability"], 1e-12);
+            Assert.Equal(ratio, scores["truth_ratio"], 1e-12);
+            Assert.Equal(Math.Max(0, 1 - ratio), scores["truth_ratio_true_better"], 1e-12);
         }
 
         Assert.All(evaluator.Run(new TaskLibrary(), "tofu_forget_probability").Samples, sample =>
@@ -233,7 +236,7 @@ public class EvaluatorTests
     }
 
     [Theory]
-    [InlineData("metric_list: [acc, acc_norm]", "metric_list: f1", "animals.yaml:9: metric_list is \"f1\"; expected acc, acc_norm, mc2, probability, truth_ratio")]
+    [InlineData("metric_list: [acc, acc_norm]", "metric_list: f1", "animals.yaml:9: metric_list is \"f1\"; expected acc, acc_norm, mc2, probability, truth_ratio, truth_ratio_true_better, truth_ratio_closer_to_1")]
     [InlineData("format: json", "format: xml", "animals.yaml:3: format is \"xml\"; expected json, truthfulqa, qasc, logiqa, asdiv, tydiqa, mmlu, text")]
     [InlineData("files: animals.jsonl", "file: animals.jsonl", "animals.yaml:2: \"file\" is no key of a task; expected one of task")]
     [InlineData("doc_to_target: \"{{label}}\"", "num_fewshot: x", "animals.yaml:1: \"doc_to_target\" is missing")]

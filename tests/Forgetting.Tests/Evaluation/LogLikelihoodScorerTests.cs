@@ -32,7 +32,7 @@ public class LogLikelihoodScorerTests
             Assert.True(sample.Arguments.Count > 1);
             for (int i = 0; i < sample.Arguments.Count; i++)
             {
-                (double sum, bool greedy) = Expected(model, reference, sample.Arguments[i]);
+                (double sum, bool greedy) = Expected(model, reference, sample.Arguments[i], result.Definition.AppendEos);
                 var found = Assert.IsType<LogLikelihood>(sample.Responses[i]);
                 Assert.Equal(sum, found.Sum, Tolerance);
                 Assert.Equal(greedy, found.IsGreedy);
@@ -145,10 +145,10 @@ public class LogLikelihoodScorerTests
     }
 
     // By the definition, from the texts: nothing of the engine is used.
-    private static (double Sum, bool IsGreedy) Expected(LoadedModel model, ReferenceDecoder reference, (string Context, string Continuation) pair)
+    private static (double Sum, bool IsGreedy) Expected(LoadedModel model, ReferenceDecoder reference, (string Context, string Continuation) pair, bool end)
     {
         Assert.False(char.IsWhiteSpace(pair.Context[^1]));
-        int[] whole = model.Tokenizer.Encode(pair.Context + pair.Continuation);
+        int[] whole = [.. model.Tokenizer.Encode(pair.Context + pair.Continuation), .. end ? [model.Tokenizer.EosIds[0]] : Array.Empty<int>()];
         int count = whole.Length - model.Tokenizer.Encode(pair.Context).Length;
         int[] kept = whole[Math.Max(0, whole.Length - reference.Config.ContextLength - 1)..];
         double[][] logits = reference.Logits(kept.AsSpan(0, kept.Length - 1));

@@ -72,14 +72,6 @@ public class MetricsTests
     }
 
     [Fact]
-    public void Truth_ratio_is_the_mean_of_the_wrong_over_the_right()
-    {
-        // (0.2 + 0.4 + 0.6) / 3 / 0.8 = 0.5, from sums of which each is twice the logarithm: two tokens.
-        double[] right = [0.8, 0.2, 0.4, 0.6];
-        Assert.Equal(0.5, Metrics.TruthRatio([.. right.Select(p => new LogLikelihood(2 * Math.Log(p), false, 2).TokenProbability)]), 1e-12);
-    }
-
-    [Fact]
     public void Words_are_counted_as_python_s_split_does()
     {
         Assert.Equal(3, Metrics.Words("to be\n\tor"));
