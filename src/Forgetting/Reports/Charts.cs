@@ -53,7 +53,7 @@ public static class Charts
         PlotArea area = Area(drawn, zeroBased);
         var output = new StringWriter(CultureInfo.InvariantCulture);
         output.Write($"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {Svg.N(Width)} {Svg.N(Height + Head)}\" role=\"img\" aria-label=\"{Svg.Text(title)}\">");
-        output.Write($"<style>{HtmlReport.Style}svg .hit {{ opacity: 1; r: 3px; }}</style><rect width=\"100%\" height=\"100%\" fill=\"var(--panel)\"/>");
+        output.Write($"<style>{HtmlReport.Style}svg {{ font-family: system-ui, sans-serif; }} svg .hit {{ opacity: 1; r: 3px; }}</style><rect width=\"100%\" height=\"100%\" fill=\"var(--panel)\"/>");
         output.Write($"<text x=\"14\" y=\"20\">{Svg.Text(title)}</text><text x=\"14\" y=\"40\">");
         for (int i = 0; i < drawn.Count; i++)
         {

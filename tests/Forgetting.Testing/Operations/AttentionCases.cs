@@ -45,6 +45,7 @@ internal static class AttentionCases
         yield return WithCache(new(4, 2, 6, 0.4f), [0, 3, 4, 11], [20, 0, 8], [9, 4, 7], 32, "several new tokens");
         yield return WithCache(new(2, 2, 128, 0.09f), [0, 17], [0], [17], 20, "prefill");
         yield return WithCache(new(3, 3, 5, 1, 4), [0, 2, 3], [0, 10], [9, 3], 21, "window") with { Shift = 1 };
+        yield return WithCache(new(6, 3, 5, 0.6f, 6), [0, 1, 2], [0, 12], [11, 3], 21, "decoding in a window") with { Shift = 1 };
         yield return WithCache(new(2, 1, 80, 0.11f), [0, 1], [3], [1500], 1503, "long");
     }
 

@@ -19,7 +19,7 @@ internal readonly unsafe struct AttentionForward<TKernel>(
             long floats = Layout.Size(tiles);
             for (int s = 0; s < sequences && lengths != null; s++)
             {
-                floats = Math.Max(floats, lengths[s]);
+                floats = Math.Max(floats, (long)lengths[s] * tiles.Group);
             }
 
             return sizeof(float) * floats;
@@ -57,24 +57,11 @@ internal readonly unsafe struct AttentionForward<TKernel>(
         int position = (lengths == null ? rows : lengths[s]) - rows + first;
         if (lengths != null && rows == 1)
         {
-            Decode(kvHead, offsets[s], position, starts[s], (float*)scratch);
+            AttentionDecode.Run(tiles.Shape, offsets[s], position, starts[s], kvHead, 1, q, k, v, (float*)scratch, o);
             return;
         }
 
         Tile(new Layout((float*)scratch, tiles), kvHead, offsets[s] + first, Math.Min(tiles.Tokens, rows - first), position, starts[s]);
-    }
-
-    private void Decode(int kvHead, int token, int position, int start, float* scores)
-    {
-        AttentionShape shape = tiles.Shape;
-        int kvColumns = shape.KeyValueHeads * shape.HeadSize;
-        int first = tiles.FirstKey(position);
-        long keyStart = ((long)(start + first) * kvColumns) + ((long)kvHead * shape.HeadSize);
-        for (int head = kvHead * tiles.Group; head < (kvHead + 1) * tiles.Group; head++)
-        {
-            long place = (((long)token * shape.Heads) + head) * shape.HeadSize;
-            AttentionDecode.Run(shape, q + place, k + keyStart, v + keyStart, kvColumns, position + 1 - first, scores, o + place);
-        }
     }
 
     private void Tile(Layout at, int kvHead, int token, int tokens, int position, int start)

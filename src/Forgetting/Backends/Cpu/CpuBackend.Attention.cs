@@ -46,7 +46,33 @@ public sealed unsafe partial class CpuBackend
     {
         RequireHeads(shape, q, keys, values, o);
         Require(starts.Count == offsets.Count - 1 && lengths.Count == starts.Count);
-        AttentionOverTiles(shape, q, keys, values, offsets, starts, lengths, o, default);
+        if (q.Rows != starts.Count || !IsDecoding(offsets))
+        {
+            AttentionOverTiles(shape, q, keys, values, offsets, starts, lengths, o, default);
+            return;
+        }
+
+        // Whole rows of keys and values stream best; heads part only where there are too few sequences for the threads.
+        int sequences = (int)starts.Count;
+        int parts = Math.Clamp((2 * _pool.Threads + sequences - 1) / sequences, 1, shape.KeyValueHeads);
+        var job = new AttentionDecode(
+            shape, Floats(q), Floats(keys), Floats(values), Ints(starts), Ints(lengths), (shape.KeyValueHeads + parts - 1) / parts, Floats(o));
+        _pool.Run(job, sequences * job.Parts, job.ScratchBytes(sequences));
+    }
+
+    // Whether every sequence has one new token.
+    private static bool IsDecoding(Tensor offsets)
+    {
+        int* first = Ints(offsets);
+        for (int s = 0; s + 1 < offsets.Count; s++)
+        {
+            if (first[s + 1] - first[s] != 1)
+            {
+                return false;
+            }
+        }
+
+        return true;
     }
 
     private void AttentionOverTiles(
