@@ -32,7 +32,7 @@ internal static class OperationProfile
 
             double total = Stopwatch.GetElapsedTime(start).TotalMilliseconds / steps;
             bytes = (GC.GetTotalAllocatedBytes(precise: true) - bytes) / steps;
-            Console.WriteLine($"{title}, {cpu.Threads} threads, {cpu.Products}: {total:F1} ms, {bytes / 1024.0:F0} KiB of managed memory");
+            Console.WriteLine($"{title}, {cpu.Threads} threads, {cpu.ProductsDescription}: {total:F1} ms, {bytes / 1024.0:F0} KiB of managed memory");
             Console.WriteLine("| operation | calls | ms | share | GFLOP/s |");
             Console.WriteLine("|---|---:|---:|---:|---:|");
             double sum = 0;

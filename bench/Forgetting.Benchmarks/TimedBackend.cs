@@ -83,6 +83,9 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
+    public void DeclareWeight(Tensor weight) => inner.DeclareWeight(weight);
+
+    /// <inheritdoc/>
     public void AddBias(Tensor y, Tensor bias)
     {
         using var _ = Time();

@@ -12,7 +12,7 @@ internal sealed class WorkloadOptions
     private readonly Option<string> _family = new Option<string>("--family") { Description = "blocks of the model", DefaultValueFactory = _ => "llama" }.AcceptOnlyFromAmong("llama", "gpt2");
     private readonly Option<int> _dim, _layers, _heads, _keyValueHeads, _mlp, _vocab, _batch, _length, _steps, _warmup, _threads;
     private readonly Option<string> _device = new("--device") { Description = "cpu, cuda or cuda-emu", DefaultValueFactory = _ => "cpu" };
-    private readonly Option<string?> _dtype = new("--dtype") { Description = "storage type on cuda and cuda-emu: fp32 or bf16" };
+    private readonly Option<string?> _dtype = new("--dtype") { Description = "fp32 or bf16: storage type on cuda and cuda-emu, operands of products on cpu" };
     private readonly Option<bool> _json = new("--json") { Description = "one line of JSON" };
 
     public WorkloadOptions(Command command, int steps, int warmup, int batch = 4)
@@ -53,7 +53,7 @@ internal sealed class WorkloadOptions
     /// <summary>What computes: the card, or how the processor multiplies.</summary>
     public static string Products(IBackend backend) => backend switch
     {
-        CpuBackend cpu => cpu.Products,
+        CpuBackend cpu => cpu.ProductsDescription,
         CudaBackend cuda => $"{cuda.DeviceName}, {cuda.StorageType}",
         _ => backend.Name,
     };

@@ -19,7 +19,7 @@ internal static class CommonOptions
 
     public static Option<string?> Dtype()
     {
-        var option = new Option<string?>("--dtype") { Description = "storage type on cuda and cuda-emu; bf16 on a card where not given" };
+        var option = new Option<string?>("--dtype") { Description = "storage type on cuda and cuda-emu, bf16 on a card where not given; on cpu the type of the operands of products with weights, with sums and storage in fp32" };
         return option.AcceptOnlyFromAmong("fp32", "bf16");
     }
 

@@ -37,7 +37,7 @@ internal static class DoctorCommand
             if (backend is CpuBackend cpu)
             {
                 facts["threads"] = cpu.Threads.ToString(CultureInfo.InvariantCulture);
-                facts["products"] = cpu.Products;
+                facts["products"] = cpu.ProductsDescription;
             }
 
             List<KernelCheck> checks = [];

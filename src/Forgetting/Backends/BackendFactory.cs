@@ -13,7 +13,10 @@ public static class BackendFactory
     /// </summary>
     /// <param name="device">Name of a device.</param>
     /// <param name="threads">Threads of the CPU backend; null for one per processor.</param>
-    /// <param name="dtype">Storage type of activations and weights: fp32 or bf16; null for bf16 on a card and fp32 elsewhere.</param>
+    /// <param name="dtype">
+    /// On a card the storage type of activations and weights, on the CPU the type of the operands of products: fp32 or bf16; null for bf16 on a card and
+    /// fp32 elsewhere.
+    /// </param>
     /// <exception cref="UserException">No such device or type, the device cannot be used, or fewer than one thread.</exception>
     public static IBackend Create(string device = "auto", int? threads = null, string? dtype = null)
     {
@@ -31,15 +34,11 @@ public static class BackendFactory
         };
         return device switch
         {
-            "cpu" => Cpu(threads, type),
+            "cpu" => new CpuBackend(threads, type ?? DType.Float32),
             "cuda" => CudaBackend.Open(type ?? DType.BFloat16),
             "cuda-emu" => CudaBackend.OpenEmulation(type ?? DType.Float32, checks: false),
-            "auto" => CudaBackend.IsAvailable ? CudaBackend.Open(type ?? DType.BFloat16) : Cpu(threads, type),
+            "auto" => CudaBackend.IsAvailable ? CudaBackend.Open(type ?? DType.BFloat16) : new CpuBackend(threads, type ?? DType.Float32),
             _ => throw new UserException($"--device: found '{device}', expected auto, cpu, cuda or cuda-emu"),
         };
     }
-
-    private static CpuBackend Cpu(int? threads, DType? type) => type is null or DType.Float32
-        ? new CpuBackend(threads)
-        : throw new UserException("--dtype: found bf16, expected fp32: the cpu backend stores Float32 only");
 }

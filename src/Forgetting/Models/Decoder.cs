@@ -218,6 +218,10 @@ public sealed partial class Decoder : IDisposable
         foreach (Parameter parameter in BaseParameters.Concat(AdapterParameters))
         {
             parameter.Value = Allocate(parameter.Shape, Backend.StorageType);
+            if (parameter.Kind == ParameterKind.Matrix || parameter == _head.Weight)
+            {
+                Backend.DeclareWeight(parameter.Value);
+            }
         }
 
         foreach (Parameter parameter in TrainableParameters)

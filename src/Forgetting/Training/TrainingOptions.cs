@@ -285,8 +285,11 @@ public sealed record TrainingOptions
     [Description("auto, cpu, cuda or cuda-emu"), ValueName("NAME")]
     public string Device { get; init; } = "auto";
 
-    /// <summary>Storage type on cuda and cuda-emu: fp32 or bf16; null for bf16 on a card, fp32 elsewhere.</summary>
-    [Description("storage type on cuda and cuda-emu: fp32 or bf16 (bf16 on a card)"), ValueName("NAME")]
+    /// <summary>
+    /// fp32 or bf16: on cuda and cuda-emu the storage type, on cpu the type of the operands of products with weights (sums, storage and
+    /// everything else stay Float32); null for bf16 on a card, fp32 elsewhere.
+    /// </summary>
+    [Description("fp32 or bf16 (bf16 on a card): storage type on cuda and cuda-emu; on cpu type of the operands of products with weights, all else fp32"), ValueName("NAME")]
     public string? Dtype { get; init; }
 
     /// <summary>On a card every kernel is launched by itself, where otherwise passes over batches of a shape met before are replayed as a CUDA graph.</summary>

@@ -10,14 +10,14 @@ public sealed unsafe partial class CpuBackend
     public void SwiGlu(Tensor gate, Tensor up, Tensor y)
     {
         Require(gate.Count == y.Count && up.Count == y.Count);
-        ForEach(new SwiGluForward(Floats(gate), Floats(up), Floats(y)), y.Count);
+        ForEach(new SwiGluForward(Floats(gate), Floats(up), Output(y)), y.Count);
     }
 
     /// <inheritdoc/>
     public void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
     {
         Require(gate.Count == dY.Count && up.Count == dY.Count && dGate.Count == dY.Count && dUp.Count == dY.Count);
-        ForEach(new SwiGluGradient(Floats(gate), Floats(up), Floats(dY), Floats(dGate), Floats(dUp)), dY.Count);
+        ForEach(new SwiGluGradient(Floats(gate), Floats(up), Floats(dY), Output(dGate), Output(dUp)), dY.Count);
     }
 
     /// <inheritdoc/>
@@ -26,11 +26,11 @@ public sealed unsafe partial class CpuBackend
         Require(x.Count == y.Count);
         if (tanh)
         {
-            ForEach(new GeluTanhForward(Floats(x), Floats(y)), y.Count);
+            ForEach(new GeluTanhForward(Floats(x), Output(y)), y.Count);
         }
         else
         {
-            ForEach(new GeluForward(Floats(x), Floats(y)), y.Count);
+            ForEach(new GeluForward(Floats(x), Output(y)), y.Count);
         }
     }
 
@@ -40,11 +40,11 @@ public sealed unsafe partial class CpuBackend
         Require(x.Count == dX.Count && dY.Count == dX.Count);
         if (tanh)
         {
-            ForEach(new GeluTanhGradient(Floats(x), Floats(dY), Floats(dX)), dX.Count);
+            ForEach(new GeluTanhGradient(Floats(x), Floats(dY), Output(dX)), dX.Count);
         }
         else
         {
-            ForEach(new GeluGradient(Floats(x), Floats(dY), Floats(dX)), dX.Count);
+            ForEach(new GeluGradient(Floats(x), Floats(dY), Output(dX)), dX.Count);
         }
     }
 

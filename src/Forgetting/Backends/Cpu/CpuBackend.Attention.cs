@@ -35,7 +35,7 @@ public sealed unsafe partial class CpuBackend
         {
             var job = new AttentionBackward<TKernel>(
                 AttentionTiles.Of<TKernel>(shape), Floats(q), Floats(k), Floats(v), Ints(offsets), Floats(o), Floats(logSumExp), Floats(dO),
-                Floats(delta), Floats(dQ), Floats(dK), Floats(dV));
+                Output(delta), Output(dQ), Output(dK), Output(dV));
             _pool.Run(job, ((int)offsets.Count - 1) * shape.KeyValueHeads, job.ScratchBytes);
         }
     }
@@ -92,7 +92,7 @@ public sealed unsafe partial class CpuBackend
         {
             var job = new AttentionForward<TKernel>(
                 AttentionTiles.Of<TKernel>(shape), Floats(q), Floats(k), Floats(v), Ints(offsets), (int)offsets.Count - 1, Ints(starts), Ints(lengths),
-                Floats(o), Floats(logSumExp));
+                Output(o), Output(logSumExp));
             _pool.Run(job, job.Tasks, job.ScratchBytes);
         }
     }

@@ -12,7 +12,7 @@ public sealed unsafe partial class CpuBackend
     public void AccumulateColumns(Tensor dY, Tensor gradient)
     {
         Require(gradient.Count == dY.Columns);
-        _pool.Run(new AccumulateColumnsJob(Floats(dY), dY.Rows, dY.Columns, Floats(gradient)), Blocks(dY.Columns, SumColumns));
+        _pool.Run(new AccumulateColumnsJob(Floats(dY), dY.Rows, dY.Columns, Output(gradient)), Blocks(dY.Columns, SumColumns));
     }
 
     /// <inheritdoc/>
@@ -20,7 +20,7 @@ public sealed unsafe partial class CpuBackend
     {
         Require(sum.Count == dY.Columns);
         _pool.Run(
-            new SquareAccumulateColumnsJob(Floats(dY), dY.Columns, Ints(offsets), (int)offsets.Count - 1, Floats(sum)), Blocks(dY.Columns, SumColumns));
+            new SquareAccumulateColumnsJob(Floats(dY), dY.Columns, Ints(offsets), (int)offsets.Count - 1, Output(sum)), Blocks(dY.Columns, SumColumns));
     }
 
     /// <inheritdoc/>
@@ -28,7 +28,7 @@ public sealed unsafe partial class CpuBackend
     {
         int n = (int)offsets.Count - 1;
         Require(a.Count == dY.Columns && b.Count == dY.Columns && result.Count == 2L * n);
-        _pool.Run(new ProjectColumnsJob(Floats(dY), dY.Columns, Ints(offsets), Floats(a), Floats(b), Floats(result)), n);
+        _pool.Run(new ProjectColumnsJob(Floats(dY), dY.Columns, Ints(offsets), Floats(a), Floats(b), Output(result)), n);
     }
 
     /// <summary>sums[j] = Σ of column + j over rows start … end − 1, j &lt; <see cref="SumColumns"/>; partial sums of 128 rows keep the error small.</summary>

@@ -11,7 +11,7 @@ public sealed unsafe partial class CpuBackend
     public void Dropout(Tensor x, DropoutMask mask, Tensor y)
     {
         Require(x.Shape == y.Shape && mask.RowKeys.Count == x.Rows && mask.Seed.Count == 2);
-        ForEachRow(new DropoutRow(Floats(x), mask, Floats(y), x.Columns), x.Rows, 4L * x.Columns);
+        ForEachRow(new DropoutRow(Floats(x), mask, Output(y), x.Columns), x.Rows, 4L * x.Columns);
     }
 
     private readonly struct DropoutRow(float* x, DropoutMask mask, float* y, int columns) : IRowOperation

@@ -16,24 +16,24 @@ public sealed unsafe partial class CpuBackend
     public void Add(Tensor a, Tensor b, Tensor y)
     {
         Require(a.Count == y.Count && b.Count == y.Count);
-        ForEach(new AddOperation(Floats(a), Floats(b), Floats(y)), y.Count);
+        ForEach(new AddOperation(Floats(a), Floats(b), Output(y)), y.Count);
     }
 
     /// <inheritdoc/>
     public void Axpy(float alpha, Tensor x, Tensor y)
     {
         Require(x.Count == y.Count);
-        ForEach(new AxpyOperation(alpha, Floats(x), Floats(y)), y.Count);
+        ForEach(new AxpyOperation(alpha, Floats(x), Output(y)), y.Count);
     }
 
     /// <inheritdoc/>
-    public void Scale(Tensor x, float alpha) => ForEach(new ScaleOperation(Floats(x), alpha), x.Count);
+    public void Scale(Tensor x, float alpha) => ForEach(new ScaleOperation(Output(x), alpha), x.Count);
 
     /// <inheritdoc/>
     public void Multiply(Tensor a, Tensor b, Tensor y)
     {
         Require(a.Count == y.Count && b.Count == y.Count);
-        ForEach(new MultiplyOperation(Floats(a), Floats(b), Floats(y)), y.Count);
+        ForEach(new MultiplyOperation(Floats(a), Floats(b), Output(y)), y.Count);
     }
 
     private void ForEach<T>(T operation, long count)

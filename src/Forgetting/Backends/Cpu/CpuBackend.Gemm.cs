@@ -10,7 +10,15 @@ public sealed unsafe partial class CpuBackend
         (int m, int k) = transposeA ? (a.Columns, a.Rows) : (a.Rows, a.Columns);
         (int n, int kOfB) = transposeB ? (b.Rows, b.Columns) : (b.Columns, b.Rows);
         Require(k == kOfB && c.Rows == m && c.Columns == n);
-        _products.Gemm(
-            transposeA, transposeB, m, n, k, alpha, Floats(a), a.Columns, Floats(b), b.Columns, beta, Floats(c), c.Columns);
+        var product = new Product(
+            transposeA, transposeB, m, n, k, alpha, Floats(a), a.Columns, Floats(b), b.Columns, beta, Output(c), c.Columns);
+        _products.Gemm(product, _weights.Packed(product));
+    }
+
+    /// <inheritdoc/>
+    public void DeclareWeight(Tensor weight)
+    {
+        Require(weight.DType == DType.Float32);
+        _weights.Declare(weight);
     }
 }

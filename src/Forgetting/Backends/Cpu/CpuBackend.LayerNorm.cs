@@ -11,7 +11,7 @@ public sealed unsafe partial class CpuBackend
     {
         Require(x.Shape == y.Shape && gain.Count == x.Columns && bias.Count == x.Columns && statistics.Count == 2L * x.Rows);
         ForEachRow(
-            new LayerNormRow(Floats(x), Floats(gain), Floats(bias), epsilon, Floats(y), Floats(statistics), x.Columns), x.Rows, x.Columns);
+            new LayerNormRow(Floats(x), Floats(gain), Floats(bias), epsilon, Output(y), Output(statistics), x.Columns), x.Rows, x.Columns);
     }
 
     /// <inheritdoc/>
@@ -20,7 +20,7 @@ public sealed unsafe partial class CpuBackend
         Require(x.Shape == dY.Shape && dX.Shape == dY.Shape && gain.Count == x.Columns && statistics.Count == 2L * x.Rows);
         Require(gainProduct.IsEmpty || gainProduct.Shape == dY.Shape);
         ForEachRow(
-            new LayerNormGradientRow(Floats(dY), Floats(x), Floats(gain), Floats(statistics), Floats(dX), Floats(gainProduct), x.Columns),
+            new LayerNormGradientRow(Floats(dY), Floats(x), Floats(gain), Floats(statistics), Output(dX), Output(gainProduct), x.Columns),
             x.Rows,
             2 * x.Columns);
     }

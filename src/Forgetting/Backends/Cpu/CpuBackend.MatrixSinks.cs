@@ -25,7 +25,7 @@ public sealed unsafe partial class CpuBackend
     public void SquareAccumulateMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor sum)
     {
         Require(x.Rows == dY.Rows && sum.Rows == dY.Columns && sum.Columns == x.Columns);
-        RunSink(x, dY, offsets, new SquareTile(Floats(sum)), default);
+        RunSink(x, dY, offsets, new SquareTile(Output(sum)), default);
     }
 
     /// <inheritdoc/>
@@ -64,18 +64,18 @@ public sealed unsafe partial class CpuBackend
         for (int column = 0; column < x.Columns; column += inBlock)
         {
             int columns = Math.Min(inBlock, x.Columns - column);
-            _pool.Run(new PackColumns(Floats(x) + column, x.Columns, columns, t, TKernel.Columns, packedX), Blocks(columns, PackColumns.Lines));
+            _pool.Run(new PackColumns(Floats(x) + column, x.Columns, columns, t, TKernel.Columns, RoundsOperands, packedX), Blocks(columns, PackColumns.Lines));
             for (int row = 0; row < dY.Columns; row += outBlock)
             {
                 int rows = Math.Min(outBlock, dY.Columns - row);
-                _pool.Run(new PackColumns(Floats(dY) + row, dY.Columns, rows, t, TKernel.Rows, packedY), Blocks(rows, PackColumns.Lines));
+                _pool.Run(new PackColumns(Floats(dY) + row, dY.Columns, rows, t, TKernel.Rows, RoundsOperands, packedY), Blocks(rows, PackColumns.Lines));
                 var job = new SinkJob<TKernel, TTile>(
                     packedX, packedY, t, Ints(offsets), n, row, rows, column, columns, x.Columns, tile, partial);
                 int tasks = Blocks(rows, SinkRows) * Blocks(columns, SinkColumns);
                 _pool.Run(job, tasks, 4 * sizeof(float) * TKernel.Rows * TKernel.Columns);
                 if (!result.IsEmpty)
                 {
-                    AddPartialSums(partial, tasks, Floats(result), 2 * n);
+                    AddPartialSums(partial, tasks, Output(result), 2 * n);
                 }
             }
         }
@@ -115,7 +115,7 @@ public sealed unsafe partial class CpuBackend
     /// <summary>A tile's first element in a row-major matrix, its stride, and how much of the tile lies within the matrix.</summary>
     private readonly record struct TilePlace(long Start, int Stride, int Height, int Width, int TileColumns, int Size);
 
-    private readonly struct PackColumns(float* source, int stride, int lines, int k, int width, float* destination) : IJob
+    private readonly struct PackColumns(float* source, int stride, int lines, int k, int width, bool round, float* destination) : IJob
     {
         // A multiple of the kernels' widths 6, 12, 16 and 32.
         public const int Lines = 96;
@@ -123,7 +123,13 @@ public sealed unsafe partial class CpuBackend
         public void Run(int index, byte* scratch)
         {
             int first = index * Lines;
-            Panels.Pack(source + first, stride, true, Math.Min(Lines, lines - first), k, width, destination + ((long)first * k));
+            int count = Math.Min(Lines, lines - first);
+            float* packed = destination + ((long)first * k);
+            Panels.Pack(source + first, stride, true, count, k, width, packed);
+            if (round)
+            {
+                Lanes.RoundToBFloat16(packed, packed, Panels.Size(count, width, k));
+            }
         }
     }
 

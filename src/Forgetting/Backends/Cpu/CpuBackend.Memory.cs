@@ -49,6 +49,7 @@ public sealed unsafe partial class CpuBackend
     public void Free(DeviceBuffer buffer)
     {
         ArgumentNullException.ThrowIfNull(buffer);
+        _weights.Freed(buffer.Pointer, buffer.Bytes);
         NativeMemory.AlignedFree((void*)buffer.Pointer);
         Interlocked.Add(ref _allocatedBytes, -buffer.Bytes);
     }
@@ -59,7 +60,7 @@ public sealed unsafe partial class CpuBackend
     {
         Require(sizeof(T) == destination.DType.Size());
         Require(source.Length == destination.Count);
-        source.CopyTo(new Span<T>((void*)destination.Pointer, source.Length));
+        source.CopyTo(new Span<T>(Output(destination), source.Length));
     }
 
     /// <inheritdoc/>
@@ -78,14 +79,14 @@ public sealed unsafe partial class CpuBackend
         switch (source.DType, destination.DType)
         {
             case (DType.Float32, DType.BFloat16):
-                ForEach(new Narrow(Floats(source), (ushort*)destination.Pointer), source.Count);
+                ForEach(new Narrow(Floats(source), (ushort*)Output(destination)), source.Count);
                 break;
             case (DType.BFloat16, DType.Float32):
-                ForEach(new Widen((ushort*)source.Pointer, Floats(destination)), source.Count);
+                ForEach(new Widen((ushort*)source.Pointer, Output(destination)), source.Count);
                 break;
             default:
                 Require(source.DType == destination.DType);
-                _pool.Run(new CopyBytes((byte*)source.Pointer, (byte*)destination.Pointer, source.Bytes), Blocks(source.Bytes, CopyBytes.Block));
+                _pool.Run(new CopyBytes((byte*)source.Pointer, (byte*)Output(destination), source.Bytes), Blocks(source.Bytes, CopyBytes.Block));
                 break;
         }
     }
@@ -95,12 +96,12 @@ public sealed unsafe partial class CpuBackend
     {
         if (destination.DType == DType.BFloat16)
         {
-            _pool.Run(new FillValues<ushort>((ushort*)destination.Pointer, destination.Count, BFloat16Of(value)), FillValues<ushort>.Tasks(destination.Count));
+            _pool.Run(new FillValues<ushort>((ushort*)Output(destination), destination.Count, BFloat16Of(value)), FillValues<ushort>.Tasks(destination.Count));
             return;
         }
 
         Require(destination.DType == DType.Float32);
-        _pool.Run(new FillValues<float>(Floats(destination), destination.Count, value), FillValues<float>.Tasks(destination.Count));
+        _pool.Run(new FillValues<float>(Output(destination), destination.Count, value), FillValues<float>.Tasks(destination.Count));
     }
 
     private static ushort BFloat16Of(float value)

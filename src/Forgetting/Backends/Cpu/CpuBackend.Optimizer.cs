@@ -22,7 +22,7 @@ public sealed unsafe partial class CpuBackend
             sum += partial[i];
         }
 
-        Floats(result)[index] = (float)(Floats(result)[index] + sum);
+        Output(result)[index] = (float)(Floats(result)[index] + sum);
     }
 
     /// <inheritdoc/>
@@ -30,7 +30,7 @@ public sealed unsafe partial class CpuBackend
     {
         Require(gradient.Count == master.Count && m.Count == master.Count && v.Count == master.Count && value.Count == master.Count);
         Require(numbers.Count == AdamWSettings.NumberCount);
-        ForEach(new AdamWOperation(Floats(master), Floats(gradient), Floats(m), Floats(v), settings, Floats(numbers)), master.Count);
+        ForEach(new AdamWOperation(Output(master), Floats(gradient), Output(m), Output(v), settings, Floats(numbers)), master.Count);
         if (value.Pointer != master.Pointer)
         {
             Copy(master, value);

@@ -10,7 +10,7 @@ public sealed unsafe partial class CpuBackend
     public void RmsNorm(Tensor x, Tensor gain, float epsilon, Tensor y, Tensor rstd)
     {
         Require(x.Shape == y.Shape && gain.Count == x.Columns && rstd.Count == x.Rows);
-        ForEachRow(new RmsNormRow(Floats(x), Floats(gain), epsilon, Floats(y), Floats(rstd), x.Columns), x.Rows, x.Columns);
+        ForEachRow(new RmsNormRow(Floats(x), Floats(gain), epsilon, Output(y), Output(rstd), x.Columns), x.Rows, x.Columns);
     }
 
     /// <inheritdoc/>
@@ -19,7 +19,7 @@ public sealed unsafe partial class CpuBackend
         Require(x.Shape == dY.Shape && dX.Shape == dY.Shape && gain.Count == x.Columns && rstd.Count == x.Rows);
         Require(gainProduct.IsEmpty || gainProduct.Shape == dY.Shape);
         ForEachRow(
-            new RmsNormGradientRow(Floats(dY), Floats(x), Floats(gain), Floats(rstd), Floats(dX), Floats(gainProduct), x.Columns), x.Rows, 2 * x.Columns);
+            new RmsNormGradientRow(Floats(dY), Floats(x), Floats(gain), Floats(rstd), Output(dX), Output(gainProduct), x.Columns), x.Rows, 2 * x.Columns);
     }
 
     private readonly struct RmsNormRow(float* x, float* gain, float epsilon, float* y, float* rstd, int columns) : IRowOperation

@@ -11,7 +11,7 @@ public sealed unsafe partial class CpuBackend
     public void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient)
     {
         Require(rows.Count == dY.Rows && gradient.Columns == dY.Columns);
-        _pool.Run(new AccumulateRowsJob(Ints(rows), Floats(dY), dY.Rows, dY.Columns, Floats(gradient)), Blocks(dY.Columns, TableColumns));
+        _pool.Run(new AccumulateRowsJob(Ints(rows), Floats(dY), dY.Rows, dY.Columns, Output(gradient)), Blocks(dY.Columns, TableColumns));
     }
 
     /// <inheritdoc/>
@@ -20,7 +20,7 @@ public sealed unsafe partial class CpuBackend
         Require(rows.Count == dY.Rows && sum.Columns == dY.Columns && (head.IsEmpty || head.Shape == dY.Shape));
         int* next = LinkOccurrences(rows, offsets, sum.Rows);
         _pool.Run(
-            new SquareAccumulateRowsJob(Ints(rows), next, Floats(dY), dY.Rows, dY.Columns, Floats(head), Floats(sum)), Blocks(dY.Columns, TableColumns));
+            new SquareAccumulateRowsJob(Ints(rows), next, Floats(dY), dY.Rows, dY.Columns, Floats(head), Output(sum)), Blocks(dY.Columns, TableColumns));
     }
 
     /// <inheritdoc/>
@@ -31,7 +31,7 @@ public sealed unsafe partial class CpuBackend
         Require((head.IsEmpty || head.Shape == dY.Shape) && result.Count == 2L * n);
         int* next = LinkOccurrences(rows, offsets, a.Rows);
         _pool.Run(
-            new ProjectRowsJob(Ints(rows), next, Floats(dY), dY.Columns, Ints(offsets), Floats(head), Floats(a), Floats(b), Floats(result)),
+            new ProjectRowsJob(Ints(rows), next, Floats(dY), dY.Columns, Ints(offsets), Floats(head), Floats(a), Floats(b), Output(result)),
             n,
             sizeof(float) * (long)dY.Columns);
     }
@@ -43,7 +43,7 @@ public sealed unsafe partial class CpuBackend
         int* next = LinkOccurrences(rows, offsets, dLogits.Columns);
         int n = (int)offsets.Count - 1;
         ForEachRow(
-            new HeadRow(Floats(dLogits), dLogits.Columns, Floats(x), Ints(headOffsets), Ints(rows), next, Ints(offsets), n, Floats(y), y.Columns),
+            new HeadRow(Floats(dLogits), dLogits.Columns, Floats(x), Ints(headOffsets), Ints(rows), next, Ints(offsets), n, Output(y), y.Columns, RoundsOperands),
             y.Rows,
             (long)x.Columns * Math.Max(x.Rows / Math.Max(n, 1), 1));
     }
@@ -165,7 +165,7 @@ public sealed unsafe partial class CpuBackend
     }
 
     private readonly struct HeadRow(
-        float* dLogits, int vocabulary, float* x, int* headOffsets, int* rows, int* next, int* offsets, int n, float* y, int columns) : IRowOperation
+        float* dLogits, int vocabulary, float* x, int* headOffsets, int* rows, int* next, int* offsets, int n, float* y, int columns, bool round) : IRowOperation
     {
         public void Apply(int row, byte* scratch)
         {
@@ -186,7 +186,17 @@ public sealed unsafe partial class CpuBackend
 
             for (int r = headOffsets[s]; r < headOffsets[s + 1]; r++)
             {
-                Lanes.AddScaled(target, x + ((long)r * columns), dLogits[((long)r * vocabulary) + rows[row]], columns);
+                float* source = x + ((long)r * columns);
+                float factor = dLogits[((long)r * vocabulary) + rows[row]];
+                if (round)
+                {
+                    // The same numbers that the head's own gradient is a product of: (head + G)² must not be missed by a rounding of head².
+                    Lanes.AddScaledRounded(target, source, factor, columns);
+                }
+                else
+                {
+                    Lanes.AddScaled(target, source, factor, columns);
+                }
             }
         }
     }

@@ -15,14 +15,14 @@ public sealed unsafe partial class CpuBackend
     public void GatherRows(Tensor table, Tensor rows, Tensor y)
     {
         Require(rows.Count == y.Rows && table.Columns == y.Columns);
-        ForEachRow(new GatherRow(Floats(table), Ints(rows), Floats(y), y.Columns), y.Rows, y.Columns);
+        ForEachRow(new GatherRow(Floats(table), Ints(rows), Output(y), y.Columns), y.Rows, y.Columns);
     }
 
     /// <inheritdoc/>
     public void ScatterRows(Tensor x, Tensor rows, Tensor y)
     {
         Require(rows.Count == x.Rows && x.Columns == y.Columns);
-        ForEachRow(new ScatterRow(Floats(x), Ints(rows), Floats(y), y.Columns), x.Rows, y.Columns);
+        ForEachRow(new ScatterRow(Floats(x), Ints(rows), Output(y), y.Columns), x.Rows, y.Columns);
     }
 
     /// <inheritdoc/>
@@ -32,7 +32,7 @@ public sealed unsafe partial class CpuBackend
         Require(sourceColumn >= 0 && sourceColumn + count <= source.Columns);
         Require(destinationColumn >= 0 && destinationColumn + count <= destination.Columns);
         ForEachRow(
-            new CopyRowPart(Floats(source) + sourceColumn, source.Columns, Floats(destination) + destinationColumn, destination.Columns, count),
+            new CopyRowPart(Floats(source) + sourceColumn, source.Columns, Output(destination) + destinationColumn, destination.Columns, count),
             source.Rows,
             count);
     }
@@ -41,21 +41,21 @@ public sealed unsafe partial class CpuBackend
     public void AddBias(Tensor y, Tensor bias)
     {
         Require(bias.Count == y.Columns);
-        ForEachRow(new AddToRow(Floats(y), Floats(bias), y.Columns), y.Rows, y.Columns);
+        ForEachRow(new AddToRow(Output(y), Floats(bias), y.Columns), y.Rows, y.Columns);
     }
 
     /// <inheritdoc/>
     public void SegmentMean(Tensor x, Tensor offsets, Tensor y)
     {
         Require(offsets.Count == y.Rows + 1 && x.Columns == y.Columns);
-        ForEachRow(new SegmentMeanRow(Floats(x), Ints(offsets), Floats(y), x.Columns), y.Rows, x.Count / Math.Max(y.Rows, 1));
+        ForEachRow(new SegmentMeanRow(Floats(x), Ints(offsets), Output(y), x.Columns), y.Rows, x.Count / Math.Max(y.Rows, 1));
     }
 
     /// <inheritdoc/>
     public void SegmentMeanBackward(Tensor dY, Tensor offsets, Tensor dX)
     {
         Require(offsets.Count == dY.Rows + 1 && dX.Columns == dY.Columns);
-        ForEachRow(new SegmentMeanGradientRow(Floats(dY), Ints(offsets), Floats(dX), dX.Columns), dY.Rows, dX.Count / Math.Max(dY.Rows, 1));
+        ForEachRow(new SegmentMeanGradientRow(Floats(dY), Ints(offsets), Output(dX), dX.Columns), dY.Rows, dX.Count / Math.Max(dY.Rows, 1));
     }
 
     /// <param name="cost">About how many elements a row touches: decides how many rows make a task.</param>

@@ -15,7 +15,7 @@ public sealed unsafe partial class CpuBackend
         Require(ascent.Kind != AscentKind.Npo || weights.IsEmpty || baseLogProbability.Count == logits.Rows);
         ForEachRow(
             new SignedLossRow(
-                Floats(logits), logits.Columns, Ints(targets), Floats(weights), Floats(baseLogProbability), ascent, Floats(losses), Ints(greedy)),
+                Output(logits), logits.Columns, Ints(targets), Floats(weights), Floats(baseLogProbability), ascent, Output(losses), Ints(greedy)),
             logits.Rows,
             4L * logits.Columns);
     }

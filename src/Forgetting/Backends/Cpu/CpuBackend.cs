@@ -5,31 +5,33 @@ namespace Forgetting.Backends.Cpu;
 
 /// <summary>
 /// The operations in host memory: Float32 throughout, vectorised, on a fixed set of threads. Results do not depend on the number of
-/// threads. Operations return when they are done.
+/// threads. Operations return when they are done. Where products work on bfloat16, operands are rounded for each product and all storage stays Float32.
 /// </summary>
 /// <remarks>One file per group of operations. An instance serves one calling thread at a time.</remarks>
 public sealed unsafe partial class CpuBackend : IBackend
 {
+    // Copies of weights in the products' layout take at most this share of the machine's memory.
+    private const int PackedShare = 8;
+
     private readonly WorkerPool _pool;
     private readonly IMatrixProducts _products;
+    private readonly PackedWeights _weights;
 
-    /// <summary>A backend that works with <paramref name="threads"/> threads, the caller's included.</summary>
-    /// <param name="threads">Number of threads, at least 1; null for one per processor.</param>
-    public CpuBackend(int? threads = null)
-        : this(new WorkerPool(threads ?? Environment.ProcessorCount))
+    /// <summary>A backend with managed products.</summary>
+    /// <param name="threads">Number of threads that work, the caller's included, at least 1; null for one per processor.</param>
+    /// <param name="operandType">Type to which the operands of products are rounded, to nearest even; sums and everything else are Float32.</param>
+    public CpuBackend(int? threads = null, DType operandType = DType.Float32)
+        : this(new WorkerPool(threads ?? Environment.ProcessorCount), pool => new ManagedProducts(pool, operandType))
     {
     }
 
-    /// <summary>A backend on the given threads with the given provider of products; it owns both.</summary>
-    internal CpuBackend(WorkerPool pool, IMatrixProducts products)
+    /// <summary>A backend on the given threads with a provider of products that works on them; it owns both.</summary>
+    /// <param name="packedBytes">Most bytes of copies of weights in the products' layout; null for an eighth of the machine's memory.</param>
+    internal CpuBackend(WorkerPool pool, Func<WorkerPool, IMatrixProducts> products, long? packedBytes = null)
     {
         _pool = pool;
-        _products = products;
-    }
-
-    private CpuBackend(WorkerPool pool)
-        : this(pool, new ManagedProducts(pool))
-    {
+        _products = products(pool);
+        _weights = new PackedWeights(this, _products, packedBytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / PackedShare);
     }
 
     /// <inheritdoc/>
@@ -41,8 +43,17 @@ public sealed unsafe partial class CpuBackend : IBackend
     /// <summary>Number of threads that work, the caller's included.</summary>
     public int Threads => _pool.Threads;
 
-    /// <summary>What computes dense products.</summary>
+    /// <summary>What computes dense products, as <c>--products</c> calls it: managed or onednn.</summary>
     public string Products => _products.Name;
+
+    /// <summary>What computes dense products, and with what of this machine.</summary>
+    public string ProductsDescription => _products.Description;
+
+    /// <summary>Type to which the operands of products are rounded before they are multiplied.</summary>
+    public DType OperandType => _products.OperandType;
+
+    /// <summary>Bytes of the copies of weights that are kept in the products' layout; part of <see cref="AllocatedBytes"/>.</summary>
+    public long PackedWeightBytes => _weights.Bytes;
 
     /// <inheritdoc/>
     public void Repeat<TKey, TState>(TKey key, TState state, Action<TState> operations)
@@ -56,6 +67,7 @@ public sealed unsafe partial class CpuBackend : IBackend
     /// <inheritdoc/>
     public void Dispose()
     {
+        _weights.Dispose();
         _pool.Dispose();
         _products.Dispose();
         _workspace.Dispose();
@@ -63,6 +75,15 @@ public sealed unsafe partial class CpuBackend : IBackend
     }
 
     private static float* Floats(Tensor tensor) => (float*)tensor.Pointer;
+
+    /// <summary>The elements of a tensor that is about to be written: what is kept of it in another layout is stale from now on.</summary>
+    private float* Output(Tensor tensor)
+    {
+        _weights.Written(tensor.Pointer, tensor.Bytes);
+        return (float*)tensor.Pointer;
+    }
+
+    private bool RoundsOperands => _products.OperandType == DType.BFloat16;
 
     private static int* Ints(Tensor tensor) => (int*)tensor.Pointer;
 

@@ -31,6 +31,33 @@ internal static unsafe class Lanes
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> MultiplyAdd(Vector256<float> a, Vector256<float> b, Vector256<float> c) => Vector256.MultiplyAddEstimate(a, b, c);
 
+    /// <summary>The nearest bfloat16 of each lane, ties to the even one, as Float32.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> RoundToBFloat16(Vector256<float> value)
+    {
+        Vector256<uint> bits = value.AsUInt32();
+        Vector256<uint> rounded = (bits + Vector256.Create(0x7FFFu) + ((bits >>> 16) & Vector256<uint>.One)) & Vector256.Create(0xFFFF0000u);
+
+        // A NaN stays one: rounding could carry its bits into infinity.
+        Vector256<float> number = Vector256.Equals(value, value);
+        return Vector256.ConditionalSelect(number, rounded.AsSingle(), value);
+    }
+
+    /// <summary>Rounds <paramref name="count"/> floats to bfloat16; source and destination may be the same.</summary>
+    public static void RoundToBFloat16(float* source, float* destination, long count)
+    {
+        long i = 0;
+        for (; i <= count - Count; i += Count)
+        {
+            RoundToBFloat16(Vector256.Load(source + i)).Store(destination + i);
+        }
+
+        if (i < count)
+        {
+            Store(RoundToBFloat16(Load(source + i, (int)(count - i))), destination + i, (int)(count - i));
+        }
+    }
+
     /// <summary>
     /// Σ of a term over i &lt; count, in four interleaved partial sums: the order depends on the count alone, not on addresses.
     /// </summary>
@@ -83,6 +110,17 @@ internal static unsafe class Lanes
         if (i < count)
         {
             Store(MultiplyAdd(Load(source + i, count - i), scale, Load(destination + i, count - i)), destination + i, count - i);
+        }
+    }
+
+    /// <summary>destination += factor·source, both factors rounded to bfloat16.</summary>
+    public static void AddScaledRounded(float* destination, float* source, float factor, int count)
+    {
+        Vector256<float> scale = RoundToBFloat16(Vector256.Create(factor));
+        for (int i = 0; i < count; i += Count)
+        {
+            int lanes = Math.Min(Count, count - i);
+            Store(MultiplyAdd(RoundToBFloat16(Load(source + i, lanes)), scale, Load(destination + i, lanes)), destination + i, lanes);
         }
     }
 

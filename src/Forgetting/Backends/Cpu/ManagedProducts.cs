@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
 
@@ -22,23 +23,33 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
 
     private readonly WorkerPool _pool;
     private readonly bool _wide;
+    private readonly bool _round;
     private readonly float* _packedB = (float*)NativeMemory.AlignedAlloc((nuint)sizeof(float) * MostDepth * ColumnBlock, 64);
 
     /// <summary>Products on the threads of <paramref name="pool"/>, with 512-bit registers where they are fast.</summary>
-    public ManagedProducts(WorkerPool pool)
-        : this(pool, Vector512.IsHardwareAccelerated)
+    /// <param name="operandType">Type to which operands are rounded.</param>
+    public ManagedProducts(WorkerPool pool, DType operandType = DType.Float32)
+        : this(pool, operandType, Vector512.IsHardwareAccelerated)
     {
     }
 
     /// <summary>Products with the kernel chosen by the caller, for tests.</summary>
-    internal ManagedProducts(WorkerPool pool, bool wide)
+    internal ManagedProducts(WorkerPool pool, DType operandType, bool wide)
     {
         _pool = pool;
+        _round = operandType == DType.BFloat16;
         _wide = wide;
     }
 
     /// <inheritdoc/>
-    public string Name => _wide ? "managed (512-bit)" : "managed (256-bit)";
+    public string Name => "managed";
+
+    /// <inheritdoc/>
+    public string Description =>
+        $"managed ({(_wide ? "512" : "256")}-bit{(_round ? ", operands rounded to bf16, computed in fp32: no faster than fp32" : "")})";
+
+    /// <inheritdoc/>
+    public DType OperandType => _round ? DType.BFloat16 : DType.Float32;
 
     /// <summary>
     /// k per block: equal parts, since each one reads and writes all of C, and a short rest would do so for little work.
@@ -50,57 +61,78 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
     }
 
     /// <inheritdoc/>
-    public void Gemm(
-        bool transposeA, bool transposeB, int m, int n, int k, float alpha, float* a, int lda, float* b, int ldb, float beta, float* c, int ldc)
+    public void Gemm(in Product product, void* packedB = null)
     {
-        if (m == 0 || n == 0)
+        if (product.M == 0 || product.N == 0)
         {
             return;
         }
 
-        var product = new Product(transposeA, transposeB, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc);
-        if (ThinProduct.Suits(product))
+        if (IsThin(product))
         {
-            ThinProduct.Run(_pool, product);
+            ThinProduct.Run(_pool, product, _round, _packedB);
         }
         else if (_wide)
         {
-            Run<Kernel512>(product);
+            Run<Kernel512>(product, (float*)packedB);
         }
         else
         {
-            Run<Kernel256>(product);
+            Run<Kernel256>(product, (float*)packedB);
+        }
+    }
+
+    /// <inheritdoc/>
+    public long PackedBytes(in Product product) =>
+        IsThin(product) ? 0 : sizeof(float) * (long)RoundUp(product.N, _wide ? Kernel512.Columns : Kernel256.Columns) * product.K;
+
+    /// <inheritdoc/>
+    public void Pack(in Product product, void* packedB)
+    {
+        if (_wide)
+        {
+            Pack<Kernel512>(product, (float*)packedB);
+        }
+        else
+        {
+            Pack<Kernel256>(product, (float*)packedB);
         }
     }
 
     /// <inheritdoc/>
     public void Dispose() => NativeMemory.AlignedFree(_packedB);
 
-    private void Run<TKernel>(in Product product)
+    // The memory for a block of B is free then, and holds the rows of A rounded.
+    private static bool IsThin(in Product product) => ThinProduct.Suits(product) && (long)product.M * product.K <= MostDepth * ColumnBlock;
+
+    private void Run<TKernel>(in Product product, float* packedB)
         where TKernel : unmanaged, IMicroKernel
     {
         // Rows in equal blocks rather than full ones and a rest.
         int rowBlocks = (product.M + RowBlock - 1) / RowBlock;
         int rows = RoundUp((product.M + rowBlocks - 1) / rowBlocks, TKernel.Rows);
         rowBlocks = (product.M + rows - 1) / rows;
-        bool small = (long)product.M * product.N * product.K < 1 << 16;
         for (int column = 0; column < product.N; column += ColumnBlock)
         {
             int columns = Math.Min(ColumnBlock, product.N - column);
-            int panels = (columns + TKernel.Columns - 1) / TKernel.Columns;
+            int panels = PanelCount<TKernel>(columns);
 
             // Enough tasks for the threads to even out, but no fewer than eight panels each: every task packs its block of A.
-            int parts = small ? 1 : Math.Clamp(4 * _pool.Threads / rowBlocks, 1, Math.Max(panels / 8, 1));
+            int parts = IsSmall(product) ? 1 : Math.Clamp(4 * _pool.Threads / rowBlocks, 1, Math.Max(panels / 8, 1));
             int panelsPerPart = (panels + parts - 1) / parts;
-            int panelsPerPack = small ? panels : 4;
             int step = DepthOf(product.K);
             int depth = 0;
             do
             {
-                var block = new Block(product, _packedB, column, columns, depth, Math.Min(step, product.K - depth));
-                _pool.Run(new PackJob<TKernel>(block, panelsPerPack), (panels + panelsPerPack - 1) / panelsPerPack);
+                int k = Math.Min(step, product.K - depth);
+                var block = new Block(product, packedB == null ? _packedB : packedB + Offset<TKernel>(product, column, depth), column, columns, depth, k);
+                if (packedB == null)
+                {
+                    Pack<TKernel>(block);
+                }
+
                 _pool.Run(
-                    new TileJob<TKernel>(block, rows, rowBlocks, panelsPerPart),
+                    new TileJob<TKernel>(block, rows, rowBlocks, panelsPerPart, _round),
                     rowBlocks * ((panels + panelsPerPart - 1) / panelsPerPart),
                     sizeof(float) * (long)rows * step);
                 depth += step;
@@ -108,6 +140,40 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
             while (depth < product.K);
         }
     }
+
+    /// <summary>All blocks of B, in the order in which a product reads them.</summary>
+    private void Pack<TKernel>(in Product product, float* packedB)
+        where TKernel : unmanaged, IMicroKernel
+    {
+        int step = DepthOf(product.K);
+        for (int column = 0; column < product.N; column += ColumnBlock)
+        {
+            for (int depth = 0; depth < product.K; depth += step)
+            {
+                Pack<TKernel>(new Block(
+                    product, packedB + Offset<TKernel>(product, column, depth), column, Math.Min(ColumnBlock, product.N - column), depth,
+                    Math.Min(step, product.K - depth)));
+            }
+        }
+    }
+
+    private void Pack<TKernel>(in Block block)
+        where TKernel : unmanaged, IMicroKernel
+    {
+        int panels = PanelCount<TKernel>(block.Columns);
+        int panelsPerTask = IsSmall(block.Product) ? panels : 4;
+        _pool.Run(new PackJob<TKernel>(block, panelsPerTask, _round), (panels + panelsPerTask - 1) / panelsPerTask);
+    }
+
+    // Floats before the block at a column and a depth: whole column blocks, and the earlier depths of this one.
+    private static long Offset<TKernel>(in Product product, int column, int depth)
+        where TKernel : unmanaged, IMicroKernel =>
+        ((long)column * product.K) + ((long)RoundUp(Math.Min(ColumnBlock, product.N - column), TKernel.Columns) * depth);
+
+    private static int PanelCount<TKernel>(int columns)
+        where TKernel : unmanaged, IMicroKernel => (columns + TKernel.Columns - 1) / TKernel.Columns;
+
+    private static bool IsSmall(in Product product) => (long)product.M * product.N * product.K < 1 << 16;
 
     private static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
 
@@ -120,7 +186,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
         }
     }
 
-    private readonly struct PackJob<TKernel>(Block block, int panelsPerTask) : IJob
+    private readonly struct PackJob<TKernel>(Block block, int panelsPerTask, bool round) : IJob
         where TKernel : unmanaged, IMicroKernel
     {
         public void Run(int index, byte* scratch)
@@ -131,11 +197,16 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
             float* source = p.TransposeB
                 ? p.B + ((long)(block.Column + first) * p.Ldb) + block.Depth
                 : p.B + ((long)block.Depth * p.Ldb) + block.Column + first;
-            Panels.Pack(source, p.Ldb, !p.TransposeB, lines, block.K, TKernel.Columns, (float*)block.Packed + ((long)first * block.K));
+            float* packed = (float*)block.Packed + ((long)first * block.K);
+            Panels.Pack(source, p.Ldb, !p.TransposeB, lines, block.K, TKernel.Columns, packed);
+            if (round)
+            {
+                Lanes.RoundToBFloat16(packed, packed, Panels.Size(lines, TKernel.Columns, block.K));
+            }
         }
     }
 
-    private readonly struct TileJob<TKernel>(Block block, int rowsPerBlock, int rowBlocks, int panelsPerPart) : IJob
+    private readonly struct TileJob<TKernel>(Block block, int rowsPerBlock, int rowBlocks, int panelsPerPart, bool round) : IJob
         where TKernel : unmanaged, IMicroKernel
     {
         public void Run(int index, byte* scratch)
@@ -146,6 +217,10 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
             float* packedA = (float*)scratch;
             float* source = p.TransposeA ? p.A + ((long)block.Depth * p.Lda) + row : p.A + ((long)row * p.Lda) + block.Depth;
             Panels.Pack(source, p.Lda, p.TransposeA, rows, block.K, TKernel.Rows, packedA);
+            if (round)
+            {
+                Lanes.RoundToBFloat16(packedA, packedA, Panels.Size(rows, TKernel.Rows, block.K));
+            }
 
             float beta = block.Depth == 0 ? p.Beta : 1;
             int first = index / rowBlocks * panelsPerPart * TKernel.Columns;
@@ -164,23 +239,4 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
                 p.Ldc);
         }
     }
-}
-
-/// <summary>The arguments of <see cref="IMatrixProducts.Gemm"/>.</summary>
-internal readonly unsafe struct Product(
-    bool transposeA, bool transposeB, int m, int n, int k, float alpha, float* a, int lda, float* b, int ldb, float beta, float* c, int ldc)
-{
-    public readonly bool TransposeA = transposeA;
-    public readonly bool TransposeB = transposeB;
-    public readonly int M = m;
-    public readonly int N = n;
-    public readonly int K = k;
-    public readonly float Alpha = alpha;
-    public readonly float Beta = beta;
-    public readonly float* A = a;
-    public readonly float* B = b;
-    public readonly float* C = c;
-    public readonly int Lda = lda;
-    public readonly int Ldb = ldb;
-    public readonly int Ldc = ldc;
 }

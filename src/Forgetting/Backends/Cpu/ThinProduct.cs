@@ -16,14 +16,30 @@ internal static unsafe class ThinProduct
     public static bool Suits(in Product product) => Avx.IsSupported && product is { M: <= MostRows, TransposeA: false, TransposeB: true };
 
     /// <summary>Computes it.</summary>
-    public static void Run(WorkerPool pool, in Product product)
+    /// <param name="round">Round the operands to bfloat16.</param>
+    /// <param name="rows">Memory for M·K floats.</param>
+    public static void Run(WorkerPool pool, in Product product, bool round, float* rows)
     {
         // About 64 KiB of W each.
         int columns = Math.Clamp((1 << 14) / Math.Max(product.K, 1), 1, product.N) + 7 & ~7;
-        pool.Run(new Job(product, columns), (product.N + columns - 1) / columns);
+        int tasks = (product.N + columns - 1) / columns;
+        if (!round)
+        {
+            pool.Run(new Job<Exact>(product, product.A, product.Lda, columns), tasks);
+            return;
+        }
+
+        for (int row = 0; row < product.M; row++)
+        {
+            Lanes.RoundToBFloat16(product.A + ((long)row * product.Lda), rows + ((long)row * product.K), product.K);
+        }
+
+        pool.Run(new Job<Rounded>(product, rows, product.K, columns), tasks);
     }
 
-    private readonly struct Job(Product product, int columnsPerTask) : IJob
+    /// <param name="a">Rows x, <paramref name="lda"/> apart, as they enter the product.</param>
+    private readonly struct Job<TOperand>(Product product, float* a, int lda, int columnsPerTask) : IJob
+        where TOperand : struct, IOperand
     {
         public void Run(int index, byte* scratch)
         {
@@ -56,10 +72,10 @@ internal static unsafe class ThinProduct
                 w[i] = product.B + ((long)(column + Math.Min(i, lanes - 1)) * product.Ldb);
             }
 
-            float* x0 = product.A + ((long)row * product.Lda);
-            float* x1 = x0 + (row + 1 < product.M ? product.Lda : 0);
-            float* x2 = x1 + (row + 2 < product.M ? product.Lda : 0);
-            float* x3 = x2 + (row + 3 < product.M ? product.Lda : 0);
+            float* x0 = a + ((long)row * lda);
+            float* x1 = x0 + (row + 1 < product.M ? lda : 0);
+            float* x2 = x1 + (row + 2 < product.M ? lda : 0);
+            float* x3 = x2 + (row + 3 < product.M ? lda : 0);
             int step = ManagedProducts.DepthOf(product.K);
             int k = 0;
             do
@@ -69,10 +85,10 @@ internal static unsafe class ThinProduct
                 float beta = k == 0 ? product.Beta : 1;
                 for (; k <= end - 8; k += 8)
                 {
-                    Vector256<float> r0 = Vector256.Load(w[0] + k), r1 = Vector256.Load(w[1] + k);
-                    Vector256<float> r2 = Vector256.Load(w[2] + k), r3 = Vector256.Load(w[3] + k);
-                    Vector256<float> r4 = Vector256.Load(w[4] + k), r5 = Vector256.Load(w[5] + k);
-                    Vector256<float> r6 = Vector256.Load(w[6] + k), r7 = Vector256.Load(w[7] + k);
+                    Vector256<float> r0 = TOperand.Of(Vector256.Load(w[0] + k)), r1 = TOperand.Of(Vector256.Load(w[1] + k));
+                    Vector256<float> r2 = TOperand.Of(Vector256.Load(w[2] + k)), r3 = TOperand.Of(Vector256.Load(w[3] + k));
+                    Vector256<float> r4 = TOperand.Of(Vector256.Load(w[4] + k)), r5 = TOperand.Of(Vector256.Load(w[5] + k));
+                    Vector256<float> r6 = TOperand.Of(Vector256.Load(w[6] + k)), r7 = TOperand.Of(Vector256.Load(w[7] + k));
                     Panels.Transpose(ref r0, ref r1, ref r2, ref r3, ref r4, ref r5, ref r6, ref r7);
                     s0 = Eight(s0, x0 + k, r0, r1, r2, r3, r4, r5, r6, r7);
                     if (TRows.Several)
@@ -85,7 +101,7 @@ internal static unsafe class ThinProduct
 
                 for (; k < end; k++)
                 {
-                    Vector256<float> r = Vector256.Create(w[0][k], w[1][k], w[2][k], w[3][k], w[4][k], w[5][k], w[6][k], w[7][k]);
+                    Vector256<float> r = TOperand.Of(Vector256.Create(w[0][k], w[1][k], w[2][k], w[3][k], w[4][k], w[5][k], w[6][k], w[7][k]));
                     s0 = Lanes.MultiplyAdd(Vector256.Create(x0[k]), r, s0);
                     if (TRows.Several)
                     {
@@ -129,6 +145,23 @@ internal static unsafe class ThinProduct
                 PackedProduct.Update(sum, product.C + ((long)row * product.Ldc) + column, product.Alpha, beta, lanes);
             }
         }
+    }
+
+    private interface IOperand
+    {
+        static abstract Vector256<float> Of(Vector256<float> value);
+    }
+
+    private readonly struct Exact : IOperand
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Of(Vector256<float> value) => value;
+    }
+
+    private readonly struct Rounded : IOperand
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Of(Vector256<float> value) => Lanes.RoundToBFloat16(value);
     }
 
     private interface IRows

@@ -31,6 +31,12 @@ public sealed unsafe partial class CudaBackend
     }
 
     /// <inheritdoc/>
+    public void DeclareWeight(Tensor weight)
+    {
+        // cuBLAS takes row-major matrices as they are.
+    }
+
+    /// <inheritdoc/>
     public void AddBias(Tensor y, Tensor bias)
     {
         Require(bias.Count == y.Columns && bias.DType == y.DType);
