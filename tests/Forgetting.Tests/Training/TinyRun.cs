@@ -24,11 +24,12 @@ internal sealed class TinyRun : IDisposable
         TiedHead = true,
     };
 
-    private readonly CpuBackend _backend = new(2);
+    private readonly CpuBackend _backend;
     private readonly TemporaryFolder _folder = new();
 
-    public TinyRun(TrainingOptions options)
+    public TinyRun(TrainingOptions options, CpuBackend? backend = null)
     {
+        _backend = backend ?? new CpuBackend(2);
         Options = options;
         Decoder = new Decoder(Config, _backend, options.LoraRank == 0 ? null : new LoraConfig { Rank = options.LoraRank, Alpha = 8, Dropout = options.LoraDropout }, seed: 11);
         Decoder.Initialize(5);

@@ -37,7 +37,7 @@ internal readonly unsafe struct Kernel256 : IMicroKernel
     public static int Columns => 16;
 
     /// <inheritdoc/>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Run<T>(int k, float* a, float* b, nint stride, T sink)
         where T : struct, ITileSink
     {
@@ -92,7 +92,7 @@ internal readonly unsafe struct Kernel512 : IMicroKernel
     public static int Columns => 32;
 
     /// <inheritdoc/>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void Run<T>(int k, float* a, float* b, nint stride, T sink)
         where T : struct, ITileSink
     {
