@@ -105,6 +105,12 @@ internal sealed record EvaluationTask
     /// <summary>Strings that end a generation.</summary>
     public IReadOnlyList<string> Until { get; init; } = [];
 
+    /// <summary>Temperature of a generation; 0 for the most probable tokens.</summary>
+    public double Temperature { get; init; }
+
+    /// <summary>Generations for each prompt.</summary>
+    public int Repeats { get; init; } = 1;
+
     /// <summary>Most tokens of a generation.</summary>
     public int MaxNewTokens { get; init; } = 256;
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text;
+using Forgetting.Models;
 using Forgetting.Training;
 
 namespace Forgetting.Evaluation;
@@ -77,26 +78,29 @@ public sealed class Evaluator(LoadedModel model, EvaluationOptions options)
                 ("bytes", "none", Encoding.UTF8.GetByteCount(task.Targets[i])),
             ]))];
 
-    private static TaskSample[] Generations(PreparedTask prepared, IReadOnlyList<string> answers)
+    private static TaskSample[] Generations(PreparedTask prepared, string[][] answers)
     {
         EvaluationTask task = prepared.Definition;
-        return [.. answers.Select((answer, i) =>
+        return [.. answers.Select((of, i) =>
         {
-            Dictionary<string, string> filtered = task.Filters.Count == 0
-                ? new() { ["none"] = answer }
-                : task.Filters.ToDictionary(filter => filter.Name, filter => Metrics.Extract(answer, filter));
+            Dictionary<string, string[]> filtered = task.Filters.Count == 0
+                ? new() { ["none"] = of }
+                : task.Filters.ToDictionary(filter => filter.Name, filter => of.Select(answer => Metrics.Extract(answer, filter)).ToArray());
             return new TaskSample(
-                i, prepared.Documents[i], prepared.Targets[i], prepared.Arguments[i], [answer],
+                i, prepared.Documents[i], prepared.Targets[i], prepared.Arguments[i], of,
                 [.. filtered.SelectMany(pair => GenerationMetrics.Score(task.Metrics, pair.Value, prepared.References[i], task.Ignored).Select(score => (score.Name, pair.Key, score.Score)))],
-                filtered);
+                filtered.ToDictionary(pair => pair.Key, pair => pair.Value[0]));
         })];
     }
 
-    private IReadOnlyList<string> Complete(PreparedTask task, EvaluationProgress? progress, ITrainingObserver? observer, CancellationToken cancellation)
+    private string[][] Complete(PreparedTask task, EvaluationProgress? progress, ITrainingObserver? observer, CancellationToken cancellation)
     {
+        EvaluationTask definition = task.Definition;
+        var drawing = new GenerationOptions { MaxNewTokens = definition.MaxNewTokens, StopIds = model.EndIds, Temperature = definition.Temperature, Seed = options.Seed };
         using AnswerLog<string>? log = progress?.Answers<string>(task);
-        return new TextCompleter(model.Decoder, model.Tokenizer, model.EndIds, options.BatchTokens)
-            .Complete(task.Prompts, task.Definition.Until, task.Definition.MaxNewTokens, log, observer, cancellation);
+        return [.. new TextCompleter(model.Decoder, model.Tokenizer, options.BatchTokens)
+            .Complete([.. task.Prompts.SelectMany(prompt => Enumerable.Repeat(prompt, definition.Repeats))], definition.Until, drawing, log, observer, cancellation)
+            .Chunk(definition.Repeats)];
     }
 
     private LogLikelihood[][] Score(PreparedTask task, EvaluationProgress? progress, ITrainingObserver? observer, CancellationToken cancellation)

@@ -18,6 +18,14 @@ internal static partial class GenerationMetrics
         ["rougeL"] = (answer, reference) => 100 * Rouge.LSum(Lines(answer), Lines(reference)).F1,
     };
 
+    // Of all answers to one prompt together; no words at all are no variety.
+    private static readonly Dictionary<string, Func<IReadOnlyList<string>, double>> s_variety = new()
+    {
+        ["distinct_1"] = answers => Diversity.Distinct(answers, 1) is var share && double.IsNaN(share) ? 0 : share,
+        ["distinct_2"] = answers => Diversity.Distinct(answers, 2) is var share && double.IsNaN(share) ? 0 : share,
+        ["self_bleu"] = answers => Diversity.SelfBleu(answers),
+    };
+
     private static readonly string[] s_parts = ["max", "acc", "diff"];
 
     /// <summary>
@@ -27,21 +35,29 @@ internal static partial class GenerationMetrics
     public static IReadOnlyList<string> Names { get; } =
     [
         "exact_match", "squad_exact_match", "f1", "rougeL_recall",
-        .. s_similarities.Keys.SelectMany(similarity => s_parts.Select(part => $"{similarity}_{part}")),
+        .. s_similarities.Keys.SelectMany(similarity => s_parts.Select(part => $"{similarity}_{part}")), .. s_variety.Keys,
     ];
 
     /// <summary>Names of metrics that set true answers against false ones.</summary>
     public static bool NeedsFalse(string name) => Names.Contains(name) && s_parts.Contains(name.Split('_')[^1]);
 
-    /// <summary>The metrics of one answer; of several references the best counts.</summary>
+    /// <summary>The metrics of the answers to one prompt. Where only one can count it is the first; of several references the best counts.</summary>
+    /// <param name="answers">At least one, and two for self-BLEU.</param>
     /// <param name="ignored">What exact match does not look at.</param>
     /// <returns>Pairs of the name that results have, and the score.</returns>
     public static IEnumerable<(string Name, double Score)> Score(
-        IReadOnlyList<string> metrics, string answer, AnswerReferences references, IReadOnlyList<Regex> ignored)
+        IReadOnlyList<string> metrics, IReadOnlyList<string> answers, AnswerReferences references, IReadOnlyList<Regex> ignored)
     {
+        string answer = answers[0];
         Dictionary<string, (double True, double False)> nearest = [];
         foreach (string metric in metrics)
         {
+            if (s_variety.TryGetValue(metric, out Func<IReadOnlyList<string>, double>? variety))
+            {
+                yield return (metric, variety(answers));
+                continue;
+            }
+
             if (!NeedsFalse(metric))
             {
                 yield return metric switch

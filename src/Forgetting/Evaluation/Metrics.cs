@@ -67,7 +67,7 @@ internal static partial class Metrics
     };
 
     /// <summary>Whether more is better, as results say of each metric.</summary>
-    public static bool HigherIsBetter(string name) => name is not ("word_perplexity" or "byte_perplexity" or "bits_per_byte" or "truth_ratio" or "extraction_strength");
+    public static bool HigherIsBetter(string name) => name is not ("self_bleu" or "word_perplexity" or "byte_perplexity" or "bits_per_byte" or "truth_ratio" or "extraction_strength");
 
     /// <summary>Standard error of the mean: sd with n − 1, over √n. NaN for fewer than two values.</summary>
     public static double StandardError(IReadOnlyList<double> values)

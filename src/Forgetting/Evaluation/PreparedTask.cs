@@ -37,7 +37,7 @@ public sealed class PreparedTask
                 break;
         }
 
-        Encode(encoder);
+        Encode(encoder, options.Seed);
     }
 
     /// <summary>Name of the task.</summary>
@@ -106,7 +106,7 @@ public sealed class PreparedTask
 
     private static (string, string)[] Pairs(string context, IEnumerable<string> continuations) => [.. continuations.Select(continuation => (context, continuation))];
 
-    private void Encode(RequestEncoder encoder)
+    private void Encode(RequestEncoder encoder, ulong seed)
     {
         if (Definition.OutputType == OutputType.GenerateUntil)
         {
@@ -129,13 +129,14 @@ public sealed class PreparedTask
             Truncated = rolling ? 0 : Requests.Count(of => of.Any(request => request.Context.Length + request.Continuation.Length - 1 > encoder.ContextLength));
         }
 
-        Fingerprint = Hash();
+        Fingerprint = Hash(Definition.Temperature > 0 ? seed : 0);
     }
 
-    private string Hash()
+    private string Hash(ulong drawingSeed)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData(JsonSerializer.SerializeToUtf8Bytes(Definition.Source));
+        hash.AppendData(BitConverter.GetBytes(drawingSeed));
         foreach (string target in Targets.Concat(References.SelectMany(of => of.True.Concat(of.False))))
         {
             hash.AppendData(Encoding.UTF8.GetBytes(target + "\n"));

@@ -64,6 +64,7 @@ public static partial class ResultsWriter
             ["limit"] = options.Limit,
             ["add_bos_token"] = options.Bos,
             ["fewshot_seed"] = options.Seed,
+            ["random_seed"] = options.Seed,
         },
         ["date"] = time.ToUnixTimeMilliseconds() / 1000.0,
         ["model_source"] = "forgetting",
@@ -108,7 +109,7 @@ public static partial class ResultsWriter
             ["target"] = sample.Target,
             ["arguments"] = new JsonObject(sample.Arguments.Select((pair, i) => KeyValuePair.Create(
                 $"gen_args_{i}", (JsonNode?)new JsonObject { ["arg_0"] = pair.Context, ["arg_1"] = Argument(task, pair.Continuation) }))),
-            ["resps"] = new JsonArray([.. sample.Responses.Select(response => new JsonArray(Response(response)))]),
+            ["resps"] = new JsonArray([.. sample.Responses.Chunk(task.Repeats).Select(of => new JsonArray([.. of.Select(Response)]))]),
             ["filtered_resps"] = sample.Filtered.TryGetValue(group.Key, out string? answer) ? new JsonArray(answer) : new JsonArray([.. sample.Responses.Select(Response)]),
             ["filter"] = group.Key,
             ["metrics"] = new JsonArray([.. group.Select(score => JsonValue.Create(score.Metric))]),
@@ -128,7 +129,8 @@ public static partial class ResultsWriter
     {
         ["until"] = new JsonArray([.. task.Until.Select(text => JsonValue.Create(text))]),
         ["max_gen_toks"] = task.MaxNewTokens,
-        ["do_sample"] = false,
+        ["do_sample"] = task.Temperature > 0,
+        ["temperature"] = task.Temperature,
     };
 
     // Numbers and truth values of answers are Python's texts of them in the harness' files.

@@ -13,7 +13,7 @@ internal static class TaskFile
     [
         "task", "folder", "files", "fewshot_files", "all_files", "format", "fields", "where", "output_type", "description", "doc_to_text", "doc_to_target", "doc_to_choice",
         "references", "false_references", "target_delimiter", "append_eos", "fewshot_delimiter", "num_fewshot", "fewshot_config", "metric_list", "group_by", "macro_average", "until",
-        "max_gen_toks", "filter_list", "regexes_to_ignore",
+        "max_gen_toks", "temperature", "repeats", "filter_list", "regexes_to_ignore",
     ];
 
     /// <summary>A task, or a group of tasks, from YAML.</summary>
@@ -69,6 +69,8 @@ internal static class TaskFile
             MacroAverage = root.Flag("macro_average"),
             Until = root.Find("until") is null ? [] : root.Texts("until"),
             MaxNewTokens = root.Number("max_gen_toks", 256),
+            Temperature = root.Real("temperature"),
+            Repeats = Repeats(root),
             Filters = Filters(root),
             Ignored = root.Find("regexes_to_ignore") is null ? [] : [.. root.Texts("regexes_to_ignore").Select(text => root.Pattern("regexes_to_ignore", text))],
             Source = root.Mapping.Children.ToDictionary(pair => pair.Key.ToString(), pair => Plain(pair.Value)),
@@ -88,6 +90,15 @@ internal static class TaskFile
         }
 
         return names;
+    }
+
+    private static int Repeats(Node root)
+    {
+        int repeats = root.Number("repeats", 1, least: 1);
+        if (repeats > 1 && root.Real("temperature") == 0)
+            throw root.Wrong("repeats", $"{repeats} of one and the same text", "a \"temperature\" above 0");
+
+        return repeats > 1 || !root.Texts("metric_list").Contains("self_bleu") ? repeats : throw root.Wrong("metric_list", "\"self_bleu\" of one text", "\"repeats\" of 2 or more");
     }
 
     private static FewShotChoice FewShotChoice(Node root)
@@ -148,6 +159,10 @@ internal static class TaskFile
         public int Number(string key, int absent, int least = 0) => Find(key) is null ? absent
             : int.TryParse(Text(key), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number) && number >= least ? number
             : throw Wrong(key, $"\"{Text(key)}\"", $"a whole number, at least {least}");
+
+        public double Real(string key) => Find(key) is null ? 0
+            : double.TryParse(Text(key), NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && number >= 0 && double.IsFinite(number) ? number
+            : throw Wrong(key, $"\"{Text(key)}\"", "a number, at least 0");
 
         public bool Flag(string key) => Find(key) is not null && OneOf(key, new Dictionary<string, bool> { ["true"] = true, ["false"] = false });
 

@@ -4,23 +4,23 @@ using Forgetting.Training;
 
 namespace Forgetting.Evaluation;
 
-/// <summary>Greedy continuations of prompts up to a stop string, sorted by length and batched by tokens.</summary>
+/// <summary>Continuations of prompts up to a stop string, sorted by length and batched by tokens.</summary>
 /// <param name="decoder">The model.</param>
 /// <param name="tokenizer">Its tokenizer.</param>
-/// <param name="endIds">Ids that end a text.</param>
 /// <param name="batchTokens">Most places in the key-value cache, unless one prompt needs more.</param>
-internal sealed class TextCompleter(Decoder decoder, Tokenizer tokenizer, IReadOnlyList<int> endIds, int batchTokens)
+internal sealed class TextCompleter(Decoder decoder, Tokenizer tokenizer, int batchTokens)
 {
     /// <summary>Completes prompts.</summary>
     /// <param name="prompts">Token ids, with room for the new ones in the context.</param>
     /// <param name="until">Strings that end a text; they and what is behind them are not part of it.</param>
-    /// <param name="newTokens">Most tokens of a text.</param>
+    /// <param name="options">How tokens are drawn; a prompt's index is the key of its random numbers.</param>
     /// <param name="log">What it knows is not computed again.</param>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public IReadOnlyList<string> Complete(
-        IReadOnlyList<int[]> prompts, IReadOnlyList<string> until, int newTokens, AnswerLog<string>? log = null, ITrainingObserver? observer = null,
+        IReadOnlyList<int[]> prompts, IReadOnlyList<string> until, GenerationOptions options, AnswerLog<string>? log = null, ITrainingObserver? observer = null,
         CancellationToken cancellation = default)
     {
+        int newTokens = options.MaxNewTokens;
         var texts = new string[prompts.Count];
         foreach ((int index, string text) in log?.Known ?? [])
         {
@@ -36,7 +36,7 @@ internal sealed class TextCompleter(Decoder decoder, Tokenizer tokenizer, IReadO
                 // The first prompt of a batch is its longest.
                 int count = Math.Clamp(batchTokens / (prompts[order[first]].Length + newTokens), 1, order.Length - first);
                 int[] batch = order[first..(first + count)];
-                Complete(batch, prompts, until, newTokens, texts, cancellation);
+                Complete(batch, prompts, until, options, texts, cancellation);
                 log?.Add(batch.Select(i => new Answer<string>(i, texts[i])));
                 first += count;
                 done += batch.Sum(i => (long)prompts[i].Length + newTokens);
@@ -51,9 +51,8 @@ internal sealed class TextCompleter(Decoder decoder, Tokenizer tokenizer, IReadO
         return texts;
     }
 
-    private void Complete(int[] batch, IReadOnlyList<int[]> prompts, IReadOnlyList<string> until, int newTokens, string[] texts, CancellationToken cancellation)
+    private void Complete(int[] batch, IReadOnlyList<int[]> prompts, IReadOnlyList<string> until, GenerationOptions options, string[] texts, CancellationToken cancellation)
     {
-        var options = new GenerationOptions { MaxNewTokens = newTokens, StopIds = endIds };
         StoppingDecoder[] decoders = [.. batch.Select(_ => new StoppingDecoder(tokenizer.StartDecoding(), until))];
         System.Text.StringBuilder[] parts = [.. batch.Select(_ => new System.Text.StringBuilder())];
 

@@ -178,7 +178,7 @@ public class EvaluatorTests
         var encoder = new RequestEncoder(model.Tokenizer, model.Decoder.Config);
         string[] prompts = ["Once upon a time", "Lily and Tom", "The big dog was"];
         IReadOnlyList<string> Complete(int batchTokens, params string[] until) =>
-            new TextCompleter(model.Decoder, model.Tokenizer, model.EndIds, batchTokens).Complete([.. prompts.Select(prompt => encoder.EncodePrompt(prompt, 40).Ids)], until, 40);
+            new TextCompleter(model.Decoder, model.Tokenizer, batchTokens).Complete([.. prompts.Select(prompt => encoder.EncodePrompt(prompt, 40).Ids)], until, new GenerationOptions { MaxNewTokens = 40, StopIds = model.EndIds });
 
         IReadOnlyList<string> whole = Complete(4096);
         Assert.Equal(whole, Complete(1));

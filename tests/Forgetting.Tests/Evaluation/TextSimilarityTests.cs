@@ -98,8 +98,8 @@ public class TextSimilarityTests
     public void Of_several_references_the_best_counts()
     {
         var references = new AnswerReferences(["1 May 1999", "the 1st of May"], []);
-        Assert.Equal([("f1", 1.0), ("exact_match", 1.0)], GenerationMetrics.Score(["f1", "squad_exact_match"], " 1st of May!", references, []));
-        Assert.Equal([("f1", 0.8)], GenerationMetrics.Score(["f1"], "1 May", references, []));
+        Assert.Equal([("f1", 1.0), ("exact_match", 1.0)], GenerationMetrics.Score(["f1", "squad_exact_match"], [" 1st of May!"], references, []));
+        Assert.Equal([("f1", 0.8)], GenerationMetrics.Score(["f1"], ["1 May"], references, []));
     }
 
     [Fact]
@@ -107,7 +107,7 @@ public class TextSimilarityTests
     {
         // ROUGE-1: "no it is" in "No, it is not." 3 of 3 and 3 of 4 → 6/7; in "It is." 2 of 3 and 2 of 2 → 4/5. ROUGE-2: 2 of 2 and 2 of 3 → 4/5; 1 of 2 and 1 of 1 → 2/3.
         var references = new AnswerReferences(["Never.", "No, it is not."], ["Always.", "It is."]);
-        Dictionary<string, double> scores = GenerationMetrics.Score(new TaskLibrary().Find("truthfulqa_gen").Metrics, "no it is", references, []).ToDictionary(pair => pair.Name, pair => pair.Score);
+        Dictionary<string, double> scores = GenerationMetrics.Score(new TaskLibrary().Find("truthfulqa_gen").Metrics, ["no it is"], references, []).ToDictionary(pair => pair.Name, pair => pair.Score);
         Assert.Equal(12, scores.Count);
         Assert.Equal(600 / 7.0, scores["rouge1_max"], 1e-10);
         Assert.Equal((600 / 7.0) - 80, scores["rouge1_diff"], 1e-10);
