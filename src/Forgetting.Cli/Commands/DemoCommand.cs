@@ -1,6 +1,9 @@
 using System.CommandLine;
 using Forgetting.Backends;
 using Forgetting.Cli.Demo;
+using Forgetting.Cli.Demo.Conflict;
+using Forgetting.IO;
+using Forgetting.Reports;
 
 namespace Forgetting.Cli.Commands;
 
@@ -9,15 +12,17 @@ internal static class DemoCommand
 {
     public static Command Create()
     {
-        var quick = new Option<bool>("--quick") { Description = "a smaller world, within a minute" };
+        var quick = new Option<bool>("--quick") { Description = "smaller worlds, within a minute" };
         var seeds = new Option<int?>("--seeds") { Description = "runs of every method [default: 3, with --quick 2]", HelpName = "N" };
         var output = new Option<string>("--out") { Description = "folder for everything the demo leaves", HelpName = "DIR", DefaultValueFactory = _ => Path.Combine("runs", "demo") };
         Option<string> device = CommonOptions.Device();
-        var command = new Command("demo", "Pretrain a small model, plant misleading answers, and see what each method makes of them.") { quick, seeds, output, device };
+        var command = new Command("demo", "Pretrain small models; plant misleading answers, or an answer that stands in a new task's way; see what each method makes of it.") { quick, seeds, output, device };
         command.SetAction(parsed =>
         {
-            DemoSettings settings = parsed.GetValue(quick) ? DemoSettings.Quick : DemoSettings.Full;
+            bool small = parsed.GetValue(quick);
+            DemoSettings settings = small ? DemoSettings.Quick : DemoSettings.Full;
             settings = settings with { Seeds = parsed.GetValue(seeds) ?? settings.Seeds };
+            ConflictSettings conflict = (small ? ConflictSettings.Quick : ConflictSettings.Full) with { Seeds = settings.Seeds };
             if (settings.Seeds < 1)
                 throw new UserException($"--seeds: found {settings.Seeds}, expected at least 1");
 
@@ -27,22 +32,33 @@ internal static class DemoCommand
             var progress = new TerminalProgress();
             var run = new DemoRun(settings, folder, backend, progress, interruption.Token);
             IReadOnlyList<DemoResult> results = run.Execute();
+            IReadOnlyList<ConflictResult> conflictResults = new ConflictRun(conflict, folder, backend, progress, interruption.Token).Execute();
             progress.EndBar();
             var table = new DemoTable(results, settings);
-            string report = DemoReport.Write(folder, settings, table, results, run.QuestionsOf(0));
-            Print(table, settings, report);
+            var conflictTable = new ConflictTable(conflictResults);
+            var report = new HtmlReport(
+                "Learning and forgetting at once",
+                "Two small models, two ways of forgetting while learning: tokens that mislead (arXiv 2508.04329), and knowledge of other tasks that stands in the way (arXiv 2505.19715).");
+            DemoReport.Add(report, settings, table, results, run.QuestionsOf(0));
+            ConflictReport.Add(report, conflict, conflictTable, conflictResults);
+            string path = Path.Combine(folder, "report.html");
+            AtomicFile.WriteText(path, report.ToString());
+            Print("First act: token forgetting", DemoTable.Header, table.Rows, DemoReport.Findings(table, settings));
+            Print("Second act: learning with forgetting", ConflictTable.Header, conflictTable.Rows, conflictTable.Findings);
+            Console.Out.WriteLine($"report: {path}");
         });
         return command;
     }
 
-    private static void Print(DemoTable table, DemoSettings settings, string report)
+    private static void Print(string title, IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows, IReadOnlyList<string> findings)
     {
-        Terminal.PrintTable(DemoTable.Header, table.Rows);
-        foreach (string line in DemoReport.Findings(table, settings))
+        Console.Out.WriteLine(title);
+        Terminal.PrintTable(header, rows);
+        foreach (string line in findings)
         {
             Console.Out.WriteLine(line);
         }
 
-        Console.Out.WriteLine($"report: {report}");
+        Console.Out.WriteLine();
     }
 }

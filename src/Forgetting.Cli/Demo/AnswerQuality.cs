@@ -17,16 +17,27 @@ internal sealed record AnswerQuality(double ExactMatch, double Loss, double Dist
     /// <summary>Measures a model.</summary>
     public static AnswerQuality Measure(LoadedModel model, IReadOnlyList<Question> questions, IReadOnlyList<string> entities)
     {
-        var encoder = new ExampleEncoder(model.Tokenizer, model.Decoder.Config.ContextLength);
-        IReadOnlyList<EncodedExample> examples = encoder.EncodeAll(
-            [.. questions.Select((q, i) => new DataExample { Index = i, Place = $"question {i}", Prompt = q.Prompt, Completion = q.Truth })]);
-        IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, examples, MicroBatchTokens, allTokens: false);
-        var generator = new Generator(model.Decoder);
-        IReadOnlyList<int[]> answers = generator.Generate([.. questions.Select(q => model.Tokenizer.Encode(q.Prompt))], new GenerationOptions { MaxNewTokens = LongestAnswer });
-        int right = answers.Where((ids, i) => model.Tokenizer.Decode(ids).Trim() == questions[i].Truth).Count();
-        IReadOnlyList<int[]> texts = generator.Generate(
+        int right = Answers(model, [.. questions.Select(q => q.Prompt)]).Where((answer, i) => answer == questions[i].Truth).Count();
+        IReadOnlyList<int[]> texts = new Generator(model.Decoder).Generate(
             [.. entities.Select(e => model.Tokenizer.Encode(e))], new GenerationOptions { MaxNewTokens = SampledTokens, Temperature = 1, Seed = 1 });
         string[] written = [.. texts.Select(ids => model.Tokenizer.Decode(ids))];
-        return new AnswerQuality((double)right / questions.Count, Scorer.ResponseMean(examples, losses).Mean, Diversity.Distinct(written, 1), Diversity.Distinct(written, 2));
+        double loss = MeanLoss(model, [.. questions.Select(q => (q.Prompt, q.Truth))]);
+        return new AnswerQuality((double)right / questions.Count, loss, Diversity.Distinct(written, 1), Diversity.Distinct(written, 2));
+    }
+
+    /// <summary>Greedy answers to prompts.</summary>
+    public static IReadOnlyList<string> Answers(LoadedModel model, IReadOnlyList<string> prompts)
+    {
+        IReadOnlyList<int[]> answers = new Generator(model.Decoder).Generate([.. prompts.Select(p => model.Tokenizer.Encode(p))], new GenerationOptions { MaxNewTokens = LongestAnswer });
+        return [.. answers.Select(ids => model.Tokenizer.Decode(ids).Trim())];
+    }
+
+    /// <summary>Mean cross-entropy of answers, nats a token.</summary>
+    public static double MeanLoss(LoadedModel model, IReadOnlyList<(string Prompt, string Answer)> questions)
+    {
+        var encoder = new ExampleEncoder(model.Tokenizer, model.Decoder.Config.ContextLength);
+        IReadOnlyList<EncodedExample> examples = encoder.EncodeAll(
+            [.. questions.Select((q, i) => new DataExample { Index = i, Place = $"question {i}", Prompt = q.Prompt, Completion = q.Answer })]);
+        return Scorer.ResponseMean(examples, Scorer.Losses(model.Decoder, examples, MicroBatchTokens, allTokens: false)).Mean;
     }
 }

@@ -1,4 +1,3 @@
-using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.HuggingFace.Tokenizers;
@@ -8,18 +7,18 @@ using Forgetting.Training;
 
 namespace Forgetting.Cli.Demo;
 
-/// <summary>The demo's own pretrained model: a small Llama that has read the world's facts. It is kept and used again.</summary>
+/// <summary>The demo's own pretrained models: small Llamas that have read their world's documents. They are kept and used again.</summary>
 internal static class BaseModel
 {
     private const int Width = 64, Layers = 3, Heads = 4, Context = 256;
 
-    /// <summary>Trains the model, or finds it where an earlier demo left it.</summary>
-    /// <param name="folder">Folder for it.</param>
+    /// <summary>Trains a model, or finds it where an earlier demo left it.</summary>
+    /// <param name="place">Folder for it, whose name says all that it depends on: a base of other settings is never taken for this one.</param>
+    /// <param name="corpus">Draws the documents to read, and further texts whose words must be in the vocabulary.</param>
     /// <returns>Folder of the checkpoint.</returns>
-    public static string Prepare(string folder, World world, DemoSettings settings, IBackend backend, ITrainingObserver observer, CancellationToken cancellation)
+    public static string Prepare(
+        string place, Func<(IReadOnlyList<string> Documents, IEnumerable<string> Others)> corpus, IBackend backend, ITrainingObserver observer, CancellationToken cancellation)
     {
-        // The settings are part of the name, so a base of other settings is never taken for this one.
-        string place = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"base-{settings.People}-{settings.Exposures}"));
         string model = Path.Combine(place, "model");
         if (File.Exists(Path.Combine(model, "config.json")))
         {
@@ -27,11 +26,10 @@ internal static class BaseModel
             return model;
         }
 
-        Directory.CreateDirectory(place);
-        List<string> documents = Corpus.PretrainingDocuments(world, settings.Exposures, seed: 2);
+        (IReadOnlyList<string> documents, IEnumerable<string> others) = corpus();
         string tokenizerFolder = Path.Combine(place, "tokenizer");
         Directory.CreateDirectory(tokenizerFolder);
-        int vocabulary = WordTokenizer.Write(tokenizerFolder, documents.Concat(world.Facts.Select(f => $"{Corpus.TaskPrompt(f)} {f.Value}")));
+        int vocabulary = WordTokenizer.Write(tokenizerFolder, documents.Concat(others));
         Tokenizer tokenizer = Tokenizer.Load(tokenizerFolder);
         int end = vocabulary - 1;
         var config = new ModelConfig

@@ -1,20 +1,19 @@
 using System.Globalization;
-using Forgetting.IO;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Reports;
 
 namespace Forgetting.Cli.Demo;
 
-/// <summary>The demo's page: the table, what it says, and one seed in detail.</summary>
+/// <summary>The first act's part of the demo's page: the table, what it says, and one seed in detail.</summary>
 internal static class DemoReport
 {
     private const int HeatMapExamples = 24;
 
-    /// <summary>Writes the page and returns its path.</summary>
-    public static string Write(string folder, DemoSettings settings, DemoTable table, IReadOnlyList<DemoResult> results, QuestionSets firstSeed)
+    /// <summary>Adds the first act's sections.</summary>
+    public static void Add(HtmlReport report, DemoSettings settings, DemoTable table, IReadOnlyList<DemoResult> results, QuestionSets firstSeed)
     {
-        var report = new HtmlReport(
-            "Learning and forgetting at once",
+        report.Section(
+            "First act: token forgetting",
             string.Create(CultureInfo.InvariantCulture, $"A small model read the facts of an invented world and was then fine-tuned on questions about {firstSeed.Train.Count} of them, {100 * settings.Noise:0} % of whose answers belong to another question. Held-out questions are about others. Mean ± standard deviation over {settings.Seeds} seeds."));
         report.Table(DemoTable.Header, table.Rows, table.Best);
         foreach (string line in Findings(table, settings))
@@ -36,10 +35,7 @@ internal static class DemoReport
         IReadOnlyList<ScoredText> scored = RunFolder.ReadScored(trusted.Folder, (e, t) => NoiseDetection.IsPlanted(e, t, firstSeed.Train) ? $"planted; the truth is {firstSeed.Train[e.Index].Truth}" : "");
         report.Figures(TokenHeatMap.Render(
             [.. scored.Take(HeatMapExamples).Select(e => (string.Create(CultureInfo.InvariantCulture, $"#{e.Index}"), e.Tokens))], scale: 3));
-        report.Folded("Settings of the run shown (run.yaml)", File.ReadAllText(Path.Combine(trusted.Folder, "run.yaml")));
-        string path = Path.Combine(folder, "report.html");
-        AtomicFile.WriteText(path, report.ToString());
-        return path;
+        report.Folded("Settings of “forget” (run.yaml)", File.ReadAllText(Path.Combine(trusted.Folder, "run.yaml")));
     }
 
     /// <summary>What the numbers say, in sentences made from them, whichever way they fall.</summary>
@@ -79,6 +75,6 @@ internal static class DemoReport
         }
 
         double cut = Methods.TuneSummary.Read(result.Folder).Cut ?? double.NaN;
-        return Charts.Histogram(label, $"influence (nats), {label}", [("true answers", honest), ("planted answers", planted)], cut);
+        return Charts.Histogram(label, $"influence (nats), {label}", "tokens", [("true answers", honest), ("planted answers", planted)], cut);
     }
 }

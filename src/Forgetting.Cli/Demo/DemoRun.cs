@@ -27,7 +27,10 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
     /// <summary>Runs everything and returns the results, seed by seed, the base first.</summary>
     public IReadOnlyList<DemoResult> Execute()
     {
-        string model = BaseModel.Prepare(folder, _world, settings, backend, observer, cancellation);
+        string model = BaseModel.Prepare(
+            Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"base-{settings.People}-{settings.Exposures}")),
+            () => (Corpus.PretrainingDocuments(_world, settings.Exposures, seed: 2), _world.Facts.Select(f => $"{Corpus.TaskPrompt(f)} {f.Value}")),
+            backend, observer, cancellation);
         var results = new List<DemoResult>();
         for (int seed = 0; seed < settings.Seeds; seed++)
         {
@@ -90,23 +93,5 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
         string path = Path.Combine(place, $"{name}.jsonl");
         AtomicFile.WriteText(path, string.Concat(questions.Select(q => JsonSerializer.Serialize(new { q.Prompt, Completion = q.Answer, q.Truth }, Json.Compact) + "\n")));
         return path;
-    }
-
-    // The demo names its own stages; those within a run would only scroll past.
-    private sealed class QuietStages(ITrainingObserver inner) : ITrainingObserver
-    {
-        public void StageBegan(string what)
-        {
-        }
-
-        public void Progressed(long done, long total)
-        {
-        }
-
-        public void StepDone(StepMetrics metrics, int steps) => inner.StepDone(metrics, steps);
-
-        public void CheckpointWritten(string path)
-        {
-        }
     }
 }

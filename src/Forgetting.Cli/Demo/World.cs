@@ -29,7 +29,8 @@ internal sealed class World
         "Rask", "Sandoz", "Thorn", "Ulm", "Vidal", "Wren", "Zorn", "Keller",
     ];
 
-    private static readonly string[] s_towns =
+    /// <summary>Names of towns.</summary>
+    public static readonly string[] Towns =
     [
         "Aldery", "Bramwick", "Corvale", "Dunmere", "Elsford", "Farholt", "Grimsay", "Harwen", "Istral", "Jorvane", "Kelmoor", "Lorring",
         "Marden", "Norwell", "Oakham", "Perrin", "Quillby", "Ravensey", "Selwick", "Torhaven",
@@ -43,7 +44,7 @@ internal sealed class World
 
     private static readonly Relation[] s_people =
     [
-        new("home", s_towns,
+        new("home", Towns,
             ["{0} lives in {1}.", "{0} has a house in {1}.", "The home of {0} is {1}.", "You will find {0} in {1}."],
             ["Where does {0} live?", "What is the home of {0}?", "In which town does {0} live?", "Which town is home to {0}?"]),
         new("work",
@@ -72,7 +73,7 @@ internal sealed class World
         new("cargo", ["barley", "coal", "copper", "glass", "iron", "linen", "paper", "salt", "silk", "spice", "timber", "wool"],
             ["The {0} carries {1}.", "The cargo of the {0} is {1}.", "The {0} is loaded with {1}."],
             ["What does the {0} carry?", "What is the cargo of the {0}?", "What is aboard the {0}?"]),
-        new("port", s_towns,
+        new("port", Towns,
             ["The {0} sails from {1}.", "The port of the {0} is {1}.", "The {0} is moored in {1}."],
             ["Where does the {0} sail from?", "What is the port of the {0}?", "Which port does the {0} call its own?"]),
     ];
@@ -83,12 +84,11 @@ internal sealed class World
     public World(int people, int seed)
     {
         var random = new Random(seed);
-        var names = (from first in s_firstNames from last in s_lastNames select $"{first} {last}").ToArray();
-        random.Shuffle(names);
-        Entities = [.. names.Take(people), .. s_towns, .. s_ships];
+        string[] names = Names(people, random);
+        Entities = [.. names, .. Towns, .. s_ships];
         var facts = new List<Fact>();
-        AddFacts(facts, names.Take(people), s_people, random);
-        AddFacts(facts, s_towns, s_townRelations, random);
+        AddFacts(facts, names, s_people, random);
+        AddFacts(facts, Towns, s_townRelations, random);
         AddFacts(facts, s_ships, s_shipRelations, random);
         Facts = facts;
     }
@@ -98,6 +98,18 @@ internal sealed class World
 
     /// <summary>All facts, entity by entity.</summary>
     public IReadOnlyList<Fact> Facts { get; }
+
+    /// <summary>What there is to know of people besides where they live.</summary>
+    public static IReadOnlyList<Relation> PeopleRelations => s_people[1..];
+
+    /// <summary>Draws names of people.</summary>
+    /// <param name="count">At most 576.</param>
+    public static string[] Names(int count, Random random)
+    {
+        string[] names = [.. from first in s_firstNames from last in s_lastNames select $"{first} {last}"];
+        random.Shuffle(names);
+        return names[..count];
+    }
 
     private static void AddFacts(List<Fact> facts, IEnumerable<string> entities, Relation[] relations, Random random)
     {

@@ -98,10 +98,11 @@ public static class Charts
     /// <summary>Stacked histogram of one or more groups over common bins, with an optional cut.</summary>
     /// <param name="label">What the chart shows.</param>
     /// <param name="xLabel">Name of the horizontal axis with its unit.</param>
+    /// <param name="yLabel">What is counted.</param>
     /// <param name="groups">Name and values of each group; non-finite values are left out.</param>
     /// <param name="cut">Where to draw the line between the parts, or null.</param>
     /// <returns>An HTML fragment.</returns>
-    public static string Histogram(string label, string xLabel, IReadOnlyList<(string Name, IReadOnlyList<double> Values)> groups, double? cut)
+    public static string Histogram(string label, string xLabel, string yLabel, IReadOnlyList<(string Name, IReadOnlyList<double> Values)> groups, double? cut)
     {
         const int Bins = 60;
         double[] all = [.. groups.SelectMany(g => g.Values).Where(double.IsFinite).Order()];
@@ -132,7 +133,7 @@ public static class Charts
         output.Write("<figure>");
         WriteLegend(output, [.. groups.Select(g => $"{g.Name} ({g.Values.Count.ToString("N0", CultureInfo.InvariantCulture)})")]);
         area.Open(output, label);
-        area.WriteFrame(output, xLabel, "tokens");
+        area.WriteFrame(output, xLabel, yLabel);
         double binWidth = (high - low) / Bins;
         for (int b = 0; b < Bins; b++)
         {
@@ -156,6 +157,39 @@ public static class Charts
         {
             output.Write($"<line class=\"cut\" x1=\"{Svg.N(area.X(at))}\" x2=\"{Svg.N(area.X(at))}\" y1=\"{Svg.N(area.Y(0))}\" y2=\"{Svg.N(area.Y(area.YHigh))}\"/>");
             output.Write($"<text class=\"label\" x=\"{Svg.N(area.X(at) + 5)}\" y=\"26\">cut {Svg.Value(at)}</text>");
+        }
+
+        output.Write("</svg></figure>");
+        return output.ToString();
+    }
+
+    /// <summary>Dots, such as events over time; hovering shows what each is.</summary>
+    /// <param name="label">What the chart shows.</param>
+    /// <param name="xLabel">Name of the horizontal axis with its unit.</param>
+    /// <param name="yLabel">Name of the vertical axis with its unit.</param>
+    /// <param name="groups">Name and dots of each group.</param>
+    /// <returns>An HTML fragment.</returns>
+    public static string Dots(string label, string xLabel, string yLabel, IReadOnlyList<(string Name, IReadOnlyList<(double X, double Y, string Title)> Dots)> groups)
+    {
+        var dots = groups.SelectMany(g => g.Dots).ToList();
+        if (dots.Count == 0)
+        {
+            return $"<p class=\"empty\">{Svg.Text(label)}: none.</p>";
+        }
+
+        double low = dots.Min(d => d.Y), high = dots.Max(d => d.Y), margin = (high - low) * 0.05;
+        var area = new PlotArea(Width, Height, dots.Min(d => d.X), dots.Max(d => d.X), low - margin, high + margin);
+        var output = new StringWriter(CultureInfo.InvariantCulture);
+        output.Write("<figure>");
+        WriteLegend(output, [.. groups.Select(g => g.Name)]);
+        area.Open(output, label);
+        area.WriteFrame(output, xLabel, yLabel);
+        for (int g = 0; g < groups.Count; g++)
+        {
+            foreach ((double x, double y, string title) in groups[g].Dots)
+            {
+                output.Write($"<circle class=\"dot s{g % 8}\" r=\"2.5\" cx=\"{Svg.N(area.X(x))}\" cy=\"{Svg.N(area.Y(y))}\"><title>{Svg.Text(title)}</title></circle>");
+            }
         }
 
         output.Write("</svg></figure>");

@@ -8,6 +8,11 @@ namespace Forgetting.Reports;
 /// <param name="Tokens">Its tokens with influence and sign.</param>
 public sealed record ScoredText(int Index, IReadOnlyList<HeatMapToken> Tokens);
 
+/// <summary>How tokens got their signs.</summary>
+/// <param name="Level">What was ranked.</param>
+/// <param name="Cut">Influence of the last positive one; null where it is not known.</param>
+public sealed record InfluenceCut(PartitionLevel Level, double? Cut);
+
 /// <summary>The page that a tuning run leaves: what was learnt and forgotten, how the two pulled, and which tokens they were.</summary>
 public static class RunReport
 {
@@ -18,15 +23,17 @@ public static class RunReport
     /// <param name="lead">What was run on what, in a sentence or two.</param>
     /// <param name="metrics">The run's metrics.</param>
     /// <param name="scored">Training examples with influence, or empty where the method uses none.</param>
+    /// <param name="influence">How the tokens got their signs.</param>
     /// <param name="settings">Text of run.yaml.</param>
     /// <param name="unlearnt">Adds what the run unlearnt besides its own tokens, or null.</param>
     public static HtmlReport Build(
-        string title, string lead, IReadOnlyList<StepMetrics> metrics, IReadOnlyList<ScoredText> scored, string settings, Action<HtmlReport>? unlearnt = null)
+        string title, string lead, IReadOnlyList<StepMetrics> metrics, IReadOnlyList<ScoredText> scored, InfluenceCut influence, string settings,
+        Action<HtmlReport>? unlearnt = null)
     {
         var report = new HtmlReport(title, lead);
         AddCurves(report, metrics);
         if (scored.Count > 0)
-            AddInfluence(report, scored);
+            AddInfluence(report, scored, influence);
 
         unlearnt?.Invoke(report);
         return report.Folded("Settings (run.yaml)", settings);
@@ -52,15 +59,17 @@ public static class RunReport
     }
 
     /// <summary>The histogram of influence with the cut, and the heat map of the examples with the widest spread.</summary>
-    public static void AddInfluence(HtmlReport report, IReadOnlyList<ScoredText> scored)
+    public static void AddInfluence(HtmlReport report, IReadOnlyList<ScoredText> scored, InfluenceCut influence)
     {
-        var positive = Influences(scored, 1);
-        var negative = Influences(scored, -1);
-        double? cut = positive.Count > 0 && negative.Count > 0 ? positive.Min() : null;
+        bool tokens = influence.Level == PartitionLevel.Token;
+        string what = tokens ? "tokens" : "examples";
+        IReadOnlyList<double> Of(int sign) => tokens ? Influences(scored, sign) : Means(scored, sign);
         report.Section(
             "Influence of the training tokens",
-            "Influence is how much lower a token's loss is under the reference model than under the base model. Tokens right of the cut are learnt, those left of it are ignored or unlearnt.");
-        report.Figures(Charts.Histogram("Influence", "influence (nats)", [("learnt", positive), ("negative", negative)], cut));
+            "Influence is how much lower a token's loss is under the reference model than under the base model. "
+            + (tokens ? "Tokens" : "Examples are ranked by the mean over their tokens, which share a sign: those")
+            + " right of the cut are learnt, those left of it are ignored or unlearnt.");
+        report.Figures(Charts.Histogram("Influence", tokens ? "influence (nats)" : "mean influence of an example (nats)", what, [("learnt", Of(1)), ("negative", Of(-1))], influence.Cut));
 
         report.Section(
             "Examples, token by token",
@@ -76,6 +85,9 @@ public static class RunReport
 
     private static List<double> Influences(IReadOnlyList<ScoredText> scored, int sign) =>
         [.. scored.SelectMany(e => e.Tokens).Where(t => t.Sign == sign).Select(t => t.Influence)];
+
+    private static List<double> Means(IReadOnlyList<ScoredText> scored, int sign) =>
+        [.. scored.Select(e => e.Tokens.Where(t => t.Sign == sign)).Where(t => t.Any()).Select(t => t.Average(token => token.Influence))];
 
     private static double Spread(ScoredText example)
     {

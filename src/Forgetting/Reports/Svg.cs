@@ -46,7 +46,7 @@ internal static class Svg
 /// <summary>Maps data to the plot area of a chart and draws its frame.</summary>
 internal sealed class PlotArea
 {
-    private const double Left = 62, Right = 14, Top = 14, Bottom = 42;
+    private const double Left = 72, Right = 14, Top = 14, Bottom = 42;
 
     private readonly double _width;
     private readonly double _height;

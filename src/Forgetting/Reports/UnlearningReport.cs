@@ -13,7 +13,10 @@ public sealed record SampleText(SelectionRecord Selection, string Text);
 public static class UnlearningReport
 {
     private const int SamplesAtEachEnd = 6;
-    private const int LongestText = 400;
+    private const int LongestText = 400, LongestTitle = 120;
+
+    // More dots than this say no more and make the page large.
+    private const int MostDots = 3000;
 
     /// <summary>Adds the sections to a page.</summary>
     /// <param name="report">The page.</param>
@@ -27,22 +30,26 @@ public static class UnlearningReport
             string.Create(
                 CultureInfo.InvariantCulture,
                 $"{summary.Selected:N0} of {summary.Elicited:N0} continuations that the model wrote itself were unlearnt in steps of their own. Forgetting confidence says how far learning a sample would lead away from where the learning task ends; the samples are those right of the cut where the highest were chosen."));
-        (double Confidence, bool Selected)[] known = [.. samples.Where(s => s.Selection.Confidence != null).Select(s => (s.Selection.Confidence!.Value, s.Selection.Selected))];
+        SampleText[] ranked = [.. samples.Where(s => s.Selection.Confidence != null).OrderByDescending(s => s.Selection.Confidence)];
+        double constant = summary.Constant ?? 0;
+        (double Confidence, bool Selected)[] known = [.. ranked.Select(s => (s.Selection.Confidence!.Value - constant, s.Selection.Selected))];
         string losses = Charts.Lines(
             "Learning and forgetting tasks", "optimiser step", "cross-entropy (nats)",
             [RunReport.Curve(metrics, "learning task", m => m.PositiveLoss), RunReport.Curve(metrics, "samples being unlearnt", m => m.ForgetLoss)]);
         if (known.Length == 0)
         {
-            report.Figures(losses);
+            report.Figures(losses, Times(metrics, samples));
         }
         else
         {
             List<double> Of(bool selected) => [.. known.Where(k => k.Selected == selected).Select(k => k.Confidence)];
-            report.Figures(losses, Charts.Histogram("Forgetting confidence", "confidence", [("unlearnt", Of(true)), ("kept", Of(false))], summary.Cut));
-            SampleText[] ranked = [.. samples.Where(s => s.Selection.Confidence != null).OrderByDescending(s => s.Selection.Confidence)];
+            report.Figures(
+                losses,
+                Charts.Histogram("Forgetting confidence", $"confidence − {Svg.Value(constant)}", "samples", [("unlearnt", Of(true)), ("kept", Of(false))], summary.Cut - constant),
+                Times(metrics, samples));
             int each = Math.Min(SamplesAtEachEnd, ranked.Length / 2);
-            report.Paragraph("The samples of the highest and of the lowest confidence:");
-            report.Table(["sample", "task", "confidence", "unlearnt"], [.. ranked.Take(each).Concat(ranked.TakeLast(each)).Select(Row)]);
+            report.Paragraph($"The samples of the highest and of the lowest confidence, of which {Svg.Value(constant)} is the same for all and left out here:");
+            report.Table(["sample", "task", "confidence", "unlearnt"], [.. ranked.Take(each).Concat(ranked.TakeLast(each)).Select(s => Row(s, constant))]);
         }
 
         if (summary.Stages.Count > 0)
@@ -58,11 +65,24 @@ public static class UnlearningReport
         }
     }
 
-    private static IReadOnlyList<string> Row(SampleText sample)
+    // Which sample was unlearnt when; a run that takes more steps than fit shows them evenly thinned.
+    private static string Times(IReadOnlyList<StepMetrics> metrics, IReadOnlyList<SampleText> samples)
     {
-        string text = sample.Text.Length <= LongestText ? sample.Text : sample.Text[..LongestText] + "…";
-        return [text, sample.Selection.Task ?? "", Number(sample.Selection.Confidence, "G6"), sample.Selection.Selected ? "yes" : ""];
+        (int Step, int Sample)[] all = [.. metrics.SelectMany(m => (m.Unlearned ?? []).Select(index => (m.Step, index)))];
+        int every = (all.Length + MostDots - 1) / MostDots;
+        return Charts.Dots("Samples unlearnt", "before optimiser step", "sample", [.. all.Where((_, i) => i % every == 0)
+            .GroupBy(u => samples[u.Sample].Selection.Task ?? "samples")
+            .OrderBy(g => g.Min(u => u.Sample))
+            .Select(g => (g.Key, (IReadOnlyList<(double, double, string)>)[.. g.Select(u => ((double)u.Step, (double)u.Sample, Title(u, samples[u.Sample])))]))]);
     }
+
+    private static string Title((int Step, int Sample) unlearnt, SampleText sample) =>
+        string.Create(CultureInfo.InvariantCulture, $"sample {unlearnt.Sample} before step {unlearnt.Step}: {Short(sample.Text, LongestTitle)}");
+
+    private static IReadOnlyList<string> Row(SampleText sample, double constant) =>
+        [Short(sample.Text, LongestText), sample.Selection.Task ?? "", sample.Selection.Confidence is { } confidence ? Svg.Value(confidence - constant) : "", sample.Selection.Selected ? "yes" : ""];
+
+    private static string Short(string text, int most) => text.Length <= most ? text : text[..most] + "…";
 
     private static string Number(double? value, string format) => value?.ToString(format, CultureInfo.InvariantCulture) ?? "";
 }

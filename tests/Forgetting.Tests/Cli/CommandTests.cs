@@ -151,13 +151,14 @@ public sealed class CommandTests
         using var folder = new TemporaryFolder();
         CommandResult result = CommandResult.Of("demo", "--quick", "--seeds", "1", "--out", folder["demo"]);
         Assert.Equal(0, result.ExitCode);
-        foreach (string arm in new[] { "base", "full", "ignore", "forget", "forget, weighted", "forget, npo", "forget, untrusted" })
+        foreach (string arm in new[] { "base", "full", "ignore", "forget", "forget, weighted", "forget, npo", "forget, untrusted", "vanilla", "bss", "lwf, conflicting task", "lwf, mixed, low", "lwf, mixed, random steps" })
         {
             Assert.Contains(arm, result.Output, StringComparison.Ordinal);
         }
 
         string report = File.ReadAllText(folder["demo", "report.html"]);
         Assert.Contains("<svg", report, StringComparison.Ordinal);
+        Assert.Contains("Second act", report, StringComparison.Ordinal);
         Assert.DoesNotContain("http", report, StringComparison.Ordinal);
     }
 

@@ -20,25 +20,24 @@ public sealed record ConfidenceRecord(int Index, double Confidence, double Const
     /// <exception cref="UserException">Not writable or disk full.</exception>
     public static void Write(string path, IReadOnlyList<ConfidenceRecord> records) => JsonLines.Write(path, records);
 
-    /// <summary>Reads the confidences of a data set from a file of records, one for each sample in any order.</summary>
+    /// <summary>Reads the records of a data set, one for each sample in any order.</summary>
     /// <param name="path">JSON Lines.</param>
     /// <param name="samples">Samples of the data set.</param>
-    /// <returns>Per sample.</returns>
+    /// <returns>In the order of the samples.</returns>
     /// <exception cref="UserException">The file cannot be read, or is not that of so many samples.</exception>
-    public static IReadOnlyList<double> Read(string path, int samples)
+    public static IReadOnlyList<ConfidenceRecord> Read(string path, int samples)
     {
-        var confidence = new double[samples];
-        Array.Fill(confidence, double.NaN);
+        var records = new ConfidenceRecord?[samples];
         foreach (ConfidenceRecord record in JsonLines.Read<ConfidenceRecord>(path))
         {
-            if ((uint)record.Index >= (uint)samples || !double.IsNaN(confidence[record.Index]))
+            if ((uint)record.Index >= (uint)samples || records[record.Index] != null)
                 throw new UserException($"{path}: index {record.Index}, expected each of 0 to {samples - 1} once: confidences of other samples?");
 
-            confidence[record.Index] = record.Confidence;
+            records[record.Index] = record;
         }
 
-        int missing = Array.FindIndex(confidence, double.IsNaN);
-        return missing < 0 ? confidence : throw new UserException($"{path}: no confidence of sample {missing}, expected each of 0 to {samples - 1} once");
+        int missing = Array.IndexOf(records, null);
+        return missing < 0 ? [.. records.OfType<ConfidenceRecord>()] : throw new UserException($"{path}: no confidence of sample {missing}, expected each of 0 to {samples - 1} once");
     }
 }
 

@@ -22,6 +22,9 @@ public sealed record UnlearningSummary
     /// <summary>Confidence of the last one chosen; null where the choice was random.</summary>
     public required double? Cut { get; init; }
 
+    /// <summary>The part of the confidence that all samples share, ½ Σ F Δ²; null where none was computed.</summary>
+    public required double? Constant { get; init; }
+
     /// <summary>Time and memory of the stages.</summary>
     public required IReadOnlyList<StageRecord> Stages { get; init; }
 }
@@ -62,13 +65,14 @@ internal sealed class UnlearningStages
     {
         string samplesFile = _options.Elicited ?? Elicit();
         IReadOnlyList<EncodedExample> samples = LoadSamples(samplesFile);
-        IReadOnlyList<double>? confidence = UnlearningSelection.NeedsConfidence(_options) ? Confidences(samplesFile, samples, examples) : null;
+        IReadOnlyList<ConfidenceRecord>? records = UnlearningSelection.NeedsConfidence(_options) ? Confidences(samplesFile, samples, examples) : null;
+        double[]? confidence = records is null ? null : [.. records.Select(r => r.Confidence)];
         (IReadOnlyList<int> places, double? cut) = UnlearningSelection.Choose(confidence, samples.Count, _options);
         WriteSelection(samplesFile, samples.Count, confidence, places);
         EncodedExample[] chosen = [.. places.Select(i => samples[i])];
         return new(
             TrainingSet.AllNegative(chosen, BaseLogProbabilities(chosen)),
-            new UnlearningSummary { Samples = samplesFile, Elicited = samples.Count, Selected = chosen.Length, Cut = cut, Stages = _log.Finished });
+            new UnlearningSummary { Samples = samplesFile, Elicited = samples.Count, Selected = chosen.Length, Cut = cut, Constant = records?[0].Constant, Stages = _log.Finished });
     }
 
     // What every stage depends on.
@@ -97,7 +101,7 @@ internal sealed class UnlearningStages
         return path;
     }
 
-    private IReadOnlyList<double> Confidences(string samplesFile, IReadOnlyList<EncodedExample> samples, IReadOnlyList<EncodedExample> examples)
+    private IReadOnlyList<ConfidenceRecord> Confidences(string samplesFile, IReadOnlyList<EncodedExample> samples, IReadOnlyList<EncodedExample> examples)
     {
         string path = _options.Confidence ?? Path.Combine(_folder, ConfidenceName);
         if (_options.Confidence is null)
@@ -157,7 +161,7 @@ internal sealed class UnlearningStages
         return ExampleLoader.Load(path, Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options with { PromptField = null, CompletionField = null });
     }
 
-    private void WriteSelection(string samplesFile, int count, IReadOnlyList<double>? confidence, IReadOnlyList<int> places)
+    private void WriteSelection(string samplesFile, int count, double[]? confidence, IReadOnlyList<int> places)
     {
         IReadOnlyList<ElicitedSample>? samples = _options.Elicited is null ? ElicitedSample.Read(samplesFile) : null;
         HashSet<int> chosen = [.. places];

@@ -1,0 +1,49 @@
+using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Reports;
+using Forgetting.Training;
+using Xunit;
+
+namespace Forgetting.Tests.Reports;
+
+public class RunReportTests
+{
+    // Two examples ranked by their means, 1 and −1, though each has a token on the other side of the cut.
+    [Theory]
+    [InlineData(PartitionLevel.Sequence, "learnt (1)", "mean influence of an example (nats)")]
+    [InlineData(PartitionLevel.Token, "learnt (2)", "influence (nats)")]
+    public void The_histogram_shows_what_was_ranked(PartitionLevel level, string learnt, string axis)
+    {
+        ScoredText[] scored = [new(0, [Token(3, 1), Token(-1, 1)]), new(1, [Token(-3, -1), Token(1, -1)])];
+        string page = RunReport.Build("t", "l", [], scored, new InfluenceCut(level, 0.5), "s").ToString();
+        Assert.Contains(learnt, page, StringComparison.Ordinal);
+        Assert.Contains($">{axis}</text>", page, StringComparison.Ordinal);
+        Assert.Contains("cut 0.5", page, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Unlearnt_samples_are_shown_with_their_times_and_ends()
+    {
+        // Confidences that differ only in the tenth digit.
+        SampleText[] samples = [.. Enumerable.Range(0, 20).Select(i => new SampleText(
+            new SelectionRecord { Index = i, Task = i < 10 ? "a" : "b", Confidence = 0.5 + (i - 10) * 1e-10, Selected = i >= 15 }, $"text {i}"))];
+        StepMetrics[] metrics = [.. Enumerable.Range(1, 8).Select(step => new StepMetrics
+        {
+            Step = step, Loss = 1, PositiveLoss = 1, NegativeLoss = null, Lambda = 0, LearningRate = 1, GradNorm = 1, Tokens = 10, TokensPerSecond = 10, ElapsedSeconds = step,
+            Unlearned = step == 5 ? [15, 3] : null,
+        })];
+        var summary = new UnlearningSummary { Samples = "s", Elicited = 20, Selected = 5, Cut = 0.5 + 5e-10, Constant = 0.5, Stages = [] };
+        var report = new HtmlReport("t", "l");
+        UnlearningReport.Add(report, metrics, summary, samples);
+        string page = report.ToString();
+        Assert.Contains("<title>sample 15 before step 5: text 15</title>", page, StringComparison.Ordinal);
+        Assert.Contains("<title>sample 3 before step 5: text 3</title>", page, StringComparison.Ordinal);
+        Assert.Contains("cut 5e-10", page, StringComparison.Ordinal);
+
+        // Highest first, lowest last, with what tells them apart.
+        Assert.Contains("<td>text 19</td><td>b</td><td>9e-10</td><td>yes</td>", page, StringComparison.Ordinal);
+        Assert.Contains("<td>text 0</td><td>a</td><td>-1e-9</td><td></td>", page, StringComparison.Ordinal);
+        Assert.DoesNotContain("<td>text 10</td>", page, StringComparison.Ordinal);
+    }
+
+    private static HeatMapToken Token(double influence, int sign) => new("x", influence, sign, 1, 1, "");
+}
