@@ -18,17 +18,17 @@ internal static class EvalCommand
         var dataFolder = new Option<string>("--data-dir") { Description = "folder with the benchmarks' files as their authors publish them; or the one file that the tasks are to read", HelpName = "DIR", Required = true };
         Option<string> output = CommonOptions.Out("folder for results and samples", "DIR");
         var include = new Option<string?>("--include") { Description = "folder with .yaml files of further tasks", HelpName = "DIR" };
-        var shots = new Option<int?>("--num-fewshot") { Description = "examples before each question; the task's own number where not given", HelpName = "N" };
+        var shots = new Option<int?>("--num-fewshot") { Description = "examples before each question, drawn as lm-evaluation-harness draws them; the task's own number where not given", HelpName = "N" };
         var limit = new Option<double?>("--limit") { Description = "first so many items of each task, or that fraction of them if below 1", HelpName = "N" };
         var batchTokens = new Option<int>("--batch-tokens") { Description = "tokens computed at once; bounds memory, not results", HelpName = "N", DefaultValueFactory = _ => 4096 };
         var retain = new Option<string?>("--retain-results") { Description = $"results of a model that never learnt what {TofuSummary.ForgetTask} asks, with samples: forget quality is measured against it", HelpName = "DIR" };
         var logSamples = new Option<bool>("--log-samples") { Description = "write every item with its prompt, answer and scores" };
-        var noBos = new Option<bool>("--no-bos") { Description = "leave out what the tokenizer puts in front of a text" };
+        var noBos = new Option<bool>("--no-bos") { Description = "leave out what the tokenizer puts in front of a text, as lm-evaluation-harness did until October 2025" };
         Option<ulong> seed = CommonOptions.Seed(1234);
         Option<string> device = CommonOptions.Device();
         Option<string?> dtype = CommonOptions.Dtype();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("eval", "Run benchmark tasks on a checkpoint.")
+        var command = new Command("eval", "Run benchmark tasks on a checkpoint. docs/evaluation.md says which files each task reads, and how to write one.")
         {
             model, adapter, tasks, dataFolder, output, include, shots, limit, batchTokens, logSamples, retain, noBos, seed, device, dtype, json,
         };

@@ -15,10 +15,10 @@ public sealed record EvaluationOptions
     /// <summary>Tokens computed at once; bounds memory, not results.</summary>
     public int BatchTokens { get; init; } = 4096;
 
-    /// <summary>Begin contexts with what the tokenizer puts in front of a text.</summary>
+    /// <summary>Begin contexts with what the tokenizer puts in front of a text, lm-evaluation-harness' default since its pull request 3347; false for its default before.</summary>
     public bool Bos { get; init; } = true;
 
-    /// <summary>Seed of the choice of examples.</summary>
+    /// <summary>Seed of the choice of examples, and of what is drawn where a task has a temperature.</summary>
     public ulong Seed { get; init; } = 1234;
 
     /// <summary>Write every item with its prompt, answer and scores.</summary>

@@ -81,7 +81,7 @@ internal sealed record EvaluationTask
     /// <summary>The token that ends a text is part of every continuation.</summary>
     public bool AppendEos { get; init; }
 
-    /// <summary>Between prompt and target.</summary>
+    /// <summary>Between prompt and answer of an example, and between prompt and choices; a scored target of its own has none, as in lm-evaluation-harness.</summary>
     public string TargetDelimiter { get; init; } = " ";
 
     /// <summary>Between examples.</summary>

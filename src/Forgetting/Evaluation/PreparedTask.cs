@@ -26,7 +26,7 @@ public sealed class PreparedTask
                 Arguments = [.. Choices.Select((of, i) => Pairs(prompts.Prompt(i), of.Select(choice => definition.TargetDelimiter + choice)))];
                 break;
             case OutputType.LogLikelihood:
-                Arguments = [.. Targets.Select((target, i) => Pairs(prompts.Prompt(i), [definition.TargetDelimiter + target]))];
+                Arguments = [.. Targets.Select((target, i) => Pairs(prompts.Prompt(i), [target]))];
                 break;
             case OutputType.LogLikelihoodRolling:
                 Arguments = [.. Targets.Select(target => Pairs("", [target]))];

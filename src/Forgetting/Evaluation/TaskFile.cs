@@ -9,7 +9,8 @@ namespace Forgetting.Evaluation;
 /// <summary>Reads a task's YAML file. Keys are those of lm-evaluation-harness where it has them; prompts are Jinja templates over the document's fields.</summary>
 internal static class TaskFile
 {
-    private static readonly string[] s_keys =
+    /// <summary>Keys of a task.</summary>
+    public static IReadOnlyList<string> Keys { get; } =
     [
         "task", "folder", "files", "fewshot_files", "all_files", "format", "fields", "where", "output_type", "description", "doc_to_text", "doc_to_target", "doc_to_choice",
         "references", "false_references", "target_delimiter", "append_eos", "fewshot_delimiter", "num_fewshot", "fewshot_config", "metric_list", "group_by", "macro_average", "until",
@@ -23,7 +24,7 @@ internal static class TaskFile
     {
         var root = new Node(path, Recipe.Load(reader, path));
         bool isGroup = root.Find("group") is not null;
-        root.Expect(isGroup ? "group" : "task", isGroup ? ["group", "task"] : s_keys);
+        root.Expect(isGroup ? "group" : "task", isGroup ? ["group", "task"] : Keys);
         return isGroup ? (null, new TaskGroup(root.Text("group"), root.Texts("task"))) : (Task(root, path), null);
     }
 
@@ -137,7 +138,7 @@ internal static class TaskFile
     /// <summary>A mapping that knows its file, so that every error has file and line.</summary>
     private sealed record Node(string Path, YamlMappingNode Mapping)
     {
-        public void Expect(string what, string[] keys)
+        public void Expect(string what, IReadOnlyList<string> keys)
         {
             if (Mapping.Children.Keys.FirstOrDefault(key => !keys.Contains(key.ToString())) is { } unknown)
                 throw new UserException($"{Path}:{unknown.Start.Line}: \"{unknown}\" is no key of a {what}; expected one of {string.Join(", ", keys)}");

@@ -48,7 +48,7 @@ public sealed class TaskLibrary
             throw new UserException($"no task is named; expected one of {string.Join(", ", Names)}");
 
         // All names before the first file is read.
-        string[] known = [.. names.SelectMany(Members).Distinct().Select(name => Find(name).Name)];
+        string[] known = [.. names.SelectMany(name => Members(name)).Distinct().Select(name => Find(name).Name)];
         return [.. known.Select(name => PreparedTask.Read(this, name, options, tokenizer, config))];
     }
 
@@ -69,7 +69,13 @@ public sealed class TaskLibrary
         throw new UserException($"no task \"{name}\"; expected one of {string.Join(", ", Names)}");
     }
 
-    private IEnumerable<string> Members(string name) => _groups.TryGetValue(name, out TaskGroup? group) ? group.Tasks.SelectMany(Members) : [name];
+    private IEnumerable<string> Members(string name, params string[] within)
+    {
+        if (within.Contains(name))
+            throw new UserException($"group \"{name}\" is part of itself: {string.Join(" → ", [.. within, name])}");
+
+        return _groups.TryGetValue(name, out TaskGroup? group) ? group.Tasks.SelectMany(task => Members(task, [.. within, name])) : [name];
+    }
 
     // A name that is defined anew loses its old meaning.
     private void Add(TextReader reader, string path)

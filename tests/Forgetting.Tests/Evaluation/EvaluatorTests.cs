@@ -241,10 +241,15 @@ public class EvaluatorTests
     [InlineData("files: animals.jsonl", "file: animals.jsonl", "animals.yaml:2: \"file\" is no key of a task; expected one of task")]
     [InlineData("doc_to_target: \"{{label}}\"", "num_fewshot: x", "animals.yaml:1: \"doc_to_target\" is missing")]
     [InlineData("\"{{label}}\"", "\"{{label\"", "animals.yaml:8: doc_to_target: ")]
+    [InlineData("metric_list: [acc, acc_norm]", "metric_list: acc\nall_files: perhaps", "animals.yaml:10: all_files is \"perhaps\"; expected true, false")]
+    [InlineData("metric_list: [acc, acc_norm]", "metric_list: acc\nfewshot_config: {by: q}", "animals.yaml:10: by is given without \"fewshot_files\"; expected files that examples come from")]
+    [InlineData("multiple_choice", "generate_until\nrepeats: 3", "animals.yaml:6: repeats is 3 of one and the same text; expected a \"temperature\" above 0")]
+    [InlineData("task: animals", "group: animals\ntask: boolq", "animals.yaml:3: \"files\" is no key of a group; expected one of group, task")]
     public void A_malformed_task_is_named(string old, string changed, string expected)
     {
         using var folder = new TemporaryFolder();
-        folder.Write("animals.yaml", Custom.Replace(old, changed, StringComparison.Ordinal));
+        string task = Custom.Replace(old, changed, StringComparison.Ordinal);
+        folder.Write("animals.yaml", task.Contains("generate_until", StringComparison.Ordinal) ? task.Replace("[acc, acc_norm]", "exact_match", StringComparison.Ordinal) : task);
         Assert.Contains(expected, Assert.Throws<UserException>(() => new TaskLibrary(folder.Path)).Message, StringComparison.Ordinal);
     }
 
@@ -277,5 +282,35 @@ public class EvaluatorTests
         public void CheckpointWritten(string path)
         {
         }
+    }
+
+    [Theory]
+    [InlineData("[bleu_max]", "", "metric_list is \"bleu_max\" without wrong answers; expected a field \"false_references\"")]
+    [InlineData("self_bleu", "", "metric_list is \"self_bleu\" of one text; expected \"repeats\" of 2 or more")]
+    [InlineData("f1", "temperature: -1", "temperature is \"-1\"; expected a number, at least 0")]
+    public void A_malformed_generation_is_named(string metrics, string more, string expected)
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("a.yaml", $"task: a\nfiles: a.jsonl\nformat: json\noutput_type: generate_until\ndoc_to_text: x\ndoc_to_target: y\nmetric_list: {metrics}\n{more}\n");
+        Assert.EndsWith(expected, Assert.Throws<UserException>(() => new TaskLibrary(folder.Path)).Message, StringComparison.Ordinal);
+    }
+
+    [SharedDataFact]
+    public void A_group_is_its_tasks_each_once()
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("animals.yaml", Custom);
+        folder.Write("animals.jsonl", """{"q": "item", "label": 0, "options": ["cat", "dog"]}""");
+        folder.Write("zoo.yaml", "group: zoo\ntask: [animals, farm]\n");
+        folder.Write("farm.yaml", "group: farm\ntask: animals\n");
+        folder.Write("self.yaml", "group: self\ntask: [animals, other]\n");
+        folder.Write("other.yaml", "group: other\ntask: self\n");
+        using var backend = new CpuBackend();
+        using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), backend);
+        IReadOnlyList<PreparedTask> Prepare(string name) =>
+            new TaskLibrary(folder.Path).Prepare([name], new EvaluationOptions { DataFolder = folder.Path }, model.Tokenizer, model.Decoder.Config);
+
+        Assert.Equal("animals", Assert.Single(Prepare("zoo")).Name);
+        Assert.Equal("group \"self\" is part of itself: self → other → self", Assert.Throws<UserException>(() => Prepare("self")).Message);
     }
 }
