@@ -24,11 +24,14 @@ internal static class RunFolder
         string lead = string.Create(
             CultureInfo.InvariantCulture,
             $"{summary.Model} tuned with method {summary.Method} on {summary.Examples} examples of {summary.Data}: {summary.PositiveTokens:N0} tokens to learn, {summary.NegativeTokens:N0} negative, {summary.Steps} steps in {summary.TrainingSeconds:0.#} s.");
+        if (summary.Best is { } best)
+            lead += string.Create(CultureInfo.InvariantCulture, $" Best by {best.Metric}: {best.Value:0.0000} after step {best.Step}.");
+
         IReadOnlyList<StepMetrics> metrics = Metrics(folder);
         string recipe = Path.Combine(folder, "run.yaml");
         HtmlReport report = RunReport.Build(
             Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), lead, metrics, ReadScored(folder), new InfluenceCut(Recipe.Read(recipe, new TrainingOptions()).Level, summary.Cut),
-            File.ReadAllText(recipe),
+            File.ReadAllText(recipe), summary.Best,
             summary.Unlearning is { } unlearning ? page => UnlearningReport.Add(page, metrics, unlearning, ReadSamples(folder, unlearning)) : null);
         AtomicFile.WriteText(path, report.ToString());
         return path;

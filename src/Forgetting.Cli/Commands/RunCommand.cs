@@ -10,7 +10,7 @@ internal static class RunCommand
 {
     // Where things are and on what: what a recipe written elsewhere cannot know.
     private static readonly string[] s_overrides =
-        ["model", "data", "out", "forget", "reference-data", "prompt-field", "completion-field", "epochs", "steps", "batch-size", "max-length", "micro-batch-tokens", "device", "dtype"];
+        ["model", "data", "out", "forget", "reference-data", "eval-data-dir", "prompt-field", "completion-field", "epochs", "steps", "batch-size", "max-length", "micro-batch-tokens", "device", "dtype"];
 
     public static Command Create()
     {
@@ -82,7 +82,8 @@ internal static class RunCommand
         using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
         TuneSummary summary = TuneRun.Execute(options, backend, resume: begun, new TerminalProgress(), grid, cancellation);
         RunFolder.WriteReport(options.Out);
-        Console.Out.WriteLine(FormattableString.Invariant($"{options.Out}: {summary.Steps} steps, loss {summary.LastStep.PositiveLoss:0.0000} on tokens to learn"));
+        string best = summary.Best is { } b ? FormattableString.Invariant($"; best after step {b.Step}: {b.Metric} {b.Value:0.0000}") : "";
+        Console.Out.WriteLine(FormattableString.Invariant($"{options.Out}: {summary.Steps} steps, loss {summary.LastStep.PositiveLoss:0.0000} on tokens to learn{best}"));
     }
 
     // A recipe that was edited since must not pass for the one that made the results. Settings that a run fills in itself are empty in the recipe.

@@ -50,6 +50,9 @@ internal static class TuneCommand
             ("steps", string.Create(CultureInfo.InvariantCulture, $"{summary.Steps} in {summary.TrainingSeconds:0.0} s")),
             ("loss at the end", string.Create(CultureInfo.InvariantCulture, $"{summary.LastStep.PositiveLoss:0.0000} on tokens to learn")),
             ("model", Path.Combine(folder, "model")),
+            .. summary.Best is { } best
+                ? [("best model", string.Create(CultureInfo.InvariantCulture, $"{Path.Combine(folder, "model-best")}, after step {best.Step}: {best.Metric} {best.Value:0.0000}"))]
+                : Array.Empty<(string, string)>(),
             ("report", report),
         ]);
     }

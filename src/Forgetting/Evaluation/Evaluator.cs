@@ -41,6 +41,19 @@ public sealed class Evaluator(LoadedModel model, EvaluationOptions options)
         return new TaskResult(task, samples) { Metrics = Aggregation.Of(task.Definition, samples), Elapsed = clock.Elapsed };
     }
 
+    /// <summary>What a task will measure, found with made-up answers: its metrics in order, with values that mean nothing.</summary>
+    internal static IReadOnlyList<MetricValue> Measured(PreparedTask task)
+    {
+        LogLikelihood[][] answers = [.. task.Requests.Select(of => of.Select(_ => new LogLikelihood(Sum: -1, Tokens: 1, GreedySuffix: 0)).ToArray())];
+        return Aggregation.Of(task.Definition, task.Definition.OutputType switch
+        {
+            OutputType.MultipleChoice => MultipleChoice(task, answers),
+            OutputType.LogLikelihood => Targets(task, answers),
+            OutputType.LogLikelihoodRolling => Texts(task, answers),
+            _ => Generations(task, [.. task.Prompts.Select(_ => Enumerable.Repeat("", task.Definition.Repeats).ToArray())]),
+        });
+    }
+
     private static TaskSample[] MultipleChoice(PreparedTask task, LogLikelihood[][] answers) =>
         [.. answers.Select((answer, i) =>
         {

@@ -50,6 +50,14 @@ internal static class PlainTuning
         Regularizer = Standard.Regularizer,
         RegularizerWeight = Standard.RegularizerWeight,
         RegularizerCount = Standard.RegularizerCount,
+        EvalTasks = Standard.EvalTasks,
+        EvalEvery = Standard.EvalEvery,
+        EvalDataDir = Standard.EvalDataDir,
+        EvalInclude = Standard.EvalInclude,
+        EvalLimit = Standard.EvalLimit,
+        EvalNumFewshot = Standard.EvalNumFewshot,
+        EvalMetric = Standard.EvalMetric,
+        EvalBest = Standard.EvalBest,
     };
 
     /// <summary>Trains, or continues to, and leaves the merged model in <c>model</c> of the folder.</summary>

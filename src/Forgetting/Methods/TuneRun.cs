@@ -36,7 +36,7 @@ public sealed class TuneRun
 
     /// <summary>
     /// Runs to the end. Leaves <c>model/</c> (adapter merged), <c>adapter/</c> with LoRA, <c>checkpoints/</c>, <c>run.yaml</c>, <c>metrics.jsonl</c>,
-    /// <c>scores.jsonl</c> where tokens were scored, <c>lwf/</c> with the stages of Learning With Forgetting where samples were unlearnt, <c>reference/</c> where the reference was trained here, and <c>summary.json</c>.
+    /// <c>model-best/</c> (with LoRA also <c>adapter-best/</c>) where tasks were evaluated, <c>scores.jsonl</c> where tokens were scored, <c>lwf/</c> with the stages of Learning With Forgetting where samples were unlearnt, <c>reference/</c> where the reference was trained here, and <c>summary.json</c>.
     /// </summary>
     /// <param name="resume">Continue what an interrupted run left in the folder.</param>
     /// <param name="others">Folders of other runs, there or not: stages of Learning With Forgetting that they finished with the same inputs are copied from there.</param>
@@ -111,6 +111,7 @@ public sealed class TuneRun
         bool computes = scores is null && !_options.LearnsAll;
         IReadOnlyList<EncodedExample> forReference = computes && _options.ReferenceData is { } data ? Encode(data) : held;
         CheckModels(computes);
+        TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, _observer);
         AtomicFile.WriteText(recipe, Recipe.Write(_options));
         if (computes)
             scores = ComputeScores(forReference, examples);
@@ -124,9 +125,23 @@ public sealed class TuneRun
             ? new UnlearningStages(_options, _backend, _others, _observer, _cancellation).Run(examples)
             : null;
         _observer?.StageBegan($"training on {examples.Count} examples");
-        using LoadedModel model = LoadForTraining(_options, _backend);
+        TuneSummary summary;
+        using (LoadedModel model = LoadForTraining(_options, _backend))
+        {
+            Train(model, set, unlearning?.Set, evaluation);
+            summary = Summarize(model, set, scores, held.Count, scoringSeconds) with { Unlearning = unlearning?.Summary, Best = evaluation?.Best };
+        }
+
+        evaluation?.WriteBest(_backend);
+        summary.Write(_options.Out);
+        return summary;
+    }
+
+    private void Train(LoadedModel model, TrainingSet set, TrainingSet? unlearned, TuneEvaluation? evaluation)
+    {
         IStepRegularizer? regularizer = _options.Regularizer == RegularizerKind.Bss ? new SpectralShrinkage(_options.RegularizerWeight, _options.RegularizerCount) : null;
-        var trainer = new Trainer(model.Decoder, set, _options, _options.Out, _observer, unlearning?.Set, regularizer);
+        evaluation?.Begin(model);
+        var trainer = new Trainer(model.Decoder, set, _options, _options.Out, _observer, unlearned, regularizer, evaluation);
         trainer.Run(_resume, _cancellation);
 
         _observer?.StageBegan("writing the model");
@@ -134,9 +149,6 @@ public sealed class TuneRun
             PeftAdapter.Write(Path.Combine(_options.Out, "adapter"), model.Decoder, _options.Model);
 
         AdapterMerge.Write(Path.Combine(_options.Out, "model"), model.Decoder, model.Source);
-        TuneSummary summary = Summarize(model, set, scores, held.Count, scoringSeconds) with { Unlearning = unlearning?.Summary };
-        summary.Write(_options.Out);
-        return summary;
     }
 
     // The tokenizer and the configuration are enough here; weights are loaded by the stages that need them.

@@ -64,6 +64,10 @@ public sealed record TuneSummary
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public UnlearningSummary? Unlearning { get; init; }
 
+    /// <summary>The best evaluation, whose model is in <c>model-best</c>; null where nothing was evaluated.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public BestStep? Best { get; init; }
+
     /// <summary>The last step.</summary>
     public required StepMetrics LastStep { get; init; }
 

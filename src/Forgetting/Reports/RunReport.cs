@@ -25,13 +25,15 @@ public static class RunReport
     /// <param name="scored">Training examples with influence, or empty where the method uses none.</param>
     /// <param name="influence">How the tokens got their signs.</param>
     /// <param name="settings">Text of run.yaml.</param>
+    /// <param name="best">The best of the run's evaluations, or null.</param>
     /// <param name="unlearnt">Adds what the run unlearnt besides its own tokens, or null.</param>
     public static HtmlReport Build(
-        string title, string lead, IReadOnlyList<StepMetrics> metrics, IReadOnlyList<ScoredText> scored, InfluenceCut influence, string settings,
+        string title, string lead, IReadOnlyList<StepMetrics> metrics, IReadOnlyList<ScoredText> scored, InfluenceCut influence, string settings, BestStep? best = null,
         Action<HtmlReport>? unlearnt = null)
     {
         var report = new HtmlReport(title, lead);
         AddCurves(report, metrics);
+        EvaluationReport.Add(report, metrics, best);
         if (scored.Count > 0)
             AddInfluence(report, scored, influence);
 

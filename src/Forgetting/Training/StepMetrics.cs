@@ -33,7 +33,7 @@ public sealed record StepMetrics
     /// <summary><see cref="Tokens"/> over the step's time.</summary>
     public required double TokensPerSecond { get; init; }
 
-    /// <summary>Time since the training began, without the time in which an interrupted run stood still.</summary>
+    /// <summary>Time since the training began, without evaluations and without the time in which an interrupted run stood still.</summary>
     public required double ElapsedSeconds { get; init; }
 
     /// <summary>Norm of the positive term's gradient, where it was measured.</summary>
@@ -63,6 +63,14 @@ public sealed record StepMetrics
     /// <summary>Indices of the self-generated samples that were unlearnt between the step before and this one.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public IReadOnlyList<int>? Unlearned { get; init; }
+
+    /// <summary>What an evaluation after the step measured, by task and metric; null where there was none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyDictionary<string, double>? Evaluation { get; init; }
+
+    /// <summary>Time that evaluation took; <see cref="ElapsedSeconds"/> does not contain it.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? EvaluationSeconds { get; init; }
 
     /// <summary>Reads <c>metrics.jsonl</c>.</summary>
     /// <exception cref="UserException">The file cannot be read or a line is not a step.</exception>

@@ -14,6 +14,7 @@ public sealed class Trainer
     private readonly TrainingSet _set;
     private readonly TrainingSet? _unlearned;
     private readonly IStepRegularizer? _regularizer;
+    private readonly IStepEvaluator? _evaluator;
     private readonly TrainingOptions _options;
     private readonly string _folder;
     private readonly ITrainingObserver? _observer;
@@ -27,10 +28,11 @@ public sealed class Trainer
     /// <param name="folder">Folder for metrics and checkpoints.</param>
     /// <param name="unlearned">Samples to unlearn in steps of their own, with negative signs; or null.</param>
     /// <param name="regularizer">A further term of the objective of learning steps, or null.</param>
+    /// <param name="evaluator">Evaluates the model every so many steps and after the last, or null.</param>
     /// <exception cref="UserException">A setting is out of range, or there is nothing to train on.</exception>
     public Trainer(
         Decoder decoder, TrainingSet set, TrainingOptions options, string folder, ITrainingObserver? observer = null, TrainingSet? unlearned = null,
-        IStepRegularizer? regularizer = null)
+        IStepRegularizer? regularizer = null, IStepEvaluator? evaluator = null)
     {
         options.Validate();
         if (set.Examples.Count == 0)
@@ -44,6 +46,7 @@ public sealed class Trainer
         _set = set;
         _unlearned = unlearned;
         _regularizer = regularizer;
+        _evaluator = evaluator;
         _options = options;
         _folder = folder;
         _observer = observer;
@@ -77,29 +80,64 @@ public sealed class Trainer
         TrainingState state = Begin(resume, optimizer);
         using var log = new MetricsLog(Path.Combine(_folder, "metrics.jsonl"), state.MetricsBytes);
         long started = Stopwatch.GetTimestamp() - (long)(state.ElapsedSeconds * Stopwatch.Frequency);
-        for (int k = state.Step; k < Steps; k++)
+        StepMetrics? unevaluated = state.Unevaluated;
+        for (int k = unevaluated is null ? state.Step : state.Step - 1; k < Steps; k++)
         {
-            StepMetrics metrics = Step(k, step, unlearning, optimizer, started);
+            StepMetrics metrics = unevaluated ?? Step(k, step, unlearning, optimizer, started);
+            unevaluated = null;
+            if (Evaluates(k + 1))
+            {
+                try
+                {
+                    metrics = Evaluated(metrics, cancellation);
+                }
+                catch (OperationCanceledException)
+                {
+                    Save(State() with { Unevaluated = metrics });
+                    throw;
+                }
+
+                started += (long)(metrics.EvaluationSeconds!.Value * Stopwatch.Frequency);
+            }
+
             log.Append(metrics);
             _observer?.StepDone(metrics, Steps);
             bool last = k + 1 == Steps;
             if (last || cancellation.IsCancellationRequested || (_options.CheckpointEvery > 0 && (k + 1) % _options.CheckpointEvery == 0))
-            {
-                state = state with
-                {
-                    Step = k + 1,
-                    Updates = optimizer.Updates,
-                    LambdaBound = double.IsFinite(_lambda.Bound) ? _lambda.Bound : null,
-                    MetricsBytes = log.Flush(),
-                    ElapsedSeconds = metrics.ElapsedSeconds,
-                };
-                string written = _checkpoints.Write(state, optimizer, _decoder.Backend);
-                _observer?.CheckpointWritten(written);
-            }
+                Save(State());
 
             if (!last)
                 cancellation.ThrowIfCancellationRequested();
+
+            TrainingState State() => state with
+            {
+                Step = k + 1,
+                Updates = optimizer.Updates,
+                LambdaBound = double.IsFinite(_lambda.Bound) ? _lambda.Bound : null,
+                Unevaluated = null,
+                Best = _evaluator?.Best,
+                MetricsBytes = log.Flush(),
+                ElapsedSeconds = metrics.ElapsedSeconds,
+            };
         }
+
+        void Save(TrainingState now)
+        {
+            string written = _checkpoints.Write(now, optimizer, _decoder.Backend);
+            _observer?.CheckpointWritten(written);
+        }
+    }
+
+    private bool Evaluates(int steps) => _evaluator != null && (steps == Steps || (_options.EvalEvery > 0 && steps % _options.EvalEvery == 0));
+
+    private StepMetrics Evaluated(StepMetrics metrics, CancellationToken cancellation)
+    {
+        long before = Stopwatch.GetTimestamp();
+        return metrics with
+        {
+            Evaluation = _evaluator!.Evaluate(metrics.Step, cancellation),
+            EvaluationSeconds = Stopwatch.GetElapsedTime(before).TotalSeconds,
+        };
     }
 
     private TrainingState Begin(bool resume, AdamWOptimizer optimizer)
@@ -116,6 +154,9 @@ public sealed class Trainer
         };
         TrainingState? restored = resume ? _checkpoints.Restore(fresh, optimizer, _decoder.Backend) : null;
         _lambda.Bound = restored?.LambdaBound ?? double.PositiveInfinity;
+        if (_evaluator != null)
+            _evaluator.Best = restored?.Best;
+
         return restored ?? fresh;
     }
 

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Forgetting.Backends;
 using Forgetting.HuggingFace;
 using Forgetting.IO;
@@ -20,6 +21,14 @@ public sealed record TrainingState
 
     /// <summary>Bound of adaptive λ; null for none.</summary>
     public required double? LambdaBound { get; init; }
+
+    /// <summary>The last step, where its evaluation was cut short and it is not in <c>metrics.jsonl</c> yet.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public StepMetrics? Unevaluated { get; init; }
+
+    /// <summary>The best evaluation so far.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public BestStep? Best { get; init; }
 
     /// <summary>Length of <c>metrics.jsonl</c>, bytes.</summary>
     public required long MetricsBytes { get; init; }
@@ -44,7 +53,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
     private const string TensorsName = "training.safetensors";
 
     // Settings that may change between interruption and resumption, since they do not touch the result.
-    private static readonly HashSet<string> Free = ["model", "adapter", "data", "out", "reference", "reference-data", "scores", "forget", "elicited", "learned", "fisher", "confidence", "device", "parts-every", "checkpoint-every", "keep-checkpoints", "recompute"];
+    private static readonly HashSet<string> Free = ["model", "adapter", "data", "out", "reference", "reference-data", "scores", "forget", "elicited", "learned", "fisher", "confidence", "device", "eval-data-dir", "eval-include", "parts-every", "checkpoint-every", "keep-checkpoints", "recompute"];
 
     /// <summary>Whether a setting's value can change what a training results in, other than through the data it names.</summary>
     public static bool Matters(string setting) => !Free.Contains(setting);

@@ -98,6 +98,19 @@ public enum LrScheduleKind
     Constant,
 }
 
+/// <summary>Which value of the metric that judges evaluations is the best.</summary>
+public enum BestKind
+{
+    /// <summary>As the metric's nature is: high for accuracy, low for perplexity.</summary>
+    Auto,
+
+    /// <summary>The highest.</summary>
+    High,
+
+    /// <summary>The lowest, as for what is to be forgotten.</summary>
+    Low,
+}
+
 /// <summary>Deviations from the method as written, for comparing with published numbers.</summary>
 public enum Compatibility
 {

@@ -265,6 +265,38 @@ public sealed record TrainingOptions
     [Description("steps between measurements of the two gradients, 0 for never")]
     public int PartsEvery { get; init; }
 
+    /// <summary>Benchmark tasks that the model in training is evaluated on.</summary>
+    [Description("benchmark tasks to evaluate the model in training on, as eval names them; the best model is kept in model-best"), ValueName("NAMES")]
+    public IReadOnlyList<string> EvalTasks { get; init; } = [];
+
+    /// <summary>Steps between evaluations; 0: only after the last step.</summary>
+    [Description("steps between evaluations, 0 for only after the last; the last step always has one")]
+    public int EvalEvery { get; init; }
+
+    /// <summary>Folder with the benchmarks' files, or the one file that the tasks are to read.</summary>
+    [Description("folder with the benchmarks' files, as eval's --data-dir"), ValueName("PATH")]
+    public string? EvalDataDir { get; init; }
+
+    /// <summary>Folder with further tasks.</summary>
+    [Description("folder with .yaml files of further tasks"), ValueName("DIR")]
+    public string? EvalInclude { get; init; }
+
+    /// <summary>First so many items of each task; below 1 that fraction of them; null: all.</summary>
+    [Description("first so many items of each task, or that fraction of them if below 1")]
+    public double? EvalLimit { get; init; }
+
+    /// <summary>Examples before each question; null: the task's own number.</summary>
+    [Description("examples before each question; the task's own number unless given")]
+    public int? EvalNumFewshot { get; init; }
+
+    /// <summary>Metric that decides which model is kept; null: the mean of each task's first.</summary>
+    [Description("metric that decides which model is best: TASK/METRIC or METRIC; the mean of each task's first unless given"), ValueName("NAME")]
+    public string? EvalMetric { get; init; }
+
+    /// <summary>Which value of that metric is the best.</summary>
+    [Description("value of that metric that is best: auto (by the metric), high or low")]
+    public BestKind EvalBest { get; init; } = BestKind.Auto;
+
     /// <summary>Steps between checkpoints; 0: only at the end and on interruption.</summary>
     [Description("steps between checkpoints, 0 for only at the end")]
     public int CheckpointEvery { get; init; } = 100;
@@ -341,6 +373,7 @@ public sealed record TrainingOptions
         Check("keep-checkpoints", KeepCheckpoints, KeepCheckpoints >= 1, "a whole number of at least 1");
         Check("template", Template, Template.Length > 0, "tulu, plain, chat or a file with a chat template");
         CheckForgetting();
+        CheckEvaluation();
         CheckExclusive();
     }
 
@@ -368,6 +401,18 @@ public sealed record TrainingOptions
 
         if (Forget.Count > 0 && Elicited != null)
             throw new UserException("forget and elicited are both given, expected one source of self-generated samples");
+    }
+
+    private void CheckEvaluation()
+    {
+        Check("eval-every", EvalEvery, EvalEvery >= 0, "a whole number of at least 0");
+        Check("eval-limit", EvalLimit, EvalLimit is null or > 0, "a number of items, or a fraction below 1");
+        Check("eval-num-fewshot", EvalNumFewshot, EvalNumFewshot is null or >= 0, "a whole number of at least 0");
+        if (EvalTasks.Count > 0 && EvalDataDir is null)
+            throw new UserException("eval-tasks is given without eval-data-dir, expected the folder with the benchmarks' files");
+
+        if (EvalTasks.Count == 0 && (EvalEvery > 0 || EvalMetric != null))
+            throw new UserException($"{(EvalEvery > 0 ? "eval-every" : "eval-metric")} is given without eval-tasks, expected the tasks to evaluate");
     }
 
     private void CheckExclusive()

@@ -1,0 +1,157 @@
+using System.Globalization;
+using Forgetting.Backends;
+using Forgetting.Evaluation;
+using Forgetting.HuggingFace;
+using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.IO;
+using Forgetting.Training;
+
+namespace Forgetting.Methods;
+
+/// <summary>
+/// Benchmark tasks on the model in training, which is used in place: there is no second copy of the weights. The best model so far is in <c>model-best</c> of
+/// the run's folder; with LoRA its adapter is in <c>adapter-best</c>, and <c>model-best</c> is merged from it at the end of the run.
+/// </summary>
+internal sealed class TuneEvaluation : IStepEvaluator
+{
+    /// <summary>Folder of the best model.</summary>
+    public const string ModelName = "model-best";
+
+    /// <summary>Folder of the best model's adapter.</summary>
+    public const string AdapterName = "adapter-best";
+
+    private readonly TrainingOptions _options;
+    private readonly EvaluationOptions _evaluation;
+    private readonly IReadOnlyList<PreparedTask> _tasks;
+    private readonly IReadOnlyList<string> _judged;
+    private readonly bool _higherIsBetter;
+    private readonly ITrainingObserver? _observer;
+    private LoadedModel? _model;
+
+    private TuneEvaluation(TrainingOptions options, Checkpoint source, ITrainingObserver? observer)
+    {
+        (_options, _observer) = (options, observer);
+        _evaluation = new EvaluationOptions
+        {
+            DataFolder = options.EvalDataDir!,
+            Shots = options.EvalNumFewshot,
+            Limit = options.EvalLimit,
+            BatchTokens = options.MicroBatchTokens,
+        };
+        _tasks = new TaskLibrary(options.EvalInclude).Prepare(options.EvalTasks, _evaluation, Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config);
+        (_judged, _higherIsBetter) = Judged(options, [.. _tasks.SelectMany(task => Evaluator.Measured(task).Select(metric => (task.Name, metric)))]);
+    }
+
+    /// <inheritdoc/>
+    public BestStep? Best { get; set; }
+
+    // What decides which model is best.
+    private string Metric => _judged.Count == 1 ? _judged[0] : $"mean of {string.Join(", ", _judged)}";
+
+    /// <summary>Reads all tasks of a run, before anything is trained; null where none is asked for.</summary>
+    /// <exception cref="UserException">A task is unknown, its file is missing or malformed, or it measures no such metric.</exception>
+    public static TuneEvaluation? Prepare(TrainingOptions options, ITrainingObserver? observer)
+    {
+        if (options.EvalTasks.Count == 0)
+            return null;
+
+        using Checkpoint source = Checkpoint.Open(options.Model);
+        return new TuneEvaluation(options, source, observer);
+    }
+
+    /// <summary>Evaluates this model from now on.</summary>
+    public void Begin(LoadedModel model)
+    {
+        _model = model;
+
+        // What a run that was killed was writing.
+        foreach (string name in new[] { ModelName, AdapterName })
+        {
+            foreach (string partial in Directory.EnumerateDirectories(_options.Out, $".{name}.*.tmp"))
+            {
+                Temporary.Delete(partial);
+            }
+        }
+    }
+
+    /// <inheritdoc/>
+    public IReadOnlyDictionary<string, double> Evaluate(int step, CancellationToken cancellation)
+    {
+        LoadedModel model = _model ?? throw new InvalidOperationException("there is no model to evaluate yet");
+        _observer?.StageBegan(string.Create(CultureInfo.InvariantCulture, $"evaluating after step {step}"));
+        var evaluator = new Evaluator(model, _evaluation);
+        var values = new Dictionary<string, double>();
+        foreach (PreparedTask task in _tasks)
+        {
+            foreach (MetricValue metric in evaluator.Run(task, progress: null, _observer is null ? null : new WithoutStages(_observer), cancellation).Metrics)
+            {
+                values[Key(task.Name, metric)] = metric.Value;
+            }
+        }
+
+        double value = _judged.Average(key => values[key]);
+        bool best = double.IsFinite(value) && (Best is null || (_higherIsBetter ? value > Best.Value : value < Best.Value));
+        if (best)
+        {
+            Keep(model);
+            Best = new BestStep(step, Metric, value);
+        }
+
+        _observer?.StageBegan(string.Create(CultureInfo.InvariantCulture, $"step {step}: {Metric} {value:0.0000}{(best ? ", the best so far" : "")}"));
+        return values.Where(pair => double.IsFinite(pair.Value)).ToDictionary();
+    }
+
+    /// <summary>With LoRA, merges the best adapter into the model once the one in training is gone.</summary>
+    /// <exception cref="UserException">Not writable or disk full, or the adapter was removed.</exception>
+    public void WriteBest(IBackend backend)
+    {
+        _model = null;
+        string adapter = Path.Combine(_options.Out, AdapterName);
+        if (Best is null || !Directory.Exists(adapter))
+            return;
+
+        using LoadedModel model = LoadedModel.Load(_options.Model, backend, adapter: adapter);
+        AdapterMerge.Write(Path.Combine(_options.Out, ModelName), model.Decoder, model.Source);
+    }
+
+    private void Keep(LoadedModel model)
+    {
+        if (model.Decoder.Lora != null)
+            PeftAdapter.Write(Path.Combine(_options.Out, AdapterName), model.Decoder, _options.Model);
+        else
+            CheckpointWriter.Write(Path.Combine(_options.Out, ModelName), model.Source, model.Decoder.BaseParameters, model.Decoder.Backend);
+    }
+
+    // The metric that is named, or each task's first, and whether more of it is better.
+    private static (IReadOnlyList<string> Keys, bool HigherIsBetter) Judged(TrainingOptions options, IReadOnlyList<(string Task, MetricValue Metric)> measured)
+    {
+        (string Task, MetricValue Metric)[] judged = options.EvalMetric is not { } wanted
+            ? [.. measured.DistinctBy(m => m.Task)]
+            : measured.Where(m => wanted == Key(m.Task, m.Metric)).ToArray() is { Length: > 0 } exact ? exact
+            : [.. measured.Where(m => wanted == m.Metric.Name || wanted == $"{m.Task}/{m.Metric.Name}").DistinctBy(m => m.Task)];
+        if (judged.Length == 0)
+            throw new UserException($"eval-metric is {options.EvalMetric}, expected one of {string.Join(", ", measured.Select(m => Key(m.Task, m.Metric)))}");
+
+        bool[] directions = [.. judged.Select(m => Metrics.HigherIsBetter(m.Metric.Name)).Distinct()];
+        if (options.EvalBest == BestKind.Auto && directions.Length > 1)
+            throw new UserException($"eval-tasks: of {string.Join(", ", judged.Select(m => Key(m.Task, m.Metric)))} some are better high and some low; expected one to decide, as eval-metric");
+
+        return ([.. judged.Select(m => Key(m.Task, m.Metric))], options.EvalBest == BestKind.Auto ? directions[0] : options.EvalBest == BestKind.High);
+    }
+
+    private static string Key(string task, MetricValue metric) => $"{task}/{metric.Name}{(metric.Filter == "none" ? "" : $",{metric.Filter}")}";
+
+    // An evaluation has many tasks, and its own lines say enough.
+    private sealed class WithoutStages(ITrainingObserver observer) : ITrainingObserver
+    {
+        public void StageBegan(string what)
+        {
+        }
+
+        public void Progressed(long done, long total) => observer.Progressed(done, total);
+
+        public void StepDone(StepMetrics metrics, int steps) => observer.StepDone(metrics, steps);
+
+        public void CheckpointWritten(string path) => observer.CheckpointWritten(path);
+    }
+}

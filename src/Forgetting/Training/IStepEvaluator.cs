@@ -1,0 +1,24 @@
+namespace Forgetting.Training;
+
+/// <summary>The best evaluation of a run so far.</summary>
+/// <param name="Step">Optimiser steps done when it was made.</param>
+/// <param name="Metric">What it is judged by.</param>
+/// <param name="Value">Its value.</param>
+public sealed record BestStep(int Step, string Metric, double Value);
+
+/// <summary>Evaluates a model while it is trained.</summary>
+public interface IStepEvaluator
+{
+    /// <summary>The best evaluation so far, or null; a run that resumes sets what its checkpoint says.</summary>
+    BestStep? Best { get; set; }
+
+    /// <summary>
+    /// Evaluates the model as it is, and keeps it if none was better. Neither the model nor anything random is changed: a training takes the same course
+    /// with and without evaluations.
+    /// </summary>
+    /// <param name="step">Optimiser steps done.</param>
+    /// <returns>What was measured, by name; finite numbers only.</returns>
+    /// <exception cref="UserException">A log-probability is not finite, or the disk is full.</exception>
+    /// <exception cref="OperationCanceledException">It was cancelled; nothing was kept.</exception>
+    IReadOnlyDictionary<string, double> Evaluate(int step, CancellationToken cancellation);
+}
