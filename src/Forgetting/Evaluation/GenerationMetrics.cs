@@ -30,7 +30,7 @@ internal static partial class GenerationMetrics
 
     /// <summary>
     /// Names of what can be measured. <c>_max</c>, <c>_acc</c> and <c>_diff</c> are TruthfulQA's: similarity to the nearest true answer, whether that is more than to the
-    /// nearest false one, and by how much (arXiv 2109.07958, appendix B).
+    /// nearest false one, and by how much (Lin et al., arXiv 2109.07958).
     /// </summary>
     public static IReadOnlyList<string> Names { get; } =
     [

@@ -35,6 +35,21 @@ public class FewShotTests
         }
     }
 
+    // The prompt of GSM8K's first question with five examples is printed in many public repositories that took it from lm-evaluation-harness' logs, such as OpenCompass.
+    [SharedDataFact]
+    public void Gsm8k_s_first_prompt_is_the_harness_s()
+    {
+        EvaluationTask task = new TaskLibrary().Find("gsm8k");
+        var prompts = new PromptBuilder(task, task.Load(SharedData.Folder!), task.LoadFewShot(SharedData.Folder!), task.Shots, new EvaluationOptions { DataFolder = "" }.Seed);
+        string prompt = prompts.Prompt(0);
+        Assert.StartsWith("Question: Jen and Tyler are gymnasts practicing flips. Jen is practicing the triple-flip", prompt, StringComparison.Ordinal);
+        Assert.Contains(
+            "Tyler did half the number of flips, so he did 48 / 2 = <<48/2=24>>24 flips.\nA double flip has two flips, so Tyler did 24 / 2 = <<24/2=12>>12 double-flips.\n#### 12\n\n"
+            + "Question: Four people in a law firm are planning a party. Mary will buy a platter of pasta for $20 and a loaf of bread for $2.", prompt, StringComparison.Ordinal);
+        Assert.EndsWith("How much in dollars does she make every day at the farmers' market?\nAnswer:", prompt, StringComparison.Ordinal);
+        Assert.Equal(6, prompt.Split("Question: ").Length - 1);
+    }
+
     [Fact]
     public void Mmlu_takes_the_first_examples_of_its_subject_behind_a_description()
     {
