@@ -8,10 +8,13 @@ namespace Forgetting;
 /// <summary>A checkpoint in memory and ready to compute: its decoder with weights loaded, and its tokenizer.</summary>
 public sealed class LoadedModel : IDisposable
 {
-    private LoadedModel(Checkpoint source, Decoder decoder, Tokenizer tokenizer) => (Source, Decoder, Tokenizer) = (source, decoder, tokenizer);
+    private LoadedModel(Checkpoint source, string? adapter, Decoder decoder, Tokenizer tokenizer) => (Source, Adapter, Decoder, Tokenizer) = (source, adapter, decoder, tokenizer);
 
     /// <summary>The checkpoint on disk.</summary>
     public Checkpoint Source { get; }
+
+    /// <summary>Folder of the PEFT adapter that was added; null for none.</summary>
+    public string? Adapter { get; }
 
     /// <summary>The model.</summary>
     public Decoder Decoder { get; }
@@ -42,7 +45,7 @@ public sealed class LoadedModel : IDisposable
             decoder = new Decoder(source.Config, backend, peft?.Config ?? lora, seed, training);
             source.LoadInto(decoder.BaseParameters, backend);
             peft?.LoadInto(decoder);
-            return new LoadedModel(source, decoder, tokenizer);
+            return new LoadedModel(source, adapter, decoder, tokenizer);
         }
         catch
         {

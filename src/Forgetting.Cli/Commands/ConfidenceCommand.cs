@@ -16,7 +16,7 @@ internal static class ConfidenceCommand
     {
         var command = new Command("confidence", "Write the forgetting confidence of samples.");
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "learned", "fisher", "data", "alpha", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype"],
+            command, new TrainingOptions(), ["model", "adapter", "learned", "fisher", "data", "alpha", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype"],
             "file for the confidences, JSON Lines");
         command.SetAction(parsed =>
         {
@@ -28,7 +28,10 @@ internal static class ConfidenceCommand
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
             IReadOnlyList<EncodedExample> samples = LossCommand.Encode(options);
-            using LoadedModel model = LoadedModel.Load(options.Model, backend);
+            using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
+
+            // The confidence is of whole weights.
+            model.Decoder.MergeAdapter();
             using Checkpoint learned = Checkpoint.Open(options.Learned!);
             using var confidence = new ForgettingConfidence(model.Decoder, learned, options.Fisher!);
             var progress = new TerminalProgress();

@@ -44,13 +44,13 @@ public sealed partial class Decoder
     /// <param name="regularizer">A further term on the final hidden states.</param>
     /// <param name="targetSeed">Draw the targets from the model itself (the true Fisher information), as a function of (seed, example, position).</param>
     /// <exception cref="UserException">A token or position is outside the model.</exception>
-    /// <exception cref="InvalidOperationException">The adapter is merged.</exception>
+    /// <exception cref="InvalidOperationException">The adapter that would be trained is merged.</exception>
     public void ForwardBackward(
         TokenBatch batch, Ascent ascent, IGradientSink sink, Span<float> losses, ulong? dropoutSeed = null, bool recompute = false,
         IHiddenRegularizer? regularizer = null, ulong? targetSeed = null)
     {
         BatchCheck.Require(batch, losses.Length, Config);
-        if (_merged)
+        if (_merged && TrainableParameters.Count > 0)
         {
             throw new InvalidOperationException("the adapter is merged and cannot be trained any more");
         }

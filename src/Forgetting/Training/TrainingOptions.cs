@@ -396,9 +396,6 @@ public sealed record TrainingOptions
         if (Unlearns && Method is not (TrainingMethod.Lwf or TrainingMethod.Forget))
             throw new UserException($"{(Elicited is null ? "forget" : "elicited")} is given with method {Recipe.Text(Method)}, expected lwf or forget");
 
-        if (Unlearns && Adapter != null)
-            throw new UserException("adapter and forget are both given: confidences are of whole weights; merge the adapter into the model first");
-
         if (Forget.Count > 0 && Elicited != null)
             throw new UserException("forget and elicited are both given, expected one source of self-generated samples");
     }

@@ -176,6 +176,9 @@ public static class Elicitation
     private static string Inputs(LoadedModel model, List<Prompt> prompts, ElicitationOptions options)
     {
         Fingerprint inputs = new Fingerprint().AddFiles(model.Source.Path).Add("max-new-tokens", options.MaxNewTokens).Add("batch-tokens", options.BatchTokens);
+        if (model.Adapter is { } adapter)
+            inputs.AddFiles(adapter);
+
         foreach (Prompt prompt in prompts)
         {
             inputs.Add(prompt.Task, string.Join(' ', prompt.Ids));

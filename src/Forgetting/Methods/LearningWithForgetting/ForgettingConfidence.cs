@@ -53,7 +53,7 @@ public sealed class ForgettingConfidence : IDisposable
     private readonly List<DeviceBuffer> _buffers = [];
 
     /// <summary>Prepares the reductions.</summary>
-    /// <param name="decoder">The model at θ_base, without an adapter.</param>
+    /// <param name="decoder">The model at θ_base: without an adapter, or with its adapter merged.</param>
     /// <param name="learned">The checkpoint at θ_L: the same model after ordinary fine-tuning on the learning data.</param>
     /// <param name="fisher">File of the learning data's diagonal Fisher information at θ_L.</param>
     /// <exception cref="UserException">The files do not fit the model.</exception>

@@ -78,6 +78,17 @@ internal sealed class UnlearningStages
     // What every stage depends on.
     private Fingerprint Inputs() => new Fingerprint().Add("dtype", _options.Dtype);
 
+    // What every stage but the Fisher information, which is of θ_L, depends on.
+    private Fingerprint BaseInputs() => _options.Adapter is { } adapter ? Inputs().AddFiles(_options.Model).AddFiles(adapter) : Inputs().AddFiles(_options.Model);
+
+    // θ_base. Confidences are of whole weights, so an adapter that the run continues is merged.
+    private LoadedModel LoadBase()
+    {
+        LoadedModel model = LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter);
+        model.Decoder.MergeAdapter();
+        return model;
+    }
+
     private string Elicit()
     {
         string path = Path.Combine(_folder, SamplesName);
@@ -86,7 +97,7 @@ internal sealed class UnlearningStages
         {
             MaxNewTokens = _options.MaxNewTokens, AllowSpecial = _options.AllowSpecial, Layout = ExampleLoader.Layout(_options.Template, _options.Model),
         };
-        Fingerprint inputs = Inputs().AddFiles(_options.Model).Add("max-new-tokens", _options.MaxNewTokens).Add("allow-special", Recipe.Text(_options.AllowSpecial))
+        Fingerprint inputs = BaseInputs().Add("max-new-tokens", _options.MaxNewTokens).Add("allow-special", Recipe.Text(_options.AllowSpecial))
             .Add("prompt-field", _options.PromptField).Add("template", _options.Template);
         foreach (string file in _options.Forget)
         {
@@ -95,7 +106,7 @@ internal sealed class UnlearningStages
 
         _log.Run("elicit", $"eliciting what the base model knows of {string.Join(", ", tasks.Select(t => t.Name))}", SamplesName, inputs, () =>
         {
-            using LoadedModel model = LoadedModel.Load(_options.Model, _backend);
+            using LoadedModel model = LoadBase();
             Elicitation.Run(model, tasks, settings, path, _observer, _cancellation);
         });
         return path;
@@ -109,10 +120,10 @@ internal sealed class UnlearningStages
             string learned = _options.Learned ?? Learn(examples);
             string fisher = _options.Fisher ?? ComputeFisher(learned, examples);
             double alpha = _options.Alpha ?? _options.LearningRate;
-            Fingerprint inputs = Inputs().AddFiles(_options.Model).AddFiles(learned).AddFiles(fisher).AddContents(samplesFile).Add("alpha", alpha).Add("max-length", _options.MaxLength);
+            Fingerprint inputs = BaseInputs().AddFiles(learned).AddFiles(fisher).AddContents(samplesFile).Add("alpha", alpha).Add("max-length", _options.MaxLength);
             _log.Run("confidence", $"computing the forgetting confidence of {samples.Count} samples", ConfidenceName, inputs, () =>
             {
-                using LoadedModel model = LoadedModel.Load(_options.Model, _backend);
+                using LoadedModel model = LoadBase();
                 using Checkpoint source = Checkpoint.Open(learned);
                 using var confidence = new ForgettingConfidence(model.Decoder, source, fisher);
                 ConfidenceRecord.Write(path, confidence.Compute(samples, alpha, _options.MicroBatchTokens, _observer, _cancellation));
@@ -126,7 +137,7 @@ internal sealed class UnlearningStages
     {
         string folder = Path.Combine(_folder, LearnedName);
         TrainingOptions settings = PlainTuning.Settings(_options, folder);
-        Fingerprint inputs = Inputs().AddFiles(_options.Model).Add("data", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(examples)));
+        Fingerprint inputs = BaseInputs().Add("data", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(examples)));
         foreach (Setting setting in Recipe.Settings.Where(s => TrainingCheckpoint.Matters(s.Name)))
         {
             inputs.Add(setting.Name, setting.Read(settings));
@@ -175,7 +186,7 @@ internal sealed class UnlearningStages
         if (_options.Ascent != AscentKind.Npo)
             return null;
 
-        using LoadedModel model = LoadedModel.Load(_options.Model, _backend);
+        using LoadedModel model = LoadBase();
         return [.. Scorer.Losses(model.Decoder, chosen, _options.MicroBatchTokens, allTokens: false, cancellation: _cancellation).Select(losses => Array.ConvertAll(losses, loss => -loss))];
     }
 }

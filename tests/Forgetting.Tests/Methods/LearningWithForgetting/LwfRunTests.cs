@@ -129,6 +129,32 @@ public sealed class LwfRunTests : IDisposable
         Assert.True(unlearned is { ForgetLoss: > 0, Regularizer: > 0 });
     }
 
+    [SharedDataFact]
+    public void With_an_adapter_the_base_is_the_model_with_it()
+    {
+        TrainingOptions options = Options() with { Steps = 4 };
+        TuneRun.Execute(options with { Method = TrainingMethod.Full, Forget = [], LearningRate = 2e-2, Out = _folder["first"] }, _backend);
+        TuneRun.Execute(options with { Out = _folder["plain"] }, _backend);
+
+        // The run continues the adapter; what it elicits and how it ranks that is as if the adapter had been merged first.
+        TrainingOptions given = options with { Learned = _folder["plain", "lwf/learned/model"], Fisher = _folder["plain", "lwf/fisher.safetensors"] };
+        TuneRun.Execute(given with { Adapter = _folder["first", "adapter"], Out = _folder["continued"] }, _backend);
+        TuneRun.Execute(given with { Model = _folder["first", "model"], Out = _folder["merged"] }, _backend);
+        byte[] elicited = File.ReadAllBytes(_folder["merged", "lwf/elicited.jsonl"]);
+        Assert.Equal(elicited, File.ReadAllBytes(_folder["continued", "lwf/elicited.jsonl"]));
+        Assert.NotEqual(elicited, File.ReadAllBytes(_folder["plain", "lwf/elicited.jsonl"]));
+        foreach ((ConfidenceRecord found, ConfidenceRecord expected) in ConfidenceRecord.Read(_folder["continued", "lwf/confidence.jsonl"], 24).Zip(ConfidenceRecord.Read(_folder["merged", "lwf/confidence.jsonl"], 24)))
+        {
+            Assert.Equal(1, found.Constant / expected.Constant, 1e-4);
+            Assert.Equal(1, found.Linear / expected.Linear, 1e-3);
+            Assert.Equal(1, found.Quadratic / expected.Quadratic, 1e-3);
+        }
+
+        // θ_L begins at the adapter too.
+        TuneRun.Execute(options with { Adapter = _folder["first", "adapter"], LearningRate = 1e-12, Out = _folder["still"] }, _backend);
+        Assert.All(ConfidenceRecord.Read(_folder["still", "lwf/confidence.jsonl"], 24), r => Assert.Equal(0, r.Constant, 1e-9));
+    }
+
     private double Loss(string path, int[] selected)
     {
         using LoadedModel model = LoadedModel.Load(path, _backend);
