@@ -1,10 +1,13 @@
 using System.CommandLine;
+using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.HuggingFace;
 using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.IO;
 using Forgetting.Methods;
 using Forgetting.Models;
+using Forgetting.Reports;
 using Forgetting.Training;
 
 namespace Forgetting.Cli.Commands;
@@ -31,10 +34,10 @@ internal static class PretrainCommand
         command.Options.Add(resume);
         command.SetAction(parsed =>
         {
-            TrainingOptions options = settings.Read(parsed) with { Data = parsed.GetValue(data)! };
+            TrainingOptions options = settings.Read(parsed) with { Model = parsed.GetValue(config)!, Data = parsed.GetValue(data)! };
             options.Validate();
             Required.Of(("out", options.Out));
-            string folder = parsed.GetValue(config)!;
+            string folder = options.Model;
             ModelConfig model = ConfigFile.Read(folder);
             Tokenizer tokenizer = Tokenizer.Load(folder);
             if (tokenizer.VocabularySize > model.VocabularySize)
@@ -44,18 +47,21 @@ internal static class PretrainCommand
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
             string written = PretrainRun.Execute(
-                model, windows, target => CopyTokenizer(folder, target), options, backend, parsed.GetValue(resume), new TerminalProgress(), interruption.Token);
+                model, windows, folder, options, backend, parsed.GetValue(resume), new TerminalProgress(), interruption.Token);
             Console.Out.WriteLine(written);
+            Console.Out.WriteLine(WriteReport(options, windows.Count));
         });
         return command;
     }
 
-    private static void CopyTokenizer(string source, string target)
+    private static string WriteReport(TrainingOptions options, int sequences)
     {
-        foreach (string name in new[] { "tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "tokenizer.model", "special_tokens_map.json", "chat_template.jinja" })
-        {
-            if (File.Exists(Path.Combine(source, name)))
-                File.Copy(Path.Combine(source, name), Path.Combine(target, name), overwrite: true);
-        }
+        string path = Path.Combine(options.Out, "report.html");
+        IReadOnlyList<StepMetrics> metrics = RunFolder.Metrics(options.Out);
+        AtomicFile.WriteText(path, RunReport.Build(
+            Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.Out))),
+            string.Create(CultureInfo.InvariantCulture, $"A new model of {options.Model} pretrained on {sequences:N0} sequences of {options.Data}: {metrics.Count} steps in {metrics[^1].ElapsedSeconds:0.#} s."),
+            metrics, [], new InfluenceCut(PartitionLevel.Token, null), File.ReadAllText(Path.Combine(options.Out, "run.yaml"))).ToString());
+        return path;
     }
 }

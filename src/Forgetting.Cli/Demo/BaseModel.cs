@@ -57,9 +57,9 @@ internal static class BaseModel
             CheckpointEvery = 0,
             KeepCheckpoints = 1,
         };
-        bool interrupted = Directory.Exists(Path.Combine(place, "checkpoints"));
+        bool interrupted = File.Exists(Path.Combine(place, "run.yaml"));
         return PretrainRun.Execute(
-            config, [.. documents.Select((text, i) => Document(text, i, tokenizer, end))], target => CopyFiles(tokenizerFolder, target), options, backend,
+            config, [.. documents.Select((text, i) => Document(text, i, tokenizer, end))], tokenizerFolder, options, backend,
             resume: interrupted, observer, cancellation);
     }
 
@@ -69,13 +69,5 @@ internal static class BaseModel
         var response = new bool[ids.Length];
         response.AsSpan(1).Fill(true);
         return new EncodedExample { Index = index, Ids = ids, Response = response };
-    }
-
-    private static void CopyFiles(string source, string target)
-    {
-        foreach (string file in Directory.EnumerateFiles(source))
-        {
-            File.Copy(file, Path.Combine(target, Path.GetFileName(file)), overwrite: true);
-        }
     }
 }

@@ -1,6 +1,7 @@
 using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.HuggingFace;
+using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Models;
 using Forgetting.Training;
 
@@ -23,27 +24,29 @@ public static class PretrainRun
     };
 
     /// <summary>
-    /// Trains a model of <paramref name="config"/> and leaves <c>model/</c>, <c>checkpoints/</c> and <c>metrics.jsonl</c> in the folder <c>out</c> of
+    /// Trains a model of <paramref name="config"/> and leaves <c>model/</c>, <c>checkpoints/</c>, <c>run.yaml</c> and <c>metrics.jsonl</c> in the folder <c>out</c> of
     /// <paramref name="options"/>.
     /// </summary>
     /// <param name="examples">Sequences of which every response token is learnt; see <see cref="TextWindows"/> for plain text.</param>
-    /// <param name="addTokenizer">Adds the tokenizer's files to the model's folder, whose path it receives.</param>
+    /// <param name="tokenizer">Folder whose tokenizer the model gets.</param>
     /// <param name="options">Recipe, beginning with <see cref="DefaultOptions"/>; the method is full and there is no adapter.</param>
     /// <param name="resume">Continue what an interrupted run left in the folder.</param>
     /// <returns>Folder of the finished model.</returns>
     /// <exception cref="UserException">See <see cref="Trainer.Run"/>.</exception>
     /// <exception cref="OperationCanceledException">See <see cref="Trainer.Run"/>.</exception>
     public static string Execute(
-        ModelConfig config, IReadOnlyList<EncodedExample> examples, Action<string> addTokenizer, TrainingOptions options, IBackend backend, bool resume = false,
+        ModelConfig config, IReadOnlyList<EncodedExample> examples, string tokenizer, TrainingOptions options, IBackend backend, bool resume = false,
         ITrainingObserver? observer = null, CancellationToken cancellation = default)
     {
-        TrainingOptions recipe = options with { Method = TrainingMethod.Full, LoraRank = 0 };
+        TrainingOptions recipe = options with { Method = TrainingMethod.Full, LoraRank = 0, Device = backend.Name };
+        RunRecord.Check(recipe, resume);
         using var decoder = new Decoder(config, backend);
         decoder.Initialize(recipe.Seed);
+        RunRecord.Write(recipe);
         observer?.StageBegan($"pretraining {decoder.ParameterCount} parameters on {examples.Count} sequences");
         new Trainer(decoder, TrainingSet.AllPositive(examples), recipe, recipe.Out, observer).Run(resume, cancellation);
         string folder = Path.Combine(recipe.Out, "model");
-        CheckpointWriter.WriteNew(folder, config, decoder.BaseParameters, backend, addFiles: addTokenizer);
+        CheckpointWriter.WriteNew(folder, config, decoder.BaseParameters, backend, addFiles: target => TokenizerFolder.Copy(tokenizer, target));
         return folder;
     }
 }

@@ -100,9 +100,7 @@ public sealed class TuneRun
 
     private TuneSummary Execute()
     {
-        string recipe = Path.Combine(_options.Out, "run.yaml");
-        if (File.Exists(recipe))
-            CheckContinues(recipe);
+        RunRecord.Check(_options, _resume);
 
         // Every input is looked at before the folder comes to be: a mistyped name leaves nothing behind, and costs no time in training.
         long started = Stopwatch.GetTimestamp();
@@ -112,7 +110,7 @@ public sealed class TuneRun
         IReadOnlyList<EncodedExample> forReference = computes && _options.ReferenceData is { } data ? Encode(data) : held;
         CheckModels(computes);
         TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, _observer);
-        AtomicFile.WriteText(recipe, Recipe.Write(_options));
+        RunRecord.Write(_options);
         if (computes)
             scores = ComputeScores(forReference, examples);
 
@@ -168,14 +166,6 @@ public sealed class TuneRun
     {
         using Checkpoint source = Checkpoint.Open(_options.Model);
         return ExampleLoader.Load(path, HuggingFace.Tokenizers.Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options);
-    }
-
-    private void CheckContinues(string recipe)
-    {
-        if (!_resume)
-            throw new UserException($"{_options.Out}: holds a run; continue it with --resume or choose another folder");
-
-        TrainingCheckpoint.CheckSettings(recipe, Recipe.Values(Recipe.Read(recipe, new TrainingOptions())), Recipe.Values(_options));
     }
 
     // The reference is there where it is needed, and a new adapter fits the model.

@@ -192,7 +192,7 @@ public sealed class TuneRunTests : IDisposable
         File.WriteAllText(_folder["chat_template.jinja"], "{% for m in messages %}{{ m.content }}|{% endfor %}");
         Assert.Equal("a|b|", Text("chat", _folder.Path));
         Assert.EndsWith("hf: no chat template; expected chat_template.jinja, or chat_template in tokenizer_config.json", Message("chat"), StringComparison.Ordinal);
-        Assert.Equal("template is \"nope.jinja\"; expected tulu, chat or a file with a chat template", Message("nope.jinja"));
+        Assert.Equal("template is \"nope.jinja\"; expected tulu, plain, chat or a file with a chat template", Message("nope.jinja"));
 
         string Message(string template) => Assert.Throws<UserException>(() => Text(template, SharedData.Path("stories260K", "hf"))).Message;
     }
@@ -204,12 +204,13 @@ public sealed class TuneRunTests : IDisposable
         string text = _folder.Write("text.txt", File.ReadAllText(SharedData.Path("tinyshakespeare", "input.txt"))[..20_000]);
         IReadOnlyList<EncodedExample> examples = TextWindows.Read(text, source.Tokenizer, 64);
         TrainingOptions options = PretrainRun.DefaultOptions with { Out = _folder["pretrained"], BatchSize = 8, Steps = 40, LearningRate = 5e-3 };
-        string tokenizer = SharedData.Path("stories260K", "hf", "tokenizer.json");
         string folder = PretrainRun.Execute(
-            source.Decoder.Config with { Layers = 2 }, examples, path => File.Copy(tokenizer, Path.Combine(path, "tokenizer.json")), options, _backend);
+            source.Decoder.Config with { Layers = 2 }, examples, SharedData.Path("stories260K", "hf"), options, _backend);
 
         IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(_folder["pretrained", "metrics.jsonl"]);
         Assert.Equal(Math.Log(512), metrics[0].Loss, 0.1);
+        TrainingOptions recipe = Recipe.Read(_folder["pretrained", "run.yaml"], new TrainingOptions());
+        Assert.Equal((40, 5e-3, 0, 0.1), (recipe.Steps, recipe.LearningRate, recipe.LoraRank, recipe.WeightDecay));
         Assert.True(metrics[^1].Loss < metrics[0].Loss - 1, $"{metrics[0].Loss} → {metrics[^1].Loss}");
         using LoadedModel trained = LoadedModel.Load(folder, _backend);
         Assert.Equal(2, trained.Decoder.Config.Layers);

@@ -3,6 +3,18 @@ namespace Forgetting.HuggingFace.Tokenizers;
 /// <summary>Finds the tokenizer of a checkpoint folder and adds what the other files of the folder say about special tokens.</summary>
 internal static class TokenizerFolder
 {
+    private static readonly string[] Files =
+        ["tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "tokenizer.model", "special_tokens_map.json", "chat_template.jinja"];
+
+    /// <summary>Copies a tokenizer's files, those that are there, to a folder.</summary>
+    public static void Copy(string source, string target)
+    {
+        foreach (string file in Files.Where(f => File.Exists(Path.Combine(source, f))))
+        {
+            File.Copy(Path.Combine(source, file), Path.Combine(target, file), overwrite: true);
+        }
+    }
+
     /// <summary>Reads the folder; see <see cref="Tokenizer.Load"/>.</summary>
     public static TokenizerParts Read(string folder)
     {
