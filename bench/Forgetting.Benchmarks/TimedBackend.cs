@@ -242,10 +242,24 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
-    public void Dropout(Tensor x, DropoutMask mask, Tensor y)
+    public void LoraDown(Tensor x, DropoutMask mask, Tensor a, float scale, Tensor low)
     {
         using var _ = Time();
-        inner.Dropout(x, mask, y);
+        inner.LoraDown(x, mask, a, scale, low);
+    }
+
+    /// <inheritdoc/>
+    public void LoraDownGradient(Tensor dLow, Tensor x, DropoutMask mask, Tensor gradient)
+    {
+        using var _ = Time();
+        inner.LoraDownGradient(dLow, x, mask, gradient);
+    }
+
+    /// <inheritdoc/>
+    public void LoraDownInput(Tensor dLow, Tensor a, DropoutMask mask, Tensor dX)
+    {
+        using var _ = Time();
+        inner.LoraDownInput(dLow, a, mask, dX);
     }
 
     /// <inheritdoc/>

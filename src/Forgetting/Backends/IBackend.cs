@@ -88,6 +88,24 @@ public interface IDenseOperations
 
     /// <summary>Adds <paramref name="bias"/> [1, C] to every row of <paramref name="y"/> [T, C].</summary>
     void AddBias(Tensor y, Tensor bias);
+
+    /// <summary>
+    /// low = scale·drop(x)·Aᵀ: the first half of a low-rank update with inverted dropout (arXiv 2106.09685), drop(x) = x ∘ mask / (1 − rate). The mask is a
+    /// function of (seed, stream, row key, column) alone (<see cref="DropoutMask"/>), so that it does not depend on how examples are batched, and
+    /// forward and backward make it where they need it: drop(x) is never stored whole.
+    /// </summary>
+    /// <param name="x">[T, in].</param>
+    /// <param name="a">[r, in].</param>
+    /// <param name="low">[T, r].</param>
+    void LoraDown(Tensor x, DropoutMask mask, Tensor a, float scale, Tensor low);
+
+    /// <summary>Adds dLowᵀ·drop(x) to the gradient of A.</summary>
+    /// <param name="dLow">[T, r]: gradient at drop(x)·Aᵀ.</param>
+    /// <param name="gradient">Float32 [r, in].</param>
+    void LoraDownGradient(Tensor dLow, Tensor x, DropoutMask mask, Tensor gradient);
+
+    /// <summary>Adds drop(dLow·A) to <paramref name="dX"/> [T, in].</summary>
+    void LoraDownInput(Tensor dLow, Tensor a, DropoutMask mask, Tensor dX);
 }
 
 /// <summary>Operations that look at more than one row or head: gathering, positions, attention, pooling.</summary>
@@ -197,12 +215,6 @@ public interface IElementwiseOperations
 
     /// <summary>y = a ∘ b, Float32. y may alias either.</summary>
     void Multiply(Tensor a, Tensor b, Tensor y);
-
-    /// <summary>
-    /// Inverted dropout: y = x ∘ mask / (1 − rate), y may alias x. The mask is a function of (seed, stream, row key, column) alone
-    /// (<see cref="DropoutMask"/>), so that it does not depend on how examples are batched; the backward is the same call on the gradient.
-    /// </summary>
-    void Dropout(Tensor x, DropoutMask mask, Tensor y);
 }
 
 /// <summary>What happens to logits.</summary>

@@ -5,7 +5,7 @@ namespace Forgetting.Backends;
 /// <summary>The operations that <see cref="KernelDoctor"/> examines: all of <see cref="IBackend"/>.</summary>
 internal static class KernelDoctorCases
 {
-    public static IReadOnlyList<KernelDoctorCase> All { get; } = [.. Dense(), .. Sequence(), .. Elementwise(), .. Logits(), .. Sinks(), .. Optimizer()];
+    public static IReadOnlyList<KernelDoctorCase> All { get; } = [.. Dense(), .. LowRank(), .. Sequence(), .. Elementwise(), .. Logits(), .. Sinks(), .. Optimizer()];
 
     private static IEnumerable<KernelDoctorCase> Dense()
     {
@@ -27,6 +27,32 @@ internal static class KernelDoctorCases
             return (() => b.Backend.Fill(y, 0.5f), [y]);
         }, (s, e) => 1.0 * s.Rows * s.Inner * e);
     }
+
+    private static IEnumerable<KernelDoctorCase> LowRank()
+    {
+        const int rank = 64;
+        yield return Memory("LoraDown", (b, s) =>
+        {
+            (Tensor x, Tensor a, Tensor low) = (b.Input(s.Rows, s.Width), b.Input(rank, s.Width), b.Output(s.Rows, rank));
+            DropoutMask mask = Mask(b, s);
+            return (() => b.Backend.LoraDown(x, mask, a, 0.25f, low), [low]);
+        }, Activations(1));
+        yield return Memory("LoraDownGradient", (b, s) =>
+        {
+            (Tensor dLow, Tensor x, Tensor gradient) = (b.Input(s.Rows, rank), b.Input(s.Rows, s.Width), b.Input32(rank, s.Width));
+            DropoutMask mask = Mask(b, s);
+            return (() => b.Backend.LoraDownGradient(dLow, x, mask, gradient), [gradient]);
+        }, Activations(1));
+        yield return Memory("LoraDownInput", (b, s) =>
+        {
+            (Tensor dLow, Tensor a, Tensor dX) = (b.Input(s.Rows, rank), b.Input(rank, s.Width), b.Input(s.Rows, s.Width));
+            DropoutMask mask = Mask(b, s);
+            return (() => b.Backend.LoraDownInput(dLow, a, mask, dX), [dX]);
+        }, Activations(2));
+    }
+
+    private static DropoutMask Mask(DoctorBench b, DoctorSizes s) =>
+        new(0.1f, 3, b.Integers([77, 5]), b.Integers([.. Enumerable.Range(5, s.Rows)]));
 
     private static IEnumerable<KernelDoctorCase> Sequence()
     {
@@ -152,12 +178,6 @@ internal static class KernelDoctorCases
             (Tensor x, Tensor z, Tensor y) = (b.Input32(s.Rows, s.Inner), b.Input32(s.Rows, s.Inner), b.Output32(s.Rows, s.Inner));
             return (() => b.Backend.Multiply(x, z, y), [y]);
         }, (s, _) => 12.0 * s.Rows * s.Inner);
-        yield return Memory("Dropout", (b, s) =>
-        {
-            (Tensor x, Tensor y) = (b.Input(s.Rows, s.Width), b.Output(s.Rows, s.Width));
-            var mask = new DropoutMask(0.1f, 3, b.Integers([77, 5]), b.Integers([.. Enumerable.Range(5, s.Rows)]));
-            return (() => b.Backend.Dropout(x, mask, y), [y]);
-        }, Activations(2));
     }
 
     private static IEnumerable<KernelDoctorCase> Logits()

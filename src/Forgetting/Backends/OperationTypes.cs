@@ -10,7 +10,7 @@ namespace Forgetting.Backends;
 /// <param name="Window">Number of latest tokens seen, the query's own included; 0 for all.</param>
 public readonly record struct AttentionShape(int Heads, int KeyValueHeads, int HeadSize, float Scale, int Window = 0);
 
-/// <summary>Which elements <see cref="IElementwiseOperations.Dropout"/> drops.</summary>
+/// <summary>Which elements of a matrix [T, C] dropout drops (<see cref="IDenseOperations.LoraDown"/>).</summary>
 /// <param name="Rate">Probability of dropping, in [0, 1).</param>
 /// <param name="Stream">Number of the layer's place in the model, so that layers differ.</param>
 /// <param name="Seed">Int32 [1, 2]: low and high half of the generator's key, which differs from step to step.</param>

@@ -17,6 +17,10 @@ public sealed class AccumulateSink(IBackend backend) : IGradientSink
         backend.Gemm(dY, true, x, false, parameter.Gradient, beta: 1);
 
     /// <inheritdoc/>
+    public void DroppedMatrix(Parameter parameter, Tensor x, DropoutMask mask, Tensor dY) =>
+        backend.LoraDownGradient(dY, x, mask, parameter.Gradient);
+
+    /// <inheritdoc/>
     public void Vector(Parameter parameter, Tensor dY, Tensor offsets) => backend.AccumulateColumns(dY, parameter.Gradient);
 
     /// <inheritdoc/>

@@ -1,3 +1,4 @@
+using Forgetting.Backends;
 using Forgetting.Tensors;
 
 namespace Forgetting.Models;
@@ -5,7 +6,7 @@ namespace Forgetting.Models;
 /// <summary>
 /// The one seam through which weight gradients go. A layer's backward ends here with the pair that makes its gradient; the sink
 /// decides whether that pair is accumulated, squared per example and accumulated, or projected (see
-/// <see cref="Backends.ISinkOperations"/> for the exact sums). Layers ask <see cref="Wants"/> first and skip the work for frozen parameters.
+/// <see cref="ISinkOperations"/> for the exact sums). Layers ask <see cref="Wants"/> first and skip the work for frozen parameters.
 /// </summary>
 public interface IGradientSink
 {
@@ -17,6 +18,11 @@ public interface IGradientSink
 
     /// <summary>y = x·Wᵀ. <paramref name="offsets"/> groups the rows by document.</summary>
     void Matrix(Parameter parameter, Tensor x, Tensor dY, Tensor offsets);
+
+    /// <summary>y = drop(x)·Wᵀ.</summary>
+    /// <exception cref="NotSupportedException">The sink is <see cref="PerDocument"/>: a document's own gradient is that without dropout.</exception>
+    void DroppedMatrix(Parameter parameter, Tensor x, DropoutMask mask, Tensor dY) =>
+        throw new NotSupportedException($"{GetType().Name} takes gradients without dropout");
 
     /// <summary>A vector whose gradient is the column sum of <paramref name="dY"/>.</summary>
     void Vector(Parameter parameter, Tensor dY, Tensor offsets);

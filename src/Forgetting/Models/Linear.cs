@@ -37,10 +37,15 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
         if (ActiveAdapter is { } lora)
         {
             _low = pass.Take(lora.A.Shape.Rows); // [T, r]
-            ArenaMark mark = pass.Arena.Mark();
-            Tensor dropped = Drop(pass, lora, x); // [T, in]
-            backend.Gemm(dropped, false, lora.A.Value, true, _low, alpha: lora.Scale);
-            pass.Arena.Release(mark);
+            if (Mask(pass, lora) is { } mask)
+            {
+                backend.LoraDown(x, mask, lora.A.Value, lora.Scale, _low);
+            }
+            else
+            {
+                backend.Gemm(x, false, lora.A.Value, true, _low, alpha: lora.Scale);
+            }
+
             backend.Gemm(_low, false, lora.B.Value, true, y, beta: 1);
         }
     }
@@ -114,41 +119,35 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
         ArenaMark mark = pass.Arena.Mark();
         Tensor dLow = pass.Take(lora.A.Shape.Rows); // [T, r] gradient at drop(x)·Aᵀ
         backend.Gemm(dY, false, lora.B.Value, false, dLow, alpha: lora.Scale);
-        if (sink.Wants(lora.A))
+        if (Mask(pass, lora) is { } dropout)
         {
-            ArenaMark inner = pass.Arena.Mark();
-            sink.Matrix(lora.A, Drop(pass, lora, x), dLow, pass.Offsets);
-            pass.Arena.Release(inner);
-        }
+            if (sink.Wants(lora.A))
+            {
+                sink.DroppedMatrix(lora.A, x, dropout, dLow);
+            }
 
-        if (!dX.IsEmpty && Mask(pass, lora) is { } mask)
-        {
-            Tensor dDropped = pass.Take(x.Columns); // [T, in]
-            backend.Gemm(dLow, false, lora.A.Value, false, dDropped);
-            backend.Dropout(dDropped, mask, dDropped);
-            backend.Add(dX, dDropped, dX);
+            if (!dX.IsEmpty)
+            {
+                backend.LoraDownInput(dLow, lora.A.Value, dropout, dX);
+            }
         }
-        else if (!dX.IsEmpty)
+        else
         {
-            backend.Gemm(dLow, false, lora.A.Value, false, dX, beta: 1);
+            if (sink.Wants(lora.A))
+            {
+                sink.Matrix(lora.A, x, dLow, pass.Offsets);
+            }
+
+            if (!dX.IsEmpty)
+            {
+                backend.Gemm(dLow, false, lora.A.Value, false, dX, beta: 1);
+            }
         }
 
         pass.Arena.Release(mark);
     }
 
+    // The mask is a function of place, so the backward makes it again.
     private static DropoutMask? Mask(Pass pass, LoraAdapter lora) =>
         lora.Dropout > 0 && pass.Dropout ? pass.Mask(lora.Dropout, lora.Stream) : null;
-
-    // drop(x): x itself without dropout. The mask is a function of place, so the backward makes it again instead of keeping [T, in].
-    private static Tensor Drop(Pass pass, LoraAdapter lora, Tensor x)
-    {
-        if (Mask(pass, lora) is not { } mask)
-        {
-            return x;
-        }
-
-        Tensor dropped = pass.Take(x.Columns); // [T, in]
-        pass.Backend.Dropout(x, mask, dropped);
-        return dropped;
-    }
 }

@@ -10,7 +10,7 @@ internal static class ElementwiseCases
     private static readonly (int Rows, int Columns)[] Sizes = [(1, 1), (1, 64), (5, 7), (3, 257), (17, 288), (40, 1), (4, 2048)];
 
     public static IEnumerable<OperationCase> All() =>
-        [.. Sizes.SelectMany(size => Norms(size.Rows, size.Columns)), .. AwkwardNorms(), .. Activations(), .. Sums(), .. Dropout()];
+        [.. Sizes.SelectMany(size => Norms(size.Rows, size.Columns)), .. AwkwardNorms(), .. Activations(), .. Sums()];
 
     private static IEnumerable<OperationCase> Norms(int rows, int columns)
     {
@@ -220,35 +220,6 @@ internal static class ElementwiseCases
                     Run = (b, t) => b.Scale(t[0], 0.3f),
                     Expect = v => v[0] = Array.ConvertAll(v[0], x => 0.3f * x),
                     Shift = shift,
-                };
-            }
-        }
-    }
-
-    private static IEnumerable<OperationCase> Dropout()
-    {
-        foreach ((int rows, int columns, float rate, ulong seed, int stream) in new[]
-        {
-            (1, 1, 0.5f, 0UL, 0), (3, 7, 0.1f, 12345UL, 3), (9, 64, 0.5f, 0xFEDCBA9876543210UL, 1000), (5, 1030, 0.9f, 1UL << 32, -1), (2, 65, 0f, 7UL, 1),
-        })
-        {
-            foreach (bool inPlace in new[] { false, true })
-            {
-                int target = inPlace ? 0 : 3;
-                var mask = new DropoutMask(rate, stream, default, default);
-                yield return new("Dropout", $"{rows}x{columns} rate {rate}{(inPlace ? " in place" : "")}")
-                {
-                    Operands =
-                    [
-                        inPlace ? Updated("x", rows, columns) : Input("x", rows, columns),
-                        // Keys far apart and out of order, as packing gives them, the extremes among them.
-                        Integers("rowKeys", [.. Enumerable.Range(0, rows).Select(i => i switch { 0 => 0, 1 => int.MaxValue, 2 => -1, _ => 97 * (rows - i) })]),
-                        Integers("seed", (int)seed, (int)(seed >> 32)),
-                        .. inPlace ? [] : new[] { Output("y", rows, columns) },
-                    ],
-                    Run = (b, t) => b.Dropout(t[0], mask with { RowKeys = t[1], Seed = t[2] }, t[target]),
-                    Expect = v => v[target] = ReferenceElementwise.Dropout(v[0], v[1].Ints(), seed, mask),
-                    Shift = columns % 2,
                 };
             }
         }

@@ -6,7 +6,7 @@ namespace Forgetting.Testing.Operations;
 /// The one corpus of operation cases; every backend runs it against the plain versions in <c>Reference/</c>.
 /// </summary>
 /// <remarks>
-/// To add a case, go to the file of the operation's group (Memory, Dense, Sequence, Attention, Elementwise, Loss, Sink or Optimizer
+/// To add a case, go to the file of the operation's group (Memory, Dense, LowRank, Sequence, Attention, Elementwise, Loss, Sink or Optimizer
 /// cases) and yield one more <see cref="OperationCase"/>: the operands in order with their roles (<see cref="Operands"/>), the call on the tensors of
 /// the same numbers, and the plain version on the arrays of the same numbers. Its name must be new; a new operation also needs its
 /// plain version, checked in ReferenceOperationTests. Nothing else: all test projects pick it up from <see cref="All"/>.
@@ -25,7 +25,7 @@ public static class OperationCases
 
     private static readonly Dictionary<string, OperationCase> _byName = new OperationCase[][]
     {
-        [.. MemoryCases.All()], [.. DenseCases.All()], [.. SequenceCases.All()], [.. AttentionCases.All()], [.. ElementwiseCases.All()],
+        [.. MemoryCases.All()], [.. DenseCases.All()], [.. LowRankCases.All()], [.. SequenceCases.All()], [.. AttentionCases.All()], [.. ElementwiseCases.All()],
         [.. LossCases.All()], [.. SinkCases.All()], [.. OptimizerCases.All()],
     }.SelectMany(group => group).ToDictionary(operationCase => operationCase.Name);
 

@@ -101,7 +101,7 @@ public static class ReferenceElementwise
     /// <summary>Inverted dropout with the mask that <see cref="Backends.DropoutMask"/> defines.</summary>
     public static double[] Dropout(double[] x, int[] rowKeys, ulong seed, Backends.DropoutMask mask)
     {
-        int columns = x.Length / rowKeys.Length;
+        int columns = rowKeys.Length == 0 ? 0 : x.Length / rowKeys.Length;
         double[] y = new double[x.Length];
         for (int t = 0; t < rowKeys.Length; t++)
         {

@@ -82,16 +82,6 @@ public sealed unsafe partial class CudaBackend
         LaunchFlat("multiply", "f32", y.Count, 4, a, b, y, y.Count);
     }
 
-    /// <inheritdoc/>
-    public void Dropout(Tensor x, DropoutMask mask, Tensor y)
-    {
-        Require(y.Shape == x.Shape && y.DType == x.DType && mask.RowKeys.Count == x.Rows && mask.Seed.Count == 2);
-        uint threshold = (uint)Math.Ceiling(mask.Rate * 4294967296.0);
-        LaunchRows(
-            "dropout", Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)),
-            x, mask.RowKeys, mask.Seed, mask.Stream, threshold, 1 / (1 - mask.Rate), y, x.Columns);
-    }
-
     private void NormBackward(string kernel, Tensor dY, Tensor x, Tensor gain, Tensor statistics, Tensor dX, Tensor gainProduct)
     {
         Require(dY.Shape == x.Shape && dX.Shape == x.Shape && gain.Count == x.Columns);

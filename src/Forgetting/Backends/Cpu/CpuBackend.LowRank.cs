@@ -7,16 +7,75 @@ namespace Forgetting.Backends.Cpu;
 
 public sealed unsafe partial class CpuBackend
 {
+    // Rows whose dropped copy exists at a time. The gradient's sum is cut there too, so the number must not depend on the threads.
+    private const int DroppedRows = 768;
+
     /// <inheritdoc/>
-    public void Dropout(Tensor x, DropoutMask mask, Tensor y)
+    public void LoraDown(Tensor x, DropoutMask mask, Tensor a, float scale, Tensor low)
     {
-        Require(x.Shape == y.Shape && mask.RowKeys.Count == x.Rows && mask.Seed.Count == 2);
-        ForEachRow(new DropoutRow(Floats(x), mask, Output(y), x.Columns), x.Rows, 4L * x.Columns);
+        RequireLora(x, a, low, mask);
+
+        // Rows are independent here: more of them where there are more threads to share a product.
+        int step = Part(x.Rows, Math.Max(DroppedRows, DroppedRows / 4 * Threads));
+        for (int row = 0; row < x.Rows; row += step)
+        {
+            int rows = Math.Min(step, x.Rows - row);
+            Gemm(Dropped(x, mask, row, rows), false, a, true, low.RowRange(row, rows), scale);
+        }
     }
 
-    private readonly struct DropoutRow(float* x, DropoutMask mask, float* y, int columns) : IRowOperation
+    /// <inheritdoc/>
+    public void LoraDownGradient(Tensor dLow, Tensor x, DropoutMask mask, Tensor gradient)
     {
-        private readonly int* _rowKeys = Ints(mask.RowKeys);
+        RequireLora(x, gradient, dLow, mask);
+        int step = Part(x.Rows, DroppedRows);
+        for (int row = 0; row < x.Rows; row += step)
+        {
+            int rows = Math.Min(step, x.Rows - row);
+            Gemm(dLow.RowRange(row, rows), true, Dropped(x, mask, row, rows), false, gradient, beta: 1);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void LoraDownInput(Tensor dLow, Tensor a, DropoutMask mask, Tensor dX)
+    {
+        RequireLora(dX, a, dLow, mask);
+        int step = Part(dX.Rows, Math.Max(DroppedRows, DroppedRows / 4 * Threads));
+        for (int row = 0; row < dX.Rows; row += step)
+        {
+            int rows = Math.Min(step, dX.Rows - row);
+            Tensor product = Temporary(rows, dX.Columns);
+            Gemm(dLow.RowRange(row, rows), false, a, false, product);
+            Drop(product, mask, row, dX.RowRange(row, rows), add: true);
+        }
+    }
+
+    private static void RequireLora(Tensor x, Tensor a, Tensor low, DropoutMask mask)
+    {
+        Require(a.Columns == x.Columns && low.Rows == x.Rows && low.Columns == a.Rows);
+        Require(mask.RowKeys.Count == x.Rows && mask.Seed.Count == 2);
+    }
+
+    // Equal parts of at most so many rows.
+    private static int Part(int rows, int most) => Blocks(rows, Math.Max(Blocks(rows, most), 1));
+
+    private Tensor Temporary(int rows, int columns) => new((nint)_workspace.Take<float>((long)rows * columns), new Shape(rows, columns), DType.Float32);
+
+    // drop(x) of some rows, until the next call.
+    private Tensor Dropped(Tensor x, DropoutMask mask, int row, int rows)
+    {
+        Tensor dropped = Temporary(rows, x.Columns);
+        Drop(x.RowRange(row, rows), mask, row, dropped, add: false);
+        return dropped;
+    }
+
+    private void Drop(Tensor x, DropoutMask mask, int firstRow, Tensor y, bool add) =>
+        ForEachRow(new DropoutRow(Floats(x), mask, firstRow, Output(y), x.Columns, add), x.Rows, 4L * x.Columns);
+
+    // y = drop(x), or y += drop(x); the mask is that of the rows from firstRow on.
+    private readonly struct DropoutRow(float* x, DropoutMask mask, int firstRow, float* y, int columns, bool add) : IRowOperation
+    {
+        private readonly int* _rowKeys = Ints(mask.RowKeys) + firstRow;
         private readonly uint _key0 = (uint)Ints(mask.Seed)[0];
         private readonly uint _key1 = (uint)Ints(mask.Seed)[1];
 
@@ -39,7 +98,13 @@ public sealed unsafe partial class CpuBackend
                 {
                     int lanes = Math.Min(Lanes.Count, columns - column - i);
                     Vector256<float> kept = Vector256.GreaterThanOrEqual(Vector256.Load(bits + i), Vector256.Create(threshold)).AsSingle();
-                    Lanes.Store(kept & (Lanes.Load(source + column + i, lanes) * scale), target + column + i, lanes);
+                    kept &= Lanes.Load(source + column + i, lanes) * scale;
+                    if (add)
+                    {
+                        kept += Lanes.Load(target + column + i, lanes);
+                    }
+
+                    Lanes.Store(kept, target + column + i, lanes);
                 }
             }
         }
