@@ -19,7 +19,7 @@ internal record BenchmarkResult
     {
         Work = work;
         Device = backend.Name;
-        Dtype = backend.StorageType == DType.BFloat16 ? "bf16" : "fp32";
+        Dtype = ((backend as CpuBackend)?.OperandType ?? backend.StorageType) == DType.BFloat16 ? "bf16" : "fp32";
         Threads = (backend as CpuBackend)?.Threads;
         Products = WorkloadOptions.Products(backend);
         GemmGflops = Peak.Gemm(backend);

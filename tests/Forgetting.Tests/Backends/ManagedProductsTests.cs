@@ -67,7 +67,7 @@ public sealed unsafe class ManagedProductsTests
             foreach (bool wide in new[] { false, true })
             {
                 using var products = new ManagedProducts(pool, type, wide);
-                foreach ((int rows, bool packed) in new[] { (1, false), (2, false), (4, false), (5, true), (31, false), (31, true), (M, false), (M, true) })
+                foreach ((int rows, bool packed) in new[] { (1, false), (1, true), (2, false), (4, false), (4, true), (5, true), (31, false), (31, true), (M, false), (M, true) })
                 {
                     float[] c = new float[M * N];
                     for (int row = 0; row < M; row += rows)

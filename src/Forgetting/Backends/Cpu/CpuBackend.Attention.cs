@@ -56,7 +56,7 @@ public sealed unsafe partial class CpuBackend
         int sequences = (int)starts.Count;
         int parts = Math.Clamp((2 * _pool.Threads + sequences - 1) / sequences, 1, shape.KeyValueHeads);
         var job = new AttentionDecode(
-            shape, Floats(q), Floats(keys), Floats(values), Ints(starts), Ints(lengths), (shape.KeyValueHeads + parts - 1) / parts, Floats(o));
+            shape, Floats(q), Floats(keys), Floats(values), Ints(starts), Ints(lengths), (shape.KeyValueHeads + parts - 1) / parts, Output(o));
         _pool.Run(job, sequences * job.Parts, job.ScratchBytes(sequences));
     }
 

@@ -68,9 +68,20 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
             return;
         }
 
-        if (IsThin(product))
+        if (packedB == null && IsThin(product))
         {
             ThinProduct.Run(_pool, product, _round, _packedB);
+        }
+        else if (product is { M: 1, TransposeA: false })
+        {
+            if (_wide)
+            {
+                Run<RowKernel512>(product, (float*)packedB);
+            }
+            else
+            {
+                Run<RowKernel256>(product, (float*)packedB);
+            }
         }
         else if (_wide)
         {
@@ -84,7 +95,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
 
     /// <inheritdoc/>
     public long PackedBytes(in Product product) =>
-        IsThin(product) ? 0 : sizeof(float) * (long)RoundUp(product.N, _wide ? Kernel512.Columns : Kernel256.Columns) * product.K;
+        sizeof(float) * (long)RoundUp(product.N, _wide ? Kernel512.Columns : Kernel256.Columns) * product.K;
 
     /// <inheritdoc/>
     public void Pack(in Product product, void* packedB)
@@ -117,8 +128,9 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
             int columns = Math.Min(ColumnBlock, product.N - column);
             int panels = PanelCount<TKernel>(columns);
 
-            // Enough tasks for the threads to even out, but no fewer than eight panels each: every task packs its block of A.
-            int parts = IsSmall(product) ? 1 : Math.Clamp(4 * _pool.Threads / rowBlocks, 1, Math.Max(panels / 8, 1));
+            // Enough tasks for the threads to even out, but no fewer than eight panels each, since every task packs its block of A; of a few rows that is nothing.
+            int fewest = product.M <= ThinProduct.MostRows ? 2 : 8;
+            int parts = IsSmall(product) ? 1 : Math.Clamp(4 * _pool.Threads / rowBlocks, 1, Math.Max(panels / fewest, 1));
             int panelsPerPart = (panels + parts - 1) / parts;
             int step = DepthOf(product.K);
             int depth = 0;
@@ -214,14 +226,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
             Product p = block.Product;
             int row = index % rowBlocks * rowsPerBlock;
             int rows = Math.Min(rowsPerBlock, p.M - row);
-            float* packedA = (float*)scratch;
-            float* source = p.TransposeA ? p.A + ((long)block.Depth * p.Lda) + row : p.A + ((long)row * p.Lda) + block.Depth;
-            Panels.Pack(source, p.Lda, p.TransposeA, rows, block.K, TKernel.Rows, packedA);
-            if (round)
-            {
-                Lanes.RoundToBFloat16(packedA, packedA, Panels.Size(rows, TKernel.Rows, block.K));
-            }
-
+            float* packedA = PackA(p, row, rows, (float*)scratch);
             float beta = block.Depth == 0 ? p.Beta : 1;
             int first = index / rowBlocks * panelsPerPart * TKernel.Columns;
             int columns = Math.Min(panelsPerPart * TKernel.Columns, block.Columns - first);
@@ -237,6 +242,24 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
                 beta,
                 p.C + ((long)row * p.Ldc) + block.Column + first,
                 p.Ldc);
+        }
+
+        private float* PackA(in Product p, int row, int rows, float* packed)
+        {
+            float* source = p.TransposeA ? p.A + ((long)block.Depth * p.Lda) + row : p.A + ((long)row * p.Lda) + block.Depth;
+            if (TKernel.Rows > 1)
+            {
+                Panels.Pack(source, p.Lda, p.TransposeA, rows, block.K, TKernel.Rows, packed);
+                source = packed;
+            }
+
+            if (round)
+            {
+                Lanes.RoundToBFloat16(source, packed, Panels.Size(rows, TKernel.Rows, block.K));
+                source = packed;
+            }
+
+            return source;
         }
     }
 }

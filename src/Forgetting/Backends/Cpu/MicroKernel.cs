@@ -167,3 +167,59 @@ internal readonly unsafe struct Kernel512 : IMicroKernel
         sink.Take(row, 24, right.GetUpper());
     }
 }
+
+/// <summary>One row by the columns of <see cref="Kernel256"/>, as in decoding: it reads B as fast as memory gives it.</summary>
+internal readonly unsafe struct RowKernel256 : IMicroKernel
+{
+    /// <inheritdoc/>
+    public static int Rows => 1;
+
+    /// <inheritdoc/>
+    public static int Columns => Kernel256.Columns;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    public static void Run<T>(int k, float* a, float* b, nint stride, T sink)
+        where T : struct, ITileSink
+    {
+        Vector256<float> c0 = Vector256<float>.Zero, c1 = c0;
+        for (; k > 0; k--, a++, b += stride)
+        {
+            Vector256<float> x = Vector256.Create(*a);
+            c0 = Lanes.MultiplyAdd(x, Vector256.Load(b), c0);
+            c1 = Lanes.MultiplyAdd(x, Vector256.Load(b + 8), c1);
+        }
+
+        sink.Take(0, 0, c0);
+        sink.Take(0, 8, c1);
+    }
+}
+
+/// <summary>One row by the columns of <see cref="Kernel512"/>.</summary>
+internal readonly unsafe struct RowKernel512 : IMicroKernel
+{
+    /// <inheritdoc/>
+    public static int Rows => 1;
+
+    /// <inheritdoc/>
+    public static int Columns => Kernel512.Columns;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    public static void Run<T>(int k, float* a, float* b, nint stride, T sink)
+        where T : struct, ITileSink
+    {
+        Vector512<float> c0 = Vector512<float>.Zero, c1 = c0;
+        for (; k > 0; k--, a++, b += stride)
+        {
+            var x = Vector512.Create(*a);
+            c0 = Vector512.MultiplyAddEstimate(x, Vector512.Load(b), c0);
+            c1 = Vector512.MultiplyAddEstimate(x, Vector512.Load(b + 16), c1);
+        }
+
+        sink.Take(0, 0, c0.GetLower());
+        sink.Take(0, 8, c0.GetUpper());
+        sink.Take(0, 16, c1.GetLower());
+        sink.Take(0, 24, c1.GetUpper());
+    }
+}

@@ -5,12 +5,13 @@ using System.Runtime.Intrinsics.X86;
 namespace Forgetting.Backends.Cpu;
 
 /// <summary>
-/// x·Wᵀ for a few rows x, as in decoding, where packing W would cost more than the product: eight rows of W at a time are turned into
+/// x·Wᵀ for a few rows x and a W that is not packed, which to do would cost more than the product: eight rows of W at a time are turned into
 /// columns in registers, for four rows of x, and serve the next four from the first-level cache. Each element is summed exactly as <see cref="ManagedProducts"/> does it, so a token decoded alone gets the bits it gets in a batch.
 /// </summary>
 internal static unsafe class ThinProduct
 {
-    private const int MostRows = 16;
+    /// <summary>Most rows of x.</summary>
+    public const int MostRows = 16;
 
     /// <summary>Whether a product has this form.</summary>
     public static bool Suits(in Product product) => Avx.IsSupported && product is { M: <= MostRows, TransposeA: false, TransposeB: true };
