@@ -1,28 +1,67 @@
 using System.CommandLine;
+using System.Text.Json;
+using Forgetting.Evaluation;
 using Forgetting.IO;
 using Forgetting.Reports;
+using Forgetting.Training;
 
 namespace Forgetting.Cli.Commands;
 
-/// <summary><c>forgetting compare</c>: several runs side by side.</summary>
+/// <summary><c>forgetting compare</c>: several runs or evaluations side by side.</summary>
 internal static class CompareCommand
 {
     public static Command Create()
     {
-        var folders = new Argument<string[]>("runs") { Description = "folders of finished runs", Arity = ArgumentArity.OneOrMore };
-        Option<string> output = CommonOptions.Out("HTML report to write");
-        var command = new Command("compare", "Put finished runs side by side.") { folders, output };
+        var folders = new Argument<string[]>("folders") { Description = "folders of finished runs of tune, and of eval (with --log-samples for a test on the same documents)", Arity = ArgumentArity.OneOrMore };
+        var output = new Option<string?>("--out") { Description = "HTML report to write", HelpName = "FILE" };
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command("compare", "Put finished runs side by side, and evaluations with a paired test against the first.") { folders, output, json };
         command.SetAction(parsed =>
         {
-            ComparedRun[] runs = [.. parsed.GetValue(folders)!.Select(ComparedRun.Read)];
-            AtomicFile.WriteText(parsed.GetValue(output)!, CompareReport.Build(runs).ToString());
+            string[] paths = parsed.GetValue(folders)!;
+            if (paths.FirstOrDefault(path => !ComparedRun.IsIn(path) && !EvaluationOutput.IsIn(path)) is { } neither)
+                throw new UserException($"{neither}: holds no run and no evaluation: expected run.yaml or results_*.json");
+
+            if (parsed.GetValue(output) is { } file)
+                AtomicFile.CheckWritable(file);
+
+            ComparedRun[] runs = [.. paths.Where(ComparedRun.IsIn).Select(ComparedRun.Read)];
+            IReadOnlyList<ComparedMetric> evaluations = EvaluationComparison.Compare([.. paths.Where(path => !ComparedRun.IsIn(path)).Select(EvaluationOutput.Read)]);
+            if (parsed.GetValue(output) is { } report)
+                AtomicFile.WriteText(report, CompareReport.Build(runs, evaluations).ToString());
+
+            if (parsed.GetValue(json))
+                PrintJson(runs, evaluations);
+            else
+                Print(runs, evaluations, parsed.GetValue(output));
+        });
+        return command;
+    }
+
+    private static void Print(ComparedRun[] runs, IReadOnlyList<ComparedMetric> evaluations, string? report)
+    {
+        if (runs.Length > 0)
+        {
             (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = CompareReport.Table(runs);
             Terminal.PrintTable(header, rows);
             if (CompareReport.DataNote(runs) is { } note)
                 Console.Out.WriteLine(note);
+        }
 
-            Console.Out.WriteLine($"report: {parsed.GetValue(output)}");
-        });
-        return command;
+        if (evaluations.Count > 0)
+        {
+            (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = EvaluationComparison.Table(evaluations);
+            Terminal.PrintTable(header, rows);
+            foreach (string note in EvaluationComparison.Notes(evaluations))
+            {
+                Console.Out.WriteLine(note);
+            }
+        }
+
+        if (report != null)
+            Console.Out.WriteLine($"report: {report}");
     }
+
+    private static void PrintJson(ComparedRun[] runs, IReadOnlyList<ComparedMetric> evaluations) => Console.Out.WriteLine(JsonSerializer.Serialize(
+        new { Runs = runs.Select(run => new { run.Folder, Settings = Recipe.Values(run.Options), run.Summary }), Evaluations = evaluations }, Json.Compact));
 }

@@ -17,4 +17,7 @@ internal static class RandomDomain
 
     /// <summary>Counter (optimiser step, 0, 0): the seed of a step's dropout masks.</summary>
     public const uint StepSeed = 5;
+
+    /// <summary>Counter (item / 32, sample, 0): signs of a permutation test.</summary>
+    public const uint Permutation = 6;
 }

@@ -11,6 +11,12 @@ namespace Forgetting.Reports;
 /// <param name="Summary">What it left at its end.</param>
 public sealed record ComparedRun(string Folder, TrainingOptions Options, IReadOnlyList<StepMetrics> Metrics, TuneSummary Summary)
 {
+    /// <summary>What the evaluation after the last step measured; empty without one.</summary>
+    public IReadOnlyDictionary<string, double> LastEvaluation => Metrics[^1].Evaluation ?? new Dictionary<string, double>();
+
+    /// <summary>Whether a folder holds a run, finished or not.</summary>
+    public static bool IsIn(string folder) => File.Exists(Path.Combine(folder, "run.yaml"));
+
     /// <summary>Reads a run's folder.</summary>
     /// <exception cref="UserException">The folder holds no finished run; says which file is missing or bad.</exception>
     public static ComparedRun Read(string folder)
@@ -34,8 +40,10 @@ public static class CompareReport
     {
         ArgumentNullException.ThrowIfNull(runs);
         Setting[] differing = [.. Recipe.Settings.Where(s => !s_identity.Contains(s.Name) && runs.Select(r => s.Read(r.Options)).Distinct().Count() > 1)];
+        string[] evaluated = [.. runs.SelectMany(r => r.LastEvaluation.Keys).Distinct()];
+        string[] judged = [.. runs.Where(r => r.Summary.Best != null).Select(r => r.Summary.Best!.Metric).Distinct()];
         bool forgets = runs.Any(r => r.Metrics.Any(m => m.ForgetLoss != null));
-        List<string> header = ["runs", .. differing.Select(s => s.Name), "learnt loss", "negative loss", .. forgets ? ["forget loss"] : Array.Empty<string>(), "gradient norm", "tokens/s", "seconds", "memory (MiB)"];
+        List<string> header = ["runs", .. differing.Select(s => s.Name), "learnt loss", "negative loss", .. forgets ? ["forget loss"] : Array.Empty<string>(), .. evaluated, .. judged.Select(metric => $"best {metric}"), "gradient norm", "tokens/s", "seconds", "memory (MiB)"];
         var rows = new List<IReadOnlyList<string>>();
         foreach (ComparedRun[] group in Groups(runs))
         {
@@ -46,6 +54,8 @@ public static class CompareReport
                 Cell(group, r => Final(r, m => m.PositiveLoss)),
                 Cell(group, r => Final(r, m => m.NegativeLoss)),
                 .. forgets ? [Cell(group, r => Final(r, m => m.ForgetLoss))] : Array.Empty<string>(),
+                .. evaluated.Select(name => Cell(group, r => r.LastEvaluation.GetValueOrDefault(name, double.NaN))),
+                .. judged.Select(metric => Best(group, metric)),
                 Cell(group, r => Final(r, m => m.GradNorm)),
                 Cell(group, r => r.Metrics.Sum(m => (double)m.Tokens) / r.Summary.TrainingSeconds),
                 Cell(group, r => r.Summary.TrainingSeconds),
@@ -57,7 +67,21 @@ public static class CompareReport
     }
 
     /// <summary>The page.</summary>
-    public static HtmlReport Build(IReadOnlyList<ComparedRun> runs)
+    /// <param name="runs">Tuning runs.</param>
+    /// <param name="evaluations">Metrics of evaluations; either may be empty.</param>
+    public static HtmlReport Build(IReadOnlyList<ComparedRun> runs, IReadOnlyList<ComparedMetric> evaluations)
+    {
+        ArgumentNullException.ThrowIfNull(evaluations);
+        HtmlReport report = runs.Count > 0 ? Runs(runs) : new HtmlReport("Evaluations compared", $"{evaluations[0].Runs.Count} evaluations.");
+        if (evaluations.Count == 0)
+            return report;
+
+        (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = EvaluationComparison.Table(evaluations);
+        report.Section("Benchmarks", string.Join(' ', EvaluationComparison.Notes(evaluations)));
+        return report.Table(header, rows);
+    }
+
+    private static HtmlReport Runs(IReadOnlyList<ComparedRun> runs)
     {
         (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = Table(runs);
         var report = new HtmlReport(
@@ -114,6 +138,13 @@ public static class CompareReport
         // Of the steps that have the quantity: unlearning steps and measurements are not at every one.
         double[] values = [.. run.Metrics.Select(m => quantity(m) ?? double.NaN).Where(double.IsFinite)];
         return values.Length == 0 ? double.NaN : values.TakeLast(Math.Max(1, values.Length / 10)).Average();
+    }
+
+    private static string Best(ComparedRun[] group, string metric)
+    {
+        BestStep[] best = [.. group.Select(r => r.Summary.Best).OfType<BestStep>().Where(b => b.Metric == metric)];
+        string value = best.Length == 0 ? Svg.Value(double.NaN) : Statistics.MeanAndDeviation([.. best.Select(b => b.Value)], Svg.Value);
+        return best.Length == 1 ? string.Create(CultureInfo.InvariantCulture, $"{value} (step {best[0].Step})") : value;
     }
 
     private static string Cell(ComparedRun[] group, Func<ComparedRun, double> quantity) => Statistics.MeanAndDeviation([.. group.Select(quantity)], Svg.Value);

@@ -127,9 +127,10 @@ public sealed class ReferenceDecoder(
                 double total = ReferenceLoss.LogSumExp(scores);
                 for (int s = 0; s <= t; s++)
                 {
+                    double weight = Math.Exp(scores[s] - total);
                     for (int i = 0; i < d; i++)
                     {
-                        o[(h * d) + i] += Math.Exp(scores[s] - total) * v[s][(shared * d) + i];
+                        o[(h * d) + i] += weight * v[s][(shared * d) + i];
                     }
                 }
             }
@@ -250,13 +251,23 @@ public sealed class ReferenceDecoder(
 
     private static double Dot(double[] a, int startA, double[] b, int startB, int count)
     {
-        double sum = 0;
-        for (int i = 0; i < count; i++)
+        // Four sums: a single one would wait for itself at every element.
+        double sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0;
+        int i = 0;
+        for (; i + 4 <= count; i += 4)
         {
-            sum += a[startA + i] * b[startB + i];
+            sum0 += a[startA + i] * b[startB + i];
+            sum1 += a[startA + i + 1] * b[startB + i + 1];
+            sum2 += a[startA + i + 2] * b[startB + i + 2];
+            sum3 += a[startA + i + 3] * b[startB + i + 3];
         }
 
-        return sum;
+        for (; i < count; i++)
+        {
+            sum0 += a[startA + i] * b[startB + i];
+        }
+
+        return sum0 + sum1 + sum2 + sum3;
     }
 
     private static double[] Sum(double[] a, double[] b) => [.. a.Zip(b, (x, y) => x + y)];

@@ -6,53 +6,10 @@ using Xunit;
 
 namespace Forgetting.Tests.Evaluation;
 
-/// <summary>Log-likelihoods of real items on a real model against a plain double-precision forward, and their independence of batches.</summary>
+/// <summary>Contexts that are shared, cut or empty, and windows of long texts.</summary>
 public class LogLikelihoodScorerTests
 {
-    private const double Tolerance = 2e-3;
-
     private static string ModelPath => SharedData.Path("stories260K", "hf");
-
-    [SharedDataTheory]
-    [InlineData("truthfulqa_mc1", 2)]
-    [InlineData("truthfulqa_mc2", 2)]
-    [InlineData("boolq", 3)]
-    [InlineData("qasc", 3)]
-    [InlineData("sst5", 4)]
-    [InlineData("tofu_world_facts", 4)]
-    public void Real_items_have_the_reference_s_log_likelihoods(string task, int items)
-    {
-        using var backend = new CpuBackend();
-        using LoadedModel model = LoadedModel.Load(ModelPath, backend);
-        var reference = new ReferenceDecoder(model.Decoder.Config, ReferenceCheckpoint.Read(Path.Combine(ModelPath, "model.safetensors")));
-        TaskResult result = new Evaluator(model, new EvaluationOptions { DataFolder = SharedData.Folder!, Limit = items }).Run(new TaskLibrary(), task);
-        Assert.Equal(items, result.Samples.Count);
-        foreach (TaskSample sample in result.Samples)
-        {
-            Assert.True(sample.Arguments.Count > 1);
-            for (int i = 0; i < sample.Arguments.Count; i++)
-            {
-                (double sum, bool greedy) = Expected(model, reference, sample.Arguments[i], result.Definition.AppendEos);
-                var found = Assert.IsType<LogLikelihood>(sample.Responses[i]);
-                Assert.Equal(sum, found.Sum, Tolerance);
-                Assert.Equal(greedy, found.IsGreedy);
-            }
-        }
-    }
-
-    [SharedDataFact]
-    public void Scores_are_the_same_bits_in_batches_of_1_3_and_64()
-    {
-        using var backend = new CpuBackend();
-        using LoadedModel model = LoadedModel.Load(ModelPath, backend);
-        var encoder = new RequestEncoder(model.Tokenizer, model.Decoder.Config);
-        LogLikelihoodRequest[] requests = [.. new TaskLibrary().Find("qasc").Load(SharedData.Folder!).Take(16).SelectMany(document =>
-            ((List<object?>)document.Fields["choices"]!).Select(choice => encoder.Encode($"Question: {document.Fields["question"]}\nAnswer:", $" {choice}")))];
-        int longest = requests.Max(request => request.Context.Length + request.Continuation.Length - 1);
-        IReadOnlyList<LogLikelihood> alone = new LogLikelihoodScorer(model.Decoder, 1).Score(requests);
-        Assert.Equal(alone, new LogLikelihoodScorer(model.Decoder, 3 * longest).Score(requests));
-        Assert.Equal(alone, new LogLikelihoodScorer(model.Decoder, 64 * longest).Score(requests));
-    }
 
     [SharedDataFact]
     public void Continuations_of_one_context_score_as_they_do_by_themselves()
@@ -142,24 +99,5 @@ public class LogLikelihoodScorerTests
         Assert.Equal([1], windows[0].Context);
         Assert.All(windows.Skip(1), window => Assert.Equal(512 + 1, window.Context.Length + window.Continuation.Length));
         Assert.Equal((ids.Length + 511) / 512, windows.Count);
-    }
-
-    // By the definition, from the texts: nothing of the engine is used.
-    private static (double Sum, bool IsGreedy) Expected(LoadedModel model, ReferenceDecoder reference, (string Context, string Continuation) pair, bool end)
-    {
-        Assert.False(char.IsWhiteSpace(pair.Context[^1]));
-        int[] whole = [.. model.Tokenizer.Encode(pair.Context + pair.Continuation), .. end ? [model.Tokenizer.EosIds[0]] : Array.Empty<int>()];
-        int count = whole.Length - model.Tokenizer.Encode(pair.Context).Length;
-        int[] kept = whole[Math.Max(0, whole.Length - reference.Config.ContextLength - 1)..];
-        double[][] logits = reference.Logits(kept.AsSpan(0, kept.Length - 1));
-        double sum = 0;
-        bool greedy = true;
-        for (int i = kept.Length - count; i < kept.Length; i++)
-        {
-            sum -= ReferenceLoss.CrossEntropy(logits[i - 1], kept[i]);
-            greedy &= ReferenceLoss.ArgMax(logits[i - 1]) == kept[i];
-        }
-
-        return (sum, greedy);
     }
 }

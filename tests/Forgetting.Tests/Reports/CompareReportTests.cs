@@ -17,11 +17,32 @@ public class CompareReportTests
         int learnt = header.ToList().IndexOf("learnt loss"), forget = header.ToList().IndexOf("forget loss");
         Assert.Equal(("2", "10"), (rows[0][learnt], rows[0][forget]));
         Assert.Equal(("2", "–"), (rows[1][learnt], rows[1][forget]));
-        Assert.Contains("Loss of self-generated samples", CompareReport.Build([lwf, full]).ToString(), StringComparison.Ordinal);
+        Assert.Contains("Loss of self-generated samples", CompareReport.Build([lwf, full], []).ToString(), StringComparison.Ordinal);
 
         // Nothing about unlearning where no run does it.
         Assert.DoesNotContain("forget loss", CompareReport.Table([full]).Header);
-        Assert.DoesNotContain("Loss of self-generated samples", CompareReport.Build([full]).ToString(), StringComparison.Ordinal);
+        Assert.DoesNotContain("Loss of self-generated samples", CompareReport.Build([full], []).ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Evaluations_of_the_last_step_and_the_best_one_are_columns()
+    {
+        ComparedRun plain = Run(TrainingMethod.Full, 60, 0), run = Run(TrainingMethod.Forget, 60, 0);
+        run = run with
+        {
+            Metrics = [.. run.Metrics.Select(m => m.Step % 10 == 0 ? m with { Evaluation = new Dictionary<string, double> { ["boolq/acc"] = m.Step / 40.0 } } : m)],
+            Summary = run.Summary with { Best = new BestStep(10, "boolq/acc", 0.75) },
+        };
+        (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = CompareReport.Table([plain, run]);
+        int last = header.ToList().IndexOf("boolq/acc"), best = header.ToList().IndexOf("best boolq/acc");
+        Assert.Equal(("–", "–"), (rows[0][last], rows[0][best]));
+        Assert.Equal(("0.5", "0.75 (step 10)"), (rows[1][last], rows[1][best]));
+        Assert.DoesNotContain(CompareReport.Table([plain]).Header, name => name.Contains("boolq", StringComparison.Ordinal));
+
+        // The page of the run says which model is where.
+        string page = RunReport.Build("run", "", run.Metrics, [], default!, "", run.Summary.Best).ToString();
+        Assert.Contains("Best by boolq/acc: 0.7500 after step 10; that model is in model-best.", page, StringComparison.Ordinal);
+        Assert.Contains("10 (best)", page, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -32,7 +53,7 @@ public class CompareReportTests
         string note = CompareReport.DataNote([full, forget, ignore])!;
         Assert.StartsWith(
             "The runs did not train on the same data: full on 60 examples of d.jsonl; forget, ignore on 50 examples of d.jsonl (10 more held out for the reference).", note, StringComparison.Ordinal);
-        Assert.Contains(note, CompareReport.Build([full, forget, ignore]).ToString(), StringComparison.Ordinal);
+        Assert.Contains(note, CompareReport.Build([full, forget, ignore], []).ToString(), StringComparison.Ordinal);
     }
 
     private static ComparedRun Run(TrainingMethod method, int examples, int held, Func<int, double>? loss = null, Func<int, double?>? forget = null)
