@@ -53,6 +53,8 @@ public class ReaderTests
         Malformed("boolq", "dev.jsonl", "{\"question\": \"q\", \"passage\": \"p\", \"answer\": true}\n{\"question\": \"q\", \"answer\": true}\n", "line 2: 'passage' is missing");
         Malformed("boolq", "dev.jsonl", "{\"question\": \"q\", \"passage\": \"p\", \"answer\": \"yes\"}\n", "line 1: 'answer' is the string \"yes\"; expected true or false");
         Malformed("sst5", "test.jsonl", "{\"sentence\": \"s\", \"label\": \"good\"}\n", "line 1: 'label' is the string \"good\"; expected a whole number");
+        Malformed("tofu_world_facts", "world_facts_perturbed.json", "{\"question\": \"q\", \"answer\": \"a\", \"perturbed_answer\": [\"b\"]}\n{\"question\": \"q\", \"answer\": \"a\", \"perturbed_answer\": \"b\"}\n", "line 2: 'perturbed_answer' is the string \"b\"; expected an array");
+        Malformed("diversity", "prompts.jsonl", "{\"prompt\": \"p\"}\n{\"text\": \"p\"}\n", "line 2: 'prompt' is missing");
         Malformed("gsm8k", "test.jsonl", "{\"question\": \"s\"\n", "line 1: not JSON: Expected depth to be zero at the end of the JSON payload. There is an open JSON object or array that should be closed");
     }
 
