@@ -68,7 +68,8 @@ public sealed class CommandTests
             Assert.Equal(0, before[0]);
             for (int t = 0; t < before.Length; t++)
             {
-                Assert.Equal(before[t] - after[t], influence[t], 1e-5);
+                // What is no response is not scored.
+                Assert.Equal(response[t] == 1 ? before[t] - after[t] : 0, influence[t], 1e-5);
                 Assert.Equal(response[t] == 1, sign[t] != 0);
                 positive += sign[t] > 0 ? 1 : 0;
                 negative += sign[t] < 0 ? 1 : 0;
