@@ -13,6 +13,7 @@ internal sealed class WorkloadOptions
     private readonly Option<int> _dim, _layers, _heads, _keyValueHeads, _mlp, _vocab, _batch, _length, _steps, _warmup, _threads;
     private readonly Option<string> _device = new("--device") { Description = "cpu, cuda or cuda-emu", DefaultValueFactory = _ => "cpu" };
     private readonly Option<string?> _dtype = new("--dtype") { Description = "fp32 or bf16: storage type on cuda and cuda-emu, operands of products on cpu" };
+    private readonly Option<string> _products = new("--products") { Description = "what computes products on cpu: auto, managed or onednn", DefaultValueFactory = _ => "auto" };
     private readonly Option<bool> _json = new("--json") { Description = "one line of JSON" };
 
     public WorkloadOptions(Command command, int steps, int warmup, int batch = 4)
@@ -29,7 +30,7 @@ internal sealed class WorkloadOptions
         _steps = Number("--steps", steps);
         _warmup = Number("--warmup", warmup);
         _threads = Number("--threads", Environment.ProcessorCount);
-        foreach (Option option in new Option[] { _family, _dim, _layers, _heads, _keyValueHeads, _mlp, _vocab, _batch, _length, _steps, _warmup, _threads, _device, _dtype, _json })
+        foreach (Option option in new Option[] { _family, _dim, _layers, _heads, _keyValueHeads, _mlp, _vocab, _batch, _length, _steps, _warmup, _threads, _device, _dtype, _products, _json })
             command.Options.Add(option);
     }
 
@@ -48,7 +49,7 @@ internal sealed class WorkloadOptions
         Family: parsed.GetValue(_family) == "gpt2" ? ModelFamily.Gpt2 : ModelFamily.Llama);
 
     public IBackend Backend(ParseResult parsed) =>
-        BackendFactory.Create(parsed.GetValue(_device)!, parsed.GetValue(_threads), parsed.GetValue(_dtype));
+        BackendFactory.Create(parsed.GetValue(_device)!, parsed.GetValue(_threads), parsed.GetValue(_dtype), parsed.GetValue(_products)!);
 
     /// <summary>What computes: the card, or how the processor multiplies.</summary>
     public static string Products(IBackend backend) => backend switch

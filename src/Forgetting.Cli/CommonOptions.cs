@@ -23,6 +23,16 @@ internal static class CommonOptions
         return option.AcceptOnlyFromAmong("fp32", "bf16");
     }
 
+    public static Option<string> Products()
+    {
+        var option = new Option<string>("--products")
+        {
+            Description = "what computes products on the cpu; auto: oneDNN where it is found and the processor has AVX-512",
+            DefaultValueFactory = _ => "auto",
+        };
+        return option.AcceptOnlyFromAmong("auto", "managed", "onednn");
+    }
+
     public static Option<string?> Adapter() => new("--adapter") { Description = "PEFT adapter of the model", HelpName = "DIR" };
 
     public static Option<string?> Template(string description) => new("--template") { Description = description, HelpName = "NAME|FILE" };

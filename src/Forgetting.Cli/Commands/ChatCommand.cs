@@ -19,15 +19,17 @@ internal static class ChatCommand
         var system = new Option<string?>("--system") { Description = "system message that stands before the conversation", HelpName = "TEXT" };
         Option<string?> template = CommonOptions.Template("layout of the conversation: chat (the model's own template), tulu, plain or a file; chat where the model has one, else tulu");
         Option<string> device = CommonOptions.Device();
+        Option<string> products = CommonOptions.Products();
         Option<string?> dtype = CommonOptions.Dtype();
         var command = new Command("chat", $"Talk with a model; {Exit} or the end of the input ends the conversation, Ctrl-C an answer.") { model, adapter, system, template };
         var sampling = new SamplingOptions(command);
         command.Options.Add(device);
         command.Options.Add(dtype);
+        command.Options.Add(products);
         command.SetAction(parsed =>
         {
             IReadOnlyList<string> stops = sampling.Stops(parsed);
-            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype));
+            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype), products: parsed.GetValue(products)!);
             using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
             string? layout = parsed.GetValue(template);
             MessageLayout messages = layout is not null ? ExampleLoader.Layout(layout, loaded.Source.Path)

@@ -16,7 +16,7 @@ internal static class ConfidenceCommand
     {
         var command = new Command("confidence", "Write the forgetting confidence of samples.");
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "learned", "fisher", "data", "alpha", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype"],
+            command, new TrainingOptions(), ["model", "adapter", "learned", "fisher", "data", "alpha", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
             "file for the confidences, JSON Lines");
         command.SetAction(parsed =>
         {
@@ -26,7 +26,7 @@ internal static class ConfidenceCommand
                 ("model", options.Model), ("learned", options.Learned), ("fisher", options.Fisher), ("data", options.Data), ("alpha", options.Alpha?.ToString(CultureInfo.InvariantCulture)), ("out", options.Out));
             AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
+            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);
             IReadOnlyList<EncodedExample> samples = LossCommand.Encode(options);
             using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
 

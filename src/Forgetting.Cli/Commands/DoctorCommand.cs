@@ -6,6 +6,7 @@ using System.Runtime.Intrinsics.X86;
 using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
+using Forgetting.Backends.Cpu.OneDnn;
 using Forgetting.Backends.Cuda;
 using Forgetting.Tensors;
 
@@ -17,13 +18,14 @@ internal static class DoctorCommand
     public static Command Create()
     {
         Option<string> device = CommonOptions.Device();
+        Option<string> products = CommonOptions.Products();
         Option<string?> dtype = CommonOptions.Dtype();
         Option<bool> json = CommonOptions.Json();
         var noTimings = new Option<bool>("--no-timings") { Description = "check the kernels of a card without timing them" };
-        var command = new Command("doctor", "Say what this machine has and whether the device computes right.") { device, dtype, noTimings, json };
+        var command = new Command("doctor", "Say what this machine has and whether the device computes right.") { device, dtype, products, noTimings, json };
         command.SetAction(parsed =>
         {
-            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype));
+            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype), products: parsed.GetValue(products)!);
             var facts = new Dictionary<string, string>
             {
                 ["version"] = typeof(IBackend).Assembly.GetName().Version!.ToString(3),
@@ -38,6 +40,7 @@ internal static class DoctorCommand
             {
                 facts["threads"] = cpu.Threads.ToString(CultureInfo.InvariantCulture);
                 facts["products"] = cpu.ProductsDescription;
+                facts["onednn"] = OneDnnLibrary.Find(out string missing) is { } library ? $"{library.Name}, {library.Instructions}" : missing;
             }
 
             List<KernelCheck> checks = [];

@@ -23,7 +23,7 @@ internal static class ElicitCommand
         var batch = new Option<int>("--batch-tokens") { Description = "tokens of a batch, those counted that may be generated", HelpName = "N", DefaultValueFactory = _ => standard.BatchTokens };
         var command = new Command("elicit", "Write what a model itself makes of prompts.") { data, shots, shotData, batch };
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "out", "max-new-tokens", "template", "prompt-field", "completion-field", "allow-special", "device", "dtype"]);
+            command, new TrainingOptions(), ["model", "adapter", "out", "max-new-tokens", "template", "prompt-field", "completion-field", "allow-special", "device", "dtype", "products"]);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
@@ -40,7 +40,7 @@ internal static class ElicitCommand
             };
             IReadOnlyList<PromptTask> tasks = PromptTask.Read(parsed.GetValue(data)!, fields);
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
+            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);
             using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
             var progress = new TerminalProgress();
             progress.StageBegan($"eliciting from {tasks.Sum(t => t.Examples.Count)} prompts of {string.Join(", ", tasks.Select(t => t.Name))}");

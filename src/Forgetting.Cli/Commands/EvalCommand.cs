@@ -26,11 +26,12 @@ internal static class EvalCommand
         var noBos = new Option<bool>("--no-bos") { Description = "leave out what the tokenizer puts in front of a text, as lm-evaluation-harness did until October 2025" };
         Option<ulong> seed = CommonOptions.Seed(1234);
         Option<string> device = CommonOptions.Device();
+        Option<string> products = CommonOptions.Products();
         Option<string?> dtype = CommonOptions.Dtype();
         Option<bool> json = CommonOptions.Json();
         var command = new Command("eval", "Run benchmark tasks on a checkpoint. docs/evaluation.md says which files each task reads, and how to write one.")
         {
-            model, adapter, tasks, dataFolder, output, include, shots, limit, batchTokens, logSamples, retain, noBos, seed, device, dtype, json,
+            model, adapter, tasks, dataFolder, output, include, shots, limit, batchTokens, logSamples, retain, noBos, seed, device, dtype, products, json,
         };
         command.SetAction(parsed =>
         {
@@ -52,7 +53,7 @@ internal static class EvalCommand
                 throw new UserException($"--retain-results: no task {TofuSummary.ForgetTask} among {string.Join(", ", prepared.Select(task => task.Name))}; expected it for forget quality");
 
             using var interruption = new Interruption("stopping; the same command continues");
-            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype));
+            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype), products: parsed.GetValue(products)!);
             var saved = new EvaluationProgress(folder, path, peft, $"{backend.Name} {backend.StorageType}", options, DateTimeOffset.UtcNow);
             using LoadedModel loaded = LoadedModel.Load(path, backend, adapter: peft);
             List<TaskResult> results = Run(new Evaluator(loaded, options), prepared, saved, options.LogSamples ? folder : null, interruption.Token);

@@ -18,7 +18,7 @@ internal static class FisherCommand
         var count = new Option<int?>("--examples") { Description = "examples to use, drawn at random; all unless given", HelpName = "N" };
         var command = new Command("fisher", "Write the diagonal Fisher information of a data set: of all weights, or of an adapter's.") { kind, count };
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "seed", "device", "dtype"],
+            command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "seed", "device", "dtype", "products"],
             "file for the information, safetensors");
         command.SetAction(parsed =>
         {
@@ -30,7 +30,7 @@ internal static class FisherCommand
             Required.Of(("model", options.Model), ("data", options.Data), ("out", options.Out));
             AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
+            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);
             IReadOnlyList<EncodedExample> examples = FisherInformation.Draw(LossCommand.Encode(options), options.FisherExamples, options.Seed);
             using LoadedModel model = LoadedModel.Load(options.Model, backend, training: true, adapter: options.Adapter);
             var progress = new TerminalProgress();

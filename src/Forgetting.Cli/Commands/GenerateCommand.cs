@@ -20,18 +20,20 @@ internal static class GenerateCommand
         Option<string?> template = CommonOptions.Template("answer the prompt as a user's message laid out by this: chat (the model's own template), tulu, plain or a file");
         var allowSpecial = new Option<bool>("--allow-special") { Description = "read special tokens' text in the prompt as those tokens" };
         Option<string> device = CommonOptions.Device();
+        Option<string> products = CommonOptions.Products();
         Option<string?> dtype = CommonOptions.Dtype();
         Option<bool> json = CommonOptions.Json();
         var command = new Command("generate", "Continue a prompt.") { model, adapter, prompt, template, allowSpecial };
         var sampling = new SamplingOptions(command);
         command.Options.Add(device);
         command.Options.Add(dtype);
+        command.Options.Add(products);
         command.Options.Add(json);
         command.SetAction(parsed =>
         {
             IReadOnlyList<string> stops = sampling.Stops(parsed);
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype));
+            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype), products: parsed.GetValue(products)!);
             using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
             string? layout = parsed.GetValue(template);
             int[] ids = layout is null

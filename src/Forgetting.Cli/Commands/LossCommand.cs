@@ -16,7 +16,7 @@ internal static class LossCommand
     public static Command Create()
     {
         var command = new Command("loss", "Write every token's cross-entropy.");
-        var settings = new SettingsOptions(command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype"],
+        var settings = new SettingsOptions(command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
             "file for the losses, JSON Lines");
         command.SetAction(parsed =>
         {
@@ -25,7 +25,7 @@ internal static class LossCommand
             Required.Of(("model", options.Model), ("data", options.Data), ("out", options.Out));
             AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
+            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);
             IReadOnlyList<EncodedExample> examples = Encode(options);
             using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
             var progress = new TerminalProgress();

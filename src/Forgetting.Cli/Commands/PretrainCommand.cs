@@ -19,7 +19,7 @@ internal static class PretrainCommand
     private static readonly string[] s_settings =
     [
         "out", "epochs", "steps", "batch-size", "micro-batch-tokens", "max-length", "learning-rate", "lr-schedule", "warmup-ratio", "adam-beta1", "adam-beta2",
-        "weight-decay", "clip", "checkpoint-every", "keep-checkpoints", "recompute", "seed", "device", "dtype",
+        "weight-decay", "clip", "checkpoint-every", "keep-checkpoints", "recompute", "seed", "device", "dtype", "products",
     ];
 
     public static Command Create()
@@ -45,7 +45,7 @@ internal static class PretrainCommand
 
             IReadOnlyList<EncodedExample> windows = TextWindows.Read(options.Data, tokenizer, ExampleLoader.LongestExample(model, options));
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
+            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);
             string written = PretrainRun.Execute(
                 model, windows, folder, options, backend, parsed.GetValue(resume), new TerminalProgress(), interruption.Token);
             Console.Out.WriteLine(written);

@@ -10,7 +10,7 @@ internal static class RunCommand
 {
     // Where things are and on what: what a recipe written elsewhere cannot know.
     private static readonly string[] s_overrides =
-        ["model", "data", "out", "forget", "reference-data", "eval-data-dir", "prompt-field", "completion-field", "epochs", "steps", "batch-size", "max-length", "micro-batch-tokens", "device", "dtype"];
+        ["model", "data", "out", "forget", "reference-data", "eval-data-dir", "prompt-field", "completion-field", "epochs", "steps", "batch-size", "max-length", "micro-batch-tokens", "device", "dtype", "products"];
 
     public static Command Create()
     {
@@ -79,7 +79,7 @@ internal static class RunCommand
             return;
         }
 
-        using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
+        using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);
         TuneSummary summary = TuneRun.Execute(options, backend, resume: begun, new TerminalProgress(), grid, cancellation);
         RunFolder.WriteReport(options.Out);
         string best = summary.Best is { } b ? FormattableString.Invariant($"; best after step {b.Step}: {b.Metric} {b.Value:0.0000}") : "";
@@ -90,7 +90,7 @@ internal static class RunCommand
     private static void CheckSame(TrainingOptions options)
     {
         TrainingOptions done = Recipe.Read(Path.Combine(options.Out, "run.yaml"), new TrainingOptions());
-        foreach (Setting setting in Recipe.Settings.Where(s => s.Name is not ("out" or "device" or "dtype" or "max-length")))
+        foreach (Setting setting in Recipe.Settings.Where(s => s.Name is not ("out" or "device" or "dtype" or "products" or "max-length")))
         {
             (string wanted, string found) = (setting.Read(options), setting.Read(done));
             if (wanted.Length > 0 && wanted != found)

@@ -17,7 +17,7 @@ internal static class ScoreCommand
     {
         var command = new Command("score", "Write every response token's influence and sign.");
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "reference", "data", "out", "rho", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype"],
+            command, new TrainingOptions(), ["model", "adapter", "reference", "data", "out", "rho", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
             "file for influences and signs, JSON Lines");
         command.SetAction(parsed =>
         {
@@ -26,7 +26,7 @@ internal static class ScoreCommand
             Required.Of(("model", options.Model), ("reference", options.Reference), ("data", options.Data), ("out", options.Out));
             AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype);
+            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);
             IReadOnlyList<EncodedExample> examples = LossCommand.Encode(options);
             Scores scores = Scores.Compute(
                 examples, options, () => LoadedModel.Load(options.Model, backend, adapter: options.Adapter), () => LoadedModel.Load(options.Reference!, backend), new TerminalProgress(), interruption.Token);

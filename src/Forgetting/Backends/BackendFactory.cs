@@ -1,10 +1,11 @@
 using Forgetting.Backends.Cpu;
+using Forgetting.Backends.Cpu.OneDnn;
 using Forgetting.Backends.Cuda;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends;
 
-/// <summary>Makes the backend that <c>--device</c> and <c>--dtype</c> name.</summary>
+/// <summary>Makes the backend that <c>--device</c>, <c>--dtype</c> and <c>--products</c> name.</summary>
 public static class BackendFactory
 {
     /// <summary>
@@ -17,8 +18,9 @@ public static class BackendFactory
     /// On a card the storage type of activations and weights, on the CPU the type of the operands of products: fp32 or bf16; null for bf16 on a card and
     /// fp32 elsewhere.
     /// </param>
-    /// <exception cref="UserException">No such device or type, the device cannot be used, or fewer than one thread.</exception>
-    public static IBackend Create(string device = "auto", int? threads = null, string? dtype = null)
+    /// <param name="products">What computes products on the CPU: auto, managed or onednn.</param>
+    /// <exception cref="UserException">No such device, type or provider, one of them cannot be used here, or fewer than one thread.</exception>
+    public static IBackend Create(string device = "auto", int? threads = null, string? dtype = null, string products = "auto")
     {
         if (threads < 1)
         {
@@ -34,11 +36,39 @@ public static class BackendFactory
         };
         return device switch
         {
-            "cpu" => new CpuBackend(threads, type ?? DType.Float32),
+            "cpu" => Cpu(threads, type ?? DType.Float32, products),
             "cuda" => CudaBackend.Open(type ?? DType.BFloat16),
             "cuda-emu" => CudaBackend.OpenEmulation(type ?? DType.Float32, checks: false),
-            "auto" => CudaBackend.IsAvailable ? CudaBackend.Open(type ?? DType.BFloat16) : new CpuBackend(threads, type ?? DType.Float32),
+            "auto" => CudaBackend.IsAvailable ? CudaBackend.Open(type ?? DType.BFloat16) : Cpu(threads, type ?? DType.Float32, products),
             _ => throw new UserException($"--device: found '{device}', expected auto, cpu, cuda or cuda-emu"),
         };
+    }
+
+    // oneDNN has code for AVX-512 and AMX that the managed provider lacks; on AVX2 the managed products are as fast, and those of weight gradients faster
+    // (docs/performance.md). The rule asks the library which instructions it uses, never a clock: the same machine always computes the same bits.
+    private static CpuBackend Cpu(int? threads, DType type, string products)
+    {
+        if (products is not ("auto" or "managed" or "onednn"))
+        {
+            throw new UserException($"--products: found '{products}', expected auto, managed or onednn");
+        }
+
+        string missing = "";
+        OneDnnLibrary? library = products == "managed" ? null : OneDnnLibrary.Find(out missing);
+        if (products == "onednn" && library is null)
+        {
+            throw new UserException($"--products: found onednn, but oneDNN is {missing}");
+        }
+
+        if (products == "onednn" && !library!.Supports(type))
+        {
+            throw new UserException(
+                $"--products: found onednn with --dtype bf16, expected managed: {library.Name} finds no bf16 instructions (AVX-512 BF16 or AMX) on this processor");
+        }
+
+        bool native = library is not null && library.Supports(type) && (products == "onednn" || library.HasAvx512);
+        return native
+            ? new CpuBackend(new WorkerPool(threads ?? Environment.ProcessorCount), pool => new OneDnnProducts(pool, library!, type))
+            : new CpuBackend(threads, type);
     }
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Forgetting.Backends;
+using Forgetting.Backends.Cpu;
 using Forgetting.Data;
 using Forgetting.HuggingFace;
 using Forgetting.IO;
@@ -48,7 +49,7 @@ public sealed class TuneRun
     {
         options.Validate();
         using Checkpoint source = Checkpoint.Open(options.Model);
-        return new TuneRun(Resolve(options, source.Config) with { Device = backend.Name }, backend, resume, observer, others ?? [], cancellation).Execute();
+        return new TuneRun(Resolve(options, source.Config) with { Device = backend.Name, Products = (backend as CpuBackend)?.Products ?? options.Products }, backend, resume, observer, others ?? [], cancellation).Execute();
     }
 
     // Fills in what depends on other settings, on the model and on a given adapter: ρ, the held-out share where no other source of influence is given, exponents, the longest example.
@@ -228,6 +229,7 @@ public sealed class TuneRun
             Steps = metrics.Count,
             ScoringSeconds = scoringSeconds,
             TrainingSeconds = metrics[^1].ElapsedSeconds,
+            Products = (_backend as CpuBackend)?.ProductsDescription,
             ActivationBytes = model.Decoder.Activations.PeakBytes,
             PeakMemoryBytes = Process.GetCurrentProcess().PeakWorkingSet64,
             LastStep = metrics[^1],

@@ -54,6 +54,10 @@ public sealed record TuneSummary
     /// <summary>Seconds spent on training, interruptions left out.</summary>
     public required double TrainingSeconds { get; init; }
 
+    /// <summary>What computed the products, and with what of the machine; null on a card.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Products { get; init; }
+
     /// <summary>Most memory the activations of one pass took.</summary>
     public required long ActivationBytes { get; init; }
 

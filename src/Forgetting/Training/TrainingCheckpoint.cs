@@ -53,7 +53,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
     private const string TensorsName = "training.safetensors";
 
     // Settings that may change between interruption and resumption, since they do not touch the result.
-    private static readonly HashSet<string> Free = ["model", "adapter", "data", "out", "reference", "reference-data", "scores", "forget", "elicited", "learned", "fisher", "confidence", "device", "eval-data-dir", "eval-include", "parts-every", "checkpoint-every", "keep-checkpoints", "recompute"];
+    private static readonly HashSet<string> Free = ["model", "adapter", "data", "out", "reference", "reference-data", "scores", "forget", "elicited", "learned", "fisher", "confidence", "device", "products", "eval-data-dir", "eval-include", "parts-every", "checkpoint-every", "keep-checkpoints", "recompute"];
 
     /// <summary>Whether a setting's value can change what a training results in, other than through the data it names.</summary>
     public static bool Matters(string setting) => !Free.Contains(setting);

@@ -11,7 +11,7 @@ namespace Forgetting.Backends.Cpu;
 public sealed unsafe partial class CpuBackend : IBackend
 {
     // Copies of weights in the products' layout take at most this share of the machine's memory.
-    private const int PackedShare = 8;
+    private const int PackedShare = 4;
 
     private readonly WorkerPool _pool;
     private readonly IMatrixProducts _products;
@@ -26,7 +26,7 @@ public sealed unsafe partial class CpuBackend : IBackend
     }
 
     /// <summary>A backend on the given threads with a provider of products that works on them; it owns both.</summary>
-    /// <param name="packedBytes">Most bytes of copies of weights in the products' layout; null for an eighth of the machine's memory.</param>
+    /// <param name="packedBytes">Most bytes of copies of weights in the products' layout; null for a quarter of the machine's memory.</param>
     internal CpuBackend(WorkerPool pool, Func<WorkerPool, IMatrixProducts> products, long? packedBytes = null)
     {
         _pool = pool;

@@ -38,9 +38,10 @@ internal static unsafe class Lanes
         Vector256<uint> bits = value.AsUInt32();
         Vector256<uint> rounded = (bits + Vector256.Create(0x7FFFu) + ((bits >>> 16) & Vector256<uint>.One)) & Vector256.Create(0xFFFF0000u);
 
-        // A NaN stays one: rounding could carry its bits into infinity.
+        // A NaN stays one: rounding could carry its bits into infinity, and what is cut off could be all that it has.
         Vector256<float> number = Vector256.Equals(value, value);
-        return Vector256.ConditionalSelect(number, rounded.AsSingle(), value);
+        Vector256<uint> quiet = (bits | Vector256.Create(0x00400000u)) & Vector256.Create(0xFFFF0000u);
+        return Vector256.ConditionalSelect(number, rounded.AsSingle(), quiet.AsSingle());
     }
 
     /// <summary>Rounds <paramref name="count"/> floats to bfloat16; source and destination may be the same.</summary>
@@ -55,6 +56,23 @@ internal static unsafe class Lanes
         if (i < count)
         {
             Store(RoundToBFloat16(Load(source + i, (int)(count - i))), destination + i, (int)(count - i));
+        }
+    }
+
+    /// <summary>The nearest bfloat16 of <paramref name="count"/> floats.</summary>
+    public static void NarrowToBFloat16(float* source, ushort* destination, long count)
+    {
+        long i = 0;
+        for (; i <= count - (2 * Count); i += 2 * Count)
+        {
+            Vector256<uint> low = RoundToBFloat16(Vector256.Load(source + i)).AsUInt32() >>> 16;
+            Vector256<uint> high = RoundToBFloat16(Vector256.Load(source + i + Count)).AsUInt32() >>> 16;
+            Vector256.Narrow(low, high).Store(destination + i);
+        }
+
+        for (; i < count; i++)
+        {
+            destination[i] = (ushort)(RoundToBFloat16(Vector256.Create(source[i])).AsUInt32().ToScalar() >>> 16);
         }
     }
 

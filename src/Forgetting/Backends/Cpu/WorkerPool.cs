@@ -30,6 +30,9 @@ internal sealed unsafe class WorkerPool : IDisposable
     [ThreadStatic]
     private static WorkerPool? s_running;
 
+    [ThreadStatic]
+    private static int s_worker;
+
     private readonly Lock _callers = new();
     private readonly object _sleep = new();
     private readonly Thread[] _threads;
@@ -60,6 +63,9 @@ internal sealed unsafe class WorkerPool : IDisposable
             _threads[i].Start();
         }
     }
+
+    /// <summary>Number of the thread that runs this task among those of its pool; 0 is the caller.</summary>
+    public static int Worker => s_worker;
 
     /// <summary>Number of threads that work, the caller included.</summary>
     public int Threads { get; }
@@ -203,6 +209,7 @@ internal sealed unsafe class WorkerPool : IDisposable
     private void Loop(int worker)
     {
         s_running = this;
+        s_worker = worker;
         int seen = 0;
         while (true)
         {

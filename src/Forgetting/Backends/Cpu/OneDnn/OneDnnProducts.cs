@@ -1,0 +1,188 @@
+using System.Runtime.InteropServices;
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends.Cpu.OneDnn;
+
+/// <summary>
+/// Products by oneDNN, cut into blocks of fixed size that the pool's threads compute each on itself (<see cref="OneDnnBlock"/>): rows in groups of
+/// <see cref="OneDnnBlock.Rows"/>, the last filled up with zeros, and columns in equal parts. So neither the number of rows nor that of threads reaches
+/// the library, and a row has the same bits in every batch. B is always packed, for a product alone where no copy is kept.
+/// </summary>
+/// <remarks>
+/// A product with A transposed sums over tokens, whose number changes with every batch; it is summed in pieces of <see cref="MostTokens"/> and a last one
+/// filled up with zeros to a multiple of <see cref="TokenStep"/>, so that primitives stay few.
+/// </remarks>
+internal sealed unsafe class OneDnnProducts : IMatrixProducts
+{
+    private const int MostTokens = 512;
+    private const int TokenStep = 64;
+
+    // Primitives for so many shapes are kept; a model has some dozens.
+    private const int MostShapes = 256;
+
+    // Prepared rows of A of a task: they share the second-level cache with a block of B.
+    private const long PreparedBytes = 1 << 18;
+
+    private readonly WorkerPool _pool;
+    private readonly OneDnnLibrary _library;
+    private readonly ManagedProducts _managed;
+    private readonly DType _type;
+    private readonly nint[] _streams;
+    private readonly Dictionary<(int N, int K), OneDnnShape> _shapes = [];
+    private byte* _packed;
+    private long _packedBytes;
+
+    /// <summary>Products on the threads of <paramref name="pool"/>.</summary>
+    public OneDnnProducts(WorkerPool pool, OneDnnLibrary library, DType operandType = DType.Float32)
+    {
+        _pool = pool;
+        _library = library;
+        _type = operandType;
+        _managed = new ManagedProducts(pool, operandType);
+        _streams = [.. Enumerable.Range(0, pool.Threads).Select(_ => library.Api.Stream())];
+    }
+
+    /// <inheritdoc/>
+    public string Name => "onednn";
+
+    /// <inheritdoc/>
+    public string Description => $"{_library.Name} ({_library.Instructions}{(_type == DType.BFloat16 ? ", operands in bf16" : "")})";
+
+    /// <inheritdoc/>
+    public DType OperandType => _type;
+
+    /// <inheritdoc/>
+    public void Gemm(in Product product, void* packedB = null)
+    {
+        if (product.M == 0 || product.N == 0)
+        {
+            return;
+        }
+
+        if (product.K == 0 || (product.TransposeA && product.TransposeB))
+        {
+            _managed.Gemm(product);
+            return;
+        }
+
+        int pieces = product.TransposeA ? MostTokens : product.K;
+        for (int k = 0; k < product.K; k += pieces)
+        {
+            int count = Math.Min(pieces, product.K - k);
+            int filled = product.TransposeA ? (count + TokenStep - 1) / TokenStep * TokenStep : count;
+            OneDnnShape shape = Shape(product.N, filled);
+            if (!shape.IsUsable)
+            {
+                _managed.Gemm(Piece(product, k, product.K - k));
+                return;
+            }
+
+            Product piece = Piece(product, k, count);
+            if (packedB == null)
+            {
+                Reserve(shape.PackedBytes);
+                Pack(shape, piece, _packed);
+            }
+
+            Multiply(shape, piece, (byte*)(packedB == null ? _packed : packedB));
+        }
+    }
+
+    /// <inheritdoc/>
+    public long PackedBytes(in Product product)
+    {
+        if (product.TransposeA || product.K == 0 || product.N == 0)
+        {
+            return 0;
+        }
+
+        OneDnnShape shape = Shape(product.N, product.K);
+        return shape.IsUsable ? shape.PackedBytes : 0;
+    }
+
+    /// <inheritdoc/>
+    public void Pack(in Product product, void* packedB) => Pack(Shape(product.N, product.K), product, (byte*)packedB);
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Forget();
+        foreach (nint stream in _streams)
+        {
+            _library.Api.Free(stream, "dnnl_stream_destroy");
+        }
+
+        _managed.Dispose();
+        NativeMemory.AlignedFree(_packed);
+        _packed = null;
+        _packedBytes = 0;
+    }
+
+    // Terms k … k + count − 1 of the sum.
+    private static Product Piece(in Product p, int k, int count) => new(
+        p.TransposeA, p.TransposeB, p.M, p.N, count, p.Alpha, p.A + (p.TransposeA ? (long)k * p.Lda : k), p.Lda,
+        p.B + (p.TransposeB ? k : (long)k * p.Ldb), p.Ldb, k == 0 ? p.Beta : 1, p.C, p.Ldc);
+
+    private OneDnnShape Shape(int n, int k)
+    {
+        if (!_shapes.TryGetValue((n, k), out OneDnnShape? shape))
+        {
+            if (_shapes.Count == MostShapes)
+            {
+                Forget();
+            }
+
+            _library.UseOneThread();
+            shape = new OneDnnShape(_library, _streams, _type, n, k);
+            _shapes.Add((n, k), shape);
+        }
+
+        return shape;
+    }
+
+    private void Forget()
+    {
+        foreach (OneDnnShape shape in _shapes.Values)
+        {
+            shape.Dispose();
+        }
+
+        _shapes.Clear();
+    }
+
+    private void Reserve(long bytes)
+    {
+        if (bytes > _packedBytes)
+        {
+            NativeMemory.AlignedFree(_packed);
+            _packed = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, 64);
+            _packedBytes = bytes;
+        }
+    }
+
+    private void Pack(OneDnnShape shape, in Product product, byte* packed)
+    {
+        // Terms that are filled up come from a copy of the columns, which lie side by side there.
+        bool fill = product.K < shape.K;
+        OneDnnPrimitive ReorderOf(OneDnnBlock block, in Product p) =>
+            fill ? block.Reorder(block.Width, 1) : p.TransposeB ? block.Reorder(1, p.Ldb) : block.Reorder(p.Ldb, 1);
+        _library.UseOneThread();
+        long scratchpad = (Math.Max(ReorderOf(shape.Whole, product).ScratchBytes, ReorderOf(shape.Last, product).ScratchBytes) + 63) / 64 * 64;
+        long copy = fill ? sizeof(float) * (long)shape.K * shape.Whole.Width : 0;
+        _pool.Run(new PackJob(shape.Handle, product, fill, packed, scratchpad), shape.Blocks, scratchpad + copy);
+    }
+
+    private void Multiply(OneDnnShape shape, in Product product, byte* packed)
+    {
+        bool few = product.M <= OneDnnBlock.FewRows && shape.Whole.FewTile is not null && shape.Last.FewTile is not null;
+        int rows = few ? OneDnnBlock.FewRows : OneDnnBlock.Rows;
+        int groups = (product.M + rows - 1) / rows;
+        long rowBytes = (_type == DType.BFloat16 ? sizeof(ushort) : sizeof(float)) * (long)shape.K;
+        int perTask = (int)Math.Clamp(PreparedBytes / (rowBytes * rows), 1, Math.Max(groups / (2 * _pool.Threads), 1));
+        int rowTasks = (groups + perTask - 1) / perTask;
+        int parts = Math.Clamp(4 * _pool.Threads / rowTasks, 1, shape.Blocks);
+        int blocksPerPart = (shape.Blocks + parts - 1) / parts;
+        var job = new MultiplyJob(shape.Handle, product, packed, _type, few, rows * perTask, rowTasks, blocksPerPart);
+        _pool.Run(job, rowTasks * ((shape.Blocks + blocksPerPart - 1) / blocksPerPart), job.ScratchBytes(shape));
+    }
+}
