@@ -50,6 +50,13 @@ def find_python(given):
         "or name one with --python (bench/README.md)")
 
 
+def build():
+    done = subprocess.run(
+        ["dotnet", "build", "-c", "Release", "-v", "q", "-nologo", os.path.join(HERE, "Forgetting.Benchmarks")], stdout=sys.stderr, check=False)
+    if done.returncode != 0:
+        sys.exit("error: Forgetting.Benchmarks does not build")
+
+
 def run(command, setting=None):
     """The last line of standard output, which is JSON."""
     done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **SETTINGS[setting or "default"]}, check=False)
@@ -58,12 +65,22 @@ def run(command, setting=None):
     return json.loads(done.stdout.strip().splitlines()[-1])
 
 
-def processor():
+def processor(what="model name"):
+    """A line of /proc/cpuinfo."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.split(":", 1)[1].strip() for line in file if line.startswith("model name"))
+            return next(line.split(":", 1)[1].strip() for line in file if line.startswith(what))
     except (OSError, StopIteration):
         return platform.processor()
+
+
+def default_pairs(pairs):
+    """All of them; those of bf16 only where the processor multiplies it, since elsewhere it is emulated, in PyTorch a hundred times slower than float32."""
+    if {"avx512_bf16", "amx_bf16"} & set(processor("flags").split()):
+        return list(pairs)
+    left_out = [name for name, (ours, peer, _) in pairs.items() if "bf16" in ours + peer]
+    print(f"no bf16 instructions here; left out: {', '.join(left_out)}", file=sys.stderr)
+    return [name for name in pairs if name not in left_out]
 
 
 def middle(values):
@@ -177,8 +194,10 @@ def main():
     if "openmp" in settings and not os.path.isdir(OPENMP):
         sys.exit(f"error: no {OPENMP}, expected the package libopenblas0-openmp for the setting openmp")
 
-    chosen = {name: pairs[name] for name in o.pairs or pairs}
-    results = measure(dict.fromkeys((ours, peer) for ours, peer, _ in chosen.values()), settings, find_python(o.python), o.rounds)
+    chosen = {name: pairs[name] for name in o.pairs or default_pairs(pairs)}
+    python = find_python(o.python)
+    build()
+    results = measure(dict.fromkeys((ours, peer) for ours, peer, _ in chosen.values()), settings, python, o.rounds)
     peak = peaks(results)
     summaries = [row for name, (ours, peer, figure) in chosen.items() for row in summarise(name, figure, results[ours, peer], peak)]
     head = list(heading(o, results, peak))

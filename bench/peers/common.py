@@ -53,9 +53,9 @@ def is_reference(blas):
     return blas.endswith("/blas/libblas.so.3") or "/blas/libblas.so.3." in blas
 
 
-def gemm_rate():
+def gemm_rate(dtype=torch.float32):
     """Best of some products of 1024 × 1024 × 1024, GFLOP/s."""
-    a, b, times = torch.rand(1024, 1024), torch.rand(1024, 1024), []
+    a, b, times = torch.rand(1024, 1024).to(dtype), torch.rand(1024, 1024).to(dtype), []
     for _ in range(8):
         start = time.perf_counter()
         torch.mm(a, b)

@@ -27,6 +27,8 @@ def operations(o):
 
 def main():
     o = common.parse(__doc__, 10, 3, lambda parser: parser.add_argument("--dtype", choices=["fp32", "bf16"], default="fp32"))
+    if o.dtype == "bf16":
+        o.gemm_gflops = common.gemm_rate(torch.bfloat16)
     model = Decoder(o)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4, weight_decay=0, foreach=True)
     ids = torch.randint(o.vocab, (o.batch, o.length))
