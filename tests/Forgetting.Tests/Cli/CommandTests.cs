@@ -130,6 +130,59 @@ public sealed class CommandTests
     }
 
     [SharedDataTheory]
+    [InlineData("--tasks", "qasc,boolqq", "no task \"boolqq\"")]
+    [InlineData("--tasks", "qasc,asdiv", "no file for task asdiv")]
+    [InlineData("--tasks", "qasc,sst5", "test.jsonl: line 2")]
+    [InlineData("--limit", "0", "limit 0: expected")]
+    [InlineData("--out", "test.jsonl", "test.jsonl: is a file, expected a folder to write to")]
+    [InlineData("--out", "test.jsonl/x", "test.jsonl is a file, expected a folder")]
+    public void A_bad_input_of_eval_is_found_before_anything_is_computed(string option, string value, string expected)
+    {
+        using var folder = new TemporaryFolder();
+        folder.Write("test.jsonl", "{\"sentence\": \"a\", \"label\": 1}\n{\"sentence\": \"a\"}\n");
+        File.Copy(SharedData.Path("qasc", "dev.json"), folder["dev.json"]);
+        var arguments = new Dictionary<string, string> { ["--model"] = Model, ["--data-dir"] = folder.Path, ["--tasks"] = "qasc", ["--out"] = folder["out"] };
+        arguments[option] = option == "--out" ? folder[value] : value;
+        CommandResult result = CommandResult.Of(["eval", .. arguments.SelectMany(pair => new[] { pair.Key, pair.Value })]);
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains(expected, result.Error, StringComparison.Ordinal);
+        Assert.Equal(1, result.Error.Count(c => c == '\n'));
+        Assert.Equal(["dev.json", "test.jsonl"], Directory.EnumerateFileSystemEntries(folder.Path).Select(Path.GetFileName).Order());
+    }
+
+    [SharedDataTheory]
+    [InlineData("loss")]
+    [InlineData("score", "--reference", "nowhere")]
+    public void A_file_that_cannot_be_written_is_found_before_anything_is_computed(params string[] arguments)
+    {
+        using var folder = new TemporaryFolder();
+        CommandResult result = CommandResult.Of([.. arguments, "--model", Model, "--data", "nowhere.jsonl", "--out", folder.Path]);
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains("is a folder, expected a file to write", result.Error, StringComparison.Ordinal);
+    }
+
+    [SharedDataFact]
+    public void Evaluations_are_compared_on_the_terminal_and_as_json()
+    {
+        using var folder = new TemporaryFolder();
+        string[] common = ["--data-dir", SharedData.Folder!, "--tasks", "qasc", "--limit", "6", "--log-samples"];
+        using (JsonDocument results = JsonDocument.Parse(CommandResult.Of(["eval", "--model", Model, "--out", folder["a"], "--json", .. common]).Output))
+        {
+            Assert.Equal(6, results.RootElement.GetProperty("n-samples").GetProperty("qasc").GetProperty("effective").GetInt32());
+        }
+
+        Assert.Equal(0, CommandResult.Of(["eval", "--model", Model, "--out", folder["b"], "--num-fewshot", "1", .. common]).ExitCode);
+        CommandResult compared = CommandResult.Of("compare", folder["a"], folder["b"], "--out", folder["c.html"]);
+        Assert.Equal(0, compared.ExitCode);
+        Assert.Contains("McNemar", compared.Output, StringComparison.Ordinal);
+        Assert.Contains("acc_norm", File.ReadAllText(folder["c.html"]), StringComparison.Ordinal);
+        using JsonDocument json = JsonDocument.Parse(CommandResult.Of("compare", folder["a"], folder["b"], "--json").Output);
+        JsonElement second = json.RootElement.GetProperty("evaluations")[0].GetProperty("runs")[1];
+        Assert.Equal(6, second.GetProperty("paired").GetInt32());
+        Assert.InRange(second.GetProperty("p_value").GetDouble(), 0, 1);
+    }
+
+    [SharedDataTheory]
     [InlineData("--reference", "nowhere", "nowhere: no such model")]
     [InlineData("--reference-data", "nowhere.jsonl", "nowhere.jsonl")]
     [InlineData("--scores", "nowhere.jsonl", "nowhere.jsonl: cannot be read")]
