@@ -43,7 +43,7 @@ internal static class RunFolder
         string own = Path.Combine(folder, "lwf", "elicited.jsonl");
         string path = File.Exists(own) ? own : unlearning.Samples;
         IReadOnlyList<DataExample> samples = File.Exists(path) ? DataSet.Read(path) : [];
-        return [.. SelectionRecord.Read(Path.Combine(folder, "lwf", "selection.jsonl")).Select(s => new SampleText(s, s.Index < samples.Count ? Text(samples[s.Index]) : ""))];
+        return [.. SelectionRecord.Read(Path.Combine(folder, "lwf", "selection.jsonl")).Select(s => s.Index < samples.Count ? Text(s, samples[s.Index]) : new SampleText(s, "", ""))];
     }
 
     /// <summary>The run's metrics.</summary>
@@ -70,7 +70,7 @@ internal static class RunFolder
                 note?.Invoke(e, t) ?? ""))]))];
     }
 
-    private static string Text(DataExample example) => example.Messages is { } messages
-        ? string.Join('\n', messages.Select(m => $"{m.Role}: {m.Content}"))
-        : $"{example.Prompt}{example.Separator ?? ExampleEncoder.Joint(example.Prompt, example.Completion)}{example.Completion}";
+    private static SampleText Text(SelectionRecord selection, DataExample example) => example.Messages is { } messages
+        ? new SampleText(selection, string.Join('\n', messages.SkipLast(1).Select(m => $"{m.Role}: {m.Content}")), messages[^1].Content)
+        : new SampleText(selection, example.Prompt, example.Completion);
 }

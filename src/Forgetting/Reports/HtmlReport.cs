@@ -46,12 +46,13 @@ public sealed class HtmlReport
     /// <param name="header">Column heads.</param>
     /// <param name="rows">Cells as they are to be read.</param>
     /// <param name="bestOf">Cells to emphasise.</param>
-    public HtmlReport Table(IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows, IReadOnlySet<(int Row, int Column)>? bestOf = null)
+    /// <param name="prose">Columns, the first ones, of running text that is to be folded.</param>
+    public HtmlReport Table(IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows, IReadOnlySet<(int Row, int Column)>? bestOf = null, int prose = 0)
     {
         _body.Append("<div class=\"scroll\"><table><thead><tr>");
-        foreach (string head in header)
+        for (int c = 0; c < header.Count; c++)
         {
-            _body.Append(CultureInfo.InvariantCulture, $"<th>{Svg.Text(head)}</th>");
+            _body.Append(CultureInfo.InvariantCulture, $"<th{(c < prose ? " class=\"prose\"" : "")}>{Svg.Text(header[c])}</th>");
         }
 
         _body.Append("</tr></thead><tbody>");
@@ -60,7 +61,7 @@ public sealed class HtmlReport
             _body.Append("<tr>");
             for (int c = 0; c < rows[r].Count; c++)
             {
-                string emphasis = bestOf?.Contains((r, c)) == true ? " class=\"best\"" : "";
+                string emphasis = c < prose ? " class=\"prose\"" : bestOf?.Contains((r, c)) == true ? " class=\"best\"" : "";
                 _body.Append(CultureInfo.InvariantCulture, $"<td{emphasis}>{Svg.Text(rows[r][c])}</td>");
             }
 

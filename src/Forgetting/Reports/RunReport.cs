@@ -44,20 +44,32 @@ public static class RunReport
     /// <summary>Curves of losses, λ, learning rate, gradient norms and speed.</summary>
     public static void AddCurves(HtmlReport report, IReadOnlyList<StepMetrics> metrics)
     {
-        report.Section("Learning and forgetting", "Cross-entropy of the tokens to learn should fall; that of the tokens to forget should not. λ is the weight of forgetting.");
+        // Without negative tokens the objective is their cross-entropy, and λ is 0 throughout.
+        bool signed = metrics.Any(m => m.NegativeLoss != null), parts = metrics.Any(m => m.PositiveGradNorm != null);
+        report.Section(
+            signed ? "Learning and forgetting" : "Learning",
+            signed ? "Cross-entropy of the tokens to learn should fall; that of the tokens to forget should not. λ is the weight of forgetting." : "Cross-entropy of the tokens to learn should fall.");
         report.Figures(
+        [
             Charts.Lines("Loss by part", "optimiser step", "cross-entropy (nats)", [Curve(metrics, "positive tokens", m => m.PositiveLoss), Curve(metrics, "negative tokens", m => m.NegativeLoss)]),
-            Charts.Lines("Signed objective", "optimiser step", "objective (nats)", [Curve(metrics, "signed objective", m => m.Loss)]),
-            Charts.Lines("Lambda", "optimiser step", "λ", [Curve(metrics, "λ", m => m.Lambda)], zeroBased: true),
-            Charts.Lines("Learning rate", "optimiser step", "learning rate", [Curve(metrics, "learning rate", m => m.LearningRate)], zeroBased: true));
+            .. signed
+                ? [
+                    Charts.Lines("Signed objective", "optimiser step", "objective (nats)", [Curve(metrics, "signed objective", m => m.Loss)]),
+                    Charts.Lines("Lambda", "optimiser step", "λ", [Curve(metrics, "λ", m => m.Lambda)], zeroBased: true),
+                ]
+                : Array.Empty<string>(),
+            Charts.Lines("Learning rate", "optimiser step", "learning rate", [Curve(metrics, "learning rate", m => m.LearningRate)], zeroBased: true),
+        ]);
 
-        report.Section("Gradients and speed", "Where measured, the norm of either part's own gradient and the cosine between the two: near −1 they cancel, near 1 they agree.");
+        report.Section("Gradients and speed", parts ? "The norm of either part's own gradient and the cosine between the two: near −1 they cancel, near 1 they agree." : "");
         report.Figures(
+        [
             Charts.Lines(
                 "Gradient norms", "optimiser step", "norm",
                 [Curve(metrics, "whole", m => m.GradNorm), Curve(metrics, "positive part", m => m.PositiveGradNorm), Curve(metrics, "negative part", m => m.NegativeGradNorm)], zeroBased: true),
-            Charts.Lines("Gradient cosine", "optimiser step", "cosine", [Curve(metrics, "positive and negative part", m => m.GradientCosine)]),
-            Charts.Lines("Speed", "optimiser step", "tokens/s", [Curve(metrics, "tokens/s", m => m.TokensPerSecond)], zeroBased: true));
+            .. parts ? [Charts.Lines("Gradient cosine", "optimiser step", "cosine", [Curve(metrics, "positive and negative part", m => m.GradientCosine)])] : Array.Empty<string>(),
+            Charts.Lines("Speed", "optimiser step", "tokens/s", [Curve(metrics, "tokens/s", m => m.TokensPerSecond)], zeroBased: true),
+        ]);
     }
 
     /// <summary>The histogram of influence with the cut, and the heat map of the examples with the widest spread.</summary>

@@ -6,14 +6,15 @@ namespace Forgetting.Reports;
 
 /// <summary>A self-generated sample as the report shows it.</summary>
 /// <param name="Selection">Its task, confidence and whether it was chosen.</param>
-/// <param name="Text">Prompt and continuation.</param>
-public sealed record SampleText(SelectionRecord Selection, string Text);
+/// <param name="Prompt">The prompt.</param>
+/// <param name="Continuation">What the model wrote.</param>
+public sealed record SampleText(SelectionRecord Selection, string Prompt, string Continuation);
 
 /// <summary>What a run unlearnt besides its own tokens: confidences with the cut, the samples at both ends, losses as they were met, and what each stage cost.</summary>
 public static class UnlearningReport
 {
     private const int SamplesAtEachEnd = 6;
-    private const int LongestText = 400, LongestTitle = 120;
+    private const int LongestText = 240, LongestTitle = 120;
 
     // More dots than this say no more and make the page large.
     private const int MostDots = 3000;
@@ -49,7 +50,7 @@ public static class UnlearningReport
                 Times(metrics, samples));
             int each = Math.Min(SamplesAtEachEnd, ranked.Length / 2);
             report.Paragraph($"The samples of the highest and of the lowest confidence, of which {Svg.Value(constant)} is the same for all and left out here:");
-            report.Table(["sample", "task", "confidence", "unlearnt"], [.. ranked.Take(each).Concat(ranked.TakeLast(each)).Select(s => Row(s, constant))]);
+            report.Table(["prompt", "what the model wrote", "task", "confidence", "unlearnt"], [.. ranked.Take(each).Concat(ranked.TakeLast(each)).Select(s => Row(s, constant))], prose: 2);
         }
 
         if (summary.Stages.Count > 0)
@@ -77,10 +78,10 @@ public static class UnlearningReport
     }
 
     private static string Title((int Step, int Sample) unlearnt, SampleText sample) =>
-        string.Create(CultureInfo.InvariantCulture, $"sample {unlearnt.Sample} before step {unlearnt.Step}: {Short(sample.Text, LongestTitle)}");
+        string.Create(CultureInfo.InvariantCulture, $"sample {unlearnt.Sample} before step {unlearnt.Step}: {Short(sample.Prompt, LongestTitle)} → {Short(sample.Continuation, LongestTitle)}");
 
     private static IReadOnlyList<string> Row(SampleText sample, double constant) =>
-        [Short(sample.Text, LongestText), sample.Selection.Task ?? "", sample.Selection.Confidence is { } confidence ? Svg.Value(confidence - constant) : "", sample.Selection.Selected ? "yes" : ""];
+        [Short(sample.Prompt, LongestText), Short(sample.Continuation, LongestText), sample.Selection.Task ?? "", sample.Selection.Confidence is { } confidence ? Svg.Value(confidence - constant) : "", sample.Selection.Selected ? "yes" : ""];
 
     private static string Short(string text, int most) => text.Length <= most ? text : text[..most] + "…";
 

@@ -25,7 +25,7 @@ public class RunReportTests
     {
         // Confidences that differ only in the tenth digit.
         SampleText[] samples = [.. Enumerable.Range(0, 20).Select(i => new SampleText(
-            new SelectionRecord { Index = i, Task = i < 10 ? "a" : "b", Confidence = 0.5 + (i - 10) * 1e-10, Selected = i >= 15 }, $"text {i}"))];
+            new SelectionRecord { Index = i, Task = i < 10 ? "a" : "b", Confidence = 0.5 + (i - 10) * 1e-10, Selected = i >= 15 }, $"prompt {i}", $"text {i}"))];
         StepMetrics[] metrics = [.. Enumerable.Range(1, 8).Select(step => new StepMetrics
         {
             Step = step, Loss = 1, PositiveLoss = 1, NegativeLoss = null, Lambda = 0, LearningRate = 1, GradNorm = 1, Tokens = 10, TokensPerSecond = 10, ElapsedSeconds = step,
@@ -35,14 +35,14 @@ public class RunReportTests
         var report = new HtmlReport("t", "l");
         UnlearningReport.Add(report, metrics, summary, samples);
         string page = report.ToString();
-        Assert.Contains("<title>sample 15 before step 5: text 15</title>", page, StringComparison.Ordinal);
-        Assert.Contains("<title>sample 3 before step 5: text 3</title>", page, StringComparison.Ordinal);
+        Assert.Contains("<title>sample 15 before step 5: prompt 15 → text 15</title>", page, StringComparison.Ordinal);
+        Assert.Contains("<title>sample 3 before step 5: prompt 3 → text 3</title>", page, StringComparison.Ordinal);
         Assert.Contains("cut 5e-10", page, StringComparison.Ordinal);
 
         // Highest first, lowest last, with what tells them apart.
-        Assert.Contains("<td>text 19</td><td>b</td><td>9e-10</td><td>yes</td>", page, StringComparison.Ordinal);
-        Assert.Contains("<td>text 0</td><td>a</td><td>-1e-9</td><td></td>", page, StringComparison.Ordinal);
-        Assert.DoesNotContain("<td>text 10</td>", page, StringComparison.Ordinal);
+        Assert.Contains("<td class=\"prose\">text 19</td><td>b</td><td>9e-10</td><td>yes</td>", page, StringComparison.Ordinal);
+        Assert.Contains("<td class=\"prose\">text 0</td><td>a</td><td>-1e-9</td><td></td>", page, StringComparison.Ordinal);
+        Assert.DoesNotContain(">text 10</td>", page, StringComparison.Ordinal);
     }
 
     private static HeatMapToken Token(double influence, int sign) => new("x", influence, sign, 1, 1, "");

@@ -31,13 +31,15 @@ internal sealed class ConflictRun(ConflictSettings settings, string folder, IBac
     /// <summary>Runs everything and returns the results, seed by seed, the base first.</summary>
     public IReadOnlyList<ConflictResult> Execute()
     {
-        string model = BaseModel.Prepare(
-            Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"conflict-base-{settings.People}-{settings.Exposures}")),
-            () => (_world.PretrainingDocuments(settings.Exposures, seed: 4), []),
-            backend, observer, cancellation);
         var results = new List<ConflictResult>();
         for (int seed = 0; seed < settings.Seeds; seed++)
         {
+            // A base of its own for each seed: what the methods gain depends on what a base happens to have made of its reading.
+            int own = seed;
+            string model = BaseModel.Prepare(
+                Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"conflict-base-{settings.People}-{settings.Exposures}-{seed}")),
+                () => (_world.PretrainingDocuments(settings.Exposures, seed: 4 + own), []),
+                backend, observer, cancellation);
             RunSeed(model, seed, results);
         }
 

@@ -20,7 +20,7 @@ internal sealed record ConflictSettings
     public static ConflictSettings Full { get; } = new() { People = 160, Exposures = 120, Examples = 24, Prompts = 48, Epochs = 60, Seeds = DemoSettings.Full.Seeds };
 
     /// <summary>A smaller world, for tests and the impatient.</summary>
-    public static ConflictSettings Quick { get; } = new() { People = 80, Exposures = 160, Examples = 16, Prompts = 32, Epochs = 40, Seeds = DemoSettings.Quick.Seeds };
+    public static ConflictSettings Quick { get; } = new() { People = 60, Exposures = 140, Examples = 16, Prompts = 24, Epochs = 40, Seeds = DemoSettings.Quick.Seeds };
 
     /// <summary>People of the world.</summary>
     public required int People { get; init; }
