@@ -21,6 +21,12 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     /// <inheritdoc/>
     public DType StorageType => inner.StorageType;
 
+    /// <inheritdoc/>
+    public MemoryUse Use => inner.Use;
+
+    /// <inheritdoc/>
+    public long TotalBytes => inner.TotalBytes;
+
     /// <summary>Since the last <see cref="Clear"/>.</summary>
     public IEnumerable<KeyValuePair<string, OperationTime>> Times => _times.Select(t => KeyValuePair.Create(t.Key.ToString(), t.Value));
 

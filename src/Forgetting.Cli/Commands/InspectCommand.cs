@@ -1,39 +1,74 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Nodes;
+using Forgetting.Backends;
 using Forgetting.HuggingFace;
+using Forgetting.Methods;
+using Forgetting.Models;
+using Forgetting.Tensors;
+using Forgetting.Training;
 
 namespace Forgetting.Cli.Commands;
 
 /// <summary><c>forgetting inspect</c>: what a checkpoint is and what tuning it takes.</summary>
 internal static class InspectCommand
 {
-    // Tokens of a micro-batch for which memory is shown.
-    private const int Tokens = 4096;
-
     public static Command Create()
     {
         Option<string> model = CommonOptions.Model();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("inspect", "Say what a checkpoint is and how much memory tuning it takes.") { model, json };
+        var command = new Command("inspect", "Say what a checkpoint is and how much memory tuning it takes, on this device or on one that is not here.") { model };
+        var settings = new SettingsOptions(
+            command, new TrainingOptions(), ["lora-rank", "batch-size", "micro-batch-tokens", "max-length", "recompute", "device", "dtype"]);
+        command.Options.Add(json);
         command.SetAction(parsed =>
         {
+            TrainingOptions options = settings.Read(parsed);
+            options.Validate();
             ModelInspection found = ModelInspector.Inspect(parsed.GetValue(model)!);
+            (string device, DType type) = BackendFactory.Describe(options.Device, options.Dtype);
+            Tuning[] tunings = found.Config is { } config ? [.. Tunings(config, options, device, type)] : [];
             if (parsed.GetValue(json))
-                Console.Out.WriteLine(JsonSerializer.Serialize(found, Json.Indented));
+            {
+                JsonNode all = JsonSerializer.SerializeToNode(found, Json.Indented)!;
+                all["memory"] = JsonSerializer.SerializeToNode(tunings, Json.Indented);
+                Console.Out.WriteLine(all.ToJsonString(Json.Indented));
+            }
             else
+            {
                 Print(found);
+                if (tunings.Length > 0)
+                    Print(tunings, options, device, type, found.Config!);
+            }
+
+            foreach (string line in found.Unsupported.Where(_ => !parsed.GetValue(json)))
+            {
+                Console.Error.WriteLine($"unsupported: {line}");
+            }
 
             return found.Unsupported.Count == 0 ? 0 : CommandLine.BadInput;
         });
         return command;
     }
 
+    // Ignoring tokens takes what forgetting them does.
+    private static IEnumerable<Tuning> Tunings(ModelConfig config, TrainingOptions options, string device, DType type)
+    {
+        foreach (int rank in new[] { 0, options.LoraRank }.Distinct())
+        {
+            foreach (TrainingMethod method in new[] { TrainingMethod.Full, TrainingMethod.Forget, TrainingMethod.Lwf })
+            {
+                TrainingOptions run = options with { Method = method, LoraRank = rank, Forget = method == TrainingMethod.Lwf ? ["prompts"] : [] };
+                yield return new Tuning(method.ToString().ToLowerInvariant(), rank, type, MemoryPlan.Of(config, run, device, type, TuneRun.NewAdapter(run)));
+            }
+        }
+    }
+
     private static void Print(ModelInspection found)
     {
         var facts = new List<(string, string)>();
         void Row(string name, string value) => facts.Add((name, value));
-        string Number(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
         Row("model", found.Path);
         if (found.Config is { } config)
         {
@@ -49,19 +84,32 @@ internal static class InspectCommand
 
         string Id(int? id) => id?.ToString(CultureInfo.InvariantCulture) ?? "none";
         Row("special tokens", $"bos {Id(found.BosTokenId)}, eos {(found.EosTokenIds.Count > 0 ? string.Join(" ", found.EosTokenIds) : "none")}, pad {Id(found.PadTokenId)}");
-        foreach (TuningMemory memory in found.Memory)
-        {
-            Row($"tuning {memory.Name}", $"about {Bytes(memory.Total(Tokens))} with {memory.StorageType} and {Number(Tokens)} tokens at once");
-        }
-
         Terminal.PrintFacts(facts);
-        foreach (string line in found.Unsupported)
-        {
-            Console.Error.WriteLine($"unsupported: {line}");
-        }
     }
+
+    private static void Print(Tuning[] tunings, TrainingOptions options, string device, DType type, ModelConfig config)
+    {
+        Console.Out.WriteLine();
+        Console.Out.WriteLine(
+            $"Memory of {device} in {(type == DType.BFloat16 ? "bf16" : "fp32")} with up to {Number(options.MicroBatchTokens)} tokens at once, of examples of up to "
+            + $"{Number(ExampleLoader.LongestExample(config, options))}{(options.Recompute ? ", activations recomputed" : "")}.");
+        Terminal.PrintTable(
+            ["tuning", "most", "in the stage", "weights", "optimiser", "activations"],
+            [.. tunings.Select(t => new[]
+            {
+                $"{(t.Method == "forget" ? "forget, ignore" : t.Method)}, {(t.LoraRank == 0 ? "all weights" : $"LoRA r {t.LoraRank}")}",
+                Bytes(t.Memory.Peak), t.Memory.Stages.MaxBy(s => s.Bytes)!.Stage, Bytes(t.Memory.Weights), Bytes(t.Memory.State), Bytes(t.Memory.Activations),
+            })]);
+        Console.Out.WriteLine(device == "cpu"
+            ? $"The program itself takes about {Bytes(Environment.WorkingSet)} more."
+            : "The card's driver and libraries take some hundred MiB more.");
+    }
+
+    private static string Number(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
 
     private static string Bytes(long bytes) => bytes >= 1L << 30
         ? (bytes / (double)(1L << 30)).ToString("0.00 GiB", CultureInfo.InvariantCulture)
         : (bytes / (double)(1L << 20)).ToString("0.0 MiB", CultureInfo.InvariantCulture);
+
+    private sealed record Tuning(string Method, int LoraRank, DType StorageType, MemoryPlan Memory);
 }

@@ -27,26 +27,22 @@ public static class BackendFactory
             throw new UserException($"--threads: found {threads}, expected at least 1");
         }
 
-        DType? type = dtype switch
-        {
-            null => null,
-            "fp32" => DType.Float32,
-            "bf16" => DType.BFloat16,
-            _ => throw new UserException($"--dtype: found '{dtype}', expected fp32 or bf16"),
-        };
+        DType? type = TypeOf(dtype);
         return device switch
         {
             "cpu" => Cpu(threads, type ?? DType.Float32, products),
             "cuda" => CudaBackend.Open(type ?? DType.BFloat16),
             "cuda-emu" => CudaBackend.OpenEmulation(type ?? DType.Float32, checks: false),
             "auto" => CudaBackend.IsAvailable ? CudaBackend.Open(type ?? DType.BFloat16) : Cpu(threads, type ?? DType.Float32, products),
-            _ => throw new UserException($"--device: found '{device}', expected auto, cpu, cuda or cuda-emu"),
+            _ => throw UnknownDevice(device),
         };
     }
 
+    /// <summary>What makes the provider of the CPU's products that <c>--products</c> and <c>--dtype</c> name.</summary>
+    /// <exception cref="UserException">There is no such provider here, or it has no such type.</exception>
     // oneDNN has code for AVX-512 and AMX that the managed provider lacks; on AVX2 the managed products are as fast, and those of weight gradients faster
     // (docs/performance.md). The rule asks the library which instructions it uses, never a clock: the same machine always computes the same bits.
-    private static CpuBackend Cpu(int? threads, DType type, string products)
+    internal static Func<WorkerPool, IMatrixProducts> CpuProducts(DType type, string products)
     {
         if (products is not ("auto" or "managed" or "onednn"))
         {
@@ -67,8 +63,33 @@ public static class BackendFactory
         }
 
         bool native = library is not null && library.Supports(type) && (products == "onednn" || library.HasAvx512);
-        return native
-            ? new CpuBackend(new WorkerPool(threads ?? Environment.ProcessorCount), pool => new OneDnnProducts(pool, library!, type))
-            : new CpuBackend(threads, type);
+        return native ? pool => new OneDnnProducts(pool, library!, type) : pool => new ManagedProducts(pool, type);
     }
+
+    private static CpuBackend Cpu(int? threads, DType type, string products) =>
+        new(new WorkerPool(threads ?? Environment.ProcessorCount), CpuProducts(type, products));
+
+    /// <summary>The device that a name stands for on this machine and the element type of activations and weights there; opens nothing, so the device need not be here.</summary>
+    /// <exception cref="UserException">No such device or type.</exception>
+    public static (string Device, DType StorageType) Describe(string device, string? dtype)
+    {
+        string resolved = device == "auto" ? (CudaBackend.IsAvailable ? "cuda" : "cpu") : device;
+        DType standard = resolved switch
+        {
+            "cpu" or "cuda-emu" => DType.Float32,
+            "cuda" => DType.BFloat16,
+            _ => throw UnknownDevice(device),
+        };
+        return (resolved, resolved == "cpu" ? standard : TypeOf(dtype) ?? standard);
+    }
+
+    private static DType? TypeOf(string? dtype) => dtype switch
+    {
+        null => null,
+        "fp32" => DType.Float32,
+        "bf16" => DType.BFloat16,
+        _ => throw new UserException($"--dtype: found '{dtype}', expected fp32 or bf16"),
+    };
+
+    private static UserException UnknownDevice(string device) => new($"--device: found '{device}', expected auto, cpu, cuda or cuda-emu");
 }

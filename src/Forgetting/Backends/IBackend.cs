@@ -26,6 +26,12 @@ public interface IBackend : IMemory, IRepetition, IDenseOperations, ISequenceOpe
 /// <summary>Memory of a device and transfers to and from it.</summary>
 public interface IMemory : IDisposable
 {
+    /// <summary>What is handed out, and what has been at most.</summary>
+    MemoryUse Use { get; }
+
+    /// <summary>Bytes that the device has, in use or not.</summary>
+    long TotalBytes { get; }
+
     /// <summary>A block with undefined contents, aligned to at least 64 bytes.</summary>
     /// <exception cref="DeviceMemoryException">Not enough memory; says what was asked for and what was free.</exception>
     DeviceBuffer Allocate(long bytes);

@@ -1,6 +1,5 @@
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Models;
-using Forgetting.Tensors;
 
 namespace Forgetting.HuggingFace;
 
@@ -31,9 +30,6 @@ public sealed record ModelInspection
     /// <summary>Padding token, or null. Nothing here pads; other programs may.</summary>
     public int? PadTokenId { get; init; }
 
-    /// <summary>Memory that tuning needs, by way of tuning and element type.</summary>
-    public IReadOnlyList<TuningMemory> Memory { get; init; } = [];
-
     /// <summary>One line for each thing that stands in the way of using the model; empty where all is well.</summary>
     public IReadOnlyList<string> Unsupported { get; init; } = [];
 }
@@ -43,23 +39,9 @@ public sealed record ModelInspection
 /// <param name="Tensors">How many.</param>
 public sealed record TypeCount(StoredType Type, int Tensors);
 
-/// <summary>Bytes that tuning a model keeps in memory.</summary>
-/// <param name="Name">What is trained: all weights, or a LoRA adapter with its rank. Learning, ignoring and forgetting tokens need the same.</param>
-/// <param name="StorageType">Element type of weights and activations.</param>
-/// <param name="Weights">Base weights and adapter.</param>
-/// <param name="Training">Float32 masters, gradients and both moments of what is trained.</param>
-/// <param name="ActivationsPerToken">About what one token of a micro-batch keeps until its backward pass; excludes the head's fixed buffer.</param>
-public sealed record TuningMemory(string Name, DType StorageType, long Weights, long Training, long ActivationsPerToken)
-{
-    /// <summary>Everything, for micro-batches of <paramref name="tokens"/> tokens.</summary>
-    public long Total(int tokens) => Weights + Training + (ActivationsPerToken * tokens);
-}
-
-/// <summary>Looks at a model without loading its weights: what it is, what tuning it takes, and what stands in the way.</summary>
+/// <summary>Looks at a model without loading its weights: what it is and what stands in the way.</summary>
 public static class ModelInspector
 {
-    private const int LoraRank = 64;
-
     /// <summary>Inspects a Hugging Face folder or a llama2.c file. Never throws for bad input: that is in <see cref="ModelInspection.Unsupported"/>.</summary>
     public static ModelInspection Inspect(string path)
     {
@@ -85,41 +67,8 @@ public static class ModelInspector
             };
         }
 
-        return config == null ? inspection : inspection with
-        {
-            Parameters = Count(Decoder.Describe(config).Base),
-            Memory =
-            [
-                Estimate("all weights", config, null, DType.Float32),
-                Estimate("all weights", config, null, DType.BFloat16),
-                Estimate($"LoRA r {LoraRank}", config, new LoraConfig { Rank = LoraRank, Alpha = 16 }, DType.Float32),
-                Estimate($"LoRA r {LoraRank}", config, new LoraConfig { Rank = LoraRank, Alpha = 16 }, DType.BFloat16),
-            ],
-        };
+        return config == null ? inspection : inspection with { Parameters = Decoder.Describe(config).Base.Sum(p => p.Shape.Count) };
     }
-
-    private static TuningMemory Estimate(string name, ModelConfig config, LoraConfig? lora, DType type)
-    {
-        (IReadOnlyList<Parameter> weights, IReadOnlyList<Parameter> adapter) = Decoder.Describe(config, lora);
-        long trained = Count(lora == null ? weights : adapter);
-
-        // Gradient and two moments; a master only where it is not the weight itself.
-        int floats = type == DType.Float32 ? 3 : 4;
-        return new TuningMemory(
-            name, type, (Count(weights) + Count(adapter)) * type.Size(), trained * floats * sizeof(float),
-            ActivationsPerToken(config, adapter) * type.Size());
-    }
-
-    // Elements: around the block's two sums its inputs, outputs and norms; q, k, v and the heads' output; the MLP's inner values; LoRA's low ranks.
-    private static long ActivationsPerToken(ModelConfig config, IReadOnlyList<Parameter> adapter)
-    {
-        long attention = (2L * config.Heads * config.HeadSize) + (2L * config.KeyValueHeads * config.HeadSize);
-        long inner = (config.Activation == ActivationKind.SwiGlu ? 3L : 2L) * config.IntermediateSize;
-        long low = adapter.Where((_, i) => i % 2 == 0).Sum(a => (long)a.Shape.Rows);
-        return (config.Layers * ((5L * config.HiddenSize) + attention + inner)) + low;
-    }
-
-    private static long Count(IEnumerable<Parameter> parameters) => parameters.Sum(p => p.Shape.Count);
 
     private static T? Try<T>(Func<T> read, List<string> unsupported)
         where T : class

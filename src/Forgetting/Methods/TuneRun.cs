@@ -87,8 +87,8 @@ public sealed class TuneRun
     internal static LoadedModel LoadForTraining(TrainingOptions options, IBackend backend) =>
         LoadedModel.Load(options.Model, backend, NewAdapter(options), options.Seed, training: true, options.Adapter);
 
-    // Null where all weights are trained or an adapter is continued.
-    private static LoraConfig? NewAdapter(TrainingOptions options) => options.LoraRank == 0 || options.Adapter != null ? null : new LoraConfig
+    /// <summary>The new adapter that the settings ask for; null where all weights are trained or an adapter is continued.</summary>
+    public static LoraConfig? NewAdapter(TrainingOptions options) => options.LoraRank == 0 || options.Adapter != null ? null : new LoraConfig
     {
         Rank = options.LoraRank,
         Alpha = options.LoraAlpha,
@@ -110,6 +110,7 @@ public sealed class TuneRun
         bool computes = scores is null && !_options.LearnsAll;
         IReadOnlyList<EncodedExample> forReference = computes && _options.ReferenceData is { } data ? Encode(data) : held;
         CheckModels(computes);
+        MemoryPlan memory = PlanMemory(_options.Unlearns ? _options.MaxLength : forReference.Concat(examples).Max(e => e.Length));
         TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, _observer);
         RunRecord.Write(_options);
         if (computes)
@@ -128,7 +129,10 @@ public sealed class TuneRun
         using (LoadedModel model = LoadForTraining(_options, _backend))
         {
             Train(model, set, unlearning?.Set, evaluation);
-            summary = Summarize(model, set, scores, held.Count, scoringSeconds) with { Unlearning = unlearning?.Summary, Best = evaluation?.Best };
+            summary = Summarize(model, set, scores, held.Count, scoringSeconds) with
+            {
+                Unlearning = unlearning?.Summary, Best = evaluation?.Best, PredictedMemoryBytes = memory.Peak,
+            };
         }
 
         evaluation?.WriteBest(_backend);
@@ -144,6 +148,7 @@ public sealed class TuneRun
         trainer.Run(_resume, _cancellation);
 
         _observer?.StageBegan("writing the model");
+        model.Decoder.Activations.Dispose();
         if (model.Decoder.Lora != null)
             PeftAdapter.Write(Path.Combine(_options.Out, "adapter"), model.Decoder, _options.Model);
 
@@ -177,6 +182,22 @@ public sealed class TuneRun
 
         using Checkpoint source = Checkpoint.Open(_options.Model);
         Decoder.Describe(source.Config, NewAdapter(_options));
+    }
+
+    // Too little memory is better said before hours of scoring than after.
+    private MemoryPlan PlanMemory(int longest)
+    {
+        using Checkpoint source = Checkpoint.Open(_options.Model);
+        LoraConfig? lora = _options.Adapter is { } adapter ? AdapterConfig(adapter) : NewAdapter(_options);
+        var plan = MemoryPlan.Of(source.Config, _options with { MaxLength = longest }, _backend.Name, _backend.StorageType, lora);
+        if (plan.Peak > _backend.TotalBytes)
+        {
+            _observer?.StageBegan(
+                $"this run may take up to {plan.Peak >> 20:N0} MiB and {_backend.Name} has {_backend.TotalBytes >> 20:N0} MiB: lower micro-batch-tokens or max-length, set recompute, or train an adapter");
+        }
+
+        _backend.Use.ResetPeak();
+        return plan;
     }
 
     // Those that an interrupted run left, or those of a given file.
@@ -231,6 +252,7 @@ public sealed class TuneRun
             TrainingSeconds = metrics[^1].ElapsedSeconds,
             Products = (_backend as CpuBackend)?.ProductsDescription,
             ActivationBytes = model.Decoder.Activations.PeakBytes,
+            DeviceMemoryBytes = _backend.Use.Peak,
             PeakMemoryBytes = Process.GetCurrentProcess().PeakWorkingSet64,
             LastStep = metrics[^1],
         };

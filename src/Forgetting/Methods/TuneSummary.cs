@@ -61,6 +61,12 @@ public sealed record TuneSummary
     /// <summary>Most memory the activations of one pass took.</summary>
     public required long ActivationBytes { get; init; }
 
+    /// <summary>Most memory of the device, in this process; 0 in summaries of earlier versions.</summary>
+    public long DeviceMemoryBytes { get; init; }
+
+    /// <summary>What <see cref="MemoryPlan"/> said the device's memory would be at most.</summary>
+    public long PredictedMemoryBytes { get; init; }
+
     /// <summary>Most memory the process has had resident.</summary>
     public required long PeakMemoryBytes { get; init; }
 

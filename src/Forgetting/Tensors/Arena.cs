@@ -4,13 +4,16 @@ namespace Forgetting.Tensors;
 
 /// <summary>
 /// Memory for what lives no longer than a step: taking is an addition, and <see cref="Reset"/> gives everything back at once.
-/// An arena grows by whole blocks while shapes are new and is one block from the reset after; from then on nothing is allocated.
+/// An arena grows by whole blocks while shapes are new and is one block of just the peak's size from the reset after; from then on nothing is allocated.
 /// </summary>
 public sealed class Arena : IDisposable
 {
     // Device allocators align to 256 bytes; vector loads and cuBLAS rely on it.
     private const long Alignment = 256;
     private const long SmallestBlock = 1 << 20;
+
+    // A further block's share of what is held: small, since what a first pass asks for too much counts in its peak.
+    private const int GrowthShare = 16;
 
     private readonly IBackend _backend;
     private readonly List<DeviceBuffer> _blocks = [];
@@ -36,7 +39,7 @@ public sealed class Arena : IDisposable
             if (_current + 1 == _blocks.Count)
             {
                 long held = _blocks.Sum(b => b.Bytes);
-                _blocks.Add(_backend.Allocate(Math.Max(bytes, Math.Max(SmallestBlock, held / 2))));
+                _blocks.Add(_backend.Allocate(Math.Max(bytes, Math.Max(SmallestBlock, held / GrowthShare))));
                 _used.Add(0);
             }
 
@@ -54,6 +57,21 @@ public sealed class Arena : IDisposable
     /// <summary>A matrix of <paramref name="rows"/> × <paramref name="columns"/>.</summary>
     public Tensor Take(int rows, int columns, DType dtype = DType.Float32) => Take(new Shape(rows, columns), dtype);
 
+    /// <summary>Makes an empty arena one block of at least so many bytes, so that passes which need no more allocate nothing, the first one included.</summary>
+    /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
+    public void Reserve(long bytes)
+    {
+        if (_blocks.Count == 1 && _blocks[0].Bytes >= bytes)
+        {
+            return;
+        }
+
+        Dispose();
+        _blocks.Add(_backend.Allocate(bytes));
+        _used.Add(0);
+        _current = 0;
+    }
+
     /// <summary>The present fill level, for <see cref="Release"/>.</summary>
     public ArenaMark Mark() => new(_current, _current < 0 ? 0 : _used[_current], _inUse);
 
@@ -69,14 +87,13 @@ public sealed class Arena : IDisposable
         _inUse = mark.InUse;
     }
 
-    /// <summary>Gives back everything and merges several blocks into one of their total size.</summary>
+    /// <summary>Gives back everything and replaces several blocks by one that holds the peak.</summary>
     public void Reset()
     {
         if (_blocks.Count > 1)
         {
-            long total = _blocks.Sum(b => b.Bytes);
             Dispose();
-            _blocks.Add(_backend.Allocate(total));
+            _blocks.Add(_backend.Allocate(PeakBytes));
             _used.Add(0);
         }
 

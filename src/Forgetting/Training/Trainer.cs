@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Forgetting.Backends;
+using Forgetting.Data;
 using Forgetting.Models;
 
 namespace Forgetting.Training;
@@ -74,8 +75,9 @@ public sealed class Trainer
         if (Steps == 1 && _learningRate.At(0) == 0)
             _observer?.StageBegan("the run's only step is warm-up at learning rate 0 and changes nothing: more epochs, a smaller batch-size or warmup-ratio 0 would");
 
+        ReserveActivations();
         using var step = new TrainingStep(_decoder, _options, _regularizer);
-        using Unlearning? unlearning = _unlearned is null ? null : new Unlearning(_decoder, _unlearned, _options, Steps);
+        using Unlearning? unlearning = BeginUnlearning();
         using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);
         TrainingState state = Begin(resume, optimizer);
         using var log = new MetricsLog(Path.Combine(_folder, "metrics.jsonl"), state.MetricsBytes);
@@ -139,6 +141,44 @@ public sealed class Trainer
             EvaluationSeconds = Stopwatch.GetElapsedTime(before).TotalSeconds,
         };
     }
+
+    /// <summary>Allocates all that <see cref="Run"/> does and takes its fullest step, without a file: for a backend that only counts memory.</summary>
+    internal void Rehearse()
+    {
+        ReserveActivations();
+        TakeFullestStep();
+    }
+
+    // The whole run's memory at once, so that what does not fit says so before the first step; and just that, where an arena that grew would hold more.
+    private void ReserveActivations()
+    {
+        using var backend = new SizingBackend(_decoder.Backend.Name, _decoder.Backend.StorageType);
+        using var decoder = new Decoder(_decoder.Config, backend, _decoder.Lora);
+        new Trainer(decoder, _set, _options, _folder, unlearned: _unlearned).TakeFullestStep();
+        _decoder.Activations.Reserve(decoder.Activations.PeakBytes);
+    }
+
+    private void TakeFullestStep()
+    {
+        using var step = new TrainingStep(_decoder, _options, _regularizer);
+        using Unlearning? unlearning = BeginUnlearning();
+        using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);
+        Step(Enumerable.Range(0, Steps).MaxBy(MostRows), step, unlearning, optimizer, started: 0);
+    }
+
+    // Tokens of a step's largest micro-batch.
+    private int MostRows(int k)
+    {
+        List<EncodedExample> examples = [];
+        foreach (int place in _order.At(k))
+        {
+            examples.Add(_set.Examples[place]);
+        }
+
+        return BatchBuilder.MicroBatches(examples, _options.MicroBatchTokens).Max(run => examples.Skip(run.First).Take(run.Count).Sum(e => e.Length));
+    }
+
+    private Unlearning? BeginUnlearning() => _unlearned is null ? null : new Unlearning(_decoder, _unlearned, _options, Steps);
 
     private TrainingState Begin(bool resume, AdamWOptimizer optimizer)
     {

@@ -223,8 +223,6 @@ public sealed class BadCheckpointTests : IDisposable
         Assert.Equal(good.Parameters * 2, good.StoredBytes);
         Assert.Equal(StoredType.BF16, Assert.Single(good.Types).Type);
         Assert.Contains("\"types\":[{\"type\":\"BF16\",\"tensors\":", JsonSerializer.Serialize(good, Json.Compact), StringComparison.Ordinal);
-        Assert.Equal(good.Parameters * 4, good.Memory[0].Weights);
-        Assert.Equal(good.Parameters * 12, good.Memory[0].Training);
         Assert.Contains("no tokenizer", Assert.Single(good.Unsupported), StringComparison.Ordinal);
 
         JsonObject json = Folders.Config(config);

@@ -14,6 +14,10 @@ internal sealed unsafe class HostMemory : IMemory
     /// <summary>Most elements that came in one piece.</summary>
     public long LargestTransfer { get; private set; }
 
+    public MemoryUse Use { get; } = new();
+
+    public long TotalBytes => throw new NotSupportedException();
+
     public Parameter Add(string name, ParameterKind kind, Shape shape, DType type, bool master = false)
     {
         var parameter = new Parameter(name, kind, shape) { Value = New(shape, type) };

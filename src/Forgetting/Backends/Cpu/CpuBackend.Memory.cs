@@ -9,14 +9,12 @@ public sealed unsafe partial class CpuBackend
 
     private readonly Workspace _workspace = new();
     private readonly Workspace _packing = new();
-    private long _allocatedBytes;
-    private long _peakBytes;
 
-    /// <summary>Bytes handed out and not yet given back.</summary>
-    public long AllocatedBytes => Volatile.Read(ref _allocatedBytes);
+    /// <inheritdoc/>
+    public MemoryUse Use { get; } = new();
 
-    /// <summary>Most bytes handed out at any time.</summary>
-    public long PeakBytes => Volatile.Read(ref _peakBytes);
+    /// <inheritdoc/>
+    public long TotalBytes => GC.GetGCMemoryInfo().TotalAvailableMemoryBytes;
 
     /// <inheritdoc/>
     public DeviceBuffer Allocate(long bytes)
@@ -29,19 +27,14 @@ public sealed unsafe partial class CpuBackend
         }
         catch (OutOfMemoryException exception)
         {
-            long free = GC.GetGCMemoryInfo().TotalAvailableMemoryBytes - AllocatedBytes;
+            long free = TotalBytes - Use.Allocated;
             throw new DeviceMemoryException(
-                $"not enough memory: asked for {bytes >> 20} MiB with {AllocatedBytes >> 20} MiB in use and about "
+                $"not enough memory: asked for {bytes >> 20} MiB with {Use.Allocated >> 20} MiB in use and about "
                 + $"{Math.Max(free, 0) >> 20} MiB free; lower the batch size or the context",
                 exception);
         }
 
-        long now = Interlocked.Add(ref _allocatedBytes, bytes);
-        long peak;
-        while (now > (peak = Volatile.Read(ref _peakBytes)) && Interlocked.CompareExchange(ref _peakBytes, now, peak) != peak)
-        {
-        }
-
+        Use.Add(bytes);
         return new DeviceBuffer(this, pointer, bytes);
     }
 
@@ -51,7 +44,7 @@ public sealed unsafe partial class CpuBackend
         ArgumentNullException.ThrowIfNull(buffer);
         _weights.Freed(buffer.Pointer, buffer.Bytes);
         NativeMemory.AlignedFree((void*)buffer.Pointer);
-        Interlocked.Add(ref _allocatedBytes, -buffer.Bytes);
+        Use.Remove(buffer.Bytes);
     }
 
     /// <inheritdoc/>

@@ -7,19 +7,18 @@ public sealed unsafe partial class CudaBackend
     private nint _scratch;
     private long _scratchBytes;
 
-    /// <summary>Bytes handed out and not yet given back.</summary>
-    public long AllocatedBytes { get; private set; }
+    /// <inheritdoc/>
+    public MemoryUse Use { get; } = new();
 
-    /// <summary>Most bytes handed out at any time.</summary>
-    public long PeakBytes { get; private set; }
+    /// <inheritdoc/>
+    public long TotalBytes => _device.TotalBytes;
 
     /// <inheritdoc/>
     public DeviceBuffer Allocate(long bytes)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
-        nint pointer = _device.Allocate(Math.Max(bytes, 1), AllocatedBytes);
-        AllocatedBytes += bytes;
-        PeakBytes = Math.Max(PeakBytes, AllocatedBytes);
+        nint pointer = _device.Allocate(Math.Max(bytes, 1), Use.Allocated);
+        Use.Add(bytes);
         return new DeviceBuffer(this, pointer, bytes);
     }
 
@@ -29,7 +28,7 @@ public sealed unsafe partial class CudaBackend
         ArgumentNullException.ThrowIfNull(buffer);
         _graphs.Clear();
         _device.Free(buffer.Pointer);
-        AllocatedBytes -= buffer.Bytes;
+        Use.Remove(buffer.Bytes);
     }
 
     /// <inheritdoc/>
@@ -96,8 +95,9 @@ public sealed unsafe partial class CudaBackend
             // Freeing waits for the launches that still use it.
             ReleaseScratch();
             long rounded = Math.Max(bytes + (bytes / 2), 1 << 16);
-            _scratch = _device.Allocate(rounded, AllocatedBytes);
+            _scratch = _device.Allocate(rounded, Use.Allocated);
             _scratchBytes = rounded;
+            Use.Add(rounded);
         }
 
         return _scratch;
@@ -109,6 +109,7 @@ public sealed unsafe partial class CudaBackend
         {
             _graphs.Clear();
             _device.Free(_scratch);
+            Use.Remove(_scratchBytes);
             _scratch = 0;
             _scratchBytes = 0;
         }

@@ -81,6 +81,16 @@ internal sealed unsafe class CudaDevice : IDisposable
     /// <summary>Calls of <see cref="Allocate"/> so far.</summary>
     public int Allocations { get; private set; }
 
+    /// <summary>Bytes of the card.</summary>
+    public long TotalBytes
+    {
+        get
+        {
+            MakeCurrent();
+            return (long)(ulong)_context.GetTotalDeviceMemorySize();
+        }
+    }
+
     /// <summary>The stream on which everything runs.</summary>
     public CUstream Stream => _stream.Stream;
 

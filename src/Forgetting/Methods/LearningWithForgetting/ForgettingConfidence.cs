@@ -58,13 +58,29 @@ public sealed class ForgettingConfidence : IDisposable
     /// <param name="fisher">File of the learning data's diagonal Fisher information at θ_L.</param>
     /// <exception cref="UserException">The files do not fit the model.</exception>
     public ForgettingConfidence(Decoder decoder, Checkpoint learned, string fisher)
+        : this(decoder, projections =>
+        {
+            ArgumentNullException.ThrowIfNull(learned);
+            FisherFile.Read(fisher, decoder.Config.Family, decoder.BaseParameters, decoder.Backend, p => projections[p].B);
+            learned.LoadInto([.. decoder.BaseParameters.Select(p => new Parameter(p.Name, p.Kind, p.Shape) { Value = projections[p].A })], decoder.Backend);
+        })
+    {
+    }
+
+    /// <summary>Prepares the reductions from θ_L and F as <paramref name="load"/> leaves them in the A and B of each parameter.</summary>
+    internal ForgettingConfidence(Decoder decoder, Action<IReadOnlyDictionary<Parameter, Projection>> load)
     {
         ArgumentNullException.ThrowIfNull(decoder);
-        ArgumentNullException.ThrowIfNull(learned);
         _decoder = decoder;
         try
         {
-            Prepare(learned, fisher);
+            foreach (Parameter parameter in decoder.BaseParameters)
+            {
+                _projections.Add(parameter, new Projection(Take(parameter.Shape), Take(parameter.Shape)));
+            }
+
+            load(_projections);
+            Prepare();
         }
         catch
         {
@@ -128,20 +144,10 @@ public sealed class ForgettingConfidence : IDisposable
         _buffers.Clear();
     }
 
-    // Per parameter: A = F∘Δ and B = F. Δ needs θ_L and θ_base in Float32 side by side, one parameter at a time.
-    private void Prepare(Checkpoint learned, string fisher)
+    // Per parameter: A = F∘Δ in place of θ_L. Δ needs θ_L and θ_base in Float32 side by side, one parameter at a time.
+    private void Prepare()
     {
         IBackend backend = _decoder.Backend;
-        var delta = new Dictionary<Parameter, Tensor>();
-        foreach (Parameter parameter in _decoder.BaseParameters)
-        {
-            delta.Add(parameter, Take(parameter.Shape));
-            _projections.Add(parameter, new Projection(delta[parameter], Take(parameter.Shape)));
-        }
-
-        FisherFile.Read(fisher, _decoder.Config.Family, _decoder.BaseParameters, backend, p => _projections[p].B);
-        learned.LoadInto([.. _decoder.BaseParameters.Select(p => new Parameter(p.Name, p.Kind, p.Shape) { Value = delta[p] })], backend);
-
         using DeviceBuffer scratch = backend.Allocate(_decoder.BaseParameters.Max(p => p.Shape.Count) * sizeof(float));
         using DeviceBuffer sum = backend.Allocate(sizeof(float) * _decoder.BaseParameters.Count);
         Tensor sums = sum.AsTensor(new Shape(_decoder.BaseParameters.Count), DType.Float32);
@@ -149,7 +155,8 @@ public sealed class ForgettingConfidence : IDisposable
         for (int i = 0; i < _decoder.BaseParameters.Count; i++)
         {
             Parameter parameter = _decoder.BaseParameters[i];
-            Tensor d = delta[parameter], f = _projections[parameter].B, temporary = scratch.AsTensor(parameter.Shape, DType.Float32);
+            (Tensor d, Tensor f) = _projections[parameter];
+            Tensor temporary = scratch.AsTensor(parameter.Shape, DType.Float32);
             backend.Copy(parameter.Value, temporary);
             backend.Axpy(-1, temporary, d);
             backend.Copy(d, temporary);

@@ -1,0 +1,82 @@
+using System.Text.Json;
+using Forgetting.Backends;
+using Forgetting.Backends.Cpu;
+using Forgetting.HuggingFace;
+using Forgetting.Methods;
+using Forgetting.Models;
+using Forgetting.Testing;
+using Forgetting.Training;
+using Xunit;
+
+namespace Forgetting.Tests.Methods;
+
+/// <summary>Predicted memory against what the backend counted in whole runs of stories260K on full-length examples.</summary>
+public sealed class MemoryPlanTests : IDisposable
+{
+    private readonly CpuBackend _backend = new();
+    private readonly TemporaryFolder _folder = new();
+
+    public void Dispose()
+    {
+        _backend.Dispose();
+        _folder.Dispose();
+    }
+
+    [SharedDataTheory]
+    [InlineData(TrainingMethod.Full, 0, false)]
+    [InlineData(TrainingMethod.Full, 0, true)]
+    [InlineData(TrainingMethod.Full, 16, false)]
+    [InlineData(TrainingMethod.Forget, 16, true)]
+    [InlineData(TrainingMethod.Lwf, 0, false)]
+    public void A_run_takes_what_was_predicted(TrainingMethod method, int rank, bool recompute)
+    {
+        const int Length = 96;
+        string model = SharedData.Path("stories260K", "hf");
+        string words = string.Join(' ', Enumerable.Range(0, 80).Select(i => "story" + i));
+        File.WriteAllLines(_folder["data.jsonl"], Enumerable.Range(0, 12).Select(i => JsonSerializer.Serialize(new { prompt = "a", completion = words[i..] })));
+
+        // As many as an elicitation takes at once.
+        File.WriteAllLines(_folder["prompts.jsonl"], Enumerable.Range(0, 100).Select(i => JsonSerializer.Serialize(new { prompt = words[..140] })));
+        var options = new TrainingOptions
+        {
+            Model = model, Data = _folder["data.jsonl"], Out = _folder["run"], Method = method, LoraRank = rank, Recompute = recompute, BatchSize = 4, MaxLength = Length,
+            MicroBatchTokens = 2 * Length, Forget = method == TrainingMethod.Lwf ? [_folder["prompts.jsonl"]] : [], MaxNewTokens = 8, Interval = 2, Epochs = 2,
+        };
+        TuneSummary summary = TuneRun.Execute(options, _backend);
+        long device = summary.DeviceMemoryBytes;
+        Assert.InRange(summary.PredictedMemoryBytes, 0.95 * device, 1.1 * device);
+
+        // As inspect asks, without data; and the parts are parts of the whole.
+        using Checkpoint source = Checkpoint.Open(model);
+        MemoryPlan plan = MemoryPlan.Of(source.Config, options, _backend.Name, _backend.StorageType, TuneRun.NewAdapter(options));
+        Assert.InRange(plan.Peak, 0.95 * device, 1.1 * device);
+        Assert.Equal(summary.ActivationBytes, plan.Activations, 0.1 * plan.Activations);
+        Assert.Equal(rank == 0 ? 12 * summary.Parameters : 12 * summary.TrainableParameters, plan.State);
+        Assert.InRange(plan.Weights + plan.State + plan.Activations, 0.9 * plan.Stages[^1].Bytes, plan.Stages[^1].Bytes);
+    }
+
+    [Fact]
+    public void Every_stage_of_every_method_is_planned_without_a_device()
+    {
+        ModelConfig config = Testing.Reference.ReferenceConfigs.All["llama"];
+        var options = new TrainingOptions { BatchSize = 2, MaxLength = 16, LoraRank = 2 };
+        Assert.Equal(["training"], Stages(options with { Method = TrainingMethod.Full }));
+        Assert.Equal(["reference", "scoring", "training"], Stages(options with { Method = TrainingMethod.Forget, Ascent = AscentKind.Npo, PartsEvery = 1 }));
+        Assert.Equal(["scoring", "training"], Stages(options with { Method = TrainingMethod.Ignore, Reference = "r" }));
+        Assert.Equal(["training"], Stages(options with { Method = TrainingMethod.Ignore, Scores = "s" }));
+        Assert.Equal(
+            ["elicit", "learn", "fisher", "confidence", "training"],
+            Stages(options with { Method = TrainingMethod.Lwf, Forget = ["p"], FisherKind = FisherKind.True, Regularizer = RegularizerKind.Bss }));
+        Assert.Equal(["elicit", "training"], Stages(options with { Method = TrainingMethod.Lwf, Forget = ["p"], Select = SelectionKind.Random }));
+
+        // Half the bytes in bfloat16 but Float32 masters; less with recomputation; .
+        MemoryPlan single = Plan(options with { LoraRank = 0, Method = TrainingMethod.Full }, Tensors.DType.Float32), half = Plan(options with { LoraRank = 0, Method = TrainingMethod.Full }, Tensors.DType.BFloat16);
+        Assert.Equal(single.Weights, 2 * half.Weights);
+        Assert.Equal(4 * single.State, 3 * half.State);
+        Assert.True(Plan(options with { Recompute = true }, Tensors.DType.Float32).Activations < Plan(options, Tensors.DType.Float32).Activations);
+
+        string[] Stages(TrainingOptions run) => [.. Plan(run, Tensors.DType.Float32).Stages.Select(s => s.Stage)];
+
+        MemoryPlan Plan(TrainingOptions run, Tensors.DType type) => MemoryPlan.Of(config, run, "cuda", type, TuneRun.NewAdapter(run));
+    }
+}
