@@ -12,7 +12,7 @@ namespace Forgetting.HuggingFace;
 internal static class TensorTransfer
 {
     // Elements per piece: large enough to amortise a mapping, small enough not to matter beside the weights.
-    private const int PieceElements = 1 << 21;
+    private const int PieceElements = 1 << 18;
 
     /// <summary>Fills a parameter's value and, where it is other memory, its master.</summary>
     /// <param name="transposed">The file holds [in, out].</param>

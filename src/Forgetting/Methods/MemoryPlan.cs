@@ -124,7 +124,8 @@ public sealed record MemoryPlan
         private void Score(IReadOnlyList<EncodedExample> examples)
         {
             using var decoder = new Decoder(config, backend, options.Adapter is null ? null : lora, training: false);
-            Scorer.Losses(decoder, examples, options.MicroBatchTokens);
+            using var reference = new Decoder(config, backend, training: false);
+            Scorer.Losses([decoder, reference], examples, options.MicroBatchTokens, allTokens: false);
         }
 
         private void Elicit()

@@ -71,6 +71,7 @@ internal static class PlainTuning
         TrainingOptions recipe = Settings(options, folder);
         using LoadedModel model = TuneRun.LoadForTraining(recipe, backend);
         new Trainer(model.Decoder, TrainingSet.AllPositive(examples), recipe, folder, observer).Run(resume, cancellation);
+        model.Decoder.Activations.Dispose();
         AdapterMerge.Write(finished, model.Decoder, model.Source);
         return finished;
     }
