@@ -99,7 +99,7 @@ internal sealed partial class SizingBackend
     {
     }
 
-    public void Dropout(Tensor x, Tensor rowKeys, DropoutMask mask, Tensor y)
+    public void Dropout(Tensor x, DropoutMask mask, Tensor y)
     {
     }
 
@@ -155,7 +155,7 @@ internal sealed partial class SizingBackend
     {
     }
 
-    public void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWStep step)
+    public void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWSettings settings, Tensor numbers)
     {
     }
 }

@@ -48,6 +48,9 @@ internal sealed partial class SizingBackend(string name, DType storageType) : IB
     {
     }
 
+    public void Repeat<TKey, TState>(TKey key, TState state, Action<TState> operations)
+        where TKey : notnull => operations(state);
+
     public void Synchronize()
     {
     }

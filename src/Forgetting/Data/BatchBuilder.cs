@@ -37,6 +37,17 @@ public static class BatchBuilder
         return runs;
     }
 
+    /// <summary>
+    /// The largest batch that passes over <paramref name="examples"/> in runs of at most <paramref name="maxTokens"/> tokens can meet: that of the fullest run, with every token
+    /// but each example's first predicted and of weight 0. For finding out what memory the passes take.
+    /// </summary>
+    /// <param name="examples">At least one.</param>
+    public static TokenBatch Fullest(IReadOnlyList<EncodedExample> examples, int maxTokens)
+    {
+        MicroBatch fullest = MicroBatches(examples, maxTokens).MaxBy(run => examples.Skip(run.First).Take(run.Count).Sum(e => (long)e.Length));
+        return ForScoring(examples, fullest, allTokens: true);
+    }
+
     /// <summary>A run of a step's examples for training: the response tokens are predicted.</summary>
     /// <param name="examples">The step's examples.</param>
     /// <param name="run">Which of them.</param>

@@ -26,9 +26,10 @@ public static class AdapterMerge
             decoder.MergeAdapter();
             Dictionary<Parameter, TensorBinding> bindings = TensorMap.Bind(source, decoder.BaseParameters)
                 .Where(b => b.Parameter is not null && b.AliasOf is null).ToDictionary(b => b.Parameter!);
+            var buffers = new TransferBuffers();
             foreach (Linear linear in decoder.AdaptedLinears)
             {
-                largest = Math.Max(largest, Check(linear, bindings[linear.Weight], decoder.Backend));
+                largest = Math.Max(largest, Check(linear, bindings[linear.Weight], decoder.Backend, buffers));
             }
         }
 
@@ -36,7 +37,7 @@ public static class AdapterMerge
         return largest;
     }
 
-    private static double Check(Linear linear, TensorBinding binding, IBackend backend)
+    private static double Check(Linear linear, TensorBinding binding, IBackend backend, TransferBuffers buffers)
     {
         Shape shape = linear.Weight.Shape;
         using DeviceBuffer first = backend.Allocate(shape.Count * sizeof(float)), second = backend.Allocate(shape.Count * sizeof(float));
@@ -44,7 +45,7 @@ public static class AdapterMerge
         backend.Copy(linear.Weight.Value, apart);
         Round(apart, binding.Source.Type, backend);
         linear.AddUpdate(backend, apart, -1);
-        TensorTransfer.Load(binding.Source, binding.Transposed, original, backend);
+        TensorTransfer.Load(binding.Source, binding.Transposed, original, backend, buffers);
         (double difference, double weight) = Compare(apart, original, backend);
         double relative = difference == 0 ? 0 : difference / weight;
         StoredType coarser = linear.Weight.Value.DType == DType.BFloat16 ? StoredType.BF16 : binding.Source.Type;

@@ -71,6 +71,7 @@ public sealed class Checkpoint : IDisposable
     public void LoadInto(IReadOnlyList<Parameter> parameters, IMemory memory)
     {
         List<TensorBinding> bindings = TensorMap.Bind(this, parameters);
+        var buffers = new TransferBuffers();
         foreach (TensorBinding binding in bindings)
         {
             if (binding.Parameter is not { } parameter)
@@ -84,7 +85,7 @@ public sealed class Checkpoint : IDisposable
                 continue;
             }
 
-            TensorTransfer.Load(binding.Source, binding.Transposed, parameter, memory);
+            TensorTransfer.Load(binding.Source, binding.Transposed, parameter, memory, buffers);
         }
     }
 

@@ -67,9 +67,10 @@ public sealed class PeftAdapter : IDisposable
 
         // Checked as a whole before the first is loaded.
         pairs.ForEach(p => TensorMap.CheckShape(p.Source, FileShape(decoder.Config.Family, p.Parameter)));
+        var buffers = new TransferBuffers();
         foreach ((StoredTensor source, Parameter parameter) in pairs)
         {
-            TensorTransfer.Load(source, TensorMap.IsTransposed(decoder.Config.Family, parameter.Name), parameter, decoder.Backend);
+            TensorTransfer.Load(source, TensorMap.IsTransposed(decoder.Config.Family, parameter.Name), parameter, decoder.Backend, buffers);
         }
     }
 

@@ -27,13 +27,14 @@ internal sealed record SavedTensor(TensorEntry Entry, StoredTensor? Source, Para
         Dictionary<string, SavedTensor> byName = tensors.ToDictionary(i => i.Entry.Name);
         using FileStream stream = File.Create(path, 1 << 20);
         var writer = new SafeTensorsWriter(stream, tensors.Select(i => i.Entry), metadata);
+        var buffers = new TransferBuffers();
         foreach (TensorEntry entry in writer.Entries)
         {
             SavedTensor tensor = byName[entry.Name];
             if (tensor.Parameter is { } parameter)
             {
                 Tensor values = parameter.Master.IsEmpty ? parameter.Value : parameter.Master;
-                TensorTransfer.Save(values, memory, tensor.Source, entry.Type, tensor.Transposed, writer);
+                TensorTransfer.Save(values, memory, tensor.Source, entry.Type, tensor.Transposed, writer, buffers);
             }
             else
             {

@@ -16,33 +16,32 @@ internal static class TensorTransfer
 
     /// <summary>Fills a parameter's value and, where it is other memory, its master.</summary>
     /// <param name="transposed">The file holds [in, out].</param>
-    public static void Load(StoredTensor source, bool transposed, Parameter parameter, IMemory memory)
+    public static void Load(StoredTensor source, bool transposed, Parameter parameter, IMemory memory, TransferBuffers buffers)
     {
-        Load(source, transposed, parameter.Value, memory);
+        Load(source, transposed, parameter.Value, memory, buffers);
         if (!parameter.Master.IsEmpty && parameter.Master.Pointer != parameter.Value.Pointer)
-            Load(source, transposed, parameter.Master, memory);
+            Load(source, transposed, parameter.Master, memory, buffers);
     }
 
     /// <summary>Fills <paramref name="destination"/> (Float32 or BFloat16) from a file.</summary>
     /// <param name="transposed">The file holds the transpose of the destination.</param>
-    public static void Load(StoredTensor source, bool transposed, Tensor destination, IMemory memory)
+    public static void Load(StoredTensor source, bool transposed, Tensor destination, IMemory memory, TransferBuffers buffers)
     {
         if (destination.Count == 0)
             return;
 
         if (transposed)
         {
-            LoadTransposed(source, destination, memory);
+            LoadTransposed(source, destination, memory, buffers);
             return;
         }
 
         int pieceRows = PieceRows(destination.Shape);
-        var scratch = new Scratch();
         for (int row = 0; row < destination.Rows; row += pieceRows)
         {
             Tensor piece = destination.RowRange(row, Math.Min(pieceRows, destination.Rows - row));
             using MappedView view = MapRows(source, row, piece.Shape);
-            Upload(Rows(source, view, row, piece.Shape, scratch), source.Type, piece, memory, scratch);
+            Upload(Rows(source, view, row, piece.Shape, buffers), source.Type, piece, memory, buffers);
         }
     }
 
@@ -51,25 +50,24 @@ internal static class TensorTransfer
     /// give keeps the source's bits, so what was not trained is written back unchanged even where memory is narrower than the file.
     /// </summary>
     /// <param name="source">The tensor that <paramref name="values"/> was loaded from, or null.</param>
-    public static void Save(Tensor values, IMemory memory, StoredTensor? source, StoredType type, bool transposed, SafeTensorsWriter writer)
+    public static void Save(Tensor values, IMemory memory, StoredTensor? source, StoredType type, bool transposed, SafeTensorsWriter writer, TransferBuffers buffers)
     {
-        var scratch = new Scratch();
         Shape file = transposed ? new Shape(values.Columns, values.Rows) : values.Shape;
         int pieceRows = transposed ? file.Rows : PieceRows(file);
         for (int row = 0; row < file.Rows; row += pieceRows)
         {
             var shape = new Shape(Math.Min(pieceRows, file.Rows - row), file.Columns);
-            float[] current = Download(transposed ? values : values.RowRange(row, shape.Rows), memory, scratch);
+            float[] current = Download(transposed ? values : values.RowRange(row, shape.Rows), memory, buffers);
             if (transposed)
-                current = Transpose(current, values.Shape);
+                current = Transpose(current, values.Shape, buffers);
 
-            byte[] encoded = Scratch.Ensure(ref scratch.Encoded, checked((int)(shape.Count * type.Size())));
+            byte[] encoded = TransferBuffers.Ensure(ref buffers.Encoded, checked((int)(shape.Count * type.Size())));
             Span<byte> bytes = encoded.AsSpan(0, (int)(shape.Count * type.Size()));
             ElementConversion.FromSingle(current.AsSpan(0, (int)shape.Count), type, bytes);
             if (source != null)
             {
                 using MappedView view = MapRows(source, row, shape);
-                KeepUnchanged(Rows(source, view, row, shape, scratch), current, type, values.DType, bytes, scratch);
+                KeepUnchanged(Rows(source, view, row, shape, buffers), current, type, values.DType, bytes, buffers);
             }
 
             writer.Write(bytes);
@@ -95,13 +93,13 @@ internal static class TensorTransfer
         return source.PairedHeadSize != 0 ? source.Map(0, source.Bytes) : source.Map(row * rowBytes, shape.Rows * rowBytes);
     }
 
-    private static ReadOnlySpan<byte> Rows(StoredTensor source, MappedView view, int row, Shape shape, Scratch scratch)
+    private static ReadOnlySpan<byte> Rows(StoredTensor source, MappedView view, int row, Shape shape, TransferBuffers buffers)
     {
         if (source.PairedHeadSize == 0)
             return view.Bytes;
 
         int rowBytes = shape.Columns * source.Type.Size();
-        byte[] ordered = Scratch.Ensure(ref scratch.Ordered, shape.Rows * rowBytes);
+        byte[] ordered = TransferBuffers.Ensure(ref buffers.Ordered, shape.Rows * rowBytes);
         for (int i = 0; i < shape.Rows; i++)
         {
             view.Span(source.FileRow(row + i) * rowBytes, rowBytes).CopyTo(ordered.AsSpan(i * rowBytes));
@@ -110,7 +108,7 @@ internal static class TensorTransfer
         return ordered.AsSpan(0, shape.Rows * rowBytes);
     }
 
-    private static void Upload(ReadOnlySpan<byte> bytes, StoredType type, Tensor destination, IMemory memory, Scratch scratch)
+    private static void Upload(ReadOnlySpan<byte> bytes, StoredType type, Tensor destination, IMemory memory, TransferBuffers buffers)
     {
         if (type == StoredType.F32 && destination.DType == DType.Float32)
         {
@@ -122,13 +120,13 @@ internal static class TensorTransfer
         }
         else
         {
-            Span<float> values = Scratch.Ensure(ref scratch.Values, (int)destination.Count).AsSpan(0, (int)destination.Count);
+            Span<float> values = TransferBuffers.Ensure(ref buffers.Values, (int)destination.Count).AsSpan(0, (int)destination.Count);
             ElementConversion.ToSingle(bytes, type, values);
-            UploadSingle(values, destination, memory, scratch);
+            UploadSingle(values, destination, memory, buffers);
         }
     }
 
-    private static void UploadSingle(ReadOnlySpan<float> values, Tensor destination, IMemory memory, Scratch scratch)
+    private static void UploadSingle(ReadOnlySpan<float> values, Tensor destination, IMemory memory, TransferBuffers buffers)
     {
         if (destination.DType == DType.Float32)
         {
@@ -136,15 +134,14 @@ internal static class TensorTransfer
             return;
         }
 
-        Span<ushort> narrow = Scratch.Ensure(ref scratch.Narrow, values.Length).AsSpan(0, values.Length);
+        Span<ushort> narrow = TransferBuffers.Ensure(ref buffers.Narrow, values.Length).AsSpan(0, values.Length);
         ElementConversion.ToBFloat16(values, narrow);
         memory.Upload<ushort>(narrow, destination);
     }
 
     // A block of the destination's rows is a block of the file's columns.
-    private static void LoadTransposed(StoredTensor source, Tensor destination, IMemory memory)
+    private static void LoadTransposed(StoredTensor source, Tensor destination, IMemory memory, TransferBuffers buffers)
     {
-        var scratch = new Scratch();
         int fileColumns = destination.Rows;
         int size = source.Type.Size();
         int pieceRows = Math.Min(PieceRows(destination.Shape), destination.Rows);
@@ -153,7 +150,7 @@ internal static class TensorTransfer
         for (int first = 0; first < destination.Rows; first += pieceRows)
         {
             Tensor piece = destination.RowRange(first, Math.Min(pieceRows, destination.Rows - first));
-            Span<float> values = Scratch.Ensure(ref scratch.Values, (int)piece.Count).AsSpan(0, (int)piece.Count);
+            Span<float> values = TransferBuffers.Ensure(ref buffers.Values, (int)piece.Count).AsSpan(0, (int)piece.Count);
             for (int column = 0; column < piece.Columns; column++)
             {
                 ReadOnlySpan<byte> bytes = view.Span((((long)column * fileColumns) + first) * size, piece.Rows * size);
@@ -164,21 +161,21 @@ internal static class TensorTransfer
                 }
             }
 
-            UploadSingle(values, piece, memory, scratch);
+            UploadSingle(values, piece, memory, buffers);
         }
     }
 
-    private static float[] Download(Tensor piece, IMemory memory, Scratch scratch)
+    private static float[] Download(Tensor piece, IMemory memory, TransferBuffers buffers)
     {
         int count = checked((int)piece.Count);
-        float[] values = Scratch.Ensure(ref scratch.Values, count);
+        float[] values = TransferBuffers.Ensure(ref buffers.Values, count);
         if (piece.DType == DType.Float32)
         {
             memory.Download(piece, values.AsSpan(0, count));
         }
         else
         {
-            Span<ushort> narrow = Scratch.Ensure(ref scratch.Narrow, count).AsSpan(0, count);
+            Span<ushort> narrow = TransferBuffers.Ensure(ref buffers.Narrow, count).AsSpan(0, count);
             memory.Download(piece, narrow);
             ElementConversion.FromBFloat16(narrow, values);
         }
@@ -186,9 +183,9 @@ internal static class TensorTransfer
         return values;
     }
 
-    private static float[] Transpose(float[] values, Shape shape)
+    private static float[] Transpose(float[] values, Shape shape, TransferBuffers buffers)
     {
-        var transposed = new float[shape.Count];
+        float[] transposed = TransferBuffers.Ensure(ref buffers.Transposed, checked((int)shape.Count));
         for (int row = 0; row < shape.Rows; row++)
         {
             for (int column = 0; column < shape.Columns; column++)
@@ -201,15 +198,15 @@ internal static class TensorTransfer
     }
 
     private static void KeepUnchanged(
-        ReadOnlySpan<byte> original, ReadOnlySpan<float> current, StoredType type, DType memoryType, Span<byte> encoded, Scratch scratch)
+        ReadOnlySpan<byte> original, ReadOnlySpan<float> current, StoredType type, DType memoryType, Span<byte> encoded, TransferBuffers buffers)
     {
         int size = type.Size();
         int count = encoded.Length / size;
-        Span<float> loaded = Scratch.Ensure(ref scratch.Loaded, count).AsSpan(0, count);
+        Span<float> loaded = TransferBuffers.Ensure(ref buffers.Loaded, count).AsSpan(0, count);
         ElementConversion.ToSingle(original, type, loaded);
         if (memoryType == DType.BFloat16)
         {
-            Span<ushort> narrow = Scratch.Ensure(ref scratch.Narrow, count).AsSpan(0, count);
+            Span<ushort> narrow = TransferBuffers.Ensure(ref buffers.Narrow, count).AsSpan(0, count);
             ElementConversion.ToBFloat16(loaded, narrow);
             ElementConversion.FromBFloat16(narrow, loaded);
         }
@@ -222,16 +219,17 @@ internal static class TensorTransfer
                 original.Slice(i * size, size).CopyTo(encoded[(i * size)..]);
         }
     }
+}
 
-    /// <summary>Host buffers of one tensor's transfer, grown on demand.</summary>
-    private sealed class Scratch
-    {
-        public float[] Values = [];
-        public float[] Loaded = [];
-        public ushort[] Narrow = [];
-        public byte[] Ordered = [];
-        public byte[] Encoded = [];
+/// <summary>Host memory for a series of transfers, grown on demand.</summary>
+internal sealed class TransferBuffers
+{
+    public float[] Values = [];
+    public float[] Loaded = [];
+    public float[] Transposed = [];
+    public ushort[] Narrow = [];
+    public byte[] Ordered = [];
+    public byte[] Encoded = [];
 
-        public static T[] Ensure<T>(ref T[] buffer, int count) => buffer.Length >= count ? buffer : buffer = new T[count];
-    }
+    public static T[] Ensure<T>(ref T[] buffer, int count) => buffer.Length >= count ? buffer : buffer = new T[count];
 }

@@ -41,6 +41,16 @@ public static class Scorer
         EncodedExample[] sorted = [.. places.Select(i => examples[i])];
         long total = decoders.Count * sorted.Sum(e => (long)e.Length), done = 0;
         float[] losses = [];
+        if (sorted.Length > 0)
+        {
+            TokenBatch fullest = BatchBuilder.Fullest(sorted, microBatchTokens);
+            losses = new float[fullest.HeadRows.Length];
+            foreach (Decoder decoder in decoders)
+            {
+                decoder.Reserve(twin => twin.Forward(fullest, losses));
+            }
+        }
+
         foreach (MicroBatch run in BatchBuilder.MicroBatches(sorted, microBatchTokens))
         {
             TokenBatch batch = BatchBuilder.ForScoring(sorted, run, allTokens);

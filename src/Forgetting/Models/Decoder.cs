@@ -86,6 +86,19 @@ public sealed partial class Decoder : IDisposable
     /// <summary>Elements of the base parameters.</summary>
     public long ParameterCount => BaseParameters.Sum(p => p.Shape.Count);
 
+    /// <summary>
+    /// Runs <paramref name="pass"/> on a decoder like this one that has no memory, and reserves the activations that it took: what does not fit says so before any
+    /// work, and an arena that grew with the batches would hold more.
+    /// </summary>
+    /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
+    internal void Reserve(Action<Decoder> pass)
+    {
+        using var backend = new SizingBackend(Backend.Name, Backend.StorageType);
+        using var twin = new Decoder(Config, backend, Lora, training: TrainableParameters.Count > 0);
+        pass(twin);
+        Activations.Reserve(twin.Activations.PeakBytes);
+    }
+
     /// <summary>Memory of one pass; its peak is the cost of the largest batch so far.</summary>
     public Arena Activations { get; }
 

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using Forgetting.Backends;
-using Forgetting.Data;
 using Forgetting.Models;
 
 namespace Forgetting.Training;
@@ -142,40 +141,26 @@ public sealed class Trainer
         };
     }
 
-    /// <summary>Allocates all that <see cref="Run"/> does and takes its fullest step, without a file: for a backend that only counts memory.</summary>
+    /// <summary>Allocates all that <see cref="Run"/> does and takes a step, without a file: for a backend that only counts memory.</summary>
     internal void Rehearse()
     {
         ReserveActivations();
-        TakeFullestStep();
+        TakeStep();
     }
 
-    // The whole run's memory at once, so that what does not fit says so before the first step; and just that, where an arena that grew would hold more.
     private void ReserveActivations()
     {
-        using var backend = new SizingBackend(_decoder.Backend.Name, _decoder.Backend.StorageType);
-        using var decoder = new Decoder(_decoder.Config, backend, _decoder.Lora);
-        new Trainer(decoder, _set, _options, _folder, unlearned: _unlearned).TakeFullestStep();
-        _decoder.Activations.Reserve(decoder.Activations.PeakBytes);
+        TrainingSet fullest = TrainingSet.AllPositive(FullestStep.Of(_set, _unlearned, _order, Steps, _options));
+        TrainingOptions options = _options with { BatchSize = fullest.Examples.Count, Ascent = AscentKind.Ascent };
+        _decoder.Reserve(twin => new Trainer(twin, fullest, options, _folder).TakeStep());
     }
 
-    private void TakeFullestStep()
+    private void TakeStep()
     {
         using var step = new TrainingStep(_decoder, _options, _regularizer);
         using Unlearning? unlearning = BeginUnlearning();
         using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);
-        Step(Enumerable.Range(0, Steps).MaxBy(MostRows), step, unlearning, optimizer, started: 0);
-    }
-
-    // Tokens of a step's largest micro-batch.
-    private int MostRows(int k)
-    {
-        List<EncodedExample> examples = [];
-        foreach (int place in _order.At(k))
-        {
-            examples.Add(_set.Examples[place]);
-        }
-
-        return BatchBuilder.MicroBatches(examples, _options.MicroBatchTokens).Max(run => examples.Skip(run.First).Take(run.Count).Sum(e => e.Length));
+        Step(0, step, unlearning, optimizer, started: 0);
     }
 
     private Unlearning? BeginUnlearning() => _unlearned is null ? null : new Unlearning(_decoder, _unlearned, _options, Steps);

@@ -153,9 +153,10 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
             stream,
             tensors.Select(t => new TensorEntry(t.Name, StoredType.F32, [t.Values.Rows, t.Values.Columns])),
             SafeTensorsWriter.StandardMetadata);
+        var buffers = new TransferBuffers();
         foreach (TensorEntry entry in writer.Entries)
         {
-            TensorTransfer.Save(byName[entry.Name], memory, null, StoredType.F32, transposed: false, writer);
+            TensorTransfer.Save(byName[entry.Name], memory, null, StoredType.F32, transposed: false, writer, buffers);
         }
 
         writer.Complete();
@@ -165,13 +166,14 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
     {
         using SafeTensorsFile file = SafeTensorsFile.Open(path);
         Dictionary<string, StoredTensor> byName = file.Tensors.ToDictionary(t => t.Name);
+        var buffers = new TransferBuffers();
         foreach ((string name, Tensor values) in optimizer.State())
         {
             StoredTensor stored = byName.GetValueOrDefault(name) ?? throw new UserException($"{path}: {name} is missing");
             if (stored.Type != StoredType.F32 || !stored.Has(values.Shape))
                 throw new UserException($"{path}: {name} is {stored.Type} {stored.ShapeText}, expected F32 {values.Shape}");
 
-            TensorTransfer.Load(stored, transposed: false, values, memory);
+            TensorTransfer.Load(stored, transposed: false, values, memory, buffers);
         }
 
         optimizer.MastersChanged();

@@ -29,6 +29,7 @@ public sealed unsafe partial class CpuBackend : IBackend
     /// <param name="packedBytes">Most bytes of copies of weights in the products' layout; null for a quarter of the machine's memory.</param>
     internal CpuBackend(WorkerPool pool, Func<WorkerPool, IMatrixProducts> products, long? packedBytes = null)
     {
+        HostHeap.ReturnLargeBlocks();
         _pool = pool;
         _products = products(pool);
         _weights = new PackedWeights(this, _products, packedBytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / PackedShare);

@@ -26,11 +26,12 @@ public static class FisherFile
         AtomicFile.Write(path, stream =>
         {
             var writer = new SafeTensorsWriter(stream, parameters.Values.Select(p => Entry(p, decoder.Config.Family)), metadata);
+            var buffers = new TransferBuffers();
             foreach (TensorEntry entry in writer.Entries)
             {
                 Parameter parameter = parameters[entry.Name];
                 bool transposed = TensorMap.IsTransposed(decoder.Config.Family, parameter.Name);
-                TensorTransfer.Save(parameter.Gradient, decoder.Backend, null, StoredType.F32, transposed, writer);
+                TensorTransfer.Save(parameter.Gradient, decoder.Backend, null, StoredType.F32, transposed, writer, buffers);
             }
 
             writer.Complete();
@@ -45,6 +46,7 @@ public static class FisherFile
         ArgumentNullException.ThrowIfNull(destination);
         using SafeTensorsFile file = SafeTensorsFile.Open(path);
         Dictionary<string, StoredTensor> tensors = file.Tensors.ToDictionary(t => t.Name);
+        var buffers = new TransferBuffers();
         foreach (Parameter parameter in parameters)
         {
             if (!tensors.Remove(parameter.Name, out StoredTensor? tensor))
@@ -55,7 +57,7 @@ public static class FisherFile
             if (tensor.Type != StoredType.F32 || !tensor.Has(shape))
                 throw new UserException($"{path}: tensor \"{parameter.Name}\" is {tensor.Type} {tensor.ShapeText}, expected F32 {shape}");
 
-            TensorTransfer.Load(tensor, transposed, destination(parameter), memory);
+            TensorTransfer.Load(tensor, transposed, destination(parameter), memory, buffers);
         }
 
         if (tensors.Count > 0)

@@ -32,6 +32,13 @@ public static class FisherInformation
 
         decoder.AllocateGradients();
         var sink = new SquareAccumulateSink(decoder.Backend);
+        TokenBatch fullest = BatchBuilder.Fullest(examples, maxTokens);
+        decoder.Reserve(twin =>
+        {
+            twin.AllocateGradients();
+            twin.ForwardBackward(
+                fullest, default, new SquareAccumulateSink(twin.Backend), new float[fullest.HeadRows.Length], targetSeed: kind == FisherKind.True ? seed : null);
+        });
         float[][] ones = [.. examples.Select(e => UniformWeights(e, 1))];
         long done = 0, total = examples.Sum(e => (long)e.Length);
         foreach (MicroBatch run in BatchBuilder.MicroBatches(examples, maxTokens))

@@ -105,6 +105,13 @@ public sealed class ForgettingConfidence : IDisposable
         ArgumentNullException.ThrowIfNull(samples);
         var records = new List<ConfidenceRecord>(samples.Count);
         float[][] weights = [.. samples.Select(s => FisherInformation.UniformWeights(s, 1f / s.ResponseCount))];
+        if (samples.Count > 0)
+        {
+            TokenBatch fullest = BatchBuilder.Fullest(samples, maxTokens);
+            _decoder.Reserve(twin => twin.ForwardBackward(
+                fullest, default, new ProjectSink(twin.Backend, twin.BaseParameters.ToDictionary(p => p, _ => default(Projection))), new float[fullest.HeadRows.Length]));
+        }
+
         var sink = new ProjectSink(_decoder.Backend, _projections);
         long done = 0, total = samples.Sum(s => (long)s.Length);
         using var results = new Arena(_decoder.Backend);
