@@ -2,13 +2,9 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Backends;
 
-// Operations have nothing to do where there is no memory.
+// Operations have nothing to do where there is no memory; products may pack their weights.
 internal sealed partial class SizingBackend
 {
-    public void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0)
-    {
-    }
-
     public void AddBias(Tensor y, Tensor bias)
     {
     }
@@ -99,10 +95,6 @@ internal sealed partial class SizingBackend
     {
     }
 
-    public void Dropout(Tensor x, DropoutMask mask, Tensor y)
-    {
-    }
-
     public void SignedLoss(Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy)
     {
     }
@@ -158,4 +150,12 @@ internal sealed partial class SizingBackend
     public void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWSettings settings, Tensor numbers)
     {
     }
+
+    public void LoraDown(Tensor x, DropoutMask mask, Tensor a, float scale, Tensor low) => Gemm(x, false, a, true, low, scale);
+
+    public void LoraDownGradient(Tensor dLow, Tensor x, DropoutMask mask, Tensor gradient)
+    {
+    }
+
+    public void LoraDownInput(Tensor dLow, Tensor a, DropoutMask mask, Tensor dX) => Gemm(dLow, false, a, false, dX);
 }

@@ -1,3 +1,4 @@
+using Forgetting.Backends.Cpu;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends;
@@ -6,17 +7,26 @@ namespace Forgetting.Backends;
 /// A backend without memory: it hands out addresses, counts bytes, and computes nothing; what is read from it is zero. Whatever runs on it asks for just the memory
 /// that it would ask for on the device, which is how memory is predicted.
 /// </summary>
-/// <param name="name">Device that it stands for.</param>
-/// <param name="storageType">Element type of activations and weights there.</param>
-internal sealed partial class SizingBackend(string name, DType storageType) : IBackend
+internal sealed unsafe partial class SizingBackend : IBackend
 {
     private const long Alignment = 256;
 
+    private readonly PackedWeights? _weights;
     private long _next = Alignment; // 0 means "no tensor"
 
-    public string Name => name;
+    /// <summary>Stands for a device that keeps no copies of weights.</summary>
+    /// <param name="name">The device.</param>
+    /// <param name="storageType">Element type of activations and weights there.</param>
+    public SizingBackend(string name, DType storageType) => (Name, StorageType) = (name, storageType);
 
-    public DType StorageType => storageType;
+    /// <summary>Stands for the CPU, which keeps copies of weights in the layout of its products.</summary>
+    /// <param name="products">What would compute them; not disposed with the backend.</param>
+    public SizingBackend(IMatrixProducts products)
+        : this("cpu", DType.Float32) => _weights = new PackedWeights(this, new SizingProducts(products), CpuBackend.MostPackedBytes);
+
+    public string Name { get; }
+
+    public DType StorageType { get; }
 
     public MemoryUse Use { get; } = new();
 
@@ -30,7 +40,20 @@ internal sealed partial class SizingBackend(string name, DType storageType) : IB
         return buffer;
     }
 
-    public void Free(DeviceBuffer buffer) => Use.Remove(buffer.Bytes);
+    public void Free(DeviceBuffer buffer)
+    {
+        _weights?.Freed(buffer.Pointer, buffer.Bytes);
+        Use.Remove(buffer.Bytes);
+    }
+
+    public void DeclareWeight(Tensor weight) => _weights?.Declare(weight);
+
+    public void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0)
+    {
+        int inner = transposeA ? a.Rows : a.Columns;
+        _weights?.Packed(new Product(
+            transposeA, transposeB, c.Rows, c.Columns, inner, alpha, (float*)a.Pointer, a.Columns, (float*)b.Pointer, b.Columns, beta, (float*)c.Pointer, c.Columns));
+    }
 
     public void Upload<T>(ReadOnlySpan<T> source, Tensor destination)
         where T : unmanaged
@@ -55,7 +78,29 @@ internal sealed partial class SizingBackend(string name, DType storageType) : IB
     {
     }
 
-    public void Dispose()
+    public void Dispose() => _weights?.Dispose();
+
+    /// <summary>Products that say how much memory packed weights take, and pack nothing.</summary>
+    private sealed class SizingProducts(IMatrixProducts inner) : IMatrixProducts
     {
+        public string Name => inner.Name;
+
+        public string Description => inner.Description;
+
+        public DType OperandType => inner.OperandType;
+
+        public void Gemm(in Product product, void* packedB = null)
+        {
+        }
+
+        public long PackedBytes(in Product product) => inner.PackedBytes(product);
+
+        public void Pack(in Product product, void* packedB)
+        {
+        }
+
+        public void Dispose()
+        {
+        }
     }
 }

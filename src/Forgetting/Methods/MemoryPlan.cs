@@ -1,4 +1,5 @@
 using Forgetting.Backends;
+using Forgetting.Backends.Cpu;
 using Forgetting.Data;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Models;
@@ -41,7 +42,15 @@ public sealed record MemoryPlan
     /// <param name="lora">The adapter, or null where all weights are trained.</param>
     public static MemoryPlan Of(ModelConfig config, TrainingOptions options, string device, DType storageType, LoraConfig? lora)
     {
-        using var backend = new SizingBackend(device, storageType);
+        if (device != "cpu")
+        {
+            using var card = new SizingBackend(device, storageType);
+            return new Rehearsal(config, options, lora, card).Run();
+        }
+
+        using var pool = new WorkerPool(1);
+        using var products = new ManagedProducts(pool, options.Dtype == "bf16" ? DType.BFloat16 : DType.Float32);
+        using var backend = new SizingBackend(products);
         return new Rehearsal(config, options, lora, backend).Run();
     }
 

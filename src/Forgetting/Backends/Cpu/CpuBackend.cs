@@ -32,8 +32,11 @@ public sealed unsafe partial class CpuBackend : IBackend
         HostHeap.ReturnLargeBlocks();
         _pool = pool;
         _products = products(pool);
-        _weights = new PackedWeights(this, _products, packedBytes ?? GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / PackedShare);
+        _weights = new PackedWeights(this, _products, packedBytes ?? MostPackedBytes);
     }
+
+    /// <summary>Most bytes of copies of weights on this machine.</summary>
+    internal static long MostPackedBytes => GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / PackedShare;
 
     /// <inheritdoc/>
     public string Name => "cpu";
@@ -53,7 +56,7 @@ public sealed unsafe partial class CpuBackend : IBackend
     /// <summary>Type to which the operands of products are rounded before they are multiplied.</summary>
     public DType OperandType => _products.OperandType;
 
-    /// <summary>Bytes of the copies of weights that are kept in the products' layout; part of <see cref="AllocatedBytes"/>.</summary>
+    /// <summary>Bytes of the copies of weights that are kept in the products' layout; part of <see cref="Use"/>.</summary>
     public long PackedWeightBytes => _weights.Bytes;
 
     /// <inheritdoc/>
