@@ -20,7 +20,7 @@ internal static class InspectCommand
         Option<bool> json = CommonOptions.Json();
         var command = new Command("inspect", "Say what a checkpoint is and how much memory tuning it takes, on this device or on one that is not here.") { model };
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["lora-rank", "batch-size", "micro-batch-tokens", "max-length", "recompute", "device", "dtype"]);
+            command, new TrainingOptions(), ["lora-rank", "batch-size", "micro-batch-tokens", "max-length", "recompute", "device", "dtype", "products"]);
         command.Options.Add(json);
         command.SetAction(parsed =>
         {
@@ -101,7 +101,7 @@ internal static class InspectCommand
                 Bytes(t.Memory.Peak), t.Memory.Stages.MaxBy(s => s.Bytes)!.Stage, Bytes(t.Memory.Weights), Bytes(t.Memory.State), Bytes(t.Memory.Activations),
             })]);
         Console.Out.WriteLine(device == "cpu"
-            ? $"The program itself takes about {Bytes(Environment.WorkingSet)} more."
+            ? $"Products may keep copies of the weights, which are part of the most. The program itself takes about {Bytes(Environment.WorkingSet)} more."
             : "The card's driver and libraries take some hundred MiB more.");
     }
 

@@ -49,7 +49,7 @@ public sealed record MemoryPlan
         }
 
         using var pool = new WorkerPool(1);
-        using var products = new ManagedProducts(pool, options.Dtype == "bf16" ? DType.BFloat16 : DType.Float32);
+        using IMatrixProducts products = BackendFactory.CpuProducts(options.Dtype == "bf16" ? DType.BFloat16 : DType.Float32, options.Products)(pool);
         using var backend = new SizingBackend(products);
         return new Rehearsal(config, options, lora, backend).Run();
     }

@@ -52,7 +52,9 @@ public sealed class MemoryPlanTests : IDisposable
         Assert.InRange(plan.Peak, 0.95 * device, 1.1 * device);
         Assert.Equal(summary.ActivationBytes, plan.Activations, 0.1 * plan.Activations);
         Assert.Equal(rank == 0 ? 12 * summary.Parameters : 12 * summary.TrainableParameters, plan.State);
-        Assert.InRange(plan.Weights + plan.State + plan.Activations, 0.9 * plan.Stages[^1].Bytes, plan.Stages[^1].Bytes);
+
+        // The rest are copies of the weights that products keep.
+        Assert.InRange(plan.Stages[^1].Bytes - (plan.Weights + plan.State + plan.Activations), 0, 3 * plan.Weights);
     }
 
     [Fact]
