@@ -57,7 +57,15 @@ internal sealed unsafe class OneDnnBlock : IDisposable
         Direct = Make(_source, Tile.Weights, _place, add: false);
         Added = Make(_source, Tile.Weights, _place, add: true);
         ScratchBytes = new[] { Tile, FewTile, Direct, Added }.Max(p => p?.ScratchBytes ?? 0);
-        Try(stride);
+        try
+        {
+            Try(stride);
+        }
+        catch (OneDnnException)
+        {
+            // A layout that nothing can be copied to is of no use.
+            Drop();
+        }
     }
 
     /// <summary>Result in a tile [<see cref="Rows"/>, width] of its own.</summary>
@@ -147,6 +155,7 @@ internal sealed unsafe class OneDnnBlock : IDisposable
             void* a = b + ((((long)_k * _width) + 15) / 16 * 16);
             Fill(b, (long)_k * _width, 0x9E3779B9);
             reorder.Run([(nint)b, (nint)packed, (nint)scratch]);
+            Reorder(1, _k); // from the other orientation it must be possible, too
             FillRows(a);
 
             float[] row = Result(Tile!, _width, Rows, 0) ?? [];
