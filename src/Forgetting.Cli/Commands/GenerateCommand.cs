@@ -46,9 +46,9 @@ internal static class GenerateCommand
             bool asJson = parsed.GetValue(json);
             var text = new StringBuilder();
             StreamingDecoder decoder = loaded.Tokenizer.StartDecoding();
-            if (layout is null)
-                Show(string.Concat(ids.Select(decoder.Add)));
 
+            // Shown with what follows it: a prompt or an option that is refused leaves nothing on standard output.
+            string given = layout is null ? string.Concat(ids.Select(decoder.Add)) : "";
             var stream = new StoppingDecoder(decoder, stops);
             int[] generated = new Generator(loaded.Decoder).Generate(
                 [ids],
@@ -64,10 +64,12 @@ internal static class GenerateCommand
 
             void Show(string part)
             {
-                text.Append(part);
+                string shown = given + part;
+                given = "";
+                text.Append(shown);
                 if (!asJson)
                 {
-                    Console.Out.Write(part);
+                    Console.Out.Write(shown);
                     Console.Out.Flush();
                 }
             }
