@@ -17,10 +17,10 @@ internal sealed record ConflictArm(
 internal sealed record ConflictSettings
 {
     /// <summary>The full demo.</summary>
-    public static ConflictSettings Full { get; } = new() { People = 160, Exposures = 120, Examples = 24, Prompts = 48, Epochs = 60, Seeds = DemoSettings.Full.Seeds };
+    public static ConflictSettings Full { get; } = new() { People = 160, Exposures = 120, Examples = 12, Prompts = 48, Epochs = 60, Seeds = DemoSettings.Full.Seeds };
 
     /// <summary>A smaller world, for tests and the impatient.</summary>
-    public static ConflictSettings Quick { get; } = new() { People = 60, Exposures = 140, Examples = 16, Prompts = 24, Epochs = 40, Seeds = DemoSettings.Quick.Seeds };
+    public static ConflictSettings Quick { get; } = new() { People = 60, Exposures = 140, Examples = 12, Prompts = 24, Epochs = 40, Seeds = DemoSettings.Quick.Seeds };
 
     /// <summary>People of the world.</summary>
     public required int People { get; init; }
@@ -28,7 +28,7 @@ internal sealed record ConflictSettings
     /// <summary>Times a person's facts are met in pretraining.</summary>
     public required int Exposures { get; init; }
 
-    /// <summary>Examples of the target task. Few: with many, ordinary fine-tuning overcomes the conflict by itself.</summary>
+    /// <summary>Examples of the target task. Few: with more, ordinary fine-tuning overcomes the conflict by itself (docs/demo.md has figures).</summary>
     public required int Examples { get; init; }
 
     /// <summary>Prompts of each source task.</summary>
