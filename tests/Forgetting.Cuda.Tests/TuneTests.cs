@@ -67,7 +67,7 @@ public sealed class TuneTests(EmulatedBackends backends) : IClassFixture<Emulate
         })];
     }
 
-    private static IEnumerable<string> Examples()
+    internal static IEnumerable<string> Examples()
     {
         var random = new Random(1);
         string Draw(int count) => string.Join(' ', Enumerable.Range(0, count).Select(_ => Words[random.Next(Words.Length)]));

@@ -2,7 +2,7 @@
 # Checks and measures the NVIDIA card of this machine; every stage runs whatever became of the others. Leaves in a folder results.md to be read,
 # results.json with all figures, and logs.tar.gz with what the stages printed and left.
 #
-#   ./check-gpu.sh [--out FOLDER] [--seconds N] [STAGE…]
+#   ./check-gpu.sh [--out FOLDER] [--seconds N] [--limit STAGE=N]… [STAGE…]
 #
 #   machine        what is here
 #   kernels        nvcc compiles the kernels for this card, into native/; without nvcc the fatbin there is taken
@@ -11,10 +11,12 @@
 #   training       the same tuning run on cpu, cuda in fp32 and cuda in bf16: losses step by step
 #   memcheck, racecheck
 #                  the operations under compute-sanitizer, where it is
-#   step, step-pytorch, fisher, fisher-pytorch
-#                  a model of Llama-3.2-1B's shape in bf16 at 2048 tokens: ours, and PyTorch where it is
+#   step, step-launches, step-pytorch, fisher, fisher-pytorch
+#                  a model of Llama-3.2-1B's shape in bf16 at 2048 tokens: ours, as CUDA graphs and launch by launch, and PyTorch where it is
 #
-# FOLDER is $OUT or ./results; N seconds for everything together, 1800. PYTHON names the Python that has torch, transformers and peft.
+# FOLDER is $OUT or ./results; --seconds is for everything together, 1800, --limit for one stage. What a stage has found is in FOLDER as soon as it ends, so
+# that a run that is cut off loses only the stage it was in. Where a command may take only so long, give it some of the stages and a folder of its own, and
+# --seconds a little below that time: the kernels compiled by an earlier command are still in native/. PYTHON names the Python that has torch, transformers and peft.
 # Exit code: 0, 1 if a stage failed, 2 if nothing could be done.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -22,7 +24,8 @@ out=${OUT:-$PWD/results}
 budget=1800
 python=${PYTHON:-python3}
 stages=()
-all=(machine kernels doctor-fp32 doctor-bf16 training memcheck racecheck step step-pytorch fisher fisher-pytorch)
+all=(machine kernels doctor-fp32 doctor-bf16 training memcheck racecheck step step-launches step-pytorch fisher fisher-pytorch)
+declare -A limits=()
 
 fail() {
     echo "error: $1" >&2
@@ -31,9 +34,17 @@ fail() {
 
 while [ $# -gt 0 ]; do
     case $1 in
-    --out | --seconds)
+    --out | --seconds | --limit)
         [ $# -ge 2 ] || fail "$1 needs a value"
-        if [ "$1" = --out ]; then out=$2; else budget=$2; fi
+        case $1 in
+        --out) out=$2 ;;
+        --seconds) budget=$2 ;;
+        --limit)
+            [[ $2 =~ ^([a-z0-9-]+)=([0-9]+)$ && " ${all[*]} " == *" ${BASH_REMATCH[1]} "* ]] ||
+                fail "--limit: found '$2', expected STAGE=N with one of: ${all[*]}"
+            limits[${BASH_REMATCH[1]}]=${BASH_REMATCH[2]}
+            ;;
+        esac
         shift 2
         ;;
     -h | --help)
@@ -173,16 +184,25 @@ stage_racecheck() { sanitizer racecheck; }
 
 shape=(--dim 2048 --layers 16 --heads 32 --kv-heads 8 --mlp 8192 --vocab 128256)
 
-step() { # OPTIONS…
-    keep "step-${1:+lora-}forgetting" "$benchmarks" step --device cuda --dtype bf16 "${shape[@]}" --batch 1 --length 2048 "$@" --json
+step() { # NAME OPTIONS…
+    local name=$1
+    shift
+    keep "step-$name" "$benchmarks" step --device cuda --dtype bf16 "${shape[@]}" --batch 1 --length 2048 "$@" --json
 }
 
 step_pytorch() { keep "step-${1:+lora-}pytorch" "$python" "$here/bench/peers/gpu_step.py" "$@" --json; }
 
 stage_step() {
     local code=0
-    step || code=1
-    step --lora-rank 16 || code=1
+    step forgetting || code=1
+    step lora-forgetting --lora-rank 16 || code=1
+    return $code
+}
+
+stage_step_launches() {
+    local code=0
+    step launches-forgetting --no-cuda-graphs || code=1
+    step launches-lora-forgetting --lora-rank 16 --no-cuda-graphs || code=1
     return $code
 }
 
@@ -207,9 +227,9 @@ stage_fisher_pytorch() {
 
 limit_of() { # STAGE: seconds
     case $1 in
-    machine) echo 60 ;;
-    racecheck | memcheck | step | step-pytorch) echo 420 ;;
-    *) echo 300 ;;
+    machine) echo "${limits[$1]:-60}" ;;
+    racecheck | memcheck | step-pytorch | fisher-pytorch) echo "${limits[$1]:-420}" ;;
+    *) echo "${limits[$1]:-240}" ;;
     esac
 }
 

@@ -33,7 +33,7 @@ internal static class ConfidenceCommand
             // The confidence is of whole weights.
             model.Decoder.MergeAdapter();
             using Checkpoint learned = Checkpoint.Open(options.Learned!);
-            using var confidence = new ForgettingConfidence(model.Decoder, learned, options.Fisher!);
+            using var confidence = new ForgettingConfidence(model.Decoder, model.Source, learned, options.Fisher!);
             var progress = new TerminalProgress();
             progress.StageBegan($"computing the forgetting confidence of {samples.Count} samples");
             IReadOnlyList<ConfidenceRecord> records = confidence.Compute(samples, options.Alpha!.Value, options.MicroBatchTokens, progress, interruption.Token);

@@ -16,8 +16,9 @@ internal static class DemoCommand
         var seeds = new Option<int?>("--seeds") { Description = "runs of every method [default: 3, with --quick 2]", HelpName = "N" };
         var output = new Option<string>("--out") { Description = "folder for everything the demo leaves", HelpName = "DIR", DefaultValueFactory = _ => Path.Combine("runs", "demo") };
         Option<string> device = CommonOptions.Device();
+        Option<string?> dtype = CommonOptions.Dtype();
         Option<string> products = CommonOptions.Products();
-        var command = new Command("demo", "Pretrain small models; plant misleading answers, or an answer that stands in a new task's way; see what each method makes of it.") { quick, seeds, output, device, products };
+        var command = new Command("demo", "Pretrain small models; plant misleading answers, or an answer that stands in a new task's way; see what each method makes of it.") { quick, seeds, output, device, dtype, products };
         command.SetAction(parsed =>
         {
             bool small = parsed.GetValue(quick);
@@ -29,7 +30,7 @@ internal static class DemoCommand
 
             string folder = parsed.GetValue(output)!;
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, products: parsed.GetValue(products)!);
+            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype), products: parsed.GetValue(products)!);
             var progress = new TerminalProgress();
             var run = new DemoRun(settings, folder, backend, progress, interruption.Token);
             IReadOnlyList<DemoResult> results = run.Execute();

@@ -38,6 +38,10 @@ public static class BackendFactory
         };
     }
 
+    /// <summary>What <see cref="Create"/> would have to be given as dtype to make this backend: fp32 or bf16.</summary>
+    public static string DtypeOf(IBackend backend) =>
+        (backend is CpuBackend cpu ? cpu.OperandType : backend.StorageType) == DType.BFloat16 ? "bf16" : "fp32";
+
     /// <summary>What makes the provider of the CPU's products that <c>--products</c> and <c>--dtype</c> name.</summary>
     /// <exception cref="UserException">There is no such provider here, or it has no such type.</exception>
     // oneDNN has code for AVX-512 and AMX that the managed provider lacks; on AVX2 the managed products are as fast, and those of weight gradients faster

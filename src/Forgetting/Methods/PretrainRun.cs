@@ -38,7 +38,7 @@ public static class PretrainRun
         ModelConfig config, IReadOnlyList<EncodedExample> examples, string tokenizer, TrainingOptions options, IBackend backend, bool resume = false,
         ITrainingObserver? observer = null, CancellationToken cancellation = default)
     {
-        TrainingOptions recipe = options with { Method = TrainingMethod.Full, LoraRank = 0, Device = backend.Name };
+        TrainingOptions recipe = options with { Method = TrainingMethod.Full, LoraRank = 0, Device = backend.Name, Dtype = BackendFactory.DtypeOf(backend) };
         RunRecord.Check(recipe, resume);
         using var decoder = new Decoder(config, backend);
         decoder.Initialize(recipe.Seed);

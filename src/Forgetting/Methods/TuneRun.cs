@@ -49,7 +49,11 @@ public sealed class TuneRun
     {
         options.Validate();
         using Checkpoint source = Checkpoint.Open(options.Model);
-        return new TuneRun(Resolve(options, source.Config) with { Device = backend.Name, Products = (backend as CpuBackend)?.Products ?? options.Products }, backend, resume, observer, others ?? [], cancellation).Execute();
+        TrainingOptions resolved = Resolve(options, source.Config) with
+        {
+            Device = backend.Name, Dtype = BackendFactory.DtypeOf(backend), Products = (backend as CpuBackend)?.Products ?? options.Products,
+        };
+        return new TuneRun(resolved, backend, resume, observer, others ?? [], cancellation).Execute();
     }
 
     // Fills in what depends on other settings, on the model and on a given adapter: ρ, the held-out share where no other source of influence is given, exponents, the longest example.

@@ -49,7 +49,7 @@ public sealed class TuneRunTests : IDisposable
 
         // What was resolved is a recipe for the same run.
         TrainingOptions again = Recipe.Read(_folder["run", "run.yaml"], new TrainingOptions());
-        Assert.Equal((0.7, 1.0 / 6, 512, "cpu"), (again.Rho, again.ReferenceFraction, again.MaxLength, again.Device));
+        Assert.Equal((0.7, 1.0 / 6, 512, "cpu", "fp32"), (again.Rho, again.ReferenceFraction, again.MaxLength, again.Device, again.Dtype));
         TuneSummary second = TuneRun.Execute(again with { Out = _folder["again"] }, _backend);
         Assert.Equal(File.ReadAllBytes(_folder["run", "model/model.safetensors"]), File.ReadAllBytes(_folder["again", "model/model.safetensors"]));
         Assert.Equal(summary.LastStep.Loss, second.LastStep.Loss);

@@ -54,20 +54,36 @@ public sealed class ForgettingConfidence : IDisposable
 
     /// <summary>Prepares the reductions.</summary>
     /// <param name="decoder">The model at θ_base: without an adapter, or with its adapter merged.</param>
+    /// <param name="source">The checkpoint that the model was read from: the model may hold its values rounded, and the difference to θ_L is small.</param>
     /// <param name="learned">The checkpoint at θ_L: the same model after ordinary fine-tuning on the learning data.</param>
     /// <param name="fisher">File of the learning data's diagonal Fisher information at θ_L.</param>
     /// <exception cref="UserException">The files do not fit the model.</exception>
-    public ForgettingConfidence(Decoder decoder, Checkpoint learned, string fisher)
+    public ForgettingConfidence(Decoder decoder, Checkpoint source, Checkpoint learned, string fisher)
         : this(decoder, projections =>
         {
+            ArgumentNullException.ThrowIfNull(source);
             ArgumentNullException.ThrowIfNull(learned);
-            FisherFile.Read(fisher, decoder.Config.Family, decoder.BaseParameters, decoder.Backend, p => projections[p].B);
-            learned.LoadInto([.. decoder.BaseParameters.Select(p => new Parameter(p.Name, p.Kind, p.Shape) { Value = projections[p].A })], decoder.Backend);
+            IBackend backend = decoder.Backend;
+            learned.LoadInto([.. decoder.BaseParameters.Select(p => new Parameter(p.Name, p.Kind, p.Shape) { Value = projections[p].A })], backend);
+
+            // θ_base stands in F's place until F is read.
+            source.LoadInto([.. decoder.BaseParameters.Select(p => new Parameter(p.Name, p.Kind, p.Shape) { Value = projections[p].B })], backend);
+            foreach (Linear linear in decoder.AdaptedLinears)
+            {
+                linear.AddUpdate(backend, projections[linear.Weight].B, 1);
+            }
+
+            foreach (Projection projection in projections.Values)
+            {
+                backend.Axpy(-1, projection.B, projection.A);
+            }
+
+            FisherFile.Read(fisher, decoder.Config.Family, decoder.BaseParameters, backend, p => projections[p].B);
         })
     {
     }
 
-    /// <summary>Prepares the reductions from θ_L and F as <paramref name="load"/> leaves them in the A and B of each parameter.</summary>
+    /// <summary>Prepares the reductions from Δ and F as <paramref name="load"/> leaves them in the A and B of each parameter.</summary>
     internal ForgettingConfidence(Decoder decoder, Action<IReadOnlyDictionary<Parameter, Projection>> load)
     {
         ArgumentNullException.ThrowIfNull(decoder);
@@ -151,7 +167,7 @@ public sealed class ForgettingConfidence : IDisposable
         _buffers.Clear();
     }
 
-    // Per parameter: A = F∘Δ in place of θ_L. Δ needs θ_L and θ_base in Float32 side by side, one parameter at a time.
+    // Per parameter: A = F∘Δ in place of Δ, in Float32.
     private void Prepare()
     {
         IBackend backend = _decoder.Backend;
@@ -164,8 +180,6 @@ public sealed class ForgettingConfidence : IDisposable
             Parameter parameter = _decoder.BaseParameters[i];
             (Tensor d, Tensor f) = _projections[parameter];
             Tensor temporary = scratch.AsTensor(parameter.Shape, DType.Float32);
-            backend.Copy(parameter.Value, temporary);
-            backend.Axpy(-1, temporary, d);
             backend.Copy(d, temporary);
             backend.Multiply(d, f, d);
             backend.Dot(d, temporary, sums, i);

@@ -125,7 +125,7 @@ internal sealed class UnlearningStages
             {
                 using LoadedModel model = LoadBase();
                 using Checkpoint source = Checkpoint.Open(learned);
-                using var confidence = new ForgettingConfidence(model.Decoder, source, fisher);
+                using var confidence = new ForgettingConfidence(model.Decoder, model.Source, source, fisher);
                 ConfidenceRecord.Write(path, confidence.Compute(samples, alpha, _options.MicroBatchTokens, _observer, _cancellation));
             });
         }

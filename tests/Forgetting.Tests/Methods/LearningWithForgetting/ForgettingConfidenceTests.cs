@@ -24,7 +24,7 @@ public sealed class ForgettingConfidenceTests : IDisposable
         (double[][] learned, double[][] information) = Learn(fisher);
         using var stories = new Stories();
         using var checkpoint = Checkpoint.Open(_folder["learned"]);
-        using var confidence = new ForgettingConfidence(stories.Decoder, checkpoint, fisher);
+        using var confidence = new ForgettingConfidence(stories.Decoder, stories.Model.Source, checkpoint, fisher);
         EncodedExample[] samples = [.. stories.Examples(10, "retain50.json")];
         IReadOnlyList<ConfidenceRecord> records = confidence.Compute(samples, Alpha, 100_000);
 
@@ -71,11 +71,12 @@ public sealed class ForgettingConfidenceTests : IDisposable
     {
         string fisher = _folder["fisher.safetensors"];
         using var stories = new Stories();
-        FisherInformation.Compute(stories.Decoder, stories.Examples(1), FisherKind.Empirical, 1000, 1);
-        FisherFile.Write(fisher, stories.Decoder, 1, FisherKind.Empirical);
-        using var other = new Decoder(stories.Decoder.Config with { Layers = 6 }, stories.Backend);
-        var error = Assert.Throws<UserException>(() => new ForgettingConfidence(other, stories.Model.Source, fisher));
-        Assert.Equal($"{fisher}: no tensor \"model.layers.5.input_layernorm.weight\": expected the Fisher information of this model's parameters", error.Message);
+        using var other = new Decoder(stories.Decoder.Config with { Layers = 4 }, stories.Backend);
+        other.Initialize(1);
+        FisherInformation.Compute(other, stories.Examples(1), FisherKind.Empirical, 1000, 1);
+        FisherFile.Write(fisher, other, 1, FisherKind.Empirical);
+        var error = Assert.Throws<UserException>(() => new ForgettingConfidence(stories.Decoder, stories.Model.Source, stories.Model.Source, fisher));
+        Assert.Equal($"{fisher}: no tensor \"model.layers.4.input_layernorm.weight\": expected the Fisher information of this model's parameters", error.Message);
     }
 
     // θ_L: some plain gradient steps on the learning data.
