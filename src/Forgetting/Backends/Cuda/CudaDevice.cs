@@ -48,7 +48,12 @@ internal sealed unsafe class CudaDevice : IDisposable
         // Without memory of its own cuBLAS would allocate some in every graph. The sizes are those that its documentation recommends.
         long workspace = ComputeCapability.Major >= 9 ? 32 << 20 : 4 << 20;
         _blasWorkspace = Allocate(workspace, inUse: 0);
-        _blas.SetWorkspace(Pointer(_blasWorkspace), workspace);
+        CublasStatus status = CudaBlasNativeMethods.cublasSetWorkspace_v2(_blas.CublasHandle, Pointer(_blasWorkspace), workspace);
+        if (status != CublasStatus.Success)
+        {
+            throw new InvalidOperationException($"cublasSetWorkspace: {status}");
+        }
+
         _arguments = (long*)NativeMemory.AllocZeroed(MostArguments, sizeof(long));
         for (int i = 0; i < MostArguments; i++)
         {
@@ -172,40 +177,50 @@ internal sealed unsafe class CudaDevice : IDisposable
         }
     }
 
-    /// <summary>Records what <paramref name="work"/> launches, instead of launching it.</summary>
-    public CudaGraphExec Record(Action work)
+    /// <summary>Records what <paramref name="work"/> launches, instead of launching it; for <see cref="Destroy"/>.</summary>
+    // ManagedCuda has no class for captured graphs, hence the functions themselves.
+    public CUgraphExec Record(Action work)
     {
         MakeCurrent();
 
         // Calls that are not allowed meanwhile, like an allocation, fail on this thread; other threads do what they like.
-        _stream.BeginCapture(CUstreamCaptureMode.Local);
+        Check(DriverAPINativeMethods.Streams.cuStreamBeginCapture(Stream, CUstreamCaptureMode.Local), "cuStreamBeginCapture");
+        CUgraph graph = default;
         try
         {
             work();
         }
         catch
         {
-            try
+            // Where a call was refused this fails too; what it failed of is on its way up.
+            if (DriverAPINativeMethods.Streams.cuStreamEndCapture(Stream, ref graph) == CUResult.Success)
             {
-                _stream.EndCapture().Dispose();
-            }
-            catch (CudaException)
-            {
-                // The driver says once more that the capture has failed; what it failed of is on its way up.
+                Check(DriverAPINativeMethods.GraphManagment.cuGraphDestroy(graph), "cuGraphDestroy");
             }
 
             throw;
         }
 
-        using CudaGraph graph = _stream.EndCapture();
-        return graph.Instantiate(CUgraphInstantiate_flags.None);
+        Check(DriverAPINativeMethods.Streams.cuStreamEndCapture(Stream, ref graph), "cuStreamEndCapture");
+        CUgraphExec executable = default;
+        CUResult result = DriverAPINativeMethods.GraphManagment.cuGraphInstantiateWithFlags(ref executable, graph, CUgraphInstantiate_flags.None);
+        Check(DriverAPINativeMethods.GraphManagment.cuGraphDestroy(graph), "cuGraphDestroy");
+        Check(result, "cuGraphInstantiateWithFlags");
+        return executable;
     }
 
     /// <summary>Launches everything that was recorded, at once.</summary>
-    public void Launch(CudaGraphExec graph)
+    public void Launch(CUgraphExec graph)
     {
         MakeCurrent();
-        graph.Launch(_stream);
+        Check(DriverAPINativeMethods.GraphManagment.cuGraphLaunch(graph, Stream), "cuGraphLaunch");
+    }
+
+    /// <summary>Destroys what was recorded.</summary>
+    public void Destroy(CUgraphExec graph)
+    {
+        MakeCurrent();
+        Check(DriverAPINativeMethods.GraphManagment.cuGraphExecDestroy(graph), "cuGraphExecDestroy");
     }
 
     /// <summary>C = α·op(A)·op(B) + β·C, all row-major; sums in Float32, never TF32.</summary>

@@ -29,7 +29,7 @@ internal sealed class GraphCache(CudaDevice device) : IDisposable
                 Recorded++;
             }
 
-            device.Launch(sequence.Graph);
+            device.Launch(sequence.Graph.Value);
         }
         else
         {
@@ -46,8 +46,7 @@ internal sealed class GraphCache(CudaDevice device) : IDisposable
     {
         foreach (Sequence sequence in _sequences.Values)
         {
-            sequence.Graph?.Dispose();
-            sequence.Graph = null;
+            Destroy(sequence);
         }
     }
 
@@ -60,13 +59,22 @@ internal sealed class GraphCache(CudaDevice device) : IDisposable
         {
             object oldest = _sequences.MinBy(entry => entry.Value.LastUse).Key;
             _sequences.Remove(oldest, out Sequence? sequence);
-            sequence?.Graph?.Dispose();
+            Destroy(sequence!);
+        }
+    }
+
+    private void Destroy(Sequence sequence)
+    {
+        if (sequence.Graph is { } graph)
+        {
+            device.Destroy(graph);
+            sequence.Graph = null;
         }
     }
 
     private sealed class Sequence
     {
-        public CudaGraphExec? Graph { get; set; }
+        public CUgraphExec? Graph { get; set; }
 
         public long LastUse { get; set; }
     }
