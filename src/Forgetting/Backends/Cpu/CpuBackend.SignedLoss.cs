@@ -1,11 +1,15 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
 
 public sealed unsafe partial class CpuBackend
 {
+    // Cost of a row of a real vocabulary: eight rows make a task, so that what is fetched ahead is mostly the task's own.
+    private const int LargeRow = 1 << 11;
+
     /// <inheritdoc/>
     public void SignedLoss(Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy)
     {
@@ -15,9 +19,9 @@ public sealed unsafe partial class CpuBackend
         Require(ascent.Kind != AscentKind.Npo || weights.IsEmpty || baseLogProbability.Count == logits.Rows);
         ForEachRow(
             new SignedLossRow(
-                Output(logits), logits.Columns, Ints(targets), Floats(weights), Floats(baseLogProbability), ascent, Output(losses), Ints(greedy)),
+                Output(logits), logits.Columns, Ints(targets), Floats(weights), Floats(baseLogProbability), ascent, Output(losses), Ints(greedy), logits.Rows),
             logits.Rows,
-            4L * logits.Columns);
+            Math.Min(4L * logits.Columns, LargeRow));
     }
 
     /// <summary>
@@ -26,11 +30,12 @@ public sealed unsafe partial class CpuBackend
     /// a loss near 0 is a difference of equals.
     /// </summary>
     private readonly struct SignedLossRow(
-        float* logits, int columns, int* targets, float* weights, float* baseLogProbability, Ascent ascent, float* losses, int* greedy) : IRowOperation
+        float* logits, int columns, int* targets, float* weights, float* baseLogProbability, Ascent ascent, float* losses, int* greedy, int rows) : IRowOperation
     {
         public void Apply(int row, byte* scratch)
         {
             float* z = logits + ((long)row * columns);
+            float* ahead = row + 1 < rows ? z + columns : z;
             int y = targets[row];
             float target = z[y];
             z[y] = float.NegativeInfinity;
@@ -51,7 +56,7 @@ public sealed unsafe partial class CpuBackend
             else
             {
                 z[m] = float.NegativeInfinity;
-                double rest = weight == 0 ? SumExp<Kept>(z, columns, highest) : SumExp<Replaced>(z, columns, highest);
+                double rest = weight == 0 ? SumExp<Kept>(z, columns, highest, ahead) : SumExp<Replaced>(z, columns, highest, ahead);
                 others = 1 + rest;
                 z[m] = weight == 0 ? highest : 1;
             }
@@ -157,8 +162,11 @@ public sealed unsafe partial class CpuBackend
             return u == 1 ? x : double.IsInfinity(u) ? u : Math.Log(u) * x / (u - 1);
         }
 
-        /// <summary>Σ exp(z − shift), optionally leaving the terms in place. Blocks in Float32, their sum in double.</summary>
-        private static double SumExp<TStore>(float* z, int columns, float shift)
+        /// <summary>
+        /// Σ exp(z − shift), optionally leaving the terms in place. Blocks in Float32, their sum in double. Meanwhile the next row comes into the
+        /// second-level cache: this pass is bound by arithmetic and the search for the largest by memory.
+        /// </summary>
+        private static double SumExp<TStore>(float* z, int columns, float shift, float* ahead)
             where TStore : struct, IStore
         {
             const int Block = 2048;
@@ -171,6 +179,11 @@ public sealed unsafe partial class CpuBackend
                 int i = start;
                 for (; i <= end - (2 * Lanes.Count); i += 2 * Lanes.Count)
                 {
+                    if (Sse.IsSupported)
+                    {
+                        Sse.Prefetch1(ahead + i);
+                    }
+
                     Vector256<float> e0 = VectorMath.Exp(Vector256.Load(z + i) - subtrahend);
                     Vector256<float> e1 = VectorMath.Exp(Vector256.Load(z + i + Lanes.Count) - subtrahend);
                     s0 += e0;
@@ -217,12 +230,21 @@ public sealed unsafe partial class CpuBackend
     /// <summary>Index of the largest value, the lowest of equals; NaN counts as smaller than anything.</summary>
     private static int IndexOfMax(float* x, int count)
     {
-        Vector256<float> best = Vector256.Create(float.NegativeInfinity);
+        // Four chains: a comparison and a selection wait for each other.
+        Vector256<float> b0 = Vector256.Create(float.NegativeInfinity), b1 = b0, b2 = b0, b3 = b0;
         int i = 0;
+        for (; i <= count - (4 * Lanes.Count); i += 4 * Lanes.Count)
+        {
+            b0 = Larger(Vector256.Load(x + i), b0);
+            b1 = Larger(Vector256.Load(x + i + Lanes.Count), b1);
+            b2 = Larger(Vector256.Load(x + i + (2 * Lanes.Count)), b2);
+            b3 = Larger(Vector256.Load(x + i + (3 * Lanes.Count)), b3);
+        }
+
+        Vector256<float> best = Larger(Larger(b0, b1), Larger(b2, b3));
         for (; i <= count - Lanes.Count; i += Lanes.Count)
         {
-            Vector256<float> value = Vector256.Load(x + i);
-            best = Vector256.ConditionalSelect(Vector256.GreaterThan(value, best), value, best);
+            best = Larger(Vector256.Load(x + i), best);
         }
 
         float highest = float.NegativeInfinity;
@@ -237,5 +259,8 @@ public sealed unsafe partial class CpuBackend
         }
 
         return Math.Max(new ReadOnlySpan<float>(x, count).IndexOf(highest), 0);
+
+        static Vector256<float> Larger(Vector256<float> value, Vector256<float> best) =>
+            Vector256.ConditionalSelect(Vector256.GreaterThan(value, best), value, best);
     }
 }
