@@ -51,7 +51,9 @@ public sealed class PackedWeightsTests : IDisposable
         var shape = new Shape(40, 30);
         nint last = 0;
         int reused = 0;
-        for (int i = 0; i < 8; i++)
+
+        // An allocator usually gives the block back at once, but no one promises it: other tests allocate meanwhile.
+        for (int i = 0; i < 1000 && reused < 3; i++)
         {
             using DeviceBuffer buffer = _backend.Allocate(shape.Count * sizeof(float));
             reused += buffer.Pointer == last ? 1 : 0;
