@@ -14,17 +14,20 @@ internal static class DemoCommand
     {
         var quick = new Option<bool>("--quick") { Description = "smaller worlds, within a minute" };
         var seeds = new Option<int?>("--seeds") { Description = "runs of every method [default: 3, with --quick 2]", HelpName = "N" };
+        var first = new Option<int>("--seed") { Description = "seed of the first run of every method, of its base and its data; the next run's is one higher", HelpName = "N" };
         var output = new Option<string>("--out") { Description = "folder for everything the demo leaves", HelpName = "DIR", DefaultValueFactory = _ => Path.Combine("runs", "demo") };
         Option<string> device = CommonOptions.Device();
         Option<string?> dtype = CommonOptions.Dtype();
         Option<string> products = CommonOptions.Products();
-        var command = new Command("demo", "Pretrain small models; plant misleading answers, or an answer that stands in a new task's way; see what each method makes of it.") { quick, seeds, output, device, dtype, products };
+        var command = new Command("demo", "Pretrain small models; plant misleading answers, or an answer that stands in a new task's way; see what each method makes of it.") { quick, seeds, first, output, device, dtype, products };
         command.SetAction(parsed =>
         {
             bool small = parsed.GetValue(quick);
             DemoSettings settings = small ? DemoSettings.Quick : DemoSettings.Full;
-            settings = settings with { Seeds = parsed.GetValue(seeds) ?? settings.Seeds };
-            ConflictSettings conflict = (small ? ConflictSettings.Quick : ConflictSettings.Full) with { Seeds = settings.Seeds };
+            settings = settings with { Seeds = parsed.GetValue(seeds) ?? settings.Seeds, FirstSeed = parsed.GetValue(first) };
+            ConflictSettings conflict = (small ? ConflictSettings.Quick : ConflictSettings.Full) with { Seeds = settings.Seeds, FirstSeed = settings.FirstSeed };
+            if (settings.FirstSeed < 0)
+                throw new UserException($"--seed: found {settings.FirstSeed}, expected at least 0");
             if (settings.Seeds < 1)
                 throw new UserException($"--seeds: found {settings.Seeds}, expected at least 1");
 
@@ -41,7 +44,7 @@ internal static class DemoCommand
             var report = new HtmlReport(
                 "Learning and forgetting at once",
                 "Two small models, two ways of forgetting while learning: tokens that mislead (arXiv 2508.04329), and knowledge of other tasks that stands in the way (arXiv 2505.19715).");
-            DemoReport.Add(report, settings, table, results, run.QuestionsOf(0));
+            DemoReport.Add(report, settings, table, results, run.QuestionsOf(settings.FirstSeed));
             ConflictReport.Add(report, conflict, conflictTable, conflictResults);
             string path = Path.Combine(folder, "report.html");
             AtomicFile.WriteText(path, report.ToString());

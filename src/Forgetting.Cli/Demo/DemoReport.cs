@@ -14,14 +14,14 @@ internal static class DemoReport
     {
         report.Section(
             "First act: token forgetting",
-            string.Create(CultureInfo.InvariantCulture, $"A small model read the facts of an invented world and was then fine-tuned on questions about {firstSeed.Train.Count} of them, {100 * settings.Noise:0} % of whose answers belong to another question. Held-out questions are about others. Mean ± standard deviation over {settings.Seeds} seeds."));
+            string.Create(CultureInfo.InvariantCulture, $"A small model read the facts of an invented world and was then fine-tuned on questions about {firstSeed.Train.Count} of them, {100 * settings.Noise:0} % of whose answers belong to another question. Held-out questions are about others. Mean ± standard deviation over {settings.Seeds} seeds, each with a model pretrained anew."));
         report.Table(DemoTable.Header, table.Rows, table.Best);
         foreach (string line in Findings(table, settings))
         {
             report.Paragraph(line);
         }
 
-        DemoResult Detail(string arm) => results.First(r => r.Arm?.Name == arm && r.Seed == 0);
+        DemoResult Detail(string arm) => results.First(r => r.Arm?.Name == arm);
         DemoResult trusted = Detail("forget"), untrusted = Detail("forget, untrusted");
         report.Section(
             "What influence sees",

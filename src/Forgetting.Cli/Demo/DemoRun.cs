@@ -10,7 +10,7 @@ namespace Forgetting.Cli.Demo;
 
 /// <summary>One finished run of an arm.</summary>
 /// <param name="Arm">The arm; null for the untuned base.</param>
-/// <param name="Seed">Number of the seed, from 0.</param>
+/// <param name="Seed">The seed.</param>
 /// <param name="Folder">The run's folder.</param>
 /// <param name="Quality">Held-out answers.</param>
 /// <param name="Detection">How well influence found the planted answers; null where the method uses none.</param>
@@ -27,13 +27,15 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
     /// <summary>Runs everything and returns the results, seed by seed, the base first.</summary>
     public IReadOnlyList<DemoResult> Execute()
     {
-        string model = BaseModel.Prepare(
-            Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"base-{settings.People}-{settings.Exposures}")),
-            () => (Corpus.PretrainingDocuments(_world, settings.Exposures, seed: 2), _world.Facts.Select(f => $"{Corpus.TaskPrompt(f)} {f.Value}")),
-            backend, observer, cancellation);
         var results = new List<DemoResult>();
-        for (int seed = 0; seed < settings.Seeds; seed++)
+        for (int seed = settings.FirstSeed; seed < settings.FirstSeed + settings.Seeds; seed++)
         {
+            // A base of its own for each seed, as in the second act: what the methods gain depends on the base more than on the questions.
+            int own = seed;
+            string model = BaseModel.Prepare(
+                Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"base-{settings.People}-{settings.Exposures}-{seed}")),
+                () => (Corpus.PretrainingDocuments(_world, settings.Exposures, seed: 2 + own), _world.Facts.Select(f => $"{Corpus.TaskPrompt(f)} {f.Value}")),
+                backend, observer, cancellation);
             RunSeed(model, seed, results);
         }
 
@@ -59,7 +61,7 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
         results.Add(new DemoResult(null, seed, model, Measure(model, sets), null));
         foreach (Arm arm in settings.Arms)
         {
-            observer.StageBegan(string.Create(CultureInfo.InvariantCulture, $"seed {seed + 1} of {settings.Seeds}: {arm.Name}"));
+            observer.StageBegan(string.Create(CultureInfo.InvariantCulture, $"first act, seed {seed - settings.FirstSeed + 1} of {settings.Seeds}: {arm.Name}"));
             string run = Path.Combine(place, arm.Name.Replace(", ", "-", StringComparison.Ordinal).Replace("ρ ", "rho-", StringComparison.Ordinal));
             TrainingOptions options = tuning with { Data = train, Out = run, Method = arm.Method, Ascent = arm.Ascent };
             if (arm.Method != TrainingMethod.Full)

@@ -29,6 +29,9 @@ internal sealed record DemoSettings
     /// <summary>Runs of every arm.</summary>
     public required int Seeds { get; init; }
 
+    /// <summary>Seed of the first; the next is one higher.</summary>
+    public int FirstSeed { get; init; }
+
     /// <summary>Share of misleading answers.</summary>
     public double Noise { get; init; } = 0.4;
 

@@ -24,7 +24,7 @@ internal static class ConflictReport
             report.Paragraph(line);
         }
 
-        ConflictResult Detail(string arm) => results.First(r => r.Arm?.Name == arm && r.Seed == 0);
+        ConflictResult Detail(string arm) => results.First(r => r.Arm?.Name == arm);
         IReadOnlyList<StepMetrics> Metrics(string arm) => RunFolder.Metrics(Detail(arm).Folder);
         report.Section("Learning and forgetting tasks", "The first seed. The learning loss is that of the few examples; the forgetting loss is that of the samples of each unlearning step, as it met them.");
         string[] shown = [ConflictSettings.Vanilla, ConflictSettings.LwfConflicting, ConflictSettings.LwfMixed];

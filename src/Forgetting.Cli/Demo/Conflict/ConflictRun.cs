@@ -10,7 +10,7 @@ namespace Forgetting.Cli.Demo.Conflict;
 
 /// <summary>One finished run of the second act.</summary>
 /// <param name="Arm">The arm; null for the untuned base.</param>
-/// <param name="Seed">Number of the seed, from 0.</param>
+/// <param name="Seed">The seed.</param>
 /// <param name="Folder">The run's folder.</param>
 /// <param name="ExactMatch">Share of held-out target questions answered as the target task wants.</param>
 /// <param name="Loss">Mean cross-entropy of the wanted answers, nats a token.</param>
@@ -32,7 +32,7 @@ internal sealed class ConflictRun(ConflictSettings settings, string folder, IBac
     public IReadOnlyList<ConflictResult> Execute()
     {
         var results = new List<ConflictResult>();
-        for (int seed = 0; seed < settings.Seeds; seed++)
+        for (int seed = settings.FirstSeed; seed < settings.FirstSeed + settings.Seeds; seed++)
         {
             // A base of its own for each seed: what the methods gain depends on what a base happens to have made of its reading.
             int own = seed;
@@ -61,7 +61,7 @@ internal sealed class ConflictRun(ConflictSettings settings, string folder, IBac
         string[] runs = [.. settings.Arms.Select(a => Path.Combine(place, a.Name.Replace(", ", "-", StringComparison.Ordinal).Replace(' ', '-')))];
         foreach ((ConflictArm arm, string run) in settings.Arms.Zip(runs))
         {
-            observer.StageBegan(string.Create(CultureInfo.InvariantCulture, $"second act, seed {seed + 1} of {settings.Seeds}: {arm.Name}"));
+            observer.StageBegan(string.Create(CultureInfo.InvariantCulture, $"second act, seed {seed - settings.FirstSeed + 1} of {settings.Seeds}: {arm.Name}"));
             TrainingOptions options = tuning with
             {
                 Model = model,

@@ -40,6 +40,9 @@ internal sealed record ConflictSettings
     /// <summary>Runs of every arm.</summary>
     public required int Seeds { get; init; }
 
+    /// <summary>Seed of the first; the next is one higher.</summary>
+    public int FirstSeed { get; init; }
+
     /// <summary>What is compared.</summary>
     public IReadOnlyList<ConflictArm> Arms { get; init; } =
     [
