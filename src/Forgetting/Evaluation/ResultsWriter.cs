@@ -84,7 +84,8 @@ public static partial class ResultsWriter
         JsonObject values = new() { ["alias"] = name };
         foreach (MetricValue metric in metrics)
         {
-            values[$"{metric.Name},{metric.Filter}"] = metric.Value;
+            // JSON has no infinite numbers.
+            values[$"{metric.Name},{metric.Filter}"] = double.IsFinite(metric.Value) ? metric.Value : metric.Value.ToString(CultureInfo.InvariantCulture);
             values[$"{metric.Name}_stderr,{metric.Filter}"] = metric.StandardError is { } error ? error : "N/A";
         }
 

@@ -1,11 +1,14 @@
+using System.Text.Json.Serialization;
+
 namespace Forgetting.Evaluation;
 
 /// <summary>A number that a task measured.</summary>
 /// <param name="Name">Such as <c>acc</c>.</param>
 /// <param name="Filter">How answers were taken from generated text; <c>none</c> otherwise.</param>
-/// <param name="Value">The number.</param>
+/// <param name="Value">The number; infinite where a perplexity is beyond what a double holds, as by word in a text without spaces.</param>
 /// <param name="StandardError">Of a mean over items; null where the number is no such mean or there is one item.</param>
-public sealed record MetricValue(string Name, string Filter, double Value, double? StandardError);
+public sealed record MetricValue(
+    string Name, string Filter, [property: JsonNumberHandling(JsonNumberHandling.AllowNamedFloatingPointLiterals)] double Value, double? StandardError);
 
 /// <summary>What a task measured.</summary>
 public sealed record TaskResult

@@ -33,7 +33,7 @@ public sealed record ComparedRun(string Folder, TrainingOptions Options, IReadOn
 public static class CompareReport
 {
     // Paths and what follows from them tell runs apart, not methods.
-    private static readonly string[] s_identity = ["out", "seed", "device", "scores", "reference"];
+    private static readonly string[] s_identity = ["out", "seed", "device", "scores", "reference", "eval-data-dir"];
 
     /// <summary>Rows of the comparison, the header first.</summary>
     public static (IReadOnlyList<string> Header, IReadOnlyList<IReadOnlyList<string>> Rows) Table(IReadOnlyList<ComparedRun> runs)
