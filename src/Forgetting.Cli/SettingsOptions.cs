@@ -20,17 +20,19 @@ internal sealed class SettingsOptions
     /// <param name="defaults">Settings where no option is given.</param>
     /// <param name="names">Names of the settings, in the order of help.</param>
     /// <param name="outFile">Help of <c>--out</c> where that is a file and not a run's folder.</param>
-    public SettingsOptions(Command command, TrainingOptions defaults, IEnumerable<string> names, string? outFile = null)
+    /// <param name="help">Help of settings that mean something else to this command than to a run.</param>
+    public SettingsOptions(
+        Command command, TrainingOptions defaults, IEnumerable<string> names, string? outFile = null, IReadOnlyDictionary<string, string>? help = null)
     {
         _defaults = defaults;
         foreach (string name in names)
         {
             Setting setting = Recipe.Find(name) ?? throw new ArgumentException($"{name} is no setting", nameof(names));
-            string standard = setting.Read(defaults);
-            Option option = setting.IsSwitch ? new Option<bool>($"--{name}") { Description = setting.Help }
-                : setting.IsList ? new Option<string[]>($"--{name}") { Description = setting.Help, HelpName = setting.ValueName, AllowMultipleArgumentsPerToken = true }
+            string standard = setting.Read(defaults), text = help?.GetValueOrDefault(name) ?? setting.Help;
+            Option option = setting.IsSwitch ? new Option<bool>($"--{name}") { Description = text }
+                : setting.IsList ? new Option<string[]>($"--{name}") { Description = text, HelpName = setting.ValueName, AllowMultipleArgumentsPerToken = true }
                 : name == "out" && outFile is not null ? new Option<string>("--out") { Description = outFile, HelpName = "FILE" }
-                : new Option<string>($"--{name}") { Description = standard.Length > 0 ? $"{setting.Help} [default: {standard}]" : setting.Help, HelpName = setting.ValueName };
+                : new Option<string>($"--{name}") { Description = standard.Length > 0 ? $"{text} [default: {standard}]" : text, HelpName = setting.ValueName };
             _options.Add((setting, option));
             command.Options.Add(option);
         }

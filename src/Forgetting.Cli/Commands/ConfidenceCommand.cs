@@ -17,7 +17,12 @@ internal static class ConfidenceCommand
         var command = new Command("confidence", "Write the forgetting confidence of samples.");
         var settings = new SettingsOptions(
             command, new TrainingOptions(), ["model", "adapter", "learned", "fisher", "data", "alpha", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
-            "file for the confidences, JSON Lines");
+            "file for the confidences, JSON Lines",
+            new Dictionary<string, string>
+            {
+                ["adapter"] = "PEFT adapter of the model", ["learned"] = "checkpoint after ordinary fine-tuning on the data to learn", ["fisher"] = "Fisher information of that data, by fisher",
+                ["data"] = "samples to judge, JSON Lines, as elicit writes them", ["alpha"] = "step size alpha of the forgetting confidence; of a run it is the learning rate",
+            });
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);

@@ -19,7 +19,11 @@ internal static class FisherCommand
         var command = new Command("fisher", "Write the diagonal Fisher information of a data set: of all weights, or of an adapter's.") { kind, count };
         var settings = new SettingsOptions(
             command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "seed", "device", "dtype", "products"],
-            "file for the information, safetensors");
+            "file for the information, safetensors",
+            new Dictionary<string, string>
+            {
+                ["adapter"] = "PEFT adapter of the model; the information is then of its weights", ["data"] = "examples, JSON Lines", ["seed"] = "seed of which examples are drawn, and of true targets",
+            });
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed) with

@@ -17,7 +17,8 @@ internal static class LossCommand
     {
         var command = new Command("loss", "Write every token's cross-entropy.");
         var settings = new SettingsOptions(command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
-            "file for the losses, JSON Lines");
+            "file for the losses, JSON Lines",
+            new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["data"] = "examples, JSON Lines" });
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);

@@ -30,7 +30,10 @@ internal static class PretrainCommand
         var resume = new Option<bool>("--resume") { Description = "continue what an interrupted run left in the folder" };
         command.Options.Add(config);
         command.Options.Add(data);
-        var settings = new SettingsOptions(command, PretrainRun.DefaultOptions with { MaxLength = 256 }, s_settings);
+        var settings = new SettingsOptions(command, PretrainRun.DefaultOptions with { MaxLength = 256 }, s_settings, help: new Dictionary<string, string>
+        {
+            ["out"] = "folder for the model and the run's records",
+        });
         command.Options.Add(resume);
         command.SetAction(parsed =>
         {

@@ -18,7 +18,12 @@ internal static class ScoreCommand
         var command = new Command("score", "Write every response token's influence and sign.");
         var settings = new SettingsOptions(
             command, new TrainingOptions(), ["model", "adapter", "reference", "data", "out", "rho", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
-            "file for influences and signs, JSON Lines");
+            "file for influences and signs, JSON Lines",
+            new Dictionary<string, string>
+            {
+                ["adapter"] = "PEFT adapter of the model", ["reference"] = "reference checkpoint", ["data"] = "examples to score, JSON Lines",
+                ["rho"] = "share of response tokens that are positive; 0.7 unless given",
+            });
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);

@@ -162,6 +162,34 @@ public sealed class CommandTests
     }
 
     [SharedDataFact]
+    public void A_perplexity_beyond_a_double_is_written_as_infinite()
+    {
+        using var folder = new TemporaryFolder();
+
+        // One word of a thousand letters, of more than 710 nats.
+        folder.Write("text.txt", string.Concat(Enumerable.Repeat("xyzqw", 200)));
+        CommandResult result = CommandResult.Of("eval", "--model", Model, "--data-dir", folder["text.txt"], "--tasks", "perplexity", "--out", folder["out"], "--json", "--log-samples");
+        Assert.Equal(0, result.ExitCode);
+        using JsonDocument json = JsonDocument.Parse(result.Output);
+        JsonElement values = json.RootElement.GetProperty("results").GetProperty("perplexity");
+        Assert.Equal("Infinity", values.GetProperty("word_perplexity,none").GetString());
+        Assert.True(values.GetProperty("byte_perplexity,none").GetDouble() > 1);
+        Assert.Single(Directory.EnumerateFiles(folder["out"], "results_*.json"));
+    }
+
+    [Theory]
+    [InlineData("elicit", "file for the samples")]
+    [InlineData("score", "0.7 unless given")]
+    [InlineData("confidence", "samples to judge")]
+    public void Help_says_what_a_setting_means_to_the_command(string command, string expected)
+    {
+        CommandResult result = CommandResult.Of(command, "--help");
+        Assert.Contains(expected, result.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("else one is trained", result.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("tuned model", result.Output, StringComparison.Ordinal);
+    }
+
+    [SharedDataFact]
     public void Evaluations_are_compared_on_the_terminal_and_as_json()
     {
         using var folder = new TemporaryFolder();
