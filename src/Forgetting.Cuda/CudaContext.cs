@@ -3,8 +3,7 @@ using static Forgetting.Cuda.DriverAPINativeMethods;
 
 namespace Forgetting.Cuda;
 
-/// <summary>A context of a device. It is current on the thread that created it; other threads call
-/// <see cref="SetCurrent"/> before they use anything in it. The methods here do so themselves.</summary>
+/// <summary>A context of a device. Threads call <see cref="SetCurrent"/> before they use anything in it. The methods here do so themselves.</summary>
 /// <remarks>Create a <see cref="PrimaryContext"/>, the one context of a device that all of a process shares.</remarks>
 public abstract class CudaContext : IDisposable
 {
@@ -143,7 +142,7 @@ public abstract class CudaContext : IDisposable
 /// <summary>The primary context of a device, retained for as long as this object lives.</summary>
 public class PrimaryContext : CudaContext
 {
-    /// <summary>Retains the primary context of device 0 and makes it current.</summary>
+    /// <summary>Retains the primary context of device 0, without making it current.</summary>
     /// <exception cref="CudaException">The driver fails.</exception>
     /// <exception cref="CudaLibraryException">There is no driver.</exception>
     public PrimaryContext()
@@ -151,7 +150,7 @@ public class PrimaryContext : CudaContext
     {
     }
 
-    /// <summary>Retains the primary context of a device and makes it current.</summary>
+    /// <summary>Retains the primary context of a device, without making it current.</summary>
     /// <exception cref="CudaException">There is no such device.</exception>
     /// <exception cref="CudaLibraryException">There is no driver.</exception>
     public PrimaryContext(int deviceId)
@@ -161,6 +160,5 @@ public class PrimaryContext : CudaContext
         CudaException.Check(ContextManagement.cuDevicePrimaryCtxRetain(ref context, Device));
         CUdevice device = Device;
         Own(context, _ => ContextManagement.cuDevicePrimaryCtxRelease(device));
-        SetCurrent();
     }
 }

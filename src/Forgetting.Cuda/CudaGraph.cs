@@ -18,7 +18,7 @@ public sealed class CudaGraph : IDisposable
     public CudaGraphExec Instantiate(CUgraphInstantiate_flags flags)
     {
         CUgraphExec executable = default;
-        CudaException.Check(GraphManagment.cuGraphInstantiateWithFlags(ref executable, Graph, flags));
+        CudaException.Check(GraphManagment.cuGraphInstantiate(ref executable, Graph, flags));
         return new CudaGraphExec(executable);
     }
 

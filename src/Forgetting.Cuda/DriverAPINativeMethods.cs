@@ -280,8 +280,8 @@ public static unsafe partial class DriverAPINativeMethods
     public static partial class GraphManagment
     {
         /// <summary>Makes a graph executable.</summary>
-        [LibraryImport(CudaLibrary.Driver)]
-        public static partial CUResult cuGraphInstantiateWithFlags(ref CUgraphExec phGraphExec, CUgraph hGraph, CUgraphInstantiate_flags flags);
+        [LibraryImport(CudaLibrary.Driver, EntryPoint = "cuGraphInstantiateWithFlags")]
+        public static partial CUResult cuGraphInstantiate(ref CUgraphExec phGraphExec, CUgraph hGraph, CUgraphInstantiate_flags flags);
 
         /// <summary>Launches an executable graph.</summary>
         [LibraryImport(CudaLibrary.Driver)]

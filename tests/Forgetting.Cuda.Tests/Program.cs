@@ -12,6 +12,7 @@ internal static class Program
             case ["leak"]:
                 CudaLibrary.UseEmulation(Emulation.Driver);
                 var context = new PrimaryContext();
+                context.SetCurrent();
                 var kept = new CudaDeviceVariable<float>(10);
                 using (new CudaDeviceVariable<float>(20))
                 {

@@ -103,7 +103,7 @@ public sealed unsafe partial class CudaBackend : IBackend
         {
             return new CudaBackend(open(), storageType);
         }
-        catch (Exception exception) when (exception is CudaLibraryException or CudaException)
+        catch (Exception exception) when (exception is CudaLibraryException or CudaException or DllNotFoundException) // the last from ManagedCuda
         {
             throw new UserException($"--device {name}: {exception.Message}", exception);
         }

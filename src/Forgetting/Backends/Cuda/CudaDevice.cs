@@ -36,7 +36,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         Emulated = emulated;
         Nvtx.Enable();
         _context = new PrimaryContext(ordinal);
-        current = this;
+        MakeCurrent();
         CudaDeviceProperties properties = _context.GetDeviceInfo();
         Name = properties.DeviceName;
         Multiprocessors = properties.MultiProcessorCount;
@@ -178,7 +178,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     }
 
     /// <summary>Records what <paramref name="work"/> launches, instead of launching it; for <see cref="Destroy"/>.</summary>
-    // ManagedCuda has no class for captured graphs, hence the functions themselves.
+    // ManagedCuda's classes have no capture, hence the functions themselves.
     public CUgraphExec Record(Action work)
     {
         MakeCurrent();
@@ -203,9 +203,9 @@ internal sealed unsafe class CudaDevice : IDisposable
 
         Check(DriverAPINativeMethods.Streams.cuStreamEndCapture(Stream, ref graph), "cuStreamEndCapture");
         CUgraphExec executable = default;
-        CUResult result = DriverAPINativeMethods.GraphManagment.cuGraphInstantiateWithFlags(ref executable, graph, CUgraphInstantiate_flags.None);
+        CUResult result = DriverAPINativeMethods.GraphManagment.cuGraphInstantiate(ref executable, graph, CUgraphInstantiate_flags.None);
         Check(DriverAPINativeMethods.GraphManagment.cuGraphDestroy(graph), "cuGraphDestroy");
-        Check(result, "cuGraphInstantiateWithFlags");
+        Check(result, "cuGraphInstantiate");
         return executable;
     }
 
