@@ -127,6 +127,20 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
         Assert.Equal(1f, Value(backend, x));
     }
 
+    [EmulationFact]
+    public void An_upload_is_not_recorded()
+    {
+        CudaBackend backend = backends.Of(DType.Float32);
+        using DeviceBuffer buffer = backend.Allocate(sizeof(float));
+        Tensor x = buffer.AsTensor(new Shape(1), DType.Float32);
+        var key = new object();
+        void Upload(float value) => backend.Repeat(key, value, v => backend.Upload([v], x));
+        Upload(1);
+        Assert.Throws<InvalidOperationException>(() => Upload(2));
+        backend.Upload([3f], x);
+        Assert.Equal(3f, Value(backend, x));
+    }
+
     private static (List<double> Losses, float[] Weights) Train(CudaBackend backend, TrainingOptions options, bool adapter)
     {
         using var run = new TrainingRun(backend, options, adapter);

@@ -65,23 +65,27 @@ public sealed record MemoryPlan
         public MemoryPlan Run()
         {
             TrainingSet set = Examples(options.BatchSize);
+
+            // Passes over the data fill their batches whatever the size of a step.
+            IReadOnlyList<EncodedExample> data = Examples(Math.Max(1, options.MicroBatchTokens / _length)).Examples;
             bool scores = !options.LearnsAll && options.Scores is null;
             if (scores && options.Reference is null)
                 Stage("reference", () => Train(PlainTuning.Settings(options, ""), TrainingSet.AllPositive(set.Examples), null));
 
             if (scores)
-                Stage("scoring", () => Score(set.Examples));
+                Stage("scoring", () => Score(data));
 
             if (options.Unlearns)
-                RunUnlearningStages(set.Examples);
+                RunUnlearningStages(set.Examples, data);
 
-            TrainingSet? unlearned = options.Unlearns ? TrainingSet.AllNegative(set.Examples, set.BaseLogProbabilities) : null;
+            TrainingSet forget = Examples(options.ForgetBatchSize ?? options.BatchSize);
+            TrainingSet? unlearned = options.Unlearns ? TrainingSet.AllNegative(forget.Examples, forget.BaseLogProbabilities) : null;
             (long Weights, long State, long Activations) parts = default;
             Stage("training", () => parts = Train(options, options.LearnsAll ? TrainingSet.AllPositive(set.Examples) : set, unlearned));
             return new MemoryPlan { Stages = _stages, Weights = parts.Weights, State = parts.State, Activations = parts.Activations };
         }
 
-        private void RunUnlearningStages(IReadOnlyList<EncodedExample> examples)
+        private void RunUnlearningStages(IReadOnlyList<EncodedExample> examples, IReadOnlyList<EncodedExample> data)
         {
             if (options.Elicited is null)
                 Stage("elicit", Elicit);
@@ -97,7 +101,7 @@ public sealed record MemoryPlan
                 Stage("fisher", () =>
                 {
                     using var decoder = new Decoder(config, backend);
-                    FisherInformation.Compute(decoder, examples, options.FisherKind, options.MicroBatchTokens, options.Seed);
+                    FisherInformation.Compute(decoder, data, options.FisherKind, options.MicroBatchTokens, options.Seed);
                 });
             }
 
@@ -105,7 +109,7 @@ public sealed record MemoryPlan
             {
                 using var decoder = new Decoder(config, backend, training: false);
                 using var confidence = new ForgettingConfidence(decoder, _ => { });
-                confidence.Compute(examples, alpha: 1, options.MicroBatchTokens);
+                confidence.Compute(data, alpha: 1, options.MicroBatchTokens);
             });
         }
 

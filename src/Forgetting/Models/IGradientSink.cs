@@ -16,7 +16,7 @@ public interface IGradientSink
     /// <summary>True when gradients must stay apart by document, so that the head's chunks must hold whole documents.</summary>
     bool PerDocument { get; }
 
-    /// <summary>y = x·Wᵀ. <paramref name="offsets"/> groups the rows by document.</summary>
+    /// <summary>y = x·Wᵀ. <paramref name="offsets"/> groups the rows by document; may be default where the sink is not <see cref="PerDocument"/>.</summary>
     void Matrix(Parameter parameter, Tensor x, Tensor dY, Tensor offsets);
 
     /// <summary>y = drop(x)·Wᵀ.</summary>

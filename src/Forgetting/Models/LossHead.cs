@@ -127,7 +127,8 @@ internal sealed class LossHead(Parameter weight)
                 Part(inputs.Losses, chunk.FirstRow, chunk.Rows), default);
             if (sink.Wants(weight))
             {
-                sink.Matrix(weight, xs, logits, Offsets(pass, batch, chunk));
+                // A pass that is repeated uploads nothing in its midst: what was recorded would bring what lay there then.
+                sink.Matrix(weight, xs, logits, sink.PerDocument ? Offsets(pass, batch, chunk) : default);
             }
 
             if (!tokenRows.IsEmpty)

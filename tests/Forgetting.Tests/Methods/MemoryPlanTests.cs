@@ -77,6 +77,12 @@ public sealed class MemoryPlanTests : IDisposable
         Assert.Equal(4 * single.State, 3 * half.State);
         Assert.True(Plan(options with { Recompute = true }, Tensors.DType.Float32).Activations < Plan(options, Tensors.DType.Float32).Activations);
 
+        // Passes over the data fill a micro-batch whatever the size of a step.
+        TrainingOptions lwf = options with { Method = TrainingMethod.Lwf, Forget = ["p"], MicroBatchTokens = 64 };
+        MemoryPlan two = Plan(lwf, Tensors.DType.Float32), four = Plan(lwf with { BatchSize = 4 }, Tensors.DType.Float32);
+        Assert.Equal(four.Stages.Where(s => s.Stage is "fisher" or "confidence"), two.Stages.Where(s => s.Stage is "fisher" or "confidence"));
+        Assert.True(two.Activations < four.Activations);
+
         string[] Stages(TrainingOptions run) => [.. Plan(run, Tensors.DType.Float32).Stages.Select(s => s.Stage)];
 
         MemoryPlan Plan(TrainingOptions run, Tensors.DType type) => MemoryPlan.Of(config, run, "cuda", type, TuneRun.NewAdapter(run));

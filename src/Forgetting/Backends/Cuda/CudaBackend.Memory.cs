@@ -37,6 +37,12 @@ public sealed unsafe partial class CudaBackend
     {
         Require(sizeof(T) == destination.DType.Size());
         Require(source.Length == destination.Count);
+        if (_graphs.Recording)
+        {
+            // The driver would record the copy, and replay it from staging memory that holds something else by then.
+            throw new InvalidOperationException("an upload cannot be part of what is repeated");
+        }
+
         fixed (T* pointer = source)
         {
             _staging.Upload((byte*)pointer, destination.Pointer, destination.Bytes);

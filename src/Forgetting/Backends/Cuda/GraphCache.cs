@@ -18,6 +18,9 @@ internal sealed class GraphCache(CudaDevice device) : IDisposable
     /// <summary>Graphs recorded so far.</summary>
     public int Recorded { get; private set; }
 
+    /// <summary>Whether launches are being recorded.</summary>
+    public bool Recording { get; private set; }
+
     /// <summary>Does <paramref name="operations"/> or launches what they did under an equal key before.</summary>
     public void Run<TState>(object key, TState state, Action<TState> operations)
     {
@@ -25,7 +28,16 @@ internal sealed class GraphCache(CudaDevice device) : IDisposable
         {
             if (sequence.Graph is null)
             {
-                sequence.Graph = device.Record(() => operations(state));
+                Recording = true;
+                try
+                {
+                    sequence.Graph = device.Record(() => operations(state));
+                }
+                finally
+                {
+                    Recording = false;
+                }
+
                 Recorded++;
             }
 
