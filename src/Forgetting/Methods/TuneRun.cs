@@ -114,6 +114,9 @@ public sealed class TuneRun
         bool computes = scores is null && !_options.LearnsAll;
         IReadOnlyList<EncodedExample> forReference = computes && _options.ReferenceData is { } data ? Encode(data) : held;
         CheckModels(computes);
+        if (_options.Unlearns)
+            _ = new UnlearningSchedule(_options, Trainer.CountSteps(_options, examples.Count));
+
         MemoryPlan memory = PlanMemory(_options.Unlearns ? _options.MaxLength : forReference.Concat(examples).Max(e => e.Length));
         TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, _observer);
         RunRecord.Write(_options);

@@ -51,7 +51,7 @@ public sealed class Trainer
         _folder = folder;
         _observer = observer;
         _order = new DataOrder(set.Examples.Count, options.BatchSize, options.Seed, !options.NoShuffle);
-        Steps = options.Steps ?? checked(options.Epochs * _order.StepsPerEpoch);
+        Steps = CountSteps(options, set.Examples.Count);
         _learningRate = new LearningRateSchedule(options.LrSchedule, options.LearningRate, options.WarmupRatio, Steps);
         _lambda = new LambdaSchedule(options, Steps, _order.StepsPerEpoch);
         _checkpoints = new TrainingCheckpoint(Path.Combine(folder, "checkpoints"), options.KeepCheckpoints);
@@ -59,6 +59,10 @@ public sealed class Trainer
 
     /// <summary>All optimiser steps of the run.</summary>
     public int Steps { get; }
+
+    /// <summary>Optimiser steps of a run over so many examples.</summary>
+    public static int CountSteps(TrainingOptions options, int examples) =>
+        options.Steps ?? checked(options.Epochs * new DataOrder(examples, options.BatchSize, options.Seed, !options.NoShuffle).StepsPerEpoch);
 
     /// <summary>Trains to the end.</summary>
     /// <param name="resume">Continue from the newest checkpoint in the folder; without one, begin.</param>

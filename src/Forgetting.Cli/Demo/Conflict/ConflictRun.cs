@@ -85,7 +85,7 @@ internal sealed class ConflictRun(ConflictSettings settings, string folder, IBac
     // Learning steps and unlearning steps together.
     private int UpdatesOf(TrainingOptions tuning)
     {
-        int learning = tuning.Epochs * ((settings.Examples + tuning.BatchSize - 1) / tuning.BatchSize);
+        int learning = Trainer.CountSteps(tuning, settings.Examples);
         return learning + new UnlearningSchedule(tuning, learning).Count;
     }
 
