@@ -72,9 +72,10 @@ internal static class InspectCommand
         Row("model", found.Path);
         if (found.Config is { } config)
         {
-            Row("family", config.Family.ToString().ToLowerInvariant());
+            Row("family", JsonSerializer.SerializeToNode(config.Family, Json.Indented)!.GetValue<string>());
             Row("parameters", Number(found.Parameters ?? 0));
             Row("layers", string.Create(CultureInfo.InvariantCulture, $"{config.Layers} of width {config.HiddenSize}, {config.Heads} heads ({config.KeyValueHeads} key-value), MLP {config.IntermediateSize}"));
+            Row("attention", Attention(config));
             Row("context", Number(config.ContextLength));
             Row("vocabulary", $"{Number(config.VocabularySize)}{(config.TiedHead ? ", head tied" : "")}");
         }
@@ -84,6 +85,7 @@ internal static class InspectCommand
 
         string Id(int? id) => id?.ToString(CultureInfo.InvariantCulture) ?? "none";
         Row("special tokens", $"bos {Id(found.BosTokenId)}, eos {(found.EosTokenIds.Count > 0 ? string.Join(" ", found.EosTokenIds) : "none")}, pad {Id(found.PadTokenId)}");
+        Row("chat template", found.ChatTemplate ? "yes" : "none");
         Terminal.PrintFacts(facts);
     }
 
@@ -103,6 +105,15 @@ internal static class InspectCommand
         Console.Out.WriteLine(device == "cpu"
             ? $"Products may keep copies of the weights, which are part of the most. The program itself takes about {Bytes(Environment.WorkingSet)} more."
             : "The card's driver and libraries take some hundred MiB more.");
+    }
+
+    private static string Attention(ModelConfig config)
+    {
+        string positions = config.LearnedPositions
+            ? "learned positions"
+            : string.Create(CultureInfo.InvariantCulture, $"rotary of base {config.RopeTheta:N0}{(config.RopeScaling is { } scaling ? $" with llama3 scaling by {scaling.Factor}" : "")}");
+        IEnumerable<IGrouping<int, int>> windows = config.Windows.Where(w => w > 0).GroupBy(w => w);
+        return string.Join(", ", windows.Select(w => string.Create(CultureInfo.InvariantCulture, $"window of {w.Key} in {w.Count()} layers")).Prepend(positions));
     }
 
     private static string Number(long value) => value.ToString("N0", CultureInfo.InvariantCulture);

@@ -1,3 +1,4 @@
+using Forgetting.HuggingFace.ChatTemplates;
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Models;
 
@@ -30,6 +31,9 @@ public sealed record ModelInspection
     /// <summary>Padding token, or null. Nothing here pads; other programs may.</summary>
     public int? PadTokenId { get; init; }
 
+    /// <summary>Whether the folder has a chat template that can be read.</summary>
+    public bool ChatTemplate { get; init; }
+
     /// <summary>One line for each thing that stands in the way of using the model; empty where all is well.</summary>
     public IReadOnlyList<string> Unsupported { get; init; } = [];
 }
@@ -49,6 +53,7 @@ public static class ModelInspector
         using Checkpoint? checkpoint = Try(() => Checkpoint.Open(path), unsupported);
         ModelConfig? config = checkpoint?.Config ?? (Directory.Exists(path) ? Try(() => ConfigFile.Read(path), unsupported) : null);
         Tokenizer? tokenizer = Directory.Exists(path) || File.Exists(path) ? Try(() => Tokenizer.Load(path), unsupported) : null;
+        ChatTemplate? template = Directory.Exists(path) ? Try(() => ChatTemplates.ChatTemplate.Load(path), unsupported) : null;
         var inspection = new ModelInspection
         {
             Path = path,
@@ -56,6 +61,7 @@ public static class ModelInspector
             BosTokenId = config?.BosTokenId ?? tokenizer?.BosId,
             EosTokenIds = config?.EosTokenIds is { Count: > 0 } ends ? ends : tokenizer?.EosIds ?? [],
             PadTokenId = tokenizer?.PadId,
+            ChatTemplate = template != null,
             Unsupported = [.. unsupported.Distinct()],
         };
         if (checkpoint != null)
@@ -70,7 +76,7 @@ public static class ModelInspector
         return config == null ? inspection : inspection with { Parameters = Decoder.Describe(config).Base.Sum(p => p.Shape.Count) };
     }
 
-    private static T? Try<T>(Func<T> read, List<string> unsupported)
+    private static T? Try<T>(Func<T?> read, List<string> unsupported)
         where T : class
     {
         try

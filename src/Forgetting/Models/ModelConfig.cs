@@ -1,18 +1,24 @@
+using System.Text.Json.Serialization;
+
 namespace Forgetting.Models;
 
 /// <summary>Decoder families, by Hugging Face <c>model_type</c>.</summary>
 public enum ModelFamily
 {
     /// <summary>llama: RMSNorm, RoPE, SwiGLU, no biases.</summary>
+    [JsonStringEnumMemberName("llama")]
     Llama,
 
     /// <summary>qwen2: llama with biases on q, k and v.</summary>
+    [JsonStringEnumMemberName("qwen2")]
     Qwen2,
 
     /// <summary>gpt2: LayerNorm, learned positions, GELU, biases, fused q-k-v stored [in, out].</summary>
+    [JsonStringEnumMemberName("gpt2")]
     Gpt2,
 
     /// <summary>gpt_neo: gpt2 with separate unbiased q, k, v, unscaled scores and alternating local attention.</summary>
+    [JsonStringEnumMemberName("gpt_neo")]
     GptNeo,
 }
 

@@ -223,7 +223,15 @@ public sealed class BadCheckpointTests : IDisposable
         Assert.Equal(good.Parameters * 2, good.StoredBytes);
         Assert.Equal(StoredType.BF16, Assert.Single(good.Types).Type);
         Assert.Contains("\"types\":[{\"type\":\"BF16\",\"tensors\":", JsonSerializer.Serialize(good, Json.Compact), StringComparison.Ordinal);
+        Assert.Contains("\"config\":{\"family\":\"gpt2\",", JsonSerializer.Serialize(good, Json.Compact), StringComparison.Ordinal);
         Assert.Contains("no tokenizer", Assert.Single(good.Unsupported), StringComparison.Ordinal);
+        Assert.False(good.ChatTemplate);
+
+        string template = _folder.Write("m/chat_template.jinja", "{{ bos_token }}");
+        Assert.True(ModelInspector.Inspect(_folder["m"]).ChatTemplate);
+        File.WriteAllText(template, "{% for x %}");
+        Assert.Contains(ModelInspector.Inspect(_folder["m"]).Unsupported, line => line.StartsWith(template, StringComparison.Ordinal));
+        File.Delete(template);
 
         JsonObject json = Folders.Config(config);
         json["model_type"] = "mamba";
