@@ -127,7 +127,9 @@ def llama(config, tensors, ids):
         k = rotate(split(w.linear(p + "self_attn.k_proj", h), groups), angles)
         v = split(w.linear(p + "self_attn.v_proj", h), groups)
         k, v = (t.repeat_interleave(heads // groups, 0) for t in (k, v))
-        windowed = config.get("use_sliding_window") and i >= config.get("max_window_layers", 28)
+        kinds = config.get("layer_types")
+        slides = kinds[i] == "sliding_attention" if kinds else i >= config.get("max_window_layers", 28)
+        windowed = config.get("use_sliding_window") and slides
         window = config["sliding_window"] if windowed else 0
         x = x + w.linear(p + "self_attn.o_proj", join(attend(q, k, v, size ** -0.5, window)))
         h = w.rms_norm(p + "post_attention_layernorm", x, epsilon)
