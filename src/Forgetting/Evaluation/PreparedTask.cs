@@ -106,19 +106,31 @@ public sealed class PreparedTask
 
     private static (string, string)[] Pairs(string context, IEnumerable<string> continuations) => [.. continuations.Select(continuation => (context, continuation))];
 
+    private T[] EncodeEach<T>(Func<(string Context, string Continuation)[], T> encode) => [.. Arguments.Select((of, i) =>
+    {
+        try
+        {
+            return encode(of);
+        }
+        catch (UserException e)
+        {
+            throw new UserException($"task {Name}, {Documents[i].Place}: {e.Message}");
+        }
+    })];
+
     private void Encode(RequestEncoder encoder, ulong seed)
     {
         if (Definition.OutputType == OutputType.GenerateUntil)
         {
-            (int[] Ids, bool Truncated)[] prompts = [.. Arguments.Select(of => encoder.EncodePrompt(of[0].Context, Definition.MaxNewTokens))];
+            (int[] Ids, bool Truncated)[] prompts = EncodeEach(of => encoder.EncodePrompt(of[0].Context, Definition.MaxNewTokens));
             (Prompts, Truncated) = ([.. prompts.Select(prompt => prompt.Ids)], prompts.Count(prompt => prompt.Truncated));
         }
         else
         {
             bool rolling = Definition.OutputType == OutputType.LogLikelihoodRolling;
-            Requests = [.. Arguments.Select(of => rolling
+            Requests = EncodeEach(of => rolling
                 ? encoder.EncodeRolling(of[0].Continuation).ToArray()
-                : [.. of.Select(pair => encoder.Encode(pair.Context, pair.Continuation, Definition.AppendEos))])];
+                : [.. of.Select(pair => encoder.Encode(pair.Context, pair.Continuation, Definition.AppendEos))]);
             for (int i = 0; i < Requests.Length; i++)
             {
                 if (Requests[i].FirstOrDefault(request => request.Continuation.Length > encoder.ContextLength) is { Continuation.Length: > 0 and var longest })

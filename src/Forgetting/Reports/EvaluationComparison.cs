@@ -103,7 +103,8 @@ public static class EvaluationComparison
     {
         var plain = new ComparedValue(
             run.Folder, value.Value, value.StandardError, value.Items, first is null ? null : value.Value - first.Value, null, null, null, null, null);
-        if (firstScores is null || run.Scores(value.Task, value.Metric, value.Filter) is not { } scores)
+        if (first is null || firstScores is null || run.Scores(value.Task, value.Metric, value.Filter) is not { } scores
+            || !IsMean(first, firstScores) || !IsMean(value, scores))
             return plain;
 
         (double First, double This)[] pairs = [.. firstScores.Where(pair => scores.ContainsKey(pair.Key)).Select(pair => (pair.Value, scores[pair.Key]))];
@@ -123,6 +124,10 @@ public static class EvaluationComparison
             PValue = binary ? PairedTests.McNemarMidP(better, worse) : PairedTests.Permutation(differences),
         };
     }
+
+    // A mean of means, over languages say, can move against the documents' own mean: a test of these would speak of another number than the one shown.
+    private static bool IsMean(EvaluatedMetric metric, IReadOnlyDictionary<string, double> scores) =>
+        Math.Abs(scores.Values.Average() - metric.Value) <= 1e-6 * Math.Max(1, Math.Abs(metric.Value));
 
     private static string Number(double? value, string format) => value is { } number && double.IsFinite(number) ? number.ToString(format, CultureInfo.InvariantCulture) : "–";
 }

@@ -66,6 +66,8 @@ public sealed class Arena : IDisposable
             return;
         }
 
+        // Never below what was once needed: passes of known shapes count on finding it.
+        bytes = Math.Max(bytes, PeakBytes);
         Dispose();
         _blocks.Add(_backend.Allocate(bytes));
         _used.Add(0);

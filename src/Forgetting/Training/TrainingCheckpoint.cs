@@ -52,8 +52,9 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
     private const string StateName = "state.json";
     private const string TensorsName = "training.safetensors";
 
-    // Settings that may change between interruption and resumption, since they do not touch the result.
-    private static readonly HashSet<string> Free = ["model", "adapter", "data", "out", "reference", "reference-data", "scores", "forget", "elicited", "learned", "fisher", "confidence", "device", "products", "eval-data-dir", "eval-include", "parts-every", "checkpoint-every", "keep-checkpoints", "recompute"];
+    // Settings that may change between interruption and resumption: places of files, and how things are computed. Another device or other products round
+    // differently, which is the price of going on elsewhere; the rest leaves every bit as it is.
+    private static readonly HashSet<string> Free = ["model", "adapter", "data", "out", "reference", "reference-data", "scores", "forget", "elicited", "learned", "fisher", "confidence", "device", "products", "no-cuda-graphs", "eval-data-dir", "eval-include", "parts-every", "checkpoint-every", "keep-checkpoints", "recompute"];
 
     /// <summary>Whether a setting's value can change what a training results in, other than through the data it names.</summary>
     public static bool Matters(string setting) => !Free.Contains(setting);

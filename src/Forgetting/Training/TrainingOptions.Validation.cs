@@ -70,8 +70,15 @@ public sealed partial record TrainingOptions
         if (EvalTasks.Count > 0 && EvalDataDir is null)
             throw new UserException("eval-tasks is given without eval-data-dir, expected the folder with the benchmarks' files");
 
-        if (EvalTasks.Count == 0 && (EvalEvery > 0 || EvalMetric != null))
-            throw new UserException($"{(EvalEvery > 0 ? "eval-every" : "eval-metric")} is given without eval-tasks, expected the tasks to evaluate");
+        string? alone = EvalEvery > 0 ? "eval-every"
+            : EvalMetric != null ? "eval-metric"
+            : EvalLimit != null ? "eval-limit"
+            : EvalNumFewshot != null ? "eval-num-fewshot"
+            : EvalInclude != null ? "eval-include"
+            : EvalBest != BestKind.Auto ? "eval-best"
+            : null;
+        if (EvalTasks.Count == 0 && alone != null)
+            throw new UserException($"{alone} is given without eval-tasks, expected the tasks to evaluate");
     }
 
     private void CheckExclusive()

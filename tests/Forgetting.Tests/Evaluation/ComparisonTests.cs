@@ -57,17 +57,17 @@ public class ComparisonTests
         using var folder = new TemporaryFolder();
 
         // Over the documents b to k the second has two that the first has not, and the first eight; a and l are in one only.
-        string first = Write(folder, "first", "t1", "abcdefghijk", "10011111111", 0.5), second = Write(folder, "second", "t2", "kjihgfedcbl", "00000000110", 0.25);
-        string third = Write(folder, "third", "t3", "xyz", "000", 0.1);
+        string first = Write(folder, "first", "t1", "abcdefghijk", "10011111111", 9.0 / 11), second = Write(folder, "second", "t2", "kjihgfedcbl", "00000000110", 2.0 / 11);
+        string third = Write(folder, "third", "t3", "xyz", "000", 0);
         ComparedMetric metric = Assert.Single(EvaluationComparison.Compare([EvaluationOutput.Read(first), EvaluationOutput.Read(second), EvaluationOutput.Read(third)]));
         Assert.Equal(("sst5", "acc", "none"), (metric.Task, metric.Metric, metric.Filter));
-        Assert.Equal(new ComparedValue(first, 0.5, 0.125, 11, null, null, null, null, null, null), metric.Runs[0]);
-        Assert.Equal((0.25, -0.6, 10, 2, 8, "McNemar mid-p"), (metric.Runs[1].Value, Math.Round(metric.Runs[1].Difference!.Value, 12), metric.Runs[1].Paired, metric.Runs[1].Better, metric.Runs[1].Worse, metric.Runs[1].Test));
+        Assert.Equal(new ComparedValue(first, 9.0 / 11, 0.125, 11, null, null, null, null, null, null), metric.Runs[0]);
+        Assert.Equal((2.0 / 11, -0.6, 10, 2, 8, "McNemar mid-p"), (metric.Runs[1].Value, Math.Round(metric.Runs[1].Difference!.Value, 12), metric.Runs[1].Paired, metric.Runs[1].Better, metric.Runs[1].Worse, metric.Runs[1].Test));
         Assert.Equal(67.0 / 1024, metric.Runs[1].PValue!.Value, 1e-12);
         Assert.Equal((0, null), (metric.Runs[2].Paired, metric.Runs[2].PValue));
 
         IReadOnlyList<string> row = Assert.Single(EvaluationComparison.Table([metric]).Rows);
-        Assert.Equal(["sst5", "acc", "0.5000 ± 0.1250", "0.2500 ± 0.1250", "-0.6000", "0.0654", "10 (+2 −8)", "0.1000 ± 0.1250", "–", "–", "0 (+0 −0)"], row);
+        Assert.Equal(["sst5", "acc", "0.8182 ± 0.1250", "0.1818 ± 0.1250", "-0.6000", "0.0654", "10 (+2 −8)", "0.0000 ± 0.1250", "–", "–", "0 (+0 −0)"], row);
         Assert.Contains("0.0654", CompareReport.Build([], [metric]).ToString(), StringComparison.Ordinal);
     }
 
@@ -87,6 +87,16 @@ public class ComparisonTests
 
         File.WriteAllText(Path.Combine(first, "samples_sst5_2026-01-02.jsonl"), "{\"doc_id\": 0, \"doc_hash\": \"a\", \"acc\": 1}\n{\"doc_id\": 1");
         Assert.Contains("samples_sst5_2026-01-02.jsonl: line 2", Assert.Throws<UserException>(() => EvaluationOutput.Read(first).Scores("sst5", "acc", "none")).Message, StringComparison.Ordinal);
+    }
+
+    // A mean over languages of the languages' means, say: here of the first document alone and of the others.
+    [Fact]
+    public void A_metric_that_is_no_mean_of_its_documents_is_not_tested()
+    {
+        using var folder = new TemporaryFolder();
+        string first = Write(folder, "first", "t1", "abc", "011", 0.5), second = Write(folder, "second", "t1", "abc", "111", 1);
+        ComparedMetric metric = Assert.Single(EvaluationComparison.Compare([EvaluationOutput.Read(first), EvaluationOutput.Read(second)]));
+        Assert.Equal((0.5, null, null, null), (metric.Runs[1].Difference, metric.Runs[1].Paired, metric.Runs[1].Test, metric.Runs[1].PValue));
     }
 
     // A document a letter of names, and its score.

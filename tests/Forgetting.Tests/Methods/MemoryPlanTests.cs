@@ -71,7 +71,7 @@ public sealed class MemoryPlanTests : IDisposable
             Stages(options with { Method = TrainingMethod.Lwf, Forget = ["p"], FisherKind = FisherKind.True, Regularizer = RegularizerKind.Bss }));
         Assert.Equal(["elicit", "training"], Stages(options with { Method = TrainingMethod.Lwf, Forget = ["p"], Select = SelectionKind.Random }));
 
-        // Half the bytes in bfloat16 but Float32 masters; less with recomputation; .
+        // Half the bytes in bfloat16 but Float32 masters; less with recomputation.
         MemoryPlan single = Plan(options with { LoraRank = 0, Method = TrainingMethod.Full }, Tensors.DType.Float32), half = Plan(options with { LoraRank = 0, Method = TrainingMethod.Full }, Tensors.DType.BFloat16);
         Assert.Equal(single.Weights, 2 * half.Weights);
         Assert.Equal(4 * single.State, 3 * half.State);

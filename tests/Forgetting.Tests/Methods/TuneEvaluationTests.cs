@@ -27,7 +27,7 @@ public sealed class TuneEvaluationTests : IDisposable
     public void The_best_model_is_kept_and_scores_what_the_run_says(int rank, BestKind kind, int bestStep)
     {
         TrainingOptions options = Options(rank) with { EvalBest = kind };
-        TuneRun.Execute(options with { Out = _folder["plain"], EvalTasks = [], EvalEvery = 0, EvalMetric = null, EvalDataDir = null }, _backend);
+        TuneRun.Execute(options with { Out = _folder["plain"], EvalTasks = [], EvalEvery = 0, EvalMetric = null, EvalDataDir = null, EvalLimit = null, EvalBest = BestKind.Auto }, _backend);
         TuneSummary summary = TuneRun.Execute(options with { Out = _folder["run"] }, _backend);
         Assert.Equal(File.ReadAllBytes(_folder["plain", "model/model.safetensors"]), File.ReadAllBytes(_folder["run", "model/model.safetensors"]));
 

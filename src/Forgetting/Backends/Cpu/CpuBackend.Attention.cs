@@ -52,6 +52,9 @@ public sealed unsafe partial class CpuBackend
             return;
         }
 
+        if (starts.Count == 0)
+            return;
+
         // Whole rows of keys and values stream best; heads part only where there are too few sequences for the threads.
         int sequences = (int)starts.Count;
         int parts = Math.Clamp((2 * _pool.Threads + sequences - 1) / sequences, 1, shape.KeyValueHeads);

@@ -124,8 +124,8 @@ internal sealed class UnlearningStages
             _log.Run("confidence", $"computing the forgetting confidence of {samples.Count} samples", ConfidenceName, inputs, () =>
             {
                 using LoadedModel model = LoadBase();
-                using Checkpoint source = Checkpoint.Open(learned);
-                using var confidence = new ForgettingConfidence(model.Decoder, model.Source, source, fisher);
+                using Checkpoint learnedModel = Checkpoint.Open(learned);
+                using var confidence = new ForgettingConfidence(model.Decoder, model.Source, learnedModel, fisher);
                 ConfidenceRecord.Write(path, confidence.Compute(samples, alpha, _options.MicroBatchTokens, _observer, _cancellation));
             });
         }
