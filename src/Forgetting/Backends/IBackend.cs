@@ -21,6 +21,14 @@ public interface IBackend : IMemory, IRepetition, IDenseOperations, ISequenceOpe
 
     /// <summary>Element type of activations and of the weights used in products.</summary>
     DType StorageType { get; }
+
+    /// <summary>
+    /// Says that many products will read <paramref name="weight"/> as their B between two writes, so that the backend may keep copies of it in the
+    /// layout that its products want. Results stay the same. The declaration ends with the tensor's memory; whatever operation writes to the tensor
+    /// is seen, a write to its memory by other means is not.
+    /// </summary>
+    /// <param name="weight">A whole matrix in storage type.</param>
+    void DeclareWeight(Tensor weight);
 }
 
 /// <summary>Memory of a device and transfers to and from it.</summary>
@@ -83,14 +91,6 @@ public interface IDenseOperations
     /// <param name="b">[K, N], or [N, K] with <paramref name="transposeB"/>.</param>
     /// <param name="c">[M, N].</param>
     void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0);
-
-    /// <summary>
-    /// Says that many products will read <paramref name="weight"/> as their B between two writes, so that the backend may keep copies of it in the
-    /// layout that its products want. Results stay the same. The declaration ends with the tensor's memory; whatever operation writes to the tensor
-    /// is seen, a write to its memory by other means is not.
-    /// </summary>
-    /// <param name="weight">A whole matrix in storage type.</param>
-    void DeclareWeight(Tensor weight);
 
     /// <summary>Adds <paramref name="bias"/> [1, C] to every row of <paramref name="y"/> [T, C].</summary>
     void AddBias(Tensor y, Tensor bias);

@@ -49,15 +49,14 @@ public sealed class PackedWeightsTests : IDisposable
     public void Memory_that_is_given_back_is_no_weight_any_more()
     {
         var shape = new Shape(40, 30);
-        nint last = 0;
+        var addresses = new HashSet<nint>();
         int reused = 0;
 
         // An allocator usually gives the block back at once, but no one promises it: other tests allocate meanwhile.
         for (int i = 0; i < 1000 && reused < 3; i++)
         {
             using DeviceBuffer buffer = _backend.Allocate(shape.Count * sizeof(float));
-            reused += buffer.Pointer == last ? 1 : 0;
-            last = buffer.Pointer;
+            reused += addresses.Add(buffer.Pointer) ? 0 : 1;
             Tensor weight = buffer.AsTensor(shape, DType.Float32);
 
             // Not an operation of the backend: only the declaration of the block before could make the copy look fresh.
