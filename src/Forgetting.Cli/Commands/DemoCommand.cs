@@ -12,7 +12,7 @@ internal static class DemoCommand
 {
     public static Command Create()
     {
-        var quick = new Option<bool>("--quick") { Description = "smaller worlds, within a minute" };
+        var quick = new Option<bool>("--quick") { Description = "smaller worlds and fewer seeds" };
         var seeds = new Option<int?>("--seeds") { Description = "runs of every method [default: 3, with --quick 2]", HelpName = "N" };
         var first = new Option<int>("--seed") { Description = "seed of the first run of every method, of its base and its data; the next run's is one higher", HelpName = "N" };
         var output = new Option<string>("--out") { Description = "folder for everything the demo leaves", HelpName = "DIR", DefaultValueFactory = _ => Path.Combine("runs", "demo") };
