@@ -52,6 +52,20 @@ __device__ inline void multiply(float (&sum)[2][4], const Tiles& tiles) {
     }
 }
 
+// What of a tile lies within y [rows, columns].
+__device__ inline void store_scaled(float* y, const float (&sum)[2][4], float factor, int firstRow, int first, int rows, int columns) {
+#pragma unroll
+    for (int j = 0; j < 2; j++) {
+#pragma unroll
+        for (int n = 0; n < 4; n++) {
+            int row = firstRow + tile_row(j), column = first + tile_column() + n;
+            if (row < rows && column < columns) {
+                y[(long long)row * columns + column] = sum[j][n] * factor;
+            }
+        }
+    }
+}
+
 KERNEL_BOUNDED(256, 2, lora_down_f32, const float* x, const int* rowKeys, const unsigned int* seed, unsigned int stream, unsigned int threshold,
                const float* a, float factor, float* low, int T, int in, int r) {
     __shared__ Tiles tiles;
@@ -81,16 +95,7 @@ KERNEL_BOUNDED(256, 2, lora_down_f32, const float* x, const int* rowKeys, const 
         multiply(sum, tiles);
         __syncthreads(); // the next round loads into the tiles just read
     }
-#pragma unroll
-    for (int j = 0; j < 2; j++) {
-#pragma unroll
-        for (int n = 0; n < 4; n++) {
-            int row = firstRow + tile_row(j), column = first + tile_column() + n;
-            if (row < T && column < r) {
-                low[(long long)row * r + column] = sum[j][n] * factor;
-            }
-        }
-    }
+    store_scaled(low, sum, factor, firstRow, first, T, r);
 }
 
 KERNEL_BOUNDED(256, 2, lora_down_gradient_f32, const float* dLow, const float* x, const int* rowKeys, const unsigned int* seed, unsigned int stream,
@@ -123,17 +128,7 @@ KERNEL_BOUNDED(256, 2, lora_down_gradient_f32, const float* dLow, const float* x
         multiply(sum, tiles);
         __syncthreads();
     }
-    float* tile = partials + (long long)blockIdx.z * r * in;
-#pragma unroll
-    for (int j = 0; j < 2; j++) {
-#pragma unroll
-        for (int n = 0; n < 4; n++) {
-            int row = firstRow + tile_row(j), column = first + tile_column() + n;
-            if (row < r && column < in) {
-                tile[(long long)row * in + column] = sum[j][n] * factor;
-            }
-        }
-    }
+    store_scaled(partials + (long long)blockIdx.z * r * in, sum, factor, firstRow, first, r, in);
 }
 
 KERNEL_BOUNDED(256, 2, lora_down_input_f32, const float* dLow, const float* a, const int* rowKeys, const unsigned int* seed, unsigned int stream,
