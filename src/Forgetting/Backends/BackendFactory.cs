@@ -44,8 +44,8 @@ public static class BackendFactory
 
     /// <summary>What makes the provider of the CPU's products that <c>--products</c> and <c>--dtype</c> name.</summary>
     /// <exception cref="UserException">There is no such provider here, or it has no such type.</exception>
-    // oneDNN has code for AVX-512 and AMX that the managed provider lacks; on AVX2 the managed products are as fast, and those of weight gradients faster
-    // (docs/performance.md). The rule asks the library which instructions it uses, never a clock: the same machine always computes the same bits.
+    // oneDNN has bf16 instructions, which the managed provider lacks; in Float32 the managed products were faster wherever both were measured, on AVX2 and on
+    // AVX-512 (docs/performance.md). The rule asks which instructions there are, never a clock: the same machine always computes the same bits.
     internal static Func<WorkerPool, IMatrixProducts> CpuProducts(DType type, string products)
     {
         if (products is not ("auto" or "managed" or "onednn"))
@@ -66,7 +66,7 @@ public static class BackendFactory
                 $"--products: found onednn with --dtype bf16, expected managed: {library.Name} finds no bf16 instructions (AVX-512 BF16 or AMX) on this processor");
         }
 
-        bool native = library is not null && library.Supports(type) && (products == "onednn" || library.HasAvx512);
+        bool native = library is not null && (products == "onednn" || (type == DType.BFloat16 && library.IsFasterInBFloat16));
         return native ? pool => new OneDnnProducts(pool, library!, type) : pool => new ManagedProducts(pool, type);
     }
 

@@ -194,8 +194,15 @@ public sealed unsafe partial class CpuBackend
 
     private readonly struct StoreTile(float* tile, int stride) : ITileSink
     {
+        public void Fetch(int row)
+        {
+        }
+
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Take(int row, int column, Vector256<float> value) => value.Store(tile + (row * stride) + column);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Take(int row, int column, Vector512<float> value) => value.Store(tile + (row * stride) + column);
     }
 
     /// <summary>sum += Σ_s G_s².</summary>

@@ -5,8 +5,6 @@ namespace Forgetting.Backends.Cpu;
 
 public sealed unsafe partial class CpuBackend
 {
-    private const nuint MemoryAlignment = 64;
-
     private readonly Workspace _workspace = new();
     private readonly Workspace _packing = new();
 
@@ -23,7 +21,7 @@ public sealed unsafe partial class CpuBackend
         nint pointer;
         try
         {
-            pointer = (nint)NativeMemory.AlignedAlloc((nuint)Math.Max(bytes, 1), MemoryAlignment);
+            pointer = (nint)HostHeap.Allocate((nuint)Math.Max(bytes, 1));
         }
         catch (OutOfMemoryException exception)
         {
@@ -163,7 +161,7 @@ public sealed unsafe partial class CpuBackend
             if (bytes > _bytes)
             {
                 Dispose();
-                _memory = NativeMemory.AlignedAlloc(bytes, MemoryAlignment);
+                _memory = HostHeap.Allocate(bytes);
                 _bytes = bytes;
             }
 

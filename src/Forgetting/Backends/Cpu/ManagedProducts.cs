@@ -24,7 +24,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
     private readonly WorkerPool _pool;
     private readonly bool _wide;
     private readonly bool _round;
-    private readonly float* _packedB = (float*)NativeMemory.AlignedAlloc((nuint)sizeof(float) * MostDepth * ColumnBlock, 64);
+    private readonly float* _packedB = (float*)HostHeap.Allocate((nuint)sizeof(float) * MostDepth * ColumnBlock);
 
     /// <summary>Products on the threads of <paramref name="pool"/>, with 512-bit registers where they are fast.</summary>
     /// <param name="operandType">Type to which operands are rounded.</param>

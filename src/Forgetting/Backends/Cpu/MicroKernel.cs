@@ -3,11 +3,17 @@ using System.Runtime.Intrinsics;
 
 namespace Forgetting.Backends.Cpu;
 
-/// <summary>Takes a finished tile of a product out of registers, eight columns of a row at a time.</summary>
+/// <summary>Takes a finished tile of a product out of registers; rows come in order.</summary>
 internal interface ITileSink
 {
-    /// <summary>Columns <paramref name="column"/> … <paramref name="column"/> + 7 of row <paramref name="row"/>; rows come in order.</summary>
+    /// <summary>Called for every row before the sum begins: what <see cref="Take(int, int, Vector256{float})"/> will touch may be fetched meanwhile.</summary>
+    void Fetch(int row);
+
+    /// <summary>Columns <paramref name="column"/> … <paramref name="column"/> + 7 of row <paramref name="row"/>.</summary>
     void Take(int row, int column, Vector256<float> value);
+
+    /// <summary>Columns <paramref name="column"/> … <paramref name="column"/> + 15 of row <paramref name="row"/>.</summary>
+    void Take(int row, int column, Vector512<float> value);
 }
 
 /// <summary>
@@ -43,6 +49,11 @@ internal readonly unsafe struct Kernel256 : IMicroKernel
     {
         Vector256<float> c00 = Vector256<float>.Zero, c01 = c00, c10 = c00, c11 = c00, c20 = c00, c21 = c00;
         Vector256<float> c30 = c00, c31 = c00, c40 = c00, c41 = c00, c50 = c00, c51 = c00;
+        for (int row = 0; row < 6; row++)
+        {
+            sink.Fetch(row);
+        }
+
         for (; k > 0; k--, a += 6, b += stride)
         {
             Vector256<float> b0 = Vector256.Load(b);
@@ -101,6 +112,11 @@ internal readonly unsafe struct Kernel512 : IMicroKernel
         Vector512<float> c40 = c00, c41 = c00, c50 = c00, c51 = c00, c60 = c00, c61 = c00;
         Vector512<float> c70 = c00, c71 = c00, c80 = c00, c81 = c00, c90 = c00, c91 = c00;
         Vector512<float> c100 = c00, c101 = c00, c110 = c00, c111 = c00;
+        for (int row = 0; row < 12; row++)
+        {
+            sink.Fetch(row);
+        }
+
         for (; k > 0; k--, a += 12, b += stride)
         {
             Vector512<float> b0 = Vector512.Load(b);
@@ -143,28 +159,30 @@ internal readonly unsafe struct Kernel512 : IMicroKernel
             c111 = Vector512.MultiplyAddEstimate(x, b1, c111);
         }
 
-        Take(ref sink, 0, c00, c01);
-        Take(ref sink, 1, c10, c11);
-        Take(ref sink, 2, c20, c21);
-        Take(ref sink, 3, c30, c31);
-        Take(ref sink, 4, c40, c41);
-        Take(ref sink, 5, c50, c51);
-        Take(ref sink, 6, c60, c61);
-        Take(ref sink, 7, c70, c71);
-        Take(ref sink, 8, c80, c81);
-        Take(ref sink, 9, c90, c91);
-        Take(ref sink, 10, c100, c101);
-        Take(ref sink, 11, c110, c111);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Take<T>(ref T sink, int row, Vector512<float> left, Vector512<float> right)
-        where T : struct, ITileSink
-    {
-        sink.Take(row, 0, left.GetLower());
-        sink.Take(row, 8, left.GetUpper());
-        sink.Take(row, 16, right.GetLower());
-        sink.Take(row, 24, right.GetUpper());
+        sink.Take(0, 0, c00);
+        sink.Take(0, 16, c01);
+        sink.Take(1, 0, c10);
+        sink.Take(1, 16, c11);
+        sink.Take(2, 0, c20);
+        sink.Take(2, 16, c21);
+        sink.Take(3, 0, c30);
+        sink.Take(3, 16, c31);
+        sink.Take(4, 0, c40);
+        sink.Take(4, 16, c41);
+        sink.Take(5, 0, c50);
+        sink.Take(5, 16, c51);
+        sink.Take(6, 0, c60);
+        sink.Take(6, 16, c61);
+        sink.Take(7, 0, c70);
+        sink.Take(7, 16, c71);
+        sink.Take(8, 0, c80);
+        sink.Take(8, 16, c81);
+        sink.Take(9, 0, c90);
+        sink.Take(9, 16, c91);
+        sink.Take(10, 0, c100);
+        sink.Take(10, 16, c101);
+        sink.Take(11, 0, c110);
+        sink.Take(11, 16, c111);
     }
 }
 
@@ -217,9 +235,7 @@ internal readonly unsafe struct RowKernel512 : IMicroKernel
             c1 = Vector512.MultiplyAddEstimate(x, Vector512.Load(b + 16), c1);
         }
 
-        sink.Take(0, 0, c0.GetLower());
-        sink.Take(0, 8, c0.GetUpper());
-        sink.Take(0, 16, c1.GetLower());
-        sink.Take(0, 24, c1.GetUpper());
+        sink.Take(0, 0, c0);
+        sink.Take(0, 16, c1);
     }
 }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Forgetting.Backends.Cpu;
 
@@ -23,7 +24,14 @@ internal static unsafe class PackedProduct
                 int height = Math.Min(TKernel.Rows, m - row);
                 if (height == TKernel.Rows && width == TKernel.Columns)
                 {
-                    TKernel.Run(k, panel, b, TKernel.Columns, new UpdateFull(tile, ldc, alpha, beta));
+                    if (beta == 0)
+                    {
+                        TKernel.Run(k, panel, b, TKernel.Columns, new StoreFull(tile, ldc, alpha));
+                    }
+                    else
+                    {
+                        TKernel.Run(k, panel, b, TKernel.Columns, new UpdateFull(tile, ldc, alpha, beta));
+                    }
                 }
                 else
                 {
@@ -46,15 +54,55 @@ internal static unsafe class PackedProduct
         Lanes.Store(result, c, lanes);
     }
 
+    // The lines of a tile of the kernels' widths; where none is written to, memory that does not belong to C is fetched in vain.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Fetch(float* row)
+    {
+        if (Sse.IsSupported)
+        {
+            Sse.Prefetch0(row);
+            Sse.Prefetch0(row + 16);
+        }
+    }
+
+    private readonly struct StoreFull(float* c, int ldc, float alpha) : ITileSink
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Fetch(int row) => PackedProduct.Fetch(c + ((long)row * ldc));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Take(int row, int column, Vector256<float> value) => (value * alpha).Store(c + ((long)row * ldc) + column);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Take(int row, int column, Vector512<float> value) => (value * alpha).Store(c + ((long)row * ldc) + column);
+    }
+
     private readonly struct UpdateFull(float* c, int ldc, float alpha, float beta) : ITileSink
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Take(int row, int column, Vector256<float> value) =>
-            Update(value, c + ((long)row * ldc) + column, alpha, beta, Lanes.Count);
+        public void Fetch(int row) => PackedProduct.Fetch(c + ((long)row * ldc));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Take(int row, int column, Vector256<float> value)
+        {
+            float* target = c + ((long)row * ldc) + column;
+            Lanes.MultiplyAdd(Vector256.Load(target), Vector256.Create(beta), value * alpha).Store(target);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Take(int row, int column, Vector512<float> value)
+        {
+            float* target = c + ((long)row * ldc) + column;
+            Vector512.MultiplyAddEstimate(Vector512.Load(target), Vector512.Create(beta), value * alpha).Store(target);
+        }
     }
 
     private readonly struct UpdatePart(float* c, int ldc, float alpha, float beta, int height, int width) : ITileSink
     {
+        public void Fetch(int row)
+        {
+        }
+
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Take(int row, int column, Vector256<float> value)
         {
@@ -62,6 +110,13 @@ internal static unsafe class PackedProduct
             {
                 Update(value, c + ((long)row * ldc) + column, alpha, beta, Math.Min(Lanes.Count, width - column));
             }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Take(int row, int column, Vector512<float> value)
+        {
+            Take(row, column, value.GetLower());
+            Take(row, column + Lanes.Count, value.GetUpper());
         }
     }
 }

@@ -299,7 +299,7 @@ internal sealed unsafe class WorkerPool : IDisposable
         FreeScratch();
         for (int i = 0; i < _scratch.Length; i++)
         {
-            _scratch[i] = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, 64);
+            _scratch[i] = (byte*)HostHeap.Allocate((nuint)bytes);
         }
 
         _scratchBytes = bytes;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics.X86;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu.OneDnn;
@@ -17,6 +18,7 @@ public sealed unsafe class OneDnnLibrary
     private const int SequentialRuntime = 1;
     private const int OpenMpRuntime = 2;
     private const int Avx512Core = 0x27;
+    private const int Amx = 0x200; // in the masks of both versions, and in none without it
     private const int Avx512CoreBFloat16 = 0xE7;
 
     // Debian 13 ships 3.7 under the name of 3.6.
@@ -79,8 +81,20 @@ public sealed unsafe class OneDnnLibrary
     /// <summary>Whether this processor multiplies bfloat16 (AVX-512 BF16 or AMX).</summary>
     public bool HasBFloat16 => (_isa & Avx512CoreBFloat16) == Avx512CoreBFloat16;
 
+    /// <summary>Whether this processor has matrix units (AMX).</summary>
+    public bool HasAmx => HasBFloat16 && (_isa & Amx) == Amx;
+
+    /// <summary>
+    /// Whether bfloat16 is multiplied faster than Float32. Intel's AVX-512 BF16 is not: <c>vdpbf16ps</c> starts every second cycle where two multiply-adds
+    /// of Float32 start in each, half the operations a second (docs/performance.md). There it takes AMX.
+    /// </summary>
+    public bool IsFasterInBFloat16 => HasAmx || (HasBFloat16 && !IsIntel);
+
     /// <summary>The instructions it uses, coarsely.</summary>
-    public string Instructions => HasBFloat16 ? "AVX-512 with bf16" : HasAvx512 ? "AVX-512" : "AVX2 or less";
+    public string Instructions => HasAmx ? "AMX" : HasBFloat16 ? "AVX-512 with bf16" : HasAvx512 ? "AVX-512" : "AVX2 or less";
+
+    // "GenuineIntel", its first four letters.
+    private static bool IsIntel => X86Base.IsSupported && X86Base.CpuId(0, 0).Ebx == 0x756E6547;
 
     /// <summary>Whether operands of a type are multiplied by instructions for that type.</summary>
     public bool Supports(DType operandType) => operandType == DType.Float32 || HasBFloat16;

@@ -155,7 +155,7 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
         if (bytes > _packedBytes)
         {
             NativeMemory.AlignedFree(_packed);
-            _packed = (byte*)NativeMemory.AlignedAlloc((nuint)bytes, 64);
+            _packed = (byte*)HostHeap.Allocate((nuint)bytes);
             _packedBytes = bytes;
         }
     }
