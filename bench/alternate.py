@@ -14,6 +14,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 OURS = ["dotnet", os.path.join(HERE, "Forgetting.Benchmarks/bin/Release/net10.0/Forgetting.Benchmarks.dll")]
 OPENMP = "/usr/lib/x86_64-linux-gnu/openblas-openmp"
 
+# Kernels that OpenBLAS is offered where it does not know a processor, and the instructions that they need.
+KERNELS = {"SkylakeX": "avx512f", "Haswell": "avx2"}
+
 # What PyTorch's threads are told; which is fastest differs by machine and by shape.
 SETTINGS = {
     "default": {},
@@ -57,9 +60,30 @@ def build():
         sys.exit("error: Forgetting.Benchmarks does not build")
 
 
-def run(command, setting=None):
+def choose_kernels(python):
+    """
+    The variables that give the peer the right kernels of OpenBLAS. A processor that is newer than the library, or a virtual one without some of its
+    instructions, falls back to kernels of 2004 there, several times slower: no peer to compare with.
+    """
+    if "OPENBLAS_CORETYPE" in os.environ:
+        return {}
+    flags = set(processor("flags").split())
+    script = f"import sys; sys.path.insert(0, {os.path.join(HERE, 'peers')!r}); import common; print(common.gemm_rate())"
+    rates = {}
+    for kernels in [None] + [name for name, needed in KERNELS.items() if needed in flags]:
+        variables = {"OPENBLAS_CORETYPE": kernels} if kernels else {}
+        done = subprocess.run([python, "-c", script], capture_output=True, text=True, env={**os.environ, **variables}, check=False)
+        rates[kernels] = float(done.stdout) if done.returncode == 0 else 0.0
+    best = max(rates, key=rates.get)
+    if best is None or rates[None] > 0.7 * rates[best]:
+        return {}
+    print(f"OpenBLAS by itself: {rates[None]:.0f} GFLOP/s, with OPENBLAS_CORETYPE={best}: {rates[best]:.0f}; the peer gets that", file=sys.stderr)
+    return {"OPENBLAS_CORETYPE": best}
+
+
+def run(command, variables=None):
     """The last line of standard output, which is JSON."""
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **SETTINGS[setting or "default"]}, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(variables or {})}, check=False)
     if done.returncode != 0:
         sys.exit(f"error: {' '.join(command)} ended with {done.returncode}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -162,15 +186,15 @@ def heading(o, rounds, peak):
     yield "Peak, the best product of 1024 that either side measured: " + ", ".join(f"{kind} {rate:.0f} GFLOP/s" for kind, rate in sorted(peak.items())) + "."
 
 
-def measure(commands, settings, python, rounds):
+def measure(commands, settings, kernels, python, rounds):
     """Runs every distinct pair of commands `rounds` times: {commands: [{"ours": result, setting: result, …}, …]}."""
     results = {pair: [] for pair in commands}
     for i in range(rounds):
         for (ours, peer), found in results.items():
             work = [("ours", OURS + list(ours), None)]
-            work += [(s, [python, os.path.join(HERE, "peers", peer[0]), *peer[1:]], s) for s in settings]
+            work += [(s, [python, os.path.join(HERE, "peers", peer[0]), *peer[1:]], {**SETTINGS[s], **kernels}) for s in settings]
             # Whoever comes first changes, so that neither has the warmer machine.
-            found.append({side: run(command, setting) for side, command, setting in (work if i % 2 == 0 else work[::-1])})
+            found.append({side: run(command, variables) for side, command, variables in (work if i % 2 == 0 else work[::-1])})
             times = ", ".join(f"{side} {found[-1][side]['ms']:.1f} ms" for side in ["ours", *settings])
             print(f"round {i + 1} {' '.join(ours)}: {times}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
     return results
@@ -197,10 +221,11 @@ def main():
     chosen = {name: pairs[name] for name in o.pairs or default_pairs(pairs)}
     python = find_python(o.python)
     build()
-    results = measure(dict.fromkeys((ours, peer) for ours, peer, _ in chosen.values()), settings, python, o.rounds)
+    kernels = choose_kernels(python)
+    results = measure(dict.fromkeys((ours, peer) for ours, peer, _ in chosen.values()), settings, kernels, python, o.rounds)
     peak = peaks(results)
     summaries = [row for name, (ours, peer, figure) in chosen.items() for row in summarise(name, figure, results[ours, peer], peak)]
-    head = list(heading(o, results, peak))
+    head = list(heading(o, results, peak)) + [f"The peer's {name} is {value}: without it OpenBLAS does not know this processor." for name, value in kernels.items()]
     text = "\n".join(head + [""] + list(table(summaries)) + list(sinks_table(results))) + "\n"
     print(text, end="")
     if o.save:
