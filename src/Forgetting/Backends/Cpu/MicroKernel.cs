@@ -31,6 +31,10 @@ internal unsafe interface IMicroKernel
     /// <summary>tile[i, j] = Σ_k a[k·Rows + i]·b[k·stride + j].</summary>
     static abstract void Run<T>(int k, float* a, float* b, nint stride, T sink)
         where T : struct, ITileSink;
+
+    /// <summary>The same for the left half of the columns, in half the time: heads of 48 leave half a panel.</summary>
+    static abstract void RunHalf<T>(int k, float* a, float* b, nint stride, T sink)
+        where T : struct, ITileSink;
 }
 
 /// <summary>6 × 16: twelve of sixteen 256-bit registers hold the tile (AVX2).</summary>
@@ -90,6 +94,31 @@ internal readonly unsafe struct Kernel256 : IMicroKernel
         sink.Take(4, 8, c41);
         sink.Take(5, 0, c50);
         sink.Take(5, 8, c51);
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    public static void RunHalf<T>(int k, float* a, float* b, nint stride, T sink)
+        where T : struct, ITileSink
+    {
+        Vector256<float> c0 = Vector256<float>.Zero, c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0;
+        for (; k > 0; k--, a += 6, b += stride)
+        {
+            Vector256<float> b0 = Vector256.Load(b);
+            c0 = Lanes.MultiplyAdd(Vector256.Create(a[0]), b0, c0);
+            c1 = Lanes.MultiplyAdd(Vector256.Create(a[1]), b0, c1);
+            c2 = Lanes.MultiplyAdd(Vector256.Create(a[2]), b0, c2);
+            c3 = Lanes.MultiplyAdd(Vector256.Create(a[3]), b0, c3);
+            c4 = Lanes.MultiplyAdd(Vector256.Create(a[4]), b0, c4);
+            c5 = Lanes.MultiplyAdd(Vector256.Create(a[5]), b0, c5);
+        }
+
+        sink.Take(0, 0, c0);
+        sink.Take(1, 0, c1);
+        sink.Take(2, 0, c2);
+        sink.Take(3, 0, c3);
+        sink.Take(4, 0, c4);
+        sink.Take(5, 0, c5);
     }
 }
 
@@ -184,6 +213,44 @@ internal readonly unsafe struct Kernel512 : IMicroKernel
         sink.Take(11, 0, c110);
         sink.Take(11, 16, c111);
     }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    public static void RunHalf<T>(int k, float* a, float* b, nint stride, T sink)
+        where T : struct, ITileSink
+    {
+        Vector512<float> c0 = Vector512<float>.Zero, c1 = c0, c2 = c0, c3 = c0, c4 = c0, c5 = c0;
+        Vector512<float> c6 = c0, c7 = c0, c8 = c0, c9 = c0, c10 = c0, c11 = c0;
+        for (; k > 0; k--, a += 12, b += stride)
+        {
+            Vector512<float> b0 = Vector512.Load(b);
+            c0 = Vector512.MultiplyAddEstimate(Vector512.Create(a[0]), b0, c0);
+            c1 = Vector512.MultiplyAddEstimate(Vector512.Create(a[1]), b0, c1);
+            c2 = Vector512.MultiplyAddEstimate(Vector512.Create(a[2]), b0, c2);
+            c3 = Vector512.MultiplyAddEstimate(Vector512.Create(a[3]), b0, c3);
+            c4 = Vector512.MultiplyAddEstimate(Vector512.Create(a[4]), b0, c4);
+            c5 = Vector512.MultiplyAddEstimate(Vector512.Create(a[5]), b0, c5);
+            c6 = Vector512.MultiplyAddEstimate(Vector512.Create(a[6]), b0, c6);
+            c7 = Vector512.MultiplyAddEstimate(Vector512.Create(a[7]), b0, c7);
+            c8 = Vector512.MultiplyAddEstimate(Vector512.Create(a[8]), b0, c8);
+            c9 = Vector512.MultiplyAddEstimate(Vector512.Create(a[9]), b0, c9);
+            c10 = Vector512.MultiplyAddEstimate(Vector512.Create(a[10]), b0, c10);
+            c11 = Vector512.MultiplyAddEstimate(Vector512.Create(a[11]), b0, c11);
+        }
+
+        sink.Take(0, 0, c0);
+        sink.Take(1, 0, c1);
+        sink.Take(2, 0, c2);
+        sink.Take(3, 0, c3);
+        sink.Take(4, 0, c4);
+        sink.Take(5, 0, c5);
+        sink.Take(6, 0, c6);
+        sink.Take(7, 0, c7);
+        sink.Take(8, 0, c8);
+        sink.Take(9, 0, c9);
+        sink.Take(10, 0, c10);
+        sink.Take(11, 0, c11);
+    }
 }
 
 /// <summary>One row by the columns of <see cref="Kernel256"/>, as in decoding: it reads B as fast as memory gives it.</summary>
@@ -211,6 +278,21 @@ internal readonly unsafe struct RowKernel256 : IMicroKernel
         sink.Take(0, 0, c0);
         sink.Take(0, 8, c1);
     }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    public static void RunHalf<T>(int k, float* a, float* b, nint stride, T sink)
+        where T : struct, ITileSink
+    {
+        Vector256<float> c0 = Vector256<float>.Zero;
+        for (; k > 0; k--, a += 1, b += stride)
+        {
+            Vector256<float> b0 = Vector256.Load(b);
+            c0 = Lanes.MultiplyAdd(Vector256.Create(a[0]), b0, c0);
+        }
+
+        sink.Take(0, 0, c0);
+    }
 }
 
 /// <summary>One row by the columns of <see cref="Kernel512"/>.</summary>
@@ -237,5 +319,20 @@ internal readonly unsafe struct RowKernel512 : IMicroKernel
 
         sink.Take(0, 0, c0);
         sink.Take(0, 16, c1);
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    public static void RunHalf<T>(int k, float* a, float* b, nint stride, T sink)
+        where T : struct, ITileSink
+    {
+        Vector512<float> c0 = Vector512<float>.Zero;
+        for (; k > 0; k--, a += 1, b += stride)
+        {
+            Vector512<float> b0 = Vector512.Load(b);
+            c0 = Vector512.MultiplyAddEstimate(Vector512.Create(a[0]), b0, c0);
+        }
+
+        sink.Take(0, 0, c0);
     }
 }

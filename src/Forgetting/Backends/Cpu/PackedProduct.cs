@@ -22,20 +22,18 @@ internal static unsafe class PackedProduct
             {
                 float* tile = c + ((long)row * ldc) + column;
                 int height = Math.Min(TKernel.Rows, m - row);
-                if (height == TKernel.Rows && width == TKernel.Columns)
+                bool half = 2 * width <= TKernel.Columns;
+                if (height < TKernel.Rows || (width != TKernel.Columns && 2 * width != TKernel.Columns))
                 {
-                    if (beta == 0)
-                    {
-                        TKernel.Run(k, panel, b, TKernel.Columns, new StoreFull(tile, ldc, alpha));
-                    }
-                    else
-                    {
-                        TKernel.Run(k, panel, b, TKernel.Columns, new UpdateFull(tile, ldc, alpha, beta));
-                    }
+                    Tile<TKernel, UpdatePart>(half, k, panel, b, new UpdatePart(tile, ldc, alpha, beta, height, width));
+                }
+                else if (beta == 0)
+                {
+                    Tile<TKernel, StoreFull>(half, k, panel, b, new StoreFull(tile, ldc, alpha));
                 }
                 else
                 {
-                    TKernel.Run(k, panel, b, TKernel.Columns, new UpdatePart(tile, ldc, alpha, beta, height, width));
+                    Tile<TKernel, UpdateFull>(half, k, panel, b, new UpdateFull(tile, ldc, alpha, beta));
                 }
             }
         }
@@ -52,6 +50,21 @@ internal static unsafe class PackedProduct
         }
 
         Lanes.Store(result, c, lanes);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Tile<TKernel, TSink>(bool half, int k, float* a, float* b, TSink sink)
+        where TKernel : unmanaged, IMicroKernel
+        where TSink : struct, ITileSink
+    {
+        if (half)
+        {
+            TKernel.RunHalf(k, a, b, TKernel.Columns, sink);
+        }
+        else
+        {
+            TKernel.Run(k, a, b, TKernel.Columns, sink);
+        }
     }
 
     // The lines of a tile of the kernels' widths; where none is written to, memory that does not belong to C is fetched in vain.
