@@ -10,8 +10,8 @@ namespace Forgetting.Models;
 /// </summary>
 internal sealed class LossHead(Parameter weight)
 {
-    /// <summary>Default of <see cref="ChunkBytes"/>.</summary>
-    public const long DefaultChunkBytes = 64L << 20;
+    /// <summary>Default of <see cref="ChunkBytes"/>: some hundred rows, since every chunk reads the weight and reads and writes all of its gradient.</summary>
+    public const long DefaultChunkBytes = 128L << 20;
 
     private int[] _offsets = []; // [n + 1] head rows of each document within a chunk
     private int[] _tokenOffsets = []; // [n + 1] tokens of each document within a chunk
