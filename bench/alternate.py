@@ -66,7 +66,7 @@ def choose_kernels(python):
     instructions, falls back to kernels of 2004 there, several times slower: no peer to compare with.
     """
     if "OPENBLAS_CORETYPE" in os.environ:
-        return {}
+        return {"OPENBLAS_CORETYPE": os.environ["OPENBLAS_CORETYPE"]}
     flags = set(processor("flags").split())
     script = f"import sys; sys.path.insert(0, {os.path.join(HERE, 'peers')!r}); import common; print(common.gemm_rate())"
     rates = {}
@@ -225,7 +225,7 @@ def main():
     results = measure(dict.fromkeys((ours, peer) for ours, peer, _ in chosen.values()), settings, kernels, python, o.rounds)
     peak = peaks(results)
     summaries = [row for name, (ours, peer, figure) in chosen.items() for row in summarise(name, figure, results[ours, peer], peak)]
-    head = list(heading(o, results, peak)) + [f"The peer's {name} is {value}: without it OpenBLAS does not know this processor." for name, value in kernels.items()]
+    head = list(heading(o, results, peak)) + [f"The peer's {name} is {value} (bench/README.md)." for name, value in kernels.items()]
     text = "\n".join(head + [""] + list(table(summaries)) + list(sinks_table(results))) + "\n"
     print(text, end="")
     if o.save:

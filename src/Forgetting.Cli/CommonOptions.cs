@@ -27,7 +27,7 @@ internal static class CommonOptions
     {
         var option = new Option<string>("--products")
         {
-            Description = "what computes products on the cpu; auto: managed, but for --dtype bf16 oneDNN where it is found and the processor is faster in bf16 (AMX)",
+            Description = "what computes products on the cpu; auto: managed, but for --dtype bf16 oneDNN where it is found and the processor is faster in bf16",
             DefaultValueFactory = _ => "auto",
         };
         return option.AcceptOnlyFromAmong("auto", "managed", "onednn");

@@ -44,8 +44,8 @@ public static class BackendFactory
 
     /// <summary>What makes the provider of the CPU's products that <c>--products</c> and <c>--dtype</c> name.</summary>
     /// <exception cref="UserException">There is no such provider here, or it has no such type.</exception>
-    // oneDNN has bf16 instructions, which the managed provider lacks; in Float32 the managed products were faster wherever both were measured, on AVX2 and on
-    // AVX-512 (docs/performance.md). The rule asks which instructions there are, never a clock: the same machine always computes the same bits.
+    // oneDNN has bf16 instructions, which the managed provider lacks; in Float32 whole steps were faster with the managed products on AVX-512, and on AVX2
+    // weight gradients were and the rest about equal (docs/performance.md). The rule asks which instructions there are, never a clock: the same machine always computes the same bits.
     internal static Func<WorkerPool, IMatrixProducts> CpuProducts(DType type, string products)
     {
         if (products is not ("auto" or "managed" or "onednn"))

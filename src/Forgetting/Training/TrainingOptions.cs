@@ -324,8 +324,8 @@ public sealed partial record TrainingOptions
     [Description("fp32 or bf16 (bf16 on a card): storage type on cuda and cuda-emu; on cpu type of the operands of products with weights, all else fp32"), ValueName("NAME")]
     public string? Dtype { get; init; }
 
-    /// <summary>What computes products on the CPU: auto, managed or onednn; auto is oneDNN where it is installed and the processor has AVX-512.</summary>
-    [Description("what computes products on the cpu: auto, managed or onednn (auto: oneDNN where it is found and the processor has AVX-512)"), ValueName("NAME")]
+    /// <summary>What computes products on the CPU: auto, managed or onednn; auto is managed, but with <see cref="Dtype"/> bf16 oneDNN where it is installed and the processor is faster in bf16.</summary>
+    [Description("what computes products on the cpu: auto, managed or onednn (auto: managed, but for bf16 oneDNN where it is found and the processor is faster in bf16)"), ValueName("NAME")]
     public string Products { get; init; } = "auto";
 
     /// <summary>On a card every kernel is launched by itself, where otherwise passes over batches of a shape met before are replayed as a CUDA graph.</summary>

@@ -1,3 +1,4 @@
+using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Tensors;
 using Forgetting.Testing.Operations;
@@ -50,6 +51,45 @@ public sealed class CpuOperationTests : IDisposable
                 exact.Expect(values);
             },
         });
+    }
+
+    /// <summary>The arg-max of rows that are longer than what is searched at a time: a plain loop's first of the largest, NaN below everything.</summary>
+    [Theory]
+    [InlineData(0f, 5000, 4095, 4096)]
+    [InlineData(0f, 9000, 8999)]
+    [InlineData(0f, 9000, 5000, 8191, 8192)]
+    [InlineData(float.NegativeInfinity, 9000, 8500)]
+    [InlineData(float.NaN, 9000, 4100, 8500)]
+    public void The_largest_of_a_long_row_is_the_first_of_equals(float rest, int columns, params int[] largest)
+    {
+        foreach (float high in new[] { 1f, float.NegativeInfinity })
+        {
+            float[] row = Enumerable.Repeat(rest, columns).ToArray();
+            row[0] = float.NegativeInfinity; // the target
+            foreach (int place in largest)
+            {
+                row[place] = high;
+            }
+
+            int expected = 0;
+            for (int i = 1; i < columns; i++)
+            {
+                expected = row[i] > row[expected] ? i : expected;
+            }
+
+            using DeviceBuffer logits = _backend.Allocate(columns * sizeof(float)), others = _backend.Allocate(3 * sizeof(float));
+            Tensor z = logits.AsTensor(new Shape(1, columns), DType.Float32);
+            Tensor numbers = others.AsTensor(new Shape(3), DType.Float32);
+            var target = new Tensor(numbers.Pointer, new Shape(1), DType.Int32);
+            var loss = new Tensor(numbers.Pointer + sizeof(float), new Shape(1), DType.Float32);
+            var greedy = new Tensor(numbers.Pointer + (2 * sizeof(float)), new Shape(1), DType.Int32);
+            _backend.Upload<float>(row, z);
+            _backend.Upload<int>([0], target);
+            _backend.SignedLoss(z, target, default, default, default, loss, greedy);
+            var found = new int[1];
+            _backend.Download(greedy, found.AsSpan());
+            Assert.Equal(expected, found[0]);
+        }
     }
 
     public void Dispose() => _backend.Dispose();

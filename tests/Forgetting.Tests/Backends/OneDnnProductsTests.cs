@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Backends.Cpu.OneDnn;
@@ -114,6 +115,29 @@ public sealed unsafe class OneDnnProductsTests
         {
             string message = Assert.Throws<UserException>(() => BackendFactory.Create("cpu", dtype: "bf16", products: "onednn")).Message;
             Assert.Contains("--products: found onednn with --dtype bf16", message, StringComparison.Ordinal);
+        }
+    }
+
+    /// <summary>What the kernel says of the processor decides, not what the library says.</summary>
+    [OneDnnFact]
+    public void Auto_takes_it_for_bf16_where_the_processor_is_faster_in_that_and_never_for_fp32()
+    {
+        if (!File.Exists("/proc/cpuinfo") || RuntimeInformation.ProcessArchitecture != Architecture.X64)
+        {
+            return;
+        }
+
+        string[] lines = File.ReadAllLines("/proc/cpuinfo");
+        string[] flags = lines.First(l => l.StartsWith("flags", StringComparison.Ordinal)).Split(' ');
+        bool intel = lines.Any(l => l.StartsWith("vendor_id", StringComparison.Ordinal) && l.EndsWith("GenuineIntel", StringComparison.Ordinal));
+        bool faster = flags.Contains("amx_bf16") || (flags.Contains("avx512_bf16") && !intel);
+        Assert.Equal(faster ? "onednn" : "managed", Chosen("bf16"));
+        Assert.Equal("managed", Chosen("fp32"));
+
+        static string Chosen(string dtype)
+        {
+            using IBackend backend = BackendFactory.Create("cpu", dtype: dtype);
+            return ((CpuBackend)backend).Products;
         }
     }
 

@@ -236,8 +236,7 @@ public sealed unsafe partial class CpuBackend
         float highest = float.NegativeInfinity;
         for (int start = 0; start < count; start += Block)
         {
-            int length = Math.Min(Block, count - start);
-            float found = Max(x + start, length);
+            float found = Max(x + start, Math.Min(Block, count - start));
             if (found > highest)
             {
                 highest = found;
@@ -245,7 +244,9 @@ public sealed unsafe partial class CpuBackend
             }
         }
 
-        return place + Math.Max(new ReadOnlySpan<float>(x + place, Math.Min(Block, count - place)).IndexOf(highest), 0);
+        // Nothing above −∞: the first −∞ can lie anywhere behind what is no number.
+        int length = float.IsNegativeInfinity(highest) ? count : Math.Min(Block, count - place);
+        return place + Math.Max(new ReadOnlySpan<float>(x + place, length).IndexOf(highest), 0);
     }
 
     private static float Max(float* x, int count)

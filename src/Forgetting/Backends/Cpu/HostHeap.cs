@@ -48,7 +48,7 @@ internal static unsafe partial class HostHeap
         void* block = NativeMemory.AlignedAlloc(bytes, HugePage);
         try
         {
-            // Advice: where it is not taken, nothing is lost but speed. The last page may belong to other blocks, too.
+            // Advice: where it is not taken, nothing is lost but speed. What is left behind the last whole page stays as it is.
             _ = Advise(block, bytes / HugePage * HugePage, UseHugePages);
         }
         catch (Exception error) when (error is DllNotFoundException or EntryPointNotFoundException)

@@ -6,7 +6,7 @@ namespace Forgetting.Backends.Cpu;
 /// <summary>Takes a finished tile of a product out of registers; rows come in order.</summary>
 internal interface ITileSink
 {
-    /// <summary>Called for every row before the sum begins: what <see cref="Take(int, int, Vector256{float})"/> will touch may be fetched meanwhile.</summary>
+    /// <summary>Called by whole tiles for every row before the sum begins: what <see cref="Take(int, int, Vector256{float})"/> will touch may be fetched meanwhile.</summary>
     void Fetch(int row);
 
     /// <summary>Columns <paramref name="column"/> … <paramref name="column"/> + 7 of row <paramref name="row"/>.</summary>

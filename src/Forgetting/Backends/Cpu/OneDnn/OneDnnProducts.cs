@@ -155,6 +155,8 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
         if (bytes > _packedBytes)
         {
             NativeMemory.AlignedFree(_packed);
+            _packed = null;
+            _packedBytes = 0;
             _packed = (byte*)HostHeap.Allocate((nuint)bytes);
             _packedBytes = bytes;
         }
