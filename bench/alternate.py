@@ -81,9 +81,9 @@ def choose_kernels(python):
     return {"OPENBLAS_CORETYPE": best}
 
 
-def run(command, variables=None):
+def run(command, variables):
     """The last line of standard output, which is JSON."""
-    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **(variables or {})}, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **variables}, check=False)
     if done.returncode != 0:
         sys.exit(f"error: {' '.join(command)} ended with {done.returncode}: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
     return json.loads(done.stdout.strip().splitlines()[-1])
@@ -172,7 +172,7 @@ def sinks_table(rounds):
         yield f"| {'ours' if side == 'ours' else f'PyTorch, one example at a time, {side}'} | {ratios[0]:.2f} | {ratios[1]:.2f} |"
 
 
-def heading(o, rounds, peak):
+def heading(o, rounds, peak, kernels):
     results = next(iter(rounds.values()))
     ours = results[0]["ours"]
     yield (
@@ -184,6 +184,8 @@ def heading(o, rounds, peak):
         rate = statistics.median(r[setting]["gemm_gflops"] for r in results)
         yield f"Peer, {setting}: {peer.get('products')}, {peer.get('threads')} threads, product of 1024 at {rate:.0f} GFLOP/s."
     yield "Peak, the best product of 1024 that either side measured: " + ", ".join(f"{kind} {rate:.0f} GFLOP/s" for kind, rate in sorted(peak.items())) + "."
+    for name, value in kernels.items():
+        yield f"The peer's {name} is {value} (bench/README.md)."
 
 
 def measure(commands, settings, kernels, python, rounds):
@@ -191,7 +193,7 @@ def measure(commands, settings, kernels, python, rounds):
     results = {pair: [] for pair in commands}
     for i in range(rounds):
         for (ours, peer), found in results.items():
-            work = [("ours", OURS + list(ours), None)]
+            work = [("ours", OURS + list(ours), {})]
             work += [(s, [python, os.path.join(HERE, "peers", peer[0]), *peer[1:]], {**SETTINGS[s], **kernels}) for s in settings]
             # Whoever comes first changes, so that neither has the warmer machine.
             found.append({side: run(command, variables) for side, command, variables in (work if i % 2 == 0 else work[::-1])})
@@ -225,7 +227,7 @@ def main():
     results = measure(dict.fromkeys((ours, peer) for ours, peer, _ in chosen.values()), settings, kernels, python, o.rounds)
     peak = peaks(results)
     summaries = [row for name, (ours, peer, figure) in chosen.items() for row in summarise(name, figure, results[ours, peer], peak)]
-    head = list(heading(o, results, peak)) + [f"The peer's {name} is {value} (bench/README.md)." for name, value in kernels.items()]
+    head = list(heading(o, results, peak, kernels))
     text = "\n".join(head + [""] + list(table(summaries)) + list(sinks_table(results))) + "\n"
     print(text, end="")
     if o.save:
