@@ -16,6 +16,7 @@ public sealed unsafe class LanesTests
             float.PositiveInfinity, float.NegativeInfinity, float.NaN, BitConverter.UInt32BitsToSingle(0x7F800001), BitConverter.UInt32BitsToSingle(0xFFFFFFFF),
             0.1f, -123456.78f, 65280, 65408, 1e-3f, 2.5f,
         ];
+        values = [.. values, .. values]; // longer than any vector
         float[] expected = [.. values.Select(v => (float)OperationRunner.Stored(v, DType.BFloat16))];
         for (int count = 1; count <= values.Length; count++)
         {

@@ -17,7 +17,7 @@ public sealed unsafe class OneDnnProductsTests
     public static TheoryData<int, int, int> Sizes => new()
     {
         { 1, 1, 1 }, { 1, 300, 31 }, { 5, 17, 9 }, { 16, 33, 64 }, { 17, 33, 64 }, { 64, 48, 20 }, { 65, 257, 33 }, { 130, 600, 7 }, { 200, 96, 700 },
-        { 40, 30, 1100 }, { 3, 5, 0 },
+        { 40, 30, 1100 }, { 20, 33, 2100 }, { 3, 5, 0 },
     };
 
     [OneDnnTheory]
@@ -43,6 +43,7 @@ public sealed unsafe class OneDnnProductsTests
     [InlineData(768, 288, 1)]
     [InlineData(300, 75, 1)]
     [InlineData(64, 50, 0)]
+    [InlineData(4200, 340, 1)]
     public void A_row_has_the_same_bits_in_every_batch_with_every_number_of_threads_and_packed_or_not(int k, int n, float beta)
     {
         const int M = 150;

@@ -59,22 +59,35 @@ internal static unsafe class Lanes
         }
     }
 
+    /// <summary>The nearest bfloat16 of each lane, ties to the even one, in the upper half of the lane.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<uint> RoundToBFloat16(Vector512<float> value)
+    {
+        Vector512<uint> bits = value.AsUInt32();
+        Vector512<uint> rounded = bits + Vector512.Create(0x7FFFu) + ((bits >>> 16) & Vector512<uint>.One);
+        Vector512<uint> number = Vector512.Equals(value, value).AsUInt32();
+        return Vector512.ConditionalSelect(number, rounded, bits | Vector512.Create(0x00400000u)) & Vector512.Create(0xFFFF0000u);
+    }
+
     /// <summary>The nearest bfloat16 of <paramref name="count"/> floats.</summary>
     public static void NarrowToBFloat16(float* source, ushort* destination, long count)
     {
         long i = 0;
-        for (; i <= count - (2 * Count); i += 2 * Count)
+        for (; i <= count - (4 * Count); i += 4 * Count)
         {
-            Vector256<uint> low = RoundToBFloat16(Vector256.Load(source + i)).AsUInt32() >>> 16;
-            Vector256<uint> high = RoundToBFloat16(Vector256.Load(source + i + Count)).AsUInt32() >>> 16;
-            Vector256.Narrow(low, high).Store(destination + i);
+            Vector512<uint> low = RoundToBFloat16(Vector512.Load(source + i)) >>> 16;
+            Vector512<uint> high = RoundToBFloat16(Vector512.Load(source + i + (2 * Count))) >>> 16;
+            Vector512.Narrow(low, high).Store(destination + i);
         }
 
         for (; i < count; i++)
         {
-            destination[i] = (ushort)(RoundToBFloat16(Vector256.Create(source[i])).AsUInt32().ToScalar() >>> 16);
+            destination[i] = NarrowToBFloat16(source[i]);
         }
     }
+
+    /// <summary>The nearest bfloat16.</summary>
+    public static ushort NarrowToBFloat16(float value) => (ushort)(RoundToBFloat16(Vector256.Create(value)).AsUInt32().ToScalar() >>> 16);
 
     /// <summary>
     /// Σ of a term over i &lt; count, in four interleaved partial sums: the order depends on the count alone, not on addresses.

@@ -20,6 +20,8 @@ internal sealed unsafe class OneDnnBlock : IDisposable
     /// <summary>Rows of a product of few rows.</summary>
     public const int FewRows = 16;
 
+    private static readonly int[] PairWidths = [64, 48, 32, 16];
+
     private readonly OneDnnApi _api;
     private readonly nint[] _streams;
     private readonly DType _type;
@@ -89,6 +91,12 @@ internal sealed unsafe class OneDnnBlock : IDisposable
     /// <summary>Bytes of B packed, a multiple of 64.</summary>
     public long PackedBytes { get; }
 
+    /// <summary>
+    /// Columns of a block of <see cref="BFloat16Packing.Pairs"/> where that is the library's layout, and 0 where it is another: the library's own copies into it
+    /// take several times as long.
+    /// </summary>
+    public int PairWidth { get; private set; }
+
     /// <summary>Most bytes of scratchpad of any of the primitives.</summary>
     public long ScratchBytes { get; }
 
@@ -156,6 +164,7 @@ internal sealed unsafe class OneDnnBlock : IDisposable
             Fill(b, (long)_k * _width, 0x9E3779B9);
             reorder.Run([(nint)b, (nint)packed, (nint)scratch]);
             Reorder(1, _k); // from the other orientation it must be possible, too
+            PairWidth = _type == DType.BFloat16 ? FindPairWidth(b, new ReadOnlySpan<byte>(packed, (int)PackedBytes)) : 0;
             FillRows(a);
 
             float[] row = Result(Tile!, _width, Rows, 0) ?? [];
@@ -201,6 +210,30 @@ internal sealed unsafe class OneDnnBlock : IDisposable
         {
             NativeMemory.AlignedFree(memory);
         }
+    }
+
+    private int FindPairWidth(float* b, ReadOnlySpan<byte> packed)
+    {
+        byte[] own = new byte[packed.Length];
+        fixed (byte* destination = own)
+        {
+            foreach (int width in PairWidths)
+            {
+                long bytes = BFloat16Packing.PairsBytes(_width, _k, width);
+                if (bytes != _api.Bytes(Tile!.Weights))
+                {
+                    continue;
+                }
+
+                BFloat16Packing.Pairs(b, _width, false, _width, _k, _k, width, (ushort*)destination);
+                if (own.AsSpan(0, (int)bytes).SequenceEqual(packed[..(int)bytes]))
+                {
+                    return width;
+                }
+            }
+        }
+
+        return 0;
     }
 
     private void Drop()

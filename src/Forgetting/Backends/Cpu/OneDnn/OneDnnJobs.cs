@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu.OneDnn;
@@ -38,6 +39,31 @@ internal readonly unsafe struct PackJob(nint shape, Product product, bool fill, 
     }
 }
 
+/// <summary>Packs a panel of B that the library keeps in pairs of terms.</summary>
+/// <param name="packed">As in <see cref="PackJob"/>.</param>
+internal readonly unsafe struct PackPairsJob(nint shape, Product product, byte* packed) : IJob
+{
+    /// <inheritdoc/>
+    public void Run(int index, byte* scratch)
+    {
+        OneDnnShape all = OneDnnShape.Of(shape);
+        (int number, int panel) = Math.DivRem(index, all.PanelsPerBlock);
+        OneDnnBlock block = all.Block(number);
+        int first = panel * all.PairWidth;
+        if (first >= block.Width)
+        {
+            return;
+        }
+
+        int columns = Math.Min(all.PairWidth, block.Width - first);
+        long column = ((long)number * all.Whole.Width) + first;
+        byte* target = packed + (number * all.Whole.PackedBytes) + BFloat16Packing.PairsBytes(first, all.K, all.PairWidth);
+        BFloat16Packing.Pairs(
+            product.B + (product.TransposeB ? column * product.Ldb : column), product.Ldb, product.TransposeB, columns, product.K, all.K, all.PairWidth,
+            (ushort*)target);
+    }
+}
+
 /// <summary>Multiplies some rows of A with some blocks of B.</summary>
 /// <param name="few">Rows come in groups of <see cref="OneDnnBlock.FewRows"/>.</param>
 /// <param name="rowsPerTask">A multiple of the group.</param>
@@ -53,8 +79,8 @@ internal readonly unsafe struct MultiplyJob(
 
     private int ElementBytes => type == DType.BFloat16 ? sizeof(ushort) : sizeof(float);
 
-    /// <summary>A task's memory: prepared rows, a group of them as Float32 while they are rounded, a tile of C, the primitives' own.</summary>
-    public long ScratchBytes(OneDnnShape all) => PreparedBytes(all) + FloatBytes(all) + TileBytes(all) + all.ScratchBytes;
+    /// <summary>A task's memory: prepared rows, a tile of C, the primitives' own.</summary>
+    public long ScratchBytes(OneDnnShape all) => PreparedBytes(all) + TileBytes(all) + all.ScratchBytes;
 
     /// <inheritdoc/>
     public void Run(int index, byte* scratch)
@@ -63,15 +89,12 @@ internal readonly unsafe struct MultiplyJob(
         all.Library.UseOneThread();
         int first = index % rowTasks * rowsPerTask;
         int end = Math.Min(first + rowsPerTask, product.M);
-        byte* floats = scratch + PreparedBytes(all);
-        float* tile = (float*)(floats + FloatBytes(all));
+        float* tile = (float*)(scratch + PreparedBytes(all));
         byte* scratchpad = (byte*)tile + TileBytes(all);
-        for (int row = first; row < end; row += Group)
+        int prepared = InPlace ? first + ((end - first) / Group * Group) : first; // the first row that the library does not read in place
+        if (prepared < end)
         {
-            if (!InPlace || end - row < Group)
-            {
-                Prepare(all, row, Math.Min(Group, end - row), scratch + ((long)(row - first) * all.K * ElementBytes), (float*)floats);
-            }
+            Prepare(all, prepared, end - prepared, scratch);
         }
 
         int block = index / rowTasks * blocksPerTask;
@@ -79,9 +102,8 @@ internal readonly unsafe struct MultiplyJob(
         {
             for (int row = first; row < end; row += Group)
             {
-                int rows = Math.Min(Group, end - row);
-                void* a = InPlace && rows == Group ? product.A + ((long)row * product.Lda) : scratch + ((long)(row - first) * all.K * ElementBytes);
-                Multiply(all, block, row, rows, a, tile, scratchpad);
+                void* a = row < prepared ? product.A + ((long)row * product.Lda) : scratch + ((long)(row - prepared) * all.K * ElementBytes);
+                Multiply(all, block, row, Math.Min(Group, end - row), a, tile, scratchpad);
             }
         }
     }
@@ -104,43 +126,63 @@ internal readonly unsafe struct MultiplyJob(
         (few ? block.FewTile! : block.Tile!).Run([(nint)a, (nint)b, (nint)tile, (nint)scratchpad]);
         for (int i = 0; i < rows; i++)
         {
-            float* source = tile + ((long)i * block.Width);
-            float* target = c + ((long)i * product.Ldc);
-            for (int j = 0; j < block.Width; j += Lanes.Count)
-            {
-                int lanes = Math.Min(Lanes.Count, block.Width - j);
-                PackedProduct.Update(Lanes.Load(source + j, lanes), target + j, product.Alpha, product.Beta, lanes);
-            }
+            Place(tile + ((long)i * block.Width), block.Width, c + ((long)i * product.Ldc));
         }
     }
 
-    /// <summary>A group of rows end to end in the type of operands; missing rows and terms are zeros.</summary>
-    private void Prepare(OneDnnShape all, int row, int rows, byte* target, float* floats)
+    // A row of a tile to C.
+    private void Place(float* source, int count, float* target)
     {
-        float* values = type == DType.BFloat16 ? floats : (float*)target;
-        if (product.TransposeA)
+        if (product.Alpha == 1 && product.Beta == 0)
+        {
+            new ReadOnlySpan<float>(source, count).CopyTo(new Span<float>(target, count));
+            return;
+        }
+
+        int j = 0;
+        for (; product.Alpha == 1 && product.Beta == 1 && j <= count - (2 * Lanes.Count); j += 2 * Lanes.Count)
+        {
+            (Vector512.Load(source + j) + Vector512.Load(target + j)).Store(target + j);
+        }
+
+        for (; j < count; j += Lanes.Count)
+        {
+            int lanes = Math.Min(Lanes.Count, count - j);
+            PackedProduct.Update(Lanes.Load(source + j, lanes), target + j, product.Alpha, product.Beta, lanes);
+        }
+    }
+
+    /// <summary>Rows end to end in the type of operands; zeros fill terms up, and rows to a whole group.</summary>
+    private void Prepare(OneDnnShape all, int row, int rows, byte* target)
+    {
+        float* source = product.A + (product.TransposeA ? row : (long)row * product.Lda);
+        if (type == DType.BFloat16 && product.TransposeA)
+        {
+            BFloat16Packing.Columns(source, product.Lda, rows, product.K, all.K, (ushort*)target);
+        }
+        else if (type == DType.BFloat16)
+        {
+            BFloat16Packing.Rows(source, product.Lda, rows, product.K, all.K, (ushort*)target);
+        }
+        else if (product.TransposeA)
         {
             // Tokens become columns: each is a line of one panel.
-            Panels.Pack(product.A + row, product.Lda, false, product.K, rows, all.K, values);
+            Panels.Pack(source, product.Lda, false, product.K, rows, all.K, (float*)target);
         }
         else
         {
             for (int i = 0; i < rows; i++)
             {
-                new ReadOnlySpan<float>(product.A + ((long)(row + i) * product.Lda), product.K).CopyTo(new Span<float>(values + ((long)i * all.K), all.K));
+                new ReadOnlySpan<float>(source + ((long)i * product.Lda), product.K).CopyTo(new Span<float>((float*)target + ((long)i * all.K), all.K));
             }
         }
 
-        new Span<float>(values + ((long)rows * all.K), (Group - rows) * all.K).Clear();
-        if (type == DType.BFloat16)
-        {
-            Lanes.NarrowToBFloat16(values, (ushort*)target, (long)Group * all.K);
-        }
+        long bytes = (long)all.K * ElementBytes;
+        int missing = (Group - (rows % Group)) % Group;
+        new Span<byte>(target + (rows * bytes), (int)(missing * bytes)).Clear();
     }
 
     private long PreparedBytes(OneDnnShape all) => Align((long)rowsPerTask * all.K * ElementBytes);
-
-    private long FloatBytes(OneDnnShape all) => type == DType.BFloat16 ? Align(sizeof(float) * (long)Group * all.K) : 0;
 
     private long TileBytes(OneDnnShape all) => Align(sizeof(float) * (long)Group * all.Whole.Width);
 

@@ -9,19 +9,23 @@ namespace Forgetting.Backends.Cpu.OneDnn;
 /// the library, and a row has the same bits in every batch. B is always packed, for a product alone where no copy is kept.
 /// </summary>
 /// <remarks>
-/// A product with A transposed sums over tokens, whose number changes with every batch; it is summed in pieces of <see cref="MostTokens"/> and a last one
-/// filled up with zeros to a multiple of <see cref="TokenStep"/>, so that primitives stay few.
+/// Sums are cut into pieces of <see cref="MostTerms"/>, of which a block of B and some rows of A lie in the second-level cache. A product with A transposed
+/// sums over tokens, whose number changes with every batch: its last piece is filled up with zeros to a multiple of <see cref="TokenStep"/>, so that
+/// primitives stay few.
 /// </remarks>
 internal sealed unsafe class OneDnnProducts : IMatrixProducts
 {
-    private const int MostTokens = 512;
+    private const int MostTerms = 2048;
     private const int TokenStep = 64;
 
     // Primitives for so many shapes are kept; a model has some dozens.
     private const int MostShapes = 256;
 
     // Prepared rows of A of a task: they share the second-level cache with a block of B.
-    private const long PreparedBytes = 1 << 18;
+    private const long PreparedBytes = 1 << 19;
+
+    // Enough of them that threads end at about the same time.
+    private const int TasksPerThread = 4;
 
     private readonly WorkerPool _pool;
     private readonly OneDnnLibrary _library;
@@ -65,43 +69,66 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
             return;
         }
 
-        int pieces = product.TransposeA ? MostTokens : product.K;
-        for (int k = 0; k < product.K; k += pieces)
+        for (int k = 0; k < product.K; k += MostTerms)
         {
-            int count = Math.Min(pieces, product.K - k);
-            int filled = product.TransposeA ? (count + TokenStep - 1) / TokenStep * TokenStep : count;
-            OneDnnShape shape = Shape(product.N, filled);
+            Product piece = Piece(product, k, Math.Min(MostTerms, product.K - k));
+            OneDnnShape shape = ShapeOf(piece);
             if (!shape.IsUsable)
             {
                 _managed.Gemm(Piece(product, k, product.K - k));
                 return;
             }
 
-            Product piece = Piece(product, k, count);
-            if (packedB == null)
+            byte* packed = (byte*)packedB;
+            if (packed == null)
             {
                 Reserve(shape.PackedBytes);
-                Pack(shape, piece, _packed);
+                Pack(shape, piece, packed = _packed);
+            }
+            else
+            {
+                packedB = packed + shape.PackedBytes;
             }
 
-            Multiply(shape, piece, (byte*)(packedB == null ? _packed : packedB));
+            Multiply(shape, piece, packed);
         }
     }
 
     /// <inheritdoc/>
     public long PackedBytes(in Product product)
     {
-        if (product.TransposeA || product.K == 0 || product.N == 0)
+        if (product.TransposeA || product.N == 0)
         {
             return 0;
         }
 
-        OneDnnShape shape = Shape(product.N, product.K);
-        return shape.IsUsable ? shape.PackedBytes : 0;
+        long bytes = 0;
+        for (int k = 0; k < product.K; k += MostTerms)
+        {
+            OneDnnShape shape = Shape(product.N, Math.Min(MostTerms, product.K - k));
+            if (!shape.IsUsable)
+            {
+                return 0;
+            }
+
+            bytes += shape.PackedBytes;
+        }
+
+        return bytes;
     }
 
     /// <inheritdoc/>
-    public void Pack(in Product product, void* packedB) => Pack(Shape(product.N, product.K), product, (byte*)packedB);
+    public void Pack(in Product product, void* packedB)
+    {
+        byte* packed = (byte*)packedB;
+        for (int k = 0; k < product.K; k += MostTerms)
+        {
+            Product piece = Piece(product, k, Math.Min(MostTerms, product.K - k));
+            OneDnnShape shape = ShapeOf(piece);
+            Pack(shape, piece, packed);
+            packed += shape.PackedBytes;
+        }
+    }
 
     /// <inheritdoc/>
     public void Dispose()
@@ -122,6 +149,8 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
     private static Product Piece(in Product p, int k, int count) => new(
         p.TransposeA, p.TransposeB, p.M, p.N, count, p.Alpha, p.A + (p.TransposeA ? (long)k * p.Lda : k), p.Lda,
         p.B + (p.TransposeB ? k : (long)k * p.Ldb), p.Ldb, k == 0 ? p.Beta : 1, p.C, p.Ldc);
+
+    private OneDnnShape ShapeOf(in Product piece) => Shape(piece.N, piece.TransposeA ? (piece.K + TokenStep - 1) / TokenStep * TokenStep : piece.K);
 
     private OneDnnShape Shape(int n, int k)
     {
@@ -164,6 +193,12 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
 
     private void Pack(OneDnnShape shape, in Product product, byte* packed)
     {
+        if (shape.PairWidth > 0)
+        {
+            _pool.Run(new PackPairsJob(shape.Handle, product, packed), shape.Blocks * shape.PanelsPerBlock, 0);
+            return;
+        }
+
         // Terms that are filled up come from a copy of the columns, which lie side by side there.
         bool fill = product.K < shape.K;
         OneDnnPrimitive ReorderOf(OneDnnBlock block, in Product p) =>
@@ -180,9 +215,10 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
         int rows = few ? OneDnnBlock.FewRows : OneDnnBlock.Rows;
         int groups = (product.M + rows - 1) / rows;
         long rowBytes = (_type == DType.BFloat16 ? sizeof(ushort) : sizeof(float)) * (long)shape.K;
-        int perTask = (int)Math.Clamp(PreparedBytes / (rowBytes * rows), 1, Math.Max(groups / (2 * _pool.Threads), 1));
+        int tasks = TasksPerThread * _pool.Threads;
+        int perTask = (int)Math.Clamp(PreparedBytes / (rowBytes * rows), 1, Math.Max(groups * (long)shape.Blocks / tasks, 1));
         int rowTasks = (groups + perTask - 1) / perTask;
-        int parts = Math.Clamp(4 * _pool.Threads / rowTasks, 1, shape.Blocks);
+        int parts = Math.Clamp((tasks + rowTasks - 1) / rowTasks, 1, shape.Blocks);
         int blocksPerPart = (shape.Blocks + parts - 1) / parts;
         var job = new MultiplyJob(shape.Handle, product, packed, _type, few, rows * perTask, rowTasks, blocksPerPart);
         _pool.Run(job, rowTasks * ((shape.Blocks + blocksPerPart - 1) / blocksPerPart), job.ScratchBytes(shape));

@@ -6,8 +6,8 @@ namespace Forgetting.Backends.Cpu.OneDnn;
 /// <summary>All products with one K and N: equal blocks of columns and a last one.</summary>
 internal sealed unsafe class OneDnnShape : IDisposable
 {
-    private const int MostWidth = 256;
-    private const int WidthStep = 16;
+    private const int MostWidth = 320;
+    private const int WidthStep = 64;
 
     private GCHandle _handle;
 
@@ -42,6 +42,12 @@ internal sealed unsafe class OneDnnShape : IDisposable
 
     /// <summary>Whether the library has code for the shape that treats every row alike.</summary>
     public bool IsUsable => Whole.Tile is not null && Last.Tile is not null;
+
+    /// <summary>Columns of a panel where B is packed by <see cref="BFloat16Packing.Pairs"/>; 0 where only the library can pack it.</summary>
+    public int PairWidth => Whole.PairWidth == Last.PairWidth ? Whole.PairWidth : 0;
+
+    /// <summary>Such panels of a block, or of most: the last block may have fewer.</summary>
+    public int PanelsPerBlock => (Whole.Width + PairWidth - 1) / PairWidth;
 
     /// <summary>Bytes of B packed.</summary>
     public long PackedBytes => ((Blocks - 1) * Whole.PackedBytes) + Last.PackedBytes;
