@@ -81,51 +81,51 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
         const int Keys = AttentionTiles.Keys;
         int d = tiles.Shape.HeadSize;
         int kvColumns = tiles.Shape.KeyValueHeads * d;
-        int all = tokens * tiles.Group;
         (int first, int end) = tiles.RowsThatSee(firstKey, position, tokens, TKernel.Rows);
         int rows = end - first;
-        long panel = (long)TKernel.Rows * d;
-        long right = (long)TKernel.Columns * all;
         float* scores = at.Scores + (first * Keys);
         float* gradients = at.ScoreGradients + (first * Keys);
+        var products = new AttentionProducts<TKernel>(tiles, position, tokens, first, end, firstKey, keys);
 
         // P and dS, [rows, keys].
         Panels.Pack(k + keyStart, kvColumns, false, keys, d, TKernel.Columns, at.Key);
-        PackedProduct.Run<TKernel>(rows, Keys, d, at.Query + ((long)first * d), panel, at.Key, (long)TKernel.Columns * d, tiles.Shape.Scale, 0, scores, Keys);
+        products.Scores(at.Query, at.Key, tiles.Shape.Scale, at.Scores);
         Panels.Pack(v + keyStart, kvColumns, false, keys, d, TKernel.Columns, at.Key);
-        PackedProduct.Run<TKernel>(rows, Keys, d, at.OutputGradient + ((long)first * d), panel, at.Key, (long)TKernel.Columns * d, 1, 0, gradients, Keys);
+        products.Scores(at.OutputGradient, at.Key, 1, at.ScoreGradients);
         for (int row = first; row < end; row++)
         {
-            tiles.Mask(at.Scores + (row * Keys), position + (row / tiles.Group), firstKey);
-            ScoreGradient(at.Scores + (row * Keys), at.ScoreGradients + (row * Keys), at.LogSumExp[row], at.Delta[row]);
+            ScoreGradient(at, row, position + (row / tiles.Group), firstKey);
         }
 
-        // dV += Pᵀ·dO and dK += dSᵀ·Q; the sum runs over the rows.
-        long left = (long)TKernel.Rows * rows;
+        // dV += Pᵀ·dO and dK += dSᵀ·Q.
         Panels.Pack(scores, Keys, true, keys, rows, TKernel.Rows, at.Left);
-        PackedProduct.Run<TKernel>(
-            keys, d, rows, at.Left, left, at.OutputGradientRight + ((long)first * TKernel.Columns), right, 1, 1, dV + keyStart, kvColumns);
+        products.OverRows(at.Left, at.OutputGradientRight, dV + keyStart, kvColumns);
         Panels.Pack(gradients, Keys, true, keys, rows, TKernel.Rows, at.Left);
-        PackedProduct.Run<TKernel>(keys, d, rows, at.Left, left, at.QueryRight + ((long)first * TKernel.Columns), right, 1, 1, dK + keyStart, kvColumns);
+        products.OverRows(at.Left, at.QueryRight, dK + keyStart, kvColumns);
 
-        // dQ += dS·K; the sum runs over the keys.
+        // dQ += dS·K.
         Panels.Pack(gradients, Keys, false, rows, keys, TKernel.Rows, at.Left);
         Panels.Pack(k + keyStart, kvColumns, true, d, keys, TKernel.Columns, at.Key);
-        PackedProduct.Run<TKernel>(
-            rows, d, keys, at.Left, (long)TKernel.Rows * keys, at.Key, (long)TKernel.Columns * keys, 1, 1, at.QueryGradient + (first * d), d);
+        products.OverKeys(at.Left, at.Key, at.QueryGradient, d);
     }
 
-    /// <summary>Turns a row of scores into probabilities and of dO·Vᵀ into dS.</summary>
-    private void ScoreGradient(float* scores, float* gradients, float logSumExp, float delta)
+    /// <summary>Turns a row of scores into probabilities and of dO·Vᵀ into dS, both 0 for keys that the row does not see.</summary>
+    private void ScoreGradient(Layout at, int row, int position, int firstKey)
     {
-        var shift = Vector256.Create(logSumExp);
-        var center = Vector256.Create(delta);
-        for (int i = 0; i < AttentionTiles.Keys; i += Lanes.Count)
+        float* scores = at.Scores + (row * AttentionTiles.Keys);
+        float* gradients = at.ScoreGradients + (row * AttentionTiles.Keys);
+        int count = tiles.Mask(scores, position, firstKey);
+        var shift = Vector256.Create(at.LogSumExp[row]);
+        var center = Vector256.Create(at.Delta[row]);
+        for (int i = 0; i < count; i += Lanes.Count)
         {
             Vector256<float> p = VectorMath.Exp(Vector256.Load(scores + i) - shift);
             p.Store(scores + i);
             ((Vector256.Load(gradients + i) - center) * p * tiles.Shape.Scale).Store(gradients + i);
         }
+
+        new Span<float>(scores + count, AttentionTiles.Keys - count).Clear();
+        new Span<float>(gradients + count, AttentionTiles.Keys - count).Clear();
     }
 
     /// <summary>Where a task keeps what.</summary>

@@ -86,20 +86,16 @@ internal readonly unsafe struct AttentionForward<TKernel>(
             Panels.Pack(v + keyStart, kvColumns, true, d, keys, TKernel.Columns, at.Value);
 
             (int firstRow, int endRow) = tiles.RowsThatSee(firstKey, position, tokens, TKernel.Rows);
-            int seeing = endRow - firstRow;
-            float* scores = at.Scores + (firstRow * AttentionTiles.Keys);
-            PackedProduct.Run<TKernel>(
-                seeing, AttentionTiles.Keys, d, at.Query + ((long)firstRow * d), (long)TKernel.Rows * d, at.Key, (long)TKernel.Columns * d,
-                shape.Scale, 0, scores, AttentionTiles.Keys);
+            var products = new AttentionProducts<TKernel>(tiles, position, tokens, firstRow, endRow, firstKey, keys);
+            products.Scores(at.Query, at.Key, shape.Scale, at.Scores);
             for (int row = firstRow; row < endRow; row++)
             {
                 Softmax(at, row, position + (row / tiles.Group), firstKey);
             }
 
-            Panels.Pack(scores, AttentionTiles.Keys, false, seeing, keys, TKernel.Rows, at.Probability);
-            PackedProduct.Run<TKernel>(
-                seeing, d, keys, at.Probability, (long)TKernel.Rows * keys, at.Value, (long)TKernel.Columns * keys,
-                1, 1, at.Output + (firstRow * tiles.Depth), tiles.Depth);
+            Panels.Pack(
+                at.Scores + (firstRow * AttentionTiles.Keys), AttentionTiles.Keys, false, endRow - firstRow, keys, TKernel.Rows, at.Probability);
+            products.OverKeys(at.Probability, at.Value, at.Output, tiles.Depth);
         }
 
         for (int row = 0; row < rows; row++)
@@ -117,12 +113,13 @@ internal readonly unsafe struct AttentionForward<TKernel>(
     private void Softmax(Layout at, int row, int position, int firstKey)
     {
         float* scores = at.Scores + (row * AttentionTiles.Keys);
-        tiles.Mask(scores, position, firstKey);
-        float highest = MathF.Max(at.Highest[row], AttentionTiles.MaxRow(scores));
+        int count = tiles.Mask(scores, position, firstKey);
+        new Span<float>(scores + count, AttentionTiles.Keys - count).Clear();
+        float highest = MathF.Max(at.Highest[row], AttentionTiles.MaxRow(scores, count));
         if (float.IsNegativeInfinity(highest))
         {
             // Rows of a panel may begin before or end after the keys of the tile.
-            new Span<float>(scores, AttentionTiles.Keys).Clear();
+            new Span<float>(scores, count).Clear();
             return;
         }
 
@@ -135,7 +132,7 @@ internal readonly unsafe struct AttentionForward<TKernel>(
             at.Highest[row] = highest;
         }
 
-        at.Sum[row] += AttentionTiles.ExpRow(scores, highest);
+        at.Sum[row] += AttentionTiles.ExpRow(scores, count, highest);
     }
 
     /// <summary>Where a task keeps what.</summary>

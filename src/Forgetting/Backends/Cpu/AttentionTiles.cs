@@ -70,13 +70,24 @@ internal readonly unsafe struct AttentionTiles
         }
     }
 
-    /// <summary>Sets the scores of keys that a query at <paramref name="position"/> does not see to −∞.</summary>
-    public void Mask(float* scores, int position, int firstKey)
+    /// <summary>How many of the keys from <paramref name="firstKey"/> on lie at or before <paramref name="position"/>, at most a tile's.</summary>
+    public static int KeysSeen(int position, int firstKey) => Math.Clamp(position + 1 - firstKey, 0, Keys);
+
+    /// <summary>First row that sees <paramref name="key"/>, of a query tile whose first token stands at <paramref name="position"/>.</summary>
+    public int FirstRowThatSees(int key, int position, int tokens) => Math.Clamp(key - position, 0, tokens) * Group;
+
+    /// <summary>
+    /// Sets the scores of keys that a query at <paramref name="position"/> does not see to −∞, up to the whole vector of lanes that holds the last one it sees.
+    /// </summary>
+    /// <returns>The end of that vector; scores from there on are not even computed everywhere.</returns>
+    public int Mask(float* scores, int position, int firstKey)
     {
-        int start = Math.Clamp(FirstKey(position) - firstKey, 0, Keys);
-        int end = Math.Clamp(position + 1 - firstKey, start, Keys);
+        int end = KeysSeen(position, firstKey);
+        int start = Math.Clamp(FirstKey(position) - firstKey, 0, end);
+        int lanes = (end + Lanes.Count - 1) / Lanes.Count * Lanes.Count;
         new Span<float>(scores, start).Fill(float.NegativeInfinity);
-        new Span<float>(scores + end, Keys - end).Fill(float.NegativeInfinity);
+        new Span<float>(scores + end, lanes - end).Fill(float.NegativeInfinity);
+        return lanes;
     }
 
     /// <summary>
@@ -85,17 +96,17 @@ internal readonly unsafe struct AttentionTiles
     /// </summary>
     public (int First, int End) RowsThatSee(int firstKey, int position, int tokens, int panel)
     {
-        int first = Math.Clamp(firstKey - position, 0, tokens);
+        int first = FirstRowThatSees(firstKey, position, tokens);
         int end = Shape.Window > 0 ? Math.Clamp(firstKey + Keys - 1 + Shape.Window - position, 0, tokens) : tokens;
-        return (first * Group / panel * panel, end * Group);
+        return (first / panel * panel, end * Group);
     }
 
-    /// <summary>Σ x, x[i] = exp(x[i] − shift) over a row of scores.</summary>
-    public static float ExpRow(float* scores, float shift)
+    /// <summary>Σ x, x[i] = exp(x[i] − shift) over whole vectors of a row of scores.</summary>
+    public static float ExpRow(float* scores, int count, float shift)
     {
         var subtrahend = Vector256.Create(shift);
         Vector256<float> sum = Vector256<float>.Zero;
-        for (int i = 0; i < Keys; i += Lanes.Count)
+        for (int i = 0; i < count; i += Lanes.Count)
         {
             Vector256<float> e = VectorMath.Exp(Vector256.Load(scores + i) - subtrahend);
             e.Store(scores + i);
@@ -105,11 +116,11 @@ internal readonly unsafe struct AttentionTiles
         return Vector256.Sum(sum);
     }
 
-    /// <summary>Largest score of a row.</summary>
-    public static float MaxRow(float* scores)
+    /// <summary>Largest of whole vectors of a row of scores, −∞ of none.</summary>
+    public static float MaxRow(float* scores, int count)
     {
-        Vector256<float> max = Vector256.Load(scores);
-        for (int i = Lanes.Count; i < Keys; i += Lanes.Count)
+        Vector256<float> max = Vector256.Create(float.NegativeInfinity);
+        for (int i = 0; i < count; i += Lanes.Count)
         {
             max = Vector256.Max(max, Vector256.Load(scores + i));
         }
