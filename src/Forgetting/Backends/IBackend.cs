@@ -311,7 +311,7 @@ public interface IOptimizerOperations
 
     /// <summary>
     /// AdamW (arXiv 1711.05101, algorithm 2): g = gradientScale·gradient; m, v the moving means; master −= lr·(m̂/(√v̂ + ε) + decay·master);
-    /// <paramref name="value"/>, where it is not the master itself, receives the master in storage type.
+    /// <paramref name="value"/>, where it is not the master itself, receives the master in storage type; the gradient is left zero, for the next step's sums.
     /// </summary>
     /// <param name="numbers">Float32 [1, 4]: <see cref="AdamWSettings.Numbers"/> of this step, the same for all parameters.</param>
     void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWSettings settings, Tensor numbers);

@@ -270,8 +270,8 @@ internal static class KernelDoctorCases
             b.Backend.Multiply(gradient, gradient, v);
             var settings = new AdamWSettings(0.9f, 0.999f, 1e-8f, 0.01f);
             Tensor numbers = b.Numbers(settings.Numbers(1e-3, 3, 0.5));
-            return (() => b.Backend.AdamW(master, value, gradient, m, v, settings, numbers), [master, m, v, value]);
-        }, (s, e) => 1.0 * s.Inner * s.Width * (28 + e));
+            return (() => b.Backend.AdamW(master, value, gradient, m, v, settings, numbers), [master, m, v, value, gradient]);
+        }, (s, e) => 1.0 * s.Inner * s.Width * (32 + e));
     }
 
     private static KernelDoctorCase Memory(

@@ -22,9 +22,14 @@ public sealed partial class Decoder
         ZeroGradients();
     }
 
-    /// <summary>Sets all gradients to zero.</summary>
+    /// <summary>Sets all gradients to zero; no work where they are, as after the optimiser's step.</summary>
     public void ZeroGradients()
     {
+        if (HasZeroGradients())
+        {
+            return;
+        }
+
         Repeat(new ZeroKey(this), this, static decoder =>
         {
             for (int i = 0; i < decoder.TrainableParameters.Count; i++)
@@ -32,6 +37,7 @@ public sealed partial class Decoder
                 decoder.Backend.Fill(decoder.TrainableParameters[i].Gradient, 0);
             }
         });
+        SetZeroGradient(true);
     }
 
     /// <summary>
@@ -55,6 +61,7 @@ public sealed partial class Decoder
             throw new InvalidOperationException("the adapter is merged and cannot be trained any more");
         }
 
+        SetZeroGradient(false); // here and not where the sink writes, which a repeated pass does not come to
         _pass.Begin(batch.Ids, batch.Positions, batch.Offsets, batch.RowKeys, dropoutSeed);
         HeadInputs head = _head.Upload(_pass, batch, targetSeed);
         var pass = new PassState(this, batch, head, ascent, sink, recompute, regularizer);
@@ -74,6 +81,28 @@ public sealed partial class Decoder
         if (losses.Length > 0)
         {
             Backend.Download(head.Losses, losses);
+        }
+    }
+
+    private bool HasZeroGradients()
+    {
+        // By index, as enumerators would be allocated in every step.
+        for (int i = 0; i < TrainableParameters.Count; i++)
+        {
+            if (!TrainableParameters[i].HasZeroGradient)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private void SetZeroGradient(bool zero)
+    {
+        for (int i = 0; i < TrainableParameters.Count; i++)
+        {
+            TrainableParameters[i].HasZeroGradient = zero;
         }
     }
 
