@@ -1,8 +1,7 @@
 // Sums, products and biases, element by element.
 //
 //   add_bias   y[t, c] += bias[c]        y [T, C], bias [1, C]
-//   add        y = a + b                 flat, n elements; y may be a or b
-//   axpy       y = α·x + y               flat, Float32
+//   axpy       y = α·x + y               flat, n elements, Float32
 //   scale      x = α·x                   flat
 //   multiply   y = a ∘ b                 flat, Float32; y may be a or b
 //   fill       y = α                     flat
@@ -33,20 +32,6 @@ template <typename T> __device__ void add_bias(T* y, const T* bias, int C) {
     } else {
         add_bias_row<1>(row, bias, C);
     }
-}
-
-template <typename T> __device__ void add(const T* a, const T* b, T* y, long long n) {
-    for_each_pack<kWide<T>>(n, aligned16(a, b, y), [&](long long i, auto width) {
-        constexpr int N = decltype(width)::value;
-        float p[N], q[N];
-        load<N>(a + i, p);
-        load<N>(b + i, q);
-#pragma unroll
-        for (int k = 0; k < N; k++) {
-            p[k] += q[k];
-        }
-        store<N>(y + i, p);
-    });
 }
 
 template <typename T> __device__ void scale(T* x, float alpha, long long n) {
@@ -86,8 +71,6 @@ template <typename From, typename To> __device__ void cast(const From* x, To* y,
 
 KERNEL(add_bias_f32, float* y, const float* bias, int C) { add_bias(y, bias, C); }
 KERNEL(add_bias_bf16, bf16* y, const bf16* bias, int C) { add_bias(y, bias, C); }
-KERNEL(add_f32, const float* a, const float* b, float* y, long long n) { add(a, b, y, n); }
-KERNEL(add_bf16, const bf16* a, const bf16* b, bf16* y, long long n) { add(a, b, y, n); }
 KERNEL(scale_f32, float* x, float alpha, long long n) { scale(x, alpha, n); }
 KERNEL(scale_bf16, bf16* x, float alpha, long long n) { scale(x, alpha, n); }
 KERNEL(fill_f32, float* y, float alpha, long long n) { fill(y, alpha, n); }

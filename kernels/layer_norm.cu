@@ -1,6 +1,7 @@
-// Layer norm (arXiv 1607.06450), x and y [T, C], gain and bias [1, C], statistics [T, 2] = mean and rstd of each row.
+// Layer norm (arXiv 1607.06450), x, residual and y [T, C], gain and bias [1, C], statistics [T, 2] = mean and rstd of each row.
 //
-//   forward    y = gain ∘ x̂ + bias with x̂ = (x − mean)·rstd, rstd = 1/√(mean((x − mean)²) + ε)
+//   forward    x += residual, where that is not null, rounded to the storage type before it is normalised;
+//              y = gain ∘ x̂ + bias with x̂ = (x − mean)·rstd, rstd = 1/√(mean((x − mean)²) + ε)
 //   backward   dX += rstd·(g − mean(g) − x̂·mean(g ∘ x̂)) with g = gain ∘ dY;  gainProduct = dY ∘ x̂ where it is wanted
 //
 // One block a row; the variance is summed around the mean in a reading of its own (from cache), since E[x²] − E[x]² loses digits.
@@ -9,11 +10,12 @@
 #include "include/reduce.cuh"
 
 template <int N, typename T>
-__device__ void layer_norm_row(const T* x, const T* gain, const T* bias, float epsilon, T* y, float* statistics, int C, float* scratch) {
+__device__ void layer_norm_row(T* x, const T* residual, const T* gain, const T* bias, float epsilon, T* y, float* statistics, int C,
+                               float* scratch) {
     float sum = 0;
     for (int c = threadIdx.x * N; c < C; c += blockDim.x * N) {
         float a[N];
-        load<N>(x + c, a);
+        load_sum<N>(x, residual, c, a);
 #pragma unroll
         for (int k = 0; k < N; k++) {
             sum += a[k];
@@ -85,15 +87,16 @@ __device__ void layer_norm_backward_row(const T* dY, const T* x, const T* gain, 
 }
 
 template <typename T>
-__device__ void layer_norm(const T* x, const T* gain, const T* bias, float epsilon, T* y, float* statistics, int C) {
+__device__ void layer_norm(T* x, const T* residual, const T* gain, const T* bias, float epsilon, T* y, float* statistics, int C) {
     __shared__ float scratch[32];
     constexpr int W = kWide<T>;
     long long row = (long long)blockIdx.x * C;
     float* s = statistics + 2LL * blockIdx.x;
-    if (C % W == 0 && aligned16(x, gain, bias, y)) {
-        layer_norm_row<W>(x + row, gain, bias, epsilon, y + row, s, C, scratch);
+    const T* added = residual == nullptr ? nullptr : residual + row;
+    if (C % W == 0 && aligned16(x, residual, gain, bias, y)) {
+        layer_norm_row<W>(x + row, added, gain, bias, epsilon, y + row, s, C, scratch);
     } else {
-        layer_norm_row<1>(x + row, gain, bias, epsilon, y + row, s, C, scratch);
+        layer_norm_row<1>(x + row, added, gain, bias, epsilon, y + row, s, C, scratch);
     }
 }
 
@@ -111,11 +114,12 @@ __device__ void layer_norm_backward(const T* dY, const T* x, const T* gain, cons
     }
 }
 
-KERNEL(layer_norm_f32, const float* x, const float* gain, const float* bias, float epsilon, float* y, float* statistics, int C) {
-    layer_norm(x, gain, bias, epsilon, y, statistics, C);
+KERNEL(layer_norm_f32, float* x, const float* residual, const float* gain, const float* bias, float epsilon, float* y, float* statistics,
+       int C) {
+    layer_norm(x, residual, gain, bias, epsilon, y, statistics, C);
 }
-KERNEL(layer_norm_bf16, const bf16* x, const bf16* gain, const bf16* bias, float epsilon, bf16* y, float* statistics, int C) {
-    layer_norm(x, gain, bias, epsilon, y, statistics, C);
+KERNEL(layer_norm_bf16, bf16* x, const bf16* residual, const bf16* gain, const bf16* bias, float epsilon, bf16* y, float* statistics, int C) {
+    layer_norm(x, residual, gain, bias, epsilon, y, statistics, C);
 }
 KERNEL(layer_norm_backward_f32, const float* dY, const float* x, const float* gain, const float* statistics, float* dX, float* gainProduct,
        int C) {

@@ -1,6 +1,7 @@
-// Root-mean-square norm (arXiv 1910.07467, eq. 4), x and y [T, C], gain [1, C], rstd [1, T].
+// Root-mean-square norm (arXiv 1910.07467, eq. 4), x, residual and y [T, C], gain [1, C], rstd [1, T].
 //
-//   forward    rstd = 1/√(mean(x²) + ε),  y = gain ∘ x̂ with x̂ = x·rstd
+//   forward    x += residual, where that is not null, rounded to the storage type before it is normalised;
+//              rstd = 1/√(mean(x²) + ε),  y = gain ∘ x̂ with x̂ = x·rstd
 //   backward   dX += rstd·(g − x̂·mean(g ∘ x̂)) with g = gain ∘ dY;  gainProduct = dY ∘ x̂ where it is wanted (it may be dY itself)
 //
 // One block a row: the row is read from memory once, its second reading comes from the first-level cache.
@@ -9,11 +10,11 @@
 #include "include/reduce.cuh"
 
 template <int N, typename T>
-__device__ void rms_norm_row(const T* x, const T* gain, float epsilon, T* y, float* rstd, int C, float* scratch) {
+__device__ void rms_norm_row(T* x, const T* residual, const T* gain, float epsilon, T* y, float* rstd, int C, float* scratch) {
     float squares = 0;
     for (int c = threadIdx.x * N; c < C; c += blockDim.x * N) {
         float a[N];
-        load<N>(x + c, a);
+        load_sum<N>(x, residual, c, a);
 #pragma unroll
         for (int k = 0; k < N; k++) {
             squares += a[k] * a[k];
@@ -69,14 +70,15 @@ __device__ void rms_norm_backward_row(const T* dY, const T* x, const T* gain, fl
 }
 
 template <typename T>
-__device__ void rms_norm(const T* x, const T* gain, float epsilon, T* y, float* rstd, int C) {
+__device__ void rms_norm(T* x, const T* residual, const T* gain, float epsilon, T* y, float* rstd, int C) {
     __shared__ float scratch[32];
     constexpr int W = kWide<T>;
     long long row = (long long)blockIdx.x * C;
-    if (C % W == 0 && aligned16(x, gain, y)) {
-        rms_norm_row<W>(x + row, gain, epsilon, y + row, rstd + blockIdx.x, C, scratch);
+    const T* added = residual == nullptr ? nullptr : residual + row;
+    if (C % W == 0 && aligned16(x, residual, gain, y)) {
+        rms_norm_row<W>(x + row, added, gain, epsilon, y + row, rstd + blockIdx.x, C, scratch);
     } else {
-        rms_norm_row<1>(x + row, gain, epsilon, y + row, rstd + blockIdx.x, C, scratch);
+        rms_norm_row<1>(x + row, added, gain, epsilon, y + row, rstd + blockIdx.x, C, scratch);
     }
 }
 
@@ -93,11 +95,11 @@ __device__ void rms_norm_backward(const T* dY, const T* x, const T* gain, const 
     }
 }
 
-KERNEL(rms_norm_f32, const float* x, const float* gain, float epsilon, float* y, float* rstd, int C) {
-    rms_norm(x, gain, epsilon, y, rstd, C);
+KERNEL(rms_norm_f32, float* x, const float* residual, const float* gain, float epsilon, float* y, float* rstd, int C) {
+    rms_norm(x, residual, gain, epsilon, y, rstd, C);
 }
-KERNEL(rms_norm_bf16, const bf16* x, const bf16* gain, float epsilon, bf16* y, float* rstd, int C) {
-    rms_norm(x, gain, epsilon, y, rstd, C);
+KERNEL(rms_norm_bf16, bf16* x, const bf16* residual, const bf16* gain, float epsilon, bf16* y, float* rstd, int C) {
+    rms_norm(x, residual, gain, epsilon, y, rstd, C);
 }
 KERNEL(rms_norm_backward_f32, const float* dY, const float* x, const float* gain, const float* rstd, float* dX, float* gainProduct, int C) {
     rms_norm_backward(dY, x, gain, rstd, dX, gainProduct, C);

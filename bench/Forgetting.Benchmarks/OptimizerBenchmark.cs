@@ -30,8 +30,9 @@ public class OptimizerBenchmark
     [GlobalCleanup]
     public void Cleanup() => _cpu.Dispose();
 
+    // The gradient is zero from the second call on. The first moment must not fade with it: arithmetic on denormal numbers takes longer.
     [Benchmark]
-    public void AdamW() => _cpu.Backend.AdamW(_weights, _weights, _gradient, _m, _v, s_settings, _numbers);
+    public void AdamW() => _cpu.Backend.AdamW(_weights, _weights, _gradient, _m, _v, s_settings with { Beta1 = 1 }, _numbers);
 
     [Benchmark]
     public void GradientNorm() => _cpu.Backend.SumOfSquares(_gradient, _norm, 0);

@@ -164,10 +164,10 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
-    public void RmsNorm(Tensor x, Tensor gain, float epsilon, Tensor y, Tensor rstd)
+    public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float epsilon, Tensor y, Tensor rstd)
     {
         using var _ = Time();
-        inner.RmsNorm(x, gain, epsilon, y, rstd);
+        inner.RmsNorm(x, residual, gain, epsilon, y, rstd);
     }
 
     /// <inheritdoc/>
@@ -178,10 +178,10 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
-    public void LayerNorm(Tensor x, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics)
+    public void LayerNorm(Tensor x, Tensor residual, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics)
     {
         using var _ = Time();
-        inner.LayerNorm(x, gain, bias, epsilon, y, statistics);
+        inner.LayerNorm(x, residual, gain, bias, epsilon, y, statistics);
     }
 
     /// <inheritdoc/>
@@ -217,13 +217,6 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     {
         using var _ = Time();
         inner.GeluBackward(x, dY, dX, tanh);
-    }
-
-    /// <inheritdoc/>
-    public void Add(Tensor a, Tensor b, Tensor y)
-    {
-        using var _ = Time();
-        inner.Add(a, b, y);
     }
 
     /// <inheritdoc/>

@@ -39,6 +39,22 @@ template <int N, typename T> __device__ inline void store(T* destination, const 
     *reinterpret_cast<Pack<T, N>*>(destination) = pack;
 }
 
+// Loads x[i … i + N), after adding the residual's elements where there is a residual: then x holds the sum, and what is returned is the sum as
+// it is stored, so that whoever reads x later computes with the same numbers.
+template <int N, typename T> __device__ inline void load_sum(T* x, const T* residual, int i, float (&sum)[N]) {
+    load<N>(x + i, sum);
+    if (residual == nullptr) {
+        return;
+    }
+    float added[N];
+    load<N>(residual + i, added);
+#pragma unroll
+    for (int k = 0; k < N; k++) {
+        sum[k] = to_float(from_float<T>(sum[k] + added[k]));
+    }
+    store<N>(x + i, sum);
+}
+
 // True when every pointer is a multiple of 16 bytes (null counts as one).
 __device__ inline bool aligned16(const void* a, const void* b = nullptr, const void* c = nullptr, const void* d = nullptr,
                                  const void* e = nullptr) {

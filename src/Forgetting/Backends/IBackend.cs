@@ -180,19 +180,26 @@ public interface ISequenceOperations
 /// <summary>Norms, activations and sums.</summary>
 public interface IElementwiseOperations
 {
-    /// <summary>y = gain ∘ x̂ with x̂ = x·rstd, rstd = 1/√(mean(x²) + ε) (arXiv 1910.07467, eq. 4).</summary>
+    /// <summary>
+    /// y = gain ∘ x̂ with x̂ = x·rstd, rstd = 1/√(mean(x²) + ε) (arXiv 1910.07467, eq. 4). With a residual, x becomes x + residual first; it is
+    /// normalised as it is stored, rounded to storage type, since the backward reads it from there.
+    /// </summary>
+    /// <param name="x">[T, C]: what a layer adds to the residual stream; receives the sum, and is only read where there is no residual.</param>
+    /// <param name="residual">[T, C]: the stream below that layer, or default where x is all of it.</param>
+    /// <param name="y">[T, C].</param>
     /// <param name="rstd">Float32 [1, T], kept for the backward.</param>
-    void RmsNorm(Tensor x, Tensor gain, float epsilon, Tensor y, Tensor rstd);
+    void RmsNorm(Tensor x, Tensor residual, Tensor gain, float epsilon, Tensor y, Tensor rstd);
 
     /// <summary>
     /// Adds the input gradient of <see cref="RmsNorm"/> to <paramref name="dX"/>, so that the residual's gradient passes through it.
     /// </summary>
+    /// <param name="x">[T, C] as the forward left it: the sum.</param>
     /// <param name="gainProduct">[T, C], receives dY ∘ x̂, whose column sums are the gain's gradient; default where the gain is frozen. May alias dY.</param>
     void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor rstd, Tensor dX, Tensor gainProduct);
 
-    /// <summary>y = gain ∘ x̂ + bias with x̂ = (x − mean)·rstd (arXiv 1607.06450).</summary>
+    /// <summary>y = gain ∘ x̂ + bias with x̂ = (x − mean)·rstd (arXiv 1607.06450), of x + residual as in <see cref="RmsNorm"/>.</summary>
     /// <param name="statistics">Float32 [T, 2]: mean and rstd of each row, kept for the backward.</param>
-    void LayerNorm(Tensor x, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics);
+    void LayerNorm(Tensor x, Tensor residual, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics);
 
     /// <summary>Adds the input gradient of <see cref="LayerNorm"/> to <paramref name="dX"/>.</summary>
     /// <param name="gainProduct">As in <see cref="RmsNormBackward"/>, but may not alias dY: the bias' gradient is the column sum of dY.</param>
@@ -209,9 +216,6 @@ public interface IElementwiseOperations
 
     /// <summary>dX = dY ∘ GELU′(x). dX may alias dY or x.</summary>
     void GeluBackward(Tensor x, Tensor dY, Tensor dX, bool tanh);
-
-    /// <summary>y = a + b. y may alias either.</summary>
-    void Add(Tensor a, Tensor b, Tensor y);
 
     /// <summary>y = α·x + y, Float32.</summary>
     void Axpy(float alpha, Tensor x, Tensor y);
@@ -307,7 +311,7 @@ public interface IOptimizerOperations
 
     /// <summary>
     /// AdamW (arXiv 1711.05101, algorithm 2): g = gradientScale·gradient; m, v the moving means; master −= lr·(m̂/(√v̂ + ε) + decay·master);
-    /// <paramref name="value"/>, where it is not the master itself, receives the master in storage type.
+    /// <paramref name="value"/>, where it is not the master itself, receives the master in storage type; the gradient is left zero, for the next step's sums.
     /// </summary>
     /// <param name="numbers">Float32 [1, 4]: <see cref="AdamWSettings.Numbers"/> of this step, the same for all parameters.</param>
     void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWSettings settings, Tensor numbers);

@@ -114,30 +114,37 @@ internal static class KernelDoctorCases
 
     private static IEnumerable<KernelDoctorCase> Elementwise()
     {
-        yield return Memory("RmsNorm", (b, s) =>
+        foreach (bool residual in new[] { false, true })
         {
-            (Tensor x, Tensor gain, Tensor y, Tensor rstd) = (b.Input(s.Rows, s.Width), b.Input(1, s.Width), b.Output(s.Rows, s.Width), b.Output32(1, s.Rows));
-            return (() => b.Backend.RmsNorm(x, gain, 1e-5f, y, rstd), [y, rstd]);
-        }, Activations(2));
+            string kind = residual ? " after a sum" : "";
+            yield return Memory($"RmsNorm{kind}", (b, s) =>
+            {
+                (Tensor x, Tensor gain, Tensor y, Tensor rstd) = (b.Input(s.Rows, s.Width), b.Input(1, s.Width), b.Output(s.Rows, s.Width), b.Output32(1, s.Rows));
+                Tensor added = residual ? b.Input(s.Rows, s.Width) : default;
+                return (() => b.Backend.RmsNorm(x, added, gain, 1e-5f, y, rstd), [x, y, rstd]);
+            }, Activations(residual ? 4 : 2));
+            yield return Memory($"LayerNorm{kind}", (b, s) =>
+            {
+                (Tensor x, Tensor gain, Tensor bias) = (b.Input(s.Rows, s.Width), b.Input(1, s.Width), b.Input(1, s.Width));
+                (Tensor y, Tensor statistics) = (b.Output(s.Rows, s.Width), b.Output32(s.Rows, 2));
+                Tensor added = residual ? b.Input(s.Rows, s.Width) : default;
+                return (() => b.Backend.LayerNorm(x, added, gain, bias, 1e-5f, y, statistics), [x, y, statistics]);
+            }, Activations(residual ? 4 : 2));
+        }
+
         yield return Memory("RmsNormBackward", (b, s) =>
         {
             (Tensor x, Tensor gain, Tensor y, Tensor rstd) = (b.Input(s.Rows, s.Width), b.Input(1, s.Width), b.Output(s.Rows, s.Width), b.Output32(1, s.Rows));
             (Tensor dY, Tensor dX) = (b.Input(s.Rows, s.Width), b.Input(s.Rows, s.Width));
-            b.Backend.RmsNorm(x, gain, 1e-5f, y, rstd);
+            b.Backend.RmsNorm(x, default, gain, 1e-5f, y, rstd);
             return (() => b.Backend.RmsNormBackward(dY, x, gain, rstd, dX, y), [dX, y]);
         }, Activations(5));
-        yield return Memory("LayerNorm", (b, s) =>
-        {
-            (Tensor x, Tensor gain, Tensor bias) = (b.Input(s.Rows, s.Width), b.Input(1, s.Width), b.Input(1, s.Width));
-            (Tensor y, Tensor statistics) = (b.Output(s.Rows, s.Width), b.Output32(s.Rows, 2));
-            return (() => b.Backend.LayerNorm(x, gain, bias, 1e-5f, y, statistics), [y, statistics]);
-        }, Activations(2));
         yield return Memory("LayerNormBackward", (b, s) =>
         {
             (Tensor x, Tensor gain, Tensor bias) = (b.Input(s.Rows, s.Width), b.Input(1, s.Width), b.Input(1, s.Width));
             (Tensor y, Tensor statistics) = (b.Output(s.Rows, s.Width), b.Output32(s.Rows, 2));
             (Tensor dY, Tensor dX) = (b.Input(s.Rows, s.Width), b.Input(s.Rows, s.Width));
-            b.Backend.LayerNorm(x, gain, bias, 1e-5f, y, statistics);
+            b.Backend.LayerNorm(x, default, gain, bias, 1e-5f, y, statistics);
             return (() => b.Backend.LayerNormBackward(dY, x, gain, statistics, dX, y), [dX, y]);
         }, Activations(5));
         yield return Memory("SwiGlu", (b, s) =>
@@ -162,11 +169,6 @@ internal static class KernelDoctorCases
             }, (s, e) => 3.0 * s.Rows * s.Inner * e);
         }
 
-        yield return Memory("Add", (b, s) =>
-        {
-            (Tensor x, Tensor z, Tensor y) = (b.Input(s.Rows, s.Inner), b.Input(s.Rows, s.Inner), b.Output(s.Rows, s.Inner));
-            return (() => b.Backend.Add(x, z, y), [y]);
-        }, (s, e) => 3.0 * s.Rows * s.Inner * e);
         yield return Memory("Axpy", (b, s) => In(b.Input32(s.Rows, s.Inner), b.Input32(s.Rows, s.Inner), (x, y) => b.Backend.Axpy(0.25f, x, y)), (s, _) => 12.0 * s.Rows * s.Inner);
         yield return Memory("Scale", (b, s) =>
         {
@@ -268,8 +270,8 @@ internal static class KernelDoctorCases
             b.Backend.Multiply(gradient, gradient, v);
             var settings = new AdamWSettings(0.9f, 0.999f, 1e-8f, 0.01f);
             Tensor numbers = b.Numbers(settings.Numbers(1e-3, 3, 0.5));
-            return (() => b.Backend.AdamW(master, value, gradient, m, v, settings, numbers), [master, m, v, value]);
-        }, (s, e) => 1.0 * s.Inner * s.Width * (28 + e));
+            return (() => b.Backend.AdamW(master, value, gradient, m, v, settings, numbers), [master, m, v, value, gradient]);
+        }, (s, e) => 1.0 * s.Inner * s.Width * (32 + e));
     }
 
     private static KernelDoctorCase Memory(

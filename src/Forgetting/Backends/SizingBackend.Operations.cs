@@ -47,7 +47,7 @@ internal sealed partial class SizingBackend
     {
     }
 
-    public void RmsNorm(Tensor x, Tensor gain, float epsilon, Tensor y, Tensor rstd)
+    public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float epsilon, Tensor y, Tensor rstd)
     {
     }
 
@@ -55,7 +55,7 @@ internal sealed partial class SizingBackend
     {
     }
 
-    public void LayerNorm(Tensor x, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics)
+    public void LayerNorm(Tensor x, Tensor residual, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics)
     {
     }
 
@@ -76,10 +76,6 @@ internal sealed partial class SizingBackend
     }
 
     public void GeluBackward(Tensor x, Tensor dY, Tensor dX, bool tanh)
-    {
-    }
-
-    public void Add(Tensor a, Tensor b, Tensor y)
     {
     }
 

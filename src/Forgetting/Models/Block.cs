@@ -10,7 +10,7 @@ internal sealed class Block
     private readonly NormLayer _mlpNorm;
     private readonly MlpLayer _mlp;
 
-    private Tensor _x; // [T, C] input
+    private Tensor _x; // [T, C] input, complete
     private Tensor _attentionInput; // [T, C] norm(x)
     private Tensor _middle; // [T, C] m
     private Tensor _mlpInput; // [T, C] norm(m)
@@ -32,20 +32,24 @@ internal sealed class Block
     /// <summary>Whether the sink needs the gradient of what the first norm sees or holds.</summary>
     public bool NormWanted(IGradientSink sink) => _attentionNorm.Wanted(sink);
 
-    /// <param name="x">[T, C].</param>
-    /// <param name="y">[T, C].</param>
-    public void Forward(Pass pass, Tensor x, Tensor y)
+    /// <summary>
+    /// The norms do the additions, each that of its own input; so the block's output is <paramref name="y"/> + <paramref name="middle"/>, which the next
+    /// block's or the final norm adds up.
+    /// </summary>
+    /// <param name="x">[T, C]: the block's input but for <paramref name="residual"/>, which is added to it.</param>
+    /// <param name="residual">[T, C], or default where x is complete.</param>
+    /// <param name="middle">[T, C], receives m. It may be the residual, which is read before.</param>
+    /// <param name="y">[T, C], receives mlp(norm(m)).</param>
+    public void Forward(Pass pass, Tensor x, Tensor residual, Tensor middle, Tensor y)
     {
         _x = x;
         _attentionInput = pass.Take(x.Columns);
-        _attentionNorm.Forward(pass, x, _attentionInput);
-        _middle = pass.Take(x.Columns);
-        _attention.Forward(pass, _attentionInput, _middle);
-        pass.Backend.Add(_middle, x, _middle);
+        _attentionNorm.Forward(pass, x, residual, _attentionInput);
+        _middle = middle;
+        _attention.Forward(pass, _attentionInput, middle);
         _mlpInput = pass.Take(x.Columns);
-        _mlpNorm.Forward(pass, _middle, _mlpInput);
+        _mlpNorm.Forward(pass, middle, x, _mlpInput);
         _mlp.Forward(pass, _mlpInput, y);
-        pass.Backend.Add(y, _middle, y);
     }
 
     /// <param name="dX">[T, C]: holds the output's gradient, receives the input's.</param>

@@ -22,9 +22,14 @@ public sealed partial class Decoder
         ZeroGradients();
     }
 
-    /// <summary>Sets all gradients to zero.</summary>
+    /// <summary>Sets all gradients to zero; no work where they are, as after the optimiser's step.</summary>
     public void ZeroGradients()
     {
+        if (HasZeroGradients())
+        {
+            return;
+        }
+
         Repeat(new ZeroKey(this), this, static decoder =>
         {
             for (int i = 0; i < decoder.TrainableParameters.Count; i++)
@@ -32,6 +37,7 @@ public sealed partial class Decoder
                 decoder.Backend.Fill(decoder.TrainableParameters[i].Gradient, 0);
             }
         });
+        SetZeroGradient(true);
     }
 
     /// <summary>
@@ -55,6 +61,7 @@ public sealed partial class Decoder
             throw new InvalidOperationException("the adapter is merged and cannot be trained any more");
         }
 
+        SetZeroGradient(false); // here and not where the sink writes, which a repeated pass does not come to
         _pass.Begin(batch.Ids, batch.Positions, batch.Offsets, batch.RowKeys, dropoutSeed);
         HeadInputs head = _head.Upload(_pass, batch, targetSeed);
         var pass = new PassState(this, batch, head, ascent, sink, recompute, regularizer);
@@ -77,14 +84,36 @@ public sealed partial class Decoder
         }
     }
 
+    private bool HasZeroGradients()
+    {
+        // By index, as enumerators would be allocated in every step.
+        for (int i = 0; i < TrainableParameters.Count; i++)
+        {
+            if (!TrainableParameters[i].HasZeroGradient)
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private void SetZeroGradient(bool zero)
+    {
+        for (int i = 0; i < TrainableParameters.Count; i++)
+        {
+            TrainableParameters[i].HasZeroGradient = zero;
+        }
+    }
+
     private void ForwardBackward(in PassState pass)
     {
-        Tensor x = ForwardBlocks(pass.Recompute); // [T, C]
+        (Tensor x, Tensor residual) = ForwardBlocks(pass.Recompute); // [T, C] both
         bool nonlinearTie = Config.TiedHead && pass.Sink.PerDocument && pass.Sink.Wants(_head.Weight);
         Tensor tokenRows = nonlinearTie ? Activations.Take(pass.Batch.Rows, Config.HiddenSize) : default; // Float32 [T, C]
         Tensor dX = _pass.Take(Config.HiddenSize); // [T, C]
-        HeadBackward(pass, x, dX, tokenRows);
-        BackwardBlocks(pass.Sink, pass.Recompute, dX, tokenRows);
+        HeadBackward(pass, x, residual, dX, tokenRows);
+        BackwardBlocks(pass.Sink, pass.Recompute, residual, dX, tokenRows);
     }
 
     /// <summary><see cref="IRepetition.Repeat"/> where <see cref="Repeats"/> says so.</summary>
@@ -101,36 +130,44 @@ public sealed partial class Decoder
         }
     }
 
-    // Output of the last block; the blocks' inputs stay in _inputs, and unless they are recomputed their activations too.
-    private Tensor ForwardBlocks(bool recompute)
+    // The last block's output, whose two terms are still to be added; the blocks' inputs stay in _inputs, and unless they are recomputed their
+    // activations too.
+    private (Tensor X, Tensor Residual) ForwardBlocks(bool recompute)
     {
         using var range = Nvtx.Range("forward"u8);
         Tensor x = _pass.Take(Config.HiddenSize); // [T, C]
-        _embedding.Forward(_pass, x);
+        Tensor middle = _pass.Take(Config.HiddenSize); // [T, C]
+        Tensor residual = _embedding.Forward(_pass, x, middle);
         for (int layer = 0; layer < _blocks.Length; layer++)
         {
+            if (layer > 0 && !recompute)
+            {
+                // The backward reads every block's. Where they are computed again one does for all: a block reads the one below's before it writes.
+                middle = _pass.Take(Config.HiddenSize);
+            }
+
             Tensor y = _pass.Take(Config.HiddenSize); // [T, C]
             ArenaMark mark = Activations.Mark();
-            _blocks[layer].Forward(_pass, x, y);
+            _blocks[layer].Forward(_pass, x, residual, middle, y);
             if (recompute)
             {
                 Activations.Release(mark);
             }
 
             _inputs[layer] = x;
-            x = y;
+            (x, residual) = (y, middle);
         }
 
-        return x;
+        return (x, residual);
     }
 
-    // Final norm, head and their backward; dX receives the gradient at the last block's output x.
-    private void HeadBackward(in PassState pass, Tensor x, Tensor dX, Tensor tokenRows)
+    // Final norm, head and their backward; dX receives the gradient at the last block's output x + residual, which takes the place of x.
+    private void HeadBackward(in PassState pass, Tensor x, Tensor residual, Tensor dX, Tensor tokenRows)
     {
         using var range = Nvtx.Range("head"u8);
         ArenaMark mark = Activations.Mark();
         Tensor hidden = _pass.Take(Config.HiddenSize); // [T, C]
-        _finalNorm.Forward(_pass, x, hidden);
+        _finalNorm.Forward(_pass, x, residual, hidden);
         Tensor dHidden = _pass.Take(Config.HiddenSize); // [T, C]
         _head.ForwardBackward(_pass, pass.Batch, pass.Head, hidden, pass.Ascent, pass.Sink, dHidden, tokenRows);
         pass.Regularizer?.AddGradient(Backend, Activations, hidden, _pass.Offsets, dHidden);
@@ -139,8 +176,8 @@ public sealed partial class Decoder
         Activations.Release(mark);
     }
 
-    // From dX [T, C], the gradient at the last block's output, down to the embedding.
-    private void BackwardBlocks(IGradientSink sink, bool recompute, Tensor dX, Tensor tokenRows)
+    // From dX [T, C], the gradient at the last block's output, down to the embedding. Blocks that are computed again have their middle [T, C] in common.
+    private void BackwardBlocks(IGradientSink sink, bool recompute, Tensor middle, Tensor dX, Tensor tokenRows)
     {
         using var range = Nvtx.Range("backward"u8);
         bool belowWanted = _embedding.Wanted(sink);
@@ -150,7 +187,7 @@ public sealed partial class Decoder
             ArenaMark mark = Activations.Mark();
             if (recompute)
             {
-                block.Forward(_pass, _inputs[layer], _pass.Take(Config.HiddenSize));
+                block.Forward(_pass, _inputs[layer], residual: default, middle, _pass.Take(Config.HiddenSize));
             }
 
             block.Backward(_pass, sink, dX, inputGradient: layer > 0 || belowWanted || block.NormWanted(sink));

@@ -213,16 +213,17 @@ public sealed partial class Decoder : IDisposable
     {
         Tensor x = pass.Take(Config.HiddenSize); // [T, C]
         Tensor y = pass.Take(Config.HiddenSize); // [T, C]
-        _embedding.Forward(pass, x);
+        Tensor middle = pass.Take(Config.HiddenSize); // [T, C]
+        Tensor residual = _embedding.Forward(pass, x, middle);
         foreach (Block block in _blocks)
         {
             ArenaMark mark = Activations.Mark();
-            block.Forward(pass, x, y);
+            block.Forward(pass, x, residual, middle, y);
             Activations.Release(mark);
-            (x, y) = (y, x);
+            (x, y, residual) = (y, x, middle);
         }
 
-        _finalNorm.Forward(pass, x, y);
+        _finalNorm.Forward(pass, x, residual, y);
         return y;
     }
 

@@ -11,18 +11,19 @@ internal sealed class EmbeddingLayer(Parameter tokens, Parameter? positions)
     /// <summary>Whether the sink needs a gradient of this layer.</summary>
     public bool Wanted(IGradientSink sink) => sink.Wants(tokens) || (positions is not null && sink.Wants(positions));
 
-    /// <param name="y">[T, C].</param>
-    public void Forward(Pass pass, Tensor y)
+    /// <param name="y">[T, C], receives the tokens' rows.</param>
+    /// <param name="residual">[T, C], receives the positions' rows where the family has them.</param>
+    /// <returns>What must still be added to y: <paramref name="residual"/>, or default.</returns>
+    public Tensor Forward(Pass pass, Tensor y, Tensor residual)
     {
         pass.Backend.GatherRows(tokens.Value, pass.Ids, y);
-        if (positions is not null)
+        if (positions is null)
         {
-            ArenaMark mark = pass.Arena.Mark();
-            Tensor position = pass.Take(y.Columns); // [T, C]
-            pass.Backend.GatherRows(positions.Value, pass.Positions, position);
-            pass.Backend.Add(y, position, y);
-            pass.Arena.Release(mark);
+            return default;
         }
+
+        pass.Backend.GatherRows(positions.Value, pass.Positions, residual);
+        return residual;
     }
 
     /// <param name="dY">[T, C].</param>

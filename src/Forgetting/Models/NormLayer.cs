@@ -10,25 +10,27 @@ internal sealed class NormLayer(Parameter gain, Parameter? bias, float epsilon)
     /// <summary>Whether the sink needs a gradient of this layer's own.</summary>
     public bool Wanted(IGradientSink sink) => sink.Wants(gain) || (bias is not null && sink.Wants(bias));
 
+    /// <summary>y = norm(x), after x += residual.</summary>
     /// <param name="x">[T, C].</param>
+    /// <param name="residual">[T, C], or default where nothing is to be added.</param>
     /// <param name="y">[T, C].</param>
-    public void Forward(Pass pass, Tensor x, Tensor y)
+    public void Forward(Pass pass, Tensor x, Tensor residual, Tensor y)
     {
         if (bias is null)
         {
             _statistics = pass.Arena.Take(1, x.Rows);
-            pass.Backend.RmsNorm(x, gain.Value, epsilon, y, _statistics);
+            pass.Backend.RmsNorm(x, residual, gain.Value, epsilon, y, _statistics);
         }
         else
         {
             _statistics = pass.Arena.Take(x.Rows, 2);
-            pass.Backend.LayerNorm(x, gain.Value, bias.Value, epsilon, y, _statistics);
+            pass.Backend.LayerNorm(x, residual, gain.Value, bias.Value, epsilon, y, _statistics);
         }
     }
 
     /// <summary>Adds the input's gradient to <paramref name="dX"/>, which already holds the residual's.</summary>
     /// <param name="dY">[T, C]; overwritten.</param>
-    /// <param name="x">[T, C], as in the forward.</param>
+    /// <param name="x">[T, C], as the forward left it.</param>
     public void Backward(Pass pass, IGradientSink sink, Tensor dY, Tensor x, Tensor dX)
     {
         bool wantsGain = sink.Wants(gain);

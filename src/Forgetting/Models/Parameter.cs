@@ -47,6 +47,12 @@ public sealed class Parameter
     /// <summary>Float32 gradient (or, under another sink, whatever that sink sums); default while frozen.</summary>
     public Tensor Gradient { get; set; }
 
+    /// <summary>
+    /// Whether the gradient is known to be zero, so that nobody need set it to zero again: from <see cref="Decoder.ZeroGradients"/> or the optimiser's
+    /// step on, until the next backward pass. Who writes a gradient by other means clears it.
+    /// </summary>
+    public bool HasZeroGradient { get; set; }
+
     /// <inheritdoc/>
     public override string ToString() => $"{Name} {Shape}";
 }

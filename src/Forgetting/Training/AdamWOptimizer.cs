@@ -33,7 +33,7 @@ public sealed class AdamWOptimizer : IDisposable
     /// <summary>Updates done so far.</summary>
     public int Updates { get; internal set; }
 
-    /// <summary>Updates all parameters from their gradients.</summary>
+    /// <summary>Updates all parameters from their gradients, which are zero afterwards.</summary>
     /// <param name="gradientScale">Factor on the gradients, for clipping.</param>
     public void Step(double learningRate, double gradientScale = 1)
     {
@@ -47,6 +47,11 @@ public sealed class AdamWOptimizer : IDisposable
         else
         {
             _backend.Repeat(this, this, static optimizer => optimizer.Update());
+        }
+
+        for (int i = 0; i < _parameters.Count; i++)
+        {
+            _parameters[i].HasZeroGradient = true;
         }
     }
 

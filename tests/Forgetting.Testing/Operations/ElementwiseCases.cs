@@ -7,7 +7,7 @@ namespace Forgetting.Testing.Operations;
 /// <summary>Norms, activations, sums and dropout.</summary>
 internal static class ElementwiseCases
 {
-    private static readonly (int Rows, int Columns)[] Sizes = [(1, 1), (1, 64), (5, 7), (3, 257), (17, 288), (40, 1), (4, 2048)];
+    private static readonly (int Rows, int Columns)[] Sizes = [(1, 1), (1, 64), (5, 7), (6, 100), (3, 257), (17, 288), (40, 1), (4, 2048)];
 
     public static IEnumerable<OperationCase> All() =>
         [.. Sizes.SelectMany(size => Norms(size.Rows, size.Columns)), .. AwkwardNorms(), .. Activations(), .. Sums()];
@@ -17,6 +17,13 @@ internal static class ElementwiseCases
         string size = $"{rows}x{columns}";
         int shift = columns % 2;
         yield return RmsNorm(size, rows, columns, Normal(rows * columns)) with { Shift = shift };
+        yield return new("RmsNorm", $"{size} after a sum")
+        {
+            Operands = [.. SumInputs(rows, columns), Output("y", rows, columns), Output32("rstd", 1, rows)],
+            Run = (b, t) => b.RmsNorm(t[0], t[1], t[2], 1e-5f, t[3], t[4]),
+            Expect = v => (v[0], (v[3], v[4])) = (Sum(v[0], v[1]), ReferenceElementwise.RmsNorm(Sum(v[0], v[1]), v[2], 1e-5f)),
+            Shift = shift,
+        };
         yield return RmsNormBackward(size, rows, columns, withProduct: true) with { Shift = shift };
         yield return RmsNormBackward($"{size}, gain frozen", rows, columns, withProduct: false);
         yield return new("RmsNormBackward", $"{size}, product in place of dY")
@@ -30,6 +37,13 @@ internal static class ElementwiseCases
             },
         };
         yield return LayerNorm(size, rows, columns, Normal(rows * columns)) with { Shift = shift };
+        yield return new("LayerNorm", $"{size} after a sum")
+        {
+            Operands = [.. SumInputs(rows, columns), Input("bias", 1, columns), Output("y", rows, columns), Output32("statistics", rows, 2)],
+            Run = (b, t) => b.LayerNorm(t[0], t[1], t[2], t[3], 1e-5f, t[4], t[5]),
+            Expect = v => (v[0], (v[4], v[5])) = (Sum(v[0], v[1]), ReferenceElementwise.LayerNorm(Sum(v[0], v[1]), v[2], v[3], 1e-5f)),
+            Shift = shift,
+        };
         yield return LayerNormBackward(size, rows, columns, withProduct: true) with { Shift = shift };
         yield return LayerNormBackward($"{size}, gain frozen", rows, columns, withProduct: false);
     }
@@ -49,7 +63,7 @@ internal static class ElementwiseCases
     private static OperationCase RmsNorm(string variant, int rows, int columns, Values x) => new("RmsNorm", variant)
     {
         Operands = [Input("x", rows, columns, x), Input("gain", 1, columns), Output("y", rows, columns), Output32("rstd", 1, rows)],
-        Run = (b, t) => b.RmsNorm(t[0], t[1], 1e-5f, t[2], t[3]),
+        Run = (b, t) => b.RmsNorm(t[0], default, t[1], 1e-5f, t[2], t[3]),
         Expect = v => (v[2], v[3]) = ReferenceElementwise.RmsNorm(v[0], v[1], 1e-5f),
     };
 
@@ -72,6 +86,13 @@ internal static class ElementwiseCases
         },
     };
 
+    // Multiples of 1/16 between −8 and 8: every storage type holds their sums, so that the plain version normalises the same numbers.
+    private static Operand[] SumInputs(int rows, int columns)
+    {
+        Values coarse = (random, _) => [.. Draw(random, rows * columns).Select(x => Math.Clamp(Math.Round(16 * x) / 16, -8, 8))];
+        return [Updated("x", rows, columns, coarse), Input("residual", rows, columns, coarse), Input("gain", 1, columns)];
+    }
+
     private static Operand[] RmsInputs(int rows, int columns) =>
     [
         Input("x", rows, columns), Input("gain", 1, columns),
@@ -85,7 +106,7 @@ internal static class ElementwiseCases
             Input("x", rows, columns, x), Input("gain", 1, columns), Input("bias", 1, columns), Output("y", rows, columns),
             Output32("statistics", rows, 2),
         ],
-        Run = (b, t) => b.LayerNorm(t[0], t[1], t[2], 1e-5f, t[3], t[4]),
+        Run = (b, t) => b.LayerNorm(t[0], default, t[1], t[2], 1e-5f, t[3], t[4]),
         Expect = v => (v[3], v[4]) = ReferenceElementwise.LayerNorm(v[0], v[1], v[2], 1e-5f),
     };
 
@@ -182,23 +203,14 @@ internal static class ElementwiseCases
             int shift = columns % 2;
             foreach (int target in new[] { 0, 1, 2 })
             {
-                string variant = $"{size}{(target == 2 ? "" : $" into operand {target}")}";
-                Operand[] operands =
-                [
-                    target == 0 ? Updated("a", rows, columns) : Input("a", rows, columns),
-                    target == 1 ? Updated("b", rows, columns) : Input("b", rows, columns),
-                    .. target == 2 ? new[] { Output("y", rows, columns) } : [],
-                ];
-                yield return new("Add", variant)
+                yield return new("Multiply", $"{size}{(target == 2 ? "" : $" into operand {target}")}")
                 {
-                    Operands = operands,
-                    Run = (b, t) => b.Add(t[0], t[1], t[target]),
-                    Expect = v => v[target] = Sum(v[0], v[1]),
-                    Shift = shift,
-                };
-                yield return new("Multiply", variant)
-                {
-                    Operands = [.. operands.Select(operand => operand with { Type = Tensors.DType.Float32 })],
+                    Operands =
+                    [
+                        target == 0 ? Updated32("a", rows, columns) : Input32("a", rows, columns),
+                        target == 1 ? Updated32("b", rows, columns) : Input32("b", rows, columns),
+                        .. target == 2 ? new[] { Output32("y", rows, columns) } : [],
+                    ],
                     Run = (b, t) => b.Multiply(t[0], t[1], t[target]),
                     Expect = v => v[target] = [.. v[0].Zip(v[1], (x, y) => x * y)],
                     Shift = shift,

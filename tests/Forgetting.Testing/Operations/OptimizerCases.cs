@@ -40,7 +40,7 @@ internal static class OptimizerCases
                 {
                     Operands =
                     [
-                        Updated32("master", 1, count), Input32("gradient", 1, count), Updated32("m", 1, count, Normal(count, 0.1)),
+                        Updated32("master", 1, count), Updated32("gradient", 1, count).Exact(), Updated32("m", 1, count, Normal(count, 0.1)),
                         // Second moments from 0 (never touched) to 1.
                         Updated32("v", 1, count, (random, _) => [.. Draw(random, count).Select((x, i) => i % 5 == 0 ? 0 : Math.Pow(10, -4 * Math.Abs(x)))]),
                         Input32("numbers", 1, 4, Given([.. step.Numbers.Select(number => (double)number)])),
@@ -50,6 +50,7 @@ internal static class OptimizerCases
                     Expect = v =>
                     {
                         (v[0], v[2], v[3]) = ReferenceDense.AdamW(v[0], v[1], v[2], v[3], step);
+                        v[1] = new double[count];
                         if (separate)
                         {
                             v[5] = v[0];

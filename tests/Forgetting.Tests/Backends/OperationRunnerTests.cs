@@ -14,7 +14,7 @@ public sealed class OperationRunnerTests : IDisposable
     private int _runs;
 
     [Fact]
-    public void Accepts_the_correct_call() => OperationRunner.Check(_backend, Add((_, _) => { }));
+    public void Accepts_the_correct_call() => OperationRunner.Check(_backend, Multiply((_, _) => { }));
 
     [Fact]
     public void Finds_a_write_behind_an_output() => AssertFault(
@@ -55,19 +55,19 @@ public sealed class OperationRunnerTests : IDisposable
 
     private static Tensor At(Tensor tensor, int element) => new(tensor.Pointer + (element * sizeof(float)), new Shape(1), DType.Float32);
 
-    private static OperationCase Add(Action<IBackend, Tensor[]> fault)
+    private static OperationCase Multiply(Action<IBackend, Tensor[]> fault)
     {
-        OperationCase add = OperationCases.Named("Add 3x7");
-        return add with
+        OperationCase correct = OperationCases.Named("Multiply 3x7");
+        return correct with
         {
             Run = (backend, tensors) =>
             {
-                add.Run(backend, tensors);
+                correct.Run(backend, tensors);
                 fault(backend, tensors);
             },
         };
     }
 
     private void AssertFault(string message, Action<IBackend, Tensor[]> fault) =>
-        Assert.Contains(message, Assert.Throws<FailException>(() => OperationRunner.Check(_backend, Add(fault))).Message);
+        Assert.Contains(message, Assert.Throws<FailException>(() => OperationRunner.Check(_backend, Multiply(fault))).Message);
 }

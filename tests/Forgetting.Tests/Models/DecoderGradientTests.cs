@@ -122,7 +122,7 @@ public class DecoderGradientTests
         {
             Tensors.Tensor term = arena.Take(hidden.Shape);
             memory.Upload<float>([.. Enumerable.Range(0, (int)hidden.Shape.Count).Select(i => 0.25f * (1 + (i % hidden.Columns)))], term);
-            backend.Add(dHidden, term, dHidden);
+            backend.Axpy(1, term, dHidden);
         }
     }
 }

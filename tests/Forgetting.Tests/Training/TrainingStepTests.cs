@@ -99,6 +99,28 @@ public class TrainingStepTests
         Assert.NotEqual(first, Gradient(TinyRun.Lora with { Seed = 1 }, All, step: 0).Gradient);
     }
 
+    [Fact]
+    public void A_step_does_not_add_to_the_gradients_before_it()
+    {
+        using var run = new TinyRun(TinyRun.Full with { MicroBatchTokens = 20 });
+        using var step = new TrainingStep(run.Decoder, run.Options);
+        using var optimizer = new AdamWOptimizer(run.Decoder.Backend, run.Decoder.TrainableParameters, run.Options);
+        step.Begin(run.Set, All, 0);
+        float[] first = Accumulated();
+        Assert.Equal(first, Accumulated());
+        optimizer.Step(learningRate: 0);
+        Assert.All(run.Gradients(), g => Assert.Equal(0, g));
+        Assert.Equal(first, Accumulated());
+        step.KeepNegativePart();
+        Assert.Equal(first, Accumulated());
+
+        float[] Accumulated()
+        {
+            step.Accumulate(Lambda);
+            return run.Gradients();
+        }
+    }
+
     private const double Lambda = 0.2;
 
     private static (float[] Gradient, StepLosses Losses) Gradient(TrainingOptions options, int[] examples, int step = 0)

@@ -13,13 +13,6 @@ public sealed unsafe partial class CpuBackend
     }
 
     /// <inheritdoc/>
-    public void Add(Tensor a, Tensor b, Tensor y)
-    {
-        Require(a.Count == y.Count && b.Count == y.Count);
-        ForEach(new AddOperation(Floats(a), Floats(b), Output(y)), y.Count);
-    }
-
-    /// <inheritdoc/>
     public void Axpy(float alpha, Tensor x, Tensor y)
     {
         Require(x.Count == y.Count);
@@ -60,12 +53,6 @@ public sealed unsafe partial class CpuBackend
                 operation.Apply(i, (int)(end - i));
             }
         }
-    }
-
-    private readonly struct AddOperation(float* a, float* b, float* y) : IElementwise
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Apply(long i, int lanes) => Lanes.Store(Lanes.Load(a + i, lanes) + Lanes.Load(b + i, lanes), y + i, lanes);
     }
 
     private readonly struct AxpyOperation(float alpha, float* x, float* y) : IElementwise

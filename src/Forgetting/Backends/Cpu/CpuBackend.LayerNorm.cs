@@ -7,11 +7,12 @@ namespace Forgetting.Backends.Cpu;
 public sealed unsafe partial class CpuBackend
 {
     /// <inheritdoc/>
-    public void LayerNorm(Tensor x, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics)
+    public void LayerNorm(Tensor x, Tensor residual, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics)
     {
         Require(x.Shape == y.Shape && gain.Count == x.Columns && bias.Count == x.Columns && statistics.Count == 2L * x.Rows);
-        ForEachRow(
-            new LayerNormRow(Floats(x), Floats(gain), Floats(bias), epsilon, Output(y), Output(statistics), x.Columns), x.Rows, x.Columns);
+        Require(residual.IsEmpty || residual.Shape == x.Shape);
+        var rows = new ResidualRows(NormInput(x, residual), Floats(residual), x.Columns);
+        ForEachRow(new LayerNormRow(rows, Floats(gain), Floats(bias), epsilon, Output(y), Output(statistics), x.Columns), x.Rows, x.Columns);
     }
 
     /// <inheritdoc/>
@@ -25,11 +26,11 @@ public sealed unsafe partial class CpuBackend
             2 * x.Columns);
     }
 
-    private readonly struct LayerNormRow(float* x, float* gain, float* bias, float epsilon, float* y, float* statistics, int columns) : IRowOperation
+    private readonly struct LayerNormRow(ResidualRows x, float* gain, float* bias, float epsilon, float* y, float* statistics, int columns) : IRowOperation
     {
         public void Apply(int row, byte* scratch)
         {
-            float* source = x + ((long)row * columns);
+            float* source = x.Summed(row);
             float* target = y + ((long)row * columns);
 
             // The variance is summed about the mean: E[x²] − mean² would cancel.

@@ -30,7 +30,7 @@ public sealed unsafe partial class CpuBackend
     {
         Require(gradient.Count == master.Count && m.Count == master.Count && v.Count == master.Count && value.Count == master.Count);
         Require(numbers.Count == AdamWSettings.NumberCount);
-        ForEach(new AdamWOperation(Output(master), Floats(gradient), Output(m), Output(v), settings, Floats(numbers)), master.Count);
+        ForEach(new AdamWOperation(Output(master), Output(gradient), Output(m), Output(v), settings, Floats(numbers)), master.Count);
         if (value.Pointer != master.Pointer)
         {
             Copy(master, value);
@@ -98,6 +98,7 @@ public sealed unsafe partial class CpuBackend
             Lanes.Store(decayed - (m / root * _stepSize), _master + i, lanes);
             Lanes.Store(m, _m + i, lanes);
             Lanes.Store(v, _v + i, lanes);
+            Lanes.Store(Vector256<float>.Zero, _gradient + i, lanes);
         }
     }
 }

@@ -1,16 +1,19 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Forgetting.Tensors;
+using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
 
 namespace Forgetting.Backends.Cpu;
 
 public sealed unsafe partial class CpuBackend
 {
     /// <inheritdoc/>
-    public void RmsNorm(Tensor x, Tensor gain, float epsilon, Tensor y, Tensor rstd)
+    public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float epsilon, Tensor y, Tensor rstd)
     {
         Require(x.Shape == y.Shape && gain.Count == x.Columns && rstd.Count == x.Rows);
-        ForEachRow(new RmsNormRow(Floats(x), Floats(gain), epsilon, Output(y), Output(rstd), x.Columns), x.Rows, x.Columns);
+        Require(residual.IsEmpty || residual.Shape == x.Shape);
+        var rows = new ResidualRows(NormInput(x, residual), Floats(residual), x.Columns);
+        ForEachRow(new RmsNormRow(rows, Floats(gain), epsilon, Output(y), Output(rstd), x.Columns), x.Rows, x.Columns);
     }
 
     /// <inheritdoc/>
@@ -22,11 +25,31 @@ public sealed unsafe partial class CpuBackend
             new RmsNormGradientRow(Floats(dY), Floats(x), Floats(gain), Floats(rstd), Output(dX), Output(gainProduct), x.Columns), x.Rows, 2 * x.Columns);
     }
 
-    private readonly struct RmsNormRow(float* x, float* gain, float epsilon, float* y, float* rstd, int columns) : IRowOperation
+    // Written only where there is something to add.
+    private float* NormInput(Tensor x, Tensor residual) => residual.IsEmpty ? Floats(x) : Output(x);
+
+    /// <summary>The rows that a norm reads: x += residual, which may be null.</summary>
+    private readonly struct ResidualRows(float* x, float* residual, int columns)
+    {
+        /// <summary>The row's sum, which stays in the first-level cache for the norm.</summary>
+        public float* Summed(int row)
+        {
+            float* sum = x + ((long)row * columns);
+            if (residual != null)
+            {
+                var target = new Span<float>(sum, columns);
+                TensorPrimitives.Add(target, new ReadOnlySpan<float>(residual + ((long)row * columns), columns), target);
+            }
+
+            return sum;
+        }
+    }
+
+    private readonly struct RmsNormRow(ResidualRows x, float* gain, float epsilon, float* y, float* rstd, int columns) : IRowOperation
     {
         public void Apply(int row, byte* scratch)
         {
-            float* source = x + ((long)row * columns);
+            float* source = x.Summed(row);
             float* target = y + ((long)row * columns);
             float scale = 1 / MathF.Sqrt((Lanes.Dot(source, source, columns) / columns) + epsilon);
             rstd[row] = scale;

@@ -5,11 +5,12 @@ namespace Forgetting.Backends.Cuda;
 public sealed unsafe partial class CudaBackend
 {
     /// <inheritdoc/>
-    public void RmsNorm(Tensor x, Tensor gain, float epsilon, Tensor y, Tensor rstd)
+    public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float epsilon, Tensor y, Tensor rstd)
     {
+        RequireResidual(x, residual);
         Require(gain.Count == x.Columns && y.Shape == x.Shape && rstd.Count == x.Rows);
         Require(gain.DType == x.DType && y.DType == x.DType);
-        LaunchRows("rms_norm", Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)), x, gain, epsilon, y, rstd, x.Columns);
+        LaunchRows("rms_norm", Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)), x, residual, gain, epsilon, y, rstd, x.Columns);
     }
 
     /// <inheritdoc/>
@@ -17,11 +18,12 @@ public sealed unsafe partial class CudaBackend
         NormBackward("rms_norm_backward", dY, x, gain, rstd, dX, gainProduct);
 
     /// <inheritdoc/>
-    public void LayerNorm(Tensor x, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics)
+    public void LayerNorm(Tensor x, Tensor residual, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics)
     {
+        RequireResidual(x, residual);
         Require(gain.Count == x.Columns && bias.Count == x.Columns && y.Shape == x.Shape && statistics.Count == 2L * x.Rows);
         Require(gain.DType == x.DType && bias.DType == x.DType && y.DType == x.DType);
-        LaunchRows("layer_norm", Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)), x, gain, bias, epsilon, y, statistics, x.Columns);
+        LaunchRows("layer_norm", Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)), x, residual, gain, bias, epsilon, y, statistics, x.Columns);
     }
 
     /// <inheritdoc/>
@@ -58,13 +60,6 @@ public sealed unsafe partial class CudaBackend
     }
 
     /// <inheritdoc/>
-    public void Add(Tensor a, Tensor b, Tensor y)
-    {
-        Require(a.Count == y.Count && b.Count == y.Count && a.DType == y.DType && b.DType == y.DType);
-        LaunchFlat("add", Suffix(y.DType), y.Count, Wide(y.DType), a, b, y, y.Count);
-    }
-
-    /// <inheritdoc/>
     public void Axpy(float alpha, Tensor x, Tensor y)
     {
         Require(x.Count == y.Count && x.DType == DType.Float32 && y.DType == DType.Float32);
@@ -81,6 +76,9 @@ public sealed unsafe partial class CudaBackend
         Require(a.DType == DType.Float32 && b.DType == DType.Float32 && y.DType == DType.Float32);
         LaunchFlat("multiply", "f32", y.Count, 4, a, b, y, y.Count);
     }
+
+    private static void RequireResidual(Tensor x, Tensor residual) =>
+        Require(residual.IsEmpty || (residual.Shape == x.Shape && residual.DType == x.DType));
 
     private void NormBackward(string kernel, Tensor dY, Tensor x, Tensor gain, Tensor statistics, Tensor dX, Tensor gainProduct)
     {
