@@ -71,7 +71,7 @@ public sealed unsafe class BFloat16PackingTests
             fixed (float* from = source)
             fixed (ushort* to = packed)
             {
-                BFloat16Packing.Pairs(from, stride, transposed, n, k, filled, width, to);
+                BFloat16Packing.Pairs(from, stride, transposed, n, k, filled, width, to, terms * width);
             }
 
             for (int place = 0; place < size; place++)

@@ -115,13 +115,21 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
         float* scores = at.Scores + (row * AttentionTiles.Keys);
         float* gradients = at.ScoreGradients + (row * AttentionTiles.Keys);
         int count = tiles.Mask(scores, position, firstKey);
-        var shift = Vector256.Create(at.LogSumExp[row]);
-        var center = Vector256.Create(at.Delta[row]);
-        for (int i = 0; i < count; i += Lanes.Count)
+        float shift = at.LogSumExp[row];
+        float center = at.Delta[row];
+        int i = 0;
+        for (; Vector512.IsHardwareAccelerated && i <= count - Vector512<float>.Count; i += Vector512<float>.Count)
         {
-            Vector256<float> p = VectorMath.Exp(Vector256.Load(scores + i) - shift);
+            Vector512<float> p = VectorMath.Exp(Vector512.Load(scores + i) - Vector512.Create(shift));
             p.Store(scores + i);
-            ((Vector256.Load(gradients + i) - center) * p * tiles.Shape.Scale).Store(gradients + i);
+            ((Vector512.Load(gradients + i) - Vector512.Create(center)) * p * tiles.Shape.Scale).Store(gradients + i);
+        }
+
+        for (; i < count; i += Lanes.Count)
+        {
+            Vector256<float> p = VectorMath.Exp(Vector256.Load(scores + i) - Vector256.Create(shift));
+            p.Store(scores + i);
+            ((Vector256.Load(gradients + i) - Vector256.Create(center)) * p * tiles.Shape.Scale).Store(gradients + i);
         }
 
         new Span<float>(scores + count, AttentionTiles.Keys - count).Clear();

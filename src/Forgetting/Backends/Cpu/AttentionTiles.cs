@@ -104,16 +104,29 @@ internal readonly unsafe struct AttentionTiles
     /// <summary>Σ x, x[i] = exp(x[i] − shift) over whole vectors of a row of scores.</summary>
     public static float ExpRow(float* scores, int count, float shift)
     {
-        var subtrahend = Vector256.Create(shift);
-        Vector256<float> sum = Vector256<float>.Zero;
-        for (int i = 0; i < count; i += Lanes.Count)
+        Vector256<float> s0 = Vector256<float>.Zero, s1 = s0;
+        int i = 0;
+        if (Vector512.IsHardwareAccelerated)
         {
-            Vector256<float> e = VectorMath.Exp(Vector256.Load(scores + i) - subtrahend);
-            e.Store(scores + i);
-            sum += e;
+            Vector512<float> s = Vector512<float>.Zero; // s0 and s1 side by side
+            for (; i <= count - Vector512<float>.Count; i += Vector512<float>.Count)
+            {
+                Vector512<float> e = VectorMath.Exp(Vector512.Load(scores + i) - Vector512.Create(shift));
+                e.Store(scores + i);
+                s += e;
+            }
+
+            (s0, s1) = (s.GetLower(), s.GetUpper());
         }
 
-        return Vector256.Sum(sum);
+        for (; i < count; i += Lanes.Count)
+        {
+            Vector256<float> e = VectorMath.Exp(Vector256.Load(scores + i) - Vector256.Create(shift));
+            e.Store(scores + i);
+            (s0, s1) = (s1, s0 + e);
+        }
+
+        return Vector256.Sum(s0 + s1);
     }
 
     /// <summary>Largest of whole vectors of a row of scores, −∞ of none.</summary>

@@ -177,6 +177,20 @@ public sealed unsafe partial class CpuBackend
                 int end = Math.Min(start + Block, columns);
                 Vector256<float> s0 = Vector256<float>.Zero, s1 = s0;
                 int i = start;
+                if (Vector512.IsHardwareAccelerated)
+                {
+                    Vector512<float> s = Vector512<float>.Zero; // s0 and s1 side by side
+                    for (; i <= end - Vector512<float>.Count; i += Vector512<float>.Count)
+                    {
+                        Sse.Prefetch1(ahead + i);
+                        Vector512<float> e = VectorMath.Exp(Vector512.Load(z + i) - Vector512.Create(shift));
+                        s += e;
+                        TStore.Store(e, z + i);
+                    }
+
+                    (s0, s1) = (s.GetLower(), s.GetUpper());
+                }
+
                 for (; i <= end - (2 * Lanes.Count); i += 2 * Lanes.Count)
                 {
                     if (Sse.IsSupported)
@@ -212,11 +226,17 @@ public sealed unsafe partial class CpuBackend
     private interface IStore
     {
         static abstract void Store(Vector256<float> value, float* destination, int lanes);
+
+        static abstract void Store(Vector512<float> value, float* destination);
     }
 
     private readonly struct Kept : IStore
     {
         public static void Store(Vector256<float> value, float* destination, int lanes)
+        {
+        }
+
+        public static void Store(Vector512<float> value, float* destination)
         {
         }
     }
@@ -225,6 +245,9 @@ public sealed unsafe partial class CpuBackend
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void Store(Vector256<float> value, float* destination, int lanes) => Lanes.Store(value, destination, lanes);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Store(Vector512<float> value, float* destination) => value.Store(destination);
     }
 
     /// <summary>Index of the largest value, the lowest of equals; NaN counts as smaller than anything.</summary>

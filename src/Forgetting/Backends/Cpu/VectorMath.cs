@@ -3,7 +3,7 @@ using System.Runtime.Intrinsics;
 
 namespace Forgetting.Backends.Cpu;
 
-/// <summary>Functions on eight floats at a time, accurate to about 2 units in the last place.</summary>
+/// <summary>Functions on vectors of floats, accurate to about 2 units in the last place.</summary>
 internal static class VectorMath
 {
     /// <summary>
@@ -36,6 +36,26 @@ internal static class VectorMath
         // Times 2ⁿ, by adding n to the exponent.
         Vector256<float> result = (p.AsInt32() + (shifted.AsInt32() << 23)).AsSingle();
         return Vector256.AndNot(result, Vector256.LessThan(x, Vector256.Create(-87.33f)));
+    }
+
+    /// <summary>The same bits for sixteen floats, where the processor has such vectors: about half the time.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> Exp(Vector512<float> x)
+    {
+        Vector512<float> clamped = Vector512.MinNative(Vector512.Create(88.37f), Vector512.MaxNative(Vector512.Create(-87.5f), x));
+        Vector512<float> shifted = Vector512.MultiplyAddEstimate(clamped, Vector512.Create(1.44269504f), Vector512.Create(12582912f));
+        Vector512<float> n = shifted - Vector512.Create(12582912f);
+        Vector512<float> r = Vector512.MultiplyAddEstimate(n, Vector512.Create(-0.693359375f), clamped);
+        r = Vector512.MultiplyAddEstimate(n, Vector512.Create(2.12194440e-4f), r);
+        Vector512<float> p = Vector512.Create(1.9875691500e-4f);
+        p = Vector512.MultiplyAddEstimate(p, r, Vector512.Create(1.3981999507e-3f));
+        p = Vector512.MultiplyAddEstimate(p, r, Vector512.Create(8.3334519073e-3f));
+        p = Vector512.MultiplyAddEstimate(p, r, Vector512.Create(4.1665795894e-2f));
+        p = Vector512.MultiplyAddEstimate(p, r, Vector512.Create(1.6666665459e-1f));
+        p = Vector512.MultiplyAddEstimate(p, r, Vector512.Create(5.0000001201e-1f));
+        p = Vector512.MultiplyAddEstimate(p, r * r, r + Vector512<float>.One);
+        Vector512<float> result = (p.AsInt32() + (shifted.AsInt32() << 23)).AsSingle();
+        return Vector512.ConditionalSelect(Vector512.LessThan(x, Vector512.Create(-87.33f)), Vector512<float>.Zero, result);
     }
 
     /// <summary>1 / (1 + e⁻ˣ).</summary>

@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu.OneDnn;
@@ -39,28 +40,24 @@ internal readonly unsafe struct PackJob(nint shape, Product product, bool fill, 
     }
 }
 
-/// <summary>Packs a panel of B that the library keeps in pairs of terms.</summary>
+/// <summary>Packs some terms of a block of columns of B where the library keeps them in pairs.</summary>
 /// <param name="packed">As in <see cref="PackJob"/>.</param>
-internal readonly unsafe struct PackPairsJob(nint shape, Product product, byte* packed) : IJob
+/// <param name="terms">Terms of a task, a multiple of <see cref="BFloat16Packing.Depth"/>.</param>
+internal readonly unsafe struct PackPairsJob(nint shape, Product product, byte* packed, int terms) : IJob
 {
     /// <inheritdoc/>
     public void Run(int index, byte* scratch)
     {
         OneDnnShape all = OneDnnShape.Of(shape);
-        (int number, int panel) = Math.DivRem(index, all.PanelsPerBlock);
+        (int number, int part) = Math.DivRem(index, (all.K + terms - 1) / terms);
         OneDnnBlock block = all.Block(number);
-        int first = panel * all.PairWidth;
-        if (first >= block.Width)
-        {
-            return;
-        }
-
-        int columns = Math.Min(all.PairWidth, block.Width - first);
-        long column = ((long)number * all.Whole.Width) + first;
-        byte* target = packed + (number * all.Whole.PackedBytes) + BFloat16Packing.PairsBytes(first, all.K, all.PairWidth);
+        long column = (long)number * all.Whole.Width;
+        int first = part * terms;
+        float* source = product.B + (product.TransposeB ? (column * product.Ldb) + first : (first * (long)product.Ldb) + column);
         BFloat16Packing.Pairs(
-            product.B + (product.TransposeB ? column * product.Ldb : column), product.Ldb, product.TransposeB, columns, product.K, all.K, all.PairWidth,
-            (ushort*)target);
+            source, product.Ldb, product.TransposeB, block.Width, Math.Clamp(product.K - first, 0, terms), Math.Min(terms, all.K - first), all.PairWidth,
+            (ushort*)(packed + (number * all.Whole.PackedBytes)) + ((long)first * all.PairWidth),
+            BFloat16Packing.PairsBytes(all.PairWidth, all.K, all.PairWidth) / sizeof(ushort));
     }
 }
 
@@ -72,6 +69,13 @@ internal readonly unsafe struct PackPairsJob(nint shape, Product product, byte* 
 internal readonly unsafe struct MultiplyJob(
     nint shape, Product product, byte* packed, DType type, bool few, int rowsPerTask, int rowTasks, int blocksPerTask) : IJob
 {
+    // C larger than any cache is read by nobody soon: stored past the caches, its lines are not read before they are written.
+    private const long StreamedBytes = 64L << 20;
+
+    private bool Streams =>
+        product.Alpha == 1 && product.Beta == 0 && Sse.IsSupported && sizeof(float) * (long)product.M * product.Ldc >= StreamedBytes
+        && ((nint)product.C | (sizeof(float) * (nint)product.Ldc)) % Vector512<byte>.Count == 0;
+
     private int Group => few ? OneDnnBlock.FewRows : OneDnnBlock.Rows;
 
     // Rows as the library reads them: in place if they are Float32, lie end to end and fill their group.
@@ -106,6 +110,12 @@ internal readonly unsafe struct MultiplyJob(
                 Multiply(all, block, row, Math.Min(Group, end - row), a, tile, scratchpad);
             }
         }
+
+        if (Streams)
+        {
+            // Other threads read C next, and such stores wait for nobody by themselves.
+            Sse.StoreFence();
+        }
     }
 
     private void Multiply(OneDnnShape all, int index, int row, int rows, void* a, float* tile, byte* scratchpad)
@@ -133,14 +143,19 @@ internal readonly unsafe struct MultiplyJob(
     // A row of a tile to C.
     private void Place(float* source, int count, float* target)
     {
+        int j = 0;
+        for (; Streams && j <= count - Vector512<float>.Count; j += Vector512<float>.Count)
+        {
+            Vector512.Load(source + j).StoreAlignedNonTemporal(target + j);
+        }
+
         if (product.Alpha == 1 && product.Beta == 0)
         {
-            new ReadOnlySpan<float>(source, count).CopyTo(new Span<float>(target, count));
+            new ReadOnlySpan<float>(source + j, count - j).CopyTo(new Span<float>(target + j, count - j));
             return;
         }
 
-        int j = 0;
-        for (; product.Alpha == 1 && product.Beta == 1 && j <= count - (2 * Lanes.Count); j += 2 * Lanes.Count)
+        for (; product.Alpha == 1 && product.Beta == 1 && j <= count - Vector512<float>.Count; j += Vector512<float>.Count)
         {
             (Vector512.Load(source + j) + Vector512.Load(target + j)).Store(target + j);
         }

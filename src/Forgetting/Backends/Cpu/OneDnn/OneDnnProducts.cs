@@ -195,7 +195,11 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
     {
         if (shape.PairWidth > 0)
         {
-            _pool.Run(new PackPairsJob(shape.Handle, product, packed), shape.Blocks * shape.PanelsPerBlock, 0);
+            int tasks = (TasksPerThread * _pool.Threads) + shape.Blocks - 1;
+            int steps = (shape.K + BFloat16Packing.Depth - 1) / BFloat16Packing.Depth;
+            int parts = Math.Clamp(tasks / shape.Blocks, 1, steps);
+            int terms = (steps + parts - 1) / parts * BFloat16Packing.Depth;
+            _pool.Run(new PackPairsJob(shape.Handle, product, packed, terms), shape.Blocks * ((shape.K + terms - 1) / terms), 0);
             return;
         }
 

@@ -46,9 +46,6 @@ internal sealed unsafe class OneDnnShape : IDisposable
     /// <summary>Columns of a panel where B is packed by <see cref="BFloat16Packing.Pairs"/>; 0 where only the library can pack it.</summary>
     public int PairWidth => Whole.PairWidth == Last.PairWidth ? Whole.PairWidth : 0;
 
-    /// <summary>Such panels of a block, or of most: the last block may have fewer.</summary>
-    public int PanelsPerBlock => (Whole.Width + PairWidth - 1) / PairWidth;
-
     /// <summary>Bytes of B packed.</summary>
     public long PackedBytes => ((Blocks - 1) * Whole.PackedBytes) + Last.PackedBytes;
 
