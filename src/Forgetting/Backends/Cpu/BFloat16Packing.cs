@@ -93,6 +93,8 @@ internal static unsafe class BFloat16Packing
     {
         for (int j = 0; j < Wide; j += 2)
         {
+            Fetch(source + ((j + Wide) * stride));
+            Fetch(source + ((j + Wide + 1) * stride));
             Pair(source, stride, terms, j).Store(pairs + (j / 2 * Wide));
         }
 
@@ -132,6 +134,7 @@ internal static unsafe class BFloat16Packing
             {
                 for (int line = 0; line < Lines; line++)
                 {
+                    Fetch(source + ((line + Lines) * stride) + j);
                     Vector512<uint> bits = Lanes.RoundToBFloat16(Vector512.Load(source + (line * stride) + j)) >>> 16;
                     Vector256.Narrow(bits.GetLower(), bits.GetUpper()).AsUInt32().Store(pairs + (line * Lines));
                 }
@@ -141,6 +144,16 @@ internal static unsafe class BFloat16Packing
         }
 
         return wide;
+    }
+
+    // Rows that come next lie too far apart for the processor to guess; past the end of the matrix some memory is fetched in vain.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Fetch(float* line)
+    {
+        if (Sse.IsSupported)
+        {
+            Sse.Prefetch0(line);
+        }
     }
 
     // Terms j and j + 1 of 16 columns, the first in the lower halves; terms past the last are zeros.
