@@ -39,7 +39,7 @@ internal sealed class Block
     /// <param name="x">[T, C]: the block's input but for <paramref name="residual"/>, which is added to it.</param>
     /// <param name="residual">[T, C], or default where x is complete.</param>
     /// <param name="middle">[T, C], receives m. It may be the residual, which is read before.</param>
-    /// <param name="y">[T, C], receives mlp(norm(m)).</param>
+    /// <param name="y">[T, C], receives mlp(norm(m)), or default where only what the backward reads is needed.</param>
     public void Forward(Pass pass, Tensor x, Tensor residual, Tensor middle, Tensor y)
     {
         _x = x;

@@ -187,7 +187,7 @@ public sealed partial class Decoder
             ArenaMark mark = Activations.Mark();
             if (recompute)
             {
-                block.Forward(_pass, _inputs[layer], residual: default, middle, _pass.Take(Config.HiddenSize));
+                block.Forward(_pass, _inputs[layer], residual: default, middle, y: default);
             }
 
             block.Backward(_pass, sink, dX, inputGradient: layer > 0 || belowWanted || block.NormWanted(sink));

@@ -24,14 +24,17 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
     private LoraAdapter? ActiveAdapter => _merged ? null : adapter;
 
     /// <param name="x">[T, in].</param>
-    /// <param name="y">[T, out], overwritten.</param>
+    /// <param name="y">[T, out], overwritten, or default where only what the backward reads is needed.</param>
     public void Forward(Pass pass, Tensor x, Tensor y)
     {
         IBackend backend = pass.Backend;
-        backend.Gemm(x, false, weight.Value, true, y);
-        if (bias is not null)
+        if (!y.IsEmpty)
         {
-            backend.AddBias(y, bias.Value);
+            backend.Gemm(x, false, weight.Value, true, y);
+            if (bias is not null)
+            {
+                backend.AddBias(y, bias.Value);
+            }
         }
 
         if (ActiveAdapter is { } lora)
@@ -46,7 +49,10 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
                 backend.Gemm(x, false, lora.A.Value, true, _low, alpha: lora.Scale);
             }
 
-            backend.Gemm(_low, false, lora.B.Value, true, y, beta: 1);
+            if (!y.IsEmpty)
+            {
+                backend.Gemm(_low, false, lora.B.Value, true, y, beta: 1);
+            }
         }
     }
 

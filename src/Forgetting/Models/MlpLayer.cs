@@ -34,7 +34,7 @@ internal sealed class MlpLayer
     public Linear Output => _down;
 
     /// <param name="x">[T, C].</param>
-    /// <param name="y">[T, C].</param>
+    /// <param name="y">[T, C], or default where only what the backward reads is needed.</param>
     public void Forward(Pass pass, Tensor x, Tensor y)
     {
         IBackend backend = pass.Backend;

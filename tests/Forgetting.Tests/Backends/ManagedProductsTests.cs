@@ -48,6 +48,16 @@ public sealed unsafe class ManagedProductsTests
     }
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_result_larger_than_caches_has_the_same_bits(bool wide)
+    {
+        using var pool = new WorkerPool(2);
+        using var products = new ManagedProducts(pool, DType.Float32, wide);
+        ProductsCheck.LargerThanCaches(products);
+    }
+
+    [Theory]
     [InlineData(DType.Float32)]
     [InlineData(DType.BFloat16)]
     public void A_row_has_the_same_bits_in_every_batch_with_every_number_of_threads_both_kernels_and_packed_or_not(DType type)

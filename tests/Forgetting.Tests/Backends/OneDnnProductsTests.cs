@@ -76,6 +76,17 @@ public sealed unsafe class OneDnnProductsTests
     }
 
     [OneDnnFact]
+    public void A_result_larger_than_caches_has_the_same_bits()
+    {
+        using var pool = new WorkerPool(2);
+        foreach (DType type in Types())
+        {
+            using var products = new OneDnnProducts(pool, Library, type);
+            ProductsCheck.LargerThanCaches(products);
+        }
+    }
+
+    [OneDnnFact]
     public void The_library_computes_what_it_is_asked_to()
     {
         using var pool = new WorkerPool(1);

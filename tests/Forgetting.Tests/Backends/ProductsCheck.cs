@@ -52,6 +52,44 @@ internal static unsafe class ProductsCheck
         }
     }
 
+    /// <summary>A result larger than caches, in memory where it is stored past them and where it cannot be: both must have the same bits, some of which are checked.</summary>
+    public static void LargerThanCaches(IMatrixProducts products)
+    {
+        const int M = 33, N = 520_032, K = 3;
+        const int Lines = 16; // floats
+        float[] a = Values(M * K, 6), b = Values(K * N, 7);
+        float* memory = (float*)NativeMemory.AlignedAlloc(sizeof(float) * (((nuint)M * N) + Lines), 64);
+        try
+        {
+            fixed (float* pa = a, pb = b)
+            {
+                var product = new Product(false, false, M, N, K, 1, pa, K, pb, N, 0, memory, N);
+                Assert.True(product.Streams);
+                products.Gemm(product);
+                float[] streamed = new ReadOnlySpan<float>(memory, M * N).ToArray();
+                for (int place = 0; place < M * N; place += 100_003)
+                {
+                    double sum = 0;
+                    for (int l = 0; l < K; l++)
+                    {
+                        sum += OperationRunner.Stored(a[(place / N * K) + l], products.OperandType) * OperationRunner.Stored(b[(l * N) + (place % N)], products.OperandType);
+                    }
+
+                    Assert.Equal(sum, streamed[place], 1e-5);
+                }
+
+                var unaligned = new Product(false, false, M, N, K, 1, pa, K, pb, N, 0, memory + 1, N);
+                Assert.False(unaligned.Streams);
+                products.Gemm(unaligned);
+                Assert.True(new ReadOnlySpan<float>(memory + 1, M * N).SequenceEqual(streamed));
+            }
+        }
+        finally
+        {
+            NativeMemory.AlignedFree(memory);
+        }
+    }
+
     /// <summary>Computes a product, with B packed before if <paramref name="packed"/> and the product would use that.</summary>
     public static void Run(IMatrixProducts products, in Product product, bool packed)
     {

@@ -50,20 +50,20 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
     {
         int d = tiles.Shape.HeadSize;
         int rows = tokens * tiles.Group;
-        for (int row = 0; row < rows; row++)
+        const int Together = 4;
+        float* sums = stackalloc float[Together];
+        for (int row = 0; row < rows; row += Together)
         {
-            long place = ((long)(token + (row / tiles.Group)) * tiles.Shape.Heads) + (kvHead * tiles.Group) + (row % tiles.Group);
-
-            // In the order in which dO·Vᵀ is summed: where a query sees one key the two are equal, and their difference is exactly 0.
-            float sum = 0;
-            for (int i = 0; i < d; i++)
+            int count = Math.Min(Together, rows - row);
+            Deltas(
+                tiles.Place(token, kvHead, row), tiles.Place(token, kvHead, row + Math.Min(1, count - 1)),
+                tiles.Place(token, kvHead, row + Math.Min(2, count - 1)), tiles.Place(token, kvHead, row + count - 1), sums);
+            for (int i = 0; i < count; i++)
             {
-                sum = MathF.FusedMultiplyAdd(dO[(place * d) + i], o[(place * d) + i], sum);
+                long place = tiles.Place(token, kvHead, row + i);
+                delta[place] = at.Delta[row + i] = sums[i];
+                at.LogSumExp[row + i] = logSumExp[place];
             }
-
-            delta[place] = sum;
-            at.Delta[row] = sum;
-            at.LogSumExp[row] = logSumExp[place];
         }
 
         float* gathered = at.QueryGradient;
@@ -74,6 +74,24 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
         Panels.Pack(gathered, d, false, rows, d, TKernel.Rows, at.OutputGradient);
         Panels.Pack(gathered, d, true, d, rows, TKernel.Columns, at.OutputGradientRight);
         new Span<float>(at.QueryGradient, tiles.Rows * d).Clear();
+    }
+
+    // Σ dO∘O of four heads of tokens, each one chain in the order in which dO·Vᵀ is summed: where a query sees one key the two are equal, and their difference
+    // is exactly 0.
+    private void Deltas(long place0, long place1, long place2, long place3, float* sums)
+    {
+        int d = tiles.Shape.HeadSize;
+        (place0, place1, place2, place3) = (place0 * d, place1 * d, place2 * d, place3 * d);
+        float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
+        for (int i = 0; i < d; i++)
+        {
+            s0 = MathF.FusedMultiplyAdd(dO[place0 + i], o[place0 + i], s0);
+            s1 = MathF.FusedMultiplyAdd(dO[place1 + i], o[place1 + i], s1);
+            s2 = MathF.FusedMultiplyAdd(dO[place2 + i], o[place2 + i], s2);
+            s3 = MathF.FusedMultiplyAdd(dO[place3 + i], o[place3 + i], s3);
+        }
+
+        (sums[0], sums[1], sums[2], sums[3]) = (s0, s1, s2, s3);
     }
 
     private void Tile(Layout at, int position, int tokens, int firstKey, int keys, long keyStart)

@@ -100,7 +100,7 @@ internal readonly unsafe struct AttentionForward<TKernel>(
 
         for (int row = 0; row < rows; row++)
         {
-            long place = ((long)(token + (row / tiles.Group)) * shape.Heads) + (kvHead * tiles.Group) + (row % tiles.Group);
+            long place = tiles.Place(token, kvHead, row);
             Lanes.Scale(at.Output + (row * tiles.Depth), 1 / at.Sum[row], o + (place * d), d);
             if (logSumExp != null)
             {

@@ -50,6 +50,9 @@ internal readonly unsafe struct AttentionTiles
     /// <summary>First key that a query at <paramref name="position"/> sees.</summary>
     public int FirstKey(int position) => Shape.Window > 0 ? Math.Max(0, position - Shape.Window + 1) : 0;
 
+    /// <summary>Which of all tokens' heads [T, heads] stands in a row of the tile that begins at <paramref name="token"/>.</summary>
+    public long Place(int token, int kvHead, int row) => ((long)(token + (row / Group)) * Shape.Heads) + (kvHead * Group) + (row % Group);
+
     /// <summary>Copies a tile's rows [count·group, D] out of [·, heads·D], or back with <paramref name="back"/>.</summary>
     /// <param name="source">First token's first head of the group.</param>
     public void Gather(float* source, float* tile, int tokens, bool back = false)

@@ -1,3 +1,5 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
@@ -50,4 +52,14 @@ internal readonly unsafe struct Product(
     public readonly int Lda = lda;
     public readonly int Ldb = ldb;
     public readonly int Ldc = ldc;
+
+    // More than most processors' caches hold for a core or two.
+    private const long PastCaches = 64L << 20;
+
+    /// <summary>
+    /// Whether C is best stored past the caches, if each element is stored once: it is overwritten, lies in whole lines, and is so large that nothing of it
+    /// would be left when somebody reads it. Ordinary stores read every line before they write it. Who does so ends with a store fence.
+    /// </summary>
+    public bool Streams =>
+        Sse.IsSupported && Beta == 0 && sizeof(float) * (long)M * Ldc >= PastCaches && ((nint)C | (sizeof(float) * (nint)Ldc)) % Vector512<byte>.Count == 0;
 }

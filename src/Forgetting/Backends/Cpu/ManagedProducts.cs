@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
@@ -228,6 +229,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
             int rows = Math.Min(rowsPerBlock, p.M - row);
             float* packedA = PackA(p, row, rows, (float*)scratch);
             float beta = block.Depth == 0 ? p.Beta : 1;
+            bool streams = p.Streams && block.K == p.K;
             int first = index / rowBlocks * panelsPerPart * TKernel.Columns;
             int columns = Math.Min(panelsPerPart * TKernel.Columns, block.Columns - first);
             PackedProduct.Run<TKernel>(
@@ -241,7 +243,12 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
                 p.Alpha,
                 beta,
                 p.C + ((long)row * p.Ldc) + block.Column + first,
-                p.Ldc);
+                p.Ldc,
+                streams);
+            if (streams)
+            {
+                Sse.StoreFence();
+            }
         }
 
         private float* PackA(in Product p, int row, int rows, float* packed)

@@ -11,7 +11,9 @@ internal static unsafe class PackedProduct
     /// <param name="a">Panels of <typeparamref name="TKernel"/>'s rows, <paramref name="panelA"/> floats apart.</param>
     /// <param name="b">Panels of its columns, <paramref name="panelB"/> floats apart.</param>
     /// <param name="c">[m, n], rows <paramref name="ldc"/> apart.</param>
-    public static void Run<TKernel>(int m, int n, int k, float* a, long panelA, float* b, long panelB, float alpha, float beta, float* c, int ldc)
+    /// <param name="streams">Store whole tiles past the caches (<see cref="Product.Streams"/>); β is 0.</param>
+    public static void Run<TKernel>(
+        int m, int n, int k, float* a, long panelA, float* b, long panelB, float alpha, float beta, float* c, int ldc, bool streams = false)
         where TKernel : unmanaged, IMicroKernel
     {
         for (int column = 0; column < n; column += TKernel.Columns, b += panelB)
@@ -26,6 +28,10 @@ internal static unsafe class PackedProduct
                 if (height < TKernel.Rows || (width != TKernel.Columns && 2 * width != TKernel.Columns))
                 {
                     Tile<TKernel, UpdatePart>(half, k, panel, b, new UpdatePart(tile, ldc, alpha, beta, height, width));
+                }
+                else if (streams)
+                {
+                    Tile<TKernel, StreamFull>(half, k, panel, b, new StreamFull(tile, ldc, alpha));
                 }
                 else if (beta == 0)
                 {
@@ -88,6 +94,19 @@ internal static unsafe class PackedProduct
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Take(int row, int column, Vector512<float> value) => (value * alpha).Store(c + ((long)row * ldc) + column);
+    }
+
+    private readonly struct StreamFull(float* c, int ldc, float alpha) : ITileSink
+    {
+        public void Fetch(int row)
+        {
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Take(int row, int column, Vector256<float> value) => (value * alpha).StoreAlignedNonTemporal(c + ((long)row * ldc) + column);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Take(int row, int column, Vector512<float> value) => (value * alpha).StoreAlignedNonTemporal(c + ((long)row * ldc) + column);
     }
 
     private readonly struct UpdateFull(float* c, int ldc, float alpha, float beta) : ITileSink

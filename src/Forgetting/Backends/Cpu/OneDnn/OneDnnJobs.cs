@@ -63,19 +63,13 @@ internal readonly unsafe struct PackPairsJob(nint shape, Product product, byte* 
 
 /// <summary>Multiplies some rows of A with some blocks of B.</summary>
 /// <param name="few">Rows come in groups of <see cref="OneDnnBlock.FewRows"/>.</param>
+/// <param name="streams">Store what goes through a tile past the caches; α is 1 and β 0.</param>
 /// <param name="rowsPerTask">A multiple of the group.</param>
 /// <param name="rowTasks">Tasks that share the rows of A.</param>
 /// <param name="blocksPerTask">Blocks of columns of a task.</param>
 internal readonly unsafe struct MultiplyJob(
-    nint shape, Product product, byte* packed, DType type, bool few, int rowsPerTask, int rowTasks, int blocksPerTask) : IJob
+    nint shape, Product product, byte* packed, DType type, bool few, bool streams, int rowsPerTask, int rowTasks, int blocksPerTask) : IJob
 {
-    // C larger than any cache is read by nobody soon: stored past the caches, its lines are not read before they are written.
-    private const long StreamedBytes = 64L << 20;
-
-    private bool Streams =>
-        product.Alpha == 1 && product.Beta == 0 && Sse.IsSupported && sizeof(float) * (long)product.M * product.Ldc >= StreamedBytes
-        && ((nint)product.C | (sizeof(float) * (nint)product.Ldc)) % Vector512<byte>.Count == 0;
-
     private int Group => few ? OneDnnBlock.FewRows : OneDnnBlock.Rows;
 
     // Rows as the library reads them: in place if they are Float32, lie end to end and fill their group.
@@ -111,9 +105,8 @@ internal readonly unsafe struct MultiplyJob(
             }
         }
 
-        if (Streams)
+        if (streams)
         {
-            // Other threads read C next, and such stores wait for nobody by themselves.
             Sse.StoreFence();
         }
     }
@@ -144,7 +137,7 @@ internal readonly unsafe struct MultiplyJob(
     private void Place(float* source, int count, float* target)
     {
         int j = 0;
-        for (; Streams && j <= count - Vector512<float>.Count; j += Vector512<float>.Count)
+        for (; streams && j <= count - Vector512<float>.Count; j += Vector512<float>.Count)
         {
             Vector512.Load(source + j).StoreAlignedNonTemporal(target + j);
         }

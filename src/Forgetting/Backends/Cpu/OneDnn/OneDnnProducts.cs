@@ -90,7 +90,7 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
                 packedB = packed + shape.PackedBytes;
             }
 
-            Multiply(shape, piece, packed);
+            Multiply(shape, piece, packed, streams: piece.K == product.K && product.Alpha == 1 && product.Streams);
         }
     }
 
@@ -213,7 +213,7 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
         _pool.Run(new PackJob(shape.Handle, product, fill, packed, scratchpad), shape.Blocks, scratchpad + copy);
     }
 
-    private void Multiply(OneDnnShape shape, in Product product, byte* packed)
+    private void Multiply(OneDnnShape shape, in Product product, byte* packed, bool streams)
     {
         bool few = product.M <= OneDnnBlock.FewRows && shape.Whole.FewTile is not null && shape.Last.FewTile is not null;
         int rows = few ? OneDnnBlock.FewRows : OneDnnBlock.Rows;
@@ -224,7 +224,7 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
         int rowTasks = (groups + perTask - 1) / perTask;
         int parts = Math.Clamp((tasks + rowTasks - 1) / rowTasks, 1, shape.Blocks);
         int blocksPerPart = (shape.Blocks + parts - 1) / parts;
-        var job = new MultiplyJob(shape.Handle, product, packed, _type, few, rows * perTask, rowTasks, blocksPerPart);
+        var job = new MultiplyJob(shape.Handle, product, packed, _type, few, streams, rows * perTask, rowTasks, blocksPerPart);
         _pool.Run(job, rowTasks * ((shape.Blocks + blocksPerPart - 1) / blocksPerPart), job.ScratchBytes(shape));
     }
 }
