@@ -120,8 +120,14 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
     private void Run<TKernel>(in Product product, float* packedB)
         where TKernel : unmanaged, IMicroKernel
     {
-        // Rows in equal blocks rather than full ones and a rest.
+        // Rows in equal blocks rather than full ones and a rest, and enough for all threads where they are not too few to be worth their reading of B.
         int rowBlocks = (product.M + RowBlock - 1) / RowBlock;
+        if (!IsSmall(product))
+        {
+            int fewestRows = 3 * TKernel.Rows;
+            rowBlocks = Math.Max(rowBlocks, Math.Min(_pool.Threads, (product.M + fewestRows - 1) / fewestRows));
+        }
+
         int rows = RoundUp((product.M + rowBlocks - 1) / rowBlocks, TKernel.Rows);
         rowBlocks = (product.M + rows - 1) / rows;
         for (int column = 0; column < product.N; column += ColumnBlock)
