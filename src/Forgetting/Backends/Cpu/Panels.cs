@@ -12,6 +12,10 @@ internal static unsafe class Panels
 {
     private const int AdjacentDepth = 16;
 
+    // Floats between rows, a page, from where on the processor cannot guess where the next piece of a row begins: then those of the next depth are fetched,
+    // past the end of the matrix in vain.
+    private const int Far = 1024;
+
     /// <summary>Floats that <paramref name="lines"/> lines of <paramref name="k"/> values take.</summary>
     public static long Size(int lines, int width, int k) => (long)((lines + width - 1) / width) * width * k;
 
@@ -66,6 +70,11 @@ internal static unsafe class Panels
     {
         for (; k > 0; k--, source += stride, destination += width)
         {
+            if (Sse.IsSupported && stride >= Far)
+            {
+                Sse.Prefetch0(source + (AdjacentDepth * stride));
+            }
+
             int i = 0;
             for (; i <= count - 8; i += 8)
             {
