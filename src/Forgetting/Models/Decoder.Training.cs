@@ -113,7 +113,7 @@ public sealed partial class Decoder
         Tensor tokenRows = nonlinearTie ? Activations.Take(pass.Batch.Rows, Config.HiddenSize) : default; // Float32 [T, C]
         Tensor dX = _pass.Take(Config.HiddenSize); // [T, C]
         HeadBackward(pass, x, residual, dX, tokenRows);
-        BackwardBlocks(pass.Sink, pass.Recompute, residual, dX, tokenRows);
+        BackwardBlocks(pass.Sink, pass.Recompute, middle: residual, dX, tokenRows);
     }
 
     /// <summary><see cref="IRepetition.Repeat"/> where <see cref="Repeats"/> says so.</summary>

@@ -17,7 +17,7 @@ public sealed partial class Decoder : IDisposable
     private readonly LossHead _head;
     private readonly RotaryTable? _rotary;
     private readonly Pass _pass;
-    private readonly Tensor[] _inputs; // [T, C] input of each block, while recomputing
+    private readonly Tensor[] _inputs; // [T, C] complete input of each block, while recomputing
     private readonly List<DeviceBuffer> _memory = [];
     private bool _merged;
 

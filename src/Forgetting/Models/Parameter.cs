@@ -51,7 +51,7 @@ public sealed class Parameter
     /// Whether the gradient is known to be zero, so that nobody need set it to zero again: from <see cref="Decoder.ZeroGradients"/> or the optimiser's
     /// step on, until the next backward pass. Who writes a gradient by other means clears it.
     /// </summary>
-    public bool HasZeroGradient { get; set; }
+    public bool HasZeroGradient { get; internal set; }
 
     /// <inheritdoc/>
     public override string ToString() => $"{Name} {Shape}";

@@ -55,7 +55,7 @@ internal static unsafe class ProductsCheck
     /// <summary>A result larger than caches, in memory where it is stored past them and where it cannot be: both must have the same bits, some of which are checked.</summary>
     public static void LargerThanCaches(IMatrixProducts products)
     {
-        const int M = 33, N = 520_032, K = 3;
+        const int M = 97, N = 180_032, K = 3; // whole tiles and parts of some
         const int Lines = 16; // floats
         float[] a = Values(M * K, 6), b = Values(K * N, 7);
         float* memory = (float*)NativeMemory.AlignedAlloc(sizeof(float) * (((nuint)M * N) + Lines), 64);

@@ -13,46 +13,40 @@ internal static unsafe class BFloat16Packing
     private const int Wide = 16;
     private const int Lines = 8;
 
-    /// <summary>Rows one behind the other: destination[i·filled + j] = source[i·stride + j], zeros for k ≤ j &lt; filled.</summary>
-    public static void Rows(float* source, long stride, int rows, int k, int filled, ushort* destination)
+    /// <summary>Rows of k one behind the other: destination[i·k + j] = source[i·stride + j].</summary>
+    public static void Rows(float* source, long stride, int rows, int k, ushort* destination)
     {
-        for (int i = 0; i < rows; i++, source += stride, destination += filled)
+        for (int i = 0; i < rows; i++, source += stride, destination += k)
         {
             Lanes.NarrowToBFloat16(source, destination, k);
-            new Span<ushort>(destination + k, filled - k).Clear();
         }
     }
 
     /// <summary>Columns one behind the other: destination[i·filled + j] = source[j·stride + i], zeros for k ≤ j &lt; filled.</summary>
+    /// <param name="filled">A multiple of 16.</param>
     public static void Columns(float* source, long stride, int columns, int k, int filled, ushort* destination)
     {
         uint* pairs = stackalloc uint[Lines * Wide];
+
         // Sixteen terms of all columns at a time: the source is read in runs as long as they can be.
         int wide = Avx.IsSupported ? columns / Wide * Wide : 0;
-        for (int j = 0; j < k; j += Wide)
+        for (int j = 0; j < filled; j += Wide)
         {
-            int terms = Math.Min(Wide, k - j);
+            int terms = Math.Clamp(k - j, 0, Wide);
             float* from = source + (j * stride);
             ushort* to = destination + j;
-            int room = Math.Min(Wide, filled - j);
-            for (int i = 0; room == Wide && i < wide; i += Wide)
+            for (int i = 0; i < wide; i += Wide)
             {
                 ColumnBlock(from + i, stride, terms, pairs, to + ((long)i * filled), filled);
             }
 
-            for (int i = room == Wide ? wide : 0; i < columns; i++)
+            for (int i = wide; i < columns; i++)
             {
-                for (int t = 0; t < room; t++)
+                for (int t = 0; t < Wide; t++)
                 {
                     to[((long)i * filled) + t] = t < terms ? Lanes.NarrowToBFloat16(from[(t * stride) + i]) : (ushort)0;
                 }
             }
-        }
-
-        int done = (k + Wide - 1) / Wide * Wide;
-        for (int i = 0; done < filled && i < columns; i++)
-        {
-            new Span<ushort>(destination + ((long)i * filled) + done, filled - done).Clear();
         }
     }
 
@@ -93,8 +87,9 @@ internal static unsafe class BFloat16Packing
     {
         for (int j = 0; j < Wide; j += 2)
         {
-            Fetch(source + ((j + Wide) * stride));
-            Fetch(source + ((j + Wide + 1) * stride));
+            // The rows that come next lie too far apart for the processor to guess.
+            Lanes.Fetch(source + ((j + Wide) * stride));
+            Lanes.Fetch(source + ((j + Wide + 1) * stride));
             Pair(source, stride, terms, j).Store(pairs + (j / 2 * Wide));
         }
 
@@ -134,7 +129,7 @@ internal static unsafe class BFloat16Packing
             {
                 for (int line = 0; line < Lines; line++)
                 {
-                    Fetch(source + ((line + Lines) * stride) + j);
+                    Lanes.Fetch(source + ((line + Lines) * stride) + j);
                     Vector512<uint> bits = Lanes.RoundToBFloat16(Vector512.Load(source + (line * stride) + j)) >>> 16;
                     Vector256.Narrow(bits.GetLower(), bits.GetUpper()).AsUInt32().Store(pairs + (line * Lines));
                 }
@@ -144,16 +139,6 @@ internal static unsafe class BFloat16Packing
         }
 
         return wide;
-    }
-
-    // Rows that come next lie too far apart for the processor to guess; past the end of the matrix some memory is fetched in vain.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Fetch(float* line)
-    {
-        if (Sse.IsSupported)
-        {
-            Sse.Prefetch0(line);
-        }
     }
 
     // Terms j and j + 1 of 16 columns, the first in the lower halves; terms past the last are zeros.

@@ -53,7 +53,7 @@ internal readonly unsafe struct Product(
     public readonly int Ldb = ldb;
     public readonly int Ldc = ldc;
 
-    // More than most processors' caches hold for a core or two.
+    // Where caches are larger some of C could have been found there; ordinary stores read and evict as much.
     private const long PastCaches = 64L << 20;
 
     /// <summary>
@@ -61,5 +61,5 @@ internal readonly unsafe struct Product(
     /// would be left when somebody reads it. Ordinary stores read every line before they write it. Who does so ends with a store fence.
     /// </summary>
     public bool Streams =>
-        Sse.IsSupported && Beta == 0 && sizeof(float) * (long)M * Ldc >= PastCaches && ((nint)C | (sizeof(float) * (nint)Ldc)) % Vector512<byte>.Count == 0;
+        Sse.IsSupported && Beta == 0 && sizeof(float) * (long)M * N >= PastCaches && ((nint)C | (sizeof(float) * (nint)Ldc)) % Vector512<byte>.Count == 0;
 }

@@ -28,6 +28,16 @@ internal static unsafe class Lanes
         }
     }
 
+    /// <summary>Asks for a line of memory that will be wanted soon; it may lie beyond what there is.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Fetch(float* line)
+    {
+        if (Sse.IsSupported)
+        {
+            Sse.Prefetch0(line);
+        }
+    }
+
     /// <summary>a·b + c.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> MultiplyAdd(Vector256<float> a, Vector256<float> b, Vector256<float> c) => Vector256.MultiplyAddEstimate(a, b, c);
@@ -78,12 +88,8 @@ internal static unsafe class Lanes
         long i = 0;
         for (; i <= count - (4 * Count); i += 4 * Count)
         {
-            if (Sse.IsSupported)
-            {
-                Sse.Prefetch0(source + i + Ahead);
-                Sse.Prefetch0(source + i + Ahead + (2 * Count));
-            }
-
+            Fetch(source + i + Ahead);
+            Fetch(source + i + Ahead + (2 * Count));
             Vector512<uint> low = RoundToBFloat16(Vector512.Load(source + i)) >>> 16;
             Vector512<uint> high = RoundToBFloat16(Vector512.Load(source + i + (2 * Count))) >>> 16;
             Vector512.Narrow(low, high).Store(destination + i);

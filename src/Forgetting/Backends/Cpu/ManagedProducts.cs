@@ -120,12 +120,17 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
     private void Run<TKernel>(in Product product, float* packedB)
         where TKernel : unmanaged, IMicroKernel
     {
-        // Rows in equal blocks rather than full ones and a rest, and enough for all threads where they are not too few to be worth their reading of B.
+        // Every task packs its block of A, so it has no fewer than eight panels of B; of a few rows that is nothing.
+        int fewest = product.M <= ThinProduct.MostRows ? 2 : 8;
+
+        // Rows in equal blocks rather than full ones and a rest. Where there are fewer parts than threads, rows are cut finer, unless they become too few to be
+        // worth their reading of B.
         int rowBlocks = (product.M + RowBlock - 1) / RowBlock;
-        if (!IsSmall(product))
+        int columnParts = Math.Max(PanelCount<TKernel>(Math.Min(product.N, ColumnBlock)) / fewest, 1);
+        if (rowBlocks * columnParts < _pool.Threads && !IsSmall(product))
         {
             int fewestRows = 3 * TKernel.Rows;
-            rowBlocks = Math.Max(rowBlocks, Math.Min(_pool.Threads, (product.M + fewestRows - 1) / fewestRows));
+            rowBlocks = Math.Max(rowBlocks, Math.Min((_pool.Threads + columnParts - 1) / columnParts, (product.M + fewestRows - 1) / fewestRows));
         }
 
         int rows = RoundUp((product.M + rowBlocks - 1) / rowBlocks, TKernel.Rows);
@@ -135,8 +140,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
             int columns = Math.Min(ColumnBlock, product.N - column);
             int panels = PanelCount<TKernel>(columns);
 
-            // Enough tasks for the threads to even out, but no fewer than eight panels each, since every task packs its block of A; of a few rows that is nothing.
-            int fewest = product.M <= ThinProduct.MostRows ? 2 : 8;
+            // Enough tasks for the threads to even out.
             int parts = IsSmall(product) ? 1 : Math.Clamp(4 * _pool.Threads / rowBlocks, 1, Math.Max(panels / fewest, 1));
             int panelsPerPart = (panels + parts - 1) / parts;
             int step = DepthOf(product.K);

@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 
 namespace Forgetting.Backends.Cpu;
 
@@ -77,11 +76,8 @@ internal static unsafe class PackedProduct
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Fetch(float* row)
     {
-        if (Sse.IsSupported)
-        {
-            Sse.Prefetch0(row);
-            Sse.Prefetch0(row + 16);
-        }
+        Lanes.Fetch(row);
+        Lanes.Fetch(row + 16);
     }
 
     private readonly struct StoreFull(float* c, int ldc, float alpha) : ITileSink

@@ -70,9 +70,9 @@ internal static unsafe class Panels
     {
         for (; k > 0; k--, source += stride, destination += width)
         {
-            if (Sse.IsSupported && stride >= Far)
+            if (stride >= Far)
             {
-                Sse.Prefetch0(source + (AdjacentDepth * stride));
+                Lanes.Fetch(source + (AdjacentDepth * stride));
             }
 
             int i = 0;

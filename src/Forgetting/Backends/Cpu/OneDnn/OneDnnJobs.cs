@@ -63,7 +63,7 @@ internal readonly unsafe struct PackPairsJob(nint shape, Product product, byte* 
 
 /// <summary>Multiplies some rows of A with some blocks of B.</summary>
 /// <param name="few">Rows come in groups of <see cref="OneDnnBlock.FewRows"/>.</param>
-/// <param name="streams">Store what goes through a tile past the caches; α is 1 and β 0.</param>
+/// <param name="streams">Everything goes through a tile and is stored past the caches; α is 1 and β 0.</param>
 /// <param name="rowsPerTask">A multiple of the group.</param>
 /// <param name="rowTasks">Tasks that share the rows of A.</param>
 /// <param name="blocksPerTask">Blocks of columns of a task.</param>
@@ -116,7 +116,7 @@ internal readonly unsafe struct MultiplyJob(
         OneDnnBlock block = all.Block(index);
         byte* b = packed + (index * all.Whole.PackedBytes);
         float* c = product.C + ((long)row * product.Ldc) + ((long)index * all.Whole.Width);
-        OneDnnPrimitive? direct = rows < OneDnnBlock.Rows || product.Alpha != 1 || product.Ldc != product.N ? null
+        OneDnnPrimitive? direct = streams || rows < OneDnnBlock.Rows || product.Alpha != 1 || product.Ldc != product.N ? null
             : product.Beta == 0 ? block.Direct
             : product.Beta == 1 && (block.AddsLast || product.TransposeA) ? block.Added
             : null;
@@ -170,7 +170,7 @@ internal readonly unsafe struct MultiplyJob(
         }
         else if (type == DType.BFloat16)
         {
-            BFloat16Packing.Rows(source, product.Lda, rows, product.K, all.K, (ushort*)target);
+            BFloat16Packing.Rows(source, product.Lda, rows, product.K, (ushort*)target);
         }
         else if (product.TransposeA)
         {

@@ -9,16 +9,20 @@ namespace Forgetting.Backends.Cpu.OneDnn;
 /// the library, and a row has the same bits in every batch. B is always packed, for a product alone where no copy is kept.
 /// </summary>
 /// <remarks>
-/// Sums are cut into pieces of <see cref="MostTerms"/>, of which a block of B and some rows of A lie in the second-level cache. A product with A transposed
-/// sums over tokens, whose number changes with every batch: its last piece is filled up with zeros to a multiple of <see cref="TokenStep"/>, so that
-/// primitives stay few.
+/// Sums are cut into equal pieces of at most <see cref="MostTerms"/>, of which a block of B and some rows of A lie in the second-level cache. A product with
+/// A transposed sums over tokens, whose number changes with every batch: its pieces are filled up with zeros to fourteen sizes, so that primitives stay few.
 /// </remarks>
 internal sealed unsafe class OneDnnProducts : IMatrixProducts
 {
     private const int MostTerms = 2048;
-    private const int TokenStep = 64;
+    private const int PieceStep = 64;
 
-    // Primitives for so many shapes are kept; a model has some dozens.
+    // Sizes of pieces of sums over tokens: multiples of the one up to the middle, then of the other.
+    private const int TokenStep = 64;
+    private const int MiddleTokens = 512;
+    private const int WideTokenStep = 256;
+
+    // Primitives for so many shapes are kept; a model has some dozens for its products with weights, and for sums over tokens what its batches need.
     private const int MostShapes = 256;
 
     // Prepared rows of A of a task: they share the second-level cache with a block of B.
@@ -69,9 +73,10 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
             return;
         }
 
-        for (int k = 0; k < product.K; k += MostTerms)
+        int step = PieceOf(product.K);
+        for (int k = 0; k < product.K; k += step)
         {
-            Product piece = Piece(product, k, Math.Min(MostTerms, product.K - k));
+            Product piece = Piece(product, k, Math.Min(step, product.K - k));
             OneDnnShape shape = ShapeOf(piece);
             if (!shape.IsUsable)
             {
@@ -103,9 +108,10 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
         }
 
         long bytes = 0;
-        for (int k = 0; k < product.K; k += MostTerms)
+        int step = PieceOf(product.K);
+        for (int k = 0; k < product.K; k += step)
         {
-            OneDnnShape shape = Shape(product.N, Math.Min(MostTerms, product.K - k));
+            OneDnnShape shape = Shape(product.N, Math.Min(step, product.K - k));
             if (!shape.IsUsable)
             {
                 return 0;
@@ -121,9 +127,10 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
     public void Pack(in Product product, void* packedB)
     {
         byte* packed = (byte*)packedB;
-        for (int k = 0; k < product.K; k += MostTerms)
+        int step = PieceOf(product.K);
+        for (int k = 0; k < product.K; k += step)
         {
-            Product piece = Piece(product, k, Math.Min(MostTerms, product.K - k));
+            Product piece = Piece(product, k, Math.Min(step, product.K - k));
             OneDnnShape shape = ShapeOf(piece);
             Pack(shape, piece, packed);
             packed += shape.PackedBytes;
@@ -150,7 +157,17 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
         p.TransposeA, p.TransposeB, p.M, p.N, count, p.Alpha, p.A + (p.TransposeA ? (long)k * p.Lda : k), p.Lda,
         p.B + (p.TransposeB ? k : (long)k * p.Ldb), p.Ldb, k == 0 ? p.Beta : 1, p.C, p.Ldc);
 
-    private OneDnnShape ShapeOf(in Product piece) => Shape(piece.N, piece.TransposeA ? (piece.K + TokenStep - 1) / TokenStep * TokenStep : piece.K);
+    // Terms of every piece but the last.
+    private static int PieceOf(int k)
+    {
+        int pieces = Math.Max((k + MostTerms - 1) / MostTerms, 1);
+        return Math.Max(RoundUp((k + pieces - 1) / pieces, PieceStep), PieceStep);
+    }
+
+    private OneDnnShape ShapeOf(in Product piece) =>
+        Shape(piece.N, piece.TransposeA ? RoundUp(piece.K, piece.K <= MiddleTokens ? TokenStep : WideTokenStep) : piece.K);
+
+    private static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
 
     private OneDnnShape Shape(int n, int k)
     {
