@@ -150,7 +150,6 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
             ((Vector256.Load(gradients + i) - Vector256.Create(center)) * p * tiles.Shape.Scale).Store(gradients + i);
         }
 
-        new Span<float>(scores + count, AttentionTiles.Keys - count).Clear();
         new Span<float>(gradients + count, AttentionTiles.Keys - count).Clear();
     }
 

@@ -114,7 +114,6 @@ internal readonly unsafe struct AttentionForward<TKernel>(
     {
         float* scores = at.Scores + (row * AttentionTiles.Keys);
         int count = tiles.Mask(scores, position, firstKey);
-        new Span<float>(scores + count, AttentionTiles.Keys - count).Clear();
         float highest = MathF.Max(at.Highest[row], AttentionTiles.MaxRow(scores, count));
         if (float.IsNegativeInfinity(highest))
         {

@@ -25,8 +25,8 @@ internal readonly unsafe struct AttentionTiles
         Shape = shape;
         Group = shape.Heads / shape.KeyValueHeads;
         Tokens = Math.Max(1, Math.Min(MostRows, QueryFloats / shape.HeadSize) / Group);
-        Rows = (Tokens * Group + kernelRows - 1) / kernelRows * kernelRows;
-        Depth = (shape.HeadSize + kernelColumns - 1) / kernelColumns * kernelColumns;
+        Rows = Panels.RoundUp(Tokens * Group, kernelRows);
+        Depth = Panels.RoundUp(shape.HeadSize, kernelColumns);
     }
 
     /// <summary>The layer.</summary>
@@ -80,16 +80,18 @@ internal readonly unsafe struct AttentionTiles
     public int FirstRowThatSees(int key, int position, int tokens) => Math.Clamp(key - position, 0, tokens) * Group;
 
     /// <summary>
-    /// Sets the scores of keys that a query at <paramref name="position"/> does not see to −∞, up to the whole vector of lanes that holds the last one it sees.
+    /// Sets the scores of keys that a query at <paramref name="position"/> does not see to −∞, up to the whole vector of lanes that holds the last one it sees,
+    /// and those behind it, which were not computed everywhere, to the 0 that all of them become.
     /// </summary>
-    /// <returns>The end of that vector; scores from there on are not even computed everywhere.</returns>
+    /// <returns>The end of that vector.</returns>
     public int Mask(float* scores, int position, int firstKey)
     {
         int end = KeysSeen(position, firstKey);
         int start = Math.Clamp(FirstKey(position) - firstKey, 0, end);
-        int lanes = (end + Lanes.Count - 1) / Lanes.Count * Lanes.Count;
+        int lanes = Panels.RoundUp(end, Lanes.Count);
         new Span<float>(scores, start).Fill(float.NegativeInfinity);
         new Span<float>(scores + end, lanes - end).Fill(float.NegativeInfinity);
+        new Span<float>(scores + lanes, Keys - lanes).Clear();
         return lanes;
     }
 

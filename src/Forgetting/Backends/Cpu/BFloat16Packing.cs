@@ -55,10 +55,10 @@ internal static unsafe class BFloat16Packing
     /// column by column. Zeros fill columns up to a whole panel and terms up to the last block of <paramref name="filled"/>.
     /// </summary>
     /// <param name="source">Element (j, i) is at source[j·stride + i], or source[i·stride + j] with <paramref name="transposed"/>.</param>
-    /// <param name="panel">Elements from one panel to the next, which may hold more terms than these.</param>
+    /// <param name="panel">Elements from one panel to the next, which may hold more terms than these: <see cref="PanelSize"/> of all of them.</param>
     public static void Pairs(float* source, long stride, bool transposed, int n, int k, int filled, int width, ushort* destination, long panel)
     {
-        int size = (filled + Depth - 1) / Depth * Depth * width;
+        int size = PanelSize(filled, width);
         int whole = k / Depth * Depth;
         for (int column = 0; column < n; column += width)
         {
@@ -79,8 +79,11 @@ internal static unsafe class BFloat16Packing
         }
     }
 
+    /// <summary>Elements of a panel of <see cref="Pairs"/>.</summary>
+    public static int PanelSize(int k, int width) => Panels.RoundUp(k, Depth) * width;
+
     /// <summary>Bytes that <see cref="Pairs"/> writes.</summary>
-    public static long PairsBytes(int n, int k, int width) => sizeof(ushort) * (long)((n + width - 1) / width * width) * ((k + Depth - 1) / Depth * Depth);
+    public static long PairsBytes(int n, int k, int width) => sizeof(ushort) * (long)Panels.RoundUp(n, width) / width * PanelSize(k, width);
 
     // 16 columns of up to 16 rows.
     private static void ColumnBlock(float* source, long stride, int terms, uint* pairs, ushort* destination, int filled)

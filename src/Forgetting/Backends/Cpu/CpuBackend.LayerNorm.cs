@@ -10,9 +10,8 @@ public sealed unsafe partial class CpuBackend
     public void LayerNorm(Tensor x, Tensor residual, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics)
     {
         Require(x.Shape == y.Shape && gain.Count == x.Columns && bias.Count == x.Columns && statistics.Count == 2L * x.Rows);
-        Require(residual.IsEmpty || residual.Shape == x.Shape);
-        var rows = new ResidualRows(NormInput(x, residual), Floats(residual), x.Columns);
-        ForEachRow(new LayerNormRow(rows, Floats(gain), Floats(bias), epsilon, Output(y), Output(statistics), x.Columns), x.Rows, x.Columns);
+        ForEachRow(
+            new LayerNormRow(SummedRows(x, residual), Floats(gain), Floats(bias), epsilon, Output(y), Output(statistics), x.Columns), x.Rows, x.Columns);
     }
 
     /// <inheritdoc/>

@@ -11,9 +11,7 @@ public sealed unsafe partial class CpuBackend
     public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float epsilon, Tensor y, Tensor rstd)
     {
         Require(x.Shape == y.Shape && gain.Count == x.Columns && rstd.Count == x.Rows);
-        Require(residual.IsEmpty || residual.Shape == x.Shape);
-        var rows = new ResidualRows(NormInput(x, residual), Floats(residual), x.Columns);
-        ForEachRow(new RmsNormRow(rows, Floats(gain), epsilon, Output(y), Output(rstd), x.Columns), x.Rows, x.Columns);
+        ForEachRow(new RmsNormRow(SummedRows(x, residual), Floats(gain), epsilon, Output(y), Output(rstd), x.Columns), x.Rows, x.Columns);
     }
 
     /// <inheritdoc/>
@@ -25,8 +23,12 @@ public sealed unsafe partial class CpuBackend
             new RmsNormGradientRow(Floats(dY), Floats(x), Floats(gain), Floats(rstd), Output(dX), Output(gainProduct), x.Columns), x.Rows, 2 * x.Columns);
     }
 
-    // Written only where there is something to add.
-    private float* NormInput(Tensor x, Tensor residual) => residual.IsEmpty ? Floats(x) : Output(x);
+    // x is written only where there is something to add.
+    private ResidualRows SummedRows(Tensor x, Tensor residual)
+    {
+        Require(residual.IsEmpty || residual.Shape == x.Shape);
+        return new ResidualRows(residual.IsEmpty ? Floats(x) : Output(x), Floats(residual), x.Columns);
+    }
 
     /// <summary>The rows that a norm reads: x += residual, which may be null.</summary>
     private readonly struct ResidualRows(float* x, float* residual, int columns)

@@ -1,6 +1,5 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
@@ -58,7 +57,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
     public static int DepthOf(int k)
     {
         int blocks = Math.Max((k + MostDepth - 1) / MostDepth, 1);
-        return RoundUp(Math.Max((k + blocks - 1) / blocks, 1), 8);
+        return Panels.RoundUp(Math.Max((k + blocks - 1) / blocks, 1), 8);
     }
 
     /// <inheritdoc/>
@@ -96,7 +95,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
 
     /// <inheritdoc/>
     public long PackedBytes(in Product product) =>
-        sizeof(float) * (long)RoundUp(product.N, _wide ? Kernel512.Columns : Kernel256.Columns) * product.K;
+        sizeof(float) * (long)Panels.RoundUp(product.N, _wide ? Kernel512.Columns : Kernel256.Columns) * product.K;
 
     /// <inheritdoc/>
     public void Pack(in Product product, void* packedB)
@@ -133,7 +132,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
             rowBlocks = Math.Max(rowBlocks, Math.Min((_pool.Threads + columnParts - 1) / columnParts, (product.M + fewestRows - 1) / fewestRows));
         }
 
-        int rows = RoundUp((product.M + rowBlocks - 1) / rowBlocks, TKernel.Rows);
+        int rows = Panels.RoundUp((product.M + rowBlocks - 1) / rowBlocks, TKernel.Rows);
         rowBlocks = (product.M + rows - 1) / rows;
         for (int column = 0; column < product.N; column += ColumnBlock)
         {
@@ -191,14 +190,12 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
     // Floats before the block at a column and a depth: whole column blocks, and the earlier depths of this one.
     private static long Offset<TKernel>(in Product product, int column, int depth)
         where TKernel : unmanaged, IMicroKernel =>
-        ((long)column * product.K) + ((long)RoundUp(Math.Min(ColumnBlock, product.N - column), TKernel.Columns) * depth);
+        ((long)column * product.K) + ((long)Panels.RoundUp(Math.Min(ColumnBlock, product.N - column), TKernel.Columns) * depth);
 
     private static int PanelCount<TKernel>(int columns)
         where TKernel : unmanaged, IMicroKernel => (columns + TKernel.Columns - 1) / TKernel.Columns;
 
     private static bool IsSmall(in Product product) => (long)product.M * product.N * product.K < 1 << 16;
-
-    private static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
 
     /// <summary>The part of a product that one packed block of B contributes.</summary>
     private readonly record struct Block(Product Product, nint Packed, int Column, int Columns, int Depth, int K)
@@ -255,10 +252,6 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
                 p.C + ((long)row * p.Ldc) + block.Column + first,
                 p.Ldc,
                 streams);
-            if (streams)
-            {
-                Sse.StoreFence();
-            }
         }
 
         private float* PackA(in Product p, int row, int rows, float* packed)

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Forgetting.Backends.Cpu;
 
@@ -10,7 +11,7 @@ internal static unsafe class PackedProduct
     /// <param name="a">Panels of <typeparamref name="TKernel"/>'s rows, <paramref name="panelA"/> floats apart.</param>
     /// <param name="b">Panels of its columns, <paramref name="panelB"/> floats apart.</param>
     /// <param name="c">[m, n], rows <paramref name="ldc"/> apart.</param>
-    /// <param name="streams">Store whole tiles past the caches (<see cref="Product.Streams"/>); β is 0.</param>
+    /// <param name="streams">Store whole tiles past the caches and end with a store fence (<see cref="Product.Streams"/>); β is 0.</param>
     public static void Run<TKernel>(
         int m, int n, int k, float* a, long panelA, float* b, long panelB, float alpha, float beta, float* c, int ldc, bool streams = false)
         where TKernel : unmanaged, IMicroKernel
@@ -41,6 +42,11 @@ internal static unsafe class PackedProduct
                     Tile<TKernel, UpdateFull>(half, k, panel, b, new UpdateFull(tile, ldc, alpha, beta));
                 }
             }
+        }
+
+        if (streams)
+        {
+            Sse.StoreFence();
         }
     }
 

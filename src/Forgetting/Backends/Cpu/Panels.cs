@@ -16,8 +16,11 @@ internal static unsafe class Panels
     // past the end of the matrix in vain.
     private const int Far = 1024;
 
+    /// <summary>The next multiple.</summary>
+    public static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
+
     /// <summary>Floats that <paramref name="lines"/> lines of <paramref name="k"/> values take.</summary>
-    public static long Size(int lines, int width, int k) => (long)((lines + width - 1) / width) * width * k;
+    public static long Size(int lines, int width, int k) => (long)RoundUp(lines, width) * k;
 
     /// <summary>Packs <paramref name="lines"/> lines.</summary>
     /// <param name="source">Element (line 0, k 0); element (i, k) is at source[i·stride + k], or source[k·stride + i] if <paramref name="linesAdjacent"/>.</param>

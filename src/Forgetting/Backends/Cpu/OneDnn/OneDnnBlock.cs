@@ -225,8 +225,7 @@ internal sealed unsafe class OneDnnBlock : IDisposable
                     continue;
                 }
 
-                BFloat16Packing.Pairs(
-                    b, _width, false, _width, _k, _k, width, (ushort*)destination, BFloat16Packing.PairsBytes(width, _k, width) / sizeof(ushort));
+                BFloat16Packing.Pairs(b, _width, false, _width, _k, _k, width, (ushort*)destination, BFloat16Packing.PanelSize(_k, width));
                 if (own.AsSpan(0, (int)bytes).SequenceEqual(packed[..(int)bytes]))
                 {
                     return width;

@@ -57,7 +57,7 @@ internal readonly unsafe struct PackPairsJob(nint shape, Product product, byte* 
         BFloat16Packing.Pairs(
             source, product.Ldb, product.TransposeB, block.Width, Math.Clamp(product.K - first, 0, terms), Math.Min(terms, all.K - first), all.PairWidth,
             (ushort*)(packed + (number * all.Whole.PackedBytes)) + ((long)first * all.PairWidth),
-            BFloat16Packing.PairsBytes(all.PairWidth, all.K, all.PairWidth) / sizeof(ushort));
+            BFloat16Packing.PanelSize(all.K, all.PairWidth));
     }
 }
 

@@ -76,11 +76,11 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
         int step = PieceOf(product.K);
         for (int k = 0; k < product.K; k += step)
         {
-            Product piece = Piece(product, k, Math.Min(step, product.K - k));
+            Product piece = Piece(product, k, step);
             OneDnnShape shape = ShapeOf(piece);
             if (!shape.IsUsable)
             {
-                _managed.Gemm(Piece(product, k, product.K - k));
+                _managed.Gemm(Piece(product, k, product.K));
                 return;
             }
 
@@ -111,7 +111,7 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
         int step = PieceOf(product.K);
         for (int k = 0; k < product.K; k += step)
         {
-            OneDnnShape shape = Shape(product.N, Math.Min(step, product.K - k));
+            OneDnnShape shape = ShapeOf(Piece(product, k, step));
             if (!shape.IsUsable)
             {
                 return 0;
@@ -130,7 +130,7 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
         int step = PieceOf(product.K);
         for (int k = 0; k < product.K; k += step)
         {
-            Product piece = Piece(product, k, Math.Min(step, product.K - k));
+            Product piece = Piece(product, k, step);
             OneDnnShape shape = ShapeOf(piece);
             Pack(shape, piece, packed);
             packed += shape.PackedBytes;
@@ -152,22 +152,20 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
         _packedBytes = 0;
     }
 
-    // Terms k … k + count − 1 of the sum.
-    private static Product Piece(in Product p, int k, int count) => new(
-        p.TransposeA, p.TransposeB, p.M, p.N, count, p.Alpha, p.A + (p.TransposeA ? (long)k * p.Lda : k), p.Lda,
+    // The terms of the sum from k on, at most so many.
+    private static Product Piece(in Product p, int k, int most) => new(
+        p.TransposeA, p.TransposeB, p.M, p.N, Math.Min(most, p.K - k), p.Alpha, p.A + (p.TransposeA ? (long)k * p.Lda : k), p.Lda,
         p.B + (p.TransposeB ? k : (long)k * p.Ldb), p.Ldb, k == 0 ? p.Beta : 1, p.C, p.Ldc);
 
     // Terms of every piece but the last.
     private static int PieceOf(int k)
     {
         int pieces = Math.Max((k + MostTerms - 1) / MostTerms, 1);
-        return Math.Max(RoundUp((k + pieces - 1) / pieces, PieceStep), PieceStep);
+        return Math.Max(Panels.RoundUp((k + pieces - 1) / pieces, PieceStep), PieceStep);
     }
 
     private OneDnnShape ShapeOf(in Product piece) =>
-        Shape(piece.N, piece.TransposeA ? RoundUp(piece.K, piece.K <= MiddleTokens ? TokenStep : WideTokenStep) : piece.K);
-
-    private static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
+        Shape(piece.N, piece.TransposeA ? Panels.RoundUp(piece.K, piece.K <= MiddleTokens ? TokenStep : WideTokenStep) : piece.K);
 
     private OneDnnShape Shape(int n, int k)
     {
