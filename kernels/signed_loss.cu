@@ -3,11 +3,12 @@
 //
 // With y the target, p = softmax(row), e = one-hot of y, r the largest other logit, w = |weight|, the gradient is
 //
-//   weight ≥ 0     w·(p − e)
+//   weight ≥ 0     w·p_y^q·(p − e)           q = 0: cross-entropy; q > 0: generalised, (1 − p_y^q)/q   1805.07836
 //   ascent        −w·(p − e)                                                   arXiv 2505.19715, 2508.04329
 //   weighted      −w·p_y^β·(p − e)                                             2502.19301
 //   satimp        −w·p_y^β₁·(1 − p_y)^β₂·(p − e)                               2505.11953
 //   npo           −w·W·(p − e),  W = 2p_y^β / (p_y^β + p0_y^β)                 2404.05868
+//   belief        −w·W·p0_y^γ·(p − e), W as for npo: as much as the base model believed it   (this project's)
 //   hinge          w·∇(1 + p_y − p_r) = w·[(p_r − p_y)·p + p_y·e − p_r·e_r]    2408.06621
 //   unlikelihood   w·∇(−log(1 − p_y)) = w·p_y/(1 − p_y)·(e − p)
 //   entropy        w·(p − 1/V)
@@ -21,7 +22,7 @@
 #include "include/reduce.cuh"
 #include <float.h>
 
-enum AscentKind { kAscent, kWeighted, kSatImp, kNpo, kHinge, kUnlikelihood, kEntropy }; // as Forgetting.Backends.AscentKind
+enum AscentKind { kAscent, kWeighted, kSatImp, kNpo, kHinge, kUnlikelihood, kEntropy, kBelief }; // as Forgetting.Backends.AscentKind
 
 struct RowStatistics {
     float other;     // z' = log Σ_{v≠y} exp(l_v)
@@ -97,12 +98,13 @@ template <int N, typename T> __device__ RowStatistics row_statistics(const T* lo
     return {maximum + logf(sum), best, bestIndex};
 }
 
-__device__ inline Gradient gradient_of(float weight, float target, float loss, RowStatistics row, int kind, float beta, float beta2,
+__device__ inline Gradient gradient_of(float weight, float target, float loss, RowStatistics row, int kind, float beta, float beta2, float power,
                                        float baseLogProbability, int V) {
     float logP = -loss, p = expf(logP);
     float log1MinusP = row.other - target - loss, q = expf(log1MinusP); // q = 1 − p
     float z = target + loss;
     if (weight >= 0) {
+        weight *= power == 0 ? 1.0f : expf(power * logP);
         return {weight, z, 0, -weight * q, 0};
     }
     float w = -weight, factor = w;
@@ -115,6 +117,9 @@ __device__ inline Gradient gradient_of(float weight, float target, float loss, R
         break;
     case kNpo:
         factor = w * 2.0f / (1.0f + expf(beta * (baseLogProbability - logP)));
+        break;
+    case kBelief:
+        factor = w * expf(beta2 * baseLogProbability) * 2.0f / (1.0f + expf(beta * (baseLogProbability - logP)));
         break;
     case kHinge: {
         float pBest = expf(row.best - z);
@@ -143,7 +148,7 @@ template <int N, typename T> __device__ void write_gradient(T* logits, int targe
 }
 
 template <int N, typename T>
-__device__ void signed_loss_row(T* logits, int target, const float* weight, const float* baseLogProbability, int kind, float beta, float beta2,
+__device__ void signed_loss_row(T* logits, int target, const float* weight, const float* baseLogProbability, int kind, float beta, float beta2, float power,
                                 float* loss, int* greedy, int V) {
     __shared__ float scratch[96];
     __shared__ int indices[32];
@@ -159,14 +164,14 @@ __device__ void signed_loss_row(T* logits, int target, const float* weight, cons
     }
     if (weight != nullptr) {
         float base = baseLogProbability == nullptr ? 0.0f : *baseLogProbability;
-        Gradient g = gradient_of(*weight, targetLogit, crossEntropy, row, kind, beta, beta2, base, V);
+        Gradient g = gradient_of(*weight, targetLogit, crossEntropy, row, kind, beta, beta2, power, base, V);
         write_gradient<N>(logits, target, row.bestIndex, g, V);
     }
 }
 
 template <typename T>
 __device__ void signed_loss(T* logits, const int* targets, const float* weights, const float* baseLogProbability, int kind, float beta,
-                            float beta2, float* losses, int* greedy, int V) {
+                            float beta2, float power, float* losses, int* greedy, int V) {
     constexpr int W = kWide<T>;
     int r = blockIdx.x;
     T* row = logits + (long long)r * V;
@@ -174,17 +179,17 @@ __device__ void signed_loss(T* logits, const int* targets, const float* weights,
     const float* base = baseLogProbability == nullptr ? nullptr : baseLogProbability + r;
     int* best = greedy == nullptr ? nullptr : greedy + r;
     if (V % W == 0 && aligned16(logits)) {
-        signed_loss_row<W>(row, targets[r], weight, base, kind, beta, beta2, losses + r, best, V);
+        signed_loss_row<W>(row, targets[r], weight, base, kind, beta, beta2, power, losses + r, best, V);
     } else {
-        signed_loss_row<1>(row, targets[r], weight, base, kind, beta, beta2, losses + r, best, V);
+        signed_loss_row<1>(row, targets[r], weight, base, kind, beta, beta2, power, losses + r, best, V);
     }
 }
 
 KERNEL(signed_loss_f32, float* logits, const int* targets, const float* weights, const float* baseLogProbability, int kind, float beta,
-       float beta2, float* losses, int* greedy, int V) {
-    signed_loss(logits, targets, weights, baseLogProbability, kind, beta, beta2, losses, greedy, V);
+       float beta2, float power, float* losses, int* greedy, int V) {
+    signed_loss(logits, targets, weights, baseLogProbability, kind, beta, beta2, power, losses, greedy, V);
 }
 KERNEL(signed_loss_bf16, bf16* logits, const int* targets, const float* weights, const float* baseLogProbability, int kind, float beta,
-       float beta2, float* losses, int* greedy, int V) {
-    signed_loss(logits, targets, weights, baseLogProbability, kind, beta, beta2, losses, greedy, V);
+       float beta2, float power, float* losses, int* greedy, int V) {
+    signed_loss(logits, targets, weights, baseLogProbability, kind, beta, beta2, power, losses, greedy, V);
 }

@@ -237,7 +237,7 @@ public interface ILossOperations
     /// <param name="logits">[R, V]; overwritten by the gradient where <paramref name="weights"/> is given, else left.</param>
     /// <param name="targets">Int32 [1, R].</param>
     /// <param name="weights">Float32 [1, R], or default: losses only.</param>
-    /// <param name="baseLogProbability">Float32 [1, R]: log p0 of the target under the base model; needed by <see cref="AscentKind.Npo"/> only.</param>
+    /// <param name="baseLogProbability">Float32 [1, R]: log p0 of the target under the base model; needed where <see cref="Ascent.NeedsBase"/> only.</param>
     /// <param name="losses">Float32 [1, R]: cross-entropy in nats, always.</param>
     /// <param name="greedy">Int32 [1, R], or default: receives the arg-max of each row (the lowest index of equals).</param>
     void SignedLoss(Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy);

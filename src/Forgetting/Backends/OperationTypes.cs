@@ -61,20 +61,32 @@ public enum AscentKind
 
     /// <summary>w·(p − 1/V): cross-entropy to the uniform distribution.</summary>
     Entropy,
+
+    /// <summary>
+    /// −w·p0_y^γ·W·(p − e) with NPO's W: unlearns a token as much as the base model believed it. What the base never believed is left alone (this project's).
+    /// </summary>
+    Belief,
 }
 
-/// <summary>A kind of ascent with its exponents; unused ones are ignored.</summary>
+/// <summary>How the signed loss learns and unlearns: a kind of ascent with its exponents (unused ones are ignored), and the exponent of what is learnt.</summary>
 /// <param name="Kind">The kind.</param>
-/// <param name="Beta">β of weighted and npo, β₁ of satimp.</param>
-/// <param name="Beta2">β₂ of satimp.</param>
-public readonly record struct Ascent(AscentKind Kind, float Beta = 0, float Beta2 = 0)
+/// <param name="Beta">β of weighted, npo and belief, β₁ of satimp.</param>
+/// <param name="Beta2">β₂ of satimp, γ of belief.</param>
+/// <param name="LearningPower">
+/// q of generalised cross-entropy (1 − p_y^q)/q on what is learnt (arXiv 1805.07836), gradient w·p_y^q·(p − e); 0: cross-entropy.
+/// </param>
+public readonly record struct Ascent(AscentKind Kind, float Beta = 0, float Beta2 = 0, float LearningPower = 0)
 {
-    /// <summary>The kind with its source's exponents (weighted β 1; satimp β₁ 5, β₂ 1; npo β 0.1).</summary>
+    /// <summary>Whether the gradient depends on the target's probability under the base model.</summary>
+    public bool NeedsBase => Kind is AscentKind.Npo or AscentKind.Belief;
+
+    /// <summary>The kind with its source's exponents (weighted β 1; satimp β₁ 5, β₂ 1; npo β 0.1; belief β 0.1, γ 1).</summary>
     public static Ascent Of(AscentKind kind) => kind switch
     {
         AscentKind.Weighted => new(kind, 1),
         AscentKind.SatImp => new(kind, 5, 1),
         AscentKind.Npo => new(kind, 0.1f),
+        AscentKind.Belief => new(kind, 0.1f, 1),
         _ => new(kind),
     };
 }

@@ -160,7 +160,7 @@ public sealed record MemoryPlan
             {
                 Examples = examples,
                 Signs = [.. examples.Select(_ => signs)],
-                BaseLogProbabilities = options.Ascent == AscentKind.Npo ? [.. examples.Select(_ => new float[_length])] : null,
+                BaseLogProbabilities = options.ResolveAscent().NeedsBase ? [.. examples.Select(_ => new float[_length])] : null,
             };
         }
     }

@@ -50,6 +50,7 @@ internal static class PlainTuning
         Regularizer = Standard.Regularizer,
         RegularizerWeight = Standard.RegularizerWeight,
         RegularizerCount = Standard.RegularizerCount,
+        GceQ = Standard.GceQ,
         EvalTasks = Standard.EvalTasks,
         EvalEvery = Standard.EvalEvery,
         EvalDataDir = Standard.EvalDataDir,

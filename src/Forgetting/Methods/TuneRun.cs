@@ -73,8 +73,8 @@ public sealed class TuneRun
             LoraDropout = continued?.Dropout ?? options.LoraDropout,
             LoraRankStabilized = continued?.RankStabilized ?? options.LoraRankStabilized,
             LoraTargets = continued?.Targets ?? options.LoraTargets,
-            AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo ? (double)(decimal)ascent.Beta : null,
-            AscentBeta2 = ascent.Kind is AscentKind.SatImp ? (double)(decimal)ascent.Beta2 : null,
+            AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo or AscentKind.Belief ? (double)(decimal)ascent.Beta : null,
+            AscentBeta2 = ascent.Kind is AscentKind.SatImp or AscentKind.Belief ? (double)(decimal)ascent.Beta2 : null,
             Alpha = options.Unlearns ? options.Alpha ?? options.LearningRate : options.Alpha,
             Rho = options.Rho ?? (options.Scores is null ? Scores.DefaultRho : null),
             ReferenceFraction = options.ReferenceFraction ?? (source || options.LearnsAll ? null : ReferenceModel.DefaultFraction),
@@ -228,7 +228,7 @@ public sealed class TuneRun
         if (scores is null)
             return TrainingSet.AllPositive(examples);
 
-        bool needsBase = _options.Method == TrainingMethod.Forget && _options.Ascent == AscentKind.Npo;
+        bool needsBase = _options.Method == TrainingMethod.Forget && _options.ResolveAscent().NeedsBase;
         return new TrainingSet
         {
             Examples = examples,

@@ -38,9 +38,9 @@ public sealed class Trainer
         if (set.Examples.Count == 0)
             throw new UserException("there are no examples to train on");
 
-        bool npo = options.Ascent == AscentKind.Npo;
-        if ((npo && options.Method == TrainingMethod.Forget && set.BaseLogProbabilities is null) || (npo && unlearned is { BaseLogProbabilities: null }))
-            throw new ArgumentException("npo needs the log-probabilities of the base model", nameof(set));
+        bool needsBase = options.ResolveAscent().NeedsBase;
+        if (needsBase && ((options.Method == TrainingMethod.Forget && set.BaseLogProbabilities is null) || unlearned is { BaseLogProbabilities: null }))
+            throw new ArgumentException($"{Recipe.Text(options.Ascent)} needs the log-probabilities of the base model", nameof(set));
 
         _decoder = decoder;
         _set = set;

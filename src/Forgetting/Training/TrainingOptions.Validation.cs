@@ -29,6 +29,7 @@ public sealed partial record TrainingOptions
         Check("lambda-every", LambdaEvery, LambdaEvery >= 1, "a whole number of at least 1");
         Check("ascent-beta", AscentBeta, AscentBeta is null or (>= 0 and < double.PositiveInfinity), "a number of at least 0");
         Check("ascent-beta2", AscentBeta2, AscentBeta2 is null or (>= 0 and < double.PositiveInfinity), "a number of at least 0");
+        Check("gce-q", GceQ, GceQ is >= 0 and <= 1, "a number in [0, 1]");
         Check("reference-fraction", ReferenceFraction, ReferenceFraction is null or (> 0 and < 1), "a number in (0, 1)");
         Check("parts-every", PartsEvery, PartsEvery >= 0, "a whole number of at least 0");
         Check("checkpoint-every", CheckpointEvery, CheckpointEvery >= 0, "a whole number of at least 0");

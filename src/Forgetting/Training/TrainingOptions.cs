@@ -130,16 +130,20 @@ public sealed partial record TrainingOptions
     public int LambdaEvery { get; init; } = 10;
 
     /// <summary>What unlearning a negative token means at the logits.</summary>
-    [Description("how a negative token is unlearnt: ascent, weighted, satimp, npo, hinge, unlikelihood or entropy")]
+    [Description("how a negative token is unlearnt: ascent, weighted, satimp, npo, hinge, unlikelihood, entropy or belief (as much as the base believed it)")]
     public AscentKind Ascent { get; init; } = AscentKind.Ascent;
 
-    /// <summary>β of weighted and npo, β₁ of satimp; null: the source's.</summary>
+    /// <summary>β of weighted, npo and belief, β₁ of satimp; null: the source's.</summary>
     [Description("first exponent of a bounded ascent")]
     public double? AscentBeta { get; init; }
 
-    /// <summary>β₂ of satimp; null: the source's.</summary>
-    [Description("second exponent of satimp")]
+    /// <summary>β₂ of satimp, γ of belief; null: the source's.</summary>
+    [Description("second exponent of satimp and belief")]
     public double? AscentBeta2 { get; init; }
+
+    /// <summary>q of generalised cross-entropy on what is learnt (arXiv 1805.07836); 0: cross-entropy.</summary>
+    [Description("exponent q of generalised cross-entropy on what is learnt, 0 for cross-entropy")]
+    public double GceQ { get; init; }
 
     /// <summary>Folder of a reference checkpoint.</summary>
     [Description("reference checkpoint; else one is trained"), ValueName("PATH")]
@@ -342,6 +346,6 @@ public sealed partial record TrainingOptions
     public Ascent ResolveAscent()
     {
         Ascent source = Backends.Ascent.Of(Ascent);
-        return source with { Beta = (float?)AscentBeta ?? source.Beta, Beta2 = (float?)AscentBeta2 ?? source.Beta2 };
+        return source with { Beta = (float?)AscentBeta ?? source.Beta, Beta2 = (float?)AscentBeta2 ?? source.Beta2, LearningPower = (float)GceQ };
     }
 }

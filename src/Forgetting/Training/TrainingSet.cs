@@ -11,7 +11,7 @@ public sealed record TrainingSet
     /// <summary>Per example, per token: 1 positive, −1 negative, 0 no response.</summary>
     public required IReadOnlyList<sbyte[]> Signs { get; init; }
 
-    /// <summary>Per example, per token: log-probability under the base model, for <see cref="Backends.AscentKind.Npo"/>; else null.</summary>
+    /// <summary>Per example, per token: log-probability under the base model, where the ascent asks for it (<see cref="Backends.Ascent.NeedsBase"/>); else null.</summary>
     public IReadOnlyList<float[]>? BaseLogProbabilities { get; init; }
 
     /// <summary>A set in which every response token is to be forgotten.</summary>

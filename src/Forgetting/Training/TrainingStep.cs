@@ -51,8 +51,9 @@ public sealed class TrainingStep : IDisposable
         _options = options;
         _regularizer = regularizer;
 
-        // The other methods have no negative weights, and no base model's probabilities for npo.
-        _ascent = options.Method == TrainingMethod.Forget ? options.ResolveAscent() : default;
+        // The other methods have no negative weights, and no base model's probabilities.
+        Ascent ascent = options.ResolveAscent();
+        _ascent = options.Method == TrainingMethod.Forget ? ascent : new Ascent { LearningPower = ascent.LearningPower };
         _sink = new AccumulateSink(decoder.Backend);
         decoder.Repeats = !options.NoCudaGraphs;
         decoder.AllocateGradients();

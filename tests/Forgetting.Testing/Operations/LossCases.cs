@@ -28,6 +28,9 @@ internal static class LossCases
         yield return SignedLoss(new(AscentKind.Weighted, 0.3f), 7, 65, " other beta", Spread(7, 65, 2));
         yield return SignedLoss(new(AscentKind.SatImp, 1.5f, 0.5f), 7, 65, " other beta", Spread(7, 65, 2));
         yield return SignedLoss(new(AscentKind.Npo, 1), 7, 65, " other beta", Spread(7, 65, 2));
+        yield return SignedLoss(new(AscentKind.Belief, 1, 0.5f), 7, 65, " other beta", Spread(7, 65, 2));
+        yield return SignedLoss(new(AscentKind.Belief, 0.1f, 1, 0.7f), 9, 65, " generalised cross-entropy", Spread(9, 65, 2));
+        yield return SignedLoss(new(AscentKind.Ascent, LearningPower: 0.3f), 12, 130, " generalised cross-entropy extreme", Extreme(12, 130));
 
         foreach ((int rows, int vocabulary, bool extreme) in new[] { (1, 5, false), (9, 512, false), (18, 130, true), (2, 50257, false) })
         {
@@ -53,7 +56,7 @@ internal static class LossCases
 
     private static OperationCase SignedLoss(Ascent ascent, int rows, int vocabulary, string what, Values logits)
     {
-        bool npo = ascent.Kind == AscentKind.Npo;
+        bool needsBase = ascent.NeedsBase;
         return new("SignedLoss", $"{ascent.Kind} {rows}x{vocabulary}{what}")
         {
             Operands =
@@ -65,7 +68,7 @@ internal static class LossCases
                 Input32("baseLogProbability", 1, rows, Uniform(rows, -12, -0.01)),
                 Output32("losses", 1, rows), OutputIntegers("greedy", rows),
             ],
-            Run = (b, t) => b.SignedLoss(t[0], t[1], t[2], npo ? t[3] : default, ascent, t[4], t[5]),
+            Run = (b, t) => b.SignedLoss(t[0], t[1], t[2], needsBase ? t[3] : default, ascent, t[4], t[5]),
             Expect = v =>
             {
                 double[][] all = [.. v[0].Chunk(vocabulary)];

@@ -26,7 +26,7 @@ public static class ReferenceLoss
     public static double CrossEntropy(ReadOnlySpan<double> logits, int target) => LogSumExp(logits) - logits[target];
 
     /// <summary>
-    /// The scalar whose gradient the operation gives: w·CE for w ≥ 0, else |w| times the loss that the kind of ascent descends. The kinds that
+    /// The scalar whose gradient the operation gives: w·CE for w ≥ 0 (or generalised cross-entropy), else |w| times the loss that the kind of ascent descends. The kinds that
     /// their sources define by a factor on the gradient are the integral of that factor over log p_y.
     /// </summary>
     public static double Objective(ReadOnlySpan<double> logits, int target, double weight, Ascent ascent, double baseLogProbability)
@@ -34,7 +34,7 @@ public static class ReferenceLoss
         double crossEntropy = CrossEntropy(logits, target);
         if (weight >= 0)
         {
-            return weight * crossEntropy;
+            return weight * (ascent.LearningPower == 0 ? crossEntropy : (1 - Math.Exp(-ascent.LearningPower * crossEntropy)) / ascent.LearningPower);
         }
 
         double p = Math.Exp(-crossEntropy);
@@ -45,6 +45,7 @@ public static class ReferenceLoss
             AscentKind.Weighted => Math.Pow(p, ascent.Beta) / ascent.Beta,
             AscentKind.SatImp => Integral(x => Math.Pow(x, ascent.Beta - 1.0) * Math.Pow(1 - x, ascent.Beta2), p),
             AscentKind.Npo => 2 / (double)ascent.Beta * Math.Log(1 + Math.Exp(ascent.Beta * (-crossEntropy - baseLogProbability))),
+            AscentKind.Belief => Math.Exp(ascent.Beta2 * baseLogProbability) * 2 / ascent.Beta * Math.Log(1 + Math.Exp(ascent.Beta * (-crossEntropy - baseLogProbability))),
             AscentKind.Hinge => 1 + p - Math.Exp(logits[RunnerUp(logits, target)] - total),
             AscentKind.Unlikelihood => total - LogSumExp(Others(logits, target)),
             AscentKind.Entropy => total - Mean(logits),
@@ -66,7 +67,8 @@ public static class ReferenceLoss
         descent[target] = -Math.Exp(logRest);
         if (weight >= 0)
         {
-            return [.. descent.Select(value => w * value)];
+            double learning = w * Math.Pow(py, ascent.LearningPower);
+            return [.. descent.Select(value => learning * value)];
         }
 
         switch (ascent.Kind)
@@ -80,6 +82,10 @@ public static class ReferenceLoss
             case AscentKind.Npo:
                 double ratio = Math.Exp(ascent.Beta * ((logits[target] - total) - baseLogProbability));
                 return Scaled(-w * 2 * ratio / (ratio + 1));
+            case AscentKind.Belief:
+                // p0^γ · 2p^β/(p^β + p0^β), written with probabilities as in its definition.
+                double p0 = Math.Exp(baseLogProbability);
+                return Scaled(-w * Math.Pow(p0, ascent.Beta2) * 2 * Math.Pow(py, ascent.Beta) / (Math.Pow(py, ascent.Beta) + Math.Pow(p0, ascent.Beta)));
             case AscentKind.Unlikelihood:
                 // p_y/(1 − p_y)·(e − p): p_y at the target, −p_y times the softmax over the others elsewhere.
                 return [.. logits.Select((logit, i) => w * (i == target ? py : -py * Math.Exp(logit - total - logRest)))];

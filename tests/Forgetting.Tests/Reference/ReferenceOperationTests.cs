@@ -126,16 +126,19 @@ public class ReferenceOperationTests
     [InlineData(AscentKind.Hinge)]
     [InlineData(AscentKind.Unlikelihood)]
     [InlineData(AscentKind.Entropy)]
-    public void Signed_loss_gradient(AscentKind kind)
+    [InlineData(AscentKind.Belief)]
+    [InlineData(AscentKind.Belief, 0.7f)]
+    public void Signed_loss_gradient(AscentKind kind, float learningPower = 0)
     {
+        Ascent ascent = Ascent.Of(kind) with { LearningPower = learningPower };
         foreach (double weight in new[] { 1.7, 0, -0.6 })
         {
             foreach (double favour in new[] { -4.0, 0, 4 })
             {
                 double[] logits = Values(9);
                 logits[3] += favour;
-                double[] gradient = ReferenceLoss.Gradient(logits, 3, weight, Ascent.Of(kind), -1.3);
-                AssertGradient(() => ReferenceLoss.Objective(logits, 3, weight, Ascent.Of(kind), -1.3), logits, gradient);
+                double[] gradient = ReferenceLoss.Gradient(logits, 3, weight, ascent, -1.3);
+                AssertGradient(() => ReferenceLoss.Objective(logits, 3, weight, ascent, -1.3), logits, gradient);
             }
         }
     }

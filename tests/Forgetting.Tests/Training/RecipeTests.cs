@@ -60,7 +60,7 @@ public sealed class RecipeTests : IDisposable
     [Theory]
     [InlineData("rho: 0.5\nlearning-rte: 1e-4\n", ":2: \"learning-rte\" is no setting; the nearest is learning-rate")]
     [InlineData("\n\nepochs: two\n", ":3: epochs is \"two\", expected a whole number")]
-    [InlineData("ascent: climb\n", ":1: ascent is \"climb\", expected ascent, weighted, satimp, npo, hinge, unlikelihood, entropy")]
+    [InlineData("ascent: climb\n", ":1: ascent is \"climb\", expected ascent, weighted, satimp, npo, hinge, unlikelihood, entropy, belief")]
     [InlineData("rho:\n  deep: 1\n", ":1: rho is a Mapping, expected one value")]
     [InlineData("- rho\n", ":1: found a Sequence, expected lines of \"setting: value\"")]
     [InlineData("rho: 0.5\nrho: [0.6\n", ":")]

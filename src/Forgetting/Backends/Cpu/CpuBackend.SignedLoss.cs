@@ -16,7 +16,7 @@ public sealed unsafe partial class CpuBackend
         Require(targets.Count == logits.Rows && losses.Count == logits.Rows);
         Require(weights.IsEmpty || weights.Count == logits.Rows);
         Require(greedy.IsEmpty || greedy.Count == logits.Rows);
-        Require(ascent.Kind != AscentKind.Npo || weights.IsEmpty || baseLogProbability.Count == logits.Rows);
+        Require(!ascent.NeedsBase || weights.IsEmpty || baseLogProbability.Count == logits.Rows);
         ForEachRow(
             new SignedLossRow(
                 Output(logits), logits.Columns, Ints(targets), Floats(weights), Floats(baseLogProbability), ascent, Output(losses), Ints(greedy), logits.Rows),
@@ -93,7 +93,8 @@ public sealed unsafe partial class CpuBackend
                 AscentKind.Weighted => -strength * Math.Exp(-ascent.Beta * loss),
                 AscentKind.SatImp => -strength * Math.Exp(-ascent.Beta * loss) * Math.Pow(q, ascent.Beta2),
                 AscentKind.Npo => -strength * 2 / (1 + Math.Exp(ascent.Beta * (baseLogProbability[row] + loss))),
-                _ => weight,
+                AscentKind.Belief => -strength * Math.Exp(ascent.Beta2 * baseLogProbability[row]) * 2 / (1 + Math.Exp(ascent.Beta * (baseLogProbability[row] + loss))),
+                _ => weight > 0 ? weight * Math.Exp(-ascent.LearningPower * loss) : weight,
             };
             switch (kind)
             {

@@ -10,10 +10,10 @@ public sealed unsafe partial class CudaBackend
         Require(targets.Count == logits.Rows && losses.Count == logits.Rows);
         Require(weights.IsEmpty || weights.Count == logits.Rows);
         Require(greedy.IsEmpty || greedy.Count == logits.Rows);
-        Require(ascent.Kind != AscentKind.Npo || weights.IsEmpty || baseLogProbability.Count == logits.Rows);
+        Require(!ascent.NeedsBase || weights.IsEmpty || baseLogProbability.Count == logits.Rows);
         LaunchRows(
             "signed_loss", Suffix(logits.DType), logits.Rows, Blocks(logits.Columns, Wide(logits.DType)),
-            logits, targets, weights, baseLogProbability, (int)ascent.Kind, ascent.Beta, ascent.Beta2, losses, greedy, logits.Columns);
+            logits, targets, weights, baseLogProbability, (int)ascent.Kind, ascent.Beta, ascent.Beta2, ascent.LearningPower, losses, greedy, logits.Columns);
     }
 
     /// <inheritdoc/>

@@ -183,7 +183,7 @@ internal sealed class UnlearningStages
 
     private IReadOnlyList<float[]>? BaseLogProbabilities(IReadOnlyList<EncodedExample> chosen)
     {
-        if (_options.Ascent != AscentKind.Npo)
+        if (!_options.ResolveAscent().NeedsBase)
             return null;
 
         using LoadedModel model = LoadBase();
