@@ -52,7 +52,7 @@ public sealed class Trainer
         _observer = observer;
         _order = new DataOrder(set.Examples.Count, options.BatchSize, options.Seed, !options.NoShuffle);
         Steps = CountSteps(options, set.Examples.Count);
-        _learningRate = new LearningRateSchedule(options.LrSchedule, options.LearningRate, options.WarmupRatio, Steps);
+        _learningRate = new LearningRateSchedule(options.LrSchedule, options.LearningRate, options.WarmupRatio, Steps, options.Compat);
         _lambda = new LambdaSchedule(options, Steps, _order.StepsPerEpoch);
         _checkpoints = new TrainingCheckpoint(Path.Combine(folder, "checkpoints"), options.KeepCheckpoints);
     }
@@ -73,10 +73,6 @@ public sealed class Trainer
     {
         if (!resume && _checkpoints.Latest is { } old)
             throw new UserException($"{_folder}: holds a run (up to {Path.GetFileName(old)}); resume it or choose another folder");
-
-        // The warm-up begins at 0, as in transformers; with little data that is all there is, and the weights stay as they were.
-        if (Steps == 1 && _learningRate.At(0) == 0)
-            _observer?.StageBegan("the run's only step is warm-up at learning rate 0 and changes nothing: more epochs, a smaller batch-size or warmup-ratio 0 would");
 
         ReserveActivations();
         using var step = new TrainingStep(_decoder, _options, _regularizer);

@@ -93,12 +93,19 @@ public sealed partial record TrainingOptions
         if (sources.Length > 1)
             throw new UserException($"{sources[0]} and {sources[1]} are both given, expected one source of influence");
 
+        // Of a continued adapter the model itself may be the reference.
+        if (Reference != null && Adapter is null && Model.Length > 0 && SamePath(Reference, Model))
+            throw new UserException($"reference is {Reference}, the model itself, under which no token has any influence; expected the model after training on trusted examples");
+
         if (ReferenceFraction != null && sources.Length > 0)
             throw new UserException($"reference-fraction and {sources[0]} are both given, expected one source of influence");
 
         if (Lambda != LambdaKind.Linear && Compat == Compatibility.Paper)
             throw new UserException($"lambda is {Recipe.Text(Lambda)} with compat paper, expected linear: the paper's program has no other");
     }
+
+    private static bool SamePath(string a, string b) =>
+        Path.TrimEndingDirectorySeparator(Path.GetFullPath(a)) == Path.TrimEndingDirectorySeparator(Path.GetFullPath(b));
 
     private static void Check<T>(string name, T value, bool holds, string expected)
     {

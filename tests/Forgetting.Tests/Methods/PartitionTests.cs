@@ -43,6 +43,21 @@ public class PartitionTests
         Assert.Equal(new sbyte[] { 0, 1 }, partition.Signs[2]);
     }
 
+    // Ten tokens at 4 nats; rounding is then 4e-6.
+    [Theory]
+    [InlineData(new[] { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0f }, 0.7, true)]
+    [InlineData(new[] { 1, 1, 1, 0, 1e-6f, 0, 0, 0, -1e-6f, 0 }, 0.5, true)]
+    [InlineData(new[] { 1, 1, 1, 1, 1, 0, 0, 0, 0, 0f }, 0.7, false)]
+    [InlineData(new[] { 1, 1, 1, 1, 1, 1, 1, 0, 0, 0f }, 0.7, false)]
+    [InlineData(new[] { 0, 1e-5f, 2e-5f, 3e-5f, 4e-5f, 5e-5f, 6e-5f, 7e-5f, 8e-5f, 9e-5f }, 0.7, false)]
+    [InlineData(new[] { 0, 0, 0, 0, 0, 0, 0, 0, 0, 0f }, 1, false)]
+    public void Influences_that_are_the_same_on_both_sides_of_the_cut_are_refused(float[] influence, double rho, bool refused)
+    {
+        Exception? error = Record.Exception(() => Partition.OfInformative(
+            [influence], [[.. Enumerable.Repeat(4f, 10)]], [[.. Enumerable.Repeat(true, 10)]], rho, PartitionLevel.Token));
+        Assert.Equal(refused, error is UserException);
+    }
+
     [Theory]
     [InlineData(0.29, 100, 29)]
     [InlineData(0.7, 10, 7)]

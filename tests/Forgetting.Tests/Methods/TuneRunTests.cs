@@ -107,18 +107,30 @@ public sealed class TuneRunTests : IDisposable
     }
 
     [SharedDataFact]
-    public void A_run_of_one_step_of_warm_up_says_that_it_changes_nothing()
+    public void The_only_step_of_a_run_changes_the_weights()
     {
-        TrainingOptions options = Options(4) with { Method = TrainingMethod.Full, Epochs = 1, LoraRank = 0 };
-        foreach ((double warmup, bool changes) in new[] { (0.03, false), (0, true) })
+        TrainingOptions options = Options(4) with { Method = TrainingMethod.Full, Epochs = 1, LoraRank = 0, Out = _folder["run"] };
+        TuneSummary summary = TuneRun.Execute(options, _backend);
+        Assert.Equal((1, options.LearningRate), (summary.Steps, summary.LastStep.LearningRate));
+        Assert.False(File.ReadAllBytes(_folder["run", "model", "model.safetensors"]).AsSpan().SequenceEqual(File.ReadAllBytes(Path.Combine(options.Model, "model.safetensors"))));
+    }
+
+    [SharedDataFact]
+    public void A_reference_that_learnt_nothing_is_refused()
+    {
+        // A copy of the model elsewhere, the model itself by another spelling of its path, and steps too small to be seen.
+        TrainingOptions options = Options(24) with { Method = TrainingMethod.Forget, Steps = 2, LoraRank = 0 };
+        Directory.CreateDirectory(_folder["copy"]);
+        foreach (string file in Directory.GetFiles(options.Model))
         {
-            var seen = new Stages();
-            string run = _folder[$"warmup-{changes}"];
-            TuneSummary summary = TuneRun.Execute(options with { Out = run, WarmupRatio = warmup }, _backend, observer: seen);
-            Assert.Equal(1, summary.Steps);
-            Assert.Equal(!changes, seen.Begun.Any(stage => stage.Contains("learning rate 0 and changes nothing", StringComparison.Ordinal)));
-            Assert.Equal(!changes, File.ReadAllBytes(Path.Combine(run, "model", "model.safetensors")).AsSpan().SequenceEqual(File.ReadAllBytes(Path.Combine(options.Model, "model.safetensors"))));
+            File.Copy(file, _folder["copy", Path.GetFileName(file)]);
         }
+
+        string Refused(TrainingOptions changed) => Assert.Throws<UserException>(() => TuneRun.Execute(changed with { Out = _folder[$"run{Directory.GetDirectories(_folder.Path).Length}"] }, _backend)).Message;
+        Assert.Matches("^([0-9,]+) of \\1 response tokens have the influence of the cut, 0e\\+0, up to rounding", Refused(options with { Reference = _folder["copy"] }));
+        Assert.Contains("reference is", Refused(options with { Reference = options.Model + "/." }), StringComparison.Ordinal);
+        Assert.Contains("the reference has hardly learnt anything", Refused(options with { ReferenceFraction = 0.5, LearningRate = 1e-12 }), StringComparison.Ordinal);
+        Assert.Contains("examples have the influence of the cut", Refused(options with { ReferenceFraction = 0.5, LearningRate = 1e-12, Level = PartitionLevel.Sequence }), StringComparison.Ordinal);
     }
 
     [SharedDataFact]
@@ -126,10 +138,8 @@ public sealed class TuneRunTests : IDisposable
     {
         TrainingOptions options = Options(24) with { LoraRank = 0, Steps = 2, LearningRate = 1e-4 };
         string scores = _folder["forget", "scores.jsonl"];
-        TuneRun.Execute(options with { Method = TrainingMethod.Forget, Out = _folder["forget"], Reference = options.Model }, _backend);
-
-        // The reference is the base itself: no influence anywhere, and every tie is kept in order.
-        Assert.All(ScoreFile.Read(scores), e => Assert.All(e.Influence, s => Assert.Equal(0, s)));
+        TuneRun.Execute(options with { Method = TrainingMethod.Full, LearningRate = 1e-3, Out = _folder["reference"] }, _backend);
+        TuneRun.Execute(options with { Method = TrainingMethod.Forget, Out = _folder["forget"], Reference = _folder["reference", "model"] }, _backend);
         foreach (TrainingMethod method in new[] { TrainingMethod.Full, TrainingMethod.Ignore })
         {
             TuneSummary summary = TuneRun.Execute(options with { Method = method, Out = _folder[Recipe.Text(method)], Scores = scores }, _backend);
@@ -157,6 +167,7 @@ public sealed class TuneRunTests : IDisposable
             Steps = 1,
             LearningRate = 1e-12,
             ReferenceFraction = 0.5,
+            Rho = 1,
             Out = _folder["second"],
         };
         TuneSummary second = TuneRun.Execute(still, _backend);

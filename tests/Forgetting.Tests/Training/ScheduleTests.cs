@@ -29,6 +29,19 @@ public class ScheduleTests
     public void Warm_up_is_rounded_up_to_whole_steps(double ratio, int steps, int expected) =>
         Assert.Equal(expected, new LearningRateSchedule(LrScheduleKind.Linear, 1, ratio, steps).WarmupSteps);
 
+    // transformers' trainer takes ceil(ratio · steps), open-instruct's script int(ratio · steps).
+    [Theory]
+    [InlineData(Compatibility.None, 4)]
+    [InlineData(Compatibility.Paper, 3)]
+    public void The_papers_program_rounds_its_warm_up_down(Compatibility compatibility, int expected) =>
+        Assert.Equal(expected, new LearningRateSchedule(LrScheduleKind.Linear, 1, 0.03, 104, compatibility).WarmupSteps);
+
+    [Theory]
+    [InlineData(LrScheduleKind.Linear)]
+    [InlineData(LrScheduleKind.Cosine)]
+    [InlineData(LrScheduleKind.Constant)]
+    public void The_only_step_of_a_run_is_not_at_rate_0(LrScheduleKind kind) => Assert.Equal(1e-4, new LearningRateSchedule(kind, 1e-4, 0.03, 1).At(0));
+
     [Fact]
     public void A_run_that_only_warms_up_rises_throughout()
     {

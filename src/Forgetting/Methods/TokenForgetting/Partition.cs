@@ -1,3 +1,4 @@
+using System.Globalization;
 using Forgetting.Training;
 
 namespace Forgetting.Methods.TokenForgetting;
@@ -8,6 +9,9 @@ namespace Forgetting.Methods.TokenForgetting;
 /// </summary>
 public sealed class Partition
 {
+    // Some units in the last place of a Float32 loss of 4 nats.
+    private const double RoundingOfLosses = 1e-6;
+
     private Partition(IReadOnlyList<sbyte[]> signs, TokenCounts counts, double cut)
     {
         Signs = signs;
@@ -43,6 +47,34 @@ public sealed class Partition
         double cut = positives == 0 ? double.NaN : values[(uint)ranking[positives - 1]];
         IReadOnlyList<sbyte[]> signs = Sign(response, positive, level);
         return new(signs, Count(signs), cut);
+    }
+
+    /// <summary>
+    /// Like <see cref="Of"/>, but refuses influences that do not tell more than half of what is ranked from the cut, on both sides of it: there the order of the
+    /// data would decide what is unlearnt. So it is with a reference that has learnt nothing.
+    /// </summary>
+    /// <param name="baseLoss">Per example, per token: cross-entropy under the base model, from which the rounding of influences is known.</param>
+    /// <exception cref="UserException">As <see cref="Of"/>, or most influences are the same up to rounding.</exception>
+    public static Partition OfInformative(
+        IReadOnlyList<float[]> influence, IReadOnlyList<float[]> baseLoss, IReadOnlyList<bool[]> response, double rho, PartitionLevel level)
+    {
+        Partition partition = Of(influence, response, rho, level);
+        if (partition.Counts.Negative == 0 || double.IsNaN(partition.Cut))
+            return partition;
+
+        float[] values = level == PartitionLevel.Token ? TokenValues(influence, response) : SequenceMeans(influence, response);
+        float[] losses = TokenValues(baseLoss, response);
+        double rounding = RoundingOfLosses * Math.Max(1, losses.Average(loss => (double)loss));
+        int ties = values.Count(value => Math.Abs(value - partition.Cut) <= rounding);
+        int above = values.Count(value => value - partition.Cut > rounding);
+        bool split = above + ties > PositiveCount(values.Length, rho);
+        if (!split || 2 * ties <= values.Length)
+            return partition;
+
+        string what = level == PartitionLevel.Token ? "response tokens" : "examples";
+        throw new UserException(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{ties:N0} of {values.Length:N0} {what} have the influence of the cut, {partition.Cut:0.###e+0}, up to rounding, so that their order and not what they say would decide which are unlearnt: the reference has hardly learnt anything. Expected a reference trained on more examples, for more steps (more epochs or a smaller batch size) or at a higher learning rate, or another share rho"));
     }
 
     /// <summary>The division that a score file already holds.</summary>

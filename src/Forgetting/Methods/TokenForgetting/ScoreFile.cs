@@ -76,14 +76,14 @@ public static class ScoreFile
         if (missing >= 0)
             throw new UserException($"{path}: has no line for example {examples[missing].Index} of the training set");
 
-        float[][] influence = [.. byPlace.Select(s => s!.Influence)];
+        float[][] influence = [.. byPlace.Select(s => s!.Influence)], baseLoss = [.. byPlace.Select(s => s!.BaseLoss)];
         return new Scores
         {
-            BaseLoss = [.. byPlace.Select(s => s!.BaseLoss)],
+            BaseLoss = baseLoss,
             ReferenceLoss = [.. byPlace.Select(s => s!.ReferenceLoss)],
             Influence = influence,
             Partition = rho is { } share
-                ? Partition.Of(influence, [.. examples.Select(e => e.Response)], share, level)
+                ? Partition.OfInformative(influence, baseLoss, [.. examples.Select(e => e.Response)], share, level)
                 : Partition.FromSigns([.. byPlace.Select(s => Array.ConvertAll(s!.Sign, sign => (sbyte)sign))], influence),
         };
     }

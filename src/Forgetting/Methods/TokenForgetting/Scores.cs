@@ -24,7 +24,7 @@ public sealed record Scores
 
     /// <summary>Scores from the losses under the two models.</summary>
     /// <param name="rho">Share of positive tokens, in (0, 1].</param>
-    /// <exception cref="UserException">An influence is not finite.</exception>
+    /// <exception cref="UserException">An influence is not finite, or influences do not tell the tokens apart.</exception>
     public static Scores Of(
         IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss, double rho, PartitionLevel level)
     {
@@ -34,7 +34,7 @@ public sealed record Scores
             BaseLoss = baseLoss,
             ReferenceLoss = referenceLoss,
             Influence = influence,
-            Partition = Partition.Of(influence, [.. examples.Select(e => e.Response)], rho, level),
+            Partition = Partition.OfInformative(influence, baseLoss, [.. examples.Select(e => e.Response)], rho, level),
         };
     }
 
