@@ -1,5 +1,5 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
+using System.CommandLine.Help;
 using Forgetting.Backends;
 using Forgetting.Cli.Commands;
 
@@ -43,8 +43,8 @@ internal static class CommandLine
     public static int Run(string[] args)
     {
         ParseResult parsed = Create().Parse(args);
-        if (parsed.Errors.Count > 0)
-            return Fail(parsed.Errors[0].Message);
+        if (parsed.Action is not HelpAction && ParseComplaint.Of(parsed) is { } complaint)
+            return Fail(complaint);
 
         try
         {

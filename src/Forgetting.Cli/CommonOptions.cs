@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 
 namespace Forgetting.Cli;
 
@@ -14,13 +15,13 @@ internal static class CommonOptions
     public static Option<string> Device()
     {
         var option = new Option<string>("--device") { Description = "where to compute", DefaultValueFactory = _ => "auto" };
-        return option.AcceptOnlyFromAmong("auto", "cpu", "cuda", "cuda-emu");
+        return Among(option, "auto", "cpu", "cuda", "cuda-emu");
     }
 
     public static Option<string?> Dtype()
     {
         var option = new Option<string?>("--dtype") { Description = "storage type on cuda and cuda-emu, bf16 on a card where not given; on cpu the type of the operands of products with weights, with sums and storage in fp32" };
-        return option.AcceptOnlyFromAmong("fp32", "bf16");
+        return Among(option, "fp32", "bf16");
     }
 
     public static Option<string> Products()
@@ -30,7 +31,7 @@ internal static class CommonOptions
             Description = "what computes products on the cpu; auto: managed, but for --dtype bf16 oneDNN where it is found and the processor is faster in bf16",
             DefaultValueFactory = _ => "auto",
         };
-        return option.AcceptOnlyFromAmong("auto", "managed", "onednn");
+        return Among(option, "auto", "managed", "onednn");
     }
 
     public static Option<string?> Adapter() => new("--adapter") { Description = "PEFT adapter of the model", HelpName = "DIR" };
@@ -38,6 +39,21 @@ internal static class CommonOptions
     public static Option<string?> Template(string description) => new("--template") { Description = description, HelpName = "NAME|FILE" };
 
     public static Option<bool> Json() => new("--json") { Description = "print JSON for machines" };
+
+    /// <summary>An option that takes no other values than these.</summary>
+    public static Option<T> Among<T>(Option<T> option, params string[] values)
+    {
+        option.HelpName ??= string.Join('|', values);
+        option.CompletionSources.Add(values);
+        option.Validators.Add(result =>
+        {
+            foreach (Token token in result.Tokens.Where(t => !values.Contains(t.Value)))
+            {
+                result.AddError($"{option.Name} is \"{token.Value}\", expected {string.Join(", ", values.SkipLast(1))} or {values[^1]}");
+            }
+        });
+        return option;
+    }
 
     public static Option<ulong> Seed(ulong value = 42) => new("--seed") { Description = "seed of everything random", HelpName = "N", DefaultValueFactory = _ => value };
 }

@@ -46,6 +46,11 @@ internal static class RunFolder
         return [.. SelectionRecord.Read(Path.Combine(folder, "lwf", "selection.jsonl")).Select(s => s.Index < samples.Count ? Text(s, samples[s.Index]) : new SampleText(s, "", ""))];
     }
 
+    /// <summary>The loss a run ended with, in words: of the tokens to learn, of which its last step may have had none.</summary>
+    public static string LastLoss(TuneSummary summary) => summary.LastStep.PositiveLoss is { } loss
+        ? string.Create(CultureInfo.InvariantCulture, $"{loss:0.0000} on tokens to learn")
+        : "the last step had no tokens to learn";
+
     /// <summary>The run's metrics.</summary>
     public static IReadOnlyList<StepMetrics> Metrics(string folder) => StepMetrics.Read(Path.Combine(folder, "metrics.jsonl"));
 

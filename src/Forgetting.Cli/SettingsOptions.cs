@@ -21,8 +21,10 @@ internal sealed class SettingsOptions
     /// <param name="names">Names of the settings, in the order of help.</param>
     /// <param name="outFile">Help of <c>--out</c> where that is a file and not a run's folder.</param>
     /// <param name="help">Help of settings that mean something else to this command than to a run.</param>
+    /// <param name="required">Names of settings that must be given as options; where a recipe can hold them, see <see cref="Required"/>.</param>
     public SettingsOptions(
-        Command command, TrainingOptions defaults, IEnumerable<string> names, string? outFile = null, IReadOnlyDictionary<string, string>? help = null)
+        Command command, TrainingOptions defaults, IEnumerable<string> names, string? outFile = null, IReadOnlyDictionary<string, string>? help = null,
+        params string[] required)
     {
         _defaults = defaults;
         foreach (string name in names)
@@ -33,38 +35,44 @@ internal sealed class SettingsOptions
                 : setting.IsList ? new Option<string[]>($"--{name}") { Description = text, HelpName = setting.ValueName, AllowMultipleArgumentsPerToken = true }
                 : name == "out" && outFile is not null ? new Option<string>("--out") { Description = outFile, HelpName = "FILE" }
                 : new Option<string>($"--{name}") { Description = standard.Length > 0 ? $"{text} [default: {standard}]" : text, HelpName = setting.ValueName };
+            option.Required = required.Contains(name);
             _options.Add((setting, option));
             command.Options.Add(option);
         }
     }
 
-    /// <summary>The settings that a command line gives, over those of a recipe, over the defaults.</summary>
+    /// <summary>The settings that a command line gives.</summary>
+    public IReadOnlyList<GivenSetting> Given(ParseResult parsed) =>
+    [
+        .. from o in _options
+           where parsed.GetResult(o.Option) is { Implicit: false }
+           select new GivenSetting(o.Setting, Texts(parsed, o.Option), $"--{o.Setting.Name}"),
+    ];
+
+    /// <summary>The settings that a command line gives, over the defaults.</summary>
+    /// <exception cref="UserException">A value is bad.</exception>
+    public TrainingOptions Read(ParseResult parsed) => Given(parsed).Aggregate(_defaults, (options, given) => given.Apply(options));
+
+    /// <summary>The settings that a command line gives for a run, over those of a recipe, over the defaults.</summary>
     /// <param name="parsed">The command line.</param>
     /// <param name="recipe">Path of a recipe, or null.</param>
-    /// <exception cref="UserException">A recipe or value is bad.</exception>
-    public TrainingOptions Read(ParseResult parsed, string? recipe = null)
+    /// <exception cref="UserException">A recipe or value is bad, or the run makes no use of a setting that is given.</exception>
+    public TrainingOptions ReadRun(ParseResult parsed, string? recipe)
     {
-        return Apply(parsed, recipe is null ? _defaults : Recipe.Read(recipe, _defaults));
-    }
-
-    /// <summary>Other settings with those that a command line gives.</summary>
-    /// <exception cref="UserException">A value is bad.</exception>
-    public TrainingOptions Apply(ParseResult parsed, TrainingOptions options)
-    {
-        foreach ((Setting setting, Option option) in _options)
+        IReadOnlyList<GivenSetting> all = Given(parsed);
+        TrainingOptions options = all.Aggregate(recipe is null ? _defaults : Recipe.Read(recipe, _defaults), (o, given) => given.Apply(o));
+        foreach (GivenSetting given in all.Where(g => g.Setting.Read(options).Length > 0))
         {
-            if (parsed.GetResult(option) is not { Implicit: false })
-                continue;
-
-            string text = option switch
-            {
-                Option<bool> flag => parsed.GetValue(flag) ? "true" : "false",
-                Option<string[]> list => string.Join(',', parsed.GetValue(list)!),
-                _ => parsed.GetValue((Option<string>)option)!,
-            };
-            options = setting.Apply(options, text, $"--{setting.Name}");
+            given.Setting.CheckUsed(options, given.Named);
         }
 
         return options;
     }
+
+    private static IReadOnlyList<string> Texts(ParseResult parsed, Option option) => option switch
+    {
+        Option<bool> flag => [parsed.GetValue(flag) ? "true" : "false"],
+        Option<string[]> list => parsed.GetValue(list)!,
+        _ => [parsed.GetValue((Option<string>)option)!],
+    };
 }

@@ -34,6 +34,7 @@ public sealed class LearningWithForgettingTests(EmulatedBackends backends) : ICl
             Elicited = folder["cpu", "lwf/elicited.jsonl"],
             Learned = folder["cpu", "lwf/learned/model"],
             Fisher = folder["cpu", "lwf/fisher.safetensors"],
+            MaxNewTokens = new TrainingOptions().MaxNewTokens,
         };
         IBackend backend = backends.Of(type);
 

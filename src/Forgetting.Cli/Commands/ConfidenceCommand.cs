@@ -22,13 +22,12 @@ internal static class ConfidenceCommand
             {
                 ["adapter"] = "PEFT adapter of the model", ["learned"] = "checkpoint after ordinary fine-tuning on the data to learn", ["fisher"] = "Fisher information of that data, by fisher",
                 ["data"] = "samples to judge, JSON Lines, as elicit writes them", ["alpha"] = "step size alpha of the forgetting confidence; of a run it is the learning rate",
-            });
+            },
+            required: ["model", "learned", "fisher", "data", "alpha", "out"]);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
-            options.Validate();
-            Required.Of(
-                ("model", options.Model), ("learned", options.Learned), ("fisher", options.Fisher), ("data", options.Data), ("alpha", options.Alpha?.ToString(CultureInfo.InvariantCulture)), ("out", options.Out));
+            options.ValidateValues();
             AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);

@@ -25,12 +25,12 @@ internal static class ElicitCommand
         var settings = new SettingsOptions(
             command, new TrainingOptions(), ["model", "adapter", "out", "max-new-tokens", "template", "prompt-field", "completion-field", "allow-special", "device", "dtype", "products"],
             "file for the samples, JSON Lines",
-            new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["completion-field"] = "field of the completion in the file of worked examples" });
+            new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["completion-field"] = "field of the completion in the file of worked examples" },
+            required: ["model", "out"]);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
-            options.Validate();
-            Required.Of(("model", options.Model), ("out", options.Out));
+            options.ValidateValues();
             DataFields fields = ExampleLoader.Fields(options);
             var elicitation = new ElicitationOptions
             {

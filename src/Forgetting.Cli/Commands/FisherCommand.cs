@@ -14,7 +14,7 @@ internal static class FisherCommand
     public static Command Create()
     {
         var kind = new Option<string>("--kind") { Description = "targets: empirical (the data's) or true (the model's)", HelpName = "NAME", DefaultValueFactory = _ => "empirical" };
-        kind.AcceptOnlyFromAmong("empirical", "true");
+        CommonOptions.Among(kind, "empirical", "true");
         var count = new Option<int?>("--examples") { Description = "examples to use, drawn at random; all unless given", HelpName = "N" };
         var command = new Command("fisher", "Write the diagonal Fisher information of a data set: of all weights, or of an adapter's.") { kind, count };
         var settings = new SettingsOptions(
@@ -23,15 +23,15 @@ internal static class FisherCommand
             new Dictionary<string, string>
             {
                 ["adapter"] = "PEFT adapter of the model; the information is then of its weights", ["data"] = "examples, JSON Lines", ["seed"] = "seed of which examples are drawn, and of true targets",
-            });
+            },
+            required: ["model", "data", "out"]);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed) with
             {
                 FisherKind = parsed.GetValue(kind) == "true" ? FisherKind.True : FisherKind.Empirical, FisherExamples = parsed.GetValue(count),
             };
-            options.Validate();
-            Required.Of(("model", options.Model), ("data", options.Data), ("out", options.Out));
+            options.ValidateValues();
             AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);

@@ -25,7 +25,7 @@ internal static class InspectCommand
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
-            options.Validate();
+            options.ValidateValues();
             ModelInspection found = ModelInspector.Inspect(parsed.GetValue(model)!);
             (string device, DType type) = BackendFactory.Describe(options.Device, options.Dtype);
             Tuning[] tunings = found.Config is { } config ? [.. Tunings(config, options, device, type)] : [];

@@ -18,12 +18,12 @@ internal static class LossCommand
         var command = new Command("loss", "Write every token's cross-entropy.");
         var settings = new SettingsOptions(command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
             "file for the losses, JSON Lines",
-            new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["data"] = "examples, JSON Lines" });
+            new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["data"] = "examples, JSON Lines" },
+            required: ["model", "data", "out"]);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
-            options.Validate();
-            Required.Of(("model", options.Model), ("data", options.Data), ("out", options.Out));
+            options.ValidateValues();
             AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);

@@ -33,13 +33,13 @@ internal static class PretrainCommand
         var settings = new SettingsOptions(command, PretrainRun.DefaultOptions with { MaxLength = 256 }, s_settings, help: new Dictionary<string, string>
         {
             ["out"] = "folder for the model and the run's records",
-        });
+        },
+            required: ["out"]);
         command.Options.Add(resume);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed) with { Model = parsed.GetValue(config)!, Data = parsed.GetValue(data)! };
-            options.Validate();
-            Required.Of(("out", options.Out));
+            options.ValidateValues();
             string folder = options.Model;
             ModelConfig model = ConfigFile.Read(folder);
             Tokenizer tokenizer = Tokenizer.Load(folder);

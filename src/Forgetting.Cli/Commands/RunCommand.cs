@@ -8,19 +8,15 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting run</c>: executes recipes, or grids of them.</summary>
 internal static class RunCommand
 {
-    // Where things are and on what: what a recipe written elsewhere cannot know.
-    private static readonly string[] s_overrides =
-        ["model", "data", "out", "forget", "reference-data", "eval-data-dir", "prompt-field", "completion-field", "epochs", "steps", "batch-size", "max-length", "micro-batch-tokens", "device", "dtype", "products"];
-
     public static Command Create()
     {
         var recipes = new Argument<string[]>("recipes") { Description = "YAML files with settings, and with sweep: or seeds: for a grid", Arity = ArgumentArity.OneOrMore };
         var list = new Option<bool>("--list") { Description = "say what would run, and run nothing" };
         var command = new Command("run", "Execute recipes; finished runs are kept and interrupted ones continued. Stages of learning with forgetting that runs have in common are computed once.") { recipes, list };
-        var settings = new SettingsOptions(command, new TrainingOptions(), s_overrides);
+        var settings = new SettingsOptions(command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name));
         command.SetAction(parsed =>
         {
-            List<GridRun> runs = Expand(parsed.GetValue(recipes)!, options => settings.Apply(parsed, options));
+            List<GridRun> runs = Expand(parsed.GetValue(recipes)!, settings.Given(parsed));
             if (parsed.GetValue(list))
             {
                 foreach (GridRun run in runs)
@@ -46,18 +42,16 @@ internal static class RunCommand
         return command;
     }
 
-    private static List<GridRun> Expand(string[] recipes, Func<TrainingOptions, TrainingOptions> change)
+    private static List<GridRun> Expand(string[] recipes, IReadOnlyList<GivenSetting> given)
     {
         var runs = new List<GridRun>();
         foreach (string recipe in recipes)
         {
             // Several recipes with one --out: a folder below it each.
-            runs.AddRange(RecipeGrid.Read(recipe, new TrainingOptions()).Expand(options =>
-            {
-                TrainingOptions changed = change(options);
-                bool shared = recipes.Length > 1 && changed.Out != options.Out;
-                return shared ? changed with { Out = Path.Combine(changed.Out, Path.GetFileNameWithoutExtension(recipe)) } : changed;
-            }));
+            IEnumerable<GivenSetting> own = given.Select(g => recipes.Length > 1 && g.Setting.Name == "out"
+                ? g with { Values = [Path.Combine(g.Values[0], Path.GetFileNameWithoutExtension(recipe))] }
+                : g);
+            runs.AddRange(RecipeGrid.Read(recipe, new TrainingOptions()).Expand([.. own]));
         }
 
         foreach (GridRun run in runs)
@@ -83,14 +77,14 @@ internal static class RunCommand
         TuneSummary summary = TuneRun.Execute(options, backend, resume: begun, new TerminalProgress(), grid, cancellation);
         RunFolder.WriteReport(options.Out);
         string best = summary.Best is { } b ? FormattableString.Invariant($"; best after step {b.Step}: {b.Metric} {b.Value:0.0000}") : "";
-        Console.Out.WriteLine(FormattableString.Invariant($"{options.Out}: {summary.Steps} steps, loss {summary.LastStep.PositiveLoss:0.0000} on tokens to learn{best}"));
+        Console.Out.WriteLine(FormattableString.Invariant($"{options.Out}: {summary.Steps} steps, loss at the end {RunFolder.LastLoss(summary)}{best}"));
     }
 
     // A recipe that was edited since must not pass for the one that made the results. Settings that a run fills in itself are empty in the recipe.
     private static void CheckSame(TrainingOptions options)
     {
         TrainingOptions done = Recipe.Read(Path.Combine(options.Out, "run.yaml"), new TrainingOptions());
-        foreach (Setting setting in Recipe.Settings.Where(s => s.Name is not ("out" or "device" or "dtype" or "products" or "max-length")))
+        foreach (Setting setting in Recipe.Settings.Where(s => s.Name != "out" && !s.IsResolved))
         {
             (string wanted, string found) = (setting.Read(options), setting.Read(done));
             if (wanted.Length > 0 && wanted != found)

@@ -23,12 +23,12 @@ internal static class ScoreCommand
             {
                 ["adapter"] = "PEFT adapter of the model", ["reference"] = "reference checkpoint", ["data"] = "examples to score, JSON Lines",
                 ["rho"] = "share of response tokens that are positive; 0.7 unless given",
-            });
+            },
+            required: ["model", "reference", "data", "out"]);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
-            options.Validate();
-            Required.Of(("model", options.Model), ("reference", options.Reference), ("data", options.Data), ("out", options.Out));
+            options.ValidateValues();
             AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.IO;
 
 namespace Forgetting.Cli.Commands;
 
@@ -22,12 +23,9 @@ internal static class TokenizeCommand
                 throw new UserException("expected one of --text and --file");
 
             Tokenizer tokenizer = Tokenizer.Load(parsed.GetValue(model)!);
-            string content = given ?? ReadText(path!);
+            string content = given ?? InputFile.ReadText(path!, "a text to encode");
             Console.Out.WriteLine(JsonSerializer.Serialize(tokenizer.Encode(content, !parsed.GetValue(noBos), parsed.GetValue(allowSpecial))));
         });
         return command;
     }
-
-    private static string ReadText(string path) =>
-        File.Exists(path) ? File.ReadAllText(path) : throw new UserException($"{path}: no such file: expected a text to encode");
 }

@@ -22,7 +22,7 @@ internal static class TuneCommand
         command.Options.Add(json);
         command.SetAction(parsed =>
         {
-            TrainingOptions options = settings.Read(parsed, parsed.GetValue(recipe));
+            TrainingOptions options = settings.ReadRun(parsed, parsed.GetValue(recipe));
             Required.Of(("model", options.Model), ("data", options.Data), ("out", options.Out));
             using var interruption = new Interruption();
             using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);
@@ -38,7 +38,7 @@ internal static class TuneCommand
 
     private static void Print(string folder, TuneSummary summary, string report)
     {
-        string held = summary.HeldOut > 0 ? string.Create(CultureInfo.InvariantCulture, $" (and {summary.HeldOut} held out for the reference)") : "";
+        string held = summary.HeldOut > 0 ? string.Create(CultureInfo.InvariantCulture, $" (and {summary.HeldOut} held out for the reference, {100.0 * summary.HeldOut / (summary.Examples + summary.HeldOut):0.#} % of the data)") : "";
         Terminal.PrintFacts(
         [
             ("method", summary.Method),
@@ -48,7 +48,7 @@ internal static class TuneCommand
                 ? [("unlearnt", string.Create(CultureInfo.InvariantCulture, $"{unlearning.Selected:N0} of {unlearning.Elicited:N0} self-generated samples of other tasks"))]
                 : Array.Empty<(string, string)>(),
             ("steps", string.Create(CultureInfo.InvariantCulture, $"{summary.Steps} in {summary.TrainingSeconds:0.0} s")),
-            ("loss at the end", string.Create(CultureInfo.InvariantCulture, $"{summary.LastStep.PositiveLoss:0.0000} on tokens to learn")),
+            ("loss at the end", RunFolder.LastLoss(summary)),
             ("model", Path.Combine(folder, "model")),
             .. summary.Best is { } best
                 ? [("best model", string.Create(CultureInfo.InvariantCulture, $"{Path.Combine(folder, "model-best")}, after step {best.Step}: {best.Metric} {best.Value:0.0000}"))]

@@ -67,7 +67,7 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
             if (arm.Method != TrainingMethod.Full)
                 options = options with { Reference = arm.Trusted ? trusted : untrusted, Rho = arm.PaperRho ? Scores.DefaultRho : settings.NoiseRho };
 
-            TuneRun.Execute(options, backend, resume: false, new QuietStages(observer), cancellation: cancellation);
+            TuneRun.Execute(options.WithoutUnused(), backend, resume: false, new QuietStages(observer), cancellation: cancellation);
             RunFolder.WriteReport(run);
             string scores = Path.Combine(run, "scores.jsonl");
             NoiseDetection? detection = File.Exists(scores) ? NoiseDetection.Measure(ScoreFile.Read(scores), sets.Train) : null;
@@ -80,7 +80,7 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
         observer.StageBegan($"reference on {name} answers");
         string run = Path.Combine(place, $"reference-{name}");
         TrainingOptions options = tuning with { Data = WriteData(place, $"reference-{name}", questions), Out = run, Method = TrainingMethod.Full };
-        TuneRun.Execute(options, backend, resume: false, new QuietStages(observer), cancellation: cancellation);
+        TuneRun.Execute(options.WithoutUnused(), backend, resume: false, new QuietStages(observer), cancellation: cancellation);
         return Path.Combine(run, "model");
     }
 

@@ -24,7 +24,7 @@ public static class BackendFactory
     {
         if (threads < 1)
         {
-            throw new UserException($"--threads: found {threads}, expected at least 1");
+            throw new UserException($"threads is {threads}, expected at least 1");
         }
 
         DType? type = TypeOf(dtype);
@@ -50,20 +50,20 @@ public static class BackendFactory
     {
         if (products is not ("auto" or "managed" or "onednn"))
         {
-            throw new UserException($"--products: found '{products}', expected auto, managed or onednn");
+            throw new UserException($"products is \"{products}\", expected auto, managed or onednn");
         }
 
         string missing = "";
         OneDnnLibrary? library = products == "managed" ? null : OneDnnLibrary.Find(out missing);
         if (products == "onednn" && library is null)
         {
-            throw new UserException($"--products: found onednn, but oneDNN is {missing}");
+            throw new UserException($"products is onednn, but oneDNN is {missing}");
         }
 
         if (products == "onednn" && !library!.Supports(type))
         {
             throw new UserException(
-                $"--products: found onednn with --dtype bf16, expected managed: {library.Name} finds no bf16 instructions (AVX-512 BF16 or AMX) on this processor");
+                $"products is onednn with dtype bf16, expected managed: {library.Name} finds no bf16 instructions (AVX-512 BF16 or AMX) on this processor");
         }
 
         bool native = library is not null && (products == "onednn" || (type == DType.BFloat16 && library.IsFasterInBFloat16));
@@ -92,8 +92,8 @@ public static class BackendFactory
         null => null,
         "fp32" => DType.Float32,
         "bf16" => DType.BFloat16,
-        _ => throw new UserException($"--dtype: found '{dtype}', expected fp32 or bf16"),
+        _ => throw new UserException($"dtype is \"{dtype}\", expected fp32 or bf16"),
     };
 
-    private static UserException UnknownDevice(string device) => new($"--device: found '{device}', expected auto, cpu, cuda or cuda-emu");
+    private static UserException UnknownDevice(string device) => new($"device is \"{device}\", expected auto, cpu, cuda or cuda-emu");
 }

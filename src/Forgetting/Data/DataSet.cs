@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Forgetting.HuggingFace;
+using Forgetting.IO;
 
 namespace Forgetting.Data;
 
@@ -75,7 +76,7 @@ public static class DataSet
     /// <exception cref="UserException">The file is missing, or a line is not JSON.</exception>
     internal static IEnumerable<JsonView> Records(string file)
     {
-        ReadOnlyMemory<byte> bytes = JsonView.ReadBytes(file);
+        ReadOnlyMemory<byte> bytes = InputFile.ReadTextBytes(file, "JSON Lines");
         if (bytes.Span.TrimStart(" \t\r\n"u8) is [(byte)'[', ..])
         {
             int item = 0;

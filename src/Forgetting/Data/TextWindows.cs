@@ -1,4 +1,5 @@
 using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.IO;
 
 namespace Forgetting.Data;
 
@@ -6,21 +7,11 @@ namespace Forgetting.Data;
 public static class TextWindows
 {
     /// <summary>Reads a text file and cuts it, see <see cref="Cut"/>.</summary>
-    /// <exception cref="UserException">The file is missing or too short to predict anything.</exception>
+    /// <exception cref="UserException">The file is missing, no plain text, or too short to predict anything.</exception>
     public static IReadOnlyList<EncodedExample> Read(string file, Tokenizer tokenizer, int length)
     {
         ArgumentNullException.ThrowIfNull(tokenizer);
-        string text;
-        try
-        {
-            text = File.ReadAllText(file);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new UserException($"{file}: cannot be read: {e.Message}", e);
-        }
-
-        int[] ids = tokenizer.Encode(text);
+        int[] ids = tokenizer.Encode(InputFile.ReadPlainText(file));
         return ids.Length > 1 ? Cut(ids, length) : throw new UserException($"{file}: {ids.Length} tokens; expected a text of at least 2");
     }
 

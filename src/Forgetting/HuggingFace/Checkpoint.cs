@@ -24,7 +24,7 @@ public sealed class Checkpoint : IDisposable
         _files = files;
     }
 
-    /// <summary>Path as given.</summary>
+    /// <summary>Path as given; of a run's folder, the model in it.</summary>
     public string Path { get; }
 
     /// <summary>The model's configuration.</summary>
@@ -44,7 +44,7 @@ public sealed class Checkpoint : IDisposable
         _files[0] is SafeTensorsFile file && file.Metadata.Count > 0 ? file.Metadata : SafeTensorsWriter.StandardMetadata;
 
     /// <summary>Opens a checkpoint.</summary>
-    /// <param name="path">A Hugging Face folder or a llama2.c <c>.bin</c>.</param>
+    /// <param name="path">A Hugging Face folder, a llama2.c <c>.bin</c>, or the folder of a run, whose model is meant.</param>
     /// <param name="tokenizer">Tokenizer of a <c>.bin</c>; by default <c>tok{vocabulary}.bin</c>, <c>tokenizer.bin</c> or the only <c>tok*.bin</c> beside it.</param>
     /// <exception cref="UserException">Missing files, bad configuration, bad weight files, or weights that are not those of the configuration.</exception>
     public static Checkpoint Open(string path, string? tokenizer = null)
@@ -52,6 +52,7 @@ public sealed class Checkpoint : IDisposable
         if (tokenizer != null && !File.Exists(tokenizer) && !Directory.Exists(tokenizer))
             throw new UserException($"{tokenizer}: no such tokenizer");
 
+        path = ModelPath.Resolve(path);
         if (File.Exists(path))
             return OpenLlama2c(path, tokenizer);
 

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Forgetting.IO;
 
 namespace Forgetting.HuggingFace;
 
@@ -12,7 +13,7 @@ internal readonly record struct JsonView(JsonElement Element, string Source, str
 {
     /// <summary>Parses a whole file.</summary>
     /// <exception cref="UserException">The file is missing, unreadable or not JSON.</exception>
-    public static JsonView Load(string file) => Parse(ReadBytes(file), file, firstLine: 1);
+    public static JsonView Load(string file) => Parse(InputFile.ReadTextBytes(file, "JSON"), file, firstLine: 1);
 
     /// <summary>Parses one JSON text that begins at a line of a file.</summary>
     /// <param name="text">UTF-8.</param>
@@ -32,25 +33,6 @@ internal readonly record struct JsonView(JsonElement Element, string Source, str
             int end = e.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
             string reason = (end < 0 ? e.Message : e.Message[..end]).TrimEnd('.');
             throw new UserException($"{file}: line {firstLine + e.LineNumber}: not JSON: {reason}".ReplaceLineEndings(" "), e);
-        }
-    }
-
-    /// <summary>The bytes of a file without a byte order mark, which is no part of JSON but which editors write.</summary>
-    /// <exception cref="UserException">The file is missing or unreadable.</exception>
-    public static ReadOnlyMemory<byte> ReadBytes(string file)
-    {
-        try
-        {
-            byte[] bytes = File.ReadAllBytes(file);
-            return bytes.AsSpan().StartsWith("\uFEFF"u8) ? bytes.AsMemory(3) : bytes;
-        }
-        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
-        {
-            throw new UserException($"{file}: no such file", e);
-        }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
-        {
-            throw new UserException($"{file}: cannot be read: {e.Message}", e);
         }
     }
 

@@ -1,4 +1,5 @@
 using System.IO.MemoryMappedFiles;
+using Forgetting.IO;
 
 namespace Forgetting.HuggingFace;
 
@@ -40,13 +41,9 @@ public sealed class MappedFile : IDisposable
             return new MappedFile(path, length, MemoryMappedFile.CreateFromFile(
                 stream, mapName: null, 0, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false));
         }
-        catch (Exception error) when (error is FileNotFoundException or DirectoryNotFoundException)
-        {
-            throw new UserException($"{path}: no such file", error);
-        }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new UserException($"{path}: cannot be read: {error.Message.ReplaceLineEndings(" ")}", error);
+            throw InputFile.CannotRead(path, error);
         }
     }
 

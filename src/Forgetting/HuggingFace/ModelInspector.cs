@@ -49,6 +49,7 @@ public static class ModelInspector
     /// <summary>Inspects a Hugging Face folder or a llama2.c file. Never throws for bad input: that is in <see cref="ModelInspection.Unsupported"/>.</summary>
     public static ModelInspection Inspect(string path)
     {
+        path = ModelPath.Resolve(path);
         List<string> unsupported = [];
         using Checkpoint? checkpoint = Try(() => Checkpoint.Open(path), unsupported);
         ModelConfig? config = checkpoint?.Config ?? (Directory.Exists(path) ? Try(() => ConfigFile.Read(path), unsupported) : null);

@@ -33,7 +33,7 @@ internal sealed class Fingerprint
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new UserException($"{path}: cannot be read: {error.Message.ReplaceLineEndings(" ")}", error);
+            throw InputFile.CannotRead(path, error);
         }
     }
 

@@ -50,7 +50,7 @@ internal static class JsonLines
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new UserException($"{path}: cannot be read: {error.Message.ReplaceLineEndings(" ")}", error);
+            throw InputFile.CannotRead(path, error);
         }
 
         return records;
@@ -64,10 +64,15 @@ internal static class JsonLines
         }
         catch (JsonException error)
         {
-            // The serializer counts lines within the one line it was given, which says nothing.
-            int position = error.Message.IndexOf(" Path:", StringComparison.Ordinal);
-            string reason = (position > 0 ? error.Message[..position] : error.Message).ReplaceLineEndings(" ");
-            throw new UserException($"{path}: line {number}: {reason}", error);
+            throw new UserException($"{path}: line {number}: {Reason(error)}", error);
         }
+    }
+
+    /// <summary>What the serializer says without the position, which it counts from 0 and within the text it was given.</summary>
+    public static string Reason(JsonException error)
+    {
+        int position = error.Message.IndexOf(" Path:", StringComparison.Ordinal), line = error.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
+        int end = position > 0 ? position : line;
+        return (end > 0 ? error.Message[..end] : error.Message).ReplaceLineEndings(" ").TrimEnd('.');
     }
 }

@@ -51,6 +51,7 @@ public sealed class TuneRun
         using Checkpoint source = Checkpoint.Open(options.Model);
         TrainingOptions resolved = Resolve(options, source.Config) with
         {
+            Model = source.Path,
             Device = backend.Name, Dtype = BackendFactory.DtypeOf(backend), Products = (backend as CpuBackend)?.Products ?? options.Products,
         };
         return new TuneRun(resolved, backend, resume, observer, others ?? [], cancellation).Execute();
@@ -63,6 +64,8 @@ public sealed class TuneRun
         bool source = options.Reference != null || options.ReferenceData != null || options.Scores != null;
 
         LoraConfig? continued = options.Adapter is null ? null : AdapterConfig(options.Adapter);
+        if (continued != null && options.LoraRank != continued.Rank && options.LoraRank != new TrainingOptions().LoraRank)
+            throw new UserException($"lora-rank is {options.LoraRank} with an adapter of rank {continued.Rank}: {options.Adapter}; expected lora-rank for a new adapter only");
 
         // Through decimal, so that 0.1f is written as 0.1.
         return options with
@@ -76,7 +79,7 @@ public sealed class TuneRun
             AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo or AscentKind.Belief ? (double)(decimal)ascent.Beta : null,
             AscentBeta2 = ascent.Kind is AscentKind.SatImp or AscentKind.Belief ? (double)(decimal)ascent.Beta2 : null,
             Alpha = options.Unlearns ? options.Alpha ?? options.LearningRate : options.Alpha,
-            Rho = options.Rho ?? (options.Scores is null ? Scores.DefaultRho : null),
+            Rho = options.Rho ?? (options.Scores is null && !options.LearnsAll ? Scores.DefaultRho : null),
             ReferenceFraction = options.ReferenceFraction ?? (source || options.LearnsAll ? null : ReferenceModel.DefaultFraction),
         };
     }

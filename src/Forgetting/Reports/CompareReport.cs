@@ -32,14 +32,11 @@ public sealed record ComparedRun(string Folder, TrainingOptions Options, IReadOn
 /// <summary>Several runs side by side: the settings in which they differ, where they ended, and their curves. Runs that differ in nothing but the seed are one row, as mean ± standard deviation.</summary>
 public static class CompareReport
 {
-    // Paths and what follows from them tell runs apart, not methods.
-    private static readonly string[] s_identity = ["out", "seed", "device", "scores", "reference", "eval-data-dir"];
-
     /// <summary>Rows of the comparison, the header first.</summary>
     public static (IReadOnlyList<string> Header, IReadOnlyList<IReadOnlyList<string>> Rows) Table(IReadOnlyList<ComparedRun> runs)
     {
         ArgumentNullException.ThrowIfNull(runs);
-        Setting[] differing = [.. Recipe.Settings.Where(s => !s_identity.Contains(s.Name) && runs.Select(r => s.Read(r.Options)).Distinct().Count() > 1)];
+        Setting[] differing = [.. Recipe.Settings.Where(s => s.IsIdentity && runs.Select(r => s.Read(r.Options)).Distinct().Count() > 1)];
         string[] evaluated = [.. runs.SelectMany(r => r.LastEvaluation.Keys).Distinct()];
         string[] judged = [.. runs.Where(r => r.Summary.Best != null).Select(r => r.Summary.Best!.Metric).Distinct()];
         bool forgets = runs.Any(r => r.Metrics.Any(m => m.ForgetLoss != null));
@@ -126,7 +123,7 @@ public static class CompareReport
     }
 
     private static IEnumerable<ComparedRun[]> Groups(IReadOnlyList<ComparedRun> runs) => runs
-        .GroupBy(r => string.Join('\n', Recipe.Settings.Where(s => !s_identity.Contains(s.Name)).Select(s => s.Read(r.Options))))
+        .GroupBy(r => string.Join('\n', Recipe.Settings.Where(s => s.IsIdentity).Select(s => s.Read(r.Options))))
         .Select(g => g.ToArray());
 
     private static string Name(ComparedRun[] group) => group.Length == 1

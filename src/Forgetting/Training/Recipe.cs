@@ -1,98 +1,12 @@
-using System.ComponentModel;
 using System.Globalization;
 using System.Reflection;
 using System.Text;
+using Forgetting.IO;
 using YamlDotNet.Core;
+using YamlDotNet.Core.Events;
 using YamlDotNet.RepresentationModel;
 
 namespace Forgetting.Training;
-
-/// <summary>What help calls the value of a setting, where its type does not say: a path, a file, a folder.</summary>
-[AttributeUsage(AttributeTargets.Property)]
-internal sealed class ValueNameAttribute(string name) : Attribute
-{
-    /// <summary>The name.</summary>
-    public string Name => name;
-}
-
-/// <summary>One setting of <see cref="TrainingOptions"/>.</summary>
-public sealed class Setting
-{
-    private readonly PropertyInfo _property;
-
-    internal Setting(PropertyInfo property)
-    {
-        _property = property;
-        Name = Recipe.Kebab(property.Name);
-        IsOptional = new NullabilityInfoContext().Create(property).WriteState == NullabilityState.Nullable;
-        Help = property.GetCustomAttribute<DescriptionAttribute>()!.Description;
-        ValueName = property.GetCustomAttribute<ValueNameAttribute>()?.Name ?? KindName(property.PropertyType);
-    }
-
-    /// <summary>Name in recipes, and on the command line after two dashes.</summary>
-    public string Name { get; }
-
-    /// <summary>One line of help.</summary>
-    public string Help { get; }
-
-    /// <summary>What help calls the value: PATH, N, …</summary>
-    public string ValueName { get; }
-
-    /// <summary>True for a switch: present or not.</summary>
-    public bool IsSwitch => _property.PropertyType == typeof(bool);
-
-    /// <summary>True where no value is a value: <c>null</c> in recipes.</summary>
-    public bool IsOptional { get; }
-
-    /// <summary>True for a list: values separated by commas.</summary>
-    public bool IsList => _property.PropertyType == typeof(IReadOnlyList<string>);
-
-    /// <summary>The setting's value as a recipe writes it; empty for one not given.</summary>
-    public string Read(TrainingOptions options) => Recipe.Text(_property.GetValue(options));
-
-    /// <summary>The options with this setting read from <paramref name="text"/>.</summary>
-    /// <param name="place">What an error begins with: the file and line, or the option's name.</param>
-    /// <exception cref="UserException">The text is not a value of the setting's type.</exception>
-    public TrainingOptions Apply(TrainingOptions options, string text, string place)
-    {
-        TrainingOptions changed = options with { };
-        _property.SetValue(changed, Parse(text, place));
-        return changed;
-    }
-
-    private object? Parse(string text, string place)
-    {
-        Type type = Nullable.GetUnderlyingType(_property.PropertyType) ?? _property.PropertyType;
-        if (IsOptional && text is "" or "~" or "null")
-            return null;
-
-        if (type == typeof(string))
-            return text;
-
-        if (type == typeof(IReadOnlyList<string>))
-            return text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
-
-        object? value = type == typeof(int) && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int whole) ? whole
-            : type == typeof(ulong) && ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong seed) ? seed
-            : type == typeof(double) && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number
-            : type == typeof(bool) && bool.TryParse(text, out bool flag) ? flag
-            : type.IsEnum ? Enum.GetValues(type).Cast<object>().FirstOrDefault(v => Recipe.Text(v) == text)
-            : null;
-        return value ?? throw new UserException($"{place}: {Name} is \"{text}\", expected {Expected(type)}");
-    }
-
-    private static string KindName(Type type)
-    {
-        Type kind = Nullable.GetUnderlyingType(type) ?? type;
-        return kind == typeof(int) || kind == typeof(ulong) ? "N" : kind == typeof(double) ? "X" : "NAME";
-    }
-
-    private static string Expected(Type type) =>
-        type.IsEnum ? string.Join(", ", Enum.GetValues(type).Cast<object>().Select(Recipe.Text))
-        : type == typeof(bool) ? "true or false"
-        : type == typeof(double) ? "a number"
-        : "a whole number";
-}
 
 /// <summary>
 /// Settings as YAML: a flat mapping from setting names to values. A recipe gives some of them; <c>run.yaml</c> holds all of them and is itself a recipe
@@ -103,7 +17,7 @@ public static class Recipe
     /// <summary>Every setting, in the order of <see cref="TrainingOptions"/>.</summary>
     public static IReadOnlyList<Setting> Settings { get; } =
     [
-        .. typeof(TrainingOptions).GetProperties().Where(p => p.IsDefined(typeof(DescriptionAttribute))).OrderBy(p => p.MetadataToken).Select(p => new Setting(p)),
+        .. typeof(TrainingOptions).GetProperties().Where(p => p.IsDefined(typeof(SettingAttribute))).OrderBy(p => p.MetadataToken).Select(p => new Setting(p)),
     ];
 
     /// <summary>The setting of a name, or null.</summary>
@@ -131,8 +45,8 @@ public static class Recipe
     internal static TrainingOptions Apply(string path, YamlNode key, YamlNode value, TrainingOptions options)
     {
         Setting setting = FindSetting(path, key);
-        string place = Place(path, key);
-        return setting.Apply(options, ValueText(value, setting.Name, place), place);
+        string named = $"{Place(path, key)}: {setting.Name}";
+        return setting.Apply(options, Values(value, named), named);
     }
 
     /// <summary>The setting that a key names.</summary>
@@ -140,15 +54,15 @@ public static class Recipe
     {
         string place = Place(path, key);
         string name = (key as YamlScalarNode)?.Value ?? throw new UserException($"{place}: found a {key.NodeType} as a key, expected a setting's name");
-        return Find(name) ?? throw new UserException($"{place}: \"{name}\" is no setting; the nearest is {Nearest(name)}");
+        return Find(name) ?? throw new UserException($"{place}: \"{name}\" is no setting; the nearest is {Spelling.Nearest(name, Settings.Select(s => s.Name))}");
     }
 
-    /// <summary>A value as <see cref="Setting.Apply"/> reads it.</summary>
-    internal static string ValueText(YamlNode value, string name, string place) => value switch
+    /// <summary>A value, or the values of a list, as <see cref="Setting.Apply"/> reads them.</summary>
+    internal static IReadOnlyList<string> Values(YamlNode value, string named) => value switch
     {
-        YamlScalarNode scalar => scalar.Value ?? "",
-        YamlSequenceNode sequence when sequence.Children.All(c => c is YamlScalarNode) => string.Join(',', sequence.Children),
-        _ => throw new UserException($"{place}: {name} is a {value.NodeType}, expected one value or a list of values"),
+        YamlScalarNode scalar => [scalar.Value ?? ""],
+        YamlSequenceNode sequence when sequence.Children.All(c => c is YamlScalarNode) => [.. sequence.Children.Select(c => ((YamlScalarNode)c).Value ?? "")],
+        _ => throw new UserException($"{named} is a {value.NodeType}, expected one value or a list of values"),
     };
 
     /// <summary>What an error about a line of a recipe begins with.</summary>
@@ -161,7 +75,10 @@ public static class Recipe
         foreach (Setting setting in Settings)
         {
             string text = setting.Read(options);
-            mapping.Add(setting.Name, text.Length == 0 && setting.IsOptional ? "null" : text);
+            YamlNode value = setting.IsList
+                ? new YamlSequenceNode(setting.ReadList(options).Select(v => new YamlScalarNode(v))) { Style = SequenceStyle.Flow }
+                : text.Length == 0 && setting.IsOptional ? "null" : text;
+            mapping.Add(setting.Name, value);
         }
 
         var output = new StringWriter { NewLine = "\n" };
@@ -232,28 +149,7 @@ public static class Recipe
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new UserException($"{path}: cannot be read: {error.Message.ReplaceLineEndings(" ")}", error);
+            throw InputFile.CannotRead(path, error);
         }
-    }
-
-    private static string Nearest(string name) => Settings.MinBy(s => EditDistance(name, s.Name))!.Name;
-
-    // Levenshtein's distance with one row of the table.
-    private static int EditDistance(string a, string b)
-    {
-        int[] row = [.. Enumerable.Range(0, b.Length + 1)];
-        for (int i = 1; i <= a.Length; i++)
-        {
-            int diagonal = row[0];
-            row[0] = i;
-            for (int j = 1; j <= b.Length; j++)
-            {
-                int replaced = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-                diagonal = row[j];
-                row[j] = Math.Min(replaced, Math.Min(row[j], row[j - 1]) + 1);
-            }
-        }
-
-        return row[b.Length];
     }
 }

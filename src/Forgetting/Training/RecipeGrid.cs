@@ -18,14 +18,15 @@ public sealed class RecipeGrid
     internal const string SeedsKey = "seeds";
 
     private readonly string _path;
-    private readonly TrainingOptions _base;
+    private readonly TrainingOptions _defaults;
+    private readonly List<GivenSetting> _given = [];
     private readonly List<Axis[]> _sweeps = [];
     private readonly Axis? _seeds;
 
     private RecipeGrid(string path, TrainingOptions defaults)
     {
         _path = path;
-        _base = defaults;
+        _defaults = defaults;
         foreach ((YamlNode key, YamlNode value) in Recipe.Load(path))
         {
             switch ((key as YamlScalarNode)?.Value)
@@ -42,7 +43,9 @@ public sealed class RecipeGrid
                     _seeds = ReadAxis(key, value, Recipe.Find("seed")!);
                     break;
                 default:
-                    _base = Recipe.Apply(path, key, value, _base);
+                    Setting setting = Recipe.FindSetting(path, key);
+                    string named = $"{Recipe.Place(path, key)}: {setting.Name}";
+                    _given.Add(new GivenSetting(setting, Recipe.Values(value, named), named));
                     break;
             }
         }
@@ -52,52 +55,74 @@ public sealed class RecipeGrid
     /// <exception cref="UserException">It is missing or malformed; names file, line and key.</exception>
     public static RecipeGrid Read(string path, TrainingOptions defaults) => new(path, defaults);
 
-    /// <summary>All runs of the grid, each checked.</summary>
-    /// <param name="change">Settings from elsewhere that come before the recipe's, but not before what is swept; or null.</param>
-    /// <exception cref="UserException">A combination of settings is not valid, or is there twice.</exception>
-    public IReadOnlyList<GridRun> Expand(Func<TrainingOptions, TrainingOptions>? change = null)
+    /// <summary>All runs of the grid, each checked. Where runs have different methods, each gets of the settings of all what it uses.</summary>
+    /// <param name="given">Settings from elsewhere that come before the recipe's; or null.</param>
+    /// <exception cref="UserException">
+    /// A combination of settings is not valid, or is there twice; a setting is of no use to any run; a swept setting is given from elsewhere.
+    /// </exception>
+    public IReadOnlyList<GridRun> Expand(IReadOnlyList<GivenSetting>? given = null)
     {
-        TrainingOptions options = change is null ? _base : change(_base);
+        GivenSetting[] all = [.. _given, .. given ?? []];
+        TrainingOptions options = all.Aggregate(_defaults, (o, g) => g.Apply(o));
+        if (given?.FirstOrDefault(g => Swept.Contains(g.Setting)) is { } both)
+            throw new UserException($"{both.Named} is given, and {_path} has runs for several values of it; expected one of the two");
+
         var runs = new List<GridRun>();
         foreach (Axis[] sweep in _sweeps.Count == 0 ? [[]] : _sweeps)
         {
             Add(runs, options, sweep, "");
         }
 
+        foreach (GivenSetting setting in all.Where(g => g.Setting.Read(options).Length > 0 && !runs.Exists(r => g.Setting.WhyUnused(r.Options) is null)))
+        {
+            setting.Setting.CheckUsed(runs[0].Options, setting.Named);
+        }
+
+        HashSet<Setting> swept = [.. Swept];
+        for (int i = 0; i < runs.Count; i++)
+        {
+            TrainingOptions own = all.Select(g => g.Setting).Where(s => !swept.Contains(s)).Aggregate(runs[i].Options, (o, s) => s.WhyUnused(o) is null ? o : s.Reset(o));
+            Check(runs[i] = runs[i] with { Options = own });
+        }
+
         string? twice = runs.GroupBy(r => r.Name).FirstOrDefault(g => g.Count() > 1)?.Key;
         return twice is null ? runs : throw new UserException($"{_path}: the run {twice} is there twice");
     }
+
+    private IEnumerable<Setting> Swept => _sweeps.SelectMany(axes => axes).Concat(_seeds is null ? [] : [_seeds]).Select(axis => axis.Setting);
 
     private void Add(List<GridRun> runs, TrainingOptions options, ReadOnlySpan<Axis> axes, string name)
     {
         if (axes.Length > 0)
         {
             Axis axis = axes[0];
-            foreach (string value in axis.Values)
+            foreach (IReadOnlyList<string> value in axis.Values)
             {
                 string part = $"{axis.Setting.Name}={FileName(value)}";
-                Add(runs, axis.Setting.Apply(options, value, axis.Place), axes[1..], name.Length == 0 ? part : $"{name},{part}");
+                Add(runs, axis.Setting.Apply(options, value, axis.Named), axes[1..], name.Length == 0 ? part : $"{name},{part}");
             }
 
             return;
         }
 
-        string?[] seeds = _seeds is null ? [null] : [.. _seeds.Values];
-        foreach (string? seed in seeds)
+        IReadOnlyList<string>?[] seeds = _seeds is null ? [null] : [.. _seeds.Values];
+        foreach (IReadOnlyList<string>? seed in seeds)
         {
-            string folder = seed is null ? name : Path.Combine(name, $"seed-{seed}");
-            TrainingOptions own = seed is null ? options : _seeds!.Setting.Apply(options, seed, _seeds.Place);
-            own = own with { Out = Path.Combine(own.Out, folder) };
-            try
-            {
-                own.Validate();
-            }
-            catch (UserException error)
-            {
-                throw new UserException($"{_path}: {(folder.Length == 0 ? "" : folder + ": ")}{error.Message}", error);
-            }
+            string folder = seed is null ? name : Path.Combine(name, $"seed-{string.Join('+', seed)}");
+            TrainingOptions own = seed is null ? options : _seeds!.Setting.Apply(options, seed, _seeds.Named);
+            runs.Add(new GridRun(folder, own with { Out = Path.Combine(own.Out, folder) }));
+        }
+    }
 
-            runs.Add(new GridRun(folder, own));
+    private void Check(GridRun run)
+    {
+        try
+        {
+            run.Options.Validate();
+        }
+        catch (UserException error)
+        {
+            throw new UserException($"{_path}: {(run.Name.Length == 0 ? "" : run.Name + ": ")}{error.Message}", error);
         }
     }
 
@@ -105,18 +130,18 @@ public sealed class RecipeGrid
 
     private Axis ReadAxis(YamlNode key, YamlNode value, Setting setting)
     {
-        string place = Recipe.Place(_path, key);
+        string named = $"{Recipe.Place(_path, key)}: {setting.Name}";
         return value is YamlSequenceNode { Children.Count: > 0 } list
-            ? new Axis(setting, [.. list.Children.Select(c => Recipe.ValueText(c, setting.Name, place))], place)
-            : throw new UserException($"{place}: {key} is a {value.NodeType}, expected a list of values");
+            ? new Axis(setting, [.. list.Children.Select(c => Recipe.Values(c, named))], named)
+            : throw new UserException($"{Recipe.Place(_path, key)}: {key} is a {value.NodeType}, expected a list of values");
     }
 
     // The last part of a path says enough, and a folder's name may not have separators.
-    private static string FileName(string value)
+    private static string FileName(IReadOnlyList<string> values)
     {
-        string[] parts = [.. value.Split(',').Select(part => Path.GetFileNameWithoutExtension(part) is { Length: > 0 } file && part.Contains('/', StringComparison.Ordinal) ? file : part)];
-        return parts is [""] ? "none" : string.Join('+', parts).Replace('/', '_').Replace('\\', '_').Replace(':', '_');
+        string[] parts = [.. values.Select(part => Path.GetFileNameWithoutExtension(part) is { Length: > 0 } file && part.Contains('/', StringComparison.Ordinal) ? file : part)];
+        return parts is [] or [""] ? "none" : string.Join('+', parts).Replace('/', '_').Replace('\\', '_').Replace(':', '_');
     }
 
-    private sealed record Axis(Setting Setting, IReadOnlyList<string> Values, string Place);
+    private sealed record Axis(Setting Setting, IReadOnlyList<IReadOnlyList<string>> Values, string Named);
 }

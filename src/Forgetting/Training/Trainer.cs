@@ -34,7 +34,7 @@ public sealed class Trainer
         Decoder decoder, TrainingSet set, TrainingOptions options, string folder, ITrainingObserver? observer = null, TrainingSet? unlearned = null,
         IStepRegularizer? regularizer = null, IStepEvaluator? evaluator = null)
     {
-        options.Validate();
+        options.ValidateValues();
         if (set.Examples.Count == 0)
             throw new UserException("there are no examples to train on");
 

@@ -52,12 +52,8 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
     private const string StateName = "state.json";
     private const string TensorsName = "training.safetensors";
 
-    // Settings that may change between interruption and resumption: places of files, and how things are computed. Another device or other products round
-    // differently, which is the price of going on elsewhere; the rest leaves every bit as it is.
-    private static readonly HashSet<string> Free = ["model", "adapter", "data", "out", "reference", "reference-data", "scores", "forget", "elicited", "learned", "fisher", "confidence", "device", "products", "no-cuda-graphs", "eval-data-dir", "eval-include", "parts-every", "checkpoint-every", "keep-checkpoints", "recompute"];
-
     /// <summary>Whether a setting's value can change what a training results in, other than through the data it names.</summary>
-    public static bool Matters(string setting) => !Free.Contains(setting);
+    public static bool Matters(string setting) => Recipe.Find(setting) is not { MayChange: true };
 
     /// <summary>Folder of the newest checkpoint, or null.</summary>
     public string? Latest => All().LastOrDefault();
@@ -186,9 +182,13 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         {
             return JsonSerializer.Deserialize<TrainingState>(File.ReadAllBytes(path), JsonLines.Options)!;
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or JsonException)
+        catch (JsonException error)
         {
-            throw new UserException($"{path}: cannot be read: {error.Message.ReplaceLineEndings(" ")}", error);
+            throw new UserException($"{path}: is not the state of a training: {JsonLines.Reason(error)}", error);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw InputFile.CannotRead(path, error);
         }
     }
 }

@@ -3,9 +3,27 @@ namespace Forgetting.Training;
 /// <content>Which values settings may have, and which exclude each other.</content>
 public sealed partial record TrainingOptions
 {
-    /// <summary>Checks every number against its range and the settings that exclude each other.</summary>
+    /// <summary>Checks every number against its range, the settings that exclude each other, and that the run uses all that differ from their defaults.</summary>
     /// <exception cref="UserException">Names the first setting that is wrong, its value and what was expected.</exception>
     public void Validate()
+    {
+        ValidateValues();
+        if (Method == TrainingMethod.Lwf && !Unlearns)
+            throw new UserException("method is lwf, expected forget (files of prompts) or elicited (samples made before) with it");
+
+        foreach (Setting setting in Recipe.Settings.Where(s => s.IsSet(this)))
+        {
+            setting.CheckUsed(this, setting.Name);
+        }
+    }
+
+    /// <summary>These settings with those at their defaults of which a run makes no use.</summary>
+    internal TrainingOptions WithoutUnused() =>
+        Recipe.Settings.Aggregate(this, (options, setting) => setting.IsSet(options) && setting.WhyUnused(options) != null ? setting.Reset(options) : options);
+
+    /// <summary>Checks every number against its range, and the settings that exclude each other; some may be of no use to the method.</summary>
+    /// <exception cref="UserException">Names the first setting that is wrong, its value and what was expected.</exception>
+    internal void ValidateValues()
     {
         Check("epochs", Epochs, Epochs >= 1, "a whole number of at least 1");
         Check("steps", Steps, Steps is null or >= 1, "a whole number of at least 1");
@@ -53,11 +71,8 @@ public sealed partial record TrainingOptions
         Check("forget-batch-size", ForgetBatchSize, ForgetBatchSize is null or >= 1, "a whole number of at least 1");
         Check("regularizer-weight", RegularizerWeight, RegularizerWeight >= 0 && double.IsFinite(RegularizerWeight), "a number of at least 0");
         Check("regularizer-count", RegularizerCount, RegularizerCount >= 1, "a whole number of at least 1");
-        if (Method == TrainingMethod.Lwf && !Unlearns)
-            throw new UserException("method is lwf, expected forget (files of prompts) or elicited (samples made before) with it");
-
-        if (Unlearns && Method is not (TrainingMethod.Lwf or TrainingMethod.Forget))
-            throw new UserException($"{(Elicited is null ? "forget" : "elicited")} is given with method {Recipe.Text(Method)}, expected lwf or forget");
+        if (ForgetThreshold != null && ForgetFraction != new TrainingOptions().ForgetFraction)
+            throw new UserException("forget-fraction and forget-threshold are both given, expected one of them");
 
         if (Forget.Count > 0 && Elicited != null)
             throw new UserException("forget and elicited are both given, expected one source of self-generated samples");
@@ -70,16 +85,6 @@ public sealed partial record TrainingOptions
         Check("eval-num-fewshot", EvalNumFewshot, EvalNumFewshot is null or >= 0, "a whole number of at least 0");
         if (EvalTasks.Count > 0 && EvalDataDir is null)
             throw new UserException("eval-tasks is given without eval-data-dir, expected the folder with the benchmarks' files");
-
-        string? alone = EvalEvery > 0 ? "eval-every"
-            : EvalMetric != null ? "eval-metric"
-            : EvalLimit != null ? "eval-limit"
-            : EvalNumFewshot != null ? "eval-num-fewshot"
-            : EvalInclude != null ? "eval-include"
-            : EvalBest != BestKind.Auto ? "eval-best"
-            : null;
-        if (EvalTasks.Count == 0 && alone != null)
-            throw new UserException($"{alone} is given without eval-tasks, expected the tasks to evaluate");
     }
 
     private void CheckExclusive()

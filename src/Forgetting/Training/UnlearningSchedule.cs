@@ -20,7 +20,11 @@ public sealed class UnlearningSchedule
         _interval = options.Interval;
         Count = (steps - 1) / _interval;
         if (Count == 0)
-            throw new UserException($"interval is {_interval} with {steps} learning steps, which leaves no unlearning step; expected an interval below {steps}");
+        {
+            string lower = steps > 1 ? $"an interval below {steps}, or " : "";
+            throw new UserException(
+                $"interval is {_interval} with {steps} learning step{(steps == 1 ? "" : "s")}, which leaves no unlearning step; expected {lower}more learning steps: raise epochs or steps, or lower batch-size");
+        }
 
         if (_kind == UnlearningScheduleKind.Random)
         {

@@ -98,7 +98,7 @@ public sealed class CommandTests
         { "method is \"sft\", expected full, ignore, forget", ["tune", "--model", "m", "--data", "d", "--out", "o", "--method", "sft"] },
         { "--data is missing", ["tune", "--model", "m", "--out", "o"] },
         { "expected one of --text and --file", ["tokenize", "--model", "m"] },
-        { "Unrecognized command or argument", ["tune", "--learning-rat", "1"] },
+        { "--learning-rat is no option of tune; the nearest is --learning-rate", ["tune", "--learning-rat", "1"] },
         { "holds no run", ["compare", "nowhere", "--out", "o.html"] },
     };
 
@@ -213,7 +213,7 @@ public sealed class CommandTests
     [SharedDataTheory]
     [InlineData("--reference", "nowhere", "nowhere: no such model")]
     [InlineData("--reference-data", "nowhere.jsonl", "nowhere.jsonl")]
-    [InlineData("--scores", "nowhere.jsonl", "nowhere.jsonl: cannot be read")]
+    [InlineData("--scores", "nowhere.jsonl", "nowhere.jsonl: no such file")]
     [InlineData("--lora-targets", "query", "LoRA target 'query' matches no linear layer")]
     [InlineData("--reference-fraction", "0.1", "leaves no examples for the reference")]
     public void A_bad_input_of_tune_leaves_nothing_and_costs_no_training(string option, string value, string expected)

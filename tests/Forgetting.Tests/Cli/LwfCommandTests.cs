@@ -36,7 +36,7 @@ public sealed class LwfCommandTests : IDisposable
 
         Bad("--few-shot is 2 without --few-shot-data", ["elicit", "--model", model, "--data", prompts, "--out", _folder["x"], "--few-shot", "2", .. Fields]);
         Bad("--alpha is missing", "confidence", "--model", model, "--learned", model, "--fisher", _folder["fisher.safetensors"], "--data", data, "--out", _folder["x"]);
-        Bad("interval is 10 with 1 learning steps", ["tune", "--model", model, "--data", data, "--out", _folder["x"], "--method", "lwf", "--forget", prompts, .. Fields]);
+        Bad("interval is 10 with 1 learning step, which leaves no unlearning step; expected more learning steps: raise epochs or steps, or lower batch-size", ["tune", "--model", model, "--data", data, "--out", _folder["x"], "--method", "lwf", "--forget", prompts, .. Fields]);
         Assert.False(Directory.Exists(_folder["x"]));
         Bad("expected forget (files of prompts)", "tune", "--model", model, "--data", data, "--out", _folder["x"], "--method", "lwf");
     }

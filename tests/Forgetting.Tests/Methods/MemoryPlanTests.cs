@@ -42,6 +42,7 @@ public sealed class MemoryPlanTests : IDisposable
             Model = model, Data = _folder["data.jsonl"], Out = _folder["run"], Method = method, LoraRank = rank, Recompute = recompute, BatchSize = 4, MaxLength = Length,
             MicroBatchTokens = 2 * Length, Forget = method == TrainingMethod.Lwf ? [_folder["prompts.jsonl"]] : [], MaxNewTokens = 8, Interval = 2, Epochs = 2, Products = _backend.Products,
         };
+        options = options.WithoutUnused();
         TuneSummary summary = TuneRun.Execute(options, _backend);
         long device = summary.DeviceMemoryBytes;
         Assert.InRange(summary.PredictedMemoryBytes, 0.95 * device, 1.1 * device);

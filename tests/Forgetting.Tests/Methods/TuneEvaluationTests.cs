@@ -103,8 +103,8 @@ public sealed class TuneEvaluationTests : IDisposable
 
     [Theory]
     [InlineData("eval-tasks is given without eval-data-dir", "boolq", null, 0, null)]
-    [InlineData("eval-every is given without eval-tasks", "", "data", 5, null)]
-    [InlineData("eval-metric is given without eval-tasks", "", "data", 0, "acc")]
+    [InlineData("eval-every is 5: it is used only with eval-tasks", "", "data", 5, null)]
+    [InlineData("eval-metric is acc: it is used only with eval-tasks", "", null, 0, "acc")]
     [InlineData("eval-every is -1, expected", "boolq", "data", -1, null)]
     public void Settings_that_do_not_fit_are_named(string expected, string tasks, string? folder, int every, string? metric)
     {

@@ -29,7 +29,7 @@ public sealed class RecipeGridTests : IDisposable
     public void A_grid_is_every_combination_with_every_seed()
     {
         string path = _folder.Write("grid.yaml", "out: runs\nepochs: 2\nsweep:\n  rho: [0.5, 0.7]\n  level: [token, sequence]\nseeds: [1, 2]\n");
-        IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand(o => o with { Epochs = 5, Rho = 0.1 });
+        IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand([new(Recipe.Find("epochs")!, ["5"], "--epochs")]);
         Assert.Equal(8, runs.Count);
         Assert.Equal(Path.Combine("rho=0.5,level=sequence", "seed-2"), runs[3].Name);
         Assert.Equal(Path.Combine("runs", "rho=0.5,level=sequence", "seed-2"), runs[3].Options.Out);
@@ -47,6 +47,19 @@ public sealed class RecipeGridTests : IDisposable
     }
 
     [Fact]
+    public void Each_run_gets_of_the_settings_of_all_what_its_method_uses()
+    {
+        string path = _folder.Write("grid.yaml", "rho: 0.6\nlambda-max: 0.3\nsweep:\n  method: [full, ignore, forget]\n");
+        IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand();
+        Assert.Equal([(null, 0.25), (0.6, 0.25), (0.6, 0.3)], runs.Select(r => (r.Options.Rho, r.Options.LambdaMax)));
+
+        string none = _folder.Write("none.yaml", "rho: 0.6\nlambda-max: 0.3\nsweep:\n  method: [full, ignore]\n");
+        Assert.Equal(
+            $"{none}:2: lambda-max is 0.3: method full does not use it, expected method forget",
+            Assert.Throws<UserException>(() => RecipeGrid.Read(none, new TrainingOptions()).Expand()).Message);
+    }
+
+    [Fact]
     public void A_recipe_without_a_grid_is_one_run_in_its_folder()
     {
         GridRun run = Assert.Single(RecipeGrid.Read(_folder.Write("one.yaml", "out: runs/one\n"), new TrainingOptions()).Expand());
@@ -59,7 +72,7 @@ public sealed class RecipeGridTests : IDisposable
     [InlineData("sweep:\n  rh: [1]\n", ":2: \"rh\" is no setting; the nearest is rho")]
     [InlineData("sweep:\n  rho: [0.5, 2]\n", ": rho=2: rho is 2, expected a number in (0, 1]")]
     [InlineData("sweep:\n  rho: [0.5, x]\n", ":2: rho is \"x\", expected a number")]
-    [InlineData("seeds: [1, -1]\n", ":1: seed is \"-1\", expected a whole number")]
+    [InlineData("seeds: [1, -1]\n", ":1: seed is \"-1\", expected a whole number of at least 0")]
     [InlineData("seeds: []\n", ":1: seeds is a Sequence, expected a list of values")]
     [InlineData("seeds: [1, 1]\n", ": the run seed-1 is there twice")]
     public void A_bad_grid_is_refused(string text, string expected)

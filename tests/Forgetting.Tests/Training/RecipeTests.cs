@@ -49,6 +49,16 @@ public sealed class RecipeTests : IDisposable
     }
 
     [Fact]
+    public void Paths_may_have_commas_and_what_a_run_writes_reads_back()
+    {
+        var options = new TrainingOptions { Method = TrainingMethod.Lwf, Forget = ["a, b.jsonl", "[c]: d.jsonl", "e.jsonl"] };
+        File.WriteAllText(_path, Recipe.Write(options));
+        Assert.Equal(options.Forget, Recipe.Read(_path, new TrainingOptions()).Forget);
+        File.WriteAllText(_path, "forget: a, b.jsonl\n");
+        Assert.Equal(["a, b.jsonl"], Recipe.Read(_path, new TrainingOptions()).Forget);
+    }
+
+    [Fact]
     public void A_recipe_changes_only_what_it_names()
     {
         File.WriteAllText(_path, "# a comment\nrho: 0.6\nlora-targets: [q_proj, k_proj]\n\nno-shuffle: true\n");
@@ -75,7 +85,7 @@ public sealed class RecipeTests : IDisposable
 
     [Fact]
     public void A_missing_recipe_is_named() =>
-        Assert.StartsWith("/nowhere.yaml: cannot be read", Assert.Throws<UserException>(() => Recipe.Read("/nowhere.yaml", new TrainingOptions())).Message, StringComparison.Ordinal);
+        Assert.StartsWith("/nowhere.yaml: no such file", Assert.Throws<UserException>(() => Recipe.Read("/nowhere.yaml", new TrainingOptions())).Message, StringComparison.Ordinal);
 
     [Theory]
     [InlineData("rho", "1.5", "rho is 1.5, expected a number in (0, 1]")]
@@ -87,7 +97,7 @@ public sealed class RecipeTests : IDisposable
     [InlineData("lora-dropout", "1", "lora-dropout is 1, expected a number in [0, 1)")]
     public void A_value_outside_its_range_is_refused(string name, string value, string expected)
     {
-        TrainingOptions options = Recipe.Find(name)!.Apply(new TrainingOptions(), value, "--" + name);
+        TrainingOptions options = Recipe.Find(name)!.Apply(new TrainingOptions(), [value], "--" + name);
         Assert.Equal(expected, Assert.Throws<UserException>(options.Validate).Message);
     }
 

@@ -89,7 +89,7 @@ public class UnlearningTests
         Assert.Equal([10, 20, 30], Enumerable.Range(0, 3).Select(Of(UnlearningScheduleKind.Periodic).RateOf));
         Assert.Equal([10, 20, 30], Enumerable.Range(0, 3).Select(Of(UnlearningScheduleKind.Upfront).RateOf));
         Assert.Equal(
-            "interval is 10 with 10 learning steps, which leaves no unlearning step; expected an interval below 10",
+            "interval is 10 with 10 learning steps, which leaves no unlearning step; expected an interval below 10, or more learning steps: raise epochs or steps, or lower batch-size",
             Assert.Throws<UserException>(() => new UnlearningSchedule(new TrainingOptions { Interval = 10 }, 10)).Message);
     }
 
@@ -188,7 +188,7 @@ public class UnlearningTests
 
     [Theory]
     [InlineData("method is lwf, expected forget (files of prompts) or elicited (samples made before) with it", TrainingMethod.Lwf, null, null)]
-    [InlineData("forget is given with method full, expected lwf or forget", TrainingMethod.Full, "a", null)]
+    [InlineData("forget is a: method full does not use it, expected method forget or lwf", TrainingMethod.Full, "a", null)]
     [InlineData("forget and elicited are both given, expected one source of self-generated samples", TrainingMethod.Lwf, "a", "b")]
     public void Settings_that_do_not_go_together_are_refused(string message, TrainingMethod method, string? forget, string? elicited)
     {

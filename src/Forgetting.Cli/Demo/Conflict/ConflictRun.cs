@@ -76,7 +76,7 @@ internal sealed class ConflictRun(ConflictSettings settings, string folder, IBac
                 Seed = (ulong)seed,
                 Device = backend.Name,
             };
-            TuneRun.Execute(options, backend, observer: new QuietStages(observer), others: runs, cancellation: cancellation);
+            TuneRun.Execute(options.WithoutUnused(), backend, observer: new QuietStages(observer), others: runs, cancellation: cancellation);
             RunFolder.WriteReport(run);
             results.Add(Measure(arm, seed, run, Path.Combine(run, "model"), sets));
         }

@@ -105,7 +105,7 @@ public sealed unsafe partial class CudaBackend : IBackend
         }
         catch (Exception exception) when (exception is CudaLibraryException or CudaException or DllNotFoundException) // the last from ManagedCuda
         {
-            throw new UserException($"--device {name}: {exception.Message}", exception);
+            throw new UserException($"device is {name}: {exception.Message}", exception);
         }
     }
 

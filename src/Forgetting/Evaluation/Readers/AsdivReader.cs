@@ -1,6 +1,7 @@
 using System.Xml;
 using System.Xml.Linq;
 using Forgetting.HuggingFace.ChatTemplates;
+using Forgetting.IO;
 
 namespace Forgetting.Evaluation.Readers;
 
@@ -34,7 +35,7 @@ internal static class AsdivReader
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new UserException($"{path}: cannot be read: {error.Message}", error);
+            throw InputFile.CannotRead(path, error);
         }
     }
 }

@@ -1,4 +1,5 @@
 using System.Text;
+using Forgetting.IO;
 
 namespace Forgetting.Evaluation.Readers;
 
@@ -10,7 +11,7 @@ internal static class CsvFile
     public static IEnumerable<(int Line, Dictionary<string, string> Fields)> Read(string path)
     {
         string[]? header = null;
-        foreach ((int line, List<string> fields) in Records(DocumentReaders.ReadAllText(path), path))
+        foreach ((int line, List<string> fields) in Records(InputFile.ReadText(path, "CSV"), path))
         {
             if (header is null)
             {
@@ -32,7 +33,7 @@ internal static class CsvFile
     /// <exception cref="UserException">The file is unreadable, a record has more or fewer fields than <paramref name="columns"/>, or a quote is out of place.</exception>
     public static IEnumerable<(int Line, IReadOnlyList<string> Fields)> Read(string path, int columns)
     {
-        foreach ((int line, List<string> fields) in Records(DocumentReaders.ReadAllText(path), path))
+        foreach ((int line, List<string> fields) in Records(InputFile.ReadText(path, "CSV"), path))
         {
             yield return fields.Count == columns ? (line, fields) : throw new UserException($"{path}: line {line}: {fields.Count} fields, expected {columns}");
         }

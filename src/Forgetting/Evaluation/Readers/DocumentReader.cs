@@ -1,4 +1,5 @@
 using Forgetting.HuggingFace;
+using Forgetting.IO;
 
 namespace Forgetting.Evaluation.Readers;
 
@@ -40,11 +41,7 @@ internal static class DocumentReaders
         ["text"] = ReadText,
     };
 
-    /// <summary>A whole file as one document with the field <c>text</c>.</summary>
+    /// <summary>A whole file as one document with the field <c>text</c>; JSON is refused, whose braces would be scored.</summary>
     private static IEnumerable<TaskDocument> ReadText(string path, IReadOnlyDictionary<string, FieldType> fields) =>
-        [new TaskDocument(path, new() { ["text"] = ReadAllText(path) })];
-
-    /// <summary>A file as UTF-8.</summary>
-    /// <exception cref="UserException">It cannot be read.</exception>
-    public static string ReadAllText(string path) => System.Text.Encoding.UTF8.GetString(JsonView.ReadBytes(path).Span);
+        [new TaskDocument(path, new() { ["text"] = InputFile.ReadPlainText(path) })];
 }

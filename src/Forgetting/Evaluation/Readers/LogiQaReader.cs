@@ -1,4 +1,5 @@
 using Forgetting.HuggingFace.ChatTemplates;
+using Forgetting.IO;
 
 namespace Forgetting.Evaluation.Readers;
 
@@ -13,7 +14,7 @@ internal static class LogiQaReader
 
     public static IEnumerable<TaskDocument> Read(string path, IReadOnlyDictionary<string, FieldType> fields)
     {
-        string[] lines = DocumentReaders.ReadAllText(path).ReplaceLineEndings("\n").Split('\n');
+        string[] lines = InputFile.ReadText(path, "text").ReplaceLineEndings("\n").Split('\n');
         for (int at = 0; at < lines.Length;)
         {
             if (string.IsNullOrWhiteSpace(lines[at]))

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Forgetting.Data;
+using Forgetting.IO;
 
 namespace Forgetting.HuggingFace.ChatTemplates;
 
@@ -31,11 +32,12 @@ public sealed class ChatTemplate
     /// <exception cref="UserException">A file is malformed, or the template has a syntax error; its line is named.</exception>
     public static ChatTemplate? Load(string folder)
     {
+        folder = ModelPath.Resolve(folder);
         Dictionary<string, object?> tokens = SpecialTokens(folder, out JsonView? config);
         string file = Path.Combine(folder, "chat_template.jinja");
         if (File.Exists(file))
         {
-            return new ChatTemplate(File.ReadAllText(file), file, tokens);
+            return new ChatTemplate(InputFile.ReadText(file, "a chat template"), file, tokens);
         }
 
         if (config?.Find("chat_template") is not { } template)
@@ -56,7 +58,7 @@ public sealed class ChatTemplate
     /// <summary>The template of a file, with the special tokens of a checkpoint folder.</summary>
     /// <exception cref="UserException">The file is missing, or the template has a syntax error; its line is named.</exception>
     public static ChatTemplate LoadFile(string file, string folder) =>
-        new(System.Text.Encoding.UTF8.GetString(JsonView.ReadBytes(file).Span), file, SpecialTokens(folder, out _));
+        new(InputFile.ReadText(file, "a chat template"), file, SpecialTokens(folder, out _));
 
     /// <summary>A template from its text.</summary>
     /// <param name="text">Jinja.</param>

@@ -1,5 +1,6 @@
 using System.Buffers.Binary;
 using System.Text;
+using Forgetting.IO;
 
 namespace Forgetting.HuggingFace.Tokenizers;
 
@@ -15,7 +16,7 @@ internal static class Llama2cVocabulary
     /// <exception cref="UserException">Truncated or malformed.</exception>
     public static TokenizerParts Read(string file)
     {
-        ReadOnlySpan<byte> bytes = JsonView.ReadBytes(file).Span;
+        ReadOnlySpan<byte> bytes = InputFile.ReadBytes(file).Span;
         List<(string Text, float Score, int Type)> pieces = [];
         for (int at = 4; at < bytes.Length;)
         {

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Globalization;
 using System.Text;
+using Forgetting.IO;
 
 namespace Forgetting.HuggingFace.Tokenizers;
 
@@ -17,7 +18,7 @@ internal static class SentencePieceFile
     /// <exception cref="UserException">Malformed, or a model other than BPE, or a normalizer that is not the identity.</exception>
     public static TokenizerParts Read(string file)
     {
-        ReadOnlyMemory<byte> bytes = JsonView.ReadBytes(file);
+        ReadOnlyMemory<byte> bytes = InputFile.ReadBytes(file);
         List<(string Text, float Score, int Type)> pieces = [];
         int modelType = 1, bos = 1, eos = 2, pad = -1;
         bool dummyPrefix = true, collapseSpaces = true, charsMap = false;

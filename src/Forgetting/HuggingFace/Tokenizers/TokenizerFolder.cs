@@ -18,6 +18,7 @@ internal static class TokenizerFolder
     /// <summary>Reads the folder; see <see cref="Tokenizer.Load"/>.</summary>
     public static TokenizerParts Read(string folder)
     {
+        folder = ModelPath.Resolve(folder);
         if (File.Exists(folder))
         {
             if (Path.GetFileName(folder).StartsWith("tok", StringComparison.Ordinal) && folder.EndsWith(".bin", StringComparison.Ordinal))

@@ -114,6 +114,7 @@ public sealed class LwfRunTests : IDisposable
         TrainingOptions given = options with
         {
             Forget = [], Elicited = _folder["whole", "lwf/elicited.jsonl"], Learned = _folder["whole", "lwf/learned/model"], Fisher = _folder["whole", "lwf/fisher.safetensors"], Out = _folder["given"],
+            MaxNewTokens = new TrainingOptions().MaxNewTokens,
         };
         TuneSummary summary = TuneRun.Execute(given, _backend);
         Assert.Equal(["confidence"], summary.Unlearning!.Stages.Select(s => s.Name));
@@ -133,7 +134,7 @@ public sealed class LwfRunTests : IDisposable
     public void With_an_adapter_the_base_is_the_model_with_it()
     {
         TrainingOptions options = Options() with { Steps = 4 };
-        TuneRun.Execute(options with { Method = TrainingMethod.Full, Forget = [], LearningRate = 2e-2, Out = _folder["first"] }, _backend);
+        TuneRun.Execute((options with { Method = TrainingMethod.Full, Forget = [], LearningRate = 2e-2, Out = _folder["first"] }).WithoutUnused(), _backend);
         TuneRun.Execute(options with { Out = _folder["plain"] }, _backend);
 
         // The run continues the adapter; what it elicits and how it ranks that is as if the adapter had been merged first.

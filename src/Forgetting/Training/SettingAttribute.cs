@@ -1,0 +1,60 @@
+namespace Forgetting.Training;
+
+/// <summary>Methods that use a setting.</summary>
+[Flags]
+internal enum MethodSet
+{
+    /// <summary>No method.</summary>
+    None = 0,
+
+    /// <summary>Ordinary fine-tuning.</summary>
+    Full = 1 << TrainingMethod.Full,
+
+    /// <summary>Negative tokens ignored.</summary>
+    Ignore = 1 << TrainingMethod.Ignore,
+
+    /// <summary>Negative tokens forgotten.</summary>
+    Forget = 1 << TrainingMethod.Forget,
+
+    /// <summary>Learning With Forgetting.</summary>
+    Lwf = 1 << TrainingMethod.Lwf,
+
+    /// <summary>Those that give tokens a sign by their influence.</summary>
+    Scoring = Ignore | Forget,
+
+    /// <summary>Those that can unlearn self-generated samples.</summary>
+    Unlearning = Forget | Lwf,
+
+    /// <summary>Every method.</summary>
+    All = Full | Ignore | Forget | Lwf,
+}
+
+/// <summary>Everything about a setting besides its name, type and default, which its property says.</summary>
+/// <param name="help">One line of help.</param>
+[AttributeUsage(AttributeTargets.Property)]
+internal sealed class SettingAttribute(string help) : Attribute
+{
+    /// <summary>One line of help.</summary>
+    public string Help => help;
+
+    /// <summary>What help calls the value where its type does not say: a path, a file, a folder. NAMES are split at commas, FILES are not.</summary>
+    public string? Value { get; init; }
+
+    /// <summary>Methods that use it; with any other it is refused.</summary>
+    public MethodSet Methods { get; init; } = MethodSet.All;
+
+    /// <summary>Settings of which one must be given for this one to be used, <c>name</c> or <c>name=value</c>, with bars between; empty for none.</summary>
+    public string Needs { get; init; } = "";
+
+    /// <summary>
+    /// Whether it may change between interruption and resumption: places of files, and how things are computed. Another device or other products round
+    /// differently, which is the price of going on elsewhere; the rest leaves every bit as it is.
+    /// </summary>
+    public bool MayChange { get; init; }
+
+    /// <summary>Whether it is part of what a comparison names runs by; seeds, and paths and what follows from them, tell runs apart but not methods.</summary>
+    public bool Identity { get; init; } = true;
+
+    /// <summary>Whether a run records what it made of it on its device and model instead of what was asked for.</summary>
+    public bool Resolved { get; init; }
+}
