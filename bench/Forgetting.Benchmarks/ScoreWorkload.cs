@@ -54,7 +54,7 @@ internal sealed class ScoreWorkload : IDisposable
     public Scores Run()
     {
         IReadOnlyList<IReadOnlyList<float[]>> losses = Scorer.Losses(_models, _examples, _tokens, allTokens: false);
-        return Scores.Of(_examples, losses[0], losses[1], Scores.DefaultRho, PartitionLevel.Token);
+        return Scores.Of(_examples, losses[0], losses[1], ScoreKind.Influence, new(PartitionLevel.Token, Scores.DefaultRho));
     }
 
     public void Dispose()

@@ -68,7 +68,7 @@ internal static class RunFolder
             e.Index,
             [.. e.Ids.Select((id, t) => new HeatMapToken(
                 tokenizer.TextOf(id),
-                e.Sign[t] == 0 ? double.NaN : e.Influence[t],
+                e.Response[t] == 0 ? double.NaN : (e.Score ?? e.Influence)[t],
                 e.Sign[t],
                 e.BaseLoss[t],
                 e.ReferenceLoss[t],

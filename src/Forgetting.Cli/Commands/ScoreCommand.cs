@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.HuggingFace;
@@ -17,12 +16,12 @@ internal static class ScoreCommand
     {
         var command = new Command("score", "Write every response token's influence and sign.");
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "reference", "data", "out", "rho", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
+            command, new TrainingOptions(), ["model", "adapter", "reference", "data", "out", "score", "rho", "ignore-rho", "learn-above", "forget-below", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
             "file for influences and signs, JSON Lines",
             new Dictionary<string, string>
             {
                 ["adapter"] = "PEFT adapter of the model", ["reference"] = "reference checkpoint", ["data"] = "examples to score, JSON Lines",
-                ["rho"] = "share of response tokens that are positive; 0.7 unless given",
+                ["rho"] = "share of response tokens that are learnt, or auto (Otsu's cut); 0.7 unless given",
             },
             required: ["model", "reference", "data", "out"]);
         command.SetAction(parsed =>
@@ -36,9 +35,9 @@ internal static class ScoreCommand
             Scores scores = Scores.Compute(
                 examples, options, () => LoadedModel.Load(options.Model, backend, adapter: options.Adapter), () => LoadedModel.Load(options.Reference!, backend), new TerminalProgress(), interruption.Token);
             ScoreFile.Write(options.Out, examples, scores);
-            Console.Out.WriteLine(string.Create(
-                CultureInfo.InvariantCulture,
-                $"{options.Out}: {scores.Partition.Counts.Positive:N0} positive and {scores.Partition.Counts.Negative:N0} negative tokens, cut at influence {scores.Partition.Cut:0.####}"));
+            Console.Out.WriteLine($"{options.Out}: {scores.Partition}");
+            if (Diagnosis.Of(examples, scores) is { } diagnosis)
+                Console.Out.WriteLine(diagnosis);
         });
         return command;
     }

@@ -29,7 +29,7 @@ internal sealed record NoiseDetection(double Auc, double Precision, double Recal
                 negative += example.Sign[t] < 0 ? 1 : 0;
                 found += misleads && example.Sign[t] < 0 ? 1 : 0;
                 if (t < example.Ids.Length - 1)
-                    (misleads ? planted : honest).Add(example.Influence[t]);
+                    (misleads ? planted : honest).Add((example.Score ?? example.Influence)[t]);
             }
         }
 

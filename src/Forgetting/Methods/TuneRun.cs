@@ -79,7 +79,7 @@ public sealed class TuneRun
             AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo or AscentKind.Belief ? (double)(decimal)ascent.Beta : null,
             AscentBeta2 = ascent.Kind is AscentKind.SatImp or AscentKind.Belief ? (double)(decimal)ascent.Beta2 : null,
             Alpha = options.Unlearns ? options.Alpha ?? options.LearningRate : options.Alpha,
-            Rho = options.Rho ?? (options.Scores is null && !options.LearnsAll ? Scores.DefaultRho : null),
+            Rho = options.Rho ?? (options.Scores is null && options.LearnAbove is null && !options.LearnsAll ? Scores.DefaultRho : null),
             ReferenceFraction = options.ReferenceFraction ?? (source || options.LearnsAll ? null : ReferenceModel.DefaultFraction),
         };
     }
@@ -115,7 +115,7 @@ public sealed class TuneRun
         (IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> examples) = LoadExamples();
         Scores? scores = KnownScores(examples);
         bool computes = scores is null && !_options.LearnsAll;
-        IReadOnlyList<EncodedExample> forReference = computes && _options.ReferenceData is { } data ? Encode(data) : held;
+        IReadOnlyList<EncodedExample> forReference = (computes || _options.LearnReference) && _options.ReferenceData is { } data ? Encode(data) : held;
         CheckModels(computes);
         if (_options.Unlearns)
             _ = new UnlearningSchedule(_options, Trainer.CountSteps(_options, examples.Count));
@@ -126,11 +126,18 @@ public sealed class TuneRun
         if (computes)
             scores = ComputeScores(forReference, examples);
 
+        Diagnosis? diagnosis = null;
         if (scores != null)
+        {
             ScoreFile.Write(ScoresPath, examples, scores);
+            diagnosis = Diagnosis.Of(examples, scores);
+            _observer?.StageBegan($"divided the response tokens: {scores.Partition}");
+            if (diagnosis != null)
+                _observer?.StageBegan(diagnosis.ToString());
+        }
 
         double scoringSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
-        TrainingSet set = Signed(examples, scores);
+        TrainingSet set = Signed(examples, scores, _options.LearnReference ? forReference : []);
         UnlearningSet? unlearning = _options.Unlearns
             ? new UnlearningStages(_options, _backend, _others, _observer, _cancellation).Run(examples)
             : null;
@@ -141,6 +148,7 @@ public sealed class TuneRun
             Train(model, set, unlearning?.Set, evaluation);
             summary = Summarize(model, set, scores, held.Count, scoringSeconds) with
             {
+                Diagnosis = diagnosis,
                 Unlearning = unlearning?.Summary, Best = evaluation?.Best, PredictedMemoryBytes = memory.Peak,
             };
         }
@@ -214,9 +222,11 @@ public sealed class TuneRun
     private Scores? KnownScores(IReadOnlyList<EncodedExample> examples)
     {
         if (_resume && File.Exists(ScoresPath))
-            return ScoreFile.Read(ScoresPath, examples, rho: null, _options.Level);
+            return ScoreFile.Read(ScoresPath, examples, anew: null);
 
-        return _options.Scores is { } given ? ScoreFile.Read(given, examples, _options.Rho, _options.Level) : null;
+        // The signs in a given file stand unless the settings say how to divide.
+        bool divides = _options.Rho != null || _options.IgnoreRho > 0 || _options.LearnAbove != null;
+        return _options.Scores is { } given ? ScoreFile.Read(given, examples, divides ? (_options.Score, PartitionRule.Of(_options)) : null) : null;
     }
 
     private Scores ComputeScores(IReadOnlyList<EncodedExample> forReference, IReadOnlyList<EncodedExample> examples)
@@ -226,24 +236,27 @@ public sealed class TuneRun
             examples, _options, () => LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter), () => LoadedModel.Load(reference, _backend), _observer, _cancellation);
     }
 
-    private TrainingSet Signed(IReadOnlyList<EncodedExample> examples, Scores? scores)
+    // Examples with the signs of their scores, and further ones that are learnt as they are.
+    private TrainingSet Signed(IReadOnlyList<EncodedExample> examples, Scores? scores, IReadOnlyList<EncodedExample> learnt)
     {
         if (scores is null)
-            return TrainingSet.AllPositive(examples);
+            return TrainingSet.AllPositive([.. examples, .. learnt]);
 
         bool needsBase = _options.Method == TrainingMethod.Forget && _options.ResolveAscent().NeedsBase;
         return new TrainingSet
         {
-            Examples = examples,
-            Signs = scores.Partition.Signs,
-            BaseLogProbabilities = needsBase ? [.. scores.BaseLoss.Select(losses => Array.ConvertAll(losses, loss => -loss))] : null,
+            Examples = [.. examples, .. learnt],
+            Signs = [.. scores.Partition.Signs, .. TrainingSet.AllPositive(learnt).Signs],
+            BaseLogProbabilities = needsBase
+                ? [.. scores.BaseLoss.Select(losses => Array.ConvertAll(losses, loss => -loss)), .. learnt.Select(e => new float[e.Length])]
+                : null,
         };
     }
 
     private TuneSummary Summarize(LoadedModel model, TrainingSet set, Scores? scores, int held, double scoringSeconds)
     {
         IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"));
-        TokenCounts counts = set.Signs.Aggregate(default(TokenCounts), (sum, signs) => sum + TokenCounts.Of(signs));
+        TokenCounts counts = set.Signs.Zip(set.Examples).Aggregate(default(TokenCounts), (sum, e) => sum + TokenCounts.Of(e.First, e.Second.Response));
         return new TuneSummary
         {
             Method = Recipe.Text(_options.Method),
@@ -254,6 +267,9 @@ public sealed class TuneRun
             Reference = scores is null ? null : _options.Scores ?? _options.Reference ?? Path.Combine(_options.Out, "reference", "model"),
             PositiveTokens = counts.Positive,
             NegativeTokens = counts.Negative,
+            IgnoredTokens = counts.Ignored,
+            Score = scores is null ? null : Recipe.Text(_options.Score),
+            EffectiveLambda = LambdaSchedule.Effective(metrics),
             Cut = scores is null || double.IsNaN(scores.Partition.Cut) ? null : scores.Partition.Cut,
             Parameters = model.Decoder.ParameterCount,
             TrainableParameters = model.Decoder.TrainableParameters.Sum(p => p.Shape.Count),

@@ -2,6 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Forgetting.IO;
 using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Methods.TokenForgetting;
 using Forgetting.Training;
 
 namespace Forgetting.Methods;
@@ -36,7 +37,22 @@ public sealed record TuneSummary
     /// <summary>Negative response tokens.</summary>
     public required long NegativeTokens { get; init; }
 
-    /// <summary>Influence of the last positive token (or example) in the ranking; null without scores.</summary>
+    /// <summary>Response tokens that are neither learnt nor forgotten.</summary>
+    public long IgnoredTokens { get; init; }
+
+    /// <summary>What the tokens were ranked by: influence, reference or blend; null without scores.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Score { get; init; }
+
+    /// <summary>What the negative tokens are to the base and the reference model; null without any.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public Diagnosis? Diagnosis { get; init; }
+
+    /// <summary>Mean of λ over the run, each step weighted by its learning rate: λ rises while the learning rate falls. Null where nothing is forgotten.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? EffectiveLambda { get; init; }
+
+    /// <summary>Score of the last positive token (or example) in the ranking; null without scores.</summary>
     public required double? Cut { get; init; }
 
     /// <summary>Parameters of the model.</summary>

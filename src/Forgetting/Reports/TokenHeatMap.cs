@@ -5,7 +5,7 @@ namespace Forgetting.Reports;
 /// <summary>One token of an example as the heat map shows it.</summary>
 /// <param name="Text">Its text; may be part of a word.</param>
 /// <param name="Influence">Influence s_t in nats, or NaN outside the response.</param>
-/// <param name="Sign">1 learnt, −1 unlearnt, 0 not trained on.</param>
+/// <param name="Sign">1 learnt, −1 unlearnt, 0 ignored or not trained on.</param>
 /// <param name="BaseLoss">Cross-entropy under the base model in nats.</param>
 /// <param name="ReferenceLoss">Cross-entropy under the reference model in nats.</param>
 /// <param name="Note">Anything else worth a hover, such as "planted"; empty for none.</param>
@@ -39,7 +39,7 @@ public static class TokenHeatMap
     private static void Write(StringWriter output, HeatMapToken token, double scale)
     {
         string text = Svg.Text(token.Text).Replace("\n", "<i>⏎</i>", StringComparison.Ordinal);
-        if (token.Sign == 0 || !double.IsFinite(token.Influence))
+        if (!double.IsFinite(token.Influence))
         {
             output.Write($"<span>{text}</span>");
             return;
@@ -47,9 +47,9 @@ public static class TokenHeatMap
 
         double strength = Math.Min(1, Math.Abs(token.Influence) / Math.Max(scale, 1e-9));
         string colour = token.Influence >= 0 ? "var(--learn-rgb)" : "var(--forget-rgb)";
-        string kind = token.Sign < 0 ? "forget" : "learn";
+        string kind = token.Sign < 0 ? "forget" : token.Sign > 0 ? "learn" : "ignore";
         string note = token.Note.Length > 0 ? $"\n{token.Note}" : "";
-        string hover = $"influence {Svg.Value(token.Influence)} nats ({(token.Sign < 0 ? "forget" : "learn")})\n"
+        string hover = $"influence {Svg.Value(token.Influence)} nats ({kind})\n"
             + $"base loss {Svg.Value(token.BaseLoss)}, reference loss {Svg.Value(token.ReferenceLoss)}{note}";
         output.Write($"<span class=\"{kind}{(note.Length > 0 ? " noted" : "")}\" style=\"background:rgb({colour} / {Svg.N(strength * 85)}%)\" title=\"{Svg.Text(hover)}\">{text}</span>");
     }

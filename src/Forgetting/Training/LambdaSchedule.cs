@@ -2,7 +2,7 @@ namespace Forgetting.Training;
 
 /// <summary>
 /// λ of each step, the weight of the negative term (arXiv 2508.04329, section 4): λ(k) = t_min + (t_max − t_min)·k/K with k the steps already done and K all
-/// steps. With <see cref="Compatibility.Paper"/>, λ(k) = t_max·k/K with k and K counted within each epoch.
+/// steps. With <see cref="Compatibility.Paper"/>, λ(k) = t_max·k/K with k restarting every epoch while K counts all epochs, as the paper's program has it.
 /// </summary>
 /// <remarks>
 /// Adaptive: the linear λ, held below a bound. A measurement gives the norms a of the positive term's gradient and b of the negative term's at λ = 1; the negative
@@ -15,6 +15,7 @@ public sealed class LambdaSchedule
     private readonly double _most;
     private readonly double _fraction;
     private readonly int _steps;
+    private readonly int _stepsPerEpoch;
 
     /// <summary>The schedule of a run.</summary>
     /// <param name="steps">K, all optimiser steps.</param>
@@ -26,7 +27,8 @@ public sealed class LambdaSchedule
         _least = paper ? 0 : options.LambdaMin;
         _most = options.LambdaMax;
         _fraction = options.LambdaFraction;
-        _steps = paper ? stepsPerEpoch : steps;
+        _steps = steps;
+        _stepsPerEpoch = stepsPerEpoch;
         Restarts = paper;
     }
 
@@ -39,9 +41,16 @@ public sealed class LambdaSchedule
     /// <summary>λ of step <paramref name="step"/>, from 0.</summary>
     public double At(int step)
     {
-        int k = Restarts ? step % _steps : step;
+        int k = Restarts ? step % _stepsPerEpoch : step;
         double planned = _kind == LambdaKind.Constant ? _most : _least + (_most - _least) * k / _steps;
         return Math.Min(planned, Bound);
+    }
+
+    /// <summary>What λ weighed over a run: its mean with each step weighted by the learning rate, which falls while λ rises; null where it was 0 throughout.</summary>
+    public static double? Effective(IReadOnlyList<StepMetrics> steps)
+    {
+        double rates = steps.Sum(s => s.LearningRate);
+        return rates > 0 && steps.Any(s => s.Lambda > 0) ? steps.Sum(s => s.Lambda * s.LearningRate) / rates : null;
     }
 
     /// <summary>Takes a measurement into account; nothing happens unless λ is adaptive.</summary>

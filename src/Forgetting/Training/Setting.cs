@@ -124,6 +124,7 @@ public sealed class Setting
         object? value = type == typeof(int) && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int whole) ? whole
             : type == typeof(ulong) && ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong seed) ? seed
             : type == typeof(double) && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number
+            : type == typeof(Share) ? Share.Parse(text)
             : type == typeof(bool) && bool.TryParse(text, out bool flag) ? flag
             : type.IsEnum ? Enum.GetValues(type).Cast<object>().FirstOrDefault(v => Recipe.Text(v) == text)
             : null;
@@ -139,6 +140,7 @@ public sealed class Setting
         bool whole = BigInteger.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out _);
         return type == typeof(bool) ? "true or false"
             : type == typeof(double) ? "a number"
+            : type == typeof(Share) ? "a number or auto"
             : type == typeof(ulong) ? $"a whole number of at least 0{(whole && text[0] != '-' ? $" and at most {ulong.MaxValue}" : "")}"
             : whole ? $"a whole number of at least {int.MinValue} and at most {int.MaxValue}"
             : "a whole number";
@@ -147,6 +149,6 @@ public sealed class Setting
     private static string KindName(Type type)
     {
         Type kind = Nullable.GetUnderlyingType(type) ?? type;
-        return kind == typeof(int) || kind == typeof(ulong) ? "N" : kind == typeof(double) ? "X" : "NAME";
+        return kind == typeof(int) || kind == typeof(ulong) ? "N" : kind == typeof(double) || kind == typeof(Share) ? "X" : "NAME";
     }
 }

@@ -1,9 +1,12 @@
 namespace Forgetting.Training;
 
-/// <summary>Numbers of positive and negative response tokens.</summary>
-public readonly record struct TokenCounts(long Positive, long Negative)
+/// <summary>Numbers of response tokens that are learnt, forgotten and ignored.</summary>
+/// <param name="Positive">Learnt.</param>
+/// <param name="Negative">Forgotten.</param>
+/// <param name="Ignored">Neither.</param>
+public readonly record struct TokenCounts(long Positive, long Negative, long Ignored = 0)
 {
-    /// <summary>Counts the signs of one example.</summary>
+    /// <summary>Counts the signs of response tokens.</summary>
     public static TokenCounts Of(ReadOnlySpan<sbyte> signs)
     {
         long positive = 0;
@@ -14,14 +17,21 @@ public readonly record struct TokenCounts(long Positive, long Negative)
             negative += sign < 0 ? 1 : 0;
         }
 
-        return new(positive, negative);
+        return new(positive, negative, signs.Length - positive - negative);
+    }
+
+    /// <summary>Counts the signs of an example's response tokens.</summary>
+    public static TokenCounts Of(ReadOnlySpan<sbyte> signs, ReadOnlySpan<bool> response)
+    {
+        TokenCounts all = Of(signs);
+        return all with { Ignored = all.Ignored - response.Count(false) };
     }
 
     /// <summary>All response tokens.</summary>
-    public long Total => Positive + Negative;
+    public long Total => Positive + Negative + Ignored;
 
     /// <summary>Sum of two counts.</summary>
-    public static TokenCounts operator +(TokenCounts a, TokenCounts b) => new(a.Positive + b.Positive, a.Negative + b.Negative);
+    public static TokenCounts operator +(TokenCounts a, TokenCounts b) => new(a.Positive + b.Positive, a.Negative + b.Negative, a.Ignored + b.Ignored);
 
     /// <summary>Sum of two counts.</summary>
     public static TokenCounts Add(TokenCounts left, TokenCounts right) => left + right;
@@ -36,20 +46,22 @@ public readonly record struct TokenCounts(long Positive, long Negative)
 public readonly record struct SignedWeights(double Positive, double Negative)
 {
     /// <summary>Weights for the tokens counted by <paramref name="counts"/>.</summary>
-    public static SignedWeights Of(TrainingMethod method, TokenCounts counts, double lambda) => method switch
+    /// <param name="norm">What the negative term is divided by.</param>
+    public static SignedWeights Of(TrainingMethod method, TokenCounts counts, double lambda, NegativeNormKind norm = NegativeNormKind.Candidates) => method switch
     {
         TrainingMethod.Full or TrainingMethod.Lwf => new(Inverse(counts.Total), Inverse(counts.Total)),
         TrainingMethod.Ignore => new(Inverse(counts.Positive), 0),
-        _ => new(Inverse(counts.Positive), -lambda * Inverse(counts.Negative)),
+        _ => new(Inverse(counts.Positive), -lambda * Inverse(norm == NegativeNormKind.Forgotten ? counts.Negative : counts.Negative + counts.Ignored)),
     };
 
     /// <summary>
     /// As the paper's program weighs them: each of <paramref name="microBatches"/> micro-batches counts its own tokens, and their objectives are averaged.
     /// </summary>
     /// <param name="counts">Tokens of this micro-batch alone.</param>
-    public static SignedWeights OfMicroBatch(TrainingMethod method, TokenCounts counts, double lambda, int microBatches)
+    public static SignedWeights OfMicroBatch(
+        TrainingMethod method, TokenCounts counts, double lambda, int microBatches, NegativeNormKind norm = NegativeNormKind.Candidates)
     {
-        SignedWeights own = Of(method, counts, lambda);
+        SignedWeights own = Of(method, counts, lambda, norm);
         return new(own.Positive / microBatches, own.Negative / microBatches);
     }
 

@@ -72,6 +72,29 @@ public enum PartitionLevel
     Sequence,
 }
 
+/// <summary>What response tokens are ranked by, from the cross-entropies b under the base and r under the reference model.</summary>
+public enum ScoreKind
+{
+    /// <summary>b − r, the paper's: what the reference learnt comes first. Finds misconceptions, which the base believes and a good reference does not.</summary>
+    Influence,
+
+    /// <summary>−r: what the reference finds likely comes first. Finds independent errors, even with a reference that learnt from the same kind of data (this project's).</summary>
+    Reference,
+
+    /// <summary>0.9·b − r: between the two (this project's).</summary>
+    Blend,
+}
+
+/// <summary>What the objective's negative term is divided by.</summary>
+public enum NegativeNormKind
+{
+    /// <summary>All tokens of the step that are not learnt, forgotten or ignored: forgetting fewer of them weighs less, not each of them more.</summary>
+    Candidates,
+
+    /// <summary>The forgotten tokens alone.</summary>
+    Forgotten,
+}
+
 /// <summary>How λ, the weight of forgetting, moves over a run.</summary>
 public enum LambdaKind
 {

@@ -40,7 +40,10 @@ public sealed partial record TrainingOptions
         Check("lora-rank", LoraRank, LoraRank >= 0, "a whole number of at least 0");
         Check("lora-alpha", LoraAlpha, LoraAlpha > 0 && double.IsFinite(LoraAlpha), "a number above 0");
         Check("lora-dropout", LoraDropout, LoraDropout is >= 0 and < 1, "a number in [0, 1)");
-        Check("rho", Rho, Rho is null or (> 0 and <= 1), "a number in (0, 1]");
+        Check("rho", Rho, Rho is null || Rho.Value.IsAuto || Rho.Value.Value is > 0 and <= 1, "a number in (0, 1] or auto");
+        Check("ignore-rho", IgnoreRho, IgnoreRho is >= 0 and < 1 && IgnoreRho + (Rho is { IsAuto: false } given ? given.Value : 0) <= 1, "a number of at least 0 that is at most 1 together with rho");
+        Check("learn-above", LearnAbove, LearnAbove is not double.NaN, "a number");
+        Check("forget-below", ForgetBelow, ForgetBelow is null || ForgetBelow <= (LearnAbove ?? double.PositiveInfinity), "a number not above learn-above");
         Check("lambda-min", LambdaMin, LambdaMin >= 0 && double.IsFinite(LambdaMin), "a number of at least 0");
         Check("lambda-max", LambdaMax, LambdaMax >= LambdaMin && double.IsFinite(LambdaMax), "a number not below lambda-min");
         Check("lambda-fraction", LambdaFraction, LambdaFraction > 0 && double.IsFinite(LambdaFraction), "a number above 0");
@@ -89,6 +92,15 @@ public sealed partial record TrainingOptions
 
     private void CheckExclusive()
     {
+        if (LearnAbove is null != ForgetBelow is null)
+            throw new UserException($"{(LearnAbove is null ? "forget-below" : "learn-above")} is given alone, expected learn-above and forget-below together");
+
+        if (LearnAbove != null && (Rho != null || IgnoreRho > 0))
+            throw new UserException($"learn-above and {(Rho != null ? "rho" : "ignore-rho")} are both given, expected one way to divide the tokens");
+
+        if (LearnReference && (Reference != null || Scores != null))
+            throw new UserException($"learn-reference is given with {(Reference != null ? "reference" : "scores")}, expected reference-data or reference-fraction, whose examples it learns too");
+
         string[] sources =
         [
             .. Reference is null ? Array.Empty<string>() : ["reference"],

@@ -100,12 +100,32 @@ public sealed partial record TrainingOptions
     [Setting("linear layers with an adapter, separated by commas; all when empty", Value = "NAMES", Needs = "lora-rank|adapter")]
     public IReadOnlyList<string> LoraTargets { get; init; } = [];
 
-    /// <summary>Share of positive tokens ρ; null: 0.7, or the signs of <see cref="Scores"/> as they stand.</summary>
-    [Setting("share of response tokens that are positive; 0.7, or as in the score file", Methods = MethodSet.Scoring)]
-    public double? Rho { get; init; }
+    /// <summary>What response tokens are ranked by.</summary>
+    [Setting("what tokens are ranked by: influence (base loss - reference loss, the paper's), reference (loss) or blend (0.9 base loss - reference loss)", Methods = MethodSet.Scoring)]
+    public ScoreKind Score { get; init; } = ScoreKind.Influence;
+
+    /// <summary>Share of positive tokens ρ, or auto for Otsu's cut; null: 0.7, or the signs of <see cref="Scores"/> as they stand.</summary>
+    [Setting("share of response tokens that are learnt, or auto to find it from the scores (Otsu's cut); 0.7, or as in the score file", Methods = MethodSet.Scoring)]
+    public Share? Rho { get; init; }
+
+    /// <summary>Share of the response tokens, next in the ranking after those of <see cref="Rho"/>, that is neither learnt nor forgotten.</summary>
+    [Setting("share of response tokens, next in the ranking after rho's, that is neither learnt nor forgotten", Methods = MethodSet.Scoring)]
+    public double IgnoreRho { get; init; }
+
+    /// <summary>Score from which tokens are learnt, in nats, instead of <see cref="Rho"/>.</summary>
+    [Setting("score in nats from which tokens are learnt, instead of rho; needs forget-below", Methods = MethodSet.Scoring)]
+    public double? LearnAbove { get; init; }
+
+    /// <summary>Score below which tokens are forgotten, in nats; what lies between is ignored.</summary>
+    [Setting("score in nats below which tokens are forgotten; those between are ignored", Methods = MethodSet.Scoring)]
+    public double? ForgetBelow { get; init; }
+
+    /// <summary>What the negative term is divided by.</summary>
+    [Setting("what the negative term is divided by: candidates (all tokens not learnt) or forgotten (those forgotten)", Methods = MethodSet.Forget)]
+    public NegativeNormKind NegativeNorm { get; init; } = NegativeNormKind.Candidates;
 
     /// <summary>Whether tokens or whole sequences are ranked.</summary>
-    [Setting("what is ranked by influence: token or sequence", Methods = MethodSet.Scoring)]
+    [Setting("what is ranked: token or sequence", Methods = MethodSet.Scoring)]
     public PartitionLevel Level { get; init; } = PartitionLevel.Token;
 
     /// <summary>How λ moves over the run.</summary>
@@ -159,6 +179,10 @@ public sealed partial record TrainingOptions
     /// <summary>Share of the data held out to train the reference on; the rest is the training set.</summary>
     [Setting("share of the data held out to train the reference on; a sixth where no other source of influence is given", Methods = MethodSet.Scoring)]
     public double? ReferenceFraction { get; init; }
+
+    /// <summary>The examples that the reference is trained on are learnt too, all their tokens positive.</summary>
+    [Setting("learn the reference's examples too", Methods = MethodSet.Scoring)]
+    public bool LearnReference { get; init; }
 
     /// <summary>A score file made before.</summary>
     [Setting("score file made before", Value = "FILE", Methods = MethodSet.Scoring, MayChange = true, Identity = false)]

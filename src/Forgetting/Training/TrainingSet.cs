@@ -8,7 +8,7 @@ public sealed record TrainingSet
     /// <summary>The examples.</summary>
     public required IReadOnlyList<EncodedExample> Examples { get; init; }
 
-    /// <summary>Per example, per token: 1 positive, −1 negative, 0 no response.</summary>
+    /// <summary>Per example, per token: 1 learnt, −1 forgotten, 0 ignored or no response.</summary>
     public required IReadOnlyList<sbyte[]> Signs { get; init; }
 
     /// <summary>Per example, per token: log-probability under the base model, where the ascent asks for it (<see cref="Backends.Ascent.NeedsBase"/>); else null.</summary>

@@ -158,8 +158,8 @@ public sealed class TrainingStep : IDisposable
     }
 
     private SignedWeights Weights(TrainingMethod method, TokenCounts ofMicroBatch, double lambda) => _options.Compat == Compatibility.Paper
-        ? SignedWeights.OfMicroBatch(method, ofMicroBatch, lambda, _batches.Count)
-        : SignedWeights.Of(method, _counts, lambda);
+        ? SignedWeights.OfMicroBatch(method, ofMicroBatch, lambda, _batches.Count, _options.NegativeNorm)
+        : SignedWeights.Of(method, _counts, lambda, _options.NegativeNorm);
 
     // The regularizer looks at the whole step's features. One micro-batch shows them as it goes through; of several, or where dropout would disturb
     // them, they come from a forward pass before.
@@ -206,7 +206,7 @@ public sealed class TrainingStep : IDisposable
     // Which example's gradient alone is not finite; only when the run ends anyway.
     private string Offender()
     {
-        SignedWeights weights = SignedWeights.Of(_options.Method, _counts, _lambda);
+        SignedWeights weights = SignedWeights.Of(_options.Method, _counts, _lambda, _options.NegativeNorm);
         for (int i = 0; i < _examples.Count; i++)
         {
             _decoder.ZeroGradients();

@@ -18,7 +18,7 @@ public class PartitionTests
     [InlineData(0.1, new sbyte[] { 0, -1, -1, -1 }, new sbyte[] { 0, -1, -1 }, double.NaN)]
     public void Tokens_are_ranked_over_all_examples_and_ties_keep_their_order(double rho, sbyte[] first, sbyte[] second, double cut)
     {
-        Partition partition = Partition.Of(Influence, Response, rho, PartitionLevel.Token);
+        Partition partition = Partition.Of(Influence, Response, new(PartitionLevel.Token, rho));
         Assert.Equal(first, partition.Signs[0]);
         Assert.Equal(second, partition.Signs[1]);
         Assert.Equal(cut, partition.Cut, 6);
@@ -28,7 +28,7 @@ public class PartitionTests
     [Fact]
     public void Sequences_are_ranked_by_their_mean_and_share_a_sign()
     {
-        Partition partition = Partition.Of(Influence, Response, 0.5, PartitionLevel.Sequence);
+        Partition partition = Partition.Of(Influence, Response, new(PartitionLevel.Sequence, 0.5));
         Assert.Equal(new sbyte[] { 0, 1, 1, 1 }, partition.Signs[0]);
         Assert.Equal(new sbyte[] { 0, -1, -1 }, partition.Signs[1]);
         Assert.Equal(new TokenCounts(3, 2), partition.Counts);
@@ -37,7 +37,7 @@ public class PartitionTests
     [Fact]
     public void An_example_without_response_takes_no_part_in_the_ranking_of_sequences()
     {
-        Partition partition = Partition.Of([[5, 5], [1, 1], [2, 2]], [[false, false], [true, true], [false, true]], 0.5, PartitionLevel.Sequence);
+        Partition partition = Partition.Of([[5, 5], [1, 1], [2, 2]], [[false, false], [true, true], [false, true]], new(PartitionLevel.Sequence, 0.5));
         Assert.Equal(new sbyte[] { 0, 0 }, partition.Signs[0]);
         Assert.Equal(new sbyte[] { -1, -1 }, partition.Signs[1]);
         Assert.Equal(new sbyte[] { 0, 1 }, partition.Signs[2]);
@@ -54,7 +54,7 @@ public class PartitionTests
     public void Influences_that_are_the_same_on_both_sides_of_the_cut_are_refused(float[] influence, double rho, bool refused)
     {
         Exception? error = Record.Exception(() => Partition.OfInformative(
-            [influence], [[.. Enumerable.Repeat(4f, 10)]], [[.. Enumerable.Repeat(true, 10)]], rho, PartitionLevel.Token));
+            [influence], [[.. Enumerable.Repeat(4f, 10)]], [[.. Enumerable.Repeat(true, 10)]], new(PartitionLevel.Token, rho)));
         Assert.Equal(refused, error is UserException);
     }
 
@@ -84,14 +84,70 @@ public class PartitionTests
         }
 
         HashSet<(int, int)> positive = [.. all.OrderByDescending(a => a.Value).Take((int)(rho * all.Count)).Select(a => (a.Example, a.Token))];
-        Partition partition = Partition.Of(influence, response, rho, PartitionLevel.Token);
+        Partition partition = Partition.Of(influence, response, new(PartitionLevel.Token, rho));
         Assert.Equal(new TokenCounts(positive.Count, all.Count - positive.Count), partition.Counts);
         Assert.All(all, a => Assert.Equal(positive.Contains((a.Example, a.Token)) ? 1 : -1, partition.Signs[a.Example][a.Token]));
     }
 
     [Fact]
-    public void Influence_that_is_not_finite_is_refused() =>
+    public void A_score_that_is_not_finite_is_refused() =>
         Assert.Equal(
-            "influence of token 1 of example 0 is NaN, expected a finite number",
-            Assert.Throws<UserException>(() => Partition.Of([[0, float.NaN]], [[true, true]], 0.7, PartitionLevel.Token)).Message);
+            "the score of token 1 of example 0 is NaN, expected a finite number",
+            Assert.Throws<UserException>(() => Partition.Of([[0, float.NaN]], [[true, true]], new(PartitionLevel.Token, 0.7))).Message);
+
+    // Ranking as above: 2, 0.5, 0.5, 0.1, −1. Of five tokens 0.4 are two, and 0.4 more are ignored.
+    [Fact]
+    public void A_part_between_learnt_and_forgotten_is_ignored()
+    {
+        Partition partition = Partition.Of(Influence, Response, new(PartitionLevel.Token, 0.4, 0.4));
+        Assert.Equal(new sbyte[] { 0, 1, -1, 1 }, partition.Signs[0]);
+        Assert.Equal(new sbyte[] { 0, 0, 0 }, partition.Signs[1]);
+        Assert.Equal(new TokenCounts(2, 1, 2), partition.Counts);
+        Assert.Equal((0.5, -1), (partition.Cut, partition.ForgetCut));
+    }
+
+    [Fact]
+    public void Thresholds_divide_where_they_are_given()
+    {
+        Partition partition = Partition.Of(Influence, Response, new(PartitionLevel.Token, 0.1) { Thresholds = (0.5, 0) });
+        Assert.Equal(new sbyte[] { 0, 1, -1, 1 }, partition.Signs[0]);
+        Assert.Equal(new sbyte[] { 0, 1, 0 }, partition.Signs[1]);
+        Assert.Equal(new TokenCounts(3, 1, 1), partition.Counts);
+    }
+
+    // By hand: of −10, −9, −1, 0, 0 (mean −4) the cut between −1 and −9 leaves 3·(11/3)² + 2·5.5² = 100.83 of 102 between the sides;
+    // of 0, 0, 1, 1 all lies between them.
+    [Fact]
+    public void Otsus_cut_leaves_the_most_variance_between_its_sides()
+    {
+        OtsuCut cut = OtsuCut.Of([0, 0, -1, -9, -10]);
+        Assert.Equal((3, (3 * Math.Pow(11.0 / 3, 2) + 2 * 5.5 * 5.5) / 102), (cut.Above, cut.Separation));
+        Assert.Equal(new OtsuCut(2, 1), OtsuCut.Of([1, 1, 0, 0]));
+        Assert.Equal(new OtsuCut(3, 0), OtsuCut.Of([2, 2, 2]));
+
+        Partition partition = Partition.Of([[-10, 0, -9], [0, -1]], [[true, true, true], [true, true]], new(PartitionLevel.Token, Share.Auto));
+        Assert.Equal(new TokenCounts(3, 2), partition.Counts);
+        Assert.Equal(new sbyte[] { -1, 1, -1 }, partition.Signs[0]);
+    }
+
+    // Otsu's criterion tried at every cut, from its definition: the weighted variances within the two sides are least.
+    [Fact]
+    public void Otsus_cut_agrees_with_the_least_variance_within()
+    {
+        var random = new Random(3);
+        for (int trial = 0; trial < 50; trial++)
+        {
+            float[] values = [.. Enumerable.Range(0, random.Next(2, 40)).Select(_ => random.Next(12) * 0.5f).OrderDescending()];
+            static double Within(IEnumerable<float> side)
+            {
+                double mean = side.Average(v => (double)v);
+                return side.Sum(v => (v - mean) * (v - mean));
+            }
+
+            var cuts = Enumerable.Range(1, values.Length - 1).Where(k => values[k] < values[k - 1])
+                .Select(k => (Above: k, Within: Within(values.Take(k)) + Within(values.Skip(k)))).ToList();
+            if (cuts.Count > 0)
+                Assert.Equal(cuts.Min(c => c.Within), cuts.Single(c => c.Above == OtsuCut.Of(values).Above).Within, 9);
+        }
+    }
 }

@@ -25,7 +25,7 @@ public sealed class ScoreFileTests : IDisposable
     [Fact]
     public void Scores_are_written_in_the_documented_form()
     {
-        Scores scores = Scores.Of(Examples, [[0, 2.5f, 1], [0, 1]], [[0, 1, 1.5f], [0, 0.25f]], 0.7, PartitionLevel.Token);
+        Scores scores = Scores.Of(Examples, [[0, 2.5f, 1], [0, 1]], [[0, 1, 1.5f], [0, 0.25f]], ScoreKind.Influence, new(PartitionLevel.Token, 0.7));
         ScoreFile.Write(_folder["scores.jsonl"], Examples, scores);
         Assert.Equal($"{First}\n{Second}\n", File.ReadAllText(_folder["scores.jsonl"]));
     }
@@ -45,21 +45,52 @@ public sealed class ScoreFileTests : IDisposable
     {
         // The file may be in any order and its signs may be anyone's.
         string path = _folder.Write("scores.jsonl", Second.Replace("\"sign\":[0,1]", "\"sign\":[0,-1]", StringComparison.Ordinal) + "\n\n" + First + "\n");
-        Scores scores = ScoreFile.Read(path, Examples, rho: null, PartitionLevel.Token);
+        Scores scores = ScoreFile.Read(path, Examples, anew: null);
         Assert.Equal(new sbyte[] { 0, 1, -1 }, scores.Partition.Signs[0]);
         Assert.Equal(new sbyte[] { 0, -1 }, scores.Partition.Signs[1]);
         Assert.Equal(1.5, scores.Partition.Cut);
         Assert.Equal([0, 2.5f, 1], scores.BaseLoss[0]);
 
-        scores = ScoreFile.Read(path, Examples, rho: 1, PartitionLevel.Token);
+        scores = ScoreFile.Read(path, Examples, (ScoreKind.Influence, new(PartitionLevel.Token, 1)));
         Assert.Equal(new TokenCounts(3, 0), scores.Partition.Counts);
+    }
+
+    // b: 2.5, 1 | 1, r: 1, 1.5 | 0.25, so 0.9·b − r is 1.25, −0.6 | 0.65.
+    [Theory]
+    [InlineData(ScoreKind.Influence, new[] { 0, 1.5f, -0.5f }, new[] { 0, 0.75f })]
+    [InlineData(ScoreKind.Reference, new[] { 0, -1, -1.5f }, new[] { 0, -0.25f })]
+    [InlineData(ScoreKind.Blend, new[] { 0, 1.25f, -0.6f }, new[] { 0, 0.65f })]
+    public void What_is_ranked_is_kept_beside_the_influence_and_ignored_tokens_have_sign_0(ScoreKind kind, float[] first, float[] second)
+    {
+        Scores written = Scores.Of(Examples, [[0, 2.5f, 1], [0, 1]], [[0, 1, 1.5f], [0, 0.25f]], kind, new(PartitionLevel.Token, 0.34, 0.34));
+        ScoreFile.Write(_folder["scores.jsonl"], Examples, written);
+        Scores read = ScoreFile.Read(_folder["scores.jsonl"], Examples, anew: null);
+        Assert.Equal([0, 1.5f, -0.5f], read.Influence[0]);
+        Assert.All(first.Zip(read.Score[0]), pair => Assert.Equal(pair.First, pair.Second, 1e-6f));
+        Assert.All(second.Zip(read.Score[1]), pair => Assert.Equal(pair.First, pair.Second, 1e-6f));
+        Assert.Equal(new TokenCounts(1, 1, 1), read.Partition.Counts);
+        Assert.Equal(written.Partition.Signs, read.Partition.Signs);
+        Assert.Equal((written.Partition.Cut, written.Partition.ForgetCut), (read.Partition.Cut, read.Partition.ForgetCut));
+    }
+
+    // Two negatives: the base gives them e^−1 and e^−5 (never believed), the reference e^−1.5 and e^−0.05 (known).
+    [Fact]
+    public void The_diagnosis_counts_what_is_known_never_believed_and_believed()
+    {
+        EncodedExample[] example = [new() { Index = 0, Ids = [1, 2, 3, 4], Response = [false, true, true, true] }];
+        Scores scores = Scores.Of(example, [[0, 9, 1, 5]], [[0, 0, 1.5f, 4.99f]], ScoreKind.Influence, new(PartitionLevel.Token, 0.34));
+        Diagnosis diagnosis = Diagnosis.Of(example, scores)!;
+        Assert.Equal((2, 0.0, 0.5, 0.5), (diagnosis.Negatives, diagnosis.Known, diagnosis.Implausible, diagnosis.Believed));
+        Assert.Equal((Math.Exp(-1) + Math.Exp(-5)) / 2, diagnosis.BaseProbability, 6);
+        Assert.Equal((Math.Exp(-1.5) + Math.Exp(-4.99)) / 2, diagnosis.ReferenceProbability, 6);
+        Assert.Null(Diagnosis.Of(example, Scores.Of(example, [[0, 9, 1, 5]], [[0, 0, 1, 1]], ScoreKind.Influence, new(PartitionLevel.Token, 1))));
     }
 
     [Theory]
     [InlineData("\"ids\":[5,9]", "\"ids\":[5,8]", "record 2: ids differ from those of example 8")]
     [InlineData("\"response\":[0,1],", "\"response\":[1,1],", "record 2: response differs from that of example 8")]
     [InlineData("\"influence\":[0,0.75]", "\"influence\":[0]", "record 2: influence has 1 values, expected 2")]
-    [InlineData("\"sign\":[0,1]", "\"sign\":[0,0]", "record 2: sign of token 1 is 0, expected 1 or -1")]
+    [InlineData("\"sign\":[0,1]", "\"sign\":[0,2]", "record 2: sign of token 1 is 2, expected 1, 0 or -1")]
     [InlineData("\"sign\":[0,1]", "\"sign\":[1,1]", "record 2: sign of token 0 is 1, expected 0")]
     [InlineData("\"index\":8", "\"index\":3", "record 2: index 3 is there a second time")]
     [InlineData("\"index\":8", "\"index\":4", "record 2: index 4 is no example of the training set")]
@@ -68,7 +99,7 @@ public sealed class ScoreFileTests : IDisposable
     public void A_file_that_does_not_fit_the_data_is_refused(string found, string replaced, string expected)
     {
         string path = _folder.Write("scores.jsonl", First + "\n" + Second.Replace(found, replaced, StringComparison.Ordinal) + "\n");
-        var error = Assert.Throws<UserException>(() => ScoreFile.Read(path, Examples, null, PartitionLevel.Token));
+        var error = Assert.Throws<UserException>(() => ScoreFile.Read(path, Examples, anew: null));
         Assert.StartsWith($"{path}: {expected}", error.Message, StringComparison.Ordinal);
         Assert.DoesNotContain('\n', error.Message);
     }
@@ -79,7 +110,7 @@ public sealed class ScoreFileTests : IDisposable
         string path = _folder.Write("scores.jsonl", First + "\n");
         Assert.Equal(
             $"{path}: has no line for example 8 of the training set",
-            Assert.Throws<UserException>(() => ScoreFile.Read(path, Examples, null, PartitionLevel.Token)).Message);
+            Assert.Throws<UserException>(() => ScoreFile.Read(path, Examples, anew: null)).Message);
     }
 
     [Fact]

@@ -31,7 +31,8 @@ public sealed class TuneRunTests : IDisposable
         var seen = new Stages();
         TuneSummary summary = TuneRun.Execute(options, _backend, observer: seen);
 
-        Assert.Equal(["training the reference model on 8 examples", "scoring 40 examples with the base and the reference model", "training on 40 examples", "writing the model"], seen.Begun);
+        Assert.Equal(["training the reference model on 8 examples", "scoring 40 examples with the base and the reference model", "training on 40 examples", "writing the model"], seen.Begun.Where(s => !s.Contains("tokens", StringComparison.Ordinal)));
+        Assert.Contains(seen.Begun, s => s.StartsWith($"{summary.Diagnosis!.Negatives:N0} negative tokens: mean probability", StringComparison.Ordinal));
         Assert.Equal((40, 8), (summary.Examples, summary.HeldOut));
         Assert.Equal((long)Math.Floor(0.7m * (summary.PositiveTokens + summary.NegativeTokens)), summary.PositiveTokens);
         Assert.Equal(TuneSummary.Read(_folder["run"]), summary);
@@ -49,7 +50,7 @@ public sealed class TuneRunTests : IDisposable
 
         // What was resolved is a recipe for the same run.
         TrainingOptions again = Recipe.Read(_folder["run", "run.yaml"], new TrainingOptions());
-        Assert.Equal((0.7, 1.0 / 6, 512, "cpu", "fp32"), (again.Rho, again.ReferenceFraction, again.MaxLength, again.Device, again.Dtype));
+        Assert.Equal((new Share(0.7), 1.0 / 6, 512, "cpu", "fp32"), (again.Rho!.Value, again.ReferenceFraction, again.MaxLength, again.Device, again.Dtype));
         TuneSummary second = TuneRun.Execute(again with { Out = _folder["again"] }, _backend);
         Assert.Equal(File.ReadAllBytes(_folder["run", "model/model.safetensors"]), File.ReadAllBytes(_folder["again", "model/model.safetensors"]));
         Assert.Equal(summary.LastStep.Loss, second.LastStep.Loss);
@@ -127,10 +128,10 @@ public sealed class TuneRunTests : IDisposable
         }
 
         string Refused(TrainingOptions changed) => Assert.Throws<UserException>(() => TuneRun.Execute(changed with { Out = _folder[$"run{Directory.GetDirectories(_folder.Path).Length}"] }, _backend)).Message;
-        Assert.Matches("^([0-9,]+) of \\1 response tokens have the influence of the cut, 0e\\+0, up to rounding", Refused(options with { Reference = _folder["copy"] }));
+        Assert.Matches("^([0-9,]+) of \\1 response tokens have the score of the cut, 0e\\+0, up to rounding", Refused(options with { Reference = _folder["copy"] }));
         Assert.Contains("reference is", Refused(options with { Reference = options.Model + "/." }), StringComparison.Ordinal);
         Assert.Contains("the reference has hardly learnt anything", Refused(options with { ReferenceFraction = 0.5, LearningRate = 1e-12 }), StringComparison.Ordinal);
-        Assert.Contains("examples have the influence of the cut", Refused(options with { ReferenceFraction = 0.5, LearningRate = 1e-12, Level = PartitionLevel.Sequence }), StringComparison.Ordinal);
+        Assert.Contains("examples have the score of the cut", Refused(options with { ReferenceFraction = 0.5, LearningRate = 1e-12, Level = PartitionLevel.Sequence }), StringComparison.Ordinal);
     }
 
     [SharedDataFact]
@@ -140,14 +141,11 @@ public sealed class TuneRunTests : IDisposable
         string scores = _folder["forget", "scores.jsonl"];
         TuneRun.Execute(options with { Method = TrainingMethod.Full, LearningRate = 1e-3, Out = _folder["reference"] }, _backend);
         TuneRun.Execute(options with { Method = TrainingMethod.Forget, Out = _folder["forget"], Reference = _folder["reference", "model"] }, _backend);
-        foreach (TrainingMethod method in new[] { TrainingMethod.Full, TrainingMethod.Ignore })
-        {
-            TuneSummary summary = TuneRun.Execute(options with { Method = method, Out = _folder[Recipe.Text(method)], Scores = scores }, _backend);
-            Assert.Equal(scores, summary.Reference);
-            Assert.NotNull(summary.LastStep.NegativeLoss);
-            Assert.Equal(0, summary.LastStep.Lambda);
-            Assert.False(Directory.Exists(_folder[Recipe.Text(method), "adapter"]));
-        }
+        TuneSummary summary = TuneRun.Execute(options with { Method = TrainingMethod.Ignore, Out = _folder["ignore"], Scores = scores }, _backend);
+        Assert.Equal(scores, summary.Reference);
+        Assert.NotNull(summary.LastStep.NegativeLoss);
+        Assert.Equal(0, summary.LastStep.Lambda);
+        Assert.False(Directory.Exists(_folder["ignore", "adapter"]));
     }
 
     [SharedDataFact]
@@ -180,7 +178,7 @@ public sealed class TuneRunTests : IDisposable
         Assert.All(ScoreFile.Read(_folder["second", "scores.jsonl"]), e => Assert.All(e.Influence, s => Assert.Equal(0, s, 1e-3)));
 
         // It goes on from there, and what does not fit is an error.
-        TuneSummary third = TuneRun.Execute(still with { Method = TrainingMethod.Full, LearningRate = 5e-3, Steps = 6, Out = _folder["third"] }, _backend);
+        TuneSummary third = TuneRun.Execute(still with { Method = TrainingMethod.Full, ReferenceFraction = null, Rho = null, LearningRate = 5e-3, Steps = 6, Out = _folder["third"] }, _backend);
         Assert.True(third.LastStep.Loss < first.LastStep.Loss, $"{first.LastStep.Loss} → {third.LastStep.Loss}");
         File.WriteAllText(
             _folder["first", "adapter", "adapter_config.json"],

@@ -33,7 +33,7 @@ public sealed class RecipeGridTests : IDisposable
         Assert.Equal(8, runs.Count);
         Assert.Equal(Path.Combine("rho=0.5,level=sequence", "seed-2"), runs[3].Name);
         Assert.Equal(Path.Combine("runs", "rho=0.5,level=sequence", "seed-2"), runs[3].Options.Out);
-        Assert.Equal((0.5, PartitionLevel.Sequence, 2ul, 5), (runs[3].Options.Rho!.Value, runs[3].Options.Level, runs[3].Options.Seed, runs[3].Options.Epochs));
+        Assert.Equal((0.5, PartitionLevel.Sequence, 2ul, 5), (runs[3].Options.Rho!.Value.Value, runs[3].Options.Level, runs[3].Options.Seed, runs[3].Options.Epochs));
     }
 
     [Fact]
@@ -70,8 +70,8 @@ public sealed class RecipeGridTests : IDisposable
     [InlineData("sweep: 3\n", ":1: sweep is a Scalar, expected settings with lists of values")]
     [InlineData("\nsweep:\n  rho: 0.5\n", ":3: rho is a Scalar, expected a list of values")]
     [InlineData("sweep:\n  rh: [1]\n", ":2: \"rh\" is no setting; the nearest is rho")]
-    [InlineData("sweep:\n  rho: [0.5, 2]\n", ": rho=2: rho is 2, expected a number in (0, 1]")]
-    [InlineData("sweep:\n  rho: [0.5, x]\n", ":2: rho is \"x\", expected a number")]
+    [InlineData("sweep:\n  rho: [0.5, 2]\n", ": rho=2: rho is 2, expected a number in (0, 1] or auto")]
+    [InlineData("sweep:\n  rho: [0.5, x]\n", ":2: rho is \"x\", expected a number or auto")]
     [InlineData("seeds: [1, -1]\n", ":1: seed is \"-1\", expected a whole number of at least 0")]
     [InlineData("seeds: []\n", ":1: seeds is a Sequence, expected a list of values")]
     [InlineData("seeds: [1, 1]\n", ": the run seed-1 is there twice")]

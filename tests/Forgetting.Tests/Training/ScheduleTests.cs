@@ -67,11 +67,11 @@ public class ScheduleTests
     }
 
     [Fact]
-    public void Compat_lambda_omits_the_minimum_and_restarts_each_epoch()
+    public void Compat_lambda_omits_the_minimum_and_restarts_each_epoch_while_all_epochs_count()
     {
         var options = new TrainingOptions { Compat = Compatibility.Paper, LambdaMin = 0.05, LambdaMax = 0.25 };
         var schedule = new LambdaSchedule(options, steps: 8, stepsPerEpoch: 4);
-        double[] expected = [0, 0.0625, 0.125, 0.1875, 0, 0.0625, 0.125, 0.1875];
+        double[] expected = [0, 0.03125, 0.0625, 0.09375, 0, 0.03125, 0.0625, 0.09375];
         Assert.Equal(expected, Enumerable.Range(0, 8).Select(schedule.At));
     }
 

@@ -16,6 +16,16 @@ public class SignedWeightsTests
         Assert.Equal(negative, weights.Negative, 15);
     }
 
+    // Eight learnt, two forgotten and six ignored: the negative term is a mean over eight candidates, or over the two.
+    [Theory]
+    [InlineData(NegativeNormKind.Candidates, -0.2 / 8)]
+    [InlineData(NegativeNormKind.Forgotten, -0.2 / 2)]
+    public void The_negative_term_is_divided_by_the_candidates_or_by_the_forgotten(NegativeNormKind norm, double negative)
+    {
+        SignedWeights weights = SignedWeights.Of(TrainingMethod.Forget, new TokenCounts(8, 2, 6), lambda: 0.2, norm);
+        Assert.Equal((0.125, negative), (weights.Positive, weights.Negative));
+    }
+
     [Fact]
     public void A_term_without_tokens_is_zero()
     {
@@ -49,6 +59,7 @@ public class SignedWeightsTests
     {
         var weights = new SignedWeights(0.25, -0.5);
         Assert.Equal([0f, 0.25f, -0.5f], new sbyte[] { 0, 1, -1 }.Select(weights.For));
-        Assert.Equal(new TokenCounts(2, 1), TokenCounts.Of([0, 1, 1, -1, 0]));
+        Assert.Equal(new TokenCounts(2, 1, 2), TokenCounts.Of([0, 1, 1, -1, 0]));
+        Assert.Equal(new TokenCounts(2, 1, 1), TokenCounts.Of([0, 1, 1, -1, 0], [false, true, true, true, true]));
     }
 }

@@ -3,97 +3,143 @@ using Forgetting.Training;
 
 namespace Forgetting.Methods.TokenForgetting;
 
+/// <summary>How a ranking of tokens becomes signs.</summary>
+/// <param name="Level">What is ranked.</param>
+/// <param name="Rho">Share ρ that is learnt, or auto: the part above Otsu's cut.</param>
+/// <param name="IgnoreRho">Share, next in the ranking, that is neither learnt nor forgotten.</param>
+public readonly record struct PartitionRule(PartitionLevel Level, Share Rho, double IgnoreRho = 0)
+{
+    /// <summary>Scores at the two cuts, in nats, instead of shares: from the first on learnt, below the second forgotten.</summary>
+    public (double Learn, double Forget)? Thresholds { get; init; }
+
+    /// <summary>The rule that settings ask for.</summary>
+    /// <param name="rho">ρ where the settings name none.</param>
+    public static PartitionRule Of(TrainingOptions options, double rho = Scores.DefaultRho) => new(options.Level, options.Rho ?? rho, options.IgnoreRho)
+    {
+        Thresholds = options is { LearnAbove: { } learn, ForgetBelow: { } forget } ? (learn, forget) : null,
+    };
+}
+
 /// <summary>
-/// Divides the response tokens of a training set into positive and negative ones by influence (arXiv 2508.04329, section 3): ranked descending over the
-/// whole set, the top ⌊ρN⌋ are positive, the rest negative. Ties keep the order of (example, position). Every response token belongs to exactly one set.
+/// Divides the response tokens of a training set by a score (arXiv 2508.04329, section 3): ranked descending over the whole set, the top ⌊ρN⌋ are positive, the
+/// rest negative. Ties keep the order of (example, position). Beyond the paper, a part between the two may be ignored, and ρ may come from the scores themselves.
 /// </summary>
 public sealed class Partition
 {
     // Some units in the last place of a Float32 loss of 4 nats.
     private const double RoundingOfLosses = 1e-6;
 
-    private Partition(IReadOnlyList<sbyte[]> signs, TokenCounts counts, double cut)
+    private Partition(IReadOnlyList<sbyte[]> signs, TokenCounts counts, double cut, double forgetCut)
     {
         Signs = signs;
         Counts = counts;
         Cut = cut;
+        ForgetCut = forgetCut;
     }
 
-    /// <summary>Per example, per token: 1 positive, −1 negative, 0 no response.</summary>
+    /// <summary>Per example, per token: 1 learnt, −1 forgotten, 0 ignored or no response.</summary>
     public IReadOnlyList<sbyte[]> Signs { get; }
 
     /// <summary>Response tokens in each set.</summary>
     public TokenCounts Counts { get; }
 
-    /// <summary>Influence of the last positive token (or example) in the ranking; NaN when none is positive.</summary>
+    /// <summary>Lowest score of what is learnt; NaN when nothing is.</summary>
     public double Cut { get; }
 
+    /// <summary>Highest score of what is forgotten; NaN when nothing is.</summary>
+    public double ForgetCut { get; }
+
+    /// <summary>Share of the scores' variance that lies between the two sides of Otsu's cut, where ρ was found by it: near 1 they are well apart.</summary>
+    public double? Separation { get; private init; }
+
     /// <summary>Ranks and divides.</summary>
-    /// <param name="influence">Per example, per token; only response tokens are read.</param>
+    /// <param name="score">Per example, per token; only response tokens are read.</param>
     /// <param name="response">Per example, per token: whether it is trained on.</param>
-    /// <param name="rho">ρ in (0, 1].</param>
-    /// <exception cref="UserException">The influence of a response token is not finite.</exception>
-    public static Partition Of(IReadOnlyList<float[]> influence, IReadOnlyList<bool[]> response, double rho, PartitionLevel level)
+    /// <exception cref="UserException">The score of a response token is not finite.</exception>
+    public static Partition Of(IReadOnlyList<float[]> score, IReadOnlyList<bool[]> response, PartitionRule rule)
     {
-        float[] values = level == PartitionLevel.Token ? TokenValues(influence, response) : SequenceMeans(influence, response);
-        int positives = PositiveCount(values.Length, rho);
+        float[] values = rule.Level == PartitionLevel.Token ? TokenValues(score, response) : SequenceMeans(score, response);
         ulong[] ranking = Rank(values);
-        var positive = new bool[values.Length];
-        for (int rank = 0; rank < positives; rank++)
+        double? separation = null;
+        int learnt, kept; // the ranking's first, and those with the ignored ones
+        if (rule.Thresholds is { } thresholds)
         {
-            positive[(uint)ranking[rank]] = true;
+            learnt = values.Count(v => v >= thresholds.Learn);
+            kept = values.Count(v => v >= thresholds.Forget);
+        }
+        else
+        {
+            OtsuCut otsu = rule.Rho.IsAuto ? OtsuCut.Of([.. ranking.Select(r => values[(uint)r])]) : default;
+            separation = rule.Rho.IsAuto ? otsu.Separation : null;
+            learnt = rule.Rho.IsAuto ? otsu.Above : PositiveCount(values.Length, rule.Rho.Value);
+            kept = Math.Min(values.Length, learnt + PositiveCount(values.Length, rule.IgnoreRho));
         }
 
-        double cut = positives == 0 ? double.NaN : values[(uint)ranking[positives - 1]];
-        IReadOnlyList<sbyte[]> signs = Sign(response, positive, level);
-        return new(signs, Count(signs), cut);
+        var sign = new sbyte[values.Length];
+        for (int rank = 0; rank < sign.Length; rank++)
+        {
+            sign[(uint)ranking[rank]] = (sbyte)(rank < learnt ? 1 : rank < kept ? 0 : -1);
+        }
+
+        double At(int rank) => values[(uint)ranking[rank]];
+        IReadOnlyList<sbyte[]> signs = Sign(response, sign, rule.Level);
+        return new(signs, Count(signs, response), learnt == 0 ? double.NaN : At(learnt - 1), kept == values.Length ? double.NaN : At(kept)) { Separation = separation };
     }
 
     /// <summary>
-    /// Like <see cref="Of"/>, but refuses influences that do not tell more than half of what is ranked from the cut, on both sides of it: there the order of the
-    /// data would decide what is unlearnt. So it is with a reference that has learnt nothing.
+    /// Like <see cref="Of"/>, but refuses scores that do not tell more than half of what is ranked from the cut, on both sides of it: there the order of the
+    /// data would decide what is unlearnt. So it is with influence where the reference has learnt nothing.
     /// </summary>
-    /// <param name="baseLoss">Per example, per token: cross-entropy under the base model, from which the rounding of influences is known.</param>
-    /// <exception cref="UserException">As <see cref="Of"/>, or most influences are the same up to rounding.</exception>
+    /// <param name="baseLoss">Per example, per token: cross-entropy under the base model, from which the rounding of scores is known.</param>
+    /// <exception cref="UserException">As <see cref="Of"/>, or most scores are the same up to rounding.</exception>
     public static Partition OfInformative(
-        IReadOnlyList<float[]> influence, IReadOnlyList<float[]> baseLoss, IReadOnlyList<bool[]> response, double rho, PartitionLevel level)
+        IReadOnlyList<float[]> score, IReadOnlyList<float[]> baseLoss, IReadOnlyList<bool[]> response, PartitionRule rule)
     {
-        Partition partition = Of(influence, response, rho, level);
-        if (partition.Counts.Negative == 0 || double.IsNaN(partition.Cut))
+        // Otsu's cut and thresholds lie between different scores.
+        Partition partition = Of(score, response, rule);
+        if (partition.Counts.Negative == 0 || double.IsNaN(partition.Cut) || rule.Rho.IsAuto || rule.Thresholds != null)
             return partition;
 
-        float[] values = level == PartitionLevel.Token ? TokenValues(influence, response) : SequenceMeans(influence, response);
+        float[] values = rule.Level == PartitionLevel.Token ? TokenValues(score, response) : SequenceMeans(score, response);
         float[] losses = TokenValues(baseLoss, response);
         double rounding = RoundingOfLosses * Math.Max(1, losses.Average(loss => (double)loss));
         int ties = values.Count(value => Math.Abs(value - partition.Cut) <= rounding);
         int above = values.Count(value => value - partition.Cut > rounding);
-        bool split = above + ties > PositiveCount(values.Length, rho);
+        bool split = above + ties > PositiveCount(values.Length, rule.Rho.Value);
         if (!split || 2 * ties <= values.Length)
             return partition;
 
-        string what = level == PartitionLevel.Token ? "response tokens" : "examples";
+        string what = rule.Level == PartitionLevel.Token ? "response tokens" : "examples";
         throw new UserException(string.Create(
             CultureInfo.InvariantCulture,
-            $"{ties:N0} of {values.Length:N0} {what} have the influence of the cut, {partition.Cut:0.###e+0}, up to rounding, so that their order and not what they say would decide which are unlearnt: the reference has hardly learnt anything. Expected a reference trained on more examples, for more steps (more epochs or a smaller batch size) or at a higher learning rate, or another share rho"));
+            $"{ties:N0} of {values.Length:N0} {what} have the score of the cut, {partition.Cut:0.###e+0}, up to rounding, so that their order and not what they say would decide which are unlearnt: the reference has hardly learnt anything. Expected a reference trained on more examples, for more steps (more epochs or a smaller batch size) or at a higher learning rate, or another share rho"));
     }
 
     /// <summary>The division that a score file already holds.</summary>
     /// <param name="signs">Per example, per token.</param>
-    /// <param name="influence">Per example, per token, for the cut.</param>
-    public static Partition FromSigns(IReadOnlyList<sbyte[]> signs, IReadOnlyList<float[]> influence)
+    /// <param name="score">Per example, per token, for the cuts.</param>
+    public static Partition FromSigns(IReadOnlyList<sbyte[]> signs, IReadOnlyList<float[]> score, IReadOnlyList<bool[]> response)
     {
-        double cut = double.NaN;
+        double cut = double.NaN, forgetCut = double.NaN;
         for (int i = 0; i < signs.Count; i++)
         {
             for (int t = 0; t < signs[i].Length; t++)
             {
-                if (signs[i][t] > 0 && !(influence[i][t] >= cut))
-                    cut = influence[i][t];
+                if (signs[i][t] > 0 && !(score[i][t] >= cut))
+                    cut = score[i][t];
+                else if (signs[i][t] < 0 && !(score[i][t] <= forgetCut))
+                    forgetCut = score[i][t];
             }
         }
 
-        return new(signs, Count(signs), cut);
+        return new(signs, Count(signs, response), cut, forgetCut);
     }
+
+    /// <inheritdoc/>
+    public override string ToString() => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{Counts.Positive:N0} tokens to learn, {Counts.Negative:N0} negative{(Counts.Ignored > 0 ? $", {Counts.Ignored:N0} ignored" : "")}; learnt from score {Cut:0.####} on")
+        + (Separation is { } between ? string.Create(CultureInfo.InvariantCulture, $" (Otsu's cut: {(double)Counts.Positive / Counts.Total:0.0 %} above it, {between:0.00} of the variance between the sides)") : "");
 
     /// <summary>⌊ρN⌋, in decimal: in binary 0.29 · 100 is a little less than 29 and would lose a token.</summary>
     public static int PositiveCount(int count, double rho) => (int)Math.Floor((decimal)rho * count);
@@ -152,7 +198,7 @@ public sealed class Partition
         return keys;
     }
 
-    private static sbyte[][] Sign(IReadOnlyList<bool[]> response, bool[] positive, PartitionLevel level)
+    private static sbyte[][] Sign(IReadOnlyList<bool[]> response, sbyte[] sign, PartitionLevel level)
     {
         var signs = new sbyte[response.Count][];
         int next = 0;
@@ -165,7 +211,7 @@ public sealed class Partition
                 if (!response[i][t])
                     continue;
 
-                signs[i][t] = (sbyte)(positive[level == PartitionLevel.Token ? next++ : first] ? 1 : -1);
+                signs[i][t] = sign[level == PartitionLevel.Token ? next++ : first];
                 if (level == PartitionLevel.Sequence)
                     next = first + 1;
             }
@@ -174,9 +220,9 @@ public sealed class Partition
         return signs;
     }
 
-    private static TokenCounts Count(IReadOnlyList<sbyte[]> signs) =>
-        signs.Aggregate(default(TokenCounts), (sum, example) => sum + TokenCounts.Of(example));
+    private static TokenCounts Count(IReadOnlyList<sbyte[]> signs, IReadOnlyList<bool[]> response) =>
+        signs.Zip(response).Aggregate(default(TokenCounts), (sum, example) => sum + TokenCounts.Of(example.First, example.Second));
 
     private static float Finite(float value, int example, int token) =>
-        float.IsFinite(value) ? value : throw new UserException($"influence of token {token} of example {example} is {value}, expected a finite number");
+        float.IsFinite(value) ? value : throw new UserException($"the score of token {token} of example {example} is {value}, expected a finite number");
 }

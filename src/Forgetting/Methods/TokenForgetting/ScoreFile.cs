@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using Forgetting.Data;
 using Forgetting.IO;
 using Forgetting.Training;
@@ -25,7 +26,11 @@ public sealed record ExampleScores
     /// <summary>Per token: base loss − reference loss.</summary>
     public required float[] Influence { get; init; }
 
-    /// <summary>Per token: 1 positive, −1 negative, 0 no response.</summary>
+    /// <summary>Per token: what it was ranked by; null where that is the influence.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public float[]? Score { get; init; }
+
+    /// <summary>Per token: 1 learnt, −1 forgotten, 0 ignored or no response.</summary>
     public required int[] Sign { get; init; }
 }
 
@@ -43,6 +48,7 @@ public static class ScoreFile
             BaseLoss = scores.BaseLoss[i],
             ReferenceLoss = scores.ReferenceLoss[i],
             Influence = scores.Influence[i],
+            Score = scores.Score[i].AsSpan().SequenceEqual(scores.Influence[i]) ? null : scores.Score[i],
             Sign = Array.ConvertAll(scores.Partition.Signs[i], sign => (int)sign),
         }));
 
@@ -52,9 +58,9 @@ public static class ScoreFile
 
     /// <summary>Reads the scores of a training set.</summary>
     /// <param name="examples">The training set, which the file must cover exactly: the same examples with the same tokens.</param>
-    /// <param name="rho">Divide anew by the influence in the file; null: take the signs in the file.</param>
+    /// <param name="anew">Rank and divide anew by the losses in the file; null: take the signs in the file.</param>
     /// <exception cref="UserException">A line is malformed or does not fit its example, or an example has none or two; names the line or example.</exception>
-    public static Scores Read(string path, IReadOnlyList<EncodedExample> examples, double? rho, PartitionLevel level)
+    public static Scores Read(string path, IReadOnlyList<EncodedExample> examples, (ScoreKind Kind, PartitionRule Rule)? anew)
     {
         Dictionary<int, int> placeOf = examples.Select((e, i) => (e.Index, i)).ToDictionary(p => p.Index, p => p.i);
         var byPlace = new ExampleScores?[examples.Count];
@@ -76,15 +82,18 @@ public static class ScoreFile
         if (missing >= 0)
             throw new UserException($"{path}: has no line for example {examples[missing].Index} of the training set");
 
-        float[][] influence = [.. byPlace.Select(s => s!.Influence)], baseLoss = [.. byPlace.Select(s => s!.BaseLoss)];
+        float[][] baseLoss = [.. byPlace.Select(s => s!.BaseLoss)], referenceLoss = [.. byPlace.Select(s => s!.ReferenceLoss)];
+        if (anew is { } wanted)
+            return Scores.Of(examples, baseLoss, referenceLoss, wanted.Kind, wanted.Rule);
+
+        float[][] score = [.. byPlace.Select(s => s!.Score ?? s.Influence)];
         return new Scores
         {
             BaseLoss = baseLoss,
-            ReferenceLoss = [.. byPlace.Select(s => s!.ReferenceLoss)],
-            Influence = influence,
-            Partition = rho is { } share
-                ? Partition.OfInformative(influence, baseLoss, [.. examples.Select(e => e.Response)], share, level)
-                : Partition.FromSigns([.. byPlace.Select(s => Array.ConvertAll(s!.Sign, sign => (sbyte)sign))], influence),
+            ReferenceLoss = referenceLoss,
+            Influence = [.. byPlace.Select(s => s!.Influence)],
+            Score = score,
+            Partition = Partition.FromSigns([.. byPlace.Select(s => Array.ConvertAll(s!.Sign, sign => (sbyte)sign))], score, [.. examples.Select(e => e.Response)]),
         };
     }
 
@@ -98,7 +107,7 @@ public static class ScoreFile
 
         foreach ((string name, int length) in new[]
         {
-            ("base_loss", scores.BaseLoss.Length), ("reference_loss", scores.ReferenceLoss.Length), ("influence", scores.Influence.Length), ("sign", scores.Sign.Length),
+            ("base_loss", scores.BaseLoss.Length), ("reference_loss", scores.ReferenceLoss.Length), ("influence", scores.Influence.Length), ("score", scores.Score?.Length ?? example.Length), ("sign", scores.Sign.Length),
         })
         {
             if (length != example.Length)
@@ -107,8 +116,8 @@ public static class ScoreFile
 
         for (int t = 0; t < example.Length; t++)
         {
-            if (example.Response[t] ? scores.Sign[t] is not (1 or -1) : scores.Sign[t] != 0)
-                throw new UserException($"{path}: record {line}: sign of token {t} is {scores.Sign[t]}, expected {(example.Response[t] ? "1 or -1" : "0")}");
+            if (example.Response[t] ? scores.Sign[t] is not (1 or 0 or -1) : scores.Sign[t] != 0)
+                throw new UserException($"{path}: record {line}: sign of token {t} is {scores.Sign[t]}, expected {(example.Response[t] ? "1, 0 or -1" : "0")}");
         }
     }
 }

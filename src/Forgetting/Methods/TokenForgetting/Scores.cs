@@ -19,27 +19,30 @@ public sealed record Scores
     /// <summary>Influence s = base loss − reference loss: what the reference has learnt is informative.</summary>
     public required IReadOnlyList<float[]> Influence { get; init; }
 
+    /// <summary>What the tokens are ranked by, see <see cref="ScoreKind"/>; higher is better.</summary>
+    public required IReadOnlyList<float[]> Score { get; init; }
+
     /// <summary>Signs of the response tokens.</summary>
     public required Partition Partition { get; init; }
 
     /// <summary>Scores from the losses under the two models.</summary>
-    /// <param name="rho">Share of positive tokens, in (0, 1].</param>
-    /// <exception cref="UserException">An influence is not finite, or influences do not tell the tokens apart.</exception>
+    /// <exception cref="UserException">A score is not finite, or scores do not tell the tokens apart.</exception>
     public static Scores Of(
-        IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss, double rho, PartitionLevel level)
+        IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss, ScoreKind kind, PartitionRule rule)
     {
-        float[][] influence = [.. baseLoss.Select((losses, i) => Difference(losses, referenceLoss[i]))];
+        IReadOnlyList<float[]> score = Rank(kind, baseLoss, referenceLoss);
         return new()
         {
             BaseLoss = baseLoss,
             ReferenceLoss = referenceLoss,
-            Influence = influence,
-            Partition = Partition.OfInformative(influence, baseLoss, [.. examples.Select(e => e.Response)], rho, level),
+            Influence = Rank(ScoreKind.Influence, baseLoss, referenceLoss),
+            Score = score,
+            Partition = Partition.OfInformative(score, baseLoss, [.. examples.Select(e => e.Response)], rule),
         };
     }
 
     /// <summary>Computes the losses of the response tokens under both models in one pass over the data; both are in memory.</summary>
-    /// <param name="options">ρ, level and tokens of a micro-batch.</param>
+    /// <param name="options">Kind of score, division and tokens of a micro-batch.</param>
     /// <param name="openBase">Opens the base model; it is disposed after use.</param>
     /// <param name="openReference">Opens the reference model; it is disposed after use.</param>
     /// <exception cref="UserException">A model cannot be loaded, an example does not fit, or a loss is not finite.</exception>
@@ -52,20 +55,19 @@ public sealed record Scores
         observer?.StageBegan($"scoring {examples.Count} examples with the base and the reference model");
         IReadOnlyList<IReadOnlyList<float[]>> losses = Scorer.Losses(
             [baseModel.Decoder, reference.Decoder], examples, options.MicroBatchTokens, allTokens: false, observer, cancellation);
-        return Of(examples, losses[0], losses[1], options.Rho ?? DefaultRho, options.Level);
+        return Of(examples, losses[0], losses[1], options.Score, PartitionRule.Of(options));
     }
 
     /// <summary>ρ of arXiv 2508.04329.</summary>
     public const double DefaultRho = 0.7;
 
-    private static float[] Difference(float[] a, float[] b)
-    {
-        var difference = new float[a.Length];
-        for (int i = 0; i < a.Length; i++)
-        {
-            difference[i] = a[i] - b[i];
-        }
+    /// <summary>Share of the base loss in <see cref="ScoreKind.Blend"/>.</summary>
+    public const double BlendShare = 0.9;
 
-        return difference;
+    /// <summary>Per example, per token: c·b − r of the two losses, c by kind.</summary>
+    internal static IReadOnlyList<float[]> Rank(ScoreKind kind, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss)
+    {
+        float share = kind switch { ScoreKind.Influence => 1, ScoreKind.Reference => 0, _ => (float)BlendShare };
+        return [.. baseLoss.Zip(referenceLoss, (b, r) => b.Zip(r, (x, y) => share * x - y).ToArray())];
     }
 }
