@@ -8,6 +8,7 @@
 #   ./build.sh bundle       build/forgetting-bundle.tar.xz: everything to run, check and measure on another machine, with what is built of the above
 #   ./build.sh test         builds the emulation and the program, then runs all tests; needs no GPU and no nvcc
 #
+# What is missing of g++, cmake and make is installed as root on Debian and its kin; elsewhere the command that installs it is printed.
 # nvcc is $NVCC, or the one on the PATH, in /usr/local/cuda or in build/nvcc (tools/install-nvcc.sh).
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -23,18 +24,22 @@ find_nvcc() {
     return 1
 }
 
-need() {
-    command -v "$1" >/dev/null || { echo "error: $1 not found; $2 needs it" >&2; exit 2; }
+# CMake drives make, unless CMAKE_GENERATOR names another program.
+need_cmake() {
+    if [ -n "${CMAKE_GENERATOR:-}" ]; then tools/need.sh "$@" cmake; else tools/need.sh "$@" cmake make; fi
+}
+
+need_dotnet() {
+    command -v dotnet >/dev/null || { echo "error: dotnet not found; install the .NET SDK 10 (https://dot.net)" >&2; exit 2; }
 }
 
 build_dotnet() {
-    need dotnet "the program"
+    need_dotnet
     dotnet build Forgetting.sln -c Release -v q -nologo
 }
 
 build_emulation() {
-    need cmake "the emulation"
-    need g++ "the emulation"
+    need_cmake "the emulation" g++
     cmake -S . -B build/emulation >/dev/null
     cmake --build build/emulation --parallel "$(nproc)"
 }
@@ -42,7 +47,7 @@ build_emulation() {
 build_kernels() {
     local nvcc
     nvcc=$(find_nvcc) || { echo "error: nvcc not found; set NVCC or run tools/install-nvcc.sh" >&2; exit 2; }
-    need cmake "the kernels"
+    need_cmake "compiling the kernels" g++
     cmake -S . -B build/kernels -DFORGETTING_NVCC="$nvcc" >/dev/null
     cmake --build build/kernels --parallel "$(nproc)"
     cat build/kernels/kernels.txt
@@ -58,12 +63,13 @@ dotnet) build_dotnet ;;
 emulation) build_emulation ;;
 kernels) build_kernels ;;
 bundle)
-    need dotnet "the bundle"
-    need xz "the bundle"
+    need_dotnet
+    tools/need.sh "the bundle" xz
     if find_nvcc >/dev/null; then build_kernels; fi
     tools/bundle/make.sh
     ;;
 test)
+    need_dotnet
     build_emulation
     build_dotnet
     dotnet test Forgetting.sln -c Release --no-build -nologo

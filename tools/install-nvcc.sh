@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs nvcc 12.4 into a folder, without root and without touching the system: Debian trixie's non-free packages are
-# downloaded from the mirror this machine already uses and unpacked, not installed. Needs apt, g++ (12 or 13) and 1.2 GB free while it runs.
+# downloaded from the mirror this machine already uses and unpacked, not installed. Needs apt, g++ (12 or 13; as root it
+# is installed where it is missing) and 1.2 GB free while it runs.
 #
 #   tools/install-nvcc.sh [FOLDER]      default: $NVCC_HOME, else build/nvcc
 #
@@ -22,15 +23,19 @@ CU
     return $result
 }
 
+tools/need.sh "nvcc" g++
 if [ -x "$folder/bin/nvcc" ] && check "$folder/bin/nvcc"; then
     echo "nvcc is already in $folder"
     exit 0
 fi
 
 command -v apt-get >/dev/null || { echo "error: apt-get not found; this script needs Debian or a system derived from it" >&2; exit 2; }
-command -v g++ >/dev/null || { echo "error: g++ not found; nvcc compiles the host side with it (apt-get install g++)" >&2; exit 2; }
-mirror=$(apt-get indextargets --format '$(REPO_URI) $(COMPONENT) $(SUITE)' 'Created-By: Packages' |
-    awk '$2 == "main" && $1 ~ /\/debian\/?$/ { print $1; exit }')
+# What an update would fetch into empty lists: that names every source, whether or not this machine's own lists were ever fetched, and needs no rights.
+lists=$(mktemp -d)
+mkdir "$lists/partial"
+mirror=$(apt-get update --print-uris -o "Dir::State::Lists=$lists" |
+    awk -F "'" '$2 ~ /\/debian\/dists\/[^\/]+\/InRelease$/ && !mirror { mirror = $2; sub(/dists\/.*/, "", mirror); print mirror }')
+rm -rf "$lists"
 [ -n "$mirror" ] || { echo "error: no Debian mirror among this machine's apt sources" >&2; exit 2; }
 
 if [ -n "$(ls -A "$folder" 2>/dev/null)" ] && [ ! -e "$folder/bin/nvcc.profile" ]; then
