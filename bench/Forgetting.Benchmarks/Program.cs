@@ -1,5 +1,4 @@
 using System.CommandLine;
-using BenchmarkDotNet.Running;
 using Forgetting;
 using Forgetting.Benchmarks;
 
@@ -21,6 +20,5 @@ switch (args)
         }
 
     default:
-        BenchmarkSwitcher.FromAssembly(typeof(LogitsDump).Assembly).Run(args);
-        return 0;
+        return MicroBenchmarks.Run(args);
 }

@@ -4,6 +4,7 @@
 #   forgetting       the command, with its own .NET            check-gpu.sh     checks and measures the card that is there
 #   program/         its files, and the benchmarks             bench/peers/     the same work in PyTorch
 #   native/          forgetting.fatbin if nvcc built it here   kernels/         the sources, and compile.sh
+#   README.md        with docs/ and recipes/, which it names
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 bundle=build/bundle
@@ -23,7 +24,8 @@ cp kernels/*.cu kernels/compile.sh kernels/resources.awk "$bundle/kernels/"
 cp -r kernels/include "$bundle/kernels/"
 cp -r bench/peers "$bundle/bench/"
 rm -rf "$bundle/bench/peers/__pycache__"
-cp tools/bundle/forgetting tools/bundle/check-gpu.sh LICENSE "$bundle/"
+cp tools/bundle/forgetting tools/bundle/check-gpu.sh README.md LICENSE "$bundle/"
+cp -r docs recipes "$bundle/"
 fatbin=build/kernels/forgetting.fatbin
 if [ -f "$fatbin" ] && [ -z "$(find kernels/*.cu kernels/include -newer "$fatbin" -name '*.cu*')" ]; then
     cp "$fatbin" build/kernels/kernels.txt "$bundle/native/"
