@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Forgetting.Backends.Selection;
 
 namespace Forgetting.Cli;
 
@@ -14,8 +15,21 @@ internal static class CommonOptions
 
     public static Option<string> Device()
     {
-        var option = new Option<string>("--device") { Description = "where to compute", DefaultValueFactory = _ => "auto" };
-        return Among(option, "auto", "cpu", "cuda", "cuda-emu");
+        var option = new Option<string>("--device")
+        {
+            Description = $"where to compute: {DeviceName.Expected}; auto: the first card where all that it needs is there and works, else the cpu (doctor lists it)",
+            HelpName = "NAME",
+            DefaultValueFactory = _ => "auto",
+        };
+        option.CompletionSources.Add("auto", "cpu", "cuda", "cuda-emu");
+        option.Validators.Add(result =>
+        {
+            foreach (Token token in result.Tokens.Where(t => !DeviceName.TryParse(t.Value, out _)))
+            {
+                result.AddError($"{option.Name} is \"{token.Value}\", expected {DeviceName.Expected}");
+            }
+        });
+        return option;
     }
 
     public static Option<string?> Dtype()

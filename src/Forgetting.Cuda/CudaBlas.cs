@@ -144,8 +144,10 @@ public static partial class CudaBlasNativeMethods
 public sealed class CudaBlasException : Exception
 {
     /// <summary>A failure of the call that <paramref name="message"/> names.</summary>
-    public CudaBlasException(CublasStatus error, string message)
-        : base($"{message}: {Marshal.PtrToStringUTF8(cublasGetStatusName(error))} ({(int)error}), {Marshal.PtrToStringUTF8(cublasGetStatusString(error))}") =>
+    public CudaBlasException(CublasStatus error, string message, Exception? exception = null)
+        : base(
+            $"{message}: {Marshal.PtrToStringUTF8(cublasGetStatusName(error))} ({(int)error}), {Marshal.PtrToStringUTF8(cublasGetStatusString(error))}",
+            exception) =>
         CudaBlasError = error;
 
     /// <summary>What the library returned.</summary>

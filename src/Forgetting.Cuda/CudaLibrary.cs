@@ -15,9 +15,8 @@ public static class CudaLibrary
 
     private static readonly string[] DriverNames = OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"];
 
-    private static readonly string[] BlasNames = OperatingSystem.IsWindows()
-        ? ["cublas64_13.dll", "cublas64_12.dll"]
-        : ["libcublas.so.13", "libcublas.so.12"];
+    // The oldest cuBLAS that has all that is called, and whose kernels run on every driver that the fatbin runs on.
+    private const int OldestBlas = 12;
 
     private static readonly Lock Gate = new();
     private static readonly Dictionary<string, nint> Loaded = [];
@@ -110,7 +109,7 @@ public static class CudaLibrary
                 return known;
             }
 
-            string[] names = library == Driver ? DriverNames : BlasNames;
+            string[] names = library == Driver ? DriverNames : BlasNames();
             foreach (string name in names)
             {
                 if (NativeLibrary.TryLoad(name, out nint handle))
@@ -120,10 +119,19 @@ public static class CudaLibrary
                 }
             }
 
-            string list = string.Join(" or ", names);
             throw new CudaLibraryException(library == Driver
-                ? $"the CUDA driver ({list}) was not found: is an NVIDIA driver installed?"
-                : $"cuBLAS ({list}) was not found: install the CUDA toolkit, or put its libraries on the search path");
+                ? $"the CUDA driver ({string.Join(" or ", names)}) was not found: is an NVIDIA driver installed?"
+                : $"no cuBLAS: {string.Join(" or ", names)} was not found");
         }
+    }
+
+    // A driver runs libraries of its own major version of CUDA and of older ones, not those of a newer one: the newest that it runs comes first.
+    private static string[] BlasNames()
+    {
+        int version = 0;
+        CudaException.Check(DriverAPINativeMethods.cuDriverGetVersion(ref version));
+        int newest = Math.Max(version / 1000, OldestBlas);
+        return [.. Enumerable.Range(0, newest - OldestBlas + 1).Select(age => newest - age)
+            .Select(major => OperatingSystem.IsWindows() ? $"cublas64_{major}.dll" : $"libcublas.so.{major}")];
     }
 }

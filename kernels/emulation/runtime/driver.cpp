@@ -1,5 +1,6 @@
 // Initialisation, the device, contexts and error texts.
 #include "driver.h"
+#include "settings.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +14,18 @@ Driver& Driver::instance() {
     return driver;
 }
 
+CUresult ordered_failure(const char* name) {
+    const auto& failures = Settings::instance().failures;
+    auto found = failures.empty() ? failures.end() : failures.find(name);
+    return found == failures.end() ? CUDA_SUCCESS : fail(static_cast<CUresult>(found->second), format("%s: FORGETTING_EMU_FAIL wants it to fail", name));
+}
+
 Call::Call(const char* name, bool needs_context)
     : name(name), driver(Driver::instance()), status(CUDA_SUCCESS), lock_(driver.mutex) {
-    if (!driver.initialised) {
+    CUresult ordered = ordered_failure(name);
+    if (ordered != CUDA_SUCCESS) {
+        status = ordered;
+    } else if (!driver.initialised) {
         status = fail(CUDA_ERROR_NOT_INITIALIZED, format("%s: cuInit was not called", name));
     } else if (needs_context && (current_context == nullptr || current_context->references == 0)) {
         status = fail(CUDA_ERROR_INVALID_CONTEXT, format("%s: no context is current on this thread", name));
@@ -92,9 +102,11 @@ constexpr Name kNames[] = {
     {CUDA_ERROR_INVALID_VALUE, "CUDA_ERROR_INVALID_VALUE", "invalid argument"},
     {CUDA_ERROR_OUT_OF_MEMORY, "CUDA_ERROR_OUT_OF_MEMORY", "out of memory"},
     {CUDA_ERROR_NOT_INITIALIZED, "CUDA_ERROR_NOT_INITIALIZED", "initialization error"},
+    {CUDA_ERROR_NO_DEVICE, "CUDA_ERROR_NO_DEVICE", "no CUDA-capable device is detected"},
     {CUDA_ERROR_INVALID_DEVICE, "CUDA_ERROR_INVALID_DEVICE", "invalid device ordinal"},
     {CUDA_ERROR_INVALID_IMAGE, "CUDA_ERROR_INVALID_IMAGE", "device kernel image is invalid"},
     {CUDA_ERROR_INVALID_CONTEXT, "CUDA_ERROR_INVALID_CONTEXT", "invalid device context"},
+    {CUDA_ERROR_NO_BINARY_FOR_GPU, "CUDA_ERROR_NO_BINARY_FOR_GPU", "no kernel image is available for execution on the device"},
     {CUDA_ERROR_FILE_NOT_FOUND, "CUDA_ERROR_FILE_NOT_FOUND", "file not found"},
     {CUDA_ERROR_INVALID_HANDLE, "CUDA_ERROR_INVALID_HANDLE", "invalid resource handle"},
     {CUDA_ERROR_NOT_FOUND, "CUDA_ERROR_NOT_FOUND", "named symbol not found"},
@@ -123,7 +135,7 @@ const Name* find(CUresult status) {
     return nullptr;
 }
 
-// Attributes of an imaginary card of compute capability 8.0; the numbering is CUdevice_attribute's.
+// Attributes of an imaginary card, of compute capability 8.0 unless the settings say otherwise; the numbering is CUdevice_attribute's.
 int attribute(int number) {
     switch (number) {
     case 1: return 1024;        // MAX_THREADS_PER_BLOCK
@@ -141,8 +153,8 @@ int attribute(int number) {
     case 38: return 4 << 20;    // L2_CACHE_SIZE
     case 39: return 2048;       // MAX_THREADS_PER_MULTIPROCESSOR
     case 41: return 1;          // UNIFIED_ADDRESSING
-    case 75: return 8;          // COMPUTE_CAPABILITY_MAJOR
-    case 76: return 0;          // COMPUTE_CAPABILITY_MINOR
+    case 75: return Settings::instance().capability / 10; // COMPUTE_CAPABILITY_MAJOR
+    case 76: return Settings::instance().capability % 10; // COMPUTE_CAPABILITY_MINOR
     case 81: return 164 * 1024; // MAX_SHARED_MEMORY_PER_MULTIPROCESSOR
     case 82: return 65536;      // MAX_REGISTERS_PER_MULTIPROCESSOR
     case 97: return 163 * 1024; // MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
@@ -160,6 +172,16 @@ CUDA_EXPORT CUresult cuInit(unsigned flags) {
     std::lock_guard<std::recursive_mutex> lock(driver.mutex);
     if (flags != 0) {
         return fail(CUDA_ERROR_INVALID_VALUE, "cuInit: flags must be 0");
+    }
+    const Settings& settings = Settings::instance();
+    if (!settings.wrong.empty()) {
+        return fail(CUDA_ERROR_INVALID_VALUE, "cuInit: " + settings.wrong);
+    }
+    if (CUresult ordered = ordered_failure("cuInit"); ordered != CUDA_SUCCESS) {
+        return ordered;
+    }
+    if (settings.visible.empty()) {
+        return CUDA_ERROR_NO_DEVICE;
     }
     if (!driver.initialised) {
         Order order;
@@ -205,29 +227,32 @@ CUDA_EXPORT CUresult cuGetErrorString(CUresult error, const char** text) {
 }
 
 CUDA_EXPORT CUresult cuDriverGetVersion(int* version) {
-    *version = 12040;
+    *version = Settings::instance().driver_version;
     return CUDA_SUCCESS;
 }
 
 CUDA_EXPORT CUresult cuDeviceGetCount(int* count) {
     Call call("cuDeviceGetCount", false);
-    *count = 1;
+    *count = static_cast<int>(Settings::instance().visible.size());
     return call.status;
 }
 
 CUDA_EXPORT CUresult cuDeviceGet(CUdevice* device, int ordinal) {
     Call call("cuDeviceGet", false);
-    if (call.status == CUDA_SUCCESS && ordinal != 0) {
-        return fail(CUDA_ERROR_INVALID_DEVICE, format("cuDeviceGet: there is one emulated device, not a number %d", ordinal));
+    size_t devices = Settings::instance().visible.size();
+    if (call.status == CUDA_SUCCESS && (ordinal < 0 || static_cast<size_t>(ordinal) >= devices)) {
+        return fail(CUDA_ERROR_INVALID_DEVICE, format("cuDeviceGet: there are %zu emulated devices, and no number %d", devices, ordinal));
     }
-    *device = 0;
+    *device = ordinal;
     return call.status;
 }
 
-CUDA_EXPORT CUresult cuDeviceGetName(char* name, int length, CUdevice) {
+CUDA_EXPORT CUresult cuDeviceGetName(char* name, int length, CUdevice device) {
     Call call("cuDeviceGetName", false);
-    if (length > 0) {
-        strncpy(name, "CUDA emulation", static_cast<size_t>(length));
+    if (length > 0 && call.status == CUDA_SUCCESS) {
+        int number = Settings::instance().visible[static_cast<size_t>(device)];
+        std::string text = number == 0 ? "CUDA emulation" : format("CUDA emulation, card %d", number);
+        strncpy(name, text.c_str(), static_cast<size_t>(length));
         name[length - 1] = '\0';
     }
     return call.status;

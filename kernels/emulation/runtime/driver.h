@@ -85,6 +85,9 @@ struct Driver {
 // The context that is current on the calling operating-system thread.
 extern thread_local CUcontext current_context;
 
+// The failure of a call that FORGETTING_EMU_FAIL asks for, or CUDA_SUCCESS.
+CUresult ordered_failure(const char* call);
+
 // Taken at the beginning of every call; `status` tells whether the driver is initialised and a context current.
 class Call {
 public:

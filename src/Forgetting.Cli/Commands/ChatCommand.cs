@@ -29,7 +29,7 @@ internal static class ChatCommand
         command.SetAction(parsed =>
         {
             IReadOnlyList<string> stops = sampling.Stops(parsed);
-            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype), products: parsed.GetValue(products)!);
+            using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
             using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
             string? layout = parsed.GetValue(template);
             MessageLayout messages = layout is not null ? ExampleLoader.Layout(layout, loaded.Source.Path)

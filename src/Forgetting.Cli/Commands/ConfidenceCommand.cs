@@ -30,7 +30,7 @@ internal static class ConfidenceCommand
             options.ValidateValues();
             AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);
+            using IBackend backend = Devices.Open(options.Device, options.Dtype, options.Products);
             IReadOnlyList<EncodedExample> samples = LossCommand.Encode(options);
             using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
 

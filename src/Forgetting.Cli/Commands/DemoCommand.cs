@@ -33,7 +33,7 @@ internal static class DemoCommand
 
             string folder = parsed.GetValue(output)!;
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype), products: parsed.GetValue(products)!);
+            using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
             var progress = new TerminalProgress();
             var run = new DemoRun(settings, folder, backend, progress, interruption.Token);
             IReadOnlyList<DemoResult> results = run.Execute();

@@ -8,6 +8,7 @@ using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Backends.Cpu.OneDnn;
 using Forgetting.Backends.Cuda;
+using Forgetting.Backends.Selection;
 using Forgetting.Tensors;
 
 namespace Forgetting.Cli.Commands;
@@ -25,7 +26,19 @@ internal static class DoctorCommand
         var command = new Command("doctor", "Say what this machine has and whether the device computes right.") { device, dtype, products, noTimings, json };
         command.SetAction(parsed =>
         {
-            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype), products: parsed.GetValue(products)!);
+            IReadOnlyList<DeviceRequirement> requirements = BackendFactory.Requirements(parsed.GetValue(device)!);
+            UserException? failure = null;
+            IBackend? backend = null;
+            try
+            {
+                backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
+            }
+            catch (UserException error)
+            {
+                failure = error; // what is here is worth knowing all the more
+            }
+
+            using IBackend? opened = backend;
             var facts = new Dictionary<string, string>
             {
                 ["version"] = typeof(IBackend).Assembly.GetName().Version!.ToString(3),
@@ -34,8 +47,10 @@ internal static class DoctorCommand
                 ["processors"] = Environment.ProcessorCount.ToString(CultureInfo.InvariantCulture),
                 ["vector_width"] = VectorWidth(),
                 ["memory_gib"] = (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (double)(1L << 30)).ToString("0.0", CultureInfo.InvariantCulture),
-                ["device"] = backend.Name,
             };
+            if (backend is not null)
+                facts["device"] = backend.Name;
+
             if (backend is CpuBackend cpu)
             {
                 facts["threads"] = cpu.Threads.ToString(CultureInfo.InvariantCulture);
@@ -46,25 +61,29 @@ internal static class DoctorCommand
             List<KernelCheck> checks = [];
             if (backend is CudaBackend cuda)
             {
-                facts["dtype"] = backend.StorageType == DType.BFloat16 ? "bf16" : "fp32";
+                facts["dtype"] = cuda.StorageType == DType.BFloat16 ? "bf16" : "fp32";
                 facts["card"] = cuda.DeviceName;
-                checks = [.. KernelDoctor.Run(backend, timings: backend.Name == "cuda" && !parsed.GetValue(noTimings))];
+                checks = [.. KernelDoctor.Run(cuda, timings: !cuda.IsEmulated && !parsed.GetValue(noTimings))];
             }
 
             int code = checks.TrueForAll(check => check.Ok) ? 0 : 1;
             if (parsed.GetValue(json))
             {
                 var report = new Dictionary<string, object>(facts.Select(fact => KeyValuePair.Create(fact.Key, (object)fact.Value)));
+                report["requirements"] = requirements.Select(Record);
                 if (checks.Count > 0)
                 {
                     report["kernels"] = checks.Select(Record);
                 }
 
                 Console.Out.WriteLine(JsonSerializer.Serialize(report, Json.Indented));
-                return code;
+                return failure is null ? code : throw failure;
             }
 
-            Terminal.PrintFacts(facts.Select(f => (f.Key.Replace('_', ' '), f.Value)));
+            Terminal.PrintFacts([.. facts.Select(f => (f.Key.Replace('_', ' '), f.Value)), .. requirements.Select(Fact)]);
+            if (failure is not null)
+                throw failure;
+
             if (checks.Count > 0)
                 Terminal.PrintTable(["operation", "error", "", "ms", "GB/s", "TFLOP/s"], [.. checks.Select(Row)]);
 
@@ -72,6 +91,21 @@ internal static class DoctorCommand
         });
         return command;
     }
+
+    private static (string Name, string Value) Fact(DeviceRequirement requirement) => ($"for a card: {requirement.Name}", requirement.Holds switch
+    {
+        true => $"ok, {requirement.Found}",
+        false => $"{requirement.Found} ({requirement.Remedy})",
+        null => requirement.Found,
+    });
+
+    private static Dictionary<string, object?> Record(DeviceRequirement requirement) => new()
+    {
+        ["name"] = requirement.Name,
+        ["holds"] = requirement.Holds,
+        ["found"] = requirement.Found,
+        ["remedy"] = requirement.Remedy,
+    };
 
     private static Dictionary<string, object> Record(KernelCheck check)
     {

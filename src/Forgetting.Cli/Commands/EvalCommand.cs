@@ -53,7 +53,7 @@ internal static class EvalCommand
                 throw new UserException($"--retain-results: no task {TofuSummary.ForgetTask} among {string.Join(", ", prepared.Select(task => task.Name))}; expected it for forget quality");
 
             using var interruption = new Interruption("stopping; the same command continues");
-            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype), products: parsed.GetValue(products)!);
+            using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
             var saved = new EvaluationProgress(folder, path, peft, $"{backend.Name} {backend.StorageType}", options, DateTimeOffset.UtcNow);
             using LoadedModel loaded = LoadedModel.Load(path, backend, adapter: peft);
             List<TaskResult> results = Run(new Evaluator(loaded, options), prepared, saved, options.LogSamples ? folder : null, interruption.Token);

@@ -34,7 +34,7 @@ internal static class FisherCommand
             options.ValidateValues();
             AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);
+            using IBackend backend = Devices.Open(options.Device, options.Dtype, options.Products);
             IReadOnlyList<EncodedExample> examples = FisherInformation.Draw(LossCommand.Encode(options), options.FisherExamples, options.Seed);
             using LoadedModel model = LoadedModel.Load(options.Model, backend, training: true, adapter: options.Adapter);
             var progress = new TerminalProgress();

@@ -33,7 +33,7 @@ internal static class GenerateCommand
         {
             IReadOnlyList<string> stops = sampling.Stops(parsed);
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(parsed.GetValue(device)!, dtype: parsed.GetValue(dtype), products: parsed.GetValue(products)!);
+            using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
             using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
             string? layout = parsed.GetValue(template);
             int[] ids = layout is null

@@ -27,7 +27,7 @@ internal static class InspectCommand
             TrainingOptions options = settings.Read(parsed);
             options.ValidateValues();
             ModelInspection found = ModelInspector.Inspect(parsed.GetValue(model)!);
-            (string device, DType type) = BackendFactory.Describe(options.Device, options.Dtype);
+            (string device, DType type) = BackendFactory.Describe(options.Device, options.Dtype, Devices.Notice);
             Tuning[] tunings = found.Config is { } config ? [.. Tunings(config, options, device, type)] : [];
             if (parsed.GetValue(json))
             {

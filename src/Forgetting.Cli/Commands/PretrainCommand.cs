@@ -48,7 +48,7 @@ internal static class PretrainCommand
 
             IReadOnlyList<EncodedExample> windows = TextWindows.Read(options.Data, tokenizer, ExampleLoader.LongestExample(model, options));
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);
+            using IBackend backend = Devices.Open(options.Device, options.Dtype, options.Products);
             string written = PretrainRun.Execute(
                 model, windows, folder, options, backend, parsed.GetValue(resume), new TerminalProgress(), interruption.Token);
             Console.Out.WriteLine(written);

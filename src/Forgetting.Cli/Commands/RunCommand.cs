@@ -73,7 +73,7 @@ internal static class RunCommand
             return;
         }
 
-        using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);
+        using IBackend backend = Devices.Open(options.Device, options.Dtype, options.Products);
         TuneSummary summary = TuneRun.Execute(options, backend, resume: begun, new TerminalProgress(), grid, cancellation);
         RunFolder.WriteReport(options.Out);
         string best = summary.Best is { } b ? FormattableString.Invariant($"; best after step {b.Step}: {b.Metric} {b.Value:0.0000}") : "";

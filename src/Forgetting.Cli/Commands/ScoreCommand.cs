@@ -30,7 +30,7 @@ internal static class ScoreCommand
             options.ValidateValues();
             AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);
+            using IBackend backend = Devices.Open(options.Device, options.Dtype, options.Products);
             IReadOnlyList<EncodedExample> examples = LossCommand.Encode(options);
             Scores scores = Scores.Compute(
                 examples, options, () => LoadedModel.Load(options.Model, backend, adapter: options.Adapter), () => LoadedModel.Load(options.Reference!, backend), new TerminalProgress(), interruption.Token);

@@ -25,7 +25,7 @@ internal static class TuneCommand
             TrainingOptions options = settings.ReadRun(parsed, parsed.GetValue(recipe));
             Required.Of(("model", options.Model), ("data", options.Data), ("out", options.Out));
             using var interruption = new Interruption();
-            using IBackend backend = BackendFactory.Create(options.Device, dtype: options.Dtype, products: options.Products);
+            using IBackend backend = Devices.Open(options.Device, options.Dtype, options.Products);
             TuneSummary summary = TuneRun.Execute(options, backend, parsed.GetValue(resume), new TerminalProgress(), cancellation: interruption.Token);
             string report = RunFolder.WriteReport(options.Out);
             if (parsed.GetValue(json))

@@ -1,6 +1,7 @@
 using Forgetting.Backends.Cpu;
 using Forgetting.Backends.Cpu.OneDnn;
 using Forgetting.Backends.Cuda;
+using Forgetting.Backends.Selection;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends;
@@ -9,8 +10,8 @@ namespace Forgetting.Backends;
 public static class BackendFactory
 {
     /// <summary>
-    /// The backend for <paramref name="device"/>: cpu; cuda, the first card; cuda-emu, the card's kernels on this processor; or auto, a card where there is
-    /// one and else the CPU.
+    /// The backend for <paramref name="device"/>: cpu; cuda or cuda:N, a card; cuda-emu, the card's kernels on this processor; or auto, the first card
+    /// where everything that it needs is there and works, and else the CPU.
     /// </summary>
     /// <param name="device">Name of a device.</param>
     /// <param name="threads">Threads of the CPU backend; null for one per processor.</param>
@@ -19,23 +20,46 @@ public static class BackendFactory
     /// fp32 elsewhere.
     /// </param>
     /// <param name="products">What computes products on the CPU: auto, managed or onednn.</param>
+    /// <param name="notice">Gets a line where auto takes the CPU although there is a card or a driver: why, and what would change it.</param>
     /// <exception cref="UserException">No such device, type or provider, one of them cannot be used here, or fewer than one thread.</exception>
-    public static IBackend Create(string device = "auto", int? threads = null, string? dtype = null, string products = "auto")
+    public static IBackend Create(
+        string device = "auto", int? threads = null, string? dtype = null, string products = "auto", Action<string>? notice = null)
     {
         if (threads < 1)
         {
             throw new UserException($"threads is {threads}, expected at least 1");
         }
 
+        var name = DeviceName.Parse(device);
         DType? type = TypeOf(dtype);
-        return device switch
+        if (name.Kind == "cuda-emu")
         {
-            "cpu" => Cpu(threads, type ?? DType.Float32, products),
-            "cuda" => CudaBackend.Open(type ?? DType.BFloat16),
-            "cuda-emu" => CudaBackend.OpenEmulation(type ?? DType.Float32, checks: false),
-            "auto" => CudaBackend.IsAvailable ? CudaBackend.Open(type ?? DType.BFloat16) : Cpu(threads, type ?? DType.Float32, products),
-            _ => throw UnknownDevice(device),
-        };
+            return CudaBackend.OpenEmulation(type ?? DType.Float32, checks: false);
+        }
+
+        if (name.Kind != "cpu")
+        {
+            using var survey = CardSurvey.OfCard(name.Ordinal, type ?? DType.BFloat16);
+            if (survey.Holds || name.Kind == "cuda")
+            {
+                return survey.Take();
+            }
+
+            Notify(survey, notice);
+        }
+
+        return new CpuBackend(new WorkerPool(threads ?? Environment.ProcessorCount), CpuProducts(type ?? DType.Float32, products));
+    }
+
+    /// <summary>What computing on a card needs, and what of it was found here: for the emulation where <paramref name="device"/> names it, else for the card.</summary>
+    /// <exception cref="UserException">No such device.</exception>
+    public static IReadOnlyList<DeviceRequirement> Requirements(string device)
+    {
+        var name = DeviceName.Parse(device);
+        using CardSurvey survey = name.Kind == "cuda-emu"
+            ? CardSurvey.OfEmulation(DType.Float32, checks: false)
+            : CardSurvey.OfCard(name.Ordinal, DType.Float32);
+        return survey.Requirements;
     }
 
     /// <summary>What <see cref="Create"/> would have to be given as dtype to make this backend: fp32 or bf16.</summary>
@@ -70,21 +94,29 @@ public static class BackendFactory
         return native ? pool => new OneDnnProducts(pool, library!, type) : pool => new ManagedProducts(pool, type);
     }
 
-    private static CpuBackend Cpu(int? threads, DType type, string products) =>
-        new(new WorkerPool(threads ?? Environment.ProcessorCount), CpuProducts(type, products));
-
-    /// <summary>The device that a name stands for on this machine and the element type of activations and weights there; opens nothing, so the device need not be here.</summary>
+    /// <summary>The device that a name stands for on this machine and the element type of activations and weights there; one that is named need not be here.</summary>
+    /// <param name="notice">As in <see cref="Create"/>.</param>
     /// <exception cref="UserException">No such device or type.</exception>
-    public static (string Device, DType StorageType) Describe(string device, string? dtype)
+    public static (string Device, DType StorageType) Describe(string device, string? dtype, Action<string>? notice = null)
     {
-        string resolved = device == "auto" ? (CudaBackend.IsAvailable ? "cuda" : "cpu") : device;
-        DType standard = resolved switch
+        var name = DeviceName.Parse(device);
+        if (name.Kind == "auto")
         {
-            "cpu" or "cuda-emu" => DType.Float32,
-            "cuda" => DType.BFloat16,
-            _ => throw UnknownDevice(device),
-        };
-        return (resolved, resolved == "cpu" ? standard : TypeOf(dtype) ?? standard);
+            using var survey = CardSurvey.OfCard(0, DType.BFloat16);
+            Notify(survey, notice);
+            name = new DeviceName(survey.Holds ? "cuda" : "cpu");
+        }
+
+        DType standard = name.Kind == "cuda" ? DType.BFloat16 : DType.Float32;
+        return (name.ToString(), name.Kind == "cpu" ? standard : TypeOf(dtype) ?? standard);
+    }
+
+    private static void Notify(CardSurvey survey, Action<string>? notice)
+    {
+        if (!survey.Holds && survey.AnythingThere)
+        {
+            notice?.Invoke($"device is auto: computing on the CPU, not on a card: {survey.Missing}");
+        }
     }
 
     private static DType? TypeOf(string? dtype) => dtype switch
@@ -94,6 +126,4 @@ public static class BackendFactory
         "bf16" => DType.BFloat16,
         _ => throw new UserException($"dtype is \"{dtype}\", expected fp32 or bf16"),
     };
-
-    private static UserException UnknownDevice(string device) => new($"device is \"{device}\", expected auto, cpu, cuda or cuda-emu");
 }

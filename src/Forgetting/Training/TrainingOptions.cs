@@ -368,8 +368,8 @@ public sealed partial record TrainingOptions
     [Setting("seed of initialisation, order and dropout", Identity = false)]
     public ulong Seed { get; init; } = 42;
 
-    /// <summary>Device: auto, cpu, cuda or cuda-emu.</summary>
-    [Setting("auto, cpu, cuda or cuda-emu", Value = "NAME", MayChange = true, Identity = false, Resolved = true)]
+    /// <summary>Device: auto, cpu, cuda, cuda:N or cuda-emu.</summary>
+    [Setting("auto, cpu, cuda, cuda:N for card N, or cuda-emu", Value = "NAME", MayChange = true, Identity = false, Resolved = true)]
     public string Device { get; init; } = "auto";
 
     /// <summary>

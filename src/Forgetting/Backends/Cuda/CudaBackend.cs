@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Forgetting.Backends.Selection;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cuda;
@@ -21,55 +22,43 @@ public sealed unsafe partial class CudaBackend : IBackend
     private readonly StagingRing _staging;
     private readonly GraphCache _graphs;
 
+    /// <summary>Takes over a device; disposes of it where it fails.</summary>
     internal CudaBackend(CudaDevice device, DType storageType)
     {
-        if (storageType is not (DType.Float32 or DType.BFloat16))
-        {
-            throw new ArgumentException($"storage type {storageType}, expected {DType.Float32} or {DType.BFloat16}", nameof(storageType));
-        }
-
         _device = device;
-        _staging = new StagingRing(device);
-        _graphs = new GraphCache(device);
         StorageType = storageType;
-    }
-
-    /// <summary>Whether there is a driver with a card.</summary>
-    public static bool IsAvailable
-    {
-        get
+        try
         {
-            try
+            if (storageType is not (DType.Float32 or DType.BFloat16))
             {
-                return CudaLibrary.IsAvailable && CudaContext.GetDeviceCount() > 0;
+                throw new ArgumentException($"storage type {storageType}, expected {DType.Float32} or {DType.BFloat16}", nameof(storageType));
             }
-            catch (CudaException)
-            {
-                return false;
-            }
+
+            _staging = new StagingRing(device);
+            _graphs = new GraphCache(device);
+        }
+        catch
+        {
+            device.Dispose();
+            throw;
         }
     }
-
-    /// <summary>The first card.</summary>
-    /// <param name="storageType">Float32 or BFloat16.</param>
-    /// <exception cref="UserException">No driver, no card, or no kernels built for it.</exception>
-    public static CudaBackend Open(DType storageType) => Open(storageType, "cuda", () => new CudaDevice(NativeFiles.Fatbin, emulated: false));
 
     /// <summary>The kernels on this machine's processor. A process that has used the emulation cannot use a card, and the other way round.</summary>
     /// <param name="storageType">Float32 or BFloat16.</param>
     /// <param name="checks">Whether every memory access is checked; several times slower.</param>
     /// <exception cref="UserException">The emulation is not built.</exception>
-    public static CudaBackend OpenEmulation(DType storageType, bool checks = true) => Open(
-        storageType,
-        "cuda-emu",
-        () =>
-        {
-            CudaLibrary.UseEmulation(NativeFiles.Emulation);
-            return new CudaDevice(NativeFiles.EmulationKernels(checks), emulated: true);
-        });
+    public static CudaBackend OpenEmulation(DType storageType, bool checks = true)
+    {
+        using var survey = CardSurvey.OfEmulation(storageType, checks);
+        return survey.Take();
+    }
 
     /// <inheritdoc/>
-    public string Name => _device.Emulated ? "cuda-emu" : "cuda";
+    public string Name => new DeviceName(_device.Emulated ? "cuda-emu" : "cuda", _device.Ordinal).ToString();
+
+    /// <summary>Whether the kernels run on this machine's processor.</summary>
+    public bool IsEmulated => _device.Emulated;
 
     /// <inheritdoc/>
     public DType StorageType { get; }
@@ -95,18 +84,6 @@ public sealed unsafe partial class CudaBackend : IBackend
         _staging.Dispose();
         ReleaseScratch();
         _device.Dispose();
-    }
-
-    private static CudaBackend Open(DType storageType, string name, Func<CudaDevice> open)
-    {
-        try
-        {
-            return new CudaBackend(open(), storageType);
-        }
-        catch (Exception exception) when (exception is CudaLibraryException or CudaException or DllNotFoundException) // the last from ManagedCuda
-        {
-            throw new UserException($"device is {name}: {exception.Message}", exception);
-        }
     }
 
     /// <summary>Elements of <paramref name="type"/> in a 16-byte access.</summary>

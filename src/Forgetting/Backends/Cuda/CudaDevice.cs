@@ -7,7 +7,7 @@ namespace Forgetting.Backends.Cuda;
 internal readonly record struct Grid(int X, int Y = 1, int Z = 1);
 
 /// <summary>
-/// A card with the kernels loaded: memory, one stream, launches and cuBLAS. With <see cref="StagingRing"/> the only place that knows the bindings.
+/// A card with the kernels loaded: memory, one stream, launches and cuBLAS. With <see cref="StagingRing"/> and <see cref="Selection.CardSurvey"/> the only place that knows the bindings.
 /// </summary>
 internal sealed unsafe class CudaDevice : IDisposable
 {
@@ -18,7 +18,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     private static CudaDevice? current;
 
     private readonly PrimaryContext _context;
-    private readonly CudaStream _stream;
+    private readonly CudaStream _stream = null!; // until the constructor ends
     private readonly CUmodule _module;
     private readonly CudaBlas _blas;
     private readonly nint _blasWorkspace;
@@ -28,50 +28,66 @@ internal sealed unsafe class CudaDevice : IDisposable
     private readonly long* _arguments;
     private readonly nint[] _addresses = new nint[MostArguments];
 
-    /// <summary>Takes device <paramref name="ordinal"/> and loads the kernels.</summary>
-    /// <param name="kernels">A fatbin, or the kernel library of the emulation.</param>
+    /// <summary>Takes over a context with the kernels loaded and cuBLAS created in it; disposes of them where it fails.</summary>
+    /// <param name="context">Context of the card.</param>
+    /// <param name="module">The kernels.</param>
+    /// <param name="blas">cuBLAS.</param>
     /// <param name="emulated">Whether the driver is the emulation.</param>
-    public CudaDevice(string kernels, bool emulated, int ordinal = 0)
+    /// <param name="ordinal">Number of the card.</param>
+    /// <exception cref="CudaException">The driver fails.</exception>
+    /// <exception cref="CudaBlasException">cuBLAS fails.</exception>
+    /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
+    public CudaDevice(PrimaryContext context, CUmodule module, CudaBlas blas, bool emulated, int ordinal)
     {
-        Emulated = emulated;
+        (_context, _module, _blas, Emulated, Ordinal) = (context, module, blas, emulated, ordinal);
         Nvtx.Enable();
-        _context = new PrimaryContext(ordinal);
-        MakeCurrent();
-        CudaDeviceProperties properties = _context.GetDeviceInfo();
-        Name = properties.DeviceName;
-        Multiprocessors = properties.MultiProcessorCount;
-        ComputeCapability = properties.ComputeCapability;
-        _module = _context.LoadModule(kernels);
-        _stream = new CudaStream(CUStreamFlags.NonBlocking);
-        _blas = new CudaBlas { Stream = _stream.Stream, MathMode = CublasMath.DisallowReducedPrecisionReduction };
-
-        // Without memory of its own cuBLAS would allocate some in every graph. The sizes are those that its documentation recommends.
-        long workspace = ComputeCapability.Major >= 9 ? 32 << 20 : 4 << 20;
-        _blasWorkspace = Allocate(workspace, inUse: 0);
-        CublasStatus status = CudaBlasNativeMethods.cublasSetWorkspace_v2(_blas.CublasHandle, Pointer(_blasWorkspace), workspace);
-        if (status != CublasStatus.Success)
-        {
-            throw new InvalidOperationException($"cublasSetWorkspace: {status}");
-        }
-
         _arguments = (long*)NativeMemory.AllocZeroed(MostArguments, sizeof(long));
         for (int i = 0; i < MostArguments; i++)
         {
             _addresses[i] = (nint)(_arguments + i);
+        }
+
+        try
+        {
+            MakeCurrent();
+            CudaDeviceProperties properties = _context.GetDeviceInfo();
+            Name = properties.DeviceName;
+            Multiprocessors = properties.MultiProcessorCount;
+            ComputeCapability = properties.ComputeCapability;
+            _stream = new CudaStream(CUStreamFlags.NonBlocking);
+            _blas.Stream = _stream.Stream;
+            _blas.MathMode = CublasMath.DisallowReducedPrecisionReduction;
+
+            // Without memory of its own cuBLAS would allocate some in every graph. The sizes are those that its documentation recommends.
+            long workspace = ComputeCapability.Major >= 9 ? 32 << 20 : 4 << 20;
+            _blasWorkspace = Allocate(workspace, inUse: 0);
+            CublasStatus status = CudaBlasNativeMethods.cublasSetWorkspace_v2(_blas.CublasHandle, Pointer(_blasWorkspace), workspace);
+            if (status != CublasStatus.Success)
+            {
+                throw new CudaBlasException(status, "cublasSetWorkspace", null);
+            }
+        }
+        catch
+        {
+            Dispose();
+            throw;
         }
     }
 
     /// <summary>Whether this is the emulation.</summary>
     public bool Emulated { get; }
 
+    /// <summary>Number of the card.</summary>
+    public int Ordinal { get; }
+
     /// <summary>Name of the card.</summary>
-    public string Name { get; }
+    public string Name { get; } = "";
 
     /// <summary>Multiprocessors of the card.</summary>
     public int Multiprocessors { get; }
 
     /// <summary>Compute capability.</summary>
-    public Version ComputeCapability { get; }
+    public Version ComputeCapability { get; } = new();
 
     /// <summary>Bytes free on the card.</summary>
     public long FreeBytes
@@ -118,7 +134,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         {
             throw new DeviceMemoryException(
                 $"{Name}: not enough memory: asked for {Mebibytes(bytes)} with {Mebibytes(inUse)} in use and {Mebibytes(FreeBytes)} free; "
-                + "lower --micro-batch-tokens or --max-length, use --recompute, or train an adapter (--lora-rank)");
+                + "lower --micro-batch-tokens or --max-length, use --recompute, train an adapter (--lora-rank), or take --device cpu");
         }
 
         Check(result, "cuMemAlloc");
@@ -244,8 +260,12 @@ internal sealed unsafe class CudaDevice : IDisposable
     {
         MakeCurrent();
         _blas.Dispose();
-        Free(_blasWorkspace);
-        _stream.Dispose();
+        if (_blasWorkspace != 0)
+        {
+            Free(_blasWorkspace);
+        }
+
+        _stream?.Dispose();
         _context.UnloadModule(_module);
         _context.Dispose();
         NativeMemory.Free(_arguments);
@@ -266,7 +286,17 @@ internal sealed unsafe class CudaDevice : IDisposable
     {
         if (!_kernels.TryGetValue((kernel, suffix), out CudaKernel? function))
         {
-            function = new CudaKernel(suffix.Length == 0 ? kernel : $"{kernel}_{suffix}", _module);
+            string name = suffix.Length == 0 ? kernel : $"{kernel}_{suffix}";
+            try
+            {
+                function = new CudaKernel(name, _module);
+            }
+            catch (CudaException error) when (error.CudaError == CUResult.ErrorNotFound)
+            {
+                string target = Emulated ? "emulation" : "kernels";
+                throw new UserException($"the compiled kernels have no {name}: they are of another version than this program; ./build.sh {target} makes them anew", error);
+            }
+
             if (sharedBytes > SharedBytesWithoutAsking)
             {
                 function.MaxDynamicSharedSizeBytes = sharedBytes; // a kernel always has the same

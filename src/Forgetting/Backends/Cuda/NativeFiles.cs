@@ -6,39 +6,45 @@ internal static class NativeFiles
     /// <summary>Names a folder that is looked in first.</summary>
     public const string FolderVariable = "FORGETTING_NATIVE";
 
-    /// <summary>The kernels for the card.</summary>
-    public static string Fatbin => Find("forgetting.fatbin", "kernels");
+    /// <summary>The kernels for the card, or null.</summary>
+    public static string? Fatbin => Find("forgetting.fatbin", "kernels");
 
-    /// <summary>The driver API on the host.</summary>
-    public static string Emulation => Find("libforgetting_emulation.so", "emulation");
+    /// <summary>What to say where <see cref="Fatbin"/> is null.</summary>
+    public static string NoFatbin => $"no kernels: forgetting.fatbin was not found in {AppContext.BaseDirectory}";
 
-    /// <summary>The kernels for the emulation, with every memory access checked or without checks, which is several times faster.</summary>
-    public static string EmulationKernels(bool checks) =>
+    /// <summary>How to come by <see cref="Fatbin"/>.</summary>
+    public static string FatbinRemedy => $"tools/install-nvcc.sh and ./build.sh kernels make them, or name their folder in {FolderVariable}";
+
+    /// <summary>The driver API on the host, or null.</summary>
+    public static string? Emulation => Find("libforgetting_emulation.so", "emulation");
+
+    /// <summary>The kernels for the emulation, with every memory access checked or without checks, which is several times faster; or null.</summary>
+    public static string? EmulationKernels(bool checks) =>
         Find(checks ? "libforgetting_kernels.so" : "libforgetting_kernels_fast.so", "emulation");
 
-    // Beside the program, where a release has them, or in the build folder of the checkout that the program was built in.
-    private static string Find(string name, string target)
-    {
-        if (Environment.GetEnvironmentVariable(FolderVariable) is { Length: > 0 } folder && File.Exists(Path.Combine(folder, name)))
-        {
-            return Path.Combine(folder, name);
-        }
+    /// <summary>What to say where the emulation or its kernels are null.</summary>
+    public static string NoEmulation => $"no emulation: libforgetting_emulation.so and its kernels were not found in {AppContext.BaseDirectory}";
 
-        string beside = Path.Combine(AppContext.BaseDirectory, name);
-        if (File.Exists(beside))
+    /// <summary>How to come by the emulation.</summary>
+    public static string EmulationRemedy => $"./build.sh emulation makes it, or name its folder in {FolderVariable}";
+
+    // Beside the program, where a release has them, or in the build folder of the checkout that the program was built in.
+    private static string? Find(string name, string target)
+    {
+        string?[] folders = [Environment.GetEnvironmentVariable(FolderVariable), AppContext.BaseDirectory];
+        foreach (string? folder in folders)
         {
-            return beside;
+            if (!string.IsNullOrEmpty(folder) && File.Exists(Path.Combine(folder, name)))
+                return Path.GetFullPath(Path.Combine(folder, name));
         }
 
         for (DirectoryInfo? parent = new(AppContext.BaseDirectory); parent is not null; parent = parent.Parent)
         {
             string built = Path.Combine(parent.FullName, "build", target, name);
             if (File.Exists(built))
-            {
                 return built;
-            }
         }
 
-        throw new UserException($"{name} not found in {AppContext.BaseDirectory}; ./build.sh {target} makes it, or name its folder in {FolderVariable}");
+        return null;
     }
 }
