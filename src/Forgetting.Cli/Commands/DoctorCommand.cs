@@ -1,8 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
@@ -45,7 +43,7 @@ internal static class DoctorCommand
                 ["runtime"] = RuntimeInformation.FrameworkDescription,
                 ["system"] = $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}",
                 ["processors"] = Environment.ProcessorCount.ToString(CultureInfo.InvariantCulture),
-                ["vector_width"] = VectorWidth(),
+                ["vector_width"] = VectorWidth.Description,
                 ["memory_gib"] = (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (double)(1L << 30)).ToString("0.0", CultureInfo.InvariantCulture),
             };
             if (backend is not null)
@@ -140,12 +138,5 @@ internal static class DoctorCommand
         ];
 
         static string Number(double? value, string format) => value?.ToString(format, CultureInfo.InvariantCulture) ?? "";
-    }
-
-    private static string VectorWidth()
-    {
-        string extensions = Avx512F.IsSupported ? "AVX-512" : Avx2.IsSupported && Fma.IsSupported ? "AVX2 with FMA" : "baseline";
-        int bits = Vector512.IsHardwareAccelerated ? 512 : Vector256.IsHardwareAccelerated ? 256 : 128;
-        return $"{bits} bits ({extensions})";
     }
 }

@@ -7,6 +7,8 @@ namespace Forgetting.Tests.Backends;
 /// <summary>Products against a triple loop in double, over sizes around every boundary of the blocking.</summary>
 public sealed unsafe class ManagedProductsTests
 {
+    private static readonly int[] s_widths = [128, 256, 512];
+
     public static TheoryData<int, int, int> Sizes()
     {
         var sizes = new TheoryData<int, int, int>();
@@ -34,9 +36,9 @@ public sealed unsafe class ManagedProductsTests
     public void Agrees_with_a_triple_loop(int m, int n, int k)
     {
         using var pool = new WorkerPool(2);
-        foreach ((bool wide, DType type) in new[] { (false, DType.Float32), (true, DType.Float32), (false, DType.BFloat16), (true, DType.BFloat16) })
+        foreach ((int bits, DType type) in from bits in s_widths from type in new[] { DType.Float32, DType.BFloat16 } select (bits, type))
         {
-            using var products = new ManagedProducts(pool, type, wide);
+            using var products = new ManagedProducts(pool, type, bits);
             foreach ((bool ta, bool tb) in new[] { (false, false), (false, true), (true, false), (true, true) })
             {
                 foreach ((float alpha, float beta) in new[] { (1f, 0f), (0.5f, 1f), (-2f, 0.25f) })
@@ -48,25 +50,26 @@ public sealed unsafe class ManagedProductsTests
     }
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void A_result_larger_than_caches_has_the_same_bits(bool wide)
+    [InlineData(128)]
+    [InlineData(256)]
+    [InlineData(512)]
+    public void A_result_larger_than_caches_has_the_same_bits(int bits)
     {
         using var pool = new WorkerPool(2);
-        using var products = new ManagedProducts(pool, DType.Float32, wide);
+        using var products = new ManagedProducts(pool, DType.Float32, bits);
         ProductsCheck.LargerThanCaches(products);
     }
 
     [Theory]
     [InlineData(DType.Float32)]
     [InlineData(DType.BFloat16)]
-    public void A_row_has_the_same_bits_in_every_batch_with_every_number_of_threads_both_kernels_and_packed_or_not(DType type)
+    public void A_row_has_the_same_bits_in_every_batch_with_every_number_of_threads_every_kernel_and_packed_or_not(DType type)
     {
         const int M = 150, N = 75, K = 700;
         float[] a = ProductsCheck.Values(M * K, 1), b = ProductsCheck.Values(N * K, 2);
         float[] expected = new float[M * N];
         using (var pool = new WorkerPool(1))
-        using (var products = new ManagedProducts(pool, type, wide: false))
+        using (var products = new ManagedProducts(pool, type, bits: 256))
         {
             Run(products, a, b, expected, 0, M, packed: false);
         }
@@ -74,9 +77,9 @@ public sealed unsafe class ManagedProductsTests
         foreach (int threads in new[] { 1, 2, 3, 5 })
         {
             using var pool = new WorkerPool(threads);
-            foreach (bool wide in new[] { false, true })
+            foreach (int bits in s_widths)
             {
-                using var products = new ManagedProducts(pool, type, wide);
+                using var products = new ManagedProducts(pool, type, bits);
                 foreach ((int rows, bool packed) in new[] { (1, false), (1, true), (2, false), (4, false), (4, true), (5, true), (31, false), (31, true), (M, false), (M, true) })
                 {
                     float[] c = new float[M * N];

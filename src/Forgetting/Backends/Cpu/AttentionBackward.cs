@@ -85,10 +85,10 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
         float s0 = 0, s1 = 0, s2 = 0, s3 = 0;
         for (int i = 0; i < d; i++)
         {
-            s0 = MathF.FusedMultiplyAdd(dO[place0 + i], o[place0 + i], s0);
-            s1 = MathF.FusedMultiplyAdd(dO[place1 + i], o[place1 + i], s1);
-            s2 = MathF.FusedMultiplyAdd(dO[place2 + i], o[place2 + i], s2);
-            s3 = MathF.FusedMultiplyAdd(dO[place3 + i], o[place3 + i], s3);
+            s0 = float.MultiplyAddEstimate(dO[place0 + i], o[place0 + i], s0);
+            s1 = float.MultiplyAddEstimate(dO[place1 + i], o[place1 + i], s1);
+            s2 = float.MultiplyAddEstimate(dO[place2 + i], o[place2 + i], s2);
+            s3 = float.MultiplyAddEstimate(dO[place3 + i], o[place3 + i], s3);
         }
 
         (sums[0], sums[1], sums[2], sums[3]) = (s0, s1, s2, s3);

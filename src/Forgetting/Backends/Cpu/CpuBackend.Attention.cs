@@ -1,4 +1,3 @@
-using System.Runtime.Intrinsics;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
@@ -21,13 +20,17 @@ public sealed unsafe partial class CpuBackend
         RequireHeads(shape, q, k, v, o);
         RequireHeads(shape, dQ, dK, dV, dO);
         Require(k.Rows == q.Rows && logSumExp.Count == (long)q.Rows * shape.Heads && delta.Count == logSumExp.Count);
-        if (Vector512.IsHardwareAccelerated)
+        switch (VectorWidth.Bits)
         {
-            Run<Kernel512>();
-        }
-        else
-        {
-            Run<Kernel256>();
+            case 512:
+                Run<Kernel512>();
+                break;
+            case 256:
+                Run<Kernel256>();
+                break;
+            default:
+                Run<Kernel128>();
+                break;
         }
 
         void Run<TKernel>()
@@ -81,13 +84,17 @@ public sealed unsafe partial class CpuBackend
     private void AttentionOverTiles(
         AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor starts, Tensor lengths, Tensor o, Tensor logSumExp)
     {
-        if (Vector512.IsHardwareAccelerated)
+        switch (VectorWidth.Bits)
         {
-            Run<Kernel512>();
-        }
-        else
-        {
-            Run<Kernel256>();
+            case 512:
+                Run<Kernel512>();
+                break;
+            case 256:
+                Run<Kernel256>();
+                break;
+            default:
+                Run<Kernel128>();
+                break;
         }
 
         void Run<TKernel>()

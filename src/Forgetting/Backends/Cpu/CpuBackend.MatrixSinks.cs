@@ -11,7 +11,7 @@ namespace Forgetting.Backends.Cpu;
 /// </remarks>
 public sealed unsafe partial class CpuBackend
 {
-    // The part of the weight's shape that is one task; multiples of both kernels' tiles.
+    // The part of the weight's shape that is one task; multiples of all kernels' tiles.
     private const int SinkRows = 48;
     private const int SinkColumns = 128;
 
@@ -39,13 +39,17 @@ public sealed unsafe partial class CpuBackend
     private void RunSink<TTile>(Tensor x, Tensor dY, Tensor offsets, TTile tile, Tensor result)
         where TTile : unmanaged, ISinkTile
     {
-        if (Vector512.IsHardwareAccelerated)
+        switch (VectorWidth.Bits)
         {
-            RunSink<Kernel512, TTile>(x, dY, offsets, tile, result);
-        }
-        else
-        {
-            RunSink<Kernel256, TTile>(x, dY, offsets, tile, result);
+            case 512:
+                RunSink<Kernel512, TTile>(x, dY, offsets, tile, result);
+                break;
+            case 256:
+                RunSink<Kernel256, TTile>(x, dY, offsets, tile, result);
+                break;
+            default:
+                RunSink<Kernel128, TTile>(x, dY, offsets, tile, result);
+                break;
         }
     }
 
@@ -117,7 +121,7 @@ public sealed unsafe partial class CpuBackend
 
     private readonly struct PackColumns(float* source, int stride, int lines, int k, int width, bool round, float* destination) : IJob
     {
-        // A multiple of the kernels' widths 6, 12, 16 and 32.
+        // A multiple of the kernels' widths 6, 8, 12, 16 and 32.
         public const int Lines = 96;
 
         public void Run(int index, byte* scratch)
@@ -197,6 +201,9 @@ public sealed unsafe partial class CpuBackend
         public void Fetch(int row)
         {
         }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Take(int row, int column, Vector128<float> value) => value.Store(tile + (row * stride) + column);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Take(int row, int column, Vector256<float> value) => value.Store(tile + (row * stride) + column);

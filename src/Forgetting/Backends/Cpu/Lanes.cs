@@ -38,9 +38,17 @@ internal static unsafe class Lanes
         }
     }
 
-    /// <summary>a·b + c.</summary>
+    /// <summary>a·b + c, rounded once where the processor can.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> MultiplyAdd(Vector256<float> a, Vector256<float> b, Vector256<float> c) => Vector256.MultiplyAddEstimate(a, b, c);
+    public static Vector256<float> MultiplyAdd(Vector256<float> a, Vector256<float> b, Vector256<float> c) =>
+        SplitByRuntime ? Avx.Add(Avx.Multiply(a, b), c) : Vector256.MultiplyAddEstimate(a, b, c);
+
+    /// <summary>The value in all lanes.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Repeat(float* value) => SplitByRuntime ? Avx.BroadcastScalarToVector256(value) : Vector256.Create(*value);
+
+    // Without AVX2 the runtime computes each half of a Vector256 by itself, although AVX would do for floats.
+    private static bool SplitByRuntime => Avx.IsSupported && !Vector256.IsHardwareAccelerated;
 
     /// <summary>The nearest bfloat16 of each lane, ties to the even one, as Float32.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

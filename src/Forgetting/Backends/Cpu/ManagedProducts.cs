@@ -1,5 +1,4 @@
 using System.Runtime.InteropServices;
-using System.Runtime.Intrinsics;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
@@ -15,30 +14,30 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
     // Most k per block: a panel of B of this depth, 24 KiB, fits the first-level cache.
     private const int MostDepth = 384;
 
-    // 144 × 384 floats of A: less than half of a 512 KiB second-level cache. A multiple of both kernels' rows.
+    // 144 × 384 floats of A: less than half of a 512 KiB second-level cache. A multiple of all kernels' rows.
     private const int RowBlock = 144;
 
     // 4,096 × 384 floats of B: 6 MiB of the shared cache.
     private const int ColumnBlock = 4096;
 
     private readonly WorkerPool _pool;
-    private readonly bool _wide;
+    private readonly int _bits;
     private readonly bool _round;
     private readonly float* _packedB = (float*)HostHeap.Allocate((nuint)sizeof(float) * MostDepth * ColumnBlock);
 
-    /// <summary>Products on the threads of <paramref name="pool"/>, with 512-bit registers where they are fast.</summary>
+    /// <summary>Products on the threads of <paramref name="pool"/>, with vectors of <see cref="VectorWidth.Bits"/>.</summary>
     /// <param name="operandType">Type to which operands are rounded.</param>
     public ManagedProducts(WorkerPool pool, DType operandType = DType.Float32)
-        : this(pool, operandType, Vector512.IsHardwareAccelerated)
+        : this(pool, operandType, VectorWidth.Bits)
     {
     }
 
-    /// <summary>Products with the kernel chosen by the caller, for tests.</summary>
-    internal ManagedProducts(WorkerPool pool, DType operandType, bool wide)
+    /// <summary>Products with the kernel of a width chosen by the caller, for tests.</summary>
+    internal ManagedProducts(WorkerPool pool, DType operandType, int bits)
     {
         _pool = pool;
         _round = operandType == DType.BFloat16;
-        _wide = wide;
+        _bits = bits;
     }
 
     /// <inheritdoc/>
@@ -46,7 +45,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
 
     /// <inheritdoc/>
     public string Description =>
-        $"managed ({(_wide ? "512" : "256")}-bit{(_round ? ", operands rounded to bf16, computed in fp32: no faster than fp32" : "")})";
+        $"managed ({(_bits == 0 ? "scalar" : $"{_bits}-bit")}{(_round ? ", operands rounded to bf16, computed in fp32: no faster than fp32" : "")})";
 
     /// <inheritdoc/>
     public DType OperandType => _round ? DType.BFloat16 : DType.Float32;
@@ -74,39 +73,32 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
         }
         else if (product is { M: 1, TransposeA: false })
         {
-            if (_wide)
-            {
-                Run<RowKernel512>(product, (float*)packedB);
-            }
-            else
-            {
-                Run<RowKernel256>(product, (float*)packedB);
-            }
-        }
-        else if (_wide)
-        {
-            Run<Kernel512>(product, (float*)packedB);
+            Run<RowKernel512, RowKernel256, RowKernel128>(product, (float*)packedB);
         }
         else
         {
-            Run<Kernel256>(product, (float*)packedB);
+            Run<Kernel512, Kernel256, Kernel128>(product, (float*)packedB);
         }
     }
 
     /// <inheritdoc/>
     public long PackedBytes(in Product product) =>
-        sizeof(float) * (long)Panels.RoundUp(product.N, _wide ? Kernel512.Columns : Kernel256.Columns) * product.K;
+        sizeof(float) * (long)Panels.RoundUp(product.N, _bits switch { 512 => Kernel512.Columns, 256 => Kernel256.Columns, _ => Kernel128.Columns }) * product.K;
 
     /// <inheritdoc/>
     public void Pack(in Product product, void* packedB)
     {
-        if (_wide)
+        switch (_bits)
         {
-            Pack<Kernel512>(product, (float*)packedB);
-        }
-        else
-        {
-            Pack<Kernel256>(product, (float*)packedB);
+            case 512:
+                Pack<Kernel512>(product, (float*)packedB);
+                break;
+            case 256:
+                Pack<Kernel256>(product, (float*)packedB);
+                break;
+            default:
+                Pack<Kernel128>(product, (float*)packedB);
+                break;
         }
     }
 
@@ -115,6 +107,25 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
 
     // The memory for a block of B is free then, and holds the rows of A rounded.
     private static bool IsThin(in Product product) => ThinProduct.Suits(product) && (long)product.M * product.K <= MostDepth * ColumnBlock;
+
+    private void Run<TKernel512, TKernel256, TKernel128>(in Product product, float* packedB)
+        where TKernel512 : unmanaged, IMicroKernel
+        where TKernel256 : unmanaged, IMicroKernel
+        where TKernel128 : unmanaged, IMicroKernel
+    {
+        switch (_bits)
+        {
+            case 512:
+                Run<TKernel512>(product, packedB);
+                break;
+            case 256:
+                Run<TKernel256>(product, packedB);
+                break;
+            default:
+                Run<TKernel128>(product, packedB);
+                break;
+        }
+    }
 
     private void Run<TKernel>(in Product product, float* packedB)
         where TKernel : unmanaged, IMicroKernel

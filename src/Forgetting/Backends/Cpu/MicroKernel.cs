@@ -9,6 +9,9 @@ internal interface ITileSink
     /// <summary>Called by whole tiles for every row before the sum begins: what <see cref="Take(int, int, Vector256{float})"/> will touch may be fetched meanwhile.</summary>
     void Fetch(int row);
 
+    /// <summary>Columns <paramref name="column"/> … <paramref name="column"/> + 3 of row <paramref name="row"/>.</summary>
+    void Take(int row, int column, Vector128<float> value);
+
     /// <summary>Columns <paramref name="column"/> … <paramref name="column"/> + 7 of row <paramref name="row"/>.</summary>
     void Take(int row, int column, Vector256<float> value);
 
@@ -37,7 +40,7 @@ internal unsafe interface IMicroKernel
         where T : struct, ITileSink;
 }
 
-/// <summary>6 × 16: twelve of sixteen 256-bit registers hold the tile (AVX2).</summary>
+/// <summary>6 × 16: twelve of sixteen 256-bit registers hold the tile (AVX).</summary>
 internal readonly unsafe struct Kernel256 : IMicroKernel
 {
     /// <inheritdoc/>
@@ -62,22 +65,22 @@ internal readonly unsafe struct Kernel256 : IMicroKernel
         {
             Vector256<float> b0 = Vector256.Load(b);
             Vector256<float> b1 = Vector256.Load(b + 8);
-            Vector256<float> x = Vector256.Create(a[0]);
+            Vector256<float> x = Lanes.Repeat(a);
             c00 = Lanes.MultiplyAdd(x, b0, c00);
             c01 = Lanes.MultiplyAdd(x, b1, c01);
-            x = Vector256.Create(a[1]);
+            x = Lanes.Repeat(a + 1);
             c10 = Lanes.MultiplyAdd(x, b0, c10);
             c11 = Lanes.MultiplyAdd(x, b1, c11);
-            x = Vector256.Create(a[2]);
+            x = Lanes.Repeat(a + 2);
             c20 = Lanes.MultiplyAdd(x, b0, c20);
             c21 = Lanes.MultiplyAdd(x, b1, c21);
-            x = Vector256.Create(a[3]);
+            x = Lanes.Repeat(a + 3);
             c30 = Lanes.MultiplyAdd(x, b0, c30);
             c31 = Lanes.MultiplyAdd(x, b1, c31);
-            x = Vector256.Create(a[4]);
+            x = Lanes.Repeat(a + 4);
             c40 = Lanes.MultiplyAdd(x, b0, c40);
             c41 = Lanes.MultiplyAdd(x, b1, c41);
-            x = Vector256.Create(a[5]);
+            x = Lanes.Repeat(a + 5);
             c50 = Lanes.MultiplyAdd(x, b0, c50);
             c51 = Lanes.MultiplyAdd(x, b1, c51);
         }
@@ -105,12 +108,12 @@ internal readonly unsafe struct Kernel256 : IMicroKernel
         for (; k > 0; k--, a += 6, b += stride)
         {
             Vector256<float> b0 = Vector256.Load(b);
-            c0 = Lanes.MultiplyAdd(Vector256.Create(a[0]), b0, c0);
-            c1 = Lanes.MultiplyAdd(Vector256.Create(a[1]), b0, c1);
-            c2 = Lanes.MultiplyAdd(Vector256.Create(a[2]), b0, c2);
-            c3 = Lanes.MultiplyAdd(Vector256.Create(a[3]), b0, c3);
-            c4 = Lanes.MultiplyAdd(Vector256.Create(a[4]), b0, c4);
-            c5 = Lanes.MultiplyAdd(Vector256.Create(a[5]), b0, c5);
+            c0 = Lanes.MultiplyAdd(Lanes.Repeat(a), b0, c0);
+            c1 = Lanes.MultiplyAdd(Lanes.Repeat(a + 1), b0, c1);
+            c2 = Lanes.MultiplyAdd(Lanes.Repeat(a + 2), b0, c2);
+            c3 = Lanes.MultiplyAdd(Lanes.Repeat(a + 3), b0, c3);
+            c4 = Lanes.MultiplyAdd(Lanes.Repeat(a + 4), b0, c4);
+            c5 = Lanes.MultiplyAdd(Lanes.Repeat(a + 5), b0, c5);
         }
 
         sink.Take(0, 0, c0);
@@ -268,7 +271,7 @@ internal readonly unsafe struct RowKernel256 : IMicroKernel
         Vector256<float> c0 = Vector256<float>.Zero, c1 = c0;
         for (; k > 0; k--, a++, b += stride)
         {
-            Vector256<float> x = Vector256.Create(*a);
+            Vector256<float> x = Lanes.Repeat(a);
             c0 = Lanes.MultiplyAdd(x, Vector256.Load(b), c0);
             c1 = Lanes.MultiplyAdd(x, Vector256.Load(b + 8), c1);
         }
@@ -286,7 +289,7 @@ internal readonly unsafe struct RowKernel256 : IMicroKernel
         for (; k > 0; k--, a += 1, b += stride)
         {
             Vector256<float> b0 = Vector256.Load(b);
-            c0 = Lanes.MultiplyAdd(Vector256.Create(a[0]), b0, c0);
+            c0 = Lanes.MultiplyAdd(Lanes.Repeat(a), b0, c0);
         }
 
         sink.Take(0, 0, c0);

@@ -92,6 +92,9 @@ internal static unsafe class PackedProduct
         public void Fetch(int row) => PackedProduct.Fetch(c + ((long)row * ldc));
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Take(int row, int column, Vector128<float> value) => (value * alpha).Store(c + ((long)row * ldc) + column);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Take(int row, int column, Vector256<float> value) => (value * alpha).Store(c + ((long)row * ldc) + column);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -105,6 +108,9 @@ internal static unsafe class PackedProduct
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Take(int row, int column, Vector128<float> value) => (value * alpha).StoreAlignedNonTemporal(c + ((long)row * ldc) + column);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Take(int row, int column, Vector256<float> value) => (value * alpha).StoreAlignedNonTemporal(c + ((long)row * ldc) + column);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -115,6 +121,13 @@ internal static unsafe class PackedProduct
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Fetch(int row) => PackedProduct.Fetch(c + ((long)row * ldc));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Take(int row, int column, Vector128<float> value)
+        {
+            float* target = c + ((long)row * ldc) + column;
+            Vector128.MultiplyAddEstimate(Vector128.Load(target), Vector128.Create(beta), value * alpha).Store(target);
+        }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Take(int row, int column, Vector256<float> value)
@@ -135,6 +148,16 @@ internal static unsafe class PackedProduct
     {
         public void Fetch(int row)
         {
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Take(int row, int column, Vector128<float> value)
+        {
+            if (row < height && column < width)
+            {
+                int lanes = Math.Min(Vector128<float>.Count, width - column);
+                Update(Vector256.Create(value, Vector128<float>.Zero), c + ((long)row * ldc) + column, alpha, beta, lanes);
+            }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]

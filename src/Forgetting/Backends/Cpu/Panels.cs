@@ -156,7 +156,7 @@ internal static unsafe class Panels
         return j;
     }
 
-    /// <summary>Stores the first 8, 6 or 4 lanes: what the widths 6, 12, 16 and 32 leave.</summary>
+    /// <summary>Stores the first 8, 6 or 4 lanes: what the widths 6, 8, 12, 16 and 32 leave.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store(Vector256<float> value, float* destination, int kept)
     {

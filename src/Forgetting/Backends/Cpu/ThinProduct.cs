@@ -128,14 +128,14 @@ internal static unsafe class ThinProduct
             Vector256<float> sum, float* x, Vector256<float> r0, Vector256<float> r1, Vector256<float> r2, Vector256<float> r3,
             Vector256<float> r4, Vector256<float> r5, Vector256<float> r6, Vector256<float> r7)
         {
-            sum = Lanes.MultiplyAdd(Vector256.Create(x[0]), r0, sum);
-            sum = Lanes.MultiplyAdd(Vector256.Create(x[1]), r1, sum);
-            sum = Lanes.MultiplyAdd(Vector256.Create(x[2]), r2, sum);
-            sum = Lanes.MultiplyAdd(Vector256.Create(x[3]), r3, sum);
-            sum = Lanes.MultiplyAdd(Vector256.Create(x[4]), r4, sum);
-            sum = Lanes.MultiplyAdd(Vector256.Create(x[5]), r5, sum);
-            sum = Lanes.MultiplyAdd(Vector256.Create(x[6]), r6, sum);
-            return Lanes.MultiplyAdd(Vector256.Create(x[7]), r7, sum);
+            sum = Lanes.MultiplyAdd(Lanes.Repeat(x), r0, sum);
+            sum = Lanes.MultiplyAdd(Lanes.Repeat(x + 1), r1, sum);
+            sum = Lanes.MultiplyAdd(Lanes.Repeat(x + 2), r2, sum);
+            sum = Lanes.MultiplyAdd(Lanes.Repeat(x + 3), r3, sum);
+            sum = Lanes.MultiplyAdd(Lanes.Repeat(x + 4), r4, sum);
+            sum = Lanes.MultiplyAdd(Lanes.Repeat(x + 5), r5, sum);
+            sum = Lanes.MultiplyAdd(Lanes.Repeat(x + 6), r6, sum);
+            return Lanes.MultiplyAdd(Lanes.Repeat(x + 7), r7, sum);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]

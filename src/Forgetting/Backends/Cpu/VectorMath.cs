@@ -12,6 +12,11 @@ internal static class VectorMath
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Exp(Vector256<float> x)
     {
+        if (!Vector256.IsHardwareAccelerated)
+        {
+            return Vector256.Create(Exp(x.GetLower()), Exp(x.GetUpper()));
+        }
+
         // The constants come first: of a NaN and a number, the native forms return the second operand or the NaN. Beyond the upper
         // one n would be 128, which has no exponent.
         Vector256<float> clamped = Vector256.MinNative(Vector256.Create(88.37f), Vector256.MaxNative(Vector256.Create(-87.5f), x));
@@ -56,6 +61,26 @@ internal static class VectorMath
         p = Vector512.MultiplyAddEstimate(p, r * r, r + Vector512<float>.One);
         Vector512<float> result = (p.AsInt32() + (shifted.AsInt32() << 23)).AsSingle();
         return Vector512.ConditionalSelect(Vector512.LessThan(x, Vector512.Create(-87.33f)), Vector512<float>.Zero, result);
+    }
+
+    /// <summary>The same bits for four floats, where the processor has no longer vectors.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector128<float> Exp(Vector128<float> x)
+    {
+        Vector128<float> clamped = Vector128.MinNative(Vector128.Create(88.37f), Vector128.MaxNative(Vector128.Create(-87.5f), x));
+        Vector128<float> shifted = Vector128.MultiplyAddEstimate(clamped, Vector128.Create(1.44269504f), Vector128.Create(12582912f));
+        Vector128<float> n = shifted - Vector128.Create(12582912f);
+        Vector128<float> r = Vector128.MultiplyAddEstimate(n, Vector128.Create(-0.693359375f), clamped);
+        r = Vector128.MultiplyAddEstimate(n, Vector128.Create(2.12194440e-4f), r);
+        Vector128<float> p = Vector128.Create(1.9875691500e-4f);
+        p = Vector128.MultiplyAddEstimate(p, r, Vector128.Create(1.3981999507e-3f));
+        p = Vector128.MultiplyAddEstimate(p, r, Vector128.Create(8.3334519073e-3f));
+        p = Vector128.MultiplyAddEstimate(p, r, Vector128.Create(4.1665795894e-2f));
+        p = Vector128.MultiplyAddEstimate(p, r, Vector128.Create(1.6666665459e-1f));
+        p = Vector128.MultiplyAddEstimate(p, r, Vector128.Create(5.0000001201e-1f));
+        p = Vector128.MultiplyAddEstimate(p, r * r, r + Vector128<float>.One);
+        Vector128<float> result = (p.AsInt32() + (shifted.AsInt32() << 23)).AsSingle();
+        return Vector128.ConditionalSelect(Vector128.LessThan(x, Vector128.Create(-87.33f)), Vector128<float>.Zero, result);
     }
 
     /// <summary>1 / (1 + e⁻ˣ).</summary>
