@@ -35,6 +35,13 @@ internal sealed class TerminalProgress : ITrainingObserver
     }
 
     /// <inheritdoc/>
+    public void Noticed(string what)
+    {
+        EndBar();
+        Console.Error.WriteLine($"note: {what}");
+    }
+
+    /// <inheritdoc/>
     public void Progressed(long done, long total) =>
         Show(done, total, done, done == total, $"{Count(done)} of {Count(total)} tokens  {Count(done / Math.Max(1e-3, _stage.Elapsed.TotalSeconds))} tokens/s");
 

@@ -8,7 +8,13 @@ namespace Forgetting;
 /// <summary>A checkpoint in memory and ready to compute: its decoder with weights loaded, and its tokenizer.</summary>
 public sealed class LoadedModel : IDisposable
 {
-    private LoadedModel(Checkpoint source, string? adapter, Decoder decoder, Tokenizer tokenizer) => (Source, Adapter, Decoder, Tokenizer) = (source, adapter, decoder, tokenizer);
+    private readonly IReadOnlyList<int> _adapterEnds;
+
+    private LoadedModel(Checkpoint source, string? adapter, Decoder decoder, Tokenizer tokenizer)
+    {
+        (Source, Adapter, Decoder, Tokenizer) = (source, adapter, decoder, tokenizer);
+        _adapterEnds = adapter is null ? [] : ChatFiles.OfAdapter(adapter).Ends;
+    }
 
     /// <summary>The checkpoint on disk.</summary>
     public Checkpoint Source { get; }
@@ -22,8 +28,12 @@ public sealed class LoadedModel : IDisposable
     /// <summary>The tokenizer.</summary>
     public Tokenizer Tokenizer { get; }
 
-    /// <summary>Every id that ends a text, in the model's files or its tokenizer's.</summary>
-    public IReadOnlyList<int> EndIds => [.. Decoder.Config.EosTokenIds.Union(Tokenizer.EosIds)];
+    /// <summary>Every id that ends a text: in the model's files, its tokenizer's or its adapter's, and <see cref="TurnEnd"/>.</summary>
+    public IReadOnlyList<int> EndIds =>
+        [.. Decoder.Config.EosTokenIds.Union(Tokenizer.EosIds).Union(_adapterEnds).Union(TurnEnd is int end ? [end] : [])];
+
+    /// <summary>Id that closes an answer in the layout that is in use, which the files need not name; or null.</summary>
+    public int? TurnEnd { get; set; }
 
     /// <summary>Loads a checkpoint.</summary>
     /// <param name="path">A Hugging Face folder or a llama2.c <c>.bin</c>.</param>

@@ -37,3 +37,24 @@ public sealed class SharedDataTheoryAttribute : TheoryAttribute
     /// <summary>Skips the test where the data is absent.</summary>
     public SharedDataTheoryAttribute() => Skip = SharedData.Folder is null ? "../shared/data is not beside the repository" : Skip;
 }
+
+/// <summary>Small inputs that showed faults, beside the repository (<c>../shared/cases</c>).</summary>
+public static class SharedCases
+{
+    /// <summary>The folder, or null.</summary>
+    public static string? Folder { get; } = SharedData.Folder is { } data && Directory.Exists(System.IO.Path.Combine(data, "..", "cases"))
+        ? System.IO.Path.GetFullPath(System.IO.Path.Combine(data, "..", "cases"))
+        : null;
+
+    /// <summary>A file or folder below it.</summary>
+    public static string Path(params string[] parts) =>
+        System.IO.Path.Combine([Folder ?? throw new InvalidOperationException("no shared cases"), .. parts]);
+}
+
+/// <summary>A test that needs <see cref="SharedCases"/> and <see cref="SharedData"/>.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class SharedCaseFactAttribute : FactAttribute
+{
+    /// <summary>Skips the test where the inputs are absent.</summary>
+    public SharedCaseFactAttribute() => Skip = SharedCases.Folder is null ? "../shared/cases is not beside the repository" : Skip;
+}

@@ -2,7 +2,6 @@ using System.CommandLine;
 using System.Runtime.InteropServices;
 using Forgetting.Backends;
 using Forgetting.Data;
-using Forgetting.HuggingFace.ChatTemplates;
 using Forgetting.Methods;
 
 namespace Forgetting.Cli.Commands;
@@ -31,9 +30,8 @@ internal static class ChatCommand
             IReadOnlyList<string> stops = sampling.Stops(parsed);
             using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
             using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
-            string? layout = parsed.GetValue(template);
-            MessageLayout messages = layout is not null ? ExampleLoader.Layout(layout, loaded.Source.Path)
-                : ChatTemplate.Load(loaded.Source.Path) is { } own ? MessageLayout.Of(own) : MessageLayout.Tulu;
+            MessageLayout messages = ExampleLoader.Layout(parsed.GetValue(template) ?? "auto", loaded.Source.Path, loaded.Adapter);
+            loaded.TurnEnd = ExampleLoader.TurnEnd(loaded.Tokenizer, messages);
             using var session = new ChatSession(loaded, messages, sampling.Read(parsed, loaded), stops, parsed.GetValue(system));
             Converse(session, Console.In, Console.Out, interactive: !Console.IsInputRedirected);
         });

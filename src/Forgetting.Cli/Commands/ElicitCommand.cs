@@ -38,7 +38,7 @@ internal static class ElicitCommand
                 BatchTokens = parsed.GetValue(batch),
                 FewShot = FewShot(parsed.GetValue(shots), parsed.GetValue(shotData), fields),
                 AllowSpecial = options.AllowSpecial,
-                Layout = ExampleLoader.Layout(options.Template, options.Model),
+                Layout = ExampleLoader.Layout(options),
             };
             IReadOnlyList<PromptTask> tasks = PromptTask.Read(parsed.GetValue(data)!, fields);
             using var interruption = new Interruption();

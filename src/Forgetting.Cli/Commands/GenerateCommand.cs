@@ -17,7 +17,7 @@ internal static class GenerateCommand
         Option<string> model = CommonOptions.Model();
         Option<string?> adapter = CommonOptions.Adapter();
         var prompt = new Option<string>("--prompt") { Description = "text to continue; nothing for an unconditional text", HelpName = "TEXT", DefaultValueFactory = _ => "" };
-        Option<string?> template = CommonOptions.Template("answer the prompt as a user's message laid out by this: chat (the model's own template), tulu, plain or a file");
+        Option<string?> template = CommonOptions.Template("answer the prompt as a user's message laid out by this: chat (the model's own template), tulu, plain (the prompt is continued as it is) or a file; chat where the model has one, else plain");
         var allowSpecial = new Option<bool>("--allow-special") { Description = "read special tokens' text in the prompt as those tokens" };
         Option<string> device = CommonOptions.Device();
         Option<string> products = CommonOptions.Products();
@@ -35,11 +35,12 @@ internal static class GenerateCommand
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
             using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
-            string? layout = parsed.GetValue(template);
+            MessageLayout? layout = Layout(parsed.GetValue(template), loaded);
             int[] ids = layout is null
                 ? loaded.Tokenizer.Encode(parsed.GetValue(prompt)!, allowSpecial: parsed.GetValue(allowSpecial))
-                : new ExampleEncoder(loaded.Tokenizer, int.MaxValue, parsed.GetValue(allowSpecial), ExampleLoader.Layout(layout, loaded.Source.Path)).EncodePrompt(
+                : new ExampleEncoder(loaded.Tokenizer, int.MaxValue, parsed.GetValue(allowSpecial), layout).EncodePrompt(
                     new DataExample { Index = 0, Place = "--prompt", Messages = [new ChatMessage("user", parsed.GetValue(prompt)!)] });
+            loaded.TurnEnd = layout is null ? null : ExampleLoader.TurnEnd(loaded.Tokenizer, layout);
             if (ids.Length == 0)
                 throw new UserException("--prompt: empty, and the tokenizer puts no token in front; expected a text");
 
@@ -75,5 +76,12 @@ internal static class GenerateCommand
             }
         });
         return command;
+    }
+
+    // Null where the prompt is continued as it is. A model that was trained without markers continues, too.
+    private static MessageLayout? Layout(string? name, LoadedModel model)
+    {
+        MessageLayout? layout = name is null or "auto" ? ExampleLoader.Own(model.Source.Path, model.Adapter) : ExampleLoader.Layout(name, model.Source.Path, model.Adapter);
+        return layout == MessageLayout.Plain ? null : layout;
     }
 }

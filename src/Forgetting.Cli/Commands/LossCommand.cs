@@ -44,6 +44,6 @@ internal static class LossCommand
     internal static IReadOnlyList<EncodedExample> Encode(TrainingOptions options)
     {
         using Checkpoint source = Checkpoint.Open(options.Model);
-        return ExampleLoader.Load(options.Data, Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config, options);
+        return ExampleLoader.Load(options.Data, Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config, options, new TerminalProgress());
     }
 }

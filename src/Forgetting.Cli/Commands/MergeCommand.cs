@@ -23,7 +23,7 @@ internal static class MergeCommand
             using var decoder = new Decoder(source.Config, backend, peft.Config);
             source.LoadInto(decoder.BaseParameters, backend);
             peft.LoadInto(decoder);
-            double difference = AdapterMerge.Write(parsed.GetValue(output)!, decoder, source);
+            double difference = AdapterMerge.Write(parsed.GetValue(output)!, decoder, source, ChatFiles.OfAdapter(peft.Path).AddTo);
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture, $"{parsed.GetValue(output)}: taken apart again, the merged weights differ from the base by at most {difference:0.0e+0} of a layer's largest"));
         });

@@ -4,11 +4,6 @@ using Forgetting.IO;
 
 namespace Forgetting.Data;
 
-/// <summary>One turn of a conversation.</summary>
-/// <param name="Role">system, user or assistant; a chat template may know others.</param>
-/// <param name="Content">Its text.</param>
-public sealed record ChatMessage(string Role, string Content);
-
 /// <summary>An example as its file has it: a prompt with its completion, or a conversation.</summary>
 public sealed record DataExample
 {
@@ -32,6 +27,12 @@ public sealed record DataExample
 
     /// <summary>The conversation, or null for a prompt with its completion.</summary>
     public IReadOnlyList<ChatMessage>? Messages { get; init; }
+
+    /// <summary>What the line has for a chat template beside the messages: <c>tools</c>, <c>documents</c> and <c>chat_template_kwargs</c>; null where it has none.</summary>
+    public Dictionary<string, JsonElement>? Variables { get; init; }
+
+    /// <summary>Keys of the line that nothing reads.</summary>
+    public IReadOnlyList<string> Unread { get; init; } = [];
 }
 
 /// <summary>Names of the fields to read.</summary>
@@ -53,12 +54,23 @@ public sealed record DataFields
 /// <summary>Reads data sets: one JSON object a line, or one array of objects.</summary>
 public static class DataSet
 {
+    // What this program itself reads or writes on a line.
+    private static readonly HashSet<string> s_own = ["separator", "truncated", "task", "index", "exact"];
+
+    // What Hugging Face's libraries hand to a chat template from beside the messages.
+    private static readonly HashSet<string> s_variables = ["tools", "documents", "chat_template_kwargs"];
+
+    // What other programs read on a line and what changes how it is learnt.
+    private static readonly HashSet<string> s_meaningful =
+        ["weight", "weights", "system", "functions", "function_call", "chosen", "rejected", "images", "image", "audios", "audio", "videos", "video"];
+
     /// <summary>
     /// All examples of a file, in order. Blank lines are passed over. Besides the fields of <see cref="DataFields"/> a line may have <c>separator</c> (text that
-    /// joins prompt and completion) and <c>truncated</c> (true: no end-of-text follows); others are ignored.
+    /// joins prompt and completion), <c>truncated</c> (true: no end-of-text follows) and <see cref="DataExample.Variables"/>; others are <see cref="DataExample.Unread"/>.
     /// </summary>
     /// <exception cref="UserException">
-    /// The file is missing or has no example; a line is not JSON; a field is missing or of another type. File and line are named.
+    /// The file is missing or has no example; a line is not JSON; a field is missing or of another type; a line has a key that would change what is to be learnt
+    /// and that is not understood. File and line are named.
     /// </exception>
     public static IReadOnlyList<DataExample> Read(string file, DataFields? fields = null)
     {
@@ -105,21 +117,49 @@ public static class DataSet
     {
         if (view.Find(fields.Messages) is { } messages)
         {
-            ChatMessage[] conversation = [.. messages.Items().Select(m => new ChatMessage(m["role"].AsString(), m["content"].AsString()))];
+            ChatMessage[] conversation = [.. messages.Items().Select(ChatMessage.Read)];
             return conversation.Length > 0
-                ? new DataExample { Index = index, Place = view.Source, Messages = conversation, Truncated = view.Flag("truncated") }
+                ? ReadRest(view, [fields.Messages], new DataExample { Index = index, Place = view.Source, Messages = conversation })
                 : throw messages.Wrong("empty", "at least one message");
         }
 
-        return new DataExample
+        return ReadRest(view, [fields.Prompt, fields.Completion], new DataExample
         {
             Index = index,
             Place = view.Source,
             Prompt = Required(view, fields.Prompt, fields),
             Completion = fields.PromptsOnly && view.Find(fields.Completion) is null ? "" : Required(view, fields.Completion, fields),
             Separator = view.Find("separator")?.AsString(),
-            Truncated = view.Flag("truncated"),
-        };
+        });
+    }
+
+    /// <summary>What a line has beside the text itself.</summary>
+    /// <exception cref="UserException">A key that would change what is learnt and that is not understood.</exception>
+    private static DataExample ReadRest(JsonView view, IReadOnlyList<string> read, DataExample example)
+    {
+        Dictionary<string, JsonElement> variables = [];
+        List<string> unread = [];
+        foreach ((string key, JsonView value) in view.Members())
+        {
+            if (s_own.Contains(key) || read.Contains(key) || !ChatMessage.Says(value.Element))
+                continue;
+
+            if (s_variables.Contains(key))
+            {
+                ChatMessage.CheckTexts(value);
+                variables[key] = value.Element;
+            }
+            else if (s_meaningful.Contains(key) || (key == "label" && value.Element.ValueKind is JsonValueKind.True or JsonValueKind.False))
+            {
+                throw new UserException($"{view.Source}: '{key}' is not supported, and without it the line would mean something else; expected {string.Join(" and ", read)} without it");
+            }
+            else
+            {
+                unread.Add(key);
+            }
+        }
+
+        return example with { Truncated = view.Flag("truncated"), Variables = variables.Count > 0 ? variables : null, Unread = unread.Count > 0 ? unread : example.Unread };
     }
 
     private static string Required(JsonView view, string field, DataFields fields)

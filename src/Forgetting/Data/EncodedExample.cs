@@ -12,6 +12,9 @@ public sealed record EncodedExample
     /// <summary>[n] whether the token is trained on. Never the first: nothing predicts it.</summary>
     public required bool[] Response { get; init; }
 
+    /// <summary>Whether the data has it as a conversation, not as a prompt with its completion.</summary>
+    public bool Conversation { get; init; }
+
     /// <summary>n.</summary>
     public int Length => Ids.Length;
 

@@ -1,14 +1,12 @@
-using System.Text;
-using Forgetting.HuggingFace.ChatTemplates;
 using Forgetting.HuggingFace.Tokenizers;
 
 namespace Forgetting.Data;
 
 /// <summary>
-/// Turns examples into token ids and marks the tokens to train on, as arXiv 2508.04329 does (method B.7, template "tulu"). A conversation becomes
+/// Turns examples into token ids and marks the tokens to train on. By the template "tulu" of arXiv 2508.04329 (method B.7) a conversation becomes
 /// <c>&lt;|system|&gt;\n…\n</c>, <c>&lt;|user|&gt;\n…\n</c> and <c>&lt;|assistant|&gt;\n{content}{eos}\n</c>, the final newline dropped; trained on is the assistants' content
-/// through its eos. A prompt and its completion are joined with one space, unless there is white space at the joint, and end in eos; trained on is
-/// all but the first len(encode(prompt)) tokens.
+/// through its eos. A prompt and its completion are joined with one space, unless there is white space at the joint, and end in eos; trained on is every token
+/// with a character behind the prompt.
 /// The eos put there is the real token; text in the data that looks like a special token is text, unless <c>allowSpecial</c>.
 /// Other layouts of conversations are <see cref="MessageLayout"/>'s.
 /// </summary>
@@ -18,55 +16,76 @@ public sealed class ExampleEncoder
     private readonly int _maxLength;
     private readonly bool _allowSpecial;
     private readonly MessageLayout _layout;
+    private readonly TemplateRenderer? _template;
+    private readonly bool _paperMask;
     private readonly int _eos;
+    private readonly SpecialSpellings _spellings;
+    private readonly Lazy<(int? End, bool Begins)> _probe;
+    private int _encoded, _straddled;
 
     /// <summary>An encoder.</summary>
     /// <param name="tokenizer">The model's tokenizer.</param>
     /// <param name="maxLength">Longest example in tokens; longer ones lose their end.</param>
     /// <param name="allowSpecial">Let special tokens spelt out in the data become those tokens.</param>
     /// <param name="layout">How conversations become text; null for the paper's layout.</param>
+    /// <param name="paperMask">
+    /// Train on all but the first len(encode(prompt)) tokens, as the paper's program does: where a token has characters of the prompt and of the answer, it or another is then left out.
+    /// </param>
     /// <exception cref="UserException">The tokenizer has no end-of-text token.</exception>
-    public ExampleEncoder(Tokenizer tokenizer, int maxLength, bool allowSpecial = false, MessageLayout? layout = null)
+    public ExampleEncoder(Tokenizer tokenizer, int maxLength, bool allowSpecial = false, MessageLayout? layout = null, bool paperMask = false)
     {
         ArgumentNullException.ThrowIfNull(tokenizer);
         _tokenizer = tokenizer;
         _maxLength = maxLength;
         _allowSpecial = allowSpecial;
         _layout = layout ?? MessageLayout.Tulu;
+        _template = _layout.Template is { } template ? new TemplateRenderer(template, tokenizer, allowSpecial) : null;
+        _paperMask = paperMask;
         _eos = tokenizer.EosIds.Count > 0
             ? tokenizer.EosIds[0]
-            : throw new UserException("the tokenizer names no end-of-text token; expected eos_token in tokenizer_config.json or eos_token_id in config.json");
+            : throw new UserException("the tokenizer has no eos token; expected eos_token in tokenizer_config.json or eos_token_id in config.json");
+        _spellings = new SpecialSpellings(tokenizer, allowSpecial);
+        _probe = new(Probe);
     }
 
-    /// <summary>Encodes all examples, in order.</summary>
-    /// <exception cref="UserException">An example has nothing to train on, or its prompt fills <c>maxLength</c>; its line is named.</exception>
+    /// <summary>What is worth knowing of the examples encoded so far, a sentence each; empty where there is nothing.</summary>
+    public IReadOnlyList<string> Notices =>
+    [
+        .. _straddled == 0 ? Array.Empty<string>()
+            : [$"in {_straddled:N0} of {_encoded:N0} examples one token holds the end of the prompt and the beginning of the answer; it is learnt"],
+        .. _spellings.Notices(_encoded),
+    ];
+
+    /// <summary>The special token that closes an assistant's turn: eos, or a chat template's own; null where a template has none.</summary>
+    public int? TurnEnd => _template is null ? _eos : _probe.Value.End;
+
+    /// <summary>Encodes every example.</summary>
+    /// <exception cref="UserException">See <see cref="Encode"/>.</exception>
     public IReadOnlyList<EncodedExample> EncodeAll(IReadOnlyList<DataExample> examples) => [.. examples.Select(Encode)];
 
     /// <summary>Encodes one example.</summary>
-    /// <exception cref="UserException">It has nothing to train on, or its prompt fills <c>maxLength</c>; its line is named.</exception>
+    /// <exception cref="UserException">
+    /// It has nothing to train on, its prompt fills <c>maxLength</c>, or it has what the layout does not write; its line is named.
+    /// </exception>
     public EncodedExample Encode(DataExample example)
     {
         ArgumentNullException.ThrowIfNull(example);
         EncodedText text = new();
-        if (_layout.Template is { } template)
+        DataExample once = Once(example);
+        if (_template is not null)
         {
-            AddRendered(text, template, example.Messages ?? [new("user", example.Prompt), new("assistant", example.Completion)], answered: true, example.Truncated);
+            IReadOnlyList<ChatMessage> turns = once.Messages ?? [new("user", once.Prompt), new("assistant", once.Completion)];
+            AddRendered(text, _template.ForTraining(once, turns), once.Truncated && turns[^1].Learnt);
         }
-        else if (example.Messages is { } messages)
-        {
-            AddConversation(text, messages, example.Place, example.Truncated);
-        }
+        else if (once.Messages is { } messages)
+            AddConversation(text, once, messages, once.Truncated);
         else
-        {
-            string joined = example.Prompt + (example.Separator ?? Joint(example.Prompt, example.Completion)) + example.Completion;
-            text.Add(_tokenizer.Encode(joined, bos: true, _allowSpecial), _tokenizer.Encode(example.Prompt, bos: true, _allowSpecial).Length);
-            if (!example.Truncated)
-            {
-                text.Add([_eos], 0);
-            }
-        }
+            AddPair(text, once);
 
-        return text.Finish(example, _maxLength);
+        EncodedExample encoded = text.Finish(once, _maxLength);
+        _encoded++;
+        _straddled += text.Straddled ? 1 : 0;
+        return encoded;
     }
 
     /// <summary>What joins a prompt and its completion where the data does not say: one space, unless there is white space at the joint.</summary>
@@ -74,23 +93,19 @@ public sealed class ExampleEncoder
         (prompt?.Length > 0 && char.IsWhiteSpace(prompt[^1])) || (completion?.Length > 0 && char.IsWhiteSpace(completion[0])) ? "" : " ";
 
     /// <summary>The ids that precede an example's completion, or the answer that its conversation asks for: what a model is given to continue.</summary>
-    /// <exception cref="UserException">The conversation has a role that is not known, or the chat template rejects it.</exception>
+    /// <exception cref="UserException">The conversation has a role that is not known, or what the layout does not write, or the chat template rejects it.</exception>
     public int[] EncodePrompt(DataExample example)
     {
         ArgumentNullException.ThrowIfNull(example);
         EncodedText text = new();
-        if (_layout.Template is { } template)
-        {
-            AddRendered(text, template, example.Messages is { } turns ? [.. WithoutAnswer(turns)] : [new("user", example.Prompt)], answered: false, truncated: false);
-            return text.Ids;
-        }
+        DataExample once = Once(example);
+        if (_template is not null)
+            AddRendered(text, _template.ForAnswer(once, once.Messages is { } turns ? [.. WithoutAnswer(turns)] : [new("user", once.Prompt)]), truncated: false);
+        else if (once.Messages is { } messages)
+            AddConversation(text, once, [.. WithoutAnswer(messages), new ChatMessage("assistant", "")], truncated: true);
+        else
+            return _tokenizer.Encode(once.Prompt, bos: true, _allowSpecial);
 
-        if (example.Messages is not { } messages)
-        {
-            return _tokenizer.Encode(example.Prompt, bos: true, _allowSpecial);
-        }
-
-        AddConversation(text, [.. WithoutAnswer(messages), new ChatMessage("assistant", "")], example.Place, truncated: true);
         return text.Ids;
     }
 
@@ -98,20 +113,25 @@ public sealed class ExampleEncoder
     internal static IEnumerable<ChatMessage> WithoutAnswer(IReadOnlyList<ChatMessage> messages) =>
         messages[^1].Role == "assistant" ? messages.SkipLast(1) : messages;
 
-    /// <summary>
-    /// The eos tokens cut the conversation into stretches that are encoded each by itself, since no token crosses a special one. In a stretch
-    /// the response begins after as many tokens as what precedes it encodes to.
-    /// </summary>
-    private void AddConversation(EncodedText text, IReadOnlyList<ChatMessage> messages, string place, bool truncated)
+    private void AddPair(EncodedText text, DataExample example)
     {
+        RefuseMore(example, []);
+        string joined = example.Prompt + (example.Separator ?? Joint(example.Prompt, example.Completion)) + example.Completion;
+        AddStretch(text, joined, [(example.Prompt.Length, joined.Length)]);
+        if (!example.Truncated)
+            text.Add([_eos], trained: true);
+    }
+
+    /// <summary>The eos tokens cut the conversation into stretches that are encoded each by itself, since no token crosses a special one.</summary>
+    private void AddConversation(EncodedText text, DataExample example, IReadOnlyList<ChatMessage> messages, bool truncated)
+    {
+        RefuseMore(example, messages);
         bool marked = _layout == MessageLayout.Tulu;
         string before = "";
         foreach (ChatMessage message in messages)
         {
             if (message.Role is not ("system" or "user" or "assistant"))
-            {
-                throw new UserException($"{place}: role \"{message.Role}\"; expected system, user or assistant");
-            }
+                throw new UserException($"{example.Place}: role \"{message.Role}\"; expected system, user or assistant");
 
             string content = marked ? message.Content.Trim() : message.Content;
             before += marked ? $"<|{message.Role}|>\n" : "";
@@ -122,147 +142,121 @@ public sealed class ExampleEncoder
                 continue;
             }
 
-            bool first = text.Count == 0, cut = truncated && ReferenceEquals(message, messages[^1]);
+            bool cut = truncated && ReferenceEquals(message, messages[^1]);
 
             // An answer that is still to come writes its joint itself.
             string whole = cut && content.Length == 0 ? before : before + joint + content;
-            text.Add(EncodeStretch(whole, first, bos: first), EncodeStretch(before, first, bos: first).Length);
+            AddStretch(text, whole, message.Learnt ? [(before.Length, whole.Length)] : []);
             if (cut)
-            {
                 return;
-            }
 
-            text.Add([_eos], 0);
+            text.Add([_eos], message.Learnt);
             before = marked ? "\n" : "";
         }
 
         // Turns behind the last assistant; the final newline is dropped.
         string rest = marked ? before.TrimEnd() : before;
         if (rest.Length > 0)
+            AddStretch(text, rest, []);
+    }
+
+    // Only a chat template could write these.
+    private void RefuseMore(DataExample example, IReadOnlyList<ChatMessage> messages)
+    {
+        string? key = example.Variables?.Keys.FirstOrDefault();
+        int turn = 0;
+        for (; turn < messages.Count && key is null; turn++)
         {
-            int[] ids = EncodeStretch(rest, first: text.Count == 0, bos: text.Count == 0);
-            text.Add(ids, ids.Length);
+            key = messages[turn].More?.FirstOrDefault(m => ChatMessage.Says(m.Value)).Key;
+        }
+
+        if (key != null)
+        {
+            throw new UserException(
+                $"{example.Place}: {(turn == 0 ? "" : $"message {turn} has ")}'{key}'{(turn == 0 ? " is" : ", which is")} not written by the template {_layout.Name}; expected none, or a chat template that writes it");
         }
     }
 
-    /// <summary>
-    /// Special tokens of the rendered text are the template's; those that the messages spell are broken by a marker before rendering, which is taken
-    /// out of the stretches between special tokens.
-    /// </summary>
-    private void AddRendered(EncodedText text, ChatTemplate template, IReadOnlyList<ChatMessage> messages, bool answered, bool truncated)
+    /// <summary>Special tokens of the rendered text are the template's; those that the data spells are broken by a marker.</summary>
+    private void AddRendered(EncodedText text, RenderedText rendered, bool truncated)
     {
-        char marker = UnusedCharacter(messages);
-        ChatMessage[] guarded = [.. messages.Select(m => m with { Content = _allowSpecial ? m.Content : BreakSpecial(m.Content, marker) })];
-        (string rendered, IReadOnlyList<(int Start, int End)> spans) = answered
-            ? template.RenderForTraining(guarded, _tokenizer.SpecialTokens)
-            : (template.Render(guarded, addGenerationPrompt: true), []);
-        foreach ((int start, int length, int? id) in _tokenizer.SplitAtSpecial(rendered))
+        IReadOnlyList<(int Start, int End)> spans = rendered.Spans;
+        foreach ((int start, int length, int? id) in _tokenizer.SplitAtSpecial(rendered.Text))
         {
+            int end = start + length;
             if (id is int special)
             {
+                // What would end the answer that was cut off.
                 if (truncated && spans.Count > 0 && start >= spans[^1].Start)
-                {
-                    // What would end the answer that was cut off.
                     return;
-                }
 
-                text.Add([special], spans.Any(s => s.Start <= start && start < s.End) ? 0 : 1);
+                text.Add([special], spans.Any(s => s.Start <= start && start < s.End));
                 continue;
             }
 
-            int[] ids = EncodeUpTo(start + length);
-            int done = 0;
-            foreach ((int from, int to) in spans.Where(s => s.Start < start + length && s.End > start))
-            {
-                int begin = from <= start ? 0 : EncodeUpTo(from).Length, end = to >= start + length ? ids.Length : EncodeUpTo(to).Length;
-                text.Add(ids[done..end], begin - done);
-                done = end;
-            }
-
-            text.Add(ids[done..], ids.Length);
-
-            int[] EncodeUpTo(int end) => EncodeStretch(
-                rendered[start..end].Replace(marker.ToString(), "", StringComparison.Ordinal), first: start == 0, bos: false);
+            AddStretch(
+                text,
+                rendered.Stretch(start, end),
+                [
+                    .. spans.Where(s => s.Start < end && s.End > start && s.End > s.Start)
+                        .Select(s => (rendered.Stretch(start, Math.Max(start, s.Start)).Length, rendered.Stretch(start, Math.Min(end, s.End)).Length)),
+                ],
+                first: start == 0,
+                bos: false);
         }
     }
 
-    private string BreakSpecial(string content, char marker)
-    {
-        StringBuilder broken = new();
-        foreach ((int start, int length, int? id) in _tokenizer.SplitAtSpecial(content))
-        {
-            // Behind the first character of the spelling itself: white space that the token would take comes before it.
-            int lead = id is null ? length : content.AsSpan(start, length).IndexOfAnyExcept(' ', '\n', '\t') + 1;
-            broken.Append(content, start, lead);
-            if (id != null)
-            {
-                broken.Append(marker).Append(content, start + lead, length - lead);
-            }
-        }
+    /// <summary>Adds a stretch of text that lies between special tokens.</summary>
+    /// <param name="trained">Places between which text is trained on, ascending.</param>
+    private void AddStretch(EncodedText text, string stretch, IReadOnlyList<(int From, int To)> trained) =>
+        AddStretch(text, stretch, trained, first: text.Count == 0, bos: text.Count == 0);
 
-        return broken.ToString();
-    }
-
-    /// <summary>One of the code points that Unicode keeps for a program's own use and that these messages do not have.</summary>
-    private static char UnusedCharacter(IReadOnlyList<ChatMessage> messages)
-    {
-        char marker = '\uFDD0';
-        while (messages.Any(m => m.Content.Contains(marker, StringComparison.Ordinal)))
-        {
-            marker++;
-        }
-
-        return marker;
-    }
-
-    private int[] EncodeStretch(string stretch, bool first, bool bos)
+    private void AddStretch(EncodedText text, string stretch, IReadOnlyList<(int From, int To)> trained, bool first, bool bos)
     {
         if (bos)
-        {
-            return _tokenizer.Encode(stretch, bos: true, _allowSpecial);
-        }
+            text.Add(_tokenizer.Encode("", bos: true), trained: false);
 
         List<int> ids = [];
-        _tokenizer.Append(stretch, ids, first, _allowSpecial);
-        return [.. ids];
+        int[] places = [.. trained.SelectMany(t => (int[])[t.From, t.To])];
+        TokenCut[] cuts = _tokenizer.Append(stretch, ids, first, _allowSpecial, places);
+        if (_paperMask)
+            cuts = [.. places.Select((place, i) => new TokenCut(i % 2 == 1 && place == stretch.Length ? ids.Count : Math.Min(ids.Count, Length(stretch[..place], first)), Inside: false))];
+
+        text.Add([.. ids], [.. trained.Select((_, i) => (cuts[2 * i], cuts[(2 * i) + 1]))]);
     }
 
-    /// <summary>Ids and marks as they are put together.</summary>
-    private sealed class EncodedText
+    private int Length(string stretch, bool first)
     {
-        private readonly List<int> _ids = [];
-        private readonly List<bool> _response = [];
+        List<int> ids = [];
+        _tokenizer.Append(stretch, ids, first, _allowSpecial);
+        return ids.Count;
+    }
 
-        public int Count => _ids.Count;
+    /// <summary>The example without what the layout writes itself: a special token that begins the text or ends an answer is there once.</summary>
+    private DataExample Once(DataExample example)
+    {
+        _spellings.Count(example);
+        if (!_allowSpecial || !_spellings.Spelt(example))
+            return example;
 
-        public int[] Ids => [.. _ids];
+        bool begins = _template is null ? _spellings.Begins : _probe.Value.Begins;
+        return _spellings.Once(example, begins, _template is null || TurnEnd is null ? [_eos] : [_eos, TurnEnd.Value], closes: TurnEnd is not null);
+    }
 
-        /// <summary>Adds ids of which the first few are not trained on.</summary>
-        public void Add(int[] added, int untrained)
+    // What the template puts around a short conversation.
+    private (int? End, bool Begins) Probe()
+    {
+        try
         {
-            _ids.AddRange(added);
-            for (int i = 0; i < added.Length; i++)
-            {
-                // Nothing predicts the first token of an example.
-                _response.Add(i >= untrained && _response.Count > 0);
-            }
+            EncodedText text = new();
+            AddRendered(text, _template!.ForTraining(new DataExample { Index = 0, Place = _layout.Name }, [new("user", "a"), new("assistant", "b")]), truncated: false);
+            EncodedExample example = text.Finish(new DataExample { Index = 0, Place = _layout.Name }, int.MaxValue);
+            int last = example.Ids[Array.LastIndexOf(example.Response, true)];
+            return (_tokenizer.IsSpecial(last) ? last : null, example.Ids[0] == _tokenizer.BosId);
         }
-
-        public EncodedExample Finish(DataExample example, int maxLength)
+        catch (UserException)
         {
-            int first = _response.IndexOf(true);
-            if (first < 0)
-            {
-                throw new UserException($"{example.Place}: nothing to train on; expected an assistant message");
-            }
-
-            if (first >= maxLength)
-            {
-                throw new UserException($"{example.Place}: the prompt takes {first} tokens; expected fewer than the maximum length of {maxLength}");
-            }
-
-            int length = Math.Min(_ids.Count, maxLength);
-            return new EncodedExample { Index = example.Index, Ids = [.. _ids[..length]], Response = [.. _response[..length]] };
+            return (null, false);
         }
     }
 }

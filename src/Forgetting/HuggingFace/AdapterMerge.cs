@@ -16,9 +16,10 @@ public static class AdapterMerge
     /// <summary>Merges, checks, and writes a checkpoint like the source; without an adapter it only writes.</summary>
     /// <param name="folder">Folder to write; appears whole or not at all.</param>
     /// <param name="source">The checkpoint from which the decoder's base parameters were loaded; still open.</param>
+    /// <param name="addFiles">See <see cref="CheckpointWriter.Write"/>.</param>
     /// <returns>Largest |W_merged − s·B·A − W| of an adapted layer, as a share of the layer's largest |W|; 0 without an adapter.</returns>
     /// <exception cref="UserException">A merged weight is not finite or has lost its base weight; or see <see cref="CheckpointWriter.Write"/>.</exception>
-    public static double Write(string folder, Decoder decoder, Checkpoint source)
+    public static double Write(string folder, Decoder decoder, Checkpoint source, Action<string>? addFiles = null)
     {
         double largest = 0;
         if (decoder.Lora is not null)
@@ -33,7 +34,7 @@ public static class AdapterMerge
             }
         }
 
-        CheckpointWriter.Write(folder, source, decoder.BaseParameters, decoder.Backend);
+        CheckpointWriter.Write(folder, source, decoder.BaseParameters, decoder.Backend, addFiles: addFiles);
         return largest;
     }
 

@@ -27,9 +27,11 @@ public static class CheckpointWriter
     /// <param name="parameters">The parameters; adapters among them are left out.</param>
     /// <param name="memory">Where the values are.</param>
     /// <param name="shardBytes">Most bytes of weights in a file; one tensor may be larger.</param>
+    /// <param name="addFiles">Adds to or changes the files that are not weights; receives the folder being filled. May be null.</param>
     /// <exception cref="UserException">Not writable, disk full, or an existing folder that is not a model's.</exception>
     public static void Write(
-        string outDirectory, Checkpoint source, IReadOnlyList<Parameter> parameters, IMemory memory, long shardBytes = DefaultShardBytes)
+        string outDirectory, Checkpoint source, IReadOnlyList<Parameter> parameters, IMemory memory, long shardBytes = DefaultShardBytes,
+        Action<string>? addFiles = null)
     {
         if (SamePath(outDirectory, source.Path))
             throw new UserException($"{outDirectory}: is the model that is being read; choose another folder to write to");
@@ -43,6 +45,7 @@ public static class CheckpointWriter
             else
                 WriteLlama2cFiles(source, folder);
 
+            addFiles?.Invoke(folder);
             WriteWeights(folder, items, memory, source.Metadata, shardBytes);
         });
     }

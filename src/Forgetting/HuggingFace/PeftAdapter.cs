@@ -77,8 +77,9 @@ public sealed class PeftAdapter : IDisposable
     /// <summary>Writes a decoder's adapter, and the base parameters that it holds whole, as Float32.</summary>
     /// <param name="outDirectory">Folder to write; appears whole or not at all.</param>
     /// <param name="baseModel">Name or path of the model that the adapter belongs to.</param>
+    /// <param name="addFiles">Adds further files; receives the folder being filled. May be null.</param>
     /// <exception cref="UserException">Not writable, disk full, or an existing folder that is not an adapter's.</exception>
-    public static void Write(string outDirectory, Decoder decoder, string baseModel)
+    public static void Write(string outDirectory, Decoder decoder, string baseModel, Action<string>? addFiles = null)
     {
         LoraConfig config = decoder.Lora ?? throw new ArgumentException("the model has no adapter", nameof(decoder));
         ModelFamily family = decoder.Config.Family;
@@ -86,6 +87,7 @@ public sealed class PeftAdapter : IDisposable
         SavedTensor[] tensors = [.. decoder.AdapterParameters.Concat(saved).Select(p => SavedTensor.New(PeftNames.Of(p), p, family, StoredType.F32))];
         AtomicDirectory.Write(outDirectory, PeftConfig.Name, folder =>
         {
+            addFiles?.Invoke(folder);
             PeftConfig.Write(folder, config, family, baseModel, decoder.AdapterParameters.Select(p => PeftNames.ModuleOf(p.Name)));
             SavedTensor.WriteFile(
                 System.IO.Path.Combine(folder, WeightsName), tensors, decoder.Backend, SafeTensorsWriter.StandardMetadata);

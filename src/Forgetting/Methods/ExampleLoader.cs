@@ -1,4 +1,6 @@
+using System.Globalization;
 using Forgetting.Data;
+using Forgetting.HuggingFace;
 using Forgetting.HuggingFace.ChatTemplates;
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Models;
@@ -12,11 +14,30 @@ public static class ExampleLoader
     /// <summary>The examples of a file as token ids, in order.</summary>
     /// <param name="path">JSON Lines, or one JSON array.</param>
     /// <param name="options">Template, field names, longest example and special tokens.</param>
+    /// <param name="observer">Told what is worth knowing of the file; or null.</param>
     /// <exception cref="UserException">The file or the template is missing or malformed, or an example has nothing to train on; names the line.</exception>
-    public static IReadOnlyList<EncodedExample> Load(string path, Tokenizer tokenizer, ModelConfig config, TrainingOptions options)
+    public static IReadOnlyList<EncodedExample> Load(
+        string path, Tokenizer tokenizer, ModelConfig config, TrainingOptions options, ITrainingObserver? observer = null)
     {
-        var encoder = new ExampleEncoder(tokenizer, LongestExample(config, options), options.AllowSpecial, Layout(options.Template, options.Model));
-        return encoder.EncodeAll(DataSet.Read(path, Fields(options)));
+        var encoder = new ExampleEncoder(
+            tokenizer, LongestExample(config, options), options.AllowSpecial, Layout(options), options.Compat == Compatibility.Paper);
+        IReadOnlyList<DataExample> examples = DataSet.Read(path, Fields(options));
+        IReadOnlyList<EncodedExample> encoded = encoder.EncodeAll(examples);
+        foreach (string notice in Unread(examples).Concat(encoder.Notices))
+        {
+            observer?.Noticed($"{path}: {notice}");
+        }
+
+        return encoded;
+    }
+
+    // Keys such as id and source say nothing of what is learnt, and a misspelt one should not go unnoticed.
+    private static IEnumerable<string> Unread(IReadOnlyList<DataExample> examples)
+    {
+        int count = examples.Count(e => e.Unread.Count > 0);
+        string[] keys = [.. examples.SelectMany(e => e.Unread).Distinct()];
+        if (count > 0)
+            yield return $"{count:N0} of {examples.Count:N0} examples have keys that are not read: {string.Join(", ", keys.Take(8))}{(keys.Length > 8 ? ", …" : "")}";
     }
 
     /// <summary>Names of the fields that the settings give.</summary>
@@ -26,19 +47,75 @@ public static class ExampleLoader
         return standard with { Prompt = options.PromptField ?? standard.Prompt, Completion = options.CompletionField ?? standard.Completion };
     }
 
+    /// <summary>The layout of conversations that a run's settings name.</summary>
+    /// <exception cref="UserException">There is none, it is malformed, or the time that it is to tell is no time.</exception>
+    public static MessageLayout Layout(TrainingOptions options) => Layout(Name(options), options.Model, options.Adapter, Clock(options));
+
     /// <summary>The layout of conversations that a setting names.</summary>
-    /// <param name="name"><c>tulu</c>, <c>plain</c>, <c>chat</c>, or the path of a file.</param>
+    /// <param name="name"><c>auto</c>, <c>tulu</c>, <c>plain</c>, <c>chat</c>, or the path of a file.</param>
     /// <param name="model">The checkpoint, whose template <c>chat</c> is and whose special tokens a file's template uses.</param>
+    /// <param name="adapter">The model's adapter, whose template goes before the checkpoint's; or null.</param>
+    /// <param name="now">The time that a template tells; the clock's if null.</param>
     /// <exception cref="UserException">There is none, or it is malformed.</exception>
-    public static MessageLayout Layout(string name, string model) => name switch
+    public static MessageLayout Layout(string name, string model, string? adapter = null, Func<DateTime>? now = null) => name switch
     {
+        "auto" => Own(model, adapter, now) ?? MessageLayout.Tulu,
         "tulu" => MessageLayout.Tulu,
         "plain" => MessageLayout.Plain,
-        "chat" => MessageLayout.Of(ChatTemplate.Load(model)
-            ?? throw new UserException($"{model}: no chat template; expected chat_template.jinja, or chat_template in tokenizer_config.json")),
-        _ when File.Exists(name) => MessageLayout.Of(ChatTemplate.LoadFile(name, model)),
+        "chat" => Own(model, adapter, now)
+            ?? throw new UserException($"{model}: no chat template; expected {ChatTemplate.FileName}, or chat_template in tokenizer_config.json"),
+        _ when File.Exists(name) => MessageLayout.Of(ChatTemplate.LoadFile(name, model, now)),
         _ => throw new UserException($"template is \"{name}\"; expected tulu, plain, chat or a file with a chat template"),
     };
+
+    /// <summary>The layout that an adapter or its model says it was trained on; null where neither has a chat template.</summary>
+    /// <exception cref="UserException">It is malformed.</exception>
+    public static MessageLayout? Own(string model, string? adapter = null, Func<DateTime>? now = null) =>
+        (AdapterTemplate(adapter) is { } file ? ChatTemplate.LoadFile(file, model, now) : ChatTemplate.Load(model, now)) is { } template ? MessageLayout.Of(template) : null;
+
+    /// <summary>The id that closes an answer in a layout; null where none does, or the tokenizer has no end of a text.</summary>
+    public static int? TurnEnd(Tokenizer tokenizer, MessageLayout layout)
+    {
+        ArgumentNullException.ThrowIfNull(tokenizer);
+        return tokenizer.EosIds.Count == 0 ? null : new ExampleEncoder(tokenizer, int.MaxValue, layout: layout).TurnEnd;
+    }
+
+    /// <summary>What the folder of a model that was trained says of conversations.</summary>
+    /// <param name="examples">What it was trained on; where no conversation is among them, prompts and completions were put together without markers.</param>
+    internal static ChatFiles Trained(TrainingOptions options, Tokenizer tokenizer, IReadOnlyList<EncodedExample> examples)
+    {
+        MessageLayout layout = Layout(options);
+        bool ofModel = Name(options) == "chat" && AdapterTemplate(options.Adapter) is null;
+        bool pairs = layout == MessageLayout.Tulu && !examples.Any(e => e.Conversation);
+        string? template = ofModel || (pairs && Own(options.Model) is null) ? null : (pairs ? MessageLayout.Plain : layout).ToTemplate(tokenizer);
+        return new ChatFiles(template, TurnEnd(tokenizer, layout) is int end ? [end] : []);
+    }
+
+    /// <summary>The settings with the layout's name in place of <c>auto</c> and, where the layout tells the time, with the time at which the run began.</summary>
+    /// <param name="resume">Whether the run's folder may hold one that began earlier.</param>
+    internal static TrainingOptions Resolve(TrainingOptions options, bool resume)
+    {
+        TrainingOptions named = options with { Template = Name(options) };
+        return named.TemplateDate is null && Layout(named).Template is { TellsTime: true }
+            ? named with { TemplateDate = (resume ? RunRecord.Read(options.Out)?.TemplateDate : null) ?? DateTime.Now.ToString("s", CultureInfo.InvariantCulture) }
+            : named;
+    }
+
+    private static string Name(TrainingOptions options) => options.Template != "auto" ? options.Template
+        : options.Compat != Compatibility.Paper && Own(options.Model, options.Adapter) != null ? "chat" : "tulu";
+
+    private static string? AdapterTemplate(string? adapter) =>
+        adapter != null && Path.Combine(adapter, ChatTemplate.FileName) is var file && File.Exists(file) ? file : null;
+
+    private static Func<DateTime>? Clock(TrainingOptions options)
+    {
+        if (options.TemplateDate is not { } date)
+            return null;
+
+        return DateTime.TryParse(date, CultureInfo.InvariantCulture, DateTimeStyles.None, out DateTime time)
+            ? () => time
+            : throw new UserException($"template-date is \"{date}\"; expected a time such as 2025-03-09T08:05:07");
+    }
 
     /// <summary>Tokens kept of a sequence: no more than asked for and no more than the model has positions.</summary>
     public static int LongestExample(ModelConfig config, TrainingOptions options) => Math.Min(options.MaxLength, config.ContextLength);

@@ -24,7 +24,7 @@ internal static class PlainTuning
         using LoadedModel model = TuneRun.LoadForTraining(recipe, backend);
         new Trainer(model.Decoder, TrainingSet.AllPositive(examples), recipe, folder, observer).Run(resume, cancellation);
         model.Decoder.Activations.Dispose();
-        AdapterMerge.Write(finished, model.Decoder, model.Source);
+        AdapterMerge.Write(finished, model.Decoder, model.Source, ExampleLoader.Trained(options, model.Tokenizer, examples).AddTo);
         return finished;
     }
 }

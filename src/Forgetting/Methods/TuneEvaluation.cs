@@ -27,6 +27,7 @@ internal sealed class TuneEvaluation : IStepEvaluator
     private readonly bool _higherIsBetter;
     private readonly ITrainingObserver? _observer;
     private LoadedModel? _model;
+    private ChatFiles? _chat;
 
     private TuneEvaluation(TrainingOptions options, Checkpoint source, ITrainingObserver? observer)
     {
@@ -60,9 +61,10 @@ internal sealed class TuneEvaluation : IStepEvaluator
     }
 
     /// <summary>Evaluates this model from now on.</summary>
-    public void Begin(LoadedModel model)
+    /// <param name="chat">What the folders of the best model say of conversations.</param>
+    public void Begin(LoadedModel model, ChatFiles chat)
     {
-        _model = model;
+        (_model, _chat) = (model, chat);
 
         // What a run that was killed was writing.
         foreach (string name in new[] { ModelName, AdapterName })
@@ -111,15 +113,15 @@ internal sealed class TuneEvaluation : IStepEvaluator
             return;
 
         using LoadedModel model = LoadedModel.Load(_options.Model, backend, adapter: adapter);
-        AdapterMerge.Write(Path.Combine(_options.Out, ModelName), model.Decoder, model.Source);
+        AdapterMerge.Write(Path.Combine(_options.Out, ModelName), model.Decoder, model.Source, _chat!.AddTo);
     }
 
     private void Keep(LoadedModel model)
     {
         if (model.Decoder.Lora != null)
-            PeftAdapter.Write(Path.Combine(_options.Out, AdapterName), model.Decoder, _options.Model);
+            PeftAdapter.Write(Path.Combine(_options.Out, AdapterName), model.Decoder, _options.Model, _chat!.AddToAdapter);
         else
-            CheckpointWriter.Write(Path.Combine(_options.Out, ModelName), model.Source, model.Decoder.BaseParameters, model.Decoder.Backend);
+            CheckpointWriter.Write(Path.Combine(_options.Out, ModelName), model.Source, model.Decoder.BaseParameters, model.Decoder.Backend, addFiles: _chat!.AddTo);
     }
 
     // The metric that is named, or each task's first, and whether more of it is better.
@@ -147,6 +149,8 @@ internal sealed class TuneEvaluation : IStepEvaluator
         public void StageBegan(string what)
         {
         }
+
+        public void Noticed(string what) => observer.Noticed(what);
 
         public void Progressed(long done, long total) => observer.Progressed(done, total);
 

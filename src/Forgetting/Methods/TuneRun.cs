@@ -49,7 +49,7 @@ public sealed class TuneRun
     {
         options.Validate();
         using Checkpoint source = Checkpoint.Open(options.Model);
-        TrainingOptions resolved = Resolve(options, source.Config) with
+        TrainingOptions resolved = Resolve(ExampleLoader.Resolve(options, resume), source.Config) with
         {
             Model = source.Path,
             Device = backend.Name, Dtype = BackendFactory.DtypeOf(backend), Products = (backend as CpuBackend)?.Products ?? options.Products,
@@ -91,8 +91,12 @@ public sealed class TuneRun
     }
 
     /// <summary>The model with the adapter that the settings ask for, new or continued, its weights loaded.</summary>
-    internal static LoadedModel LoadForTraining(TrainingOptions options, IBackend backend) =>
-        LoadedModel.Load(options.Model, backend, NewAdapter(options), options.Seed, training: true, options.Adapter);
+    internal static LoadedModel LoadForTraining(TrainingOptions options, IBackend backend)
+    {
+        LoadedModel model = LoadedModel.Load(options.Model, backend, NewAdapter(options), options.Seed, training: true, options.Adapter);
+        model.TurnEnd = ExampleLoader.TurnEnd(model.Tokenizer, ExampleLoader.Layout(options));
+        return model;
+    }
 
     /// <summary>The new adapter that the settings ask for; null where all weights are trained or an adapter is continued.</summary>
     public static LoraConfig? NewAdapter(TrainingOptions options) => options.LoraRank == 0 || options.Adapter != null ? null : new LoraConfig
@@ -161,16 +165,17 @@ public sealed class TuneRun
     private void Train(LoadedModel model, TrainingSet set, TrainingSet? unlearned, TuneEvaluation? evaluation)
     {
         IStepRegularizer? regularizer = _options.Regularizer == RegularizerKind.Bss ? new SpectralShrinkage(_options.RegularizerWeight, _options.RegularizerCount) : null;
-        evaluation?.Begin(model);
+        ChatFiles chat = ExampleLoader.Trained(_options, model.Tokenizer, set.Examples);
+        evaluation?.Begin(model, chat);
         var trainer = new Trainer(model.Decoder, set, _options, _options.Out, _observer, unlearned, regularizer, evaluation);
         trainer.Run(_resume, _cancellation);
 
         _observer?.StageBegan("writing the model");
         model.Decoder.Activations.Dispose();
         if (model.Decoder.Lora != null)
-            PeftAdapter.Write(Path.Combine(_options.Out, "adapter"), model.Decoder, _options.Model);
+            PeftAdapter.Write(Path.Combine(_options.Out, "adapter"), model.Decoder, _options.Model, chat.AddToAdapter);
 
-        AdapterMerge.Write(Path.Combine(_options.Out, "model"), model.Decoder, model.Source);
+        AdapterMerge.Write(Path.Combine(_options.Out, "model"), model.Decoder, model.Source, chat.AddTo);
     }
 
     // The tokenizer and the configuration are enough here; weights are loaded by the stages that need them.
@@ -189,7 +194,7 @@ public sealed class TuneRun
     private IReadOnlyList<EncodedExample> Encode(string path)
     {
         using Checkpoint source = Checkpoint.Open(_options.Model);
-        return ExampleLoader.Load(path, HuggingFace.Tokenizers.Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options);
+        return ExampleLoader.Load(path, HuggingFace.Tokenizers.Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options, _observer);
     }
 
     // The reference is there where it is needed, and a new adapter fits the model.

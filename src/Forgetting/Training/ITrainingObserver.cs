@@ -7,6 +7,12 @@ public interface ITrainingObserver
     /// <param name="what">One sentence without a full stop.</param>
     void StageBegan(string what);
 
+    /// <summary>Something that the user should know of, and that does not stop the run.</summary>
+    /// <param name="what">One sentence without a full stop.</param>
+    void Noticed(string what)
+    {
+    }
+
     /// <summary>Part of a stage that has no steps is done.</summary>
     /// <param name="done">Tokens done.</param>
     /// <param name="total">All tokens of the stage.</param>

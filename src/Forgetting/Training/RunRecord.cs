@@ -21,6 +21,11 @@ internal static class RunRecord
         TrainingCheckpoint.CheckSettings(path, Recipe.Values(Recipe.Read(path, new TrainingOptions())), Recipe.Values(options));
     }
 
+    /// <summary>The settings of the run that a folder holds; null where it holds none.</summary>
+    /// <exception cref="UserException">The file is malformed.</exception>
+    public static TrainingOptions? Read(string folder) =>
+        Path.Combine(folder, FileName) is var path && File.Exists(path) ? Recipe.Read(path, new TrainingOptions()) : null;
+
     /// <summary>Writes the file.</summary>
     /// <exception cref="UserException">Not writable or disk full.</exception>
     public static void Write(TrainingOptions options) => AtomicFile.WriteText(Path.Combine(options.Out, FileName), Recipe.Write(options));

@@ -141,7 +141,8 @@ public enum Compatibility
     None,
 
     /// <summary>
-    /// λ = lambda-max·k/K, restarting every epoch, and the objective as a mean over micro-batches of their means, as the paper's own program computes them.
+    /// λ = lambda-max·k/K, restarting every epoch, and the objective as a mean over micro-batches of their means, as the paper's own program computes them;
+    /// learnt is all but the first len(encode(prompt)) tokens, also where one holds the prompt's end and the answer's beginning.
     /// </summary>
     Paper,
 }

@@ -55,7 +55,7 @@ public sealed partial record TrainingOptions
         Check("parts-every", PartsEvery, PartsEvery >= 0, "a whole number of at least 0");
         Check("checkpoint-every", CheckpointEvery, CheckpointEvery >= 0, "a whole number of at least 0");
         Check("keep-checkpoints", KeepCheckpoints, KeepCheckpoints >= 1, "a whole number of at least 1");
-        Check("template", Template, Template.Length > 0, "tulu, plain, chat or a file with a chat template");
+        Check("template", Template, Template.Length > 0, "auto, tulu, plain, chat or a file with a chat template");
         CheckForgetting();
         CheckEvaluation();
         CheckExclusive();

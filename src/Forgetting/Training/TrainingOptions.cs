@@ -284,11 +284,18 @@ public sealed partial record TrainingOptions
     [Setting("smallest singular values that bss shrinks", Needs = "regularizer=bss")]
     public int RegularizerCount { get; init; } = 1;
 
-    /// <summary>How messages become text (<see cref="Data.ExampleEncoder"/>): <c>tulu</c>, <c>plain</c>, <c>chat</c>, or the path of a Jinja file.</summary>
+    /// <summary>
+    /// How messages become text (<see cref="Data.ExampleEncoder"/>): <c>tulu</c>, <c>plain</c>, <c>chat</c>, the path of a Jinja file, or <c>auto</c>: <c>chat</c> where the
+    /// model has a template and <see cref="Compat"/> does not ask for the paper's, else <c>tulu</c>.
+    /// </summary>
     [Setting(
-        "how messages become text: tulu (the paper's), plain (no markers), chat (the model's own) or a file with a chat template",
-        Value = "NAME|FILE")]
-    public string Template { get; init; } = "tulu";
+        "how messages become text: tulu (the paper's), plain (no markers), chat (the model's own), a file with a chat template, or auto (chat where the model has one, else tulu)",
+        Value = "NAME|FILE", Resolved = true)]
+    public string Template { get; init; } = "auto";
+
+    /// <summary>Time that a template's <c>strftime_now</c> tells, so that a run goes on as it began; null for the time at which it began.</summary>
+    [Setting("time that a template's strftime_now tells; when the run began unless given", Value = "TIME", Identity = false, Resolved = true)]
+    public string? TemplateDate { get; init; }
 
     /// <summary>Field of the prompt in the data, when it is not named <c>prompt</c>.</summary>
     [Setting("field of the prompt in the data")]

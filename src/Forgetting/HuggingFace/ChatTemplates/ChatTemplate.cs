@@ -11,6 +11,9 @@ namespace Forgetting.HuggingFace.ChatTemplates;
 /// </summary>
 public sealed class ChatTemplate
 {
+    /// <summary>The file of a folder that holds its template.</summary>
+    internal const string FileName = "chat_template.jinja";
+
     private readonly Statement _body;
     private readonly string _source;
     private readonly Dictionary<string, object?> _specialTokens;
@@ -20,6 +23,7 @@ public sealed class ChatTemplate
     private ChatTemplate(string text, string source, Dictionary<string, object?> specialTokens, Func<DateTime>? now = null)
     {
         _now = now ?? (() => DateTime.Now);
+        Text = text;
         _source = source;
         _specialTokens = specialTokens;
         _body = Guarded(() => TemplateParser.Parse(text));
@@ -30,14 +34,16 @@ public sealed class ChatTemplate
     /// where it has none.
     /// </summary>
     /// <exception cref="UserException">A file is malformed, or the template has a syntax error; its line is named.</exception>
-    public static ChatTemplate? Load(string folder)
+    /// <param name="folder">The folder.</param>
+    /// <param name="now">The time that <c>strftime_now</c> tells; the clock's if null.</param>
+    public static ChatTemplate? Load(string folder, Func<DateTime>? now = null)
     {
         folder = ModelPath.Resolve(folder);
         Dictionary<string, object?> tokens = SpecialTokens(folder, out JsonView? config);
-        string file = Path.Combine(folder, "chat_template.jinja");
+        string file = Path.Combine(folder, FileName);
         if (File.Exists(file))
         {
-            return new ChatTemplate(InputFile.ReadText(file, "a chat template"), file, tokens);
+            return new ChatTemplate(InputFile.ReadText(file, "a chat template"), file, tokens, now);
         }
 
         if (config?.Find("chat_template") is not { } template)
@@ -52,13 +58,13 @@ public sealed class ChatTemplate
                 : throw template.Wrong("a list without a template named \"default\"", "one");
         }
 
-        return new ChatTemplate(template.AsString(), $"{config.Value.Source}: chat_template", tokens);
+        return new ChatTemplate(template.AsString(), $"{config.Value.Source}: chat_template", tokens, now);
     }
 
     /// <summary>The template of a file, with the special tokens of a checkpoint folder.</summary>
     /// <exception cref="UserException">The file is missing, or the template has a syntax error; its line is named.</exception>
-    public static ChatTemplate LoadFile(string file, string folder) =>
-        new(InputFile.ReadText(file, "a chat template"), file, SpecialTokens(folder, out _));
+    public static ChatTemplate LoadFile(string file, string folder, Func<DateTime>? now = null) =>
+        new(InputFile.ReadText(file, "a chat template"), file, SpecialTokens(folder, out _), now);
 
     /// <summary>A template from its text.</summary>
     /// <param name="text">Jinja.</param>
@@ -69,81 +75,57 @@ public sealed class ChatTemplate
     public static ChatTemplate Parse(string text, string source, IReadOnlyDictionary<string, string> specialTokens, Func<DateTime>? now = null) =>
         new(text, source, specialTokens.ToDictionary(t => t.Key, t => (object?)t.Value), now);
 
+    /// <summary>The program.</summary>
+    internal string Text { get; }
+
+    /// <summary>Whether its text depends on when it is rendered.</summary>
+    internal bool TellsTime => Text.Contains("strftime_now", StringComparison.Ordinal);
+
+    /// <summary>What errors call it.</summary>
+    internal string Source => _source;
+
     /// <summary>The text of a conversation.</summary>
     /// <param name="messages">The turns.</param>
     /// <param name="addGenerationPrompt">End with what precedes the assistant's next turn.</param>
     /// <exception cref="UserException">The template rejects the conversation or fails; its line is named.</exception>
-    public string Render(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt = false) =>
-        RenderOutput(messages, addGenerationPrompt).Text.ToString();
+    public string Render(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt = false) => Render(new TemplateInput(messages), addGenerationPrompt);
+
+    /// <inheritdoc cref="Render(IReadOnlyList{ChatMessage}, bool)"/>
+    internal string Render(TemplateInput input, bool addGenerationPrompt) => RenderOutput(input, input.Messages.Count, addGenerationPrompt).Text.ToString();
 
     /// <summary>The text of a conversation, with the stretches of it that are the assistant's and that training is to learn.</summary>
-    /// <exception cref="UserException">The template fails, or its text for a part of the conversation does not begin its text for the whole.</exception>
-    public (string Text, IReadOnlyList<(int Start, int End)> Assistant) RenderForTraining(IReadOnlyList<ChatMessage> messages, IReadOnlyCollection<string> endTokens)
+    /// <param name="messages">The turns.</param>
+    /// <param name="endTokens">Spellings of the control tokens.</param>
+    /// <exception cref="UserException">The template fails, or a turn is not found in its text.</exception>
+    public (string Text, IReadOnlyList<(int Start, int End)> Assistant) RenderForTraining(IReadOnlyList<ChatMessage> messages, IReadOnlyCollection<string> endTokens) =>
+        RenderForTraining(new TemplateInput(messages), endTokens);
+
+    /// <inheritdoc cref="RenderForTraining(IReadOnlyList{ChatMessage}, IReadOnlyCollection{string})"/>
+    internal (string Text, IReadOnlyList<(int Start, int End)> Assistant) RenderForTraining(TemplateInput input, IReadOnlyCollection<string> endTokens)
     {
-        ArgumentNullException.ThrowIfNull(messages);
-        TemplateOutput whole = RenderOutput(messages, addGenerationPrompt: false);
+        ArgumentNullException.ThrowIfNull(input);
+        TemplateOutput whole = RenderOutput(input, input.Messages.Count, addGenerationPrompt: false);
         string text = whole.Text.ToString();
-        if (whole.Generated.Count > 0)
-        {
-            return (text, whole.Generated);
-        }
+        List<(int Start, int End)> spans = whole.Generated.Count > 0
+            ? whole.Generated
+            : new TurnFinder(_source, input, text, endTokens, (count, prompt) => RenderOutput(input, count, prompt).Text.ToString()).Find();
+        bool[] learnt = [.. input.Messages.Where(m => m.Role == "assistant").Select(m => m.Learnt)];
+        if (learnt.All(l => l))
+            return (text, spans);
 
-        List<(int Start, int End)> spans = [];
-        for (int i = 0; i < messages.Count; i++)
-        {
-            if (messages[i].Role == "assistant")
-            {
-                spans.Add(FindTurn(messages, i, text, endTokens));
-            }
-        }
-
-        return (text, spans);
+        return spans.Count == learnt.Length
+            ? (text, [.. spans.Where((_, turn) => learnt[turn])])
+            : throw new UserException(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{_source}: marks {spans.Count} stretches as generated in a conversation of {learnt.Length} assistant messages, so those of weight 0 cannot be told; expected one each"));
     }
 
-    /// <summary>
-    /// The stretch of one assistant turn: from where the conversation before it ends, with the generation prompt, to where the conversation with it ends.
-    /// Within that it begins with the content, should the generation prompt be missing, and ends behind the first special token after
-    /// the content: the newline that many templates put there is not the assistant's.
-    /// </summary>
-    private (int Start, int End) FindTurn(IReadOnlyList<ChatMessage> messages, int turn, string text, IReadOnlyCollection<string> endTokens)
-    {
-        int start = turn == 0 ? 0 : Render([.. messages.Take(turn)], addGenerationPrompt: true) is var before && text.StartsWith(before, StringComparison.Ordinal)
-            ? before.Length
-            : throw NotAPrefix();
-        string through = Render([.. messages.Take(turn + 1)]);
-        if (!text.StartsWith(through, StringComparison.Ordinal) || through.Length < start)
-        {
-            throw NotAPrefix();
-        }
-
-        string content = messages[turn].Content.Trim();
-        int found = text.IndexOf(content, start, through.Length - start, StringComparison.Ordinal);
-        if (found < 0)
-        {
-            throw NotAPrefix();
-        }
-
-        // White space that the template puts before the content is learnt with it, unless a heading had to be skipped.
-        start = string.IsNullOrWhiteSpace(text[start..found]) ? start : found;
-        int end = endTokens
-            .Select(token => (Token: token, At: text.IndexOf(token, found + content.Length, through.Length - found - content.Length, StringComparison.Ordinal)))
-            .Where(t => t.At >= 0)
-            .OrderBy(t => t.At)
-            .ThenByDescending(t => t.Token.Length)
-            .Select(t => t.At + t.Token.Length)
-            .FirstOrDefault(through.TrimEnd().Length);
-        return (start, Math.Max(end, found + content.Length));
-
-        UserException NotAPrefix() => new(string.Create(
-            CultureInfo.InvariantCulture,
-            $"{_source}: cannot tell where message {turn + 1} stands in the text; expected a template with {{% generation %}} or one that renders each turn by itself"));
-    }
-
-    private TemplateOutput RenderOutput(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt)
+    // The first so many turns.
+    private TemplateOutput RenderOutput(TemplateInput input, int count, bool addGenerationPrompt)
     {
         TemplateScope scope = new(null)
         {
-            ["messages"] = messages.Select(object? (m) => new TemplateMap { ["role"] = m.Role, ["content"] = m.Content }).ToList(),
+            ["messages"] = input.Turns(count),
             ["add_generation_prompt"] = addGenerationPrompt,
             ["tools"] = null,
             ["documents"] = null,
@@ -156,6 +138,12 @@ public sealed class ChatTemplate
         foreach ((string name, object? token) in _specialTokens)
         {
             scope[name] = token;
+        }
+
+        foreach ((string name, object? value) in input.Named())
+        {
+            if (scope[name] is null or Undefined)
+                scope[name] = value;
         }
 
         TemplateOutput output = new();

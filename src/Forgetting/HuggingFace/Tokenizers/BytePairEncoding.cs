@@ -97,6 +97,17 @@ internal sealed class BytePairEncoding
         ids.AddRange(known);
     }
 
+    /// <summary>Of a piece's tokens how many lie within its first characters, and whether the next has characters on both sides.</summary>
+    /// <param name="piece">The piece.</param>
+    /// <param name="length">UTF-16 units, not in the middle of a character.</param>
+    public TokenCut Cut(ReadOnlySpan<char> piece, int length)
+    {
+        List<int> ends = [];
+        Merged(piece, ends);
+        int place = Encoding.UTF8.GetByteCount(piece[..length]), before = ends.FindLastIndex(end => end <= place) + 1;
+        return new TokenCut(before, before < ends.Count && place > (before == 0 ? 0 : ends[before - 1]));
+    }
+
     /// <summary>
     /// Whether no token has the marker after another character. If so, no merge crosses from a character to a marker behind it, and a text may
     /// be cut there without changing any id.
@@ -124,24 +135,26 @@ internal sealed class BytePairEncoding
 
     private static long Key(int left, int right) => ((long)left << 32) | (uint)right;
 
-    private int[] Merged(ReadOnlySpan<char> piece)
+    // Into a list of ends, where one is given, goes the place behind each token, in bytes of the piece.
+    private int[] Merged(ReadOnlySpan<char> piece, List<int>? ends = null)
     {
         if (_options.IgnoreMerges && Whole(piece) is int whole)
         {
+            ends?.Add(Encoding.UTF8.GetByteCount(piece));
             return [whole];
         }
 
         List<int> symbols = new(piece.Length);
         if (_options.ByteLevel)
         {
-            AddBytes(piece, symbols);
+            AddBytes(piece, symbols, ends);
         }
         else
         {
-            AddRunes(piece, symbols);
+            AddRunes(piece, symbols, ends);
         }
 
-        return symbols.Count < 2 ? [.. symbols] : MergeSymbols([.. symbols]);
+        return symbols.Count < 2 ? [.. symbols] : MergeSymbols([.. symbols], ends);
     }
 
     private int? Whole(ReadOnlySpan<char> piece)
@@ -155,18 +168,39 @@ internal sealed class BytePairEncoding
         return _vocabulary.TryGetValue(token, out int id) ? id : null;
     }
 
-    private void AddBytes(ReadOnlySpan<char> piece, List<int> symbols)
+    private void AddBytes(ReadOnlySpan<char> piece, List<int> symbols, List<int>? ends)
     {
         bool unknownBefore = false;
+        int place = 0;
         foreach (byte value in Encoding.UTF8.GetBytes(piece.ToString()))
         {
             unknownBefore = Add(_bytes[value], unknownBefore, symbols);
+            End(++place, symbols, ends);
         }
     }
 
-    private void AddRunes(ReadOnlySpan<char> piece, List<int> symbols)
+    // The newest symbol ends here: it is new, or an unknown one that has grown.
+    private static void End(int place, List<int> symbols, List<int>? ends)
+    {
+        if (ends is null || symbols.Count == 0)
+        {
+            return;
+        }
+
+        if (ends.Count < symbols.Count)
+        {
+            ends.Add(place);
+        }
+        else
+        {
+            ends[^1] = place;
+        }
+    }
+
+    private void AddRunes(ReadOnlySpan<char> piece, List<int> symbols, List<int>? ends)
     {
         bool unknownBefore = false;
+        int place = 0;
         Span<byte> utf8 = stackalloc byte[4];
         foreach (Rune rune in piece.EnumerateRunes())
         {
@@ -181,12 +215,14 @@ internal sealed class BytePairEncoding
             if (!spelt)
             {
                 unknownBefore = Add(id, unknownBefore, symbols);
+                End(place += rune.Utf8SequenceLength, symbols, ends);
                 continue;
             }
 
             for (int i = 0; i < count; i++)
             {
                 unknownBefore = Add(_bytes[utf8[i]], false, symbols);
+                End(++place, symbols, ends);
             }
         }
     }
@@ -208,7 +244,7 @@ internal sealed class BytePairEncoding
         return true;
     }
 
-    private int[] MergeSymbols(int[] symbols)
+    private int[] MergeSymbols(int[] symbols, List<int>? ends)
     {
         int count = symbols.Length;
         int[] next = new int[count], previous = new int[count];
@@ -247,11 +283,16 @@ internal sealed class BytePairEncoding
         }
 
         int[] result = new int[live];
-        for (int i = 0, n = 0; i >= 0; i = next[i])
+        for (int i = 0, n = 0; i >= 0; i = next[i], n++)
         {
-            result[n++] = symbols[i];
+            result[n] = symbols[i];
+            if (ends != null)
+            {
+                ends[n] = ends[(next[i] < 0 ? count : next[i]) - 1];
+            }
         }
 
+        ends?.RemoveRange(live, count - live);
         return result;
 
         void Propose(int at)

@@ -5,13 +5,17 @@ namespace Forgetting.HuggingFace.Tokenizers;
 /// <param name="Start">First UTF-16 unit.</param>
 /// <param name="Length">UTF-16 units.</param>
 /// <param name="First">Whether it begins the input.</param>
-internal readonly record struct Segment(string Text, int Start, int Length, bool First)
+/// <param name="Shift">Place of the text's first unit in the text that was cut: −1 behind a space put in front.</param>
+internal readonly record struct Segment(string Text, int Start, int Length, bool First, int Shift = 0)
 {
     /// <summary>The characters.</summary>
     public ReadOnlySpan<char> Span => Text.AsSpan(Start, Length);
 
+    /// <summary>Its first unit in the text that was cut; negative where that is a space put in front.</summary>
+    public int Place => Start + Shift;
+
     /// <summary>A part of it, by place in <see cref="Text"/>.</summary>
-    public Segment Part(int start, int length) => new(Text, start, length, First && start == Start);
+    public Segment Part(int start, int length) => new(Text, start, length, First && start == Start, Shift);
 }
 
 /// <summary>Cuts a segment into pieces, appended in order; merges never cross a cut.</summary>
@@ -163,7 +167,7 @@ internal static class PreTokenizers
             : null;
         return (segment, pieces) =>
         {
-            Segment marked = new(segment.Span.ToString().Replace(' ', marker), 0, segment.Length, segment.First);
+            Segment marked = new(segment.Span.ToString().Replace(' ', marker), 0, segment.Length, segment.First, segment.Place);
             if ((scheme == "always" || (scheme == "first" && segment.First)) && marked.Length > 0 && marked.Text[0] != marker)
             {
                 marked = Prefixed(marked, marker);
@@ -183,7 +187,7 @@ internal static class PreTokenizers
     private static Segment Prefixed(Segment segment, char prefix)
     {
         string text = string.Concat([prefix], segment.Span);
-        return new Segment(text, 0, text.Length, segment.First);
+        return new Segment(text, 0, text.Length, segment.First, segment.Place - 1);
     }
 
     private static PreTokenizer Split(TextPattern pattern, Delimiter behavior, bool invert = false) => (segment, pieces) =>

@@ -168,28 +168,35 @@ public sealed class Tokenizer
     /// Appends the ids of one stretch of an input that is put together from text and ids. <paramref name="first"/> tells whether it begins the input:
     /// some tokenizers put a space only there.
     /// </summary>
-    internal void Append(string text, List<int> result, bool first, bool allowSpecial)
+    /// <param name="places">UTF-16 units of the text, ascending, of which the place among the ids is wanted.</param>
+    /// <returns>For each place where it falls among the ids appended here.</returns>
+    internal TokenCut[] Append(string text, List<int> result, bool first, bool allowSpecial, params ReadOnlySpan<int> places)
     {
         text = WellFormed(text);
         int specials = allowSpecial ? 1 : 0;
         List<(int Start, int Length, AddedToken? Token)> outer = [], inner = [];
         List<Segment> pieces = [];
+        var cuts = new CutList(places.Length, result);
         _added[0, specials].Split(text, outer);
         foreach ((int start, int length, AddedToken? token) in outer)
         {
             if (token != null)
             {
+                cuts.Pass(start, start + length, places);
                 result.Add(token.Id);
                 continue;
             }
 
-            string normalized = _normalize(text.Substring(start, length));
+            string part = text.Substring(start, length), normalized = _normalize(part);
+            int[] wanted = cuts.Count == places.Length ? [] : NormalizedPlaces(part, normalized, start, places[cuts.Count..]);
+            int before = cuts.Count;
             inner.Clear();
             _added[1, specials].Split(normalized, inner);
             foreach ((int innerStart, int innerLength, AddedToken? innerToken) in inner)
             {
                 if (innerToken != null)
                 {
+                    cuts.Pass(innerStart, innerStart + innerLength, wanted, before);
                     result.Add(innerToken.Id);
                     continue;
                 }
@@ -198,10 +205,41 @@ public sealed class Tokenizer
                 _preTokenize(new Segment(normalized, innerStart, innerLength, first && start == 0 && innerStart == 0), pieces);
                 foreach (Segment piece in pieces)
                 {
+                    cuts.Pass(piece, _model, wanted, before);
                     _model.Encode(piece.Span, result);
                 }
             }
+
+            cuts.Finish(before + wanted.Length);
         }
+
+        cuts.Finish(places.Length);
+        return cuts.Found;
+    }
+
+    /// <summary>
+    /// The places that lie in a part of a text, as places of that part once normalized: behind what the text up to there becomes by itself, as far as the
+    /// whole begins with that.
+    /// </summary>
+    private int[] NormalizedPlaces(string part, string normalized, int start, ReadOnlySpan<int> places)
+    {
+        List<int> found = [];
+        foreach (int place in places)
+        {
+            int length = Math.Max(0, place - start);
+            if (length >= part.Length)
+            {
+                break;
+            }
+
+            // A place in the middle of a surrogate pair is before it.
+            length -= length > 0 && char.IsSurrogatePair(part[length - 1], part[length]) ? 1 : 0;
+            string before = length == 0 ? "" : _normalize(part[..length]);
+            int common = before.AsSpan().CommonPrefixLength(normalized);
+            found.Add(common > 0 && common < normalized.Length && char.IsSurrogatePair(normalized[common - 1], normalized[common]) ? common - 1 : common);
+        }
+
+        return [.. found];
     }
 
     /// <summary>Cuts a text at the spellings of control tokens: stretches of other text (Id null) and the tokens between them, in order.</summary>

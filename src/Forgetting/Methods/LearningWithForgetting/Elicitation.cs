@@ -1,3 +1,4 @@
+using System.Text.Json;
 using System.Text.Json.Serialization;
 using Forgetting.Data;
 using Forgetting.HuggingFace.Tokenizers;
@@ -67,6 +68,10 @@ public sealed record ElicitedSample
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public IReadOnlyList<ChatMessage>? Messages { get; init; }
 
+    /// <summary>What the conversation's line has for a chat template besides, such as <c>tools</c>; null where it has nothing.</summary>
+    [JsonExtensionData]
+    public Dictionary<string, JsonElement>? Variables { get; init; }
+
     /// <summary>Empty where the completion follows its prompt without a space; else null.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Separator { get; init; }
@@ -95,6 +100,7 @@ public sealed record ElicitedSample
         Prompt = Prompt ?? "",
         Completion = Completion ?? "",
         Messages = Messages,
+        Variables = Variables,
         Separator = Separator,
         Truncated = Truncated == true,
     };
@@ -209,7 +215,7 @@ public static class Elicitation
     private static ElicitedSample[] Continue(
         LoadedModel model, ExampleEncoder encoder, Generator generator, Prompt[] batch, ElicitationOptions options, CancellationToken cancellation)
     {
-        IReadOnlyList<int> ends = model.EndIds;
+        IReadOnlyList<int> ends = encoder.TurnEnd is int end ? [.. model.EndIds.Union([end])] : model.EndIds;
         var generation = new GenerationOptions { MaxNewTokens = options.MaxNewTokens, StopIds = ends };
 
         // With blank lines between worked examples, the next one is where a model that has answered goes on.
@@ -235,6 +241,7 @@ public static class Elicitation
             Prompt = conversation ? null : source.Prompt,
             Completion = conversation ? null : text,
             Messages = conversation ? [.. ExampleEncoder.WithoutAnswer(source.Messages!), new ChatMessage("assistant", text)] : null,
+            Variables = source.Variables,
 
             // The usual joint is a space; where the model wrote on without one (or nothing), the line says so.
             Separator = !conversation && ExampleEncoder.Joint(source.Prompt, text).Length > 0 ? "" : null,

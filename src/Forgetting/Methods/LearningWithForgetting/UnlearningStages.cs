@@ -95,10 +95,10 @@ internal sealed class UnlearningStages
         IReadOnlyList<PromptTask> tasks = PromptTask.Read(_options.Forget, ExampleLoader.Fields(_options));
         var settings = new ElicitationOptions
         {
-            MaxNewTokens = _options.MaxNewTokens, AllowSpecial = _options.AllowSpecial, Layout = ExampleLoader.Layout(_options.Template, _options.Model),
+            MaxNewTokens = _options.MaxNewTokens, AllowSpecial = _options.AllowSpecial, Layout = ExampleLoader.Layout(_options),
         };
         Fingerprint inputs = BaseInputs().Add("max-new-tokens", _options.MaxNewTokens).Add("allow-special", Recipe.Text(_options.AllowSpecial))
-            .Add("prompt-field", _options.PromptField).Add("template", _options.Template);
+            .Add("prompt-field", _options.PromptField).Add("template", _options.Template).Add("template-date", _options.TemplateDate);
         foreach (string file in _options.Forget)
         {
             inputs.Add("file", Path.GetFileName(file)).AddContents(file);
@@ -169,7 +169,7 @@ internal sealed class UnlearningStages
     private IReadOnlyList<EncodedExample> LoadSamples(string path)
     {
         using Checkpoint source = Checkpoint.Open(_options.Model);
-        return ExampleLoader.Load(path, Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options with { PromptField = null, CompletionField = null });
+        return ExampleLoader.Load(path, Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options with { PromptField = null, CompletionField = null }, _observer);
     }
 
     private void WriteSelection(string samplesFile, int count, double[]? confidence, IReadOnlyList<int> places)
