@@ -1,9 +1,11 @@
 using System.CommandLine;
 using System.Globalization;
 using Forgetting.Backends;
+using Forgetting.Data;
 using Forgetting.Evaluation;
 using Forgetting.HuggingFace;
 using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Methods;
 
 namespace Forgetting.Cli.Commands;
 
@@ -24,6 +26,8 @@ internal static class EvalCommand
         var retain = new Option<string?>("--retain-results") { Description = $"results of a model that never learnt what {TofuSummary.ForgetTask} asks, with samples: forget quality is measured against it", HelpName = "DIR" };
         var logSamples = new Option<bool>("--log-samples") { Description = "write every item with its prompt, answer and scores" };
         var noBos = new Option<bool>("--no-bos") { Description = "leave out what the tokenizer puts in front of a text, as lm-evaluation-harness did until October 2025" };
+        Option<string?> template = CommonOptions.Template(
+            "layout of contexts as users' messages: chat (the model's own template), tulu, plain (contexts as they are) or a file; chat where the model has one, else plain");
         Option<ulong> seed = CommonOptions.Seed(1234);
         Option<string> device = CommonOptions.Device();
         Option<string> products = CommonOptions.Products();
@@ -31,7 +35,7 @@ internal static class EvalCommand
         Option<bool> json = CommonOptions.Json();
         var command = new Command("eval", "Run benchmark tasks on a checkpoint. docs/evaluation.md says which files each task reads, and how to write one.")
         {
-            model, adapter, tasks, dataFolder, output, include, shots, limit, batchTokens, logSamples, retain, noBos, seed, device, dtype, products, json,
+            model, adapter, tasks, dataFolder, output, include, shots, limit, batchTokens, logSamples, retain, noBos, template, seed, device, dtype, products, json,
         };
         command.SetAction(parsed =>
         {
@@ -45,6 +49,7 @@ internal static class EvalCommand
                 Limit = parsed.GetValue(limit),
                 BatchTokens = parsed.GetValue(batchTokens),
                 Bos = !parsed.GetValue(noBos),
+                Layout = Layout(parsed.GetValue(template), path, peft),
                 Seed = parsed.GetValue(seed),
                 LogSamples = parsed.GetValue(logSamples) || retainSamples is not null,
             };
@@ -56,6 +61,7 @@ internal static class EvalCommand
             using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
             var saved = new EvaluationProgress(folder, path, peft, $"{backend.Name} {backend.StorageType}", options, DateTimeOffset.UtcNow);
             using LoadedModel loaded = LoadedModel.Load(path, backend, adapter: peft);
+            loaded.TurnEnd = options.Layout is null ? null : ExampleLoader.TurnEnd(loaded.Tokenizer, options.Layout);
             List<TaskResult> results = Run(new Evaluator(loaded, options), prepared, saved, options.LogSamples ? folder : null, interruption.Token);
             GroupResult[] groups = [.. Tofu(results, retainSamples, ResultsWriter.SamplesPath(folder, TofuSummary.ForgetTask, saved.Began))];
             string written = ResultsWriter.Write(folder, path, results, options, saved.Began, groups);
@@ -70,6 +76,19 @@ internal static class EvalCommand
             Console.Out.WriteLine($"results: {written}");
         });
         return command;
+    }
+
+    // Null for contexts as they are.
+    private static MessageLayout? Layout(string? name, string model, string? adapter)
+    {
+        if (name is not (null or "auto"))
+            return ExampleLoader.Layout(name, model, adapter) is var named && named == MessageLayout.Plain ? null : named;
+
+        MessageLayout? own = ExampleLoader.ForEvaluation(ExampleLoader.Own(model, adapter));
+        if (own is not null)
+            new TerminalProgress().Noticed($"contexts are laid out by {own.Name}; with --template plain they are scored as they are");
+
+        return own;
     }
 
     private static IReadOnlyList<PreparedTask> Prepare(TaskLibrary library, string[] names, EvaluationOptions options, string model)

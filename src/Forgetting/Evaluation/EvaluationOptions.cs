@@ -1,3 +1,5 @@
+using Forgetting.Data;
+
 namespace Forgetting.Evaluation;
 
 /// <summary>How an evaluation runs.</summary>
@@ -17,6 +19,11 @@ public sealed record EvaluationOptions
 
     /// <summary>Begin contexts with what the tokenizer puts in front of a text, lm-evaluation-harness' default since its pull request 3347; false for its default before.</summary>
     public bool Bos { get; init; } = true;
+
+    /// <summary>
+    /// Lays out every context as a user's message, and what is scored behind it as the assistant's answer (the harness' <c>--apply_chat_template</c>); null for contexts as they are.
+    /// </summary>
+    public MessageLayout? Layout { get; init; }
 
     /// <summary>Seed of the choice of examples, and of what is drawn where a task has a temperature.</summary>
     public ulong Seed { get; init; } = 1234;

@@ -101,7 +101,7 @@ public sealed class PreparedTask
         int shots = options.Shots ?? definition.Shots;
         IReadOnlyList<TaskDocument>? pool = shots > 0 ? definition.LoadFewShot(options.DataFolder) : null;
         var prompts = new PromptBuilder(definition, documents, pool, shots, options.Seed);
-        return new PreparedTask(definition, documents, prompts, options, new RequestEncoder(tokenizer, config, options.Bos));
+        return new PreparedTask(definition, documents, prompts, options, new RequestEncoder(tokenizer, config, options.Bos, options.Layout));
     }
 
     private static (string, string)[] Pairs(string context, IEnumerable<string> continuations) => [.. continuations.Select(continuation => (context, continuation))];

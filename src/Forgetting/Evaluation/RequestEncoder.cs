@@ -1,3 +1,4 @@
+using Forgetting.Data;
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Models;
 
@@ -7,8 +8,11 @@ namespace Forgetting.Evaluation;
 /// <param name="tokenizer">The model's.</param>
 /// <param name="config">The model, for its context length and its beginning-of-text token.</param>
 /// <param name="bos">Begin every context with what the tokenizer puts in front (the harness' <c>add_bos_token</c>).</param>
-public sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bool bos = true)
+/// <param name="layout">Lays out contexts as users' messages and continuations as their answers, as training does; null for texts as they are.</param>
+public sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bool bos = true, MessageLayout? layout = null)
 {
+    private readonly ExampleEncoder? _conversations = layout is null ? null : new(tokenizer, int.MaxValue, layout: layout);
+
     /// <summary>
     /// A continuation after a context: white space at the context's end moves to the continuation, and the continuation's ids are those of both together
     /// without as many as the context has by itself. An empty context is one token, the one that begins a text.
@@ -18,6 +22,9 @@ public sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bool
     public LogLikelihoodRequest Encode(string context, string continuation, bool end = false)
     {
         ArgumentNullException.ThrowIfNull(context);
+        if (_conversations is not null)
+            return EncodeAnswer(_conversations, context, continuation, end);
+
         string trimmed = context.TrimEnd();
         string moved = context[trimmed.Length..] + continuation;
         int[] first = trimmed.Length == 0 ? [Prefix] : tokenizer.Encode(trimmed, bos);
@@ -38,7 +45,7 @@ public sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bool
         if (room < 1)
             throw new UserException($"{newTokens} new tokens leave no room for a prompt: the context length is {config.ContextLength}");
 
-        int[] ids = tokenizer.Encode(prompt, bos);
+        int[] ids = _conversations is null ? tokenizer.Encode(prompt, bos) : _conversations.EncodePrompt(Turns(prompt));
         return ids.Length == 0 ? ([Prefix], false) : (ids[Math.Max(0, ids.Length - room)..], ids.Length > room);
     }
 
@@ -61,6 +68,22 @@ public sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bool
 
         return windows;
     }
+
+    // The tokens that training would learn of the answer, and those before them.
+    private LogLikelihoodRequest EncodeAnswer(ExampleEncoder conversations, string context, string continuation, bool end)
+    {
+        EncodedExample whole = conversations.Encode(Turns(context, continuation.Trim()));
+        int first = Array.IndexOf(whole.Response, true);
+        return new LogLikelihoodRequest(whole.Ids[..first], end ? [.. whole.Ids[first..], conversations.TurnEnd ?? End] : whole.Ids[first..]);
+    }
+
+    private static DataExample Turns(string question, string? answer = null) => new()
+    {
+        Index = 0,
+        Place = "the context",
+        Messages = answer is null ? [new ChatMessage("user", question)] : [new ChatMessage("user", question), new ChatMessage("assistant", answer)],
+        Truncated = true,
+    };
 
     private int End => tokenizer.EosIds.Concat(config.EosTokenIds).Cast<int?>().FirstOrDefault()
         ?? throw new UserException("the end of answers is to be scored, and neither the tokenizer nor config.json names an eos token");

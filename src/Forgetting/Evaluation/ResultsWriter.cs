@@ -63,6 +63,7 @@ public static partial class ResultsWriter
             ["batch_tokens"] = options.BatchTokens,
             ["limit"] = options.Limit,
             ["add_bos_token"] = options.Bos,
+            ["chat_template"] = options.Layout?.Name,
             ["fewshot_seed"] = options.Seed,
             ["random_seed"] = options.Seed,
         },

@@ -73,6 +73,9 @@ public static class ExampleLoader
     public static MessageLayout? Own(string model, string? adapter = null, Func<DateTime>? now = null) =>
         (AdapterTemplate(adapter) is { } file ? ChatTemplate.LoadFile(file, model, now) : ChatTemplate.Load(model, now)) is { } template ? MessageLayout.Of(template) : null;
 
+    /// <summary>The layout in which benchmarks are asked by default: a chat template's; null for the other two, whose benchmarks are texts as they are, as the paper's.</summary>
+    public static MessageLayout? ForEvaluation(MessageLayout? layout) => layout?.Template is null ? null : layout;
+
     /// <summary>The id that closes an answer in a layout; null where none does, or the tokenizer has no end of a text.</summary>
     public static int? TurnEnd(Tokenizer tokenizer, MessageLayout layout)
     {

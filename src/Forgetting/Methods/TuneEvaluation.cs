@@ -38,6 +38,7 @@ internal sealed class TuneEvaluation : IStepEvaluator
             Shots = options.EvalNumFewshot,
             Limit = options.EvalLimit,
             BatchTokens = options.MicroBatchTokens,
+            Layout = ExampleLoader.ForEvaluation(ExampleLoader.Layout(options)),
         };
         _tasks = new TaskLibrary(options.EvalInclude).Prepare(options.EvalTasks, _evaluation, Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config);
         (_judged, _higherIsBetter) = Judged(options, [.. _tasks.SelectMany(task => Evaluator.Measured(task).Select(metric => (task.Name, metric)))]);
