@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Forgetting.Models;
 
 namespace Forgetting.HuggingFace;
@@ -31,6 +32,7 @@ public static class ConfigFile
             "gpt_neo" => ReadGptNeo(json),
             _ => throw type.Wrong(type.Describe(), "llama, qwen2, gpt2 or gpt_neo"),
         };
+        ConfigKeys.Check(json, config.Family);
         return WithSpecialTokens(config, json, folder);
     }
 
@@ -77,20 +79,27 @@ public static class ConfigFile
         };
     }
 
-    // Older files have rope_theta beside rope_scaling; newer ones have both in rope_parameters.
+    // Older files have rope_theta beside rope_scaling, newer ones have both in rope_parameters, and transformers reads the newer spelling under the older name too.
     private static (double Theta, RopeScaling? Scaling) ReadRope(JsonView json)
     {
-        JsonView? parameters = json.ObjectOrNull("rope_parameters");
-        JsonView? described = parameters ?? json.ObjectOrNull("rope_scaling");
-        double theta = parameters?.PositiveOrNull("rope_theta") ?? json.PositiveOrNull("rope_theta") ?? 10_000;
+        JsonView? newer = json.ObjectOrNull("rope_parameters"), older = json.ObjectOrNull("rope_scaling");
+        if (newer is { } one && older is { } two && !JsonElement.DeepEquals(one.Element, two.Element))
+            throw two.Wrong("other than rope_parameters", "one of the two, or the same in both");
+
+        JsonView? described = newer ?? older;
+        double theta = described?.PositiveOrNull("rope_theta") ?? json.PositiveOrNull("rope_theta") ?? 10_000;
         foreach (JsonView fields in new[] { json, described ?? json })
         {
             if (fields.PositiveOrNull("partial_rotary_factor") is { } part and not 1)
                 throw fields["partial_rotary_factor"].Wrong($"{part}", "1");
         }
 
-        if (described is not { } scaling || (scaling.Find("rope_type") ?? scaling.Find("type")) is not { } type)
+        if (described is not { } scaling)
             return (theta, null);
+
+        ConfigKeys.CheckRope(scaling);
+        if ((scaling.Find("rope_type") ?? scaling.Find("type")) is not { } type)
+            return scaling.Has("factor") ? throw scaling.Wrong("without rope_type", "rope_type default or llama3") : (theta, null);
 
         switch (type.AsString())
         {

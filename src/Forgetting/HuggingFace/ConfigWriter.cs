@@ -1,4 +1,7 @@
+using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.Json.Nodes;
+using Forgetting.IO;
 using Forgetting.Models;
 
 namespace Forgetting.HuggingFace;
@@ -30,14 +33,42 @@ public static class ConfigWriter
         json.WriteBoolean("tie_word_embeddings", config.TiedHead);
         WriteOptional(json, "bos_token_id", config.BosTokenId);
         WriteEnds(json, config.EosTokenIds);
-        json.WriteString("torch_dtype", type switch
-        {
-            StoredType.F16 => "float16",
-            StoredType.BF16 => "bfloat16",
-            _ => "float32",
-        });
+        json.WriteString("torch_dtype", NameOf(type));
         json.WriteEndObject();
     }
+
+    /// <summary>Changes what a written configuration says where the weights beside it are no longer as the source had them.</summary>
+    /// <param name="type">Other type of the weights, or null.</param>
+    /// <param name="untied">The head is no longer the embedding.</param>
+    internal static void Amend(string folder, StoredType? type, bool untied)
+    {
+        if (type is null && !untied)
+            return;
+
+        string path = Path.Combine(folder, ConfigFile.Name);
+        JsonObject json = JsonNode.Parse(InputFile.ReadTextBytes(path, "JSON").Span)!.AsObject();
+        if (type is { } stored)
+        {
+            // Newer files spell it dtype, and some have both.
+            if (json.ContainsKey("dtype"))
+                json["dtype"] = NameOf(stored);
+
+            if (json.ContainsKey("torch_dtype") || !json.ContainsKey("dtype"))
+                json["torch_dtype"] = NameOf(stored);
+        }
+
+        if (untied)
+            json["tie_word_embeddings"] = false;
+
+        File.WriteAllText(path, json.ToJsonString(new JsonSerializerOptions { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }));
+    }
+
+    private static string NameOf(StoredType type) => type switch
+    {
+        StoredType.F16 => "float16",
+        StoredType.BF16 => "bfloat16",
+        _ => "float32",
+    };
 
     private static void WriteLlama(Utf8JsonWriter json, ModelConfig config)
     {
@@ -62,6 +93,9 @@ public static class ConfigWriter
             json.WriteNumber("high_freq_factor", scaling.HighFrequencyFactor);
             json.WriteNumber("original_max_position_embeddings", scaling.OriginalContext);
             json.WriteEndObject();
+
+            // llama.cpp's converter looks for it here.
+            json.WriteNumber("original_max_position_embeddings", scaling.OriginalContext);
         }
 
         if (qwen)
@@ -102,6 +136,9 @@ public static class ConfigWriter
         json.WriteNumber("n_layer", config.Layers);
         json.WriteNumber("n_head", config.Heads);
         json.WriteNumber("n_positions", config.ContextLength);
+
+        // Of no use to transformers any more; llama.cpp's converter asks for it.
+        json.WriteNumber("n_ctx", config.ContextLength);
         WriteGelu(json, config);
         json.WriteBoolean("scale_attn_weights", config.AttentionScale != 1);
     }

@@ -24,7 +24,7 @@ internal static class Folders
             ["tie_word_embeddings"] = config.TiedHead,
             ["bos_token_id"] = config.BosTokenId,
             ["eos_token_id"] = config.EosTokenIds[0],
-            ["our_unknown_field"] = new JsonObject { ["kept"] = true },
+            ["task_specific_params"] = new JsonObject { ["kept"] = true },
         };
         switch (config.Family)
         {

@@ -63,6 +63,52 @@ public sealed class PublishedConfigTests : IDisposable
         Assert.Equal(windows, string.Join(' ', ConfigFile.Read(_folder.Path).Windows));
     }
 
+    // One model in the spellings of transformers 4 and 5; the nested base comes first, as in transformers 5.
+    [Theory]
+    [InlineData("\"rope_theta\": 5e5, \"rope_scaling\": {SCALING}")]
+    [InlineData("\"rope_scaling\": {\"rope_theta\": 5e5, SCALING}")]
+    [InlineData("\"rope_parameters\": {\"rope_theta\": 5e5, SCALING}")]
+    [InlineData("\"rope_theta\": 5e5, \"rope_parameters\": {SCALING}")]
+    [InlineData("\"rope_theta\": 1e4, \"rope_parameters\": {\"rope_theta\": 5e5, SCALING}")]
+    [InlineData("\"rope_scaling\": {\"rope_theta\": 5e5, SCALING}, \"rope_parameters\": {\"rope_theta\": 5e5, SCALING}")]
+    public void Rope_is_the_same_in_every_spelling(string fields)
+    {
+        _folder.Write("config.json", Small(fields.Replace(
+            "SCALING", "\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, \"original_max_position_embeddings\": 64", StringComparison.Ordinal)));
+        ModelConfig read = ConfigFile.Read(_folder.Path);
+        Assert.Equal((5e5, new RopeScaling(8, 1, 4, 64)), (read.RopeTheta, read.RopeScaling));
+    }
+
+    [Theory]
+    [InlineData("\"embedding_multiplier\": 12", "'embedding_multiplier' is the number 12")]
+    [InlineData("\"qk_norm\": true", "'qk_norm' is true")]
+    [InlineData("\"rope_interleaved\": true", "'rope_interleaved' is true")]
+    [InlineData("\"use_mrope\": true", "'use_mrope' is true")]
+    [InlineData("\"final_logit_softcapping\": 30.0", "'final_logit_softcapping' is the number 30.0")]
+    [InlineData("\"pruned_heads\": {\"0\": [1]}", "'pruned_heads' is an object")]
+    [InlineData("\"rope_scaling\": {\"rope_type\": \"default\", \"mrope_section\": [8, 12, 12]}", "'rope_scaling.mrope_section' is an array")]
+    [InlineData("\"rope_scaling\": {\"factor\": 8}", "'rope_scaling' is without rope_type")]
+    [InlineData("\"rope_scaling\": {\"rope_theta\": 5}, \"rope_parameters\": {\"rope_theta\": 6}", "'rope_scaling' is other than rope_parameters")]
+    public void A_key_that_may_change_the_computation_and_is_not_read_is_an_error(string field, string expected)
+    {
+        _folder.Write("config.json", Small(field));
+        UserException error = Assert.Throws<UserException>(() => ConfigFile.Read(_folder.Path));
+        Assert.StartsWith($"{_folder["config.json"]}: {expected}; expected ", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("\"use_mrope\": false, \"rope_interleaved\": false, \"embedding_multiplier\": null, \"pruned_heads\": {}, \"unsloth_version\": \"2025.1\", \"max_sequence_length\": 2048")]
+    [InlineData("\"id2label\": {\"0\": \"LABEL_0\"}, \"temperature\": 1.0, \"auto_map\": {\"AutoModel\": \"x.y\"}, \"transformers.js_config\": {\"dtype\": \"q4\"}")]
+    public void Keys_that_are_off_or_known_to_be_harmless_are_passed_over(string fields)
+    {
+        _folder.Write("config.json", Small(fields));
+        Assert.Equal(9, ConfigFile.Read(_folder.Path).VocabularySize);
+    }
+
+    private static string Small(string fields) => $$"""
+        {"model_type": "llama", "vocab_size": 9, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, {{fields}}}
+        """;
+
     private static string Scaled(int factor) => $$"""
         "rope_theta": 500000.0, "rope_scaling": {"factor": {{factor}}.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0, "original_max_position_embeddings": 8192, "rope_type": "llama3"}
         """;
