@@ -13,47 +13,44 @@ public static class AdapterMerge
     // An update of some thirty times the weights' size leaves five bits fewer of them than their type has; then base and adapter hardly belong together.
     private const double MostRoundings = 32;
 
-    /// <summary>Merges, checks, and writes a checkpoint like the source; without an adapter it only writes.</summary>
+    /// <summary>Checks, and writes a checkpoint like the source with the adapter merged; without an adapter it only writes. The decoder stays as it is.</summary>
     /// <param name="folder">Folder to write; appears whole or not at all.</param>
     /// <param name="source">The checkpoint from which the decoder's base parameters were loaded; still open.</param>
     /// <param name="addFiles">See <see cref="CheckpointWriter.Write"/>.</param>
-    /// <returns>Largest |W_merged − s·B·A − W| of an adapted layer, as a share of the layer's largest |W|; 0 without an adapter.</returns>
+    /// <param name="type">Element type of the weights in the files; null for the source's.</param>
     /// <exception cref="UserException">A merged weight is not finite or has lost its base weight; or see <see cref="CheckpointWriter.Write"/>.</exception>
-    public static double Write(string folder, Decoder decoder, Checkpoint source, Action<string>? addFiles = null)
+    public static MergeResult Write(string folder, Decoder decoder, Checkpoint source, Action<string>? addFiles = null, StoredType? type = null)
     {
         double largest = 0;
-        if (decoder.Lora is not null)
+        IReadOnlyList<LoraAdapter> adapters = [.. decoder.Adapters.Where(a => !a.IsMerged)];
+        Dictionary<Parameter, TensorBinding> bindings = TensorMap.Bind(source, decoder.BaseParameters)
+            .Where(b => b.Parameter is not null && b.AliasOf is null).ToDictionary(b => b.Parameter!);
+        foreach (LoraAdapter adapter in adapters)
         {
-            decoder.MergeAdapter();
-            Dictionary<Parameter, TensorBinding> bindings = TensorMap.Bind(source, decoder.BaseParameters)
-                .Where(b => b.Parameter is not null && b.AliasOf is null).ToDictionary(b => b.Parameter!);
-            var buffers = new TransferBuffers();
-            foreach (Linear linear in decoder.AdaptedLinears)
-            {
-                largest = Math.Max(largest, Check(linear, bindings[linear.Weight], decoder.Backend, buffers));
-            }
+            TensorBinding binding = bindings[adapter.Weight];
+            largest = Math.Max(largest, Check(adapter, binding.Name, type ?? binding.Source.Type, decoder.Backend));
         }
 
-        CheckpointWriter.Write(folder, source, decoder.BaseParameters, decoder.Backend, addFiles: addFiles);
-        return largest;
+        double lost = CheckpointWriter.WriteMerged(folder, source, decoder.BaseParameters, adapters, decoder.Backend, CheckpointWriter.DefaultShardBytes, addFiles, type);
+        return new MergeResult(largest, lost);
     }
 
-    private static double Check(Linear linear, TensorBinding binding, IBackend backend, TransferBuffers buffers)
+    private static double Check(LoraAdapter adapter, string name, StoredType type, IBackend backend)
     {
-        Shape shape = linear.Weight.Shape;
+        Shape shape = adapter.Weight.Shape;
         using DeviceBuffer first = backend.Allocate(shape.Count * sizeof(float)), second = backend.Allocate(shape.Count * sizeof(float));
         Tensor apart = first.AsTensor(shape, DType.Float32), original = second.AsTensor(shape, DType.Float32);
-        backend.Copy(linear.Weight.Value, apart);
-        Round(apart, binding.Source.Type, backend);
-        linear.AddUpdate(backend, apart, -1);
-        TensorTransfer.Load(binding.Source, binding.Transposed, original, backend, buffers);
+        backend.Copy(adapter.Weight.Value, original);
+        backend.Copy(original, apart);
+        adapter.AddUpdate(backend, apart, 1);
+        Round(apart, type, backend);
+        adapter.AddUpdate(backend, apart, -1);
         (double difference, double weight) = Compare(apart, original, backend);
         double relative = difference == 0 ? 0 : difference / weight;
-        StoredType coarser = linear.Weight.Value.DType == DType.BFloat16 ? StoredType.BF16 : binding.Source.Type;
-        return relative <= MostRoundings * Rounding(coarser)
+        return relative <= MostRoundings * Rounding(type)
             ? relative
             : throw new UserException(
-                $"{binding.Source.Name}: merged and taken apart again, a weight is off by {difference:0.###e+0} where the largest base weight is {weight:0.###e+0}, "
+                $"{name}: merged and taken apart again, a weight is off by {difference:0.###e+0} where the largest base weight is {weight:0.###e+0}, "
                 + "expected no more than rounding; the adapter's values are not finite or too large for this model");
     }
 
@@ -101,3 +98,8 @@ public static class AdapterMerge
         _ => 1.0 / (1 << 24),
     };
 }
+
+/// <summary>What merging found.</summary>
+/// <param name="Difference">Largest |W_merged − s·B·A − W| of an adapted layer, as a share of the layer's largest |W|; 0 without an adapter.</param>
+/// <param name="RoundingLoss">What rounding to the files' type took from the change of all weights: ‖error‖ / ‖change‖; 0 without a change.</param>
+public readonly record struct MergeResult(double Difference, double RoundingLoss);

@@ -28,16 +28,29 @@ public static class CheckpointWriter
     /// <param name="memory">Where the values are.</param>
     /// <param name="shardBytes">Most bytes of weights in a file; one tensor may be larger.</param>
     /// <param name="addFiles">Adds to or changes the files that are not weights; receives the folder being filled. May be null.</param>
-    /// <exception cref="UserException">Not writable, disk full, or an existing folder that is not a model's.</exception>
-    public static void Write(
-        string outDirectory, Checkpoint source, IReadOnlyList<Parameter> parameters, IMemory memory, long shardBytes = DefaultShardBytes,
-        Action<string>? addFiles = null)
+    /// <param name="type">Element type of the parameters in the file; null for the source's.</param>
+    /// <returns>What rounding to the files' types took from the change since loading: ‖error‖ / ‖change‖, 0 without one.</returns>
+    /// <exception cref="UserException">Not writable, disk full, an existing folder that is not a model's, or a value that is not finite in its type.</exception>
+    public static double Write(
+        string outDirectory, Checkpoint source, IReadOnlyList<Parameter> parameters, IMemory memory, long shardBytes = DefaultShardBytes, Action<string>? addFiles = null,
+        StoredType? type = null) =>
+        WriteMerged(outDirectory, source, parameters, [], memory, shardBytes, addFiles, type);
+
+    /// <summary>Like <see cref="Write"/>, with the updates of <paramref name="adapters"/> added in Float32 to the weights as they are written.</summary>
+    internal static double WriteMerged(
+        string outDirectory, Checkpoint source, IReadOnlyList<Parameter> parameters, IReadOnlyList<LoraAdapter> adapters, IMemory memory, long shardBytes,
+        Action<string>? addFiles, StoredType? type)
     {
         if (SamePath(outDirectory, source.Path))
             throw new UserException($"{outDirectory}: is the model that is being read; choose another folder to write to");
 
-        List<SavedTensor> items = [.. TensorMap.Bind(source, parameters).Select(b => new SavedTensor(
-            new TensorEntry(b.Source.Name, b.Source.Type, b.Source.Dimensions), b.Source, b.Parameter, b.Transposed))];
+        List<TensorBinding> bindings = TensorMap.Bind(source, parameters);
+        Dictionary<Parameter, LoraAdapter> adapterOf = adapters.ToDictionary(a => a.Weight);
+        List<SavedTensor> items = [.. bindings.Select(b => new SavedTensor(
+            new TensorEntry(b.Name, b.Parameter is null ? b.Source.Type : type ?? b.Source.Type, b.Source.Dimensions), b.Source, b.Parameter, b.Transposed,
+            b.Parameter is null ? null : adapterOf.GetValueOrDefault(b.Parameter)))];
+        bool untied = bindings.Any(b => b.IsTiedHead), retyped = bindings.Any(b => b.Parameter is not null && type is not null && b.Source.Type != type);
+        var rounding = new UpdateRounding();
         AtomicDirectory.Write(outDirectory, ConfigFile.Name, folder =>
         {
             if (source.IsFolder)
@@ -45,9 +58,12 @@ public static class CheckpointWriter
             else
                 WriteLlama2cFiles(source, folder);
 
+            ConfigWriter.Amend(folder, retyped ? type : null, untied);
             addFiles?.Invoke(folder);
-            WriteWeights(folder, items, memory, source.Metadata, shardBytes);
+            SentencePieceWriter.Complete(folder);
+            WriteWeights(folder, items, memory, source.Metadata, shardBytes, rounding);
         });
+        return rounding.Share;
     }
 
     /// <summary>Writes a model that was made here: <c>config.json</c> from <paramref name="config"/> and all parameters as <paramref name="type"/>.</summary>
@@ -66,7 +82,8 @@ public static class CheckpointWriter
         {
             ConfigWriter.Write(folder, config, type);
             addFiles?.Invoke(folder);
-            WriteWeights(folder, items, memory, SafeTensorsWriter.StandardMetadata, DefaultShardBytes);
+            SentencePieceWriter.Complete(folder);
+            WriteWeights(folder, items, memory, SafeTensorsWriter.StandardMetadata, DefaultShardBytes, rounding: null);
         });
     }
 
@@ -97,12 +114,12 @@ public static class CheckpointWriter
     }
 
     private static void WriteWeights(
-        string folder, List<SavedTensor> items, IMemory memory, IReadOnlyDictionary<string, string> metadata, long shardBytes)
+        string folder, List<SavedTensor> items, IMemory memory, IReadOnlyDictionary<string, string> metadata, long shardBytes, UpdateRounding? rounding)
     {
         List<List<SavedTensor>> shards = Split(items, shardBytes);
         if (shards.Count == 1)
         {
-            SavedTensor.WriteFile(Path.Combine(folder, Checkpoint.WeightsName), items, memory, metadata);
+            SavedTensor.WriteFile(Path.Combine(folder, Checkpoint.WeightsName), items, memory, metadata, rounding);
             return;
         }
 
@@ -110,7 +127,7 @@ public static class CheckpointWriter
         for (int i = 0; i < shards.Count; i++)
         {
             string name = $"model-{i + 1:D5}-of-{shards.Count:D5}.safetensors";
-            SavedTensor.WriteFile(Path.Combine(folder, name), shards[i], memory, metadata);
+            SavedTensor.WriteFile(Path.Combine(folder, name), shards[i], memory, metadata, rounding);
             shards[i].ForEach(item => fileOf[item.Entry.Name] = name);
         }
 

@@ -36,7 +36,9 @@ public sealed class PeftAdapter : IDisposable
             throw new UserException($"{path}: no such adapter: expected a folder with {PeftConfig.Name} and {WeightsName}");
 
         LoraConfig config = PeftConfig.Read(path);
-        return new PeftAdapter(path, config, SafeTensorsFile.Open(System.IO.Path.Combine(path, WeightsName)));
+        SafeTensorsFile file = SafeTensorsFile.Open(System.IO.Path.Combine(path, WeightsName));
+        string[] carried = [.. file.Tensors.Select(t => PeftNames.WholeEnd(t.Name)).OfType<string>().Where(name => !config.Saves(name)).Distinct()];
+        return new PeftAdapter(path, config with { CarriedParameters = carried }, file);
     }
 
     /// <summary>
@@ -49,16 +51,18 @@ public sealed class PeftAdapter : IDisposable
         Dictionary<string, StoredTensor> tensors = _file.Tensors.ToDictionary(t => t.Name);
         List<(StoredTensor Source, Parameter Parameter)> pairs = [];
         List<string> missing = [];
-        IEnumerable<Parameter> saved = decoder.BaseParameters.Where(p => Config.Saves(p.Name));
-        foreach (Parameter parameter in decoder.AdapterParameters.Concat(saved))
+        HashSet<Parameter> adapted = [.. decoder.Adapters.Select(a => a.Weight)];
+        IEnumerable<Parameter> held = decoder.BaseParameters.Where(p => Config.Holds(p.Name));
+        foreach (Parameter parameter in decoder.AdapterParameters.Concat(held))
         {
-            if (tensors.Remove(PeftNames.Of(parameter), out StoredTensor? tensor))
+            string name = PeftNames.Of(parameter, adapted.Contains(parameter));
+            if (tensors.Remove(name, out StoredTensor? tensor))
                 pairs.Add((tensor, parameter));
             else
-                missing.Add(PeftNames.Of(parameter));
+                missing.Add(name);
         }
 
-        RemoveTiedHead(tensors, pairs, decoder.Config);
+        PlaceTiedHead(tensors, pairs, decoder);
         if (tensors.Count > 0)
             throw new UserException($"{_file.Path}: tensors that fit nothing in the model: {Text.List([.. tensors.Keys])}");
 
@@ -83,8 +87,10 @@ public sealed class PeftAdapter : IDisposable
     {
         LoraConfig config = decoder.Lora ?? throw new ArgumentException("the model has no adapter", nameof(decoder));
         ModelFamily family = decoder.Config.Family;
-        IEnumerable<Parameter> saved = decoder.BaseParameters.Where(p => config.Saves(p.Name));
-        SavedTensor[] tensors = [.. decoder.AdapterParameters.Concat(saved).Select(p => SavedTensor.New(PeftNames.Of(p), p, family, StoredType.F32))];
+        HashSet<Parameter> adapted = [.. decoder.Adapters.Select(a => a.Weight)];
+        IEnumerable<Parameter> held = decoder.BaseParameters.Where(
+            p => config.Holds(p.Name) || (decoder.HeadIsTied && p == decoder.HeadWeight && config.Holds(ModuleNames.Head + ".weight")));
+        SavedTensor[] tensors = [.. decoder.AdapterParameters.Concat(held).Select(p => SavedTensor.New(PeftNames.Of(p, adapted.Contains(p)), p, family, StoredType.F32))];
         AtomicDirectory.Write(outDirectory, PeftConfig.Name, folder =>
         {
             addFiles?.Invoke(folder);
@@ -97,18 +103,17 @@ public sealed class PeftAdapter : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
 
-    // Where both ends of a tied pair are saved, the second must say the same as the first.
-    private void RemoveTiedHead(
-        Dictionary<string, StoredTensor> tensors, List<(StoredTensor Source, Parameter Parameter)> pairs, ModelConfig config)
+    // PEFT saves a tied head beside its embedding. There is one parameter for both, so that both tensors must say the same.
+    private void PlaceTiedHead(Dictionary<string, StoredTensor> tensors, List<(StoredTensor Source, Parameter Parameter)> pairs, Decoder decoder)
     {
-        if (!config.TiedHead || !tensors.TryGetValue(PeftNames.Head, out StoredTensor? head))
+        if (!decoder.HeadIsTied || !tensors.Remove(PeftNames.Head, out StoredTensor? tensor))
             return;
 
-        (StoredTensor? embedding, _) = pairs.FirstOrDefault(p => p.Parameter.Kind == ParameterKind.Embedding);
-        if (embedding is null || !head.SameData(embedding))
-            throw new UserException($"{_file.Path}: {head.Name} differs from the embedding, but the model ties them");
-
-        tensors.Remove(PeftNames.Head);
+        (StoredTensor? beside, _) = pairs.FirstOrDefault(p => p.Parameter == decoder.HeadWeight);
+        if (beside is null)
+            pairs.Add((tensor, decoder.HeadWeight));
+        else if (!tensor.SameData(beside))
+            throw new UserException($"{_file.Path}: {tensor.Name} differs from {beside.Name}, but the model ties them");
     }
 
     private static Shape FileShape(ModelFamily family, Parameter parameter) => TensorMap.IsTransposed(family, parameter.Name)

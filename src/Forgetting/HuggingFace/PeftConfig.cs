@@ -13,7 +13,7 @@ internal static class PeftConfig
     private static readonly string[] Unsupported =
     [
         "use_dora", "lora_bias", "layer_replication", "megatron_config", "trainable_token_indices", "target_parameters", "exclude_modules",
-        "alora_invocation_tokens", "use_qalora", "arrow_config", "loftq_config",
+        "alora_invocation_tokens", "use_qalora", "arrow_config", "loftq_config", "corda_config", "ensure_weight_tying",
     ];
 
     /// <summary>Reads the file of an adapter folder.</summary>
@@ -33,9 +33,8 @@ internal static class PeftConfig
                 throw value.Wrong(value.Describe(), "null: this is not supported");
         }
 
-        // These start from a base that they changed, which the adapter alone does not tell.
-        if (json.Find("init_lora_weights") is { Element.ValueKind: JsonValueKind.String } init && init.AsString() is var start
-            && (start.StartsWith("pissa", StringComparison.Ordinal) || start is "olora" or "loftq" or "corda"))
+        // These start from a base that they changed, which the adapter alone does not tell. PEFT takes their names in any case of letters.
+        if (json.Find("init_lora_weights") is { Element.ValueKind: JsonValueKind.String } init && ChangesBase(init.AsString()))
             throw init.Wrong(init.Describe(), "an adapter converted to an ordinary one (path_initial_model_for_weight_conversion)");
 
         (IReadOnlyList<string> targets, string? pattern) = ReadTargets(json);
@@ -88,6 +87,9 @@ internal static class PeftConfig
         json.WriteNull("layers_pattern");
         json.WriteEndObject();
     }
+
+    private static bool ChangesBase(string start) =>
+        start.StartsWith("pissa", StringComparison.OrdinalIgnoreCase) || new[] { "olora", "loftq", "corda", "lora_ga" }.Contains(start, StringComparer.OrdinalIgnoreCase);
 
     private static bool IsOff(JsonElement value) => value.ValueKind switch
     {

@@ -9,7 +9,8 @@ namespace Forgetting.HuggingFace;
 /// <param name="Source">The tensor that the parameter was loaded from, or null.</param>
 /// <param name="Parameter">The parameter, or null.</param>
 /// <param name="Transposed">The file holds [in, out].</param>
-internal sealed record SavedTensor(TensorEntry Entry, StoredTensor? Source, Parameter? Parameter, bool Transposed)
+/// <param name="Adapter">The adapter whose update is added to the parameter as it is written, or null.</param>
+internal sealed record SavedTensor(TensorEntry Entry, StoredTensor? Source, Parameter? Parameter, bool Transposed, LoraAdapter? Adapter = null)
 {
     /// <summary>A parameter that comes from no file, in its family's layout.</summary>
     public static SavedTensor New(string name, Parameter parameter, ModelFamily family, StoredType type)
@@ -22,7 +23,11 @@ internal sealed record SavedTensor(TensorEntry Entry, StoredTensor? Source, Para
     }
 
     /// <summary>Writes tensors to one safetensors file.</summary>
-    public static void WriteFile(string path, IReadOnlyList<SavedTensor> tensors, IMemory memory, IReadOnlyDictionary<string, string> metadata)
+    /// <param name="memory">Where the values are: a backend where a tensor has an adapter.</param>
+    /// <param name="rounding">Told of what rounding takes from changes; may be null.</param>
+    /// <exception cref="UserException">A value is not finite, or too large for its type in the file.</exception>
+    public static void WriteFile(
+        string path, IReadOnlyList<SavedTensor> tensors, IMemory memory, IReadOnlyDictionary<string, string> metadata, UpdateRounding? rounding = null)
     {
         Dictionary<string, SavedTensor> byName = tensors.ToDictionary(i => i.Entry.Name);
         using FileStream stream = File.Create(path, 1 << 20);
@@ -31,14 +36,24 @@ internal sealed record SavedTensor(TensorEntry Entry, StoredTensor? Source, Para
         foreach (TensorEntry entry in writer.Entries)
         {
             SavedTensor tensor = byName[entry.Name];
-            if (tensor.Parameter is { } parameter)
+            if (tensor.Parameter is not { } parameter)
             {
-                Tensor values = parameter.Master.IsEmpty ? parameter.Value : parameter.Master;
-                TensorTransfer.Save(values, memory, tensor.Source, entry.Type, tensor.Transposed, writer, buffers);
+                TensorTransfer.Copy(tensor.Source!, writer);
+            }
+            else if (tensor.Adapter is { } adapter)
+            {
+                // In Float32 whatever the storage type, so that the update is rounded once, to the file's.
+                var backend = (IBackend)memory;
+                using DeviceBuffer buffer = backend.Allocate(parameter.Shape.Count * sizeof(float));
+                Tensor sum = buffer.AsTensor(parameter.Shape, DType.Float32);
+                backend.Copy(parameter.Value, sum);
+                adapter.AddUpdate(backend, sum, 1);
+                TensorTransfer.Save(sum, memory, tensor.Source, entry, tensor.Transposed, writer, buffers, parameter.Value.DType, rounding, areWeights: true);
             }
             else
             {
-                TensorTransfer.Copy(tensor.Source!, writer);
+                Tensor values = parameter.Master.IsEmpty ? parameter.Value : parameter.Master;
+                TensorTransfer.Save(values, memory, tensor.Source, entry, tensor.Transposed, writer, buffers, values.DType, rounding, areWeights: true);
             }
         }
 

@@ -9,7 +9,12 @@ namespace Forgetting.HuggingFace;
 /// <param name="Parameter">The parameter it fills, or null for buffers that are carried along.</param>
 /// <param name="Transposed">The file holds [in, out].</param>
 /// <param name="AliasOf">The tied embedding of which this is the head's copy, else null.</param>
-internal sealed record TensorBinding(StoredTensor Source, Parameter? Parameter, bool Transposed = false, StoredTensor? AliasOf = null);
+/// <param name="IsTiedHead">The tied embedding once more, as the values of a head that the model in memory has apart from it.</param>
+internal sealed record TensorBinding(StoredTensor Source, Parameter? Parameter, bool Transposed = false, StoredTensor? AliasOf = null, bool IsTiedHead = false)
+{
+    /// <summary>Name under which the parameter is written.</summary>
+    public string Name => IsTiedHead ? Parameter!.Name : Source.Name;
+}
 
 /// <summary>Pairs a checkpoint's tensors with a model's parameters; nothing may be left over on either side.</summary>
 internal static partial class TensorMap
@@ -28,11 +33,14 @@ internal static partial class TensorMap
         }
 
         Dictionary<string, Parameter> byTensor = [];
+        Parameter? untied = null;
         List<string> missing = [];
         foreach (Parameter parameter in parameters.Where(p => !PeftNames.IsAdapter(p.Name)))
         {
             if (FindName(tensors, parameter.Name) is { } name)
                 byTensor.Add(name, parameter);
+            else if (parameter.Name == HeadName && checkpoint.Config.TiedHead)
+                untied = parameter;
             else
                 missing.Add(parameter.Name);
         }
@@ -41,15 +49,18 @@ internal static partial class TensorMap
             throw new UserException($"{checkpoint.Path}: missing tensors: {Text.List(missing)}");
 
         List<TensorBinding> bindings = [.. checkpoint.Tensors.Select(t => Bind(checkpoint.Config, t, byTensor, tensors))];
+        if (untied is not null)
+            bindings.Add(new TensorBinding(tensors[EmbeddingName(byTensor)], untied, IsTiedHead: true));
+
         string[] unused = [.. bindings.Where(b => b.Parameter == null && !IsBuffer(b.Source.Name)).Select(b => b.Source.Name)];
         return unused.Length == 0
             ? bindings
             : throw new UserException($"{checkpoint.Path}: unused tensors, for which {ConfigFile.Name} has no place: {Text.List(unused)}");
     }
 
-    /// <summary>Whether files of this family hold the transpose of a matrix (GPT-2's Conv1D).</summary>
-    public static bool IsTransposed(ModelFamily family, string name) =>
-        family == ModelFamily.Gpt2 && name.EndsWith(".weight", StringComparison.Ordinal) && Conv1D().IsMatch(name);
+    /// <summary>Whether files of this family hold the transpose of a matrix: GPT-2's Conv1D, and A of an adapted embedding.</summary>
+    public static bool IsTransposed(ModelFamily family, string name) => name.EndsWith(".lora_embedding_A", StringComparison.Ordinal)
+        || (family == ModelFamily.Gpt2 && name.EndsWith(".weight", StringComparison.Ordinal) && Conv1D().IsMatch(name));
 
     // Checkpoints saved from the bare decoder lack the first part of each name.
     private static string? FindName(Dictionary<string, StoredTensor> tensors, string name)
@@ -90,10 +101,13 @@ internal static partial class TensorMap
     // Some tools store the tied head a second time. It may stay if it says the same.
     private static TensorBinding BindTiedHead(StoredTensor head, Dictionary<string, Parameter> byTensor, Dictionary<string, StoredTensor> tensors)
     {
-        string name = byTensor.Keys.First(k => k.EndsWith("embed_tokens.weight", StringComparison.Ordinal) || k.EndsWith("wte.weight", StringComparison.Ordinal));
+        string name = EmbeddingName(byTensor);
         CheckShape(head, byTensor[name].Shape);
         return new TensorBinding(head, byTensor[name], AliasOf: tensors[name]);
     }
+
+    private static string EmbeddingName(Dictionary<string, Parameter> byTensor) =>
+        byTensor.Keys.First(k => k.EndsWith("embed_tokens.weight", StringComparison.Ordinal) || k.EndsWith("wte.weight", StringComparison.Ordinal));
 
     private static bool IsBuffer(string name) => Buffers().IsMatch(name);
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Runtime.InteropServices;
 using Forgetting.Backends;
 using Forgetting.Models;
@@ -47,27 +48,41 @@ internal static class TensorTransfer
 
     /// <summary>
     /// Appends a tensor from memory to a file, in the file's layout and type. An element that is still what loading <paramref name="source"/> would
-    /// give keeps the source's bits, so what was not trained is written back unchanged even where memory is narrower than the file.
+    /// give keeps the source's value, and in the source's type its bits, so what was not trained is written back unchanged even where memory is narrower than
+    /// the file.
     /// </summary>
+    /// <param name="entry">Name and type in the file.</param>
     /// <param name="source">The tensor that <paramref name="values"/> was loaded from, or null.</param>
-    public static void Save(Tensor values, IMemory memory, StoredTensor? source, StoredType type, bool transposed, SafeTensorsWriter writer, TransferBuffers buffers)
+    /// <param name="loadedAs">Element type as which memory held the source.</param>
+    /// <param name="rounding">Told of what rounding to the file's type takes from changes; may be null.</param>
+    /// <param name="areWeights">Whether a changed value must be finite in the file.</param>
+    /// <exception cref="UserException">Such a value is not.</exception>
+    public static void Save(
+        Tensor values, IMemory memory, StoredTensor? source, TensorEntry entry, bool transposed, SafeTensorsWriter writer, TransferBuffers buffers,
+        DType loadedAs = DType.Float32, UpdateRounding? rounding = null, bool areWeights = false)
     {
+        StoredType type = entry.Type;
         Shape file = transposed ? new Shape(values.Columns, values.Rows) : values.Shape;
         int pieceRows = transposed ? file.Rows : PieceRows(file);
         for (int row = 0; row < file.Rows; row += pieceRows)
         {
             var shape = new Shape(Math.Min(pieceRows, file.Rows - row), file.Columns);
+            int count = (int)shape.Count;
             float[] current = Download(transposed ? values : values.RowRange(row, shape.Rows), memory, buffers);
             if (transposed)
                 current = Transpose(current, values.Shape, buffers);
 
-            byte[] encoded = TransferBuffers.Ensure(ref buffers.Encoded, checked((int)(shape.Count * type.Size())));
-            Span<byte> bytes = encoded.AsSpan(0, (int)(shape.Count * type.Size()));
-            ElementConversion.FromSingle(current.AsSpan(0, (int)shape.Count), type, bytes);
-            if (source != null)
+            Span<byte> bytes = TransferBuffers.Ensure(ref buffers.Encoded, checked(count * type.Size())).AsSpan(0, count * type.Size());
+            if (source is null)
+            {
+                ElementConversion.FromSingle(current.AsSpan(0, count), type, bytes);
+                if (areWeights)
+                    CheckWritten(entry, current.AsSpan(0, count), bytes, buffers);
+            }
+            else
             {
                 using MappedView view = MapRows(source, row, shape);
-                KeepUnchanged(Rows(source, view, row, shape, buffers), current, type, values.DType, bytes, buffers);
+                SaveChanged(Rows(source, view, row, shape, buffers), source.Type, current.AsSpan(0, count), entry, loadedAs, bytes, rounding, buffers);
             }
 
             writer.Write(bytes);
@@ -197,27 +212,63 @@ internal static class TensorTransfer
         return transposed;
     }
 
-    private static void KeepUnchanged(
-        ReadOnlySpan<byte> original, ReadOnlySpan<float> current, StoredType type, DType memoryType, Span<byte> encoded, TransferBuffers buffers)
+    // Encodes what changed since it was loaded, and copies what did not.
+    private static void SaveChanged(
+        ReadOnlySpan<byte> original, StoredType originalType, Span<float> current, TensorEntry entry, DType loadedAs, Span<byte> encoded, UpdateRounding? rounding,
+        TransferBuffers buffers)
     {
-        int size = type.Size();
-        int count = encoded.Length / size;
-        Span<float> loaded = TransferBuffers.Ensure(ref buffers.Loaded, count).AsSpan(0, count);
-        ElementConversion.ToSingle(original, type, loaded);
-        if (memoryType == DType.BFloat16)
+        int count = current.Length, size = entry.Type.Size();
+        Span<float> exact = TransferBuffers.Ensure(ref buffers.Exact, count).AsSpan(0, count);
+        ElementConversion.ToSingle(original, originalType, exact);
+        Span<float> loaded = exact;
+        if (loadedAs == DType.BFloat16)
         {
+            loaded = TransferBuffers.Ensure(ref buffers.Loaded, count).AsSpan(0, count);
             Span<ushort> narrow = TransferBuffers.Ensure(ref buffers.Narrow, count).AsSpan(0, count);
-            ElementConversion.ToBFloat16(loaded, narrow);
+            ElementConversion.ToBFloat16(exact, narrow);
             ElementConversion.FromBFloat16(narrow, loaded);
         }
 
-        ReadOnlySpan<uint> loadedBits = MemoryMarshal.Cast<float, uint>(loaded);
-        ReadOnlySpan<uint> currentBits = MemoryMarshal.Cast<float, uint>(current)[..count];
+        bool[] unchanged = TransferBuffers.Ensure(ref buffers.Unchanged, count);
         for (int i = 0; i < count; i++)
         {
-            if (loadedBits[i] == currentBits[i])
-                original.Slice(i * size, size).CopyTo(encoded[(i * size)..]);
+            unchanged[i] = BitConverter.SingleToUInt32Bits(loaded[i]) == BitConverter.SingleToUInt32Bits(current[i]);
+            if (unchanged[i])
+                current[i] = exact[i];
         }
+
+        ElementConversion.FromSingle(current, entry.Type, encoded);
+        Span<float> written = TransferBuffers.Ensure(ref buffers.Written, count).AsSpan(0, count);
+        ElementConversion.ToSingle(encoded, entry.Type, written);
+        for (int i = 0; i < count; i++)
+        {
+            if (unchanged[i] && originalType == entry.Type)
+                original.Slice(i * size, size).CopyTo(encoded[(i * size)..]);
+            else if (!float.IsFinite(written[i]) && !(unchanged[i] && !float.IsFinite(exact[i])))
+                throw NotHeld(entry, current[i]);
+            else if (!unchanged[i])
+                rounding?.Add((double)current[i] - loaded[i], (double)written[i] - current[i]);
+        }
+    }
+
+    private static void CheckWritten(TensorEntry entry, ReadOnlySpan<float> values, ReadOnlySpan<byte> encoded, TransferBuffers buffers)
+    {
+        Span<float> written = TransferBuffers.Ensure(ref buffers.Written, values.Length).AsSpan(0, values.Length);
+        ElementConversion.ToSingle(encoded, entry.Type, written);
+        for (int i = 0; i < written.Length; i++)
+        {
+            if (!float.IsFinite(written[i]))
+                throw NotHeld(entry, values[i]);
+        }
+    }
+
+    private static UserException NotHeld(TensorEntry entry, float value)
+    {
+        double most = entry.Type == StoredType.F16 ? 65504 : 3.39e38;
+        return new UserException(float.IsFinite(value)
+            ? string.Create(
+                CultureInfo.InvariantCulture, $"{entry.Name}: a value is {value:0.###e+0}, expected at most {most:0.###e+0} in magnitude, which {entry.Type} holds; another type to save as may hold it")
+            : string.Create(CultureInfo.InvariantCulture, $"{entry.Name}: a value is {value}, expected a finite number: an update overflowed; a lower learning rate or clip may help"));
     }
 }
 
@@ -226,6 +277,9 @@ internal sealed class TransferBuffers
 {
     public float[] Values = [];
     public float[] Loaded = [];
+    public float[] Exact = [];
+    public float[] Written = [];
+    public bool[] Unchanged = [];
     public float[] Transposed = [];
     public ushort[] Narrow = [];
     public byte[] Ordered = [];

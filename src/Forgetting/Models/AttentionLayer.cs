@@ -50,8 +50,6 @@ internal sealed class AttentionLayer
         _output = builder.Linear($"{block}.{names.AttentionOutput}", QueryWidth, hidden, config.AttentionOutputBias);
     }
 
-    public IEnumerable<Linear> Linears => _fused is not null ? [_fused, _output] : [_query!, _key!, _value!, _output];
-
     /// <summary>The layer that writes to the residual stream.</summary>
     public Linear Output => _output;
 

@@ -24,8 +24,6 @@ internal sealed class Block
         _mlp = new MlpLayer(builder, path);
     }
 
-    public IEnumerable<Linear> Linears => _attention.Linears.Concat(_mlp.Linears);
-
     /// <summary>The two layers that write to the residual stream.</summary>
     public IEnumerable<Linear> ResidualProjections => [_attention.Output, _mlp.Output];
 

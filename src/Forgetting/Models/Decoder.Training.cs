@@ -109,7 +109,7 @@ public sealed partial class Decoder
     private void ForwardBackward(in PassState pass)
     {
         (Tensor x, Tensor residual) = ForwardBlocks(pass.Recompute); // [T, C] both
-        bool nonlinearTie = Config.TiedHead && pass.Sink.PerDocument && pass.Sink.Wants(_head.Weight);
+        bool nonlinearTie = HeadIsTied && pass.Sink.PerDocument && pass.Sink.Wants(_head.Weight);
         Tensor tokenRows = nonlinearTie ? Activations.Take(pass.Batch.Rows, Config.HiddenSize) : default; // Float32 [T, C]
         Tensor dX = _pass.Take(Config.HiddenSize); // [T, C]
         HeadBackward(pass, x, residual, dX, tokenRows);

@@ -24,7 +24,7 @@ public sealed partial class Decoder : IDisposable
     /// <summary>Allocates the parameters; base values are undefined until read from a checkpoint or <see cref="Initialize"/>d.</summary>
     /// <param name="config">The model.</param>
     /// <param name="backend">Where it lives; not disposed with the decoder.</param>
-    /// <param name="lora">Adapter to train instead of the base, or null. A is uniform in ±1/√in, B zero.</param>
+    /// <param name="lora">Adapter to train instead of the base, or null. A is uniform in ±1/√in, B zero; of an embedding A zero, B normal.</param>
     /// <param name="seed">Key of A's values.</param>
     /// <param name="training">False for a model that is only evaluated: nothing is trainable and no Float32 masters are kept.</param>
     /// <exception cref="UserException">The adapter does not fit the model.</exception>
@@ -39,6 +39,7 @@ public sealed partial class Decoder : IDisposable
         (_embedding, _blocks, _finalNorm, _head) = DecoderModules.Build(builder, lora);
         BaseParameters = builder.BaseParameters;
         AdapterParameters = builder.AdapterParameters;
+        Adapters = builder.Adapters;
         TrainableParameters = !training ? [] : lora is null ? BaseParameters
             : [.. AdapterParameters, .. BaseParameters.Where(p => lora.Saves(p.Name))];
         _rotary = config.LearnedPositions ? null : new RotaryTable(config, backend);
@@ -46,11 +47,21 @@ public sealed partial class Decoder : IDisposable
         _pass = new Pass(backend, Activations, _rotary);
         _inputs = new Tensor[config.Layers];
         AllocateValues();
-        for (int i = 0; i < AdapterParameters.Count; i += 2)
+        for (int i = 0; i < Adapters.Count; i++)
         {
-            Parameter a = AdapterParameters[i];
-            Initializer.Uniform(backend, a, seed, i, 1 / MathF.Sqrt(a.Shape.Columns));
-            Initializer.Constant(backend, AdapterParameters[i + 1], 0);
+            // As PEFT begins: a linear layer's A uniform and B zero, a table's A zero and B normal.
+            (Parameter a, Parameter b) = (Adapters[i].A, Adapters[i].B);
+            bool table = a.Kind == ParameterKind.Embedding;
+            if (table)
+            {
+                Initializer.Normal(backend, b, seed, 2 * i, 1);
+            }
+            else
+            {
+                Initializer.Uniform(backend, a, seed, 2 * i, 1 / MathF.Sqrt(a.Shape.Columns));
+            }
+
+            Initializer.Constant(backend, table ? a : b, 0);
         }
     }
 
@@ -74,6 +85,12 @@ public sealed partial class Decoder : IDisposable
 
     /// <summary>Parameters of the checkpoint, in its order, a tied head's only once.</summary>
     public IReadOnlyList<Parameter> BaseParameters { get; }
+
+    /// <summary>[V, C] of the output head.</summary>
+    internal Parameter HeadWeight => _head.Weight;
+
+    /// <summary>Whether the head is the token embedding in this model; an adapter of one of them sets a tied pair apart.</summary>
+    internal bool HeadIsTied => _head.Weight == _embedding.Tokens;
 
     /// <summary>A and B of each adapted layer, in turn, named as PEFT does; empty without LoRA.</summary>
     public IReadOnlyList<Parameter> AdapterParameters { get; }
@@ -171,16 +188,16 @@ public sealed partial class Decoder : IDisposable
     /// <summary>Adds s·B·A to the adapted weights, after which the low-rank products are skipped and nothing can be trained.</summary>
     public void MergeAdapter()
     {
-        foreach (Linear linear in AdaptedLinears)
+        foreach (LoraAdapter adapter in Adapters)
         {
-            linear.Merge(Backend);
+            adapter.Merge(Backend);
         }
 
         _merged = Lora is not null;
     }
 
-    /// <summary>The layers with an adapter.</summary>
-    internal IEnumerable<Linear> AdaptedLinears => _blocks.SelectMany(b => b.Linears).Where(l => l.IsAdapted);
+    /// <summary>The adapters that <see cref="AdapterParameters"/> belong to, in their order.</summary>
+    internal IReadOnlyList<LoraAdapter> Adapters { get; }
 
     /// <summary>Logits after some rows, with a key-value cache that knows their places; valid until the next pass.</summary>
     /// <param name="rows">Rows among those of <paramref name="ids"/> whose logits are wanted.</param>

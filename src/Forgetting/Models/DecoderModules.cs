@@ -14,12 +14,12 @@ internal sealed record DecoderModules(EmbeddingLayer Embedding, Block[] Blocks, 
             names.Positions is null ? null : builder.Embedding(names.Positions, config.ContextLength));
         Block[] blocks = [.. Enumerable.Range(0, config.Layers).Select(layer => new Block(builder, layer))];
         NormLayer finalNorm = builder.Norm(names.FinalNorm);
-        var head = new LossHead(config.TiedHead ? embedding.Tokens : builder.Head());
 
-        // A tied head may be named beside its embedding, as PEFT does.
-        bool headIsSaved = config.TiedHead && lora is not null && lora.Saves(embedding.Tokens.Name);
-        IEnumerable<string> saveable = builder.BaseParameters.Select(p => p.Name);
-        lora?.Validate(builder.LinearPaths, [.. headIsSaved ? saveable.Append(ModuleNames.Head + ".weight") : saveable]);
+        // As in PEFT, an adapter of one end of a tied pair, or a copy of it that is trained, leaves the other as it was: the two are then apart.
+        string end = embedding.Tokens.Name;
+        bool apart = lora is not null && (lora.Touches(end) || lora.Touches(ModuleNames.Head + ".weight"));
+        LossHead head = builder.Head(config.TiedHead && !apart ? embedding.Tokens : null);
+        lora?.Validate(builder.AdaptablePaths, builder.AdaptedPaths, [.. builder.BaseParameters.Select(p => p.Name)]);
         return new DecoderModules(embedding, blocks, finalNorm, head);
     }
 }

@@ -3,26 +3,26 @@ using Forgetting.Tensors;
 namespace Forgetting.Models;
 
 /// <summary>Token embedding, plus a learned position embedding where the family has one.</summary>
-internal sealed class EmbeddingLayer(Parameter tokens, Parameter? positions)
+internal sealed class EmbeddingLayer(LookupTable tokens, LookupTable? positions)
 {
     /// <summary>[V, C]; also the output head where that is tied.</summary>
-    public Parameter Tokens => tokens;
+    public Parameter Tokens => tokens.Weight;
 
     /// <summary>Whether the sink needs a gradient of this layer.</summary>
-    public bool Wanted(IGradientSink sink) => sink.Wants(tokens) || (positions is not null && sink.Wants(positions));
+    public bool Wanted(IGradientSink sink) => tokens.Wanted(sink) || (positions is not null && positions.Wanted(sink));
 
     /// <param name="y">[T, C], receives the tokens' rows.</param>
     /// <param name="residual">[T, C], receives the positions' rows where the family has them.</param>
     /// <returns>What must still be added to y: <paramref name="residual"/>, or default.</returns>
     public Tensor Forward(Pass pass, Tensor y, Tensor residual)
     {
-        pass.Backend.GatherRows(tokens.Value, pass.Ids, y);
+        tokens.Forward(pass, pass.Ids, y);
         if (positions is null)
         {
             return default;
         }
 
-        pass.Backend.GatherRows(positions.Value, pass.Positions, residual);
+        positions.Forward(pass, pass.Positions, residual);
         return residual;
     }
 
@@ -30,14 +30,7 @@ internal sealed class EmbeddingLayer(Parameter tokens, Parameter? positions)
     /// <param name="head">Float32 [T, C], the tied head's gradient in the rows of the input tokens where the sink is not linear, else default.</param>
     public void Backward(Pass pass, IGradientSink sink, Tensor dY, Tensor head)
     {
-        if (sink.Wants(tokens))
-        {
-            sink.Rows(tokens, pass.Ids, dY, pass.Offsets, head);
-        }
-
-        if (positions is not null && sink.Wants(positions))
-        {
-            sink.Rows(positions, pass.Positions, dY, pass.Offsets, default);
-        }
+        tokens.Backward(pass, sink, pass.Ids, dY, head);
+        positions?.Backward(pass, sink, pass.Positions, dY, default);
     }
 }

@@ -21,8 +21,8 @@ public sealed record LoraConfig
     public bool RankStabilized { get; init; }
 
     /// <summary>
-    /// Names of the linear layers to adapt, each matching a module path that equals it or ends in it after a dot ("q_proj",
-    /// "mlp.c_proj"); empty for every linear layer of every block.
+    /// Names of the layers to adapt, each matching a module path that equals it or ends in it after a dot ("q_proj",
+    /// "mlp.c_proj", "embed_tokens", "lm_head"); empty for every linear layer of every block.
     /// </summary>
     public IReadOnlyList<string> Targets { get; init; } = [];
 
@@ -37,6 +37,12 @@ public sealed record LoraConfig
 
     /// <summary>Modules outside the adapted layers that are trained whole and saved with the adapter, such as the embedding and the head.</summary>
     public IReadOnlyList<string> ModulesToSave { get; init; } = [];
+
+    /// <summary>
+    /// Base parameters, by name, that the adapter's file holds besides, though they are not trained: PEFT saves the embedding and the head with an adapter
+    /// whose base may have another vocabulary.
+    /// </summary>
+    public IReadOnlyList<string> CarriedParameters { get; init; } = [];
 
     /// <summary>Rank of the layer at <paramref name="modulePath"/>.</summary>
     public int RankOf(string modulePath) => FromPattern(RankPattern, modulePath) ?? Rank;
@@ -53,14 +59,24 @@ public sealed record LoraConfig
         ? IsMatch(modulePath, $"^(?:{TargetPattern})$")
         : Targets.Count == 0 || Targets.Any(target => Matches(target, modulePath));
 
+    /// <summary>Whether the embedding or the head at <paramref name="modulePath"/> is adapted: these must be named.</summary>
+    public bool AdaptsByName(string modulePath) => (Targets.Count > 0 || TargetPattern is not null) && Adapts(modulePath);
+
+    /// <summary>Whether the embedding or the head of this parameter name is adapted or trained whole.</summary>
+    internal bool Touches(string parameterName) => Saves(parameterName) || AdaptsByName(ModuleOf(parameterName));
+
+    /// <summary>Whether the adapter's file holds the base parameter of this name.</summary>
+    public bool Holds(string parameterName) => Saves(parameterName) || CarriedParameters.Contains(parameterName);
+
     /// <summary>Whether a base parameter of this name is trained whole.</summary>
     public bool Saves(string parameterName) => ModulesToSave.Any(module => Matches(module, ModuleOf(parameterName)));
 
     /// <summary>Checks the numbers, and that every target and saved module names a part of the model.</summary>
-    /// <param name="linearPaths">Module paths of the linear layers of blocks.</param>
+    /// <param name="adaptable">Module paths of the layers that can be adapted.</param>
+    /// <param name="adapted">Those of them that are.</param>
     /// <param name="parameterNames">Names of the base parameters.</param>
     /// <exception cref="UserException">A number is out of range or a name matches nothing.</exception>
-    internal void Validate(IReadOnlyCollection<string> linearPaths, IReadOnlyCollection<string> parameterNames)
+    internal void Validate(IReadOnlyCollection<string> adaptable, IReadOnlyCollection<string> adapted, IReadOnlyCollection<string> parameterNames)
     {
         if (RankPattern.Values.Append(Rank).Min() is var least and < 1)
         {
@@ -72,14 +88,14 @@ public sealed record LoraConfig
             throw new UserException($"LoRA dropout {Dropout}: expected 0 ≤ rate < 1");
         }
 
-        if (!linearPaths.Any(Adapts) && TargetPattern is not null)
+        if (adapted.Count == 0 && TargetPattern is not null)
         {
             throw new UserException($"LoRA target pattern '{TargetPattern}' matches no linear layer of the model");
         }
 
-        RequireMatches("LoRA target", TargetPattern is null ? Targets : [], linearPaths, "linear layer");
+        RequireMatches("LoRA target", TargetPattern is null ? Targets : [], adaptable, "linear layer");
         RequireMatches("module to save", ModulesToSave, [.. parameterNames.Select(ModuleOf).Distinct()], "module");
-        if (linearPaths.FirstOrDefault(path => Adapts(path) && Saves(path + ".weight")) is { } both)
+        if (adapted.FirstOrDefault(path => Saves(path + ".weight")) is { } both)
         {
             throw new UserException($"{both}: is both a LoRA target and a module to save, expected one of the two");
         }

@@ -8,7 +8,7 @@ namespace Forgetting.Models;
 /// Output projection and signed loss, fused by chunks of head rows: the logits of a chunk become losses and, in place, the gradient at the
 /// logits, which is used up at once for the weight's and the input's gradient. Logits of a whole batch never exist.
 /// </summary>
-internal sealed class LossHead(Parameter weight)
+internal sealed class LossHead(Parameter weight, LoraAdapter? adapter)
 {
     /// <summary>Default of <see cref="ChunkBytes"/>: some hundred rows, since every chunk reads the weight and reads and writes all of its gradient.</summary>
     public const long DefaultChunkBytes = 128L << 20;
@@ -22,6 +22,8 @@ internal sealed class LossHead(Parameter weight)
 
     /// <summary>[V, C]; the token embedding where that is tied.</summary>
     public Parameter Weight => weight;
+
+    private LoraAdapter? ActiveAdapter => adapter is { IsMerged: false } ? adapter : null;
 
     /// <summary>Losses, and arg-maxes where <paramref name="greedy"/> is not empty, of the head rows.</summary>
     /// <param name="hidden">[T, C] output of the final norm.</param>
@@ -66,6 +68,14 @@ internal sealed class LossHead(Parameter weight)
     {
         Tensor logits = pass.Arena.Take(x.Rows, weight.Shape.Rows);
         pass.Backend.Gemm(x, false, weight.Value, true, logits);
+        if (ActiveAdapter is { } lora)
+        {
+            // Nobody reads logits alone with dropout.
+            Tensor low = pass.Arena.Take(x.Rows, lora.Rank, x.DType); // [N, r]
+            pass.Backend.Gemm(x, false, lora.A.Value, true, low, alpha: lora.Scale);
+            pass.Backend.Gemm(low, false, lora.B.Value, true, logits, beta: 1);
+        }
+
         return logits;
     }
 
@@ -107,6 +117,7 @@ internal sealed class LossHead(Parameter weight)
 
         Tensor x = Gather(pass, inputs.Rows, hidden); // [R, C]
         Tensor dX = pass.Arena.Take(rows, hidden.Columns, hidden.DType); // [R, C]
+        HeadAdapterPass low = ActiveAdapter is { } lora ? HeadAdapterPass.Forward(lora, pass, inputs.Rows, hidden) : default;
         var chunk = new Chunk(0, 0, 0, 0);
         int limit = ChunkRows(hidden.DType);
         while (NextChunk(batch, sink.PerDocument, limit, ref chunk))
@@ -115,6 +126,7 @@ internal sealed class LossHead(Parameter weight)
             Tensor xs = x.RowRange(chunk.FirstRow, chunk.Rows); // [r, C]
             Tensor logits = pass.Arena.Take(chunk.Rows, weight.Shape.Rows, hidden.DType); // [r, V]
             backend.Gemm(xs, false, weight.Value, true, logits);
+            low.AddTo(backend, logits, chunk.FirstRow);
             Tensor targets = Part(inputs.Targets, chunk.FirstRow, chunk.Rows);
             if (!inputs.Uniforms.IsEmpty)
             {
@@ -125,11 +137,15 @@ internal sealed class LossHead(Parameter weight)
                 logits, targets, Part(inputs.Weights, chunk.FirstRow, chunk.Rows),
                 inputs.BaseLogs.IsEmpty ? default : Part(inputs.BaseLogs, chunk.FirstRow, chunk.Rows), ascent,
                 Part(inputs.Losses, chunk.FirstRow, chunk.Rows), default);
+
+            // A pass that is repeated uploads nothing in its midst: what was recorded would bring what lay there then.
+            Tensor offsets = sink.PerDocument ? Offsets(pass, batch, chunk) : default;
             if (sink.Wants(weight))
             {
-                // A pass that is repeated uploads nothing in its midst: what was recorded would bring what lay there then.
-                sink.Matrix(weight, xs, logits, sink.PerDocument ? Offsets(pass, batch, chunk) : default);
+                sink.Matrix(weight, xs, logits, offsets);
             }
+
+            low.ChunkBackward(backend, sink, logits, chunk.FirstRow, offsets);
 
             if (!tokenRows.IsEmpty)
             {
@@ -141,6 +157,7 @@ internal sealed class LossHead(Parameter weight)
         }
 
         backend.ScatterRows(dX, inputs.Rows, dHidden);
+        low.Backward(pass, sink, inputs.Rows, hidden, dHidden);
     }
 
     private static Tensor Gather(Pass pass, Tensor rows, Tensor hidden)

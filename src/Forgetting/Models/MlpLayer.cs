@@ -28,8 +28,6 @@ internal sealed class MlpLayer
         _down = builder.Linear($"{block}.{builder.Names.Down}", _width, config.HiddenSize, config.MlpBias);
     }
 
-    public IEnumerable<Linear> Linears => _gate is null ? [_up, _down] : [_gate, _up, _down];
-
     /// <summary>The layer that writes to the residual stream.</summary>
     public Linear Output => _down;
 

@@ -7,7 +7,9 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
 {
     private readonly List<Parameter> _base = [];
     private readonly List<Parameter> _adapter = [];
-    private readonly List<string> _linears = [];
+    private readonly List<LoraAdapter> _adapters = [];
+    private readonly List<string> _adaptable = [];
+    private int _linears;
 
     public ModelConfig Config => config;
 
@@ -17,28 +19,24 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
 
     public IReadOnlyList<Parameter> AdapterParameters => _adapter;
 
-    /// <summary>Paths of all linear layers of blocks, adapted or not.</summary>
-    public IReadOnlyList<string> LinearPaths => _linears;
+    /// <summary>The adapters that <see cref="AdapterParameters"/> belong to, in their order.</summary>
+    public IReadOnlyList<LoraAdapter> Adapters => _adapters;
+
+    /// <summary>Paths of what is adapted.</summary>
+    public IReadOnlyList<string> AdaptedPaths => [.. _adapters.Select(a => a.Weight.Name[..^".weight".Length])];
+
+    /// <summary>Paths of everything that can be adapted, adapted or not: embeddings, linear layers of blocks, the head.</summary>
+    public IReadOnlyList<string> AdaptablePaths => _adaptable;
 
     public Linear Linear(string path, int inputs, int outputs, bool bias)
     {
         Parameter weight = Add(path + ".weight", ParameterKind.Matrix, new Shape(outputs, inputs));
         Parameter? biases = bias ? Add(path + ".bias", ParameterKind.Vector, new Shape(outputs)) : null;
-        LoraAdapter? adapter = null;
-        if (lora is not null && lora.Adapts(path))
-        {
-            int rank = lora.RankOf(path);
-            var a = new Parameter($"base_model.model.{path}.lora_A.weight", ParameterKind.Matrix, new Shape(rank, inputs));
-            var b = new Parameter($"base_model.model.{path}.lora_B.weight", ParameterKind.Matrix, new Shape(outputs, rank));
-            _adapter.Add(a);
-            _adapter.Add(b);
+        _adaptable.Add(path);
 
-            // The stream is the layer's place in the model, so that targets can change without changing other layers' masks.
-            adapter = new LoraAdapter(a, b, (float)lora.ScaleOf(path), (float)lora.Dropout, Stream: _linears.Count);
-        }
-
-        _linears.Add(path);
-        return new Linear(weight, biases, adapter);
+        // The stream is the layer's place in the model, so that targets can change without changing other layers' masks.
+        int stream = _linears++;
+        return new Linear(weight, biases, lora is not null && lora.Adapts(path) ? Adapter(path, weight, stream) : null);
     }
 
     public NormLayer Norm(string path)
@@ -48,11 +46,43 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
         return new NormLayer(gain, bias, (float)config.NormEpsilon);
     }
 
-    public Parameter Embedding(string path, int rows) =>
-        Add(path + ".weight", ParameterKind.Embedding, new Shape(rows, config.HiddenSize));
+    public LookupTable Embedding(string path, int rows)
+    {
+        Parameter weight = Add(path + ".weight", ParameterKind.Embedding, new Shape(rows, config.HiddenSize));
+        _adaptable.Add(path);
+        return new LookupTable(weight, lora is not null && lora.AdaptsByName(path) ? Adapter(path, weight, stream: 0) : null);
+    }
 
-    public Parameter Head() =>
-        Add(ModuleNames.Head + ".weight", ParameterKind.Matrix, new Shape(config.VocabularySize, config.HiddenSize));
+    /// <param name="tied">The embedding where it is the head, or null for a weight of its own.</param>
+    public LossHead Head(Parameter? tied)
+    {
+        if (tied is not null)
+        {
+            return new LossHead(tied, null);
+        }
+
+        Parameter weight = Add(ModuleNames.Head + ".weight", ParameterKind.Matrix, new Shape(config.VocabularySize, config.HiddenSize));
+        _adaptable.Add(ModuleNames.Head);
+        return new LossHead(weight, lora is not null && lora.AdaptsByName(ModuleNames.Head) ? Adapter(ModuleNames.Head, weight, _linears) : null);
+    }
+
+    private LoraAdapter Adapter(string path, Parameter weight, int stream)
+    {
+        int rank = lora!.RankOf(path);
+        bool table = weight.Kind == ParameterKind.Embedding;
+        Shape shape = weight.Shape;
+        string prefix = $"base_model.model.{path}.";
+        Parameter a = table
+            ? new(prefix + "lora_embedding_A", ParameterKind.Embedding, new Shape(shape.Rows, rank))
+            : new(prefix + "lora_A.weight", ParameterKind.Matrix, new Shape(rank, shape.Columns));
+        Parameter b = table
+            ? new(prefix + "lora_embedding_B", ParameterKind.Matrix, new Shape(shape.Columns, rank))
+            : new(prefix + "lora_B.weight", ParameterKind.Matrix, new Shape(shape.Rows, rank));
+        _adapter.Add(a);
+        _adapter.Add(b);
+        _adapters.Add(new LoraAdapter(weight, a, b, (float)lora.ScaleOf(path), (float)lora.Dropout, stream));
+        return _adapters[^1];
+    }
 
     private Parameter Add(string name, ParameterKind kind, Shape shape)
     {

@@ -153,7 +153,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         var buffers = new TransferBuffers();
         foreach (TensorEntry entry in writer.Entries)
         {
-            TensorTransfer.Save(byName[entry.Name], memory, null, StoredType.F32, transposed: false, writer, buffers);
+            TensorTransfer.Save(byName[entry.Name], memory, null, entry, transposed: false, writer, buffers);
         }
 
         writer.Complete();

@@ -1,3 +1,5 @@
+using Forgetting.HuggingFace;
+
 namespace Forgetting.Training;
 
 /// <summary>Which tokens are learnt, ignored or forgotten (arXiv 2508.04329, sections 3 and 4).</summary>
@@ -141,8 +143,37 @@ public enum Compatibility
     None,
 
     /// <summary>
-    /// λ = lambda-max·k/K, restarting every epoch, and the objective as a mean over micro-batches of their means, as the paper's own program computes them;
-    /// learnt is all but the first len(encode(prompt)) tokens, also where one holds the prompt's end and the answer's beginning.
+    /// λ = lambda-max·k/K, restarting every epoch, the objective as a mean over micro-batches of their means, and the steps of the warm-up rounded down, as the
+    /// paper's own program computes them; learnt is all but the first len(encode(prompt)) tokens, also where one holds the prompt's end and the answer's beginning.
     /// </summary>
     Paper,
+}
+
+/// <summary>Element type of written weights.</summary>
+public enum SaveDtype
+{
+    /// <summary>Each tensor's own in the base checkpoint.</summary>
+    Source,
+
+    /// <summary>binary32.</summary>
+    Fp32,
+
+    /// <summary>bfloat16.</summary>
+    Bf16,
+
+    /// <summary>binary16.</summary>
+    Fp16,
+}
+
+/// <summary><see cref="SaveDtype"/> as files name it.</summary>
+public static class SaveDtypes
+{
+    /// <summary>The type in files; null for each tensor's own.</summary>
+    public static StoredType? ToStoredType(this SaveDtype dtype) => dtype switch
+    {
+        SaveDtype.Fp32 => StoredType.F32,
+        SaveDtype.Bf16 => StoredType.BF16,
+        SaveDtype.Fp16 => StoredType.F16,
+        _ => null,
+    };
 }

@@ -388,6 +388,10 @@ public sealed partial record TrainingOptions
         Value = "NAME", Resolved = true)]
     public string? Dtype { get; init; }
 
+    /// <summary>Element type of the tuned model's weights in its files. Models that a run makes for itself stay exact whatever it says.</summary>
+    [Setting("type of the written weights: source (the base's), fp32, bf16 or fp16", MayChange = true, Identity = false)]
+    public SaveDtype SaveDtype { get; init; } = SaveDtype.Source;
+
     /// <summary>What computes products on the CPU: auto, managed or onednn; auto is managed, but with <see cref="Dtype"/> bf16 oneDNN where it is installed and the processor is faster in bf16.</summary>
     [Setting(
         "what computes products on the cpu: auto, managed or onednn (auto: managed, but for bf16 oneDNN where it is found and the processor is faster in bf16)",

@@ -31,8 +31,8 @@ public sealed class ReferenceDecoder(
     /// <summary>Logits [T][V]; row t predicts token t + 1.</summary>
     public double[][] Logits(ReadOnlySpan<int> ids)
     {
-        double[] head = config.TiedHead ? weights[EmbeddingName] : weights["lm_head.weight"];
-        return [.. Hidden(ids).Select(x => Product(head, x, config.VocabularySize))];
+        double[] head = weights.GetValueOrDefault("lm_head.weight") ?? weights[EmbeddingName];
+        return [.. Hidden(ids).Select(x => Update("lm_head", x, Product(head, x, config.VocabularySize)))];
     }
 
     /// <summary>Cross-entropy of every token given those before it, in nats; [T], the first 0.</summary>
@@ -56,10 +56,10 @@ public sealed class ReferenceDecoder(
         double[][] x = new double[ids.Length][];
         for (int t = 0; t < x.Length; t++)
         {
-            x[t] = embedding[(ids[t] * c)..((ids[t] + 1) * c)];
+            x[t] = Sum(embedding[(ids[t] * c)..((ids[t] + 1) * c)], TableUpdate(EmbeddingName, ids[t]));
             if (config.LearnedPositions)
             {
-                x[t] = Sum(x[t], weights["transformer.wpe.weight"][(t * c)..((t + 1) * c)]);
+                x[t] = Sum(x[t], Sum(weights["transformer.wpe.weight"][(t * c)..((t + 1) * c)], TableUpdate("transformer.wpe.weight", t)));
             }
         }
 
@@ -181,13 +181,31 @@ public sealed class ReferenceDecoder(
             y = Sum(y, bias);
         }
 
-        if (lora != null && lora.TryGetValue(name, out ReferenceLora? update))
+        return Update(name, x, y);
+    }
+
+    // y + s·B·A·x where the layer is adapted.
+    private double[] Update(string name, double[] x, double[] y)
+    {
+        if (lora == null || !lora.TryGetValue(name, out ReferenceLora? update))
         {
-            double[] low = Product(update.A, x, update.Rank);
-            y = Sum(y, [.. Product(update.B, low, columns).Select(value => update.Scale * value)]);
+            return y;
         }
 
-        return y;
+        double[] low = Product(update.A, x, update.Rank);
+        return Sum(y, [.. Product(update.B, low, y.Length).Select(value => update.Scale * value)]);
+    }
+
+    // s·A[row]·Bᵀ of an adapted table, whose A is [V, r]; zeros of one that is not.
+    private double[] TableUpdate(string weight, int row)
+    {
+        if (lora == null || !lora.TryGetValue(weight[..^".weight".Length], out ReferenceLora? update))
+        {
+            return new double[config.HiddenSize];
+        }
+
+        double[] low = update.A[(row * update.Rank)..((row + 1) * update.Rank)];
+        return [.. Product(update.B, low, config.HiddenSize).Select(value => update.Scale * value)];
     }
 
     private double[] Norm(string name, double[] x)

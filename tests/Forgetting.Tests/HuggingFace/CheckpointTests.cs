@@ -170,7 +170,15 @@ public sealed class CheckpointTests
             using var folder = new TemporaryFolder();
             using var memory = new HostMemory();
             List<Parameter> parameters = Folders.Parameters(config, memory);
-            parameters.ForEach(p => new Random(6).NextBytes(Bytes(p)));
+            var random = new Random(6);
+            foreach (Parameter parameter in parameters)
+            {
+                foreach (ref float value in parameter.Value.AsSpan<float>())
+                {
+                    value = random.NextSingle() - 0.5f;
+                }
+            }
+
             CheckpointWriter.WriteNew(
                 folder["out"], config, parameters, memory, addFiles: path => File.WriteAllText(Path.Combine(path, "tokenizer.json"), name));
 
@@ -225,6 +233,61 @@ public sealed class CheckpointTests
 
         const string Story = "Once upon a time, there was a little girl named Lily. \"Ünïcode\" 日本\n";
         Assert.Equal(Tokenizer.Load(SharedData.Path("stories260K", "hf")).Encode(Story), Tokenizer.Load(folder["out"]).Encode(Story));
+    }
+
+    // llama.cpp's converter reads these two by these names, in these places.
+    [Theory]
+    [InlineData("gpt2", "n_ctx", 13)]
+    [InlineData("llama-scaled-rope", "original_max_position_embeddings", 32)]
+    public void A_written_configuration_has_the_keys_that_converters_ask_for(string model, string key, int expected)
+    {
+        using var folder = new TemporaryFolder();
+        ModelConfig config = ReferenceConfigs.All[model] with { ContextLength = 13 };
+        ConfigWriter.Write(folder.Path, config, StoredType.F32);
+        Assert.Equal(expected, (int)JsonNode.Parse(File.ReadAllText(folder["config.json"]))![key]!);
+        AssertConfig(config, ConfigFile.Read(folder.Path));
+    }
+
+    [Theory]
+    [InlineData("F16", 1e5f, "F16", "a value is 1e+5, expected at most 6.55e+4")]
+    [InlineData("BF16", 3.4e38f, "BF16", "a value is 3.4e+38, expected at most 3.39e+38")]
+    [InlineData("F32", float.NaN, "F32", "a value is NaN, expected a finite number")]
+    [InlineData("F32", float.PositiveInfinity, "BF16", "a value is Infinity, expected a finite number")]
+    public void A_value_that_the_file_does_not_hold_is_refused_and_nothing_is_written(string source, float value, string target, string expected)
+    {
+        ModelConfig config = ReferenceConfigs.All["llama"];
+        using var folder = new TemporaryFolder();
+        Folders.Write(folder["in"], Folders.Config(config), Folders.Tensors(config, source, seed: 3));
+        using var memory = new HostMemory();
+        using Checkpoint checkpoint = Checkpoint.Open(folder["in"]);
+        List<Parameter> parameters = LoadAll(checkpoint, config, memory);
+        parameters.Single(p => p.Name == "model.layers.1.mlp.up_proj.weight").Value.AsSpan<float>()[5] = value;
+        UserException error = Assert.Throws<UserException>(
+            () => CheckpointWriter.Write(folder["out"], checkpoint, parameters, memory, type: target == source ? null : Enum.Parse<StoredType>(target)));
+        Assert.StartsWith("model.layers.1.mlp.up_proj.weight: " + expected, error.Message, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(folder["out"]));
+    }
+
+    [Fact]
+    public void Another_type_is_written_with_the_same_values_and_named_in_the_configuration()
+    {
+        ModelConfig config = ReferenceConfigs.All["gpt2"];
+        using var folder = new TemporaryFolder();
+        JsonObject json = Folders.Config(config);
+        json["torch_dtype"] = "float32";
+        Dictionary<string, Folders.Raw> tensors = Folders.Tensors(config, "BF16", seed: 3);
+        Folders.Write(folder["in"], json, tensors);
+        using var memory = new HostMemory();
+        using Checkpoint checkpoint = Checkpoint.Open(folder["in"]);
+        Assert.Equal(0, CheckpointWriter.Write(folder["out"], checkpoint, LoadAll(checkpoint, config, memory), memory, type: StoredType.F32));
+        Dictionary<string, Folders.Raw> written = Folders.ReadTensors(folder["out", "model.safetensors"]);
+        foreach ((string name, Folders.Raw tensor) in tensors)
+        {
+            Assert.Equal("F32", written[name].Type);
+            Assert.Equal(Folders.Values(tensor), Folders.Values(written[name]));
+        }
+
+        Assert.Equal("float32", (string?)JsonNode.Parse(File.ReadAllText(folder["out", "config.json"]))!["torch_dtype"]);
     }
 
     private static List<Parameter> LoadAll(Checkpoint checkpoint, ModelConfig config, HostMemory memory)

@@ -112,6 +112,10 @@ public sealed class PeftAdapterTests : IDisposable
     [InlineData("target_modules", "[]", "names of modules")]
     [InlineData("target_modules", "null", "missing")]
     [InlineData("init_lora_weights", "\"pissa_niter_4\"", "ordinary")]
+    [InlineData("init_lora_weights", "\"PiSSA\"", "ordinary")]
+    [InlineData("init_lora_weights", "\"OLoRA\"", "ordinary")]
+    [InlineData("init_lora_weights", "\"olora\"", "ordinary")]
+    [InlineData("ensure_weight_tying", "true", "null")]
     [InlineData("rank_pattern", "{\"q_proj\": \"x\"}", "an integer")]
     public void A_bad_configuration_is_one_line(string key, string value, string expected)
     {
@@ -162,27 +166,106 @@ public sealed class PeftAdapterTests : IDisposable
         }
     }
 
+    // PEFT saves both with an adapter of its own accord, though neither was trained.
     [Fact]
     public void A_tied_head_saved_beside_its_embedding_must_agree_with_it()
     {
-        var lora = new LoraConfig { Rank = 2, Alpha = 4, Targets = ["q_proj"], ModulesToSave = ["embed_tokens", "lm_head"] };
-        using var decoder = new Decoder(ReferenceConfigs.All["llama-tied"], _backend, lora, seed: 1);
-        Randomize(decoder, 1);
+        using var decoder = new Decoder(ReferenceConfigs.All["llama-tied"], _backend, new LoraConfig { Rank = 2, Alpha = 4, Targets = ["q_proj"] }, seed: 1);
         PeftAdapter.Write(_folder["adapter"], decoder, "base");
         string weights = _folder["adapter", "adapter_model.safetensors"];
         Dictionary<string, Folders.Raw> tensors = Folders.ReadTensors(weights);
-        Folders.Raw embedding = tensors["base_model.model.model.embed_tokens.weight"];
-        tensors["base_model.model.lm_head.weight"] = embedding;
+        float[] values = [.. Enumerable.Range(0, 23 * 10).Select(i => i * 0.5f)];
+        var embedding = new Folders.Raw("F32", [23, 10], System.Runtime.InteropServices.MemoryMarshal.AsBytes(values.AsSpan()).ToArray());
+        tensors["base_model.model.model.embed_tokens.weight"] = tensors["base_model.model.lm_head.weight"] = embedding;
         Folders.WriteTensors(weights, tensors);
         using (PeftAdapter adapter = PeftAdapter.Open(_folder["adapter"]))
+        using (var second = new Decoder(ReferenceConfigs.All["llama-tied"], _backend, adapter.Config))
         {
-            adapter.LoadInto(decoder);
+            adapter.LoadInto(second);
+            Assert.Equal(values, second.BaseParameters[0].Value.AsSpan<float>().ToArray());
+
+            // They are not trained, but go with the adapter when it is written again.
+            Assert.Equal(2 * 2, second.TrainableParameters.Count);
+            PeftAdapter.Write(_folder["again"], second, "base");
+            Assert.Equal(embedding.Data, Folders.ReadTensors(_folder["again", "adapter_model.safetensors"])["base_model.model.model.embed_tokens.weight"].Data);
         }
 
         tensors["base_model.model.lm_head.weight"] = embedding with { Data = new byte[embedding.Data.Length] };
         Folders.WriteTensors(weights, tensors);
         using PeftAdapter different = PeftAdapter.Open(_folder["adapter"]);
-        Assert.Contains("ties them", Assert.Throws<UserException>(() => different.LoadInto(decoder)).Message, StringComparison.Ordinal);
+        using var third = new Decoder(ReferenceConfigs.All["llama-tied"], _backend, different.Config);
+        Assert.Contains("ties them", Assert.Throws<UserException>(() => different.LoadInto(third)).Message, StringComparison.Ordinal);
+    }
+
+    // PEFT's names and shapes: of an embedding lora_embedding_A [r, V] and lora_embedding_B [C, r], and base_layer for the weight of an adapted layer.
+    [Fact]
+    public void Adapted_embeddings_and_heads_have_pefts_names_and_layout()
+    {
+        var lora = new LoraConfig { Rank = 2, Alpha = 4, Targets = ["embed_tokens", "lm_head"] };
+        using var decoder = new Decoder(ReferenceConfigs.All["llama-tied"], _backend, lora, seed: 1);
+        Randomize(decoder, 1);
+        PeftAdapter.Write(_folder["adapter"], decoder, "base");
+        Dictionary<string, Folders.Raw> tensors = Folders.ReadTensors(_folder["adapter", "adapter_model.safetensors"]);
+        Assert.Equal(
+            ["lm_head.lora_A.weight [2, 10]", "lm_head.lora_B.weight [23, 2]", "model.embed_tokens.lora_embedding_A [2, 23]", "model.embed_tokens.lora_embedding_B [10, 2]"],
+            tensors.Select(t => $"{t.Key["base_model.model.".Length..]} [{string.Join(", ", t.Value.Shape)}]").Order(StringComparer.Ordinal));
+        Parameter a = decoder.AdapterParameters[0]; // [V, r]
+        Assert.Equal(a.Value.AsSpan<float>()[(7 * 2) + 1], Folders.Values(tensors[a.Name])[(1 * 23) + 7]);
+
+        // What PEFT saves besides of its own accord.
+        Folders.Raw table = new("F32", [23, 10], new byte[4 * 230]), head = new("F32", [23, 10], [.. Enumerable.Repeat(new byte[] { 0, 0, 128, 63 }, 230).SelectMany(one => one)]);
+        tensors["base_model.model.model.embed_tokens.base_layer.weight"] = table;
+        tensors["base_model.model.lm_head.base_layer.weight"] = head;
+        Folders.WriteTensors(_folder["adapter", "adapter_model.safetensors"], tensors);
+        using PeftAdapter adapter = PeftAdapter.Open(_folder["adapter"]);
+        using var second = new Decoder(ReferenceConfigs.All["llama-tied"], _backend, adapter.Config, seed: 3);
+        adapter.LoadInto(second);
+        Assert.Equal(new float[230], second.BaseParameters[0].Value.AsSpan<float>().ToArray());
+        Assert.All(second.HeadWeight.Value.AsSpan<float>().ToArray(), value => Assert.Equal(1, value));
+        PeftAdapter.Write(_folder["again"], second, "base");
+        Folders.AssertSame(tensors, Folders.ReadTensors(_folder["again", "adapter_model.safetensors"]));
+    }
+
+    [Theory]
+    [InlineData("embed_tokens")]
+    [InlineData("lm_head")]
+    [InlineData("embed_tokens lm_head")]
+    public void Copies_of_a_tied_pair_are_each_their_own_and_the_other_stays_the_base(string saved)
+    {
+        ModelConfig config = ReferenceConfigs.All["llama-tied"];
+        Dictionary<string, Folders.Raw> source = Folders.Tensors(config, "F32", 1);
+        foreach ((string name, double[] values) in ReferenceConfigs.RandomWeights(config, 1))
+        {
+            source[name] = source[name] with { Data = System.Runtime.InteropServices.MemoryMarshal.AsBytes(Array.ConvertAll(values, v => (float)v).AsSpan()).ToArray() };
+        }
+
+        Folders.Write(_folder["base"], Folders.Config(config), source);
+        using Checkpoint checkpoint = Checkpoint.Open(_folder["base"]);
+        using var decoder = new Decoder(config, _backend, new LoraConfig { Rank = 2, Alpha = 4, Targets = ["q_proj"], ModulesToSave = saved.Split(' ') }, seed: 1);
+        checkpoint.LoadInto(decoder.BaseParameters, _backend);
+        Randomize(decoder, 1);
+        PeftAdapter.Write(_folder["adapter"], decoder, "base");
+        string[] written = [.. Folders.ReadTensors(_folder["adapter", "adapter_model.safetensors"]).Keys.Where(k => !k.Contains("lora", StringComparison.Ordinal))];
+        Assert.Equal(saved.Split(' '), written.Select(k => k.Split('.')[^2]).Order(StringComparer.Ordinal));
+
+        // Merged, the checkpoint says that they are apart, and the end that was not copied is the base's to the bit.
+        AdapterMerge.Write(_folder["merged"], decoder, checkpoint);
+        Dictionary<string, Folders.Raw> merged = Folders.ReadTensors(_folder["merged", "model.safetensors"]);
+        Folders.Raw before = source["model.embed_tokens.weight"];
+        foreach ((string end, string name) in new[] { ("embed_tokens", "model.embed_tokens.weight"), ("lm_head", "lm_head.weight") })
+        {
+            Assert.Equal(!saved.Split(' ').Contains(end), before.Data.AsSpan().SequenceEqual(merged[name].Data));
+        }
+
+        using Checkpoint again = Checkpoint.Open(_folder["merged"]);
+        Assert.False(again.Config.TiedHead);
+        using var plain = new Decoder(again.Config, _backend, training: false);
+        again.LoadInto(plain.BaseParameters, _backend);
+        var batch = Models.Batches.Of(Models.Batches.Random(config.VocabularySize, 3, 7, 9));
+        float[] expected = new float[batch.HeadRows.Length], found = new float[batch.HeadRows.Length];
+        decoder.Forward(batch, expected);
+        plain.Forward(batch, found);
+        Assert.All(expected.Zip(found), p => Assert.Equal(p.First, p.Second, 1e-5f));
     }
 
     private void WriteConfig(Action<JsonObject> change)

@@ -56,6 +56,20 @@ public class DecoderGradientTests
     [MemberData(nameof(TestModel.Names), MemberType = typeof(TestModel))]
     public void Lora_gradients_match_finite_differences(string name) => CheckGradients(name, SmallLora, Ascent.Of(AscentKind.Ascent));
 
+    // Adapters of a tied pair, or a trained copy of one of its ends, set it apart; the reference then has a head of its own.
+    [Theory]
+    [InlineData("llama", "embed_tokens lm_head q_proj", "")]
+    [InlineData("llama-tied", "embed_tokens lm_head down_proj", "")]
+    [InlineData("llama-tied", "embed_tokens", "")]
+    [InlineData("llama-tied", "lm_head", "")]
+    [InlineData("llama-tied", "q_proj", "embed_tokens")]
+    [InlineData("llama-tied", "q_proj", "lm_head")]
+    [InlineData("llama-tied", "q_proj", "embed_tokens lm_head norm")]
+    [InlineData("gpt2", "wte wpe lm_head c_fc", "")]
+    [InlineData("gpt_neo", "lm_head q_proj", "wte")]
+    public void Gradients_of_adapted_and_copied_embeddings_and_heads_match_finite_differences(string name, string targets, string saved) => CheckGradients(
+        name, SmallLora with { Targets = targets.Split(' '), ModulesToSave = saved.Split(' ', StringSplitOptions.RemoveEmptyEntries) }, Ascent.Of(AscentKind.Ascent));
+
     [Theory]
     [MemberData(nameof(AscentKinds))]
     public void Gradients_of_every_ascent_match_finite_differences(string name, AscentKind kind) =>

@@ -82,7 +82,7 @@ public class DecoderParameterTests
     [Theory]
     [InlineData(0, 0.1, "q_proj", "LoRA rank 0: expected at least 1")]
     [InlineData(8, 1, "q_proj", "LoRA dropout 1: expected 0 ≤ rate < 1")]
-    [InlineData(8, 0, "proj", "LoRA target 'proj' matches no linear layer of the model; expected some of q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj")]
+    [InlineData(8, 0, "proj", "LoRA target 'proj' matches no linear layer of the model; expected some of embed_tokens, q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head")]
     public void Bad_adapter_settings_are_named(int rank, double dropout, string target, string message)
     {
         using var backend = new CpuBackend(1);

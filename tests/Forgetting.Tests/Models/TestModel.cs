@@ -16,6 +16,9 @@ internal sealed class TestModel : IDisposable
         Backend = new CpuBackend();
         Decoder = new Decoder(config, Backend, lora, (ulong)seed);
         _weights = ReferenceConfigs.RandomWeights(config, seed);
+        if (config.TiedHead && !Decoder.HeadIsTied)
+            _weights.Add("lm_head.weight", [.. _weights[Decoder.BaseParameters[0].Name]]);
+
         foreach (Parameter parameter in Decoder.BaseParameters)
         {
             double[] file = _weights[parameter.Name];
@@ -26,12 +29,15 @@ internal sealed class TestModel : IDisposable
         var random = new Random(seed);
         for (int i = 0; i < Decoder.AdapterParameters.Count; i += 2)
         {
-            // B is zero at first, which would hide A's gradient.
-            float[] a = Read(Decoder.AdapterParameters[i]);
-            Parameter b = Decoder.AdapterParameters[i + 1];
+            // One of the two is zero at first, which would hide the other's gradient: B, or a table's A.
+            (Parameter first, Parameter b) = (Decoder.AdapterParameters[i], Decoder.AdapterParameters[i + 1]);
+            if (first.Kind == ParameterKind.Embedding)
+                first.SetRows(Backend, 0, [.. Enumerable.Range(0, (int)first.Shape.Count).Select(_ => (float)(random.NextDouble() - 0.5))]);
+
+            float[] a = Read(first);
             float[] values = [.. Enumerable.Range(0, (int)b.Shape.Count).Select(_ => (float)(random.NextDouble() - 0.5))];
             b.SetRows(Backend, 0, values);
-            string path = b.Name["base_model.model.".Length..^".lora_B.weight".Length];
+            string path = Forgetting.HuggingFace.PeftNames.ModuleOf(b.Name);
             _lora[path] = new ReferenceLora([.. a.Select(x => (double)x)], [.. values.Select(x => (double)x)], lora!.RankOf(path), lora.ScaleOf(path));
         }
 
@@ -56,8 +62,8 @@ internal sealed class TestModel : IDisposable
             return (values, FileIndex(parameter, element));
         }
 
-        string path = parameter.Name["base_model.model.".Length..^".lora_A.weight".Length];
-        return (parameter.Name.Contains("lora_A", StringComparison.Ordinal) ? _lora[path].A : _lora[path].B, element);
+        string path = Forgetting.HuggingFace.PeftNames.ModuleOf(parameter.Name);
+        return (parameter.Name.Contains("lora_A", StringComparison.Ordinal) || parameter.Name.Contains("lora_embedding_A", StringComparison.Ordinal) ? _lora[path].A : _lora[path].B, element);
     }
 
     public float[] Read(Parameter parameter)

@@ -31,7 +31,7 @@ public static class FisherFile
             {
                 Parameter parameter = parameters[entry.Name];
                 bool transposed = TensorMap.IsTransposed(decoder.Config.Family, parameter.Name);
-                TensorTransfer.Save(parameter.Gradient, decoder.Backend, null, StoredType.F32, transposed, writer, buffers);
+                TensorTransfer.Save(parameter.Gradient, decoder.Backend, null, entry, transposed, writer, buffers);
             }
 
             writer.Complete();

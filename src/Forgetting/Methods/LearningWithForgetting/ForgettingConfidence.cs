@@ -68,9 +68,14 @@ public sealed class ForgettingConfidence : IDisposable
 
             // θ_base stands in F's place until F is read.
             source.LoadInto([.. decoder.BaseParameters.Select(p => new Parameter(p.Name, p.Kind, p.Shape) { Value = projections[p].B })], backend);
-            foreach (Linear linear in decoder.AdaptedLinears)
+            foreach (Parameter parameter in decoder.BaseParameters.Where(p => decoder.Lora?.Holds(p.Name) == true))
             {
-                linear.AddUpdate(backend, projections[linear.Weight].B, 1);
+                backend.Copy(parameter.Value, projections[parameter].B);
+            }
+
+            foreach (LoraAdapter adapter in decoder.Adapters)
+            {
+                adapter.AddUpdate(backend, projections[adapter.Weight].B, 1);
             }
 
             foreach (Projection projection in projections.Values)
