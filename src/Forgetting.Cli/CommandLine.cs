@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Help;
 using Forgetting.Backends;
 using Forgetting.Cli.Commands;
+using Forgetting.Methods;
 
 namespace Forgetting.Cli;
 
@@ -10,6 +11,9 @@ internal static class CommandLine
 {
     /// <summary>Exit code for bad input.</summary>
     public const int BadInput = 2;
+
+    /// <summary>Exit code of a run that finished with a loss far above the one it began with.</summary>
+    public const int Diverged = 3;
 
     private static readonly char[] s_space = [' ', '\t', '\r', '\n'];
 
@@ -72,6 +76,16 @@ internal static class CommandLine
         {
             return Fail(error.Message);
         }
+    }
+
+    /// <summary>Exit code of a finished run, after a warning where it diverged.</summary>
+    public static int ExitCode(TuneSummary summary)
+    {
+        if (summary.Outcome?.Warning is not { } warning)
+            return 0;
+
+        Console.Error.WriteLine($"warning: {warning}");
+        return Diverged;
     }
 
     private static int Fail(string message)

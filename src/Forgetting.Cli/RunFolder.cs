@@ -27,6 +27,12 @@ internal static class RunFolder
         if (summary.Best is { } best)
             lead += string.Create(CultureInfo.InvariantCulture, $" Best by {best.Metric}: {best.Value:0.0000} after step {best.Step}.");
 
+        if (summary.Outcome?.Warning is { } warning)
+            lead += $" {char.ToUpperInvariant(warning[0])}{warning[1..]}.";
+
+        if (RoundingNote.Of(summary.RoundingLoss) is { } note)
+            lead += $" {char.ToUpperInvariant(note[0])}{note[1..]}.";
+
         IReadOnlyList<StepMetrics> metrics = Metrics(folder);
         string recipe = Path.Combine(folder, "run.yaml");
         HtmlReport report = RunReport.Build(

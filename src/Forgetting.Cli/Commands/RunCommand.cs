@@ -24,20 +24,23 @@ internal static class RunCommand
                     Console.Out.WriteLine(run.Options.Out);
                 }
 
-                return;
+                return 0;
             }
 
+            int exit = 0;
             using var interruption = new Interruption();
             string[] folders = [.. runs.Select(r => r.Options.Out)];
             foreach (GridRun run in runs)
             {
-                Execute(run.Options, folders, interruption.Token);
+                exit = Math.Max(exit, Execute(run.Options, folders, interruption.Token));
             }
 
             if (runs.Count > 1)
             {
                 Console.Out.WriteLine($"forgetting compare {string.Join(' ', folders)} --out {Path.Combine(CommonFolder(runs), "compare.html")}");
             }
+
+            return exit;
         });
         return command;
     }
@@ -63,14 +66,14 @@ internal static class RunCommand
         return twice is null ? runs : throw new UserException($"{twice}: two recipes would run in this folder; give them different out");
     }
 
-    private static void Execute(TrainingOptions options, string[] grid, CancellationToken cancellation)
+    private static int Execute(TrainingOptions options, string[] grid, CancellationToken cancellation)
     {
         bool begun = File.Exists(Path.Combine(options.Out, "run.yaml"));
         if (begun && File.Exists(Path.Combine(options.Out, TuneSummary.FileName)))
         {
             CheckSame(options);
             Console.Out.WriteLine($"{options.Out}: done before");
-            return;
+            return CommandLine.ExitCode(TuneSummary.Read(options.Out));
         }
 
         using IBackend backend = Devices.Open(options.Device, options.Dtype, options.Products);
@@ -78,6 +81,7 @@ internal static class RunCommand
         RunFolder.WriteReport(options.Out);
         string best = summary.Best is { } b ? FormattableString.Invariant($"; best after step {b.Step}: {b.Metric} {b.Value:0.0000}") : "";
         Console.Out.WriteLine(FormattableString.Invariant($"{options.Out}: {summary.Steps} steps, loss at the end {RunFolder.LastLoss(summary)}{best}"));
+        return CommandLine.ExitCode(summary);
     }
 
     // A recipe that was edited since must not pass for the one that made the results. Settings that a run fills in itself are empty in the recipe.

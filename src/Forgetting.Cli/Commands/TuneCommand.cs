@@ -32,6 +32,8 @@ internal static class TuneCommand
                 Console.Out.WriteLine(JsonSerializer.Serialize(summary, Json.Compact));
             else
                 Print(options.Out, summary, report);
+
+            return CommandLine.ExitCode(summary);
         });
         return command;
     }
@@ -45,11 +47,16 @@ internal static class TuneCommand
             ("examples", string.Create(CultureInfo.InvariantCulture, $"{summary.Examples}{held}")),
             ("tokens", string.Create(CultureInfo.InvariantCulture, $"{summary.PositiveTokens:N0} to learn, {summary.NegativeTokens:N0} negative")),
             .. summary.Unlearning is { } unlearning
-                ? [("unlearnt", string.Create(CultureInfo.InvariantCulture, $"{unlearning.Selected:N0} of {unlearning.Elicited:N0} self-generated samples of other tasks"))]
+                ? [("unlearnt", string.Create(CultureInfo.InvariantCulture, $"{unlearning.Selected:N0} of {unlearning.Elicited:N0} {unlearning.Kind}"))]
                 : Array.Empty<(string, string)>(),
+            .. summary.Unlearning?.Verdict is { } verdict ? [("", verdict)] : Array.Empty<(string, string)>(),
             ("steps", string.Create(CultureInfo.InvariantCulture, $"{summary.Steps} in {summary.TrainingSeconds:0.0} s")),
             ("loss at the end", RunFolder.LastLoss(summary)),
+            .. summary.Outcome is { NegativeBefore: { } before, NegativeAfter: { } after }
+                ? [("negative tokens", string.Create(CultureInfo.InvariantCulture, $"loss of the first step's {(after > before ? "rose" : "fell")} from {before:0.0000} to {after:0.0000}"))]
+                : Array.Empty<(string, string)>(),
             ("model", Path.Combine(folder, "model")),
+            .. RoundingNote.Of(summary.RoundingLoss) is { } note ? [("", note)] : Array.Empty<(string, string)>(),
             .. summary.Best is { } best
                 ? [("best model", string.Create(CultureInfo.InvariantCulture, $"{Path.Combine(folder, "model-best")}, after step {best.Step}: {best.Metric} {best.Value:0.0000}"))]
                 : Array.Empty<(string, string)>(),

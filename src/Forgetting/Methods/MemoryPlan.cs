@@ -137,7 +137,7 @@ public sealed record MemoryPlan
         private void Score(IReadOnlyList<EncodedExample> examples)
         {
             using var decoder = new Decoder(config, backend, options.Adapter is null ? null : lora, training: false);
-            using var reference = new Decoder(config, backend, training: false);
+            using var reference = new Decoder(config, backend, options.Reference is null ? lora : null, training: false);
             Scorer.Losses([decoder, reference], examples, options.MicroBatchTokens, allTokens: false);
         }
 

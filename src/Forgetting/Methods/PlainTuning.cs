@@ -8,11 +8,17 @@ namespace Forgetting.Methods;
 /// <summary>Ordinary fine-tuning with a run's recipe: every response token learnt, nothing forgotten. Reference models and θ_L of Learning With Forgetting come from it.</summary>
 internal static class PlainTuning
 {
+    /// <summary>Folder of the adapter, in that of the run.</summary>
+    public const string AdapterName = "adapter";
+
     /// <summary>The settings of a run as they are for ordinary fine-tuning into a folder: those of influence and unlearning, which have no part in it, are at their defaults.</summary>
     public static TrainingOptions Settings(TrainingOptions options, string folder) =>
         (options with { Method = TrainingMethod.Full, Out = folder, Regularizer = RegularizerKind.None, GceQ = 0, EvalTasks = [] }).WithoutUnused();
 
-    /// <summary>Trains, or continues to, and leaves the merged model in <c>model</c> of the folder.</summary>
+    /// <summary>
+    /// Trains, or continues to, and leaves the merged model in <c>model</c> of the folder, in Float32 whatever the base's files hold: its differences to the base
+    /// are what it is made for, and half of a small one is lost in bfloat16. With LoRA also leaves the adapter in <c>adapter</c>.
+    /// </summary>
     /// <returns>The model's folder.</returns>
     /// <exception cref="UserException">See <see cref="Trainer.Run"/>.</exception>
     /// <exception cref="OperationCanceledException">See <see cref="Trainer.Run"/>.</exception>
@@ -24,7 +30,10 @@ internal static class PlainTuning
         using LoadedModel model = TuneRun.LoadForTraining(recipe, backend);
         new Trainer(model.Decoder, TrainingSet.AllPositive(examples), recipe, folder, observer).Run(resume, cancellation);
         model.Decoder.Activations.Dispose();
-        AdapterMerge.Write(finished, model.Decoder, model.Source, ExampleLoader.Trained(options, model.Tokenizer, examples).AddTo);
+        if (model.Decoder.Lora is not null)
+            PeftAdapter.Write(Path.Combine(folder, AdapterName), model.Decoder, recipe.Model);
+
+        AdapterMerge.Write(finished, model.Decoder, model.Source, ExampleLoader.Trained(options, model.Tokenizer, examples).AddTo, StoredType.F32);
         return finished;
     }
 }

@@ -114,7 +114,7 @@ internal sealed class TuneEvaluation : IStepEvaluator
             return;
 
         using LoadedModel model = LoadedModel.Load(_options.Model, backend, adapter: adapter);
-        AdapterMerge.Write(Path.Combine(_options.Out, ModelName), model.Decoder, model.Source, _chat!.AddTo);
+        AdapterMerge.Write(Path.Combine(_options.Out, ModelName), model.Decoder, model.Source, _chat!.AddTo, _options.SaveDtype.ToStoredType());
     }
 
     private void Keep(LoadedModel model)
@@ -122,7 +122,7 @@ internal sealed class TuneEvaluation : IStepEvaluator
         if (model.Decoder.Lora != null)
             PeftAdapter.Write(Path.Combine(_options.Out, AdapterName), model.Decoder, _options.Model, _chat!.AddToAdapter);
         else
-            CheckpointWriter.Write(Path.Combine(_options.Out, ModelName), model.Source, model.Decoder.BaseParameters, model.Decoder.Backend, addFiles: _chat!.AddTo);
+            AdapterMerge.Write(Path.Combine(_options.Out, ModelName), model.Decoder, model.Source, _chat!.AddTo, _options.SaveDtype.ToStoredType());
     }
 
     // The metric that is named, or each task's first, and whether more of it is better.

@@ -105,7 +105,7 @@ public sealed class TuneRun
         Alpha = options.LoraAlpha,
         Dropout = options.LoraDropout,
         RankStabilized = options.LoraRankStabilized,
-        Targets = options.LoraTargets,
+        Targets = options.LoraTargets is ["all-linear"] ? [] : options.LoraTargets, // PEFT's word for it
     };
 
     private string ScoresPath => Path.Combine(_options.Out, "scores.jsonl");
@@ -149,11 +149,13 @@ public sealed class TuneRun
         TuneSummary summary;
         using (LoadedModel model = LoadForTraining(_options, _backend))
         {
-            Train(model, set, unlearning?.Set, evaluation);
+            double? before = MeanLoss(model, unlearning?.Set);
+            (TrainingOutcome outcome, double rounding) = Train(model, set, unlearning?.Set, evaluation, out double? after);
             summary = Summarize(model, set, scores, held.Count, scoringSeconds) with
             {
                 Diagnosis = diagnosis,
-                Unlearning = unlearning?.Summary, Best = evaluation?.Best, PredictedMemoryBytes = memory.Peak,
+                Outcome = outcome, RoundingLoss = rounding,
+                Unlearning = unlearning is null ? null : unlearning.Summary with { LossBefore = before, LossAfter = after }, Best = evaluation?.Best, PredictedMemoryBytes = memory.Peak,
             };
         }
 
@@ -162,20 +164,29 @@ public sealed class TuneRun
         return summary;
     }
 
-    private void Train(LoadedModel model, TrainingSet set, TrainingSet? unlearned, TuneEvaluation? evaluation)
+    // Of all samples that are unlearnt.
+    private double? MeanLoss(LoadedModel model, TrainingSet? samples) => samples is null
+        ? null
+        : Scorer.ResponseMean(samples.Examples, Scorer.Losses(model.Decoder, samples.Examples, _options.MicroBatchTokens, allTokens: false, cancellation: _cancellation)).Mean;
+
+    private (TrainingOutcome Outcome, double Rounding) Train(LoadedModel model, TrainingSet set, TrainingSet? unlearned, TuneEvaluation? evaluation, out double? unlearnedLoss)
     {
         IStepRegularizer? regularizer = _options.Regularizer == RegularizerKind.Bss ? new SpectralShrinkage(_options.RegularizerWeight, _options.RegularizerCount) : null;
         ChatFiles chat = ExampleLoader.Trained(_options, model.Tokenizer, set.Examples);
         evaluation?.Begin(model, chat);
         var trainer = new Trainer(model.Decoder, set, _options, _options.Out, _observer, unlearned, regularizer, evaluation);
         trainer.Run(_resume, _cancellation);
+        StepMetrics first = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))[0];
+        TrainingOutcome outcome = TrainingOutcome.Measure(model.Decoder, set, _options, first, _cancellation);
+        unlearnedLoss = MeanLoss(model, unlearned);
 
         _observer?.StageBegan("writing the model");
         model.Decoder.Activations.Dispose();
         if (model.Decoder.Lora != null)
             PeftAdapter.Write(Path.Combine(_options.Out, "adapter"), model.Decoder, _options.Model, chat.AddToAdapter);
 
-        AdapterMerge.Write(Path.Combine(_options.Out, "model"), model.Decoder, model.Source, chat.AddTo);
+        MergeResult written = AdapterMerge.Write(Path.Combine(_options.Out, "model"), model.Decoder, model.Source, chat.AddTo, _options.SaveDtype.ToStoredType());
+        return (outcome, written.RoundingLoss);
     }
 
     // The tokenizer and the configuration are enough here; weights are loaded by the stages that need them.
@@ -204,7 +215,11 @@ public sealed class TuneRun
             Checkpoint.Open(reference).Dispose();
 
         using Checkpoint source = Checkpoint.Open(_options.Model);
-        Decoder.Describe(source.Config, NewAdapter(_options));
+        IReadOnlyList<Parameter> trained = Decoder.Describe(source.Config, NewAdapter(_options)).Base;
+
+        // Confidences are reductions over the base's own parameters, which a head that is tied there and apart afterwards does not have.
+        if (_options.Unlearns && UnlearningSelection.NeedsConfidence(_options) && _options.Confidence is null && trained.Count > Decoder.Describe(source.Config).Base.Count)
+            throw new UserException($"lora-targets are {Recipe.Text(_options.LoraTargets)}, which takes the tied head and embedding of {_options.Model} apart; expected others where forgetting confidence is computed");
     }
 
     // Too little memory is better said before hours of scoring than after.
@@ -236,9 +251,10 @@ public sealed class TuneRun
 
     private Scores ComputeScores(IReadOnlyList<EncodedExample> forReference, IReadOnlyList<EncodedExample> examples)
     {
-        string reference = _options.Reference ?? ReferenceModel.Train(_options, forReference, _backend, _resume, _observer, _cancellation);
+        string? trained = _options.Reference is null ? ReferenceModel.Train(_options, forReference, _backend, _resume, _observer, _cancellation) : null;
         return Scores.Compute(
-            examples, _options, () => LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter), () => LoadedModel.Load(reference, _backend), _observer, _cancellation);
+            examples, _options, () => LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter),
+            () => trained is null ? LoadedModel.Load(_options.Reference!, _backend) : ReferenceModel.Load(_options, trained, _backend), _observer, _cancellation);
     }
 
     // Examples with the signs of their scores, and further ones that are learnt as they are.

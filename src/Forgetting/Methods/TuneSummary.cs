@@ -94,6 +94,13 @@ public sealed record TuneSummary
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public BestStep? Best { get; init; }
 
+    /// <summary>The first step's tokens before and after; null in summaries of earlier versions.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public TrainingOutcome? Outcome { get; init; }
+
+    /// <summary>What rounding to the type of the files took from the change of the weights: ‖error‖ / ‖change‖.</summary>
+    public double RoundingLoss { get; init; }
+
     /// <summary>The last step.</summary>
     public required StepMetrics LastStep { get; init; }
 

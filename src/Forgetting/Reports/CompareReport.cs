@@ -83,7 +83,7 @@ public static class CompareReport
         (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = Table(runs);
         var report = new HtmlReport(
             "Runs compared",
-            string.Create(CultureInfo.InvariantCulture, $"{runs.Count} runs. Losses and norms are means over the last tenth of the steps that have them; the forget loss is that of self-generated samples as they were unlearnt. Runs that differ only in the seed are one row, mean ± standard deviation."));
+            string.Create(CultureInfo.InvariantCulture, $"{runs.Count} runs. Losses and norms are means over the last tenth of the steps that have them; the forget loss is that of the samples that were unlearnt, as it was met. Runs that differ only in the seed are one row, mean ± standard deviation."));
         if (DataNote(runs) is { } note)
             report.Paragraph(note);
 
@@ -96,7 +96,7 @@ public static class CompareReport
             Lines("Loss of tokens to learn", "learnt loss (nats)", m => m.PositiveLoss),
             Lines("Loss of negative tokens", "negative loss (nats)", m => m.NegativeLoss),
             .. runs.Any(r => r.Metrics.Any(m => m.ForgetLoss != null))
-                ? [Lines("Loss of self-generated samples being unlearnt", "forget loss (nats)", m => m.ForgetLoss)]
+                ? [Lines("Loss of samples being unlearnt", "forget loss (nats)", m => m.ForgetLoss)]
                 : Array.Empty<string>(),
             Lines("Gradient norm", "gradient norm", m => m.GradNorm),
             Lines("Lambda", "λ", m => m.Lambda),

@@ -4,10 +4,10 @@ using Forgetting.Training;
 
 namespace Forgetting.Reports;
 
-/// <summary>A self-generated sample as the report shows it.</summary>
+/// <summary>A sample that may be unlearnt, as the report shows it.</summary>
 /// <param name="Selection">Its task, confidence and whether it was chosen.</param>
 /// <param name="Prompt">The prompt.</param>
-/// <param name="Continuation">What the model wrote.</param>
+/// <param name="Continuation">What the model wrote, or was given.</param>
 public sealed record SampleText(SelectionRecord Selection, string Prompt, string Continuation);
 
 /// <summary>What a run unlearnt besides its own tokens: confidences with the cut, the samples at both ends, losses as they were met, and what each stage cost.</summary>
@@ -23,14 +23,14 @@ public static class UnlearningReport
     /// <param name="report">The page.</param>
     /// <param name="metrics">The run's steps.</param>
     /// <param name="summary">Numbers and stages.</param>
-    /// <param name="samples">All self-generated samples.</param>
+    /// <param name="samples">All samples that might be unlearnt.</param>
     public static void Add(HtmlReport report, IReadOnlyList<StepMetrics> metrics, UnlearningSummary summary, IReadOnlyList<SampleText> samples)
     {
         report.Section(
             "Unlearnt knowledge",
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"{summary.Selected:N0} of {summary.Elicited:N0} continuations that the model wrote itself were unlearnt in steps of their own. Forgetting confidence says how far learning a sample would lead away from where the learning task ends; the samples are those right of the cut where the highest were chosen."));
+                $"{summary.Selected:N0} of {summary.Elicited:N0} {summary.Kind} were unlearnt in steps of their own{(summary.Verdict is { } verdict ? $"; {verdict}" : "")}. Forgetting confidence says how far learning a sample would lead away from where the learning task ends; the samples are those right of the cut where the highest were chosen."));
         SampleText[] ranked = [.. samples.Where(s => s.Selection.Confidence != null).OrderByDescending(s => s.Selection.Confidence)];
         double constant = summary.Constant ?? 0;
         (double Confidence, bool Selected)[] known = [.. ranked.Select(s => (s.Selection.Confidence!.Value - constant, s.Selection.Selected))];
@@ -50,7 +50,7 @@ public static class UnlearningReport
                 Times(metrics, samples));
             int each = Math.Min(SamplesAtEachEnd, ranked.Length / 2);
             report.Paragraph($"The samples of the highest and of the lowest confidence, of which {Svg.Value(constant)} is the same for all and left out here:");
-            report.Table(["prompt", "what the model wrote", "task", "confidence", "unlearnt"], [.. ranked.Take(each).Concat(ranked.TakeLast(each)).Select(s => Row(s, constant))], prose: 2);
+            report.Table(["prompt", summary.Given ? "continuation" : "what the model wrote", "task", "confidence", "unlearnt"], [.. ranked.Take(each).Concat(ranked.TakeLast(each)).Select(s => Row(s, constant))], prose: 2);
         }
 
         if (summary.Stages.Count > 0)

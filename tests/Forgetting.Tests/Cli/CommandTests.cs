@@ -37,6 +37,18 @@ public sealed class CommandTests
     }
 
     [SharedDataFact]
+    public void A_run_that_diverges_says_so_in_its_exit_its_output_and_its_report()
+    {
+        using var folder = new TemporaryFolder();
+        CommandResult result = CommandResult.Of(
+            "tune", "--model", Model, "--data", Data(folder, 8), "--method", "full", "--out", folder["run"], "--prompt-field", "question", "--completion-field", "answer",
+            "--batch-size", "4", "--epochs", "2", "--lora-rank", "0", "--learning-rate", "100");
+        Assert.Equal(3, result.ExitCode);
+        Assert.Contains("warning: the run diverged: the loss of the first step's tokens to learn rose from ", result.Error, StringComparison.Ordinal);
+        Assert.Contains("The run diverged", File.ReadAllText(folder["run", "report.html"]), StringComparison.Ordinal);
+    }
+
+    [SharedDataFact]
     public void Score_tune_and_loss_agree_with_each_other()
     {
         using var folder = new TemporaryFolder();

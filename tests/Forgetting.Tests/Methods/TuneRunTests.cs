@@ -7,6 +7,8 @@ using Forgetting.Methods;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Models;
 using Forgetting.Testing;
+using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Tests.HuggingFace;
 using Forgetting.Training;
 using Xunit;
 
@@ -223,6 +225,104 @@ public sealed class TuneRunTests : IDisposable
         Assert.True(metrics[^1].Loss < metrics[0].Loss - 1, $"{metrics[0].Loss} → {metrics[^1].Loss}");
         using LoadedModel trained = LoadedModel.Load(folder, _backend);
         Assert.Equal(2, trained.Decoder.Config.Layers);
+    }
+
+    // The same values in BF16 and in Float32 files: what a run computes must not depend on which it was given, only what it writes.
+    [SharedDataFact]
+    public void A_reference_keeps_what_a_bf16_file_would_round_away()
+    {
+        TuneSummary[] summaries = [.. new[] { "BF16", "F32" }.Select(type => TuneRun.Execute(
+            Options(24) with { Method = TrainingMethod.Forget, Model = Stories(type), LearningRate = 1e-5, Steps = 2, ReferenceFraction = 0.25, Out = _folder["run" + type] }, _backend))];
+        Assert.Equal(File.ReadAllText(_folder["runF32", "scores.jsonl"]), File.ReadAllText(_folder["runBF16", "scores.jsonl"]));
+        Assert.All(new[] { "BF16", "F32" }, type => Assert.Equal(type, Folders.ReadTensors(_folder["run" + type, "model", "model.safetensors"])["model.norm.weight"].Type));
+        Assert.InRange(summaries[0].RoundingLoss, 0.5, 10);
+        Assert.InRange(summaries[1].RoundingLoss, 0, 1e-2);
+
+        TuneSummary exact = TuneRun.Execute(
+            Options(24) with { Method = TrainingMethod.Full, Model = Stories("BF16"), LearningRate = 1e-5, Steps = 2, SaveDtype = SaveDtype.Fp32, Out = _folder["exact"] }, _backend);
+        Assert.InRange(exact.RoundingLoss, 0, 1e-2);
+        Assert.All(Folders.ReadTensors(_folder["exact", "model", "model.safetensors"]).Values, tensor => Assert.Equal("F32", tensor.Type));
+    }
+
+    [SharedDataFact]
+    public void An_update_that_breaks_the_model_is_an_error_and_no_model_is_written()
+    {
+        foreach (int rank in new[] { 0, 4 })
+        {
+            TrainingOptions options = Options(4) with { Method = TrainingMethod.Full, Epochs = 1, LoraRank = rank, LearningRate = 1e38, Out = _folder[$"run{rank}"] };
+            UserException error = Assert.Throws<UserException>(() => TuneRun.Execute(options, _backend));
+            Assert.Contains("a lower learning rate", error.Message, StringComparison.Ordinal);
+            Assert.False(Directory.Exists(_folder[$"run{rank}", "model"]));
+        }
+    }
+
+    [SharedDataFact]
+    public void A_run_says_what_its_first_examples_cost_before_and_after()
+    {
+        // One step holds all examples, so that the file's losses are those.
+        TrainingOptions options = Options(8) with { Method = TrainingMethod.Full, LoraRank = 0, Steps = 6 };
+        TuneSummary good = TuneRun.Execute(options with { Out = _folder["good"] }, _backend);
+        Assert.Equal(MeanResponse(options, options.Model), good.Outcome!.LearntBefore!.Value, 1e-4);
+        Assert.Equal(MeanResponse(options, _folder["good", "model"]), good.Outcome.LearntAfter!.Value, 1e-4);
+        Assert.Null(good.Outcome.Warning);
+
+        TuneSummary bad = TuneRun.Execute(options with { LearningRate = 100, Out = _folder["bad"] }, _backend);
+        Assert.True(bad.Outcome!.LearntAfter > 100, $"{bad.Outcome.LearntAfter}");
+        Assert.StartsWith("the run diverged: the loss of the first step's tokens to learn rose from ", bad.Outcome.Warning, StringComparison.Ordinal);
+        Assert.Equal(bad.Outcome, TuneSummary.Read(_folder["bad"]).Outcome);
+    }
+
+    [Theory]
+    [InlineData(4.0, 7.5, true)]
+    [InlineData(4.0, 6.5, true)] // beyond ln 512 = 6.24: worse than guessing evenly
+    [InlineData(4.0, 5.5, false)]
+    [InlineData(0.5, 1.4, false)] // a small loss may double by chance
+    [InlineData(6.5, 6.6, false)]
+    public void A_loss_far_above_the_first_is_a_warning(double before, double after, bool expected) =>
+        Assert.Equal(expected, new TrainingOutcome { LearntBefore = before, LearntAfter = after, Vocabulary = 512 }.Warning is not null);
+
+    [SharedDataFact]
+    public void Given_samples_are_called_so_and_what_became_of_their_loss_is_measured()
+    {
+        // The samples are the learning data themselves, whose loss falls whatever is unlearnt.
+        TrainingOptions options = Options(8) with
+        {
+            Method = TrainingMethod.Lwf, LoraRank = 0, Steps = 6, Interval = 3, Select = SelectionKind.Random, ForgetFraction = 1, ForgetWeight = 1e-6, Out = _folder["run"],
+            Elicited = _folder.Write("samples.jsonl", string.Join('\n', File.ReadLines(Data(8)).Select(Renamed))),
+        };
+        UnlearningSummary summary = TuneRun.Execute(options, _backend).Unlearning!;
+        Assert.Equal((true, 8, "given samples"), (summary.Given, summary.Selected, summary.Kind));
+        Assert.Equal(MeanResponse(options, options.Model), summary.LossBefore!.Value, 1e-4);
+        Assert.Equal(MeanResponse(options, _folder["run", "model"]), summary.LossAfter!.Value, 1e-4);
+        Assert.Matches(@"^their loss fell from \d\.\d{4} to \d\.\d{4}: they were not forgotten$", summary.Verdict);
+
+        static string Renamed(string line) => line.Replace("\"question\"", "\"prompt\"", StringComparison.Ordinal).Replace("\"answer\"", "\"completion\"", StringComparison.Ordinal);
+    }
+
+    private double MeanResponse(TrainingOptions options, string path)
+    {
+        using LoadedModel model = LoadedModel.Load(path, _backend);
+        IReadOnlyList<EncodedExample> examples = ExampleLoader.Load(options.Data, model.Tokenizer, model.Decoder.Config, options);
+        return Scorer.ResponseMean(examples, Scorer.Losses(model.Decoder, examples, 1000, allTokens: false)).Mean;
+    }
+
+    // stories260K with its weights cut to BF16, in files of a type.
+    private string Stories(string type)
+    {
+        string source = SharedData.Path("stories260K", "hf"), folder = _folder[type];
+        Directory.CreateDirectory(folder);
+        foreach (string file in new[] { "config.json", "tokenizer.json", "tokenizer_config.json" })
+        {
+            File.Copy(Path.Combine(source, file), Path.Combine(folder, file), overwrite: true);
+        }
+
+        Folders.WriteTensors(Path.Combine(folder, "model.safetensors"), Folders.ReadTensors(Path.Combine(source, "model.safetensors")).ToDictionary(t => t.Key, t =>
+        {
+            ushort[] upper = [.. Folders.Values(t.Value).Select(value => (ushort)(BitConverter.SingleToUInt32Bits(value) >> 16))];
+            byte[] data = type == "BF16" ? MemoryMarshal.AsBytes(upper.AsSpan()).ToArray() : MemoryMarshal.AsBytes(upper.Select(half => (uint)half << 16).ToArray().AsSpan()).ToArray();
+            return t.Value with { Type = type, Data = data };
+        }));
+        return folder;
     }
 
     // Two files of F32 tensors: the same header, and values that differ by rounding only.

@@ -17,11 +17,11 @@ public class CompareReportTests
         int learnt = header.ToList().IndexOf("learnt loss"), forget = header.ToList().IndexOf("forget loss");
         Assert.Equal(("2", "10"), (rows[0][learnt], rows[0][forget]));
         Assert.Equal(("2", "–"), (rows[1][learnt], rows[1][forget]));
-        Assert.Contains("Loss of self-generated samples", CompareReport.Build([lwf, full], []).ToString(), StringComparison.Ordinal);
+        Assert.Contains("Loss of samples being unlearnt", CompareReport.Build([lwf, full], []).ToString(), StringComparison.Ordinal);
 
         // Nothing about unlearning where no run does it.
         Assert.DoesNotContain("forget loss", CompareReport.Table([full]).Header);
-        Assert.DoesNotContain("Loss of self-generated samples", CompareReport.Build([full], []).ToString(), StringComparison.Ordinal);
+        Assert.DoesNotContain("Loss of samples being unlearnt", CompareReport.Build([full], []).ToString(), StringComparison.Ordinal);
     }
 
     [Fact]

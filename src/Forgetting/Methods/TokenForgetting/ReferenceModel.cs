@@ -46,4 +46,12 @@ public static class ReferenceModel
         observer?.StageBegan($"training the reference model on {examples.Count} examples");
         return PlainTuning.Train(options, examples, folder, backend, resume, observer, cancellation);
     }
+
+    /// <summary>Loads a reference that <see cref="Train"/> left: with LoRA as the base with its adapter, which no storage type rounds.</summary>
+    /// <param name="path">As <see cref="Train"/> returned it.</param>
+    internal static LoadedModel Load(TrainingOptions options, string path, IBackend backend)
+    {
+        string adapter = Path.Combine(Path.GetDirectoryName(path)!, PlainTuning.AdapterName);
+        return Directory.Exists(adapter) ? LoadedModel.Load(options.Model, backend, adapter: adapter) : LoadedModel.Load(path, backend);
+    }
 }
