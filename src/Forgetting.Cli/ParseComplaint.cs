@@ -39,7 +39,7 @@ internal static class ParseComplaint
             OptionResult { Option.AllowMultipleArgumentsPerToken: true } option => option.Tokens,
             _ => [],
         });
-        return taken.Select(t => t.Value).FirstOrDefault(v => v.StartsWith("--", StringComparison.Ordinal) && v.Length > 2) ?? parsed.UnmatchedTokens.FirstOrDefault();
+        return taken.Select(t => t.Value).FirstOrDefault(v => v.StartsWith("--", StringComparison.Ordinal) && v.Length > 2) ?? (parsed.UnmatchedTokens is [string unmatched, ..] ? unmatched : null);
     }
 
     private static string Unknown(string word, Command command)

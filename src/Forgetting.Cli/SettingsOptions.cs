@@ -69,7 +69,7 @@ internal sealed class SettingsOptions
         return options;
     }
 
-    private static IReadOnlyList<string> Texts(ParseResult parsed, Option option) => option switch
+    private static string[] Texts(ParseResult parsed, Option option) => option switch
     {
         Option<bool> flag => [parsed.GetValue(flag) ? "true" : "false"],
         Option<string[]> list => parsed.GetValue(list)!,
