@@ -10,7 +10,7 @@ namespace Forgetting.Cli;
 internal sealed class SettingsOptions
 {
     // Settings that say how data becomes tokens; every command that reads examples has them.
-    public static readonly string[] DataSettings = ["max-length", "template", "prompt-field", "completion-field", "allow-special"];
+    public static readonly string[] DataSettings = ["max-length", "template", "template-date", "prompt-field", "completion-field", "allow-special", "compat"];
 
     private readonly List<(Setting Setting, Option Option)> _options = [];
     private readonly TrainingOptions _defaults;

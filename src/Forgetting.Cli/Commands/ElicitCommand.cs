@@ -23,7 +23,7 @@ internal static class ElicitCommand
         var batch = new Option<int>("--batch-tokens") { Description = "tokens of a batch, those counted that may be generated", HelpName = "N", DefaultValueFactory = _ => standard.BatchTokens };
         var command = new Command("elicit", "Write what a model itself makes of prompts.") { data, shots, shotData, batch };
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "out", "max-new-tokens", "template", "prompt-field", "completion-field", "allow-special", "device", "dtype", "products"],
+            command, new TrainingOptions(), ["model", "adapter", "out", "max-new-tokens", "template", "template-date", "prompt-field", "completion-field", "allow-special", "device", "dtype", "products"],
             "file for the samples, JSON Lines",
             new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["completion-field"] = "field of the completion in the file of worked examples" },
             required: ["model", "out"]);

@@ -15,7 +15,10 @@ public sealed record ChatMessage(string Role, string Content)
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? Weight { get; init; }
 
-    /// <summary>Whatever else the data says of the turn, such as <c>tool_calls</c> or <c>name</c>, for chat templates that write it; null where there is nothing.</summary>
+    /// <summary>
+    /// Whatever else the data says of the turn, such as <c>tool_calls</c> or <c>name</c>, for chat templates that write it; null where
+    /// there is nothing.
+    /// </summary>
     [JsonExtensionData]
     public Dictionary<string, JsonElement>? More { get; init; }
 
@@ -28,7 +31,8 @@ public sealed record ChatMessage(string Role, string Content)
     internal bool Learnt => Role == "assistant" && Weight != 0;
 
     /// <summary>Reads a message.</summary>
-    /// <exception cref="UserException">The role is missing; the content is no text, or missing where no other key stands for it; the weight is not 0 or 1.</exception>
+    /// <exception cref="UserException">The role is missing; the content is no text, or missing where no other key stands for it; the
+    /// weight is not 0 or 1.</exception>
     internal static ChatMessage Read(JsonView view)
     {
         string role = view["role"].AsString();
@@ -95,7 +99,9 @@ public sealed record ChatMessage(string Role, string Content)
             return part.AsString();
 
         JsonView type = part["type"];
-        return type.AsString() == "text" ? part["text"].AsString() : throw type.Wrong($"a part of type {type.Describe()}", "parts of type \"text\"");
+        return type.AsString() == "text"
+            ? part["text"].AsString()
+            : throw type.Wrong($"a part of type {type.Describe()}", "parts of type \"text\"");
     }
 
     private static int ReadWeight(JsonView weight, string role)
@@ -105,6 +111,8 @@ public sealed record ChatMessage(string Role, string Content)
             throw weight.Wrong(weight.Describe(), "0 (not learnt) or 1");
 
         int value = (int)weight.Element.GetDouble();
-        return value == 0 || role == "assistant" ? value : throw weight.Wrong($"1 in a message of the {role}", "1 in an assistant's message only: no other is learnt");
+        return value == 0 || role == "assistant"
+            ? value
+            : throw weight.Wrong($"1 in a message of the {role}", "1 in an assistant's message only: no other is learnt");
     }
 }

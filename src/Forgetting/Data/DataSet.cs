@@ -151,7 +151,9 @@ public static class DataSet
             }
             else if (s_meaningful.Contains(key) || (key == "label" && value.Element.ValueKind is JsonValueKind.True or JsonValueKind.False))
             {
-                throw new UserException($"{view.Source}: '{key}' is not supported, and without it the line would mean something else; expected {string.Join(" and ", read)} without it");
+                string without = string.Join(" and ", read);
+                throw new UserException(
+                    $"{view.Source}: '{key}' is not supported, and without it the line would mean something else; expected {without} without it");
             }
             else
             {
@@ -159,7 +161,10 @@ public static class DataSet
             }
         }
 
-        return example with { Truncated = view.Flag("truncated"), Variables = variables.Count > 0 ? variables : null, Unread = unread.Count > 0 ? unread : example.Unread };
+        return example with
+        {
+            Truncated = view.Flag("truncated"), Variables = variables.Count > 0 ? variables : null, Unread = unread.Count > 0 ? unread : example.Unread,
+        };
     }
 
     private static string Required(JsonView view, string field, DataFields fields)

@@ -3,9 +3,12 @@ using Forgetting.HuggingFace.Tokenizers;
 namespace Forgetting.Data;
 
 /// <summary>
-/// Turns examples into token ids and marks the tokens to train on. By the template "tulu" of arXiv 2508.04329 (method B.7) a conversation becomes
-/// <c>&lt;|system|&gt;\n…\n</c>, <c>&lt;|user|&gt;\n…\n</c> and <c>&lt;|assistant|&gt;\n{content}{eos}\n</c>, the final newline dropped; trained on is the assistants' content
-/// through its eos. A prompt and its completion are joined with one space, unless there is white space at the joint, and end in eos; trained on is every token
+/// Turns examples into token ids and marks the tokens to train on. By the template "tulu" of arXiv 2508.04329 (method B.7) a conversation
+/// becomes
+/// <c>&lt;|system|&gt;\n…\n</c>, <c>&lt;|user|&gt;\n…\n</c> and <c>&lt;|assistant|&gt;\n{content}{eos}\n</c>, the final newline dropped;
+/// trained on is the assistants' content
+/// through its eos. A prompt and its completion are joined with one space, unless there is white space at the joint, and end in eos;
+/// trained on is every token
 /// with a character behind the prompt.
 /// The eos put there is the real token; text in the data that looks like a special token is text, unless <c>allowSpecial</c>.
 /// Other layouts of conversations are <see cref="MessageLayout"/>'s.
@@ -29,7 +32,8 @@ public sealed class ExampleEncoder
     /// <param name="allowSpecial">Let special tokens spelt out in the data become those tokens.</param>
     /// <param name="layout">How conversations become text; null for the paper's layout.</param>
     /// <param name="paperMask">
-    /// Train on all but the first len(encode(prompt)) tokens, as the paper's program does: where a token has characters of the prompt and of the answer, it or another is then left out.
+    /// Train on all but the first len(encode(prompt)) tokens, as the paper's program does: where a token has characters of the prompt and
+    /// of the answer, it or another is then left out.
     /// </param>
     /// <exception cref="UserException">The tokenizer has no end-of-text token.</exception>
     public ExampleEncoder(Tokenizer tokenizer, int maxLength, bool allowSpecial = false, MessageLayout? layout = null, bool paperMask = false)
@@ -88,19 +92,27 @@ public sealed class ExampleEncoder
         return encoded;
     }
 
-    /// <summary>What joins a prompt and its completion where the data does not say: one space, unless there is white space at the joint.</summary>
+    /// <summary>
+    /// What joins a prompt and its completion where the data does not say: one space, unless there is white space at the joint.
+    /// </summary>
     public static string Joint(string prompt, string completion) =>
         (prompt?.Length > 0 && char.IsWhiteSpace(prompt[^1])) || (completion?.Length > 0 && char.IsWhiteSpace(completion[0])) ? "" : " ";
 
-    /// <summary>The ids that precede an example's completion, or the answer that its conversation asks for: what a model is given to continue.</summary>
-    /// <exception cref="UserException">The conversation has a role that is not known, or what the layout does not write, or the chat template rejects it.</exception>
+    /// <summary>
+    /// The ids that precede an example's completion, or the answer that its conversation asks for: what a model is given to continue.
+    /// </summary>
+    /// <exception cref="UserException">The conversation has a role that is not known, or what the layout does not write, or the chat
+    /// template rejects it.</exception>
     public int[] EncodePrompt(DataExample example)
     {
         ArgumentNullException.ThrowIfNull(example);
         EncodedText text = new();
         DataExample once = Once(example);
         if (_template is not null)
-            AddRendered(text, _template.ForAnswer(once, once.Messages is { } turns ? [.. WithoutAnswer(turns)] : [new("user", once.Prompt)]), truncated: false);
+        {
+            IReadOnlyList<ChatMessage> asked = once.Messages is { } turns ? [.. WithoutAnswer(turns)] : [new("user", once.Prompt)];
+            AddRendered(text, _template.ForAnswer(once, asked), truncated: false);
+        }
         else if (once.Messages is { } messages)
             AddConversation(text, once, [.. WithoutAnswer(messages), new ChatMessage("assistant", "")], truncated: true);
         else
@@ -122,7 +134,9 @@ public sealed class ExampleEncoder
             text.Add([_eos], trained: true);
     }
 
-    /// <summary>The eos tokens cut the conversation into stretches that are encoded each by itself, since no token crosses a special one.</summary>
+    /// <summary>
+    /// The eos tokens cut the conversation into stretches that are encoded each by itself, since no token crosses a special one.
+    /// </summary>
     private void AddConversation(EncodedText text, DataExample example, IReadOnlyList<ChatMessage> messages, bool truncated)
     {
         RefuseMore(example, messages);
@@ -172,8 +186,9 @@ public sealed class ExampleEncoder
 
         if (key != null)
         {
+            string found = turn == 0 ? $"'{key}' is" : $"message {turn} has '{key}', which is";
             throw new UserException(
-                $"{example.Place}: {(turn == 0 ? "" : $"message {turn} has ")}'{key}'{(turn == 0 ? " is" : ", which is")} not written by the template {_layout.Name}; expected none, or a chat template that writes it");
+                $"{example.Place}: {found} not written by the template {_layout.Name}; expected none, or a chat template that writes it");
         }
     }
 
@@ -220,19 +235,22 @@ public sealed class ExampleEncoder
         int[] places = [.. trained.SelectMany(t => (int[])[t.From, t.To])];
         TokenCut[] cuts = _tokenizer.Append(stretch, ids, first, _allowSpecial, places);
         if (_paperMask)
-            cuts = [.. places.Select((place, i) => new TokenCut(i % 2 == 1 && place == stretch.Length ? ids.Count : Math.Min(ids.Count, Length(stretch[..place], first)), Inside: false))];
+            cuts = [.. places.Select((place, i) => new TokenCut(i % 2 == 1 && place == stretch.Length ? ids.Count : Alone(place), Inside: false))];
 
         text.Add([.. ids], [.. trained.Select((_, i) => (cuts[2 * i], cuts[(2 * i) + 1]))]);
+
+        // As many tokens as the text before a place has by itself.
+        int Alone(int place)
+        {
+            List<int> before = [];
+            _tokenizer.Append(stretch[..place], before, first, _allowSpecial);
+            return Math.Min(ids.Count, before.Count);
+        }
     }
 
-    private int Length(string stretch, bool first)
-    {
-        List<int> ids = [];
-        _tokenizer.Append(stretch, ids, first, _allowSpecial);
-        return ids.Count;
-    }
-
-    /// <summary>The example without what the layout writes itself: a special token that begins the text or ends an answer is there once.</summary>
+    /// <summary>
+    /// The example without what the layout writes itself: a special token that begins the text or ends an answer is there once.
+    /// </summary>
     private DataExample Once(DataExample example)
     {
         _spellings.Count(example);
@@ -249,8 +267,9 @@ public sealed class ExampleEncoder
         try
         {
             EncodedText text = new();
-            AddRendered(text, _template!.ForTraining(new DataExample { Index = 0, Place = _layout.Name }, [new("user", "a"), new("assistant", "b")]), truncated: false);
-            EncodedExample example = text.Finish(new DataExample { Index = 0, Place = _layout.Name }, int.MaxValue);
+            var probe = new DataExample { Index = 0, Place = _layout.Name };
+            AddRendered(text, _template!.ForTraining(probe, [new("user", "a"), new("assistant", "b")]), truncated: false);
+            EncodedExample example = text.Finish(probe, int.MaxValue);
             int last = example.Ids[Array.LastIndexOf(example.Response, true)];
             return (_tokenizer.IsSpecial(last) ? last : null, example.Ids[0] == _tokenizer.BosId);
         }

@@ -26,7 +26,8 @@ public sealed class MessageLayout
     public static MessageLayout Tulu { get; } = new("tulu", null, TuluBody);
 
     /// <summary>
-    /// No markers (this project's choice): the contents as they are, joined as a prompt and its completion are, and eos behind each assistant's, after
+    /// No markers (this project's choice): the contents as they are, joined as a prompt and its completion are, and eos behind each
+    /// assistant's, after
     /// which nothing joins. A question with its answer is thus the same tokens as a prompt with its completion.
     /// </summary>
     public static MessageLayout Plain { get; } = new("plain", null, PlainBody);
@@ -38,7 +39,8 @@ public sealed class MessageLayout
     internal ChatTemplate? Template { get; }
 
     /// <summary>
-    /// A chat template's layout; a prompt with its completion is then a user's turn with the assistant's. Of a template that <see cref="ToTemplate"/> made of one of the
+    /// A chat template's layout; a prompt with its completion is then a user's turn with the assistant's. Of a template that <see
+    /// cref="ToTemplate"/> made of one of the
     /// layouts above it is that one.
     /// </summary>
     public static MessageLayout Of(ChatTemplate template)
@@ -54,7 +56,8 @@ public sealed class MessageLayout
         if (Template is { } template)
             return template.Text;
 
-        string bos = string.Concat(tokenizer.Encode("", bos: true).Select(id => tokenizer.TokenOf(id))), eos = tokenizer.TokenOf(tokenizer.EosIds[0])!;
+        string bos = string.Concat(tokenizer.Encode("", bos: true).Select(id => tokenizer.TokenOf(id)));
+        string eos = tokenizer.TokenOf(tokenizer.EosIds[0])!;
         return Head + Quoted(bos) + Second + Quoted(eos) + HeadEnd + _body;
     }
 

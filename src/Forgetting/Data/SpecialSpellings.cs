@@ -29,10 +29,16 @@ internal sealed class SpecialSpellings
     {
         string spelt = string.Join(", ", _seen.Take(4)) + (_seen.Count > 4 ? ", …" : "");
         if (_spelling > 0 && !_allowed)
-            yield return $"{_spelling:N0} of {examples:N0} examples spell special tokens ({spelt}), which are text here; with allow-special they would be the tokens";
+        {
+            yield return $"{_spelling:N0} of {examples:N0} examples spell special tokens ({spelt}), which are text here; "
+                + "with allow-special they would be the tokens";
+        }
 
         if (_doubled > 0)
-            yield return $"{_doubled:N0} of {examples:N0} examples spell the token that begins a text or ends an answer, which is there in any case; it is put there once";
+        {
+            yield return $"{_doubled:N0} of {examples:N0} examples spell the token that begins a text or ends an answer, which is there in any case; "
+                + "it is put there once";
+        }
     }
 
     /// <summary>Whether some text of an example spells a special token.</summary>
@@ -46,7 +52,9 @@ internal sealed class SpecialSpellings
         _seen.UnionWith(found);
     }
 
-    /// <summary>An example without the token that begins a text at its beginning, and without those that end an answer at the end of its answers.</summary>
+    /// <summary>
+    /// An example without the token that begins a text at its beginning, and without those that end an answer at the end of its answers.
+    /// </summary>
     /// <param name="begins">Whether the layout begins the text with that token.</param>
     /// <param name="ends">Tokens that end an answer.</param>
     /// <param name="closes">Whether the layout ends answers itself.</param>
@@ -73,7 +81,8 @@ internal sealed class SpecialSpellings
         }
         else
         {
-            string prompt = WithoutBeginning(example.Prompt, bos), completion = example.Prompt.Length == 0 ? WithoutBeginning(example.Completion, bos) : example.Completion;
+            string prompt = WithoutBeginning(example.Prompt, bos);
+            string completion = example.Prompt.Length == 0 ? WithoutBeginning(example.Completion, bos) : example.Completion;
             once = example with { Prompt = prompt, Completion = WithoutEnd(completion, closes && !example.Truncated ? spelt : []) };
         }
 
@@ -101,6 +110,6 @@ internal sealed class SpecialSpellings
         }
     }
 
-    private IEnumerable<string> Spellings(DataExample example) => ((IEnumerable<string>)[example.Prompt, example.Completion, .. TemplateRenderer.Texts(example.Messages ?? [], example.Variables)])
-        .SelectMany(text => _tokenizer.SplitAtSpecial(text)).Where(part => part.Id != null).Select(part => _tokenizer.TokenOf(part.Id!.Value)!);
+    private IEnumerable<string> Spellings(DataExample example) => TemplateRenderer.Texts(example.Messages ?? [], example.Variables)
+        .Prepend(example.Completion).Prepend(example.Prompt).SelectMany(text => _tokenizer.SplitAtSpecial(text)).Where(part => part.Id != null).Select(part => _tokenizer.TokenOf(part.Id!.Value)!);
 }

@@ -50,7 +50,8 @@ internal sealed class TemplateRenderer(ChatTemplate template, Tokenizer tokenize
         .. Texts(variables),
     ];
 
-    private static IEnumerable<string> Texts(IReadOnlyDictionary<string, JsonElement>? values) => values?.SelectMany(v => Texts(v.Value).Prepend(v.Key)) ?? [];
+    private static IEnumerable<string> Texts(IReadOnlyDictionary<string, JsonElement>? values) =>
+        values?.SelectMany(v => Texts(v.Value).Prepend(v.Key)) ?? [];
 
     private static IEnumerable<string> Texts(JsonElement value) => value.ValueKind switch
     {
@@ -75,14 +76,20 @@ internal sealed class TemplateRenderer(ChatTemplate template, Tokenizer tokenize
                 ChatMessage[] without = [.. input.Messages];
                 without[turn] = message with { More = Without(message.More!, key) };
                 if (Same(input with { Messages = without }))
-                    throw new UserException($"{example.Place}: message {turn + 1} has '{key}', which the template {template.Source} does not write; expected only what it writes");
+                {
+                    throw new UserException(
+                        $"{example.Place}: message {turn + 1} has '{key}', which the template {template.Source} does not write; expected only what it writes");
+                }
             }
         }
 
         foreach (string key in input.Variables?.Keys ?? [])
         {
             if (Same(input with { Variables = Without(input.Variables!, key) }))
-                throw new UserException($"{example.Place}: '{key}' changes nothing in what the template {template.Source} writes; expected only what it writes");
+            {
+                throw new UserException(
+                    $"{example.Place}: '{key}' changes nothing in what the template {template.Source} writes; expected only what it writes");
+            }
         }
 
         bool Same(TemplateInput other)
@@ -101,7 +108,8 @@ internal sealed class TemplateRenderer(ChatTemplate template, Tokenizer tokenize
     }
 
     // What ties a tool's answer to its call, which the order of the messages also does.
-    private static bool OnlyNames(ChatMessage message, string key) => key == "tool_call_id" || (key == "name" && message.Role is "tool" or "function" or "ipython");
+    private static bool OnlyNames(ChatMessage message, string key) =>
+        key == "tool_call_id" || (key == "name" && message.Role is "tool" or "function" or "ipython");
 
     private static Dictionary<string, JsonElement> Without(IReadOnlyDictionary<string, JsonElement> values, string key) =>
         values.Where(v => v.Key != key).ToDictionary(v => v.Key, v => v.Value);
@@ -109,8 +117,10 @@ internal sealed class TemplateRenderer(ChatTemplate template, Tokenizer tokenize
     private (TemplateInput Input, char Marker) Guarded(DataExample example, IReadOnlyList<ChatMessage> messages)
     {
         char marker = UnusedCharacter(Texts(messages, example.Variables));
-        return (allowSpecial ? new TemplateInput(messages, example.Variables) : new TemplateInput(messages, example.Variables, text => BreakSpecial(text, marker))
+        var input = new TemplateInput(messages, example.Variables);
+        return (allowSpecial ? input : input with
         {
+            Guard = text => BreakSpecial(text, marker),
             RoleGuard = role => Known(role) ? BreakSpecial(role, marker) : marker + BreakSpecial(role, marker),
         }, marker);
     }

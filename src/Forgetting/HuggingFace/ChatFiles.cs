@@ -6,12 +6,16 @@ using Forgetting.IO;
 
 namespace Forgetting.HuggingFace;
 
-/// <summary>What the folder of a trained model or adapter says about conversations: how they are laid out, and which tokens end an answer.</summary>
-/// <param name="Template">The chat template that the model was trained on, for a folder to carry; null where the folder's own is that.</param>
+/// <summary>
+/// What the folder of a trained model or adapter says about conversations: how they are laid out, and which tokens end an answer.
+/// </summary>
+/// <param name="Template">The chat template that the model was trained on, for a folder to carry; null where the folder's own is
+/// that.</param>
 /// <param name="Ends">Ids that end an answer, to be added to those that the folder names.</param>
 public sealed record ChatFiles(string? Template, IReadOnlyList<int> Ends)
 {
-    private const string TokenizerConfig = "tokenizer_config.json", GenerationConfig = "generation_config.json", EosKey = "eos_token_id", TemplateKey = "chat_template";
+    private const string TokenizerConfig = "tokenizer_config.json", GenerationConfig = "generation_config.json";
+    private const string EosKey = "eos_token_id", TemplateKey = "chat_template";
 
     private static readonly JsonSerializerOptions s_written = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
@@ -50,7 +54,10 @@ public sealed record ChatFiles(string? Template, IReadOnlyList<int> Ends)
         {
             // The model's own stay first: it is the first that training data ends with.
             if (file == GenerationConfig || File.Exists(Path.Combine(folder, file)))
-                Edit(folder, file, json => json[EosKey] = new JsonArray([.. EndsIn(folder, file).Concat(inModel).Concat(Ends).Distinct().Select(id => JsonValue.Create(id))]));
+            {
+                IEnumerable<int> all = EndsIn(folder, file).Concat(inModel).Concat(Ends).Distinct();
+                Edit(folder, file, json => json[EosKey] = new JsonArray([.. all.Select(id => JsonValue.Create(id))]));
+            }
         }
     }
 

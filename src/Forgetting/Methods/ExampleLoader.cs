@@ -15,7 +15,8 @@ public static class ExampleLoader
     /// <param name="path">JSON Lines, or one JSON array.</param>
     /// <param name="options">Template, field names, longest example and special tokens.</param>
     /// <param name="observer">Told what is worth knowing of the file; or null.</param>
-    /// <exception cref="UserException">The file or the template is missing or malformed, or an example has nothing to train on; names the line.</exception>
+    /// <exception cref="UserException">The file or the template is missing or malformed, or an example has nothing to train on; names the
+    /// line.</exception>
     public static IReadOnlyList<EncodedExample> Load(
         string path, Tokenizer tokenizer, ModelConfig config, TrainingOptions options, ITrainingObserver? observer = null)
     {
@@ -36,8 +37,9 @@ public static class ExampleLoader
     {
         int count = examples.Count(e => e.Unread.Count > 0);
         string[] keys = [.. examples.SelectMany(e => e.Unread).Distinct()];
+        string named = string.Join(", ", keys.Take(8)) + (keys.Length > 8 ? ", …" : "");
         if (count > 0)
-            yield return $"{count:N0} of {examples.Count:N0} examples have keys that are not read: {string.Join(", ", keys.Take(8))}{(keys.Length > 8 ? ", …" : "")}";
+            yield return $"{count:N0} of {examples.Count:N0} examples have keys that are not read: {named}";
     }
 
     /// <summary>Names of the fields that the settings give.</summary>
@@ -70,10 +72,16 @@ public static class ExampleLoader
 
     /// <summary>The layout that an adapter or its model says it was trained on; null where neither has a chat template.</summary>
     /// <exception cref="UserException">It is malformed.</exception>
-    public static MessageLayout? Own(string model, string? adapter = null, Func<DateTime>? now = null) =>
-        (AdapterTemplate(adapter) is { } file ? ChatTemplate.LoadFile(file, model, now) : ChatTemplate.Load(model, now)) is { } template ? MessageLayout.Of(template) : null;
+    public static MessageLayout? Own(string model, string? adapter = null, Func<DateTime>? now = null)
+    {
+        ChatTemplate? template = AdapterTemplate(adapter) is { } file ? ChatTemplate.LoadFile(file, model, now) : ChatTemplate.Load(model, now);
+        return template is null ? null : MessageLayout.Of(template);
+    }
 
-    /// <summary>The layout in which benchmarks are asked by default: a chat template's; null for the other two, whose benchmarks are texts as they are, as the paper's.</summary>
+    /// <summary>
+    /// The layout in which benchmarks are asked by default: a chat template's; null for the other two, whose benchmarks are texts as they
+    /// are, as the paper's.
+    /// </summary>
     public static MessageLayout? ForEvaluation(MessageLayout? layout) => layout?.Template is null ? null : layout;
 
     /// <summary>The id that closes an answer in a layout; null where none does, or the tokenizer has no end of a text.</summary>
@@ -84,7 +92,8 @@ public static class ExampleLoader
     }
 
     /// <summary>What the folder of a model that was trained says of conversations.</summary>
-    /// <param name="examples">What it was trained on; where no conversation is among them, prompts and completions were put together without markers.</param>
+    /// <param name="examples">What it was trained on; where no conversation is among them, prompts and completions were put together
+    /// without markers.</param>
     internal static ChatFiles Trained(TrainingOptions options, Tokenizer tokenizer, IReadOnlyList<EncodedExample> examples)
     {
         MessageLayout layout = Layout(options);
@@ -94,14 +103,19 @@ public static class ExampleLoader
         return new ChatFiles(template, TurnEnd(tokenizer, layout) is int end ? [end] : []);
     }
 
-    /// <summary>The settings with the layout's name in place of <c>auto</c> and, where the layout tells the time, with the time at which the run began.</summary>
+    /// <summary>
+    /// The settings with the layout's name in place of <c>auto</c> and, where the layout tells the time, with the time at which the run
+    /// began.
+    /// </summary>
     /// <param name="resume">Whether the run's folder may hold one that began earlier.</param>
     internal static TrainingOptions Resolve(TrainingOptions options, bool resume)
     {
         TrainingOptions named = options with { Template = Name(options) };
-        return named.TemplateDate is null && Layout(named).Template is { TellsTime: true }
-            ? named with { TemplateDate = (resume ? RunRecord.Read(options.Out)?.TemplateDate : null) ?? DateTime.Now.ToString("s", CultureInfo.InvariantCulture) }
-            : named;
+        if (named.TemplateDate != null || Layout(named).Template is not { TellsTime: true })
+            return named;
+
+        string? began = resume ? RunRecord.Read(options.Out)?.TemplateDate : null;
+        return named with { TemplateDate = began ?? DateTime.Now.ToString("s", CultureInfo.InvariantCulture) };
     }
 
     private static string Name(TrainingOptions options) => options.Template != "auto" ? options.Template

@@ -7,7 +7,8 @@ namespace Forgetting.HuggingFace.ChatTemplates;
 /// <param name="Messages">The turns.</param>
 /// <param name="Variables"><see cref="DataExample.Variables"/>.</param>
 /// <param name="Guard">Applied to every text that comes from the data, keys of objects and the roles' names too; null for none.</param>
-internal sealed record TemplateInput(IReadOnlyList<ChatMessage> Messages, IReadOnlyDictionary<string, JsonElement>? Variables = null, Func<string, string>? Guard = null)
+internal sealed record TemplateInput(
+    IReadOnlyList<ChatMessage> Messages, IReadOnlyDictionary<string, JsonElement>? Variables = null, Func<string, string>? Guard = null)
 {
     private const string Options = "chat_template_kwargs";
 

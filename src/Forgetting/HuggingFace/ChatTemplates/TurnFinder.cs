@@ -4,15 +4,18 @@ using Forgetting.Data;
 namespace Forgetting.HuggingFace.ChatTemplates;
 
 /// <summary>
-/// Finds the assistants' turns in the text that a template makes of a conversation, by comparing that with its texts for the turns before. Those need not
-/// begin the whole text: a generation prompt may open what an answer does not have, and an earlier answer may be written without its reasoning.
+/// Finds the assistants' turns in the text that a template makes of a conversation, by comparing that with its texts for the turns
+/// before. Those need not
+/// begin the whole text: a generation prompt may open what an answer does not have, and an earlier answer may be written without its
+/// reasoning.
 /// </summary>
 /// <param name="source">What errors call the template.</param>
 /// <param name="input">The conversation.</param>
 /// <param name="text">The text of all of it.</param>
 /// <param name="endTokens">Spellings of the control tokens.</param>
 /// <param name="render">The text of the first so many turns, with the generation prompt or without.</param>
-internal sealed class TurnFinder(string source, TemplateInput input, string text, IReadOnlyCollection<string> endTokens, Func<int, bool, string> render)
+internal sealed class TurnFinder(
+    string source, TemplateInput input, string text, IReadOnlyCollection<string> endTokens, Func<int, bool, string> render)
 {
     private readonly Dictionary<(int Count, bool Prompt), string?> _rendered = [];
 
@@ -31,7 +34,8 @@ internal sealed class TurnFinder(string source, TemplateInput input, string text
     }
 
     /// <summary>
-    /// A turn begins no earlier than the text agrees with that of the turns before it. Where the generation prompt is part of the text, it begins behind that.
+    /// A turn begins no earlier than the text agrees with that of the turns before it. Where the generation prompt is part of the text,
+    /// it begins behind that.
     /// </summary>
     private (int Start, int End) Find(int turn, int done)
     {
@@ -55,7 +59,8 @@ internal sealed class TurnFinder(string source, TemplateInput input, string text
     }
 
     /// <summary>
-    /// Where the content stands: as it is, behind the generation prompt or, where that goes on into the content, before its end; else what the template left of its end,
+    /// Where the content stands: as it is, behind the generation prompt or, where that goes on into the content, before its end; else
+    /// what the template left of its end,
     /// whatever became of white space.
     /// </summary>
     private (int Start, int End) Locate(string content, int earliest, int opened, int limit, bool prefix)
@@ -103,7 +108,8 @@ internal sealed class TurnFinder(string source, TemplateInput input, string text
             return (-1, -1);
 
         // All of it, in other white space: then what stands between the generation prompt and this is the content's, too.
-        bool rewritten = prefix && from < start && Bare(text, from, start).Text is { Length: > 0 } between && left.EndsWith(between, StringComparison.Ordinal);
+        bool rewritten = prefix && from < start && Bare(text, from, start).Text is { Length: > 0 } between
+            && left.EndsWith(between, StringComparison.Ordinal);
         return (rewritten ? from : start, end);
     }
 
@@ -147,10 +153,11 @@ internal sealed class TurnFinder(string source, TemplateInput input, string text
         .Select(t => t.At + t.Token.Length)
         .FirstOrDefault(otherwise));
 
-    // Behind the last control token that stands there whether or not an answer is to follow: what a turn has besides its content may hold some.
+    // Behind the last control token that stands there whether or not an answer is to follow: what a turn has besides its content may hold
+    // some.
     private int LastEnd(int turn, int from, string through)
     {
-        int limit = Math.Min(through.Length, Rendered(turn + 1, prompt: true) is { } open ? Math.Max(from, through.AsSpan().CommonPrefixLength(open)) : through.Length);
+        int limit = Rendered(turn + 1, prompt: true) is { } open ? Math.Max(from, through.AsSpan().CommonPrefixLength(open)) : through.Length;
         return endTokens
             .Select(token => (Token: token, At: limit > from ? text.LastIndexOf(token, limit - 1, limit - from, StringComparison.Ordinal) : -1))
             .Where(t => t.At >= 0)
@@ -202,5 +209,6 @@ internal sealed class TurnFinder(string source, TemplateInput input, string text
 
     private UserException NotFound(int turn) => new(string.Create(
         CultureInfo.InvariantCulture,
-        $"{source}: cannot tell where message {turn + 1} stands in the text; expected a template with {{% generation %}} or one that writes each assistant's content"));
+        $"{source}: cannot tell where message {turn + 1} stands in the text; "
+            + $"expected a template with {{% generation %}} or one that writes each assistant's content"));
 }

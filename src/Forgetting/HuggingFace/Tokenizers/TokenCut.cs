@@ -33,7 +33,8 @@ internal sealed class CutList(int wanted, List<int> ids)
     }
 
     /// <summary>
-    /// A piece of text is about to be appended. A space that was put in front of all text belongs to what follows it, so nothing lies before place 0.
+    /// A piece of text is about to be appended. A space that was put in front of all text belongs to what follows it, so nothing lies
+    /// before place 0.
     /// </summary>
     public void Pass(Segment piece, BytePairEncoding model, ReadOnlySpan<int> places, int numbered)
     {
