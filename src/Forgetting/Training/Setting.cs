@@ -82,10 +82,10 @@ public sealed class Setting
     /// <summary>Why a run of these options makes no use of the setting; null where it does.</summary>
     public string? WhyUnused(TrainingOptions options)
     {
-        if (!_about.Methods.HasFlag((MethodSet)(1 << (int)options.Method)))
+        if (!_about.Methods.HasFlag((MethodSet)(1 << (int)options.Method)) && !(_about.AlsoWith.Length > 0 && Holds(_about.AlsoWith, options)))
         {
             string users = string.Join(" or ", Enum.GetValues<TrainingMethod>().Where(m => _about.Methods.HasFlag((MethodSet)(1 << (int)m))).Select(m => Recipe.Text(m)));
-            return $"method {Recipe.Text(options.Method)} does not use it, expected method {users}";
+            return $"method {Recipe.Text(options.Method)} does not use it, expected method {users}{(_about.AlsoWith.Length > 0 ? $", or {_about.AlsoWith}" : "")}";
         }
 
         string[] needs = _about.Needs.Split('|', StringSplitOptions.RemoveEmptyEntries);

@@ -43,6 +43,9 @@ internal sealed class SettingAttribute(string help) : Attribute
     /// <summary>Methods that use it; with any other it is refused.</summary>
     public MethodSet Methods { get; init; } = MethodSet.All;
 
+    /// <summary>A setting with which every method uses this one; empty for none.</summary>
+    public string AlsoWith { get; init; } = "";
+
     /// <summary>Settings of which one must be given for this one to be used, <c>name</c> or <c>name=value</c>, with bars between; empty for none.</summary>
     public string Needs { get; init; } = "";
 

@@ -101,23 +101,23 @@ public sealed partial record TrainingOptions
     public IReadOnlyList<string> LoraTargets { get; init; } = [];
 
     /// <summary>What response tokens are ranked by.</summary>
-    [Setting("what tokens are ranked by: influence (base loss - reference loss, the paper's), reference (loss) or blend (0.9 base loss - reference loss)", Methods = MethodSet.Scoring)]
+    [Setting("what tokens are ranked by: influence (base loss - reference loss, the paper's), reference (loss) or blend (0.9 base loss - reference loss)", Methods = MethodSet.Scoring, AlsoWith = "scores")]
     public ScoreKind Score { get; init; } = ScoreKind.Influence;
 
     /// <summary>Share of positive tokens ρ, or auto for Otsu's cut; null: 0.7, or the signs of <see cref="Scores"/> as they stand.</summary>
-    [Setting("share of response tokens that are learnt, or auto to find it from the scores (Otsu's cut); 0.7, or as in the score file", Methods = MethodSet.Scoring)]
+    [Setting("share of response tokens that are learnt, or auto to find it from the scores (Otsu's cut); 0.7, or as in the score file", Methods = MethodSet.Scoring, AlsoWith = "scores")]
     public Share? Rho { get; init; }
 
     /// <summary>Share of the response tokens, next in the ranking after those of <see cref="Rho"/>, that is neither learnt nor forgotten.</summary>
-    [Setting("share of response tokens, next in the ranking after rho's, that is neither learnt nor forgotten", Methods = MethodSet.Scoring)]
+    [Setting("share of response tokens, next in the ranking after rho's, that is neither learnt nor forgotten", Methods = MethodSet.Scoring, AlsoWith = "scores")]
     public double IgnoreRho { get; init; }
 
     /// <summary>Score from which tokens are learnt, in nats, instead of <see cref="Rho"/>.</summary>
-    [Setting("score in nats from which tokens are learnt, instead of rho; needs forget-below", Methods = MethodSet.Scoring)]
+    [Setting("score in nats from which tokens are learnt, instead of rho; needs forget-below", Methods = MethodSet.Scoring, AlsoWith = "scores")]
     public double? LearnAbove { get; init; }
 
     /// <summary>Score below which tokens are forgotten, in nats; what lies between is ignored.</summary>
-    [Setting("score in nats below which tokens are forgotten; those between are ignored", Methods = MethodSet.Scoring)]
+    [Setting("score in nats below which tokens are forgotten; those between are ignored", Methods = MethodSet.Scoring, AlsoWith = "scores")]
     public double? ForgetBelow { get; init; }
 
     /// <summary>What the negative term is divided by.</summary>
@@ -125,7 +125,7 @@ public sealed partial record TrainingOptions
     public NegativeNormKind NegativeNorm { get; init; } = NegativeNormKind.Candidates;
 
     /// <summary>Whether tokens or whole sequences are ranked.</summary>
-    [Setting("what is ranked: token or sequence", Methods = MethodSet.Scoring)]
+    [Setting("what is ranked: token or sequence", Methods = MethodSet.Scoring, AlsoWith = "scores")]
     public PartitionLevel Level { get; init; } = PartitionLevel.Token;
 
     /// <summary>How λ moves over the run.</summary>
@@ -185,7 +185,7 @@ public sealed partial record TrainingOptions
     public bool LearnReference { get; init; }
 
     /// <summary>A score file made before.</summary>
-    [Setting("score file made before", Value = "FILE", Methods = MethodSet.Scoring, MayChange = true, Identity = false)]
+    [Setting("score file made before", Value = "FILE", MayChange = true, Identity = false)]
     public string? Scores { get; init; }
 
     /// <summary>Files with the prompts of the tasks to forget; the model's own continuations of them are what is unlearnt.</summary>
@@ -318,7 +318,7 @@ public sealed partial record TrainingOptions
     public Compatibility Compat { get; init; } = Compatibility.None;
 
     /// <summary>Steps between measurements of the two gradients' norms and cosine; 0: never. Each costs a second forward and backward pass.</summary>
-    [Setting("steps between measurements of the two gradients, 0 for never", Methods = MethodSet.Scoring, MayChange = true)]
+    [Setting("steps between measurements of the two gradients, 0 for never", Methods = MethodSet.Scoring, AlsoWith = "scores", MayChange = true)]
     public int PartsEvery { get; init; }
 
     /// <summary>Benchmark tasks that the model in training is evaluated on.</summary>

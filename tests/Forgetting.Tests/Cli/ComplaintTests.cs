@@ -33,7 +33,7 @@ public sealed class ComplaintTests : IDisposable
         { "--method is given 2 times, expected once", ["tune", "--method", "full", "--method", "lwf"] },
         { "--device is \"gpu\", expected auto, cpu, cuda, cuda:N or cuda-emu", ["generate", "--model", "m", "--device", "gpu"] },
         { "device is \"gpu\", expected auto, cpu, cuda, cuda:N or cuda-emu", ["tune", "--model", "m", "--data", "d", "--out", "o", "--device", "gpu"] },
-        { "--rho is 0.5: method full does not use it, expected method ignore or forget", ["tune", "--method", "full", "--rho", "0.5"] },
+        { "--rho is 0.5: method full does not use it, expected method ignore or forget, or scores", ["tune", "--method", "full", "--rho", "0.5"] },
         { "--lambda is linear: method full does not use it, expected method forget", ["tune", "--method", "full", "--lambda", "linear"] },
         { "--ascent is npo: method ignore does not use it, expected method forget or lwf", ["tune", "--method", "ignore", "--ascent", "npo"] },
         { "--lambda-max is 0.1: method lwf does not use it, expected method forget", ["tune", "--method", "lwf", "--forget", "p", "--lambda-max", "0.1"] },
