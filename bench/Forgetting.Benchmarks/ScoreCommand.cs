@@ -11,7 +11,7 @@ internal static class ScoreCommand
     {
         var shown = new ScoreSettings();
         Option<int> examples = WorkloadOptions.Number("--examples", shown.Examples), shortest = WorkloadOptions.Number("--shortest", shown.Shortest),
-            longest = WorkloadOptions.Number("--longest", shown.Longest), tokens = WorkloadOptions.Number("--micro-batch-tokens", new TrainingOptions().MicroBatchTokens);
+            longest = WorkloadOptions.Number("--longest", shown.Longest), tokens = WorkloadOptions.Number("--micro-batch-tokens", new TrainingOptions().Compute.MicroBatchTokens);
         Option<bool> profile = OperationProfile.Option();
         var command = new Command("score", "Time the scoring of examples with two models.") { examples, shortest, longest, tokens, profile };
         var options = new WorkloadOptions(command, steps: 1, warmup: 0);

@@ -82,10 +82,9 @@ public sealed record StepSettings(
     internal TrainingOptions Options => new()
     {
         Method = TrainingMethod.Full,
-        NoCudaGraphs = NoCudaGraphs,
-        BatchSize = Batch,
-        MicroBatchTokens = MicroBatchTokens,
-        LoraRank = LoraRank,
+        Compute = new() { NoCudaGraphs = NoCudaGraphs, MicroBatchTokens = MicroBatchTokens },
+        Schedule = new() { BatchSize = Batch },
+        Lora = new() { Rank = LoraRank },
     };
 
     /// <inheritdoc/>

@@ -45,7 +45,7 @@ internal sealed class StepWorkload : IDisposable
     {
         _step.Begin(_set, _chosen, _done++);
         StepLosses losses = _step.Accumulate(0);
-        _optimizer.Step(_options.LearningRate);
+        _optimizer.Step(_options.Optimizer.LearningRate);
         _decoder.Backend.Synchronize();
         return losses.Objective;
     }

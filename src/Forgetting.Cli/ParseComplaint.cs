@@ -22,7 +22,7 @@ internal static class ParseComplaint
             return $"no command is given, expected one of {string.Join(", ", command.Subcommands.Select(c => c.Name))}";
 
         string[] missing = [.. command.Options.Where(o => o.Required && parsed.GetResult(o) is null or { Implicit: true }).Select(o => o.Name)];
-        return missing.Length > 0 ? Missing(missing) : parsed.Errors.Select(Explain).First();
+        return missing.Length > 0 ? Missing(missing) : Explain(parsed.Errors[0]);
     }
 
     /// <summary>Says that options are missing.</summary>

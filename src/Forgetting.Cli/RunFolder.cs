@@ -36,7 +36,7 @@ internal static class RunFolder
         IReadOnlyList<StepMetrics> metrics = Metrics(folder);
         string recipe = Path.Combine(folder, "run.yaml");
         HtmlReport report = RunReport.Build(
-            Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), lead, metrics, ReadScored(folder), new InfluenceCut(Recipe.Read(recipe, new TrainingOptions()).Level, summary.Cut),
+            Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), lead, metrics, ReadScored(folder), new InfluenceCut(Recipe.ReadRun(recipe).TokenForgetting.Level, summary.Cut),
             File.ReadAllText(recipe), summary.Best,
             summary.Unlearning is { } unlearning ? page => UnlearningReport.Add(page, metrics, unlearning, ReadSamples(folder, unlearning)) : null);
         AtomicFile.WriteText(path, report.ToString());

@@ -31,9 +31,9 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
     public void Replayed_steps_leave_the_bits_of_single_launches(DType type, bool adapter, AscentKind ascent)
     {
         CudaBackend backend = backends.Of(type);
-        TrainingOptions options = TrainingStepTests.Full with { MicroBatchTokens = 12, Ascent = ascent, Recompute = adapter };
+        TrainingOptions options = TrainingStepTests.Full with { Compute = TrainingStepTests.Full.Compute with { MicroBatchTokens = 12, Recompute = adapter }, TokenForgetting = TrainingStepTests.Full.TokenForgetting with { Ascent = ascent } };
         int before = backend.Graphs.Recorded;
-        (List<double> expected, float[] weights) = Train(backend, options with { NoCudaGraphs = true }, adapter);
+        (List<double> expected, float[] weights) = Train(backend, options with { Compute = options.Compute with { NoCudaGraphs = true } }, adapter);
         Assert.Equal(before, backend.Graphs.Recorded);
         (List<double> losses, float[] replayed) = Train(backend, options, adapter);
         Assert.True(backend.Graphs.Recorded > before);
@@ -44,7 +44,7 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
     [EmulationFact]
     public void Replayed_steps_draw_new_dropout_masks()
     {
-        using var run = new TrainingRun(backends.Of(DType.Float32), TrainingStepTests.Full with { LearningRate = 0 }, adapter: true);
+        using var run = new TrainingRun(backends.Of(DType.Float32), TrainingStepTests.Full with { Optimizer = TrainingStepTests.Full.Optimizer with { LearningRate = 0 } }, adapter: true);
         double[] losses = [.. Enumerable.Range(0, 4).Select(k => run.Step(k, [0, 1, 2]))];
         Assert.Equal(4, losses.Distinct().Count());
         Assert.Equal(losses[2], run.Step(2, [0, 1, 2]));
@@ -54,7 +54,7 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
     public void Shapes_met_before_neither_allocate_nor_record()
     {
         CudaBackend backend = backends.Of(DType.Float32);
-        using var run = new TrainingRun(backend, TrainingStepTests.Full with { MicroBatchTokens = 12 }, adapter: true);
+        using var run = new TrainingRun(backend, TrainingStepTests.Full with { Compute = TrainingStepTests.Full.Compute with { MicroBatchTokens = 12 } }, adapter: true);
         for (int k = 0; k < 6; k++)
         {
             run.Step(k, Steps[k % 2]);
@@ -187,7 +187,7 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
             // λ, learning rate, clipping and step number change from step to step.
             _step.Begin(_set, chosen, k);
             StepLosses losses = _step.Accumulate(0.05 * (k + 1));
-            _optimizer.Step(_options.LearningRate / (k + 1), Math.Min(1, (k + 1) / _step.GradientNorm()));
+            _optimizer.Step(_options.Optimizer.LearningRate / (k + 1), Math.Min(1, (k + 1) / _step.GradientNorm()));
             return losses.Objective;
         }
 

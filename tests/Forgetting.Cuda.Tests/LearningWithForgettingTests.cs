@@ -30,11 +30,14 @@ public sealed class LearningWithForgettingTests(EmulatedBackends backends) : ICl
         TuneRun.Execute(options with { Out = folder["cpu"] }, cpu);
         options = options with
         {
-            Forget = [],
-            Elicited = folder["cpu", "lwf/elicited.jsonl"],
-            Learned = folder["cpu", "lwf/learned/model"],
-            Fisher = folder["cpu", "lwf/fisher.safetensors"],
-            MaxNewTokens = new TrainingOptions().MaxNewTokens,
+            Unlearning = options.Unlearning with
+            {
+                Prompts = [],
+                Elicited = folder["cpu", "lwf/elicited.jsonl"],
+                Learned = folder["cpu", "lwf/learned/model"],
+                Fisher = folder["cpu", "lwf/fisher.safetensors"],
+                MaxNewTokens = new TrainingOptions().Unlearning.MaxNewTokens,
+            },
         };
         IBackend backend = backends.Of(type);
 
@@ -69,25 +72,19 @@ public sealed class LearningWithForgettingTests(EmulatedBackends backends) : ICl
         {
             Method = TrainingMethod.Lwf,
             Model = SharedData.Path("stories260K", "hf"),
-            Data = folder["data.jsonl"],
-            Forget = [folder["prompts.jsonl"]],
-            MaxNewTokens = 6,
-            MaxLength = 40,
-            LoraRank = 4,
-            LoraAlpha = 8,
-            Steps = 4,
-            BatchSize = 2,
-            LearningRate = 1e-3,
-            Interval = 2,
-            ForgetBatchSize = 1,
-            CheckpointEvery = 0,
+            Data = new() { Path = folder["data.jsonl"], MaxLength = 40 },
+            Unlearning = new() { Prompts = [folder["prompts.jsonl"]], MaxNewTokens = 6, Interval = 2, BatchSize = 1 },
+            Lora = new() { Rank = 4, Alpha = 8 },
+            Schedule = new() { Steps = 4, BatchSize = 2 },
+            Optimizer = new() { LearningRate = 1e-3 },
+            Checkpoints = new() { Every = 0 },
         };
     }
 
     private static double[] Fisher(TrainingOptions options, IBackend backend)
     {
-        using LoadedModel model = LoadedModel.Load(options.Learned!, backend, training: true);
-        IReadOnlyList<EncodedExample> examples = ExampleLoader.Load(options.Data, model.Tokenizer, model.Decoder.Config, options);
+        using LoadedModel model = LoadedModel.Load(options.Unlearning.Learned!, backend, training: true);
+        IReadOnlyList<EncodedExample> examples = ExampleLoader.Load(options.Data.Path, model.Tokenizer, model.Decoder.Config, options);
         FisherInformation.Compute(model.Decoder, examples, FisherKind.Empirical, 64, options.Seed);
         return [.. TrainingStepTests.Concatenate(model.Decoder, p => p.Gradient).Select(f => (double)f)];
     }
@@ -95,10 +92,10 @@ public sealed class LearningWithForgettingTests(EmulatedBackends backends) : ICl
     private static (double[] Linear, double[] Quadratic) Confidence(TrainingOptions options, IBackend backend)
     {
         using LoadedModel model = LoadedModel.Load(options.Model, backend);
-        using Checkpoint learned = Checkpoint.Open(options.Learned!);
-        using var confidence = new ForgettingConfidence(model.Decoder, model.Source, learned, options.Fisher!);
-        IReadOnlyList<EncodedExample> samples = ExampleLoader.Load(options.Elicited!, model.Tokenizer, model.Decoder.Config, new TrainingOptions());
-        IReadOnlyList<ConfidenceRecord> records = confidence.Compute(samples, options.LearningRate, 64);
+        using Checkpoint learned = Checkpoint.Open(options.Unlearning.Learned!);
+        using var confidence = new ForgettingConfidence(model.Decoder, model.Source, learned, options.Unlearning.Fisher!);
+        IReadOnlyList<EncodedExample> samples = ExampleLoader.Load(options.Unlearning.Elicited!, model.Tokenizer, model.Decoder.Config, new TrainingOptions());
+        IReadOnlyList<ConfidenceRecord> records = confidence.Compute(samples, options.Optimizer.LearningRate, 64);
         return ([.. records.Select(r => r.Linear)], [.. records.Select(r => r.Quadratic)]);
     }
 

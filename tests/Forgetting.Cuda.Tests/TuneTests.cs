@@ -30,22 +30,20 @@ public sealed class TuneTests(EmulatedBackends backends) : IClassFixture<Emulate
         TrainingOptions options = new()
         {
             Model = SharedData.Path("stories260K", "hf"),
-            Data = folder["data.jsonl"],
+            Data = new() { Path = folder["data.jsonl"], MaxLength = 64 },
             Method = TrainingMethod.Forget,
-            LoraRank = 4,
-            LoraAlpha = 8,
-            BatchSize = 3,
-            MaxLength = 64,
-            LearningRate = 1e-3,
-            ReferenceFraction = 0.34,
-            CheckpointEvery = 0,
+            Lora = new() { Rank = 4, Alpha = 8 },
+            Schedule = new() { BatchSize = 3 },
+            Optimizer = new() { LearningRate = 1e-3 },
+            TokenForgetting = new() { ReferenceFraction = 0.34 },
+            Checkpoints = new() { Every = 0 },
         };
         (double Loss, double GradientNorm)[] expected = Run(options with { Out = folder["cpu"] }, cpu);
         if (type == DType.BFloat16)
         {
-            options = options with { ReferenceFraction = null };
-            expected = Run(options with { Reference = folder["cpu", "reference/model"], Out = folder["scored"] }, cpu);
-            options = options with { Scores = folder["scored", "scores.jsonl"] };
+            options = options with { TokenForgetting = options.TokenForgetting with { ReferenceFraction = null } };
+            expected = Run(options with { TokenForgetting = options.TokenForgetting with { Reference = folder["cpu", "reference/model"] }, Out = folder["scored"] }, cpu);
+            options = options with { TokenForgetting = options.TokenForgetting with { Scores = folder["scored", "scores.jsonl"] } };
         }
 
         (double Loss, double GradientNorm)[] actual = Run(options with { Out = folder["cuda"] }, backends.Of(type));

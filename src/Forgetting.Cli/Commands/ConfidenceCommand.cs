@@ -16,31 +16,31 @@ internal static class ConfidenceCommand
     {
         var command = new Command("confidence", "Write the forgetting confidence of samples.");
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "learned", "fisher", "data", "alpha", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
+            command, new TrainingOptions(), ["model", "adapter", "learned", "fisher", "data", "forget-alpha", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
             "file for the confidences, JSON Lines",
             new Dictionary<string, string>
             {
                 ["adapter"] = "PEFT adapter of the model", ["learned"] = "checkpoint after ordinary fine-tuning on the data to learn", ["fisher"] = "Fisher information of that data, by fisher",
-                ["data"] = "samples to judge, JSON Lines, as elicit writes them", ["alpha"] = "step size alpha of the forgetting confidence; of a run it is the learning rate",
+                ["data"] = "samples to judge, JSON Lines, as elicit writes them", ["forget-alpha"] = "step size alpha of the forgetting confidence; of a run it is the learning rate",
             },
-            required: ["model", "learned", "fisher", "data", "alpha", "out"]);
+            required: ["model", "learned", "fisher", "data", "forget-alpha", "out"]);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
             options.ValidateValues();
             AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
-            using IBackend backend = Devices.Open(options.Device, options.Dtype, options.Products);
+            using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             IReadOnlyList<EncodedExample> samples = LossCommand.Encode(options);
             using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
 
             // The confidence is of whole weights.
             model.Decoder.MergeAdapter();
-            using Checkpoint learned = Checkpoint.Open(options.Learned!);
-            using var confidence = new ForgettingConfidence(model.Decoder, model.Source, learned, options.Fisher!);
+            using Checkpoint learned = Checkpoint.Open(options.Unlearning.Learned!);
+            using var confidence = new ForgettingConfidence(model.Decoder, model.Source, learned, options.Unlearning.Fisher!);
             var progress = new TerminalProgress();
             progress.StageBegan($"computing the forgetting confidence of {samples.Count} samples");
-            IReadOnlyList<ConfidenceRecord> records = confidence.Compute(samples, options.Alpha!.Value, options.MicroBatchTokens, progress, interruption.Token);
+            IReadOnlyList<ConfidenceRecord> records = confidence.Compute(samples, options.Unlearning.Alpha!.Value, options.Compute.MicroBatchTokens, progress, interruption.Token);
             ConfidenceRecord.Write(options.Out, records);
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,

@@ -18,14 +18,17 @@ internal static class ElicitCommand
         {
             Description = "prompts, JSON Lines; give several files, a task each, for mixed forgetting", HelpName = "FILE", Required = true, AllowMultipleArgumentsPerToken = true,
         };
-        var shots = new Option<int>("--few-shot") { Description = "worked examples put before every prompt", HelpName = "K" };
-        var shotData = new Option<string?>("--few-shot-data") { Description = "file whose first examples these are", HelpName = "FILE" };
-        var batch = new Option<int>("--batch-tokens") { Description = "tokens of a batch, those counted that may be generated", HelpName = "N", DefaultValueFactory = _ => standard.BatchTokens };
-        var command = new Command("elicit", "Write what a model itself makes of prompts.") { data, shots, shotData, batch };
+        var shots = new Option<int>("--num-fewshot") { Description = "worked examples put before every prompt", HelpName = "K" };
+        var shotData = new Option<string?>("--fewshot-data") { Description = "file whose first examples these are", HelpName = "FILE" };
+        var command = new Command("elicit", "Write what a model itself makes of prompts.") { data, shots, shotData };
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "out", "max-new-tokens", "template", "template-date", "prompt-field", "completion-field", "allow-special", "device", "dtype", "products"],
+            command, new TrainingOptions { Compute = new() { MicroBatchTokens = standard.BatchTokens } },
+            [
+                "model", "adapter", "out", "max-new-tokens", "template", "template-date", "prompt-field", "completion-field", "allow-special", "micro-batch-tokens",
+                "device", "dtype", "products",
+            ],
             "file for the samples, JSON Lines",
-            new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["completion-field"] = "field of the completion in the file of worked examples" },
+            new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["micro-batch-tokens"] = "tokens of a batch, those counted that may be generated", ["completion-field"] = "field of the completion in the file of worked examples" },
             required: ["model", "out"]);
         command.SetAction(parsed =>
         {
@@ -34,15 +37,15 @@ internal static class ElicitCommand
             DataFields fields = ExampleLoader.Fields(options);
             var elicitation = new ElicitationOptions
             {
-                MaxNewTokens = options.MaxNewTokens,
-                BatchTokens = parsed.GetValue(batch),
+                MaxNewTokens = options.Unlearning.MaxNewTokens,
+                BatchTokens = options.Compute.MicroBatchTokens,
                 FewShot = FewShot(parsed.GetValue(shots), parsed.GetValue(shotData), fields),
-                AllowSpecial = options.AllowSpecial,
+                AllowSpecial = options.Data.AllowSpecial,
                 Layout = ExampleLoader.Layout(options),
             };
             IReadOnlyList<PromptTask> tasks = PromptTask.Read(parsed.GetValue(data)!, fields);
             using var interruption = new Interruption();
-            using IBackend backend = Devices.Open(options.Device, options.Dtype, options.Products);
+            using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
             var progress = new TerminalProgress();
             progress.StageBegan($"eliciting from {tasks.Sum(t => t.Examples.Count)} prompts of {string.Join(", ", tasks.Select(t => t.Name))}");
@@ -57,12 +60,12 @@ internal static class ElicitCommand
     private static IReadOnlyList<DataExample> FewShot(int count, string? file, DataFields fields)
     {
         if (count < 0 || count > 0 != file is not null)
-            throw new UserException($"--few-shot is {count}{(file is null ? " without" : " with")} --few-shot-data; expected both, or neither");
+            throw new UserException($"--num-fewshot is {count}{(file is null ? " without" : " with")} --fewshot-data; expected both, or neither");
 
         if (file is null)
             return [];
 
         IReadOnlyList<DataExample> examples = DataSet.Read(file, fields);
-        return examples.Count >= count ? [.. examples.Take(count)] : throw new UserException($"{file}: {examples.Count} examples, expected at least {count} for --few-shot");
+        return examples.Count >= count ? [.. examples.Take(count)] : throw new UserException($"{file}: {examples.Count} examples, expected at least {count} for --num-fewshot");
     }
 }

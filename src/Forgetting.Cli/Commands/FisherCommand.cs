@@ -13,12 +13,9 @@ internal static class FisherCommand
 {
     public static Command Create()
     {
-        var kind = new Option<string>("--kind") { Description = "targets: empirical (the data's) or true (the model's)", HelpName = "NAME", DefaultValueFactory = _ => "empirical" };
-        CommonOptions.Among(kind, "empirical", "true");
-        var count = new Option<int?>("--examples") { Description = "examples to use, drawn at random; all unless given", HelpName = "N" };
-        var command = new Command("fisher", "Write the diagonal Fisher information of a data set: of all weights, or of an adapter's.") { kind, count };
+        var command = new Command("fisher", "Write the diagonal Fisher information of a data set: of all weights, or of an adapter's.");
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "seed", "device", "dtype", "products"],
+            command, new TrainingOptions(), ["model", "adapter", "data", "out", "fisher-kind", "fisher-examples", .. SettingsOptions.DataSettings, "micro-batch-tokens", "seed", "device", "dtype", "products"],
             "file for the information, safetensors",
             new Dictionary<string, string>
             {
@@ -27,23 +24,20 @@ internal static class FisherCommand
             required: ["model", "data", "out"]);
         command.SetAction(parsed =>
         {
-            TrainingOptions options = settings.Read(parsed) with
-            {
-                FisherKind = parsed.GetValue(kind) == "true" ? FisherKind.True : FisherKind.Empirical, FisherExamples = parsed.GetValue(count),
-            };
+            TrainingOptions options = settings.Read(parsed);
             options.ValidateValues();
             AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
-            using IBackend backend = Devices.Open(options.Device, options.Dtype, options.Products);
-            IReadOnlyList<EncodedExample> examples = FisherInformation.Draw(LossCommand.Encode(options), options.FisherExamples, options.Seed);
+            using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
+            IReadOnlyList<EncodedExample> examples = FisherInformation.Draw(LossCommand.Encode(options), options.Unlearning.FisherExamples, options.Seed);
             using LoadedModel model = LoadedModel.Load(options.Model, backend, training: true, adapter: options.Adapter);
             var progress = new TerminalProgress();
             progress.StageBegan($"computing the Fisher information of {examples.Count} examples");
-            FisherInformation.Compute(model.Decoder, examples, options.FisherKind, options.MicroBatchTokens, options.Seed, progress, interruption.Token);
-            FisherFile.Write(options.Out, model.Decoder, examples.Count, options.FisherKind);
+            FisherInformation.Compute(model.Decoder, examples, options.Unlearning.FisherKind, options.Compute.MicroBatchTokens, options.Seed, progress, interruption.Token);
+            FisherFile.Write(options.Out, model.Decoder, examples.Count, options.Unlearning.FisherKind);
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{options.Out}: {parsed.GetValue(kind)} Fisher information of {model.Decoder.TrainableParameters.Sum(p => p.Shape.Count):N0} parameters over {examples.Count:N0} examples"));
+                $"{options.Out}: {Recipe.Text(options.Unlearning.FisherKind)} Fisher information of {model.Decoder.TrainableParameters.Sum(p => p.Shape.Count):N0} parameters over {examples.Count:N0} examples"));
         });
         return command;
     }

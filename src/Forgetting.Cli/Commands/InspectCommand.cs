@@ -27,7 +27,7 @@ internal static class InspectCommand
             TrainingOptions options = settings.Read(parsed);
             options.ValidateValues();
             ModelInspection found = ModelInspector.Inspect(parsed.GetValue(model)!);
-            (string device, DType type) = BackendFactory.Describe(options.Device, options.Dtype, Devices.Notice);
+            (string device, DType type) = BackendFactory.Describe(options.Compute.Device, options.Compute.Dtype, Devices.Notice);
             Tuning[] tunings = found.Config is { } config ? [.. Tunings(config, options, device, type)] : [];
             if (parsed.GetValue(json))
             {
@@ -55,11 +55,11 @@ internal static class InspectCommand
     // Ignoring tokens takes what forgetting them does.
     private static IEnumerable<Tuning> Tunings(ModelConfig config, TrainingOptions options, string device, DType type)
     {
-        foreach (int rank in new[] { 0, options.LoraRank }.Distinct())
+        foreach (int rank in new[] { 0, options.Lora.Rank }.Distinct())
         {
             foreach (TrainingMethod method in new[] { TrainingMethod.Full, TrainingMethod.Forget, TrainingMethod.Lwf })
             {
-                TrainingOptions run = options with { Method = method, LoraRank = rank, Forget = method == TrainingMethod.Lwf ? ["prompts"] : [] };
+                TrainingOptions run = options with { Method = method, Lora = options.Lora with { Rank = rank }, Unlearning = options.Unlearning with { Prompts = method == TrainingMethod.Lwf ? ["prompts"] : [] } };
                 yield return new Tuning(method.ToString().ToLowerInvariant(), rank, type, MemoryPlan.Of(config, run, device, type, TuneRun.NewAdapter(run)));
             }
         }
@@ -93,8 +93,8 @@ internal static class InspectCommand
     {
         Console.Out.WriteLine();
         Console.Out.WriteLine(
-            $"Memory of {device} in {(type == DType.BFloat16 ? "bf16" : "fp32")} with up to {Number(options.MicroBatchTokens)} tokens at once, of examples of up to "
-            + $"{Number(ExampleLoader.LongestExample(config, options))}{(options.Recompute ? ", activations recomputed" : "")}.");
+            $"Memory of {device} in {(type == DType.BFloat16 ? "bf16" : "fp32")} with up to {Number(options.Compute.MicroBatchTokens)} tokens at once, of examples of up to "
+            + $"{Number(ExampleLoader.LongestExample(config, options))}{(options.Compute.Recompute ? ", activations recomputed" : "")}.");
         Terminal.PrintTable(
             ["tuning", "most", "in the stage", "weights", "optimiser", "activations"],
             [.. tunings.Select(t => new[]

@@ -26,12 +26,12 @@ internal static class LossCommand
             options.ValidateValues();
             AtomicFile.CheckWritable(options.Out);
             using var interruption = new Interruption();
-            using IBackend backend = Devices.Open(options.Device, options.Dtype, options.Products);
+            using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             IReadOnlyList<EncodedExample> examples = Encode(options);
             using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
             var progress = new TerminalProgress();
             progress.StageBegan($"computing losses of {examples.Count} examples");
-            IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, examples, options.MicroBatchTokens, allTokens: true, progress, interruption.Token);
+            IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, examples, options.Compute.MicroBatchTokens, allTokens: true, progress, interruption.Token);
             LossFile.Write(options.Out, examples, losses);
             (double mean, long count) = Scorer.ResponseMean(examples, losses);
             Console.Out.WriteLine(string.Create(
@@ -44,6 +44,6 @@ internal static class LossCommand
     internal static IReadOnlyList<EncodedExample> Encode(TrainingOptions options)
     {
         using Checkpoint source = Checkpoint.Open(options.Model);
-        return ExampleLoader.Load(options.Data, Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config, options, new TerminalProgress());
+        return ExampleLoader.Load(options.Data.Path, Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config, options, new TerminalProgress());
     }
 }

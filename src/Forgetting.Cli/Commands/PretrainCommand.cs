@@ -30,7 +30,7 @@ internal static class PretrainCommand
         var resume = new Option<bool>("--resume") { Description = "continue what an interrupted run left in the folder" };
         command.Options.Add(config);
         command.Options.Add(data);
-        var settings = new SettingsOptions(command, PretrainRun.DefaultOptions with { MaxLength = 256 }, s_settings, help: new Dictionary<string, string>
+        var settings = new SettingsOptions(command, PretrainRun.DefaultOptions with { Data = PretrainRun.DefaultOptions.Data with { MaxLength = 256 } }, s_settings, help: new Dictionary<string, string>
         {
             ["out"] = "folder for the model and the run's records",
         },
@@ -38,7 +38,8 @@ internal static class PretrainCommand
         command.Options.Add(resume);
         command.SetAction(parsed =>
         {
-            TrainingOptions options = settings.Read(parsed) with { Model = parsed.GetValue(config)!, Data = parsed.GetValue(data)! };
+            TrainingOptions options = settings.Read(parsed);
+            options = options with { Model = parsed.GetValue(config)!, Data = options.Data with { Path = parsed.GetValue(data)! } };
             options.ValidateValues();
             string folder = options.Model;
             ModelConfig model = ConfigFile.Read(folder);
@@ -46,9 +47,9 @@ internal static class PretrainCommand
             if (tokenizer.VocabularySize > model.VocabularySize)
                 throw new UserException($"{folder}: config.json has vocab_size {model.VocabularySize}, expected at least the tokenizer's {tokenizer.VocabularySize}");
 
-            IReadOnlyList<EncodedExample> windows = TextWindows.Read(options.Data, tokenizer, ExampleLoader.LongestExample(model, options));
+            IReadOnlyList<EncodedExample> windows = TextWindows.Read(options.Data.Path, tokenizer, ExampleLoader.LongestExample(model, options));
             using var interruption = new Interruption();
-            using IBackend backend = Devices.Open(options.Device, options.Dtype, options.Products);
+            using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             string written = PretrainRun.Execute(
                 model, windows, folder, options, backend, parsed.GetValue(resume), new TerminalProgress(), interruption.Token);
             Console.Out.WriteLine(written);
@@ -63,7 +64,7 @@ internal static class PretrainCommand
         IReadOnlyList<StepMetrics> metrics = RunFolder.Metrics(options.Out);
         AtomicFile.WriteText(path, RunReport.Build(
             Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.Out))),
-            string.Create(CultureInfo.InvariantCulture, $"A new model of {options.Model} pretrained on {sequences:N0} sequences of {options.Data}: {metrics.Count} steps in {metrics[^1].ElapsedSeconds:0.#} s."),
+            string.Create(CultureInfo.InvariantCulture, $"A new model of {options.Model} pretrained on {sequences:N0} sequences of {options.Data.Path}: {metrics.Count} steps in {metrics[^1].ElapsedSeconds:0.#} s."),
             metrics, [], new InfluenceCut(PartitionLevel.Token, null), File.ReadAllText(Path.Combine(options.Out, "run.yaml"))).ToString());
         return path;
     }

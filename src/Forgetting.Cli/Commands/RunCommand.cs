@@ -59,7 +59,7 @@ internal static class RunCommand
 
         foreach (GridRun run in runs)
         {
-            Required.Of(("model", run.Options.Model), ("data", run.Options.Data), ("out", run.Options.Out));
+            Required.Of(("model", run.Options.Model), ("data", run.Options.Data.Path), ("out", run.Options.Out));
         }
 
         string? twice = runs.GroupBy(r => r.Options.Out).FirstOrDefault(g => g.Count() > 1)?.Key;
@@ -76,7 +76,7 @@ internal static class RunCommand
             return CommandLine.ExitCode(TuneSummary.Read(options.Out));
         }
 
-        using IBackend backend = Devices.Open(options.Device, options.Dtype, options.Products);
+        using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
         TuneSummary summary = TuneRun.Execute(options, backend, resume: begun, new TerminalProgress(), grid, cancellation);
         RunFolder.WriteReport(options.Out);
         string best = summary.Best is { } b ? FormattableString.Invariant($"; best after step {b.Step}: {b.Metric} {b.Value:0.0000}") : "";
@@ -87,7 +87,7 @@ internal static class RunCommand
     // A recipe that was edited since must not pass for the one that made the results. Settings that a run fills in itself are empty in the recipe.
     private static void CheckSame(TrainingOptions options)
     {
-        TrainingOptions done = Recipe.Read(Path.Combine(options.Out, "run.yaml"), new TrainingOptions());
+        TrainingOptions done = Recipe.ReadRun(Path.Combine(options.Out, "run.yaml"));
         foreach (Setting setting in Recipe.Settings.Where(s => s.Name != "out" && !s.IsResolved))
         {
             (string wanted, string found) = (setting.Read(options), setting.Read(done));

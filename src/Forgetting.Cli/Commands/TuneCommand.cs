@@ -23,9 +23,9 @@ internal static class TuneCommand
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.ReadRun(parsed, parsed.GetValue(recipe));
-            Required.Of(("model", options.Model), ("data", options.Data), ("out", options.Out));
+            Required.Of(("model", options.Model), ("data", options.Data.Path), ("out", options.Out));
             using var interruption = new Interruption();
-            using IBackend backend = Devices.Open(options.Device, options.Dtype, options.Products);
+            using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             TuneSummary summary = TuneRun.Execute(options, backend, parsed.GetValue(resume), new TerminalProgress(), cancellation: interruption.Token);
             string report = RunFolder.WriteReport(options.Out);
             if (parsed.GetValue(json))

@@ -50,12 +50,9 @@ internal static class BaseModel
         TrainingOptions options = PretrainRun.DefaultOptions with
         {
             Out = place,
-            BatchSize = 16,
-            LearningRate = 4e-3,
-            LrSchedule = LrScheduleKind.Linear,
-            WeightDecay = 0.01,
-            CheckpointEvery = 0,
-            KeepCheckpoints = 1,
+            Schedule = PretrainRun.DefaultOptions.Schedule with { BatchSize = 16, LrSchedule = LrScheduleKind.Linear },
+            Optimizer = PretrainRun.DefaultOptions.Optimizer with { LearningRate = 4e-3, WeightDecay = 0.01 },
+            Checkpoints = PretrainRun.DefaultOptions.Checkpoints with { Every = 0, Keep = 1 },
         };
         bool interrupted = File.Exists(Path.Combine(place, "run.yaml"));
         return PretrainRun.Execute(

@@ -55,7 +55,7 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
         QuestionSets sets = QuestionsOf(seed);
         string train = WriteData(place, "train", sets.Train);
         WriteData(place, "held-out", sets.HeldOut);
-        TrainingOptions tuning = DemoSettings.Tuning with { Model = model, Seed = (ulong)seed, Device = backend.Name };
+        TrainingOptions tuning = DemoSettings.Tuning with { Model = model, Seed = (ulong)seed, Compute = DemoSettings.Tuning.Compute with { Device = backend.Name } };
         string trusted = Reference(place, "trusted", sets.Trusted, tuning), untrusted = Reference(place, "untrusted", sets.Untrusted, tuning);
 
         results.Add(new DemoResult(null, seed, model, Measure(model, sets), null));
@@ -63,9 +63,9 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
         {
             observer.StageBegan(string.Create(CultureInfo.InvariantCulture, $"first act, seed {seed - settings.FirstSeed + 1} of {settings.Seeds}: {arm.Name}"));
             string run = Path.Combine(place, arm.Name.Replace(", ", "-", StringComparison.Ordinal).Replace("ρ ", "rho-", StringComparison.Ordinal));
-            TrainingOptions options = tuning with { Data = train, Out = run, Method = arm.Method, Ascent = arm.Ascent };
+            TrainingOptions options = tuning with { Data = tuning.Data with { Path = train }, Out = run, Method = arm.Method, TokenForgetting = tuning.TokenForgetting with { Ascent = arm.Ascent } };
             if (arm.Method != TrainingMethod.Full)
-                options = options with { Reference = arm.Trusted ? trusted : untrusted, Rho = arm.PaperRho ? Scores.DefaultRho : settings.NoiseRho };
+                options = options with { TokenForgetting = options.TokenForgetting with { Reference = arm.Trusted ? trusted : untrusted, Rho = arm.PaperRho ? Scores.DefaultRho : settings.NoiseRho } };
 
             TuneRun.Execute(options.WithoutUnused(), backend, resume: false, new QuietStages(observer), cancellation: cancellation);
             RunFolder.WriteReport(run);
@@ -79,7 +79,7 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
     {
         observer.StageBegan($"reference on {name} answers");
         string run = Path.Combine(place, $"reference-{name}");
-        TrainingOptions options = tuning with { Data = WriteData(place, $"reference-{name}", questions), Out = run, Method = TrainingMethod.Full };
+        TrainingOptions options = tuning with { Data = tuning.Data with { Path = WriteData(place, $"reference-{name}", questions) }, Out = run, Method = TrainingMethod.Full };
         TuneRun.Execute(options.WithoutUnused(), backend, resume: false, new QuietStages(observer), cancellation: cancellation);
         return Path.Combine(run, "model");
     }

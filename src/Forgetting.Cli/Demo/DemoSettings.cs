@@ -54,13 +54,11 @@ internal sealed record DemoSettings
     /// <summary>Recipe of every fine-tuning: the paper's schedule, all weights of so small a model.</summary>
     public static TrainingOptions Tuning { get; } = new()
     {
-        LoraRank = 0,
-        LearningRate = 3e-4,
-        Epochs = 3,
-        BatchSize = 24,
-        MaxLength = 64,
-        CheckpointEvery = 0,
-        KeepCheckpoints = 1,
-        PartsEvery = 5,
+        Lora = new() { Rank = 0 },
+        Optimizer = new() { LearningRate = 3e-4 },
+        Schedule = new() { Epochs = 3, BatchSize = 24 },
+        Data = new() { MaxLength = 64 },
+        Checkpoints = new() { Every = 0, Keep = 1 },
+        TokenForgetting = new() { PartsEvery = 5 },
     };
 }

@@ -21,7 +21,7 @@ public static class ExampleLoader
         string path, Tokenizer tokenizer, ModelConfig config, TrainingOptions options, ITrainingObserver? observer = null)
     {
         var encoder = new ExampleEncoder(
-            tokenizer, LongestExample(config, options), options.AllowSpecial, Layout(options), options.Compat == Compatibility.Paper);
+            tokenizer, LongestExample(config, options), options.Data.AllowSpecial, Layout(options), options.Compat == Compatibility.Paper);
         IReadOnlyList<DataExample> examples = DataSet.Read(path, Fields(options));
         IReadOnlyList<EncodedExample> encoded = encoder.EncodeAll(examples);
         foreach (string notice in Unread(examples).Concat(encoder.Notices))
@@ -46,7 +46,7 @@ public static class ExampleLoader
     public static DataFields Fields(TrainingOptions options)
     {
         var standard = new DataFields();
-        return standard with { Prompt = options.PromptField ?? standard.Prompt, Completion = options.CompletionField ?? standard.Completion };
+        return standard with { Prompt = options.Data.PromptField ?? standard.Prompt, Completion = options.Data.CompletionField ?? standard.Completion };
     }
 
     /// <summary>The layout of conversations that a run's settings name.</summary>
@@ -110,15 +110,15 @@ public static class ExampleLoader
     /// <param name="resume">Whether the run's folder may hold one that began earlier.</param>
     internal static TrainingOptions Resolve(TrainingOptions options, bool resume)
     {
-        TrainingOptions named = options with { Template = Name(options) };
-        if (named.TemplateDate != null || Layout(named).Template is not { TellsTime: true })
+        TrainingOptions named = options with { Data = options.Data with { Template = Name(options) } };
+        if (named.Data.TemplateDate != null || Layout(named).Template is not { TellsTime: true })
             return named;
 
-        string? began = resume ? RunRecord.Read(options.Out)?.TemplateDate : null;
-        return named with { TemplateDate = began ?? DateTime.Now.ToString("s", CultureInfo.InvariantCulture) };
+        string? began = resume ? RunRecord.Read(options.Out)?.Data.TemplateDate : null;
+        return named with { Data = named.Data with { TemplateDate = began ?? DateTime.Now.ToString("s", CultureInfo.InvariantCulture) } };
     }
 
-    private static string Name(TrainingOptions options) => options.Template != "auto" ? options.Template
+    private static string Name(TrainingOptions options) => options.Data.Template != "auto" ? options.Data.Template
         : options.Compat != Compatibility.Paper && Own(options.Model, options.Adapter) != null ? "chat" : "tulu";
 
     private static string? AdapterTemplate(string? adapter) =>
@@ -126,7 +126,7 @@ public static class ExampleLoader
 
     private static Func<DateTime>? Clock(TrainingOptions options)
     {
-        if (options.TemplateDate is not { } date)
+        if (options.Data.TemplateDate is not { } date)
             return null;
 
         return DateTime.TryParse(date, CultureInfo.InvariantCulture, DateTimeStyles.None, out DateTime time)
@@ -135,5 +135,5 @@ public static class ExampleLoader
     }
 
     /// <summary>Tokens kept of a sequence: no more than asked for and no more than the model has positions.</summary>
-    public static int LongestExample(ModelConfig config, TrainingOptions options) => Math.Min(options.MaxLength, config.ContextLength);
+    public static int LongestExample(ModelConfig config, TrainingOptions options) => Math.Min(options.Data.MaxLength, config.ContextLength);
 }

@@ -49,7 +49,7 @@ public sealed record MemoryPlan
         }
 
         using var pool = new WorkerPool(1);
-        using IMatrixProducts products = BackendFactory.CpuProducts(options.Dtype == "bf16" ? DType.BFloat16 : DType.Float32, options.Products)(pool);
+        using IMatrixProducts products = BackendFactory.CpuProducts(options.Compute.Dtype == "bf16" ? DType.BFloat16 : DType.Float32, options.Compute.Products)(pool);
         using var backend = new SizingBackend(products);
         return new Rehearsal(config, options, lora, backend).Run();
     }
@@ -64,12 +64,12 @@ public sealed record MemoryPlan
 
         public MemoryPlan Run()
         {
-            TrainingSet set = Examples(options.BatchSize);
+            TrainingSet set = Examples(options.Schedule.BatchSize);
 
             // Passes over the data fill their batches whatever the size of a step.
-            IReadOnlyList<EncodedExample> data = Examples(Math.Max(1, options.MicroBatchTokens / _length)).Examples;
-            bool scores = !options.LearnsAll && options.Scores is null;
-            if (scores && options.Reference is null)
+            IReadOnlyList<EncodedExample> data = Examples(Math.Max(1, options.Compute.MicroBatchTokens / _length)).Examples;
+            bool scores = !options.LearnsAll && options.TokenForgetting.Scores is null;
+            if (scores && options.TokenForgetting.Reference is null)
                 Stage("reference", () => Train(PlainTuning.Settings(options, ""), TrainingSet.AllPositive(set.Examples), null));
 
             if (scores)
@@ -78,7 +78,7 @@ public sealed record MemoryPlan
             if (options.Unlearns)
                 RunUnlearningStages(set.Examples, data);
 
-            TrainingSet forget = Examples(options.ForgetBatchSize ?? options.BatchSize);
+            TrainingSet forget = Examples(options.Unlearning.BatchSize ?? options.Schedule.BatchSize);
             TrainingSet? unlearned = options.Unlearns ? TrainingSet.AllNegative(forget.Examples, forget.BaseLogProbabilities) : null;
             (long Weights, long State, long Activations) parts = default;
             Stage("training", () => parts = Train(options, options.LearnsAll ? TrainingSet.AllPositive(set.Examples) : set, unlearned));
@@ -87,21 +87,21 @@ public sealed record MemoryPlan
 
         private void RunUnlearningStages(IReadOnlyList<EncodedExample> examples, IReadOnlyList<EncodedExample> data)
         {
-            if (options.Elicited is null)
+            if (options.Unlearning.Elicited is null)
                 Stage("elicit", Elicit);
 
-            if (!UnlearningSelection.NeedsConfidence(options) || options.Confidence is not null)
+            if (!UnlearningSelection.NeedsConfidence(options) || options.Unlearning.Confidence is not null)
                 return;
 
-            if (options.Learned is null)
+            if (options.Unlearning.Learned is null)
                 Stage("learn", () => Train(PlainTuning.Settings(options, ""), TrainingSet.AllPositive(examples), null));
 
-            if (options.Fisher is null)
+            if (options.Unlearning.Fisher is null)
             {
                 Stage("fisher", () =>
                 {
                     using var decoder = new Decoder(config, backend);
-                    FisherInformation.Compute(decoder, data, options.FisherKind, options.MicroBatchTokens, options.Seed);
+                    FisherInformation.Compute(decoder, data, options.Unlearning.FisherKind, options.Compute.MicroBatchTokens, options.Seed);
                 });
             }
 
@@ -109,7 +109,7 @@ public sealed record MemoryPlan
             {
                 using var decoder = new Decoder(config, backend, training: false);
                 using var confidence = new ForgettingConfidence(decoder, _ => { });
-                confidence.Compute(data, alpha: 1, options.MicroBatchTokens);
+                confidence.Compute(data, alpha: 1, options.Compute.MicroBatchTokens);
             });
         }
 
@@ -125,10 +125,10 @@ public sealed record MemoryPlan
             using var decoder = new Decoder(config, backend, lora, settings.Seed);
             long trained = decoder.TrainableParameters.Sum(p => p.Shape.Count);
             long weights = decoder.BaseParameters.Concat(decoder.AdapterParameters).Sum(p => p.Shape.Count) * backend.StorageType.Size();
-            IStepRegularizer? regularizer = settings.Regularizer == RegularizerKind.Bss ? new SpectralShrinkage(settings.RegularizerWeight, settings.RegularizerCount) : null;
+            IStepRegularizer? regularizer = settings.Optimizer.Regularizer == RegularizerKind.Bss ? new SpectralShrinkage(settings.Optimizer.RegularizerWeight, settings.Optimizer.RegularizerCount) : null;
 
             // Long enough for unlearning steps to have a place in it.
-            var trainer = new Trainer(decoder, set, settings with { Steps = options.Interval + 1 }, "", observer: null, unlearned, regularizer);
+            var trainer = new Trainer(decoder, set, settings with { Schedule = settings.Schedule with { Steps = options.Unlearning.Interval + 1 } }, "", observer: null, unlearned, regularizer);
             trainer.Rehearse();
             int floats = backend.StorageType == DType.Float32 ? 3 : 4;
             return (weights, trained * floats * sizeof(float), decoder.Activations.PeakBytes);
@@ -137,14 +137,14 @@ public sealed record MemoryPlan
         private void Score(IReadOnlyList<EncodedExample> examples)
         {
             using var decoder = new Decoder(config, backend, options.Adapter is null ? null : lora, training: false);
-            using var reference = new Decoder(config, backend, options.Reference is null ? lora : null, training: false);
-            Scorer.Losses([decoder, reference], examples, options.MicroBatchTokens, allTokens: false);
+            using var reference = new Decoder(config, backend, options.TokenForgetting.Reference is null ? lora : null, training: false);
+            Scorer.Losses([decoder, reference], examples, options.Compute.MicroBatchTokens, allTokens: false);
         }
 
         private void Elicit()
         {
             using var decoder = new Decoder(config, backend, training: false);
-            int count = Math.Min(options.MaxNewTokens, config.ContextLength - 1), prompt = Math.Max(1, _length - count);
+            int count = Math.Min(options.Unlearning.MaxNewTokens, config.ContextLength - 1), prompt = Math.Max(1, _length - count);
             int[][] prompts = [.. Enumerable.Range(0, Math.Max(1, new ElicitationOptions().BatchTokens / (prompt + count))).Select(_ => new int[prompt])];
             new Generator(decoder).Generate(prompts, new GenerationOptions { MaxNewTokens = count, StopIds = [Drawn] });
         }

@@ -13,7 +13,7 @@ internal static class PlainTuning
 
     /// <summary>The settings of a run as they are for ordinary fine-tuning into a folder: those of influence and unlearning, which have no part in it, are at their defaults.</summary>
     public static TrainingOptions Settings(TrainingOptions options, string folder) =>
-        (options with { Method = TrainingMethod.Full, Out = folder, Regularizer = RegularizerKind.None, GceQ = 0, Scores = null, EvalTasks = [] }).WithoutUnused();
+        (options with { Method = TrainingMethod.Full, Out = folder, Optimizer = options.Optimizer with { Regularizer = RegularizerKind.None, GceQ = 0 }, TokenForgetting = options.TokenForgetting with { Scores = null }, Evaluation = options.Evaluation with { Tasks = [] } }).WithoutUnused();
 
     /// <summary>
     /// Trains, or continues to, and leaves the merged model in <c>model</c> of the folder, in Float32 whatever the base's files hold: its differences to the base

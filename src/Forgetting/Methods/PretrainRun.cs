@@ -14,13 +14,9 @@ public static class PretrainRun
     public static TrainingOptions DefaultOptions { get; } = new()
     {
         Method = TrainingMethod.Full,
-        LoraRank = 0,
-        LearningRate = 1e-3,
-        LrSchedule = LrScheduleKind.Cosine,
-        WarmupRatio = 0.05,
-        AdamBeta2 = 0.95,
-        WeightDecay = 0.1,
-        Clip = 1,
+        Lora = new() { Rank = 0 },
+        Optimizer = new() { LearningRate = 1e-3, AdamBeta2 = 0.95, WeightDecay = 0.1, Clip = 1 },
+        Schedule = new() { LrSchedule = LrScheduleKind.Cosine, WarmupRatio = 0.05 },
     };
 
     /// <summary>
@@ -38,7 +34,7 @@ public static class PretrainRun
         ModelConfig config, IReadOnlyList<EncodedExample> examples, string tokenizer, TrainingOptions options, IBackend backend, bool resume = false,
         ITrainingObserver? observer = null, CancellationToken cancellation = default)
     {
-        TrainingOptions recipe = options with { Method = TrainingMethod.Full, LoraRank = 0, Device = backend.Name, Dtype = BackendFactory.DtypeOf(backend) };
+        TrainingOptions recipe = options with { Method = TrainingMethod.Full, Lora = options.Lora with { Rank = 0 }, Compute = options.Compute with { Device = backend.Name, Dtype = BackendFactory.DtypeOf(backend) } };
         RunRecord.Check(recipe, resume);
         using var decoder = new Decoder(config, backend);
         decoder.Initialize(recipe.Seed);

@@ -44,12 +44,12 @@ public sealed record TrainingOutcome
     /// <exception cref="UserException">A loss is not finite: the last update broke the model.</exception>
     internal static TrainingOutcome Measure(Decoder decoder, TrainingSet set, TrainingOptions options, StepMetrics first, CancellationToken cancellation)
     {
-        int[] places = [.. new DataOrder(set.Examples.Count, options.BatchSize, options.Seed, !options.NoShuffle).At(0)];
+        int[] places = [.. new DataOrder(set.Examples.Count, options.Schedule.BatchSize, options.Seed, !options.Data.NoShuffle).At(0)];
         EncodedExample[] examples = [.. places.Select(i => set.Examples[i])];
         IReadOnlyList<float[]> losses;
         try
         {
-            losses = Scorer.Losses(decoder, examples, options.MicroBatchTokens, allTokens: false, cancellation: cancellation);
+            losses = Scorer.Losses(decoder, examples, options.Compute.MicroBatchTokens, allTokens: false, cancellation: cancellation);
         }
         catch (UserException error)
         {

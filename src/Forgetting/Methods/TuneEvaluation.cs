@@ -34,13 +34,13 @@ internal sealed class TuneEvaluation : IStepEvaluator
         (_options, _observer) = (options, observer);
         _evaluation = new EvaluationOptions
         {
-            DataFolder = options.EvalDataDir!,
-            Shots = options.EvalNumFewshot,
-            Limit = options.EvalLimit,
-            BatchTokens = options.MicroBatchTokens,
+            DataFolder = options.Evaluation.DataDir!,
+            Shots = options.Evaluation.NumFewshot,
+            Limit = options.Evaluation.Limit,
+            BatchTokens = options.Compute.MicroBatchTokens,
             Layout = ExampleLoader.ForEvaluation(ExampleLoader.Layout(options)),
         };
-        _tasks = new TaskLibrary(options.EvalInclude).Prepare(options.EvalTasks, _evaluation, Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config);
+        _tasks = new TaskLibrary(options.Evaluation.Include).Prepare(options.Evaluation.Tasks, _evaluation, Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config);
         (_judged, _higherIsBetter) = Judged(options, [.. _tasks.SelectMany(task => Evaluator.Measured(task).Select(metric => (task.Name, metric)))]);
     }
 
@@ -54,7 +54,7 @@ internal sealed class TuneEvaluation : IStepEvaluator
     /// <exception cref="UserException">A task is unknown, its file is missing or malformed, or it measures no such metric.</exception>
     public static TuneEvaluation? Prepare(TrainingOptions options, ITrainingObserver? observer)
     {
-        if (options.EvalTasks.Count == 0)
+        if (options.Evaluation.Tasks.Count == 0)
             return null;
 
         using Checkpoint source = Checkpoint.Open(options.Model);
@@ -128,18 +128,18 @@ internal sealed class TuneEvaluation : IStepEvaluator
     // The metric that is named, or each task's first, and whether more of it is better.
     private static (IReadOnlyList<string> Keys, bool HigherIsBetter) Judged(TrainingOptions options, IReadOnlyList<(string Task, MetricValue Metric)> measured)
     {
-        (string Task, MetricValue Metric)[] judged = options.EvalMetric is not { } wanted
+        (string Task, MetricValue Metric)[] judged = options.Evaluation.Metric is not { } wanted
             ? [.. measured.DistinctBy(m => m.Task)]
             : measured.Where(m => wanted == Key(m.Task, m.Metric)).ToArray() is { Length: > 0 } exact ? exact
             : [.. measured.Where(m => wanted == m.Metric.Name || wanted == $"{m.Task}/{m.Metric.Name}").DistinctBy(m => m.Task)];
         if (judged.Length == 0)
-            throw new UserException($"eval-metric is {options.EvalMetric}, expected one of {string.Join(", ", measured.Select(m => Key(m.Task, m.Metric)))}");
+            throw new UserException($"eval-metric is {options.Evaluation.Metric}, expected one of {string.Join(", ", measured.Select(m => Key(m.Task, m.Metric)))}");
 
         bool[] directions = [.. judged.Select(m => Metrics.HigherIsBetter(m.Metric.Name)).Distinct()];
-        if (options.EvalBest == BestKind.Auto && directions.Length > 1)
+        if (options.Evaluation.Best == BestKind.Auto && directions.Length > 1)
             throw new UserException($"eval-tasks: of {string.Join(", ", judged.Select(m => Key(m.Task, m.Metric)))} some are better high and some low; expected one to decide, as eval-metric");
 
-        return ([.. judged.Select(m => Key(m.Task, m.Metric))], options.EvalBest == BestKind.Auto ? directions[0] : options.EvalBest == BestKind.High);
+        return ([.. judged.Select(m => Key(m.Task, m.Metric))], options.Evaluation.Best == BestKind.Auto ? directions[0] : options.Evaluation.Best == BestKind.High);
     }
 
     private static string Key(string task, MetricValue metric) => $"{task}/{metric.Name}{(metric.Filter == "none" ? "" : $",{metric.Filter}")}";

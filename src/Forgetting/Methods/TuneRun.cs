@@ -49,10 +49,16 @@ public sealed class TuneRun
     {
         options.Validate();
         using Checkpoint source = Checkpoint.Open(options.Model);
-        TrainingOptions resolved = Resolve(ExampleLoader.Resolve(options, resume), source.Config) with
+        TrainingOptions resolved = Resolve(ExampleLoader.Resolve(options, resume), source.Config);
+        resolved = resolved with
         {
             Model = source.Path,
-            Device = backend.Name, Dtype = BackendFactory.DtypeOf(backend), Products = (backend as CpuBackend)?.Products ?? options.Products,
+            Compute = resolved.Compute with
+            {
+                Device = backend.Name,
+                Dtype = BackendFactory.DtypeOf(backend),
+                Products = (backend as CpuBackend)?.Products ?? options.Compute.Products,
+            },
         };
         return new TuneRun(resolved, backend, resume, observer, others ?? [], cancellation).Execute();
     }
@@ -61,26 +67,35 @@ public sealed class TuneRun
     private static TrainingOptions Resolve(TrainingOptions options, ModelConfig config)
     {
         Ascent ascent = options.ResolveAscent();
-        bool source = options.Reference != null || options.ReferenceData != null || options.Scores != null;
+        bool source = options.TokenForgetting.Reference != null || options.TokenForgetting.ReferenceData != null || options.TokenForgetting.Scores != null;
 
         LoraConfig? continued = options.Adapter is null ? null : AdapterConfig(options.Adapter);
-        if (continued != null && options.LoraRank != continued.Rank && options.LoraRank != new TrainingOptions().LoraRank)
-            throw new UserException($"lora-rank is {options.LoraRank} with an adapter of rank {continued.Rank}: {options.Adapter}; expected lora-rank for a new adapter only");
+        if (continued != null && options.Lora.Rank != continued.Rank && options.Lora.Rank != new TrainingOptions().Lora.Rank)
+            throw new UserException($"lora-rank is {options.Lora.Rank} with an adapter of rank {continued.Rank}: {options.Adapter}; expected lora-rank for a new adapter only");
 
         // Through decimal, so that 0.1f is written as 0.1.
         return options with
         {
-            MaxLength = ExampleLoader.LongestExample(config, options),
-            LoraRank = continued?.Rank ?? options.LoraRank,
-            LoraAlpha = continued?.Alpha ?? options.LoraAlpha,
-            LoraDropout = continued?.Dropout ?? options.LoraDropout,
-            LoraRankStabilized = continued?.RankStabilized ?? options.LoraRankStabilized,
-            LoraTargets = continued?.Targets ?? options.LoraTargets,
-            AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo or AscentKind.Belief ? (double)(decimal)ascent.Beta : null,
-            AscentBeta2 = ascent.Kind is AscentKind.SatImp or AscentKind.Belief ? (double)(decimal)ascent.Beta2 : null,
-            Alpha = options.Unlearns ? options.Alpha ?? options.LearningRate : options.Alpha,
-            Rho = options.Rho ?? (options.Scores is null && options.LearnAbove is null && !options.LearnsAll ? Scores.DefaultRho : null),
-            ReferenceFraction = options.ReferenceFraction ?? (source || options.LearnsAll ? null : ReferenceModel.DefaultFraction),
+            Data = options.Data with { MaxLength = ExampleLoader.LongestExample(config, options) },
+            Lora = options.Lora with
+            {
+                Rank = continued?.Rank ?? options.Lora.Rank,
+                Alpha = continued?.Alpha ?? options.Lora.Alpha,
+                Dropout = continued?.Dropout ?? options.Lora.Dropout,
+                RankStabilized = continued?.RankStabilized ?? options.Lora.RankStabilized,
+                Targets = continued?.Targets ?? options.Lora.Targets,
+            },
+            TokenForgetting = options.TokenForgetting with
+            {
+                AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo or AscentKind.Belief ? (double)(decimal)ascent.Beta : null,
+                AscentBeta2 = ascent.Kind is AscentKind.SatImp or AscentKind.Belief ? (double)(decimal)ascent.Beta2 : null,
+                Rho = options.TokenForgetting.Rho ?? (options.TokenForgetting.Scores is null && options.TokenForgetting.LearnAbove is null && !options.LearnsAll ? Scores.DefaultRho : null),
+                ReferenceFraction = options.TokenForgetting.ReferenceFraction ?? (source || options.LearnsAll ? null : ReferenceModel.DefaultFraction),
+            },
+            Unlearning = options.Unlearning with
+            {
+                Alpha = options.Unlearns ? options.Unlearning.Alpha ?? options.Optimizer.LearningRate : options.Unlearning.Alpha,
+            },
         };
     }
 
@@ -99,13 +114,13 @@ public sealed class TuneRun
     }
 
     /// <summary>The new adapter that the settings ask for; null where all weights are trained or an adapter is continued.</summary>
-    public static LoraConfig? NewAdapter(TrainingOptions options) => options.LoraRank == 0 || options.Adapter != null ? null : new LoraConfig
+    public static LoraConfig? NewAdapter(TrainingOptions options) => options.Lora.Rank == 0 || options.Adapter != null ? null : new LoraConfig
     {
-        Rank = options.LoraRank,
-        Alpha = options.LoraAlpha,
-        Dropout = options.LoraDropout,
-        RankStabilized = options.LoraRankStabilized,
-        Targets = options.LoraTargets is ["all-linear"] ? [] : options.LoraTargets, // PEFT's word for it
+        Rank = options.Lora.Rank,
+        Alpha = options.Lora.Alpha,
+        Dropout = options.Lora.Dropout,
+        RankStabilized = options.Lora.RankStabilized,
+        Targets = options.Lora.Targets is ["all-linear"] ? [] : options.Lora.Targets, // PEFT's word for it
     };
 
     private string ScoresPath => Path.Combine(_options.Out, "scores.jsonl");
@@ -119,12 +134,12 @@ public sealed class TuneRun
         (IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> examples) = LoadExamples();
         Scores? scores = KnownScores(examples);
         bool computes = scores is null && !_options.LearnsAll;
-        IReadOnlyList<EncodedExample> forReference = (computes || _options.LearnReference) && _options.ReferenceData is { } data ? Encode(data) : held;
+        IReadOnlyList<EncodedExample> forReference = (computes || _options.TokenForgetting.LearnReference) && _options.TokenForgetting.ReferenceData is { } data ? Encode(data) : held;
         CheckModels(computes);
         if (_options.Unlearns)
             _ = new UnlearningSchedule(_options, Trainer.CountSteps(_options, examples.Count));
 
-        MemoryPlan memory = PlanMemory(_options.Unlearns ? _options.MaxLength : forReference.Concat(examples).Max(e => e.Length));
+        MemoryPlan memory = PlanMemory(_options.Unlearns ? _options.Data.MaxLength : forReference.Concat(examples).Max(e => e.Length));
         TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, _observer);
         RunRecord.Write(_options);
         if (computes)
@@ -141,7 +156,7 @@ public sealed class TuneRun
         }
 
         double scoringSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
-        TrainingSet set = Signed(examples, scores, _options.LearnReference ? forReference : []);
+        TrainingSet set = Signed(examples, scores, _options.TokenForgetting.LearnReference ? forReference : []);
         UnlearningSet? unlearning = _options.Unlearns
             ? new UnlearningStages(_options, _backend, _others, _observer, _cancellation).Run(examples)
             : null;
@@ -167,11 +182,11 @@ public sealed class TuneRun
     // Of all samples that are unlearnt.
     private double? MeanLoss(LoadedModel model, TrainingSet? samples) => samples is null
         ? null
-        : Scorer.ResponseMean(samples.Examples, Scorer.Losses(model.Decoder, samples.Examples, _options.MicroBatchTokens, allTokens: false, cancellation: _cancellation)).Mean;
+        : Scorer.ResponseMean(samples.Examples, Scorer.Losses(model.Decoder, samples.Examples, _options.Compute.MicroBatchTokens, allTokens: false, cancellation: _cancellation)).Mean;
 
     private (TrainingOutcome Outcome, double Rounding) Train(LoadedModel model, TrainingSet set, TrainingSet? unlearned, TuneEvaluation? evaluation, out double? unlearnedLoss)
     {
-        IStepRegularizer? regularizer = _options.Regularizer == RegularizerKind.Bss ? new SpectralShrinkage(_options.RegularizerWeight, _options.RegularizerCount) : null;
+        IStepRegularizer? regularizer = _options.Optimizer.Regularizer == RegularizerKind.Bss ? new SpectralShrinkage(_options.Optimizer.RegularizerWeight, _options.Optimizer.RegularizerCount) : null;
         ChatFiles chat = ExampleLoader.Trained(_options, model.Tokenizer, set.Examples);
         evaluation?.Begin(model, chat);
         var trainer = new Trainer(model.Decoder, set, _options, _options.Out, _observer, unlearned, regularizer, evaluation);
@@ -192,8 +207,8 @@ public sealed class TuneRun
     // The tokenizer and the configuration are enough here; weights are loaded by the stages that need them.
     private (IReadOnlyList<EncodedExample> Held, IReadOnlyList<EncodedExample> Training) LoadExamples()
     {
-        IReadOnlyList<EncodedExample> all = Encode(_options.Data);
-        if (_options.ReferenceFraction is { } fraction)
+        IReadOnlyList<EncodedExample> all = Encode(_options.Data.Path);
+        if (_options.TokenForgetting.ReferenceFraction is { } fraction)
         {
             (IReadOnlyList<EncodedExample> reference, IReadOnlyList<EncodedExample> training) = ReferenceModel.Split(all, fraction, _options.Seed);
             return (reference, training);
@@ -211,15 +226,15 @@ public sealed class TuneRun
     // The reference is there where it is needed, and a new adapter fits the model.
     private void CheckModels(bool computesScores)
     {
-        if (computesScores && _options.Reference is { } reference)
+        if (computesScores && _options.TokenForgetting.Reference is { } reference)
             Checkpoint.Open(reference).Dispose();
 
         using Checkpoint source = Checkpoint.Open(_options.Model);
         IReadOnlyList<Parameter> trained = Decoder.Describe(source.Config, NewAdapter(_options)).Base;
 
         // Confidences are reductions over the base's own parameters, which a head that is tied there and apart afterwards does not have.
-        if (_options.Unlearns && UnlearningSelection.NeedsConfidence(_options) && _options.Confidence is null && trained.Count > Decoder.Describe(source.Config).Base.Count)
-            throw new UserException($"lora-targets are {Recipe.Text(_options.LoraTargets)}, which takes the tied head and embedding of {_options.Model} apart; expected others where forgetting confidence is computed");
+        if (_options.Unlearns && UnlearningSelection.NeedsConfidence(_options) && _options.Unlearning.Confidence is null && trained.Count > Decoder.Describe(source.Config).Base.Count)
+            throw new UserException($"lora-targets are {Recipe.Text(_options.Lora.Targets)}, which takes the tied head and embedding of {_options.Model} apart; expected others where forgetting confidence is computed");
     }
 
     // Too little memory is better said before hours of scoring than after.
@@ -227,7 +242,7 @@ public sealed class TuneRun
     {
         using Checkpoint source = Checkpoint.Open(_options.Model);
         LoraConfig? lora = _options.Adapter is { } adapter ? AdapterConfig(adapter) : NewAdapter(_options);
-        var plan = MemoryPlan.Of(source.Config, _options with { MaxLength = longest }, _backend.Name, _backend.StorageType, lora);
+        var plan = MemoryPlan.Of(source.Config, _options with { Data = _options.Data with { MaxLength = longest } }, _backend.Name, _backend.StorageType, lora);
         if (plan.Peak > _backend.TotalBytes)
         {
             _observer?.StageBegan(
@@ -245,16 +260,16 @@ public sealed class TuneRun
             return ScoreFile.Read(ScoresPath, examples, anew: null);
 
         // The signs in a given file stand unless the settings say how to divide.
-        bool divides = _options.Rho != null || _options.IgnoreRho > 0 || _options.LearnAbove != null;
-        return _options.Scores is { } given ? ScoreFile.Read(given, examples, divides ? (_options.Score, PartitionRule.Of(_options)) : null) : null;
+        bool divides = _options.TokenForgetting.Rho != null || _options.TokenForgetting.IgnoreRho > 0 || _options.TokenForgetting.LearnAbove != null;
+        return _options.TokenForgetting.Scores is { } given ? ScoreFile.Read(given, examples, divides ? (_options.TokenForgetting.Score, PartitionRule.Of(_options)) : null) : null;
     }
 
     private Scores ComputeScores(IReadOnlyList<EncodedExample> forReference, IReadOnlyList<EncodedExample> examples)
     {
-        string? trained = _options.Reference is null ? ReferenceModel.Train(_options, forReference, _backend, _resume, _observer, _cancellation) : null;
+        string? trained = _options.TokenForgetting.Reference is null ? ReferenceModel.Train(_options, forReference, _backend, _resume, _observer, _cancellation) : null;
         return Scores.Compute(
             examples, _options, () => LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter),
-            () => trained is null ? LoadedModel.Load(_options.Reference!, _backend) : ReferenceModel.Load(_options, trained, _backend), _observer, _cancellation);
+            () => trained is null ? LoadedModel.Load(_options.TokenForgetting.Reference!, _backend) : ReferenceModel.Load(_options, trained, _backend), _observer, _cancellation);
     }
 
     // Examples with the signs of their scores, and further ones that are learnt as they are.
@@ -282,14 +297,14 @@ public sealed class TuneRun
         {
             Method = Recipe.Text(_options.Method),
             Model = _options.Model,
-            Data = _options.Data,
+            Data = _options.Data.Path,
             Examples = set.Examples.Count,
             HeldOut = held,
-            Reference = scores is null ? null : _options.Scores ?? _options.Reference ?? Path.Combine(_options.Out, "reference", "model"),
+            Reference = scores is null ? null : _options.TokenForgetting.Scores ?? _options.TokenForgetting.Reference ?? Path.Combine(_options.Out, "reference", "model"),
             PositiveTokens = counts.Positive,
             NegativeTokens = counts.Negative,
             IgnoredTokens = counts.Ignored,
-            Score = scores is null ? null : Recipe.Text(_options.Score),
+            Score = scores is null ? null : Recipe.Text(_options.TokenForgetting.Score),
             EffectiveLambda = LambdaSchedule.Effective(metrics),
             Cut = scores is null || double.IsNaN(scores.Partition.Cut) ? null : scores.Partition.Cut,
             Parameters = model.Decoder.ParameterCount,

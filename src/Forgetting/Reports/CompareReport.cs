@@ -25,7 +25,7 @@ public sealed record ComparedRun(string Folder, TrainingOptions Options, IReadOn
         if (!File.Exists(settings))
             throw new UserException($"{folder}: holds no run: expected {settings}");
 
-        return new(folder, Recipe.Read(settings, new TrainingOptions()), StepMetrics.Read(Path.Combine(folder, "metrics.jsonl")), TuneSummary.Read(folder));
+        return new(folder, Recipe.ReadRun(settings), StepMetrics.Read(Path.Combine(folder, "metrics.jsonl")), TuneSummary.Read(folder));
     }
 }
 
@@ -115,10 +115,10 @@ public static class CompareReport
     {
         ArgumentNullException.ThrowIfNull(runs);
         string[] sets = [.. runs
-            .GroupBy(r => (Path.GetFullPath(r.Options.Data), r.Summary.Examples, r.Summary.HeldOut))
+            .GroupBy(r => (Path.GetFullPath(r.Options.Data.Path), r.Summary.Examples, r.Summary.HeldOut))
             .Select(g => string.Create(
                 CultureInfo.InvariantCulture,
-                $"{string.Join(", ", g.Select(r => Recipe.Text(r.Options.Method)).Distinct())} on {g.Key.Examples:N0} examples of {g.First().Options.Data}{(g.Key.HeldOut > 0 ? $" ({g.Key.HeldOut:N0} more held out for the reference)" : "")}"))];
+                $"{string.Join(", ", g.Select(r => Recipe.Text(r.Options.Method)).Distinct())} on {g.Key.Examples:N0} examples of {g.First().Options.Data.Path}{(g.Key.HeldOut > 0 ? $" ({g.Key.HeldOut:N0} more held out for the reference)" : "")}"))];
         return sets.Length > 1 ? $"The runs did not train on the same data: {string.Join("; ", sets)}. With the same reference-fraction, or one source of influence for those that need it, they do." : null;
     }
 

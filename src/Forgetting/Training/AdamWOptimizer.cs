@@ -40,7 +40,7 @@ public sealed class AdamWOptimizer : IDisposable
         using var range = Nvtx.Range("optimizer"u8);
         Updates++;
         _backend.Upload<float>(Settings(decay: 0).Numbers(learningRate, Updates, gradientScale), _numbers);
-        if (_options.NoCudaGraphs)
+        if (_options.Compute.NoCudaGraphs)
         {
             Update();
         }
@@ -83,13 +83,13 @@ public sealed class AdamWOptimizer : IDisposable
         for (int i = 0; i < _parameters.Count; i++)
         {
             Parameter parameter = _parameters[i];
-            AdamWSettings settings = Settings(parameter.Kind == ParameterKind.Vector ? 0 : _options.WeightDecay);
+            AdamWSettings settings = Settings(parameter.Kind == ParameterKind.Vector ? 0 : _options.Optimizer.WeightDecay);
             _backend.AdamW(parameter.Master, parameter.Value, parameter.Gradient, _first[i], _second[i], settings, _numbers);
         }
     }
 
     private AdamWSettings Settings(double decay) =>
-        new((float)_options.AdamBeta1, (float)_options.AdamBeta2, (float)_options.AdamEpsilon, (float)decay);
+        new((float)_options.Optimizer.AdamBeta1, (float)_options.Optimizer.AdamBeta2, (float)_options.Optimizer.AdamEpsilon, (float)decay);
 
     private Tensor Moment(Parameter parameter)
     {

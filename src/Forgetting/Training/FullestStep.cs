@@ -27,13 +27,13 @@ internal static class FullestStep
         }
 
         if (unlearned is not null)
-            Consider([.. unlearned.Examples.OrderByDescending(e => e.Length).Take(options.ForgetBatchSize ?? options.BatchSize)]);
+            Consider([.. unlearned.Examples.OrderByDescending(e => e.Length).Take(options.Unlearning.BatchSize ?? options.Schedule.BatchSize)]);
 
         return [.. fullest.Select(Answered)];
 
         void Consider(List<EncodedExample> examples)
         {
-            int tokens = BatchBuilder.MicroBatches(examples, options.MicroBatchTokens).Max(run => examples.Skip(run.First).Take(run.Count).Sum(e => e.Length));
+            int tokens = BatchBuilder.MicroBatches(examples, options.Compute.MicroBatchTokens).Max(run => examples.Skip(run.First).Take(run.Count).Sum(e => e.Length));
             if (tokens > most)
                 (fullest, most) = (examples, tokens);
         }

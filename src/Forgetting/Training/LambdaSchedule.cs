@@ -23,10 +23,10 @@ public sealed class LambdaSchedule
     public LambdaSchedule(TrainingOptions options, int steps, int stepsPerEpoch)
     {
         bool paper = options.Compat == Compatibility.Paper;
-        _kind = options.Lambda;
-        _least = paper ? 0 : options.LambdaMin;
-        _most = options.LambdaMax;
-        _fraction = options.LambdaFraction;
+        _kind = options.TokenForgetting.Lambda;
+        _least = paper ? 0 : options.TokenForgetting.LambdaMin;
+        _most = options.TokenForgetting.LambdaMax;
+        _fraction = options.TokenForgetting.LambdaFraction;
         _steps = steps;
         _stepsPerEpoch = stepsPerEpoch;
         Restarts = paper;

@@ -17,8 +17,16 @@ public static class Recipe
     /// <summary>Every setting, in the order of <see cref="TrainingOptions"/>.</summary>
     public static IReadOnlyList<Setting> Settings { get; } =
     [
-        .. typeof(TrainingOptions).GetProperties().Where(p => p.IsDefined(typeof(SettingAttribute))).OrderBy(p => p.MetadataToken).Select(p => new Setting(p)),
+        .. from property in Declared(typeof(TrainingOptions))
+           from setting in property.IsDefined(typeof(SettingGroupAttribute))
+               ? Declared(property.PropertyType).Select(inner => new Setting(property, inner))
+               : [new Setting(null, property)]
+           select setting,
     ];
+
+    // Those that are settings or groups of them, in the order of the source.
+    private static IEnumerable<PropertyInfo> Declared(Type type) =>
+        type.GetProperties().Where(p => p.IsDefined(typeof(SettingAttribute)) || p.IsDefined(typeof(SettingGroupAttribute))).OrderBy(p => p.MetadataToken);
 
     /// <summary>The setting of a name, or null.</summary>
     public static Setting? Find(string name) => Settings.FirstOrDefault(s => s.Name == name);
@@ -28,32 +36,43 @@ public static class Recipe
 
     /// <summary>Changes <paramref name="options"/> by what a recipe says; what it does not mention keeps its value.</summary>
     /// <exception cref="UserException">The file is missing or not YAML, a key is unknown or twice there, or a value is not of its setting's type; names file, line and key.</exception>
-    public static TrainingOptions Read(string path, TrainingOptions options)
+    public static TrainingOptions Read(string path, TrainingOptions options) => Read(path, options, formerNames: false);
+
+    /// <summary>The settings of a finished or interrupted run, by their names in this version or an earlier one; those it does not have are at their defaults.</summary>
+    /// <exception cref="UserException">See <see cref="Read(string, TrainingOptions)"/>.</exception>
+    internal static TrainingOptions ReadRun(string path) => Read(path, new TrainingOptions(), formerNames: true);
+
+    private static TrainingOptions Read(string path, TrainingOptions options, bool formerNames)
     {
         foreach ((YamlNode key, YamlNode value) in Load(path))
         {
             if (key is YamlScalarNode { Value: RecipeGrid.SweepKey or RecipeGrid.SeedsKey })
                 throw new UserException($"{Place(path, key)}: {key} makes this a grid of runs; execute it with forgetting run");
 
-            options = Apply(path, key, value, options);
+            options = Apply(path, key, value, options, formerNames);
         }
 
         return options;
     }
 
     /// <summary>Changes <paramref name="options"/> by one line of a recipe.</summary>
-    internal static TrainingOptions Apply(string path, YamlNode key, YamlNode value, TrainingOptions options)
+    private static TrainingOptions Apply(string path, YamlNode key, YamlNode value, TrainingOptions options, bool formerNames)
     {
-        Setting setting = FindSetting(path, key);
+        Setting setting = FindSetting(path, key, formerNames);
         string named = $"{Place(path, key)}: {setting.Name}";
         return setting.Apply(options, Values(value, named), named);
     }
 
     /// <summary>The setting that a key names.</summary>
-    internal static Setting FindSetting(string path, YamlNode key)
+    /// <param name="formerNames">Whether a name of an earlier version will do.</param>
+    internal static Setting FindSetting(string path, YamlNode key, bool formerNames = false)
     {
         string place = Place(path, key);
         string name = (key as YamlScalarNode)?.Value ?? throw new UserException($"{place}: found a {key.NodeType} as a key, expected a setting's name");
+        Setting? former = Settings.FirstOrDefault(s => s.Formerly == name);
+        if (Find(name) is null && former != null)
+            return formerNames ? former : throw new UserException($"{place}: {name} is now called {former.Name}");
+
         return Find(name) ?? throw new UserException($"{place}: \"{name}\" is no setting; the nearest is {Spelling.Nearest(name, Settings.Select(s => s.Name))}");
     }
 

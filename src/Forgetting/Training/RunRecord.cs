@@ -18,13 +18,13 @@ internal static class RunRecord
         if (!resume)
             throw new UserException($"{options.Out}: holds a run; continue it with --resume or choose another folder");
 
-        TrainingCheckpoint.CheckSettings(path, Recipe.Values(Recipe.Read(path, new TrainingOptions())), Recipe.Values(options));
+        TrainingCheckpoint.CheckSettings(path, Recipe.Values(Recipe.ReadRun(path)), Recipe.Values(options));
     }
 
     /// <summary>The settings of the run that a folder holds; null where it holds none.</summary>
     /// <exception cref="UserException">The file is malformed.</exception>
     public static TrainingOptions? Read(string folder) =>
-        Path.Combine(folder, FileName) is var path && File.Exists(path) ? Recipe.Read(path, new TrainingOptions()) : null;
+        Path.Combine(folder, FileName) is var path && File.Exists(path) ? Recipe.ReadRun(path) : null;
 
     /// <summary>Writes the file.</summary>
     /// <exception cref="UserException">Not writable or disk full.</exception>

@@ -9,14 +9,23 @@ public sealed class Setting
 {
     private static readonly TrainingOptions s_defaults = new();
 
+    private readonly PropertyInfo? _group;
     private readonly PropertyInfo _property;
     private readonly SettingAttribute _about;
+    private readonly NumberRange? _range;
 
-    internal Setting(PropertyInfo property)
+    /// <summary>A setting.</summary>
+    /// <param name="group">The property of <see cref="TrainingOptions"/> whose record it is in; null for one of its own.</param>
+    /// <param name="property">Its property.</param>
+    internal Setting(PropertyInfo? group, PropertyInfo property)
     {
+        SettingGroupAttribute? record = group?.GetCustomAttribute<SettingGroupAttribute>();
+        _group = group;
         _property = property;
         _about = property.GetCustomAttribute<SettingAttribute>()!;
-        Name = Recipe.Kebab(property.Name);
+        _range = _about.Range.Length > 0 || Type == typeof(double) ? NumberRange.Parse(_about.Range) : null;
+        Name = _about.Name ?? (record is { Prefix.Length: > 0 } ? $"{record.Prefix}-{Recipe.Kebab(property.Name)}" : Recipe.Kebab(property.Name));
+        Group = _about.Group ?? record?.Name ?? "run";
         IsOptional = new NullabilityInfoContext().Create(property).WriteState == NullabilityState.Nullable;
     }
 
@@ -28,6 +37,21 @@ public sealed class Setting
 
     /// <summary>What help calls the value: PATH, N, …</summary>
     public string ValueName => _about.Value ?? KindName(_property.PropertyType);
+
+    /// <summary>Name of its group in help.</summary>
+    public string Group { get; }
+
+    /// <inheritdoc cref="SettingAttribute.Formerly"/>
+    public string? Formerly => _about.Formerly;
+
+    /// <inheritdoc cref="SettingAttribute.Common"/>
+    public bool IsCommon => _about.Common;
+
+    /// <summary>Type of its value, without the null that stands for none.</summary>
+    internal Type Type => Nullable.GetUnderlyingType(_property.PropertyType) ?? _property.PropertyType;
+
+    /// <summary>The interval of its numbers; null where it is none.</summary>
+    internal NumberRange? Range => _range;
 
     /// <inheritdoc cref="SettingAttribute.MayChange"/>
     public bool MayChange => _about.MayChange;
@@ -51,33 +75,24 @@ public sealed class Setting
     private bool IsSplitAtCommas => IsList && ValueName == "NAMES";
 
     /// <summary>The setting's value as a text; empty for one not given.</summary>
-    public string Read(TrainingOptions options) => Recipe.Text(_property.GetValue(options));
+    public string Read(TrainingOptions options) => Recipe.Text(Value(options));
 
     /// <summary>The values of a list.</summary>
-    public IReadOnlyList<string> ReadList(TrainingOptions options) => (IReadOnlyList<string>)_property.GetValue(options)!;
+    public IReadOnlyList<string> ReadList(TrainingOptions options) => (IReadOnlyList<string>)Value(options)!;
 
     /// <summary>The options with this setting read from texts.</summary>
     /// <param name="options">What is changed.</param>
     /// <param name="values">One text, or any number of them for a list.</param>
     /// <param name="named">What an error calls the setting: its name behind file and line, or the option's name.</param>
     /// <exception cref="UserException">The text is not a value of the setting's type.</exception>
-    public TrainingOptions Apply(TrainingOptions options, IReadOnlyList<string> values, string named)
-    {
-        TrainingOptions changed = options with { };
-        _property.SetValue(changed, IsList ? ParseList(values) : values.Count == 1 ? Parse(values[0], named) : throw new UserException($"{named} is a list, expected one value"));
-        return changed;
-    }
+    public TrainingOptions Apply(TrainingOptions options, IReadOnlyList<string> values, string named) =>
+        With(options, IsList ? ParseList(values) : values.Count == 1 ? Parse(values[0], named) : throw new UserException($"{named} is a list, expected one value"));
 
     /// <summary>Whether the setting has another value than its default.</summary>
     public bool IsSet(TrainingOptions options) => Read(options) != Read(s_defaults);
 
     /// <summary>The options with this setting at its default.</summary>
-    public TrainingOptions Reset(TrainingOptions options)
-    {
-        TrainingOptions changed = options with { };
-        _property.SetValue(changed, _property.GetValue(s_defaults));
-        return changed;
-    }
+    public TrainingOptions Reset(TrainingOptions options) => With(options, Value(s_defaults));
 
     /// <summary>Why a run of these options makes no use of the setting; null where it does.</summary>
     public string? WhyUnused(TrainingOptions options)
@@ -102,6 +117,31 @@ public sealed class Setting
             throw new UserException($"{named} is {(Read(options) is { Length: > 0 } value ? value : "given")}: {reason}");
     }
 
+    /// <summary>Checks a number against its range.</summary>
+    /// <exception cref="UserException">It is outside; names the setting, the value and what was expected.</exception>
+    public void CheckRange(TrainingOptions options)
+    {
+        if (_range is { } range && Value(options) is { } value && !range.Holds(Convert.ToDouble(value, CultureInfo.InvariantCulture)))
+            throw new UserException($"{Name} is {Recipe.Text(value)}, expected {range.Describe(whole: Type == typeof(int))}");
+    }
+
+    private object? Value(TrainingOptions options) => _property.GetValue(_group is null ? options : _group.GetValue(options));
+
+    // Records are copied as "with" copies them; the copies are nobody else's yet.
+    private TrainingOptions With(TrainingOptions options, object? value)
+    {
+        TrainingOptions changed = options with { };
+        object target = changed;
+        if (_group != null)
+        {
+            target = _group.PropertyType.GetMethod("<Clone>$")!.Invoke(_group.GetValue(options), null)!;
+            _group.SetValue(changed, target);
+        }
+
+        _property.SetValue(target, value);
+        return changed;
+    }
+
     private static bool Holds(string need, TrainingOptions options)
     {
         string[] parts = need.Split('=');
@@ -114,7 +154,7 @@ public sealed class Setting
 
     private object? Parse(string text, string named)
     {
-        Type type = Nullable.GetUnderlyingType(_property.PropertyType) ?? _property.PropertyType;
+        Type type = Type;
         if (IsOptional && text is "" or "~" or "null")
             return null;
 

@@ -37,6 +37,21 @@ internal sealed class SettingAttribute(string help) : Attribute
     /// <summary>One line of help.</summary>
     public string Help => help;
 
+    /// <summary>Its name, where that is not the property's in kebab case behind its group's prefix.</summary>
+    public string? Name { get; init; }
+
+    /// <summary>Its name in runs of earlier versions; null for the same.</summary>
+    public string? Formerly { get; init; }
+
+    /// <summary>The group of help it is in, where that is not its record's.</summary>
+    public string? Group { get; init; }
+
+    /// <summary>Whether it is one of the few that most people need.</summary>
+    public bool Common { get; init; }
+
+    /// <summary>The interval that its numbers are from, as mathematics writes it: <c>[0, 1)</c>; empty for any.</summary>
+    public string Range { get; init; } = "";
+
     /// <summary>What help calls the value where its type does not say: a path, a file, a folder. NAMES are split at commas, FILES are not.</summary>
     public string? Value { get; init; }
 
@@ -60,4 +75,16 @@ internal sealed class SettingAttribute(string help) : Attribute
 
     /// <summary>Whether a run records what it made of it on its device and model instead of what was asked for.</summary>
     public bool Resolved { get; init; }
+}
+
+/// <summary>A record of settings that belong together.</summary>
+/// <param name="name">Name of the group in help.</param>
+[AttributeUsage(AttributeTargets.Property)]
+internal sealed class SettingGroupAttribute(string name) : Attribute
+{
+    /// <summary>Name of the group in help.</summary>
+    public string Name => name;
+
+    /// <summary>What its settings' names begin with, without the dash; empty for nothing.</summary>
+    public string Prefix { get; init; } = "";
 }

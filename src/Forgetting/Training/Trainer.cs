@@ -40,7 +40,7 @@ public sealed class Trainer
 
         bool needsBase = options.ResolveAscent().NeedsBase;
         if (needsBase && ((options.Method == TrainingMethod.Forget && set.BaseLogProbabilities is null) || unlearned is { BaseLogProbabilities: null }))
-            throw new ArgumentException($"{Recipe.Text(options.Ascent)} needs the log-probabilities of the base model", nameof(set));
+            throw new ArgumentException($"{Recipe.Text(options.TokenForgetting.Ascent)} needs the log-probabilities of the base model", nameof(set));
 
         _decoder = decoder;
         _set = set;
@@ -50,11 +50,11 @@ public sealed class Trainer
         _options = options;
         _folder = folder;
         _observer = observer;
-        _order = new DataOrder(set.Examples.Count, options.BatchSize, options.Seed, !options.NoShuffle);
+        _order = new DataOrder(set.Examples.Count, options.Schedule.BatchSize, options.Seed, !options.Data.NoShuffle);
         Steps = CountSteps(options, set.Examples.Count);
-        _learningRate = new LearningRateSchedule(options.LrSchedule, options.LearningRate, options.WarmupRatio, Steps, options.Compat);
+        _learningRate = new LearningRateSchedule(options.Schedule.LrSchedule, options.Optimizer.LearningRate, options.Schedule.WarmupRatio, Steps, options.Compat);
         _lambda = new LambdaSchedule(options, Steps, _order.StepsPerEpoch);
-        _checkpoints = new TrainingCheckpoint(Path.Combine(folder, "checkpoints"), options.KeepCheckpoints);
+        _checkpoints = new TrainingCheckpoint(Path.Combine(folder, "checkpoints"), options.Checkpoints.Keep);
     }
 
     /// <summary>All optimiser steps of the run.</summary>
@@ -62,7 +62,7 @@ public sealed class Trainer
 
     /// <summary>Optimiser steps of a run over so many examples.</summary>
     public static int CountSteps(TrainingOptions options, int examples) =>
-        options.Steps ?? checked(options.Epochs * new DataOrder(examples, options.BatchSize, options.Seed, !options.NoShuffle).StepsPerEpoch);
+        options.Schedule.Steps ?? checked(options.Schedule.Epochs * new DataOrder(examples, options.Schedule.BatchSize, options.Seed, !options.Data.NoShuffle).StepsPerEpoch);
 
     /// <summary>Trains to the end.</summary>
     /// <param name="resume">Continue from the newest checkpoint in the folder; without one, begin.</param>
@@ -104,7 +104,7 @@ public sealed class Trainer
             log.Append(metrics);
             _observer?.StepDone(metrics, Steps);
             bool last = k + 1 == Steps;
-            if (last || cancellation.IsCancellationRequested || (_options.CheckpointEvery > 0 && (k + 1) % _options.CheckpointEvery == 0))
+            if (last || cancellation.IsCancellationRequested || (_options.Checkpoints.Every > 0 && (k + 1) % _options.Checkpoints.Every == 0))
                 Save(State());
 
             if (!last)
@@ -129,7 +129,7 @@ public sealed class Trainer
         }
     }
 
-    private bool Evaluates(int steps) => _evaluator != null && (steps == Steps || (_options.EvalEvery > 0 && steps % _options.EvalEvery == 0));
+    private bool Evaluates(int steps) => _evaluator != null && (steps == Steps || (_options.Evaluation.Every > 0 && steps % _options.Evaluation.Every == 0));
 
     private StepMetrics Evaluated(StepMetrics metrics, CancellationToken cancellation)
     {
@@ -151,7 +151,7 @@ public sealed class Trainer
     private void ReserveActivations()
     {
         TrainingSet fullest = TrainingSet.AllPositive(FullestStep.Of(_set, _unlearned, _order, Steps, _options));
-        TrainingOptions options = _options with { BatchSize = fullest.Examples.Count, Ascent = AscentKind.Ascent };
+        TrainingOptions options = _options with { Schedule = _options.Schedule with { BatchSize = fullest.Examples.Count }, TokenForgetting = _options.TokenForgetting with { Ascent = AscentKind.Ascent } };
         _decoder.Reserve(twin => new Trainer(twin, fullest, options, _folder).TakeStep());
     }
 
@@ -219,7 +219,7 @@ public sealed class Trainer
         if (parts is { } measured)
             _lambda.Measure(measured.PositiveNorm, measured.UnitNegativeNorm);
 
-        optimizer.Step(learningRate, ClipScale(_options.Clip, norm));
+        optimizer.Step(learningRate, ClipScale(_options.Optimizer.Clip, norm));
         _decoder.Backend.Synchronize();
         return new StepMetrics
         {
@@ -244,6 +244,6 @@ public sealed class Trainer
     }
 
     private bool Measures(int k) =>
-        (_options.PartsEvery > 0 && k % _options.PartsEvery == 0)
-        || (_options.Method == TrainingMethod.Forget && _options.Lambda == LambdaKind.Adaptive && k % _options.LambdaEvery == 0);
+        (_options.TokenForgetting.PartsEvery > 0 && k % _options.TokenForgetting.PartsEvery == 0)
+        || (_options.Method == TrainingMethod.Forget && _options.TokenForgetting.Lambda == LambdaKind.Adaptive && k % _options.TokenForgetting.LambdaEvery == 0);
 }

@@ -99,7 +99,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
     {
         foreach ((string name, string value) in now)
         {
-            string then = began.GetValueOrDefault(name, "");
+            string then = began.GetValueOrDefault(name) ?? (Recipe.Find(name)?.Formerly is { } former ? began.GetValueOrDefault(former) : null) ?? "";
             if (then != value && Matters(name))
                 throw new UserException($"{place}: {name} was \"{then}\", found \"{value}\"; a run resumes with the settings it began with");
         }

@@ -9,7 +9,7 @@ public sealed partial record TrainingOptions
     {
         ValidateValues();
         if (Method == TrainingMethod.Lwf && !Unlearns)
-            throw new UserException("method is lwf, expected forget (files of prompts) or elicited (samples made before) with it");
+            throw new UserException("method is lwf, expected forget-prompts (files of prompts) or elicited (samples made before) with it");
 
         foreach (Setting setting in Recipe.Settings.Where(s => s.IsSet(this)))
         {
@@ -25,100 +25,59 @@ public sealed partial record TrainingOptions
     /// <exception cref="UserException">Names the first setting that is wrong, its value and what was expected.</exception>
     internal void ValidateValues()
     {
-        Check("epochs", Epochs, Epochs >= 1, "a whole number of at least 1");
-        Check("steps", Steps, Steps is null or >= 1, "a whole number of at least 1");
-        Check("batch-size", BatchSize, BatchSize >= 1, "a whole number of at least 1");
-        Check("micro-batch-tokens", MicroBatchTokens, MicroBatchTokens >= 1, "a whole number of at least 1");
-        Check("max-length", MaxLength, MaxLength >= 2, "a whole number of at least 2");
-        Check("learning-rate", LearningRate, LearningRate > 0 && double.IsFinite(LearningRate), "a number above 0");
-        Check("warmup-ratio", WarmupRatio, WarmupRatio is >= 0 and <= 1, "a number in [0, 1]");
-        Check("adam-beta1", AdamBeta1, AdamBeta1 is >= 0 and < 1, "a number in [0, 1)");
-        Check("adam-beta2", AdamBeta2, AdamBeta2 is >= 0 and < 1, "a number in [0, 1)");
-        Check("adam-epsilon", AdamEpsilon, AdamEpsilon > 0 && double.IsFinite(AdamEpsilon), "a number above 0");
-        Check("weight-decay", WeightDecay, WeightDecay >= 0 && double.IsFinite(WeightDecay), "a number of at least 0");
-        Check("clip", Clip, Clip >= 0 && double.IsFinite(Clip), "a number of at least 0");
-        Check("lora-rank", LoraRank, LoraRank >= 0, "a whole number of at least 0");
-        Check("lora-alpha", LoraAlpha, LoraAlpha > 0 && double.IsFinite(LoraAlpha), "a number above 0");
-        Check("lora-dropout", LoraDropout, LoraDropout is >= 0 and < 1, "a number in [0, 1)");
-        Check("rho", Rho, Rho is null || Rho.Value.IsAuto || Rho.Value.Value is > 0 and <= 1, "a number in (0, 1] or auto");
-        Check("ignore-rho", IgnoreRho, IgnoreRho is >= 0 and < 1 && IgnoreRho + (Rho is { IsAuto: false } given ? given.Value : 0) <= 1, "a number of at least 0 that is at most 1 together with rho");
-        Check("learn-above", LearnAbove, LearnAbove is not double.NaN, "a number");
-        Check("forget-below", ForgetBelow, ForgetBelow is null || ForgetBelow <= (LearnAbove ?? double.PositiveInfinity), "a number not above learn-above");
-        Check("lambda-min", LambdaMin, LambdaMin >= 0 && double.IsFinite(LambdaMin), "a number of at least 0");
-        Check("lambda-max", LambdaMax, LambdaMax >= LambdaMin && double.IsFinite(LambdaMax), "a number not below lambda-min");
-        Check("lambda-fraction", LambdaFraction, LambdaFraction > 0 && double.IsFinite(LambdaFraction), "a number above 0");
-        Check("lambda-every", LambdaEvery, LambdaEvery >= 1, "a whole number of at least 1");
-        Check("ascent-beta", AscentBeta, AscentBeta is null or (>= 0 and < double.PositiveInfinity), "a number of at least 0");
-        Check("ascent-beta2", AscentBeta2, AscentBeta2 is null or (>= 0 and < double.PositiveInfinity), "a number of at least 0");
-        Check("gce-q", GceQ, GceQ is >= 0 and <= 1, "a number in [0, 1]");
-        Check("reference-fraction", ReferenceFraction, ReferenceFraction is null or (> 0 and < 1), "a number in (0, 1)");
-        Check("parts-every", PartsEvery, PartsEvery >= 0, "a whole number of at least 0");
-        Check("checkpoint-every", CheckpointEvery, CheckpointEvery >= 0, "a whole number of at least 0");
-        Check("keep-checkpoints", KeepCheckpoints, KeepCheckpoints >= 1, "a whole number of at least 1");
-        Check("template", Template, Template.Length > 0, "auto, tulu, plain, chat or a file with a chat template");
-        CheckForgetting();
-        CheckEvaluation();
+        foreach (Setting setting in Recipe.Settings)
+        {
+            setting.CheckRange(this);
+        }
+
+        TokenForgettingSettings forgetting = TokenForgetting;
+        double share = forgetting.Rho is { IsAuto: false } given ? given.Value : 0;
+        Check("rho", forgetting.Rho, forgetting.Rho is null or { IsAuto: true } || share is > 0 and <= 1, "a number in (0, 1] or auto");
+        Check("ignore-rho", forgetting.IgnoreRho, forgetting.IgnoreRho + share <= 1, "a number of at least 0 that is at most 1 together with rho");
+        Check("forget-below", forgetting.ForgetBelow, forgetting.ForgetBelow is null || forgetting.ForgetBelow <= (forgetting.LearnAbove ?? double.PositiveInfinity), "a number not above learn-above");
+        Check("lambda-max", forgetting.LambdaMax, forgetting.LambdaMax >= forgetting.LambdaMin, "a number not below lambda-min");
+        Check("template", Data.Template, Data.Template.Length > 0, "auto, tulu, plain, chat or a file with a chat template");
         CheckExclusive();
-    }
-
-    private void CheckForgetting()
-    {
-        Check("max-new-tokens", MaxNewTokens, MaxNewTokens >= 1, "a whole number of at least 1");
-        Check("fisher-examples", FisherExamples, FisherExamples is null or >= 1, "a whole number of at least 1");
-        Check("alpha", Alpha, Alpha is null or (> 0 and < double.PositiveInfinity), "a number above 0");
-        Check("forget-fraction", ForgetFraction, ForgetFraction is > 0 and <= 1, "a number in (0, 1]");
-        Check("forget-threshold", ForgetThreshold, ForgetThreshold is not double.NaN, "a number");
-        Check("interval", Interval, Interval >= 1, "a whole number of at least 1");
-        Check("forget-weight", ForgetWeight, ForgetWeight > 0 && double.IsFinite(ForgetWeight), "a number above 0");
-        Check("forget-clip", ForgetClip, ForgetClip >= 0 && double.IsFinite(ForgetClip), "a number of at least 0");
-        Check("forget-batch-size", ForgetBatchSize, ForgetBatchSize is null or >= 1, "a whole number of at least 1");
-        Check("regularizer-weight", RegularizerWeight, RegularizerWeight >= 0 && double.IsFinite(RegularizerWeight), "a number of at least 0");
-        Check("regularizer-count", RegularizerCount, RegularizerCount >= 1, "a whole number of at least 1");
-        if (ForgetThreshold != null && ForgetFraction != new TrainingOptions().ForgetFraction)
-            throw new UserException("forget-fraction and forget-threshold are both given, expected one of them");
-
-        if (Forget.Count > 0 && Elicited != null)
-            throw new UserException("forget and elicited are both given, expected one source of self-generated samples");
-    }
-
-    private void CheckEvaluation()
-    {
-        Check("eval-every", EvalEvery, EvalEvery >= 0, "a whole number of at least 0");
-        Check("eval-limit", EvalLimit, EvalLimit is null or > 0, "a number of items, or a fraction below 1");
-        Check("eval-num-fewshot", EvalNumFewshot, EvalNumFewshot is null or >= 0, "a whole number of at least 0");
-        if (EvalTasks.Count > 0 && EvalDataDir is null)
-            throw new UserException("eval-tasks is given without eval-data-dir, expected the folder with the benchmarks' files");
     }
 
     private void CheckExclusive()
     {
-        if (LearnAbove is null != ForgetBelow is null)
-            throw new UserException($"{(LearnAbove is null ? "forget-below" : "learn-above")} is given alone, expected learn-above and forget-below together");
+        if (TokenForgetting.LearnAbove is null != TokenForgetting.ForgetBelow is null)
+            throw new UserException($"{(TokenForgetting.LearnAbove is null ? "forget-below" : "learn-above")} is given alone, expected learn-above and forget-below together");
 
-        if (LearnAbove != null && (Rho != null || IgnoreRho > 0))
-            throw new UserException($"learn-above and {(Rho != null ? "rho" : "ignore-rho")} are both given, expected one way to divide the tokens");
+        if (TokenForgetting.LearnAbove != null && (TokenForgetting.Rho != null || TokenForgetting.IgnoreRho > 0))
+            throw new UserException($"learn-above and {(TokenForgetting.Rho != null ? "rho" : "ignore-rho")} are both given, expected one way to divide the tokens");
 
-        if (LearnReference && (Reference != null || Scores != null))
-            throw new UserException($"learn-reference is given with {(Reference != null ? "reference" : "scores")}, expected reference-data or reference-fraction, whose examples it learns too");
+        if (TokenForgetting.LearnReference && (TokenForgetting.Reference != null || TokenForgetting.Scores != null))
+            throw new UserException($"learn-reference is given with {(TokenForgetting.Reference != null ? "reference" : "scores")}, expected reference-data or reference-fraction, whose examples it learns too");
+
+        if (Unlearning.Threshold != null && Unlearning.Fraction != new UnlearningSettings().Fraction)
+            throw new UserException("forget-fraction and forget-threshold are both given, expected one of them");
+
+        if (Unlearning.Prompts.Count > 0 && Unlearning.Elicited != null)
+            throw new UserException("forget-prompts and elicited are both given, expected one source of self-generated samples");
+
+        if (Evaluation.Tasks.Count > 0 && Evaluation.DataDir is null)
+            throw new UserException("eval-tasks is given without eval-data-dir, expected the folder with the benchmarks' files");
 
         string[] sources =
         [
-            .. Reference is null ? Array.Empty<string>() : ["reference"],
-            .. ReferenceData is null ? Array.Empty<string>() : ["reference-data"],
-            .. Scores is null ? Array.Empty<string>() : ["scores"],
+            .. TokenForgetting.Reference is null ? Array.Empty<string>() : ["reference"],
+            .. TokenForgetting.ReferenceData is null ? Array.Empty<string>() : ["reference-data"],
+            .. TokenForgetting.Scores is null ? Array.Empty<string>() : ["scores"],
         ];
         if (sources.Length > 1)
             throw new UserException($"{sources[0]} and {sources[1]} are both given, expected one source of influence");
 
         // Of a continued adapter the model itself may be the reference.
-        if (Reference != null && Adapter is null && Model.Length > 0 && SamePath(Reference, Model))
-            throw new UserException($"reference is {Reference}, the model itself, under which no token has any influence; expected the model after training on trusted examples");
+        if (TokenForgetting.Reference != null && Adapter is null && Model.Length > 0 && SamePath(TokenForgetting.Reference, Model))
+            throw new UserException($"reference is {TokenForgetting.Reference}, the model itself, under which no token has any influence; expected the model after training on trusted examples");
 
-        if (ReferenceFraction != null && sources.Length > 0)
+        if (TokenForgetting.ReferenceFraction != null && sources.Length > 0)
             throw new UserException($"reference-fraction and {sources[0]} are both given, expected one source of influence");
 
-        if (Lambda != LambdaKind.Linear && Compat == Compatibility.Paper)
-            throw new UserException($"lambda is {Recipe.Text(Lambda)} with compat paper, expected linear: the paper's program has no other");
+        if (TokenForgetting.Lambda != LambdaKind.Linear && Compat == Compatibility.Paper)
+            throw new UserException($"lambda is {Recipe.Text(TokenForgetting.Lambda)} with compat paper, expected linear: the paper's program has no other");
     }
 
     private static bool SamePath(string a, string b) =>

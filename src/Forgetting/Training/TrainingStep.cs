@@ -55,7 +55,7 @@ public sealed class TrainingStep : IDisposable
         Ascent ascent = options.ResolveAscent();
         _ascent = options.Method == TrainingMethod.Forget ? ascent : new Ascent { LearningPower = ascent.LearningPower };
         _sink = new AccumulateSink(decoder.Backend);
-        decoder.Repeats = !options.NoCudaGraphs;
+        decoder.Repeats = !options.Compute.NoCudaGraphs;
         decoder.AllocateGradients();
         _parts = new GradientParts(decoder);
     }
@@ -78,7 +78,7 @@ public sealed class TrainingStep : IDisposable
         _dropoutSeed = _decoder.Lora is { Dropout: > 0 } ? StepSeed(_options.Seed, step) : null;
         _batches.Clear();
         _counts = default;
-        foreach (MicroBatch run in BatchBuilder.MicroBatches(_examples, _options.MicroBatchTokens))
+        foreach (MicroBatch run in BatchBuilder.MicroBatches(_examples, _options.Compute.MicroBatchTokens))
         {
             var batch = new MicroBatchOfStep(BatchBuilder.Create(_examples, run, _signs, _baseLogProbabilities));
             _counts += batch.Counts;
@@ -158,8 +158,8 @@ public sealed class TrainingStep : IDisposable
     }
 
     private SignedWeights Weights(TrainingMethod method, TokenCounts ofMicroBatch, double lambda) => _options.Compat == Compatibility.Paper
-        ? SignedWeights.OfMicroBatch(method, ofMicroBatch, lambda, _batches.Count, _options.NegativeNorm)
-        : SignedWeights.Of(method, _counts, lambda, _options.NegativeNorm);
+        ? SignedWeights.OfMicroBatch(method, ofMicroBatch, lambda, _batches.Count, _options.TokenForgetting.NegativeNorm)
+        : SignedWeights.Of(method, _counts, lambda, _options.TokenForgetting.NegativeNorm);
 
     // The regularizer looks at the whole step's features. One micro-batch shows them as it goes through; of several, or where dropout would disturb
     // them, they come from a forward pass before.
@@ -192,7 +192,7 @@ public sealed class TrainingStep : IDisposable
             tokens.Weights[i] = weights.For(batch.Signs[i]);
         }
 
-        _decoder.ForwardBackward(tokens, _ascent, _sink, batch.Losses, _dropoutSeed, _options.Recompute, regularizer);
+        _decoder.ForwardBackward(tokens, _ascent, _sink, batch.Losses, _dropoutSeed, _options.Compute.Recompute, regularizer);
         for (int document = 0; document < tokens.Documents; document++)
         {
             for (int i = tokens.HeadOffsets[document]; i < tokens.HeadOffsets[document + 1]; i++)
@@ -206,7 +206,7 @@ public sealed class TrainingStep : IDisposable
     // Which example's gradient alone is not finite; only when the run ends anyway.
     private string Offender()
     {
-        SignedWeights weights = SignedWeights.Of(_options.Method, _counts, _lambda, _options.NegativeNorm);
+        SignedWeights weights = SignedWeights.Of(_options.Method, _counts, _lambda, _options.TokenForgetting.NegativeNorm);
         for (int i = 0; i < _examples.Count; i++)
         {
             _decoder.ZeroGradients();

@@ -30,7 +30,7 @@ internal sealed class Unlearning : IDisposable
 
         // With no positive tokens, the signed objective with λ = w is −w/n on all; the ascent's kind applies.
         _step = new TrainingStep(decoder, options with { Method = TrainingMethod.Forget, Compat = Compatibility.None });
-        _order = new DataOrder(set.Examples.Count, options.ForgetBatchSize ?? options.BatchSize, ~options.Seed, shuffle: true);
+        _order = new DataOrder(set.Examples.Count, options.Unlearning.BatchSize ?? options.Schedule.BatchSize, ~options.Seed, shuffle: true);
     }
 
     /// <summary>Takes the steps that are due before learning step <paramref name="k"/>; null when none is.</summary>
@@ -44,9 +44,9 @@ internal sealed class Unlearning : IDisposable
         {
             ReadOnlySpan<int> chosen = _order.At(number);
             _step.Begin(_set, chosen, _learningSteps + number);
-            StepLosses losses = _step.Accumulate(_options.ForgetWeight);
+            StepLosses losses = _step.Accumulate(_options.Unlearning.Weight);
             double own = _step.GradientNorm();
-            optimizer.Step(learningRate.At(_schedule.RateOf(number)), Trainer.ClipScale(_options.ForgetClip, own));
+            optimizer.Step(learningRate.At(_schedule.RateOf(number)), Trainer.ClipScale(_options.Unlearning.Clip, own));
             sum += losses.NegativeSum;
             tokens += losses.Counts.Negative;
             norm = Math.Max(norm, own);

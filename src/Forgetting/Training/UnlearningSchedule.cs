@@ -16,14 +16,14 @@ public sealed class UnlearningSchedule
     /// <exception cref="UserException">The interval leaves no room for an unlearning step.</exception>
     public UnlearningSchedule(TrainingOptions options, int steps)
     {
-        _kind = options.Schedule;
-        _interval = options.Interval;
+        _kind = options.Unlearning.Schedule;
+        _interval = options.Unlearning.Interval;
         Count = (steps - 1) / _interval;
         if (Count == 0)
         {
-            string lower = steps > 1 ? $"an interval below {steps}, or " : "";
+            string lower = steps > 1 ? $"a forget-interval below {steps}, or " : "";
             throw new UserException(
-                $"interval is {_interval} with {steps} learning step{(steps == 1 ? "" : "s")}, which leaves no unlearning step; expected {lower}more learning steps: raise epochs or steps, or lower batch-size");
+                $"forget-interval is {_interval} with {steps} learning step{(steps == 1 ? "" : "s")}, which leaves no unlearning step; expected {lower}more learning steps: raise epochs or steps, or lower batch-size");
         }
 
         if (_kind == UnlearningScheduleKind.Random)

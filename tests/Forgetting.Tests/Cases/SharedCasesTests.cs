@@ -37,7 +37,7 @@ public sealed partial class SharedCasesTests
 
         // The paper's program counts the prompt's own tokens, among them a lone "▁".
         Assert.Equal([1, 2], Load("boundary.jsonl", options: new TrainingOptions { Compat = Compatibility.Paper }).Select(e => e.ResponseCount));
-        Assert.All(Load("boundary.jsonl", options: new TrainingOptions { Template = "plain" }), e => Assert.Equal(2, e.ResponseCount));
+        Assert.All(Load("boundary.jsonl", options: new TrainingOptions { Data = new() { Template = "plain" } }), e => Assert.Equal(2, e.ResponseCount));
     }
 
     [SharedCaseFact]
@@ -74,7 +74,7 @@ public sealed partial class SharedCasesTests
     {
         foreach (string template in new[] { "tulu", "plain" })
         {
-            string message = Assert.Throws<UserException>(() => Load("tool-calls.jsonl", options: new TrainingOptions { Template = template })).Message;
+            string message = Assert.Throws<UserException>(() => Load("tool-calls.jsonl", options: new TrainingOptions { Data = new() { Template = template } })).Message;
             Assert.EndsWith($"tool-calls.jsonl: line 1: 'tools' is not written by the template {template}; expected none, or a chat template that writes it", message, StringComparison.Ordinal);
         }
 
@@ -98,7 +98,7 @@ public sealed partial class SharedCasesTests
     {
         foreach (string template in new[] { "tulu", "plain", SharedCases.Path("turn-end.jinja"), SharedCases.Path("generation-mask.jinja") })
         {
-            EncodedExample example = Assert.Single(Load("weighted.jsonl", options: new TrainingOptions { Template = template }));
+            EncodedExample example = Assert.Single(Load("weighted.jsonl", options: new TrainingOptions { Data = new() { Template = template } }));
             Assert.Equal(template.EndsWith("turn-end.jinja", StringComparison.Ordinal) ? "yes<unk>" : "yes</s>", Text(example).Trim());
             Assert.Contains("no", Stories.Decode(example.Ids), StringComparison.Ordinal);
         }
@@ -108,7 +108,7 @@ public sealed partial class SharedCasesTests
     public void Special_tokens_in_the_data_are_there_once_or_are_said_to_be_text()
     {
         var notices = new Notices();
-        EncodedExample allowed = Assert.Single(Load("special-in-data.jsonl", options: new TrainingOptions { AllowSpecial = true }, observer: notices));
+        EncodedExample allowed = Assert.Single(Load("special-in-data.jsonl", options: new TrainingOptions { Data = new() { AllowSpecial = true } }, observer: notices));
         Assert.Equal([1, .. Stories.Encode("Tom has a ball.", bos: false), 2], allowed.Ids);
         Assert.EndsWith("1 of 1 examples spell the token that begins a text or ends an answer, which is there in any case; it is put there once", Assert.Single(notices.Told), StringComparison.Ordinal);
 
@@ -125,7 +125,8 @@ public sealed partial class SharedCasesTests
         using CpuBackend backend = new();
         using TemporaryFolder folder = new();
         string template = SharedCases.Path("turn-end.jinja");
-        TuneRun.Execute(Tuning(template, folder["run"]) with { Steps = 60, LoraRank = 0, LearningRate = 3e-3 }, backend);
+        TrainingOptions options = Tuning(template, folder["run"]);
+        TuneRun.Execute(options with { Schedule = options.Schedule with { Steps = 60 }, Lora = options.Lora with { Rank = 0 }, Optimizer = options.Optimizer with { LearningRate = 3e-3 } }, backend);
 
         // eos stays first; the template's end, <unk>, has id 0.
         string model = folder["run", "model"];
@@ -157,7 +158,8 @@ public sealed partial class SharedCasesTests
     {
         using CpuBackend backend = new();
         using TemporaryFolder folder = new();
-        TuneRun.Execute(Tuning(SharedCases.Path("turn-end.jinja"), folder["run"]) with { Steps = 1 }, backend);
+        TrainingOptions options = Tuning(SharedCases.Path("turn-end.jinja"), folder["run"]);
+        TuneRun.Execute(options with { Schedule = options.Schedule with { Steps = 1 } }, backend);
         using (LoadedModel adapted = LoadedModel.Load(s_model, backend, adapter: folder["run", "adapter"]))
         {
             Assert.Equal([2, 0], adapted.EndIds);
@@ -178,23 +180,24 @@ public sealed partial class SharedCasesTests
     {
         using CpuBackend backend = new();
         using TemporaryFolder folder = new();
-        TrainingOptions options = Tuning(SharedCases.Path("dated.jinja"), folder["run"]) with { Steps = 3, CheckpointEvery = 1 };
+        TrainingOptions options = Tuning(SharedCases.Path("dated.jinja"), folder["run"]);
+        options = options with { Schedule = options.Schedule with { Steps = 3 }, Checkpoints = options.Checkpoints with { Every = 1 } };
         using var interruption = new CancellationTokenSource();
         Assert.Throws<OperationCanceledException>(() => TuneRun.Execute(
-            options with { TemplateDate = "2020-02-29T00:00:00" }, backend, observer: new StopAfter(1, interruption), cancellation: interruption.Token));
+            options with { Data = options.Data with { TemplateDate = "2020-02-29T00:00:00" } }, backend, observer: new StopAfter(1, interruption), cancellation: interruption.Token));
 
         // Today is another day, and the run does not say which.
         TuneSummary resumed = TuneRun.Execute(options, backend, resume: true);
         Assert.Equal(3, resumed.Steps);
-        Assert.Equal("2020-02-29T00:00:00", Recipe.Read(folder["run", "run.yaml"], new TrainingOptions()).TemplateDate);
-        Assert.StartsWith("Today: 29 Feb 2020", Stories.Decode(Assert.Single(Load("turn-end.jsonl", "dated.jinja", new TrainingOptions { TemplateDate = "2020-02-29" })).Ids), StringComparison.Ordinal);
+        Assert.Equal("2020-02-29T00:00:00", Recipe.Read(folder["run", "run.yaml"], new TrainingOptions()).Data.TemplateDate);
+        Assert.StartsWith("Today: 29 Feb 2020", Stories.Decode(Assert.Single(Load("turn-end.jsonl", "dated.jinja", new TrainingOptions { Data = new() { TemplateDate = "2020-02-29" } })).Ids), StringComparison.Ordinal);
 
         // A run that is not told keeps the moment it began.
-        TuneRun.Execute(options with { Out = folder["new"], Steps = 1 }, backend);
-        Assert.Equal(DateTime.Now, DateTime.Parse(Recipe.Read(folder["new", "run.yaml"], new TrainingOptions()).TemplateDate!, CultureInfo.InvariantCulture), TimeSpan.FromMinutes(10));
+        TuneRun.Execute(options with { Out = folder["new"], Schedule = options.Schedule with { Steps = 1 } }, backend);
+        Assert.Equal(DateTime.Now, DateTime.Parse(Recipe.Read(folder["new", "run.yaml"], new TrainingOptions()).Data.TemplateDate!, CultureInfo.InvariantCulture), TimeSpan.FromMinutes(10));
         Assert.Equal(
             "template-date is \"soon\"; expected a time such as 2025-03-09T08:05:07",
-            Assert.Throws<UserException>(() => Load("turn-end.jsonl", "dated.jinja", new TrainingOptions { TemplateDate = "soon" })).Message);
+            Assert.Throws<UserException>(() => Load("turn-end.jsonl", "dated.jinja", new TrainingOptions { Data = new() { TemplateDate = "soon" } })).Message);
     }
 
     [SharedCaseFact]
@@ -203,7 +206,7 @@ public sealed partial class SharedCasesTests
         using CpuBackend backend = new();
         using TemporaryFolder folder = new();
         string data = SharedCases.Path("turn-end.jsonl"), pairs = folder.Write("pairs.jsonl", """{"prompt": "hi", "completion": "the"}""");
-        Assert.Equal("tulu", Tuned("first", s_model, data).Template);
+        Assert.Equal("tulu", Tuned("first", s_model, data).Data.Template);
         string first = folder["first", "model"];
         string carried = File.ReadAllText(Path.Combine(first, "chat_template.jinja"));
 
@@ -214,10 +217,10 @@ public sealed partial class SharedCasesTests
         Assert.False(File.Exists(Path.Combine(first, "generation_config.json")));
 
         // The next run takes it from there; the paper's own program never does, and another template replaces it.
-        Assert.Equal("chat", Tuned("second", first, data).Template);
+        Assert.Equal("chat", Tuned("second", first, data).Data.Template);
         Assert.Equal(carried, File.ReadAllText(folder["second", "model", "chat_template.jinja"]));
-        Assert.Equal("tulu", Tuned("paper", first, data, o => o with { Compat = Compatibility.Paper }).Template);
-        Tuned("third", first, data, o => o with { Template = "plain" });
+        Assert.Equal("tulu", Tuned("paper", first, data, o => o with { Compat = Compatibility.Paper }).Data.Template);
+        Tuned("third", first, data, o => o with { Data = o.Data with { Template = "plain" } });
         Assert.Same(MessageLayout.Plain, ExampleLoader.Layout("auto", folder["third", "model"]));
         ChatTemplate plain = ChatTemplate.Load(folder["third", "model"])!;
         Assert.Equal("<s>S U\nA</s> V B</s>W", plain.Render([new("system", "S"), new("user", "U\n"), new("assistant", "A"), new("user", " V"), new("assistant", "B"), new("user", "W")]));
@@ -225,12 +228,13 @@ public sealed partial class SharedCasesTests
         // Prompts and completions have no markers, and a model without a template gets none for them.
         Tuned("fourth", s_model, pairs);
         Assert.False(File.Exists(folder["fourth", "model", "chat_template.jinja"]));
-        Tuned("fifth", first, pairs, o => o with { Template = "tulu" });
+        Tuned("fifth", first, pairs, o => o with { Data = o.Data with { Template = "tulu" } });
         Assert.Same(MessageLayout.Plain, ExampleLoader.Layout("auto", folder["fifth", "model"]));
 
         TrainingOptions Tuned(string name, string model, string file, Func<TrainingOptions, TrainingOptions>? change = null)
         {
-            TrainingOptions options = Tuning("auto", folder[name]) with { Model = model, Data = file, Steps = 1 };
+            TrainingOptions options = Tuning("auto", folder[name]);
+            options = options with { Model = model, Data = options.Data with { Path = file }, Schedule = options.Schedule with { Steps = 1 } };
             TuneRun.Execute(change is null ? options : change(options), backend);
             return Recipe.Read(folder[name, "run.yaml"], new TrainingOptions());
         }
@@ -238,13 +242,17 @@ public sealed partial class SharedCasesTests
 
     private static TrainingOptions Tuning(string template, string folder) => new()
     {
-        Model = s_model, Data = SharedCases.Path("turn-end.jsonl"), Out = folder, Template = template, Method = TrainingMethod.Full, LoraRank = 4,
+        Model = s_model,
+        Data = new() { Path = SharedCases.Path("turn-end.jsonl"), Template = template },
+        Out = folder,
+        Method = TrainingMethod.Full,
+        Lora = new() { Rank = 4 },
     };
 
     private static IReadOnlyList<EncodedExample> Load(string data, string? template = null, TrainingOptions? options = null, ITrainingObserver? observer = null)
     {
         options ??= new TrainingOptions();
-        options = options with { Model = s_model, Template = template is null ? options.Template : SharedCases.Path(template) };
+        options = options with { Model = s_model, Data = options.Data with { Template = template is null ? options.Data.Template : SharedCases.Path(template) } };
         using Checkpoint model = Checkpoint.Open(s_model);
         return ExampleLoader.Load(SharedCases.Path(data), Stories, model.Config, options, observer);
     }

@@ -19,7 +19,7 @@ public sealed class ComplaintTests : IDisposable
         { "--methd is no option of tune; the nearest is --method", ["tune", "--methd", "full"] },
         { "--sed is no option of run; the nearest is --seed", ["run", "grid.yaml", "--sed", "3"] },
         { "--ot is no option of compare; the nearest is --out", ["compare", "a", "--ot", "b"] },
-        { "--methd is no option of tune; the nearest is --method", ["tune", "--forget", "a", "--methd", "full"] },
+        { "--methd is no option of tune; the nearest is --method", ["tune", "--forget-prompts", "a", "--methd", "full"] },
         { "found \"full\", expected an option of tune", ["tune", "full"] },
         { "--model, --data and --out are missing", ["tune"] },
         { "--model and --out are missing", ["elicit", "--data", "a"] },
@@ -36,7 +36,7 @@ public sealed class ComplaintTests : IDisposable
         { "--rho is 0.5: method full does not use it, expected method ignore or forget, or scores", ["tune", "--method", "full", "--rho", "0.5"] },
         { "--lambda is linear: method full does not use it, expected method forget", ["tune", "--method", "full", "--lambda", "linear"] },
         { "--ascent is npo: method ignore does not use it, expected method forget or lwf", ["tune", "--method", "ignore", "--ascent", "npo"] },
-        { "--lambda-max is 0.1: method lwf does not use it, expected method forget", ["tune", "--method", "lwf", "--forget", "p", "--lambda-max", "0.1"] },
+        { "--lambda-max is 0.1: method lwf does not use it, expected method forget", ["tune", "--method", "lwf", "--forget-prompts", "p", "--lambda-max", "0.1"] },
         { "--ascent-beta is 2: it is used only with ascent weighted or ascent satimp or ascent npo or ascent belief", ["tune", "--ascent-beta", "2"] },
         { "--lora-alpha is 8: it is used only with lora-rank or adapter", ["tune", "--lora-rank", "0", "--lora-alpha", "8"] },
     };
@@ -87,9 +87,9 @@ public sealed class ComplaintTests : IDisposable
         string model = SharedData.Path("stories260K", "hf"), run = _folder["run"];
         string lines = string.Concat(Enumerable.Repeat("{\"prompt\": \"Once upon\", \"completion\": \"a time\"}\n", 6)), data = _folder.Write("d.jsonl", lines), prompts = _folder.Write("a, b.jsonl", lines);
         CommandResult tuned = CommandResult.Of(
-            "tune", "--model", model, "--data", data, "--out", run, "--method", "lwf", "--forget", prompts, "--batch-size", "2", "--interval", "1", "--max-new-tokens", "4", "--lora-rank", "2");
+            "tune", "--model", model, "--data", data, "--out", run, "--method", "lwf", "--forget-prompts", prompts, "--batch-size", "2", "--forget-interval", "1", "--max-new-tokens", "4", "--lora-rank", "2");
         Assert.True(tuned.ExitCode == 0, tuned.Error);
-        Assert.Equal([prompts], Forgetting.Training.Recipe.Read(Path.Combine(run, "run.yaml"), new()).Forget);
+        Assert.Equal([prompts], Forgetting.Training.Recipe.Read(Path.Combine(run, "run.yaml"), new()).Unlearning.Prompts);
         string text = CommandResult.Of("generate", "--model", run, "--max-new-tokens", "8").Output;
         Assert.Equal(CommandResult.Of("generate", "--model", Path.Combine(run, "model"), "--max-new-tokens", "8").Output, text);
         Assert.NotEqual("", text);

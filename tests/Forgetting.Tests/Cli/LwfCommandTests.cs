@@ -18,10 +18,10 @@ public sealed class LwfCommandTests : IDisposable
     public void The_stages_one_by_one()
     {
         string model = SharedData.Path("stories260K", "hf"), prompts = Lines("facts", 6, "world_facts_perturbed.json"), data = Lines("data", 4, "forget05.json");
-        Ok(["elicit", "--model", model, "--data", prompts, data, "--out", _folder["self.jsonl"], "--max-new-tokens", "12", "--few-shot", "2", "--few-shot-data", data, .. Fields]);
+        Ok(["elicit", "--model", model, "--data", prompts, data, "--out", _folder["self.jsonl"], "--max-new-tokens", "12", "--num-fewshot", "2", "--fewshot-data", data, .. Fields]);
         Assert.Equal(10, File.ReadAllLines(_folder["self.jsonl"]).Length);
-        Ok(["fisher", "--model", model, "--data", data, "--out", _folder["fisher.safetensors"], "--kind", "true", "--examples", "3", .. Fields]);
-        string said = Ok("confidence", "--model", model, "--learned", model, "--fisher", _folder["fisher.safetensors"], "--data", _folder["self.jsonl"], "--alpha", "0.01", "--out", _folder["confidence.jsonl"]);
+        Ok(["fisher", "--model", model, "--data", data, "--out", _folder["fisher.safetensors"], "--fisher-kind", "true", "--fisher-examples", "3", .. Fields]);
+        string said = Ok("confidence", "--model", model, "--learned", model, "--fisher", _folder["fisher.safetensors"], "--data", _folder["self.jsonl"], "--forget-alpha", "0.01", "--out", _folder["confidence.jsonl"]);
         Assert.Contains("10 samples", said, StringComparison.Ordinal);
         string[] lines = File.ReadAllLines(_folder["confidence.jsonl"]);
         for (int i = 0; i < lines.Length; i++)
@@ -34,26 +34,26 @@ public sealed class LwfCommandTests : IDisposable
             Assert.Equal(line.RootElement.GetProperty("quadratic").GetDouble(), line.RootElement.GetProperty("confidence").GetDouble());
         }
 
-        Bad("--few-shot is 2 without --few-shot-data", ["elicit", "--model", model, "--data", prompts, "--out", _folder["x"], "--few-shot", "2", .. Fields]);
-        Bad("--alpha is missing", "confidence", "--model", model, "--learned", model, "--fisher", _folder["fisher.safetensors"], "--data", data, "--out", _folder["x"]);
-        Bad("interval is 10 with 1 learning step, which leaves no unlearning step; expected more learning steps: raise epochs or steps, or lower batch-size", ["tune", "--model", model, "--data", data, "--out", _folder["x"], "--method", "lwf", "--forget", prompts, .. Fields]);
+        Bad("--num-fewshot is 2 without --fewshot-data", ["elicit", "--model", model, "--data", prompts, "--out", _folder["x"], "--num-fewshot", "2", .. Fields]);
+        Bad("--forget-alpha is missing", "confidence", "--model", model, "--learned", model, "--fisher", _folder["fisher.safetensors"], "--data", data, "--out", _folder["x"]);
+        Bad("forget-interval is 10 with 1 learning step, which leaves no unlearning step; expected more learning steps: raise epochs or steps, or lower batch-size", ["tune", "--model", model, "--data", data, "--out", _folder["x"], "--method", "lwf", "--forget-prompts", prompts, .. Fields]);
         Assert.False(Directory.Exists(_folder["x"]));
-        Bad("expected forget (files of prompts)", "tune", "--model", model, "--data", data, "--out", _folder["x"], "--method", "lwf");
+        Bad("expected forget-prompts (files of prompts)", "tune", "--model", model, "--data", data, "--out", _folder["x"], "--method", "lwf");
     }
 
     [SharedDataFact]
     public void A_grid_runs_and_continues()
     {
-        string recipe = _folder.Write("grid.yaml", "method: lwf\nsteps: 3\ninterval: 2\nbatch-size: 4\nlora-rank: 2\nmax-new-tokens: 8\nsweep:\n  select: [high, random]\nseeds: [1, 2]\n");
+        string recipe = _folder.Write("grid.yaml", "method: lwf\nsteps: 3\nforget-interval: 2\nbatch-size: 4\nlora-rank: 2\nmax-new-tokens: 8\nsweep:\n  forget-select: [high, random]\nseeds: [1, 2]\n");
         string[] command =
         [
-            "run", recipe, "--model", SharedData.Path("stories260K", "hf"), "--data", Lines("data", 6, "forget05.json"), "--forget", Lines("facts", 6, "world_facts_perturbed.json"), Lines("retain", 3, "retain50.json"),
+            "run", recipe, "--model", SharedData.Path("stories260K", "hf"), "--data", Lines("data", 6, "forget05.json"), "--forget-prompts", Lines("facts", 6, "world_facts_perturbed.json"), Lines("retain", 3, "retain50.json"),
             "--out", _folder["grid"], .. Fields,
         ];
         Assert.Equal(4, Ok([.. command, "--list"]).Split('\n', StringSplitOptions.RemoveEmptyEntries).Length);
         Assert.False(Directory.Exists(_folder["grid"]));
         string said = Ok(command);
-        foreach (string run in new[] { "select=high/seed-1", "select=high/seed-2", "select=random/seed-1", "select=random/seed-2" })
+        foreach (string run in new[] { "forget-select=high/seed-1", "forget-select=high/seed-2", "forget-select=random/seed-1", "forget-select=random/seed-2" })
         {
             Assert.True(File.Exists(_folder["grid", run, "summary.json"]), run);
             Assert.True(File.Exists(_folder["grid", run, "report.html"]), run);
@@ -63,10 +63,10 @@ public sealed class LwfCommandTests : IDisposable
         string[] elicited = [.. Directory.EnumerateFiles(_folder["grid"], "stages.jsonl", SearchOption.AllDirectories).SelectMany(File.ReadLines).Where(l => l.Contains("elicit", StringComparison.Ordinal))];
         Assert.Equal((4, 3), (elicited.Length, elicited.Count(l => l.Contains("\"reused\":true", StringComparison.Ordinal))));
 
-        string page = File.ReadAllText(_folder["grid", "select=high/seed-1", "report.html"]);
+        string page = File.ReadAllText(_folder["grid", "forget-select=high/seed-1", "report.html"]);
         Assert.Contains("Forgetting confidence", page, StringComparison.Ordinal);
         Assert.Contains("Where would you find the Eiffel Tower?", page, StringComparison.Ordinal);
-        Assert.DoesNotContain("of the highest and of the lowest confidence", File.ReadAllText(_folder["grid", "select=random/seed-1", "report.html"]), StringComparison.Ordinal);
+        Assert.DoesNotContain("of the highest and of the lowest confidence", File.ReadAllText(_folder["grid", "forget-select=random/seed-1", "report.html"]), StringComparison.Ordinal);
 
         // The last line is the command that compares them.
         string[] compare = said.TrimEnd().Split('\n')[^1].Split(' ');
@@ -75,11 +75,11 @@ public sealed class LwfCommandTests : IDisposable
         Assert.True(File.Exists(_folder["grid", "compare.html"]));
 
         // Again: only what is missing.
-        Directory.Delete(_folder["grid", "select=random", "seed-2"], recursive: true);
+        Directory.Delete(_folder["grid", "forget-select=random", "seed-2"], recursive: true);
         Assert.Equal(3, Ok(command).Split("done before").Length - 1);
-        Assert.True(File.Exists(_folder["grid", "select=random/seed-2", "summary.json"]));
-        File.WriteAllText(recipe, File.ReadAllText(recipe).Replace("interval: 2", "interval: 1", StringComparison.Ordinal));
-        Bad("holds a finished run with interval 2, expected 1", command);
+        Assert.True(File.Exists(_folder["grid", "forget-select=random/seed-2", "summary.json"]));
+        File.WriteAllText(recipe, File.ReadAllText(recipe).Replace("forget-interval: 2", "forget-interval: 1", StringComparison.Ordinal));
+        Bad("holds a finished run with forget-interval 2, expected 1", command);
     }
 
     private static string Ok(params string[] arguments)

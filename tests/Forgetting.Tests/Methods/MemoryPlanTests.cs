@@ -39,8 +39,19 @@ public sealed class MemoryPlanTests : IDisposable
         File.WriteAllLines(_folder["prompts.jsonl"], Enumerable.Range(0, 100).Select(i => JsonSerializer.Serialize(new { prompt = words[..140] })));
         var options = new TrainingOptions
         {
-            Model = model, Data = _folder["data.jsonl"], Out = _folder["run"], Method = method, LoraRank = rank, Recompute = recompute, BatchSize = 4, MaxLength = Length,
-            MicroBatchTokens = 2 * Length, Forget = method == TrainingMethod.Lwf ? [_folder["prompts.jsonl"]] : [], MaxNewTokens = 8, Interval = 2, Epochs = 2, Products = _backend.Products,
+            Model = model,
+            Data = new() { Path = _folder["data.jsonl"], MaxLength = Length },
+            Out = _folder["run"],
+            Method = method,
+            Lora = new() { Rank = rank },
+            Compute = new() { Recompute = recompute, MicroBatchTokens = 2 * Length, Products = _backend.Products },
+            Schedule = new() { BatchSize = 4, Epochs = 2 },
+            Unlearning = new()
+            {
+                Prompts = method == TrainingMethod.Lwf ? [_folder["prompts.jsonl"]] : [],
+                MaxNewTokens = 8,
+                Interval = 2,
+            },
         };
         options = options.WithoutUnused();
         TuneSummary summary = TuneRun.Execute(options, _backend);
@@ -62,25 +73,25 @@ public sealed class MemoryPlanTests : IDisposable
     public void Every_stage_of_every_method_is_planned_without_a_device()
     {
         ModelConfig config = Testing.Reference.ReferenceConfigs.All["llama"];
-        var options = new TrainingOptions { BatchSize = 2, MaxLength = 16, LoraRank = 2 };
+        var options = new TrainingOptions { Schedule = new() { BatchSize = 2 }, Data = new() { MaxLength = 16 }, Lora = new() { Rank = 2 } };
         Assert.Equal(["training"], Stages(options with { Method = TrainingMethod.Full }));
-        Assert.Equal(["reference", "scoring", "training"], Stages(options with { Method = TrainingMethod.Forget, Ascent = AscentKind.Npo, PartsEvery = 1 }));
-        Assert.Equal(["scoring", "training"], Stages(options with { Method = TrainingMethod.Ignore, Reference = "r" }));
-        Assert.Equal(["training"], Stages(options with { Method = TrainingMethod.Ignore, Scores = "s" }));
+        Assert.Equal(["reference", "scoring", "training"], Stages(options with { Method = TrainingMethod.Forget, TokenForgetting = options.TokenForgetting with { Ascent = AscentKind.Npo, PartsEvery = 1 } }));
+        Assert.Equal(["scoring", "training"], Stages(options with { Method = TrainingMethod.Ignore, TokenForgetting = options.TokenForgetting with { Reference = "r" } }));
+        Assert.Equal(["training"], Stages(options with { Method = TrainingMethod.Ignore, TokenForgetting = options.TokenForgetting with { Scores = "s" } }));
         Assert.Equal(
             ["elicit", "learn", "fisher", "confidence", "training"],
-            Stages(options with { Method = TrainingMethod.Lwf, Forget = ["p"], FisherKind = FisherKind.True, Regularizer = RegularizerKind.Bss }));
-        Assert.Equal(["elicit", "training"], Stages(options with { Method = TrainingMethod.Lwf, Forget = ["p"], Select = SelectionKind.Random }));
+            Stages(options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"], FisherKind = FisherKind.True }, Optimizer = options.Optimizer with { Regularizer = RegularizerKind.Bss } }));
+        Assert.Equal(["elicit", "training"], Stages(options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"], Select = SelectionKind.Random } }));
 
         // Half the bytes in bfloat16 but Float32 masters; less with recomputation.
-        MemoryPlan single = Plan(options with { LoraRank = 0, Method = TrainingMethod.Full }, Tensors.DType.Float32), half = Plan(options with { LoraRank = 0, Method = TrainingMethod.Full }, Tensors.DType.BFloat16);
+        MemoryPlan single = Plan(options with { Lora = options.Lora with { Rank = 0 }, Method = TrainingMethod.Full }, Tensors.DType.Float32), half = Plan(options with { Lora = options.Lora with { Rank = 0 }, Method = TrainingMethod.Full }, Tensors.DType.BFloat16);
         Assert.Equal(single.Weights, 2 * half.Weights);
         Assert.Equal(4 * single.State, 3 * half.State);
-        Assert.True(Plan(options with { Recompute = true }, Tensors.DType.Float32).Activations < Plan(options, Tensors.DType.Float32).Activations);
+        Assert.True(Plan(options with { Compute = options.Compute with { Recompute = true } }, Tensors.DType.Float32).Activations < Plan(options, Tensors.DType.Float32).Activations);
 
         // Passes over the data fill a micro-batch whatever the size of a step.
-        TrainingOptions lwf = options with { Method = TrainingMethod.Lwf, Forget = ["p"], MicroBatchTokens = 64 };
-        MemoryPlan two = Plan(lwf, Tensors.DType.Float32), four = Plan(lwf with { BatchSize = 4 }, Tensors.DType.Float32);
+        TrainingOptions lwf = options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"] }, Compute = options.Compute with { MicroBatchTokens = 64 } };
+        MemoryPlan two = Plan(lwf, Tensors.DType.Float32), four = Plan(lwf with { Schedule = lwf.Schedule with { BatchSize = 4 } }, Tensors.DType.Float32);
         Assert.Equal(four.Stages.Where(s => s.Stage is "fisher" or "confidence"), two.Stages.Where(s => s.Stage is "fisher" or "confidence"));
         Assert.True(two.Activations < four.Activations);
 

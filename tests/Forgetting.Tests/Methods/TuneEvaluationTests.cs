@@ -26,8 +26,9 @@ public sealed class TuneEvaluationTests : IDisposable
     [InlineData(4, BestKind.Low, 2)]
     public void The_best_model_is_kept_and_scores_what_the_run_says(int rank, BestKind kind, int bestStep)
     {
-        TrainingOptions options = Options(rank) with { EvalBest = kind };
-        TuneRun.Execute(options with { Out = _folder["plain"], EvalTasks = [], EvalEvery = 0, EvalMetric = null, EvalDataDir = null, EvalLimit = null, EvalBest = BestKind.Auto }, _backend);
+        TrainingOptions options = Options(rank);
+        options = options with { Evaluation = options.Evaluation with { Best = kind } };
+        TuneRun.Execute(options with { Out = _folder["plain"], Evaluation = options.Evaluation with { Tasks = [], Every = 0, Metric = null, DataDir = null, Limit = null, Best = BestKind.Auto } }, _backend);
         TuneSummary summary = TuneRun.Execute(options with { Out = _folder["run"] }, _backend);
         Assert.Equal(File.ReadAllBytes(_folder["plain", "model/model.safetensors"]), File.ReadAllBytes(_folder["run", "model/model.safetensors"]));
 
@@ -52,11 +53,12 @@ public sealed class TuneEvaluationTests : IDisposable
     [InlineData(4)]
     public void A_run_that_was_ended_anywhere_keeps_the_same_best_model(int rank)
     {
-        TrainingOptions options = Options(rank) with { CheckpointEvery = 1 };
+        TrainingOptions options = Options(rank);
+        options = options with { Checkpoints = options.Checkpoints with { Every = 1 } };
         TuneSummary whole = TuneRun.Execute(options with { Out = _folder["whole"] }, _backend);
 
         // In the first evaluation, then in a step after it: there the process dies without a word.
-        TrainingOptions ended = options with { Out = _folder["ended"], CheckpointEvery = 3 };
+        TrainingOptions ended = options with { Out = _folder["ended"], Checkpoints = options.Checkpoints with { Every = 3 } };
         using var source = new CancellationTokenSource();
         Assert.Throws<OperationCanceledException>(() => TuneRun.Execute(ended, _backend, observer: new Watch(evaluation: source.Cancel), cancellation: source.Token));
         Assert.Throws<InvalidOperationException>(() => TuneRun.Execute(ended, _backend, resume: true, observer: new Watch(step: 5)));
@@ -74,7 +76,7 @@ public sealed class TuneEvaluationTests : IDisposable
 
         Assert.Empty(Directory.GetDirectories(_folder["ended"], ".*.tmp"));
         Assert.Contains("eval-limit was \"3\", found \"4\"", Assert.Throws<UserException>(
-            () => TuneRun.Execute(ended with { EvalLimit = 4 }, _backend, resume: true)).Message, StringComparison.Ordinal);
+            () => TuneRun.Execute(ended with { Evaluation = ended.Evaluation with { Limit = 4 } }, _backend, resume: true)).Message, StringComparison.Ordinal);
     }
 
     [SharedDataTheory]
@@ -85,7 +87,8 @@ public sealed class TuneEvaluationTests : IDisposable
     [InlineData("qasc,perplexity", null, "of qasc/acc, perplexity/word_perplexity some are better high and some low")]
     public void What_cannot_be_evaluated_costs_no_training(string tasks, string? metric, string expected)
     {
-        TrainingOptions options = Options(0) with { EvalTasks = tasks.Split(','), EvalMetric = metric, EvalLimit = 1, Out = _folder["run"] };
+        TrainingOptions options = Options(0);
+        options = options with { Evaluation = options.Evaluation with { Tasks = tasks.Split(','), Metric = metric, Limit = 1 }, Out = _folder["run"] };
         if (tasks.Contains("perplexity", StringComparison.Ordinal))
         {
             foreach (string file in new[] { "dev.json" })
@@ -94,7 +97,7 @@ public sealed class TuneEvaluationTests : IDisposable
             }
 
             _folder.Write("a.txt", "Once upon a time");
-            options = options with { EvalDataDir = _folder.Path };
+            options = options with { Evaluation = options.Evaluation with { DataDir = _folder.Path } };
         }
 
         Assert.Contains(expected, Assert.Throws<UserException>(() => TuneRun.Execute(options, _backend)).Message, StringComparison.Ordinal);
@@ -110,10 +113,13 @@ public sealed class TuneEvaluationTests : IDisposable
     {
         var options = new TrainingOptions
         {
-            EvalTasks = tasks.Split(',', StringSplitOptions.RemoveEmptyEntries),
-            EvalDataDir = folder,
-            EvalEvery = every,
-            EvalMetric = metric,
+            Evaluation = new()
+            {
+                Tasks = tasks.Split(',', StringSplitOptions.RemoveEmptyEntries),
+                DataDir = folder,
+                Every = every,
+                Metric = metric,
+            },
         };
         Assert.StartsWith(expected, Assert.Throws<UserException>(options.Validate).Message, StringComparison.Ordinal);
     }
@@ -130,21 +136,25 @@ public sealed class TuneEvaluationTests : IDisposable
     private TrainingOptions Options(int rank) => new()
     {
         Model = SharedData.Path("stories260K", "hf"),
-        Data = _folder.Write("data.jsonl", string.Join('\n', File.ReadLines(SharedData.Path("tofu", "forget05.json")).Take(12))),
-        PromptField = "question",
-        CompletionField = "answer",
+        Data = new()
+        {
+            Path = _folder.Write("data.jsonl", string.Join('\n', File.ReadLines(SharedData.Path("tofu", "forget05.json")).Take(12))),
+            PromptField = "question",
+            CompletionField = "answer",
+        },
         Method = TrainingMethod.Full,
-        Steps = 6,
-        BatchSize = 6,
-        WarmupRatio = 0,
-        LoraRank = rank,
-        LearningRate = 5e-3,
-        MicroBatchTokens = 600,
-        EvalTasks = ["tofu_forget_probability", "tofu_forget_rouge"],
-        EvalMetric = "probability",
-        EvalDataDir = SharedData.Folder!,
-        EvalEvery = 2,
-        EvalLimit = 3,
+        Schedule = new() { Steps = 6, BatchSize = 6, WarmupRatio = 0 },
+        Lora = new() { Rank = rank },
+        Optimizer = new() { LearningRate = 5e-3 },
+        Compute = new() { MicroBatchTokens = 600 },
+        Evaluation = new()
+        {
+            Tasks = ["tofu_forget_probability", "tofu_forget_rouge"],
+            Metric = "probability",
+            DataDir = SharedData.Folder!,
+            Every = 2,
+            Limit = 3,
+        },
     };
 
     /// <summary>Does something in the first evaluation, or dies after a step.</summary>

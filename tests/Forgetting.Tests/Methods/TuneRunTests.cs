@@ -29,7 +29,8 @@ public sealed class TuneRunTests : IDisposable
     [SharedDataFact]
     public void Forget_learns_positives_and_forgets_negatives_and_leaves_a_checkpoint_that_loads()
     {
-        TrainingOptions options = Options(48) with { Method = TrainingMethod.Forget, Out = _folder["run"], PartsEvery = 5, LambdaMax = 0.5 };
+        TrainingOptions options = Options(48);
+        options = options with { Method = TrainingMethod.Forget, Out = _folder["run"], TokenForgetting = options.TokenForgetting with { PartsEvery = 5, LambdaMax = 0.5 } };
         var seen = new Stages();
         TuneSummary summary = TuneRun.Execute(options, _backend, observer: seen);
 
@@ -52,7 +53,7 @@ public sealed class TuneRunTests : IDisposable
 
         // What was resolved is a recipe for the same run.
         TrainingOptions again = Recipe.Read(_folder["run", "run.yaml"], new TrainingOptions());
-        Assert.Equal((new Share(0.7), 1.0 / 6, 512, "cpu", "fp32"), (again.Rho!.Value, again.ReferenceFraction, again.MaxLength, again.Device, again.Dtype));
+        Assert.Equal((new Share(0.7), 1.0 / 6, 512, "cpu", "fp32"), (again.TokenForgetting.Rho!.Value, again.TokenForgetting.ReferenceFraction, again.Data.MaxLength, again.Compute.Device, again.Compute.Dtype));
         TuneSummary second = TuneRun.Execute(again with { Out = _folder["again"] }, _backend);
         Assert.Equal(File.ReadAllBytes(_folder["run", "model/model.safetensors"]), File.ReadAllBytes(_folder["again", "model/model.safetensors"]));
         Assert.Equal(summary.LastStep.Loss, second.LastStep.Loss);
@@ -61,7 +62,8 @@ public sealed class TuneRunTests : IDisposable
     [SharedDataFact]
     public void A_run_killed_in_any_stage_resumes_to_the_same_model()
     {
-        TrainingOptions options = Options(24) with { Method = TrainingMethod.Forget, Steps = 4, CheckpointEvery = 1, Ascent = AscentKind.Npo };
+        TrainingOptions options = Options(24);
+        options = options with { Method = TrainingMethod.Forget, Schedule = options.Schedule with { Steps = 4 }, Checkpoints = options.Checkpoints with { Every = 1 }, TokenForgetting = options.TokenForgetting with { Ascent = AscentKind.Npo } };
         TuneRun.Execute(options with { Out = _folder["whole"] }, _backend);
         byte[] whole = File.ReadAllBytes(_folder["whole", "model/model.safetensors"]);
 
@@ -86,7 +88,7 @@ public sealed class TuneRunTests : IDisposable
 
         // Other settings are refused before the record of the run's own is overwritten.
         string recipe = File.ReadAllText(_folder["interrupted", "run.yaml"]);
-        var error = Assert.Throws<UserException>(() => TuneRun.Execute(interrupted with { Rho = 0.5 }, _backend, resume: true));
+        var error = Assert.Throws<UserException>(() => TuneRun.Execute(interrupted with { TokenForgetting = interrupted.TokenForgetting with { Rho = 0.5 } }, _backend, resume: true));
         Assert.Contains("run.yaml: rho was \"0.7\", found \"0.5\"", error.Message, StringComparison.Ordinal);
         Assert.Equal(recipe, File.ReadAllText(_folder["interrupted", "run.yaml"]));
     }
@@ -112,9 +114,10 @@ public sealed class TuneRunTests : IDisposable
     [SharedDataFact]
     public void The_only_step_of_a_run_changes_the_weights()
     {
-        TrainingOptions options = Options(4) with { Method = TrainingMethod.Full, Epochs = 1, LoraRank = 0, Out = _folder["run"] };
+        TrainingOptions options = Options(4);
+        options = options with { Method = TrainingMethod.Full, Schedule = options.Schedule with { Epochs = 1 }, Lora = options.Lora with { Rank = 0 }, Out = _folder["run"] };
         TuneSummary summary = TuneRun.Execute(options, _backend);
-        Assert.Equal((1, options.LearningRate), (summary.Steps, summary.LastStep.LearningRate));
+        Assert.Equal((1, options.Optimizer.LearningRate), (summary.Steps, summary.LastStep.LearningRate));
         Assert.False(File.ReadAllBytes(_folder["run", "model", "model.safetensors"]).AsSpan().SequenceEqual(File.ReadAllBytes(Path.Combine(options.Model, "model.safetensors"))));
     }
 
@@ -122,7 +125,8 @@ public sealed class TuneRunTests : IDisposable
     public void A_reference_that_learnt_nothing_is_refused()
     {
         // A copy of the model elsewhere, the model itself by another spelling of its path, and steps too small to be seen.
-        TrainingOptions options = Options(24) with { Method = TrainingMethod.Forget, Steps = 2, LoraRank = 0 };
+        TrainingOptions options = Options(24);
+        options = options with { Method = TrainingMethod.Forget, Schedule = options.Schedule with { Steps = 2 }, Lora = options.Lora with { Rank = 0 } };
         Directory.CreateDirectory(_folder["copy"]);
         foreach (string file in Directory.GetFiles(options.Model))
         {
@@ -130,20 +134,21 @@ public sealed class TuneRunTests : IDisposable
         }
 
         string Refused(TrainingOptions changed) => Assert.Throws<UserException>(() => TuneRun.Execute(changed with { Out = _folder[$"run{Directory.GetDirectories(_folder.Path).Length}"] }, _backend)).Message;
-        Assert.Matches("^([0-9,]+) of \\1 response tokens have the score of the cut, 0e\\+0, up to rounding", Refused(options with { Reference = _folder["copy"] }));
-        Assert.Contains("reference is", Refused(options with { Reference = options.Model + "/." }), StringComparison.Ordinal);
-        Assert.Contains("the reference has hardly learnt anything", Refused(options with { ReferenceFraction = 0.5, LearningRate = 1e-12 }), StringComparison.Ordinal);
-        Assert.Contains("examples have the score of the cut", Refused(options with { ReferenceFraction = 0.5, LearningRate = 1e-12, Level = PartitionLevel.Sequence }), StringComparison.Ordinal);
+        Assert.Matches("^([0-9,]+) of \\1 response tokens have the score of the cut, 0e\\+0, up to rounding", Refused(options with { TokenForgetting = options.TokenForgetting with { Reference = _folder["copy"] } }));
+        Assert.Contains("reference is", Refused(options with { TokenForgetting = options.TokenForgetting with { Reference = options.Model + "/." } }), StringComparison.Ordinal);
+        Assert.Contains("the reference has hardly learnt anything", Refused(options with { TokenForgetting = options.TokenForgetting with { ReferenceFraction = 0.5 }, Optimizer = options.Optimizer with { LearningRate = 1e-12 } }), StringComparison.Ordinal);
+        Assert.Contains("examples have the score of the cut", Refused(options with { TokenForgetting = options.TokenForgetting with { ReferenceFraction = 0.5, Level = PartitionLevel.Sequence }, Optimizer = options.Optimizer with { LearningRate = 1e-12 } }), StringComparison.Ordinal);
     }
 
     [SharedDataFact]
     public void Methods_share_a_score_file()
     {
-        TrainingOptions options = Options(24) with { LoraRank = 0, Steps = 2, LearningRate = 1e-4 };
+        TrainingOptions options = Options(24);
+        options = options with { Lora = options.Lora with { Rank = 0 }, Schedule = options.Schedule with { Steps = 2 }, Optimizer = options.Optimizer with { LearningRate = 1e-4 } };
         string scores = _folder["forget", "scores.jsonl"];
-        TuneRun.Execute(options with { Method = TrainingMethod.Full, LearningRate = 1e-3, Out = _folder["reference"] }, _backend);
-        TuneRun.Execute(options with { Method = TrainingMethod.Forget, Out = _folder["forget"], Reference = _folder["reference", "model"] }, _backend);
-        TuneSummary summary = TuneRun.Execute(options with { Method = TrainingMethod.Ignore, Out = _folder["ignore"], Scores = scores }, _backend);
+        TuneRun.Execute(options with { Method = TrainingMethod.Full, Optimizer = options.Optimizer with { LearningRate = 1e-3 }, Out = _folder["reference"] }, _backend);
+        TuneRun.Execute(options with { Method = TrainingMethod.Forget, Out = _folder["forget"], TokenForgetting = options.TokenForgetting with { Reference = _folder["reference", "model"] } }, _backend);
+        TuneSummary summary = TuneRun.Execute(options with { Method = TrainingMethod.Ignore, Out = _folder["ignore"], TokenForgetting = options.TokenForgetting with { Scores = scores } }, _backend);
         Assert.Equal(scores, summary.Reference);
         Assert.NotNull(summary.LastStep.NegativeLoss);
         Assert.Equal(0, summary.LastStep.Lambda);
@@ -153,7 +158,8 @@ public sealed class TuneRunTests : IDisposable
     [SharedDataFact]
     public void An_adapter_is_continued_and_the_reference_begins_with_it()
     {
-        TrainingOptions options = Options(24) with { Method = TrainingMethod.Full, Steps = 6, LoraRank = 4, LoraAlpha = 12, LoraTargets = ["q_proj", "up_proj"] };
+        TrainingOptions options = Options(24);
+        options = options with { Method = TrainingMethod.Full, Schedule = options.Schedule with { Steps = 6 }, Lora = options.Lora with { Rank = 4, Alpha = 12, Targets = ["q_proj", "up_proj"] } };
         TuneSummary first = TuneRun.Execute(options with { Out = _folder["first"] }, _backend);
 
         // Steps too small to be seen: what comes out is what went in, with the adapter's own rank, scale and targets.
@@ -161,26 +167,23 @@ public sealed class TuneRunTests : IDisposable
         {
             Model = options.Model,
             Adapter = _folder["first", "adapter"],
-            Data = options.Data,
-            PromptField = "question",
-            CompletionField = "answer",
-            Steps = 1,
-            LearningRate = 1e-12,
-            ReferenceFraction = 0.5,
-            Rho = 1,
+            Data = new() { Path = options.Data.Path, PromptField = "question", CompletionField = "answer" },
+            Schedule = new() { Steps = 1 },
+            Optimizer = new() { LearningRate = 1e-12 },
+            TokenForgetting = new() { ReferenceFraction = 0.5, Rho = 1 },
             Out = _folder["second"],
         };
         TuneSummary second = TuneRun.Execute(still, _backend);
         Assert.Equal(first.TrainableParameters, second.TrainableParameters);
         TrainingOptions resolved = Recipe.Read(_folder["second", "run.yaml"], new TrainingOptions());
-        Assert.Equal((4, 12.0, 0.1), (resolved.LoraRank, resolved.LoraAlpha, resolved.LoraDropout));
-        Assert.Equal(["q_proj", "up_proj"], resolved.LoraTargets);
+        Assert.Equal((4, 12.0, 0.1), (resolved.Lora.Rank, resolved.Lora.Alpha, resolved.Lora.Dropout));
+        Assert.Equal(["q_proj", "up_proj"], resolved.Lora.Targets);
         AssertSameTensors(_folder["first", "adapter", "adapter_model.safetensors"], _folder["second", "adapter", "adapter_model.safetensors"]);
         AssertSameTensors(_folder["first", "model", "model.safetensors"], _folder["second", "model", "model.safetensors"]);
         Assert.All(ScoreFile.Read(_folder["second", "scores.jsonl"]), e => Assert.All(e.Influence, s => Assert.Equal(0, s, 1e-3)));
 
         // It goes on from there, and what does not fit is an error.
-        TuneSummary third = TuneRun.Execute(still with { Method = TrainingMethod.Full, ReferenceFraction = null, Rho = null, LearningRate = 5e-3, Steps = 6, Out = _folder["third"] }, _backend);
+        TuneSummary third = TuneRun.Execute(still with { Method = TrainingMethod.Full, TokenForgetting = still.TokenForgetting with { ReferenceFraction = null, Rho = null }, Optimizer = still.Optimizer with { LearningRate = 5e-3 }, Schedule = still.Schedule with { Steps = 6 }, Out = _folder["third"] }, _backend);
         Assert.True(third.LastStep.Loss < first.LastStep.Loss, $"{first.LastStep.Loss} → {third.LastStep.Loss}");
         File.WriteAllText(
             _folder["first", "adapter", "adapter_config.json"],
@@ -196,7 +199,7 @@ public sealed class TuneRunTests : IDisposable
         string file = _folder.Write("t.jinja", "{% for m in messages %}[{{ m.content }}]{% endfor %}");
         string data = _folder.Write("one.jsonl", """{"prompt": "a", "completion": "b"}""");
         string Text(string template, string checkpoint) => model.Tokenizer.Decode(ExampleLoader.Load(
-            data, model.Tokenizer, model.Decoder.Config, new TrainingOptions { Model = checkpoint, Template = template })[0].Ids, skipSpecial: false);
+            data, model.Tokenizer, model.Decoder.Config, new TrainingOptions { Model = checkpoint, Data = new() { Template = template } })[0].Ids, skipSpecial: false);
 
         Assert.Equal("<s> a b</s>", Text("tulu", SharedData.Path("stories260K", "hf")));
         Assert.Equal("[a][b]", Text(file, SharedData.Path("stories260K", "hf")));
@@ -214,14 +217,14 @@ public sealed class TuneRunTests : IDisposable
         using LoadedModel source = LoadedModel.Load(SharedData.Path("stories260K", "hf"), _backend);
         string text = _folder.Write("text.txt", File.ReadAllText(SharedData.Path("tinyshakespeare", "input.txt"))[..20_000]);
         IReadOnlyList<EncodedExample> examples = TextWindows.Read(text, source.Tokenizer, 64);
-        TrainingOptions options = PretrainRun.DefaultOptions with { Out = _folder["pretrained"], BatchSize = 8, Steps = 40, LearningRate = 5e-3 };
+        TrainingOptions options = PretrainRun.DefaultOptions with { Out = _folder["pretrained"], Schedule = PretrainRun.DefaultOptions.Schedule with { BatchSize = 8, Steps = 40 }, Optimizer = PretrainRun.DefaultOptions.Optimizer with { LearningRate = 5e-3 } };
         string folder = PretrainRun.Execute(
             source.Decoder.Config with { Layers = 2 }, examples, SharedData.Path("stories260K", "hf"), options, _backend);
 
         IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(_folder["pretrained", "metrics.jsonl"]);
         Assert.Equal(Math.Log(512), metrics[0].Loss, 0.1);
         TrainingOptions recipe = Recipe.Read(_folder["pretrained", "run.yaml"], new TrainingOptions());
-        Assert.Equal((40, 5e-3, 0, 0.1), (recipe.Steps, recipe.LearningRate, recipe.LoraRank, recipe.WeightDecay));
+        Assert.Equal((40, 5e-3, 0, 0.1), (recipe.Schedule.Steps, recipe.Optimizer.LearningRate, recipe.Lora.Rank, recipe.Optimizer.WeightDecay));
         Assert.True(metrics[^1].Loss < metrics[0].Loss - 1, $"{metrics[0].Loss} → {metrics[^1].Loss}");
         using LoadedModel trained = LoadedModel.Load(folder, _backend);
         Assert.Equal(2, trained.Decoder.Config.Layers);
@@ -231,15 +234,16 @@ public sealed class TuneRunTests : IDisposable
     [SharedDataFact]
     public void A_reference_keeps_what_a_bf16_file_would_round_away()
     {
+        TrainingOptions options = Options(24);
         TuneSummary[] summaries = [.. new[] { "BF16", "F32" }.Select(type => TuneRun.Execute(
-            Options(24) with { Method = TrainingMethod.Forget, Model = Stories(type), LearningRate = 1e-5, Steps = 2, ReferenceFraction = 0.25, Out = _folder["run" + type] }, _backend))];
+            options with { Method = TrainingMethod.Forget, Model = Stories(type), Optimizer = options.Optimizer with { LearningRate = 1e-5 }, Schedule = options.Schedule with { Steps = 2 }, TokenForgetting = options.TokenForgetting with { ReferenceFraction = 0.25 }, Out = _folder["run" + type] }, _backend))];
         Assert.Equal(File.ReadAllText(_folder["runF32", "scores.jsonl"]), File.ReadAllText(_folder["runBF16", "scores.jsonl"]));
         Assert.All(new[] { "BF16", "F32" }, type => Assert.Equal(type, Folders.ReadTensors(_folder["run" + type, "model", "model.safetensors"])["model.norm.weight"].Type));
         Assert.InRange(summaries[0].RoundingLoss, 0.5, 10);
         Assert.InRange(summaries[1].RoundingLoss, 0, 1e-2);
 
         TuneSummary exact = TuneRun.Execute(
-            Options(24) with { Method = TrainingMethod.Full, Model = Stories("BF16"), LearningRate = 1e-5, Steps = 2, SaveDtype = SaveDtype.Fp32, Out = _folder["exact"] }, _backend);
+            options with { Method = TrainingMethod.Full, Model = Stories("BF16"), Optimizer = options.Optimizer with { LearningRate = 1e-5 }, Schedule = options.Schedule with { Steps = 2 }, SaveDtype = SaveDtype.Fp32, Out = _folder["exact"] }, _backend);
         Assert.InRange(exact.RoundingLoss, 0, 1e-2);
         Assert.All(Folders.ReadTensors(_folder["exact", "model", "model.safetensors"]).Values, tensor => Assert.Equal("F32", tensor.Type));
     }
@@ -249,7 +253,8 @@ public sealed class TuneRunTests : IDisposable
     {
         foreach (int rank in new[] { 0, 4 })
         {
-            TrainingOptions options = Options(4) with { Method = TrainingMethod.Full, Epochs = 1, LoraRank = rank, LearningRate = 1e38, Out = _folder[$"run{rank}"] };
+            TrainingOptions options = Options(4);
+            options = options with { Method = TrainingMethod.Full, Schedule = options.Schedule with { Epochs = 1 }, Lora = options.Lora with { Rank = rank }, Optimizer = options.Optimizer with { LearningRate = 1e38 }, Out = _folder[$"run{rank}"] };
             UserException error = Assert.Throws<UserException>(() => TuneRun.Execute(options, _backend));
             Assert.Contains("a lower learning rate", error.Message, StringComparison.Ordinal);
             Assert.False(Directory.Exists(_folder[$"run{rank}", "model"]));
@@ -260,13 +265,14 @@ public sealed class TuneRunTests : IDisposable
     public void A_run_says_what_its_first_examples_cost_before_and_after()
     {
         // One step holds all examples, so that the file's losses are those.
-        TrainingOptions options = Options(8) with { Method = TrainingMethod.Full, LoraRank = 0, Steps = 6 };
+        TrainingOptions options = Options(8);
+        options = options with { Method = TrainingMethod.Full, Lora = options.Lora with { Rank = 0 }, Schedule = options.Schedule with { Steps = 6 } };
         TuneSummary good = TuneRun.Execute(options with { Out = _folder["good"] }, _backend);
         Assert.Equal(MeanResponse(options, options.Model), good.Outcome!.LearntBefore!.Value, 1e-4);
         Assert.Equal(MeanResponse(options, _folder["good", "model"]), good.Outcome.LearntAfter!.Value, 1e-4);
         Assert.Null(good.Outcome.Warning);
 
-        TuneSummary bad = TuneRun.Execute(options with { LearningRate = 100, Out = _folder["bad"] }, _backend);
+        TuneSummary bad = TuneRun.Execute(options with { Optimizer = options.Optimizer with { LearningRate = 100 }, Out = _folder["bad"] }, _backend);
         Assert.True(bad.Outcome!.LearntAfter > 100, $"{bad.Outcome.LearntAfter}");
         Assert.StartsWith("the run diverged: the loss of the first step's tokens to learn rose from ", bad.Outcome.Warning, StringComparison.Ordinal);
         Assert.Equal(bad.Outcome, TuneSummary.Read(_folder["bad"]).Outcome);
@@ -285,10 +291,21 @@ public sealed class TuneRunTests : IDisposable
     public void Given_samples_are_called_so_and_what_became_of_their_loss_is_measured()
     {
         // The samples are the learning data themselves, whose loss falls whatever is unlearnt.
-        TrainingOptions options = Options(8) with
+        TrainingOptions options = Options(8);
+        options = options with
         {
-            Method = TrainingMethod.Lwf, LoraRank = 0, Steps = 6, Interval = 3, Select = SelectionKind.Random, ForgetFraction = 1, ForgetWeight = 1e-6, Out = _folder["run"],
-            Elicited = _folder.Write("samples.jsonl", string.Join('\n', File.ReadLines(Data(8)).Select(Renamed))),
+            Method = TrainingMethod.Lwf,
+            Lora = options.Lora with { Rank = 0 },
+            Schedule = options.Schedule with { Steps = 6 },
+            Unlearning = options.Unlearning with
+            {
+                Interval = 3,
+                Select = SelectionKind.Random,
+                Fraction = 1,
+                Weight = 1e-6,
+                Elicited = _folder.Write("samples.jsonl", string.Join('\n', File.ReadLines(Data(8)).Select(Renamed))),
+            },
+            Out = _folder["run"],
         };
         UnlearningSummary summary = TuneRun.Execute(options, _backend).Unlearning!;
         Assert.Equal((true, 8, "given samples"), (summary.Given, summary.Selected, summary.Kind));
@@ -302,7 +319,7 @@ public sealed class TuneRunTests : IDisposable
     private double MeanResponse(TrainingOptions options, string path)
     {
         using LoadedModel model = LoadedModel.Load(path, _backend);
-        IReadOnlyList<EncodedExample> examples = ExampleLoader.Load(options.Data, model.Tokenizer, model.Decoder.Config, options);
+        IReadOnlyList<EncodedExample> examples = ExampleLoader.Load(options.Data.Path, model.Tokenizer, model.Decoder.Config, options);
         return Scorer.ResponseMean(examples, Scorer.Losses(model.Decoder, examples, 1000, allTokens: false)).Mean;
     }
 
@@ -375,14 +392,11 @@ public sealed class TuneRunTests : IDisposable
     private TrainingOptions Options(int examples) => new()
     {
         Model = SharedData.Path("stories260K", "hf"),
-        Data = Data(examples),
-        PromptField = "question",
-        CompletionField = "answer",
-        Epochs = 4,
-        BatchSize = 8,
-        LoraRank = 8,
-        LearningRate = 5e-3,
-        MicroBatchTokens = 600,
+        Data = new() { Path = Data(examples), PromptField = "question", CompletionField = "answer" },
+        Schedule = new() { Epochs = 4, BatchSize = 8 },
+        Lora = new() { Rank = 8 },
+        Optimizer = new() { LearningRate = 5e-3 },
+        Compute = new() { MicroBatchTokens = 600 },
     };
 
     private string Data(int examples) =>

@@ -69,6 +69,6 @@ public class CompareReportTests
             Method = name, Model = "m", Data = "d.jsonl", Examples = examples, HeldOut = held, Reference = null, PositiveTokens = 1, NegativeTokens = 0, Cut = null, Parameters = 1,
             TrainableParameters = 1, Steps = 20, ScoringSeconds = 0, TrainingSeconds = 1, ActivationBytes = 1, PeakMemoryBytes = 1, LastStep = metrics[^1],
         };
-        return new(name, new TrainingOptions { Method = method, Data = "d.jsonl", Out = name }, metrics, summary);
+        return new(name, new TrainingOptions { Method = method, Data = new() { Path = "d.jsonl" }, Out = name }, metrics, summary);
     }
 }

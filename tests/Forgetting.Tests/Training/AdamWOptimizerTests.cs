@@ -15,7 +15,7 @@ public class AdamWOptimizerTests
     public void Twenty_steps_agree_with_the_algorithm_in_double(ParameterKind kind, double effectiveDecay)
     {
         using var backend = new CpuBackend(2);
-        var options = new TrainingOptions { WeightDecay = 0.1, AdamBeta1 = 0.8, AdamBeta2 = 0.95, AdamEpsilon = 1e-6 };
+        var options = new TrainingOptions { Optimizer = new() { WeightDecay = 0.1, AdamBeta1 = 0.8, AdamBeta2 = 0.95, AdamEpsilon = 1e-6 } };
         var shape = kind == ParameterKind.Vector ? new Shape(35) : new Shape(5, 7);
         using DeviceBuffer values = backend.Allocate(shape.Count * sizeof(float));
         using DeviceBuffer gradients = backend.Allocate(shape.Count * sizeof(float));

@@ -15,7 +15,10 @@ public class BFloat16TrainingTests
     {
         TrainingOptions options = TinyRun.Full with
         {
-            Method = method, BatchSize = 12, Steps = 200, LearningRate = 2e-3, LambdaMax = 0.1,
+            Method = method,
+            Schedule = TinyRun.Full.Schedule with { BatchSize = 12, Steps = 200 },
+            Optimizer = TinyRun.Full.Optimizer with { LearningRate = 2e-3 },
+            TokenForgetting = TinyRun.Full.TokenForgetting with { LambdaMax = 0.1 },
         };
         IReadOnlyList<StepMetrics> exact = Curve(options, new CpuBackend(2)), rounded = Curve(options, new CpuBackend(2, DType.BFloat16));
         Assert.True(exact[^1].PositiveLoss < 0.9 * exact[0].PositiveLoss, "nothing was learnt");

@@ -18,7 +18,7 @@ public sealed class RecipeGridTests : IDisposable
     {
         string path = Path.Combine(Repository.Path("recipes"), name);
         IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand();
-        Assert.All(runs, run => Assert.True(run.Options is { Model.Length: > 0, Data.Length: > 0, Out.Length: > 0 }));
+        Assert.All(runs, run => Assert.True(run.Options is { Model.Length: > 0, Data.Path.Length: > 0, Out.Length: > 0 }));
         Assert.StartsWith($"# forgetting run recipes/{name} --model ", File.ReadLines(path).First(), StringComparison.Ordinal);
 
         // Recipes with seeds are for comparing means.
@@ -33,17 +33,17 @@ public sealed class RecipeGridTests : IDisposable
         Assert.Equal(8, runs.Count);
         Assert.Equal(Path.Combine("rho=0.5,level=sequence", "seed-2"), runs[3].Name);
         Assert.Equal(Path.Combine("runs", "rho=0.5,level=sequence", "seed-2"), runs[3].Options.Out);
-        Assert.Equal((0.5, PartitionLevel.Sequence, 2ul, 5), (runs[3].Options.Rho!.Value.Value, runs[3].Options.Level, runs[3].Options.Seed, runs[3].Options.Epochs));
+        Assert.Equal((0.5, PartitionLevel.Sequence, 2ul, 5), (runs[3].Options.TokenForgetting.Rho!.Value.Value, runs[3].Options.TokenForgetting.Level, runs[3].Options.Seed, runs[3].Options.Schedule.Epochs));
     }
 
     [Fact]
     public void Grids_can_be_put_together_and_lists_be_swept()
     {
-        string path = _folder.Write("grid.yaml", "out: runs\nforget: [x]\nsweep:\n- method: [lwf]\n  forget: [[data/a.jsonl], [data/a.jsonl, data/b.jsonl]]\n- method: [full]\n  forget: [\"\"]\n");
+        string path = _folder.Write("grid.yaml", "out: runs\nforget-prompts: [x]\nsweep:\n- method: [lwf]\n  forget-prompts: [[data/a.jsonl], [data/a.jsonl, data/b.jsonl]]\n- method: [full]\n  forget-prompts: [\"\"]\n");
         IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand();
-        Assert.Equal(["method=lwf,forget=a", "method=lwf,forget=a+b", "method=full,forget=none"], runs.Select(r => r.Name));
-        Assert.Equal(["data/a.jsonl", "data/b.jsonl"], runs[1].Options.Forget);
-        Assert.Empty(runs[2].Options.Forget);
+        Assert.Equal(["method=lwf,forget-prompts=a", "method=lwf,forget-prompts=a+b", "method=full,forget-prompts=none"], runs.Select(r => r.Name));
+        Assert.Equal(["data/a.jsonl", "data/b.jsonl"], runs[1].Options.Unlearning.Prompts);
+        Assert.Empty(runs[2].Options.Unlearning.Prompts);
     }
 
     [Fact]
@@ -51,7 +51,7 @@ public sealed class RecipeGridTests : IDisposable
     {
         string path = _folder.Write("grid.yaml", "rho: 0.6\nlambda-max: 0.3\nsweep:\n  method: [full, ignore, forget]\n");
         IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand();
-        Assert.Equal([(null, 0.25), (0.6, 0.25), (0.6, 0.3)], runs.Select(r => (r.Options.Rho, r.Options.LambdaMax)));
+        Assert.Equal([(null, 0.25), (0.6, 0.25), (0.6, 0.3)], runs.Select(r => (r.Options.TokenForgetting.Rho, r.Options.TokenForgetting.LambdaMax)));
 
         string none = _folder.Write("none.yaml", "rho: 0.6\nlambda-max: 0.3\nsweep:\n  method: [full, ignore]\n");
         Assert.Equal(

@@ -15,10 +15,10 @@ public sealed class RecipeTests : IDisposable
     {
         var options = new TrainingOptions();
         options.Validate();
-        Assert.Equal((64, 16, 0.1), (options.LoraRank, options.LoraAlpha, options.LoraDropout));
-        Assert.Equal((1e-4, 0.9, 0.999, 1e-8, 0, 0), (options.LearningRate, options.AdamBeta1, options.AdamBeta2, options.AdamEpsilon, options.WeightDecay, options.Clip));
-        Assert.Equal((LrScheduleKind.Linear, 0.03, 1, 24, 2048), (options.LrSchedule, options.WarmupRatio, options.Epochs, options.BatchSize, options.MaxLength));
-        Assert.Equal((LambdaKind.Linear, 1e-5, 0.25), (options.Lambda, options.LambdaMin, options.LambdaMax));
+        Assert.Equal((64, 16, 0.1), (options.Lora.Rank, options.Lora.Alpha, options.Lora.Dropout));
+        Assert.Equal((1e-4, 0.9, 0.999, 1e-8, 0, 0), (options.Optimizer.LearningRate, options.Optimizer.AdamBeta1, options.Optimizer.AdamBeta2, options.Optimizer.AdamEpsilon, options.Optimizer.WeightDecay, options.Optimizer.Clip));
+        Assert.Equal((LrScheduleKind.Linear, 0.03, 1, 24, 2048), (options.Schedule.LrSchedule, options.Schedule.WarmupRatio, options.Schedule.Epochs, options.Schedule.BatchSize, options.Data.MaxLength));
+        Assert.Equal((LambdaKind.Linear, 1e-5, 0.25), (options.TokenForgetting.Lambda, options.TokenForgetting.LambdaMin, options.TokenForgetting.LambdaMax));
     }
 
     [Fact]
@@ -27,22 +27,18 @@ public sealed class RecipeTests : IDisposable
         TrainingOptions options = new()
         {
             Model = "models/a: b #1",
-            Data = "true",
+            Data = new() { Path = "true", NoShuffle = true },
             Method = TrainingMethod.Ignore,
-            Steps = 12,
-            LearningRate = 1e-5,
-            LambdaMin = 1.25e-7,
-            Rho = 0.5,
-            LoraTargets = ["q_proj", "v_proj"],
-            Ascent = AscentKind.SatImp,
-            Reference = "x",
-            NoShuffle = true,
+            Schedule = new() { Steps = 12 },
+            Optimizer = new() { LearningRate = 1e-5 },
+            TokenForgetting = new() { LambdaMin = 1.25e-7, Rho = 0.5, Ascent = AscentKind.SatImp, Reference = "x" },
+            Lora = new() { Targets = ["q_proj", "v_proj"] },
             Seed = ulong.MaxValue,
         };
         File.WriteAllText(_path, Recipe.Write(options));
-        TrainingOptions back = Recipe.Read(_path, new TrainingOptions { Scores = "from the command line", Epochs = 9 });
-        Assert.Equal(options.LoraTargets, back.LoraTargets);
-        Assert.Equal(options with { LoraTargets = back.LoraTargets }, back);
+        TrainingOptions back = Recipe.Read(_path, new TrainingOptions { TokenForgetting = new() { Scores = "from the command line" }, Schedule = new() { Epochs = 9 } });
+        Assert.Equal(options.Lora.Targets, back.Lora.Targets);
+        Assert.Equal(options with { Lora = options.Lora with { Targets = back.Lora.Targets } }, back);
         Assert.Contains("learning-rate: 1.0E-05\n", File.ReadAllText(_path), StringComparison.Ordinal);
         Assert.Contains("\nscores: null\n", File.ReadAllText(_path), StringComparison.Ordinal);
         Assert.Equal(Recipe.Settings.Count, File.ReadAllLines(_path).Length);
@@ -51,20 +47,20 @@ public sealed class RecipeTests : IDisposable
     [Fact]
     public void Paths_may_have_commas_and_what_a_run_writes_reads_back()
     {
-        var options = new TrainingOptions { Method = TrainingMethod.Lwf, Forget = ["a, b.jsonl", "[c]: d.jsonl", "e.jsonl"] };
+        var options = new TrainingOptions { Method = TrainingMethod.Lwf, Unlearning = new() { Prompts = ["a, b.jsonl", "[c]: d.jsonl", "e.jsonl"] } };
         File.WriteAllText(_path, Recipe.Write(options));
-        Assert.Equal(options.Forget, Recipe.Read(_path, new TrainingOptions()).Forget);
-        File.WriteAllText(_path, "forget: a, b.jsonl\n");
-        Assert.Equal(["a, b.jsonl"], Recipe.Read(_path, new TrainingOptions()).Forget);
+        Assert.Equal(options.Unlearning.Prompts, Recipe.Read(_path, new TrainingOptions()).Unlearning.Prompts);
+        File.WriteAllText(_path, "forget-prompts: a, b.jsonl\n");
+        Assert.Equal(["a, b.jsonl"], Recipe.Read(_path, new TrainingOptions()).Unlearning.Prompts);
     }
 
     [Fact]
     public void A_recipe_changes_only_what_it_names()
     {
         File.WriteAllText(_path, "# a comment\nrho: 0.6\nlora-targets: [q_proj, k_proj]\n\nno-shuffle: true\n");
-        TrainingOptions options = Recipe.Read(_path, new TrainingOptions { Epochs = 3 });
-        Assert.Equal((0.6, 3, true), (options.Rho!.Value.Value, options.Epochs, options.NoShuffle));
-        Assert.Equal(["q_proj", "k_proj"], options.LoraTargets);
+        TrainingOptions options = Recipe.Read(_path, new TrainingOptions { Schedule = new() { Epochs = 3 } });
+        Assert.Equal((0.6, 3, true), (options.TokenForgetting.Rho!.Value.Value, options.Schedule.Epochs, options.Data.NoShuffle));
+        Assert.Equal(["q_proj", "k_proj"], options.Lora.Targets);
     }
 
     [Theory]
@@ -103,14 +99,14 @@ public sealed class RecipeTests : IDisposable
     [Fact]
     public void Two_sources_of_influence_are_refused()
     {
-        TrainingOptions options = new() { Scores = "a", Reference = "b" };
+        TrainingOptions options = new() { TokenForgetting = new() { Scores = "a", Reference = "b" } };
         Assert.Equal("reference and scores are both given, expected one source of influence", Assert.Throws<UserException>(options.Validate).Message);
     }
 
     [Fact]
     public void Exponents_of_an_ascent_are_the_sources_unless_given()
     {
-        Assert.Equal(new Ascent(AscentKind.SatImp, 5, 1), new TrainingOptions { Ascent = AscentKind.SatImp }.ResolveAscent());
-        Assert.Equal(new Ascent(AscentKind.Npo, 0.5f), new TrainingOptions { Ascent = AscentKind.Npo, AscentBeta = 0.5 }.ResolveAscent());
+        Assert.Equal(new Ascent(AscentKind.SatImp, 5, 1), new TrainingOptions { TokenForgetting = new() { Ascent = AscentKind.SatImp } }.ResolveAscent());
+        Assert.Equal(new Ascent(AscentKind.Npo, 0.5f), new TrainingOptions { TokenForgetting = new() { Ascent = AscentKind.Npo, AscentBeta = 0.5 } }.ResolveAscent());
     }
 }

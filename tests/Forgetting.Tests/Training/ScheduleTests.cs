@@ -52,7 +52,7 @@ public class ScheduleTests
     [Fact]
     public void Lambda_rises_in_equal_steps_over_the_whole_run()
     {
-        var schedule = new LambdaSchedule(new TrainingOptions { LambdaMin = 0.05, LambdaMax = 0.25 }, steps: 8, stepsPerEpoch: 4);
+        var schedule = new LambdaSchedule(new TrainingOptions { TokenForgetting = new() { LambdaMin = 0.05, LambdaMax = 0.25 } }, steps: 8, stepsPerEpoch: 4);
         Assert.Equal(0.05, schedule.At(0), 15);
         Assert.Equal(0.15, schedule.At(4), 15);
         Assert.Equal(0.225, schedule.At(7), 15);
@@ -69,7 +69,7 @@ public class ScheduleTests
     [Fact]
     public void Compat_lambda_omits_the_minimum_and_restarts_each_epoch_while_all_epochs_count()
     {
-        var options = new TrainingOptions { Compat = Compatibility.Paper, LambdaMin = 0.05, LambdaMax = 0.25 };
+        var options = new TrainingOptions { Compat = Compatibility.Paper, TokenForgetting = new() { LambdaMin = 0.05, LambdaMax = 0.25 } };
         var schedule = new LambdaSchedule(options, steps: 8, stepsPerEpoch: 4);
         double[] expected = [0, 0.03125, 0.0625, 0.09375, 0, 0.03125, 0.0625, 0.09375];
         Assert.Equal(expected, Enumerable.Range(0, 8).Select(schedule.At));
@@ -77,12 +77,12 @@ public class ScheduleTests
 
     [Fact]
     public void Constant_lambda_is_the_maximum() =>
-        Assert.Equal(0.25, new LambdaSchedule(new TrainingOptions { Lambda = LambdaKind.Constant }, 10, 10).At(0));
+        Assert.Equal(0.25, new LambdaSchedule(new TrainingOptions { TokenForgetting = new() { Lambda = LambdaKind.Constant } }, 10, 10).At(0));
 
     [Fact]
     public void Adaptive_lambda_keeps_the_negative_gradient_below_the_fraction()
     {
-        var options = new TrainingOptions { Lambda = LambdaKind.Adaptive, LambdaMin = 0, LambdaMax = 0.2, LambdaFraction = 0.5 };
+        var options = new TrainingOptions { TokenForgetting = new() { Lambda = LambdaKind.Adaptive, LambdaMin = 0, LambdaMax = 0.2, LambdaFraction = 0.5 } };
         var schedule = new LambdaSchedule(options, 10, 10);
         Assert.Equal(0.1, schedule.At(5), 15);
         schedule.Measure(positiveNorm: 3, negativeNorm: 20);

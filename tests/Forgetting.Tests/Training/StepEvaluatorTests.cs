@@ -7,7 +7,7 @@ namespace Forgetting.Tests.Training;
 /// <summary>When a training evaluates, what it writes down, and that nothing of it is lost or changes the training.</summary>
 public class StepEvaluatorTests
 {
-    private static readonly TrainingOptions s_options = TinyRun.Lora with { EvalEvery = 4, CheckpointEvery = 1, EvalTasks = ["x"], EvalDataDir = "." };
+    private static readonly TrainingOptions s_options = TinyRun.Lora with { Evaluation = TinyRun.Lora.Evaluation with { Every = 4, Tasks = ["x"], DataDir = "." }, Checkpoints = TinyRun.Lora.Checkpoints with { Every = 1 } };
 
     [Fact]
     public void Evaluations_are_every_so_many_steps_and_after_the_last_and_leave_the_training_as_it_is()
@@ -33,7 +33,7 @@ public class StepEvaluatorTests
     [Fact]
     public void A_run_without_an_interval_evaluates_after_the_last_step()
     {
-        using var run = new TinyRun(s_options with { EvalEvery = 0 });
+        using var run = new TinyRun(s_options with { Evaluation = s_options.Evaluation with { Every = 0 } });
         var evaluator = new Losses(run);
         Trainer(run, evaluator).Run();
         Assert.Equal([6], evaluator.Steps);
@@ -48,14 +48,14 @@ public class StepEvaluatorTests
         var wholeEvaluator = new Losses(whole);
         Trainer(whole, wholeEvaluator).Run();
 
-        using var cut = new TinyRun(s_options with { CheckpointEvery = 0 });
+        using var cut = new TinyRun(s_options with { Checkpoints = s_options.Checkpoints with { Every = 0 } });
         using var source = new CancellationTokenSource();
         Assert.Throws<OperationCanceledException>(() => Trainer(cut, new Losses(cut, step, source.Cancel)).Run(cancellation: source.Token));
         Assert.Equal(step - 1, File.ReadAllLines(Path.Combine(cut.Folder, "metrics.jsonl")).Length);
 
         Assert.Equal([$"step-{step:D6}"], Directory.GetDirectories(Path.Combine(cut.Folder, "checkpoints")).Select(Path.GetFileName));
 
-        using var resumed = new TinyRun(s_options with { CheckpointEvery = 0 });
+        using var resumed = new TinyRun(s_options with { Checkpoints = s_options.Checkpoints with { Every = 0 } });
         var evaluator = new Losses(resumed);
         new Trainer(resumed.Decoder, resumed.Set, resumed.Options, cut.Folder, evaluator: evaluator).Run(resume: true);
         Assert.Equal(wholeEvaluator.Steps.Where(s => s >= step), evaluator.Steps);

@@ -31,7 +31,7 @@ internal sealed class TinyRun : IDisposable
     {
         _backend = backend ?? new CpuBackend(2);
         Options = options;
-        Decoder = new Decoder(Config, _backend, options.LoraRank == 0 ? null : new LoraConfig { Rank = options.LoraRank, Alpha = 8, Dropout = options.LoraDropout }, seed: 11);
+        Decoder = new Decoder(Config, _backend, options.Lora.Rank == 0 ? null : new LoraConfig { Rank = options.Lora.Rank, Alpha = 8, Dropout = options.Lora.Dropout }, seed: 11);
         Decoder.Initialize(5);
         foreach (Parameter b in Decoder.AdapterParameters.Where(p => p.Name.Contains("lora_B", StringComparison.Ordinal)))
         {
@@ -40,9 +40,9 @@ internal sealed class TinyRun : IDisposable
         }
     }
 
-    public static TrainingOptions Full { get; } = new() { LoraRank = 0, BatchSize = 4, Epochs = 2, LearningRate = 1e-3, CheckpointEvery = 0, WarmupRatio = 0 };
+    public static TrainingOptions Full { get; } = new() { Lora = new() { Rank = 0 }, Schedule = new() { BatchSize = 4, Epochs = 2, WarmupRatio = 0 }, Optimizer = new() { LearningRate = 1e-3 }, Checkpoints = new() { Every = 0 } };
 
-    public static TrainingOptions Lora { get; } = Full with { LoraRank = 4, LoraDropout = 0.25 };
+    public static TrainingOptions Lora { get; } = Full with { Lora = Full.Lora with { Rank = 4, Dropout = 0.25 } };
 
     public string Folder => _folder.Path;
 

@@ -7,12 +7,12 @@ namespace Forgetting.Tests.Training;
 
 public class TrainerTests
 {
-    private static readonly TrainingOptions Adaptive = TinyRun.Lora with { Lambda = LambdaKind.Adaptive, LambdaEvery = 2, LambdaFraction = 0.01, LambdaMax = 1 };
+    private static readonly TrainingOptions Adaptive = TinyRun.Lora with { TokenForgetting = TinyRun.Lora.TokenForgetting with { Lambda = LambdaKind.Adaptive, LambdaEvery = 2, LambdaFraction = 0.01, LambdaMax = 1 } };
 
     [Fact]
     public void Metrics_have_a_line_a_step_with_every_field()
     {
-        using var run = new TinyRun(TinyRun.Full with { PartsEvery = 2, WarmupRatio = 0.5 });
+        using var run = new TinyRun(TinyRun.Full with { TokenForgetting = TinyRun.Full.TokenForgetting with { PartsEvery = 2 }, Schedule = TinyRun.Full.Schedule with { WarmupRatio = 0.5 } });
         run.Trainer().Run();
         string[] lines = File.ReadAllLines(Path.Combine(run.Folder, "metrics.jsonl"));
         Assert.Equal(6, lines.Length);
@@ -34,7 +34,7 @@ public class TrainerTests
     [Fact]
     public void Positives_are_learnt_and_negatives_forgotten()
     {
-        using var run = new TinyRun(TinyRun.Full with { BatchSize = 12, Steps = 60, LearningRate = 5e-3, Lambda = LambdaKind.Constant, LambdaMax = 0.2 });
+        using var run = new TinyRun(TinyRun.Full with { Schedule = TinyRun.Full.Schedule with { BatchSize = 12, Steps = 60 }, Optimizer = TinyRun.Full.Optimizer with { LearningRate = 5e-3 }, TokenForgetting = TinyRun.Full.TokenForgetting with { Lambda = LambdaKind.Constant, LambdaMax = 0.2 } });
         run.Trainer().Run();
         IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(run.Folder, "metrics.jsonl"));
         Assert.True(metrics[^1].PositiveLoss < 0.7 * metrics[0].PositiveLoss);
@@ -44,7 +44,7 @@ public class TrainerTests
     [Fact]
     public void A_part_without_tokens_is_null_in_the_metrics()
     {
-        using var run = new TinyRun(TinyRun.Full with { Steps = 1, PartsEvery = 1 });
+        using var run = new TinyRun(TinyRun.Full with { Schedule = TinyRun.Full.Schedule with { Steps = 1 }, TokenForgetting = TinyRun.Full.TokenForgetting with { PartsEvery = 1 } });
         new Trainer(run.Decoder, TrainingSet.AllPositive(run.Set.Examples), run.Options, run.Folder).Run();
         string line = File.ReadAllText(Path.Combine(run.Folder, "metrics.jsonl"));
         Assert.Contains("\"negative_loss\":null", line, StringComparison.Ordinal);
@@ -55,7 +55,7 @@ public class TrainerTests
     public void Watching_the_parts_does_not_change_the_training()
     {
         using var plain = new TinyRun(TinyRun.Lora);
-        using var watched = new TinyRun(TinyRun.Lora with { PartsEvery = 1 });
+        using var watched = new TinyRun(TinyRun.Lora with { TokenForgetting = TinyRun.Lora.TokenForgetting with { PartsEvery = 1 } });
         plain.Trainer().Run();
         watched.Trainer().Run();
         Assert.Equal(plain.Weights(), watched.Weights());
@@ -64,7 +64,7 @@ public class TrainerTests
     [Fact]
     public void Adaptive_lambda_holds_the_negative_gradient_down()
     {
-        using var run = new TinyRun(Adaptive with { Epochs = 4, LambdaMin = 0.9 });
+        using var run = new TinyRun(Adaptive with { Schedule = Adaptive.Schedule with { Epochs = 4 }, TokenForgetting = Adaptive.TokenForgetting with { LambdaMin = 0.9 } });
         run.Trainer().Run();
         IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(run.Folder, "metrics.jsonl"));
         Assert.Equal(0.9, metrics[0].Lambda);
@@ -82,7 +82,7 @@ public class TrainerTests
     {
         // The first update of AdamW hardly depends on the gradient's scale; the second does.
         using var free = new TinyRun(TinyRun.Full);
-        using var clipped = new TinyRun(TinyRun.Full with { Clip = clip });
+        using var clipped = new TinyRun(TinyRun.Full with { Optimizer = TinyRun.Full.Optimizer with { Clip = clip } });
         free.Trainer().Run();
         clipped.Trainer().Run();
         Assert.Equal(changes, !free.Weights().SequenceEqual(clipped.Weights()));
@@ -93,7 +93,8 @@ public class TrainerTests
     [InlineData(true)]
     public void A_run_that_was_killed_resumes_to_the_same_bits(bool lora)
     {
-        TrainingOptions options = (lora ? Adaptive : TinyRun.Full) with { CheckpointEvery = 2, PartsEvery = 2 };
+        TrainingOptions options = lora ? Adaptive : TinyRun.Full;
+        options = options with { Checkpoints = options.Checkpoints with { Every = 2 }, TokenForgetting = options.TokenForgetting with { PartsEvery = 2 } };
         using var whole = new TinyRun(options);
         whole.Trainer().Run();
 
@@ -128,11 +129,11 @@ public class TrainerTests
     [Fact]
     public void A_run_is_neither_overwritten_nor_continued_as_another()
     {
-        using var run = new TinyRun(TinyRun.Full with { Steps = 2 });
+        using var run = new TinyRun(TinyRun.Full with { Schedule = TinyRun.Full.Schedule with { Steps = 2 } });
         run.Trainer().Run();
         Assert.Contains("resume it or choose another folder", Assert.Throws<UserException>(() => run.Trainer().Run()).Message, StringComparison.Ordinal);
 
-        var other = new Trainer(run.Decoder, run.Set, run.Options with { LearningRate = 0.5 }, run.Folder);
+        var other = new Trainer(run.Decoder, run.Set, run.Options with { Optimizer = run.Options.Optimizer with { LearningRate = 0.5 } }, run.Folder);
         Assert.Contains("learning-rate was \"0.001\", found \"0.5\"", Assert.Throws<UserException>(() => other.Run(resume: true)).Message, StringComparison.Ordinal);
 
         other = new Trainer(run.Decoder, TinyRun.Examples(11), run.Options, run.Folder);
@@ -142,7 +143,7 @@ public class TrainerTests
     [Fact]
     public void A_loss_that_is_not_finite_stops_the_run_before_the_update()
     {
-        using var run = new TinyRun(TinyRun.Full with { CheckpointEvery = 1, NoShuffle = true });
+        using var run = new TinyRun(TinyRun.Full with { Checkpoints = TinyRun.Full.Checkpoints with { Every = 1 }, Data = TinyRun.Full.Data with { NoShuffle = true } });
         float[] good = [];
         var poison = new Death(2, () =>
         {
@@ -161,7 +162,7 @@ public class TrainerTests
     [Fact]
     public void A_gradient_that_is_not_finite_names_the_example()
     {
-        using var run = new TinyRun(TinyRun.Full with { Lambda = LambdaKind.Constant, LambdaMax = 1e38, NoShuffle = true });
+        using var run = new TinyRun(TinyRun.Full with { TokenForgetting = TinyRun.Full.TokenForgetting with { Lambda = LambdaKind.Constant, LambdaMax = 1e38 }, Data = TinyRun.Full.Data with { NoShuffle = true } });
         float[] before = run.Weights();
         var error = Assert.Throws<UserException>(() => run.Trainer().Run());
         int first = Enumerable.Range(0, 4).First(i => run.Set.Signs[i].Contains((sbyte)-1));

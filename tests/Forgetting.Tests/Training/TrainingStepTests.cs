@@ -15,11 +15,11 @@ public class TrainingStepTests
     [InlineData(TrainingMethod.Forget, AscentKind.Unlikelihood)]
     public void The_gradient_does_not_depend_on_micro_batches(TrainingMethod method, AscentKind ascent)
     {
-        TrainingOptions options = TinyRun.Lora with { Method = method, Ascent = ascent };
-        (float[] packed, StepLosses packedLosses) = Gradient(options with { MicroBatchTokens = 1000 }, All);
+        TrainingOptions options = TinyRun.Lora with { Method = method, TokenForgetting = TinyRun.Lora.TokenForgetting with { Ascent = ascent } };
+        (float[] packed, StepLosses packedLosses) = Gradient(options with { Compute = options.Compute with { MicroBatchTokens = 1000 } }, All);
         foreach (int tokens in new[] { 1, 17, 40 })
         {
-            (float[] split, StepLosses losses) = Gradient(options with { MicroBatchTokens = tokens }, All);
+            (float[] split, StepLosses losses) = Gradient(options with { Compute = options.Compute with { MicroBatchTokens = tokens } }, All);
             Assert.True(RelativeDistance(split, packed) < 1e-5);
             Assert.Equal(packedLosses.Objective, losses.Objective, 1e-5);
             Assert.Equal(packedLosses.PositiveSum, losses.PositiveSum, 1e-3);
@@ -31,14 +31,14 @@ public class TrainingStepTests
     public void Recomputing_activations_gives_the_same_bits()
     {
         (float[] kept, _) = Gradient(TinyRun.Lora, All);
-        (float[] again, _) = Gradient(TinyRun.Lora with { Recompute = true }, All);
+        (float[] again, _) = Gradient(TinyRun.Lora with { Compute = TinyRun.Lora.Compute with { Recompute = true } }, All);
         Assert.Equal(kept, again);
     }
 
     [Fact]
     public void The_objective_is_the_difference_of_the_means()
     {
-        (_, StepLosses losses) = Gradient(TinyRun.Full with { MicroBatchTokens = 20 }, All);
+        (_, StepLosses losses) = Gradient(TinyRun.Full with { Compute = TinyRun.Full.Compute with { MicroBatchTokens = 20 } }, All);
         Assert.Equal(losses.PositiveLoss!.Value - Lambda * losses.NegativeLoss!.Value, losses.Objective, 1e-6);
         (_, losses) = Gradient(TinyRun.Full with { Method = TrainingMethod.Full }, All);
         Assert.Equal((losses.PositiveSum + losses.NegativeSum) / losses.Counts.Total, losses.Objective, 1e-6);
@@ -48,7 +48,7 @@ public class TrainingStepTests
     [Fact]
     public void Compat_is_the_mean_of_the_micro_batches_gradients()
     {
-        TrainingOptions options = TinyRun.Full with { MicroBatchTokens = 1 };
+        TrainingOptions options = TinyRun.Full with { Compute = TinyRun.Full.Compute with { MicroBatchTokens = 1 } };
         (float[] paper, StepLosses losses) = Gradient(options with { Compat = Compatibility.Paper }, [0, 1, 2]);
         var mean = new double[paper.Length];
         double objective = 0;
@@ -102,7 +102,7 @@ public class TrainingStepTests
     [Fact]
     public void A_step_does_not_add_to_the_gradients_before_it()
     {
-        using var run = new TinyRun(TinyRun.Full with { MicroBatchTokens = 20 });
+        using var run = new TinyRun(TinyRun.Full with { Compute = TinyRun.Full.Compute with { MicroBatchTokens = 20 } });
         using var step = new TrainingStep(run.Decoder, run.Options);
         using var optimizer = new AdamWOptimizer(run.Decoder.Backend, run.Decoder.TrainableParameters, run.Options);
         step.Begin(run.Set, All, 0);

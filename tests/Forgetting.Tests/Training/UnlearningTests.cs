@@ -13,7 +13,9 @@ public class UnlearningTests
 {
     private static readonly TrainingOptions Lwf = TinyRun.Full with
     {
-        Method = TrainingMethod.Lwf, Elicited = "self.jsonl", Steps = 7, Interval = 2, ForgetWeight = 0.3, ForgetClip = 0.01, ForgetBatchSize = 3, LrSchedule = LrScheduleKind.Constant,
+        Method = TrainingMethod.Lwf,
+        Unlearning = TinyRun.Full.Unlearning with { Elicited = "self.jsonl", Interval = 2, Weight = 0.3, Clip = 0.01, BatchSize = 3 },
+        Schedule = TinyRun.Full.Schedule with { Steps = 7, LrSchedule = LrScheduleKind.Constant },
     };
 
     [Fact]
@@ -55,7 +57,7 @@ public class UnlearningTests
     [InlineData(true)]
     public void A_killed_run_resumes_to_the_same_bits(bool lora)
     {
-        TrainingOptions options = Lwf with { LoraRank = lora ? 4 : 0, LoraDropout = 0.25, CheckpointEvery = 3, Ascent = AscentKind.Unlikelihood };
+        TrainingOptions options = Lwf with { Lora = Lwf.Lora with { Rank = lora ? 4 : 0, Dropout = 0.25 }, Checkpoints = Lwf.Checkpoints with { Every = 3 }, TokenForgetting = Lwf.TokenForgetting with { Ascent = AscentKind.Unlikelihood } };
         using var whole = new TinyRun(options);
         Train(whole, Others()).Run();
         using var source = new CancellationTokenSource();
@@ -73,7 +75,7 @@ public class UnlearningTests
     [Fact]
     public void Every_schedule_takes_as_many_steps()
     {
-        UnlearningSchedule Of(UnlearningScheduleKind kind, ulong seed = 1) => new(new TrainingOptions { Schedule = kind, Interval = 10, Seed = seed }, 40);
+        UnlearningSchedule Of(UnlearningScheduleKind kind, ulong seed = 1) => new(new TrainingOptions { Unlearning = new() { Schedule = kind, Interval = 10 }, Seed = seed }, 40);
         int[][] Places(UnlearningSchedule schedule) => [.. Enumerable.Range(0, 40).Select(k => schedule.Before(k).ToArray())];
 
         int[][] periodic = Places(Of(UnlearningScheduleKind.Periodic));
@@ -89,8 +91,8 @@ public class UnlearningTests
         Assert.Equal([10, 20, 30], Enumerable.Range(0, 3).Select(Of(UnlearningScheduleKind.Periodic).RateOf));
         Assert.Equal([10, 20, 30], Enumerable.Range(0, 3).Select(Of(UnlearningScheduleKind.Upfront).RateOf));
         Assert.Equal(
-            "interval is 10 with 10 learning steps, which leaves no unlearning step; expected an interval below 10, or more learning steps: raise epochs or steps, or lower batch-size",
-            Assert.Throws<UserException>(() => new UnlearningSchedule(new TrainingOptions { Interval = 10 }, 10)).Message);
+            "forget-interval is 10 with 10 learning steps, which leaves no unlearning step; expected a forget-interval below 10, or more learning steps: raise epochs or steps, or lower batch-size",
+            Assert.Throws<UserException>(() => new UnlearningSchedule(new TrainingOptions { Unlearning = new() { Interval = 10 } }, 10)).Message);
     }
 
     [Fact]
@@ -98,7 +100,7 @@ public class UnlearningTests
     {
         // As it shows the features in one batch, and as they are gathered first for several.
         using var one = new TinyRun(TinyRun.Full);
-        using var many = new TinyRun(TinyRun.Full with { MicroBatchTokens = 20 });
+        using var many = new TinyRun(TinyRun.Full with { Compute = TinyRun.Full.Compute with { MicroBatchTokens = 20 } });
         using var none = new TinyRun(TinyRun.Full);
         double[] values = [.. new[] { one, many }.Select(run =>
         {
@@ -164,7 +166,7 @@ public class UnlearningTests
     public void Selection_takes_a_share_of_the_ranking(SelectionKind kind, int[] expected, double cut)
     {
         double[] confidence = [1, 5, 3, 7, 0.5, 5, 2, 4];
-        var options = new TrainingOptions { Select = kind, ForgetFraction = 0.25 };
+        var options = new TrainingOptions { Unlearning = new() { Select = kind, Fraction = 0.25 } };
         (IReadOnlyList<int> places, double? found) = UnlearningSelection.Choose(confidence, 8, options);
         Assert.Equal(expected, places);
         Assert.Equal(cut, found);
@@ -174,12 +176,12 @@ public class UnlearningTests
     public void Selection_by_threshold_or_at_random()
     {
         double[] confidence = [1, 5, 3, 7, 0.5, 5, 2, 4];
-        Assert.Equal([1, 3, 5], UnlearningSelection.Choose(confidence, 8, new TrainingOptions { ForgetThreshold = 5 }).Places);
-        Assert.Equal([0, 4], UnlearningSelection.Choose(confidence, 8, new TrainingOptions { ForgetThreshold = 1, Select = SelectionKind.Low }).Places);
+        Assert.Equal([1, 3, 5], UnlearningSelection.Choose(confidence, 8, new TrainingOptions { Unlearning = new() { Threshold = 5 } }).Places);
+        Assert.Equal([0, 4], UnlearningSelection.Choose(confidence, 8, new TrainingOptions { Unlearning = new() { Threshold = 1, Select = SelectionKind.Low } }).Places);
         Assert.StartsWith("forget-threshold is 8, which no sample passes: confidences are 0.5 to 7",
-            Assert.Throws<UserException>(() => UnlearningSelection.Choose(confidence, 8, new TrainingOptions { ForgetThreshold = 8 })).Message, StringComparison.Ordinal);
+            Assert.Throws<UserException>(() => UnlearningSelection.Choose(confidence, 8, new TrainingOptions { Unlearning = new() { Threshold = 8 } })).Message, StringComparison.Ordinal);
 
-        var random = new TrainingOptions { Select = SelectionKind.Random, ForgetFraction = 0.5 };
+        var random = new TrainingOptions { Unlearning = new() { Select = SelectionKind.Random, Fraction = 0.5 } };
         Assert.False(UnlearningSelection.NeedsConfidence(random));
         (IReadOnlyList<int> places, double? cut) = UnlearningSelection.Choose(null, 8, random);
         Assert.Equal((4, null), (places.Count, cut));
@@ -187,12 +189,12 @@ public class UnlearningTests
     }
 
     [Theory]
-    [InlineData("method is lwf, expected forget (files of prompts) or elicited (samples made before) with it", TrainingMethod.Lwf, null, null)]
-    [InlineData("forget is a: method full does not use it, expected method forget or lwf", TrainingMethod.Full, "a", null)]
-    [InlineData("forget and elicited are both given, expected one source of self-generated samples", TrainingMethod.Lwf, "a", "b")]
+    [InlineData("method is lwf, expected forget-prompts (files of prompts) or elicited (samples made before) with it", TrainingMethod.Lwf, null, null)]
+    [InlineData("forget-prompts is a: method full does not use it, expected method forget or lwf", TrainingMethod.Full, "a", null)]
+    [InlineData("forget-prompts and elicited are both given, expected one source of self-generated samples", TrainingMethod.Lwf, "a", "b")]
     public void Settings_that_do_not_go_together_are_refused(string message, TrainingMethod method, string? forget, string? elicited)
     {
-        var options = new TrainingOptions { Method = method, Forget = forget is null ? [] : [forget], Elicited = elicited };
+        var options = new TrainingOptions { Method = method, Unlearning = new() { Prompts = forget is null ? [] : [forget], Elicited = elicited } };
         Assert.Equal(message, Assert.Throws<UserException>(options.Validate).Message);
     }
 

@@ -65,16 +65,19 @@ internal sealed class ConflictRun(ConflictSettings settings, string folder, IBac
             TrainingOptions options = tuning with
             {
                 Model = model,
-                Data = train,
+                Data = tuning.Data with { Path = train },
                 Out = run,
                 Method = arm.Forget.Count > 0 ? TrainingMethod.Lwf : TrainingMethod.Full,
-                Forget = [.. arm.Forget.Select(t => prompts[t])],
-                Select = arm.Select,
-                Schedule = arm.Schedule,
-                Regularizer = arm.Regularizer,
-                Steps = arm.AsManyUpdates ? UpdatesOf(tuning) : null,
+                Unlearning = tuning.Unlearning with
+                {
+                    Prompts = [.. arm.Forget.Select(t => prompts[t])],
+                    Select = arm.Select,
+                    Schedule = arm.Schedule,
+                },
+                Optimizer = tuning.Optimizer with { Regularizer = arm.Regularizer },
+                Schedule = tuning.Schedule with { Steps = arm.AsManyUpdates ? UpdatesOf(tuning) : null },
                 Seed = (ulong)seed,
-                Device = backend.Name,
+                Compute = tuning.Compute with { Device = backend.Name },
             };
             TuneRun.Execute(options.WithoutUnused(), backend, observer: new QuietStages(observer), others: runs, cancellation: cancellation);
             RunFolder.WriteReport(run);

@@ -73,14 +73,11 @@ internal sealed record ConflictSettings
     /// </summary>
     public TrainingOptions Tuning => new()
     {
-        LoraRank = 0,
-        LearningRate = 3e-4,
-        Clip = 1,
-        Epochs = Epochs,
-        BatchSize = 8,
-        MaxLength = 64,
-        MaxNewTokens = 8,
-        CheckpointEvery = 0,
-        KeepCheckpoints = 1,
+        Lora = new() { Rank = 0 },
+        Optimizer = new() { LearningRate = 3e-4, Clip = 1 },
+        Schedule = new() { Epochs = Epochs, BatchSize = 8 },
+        Data = new() { MaxLength = 64 },
+        Unlearning = new() { MaxNewTokens = 8 },
+        Checkpoints = new() { Every = 0, Keep = 1 },
     };
 }

@@ -18,14 +18,14 @@ public static class UnlearningSelection
         int wanted = Wanted(confidence, count, options);
 
         // Stable: samples of equal confidence keep their order.
-        IEnumerable<int> order = options.Select switch
+        IEnumerable<int> order = options.Unlearning.Select switch
         {
             SelectionKind.High => Enumerable.Range(0, count).OrderByDescending(i => confidence![i]),
             SelectionKind.Low => Enumerable.Range(0, count).OrderBy(i => confidence![i]),
             _ => DataOrder.Permutation(count, options.Seed, uint.MaxValue - 2),
         };
         int[] chosen = [.. order.Take(wanted)];
-        double? cut = confidence is null || options.Select == SelectionKind.Random ? null : confidence[chosen[^1]];
+        double? cut = confidence is null || options.Unlearning.Select == SelectionKind.Random ? null : confidence[chosen[^1]];
         Array.Sort(chosen);
         return (chosen, cut);
     }
@@ -34,15 +34,15 @@ public static class UnlearningSelection
     public static bool NeedsConfidence(TrainingOptions options)
     {
         ArgumentNullException.ThrowIfNull(options);
-        return options.Select != SelectionKind.Random || options.ForgetThreshold != null;
+        return options.Unlearning.Select != SelectionKind.Random || options.Unlearning.Threshold != null;
     }
 
     private static int Wanted(IReadOnlyList<double>? confidence, int count, TrainingOptions options)
     {
-        if (options.ForgetThreshold is not { } threshold)
-            return Math.Max(1, (int)Math.Round(options.ForgetFraction * count));
+        if (options.Unlearning.Threshold is not { } threshold)
+            return Math.Max(1, (int)Math.Round(options.Unlearning.Fraction * count));
 
-        int passing = options.Select == SelectionKind.Low ? confidence!.Count(c => c <= threshold) : confidence!.Count(c => c >= threshold);
+        int passing = options.Unlearning.Select == SelectionKind.Low ? confidence!.Count(c => c <= threshold) : confidence!.Count(c => c >= threshold);
         return passing > 0 ? passing : throw new UserException(
             $"forget-threshold is {Recipe.Text(threshold)}, which no sample passes: confidences are {Recipe.Text(confidence!.Min())} to {Recipe.Text(confidence!.Max())}");
     }

@@ -88,7 +88,7 @@ internal sealed class UnlearningStages
     /// <exception cref="UserException">Bad input, or values that are not finite.</exception>
     public UnlearningSet Run(IReadOnlyList<EncodedExample> examples)
     {
-        string samplesFile = _options.Elicited ?? Elicit();
+        string samplesFile = _options.Unlearning.Elicited ?? Elicit();
         IReadOnlyList<EncodedExample> samples = LoadSamples(samplesFile);
         IReadOnlyList<ConfidenceRecord>? records = UnlearningSelection.NeedsConfidence(_options) ? Confidences(samplesFile, samples, examples) : null;
         double[]? confidence = records is null ? null : [.. records.Select(r => r.Confidence)];
@@ -97,11 +97,11 @@ internal sealed class UnlearningStages
         EncodedExample[] chosen = [.. places.Select(i => samples[i])];
         return new(
             TrainingSet.AllNegative(chosen, BaseLogProbabilities(chosen)),
-            new UnlearningSummary { Samples = samplesFile, Given = _options.Elicited != null, Elicited = samples.Count, Selected = chosen.Length, Cut = cut, Constant = records?[0].Constant, Stages = _log.Finished });
+            new UnlearningSummary { Samples = samplesFile, Given = _options.Unlearning.Elicited != null, Elicited = samples.Count, Selected = chosen.Length, Cut = cut, Constant = records?[0].Constant, Stages = _log.Finished });
     }
 
     // What every stage depends on.
-    private Fingerprint Inputs() => new Fingerprint().Add("dtype", _options.Dtype);
+    private Fingerprint Inputs() => new Fingerprint().Add("dtype", _options.Compute.Dtype);
 
     // What every stage but the Fisher information, which is of θ_L, depends on.
     private Fingerprint BaseInputs() => _options.Adapter is { } adapter ? Inputs().AddFiles(_options.Model).AddFiles(adapter) : Inputs().AddFiles(_options.Model);
@@ -117,14 +117,14 @@ internal sealed class UnlearningStages
     private string Elicit()
     {
         string path = Path.Combine(_folder, SamplesName);
-        IReadOnlyList<PromptTask> tasks = PromptTask.Read(_options.Forget, ExampleLoader.Fields(_options));
+        IReadOnlyList<PromptTask> tasks = PromptTask.Read(_options.Unlearning.Prompts, ExampleLoader.Fields(_options));
         var settings = new ElicitationOptions
         {
-            MaxNewTokens = _options.MaxNewTokens, AllowSpecial = _options.AllowSpecial, Layout = ExampleLoader.Layout(_options),
+            MaxNewTokens = _options.Unlearning.MaxNewTokens, AllowSpecial = _options.Data.AllowSpecial, Layout = ExampleLoader.Layout(_options),
         };
-        Fingerprint inputs = BaseInputs().Add("max-new-tokens", _options.MaxNewTokens).Add("allow-special", Recipe.Text(_options.AllowSpecial))
-            .Add("prompt-field", _options.PromptField).Add("template", _options.Template).Add("template-date", _options.TemplateDate);
-        foreach (string file in _options.Forget)
+        Fingerprint inputs = BaseInputs().Add("max-new-tokens", _options.Unlearning.MaxNewTokens).Add("allow-special", Recipe.Text(_options.Data.AllowSpecial))
+            .Add("prompt-field", _options.Data.PromptField).Add("template", _options.Data.Template).Add("template-date", _options.Data.TemplateDate);
+        foreach (string file in _options.Unlearning.Prompts)
         {
             inputs.Add("file", Path.GetFileName(file)).AddContents(file);
         }
@@ -139,19 +139,19 @@ internal sealed class UnlearningStages
 
     private IReadOnlyList<ConfidenceRecord> Confidences(string samplesFile, IReadOnlyList<EncodedExample> samples, IReadOnlyList<EncodedExample> examples)
     {
-        string path = _options.Confidence ?? Path.Combine(_folder, ConfidenceName);
-        if (_options.Confidence is null)
+        string path = _options.Unlearning.Confidence ?? Path.Combine(_folder, ConfidenceName);
+        if (_options.Unlearning.Confidence is null)
         {
-            string learned = _options.Learned ?? Learn(examples);
-            string fisher = _options.Fisher ?? ComputeFisher(learned, examples);
-            double alpha = _options.Alpha ?? _options.LearningRate;
-            Fingerprint inputs = BaseInputs().AddFiles(learned).AddFiles(fisher).AddContents(samplesFile).Add("alpha", alpha).Add("max-length", _options.MaxLength);
+            string learned = _options.Unlearning.Learned ?? Learn(examples);
+            string fisher = _options.Unlearning.Fisher ?? ComputeFisher(learned, examples);
+            double alpha = _options.Unlearning.Alpha ?? _options.Optimizer.LearningRate;
+            Fingerprint inputs = BaseInputs().AddFiles(learned).AddFiles(fisher).AddContents(samplesFile).Add("alpha", alpha).Add("max-length", _options.Data.MaxLength);
             _log.Run("confidence", $"computing the forgetting confidence of {samples.Count} samples", ConfidenceName, inputs, () =>
             {
                 using LoadedModel model = LoadBase();
                 using Checkpoint learnedModel = Checkpoint.Open(learned);
                 using var confidence = new ForgettingConfidence(model.Decoder, model.Source, learnedModel, fisher);
-                ConfidenceRecord.Write(path, confidence.Compute(samples, alpha, _options.MicroBatchTokens, _observer, _cancellation));
+                ConfidenceRecord.Write(path, confidence.Compute(samples, alpha, _options.Compute.MicroBatchTokens, _observer, _cancellation));
             });
         }
 
@@ -178,14 +178,14 @@ internal sealed class UnlearningStages
     private string ComputeFisher(string learned, IReadOnlyList<EncodedExample> examples)
     {
         string path = Path.Combine(_folder, FisherName);
-        IReadOnlyList<EncodedExample> chosen = FisherInformation.Draw(examples, _options.FisherExamples, _options.Seed);
-        Fingerprint inputs = Inputs().AddFiles(learned).Add("data", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(chosen))).Add("kind", Recipe.Text(_options.FisherKind))
+        IReadOnlyList<EncodedExample> chosen = FisherInformation.Draw(examples, _options.Unlearning.FisherExamples, _options.Seed);
+        Fingerprint inputs = Inputs().AddFiles(learned).Add("data", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(chosen))).Add("kind", Recipe.Text(_options.Unlearning.FisherKind))
             .Add("seed", _options.Seed);
         _log.Run("fisher", $"computing the Fisher information of {chosen.Count} examples", FisherName, inputs, () =>
         {
             using LoadedModel model = LoadedModel.Load(learned, _backend, training: true);
-            FisherInformation.Compute(model.Decoder, chosen, _options.FisherKind, _options.MicroBatchTokens, _options.Seed, _observer, _cancellation);
-            FisherFile.Write(path, model.Decoder, chosen.Count, _options.FisherKind);
+            FisherInformation.Compute(model.Decoder, chosen, _options.Unlearning.FisherKind, _options.Compute.MicroBatchTokens, _options.Seed, _observer, _cancellation);
+            FisherFile.Write(path, model.Decoder, chosen.Count, _options.Unlearning.FisherKind);
         });
         return path;
     }
@@ -194,12 +194,12 @@ internal sealed class UnlearningStages
     private IReadOnlyList<EncodedExample> LoadSamples(string path)
     {
         using Checkpoint source = Checkpoint.Open(_options.Model);
-        return ExampleLoader.Load(path, Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options with { PromptField = null, CompletionField = null }, _observer);
+        return ExampleLoader.Load(path, Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options with { Data = _options.Data with { PromptField = null, CompletionField = null } }, _observer);
     }
 
     private void WriteSelection(string samplesFile, int count, double[]? confidence, IReadOnlyList<int> places)
     {
-        IReadOnlyList<ElicitedSample>? samples = _options.Elicited is null ? ElicitedSample.Read(samplesFile) : null;
+        IReadOnlyList<ElicitedSample>? samples = _options.Unlearning.Elicited is null ? ElicitedSample.Read(samplesFile) : null;
         HashSet<int> chosen = [.. places];
         JsonLines.Write(
             Path.Combine(_folder, "selection.jsonl"),
@@ -212,6 +212,6 @@ internal sealed class UnlearningStages
             return null;
 
         using LoadedModel model = LoadBase();
-        return [.. Scorer.Losses(model.Decoder, chosen, _options.MicroBatchTokens, allTokens: false, cancellation: _cancellation).Select(losses => Array.ConvertAll(losses, loss => -loss))];
+        return [.. Scorer.Losses(model.Decoder, chosen, _options.Compute.MicroBatchTokens, allTokens: false, cancellation: _cancellation).Select(losses => Array.ConvertAll(losses, loss => -loss))];
     }
 }

@@ -14,9 +14,9 @@ public readonly record struct PartitionRule(PartitionLevel Level, Share Rho, dou
 
     /// <summary>The rule that settings ask for.</summary>
     /// <param name="rho">ρ where the settings name none.</param>
-    public static PartitionRule Of(TrainingOptions options, double rho = Scores.DefaultRho) => new(options.Level, options.Rho ?? rho, options.IgnoreRho)
+    public static PartitionRule Of(TrainingOptions options, double rho = Scores.DefaultRho) => new(options.TokenForgetting.Level, options.TokenForgetting.Rho ?? rho, options.TokenForgetting.IgnoreRho)
     {
-        Thresholds = options is { LearnAbove: { } learn, ForgetBelow: { } forget } ? (learn, forget) : null,
+        Thresholds = options is { TokenForgetting.LearnAbove: { } learn, TokenForgetting.ForgetBelow: { } forget } ? (learn, forget) : null,
     };
 }
 

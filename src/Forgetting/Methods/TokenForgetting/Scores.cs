@@ -54,8 +54,8 @@ public sealed record Scores
         using LoadedModel reference = openReference();
         observer?.StageBegan($"scoring {examples.Count} examples with the base and the reference model");
         IReadOnlyList<IReadOnlyList<float[]>> losses = Scorer.Losses(
-            [baseModel.Decoder, reference.Decoder], examples, options.MicroBatchTokens, allTokens: false, observer, cancellation);
-        return Of(examples, losses[0], losses[1], options.Score, PartitionRule.Of(options));
+            [baseModel.Decoder, reference.Decoder], examples, options.Compute.MicroBatchTokens, allTokens: false, observer, cancellation);
+        return Of(examples, losses[0], losses[1], options.TokenForgetting.Score, PartitionRule.Of(options));
     }
 
     /// <summary>ρ of arXiv 2508.04329.</summary>

@@ -57,7 +57,8 @@ public sealed class LwfRunTests : IDisposable
     [SharedDataFact]
     public void Finished_stages_are_not_done_again()
     {
-        TrainingOptions options = Options() with { Out = _folder["run"], Steps = 4 };
+        TrainingOptions options = Options();
+        options = options with { Out = _folder["run"], Schedule = options.Schedule with { Steps = 4 } };
         TuneSummary first = TuneRun.Execute(options, _backend);
         Dictionary<string, DateTime> times = Results.Take(4).ToDictionary(f => f, f => File.GetLastWriteTimeUtc(_folder["run", f]));
         byte[] model = File.ReadAllBytes(_folder["run", "model/model.safetensors"]);
@@ -72,7 +73,7 @@ public sealed class LwfRunTests : IDisposable
         Assert.Equal(first.Unlearning!.Stages.Take(3), again.Unlearning!.Stages.Take(3));
 
         // Other prompts: other samples, and so other confidences; the model that has learnt is the same.
-        File.AppendAllText(options.Forget[0], "\n{\"question\":\"Why?\"}");
+        File.AppendAllText(options.Unlearning.Prompts[0], "\n{\"question\":\"Why?\"}");
         Directory.Delete(_folder["run", "checkpoints"], recursive: true);
         Assert.Equal(25, TuneRun.Execute(options, _backend, resume: true).Unlearning!.Elicited);
         Assert.Equal(times["lwf/learned/model/model.safetensors"], File.GetLastWriteTimeUtc(_folder["run", "lwf/learned/model/model.safetensors"]));
@@ -81,12 +82,13 @@ public sealed class LwfRunTests : IDisposable
     [SharedDataFact]
     public void Stages_that_another_run_has_finished_are_copied()
     {
-        TrainingOptions options = Options() with { Steps = 4 };
+        TrainingOptions options = Options();
+        options = options with { Schedule = options.Schedule with { Steps = 4 } };
         string[] grid = [_folder["none"], _folder["first"], _folder["second"], _folder["third"], _folder["fourth"]];
         TuneRun.Execute(options with { Out = grid[1] }, _backend, others: grid);
 
         // Settings of unlearning alone: all stages are the first run's, and the run is what it is on its own.
-        TrainingOptions other = options with { Select = SelectionKind.Low, Schedule = UnlearningScheduleKind.Upfront, Interval = 2, ForgetWeight = 0.1 };
+        TrainingOptions other = options with { Unlearning = options.Unlearning with { Select = SelectionKind.Low, Schedule = UnlearningScheduleKind.Upfront, Interval = 2, Weight = 0.1 } };
         TuneSummary shared = TuneRun.Execute(other with { Out = grid[2] }, _backend, others: grid);
         Assert.All(shared.Unlearning!.Stages, s => Assert.True(s.Reused));
         Assert.All(Results, left => Assert.True(File.Exists(_folder["second", left]), left));
@@ -99,7 +101,7 @@ public sealed class LwfRunTests : IDisposable
 
         // Another seed learns another θ_L, on which Fisher information and confidence depend; another α concerns the confidence alone.
         Assert.Equal([("elicit", true), ("learn", null), ("fisher", null), ("confidence", null)], Reused(options with { Seed = 5, Out = grid[3] }));
-        Assert.Equal([("elicit", true), ("learn", true), ("fisher", true), ("confidence", null)], Reused(options with { Alpha = 0.5, Out = grid[4] }));
+        Assert.Equal([("elicit", true), ("learn", true), ("fisher", true), ("confidence", null)], Reused(options with { Unlearning = options.Unlearning with { Alpha = 0.5 }, Out = grid[4] }));
 
         (string, bool?)[] Reused(TrainingOptions settings) => [.. TuneRun.Execute(settings, _backend, others: grid).Unlearning!.Stages.Select(s => (s.Name, s.Reused))];
     }
@@ -107,21 +109,29 @@ public sealed class LwfRunTests : IDisposable
     [SharedDataFact]
     public void Stages_can_be_given_and_methods_composed()
     {
-        TrainingOptions options = Options() with { Steps = 4 };
+        TrainingOptions options = Options();
+        options = options with { Schedule = options.Schedule with { Steps = 4 } };
         TuneRun.Execute(options with { Out = _folder["whole"] }, _backend);
 
         // All stages from elsewhere: the same training.
         TrainingOptions given = options with
         {
-            Forget = [], Elicited = _folder["whole", "lwf/elicited.jsonl"], Learned = _folder["whole", "lwf/learned/model"], Fisher = _folder["whole", "lwf/fisher.safetensors"], Out = _folder["given"],
-            MaxNewTokens = new TrainingOptions().MaxNewTokens,
+            Unlearning = options.Unlearning with
+            {
+                Prompts = [],
+                Elicited = _folder["whole", "lwf/elicited.jsonl"],
+                Learned = _folder["whole", "lwf/learned/model"],
+                Fisher = _folder["whole", "lwf/fisher.safetensors"],
+                MaxNewTokens = new TrainingOptions().Unlearning.MaxNewTokens,
+            },
+            Out = _folder["given"],
         };
         TuneSummary summary = TuneRun.Execute(given, _backend);
         Assert.Equal(["confidence"], summary.Unlearning!.Stages.Select(s => s.Name));
         Assert.Equal(File.ReadAllBytes(_folder["whole", "model/model.safetensors"]), File.ReadAllBytes(_folder["given", "model/model.safetensors"]));
 
         // Negative tokens of the learning data and D_U in one run; a choice at random needs no confidence.
-        TuneSummary both = TuneRun.Execute(given with { Method = TrainingMethod.Forget, Select = SelectionKind.Random, Ascent = AscentKind.Npo, Out = _folder["both"], Regularizer = RegularizerKind.Bss }, _backend);
+        TuneSummary both = TuneRun.Execute(given with { Method = TrainingMethod.Forget, Unlearning = given.Unlearning with { Select = SelectionKind.Random }, TokenForgetting = given.TokenForgetting with { Ascent = AscentKind.Npo }, Out = _folder["both"], Optimizer = given.Optimizer with { Regularizer = RegularizerKind.Bss } }, _backend);
         Assert.Empty(both.Unlearning!.Stages);
         Assert.Null(both.Unlearning.Cut);
         Assert.True(both.NegativeTokens > 0);
@@ -133,12 +143,13 @@ public sealed class LwfRunTests : IDisposable
     [SharedDataFact]
     public void With_an_adapter_the_base_is_the_model_with_it()
     {
-        TrainingOptions options = Options() with { Steps = 4 };
-        TuneRun.Execute((options with { Method = TrainingMethod.Full, Forget = [], LearningRate = 2e-2, Out = _folder["first"] }).WithoutUnused(), _backend);
+        TrainingOptions options = Options();
+        options = options with { Schedule = options.Schedule with { Steps = 4 } };
+        TuneRun.Execute((options with { Method = TrainingMethod.Full, Unlearning = options.Unlearning with { Prompts = [] }, Optimizer = options.Optimizer with { LearningRate = 2e-2 }, Out = _folder["first"] }).WithoutUnused(), _backend);
         TuneRun.Execute(options with { Out = _folder["plain"] }, _backend);
 
         // The run continues the adapter; what it elicits and how it ranks that is as if the adapter had been merged first.
-        TrainingOptions given = options with { Learned = _folder["plain", "lwf/learned/model"], Fisher = _folder["plain", "lwf/fisher.safetensors"] };
+        TrainingOptions given = options with { Unlearning = options.Unlearning with { Learned = _folder["plain", "lwf/learned/model"], Fisher = _folder["plain", "lwf/fisher.safetensors"] } };
         TuneRun.Execute(given with { Adapter = _folder["first", "adapter"], Out = _folder["continued"] }, _backend);
         TuneRun.Execute(given with { Model = _folder["first", "model"], Out = _folder["merged"] }, _backend);
         byte[] elicited = File.ReadAllBytes(_folder["merged", "lwf/elicited.jsonl"]);
@@ -152,7 +163,7 @@ public sealed class LwfRunTests : IDisposable
         }
 
         // θ_L begins at the adapter too.
-        TuneRun.Execute(options with { Adapter = _folder["first", "adapter"], LearningRate = 1e-12, Out = _folder["still"] }, _backend);
+        TuneRun.Execute(options with { Adapter = _folder["first", "adapter"], Optimizer = options.Optimizer with { LearningRate = 1e-12 }, Out = _folder["still"] }, _backend);
         Assert.All(ConfidenceRecord.Read(_folder["still", "lwf/confidence.jsonl"], 24), r => Assert.Equal(0, r.Constant, 1e-9));
     }
 
@@ -168,17 +179,17 @@ public sealed class LwfRunTests : IDisposable
     {
         Method = TrainingMethod.Lwf,
         Model = SharedData.Path("stories260K", "hf"),
-        Data = Lines("data", 24, "tofu", "forget05.json"),
-        Forget = [Lines("problems", 12, "gsm8k", "test.jsonl"), Lines("reviews", 12, "tofu", "world_facts_perturbed.json")],
-        PromptField = "question",
-        CompletionField = "answer",
-        MaxNewTokens = 16,
-        Steps = 18,
-        BatchSize = 8,
-        LoraRank = 8,
-        LearningRate = 5e-3,
-        Interval = 3,
-        ForgetBatchSize = 4,
+        Data = new() { Path = Lines("data", 24, "tofu", "forget05.json"), PromptField = "question", CompletionField = "answer" },
+        Unlearning = new()
+        {
+            Prompts = [Lines("problems", 12, "gsm8k", "test.jsonl"), Lines("reviews", 12, "tofu", "world_facts_perturbed.json")],
+            MaxNewTokens = 16,
+            Interval = 3,
+            BatchSize = 4,
+        },
+        Schedule = new() { Steps = 18, BatchSize = 8 },
+        Lora = new() { Rank = 8 },
+        Optimizer = new() { LearningRate = 5e-3 },
     };
 
     private string Lines(string name, int count, params string[] source) =>

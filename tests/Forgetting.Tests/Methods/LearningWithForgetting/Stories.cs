@@ -19,7 +19,7 @@ internal sealed class Stories : IDisposable
 
     public static string Base => SharedData.Path("stories260K", "hf");
 
-    public static TrainingOptions Options { get; } = new() { PromptField = "question", CompletionField = "answer" };
+    public static TrainingOptions Options { get; } = new() { Data = new() { PromptField = "question", CompletionField = "answer" } };
 
     public CpuBackend Backend { get; } = new();
 

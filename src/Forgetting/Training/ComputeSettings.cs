@@ -1,0 +1,36 @@
+namespace Forgetting.Training;
+
+/// <summary>Where and how is computed; none of it changes the method.</summary>
+public sealed record ComputeSettings
+{
+    /// <summary>Most tokens computed at once; bounds memory, not results.</summary>
+    [Setting("tokens computed at once; bounds memory, not results", Range = "[1, ∞)")]
+    public int MicroBatchTokens { get; init; } = 4096;
+
+    /// <summary>Activations are computed again in the backward pass instead of kept.</summary>
+    [Setting("compute activations again in the backward pass to save memory", MayChange = true)]
+    public bool Recompute { get; init; }
+
+    /// <summary>Device: auto, cpu, cuda, cuda:N or cuda-emu.</summary>
+    [Setting("auto, cpu, cuda, cuda:N for card N, or cuda-emu", Value = "NAME", MayChange = true, Identity = false, Resolved = true)]
+    public string Device { get; init; } = "auto";
+
+    /// <summary>
+    /// fp32 or bf16: on cuda and cuda-emu the storage type, on cpu the type of the operands of products with weights (sums, storage and
+    /// everything else stay Float32); null for bf16 on a card, fp32 elsewhere.
+    /// </summary>
+    [Setting(
+        "fp32 or bf16 (bf16 on a card): storage type on cuda and cuda-emu; on cpu type of the operands of products with weights, all else fp32",
+        Value = "NAME", Resolved = true)]
+    public string? Dtype { get; init; }
+
+    /// <summary>What computes products on the CPU: auto, managed or onednn; auto is managed, but with <see cref="Dtype"/> bf16 oneDNN where it is installed and the processor is faster in bf16.</summary>
+    [Setting(
+        "what computes products on the cpu: auto, managed or onednn (auto: managed, but for bf16 oneDNN where it is found and the processor is faster in bf16)",
+        Value = "NAME", MayChange = true, Resolved = true)]
+    public string Products { get; init; } = "auto";
+
+    /// <summary>On a card every kernel is launched by itself, where otherwise passes over batches of a shape met before are replayed as a CUDA graph.</summary>
+    [Setting("launch every kernel by itself instead of as CUDA graphs, for profilers", Group = "advanced", MayChange = true)]
+    public bool NoCudaGraphs { get; init; }
+}
