@@ -44,7 +44,8 @@ Settings read() {
     }
     int devices = value("FORGETTING_EMU_DEVICES", 1);
     settings.visible.clear();
-    if (const char* list = getenv("CUDA_VISIBLE_DEVICES")) {
+    const char* list = getenv("CUDA_VISIBLE_DEVICES");
+    if (list != nullptr && getenv("FORGETTING_EMU_DEVICES") != nullptr) {
         // As the driver does: what comes behind a number that is not a card's does not count.
         for (const std::string& part : split(list)) {
             int device = number(part);

@@ -100,6 +100,13 @@ public sealed class DeviceSelectionTests
     }
 
     [EmulationFact]
+    public void Hiding_the_machines_cards_does_not_hide_the_emulation()
+    {
+        using var machine = new Machine();
+        Assert.Equal("cuda-emu", machine.Run("cuda-emu", "FORGETTING_EMU_DEVICES", "CUDA_VISIBLE_DEVICES=-1").Device);
+    }
+
+    [EmulationFact]
     public void Kernels_of_another_version_are_named()
     {
         using var machine = new Machine(blas: [("libcublas.so.12", Emulation.Driver)], kernels: false);
@@ -187,10 +194,11 @@ public sealed class DeviceSelectionTests
             };
             start.Environment["LD_LIBRARY_PATH"] = _folder.Path;
             start.Environment["FORGETTING_NATIVE"] = _folder.Path;
+            start.Environment["FORGETTING_EMU_DEVICES"] = "1";
             start.Environment.Remove("CUDA_VISIBLE_DEVICES");
             foreach (string[] variable in variables.Select(v => v.Split('=', 2)))
             {
-                start.Environment[variable[0]] = variable[1];
+                start.Environment[variable[0]] = variable.Length == 2 ? variable[1] : null; // a name alone is unset
             }
 
             using Process process = Process.Start(start)!;
