@@ -13,6 +13,8 @@ internal static class CommonOptions
     public static Option<string> Out(string description, string helpName = "FILE") =>
         new("--out") { Description = description, HelpName = helpName, Required = true };
 
+    public static Option<bool> Overwrite() => new("--overwrite") { Description = "replace what --out names, where it is there already" };
+
     public static Option<string> Device()
     {
         var option = new Option<string>("--device")

@@ -49,18 +49,24 @@ internal sealed class SettingsOptions
            select new GivenSetting(o.Setting, Texts(parsed, o.Option), $"--{o.Setting.Name}"),
     ];
 
-    /// <summary>The settings that a command line gives, over the defaults.</summary>
+    /// <summary>The settings that a command line gives, over others: the defaults unless given.</summary>
     /// <exception cref="UserException">A value is bad.</exception>
-    public TrainingOptions Read(ParseResult parsed) => Given(parsed).Aggregate(_defaults, (options, given) => given.Apply(options));
+    public TrainingOptions Read(ParseResult parsed, TrainingOptions? others = null) => Given(parsed).Aggregate(others ?? _defaults, (options, given) => given.Apply(options));
 
-    /// <summary>The settings that a command line gives for a run, over those of a recipe, over the defaults.</summary>
+    /// <summary>The settings that the run in <c>--out</c> began with; null where there is none.</summary>
+    /// <exception cref="UserException">Its record is bad.</exception>
+    public TrainingOptions? Began(ParseResult parsed) => Read(parsed) is { Out.Length: > 0 } given && Runs.RunFolder.SettingsOf(given.Out) is { } began ? began : null;
+
+    /// <summary>The settings that a command line gives for a run, over those of a recipe, over those of the run that is resumed, or the defaults.</summary>
     /// <param name="parsed">The command line.</param>
     /// <param name="recipe">Path of a recipe, or null.</param>
+    /// <param name="resume">Whether the run in <c>--out</c> is resumed, if there is one.</param>
     /// <exception cref="UserException">A recipe or value is bad, or the run makes no use of a setting that is given.</exception>
-    public TrainingOptions ReadRun(ParseResult parsed, string? recipe)
+    public TrainingOptions ReadRun(ParseResult parsed, string? recipe, bool resume)
     {
         IReadOnlyList<GivenSetting> all = Given(parsed);
-        TrainingOptions options = all.Aggregate(recipe is null ? _defaults : Recipe.Read(recipe, _defaults), (o, given) => given.Apply(o));
+        TrainingOptions others = (resume ? Began(parsed) : null) ?? _defaults;
+        TrainingOptions options = Read(parsed, recipe is null ? others : Recipe.Read(recipe, others));
         foreach (GivenSetting given in all.Where(g => g.Setting.Read(options).Length > 0))
         {
             given.Setting.CheckUsed(options, given.Named);

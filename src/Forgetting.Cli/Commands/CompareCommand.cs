@@ -3,6 +3,7 @@ using System.Text.Json;
 using Forgetting.Evaluation;
 using Forgetting.IO;
 using Forgetting.Reports;
+using Forgetting.Runs;
 using Forgetting.Training;
 
 namespace Forgetting.Cli.Commands;
@@ -14,16 +15,15 @@ internal static class CompareCommand
     {
         var folders = new Argument<string[]>("folders") { Description = "folders of finished runs of tune, and of eval (with --log-samples for a test on the same documents)", Arity = ArgumentArity.OneOrMore };
         var output = new Option<string?>("--out") { Description = "HTML report to write", HelpName = "FILE" };
-        Option<bool> json = CommonOptions.Json();
-        var command = new Command("compare", "Put finished runs side by side, and evaluations with a paired test against the first.") { folders, output, json };
+        Option<bool> overwrite = CommonOptions.Overwrite(), json = CommonOptions.Json();
+        var command = new Command("compare", "Put finished runs side by side, and evaluations with a paired test against the first.") { folders, output, overwrite, json };
         command.SetAction(parsed =>
         {
             string[] paths = parsed.GetValue(folders)!;
             if (paths.FirstOrDefault(path => !ComparedRun.IsIn(path) && !EvaluationOutput.IsIn(path)) is { } neither)
                 throw new UserException($"{neither}: holds no run and no evaluation: expected run.yaml or results_*.json");
 
-            if (parsed.GetValue(output) is { } file)
-                AtomicFile.CheckWritable(file);
+            using OutputClaim? claim = parsed.GetValue(output) is { } file ? OutputClaim.OfFile(file, parsed.GetValue(overwrite)) : null;
 
             ComparedRun[] runs = [.. paths.Where(ComparedRun.IsIn).Select(ComparedRun.Read)];
             IReadOnlyList<ComparedMetric> evaluations = EvaluationComparison.Compare([.. paths.Where(path => !ComparedRun.IsIn(path)).Select(EvaluationOutput.Read)]);

@@ -3,8 +3,8 @@ using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.HuggingFace;
-using Forgetting.IO;
 using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Runs;
 using Forgetting.Training;
 
 namespace Forgetting.Cli.Commands;
@@ -24,11 +24,13 @@ internal static class ConfidenceCommand
                 ["data"] = "samples to judge, JSON Lines, as elicit writes them", ["forget-alpha"] = "step size alpha of the forgetting confidence; of a run it is the learning rate",
             },
             required: ["model", "learned", "fisher", "data", "forget-alpha", "out"]);
+        Option<bool> overwrite = CommonOptions.Overwrite();
+        command.Options.Add(overwrite);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
             options.ValidateValues();
-            AtomicFile.CheckWritable(options.Out);
+            using OutputClaim claim = OutputClaim.OfFile(options.Out, parsed.GetValue(overwrite));
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             IReadOnlyList<EncodedExample> samples = LossCommand.Encode(options);

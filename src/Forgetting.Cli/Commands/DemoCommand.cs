@@ -32,6 +32,8 @@ internal static class DemoCommand
                 throw new UserException($"--seeds: found {settings.Seeds}, expected at least 1");
 
             string folder = parsed.GetValue(output)!;
+            using Runs.RunFolder held = Runs.RunFolder.Open(folder);
+            held.Hold();
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
             var progress = new TerminalProgress();

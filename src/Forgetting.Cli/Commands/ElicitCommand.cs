@@ -4,6 +4,7 @@ using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Runs;
 using Forgetting.Training;
 
 namespace Forgetting.Cli.Commands;
@@ -30,6 +31,8 @@ internal static class ElicitCommand
             "file for the samples, JSON Lines",
             new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["micro-batch-tokens"] = "tokens of a batch, those counted that may be generated", ["completion-field"] = "field of the completion in the file of worked examples" },
             required: ["model", "out"]);
+        Option<bool> overwrite = CommonOptions.Overwrite();
+        command.Options.Add(overwrite);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
@@ -43,6 +46,7 @@ internal static class ElicitCommand
                 AllowSpecial = options.Data.AllowSpecial,
                 Layout = ExampleLoader.Layout(options),
             };
+            using OutputClaim claim = OutputClaim.OfFile(options.Out, parsed.GetValue(overwrite));
             IReadOnlyList<PromptTask> tasks = PromptTask.Read(parsed.GetValue(data)!, fields);
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);

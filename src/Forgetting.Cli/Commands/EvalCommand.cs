@@ -59,6 +59,8 @@ internal static class EvalCommand
 
             using var interruption = new Interruption("stopping; the same command continues");
             using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
+            using Runs.RunFolder held = Runs.RunFolder.Open(folder);
+            held.Hold();
             var saved = new EvaluationProgress(folder, path, peft, $"{backend.Name} {backend.StorageType}", options, DateTimeOffset.UtcNow);
             using LoadedModel loaded = LoadedModel.Load(path, backend, adapter: peft);
             loaded.TurnEnd = options.Layout is null ? null : ExampleLoader.TurnEnd(loaded.Tokenizer, options.Layout);

@@ -2,8 +2,8 @@ using System.CommandLine;
 using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Data;
-using Forgetting.IO;
 using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Runs;
 using Forgetting.Training;
 
 namespace Forgetting.Cli.Commands;
@@ -22,11 +22,13 @@ internal static class FisherCommand
                 ["adapter"] = "PEFT adapter of the model; the information is then of its weights", ["data"] = "examples, JSON Lines", ["seed"] = "seed of which examples are drawn, and of true targets",
             },
             required: ["model", "data", "out"]);
+        Option<bool> overwrite = CommonOptions.Overwrite();
+        command.Options.Add(overwrite);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
             options.ValidateValues();
-            AtomicFile.CheckWritable(options.Out);
+            using OutputClaim claim = OutputClaim.OfFile(options.Out, parsed.GetValue(overwrite));
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             IReadOnlyList<EncodedExample> examples = FisherInformation.Draw(LossCommand.Encode(options), options.Unlearning.FisherExamples, options.Seed);

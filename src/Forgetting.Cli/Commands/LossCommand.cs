@@ -4,8 +4,8 @@ using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.HuggingFace;
 using Forgetting.HuggingFace.Tokenizers;
-using Forgetting.IO;
 using Forgetting.Methods;
+using Forgetting.Runs;
 using Forgetting.Training;
 
 namespace Forgetting.Cli.Commands;
@@ -20,11 +20,13 @@ internal static class LossCommand
             "file for the losses, JSON Lines",
             new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["data"] = "examples, JSON Lines" },
             required: ["model", "data", "out"]);
+        Option<bool> overwrite = CommonOptions.Overwrite();
+        command.Options.Add(overwrite);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
             options.ValidateValues();
-            AtomicFile.CheckWritable(options.Out);
+            using OutputClaim claim = OutputClaim.OfFile(options.Out, parsed.GetValue(overwrite));
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             IReadOnlyList<EncodedExample> examples = Encode(options);

@@ -4,6 +4,7 @@ using Forgetting.Backends;
 using Forgetting.HuggingFace;
 using Forgetting.Methods;
 using Forgetting.Models;
+using Forgetting.Runs;
 using Forgetting.Training;
 
 namespace Forgetting.Cli.Commands;
@@ -17,9 +18,11 @@ internal static class MergeCommand
         var adapter = new Option<string>("--adapter") { Description = "folder of a PEFT adapter", HelpName = "DIR", Required = true };
         Option<string> output = CommonOptions.Out("folder for the merged checkpoint", "DIR");
         var saveDtype = new Option<SaveDtype>("--save-dtype") { Description = "type of the merged weights: source (the base's), fp32, bf16 or fp16", HelpName = "NAME" };
-        var command = new Command("merge", "Merge a PEFT adapter into its base checkpoint, and check that taking it out again gives the base.") { model, adapter, output, saveDtype };
+        Option<bool> overwrite = CommonOptions.Overwrite();
+        var command = new Command("merge", "Merge a PEFT adapter into its base checkpoint, and check that taking it out again gives the base.") { model, adapter, output, saveDtype, overwrite };
         command.SetAction(parsed =>
         {
+            using OutputClaim claim = OutputClaim.OfFolder(parsed.GetValue(output)!, parsed.GetValue(overwrite));
             using IBackend backend = BackendFactory.Create("cpu");
             using Checkpoint source = Checkpoint.Open(parsed.GetValue(model)!);
             using PeftAdapter peft = PeftAdapter.Open(parsed.GetValue(adapter)!);

@@ -25,9 +25,9 @@ internal static class PretrainCommand
     public static Command Create()
     {
         var command = new Command("pretrain", "Train a new model on plain text.");
-        var config = new Option<string>("--config") { Description = "folder with config.json and a tokenizer", HelpName = "DIR", Required = true };
-        var data = new Option<string>("--data") { Description = "plain text", HelpName = "FILE", Required = true };
-        var resume = new Option<bool>("--resume") { Description = "continue what an interrupted run left in the folder" };
+        var config = new Option<string>("--config") { Description = "folder with config.json and a tokenizer", HelpName = "DIR" };
+        var data = new Option<string>("--data") { Description = "plain text", HelpName = "FILE" };
+        var resume = new Option<bool>("--resume") { Description = "continue what an interrupted run left in the folder: with --out alone, the rest is in its run.yaml; a finished run goes on to larger --epochs or --steps" };
         command.Options.Add(config);
         command.Options.Add(data);
         var settings = new SettingsOptions(command, PretrainRun.DefaultOptions with { Data = PretrainRun.DefaultOptions.Data with { MaxLength = 256 } }, s_settings, help: new Dictionary<string, string>
@@ -38,9 +38,10 @@ internal static class PretrainCommand
         command.Options.Add(resume);
         command.SetAction(parsed =>
         {
-            TrainingOptions options = settings.Read(parsed);
-            options = options with { Model = parsed.GetValue(config)!, Data = options.Data with { Path = parsed.GetValue(data)! } };
+            TrainingOptions options = settings.Read(parsed, parsed.GetValue(resume) ? settings.Began(parsed) : null);
+            options = options with { Model = parsed.GetValue(config) ?? options.Model, Data = options.Data with { Path = parsed.GetValue(data) ?? options.Data.Path } };
             options.ValidateValues();
+            Required.Of(("config", options.Model), ("data", options.Data.Path));
             string folder = options.Model;
             ModelConfig model = ConfigFile.Read(folder);
             Tokenizer tokenizer = Tokenizer.Load(folder);

@@ -68,7 +68,7 @@ internal static class RunCommand
 
     private static int Execute(TrainingOptions options, string[] grid, CancellationToken cancellation)
     {
-        bool begun = File.Exists(Path.Combine(options.Out, "run.yaml"));
+        bool begun = File.Exists(Path.Combine(options.Out, Runs.RunFolder.RecordName));
         if (begun && File.Exists(Path.Combine(options.Out, TuneSummary.FileName)))
         {
             CheckSame(options);
@@ -90,7 +90,8 @@ internal static class RunCommand
         TrainingOptions done = Recipe.ReadRun(Path.Combine(options.Out, "run.yaml"));
         foreach (Setting setting in Recipe.Settings.Where(s => s.Name != "out" && !s.IsResolved))
         {
-            (string wanted, string found) = (setting.Read(options), setting.Read(done));
+            // The record has absolute paths.
+            (string wanted, string found) = (setting.Read(setting.MapPaths(options, Path.GetFullPath)), setting.Read(done));
             if (wanted.Length > 0 && wanted != found)
                 throw new UserException($"{options.Out}: holds a finished run with {setting.Name} {found}, expected {wanted}; choose another out or remove it");
         }

@@ -2,9 +2,9 @@ using System.CommandLine;
 using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.HuggingFace;
-using Forgetting.IO;
 using Forgetting.Methods;
 using Forgetting.Methods.TokenForgetting;
+using Forgetting.Runs;
 using Forgetting.Training;
 
 namespace Forgetting.Cli.Commands;
@@ -24,11 +24,13 @@ internal static class ScoreCommand
                 ["rho"] = "share of response tokens that are learnt, or auto (Otsu's cut); 0.7 unless given",
             },
             required: ["model", "reference", "data", "out"]);
+        Option<bool> overwrite = CommonOptions.Overwrite();
+        command.Options.Add(overwrite);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
             options.ValidateValues();
-            AtomicFile.CheckWritable(options.Out);
+            using OutputClaim claim = OutputClaim.OfFile(options.Out, parsed.GetValue(overwrite));
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             IReadOnlyList<EncodedExample> examples = LossCommand.Encode(options);

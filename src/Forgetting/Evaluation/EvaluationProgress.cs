@@ -1,3 +1,4 @@
+using Forgetting.HuggingFace;
 using Forgetting.IO;
 
 namespace Forgetting.Evaluation;
@@ -30,9 +31,9 @@ public sealed class EvaluationProgress
         (_folder, _path) = (folder, Path.Combine(folder, FileName));
 
         // A task that was finished without writing its samples has none to write later.
-        var key = new Fingerprint().Add("samples", options.LogSamples ? "yes" : "no").Add("device", device).AddFiles(model);
-        _key = (adapter is null ? key : key.AddFiles(adapter)).ToString();
-        _saved = File.Exists(_path) ? [.. JsonLines.Read<Saved>(_path).Where(saved => saved.Key == _key)] : [];
+        var key = new Fingerprint().Add("samples", options.LogSamples ? "yes" : "no").Add("device", device).AddFiles("model", ModelPath.Resolve(model));
+        _key = (adapter is null ? key : key.AddFiles("adapter", adapter)).ToString();
+        _saved = File.Exists(_path) ? [.. Read().Where(saved => saved.Key == _key)] : [];
         Began = _saved.Count > 0 ? _saved[0].Began : began;
     }
 
@@ -54,7 +55,7 @@ public sealed class EvaluationProgress
     {
         ArgumentNullException.ThrowIfNull(result);
         _saved.Add(new Saved(_key, Began, result.Task, result.Source.Fingerprint, result.Metrics, result.Elapsed));
-        JsonLines.Write(_path, _saved);
+        AtomicFile.Write(_path, stream => _saved.ForEach(saved => stream.Write(SealedLine.Of(saved))));
         Temporary.Delete($"{AnswersPath(result.Source)}.partial");
     }
 
@@ -64,6 +65,17 @@ public sealed class EvaluationProgress
     /// <summary>Answers of a task in progress.</summary>
     /// <exception cref="UserException">Not writable.</exception>
     internal AnswerLog<T> Answers<T>(PreparedTask task) => new(AnswersPath(task), $"{_key} {task.Fingerprint}");
+
+    // What is damaged is computed again.
+    private IEnumerable<Saved> Read()
+    {
+        byte[] bytes = File.ReadAllBytes(_path);
+        for (int start = 0; bytes.AsSpan(start).IndexOf((byte)'\n') is var length and >= 0; start += length + 1)
+        {
+            if (SealedLine.TryRead<Saved>(bytes.AsSpan(start, length), out var saved))
+                yield return saved;
+        }
+    }
 
     private string AnswersPath(PreparedTask task) => Path.Combine(_folder, $"answers_{task.Name}");
 

@@ -1,7 +1,8 @@
 namespace Forgetting.IO;
 
 /// <summary>
-/// Folders that appear whole or not at all: filled under a temporary name beside the target, flushed, then renamed.
+/// Folders that appear whole or not at all: filled under a temporary name beside the target, flushed, then renamed; an old one is exchanged
+/// for the new one in one step where the system can.
 /// </summary>
 public static class AtomicDirectory
 {
@@ -66,16 +67,23 @@ public static class AtomicDirectory
         }
     }
 
-    // A folder cannot be renamed over another that has contents: the old one steps aside first and comes back if the rename fails.
     private static void Replace(string full, string beside)
     {
         if (!Directory.Exists(full))
-        {
             Directory.Move(beside, full);
-            return;
-        }
+        else if (FolderExchange.Try(beside, full))
+            Temporary.Delete(beside);
+        else
+            StepAside(full, beside);
+    }
 
-        string old = Temporary.NameBeside(full);
+    /// <summary>
+    /// Replaces where the two cannot be exchanged in one step, a folder not being renamed over another that has contents: the old one steps aside first and comes back if the
+    /// rename fails, or if this process is killed in between, by <see cref="Temporary.ClearStale"/>.
+    /// </summary>
+    internal static void StepAside(string full, string beside)
+    {
+        string old = Temporary.AsideOf(full);
         Directory.Move(full, old);
         try
         {

@@ -1,11 +1,8 @@
-using System.Text;
-using System.Text.Json;
-
 namespace Forgetting.IO;
 
 /// <summary>
 /// Records of a long computation as they come, in the file <c>NAME.partial</c> beside the one that will hold them all. Its first line says what the records were computed from;
-/// records of anything else are not continued. What a process that was killed, or a disk that was full, left half written is dropped.
+/// records of anything else are not continued. What a process that was killed, or a disk that was full, left half written is dropped, and so is what follows a damaged line.
 /// </summary>
 internal sealed class PartialFile<T> : IDisposable
 {
@@ -17,6 +14,7 @@ internal sealed class PartialFile<T> : IDisposable
     private PartialFile(string path)
     {
         _path = path;
+        Temporary.RefuseLink(path);
         try
         {
             Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(path))!);
@@ -33,13 +31,19 @@ internal sealed class PartialFile<T> : IDisposable
 
     /// <summary>Opens the partial file of <paramref name="target"/>, or begins it.</summary>
     /// <param name="inputs">Fingerprint of what the records are computed from.</param>
-    /// <exception cref="UserException">Not writable.</exception>
+    /// <exception cref="UserException">Not writable, or something else has the name.</exception>
     public static PartialFile<T> Open(string target, string inputs)
     {
         var file = new PartialFile<T>(target + ".partial");
-        byte[] header = JsonLines.Line(new Header(inputs));
+        byte[] header = SealedLine.Of(new Header(inputs));
         byte[] found = new byte[file._stream.Length];
         file._stream.ReadExactly(found);
+        if (!IsOwn(found, header))
+        {
+            file.Dispose();
+            throw new UserException($"{target}.partial: is no work in progress of this program, which writes under that name; move it away");
+        }
+
         if (found.AsSpan().StartsWith(header))
         {
             file._ends.Add(header.Length);
@@ -58,7 +62,7 @@ internal sealed class PartialFile<T> : IDisposable
     /// <exception cref="UserException">The disk is full.</exception>
     public void Append(IReadOnlyList<T> records)
     {
-        byte[][] lines = [.. records.Select(r => JsonLines.Line(r))];
+        byte[][] lines = [.. records.Select(r => SealedLine.Of(r))];
         Write(_ends[^1], [.. lines.SelectMany(l => l)]);
         _records.AddRange(records);
         foreach (byte[] line in lines)
@@ -85,20 +89,22 @@ internal sealed class PartialFile<T> : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _stream.Dispose();
 
+    // The header is the first thing written: a file of this program begins with one, or with the part of one that was written when the process was killed.
+    private static bool IsOwn(ReadOnlySpan<byte> found, byte[] header)
+    {
+        ReadOnlySpan<byte> key = header.AsSpan(0, header.AsSpan().IndexOf((byte)':') + 1);
+        return found.StartsWith(key) || key.StartsWith(found);
+    }
+
     private void Continue(byte[] found)
     {
         long end = _ends[^1];
         while (Array.IndexOf(found, (byte)'\n', (int)end) is var newline and >= 0)
         {
-            try
-            {
-                _records.Add(JsonSerializer.Deserialize<T>(Encoding.UTF8.GetString(found, (int)end, newline - (int)end), JsonLines.Options)!);
-            }
-            catch (JsonException)
-            {
+            if (!SealedLine.TryRead<T>(found.AsSpan((int)end, newline - (int)end), out var record))
                 break;
-            }
 
+            _records.Add(record);
             _ends.Add(end = newline + 1);
         }
 

@@ -4,6 +4,7 @@ using Forgetting.HuggingFace;
 using Forgetting.HuggingFace.ChatTemplates;
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Models;
+using Forgetting.Runs;
 using Forgetting.Training;
 
 namespace Forgetting.Methods;
@@ -114,7 +115,7 @@ public static class ExampleLoader
         if (named.Data.TemplateDate != null || Layout(named).Template is not { TellsTime: true })
             return named;
 
-        string? began = resume ? RunRecord.Read(options.Out)?.Data.TemplateDate : null;
+        string? began = resume ? RunRecord.Read(options.Out)?.Options.Data.TemplateDate : null;
         return named with { Data = named.Data with { TemplateDate = began ?? DateTime.Now.ToString("s", CultureInfo.InvariantCulture) } };
     }
 

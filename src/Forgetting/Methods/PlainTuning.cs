@@ -1,6 +1,7 @@
 using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.HuggingFace;
+using Forgetting.IO;
 using Forgetting.Training;
 
 namespace Forgetting.Methods;
@@ -15,25 +16,37 @@ internal static class PlainTuning
     public static TrainingOptions Settings(TrainingOptions options, string folder) =>
         (options with { Method = TrainingMethod.Full, Out = folder, Optimizer = options.Optimizer with { Regularizer = RegularizerKind.None, GceQ = 0 }, TokenForgetting = options.TokenForgetting with { Scores = null }, Evaluation = options.Evaluation with { Tasks = [] } }).WithoutUnused();
 
+    /// <summary>Adds what the result depends on besides the base model: the examples' tokens, and every setting that changes a bit of it.</summary>
+    public static Fingerprint AddInputs(Fingerprint inputs, TrainingOptions options, string folder, IReadOnlyList<EncodedExample> examples)
+    {
+        // What the date does is in the tokens.
+        TrainingOptions settings = Settings(options, folder);
+        settings = settings with { Data = settings.Data with { TemplateDate = null } };
+        inputs.Add("examples to learn", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(examples)));
+        foreach (Setting setting in Recipe.Settings.Where(s => TrainingCheckpoint.Matters(s.Name)))
+        {
+            inputs.Add(setting.Name, setting.Read(settings));
+        }
+
+        return inputs;
+    }
+
     /// <summary>
-    /// Trains, or continues to, and leaves the merged model in <c>model</c> of the folder, in Float32 whatever the base's files hold: its differences to the base
+    /// Trains, or continues what a killed run left, and leaves the merged model in <c>model</c> of the folder, in Float32 whatever the base's files hold: its differences to the base
     /// are what it is made for, and half of a small one is lost in bfloat16. With LoRA also leaves the adapter in <c>adapter</c>.
     /// </summary>
-    /// <returns>The model's folder.</returns>
     /// <exception cref="UserException">See <see cref="Trainer.Run"/>.</exception>
     /// <exception cref="OperationCanceledException">See <see cref="Trainer.Run"/>.</exception>
-    public static string Train(
-        TrainingOptions options, IReadOnlyList<EncodedExample> examples, string folder, IBackend backend, bool resume, ITrainingObserver? observer, CancellationToken cancellation)
+    public static void Train(
+        TrainingOptions options, IReadOnlyList<EncodedExample> examples, string folder, IBackend backend, ITrainingObserver? observer, CancellationToken cancellation)
     {
-        string finished = Path.Combine(folder, "model");
         TrainingOptions recipe = Settings(options, folder);
         using LoadedModel model = TuneRun.LoadForTraining(recipe, backend);
-        new Trainer(model.Decoder, TrainingSet.AllPositive(examples), recipe, folder, observer).Run(resume, cancellation);
+        new Trainer(model.Decoder, TrainingSet.AllPositive(examples), recipe, folder, observer).Run(resume: true, cancellation);
         model.Decoder.Activations.Dispose();
         if (model.Decoder.Lora is not null)
             PeftAdapter.Write(Path.Combine(folder, AdapterName), model.Decoder, recipe.Model);
 
-        AdapterMerge.Write(finished, model.Decoder, model.Source, ExampleLoader.Trained(options, model.Tokenizer, examples).AddTo, StoredType.F32);
-        return finished;
+        AdapterMerge.Write(Path.Combine(folder, "model"), model.Decoder, model.Source, ExampleLoader.Trained(options, model.Tokenizer, examples).AddTo, StoredType.F32);
     }
 }

@@ -3,6 +3,7 @@ using Forgetting.Data;
 using Forgetting.HuggingFace;
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Models;
+using Forgetting.Runs;
 using Forgetting.Training;
 
 namespace Forgetting.Methods;
@@ -35,13 +36,15 @@ public static class PretrainRun
         ITrainingObserver? observer = null, CancellationToken cancellation = default)
     {
         TrainingOptions recipe = options with { Method = TrainingMethod.Full, Lora = options.Lora with { Rank = 0 }, Compute = options.Compute with { Device = backend.Name, Dtype = BackendFactory.DtypeOf(backend) } };
-        RunRecord.Check(recipe, resume);
+        using RunFolder held = RunFolder.Open(recipe.Out);
+        RunRecord? began = RunRecord.Check(held, recipe, resume);
+        string folder = Path.Combine(recipe.Out, "model");
+        began?.CheckLength(recipe, Directory.Exists(folder), Trainer.CountSteps(began.Options, examples.Count), Trainer.CountSteps(recipe, examples.Count));
         using var decoder = new Decoder(config, backend);
         decoder.Initialize(recipe.Seed);
-        RunRecord.Write(recipe);
+        RunRecord.Begin(held, recipe, began, observer);
         observer?.StageBegan($"pretraining {decoder.ParameterCount} parameters on {examples.Count} sequences");
         new Trainer(decoder, TrainingSet.AllPositive(examples), recipe, recipe.Out, observer).Run(resume, cancellation);
-        string folder = Path.Combine(recipe.Out, "model");
         CheckpointWriter.WriteNew(folder, config, decoder.BaseParameters, backend, addFiles: target => TokenizerFolder.Copy(tokenizer, target));
         return folder;
     }

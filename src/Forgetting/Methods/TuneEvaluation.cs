@@ -63,19 +63,7 @@ internal sealed class TuneEvaluation : IStepEvaluator
 
     /// <summary>Evaluates this model from now on.</summary>
     /// <param name="chat">What the folders of the best model say of conversations.</param>
-    public void Begin(LoadedModel model, ChatFiles chat)
-    {
-        (_model, _chat) = (model, chat);
-
-        // What a run that was killed was writing.
-        foreach (string name in new[] { ModelName, AdapterName })
-        {
-            foreach (string partial in Directory.EnumerateDirectories(_options.Out, $".{name}.*.tmp"))
-            {
-                Temporary.Delete(partial);
-            }
-        }
-    }
+    public void Begin(LoadedModel model, ChatFiles chat) => (_model, _chat) = (model, chat);
 
     /// <inheritdoc/>
     public IReadOnlyDictionary<string, double> Evaluate(int step, CancellationToken cancellation)
@@ -96,8 +84,7 @@ internal sealed class TuneEvaluation : IStepEvaluator
         bool best = double.IsFinite(value) && (Best is null || (_higherIsBetter ? value > Best.Value : value < Best.Value));
         if (best)
         {
-            Keep(model);
-            Best = new BestStep(step, Metric, value);
+            Best = new BestStep(step, Metric, value) { Adapter = Keep(model) };
         }
 
         _observer?.StageBegan(string.Create(CultureInfo.InvariantCulture, $"step {step}: {Metric} {value:0.0000}{(best ? ", the best so far" : "")}"));
@@ -113,16 +100,25 @@ internal sealed class TuneEvaluation : IStepEvaluator
         if (Best is null || !Directory.Exists(adapter))
             return;
 
+        if (FileHash.OfAll(adapter) != Best.Adapter)
+            throw new UserException($"{adapter}: is damaged: it is not what was written after step {Best.Step}");
+
         using LoadedModel model = LoadedModel.Load(_options.Model, backend, adapter: adapter);
         AdapterMerge.Write(Path.Combine(_options.Out, ModelName), model.Decoder, model.Source, _chat!.AddTo, _options.SaveDtype.ToStoredType());
     }
 
-    private void Keep(LoadedModel model)
+    // The hash of what is read again at the end.
+    private string? Keep(LoadedModel model)
     {
-        if (model.Decoder.Lora != null)
-            PeftAdapter.Write(Path.Combine(_options.Out, AdapterName), model.Decoder, _options.Model, _chat!.AddToAdapter);
-        else
+        if (model.Decoder.Lora is null)
+        {
             AdapterMerge.Write(Path.Combine(_options.Out, ModelName), model.Decoder, model.Source, _chat!.AddTo, _options.SaveDtype.ToStoredType());
+            return null;
+        }
+
+        string adapter = Path.Combine(_options.Out, AdapterName);
+        PeftAdapter.Write(adapter, model.Decoder, _options.Model, _chat!.AddToAdapter);
+        return FileHash.OfAll(adapter);
     }
 
     // The metric that is named, or each task's first, and whether more of it is better.

@@ -7,6 +7,7 @@ using Forgetting.IO;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Models;
+using Forgetting.Runs;
 using Forgetting.Training;
 
 namespace Forgetting.Methods;
@@ -48,6 +49,7 @@ public sealed class TuneRun
         CancellationToken cancellation = default)
     {
         options.Validate();
+        using RunFolder folder = RunFolder.Open(options.Out);
         using Checkpoint source = Checkpoint.Open(options.Model);
         TrainingOptions resolved = Resolve(ExampleLoader.Resolve(options, resume), source.Config);
         resolved = resolved with
@@ -60,7 +62,7 @@ public sealed class TuneRun
                 Products = (backend as CpuBackend)?.Products ?? options.Compute.Products,
             },
         };
-        return new TuneRun(resolved, backend, resume, observer, others ?? [], cancellation).Execute();
+        return new TuneRun(resolved, backend, resume, observer, others ?? [], cancellation).Execute(folder);
     }
 
     // Fills in what depends on other settings, on the model and on a given adapter: ρ, the held-out share where no other source of influence is given, exponents, the longest example.
@@ -76,7 +78,11 @@ public sealed class TuneRun
         // Through decimal, so that 0.1f is written as 0.1.
         return options with
         {
-            Data = options.Data with { MaxLength = ExampleLoader.LongestExample(config, options) },
+            Data = options.Data with
+            {
+                MaxLength = ExampleLoader.LongestExample(config, options),
+                Template = File.Exists(options.Data.Template) ? Path.GetFullPath(options.Data.Template) : options.Data.Template,
+            },
             Lora = options.Lora with
             {
                 Rank = continued?.Rank ?? options.Lora.Rank,
@@ -123,16 +129,16 @@ public sealed class TuneRun
         Targets = options.Lora.Targets is ["all-linear"] ? [] : options.Lora.Targets, // PEFT's word for it
     };
 
-    private string ScoresPath => Path.Combine(_options.Out, "scores.jsonl");
-
-    private TuneSummary Execute()
+    private TuneSummary Execute(RunFolder folder)
     {
-        RunRecord.Check(_options, _resume);
+        RunRecord? began = RunRecord.Check(folder, _options, _resume);
 
         // Every input is looked at before the folder comes to be: a mistyped name leaves nothing behind, and costs no time in training.
         long started = Stopwatch.GetTimestamp();
         (IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> examples) = LoadExamples();
-        Scores? scores = KnownScores(examples);
+        began?.CheckLength(
+            _options, File.Exists(Path.Combine(_options.Out, TuneSummary.FileName)), Trainer.CountSteps(began.Options, examples.Count), Trainer.CountSteps(_options, examples.Count));
+        Scores? scores = GivenScores(examples);
         bool computes = scores is null && !_options.LearnsAll;
         IReadOnlyList<EncodedExample> forReference = (computes || _options.TokenForgetting.LearnReference) && _options.TokenForgetting.ReferenceData is { } data ? Encode(data) : held;
         CheckModels(computes);
@@ -141,14 +147,12 @@ public sealed class TuneRun
 
         MemoryPlan memory = PlanMemory(_options.Unlearns ? _options.Data.MaxLength : forReference.Concat(examples).Max(e => e.Length));
         TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, _observer);
-        RunRecord.Write(_options);
-        if (computes)
-            scores = ComputeScores(forReference, examples);
-
+        Provenance provenance = RunRecord.Begin(folder, _options, began, _observer).Provenance;
+        ScoringStages? scoring = computes || scores != null ? new ScoringStages(_options, provenance, _backend, _others, _observer, _cancellation) : null;
+        scores = scoring?.Run(forReference, examples, scores);
         Diagnosis? diagnosis = null;
         if (scores != null)
         {
-            ScoreFile.Write(ScoresPath, examples, scores);
             diagnosis = Diagnosis.Of(examples, scores);
             _observer?.StageBegan($"divided the response tokens: {scores.Partition}");
             if (diagnosis != null)
@@ -158,7 +162,7 @@ public sealed class TuneRun
         double scoringSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
         TrainingSet set = Signed(examples, scores, _options.TokenForgetting.LearnReference ? forReference : []);
         UnlearningSet? unlearning = _options.Unlearns
-            ? new UnlearningStages(_options, _backend, _others, _observer, _cancellation).Run(examples)
+            ? new UnlearningStages(_options, provenance, _backend, _others, _observer, _cancellation).Run(examples)
             : null;
         _observer?.StageBegan($"training on {examples.Count} examples");
         TuneSummary summary;
@@ -168,7 +172,7 @@ public sealed class TuneRun
             (TrainingOutcome outcome, double rounding) = Train(model, set, unlearning?.Set, evaluation, out double? after);
             summary = Summarize(model, set, scores, held.Count, scoringSeconds) with
             {
-                Diagnosis = diagnosis,
+                Diagnosis = diagnosis, Reference = scoring?.Source, Provenance = provenance,
                 Outcome = outcome, RoundingLoss = rounding,
                 Unlearning = unlearning is null ? null : unlearning.Summary with { LossBefore = before, LossAfter = after }, Best = evaluation?.Best, PredictedMemoryBytes = memory.Peak,
             };
@@ -253,23 +257,11 @@ public sealed class TuneRun
         return plan;
     }
 
-    // Those that an interrupted run left, or those of a given file.
-    private Scores? KnownScores(IReadOnlyList<EncodedExample> examples)
+    // The signs in a given file stand unless the settings say how to divide.
+    private Scores? GivenScores(IReadOnlyList<EncodedExample> examples)
     {
-        if (_resume && File.Exists(ScoresPath))
-            return ScoreFile.Read(ScoresPath, examples, anew: null);
-
-        // The signs in a given file stand unless the settings say how to divide.
         bool divides = _options.TokenForgetting.Rho != null || _options.TokenForgetting.IgnoreRho > 0 || _options.TokenForgetting.LearnAbove != null;
         return _options.TokenForgetting.Scores is { } given ? ScoreFile.Read(given, examples, divides ? (_options.TokenForgetting.Score, PartitionRule.Of(_options)) : null) : null;
-    }
-
-    private Scores ComputeScores(IReadOnlyList<EncodedExample> forReference, IReadOnlyList<EncodedExample> examples)
-    {
-        string? trained = _options.TokenForgetting.Reference is null ? ReferenceModel.Train(_options, forReference, _backend, _resume, _observer, _cancellation) : null;
-        return Scores.Compute(
-            examples, _options, () => LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter),
-            () => trained is null ? LoadedModel.Load(_options.TokenForgetting.Reference!, _backend) : ReferenceModel.Load(_options, trained, _backend), _observer, _cancellation);
     }
 
     // Examples with the signs of their scores, and further ones that are learnt as they are.
@@ -300,7 +292,7 @@ public sealed class TuneRun
             Data = _options.Data.Path,
             Examples = set.Examples.Count,
             HeldOut = held,
-            Reference = scores is null ? null : _options.TokenForgetting.Scores ?? _options.TokenForgetting.Reference ?? Path.Combine(_options.Out, "reference", "model"),
+            Reference = null,
             PositiveTokens = counts.Positive,
             NegativeTokens = counts.Negative,
             IgnoredTokens = counts.Ignored,

@@ -3,6 +3,7 @@ using System.Text.Json.Serialization;
 using Forgetting.IO;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
+using Forgetting.Runs;
 using Forgetting.Training;
 
 namespace Forgetting.Methods;
@@ -11,7 +12,7 @@ namespace Forgetting.Methods;
 public sealed record TuneSummary
 {
     /// <summary>Name of the file in the run's folder.</summary>
-    public const string FileName = "summary.json";
+    public const string FileName = RunFolder.SummaryName;
 
     /// <summary>full, ignore, forget or lwf.</summary>
     public required string Method { get; init; }
@@ -100,6 +101,10 @@ public sealed record TuneSummary
 
     /// <summary>What rounding to the type of the files took from the change of the weights: ‖error‖ / ‖change‖.</summary>
     public double RoundingLoss { get; init; }
+
+    /// <summary>Program and inputs; null in summaries of earlier versions.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public Provenance? Provenance { get; init; }
 
     /// <summary>The last step.</summary>
     public required StepMetrics LastStep { get; init; }

@@ -1,10 +1,17 @@
+using System.Text.Json.Serialization;
+
 namespace Forgetting.Training;
 
 /// <summary>The best evaluation of a run so far.</summary>
 /// <param name="Step">Optimiser steps done when it was made.</param>
 /// <param name="Metric">What it is judged by.</param>
 /// <param name="Value">Its value.</param>
-public sealed record BestStep(int Step, string Metric, double Value);
+public sealed record BestStep(int Step, string Metric, double Value)
+{
+    /// <summary>Hash of the adapter that was kept; null where whole weights were.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Adapter { get; init; }
+}
 
 /// <summary>Evaluates a model while it is trained.</summary>
 public interface IStepEvaluator

@@ -14,6 +14,9 @@ namespace Forgetting.Training;
 /// </summary>
 public static class Recipe
 {
+    /// <summary>Key of <c>run.yaml</c> under which it says what the run came from; a recipe may have it, and it changes nothing.</summary>
+    internal const string ProvenanceKey = "provenance";
+
     /// <summary>Every setting, in the order of <see cref="TrainingOptions"/>.</summary>
     public static IReadOnlyList<Setting> Settings { get; } =
     [
@@ -44,15 +47,19 @@ public static class Recipe
 
     private static TrainingOptions Read(string path, TrainingOptions options, bool formerNames)
     {
-        foreach ((YamlNode key, YamlNode value) in Load(path))
+        YamlMappingNode recipe = Load(path);
+        foreach ((YamlNode key, YamlNode value) in recipe)
         {
+            if (key is YamlScalarNode { Value: ProvenanceKey })
+                continue;
+
             if (key is YamlScalarNode { Value: RecipeGrid.SweepKey or RecipeGrid.SeedsKey })
                 throw new UserException($"{Place(path, key)}: {key} makes this a grid of runs; execute it with forgetting run");
 
             options = Apply(path, key, value, options, formerNames);
         }
 
-        return options;
+        return recipe.Children.TryGetValue(ProvenanceKey, out YamlNode? provenance) ? Moved(path, provenance, options) : options;
     }
 
     /// <summary>Changes <paramref name="options"/> by one line of a recipe.</summary>
@@ -60,7 +67,25 @@ public static class Recipe
     {
         Setting setting = FindSetting(path, key, formerNames);
         string named = $"{Place(path, key)}: {setting.Name}";
-        return setting.Apply(options, Values(value, named), named);
+        return setting.Apply(options, Values(path, setting, value, named), named);
+    }
+
+    /// <summary>The options with <paramref name="map"/> of every path in them.</summary>
+    internal static TrainingOptions MapPaths(TrainingOptions options, Func<string, string> map) =>
+        Settings.Aggregate(options, (changed, setting) => setting.MapPaths(changed, map));
+
+    // A run's folder that was moved together with its inputs: run.yaml says where these are seen from it.
+    private static TrainingOptions Moved(string path, YamlNode provenance, TrainingOptions options)
+    {
+        Dictionary<string, string> relative = Runs.Provenance.FromYaml(provenance, path).Inputs.DistinctBy(i => i.Path).ToDictionary(i => i.Path, i => i.Relative);
+        return MapPaths(options, named => relative.TryGetValue(named, out string? seen) ? Found(named, path, seen) : named);
+    }
+
+    // The path that is named where it is there; else what is seen from the recipe's folder, where that is.
+    private static string Found(string named, string recipe, string seen)
+    {
+        string beside = Path.GetFullPath(Path.Combine(Path.GetDirectoryName(Path.GetFullPath(recipe))!, seen));
+        return !Path.Exists(named) && Path.Exists(beside) ? beside : named;
     }
 
     /// <summary>The setting that a key names.</summary>
@@ -76,8 +101,14 @@ public static class Recipe
         return Find(name) ?? throw new UserException($"{place}: \"{name}\" is no setting; the nearest is {Spelling.Nearest(name, Settings.Select(s => s.Name))}");
     }
 
-    /// <summary>A value, or the values of a list, as <see cref="Setting.Apply"/> reads them.</summary>
-    internal static IReadOnlyList<string> Values(YamlNode value, string named) => value switch
+    /// <summary>A value, or the values of a list, as <see cref="Setting.Apply"/> reads them. Files and folders that are not where it says are looked for from the recipe's folder.</summary>
+    internal static IReadOnlyList<string> Values(string path, Setting setting, YamlNode value, string named)
+    {
+        IReadOnlyList<string> texts = Texts(value, named);
+        return setting.IsPath && setting.Name != "out" ? [.. texts.Select(text => text.Length > 0 ? Found(text, path, text) : text)] : texts;
+    }
+
+    private static IReadOnlyList<string> Texts(YamlNode value, string named) => value switch
     {
         YamlScalarNode scalar => [scalar.Value ?? ""],
         YamlSequenceNode sequence when sequence.Children.All(c => c is YamlScalarNode) => [.. sequence.Children.Select(c => ((YamlScalarNode)c).Value ?? "")],
@@ -88,7 +119,10 @@ public static class Recipe
     internal static string Place(string path, YamlNode node) => $"{path}:{node.Start.Line.ToString(CultureInfo.InvariantCulture)}";
 
     /// <summary>Every setting as YAML.</summary>
-    public static string Write(TrainingOptions options)
+    public static string Write(TrainingOptions options) => Serialize(ToYaml(options));
+
+    /// <summary>Every setting as a mapping.</summary>
+    internal static YamlMappingNode ToYaml(TrainingOptions options)
     {
         var mapping = new YamlMappingNode();
         foreach (Setting setting in Settings)
@@ -100,6 +134,12 @@ public static class Recipe
             mapping.Add(setting.Name, value);
         }
 
+        return mapping;
+    }
+
+    /// <summary>The text of a mapping.</summary>
+    internal static string Serialize(YamlMappingNode mapping)
+    {
         var output = new StringWriter { NewLine = "\n" };
         new YamlStream(new YamlDocument(mapping)).Save(output, assignAnchors: false);
         string yaml = output.ToString();

@@ -42,10 +42,12 @@ public sealed class RecipeGrid
                 case SeedsKey:
                     _seeds = ReadAxis(key, value, Recipe.Find("seed")!);
                     break;
+                case Recipe.ProvenanceKey:
+                    break;
                 default:
                     Setting setting = Recipe.FindSetting(path, key);
                     string named = $"{Recipe.Place(path, key)}: {setting.Name}";
-                    _given.Add(new GivenSetting(setting, Recipe.Values(value, named), named));
+                    _given.Add(new GivenSetting(setting, Recipe.Values(path, setting, value, named), named));
                     break;
             }
         }
@@ -132,7 +134,7 @@ public sealed class RecipeGrid
     {
         string named = $"{Recipe.Place(_path, key)}: {setting.Name}";
         return value is YamlSequenceNode { Children.Count: > 0 } list
-            ? new Axis(setting, [.. list.Children.Select(c => Recipe.Values(c, named))], named)
+            ? new Axis(setting, [.. list.Children.Select(c => Recipe.Values(_path, setting, c, named))], named)
             : throw new UserException($"{Recipe.Place(_path, key)}: {key} is a {value.NodeType}, expected a list of values");
     }
 

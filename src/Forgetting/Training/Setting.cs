@@ -74,6 +74,9 @@ public sealed class Setting
     // Names stand behind each other with commas; a path may have commas of its own.
     private bool IsSplitAtCommas => IsList && ValueName == "NAMES";
 
+    /// <summary>True where the value names a file or folder, or several.</summary>
+    public bool IsPath => ValueName is "PATH" or "DIR" or "FILE" or "FILES" or "NAME|FILE";
+
     /// <summary>The setting's value as a text; empty for one not given.</summary>
     public string Read(TrainingOptions options) => Recipe.Text(Value(options));
 
@@ -87,6 +90,22 @@ public sealed class Setting
     /// <exception cref="UserException">The text is not a value of the setting's type.</exception>
     public TrainingOptions Apply(TrainingOptions options, IReadOnlyList<string> values, string named) =>
         With(options, IsList ? ParseList(values) : values.Count == 1 ? Parse(values[0], named) : throw new UserException($"{named} is a list, expected one value"));
+
+    /// <summary>The files and folders that the setting names; none unless <see cref="IsPath"/>.</summary>
+    internal IReadOnlyList<string> Paths(TrainingOptions options) => !IsPath ? [] : Value(options) switch
+    {
+        IReadOnlyList<string> several => several,
+        string { Length: > 0 } one when ValueName != "NAME|FILE" || File.Exists(one) => [one],
+        _ => [],
+    };
+
+    /// <summary>The options with <paramref name="map"/> of every path that the setting names.</summary>
+    public TrainingOptions MapPaths(TrainingOptions options, Func<string, string> map)
+    {
+        IReadOnlyList<string> paths = Paths(options);
+        string[] mapped = [.. paths.Select(map)];
+        return mapped.Length == 0 ? options : With(options, IsList ? mapped : mapped[0]);
+    }
 
     /// <summary>Whether the setting has another value than its default.</summary>
     public bool IsSet(TrainingOptions options) => Read(options) != Read(s_defaults);

@@ -65,8 +65,8 @@ internal sealed class SettingAttribute(string help) : Attribute
     public string Needs { get; init; } = "";
 
     /// <summary>
-    /// Whether it may change between interruption and resumption: places of files, and how things are computed. Another device or other products round
-    /// differently, which is the price of going on elsewhere; the rest leaves every bit as it is.
+    /// Whether it may change between interruption and resumption: places of files, whose contents are compared, and how things are computed. Another device, other products or
+    /// micro-batches of another size round differently, which is the price of going on elsewhere or with less memory; the rest leaves every bit as it is.
     /// </summary>
     public bool MayChange { get; init; }
 

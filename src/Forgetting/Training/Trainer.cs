@@ -79,7 +79,7 @@ public sealed class Trainer
         using Unlearning? unlearning = BeginUnlearning();
         using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);
         TrainingState state = Begin(resume, optimizer);
-        using var log = new MetricsLog(Path.Combine(_folder, "metrics.jsonl"), state.MetricsBytes);
+        using var log = new MetricsLog(Path.Combine(_folder, "metrics.jsonl"), state.MetricsBytes, state.MetricsHash);
         long started = Stopwatch.GetTimestamp() - (long)(state.ElapsedSeconds * Stopwatch.Frequency);
         StepMetrics? unevaluated = state.Unevaluated;
         for (int k = unevaluated is null ? state.Step : state.Step - 1; k < Steps; k++)
@@ -110,16 +110,23 @@ public sealed class Trainer
             if (!last)
                 cancellation.ThrowIfCancellationRequested();
 
-            TrainingState State() => state with
+            TrainingState State()
             {
-                Step = k + 1,
-                Updates = optimizer.Updates,
-                LambdaBound = double.IsFinite(_lambda.Bound) ? _lambda.Bound : null,
-                Unevaluated = null,
-                Best = _evaluator?.Best,
-                MetricsBytes = log.Flush(),
-                ElapsedSeconds = metrics.ElapsedSeconds,
-            };
+                (long bytes, string hash) = log.Flush();
+                return state with
+                {
+                    Step = k + 1,
+                    Steps = Steps,
+                    Updates = optimizer.Updates,
+                    LambdaBound = double.IsFinite(_lambda.Bound) ? _lambda.Bound : null,
+                    Unevaluated = null,
+                    Best = _evaluator?.Best,
+                    MetricsBytes = bytes,
+                    MetricsHash = hash,
+                    ElapsedSeconds = metrics.ElapsedSeconds,
+                    Settings = Recipe.Values(_options),
+                };
+            }
         }
 
         void Save(TrainingState now)
@@ -172,7 +179,9 @@ public sealed class Trainer
             Step = 0,
             Updates = 0,
             LambdaBound = null,
+            Steps = Steps,
             MetricsBytes = 0,
+            MetricsHash = MetricsLog.HashOfNothing,
             ElapsedSeconds = 0,
             Data = _unlearned is null ? TrainingCheckpoint.Fingerprint(_set) : TrainingCheckpoint.Fingerprint(_set, _unlearned),
             Settings = Recipe.Values(_options),

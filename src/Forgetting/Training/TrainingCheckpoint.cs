@@ -30,8 +30,14 @@ public sealed record TrainingState
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public BestStep? Best { get; init; }
 
+    /// <summary>Steps the run was to have; one that is finished can go on to more.</summary>
+    public required int Steps { get; init; }
+
     /// <summary>Length of <c>metrics.jsonl</c>, bytes.</summary>
     public required long MetricsBytes { get; init; }
+
+    /// <summary>SHA-256 of so much of <c>metrics.jsonl</c>, hexadecimal.</summary>
+    public required string MetricsHash { get; init; }
 
     /// <summary>Time spent in training.</summary>
     public required double ElapsedSeconds { get; init; }
@@ -45,7 +51,7 @@ public sealed record TrainingState
 
 /// <summary>
 /// Checkpoints of a run: folders <c>step-NNNNNN</c> that appear whole or not at all, each with <c>training.safetensors</c> (masters of the trainable
-/// parameters, both moments of AdamW) and <c>state.json</c>. A run resumed from one continues to the same bits as one that was never interrupted.
+/// parameters, both moments of AdamW), <c>state.json</c>, and <c>sha256sums</c>, their checksums, which are verified before anything is read. A run resumed from one continues to the same bits as one that was never interrupted.
 /// </summary>
 internal sealed class TrainingCheckpoint(string folder, int keep)
 {
@@ -58,7 +64,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
     /// <summary>Folder of the newest checkpoint, or null.</summary>
     public string? Latest => All().LastOrDefault();
 
-    /// <summary>Writes a checkpoint, then removes the oldest ones beyond the number to keep, and what a killed run left half-written.</summary>
+    /// <summary>Writes a checkpoint, then removes the oldest ones beyond the number to keep.</summary>
     /// <exception cref="UserException">Not writable or disk full.</exception>
     public string Write(TrainingState state, AdamWOptimizer optimizer, IMemory memory)
     {
@@ -67,6 +73,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         {
             WriteTensors(Path.Combine(beside, TensorsName), [.. optimizer.State()], memory);
             File.WriteAllBytes(Path.Combine(beside, StateName), JsonSerializer.SerializeToUtf8Bytes(state, JsonLines.Options));
+            Checksums.Write(beside);
         });
         RemoveOldest();
         return path;
@@ -80,8 +87,14 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         if (Latest is not { } path)
             return null;
 
+        if (Checksums.Damaged(path) is { } damage)
+            throw new UserException($"{damage}; remove {path} to resume from an earlier checkpoint, or from the beginning");
+
         TrainingState state = ReadState(Path.Combine(path, StateName));
         CheckSettings(path, state.Settings, expected.Settings);
+        if (state.Steps != expected.Steps && (state.Step < state.Steps || expected.Steps < state.Steps))
+            throw new UserException($"{path}: the run was to have {state.Steps} steps and has done {state.Step}, found {expected.Steps}; a run goes on for longer once it is finished");
+
         if (state.Data != expected.Data)
             throw new UserException($"{path}: the training set is not the one this run began with");
 
@@ -90,7 +103,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         return state;
     }
 
-    /// <summary>Refuses to continue a run with settings that would change its result.</summary>
+    /// <summary>Refuses to continue a run with settings that would change its result. Its length is no part of that: a finished run may go on.</summary>
     /// <param name="place">What the error begins with: where the settings were found.</param>
     /// <param name="began">Settings the run began with, by name.</param>
     /// <param name="now">Settings it is to go on with.</param>
@@ -100,7 +113,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         foreach ((string name, string value) in now)
         {
             string then = began.GetValueOrDefault(name) ?? (Recipe.Find(name)?.Formerly is { } former ? began.GetValueOrDefault(former) : null) ?? "";
-            if (then != value && Matters(name))
+            if (then != value && Matters(name) && name is not ("epochs" or "steps"))
                 throw new UserException($"{place}: {name} was \"{then}\", found \"{value}\"; a run resumes with the settings it began with");
         }
     }
@@ -136,7 +149,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
     private void RemoveOldest()
     {
         List<string> all = All();
-        foreach (string old in all.Take(all.Count - keep).Concat(Directory.EnumerateDirectories(folder, ".step-*.tmp")))
+        foreach (string old in all.Take(all.Count - keep))
         {
             Temporary.Delete(old);
         }

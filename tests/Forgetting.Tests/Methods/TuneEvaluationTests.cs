@@ -62,7 +62,7 @@ public sealed class TuneEvaluationTests : IDisposable
         using var source = new CancellationTokenSource();
         Assert.Throws<OperationCanceledException>(() => TuneRun.Execute(ended, _backend, observer: new Watch(evaluation: source.Cancel), cancellation: source.Token));
         Assert.Throws<InvalidOperationException>(() => TuneRun.Execute(ended, _backend, resume: true, observer: new Watch(step: 5)));
-        Directory.CreateDirectory(_folder["ended", ".model-best.x.tmp"]);
+        Directory.CreateDirectory(_folder["ended", ".model-best.aaaaaaaa.bbb.tmp"]);
         TuneSummary resumed = TuneRun.Execute(ended, _backend, resume: true);
 
         Assert.Equal(whole.Best, resumed.Best);

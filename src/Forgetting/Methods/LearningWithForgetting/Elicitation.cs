@@ -181,9 +181,9 @@ public static class Elicitation
 
     private static string Inputs(LoadedModel model, List<Prompt> prompts, ElicitationOptions options)
     {
-        Fingerprint inputs = new Fingerprint().AddFiles(model.Source.Path).Add("max-new-tokens", options.MaxNewTokens).Add("batch-tokens", options.BatchTokens);
+        Fingerprint inputs = new Fingerprint().AddFiles("model", model.Source.Path).Add("max-new-tokens", options.MaxNewTokens).Add("batch-tokens", options.BatchTokens);
         if (model.Adapter is { } adapter)
-            inputs.AddFiles(adapter);
+            inputs.AddFiles("adapter", adapter);
 
         foreach (Prompt prompt in prompts)
         {

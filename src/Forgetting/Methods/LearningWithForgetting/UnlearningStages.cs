@@ -5,6 +5,7 @@ using Forgetting.Data;
 using Forgetting.HuggingFace;
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.IO;
+using Forgetting.Runs;
 using Forgetting.Training;
 
 namespace Forgetting.Methods.LearningWithForgetting;
@@ -66,16 +67,20 @@ internal sealed class UnlearningStages
     private const string FolderName = "lwf", SamplesName = "elicited.jsonl", LearnedName = "learned", FisherName = "fisher.safetensors", ConfidenceName = "confidence.jsonl";
 
     private readonly TrainingOptions _options;
+    private readonly Provenance _provenance;
     private readonly IBackend _backend;
     private readonly ITrainingObserver? _observer;
     private readonly CancellationToken _cancellation;
     private readonly string _folder;
     private readonly StageLog _log;
 
+    /// <param name="provenance">The run's inputs.</param>
     /// <param name="others">Folders of runs whose stages may be taken over.</param>
-    public UnlearningStages(TrainingOptions options, IBackend backend, IReadOnlyList<string> others, ITrainingObserver? observer, CancellationToken cancellation)
+    public UnlearningStages(
+        TrainingOptions options, Provenance provenance, IBackend backend, IReadOnlyList<string> others, ITrainingObserver? observer, CancellationToken cancellation)
     {
         _options = options;
+        _provenance = provenance;
         _backend = backend;
         _observer = observer;
         _cancellation = cancellation;
@@ -104,7 +109,7 @@ internal sealed class UnlearningStages
     private Fingerprint Inputs() => new Fingerprint().Add("dtype", _options.Compute.Dtype);
 
     // What every stage but the Fisher information, which is of θ_L, depends on.
-    private Fingerprint BaseInputs() => _options.Adapter is { } adapter ? Inputs().AddFiles(_options.Model).AddFiles(adapter) : Inputs().AddFiles(_options.Model);
+    private Fingerprint BaseInputs() => _provenance.AddTo(Inputs(), "model", "adapter");
 
     // θ_base. Confidences are of whole weights, so an adapter that the run continues is merged.
     private LoadedModel LoadBase()
@@ -122,12 +127,9 @@ internal sealed class UnlearningStages
         {
             MaxNewTokens = _options.Unlearning.MaxNewTokens, AllowSpecial = _options.Data.AllowSpecial, Layout = ExampleLoader.Layout(_options),
         };
-        Fingerprint inputs = BaseInputs().Add("max-new-tokens", _options.Unlearning.MaxNewTokens).Add("allow-special", Recipe.Text(_options.Data.AllowSpecial))
-            .Add("prompt-field", _options.Data.PromptField).Add("template", _options.Data.Template).Add("template-date", _options.Data.TemplateDate);
-        foreach (string file in _options.Unlearning.Prompts)
-        {
-            inputs.Add("file", Path.GetFileName(file)).AddContents(file);
-        }
+        Fingerprint inputs = _provenance.AddTo(BaseInputs(), "forget-prompts", "template").Add("max-new-tokens", _options.Unlearning.MaxNewTokens).Add("allow-special", Recipe.Text(_options.Data.AllowSpecial))
+            .Add("prompt-field", _options.Data.PromptField).Add("template", Path.GetFileName(_options.Data.Template)).Add("template-date", _options.Data.TemplateDate)
+            .Add("tasks", string.Join(',', tasks.Select(t => t.Name)));
 
         _log.Run("elicit", $"eliciting what the base model knows of {string.Join(", ", tasks.Select(t => t.Name))}", SamplesName, inputs, () =>
         {
@@ -145,7 +147,7 @@ internal sealed class UnlearningStages
             string learned = _options.Unlearning.Learned ?? Learn(examples);
             string fisher = _options.Unlearning.Fisher ?? ComputeFisher(learned, examples);
             double alpha = _options.Unlearning.Alpha ?? _options.Optimizer.LearningRate;
-            Fingerprint inputs = BaseInputs().AddFiles(learned).AddFiles(fisher).AddContents(samplesFile).Add("alpha", alpha).Add("max-length", _options.Data.MaxLength);
+            Fingerprint inputs = BaseInputs().AddFiles("learned", ModelPath.Resolve(learned)).AddFiles("fisher", fisher).Add("samples", FileHash.Of(samplesFile)).Add("alpha", alpha).Add("max-length", _options.Data.MaxLength);
             _log.Run("confidence", $"computing the forgetting confidence of {samples.Count} samples", ConfidenceName, inputs, () =>
             {
                 using LoadedModel model = LoadBase();
@@ -161,17 +163,9 @@ internal sealed class UnlearningStages
     private string Learn(IReadOnlyList<EncodedExample> examples)
     {
         string folder = Path.Combine(_folder, LearnedName);
-        TrainingOptions settings = PlainTuning.Settings(_options, folder);
-        Fingerprint inputs = BaseInputs().Add("data", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(examples)));
-        foreach (Setting setting in Recipe.Settings.Where(s => TrainingCheckpoint.Matters(s.Name)))
-        {
-            inputs.Add(setting.Name, setting.Read(settings));
-        }
-
         _log.Run(
-            "learn", $"ordinary fine-tuning on {examples.Count} examples", Path.Combine(LearnedName, "model"), inputs,
-            () => PlainTuning.Train(_options, examples, folder, _backend, resume: true, _observer, _cancellation),
-            () => Temporary.Delete(folder));
+            "learn", $"ordinary fine-tuning on {examples.Count} examples", Path.Combine(LearnedName, "model"), PlainTuning.AddInputs(BaseInputs(), _options, folder, examples),
+            () => PlainTuning.Train(_options, examples, folder, _backend, _observer, _cancellation));
         return Path.Combine(folder, "model");
     }
 
@@ -179,7 +173,7 @@ internal sealed class UnlearningStages
     {
         string path = Path.Combine(_folder, FisherName);
         IReadOnlyList<EncodedExample> chosen = FisherInformation.Draw(examples, _options.Unlearning.FisherExamples, _options.Seed);
-        Fingerprint inputs = Inputs().AddFiles(learned).Add("data", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(chosen))).Add("kind", Recipe.Text(_options.Unlearning.FisherKind))
+        Fingerprint inputs = Inputs().AddFiles("learned", ModelPath.Resolve(learned)).Add("examples", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(chosen))).Add("kind", Recipe.Text(_options.Unlearning.FisherKind))
             .Add("seed", _options.Seed);
         _log.Run("fisher", $"computing the Fisher information of {chosen.Count} examples", FisherName, inputs, () =>
         {

@@ -72,11 +72,12 @@ public sealed class LwfRunTests : IDisposable
         Assert.Equal(model, File.ReadAllBytes(_folder["run", "model/model.safetensors"]));
         Assert.Equal(first.Unlearning!.Stages.Take(3), again.Unlearning!.Stages.Take(3));
 
-        // Other prompts: other samples, and so other confidences; the model that has learnt is the same.
+        // Other prompts are another run: refused by name, with everything left as it is.
         File.AppendAllText(options.Unlearning.Prompts[0], "\n{\"question\":\"Why?\"}");
-        Directory.Delete(_folder["run", "checkpoints"], recursive: true);
-        Assert.Equal(25, TuneRun.Execute(options, _backend, resume: true).Unlearning!.Elicited);
-        Assert.Equal(times["lwf/learned/model/model.safetensors"], File.GetLastWriteTimeUtc(_folder["run", "lwf/learned/model/model.safetensors"]));
+        UserException error = Assert.Throws<UserException>(() => TuneRun.Execute(options, _backend, resume: true));
+        Assert.Contains($"forget-prompts {options.Unlearning.Prompts[0]} has changed since the run began", error.Message, StringComparison.Ordinal);
+        Assert.Equal(times["lwf/elicited.jsonl"], File.GetLastWriteTimeUtc(_folder["run", "lwf/elicited.jsonl"]));
+        Assert.Equal(model, File.ReadAllBytes(_folder["run", "model/model.safetensors"]));
     }
 
     [SharedDataFact]

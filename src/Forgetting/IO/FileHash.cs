@@ -1,0 +1,54 @@
+using System.Security.Cryptography;
+
+namespace Forgetting.IO;
+
+/// <summary>SHA-256 of files, in hexadecimal: to notice that one is no longer what it was.</summary>
+internal static class FileHash
+{
+    // Configuration, tokenizer, chat template and weights; a model's folder may hold the same weights in other formats, which nobody reads.
+    private static readonly string[] ModelEndings = [".json", ".txt", ".jinja", ".model", ".safetensors"];
+
+    /// <summary>Hash of a file.</summary>
+    /// <exception cref="UserException">It cannot be read.</exception>
+    public static string Of(string path)
+    {
+        try
+        {
+            using var stream = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, 1 << 20, FileOptions.SequentialScan);
+            return Convert.ToHexStringLower(SHA256.HashData(stream));
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw InputFile.CannotRead(path, error);
+        }
+    }
+
+    /// <summary>The files of a checkpoint or an adapter (or of any other folder of that kind) that decide what it computes, with their hashes, by name; a file is its own only one.</summary>
+    /// <exception cref="UserException">One cannot be read.</exception>
+    public static IReadOnlyList<(string Name, string Hash)> OfModel(string path)
+    {
+        string[] files = !Directory.Exists(path) ? [path]
+            : [.. Directory.EnumerateFiles(path).Where(f => ModelEndings.Contains(Path.GetExtension(f)) && Path.GetFileName(f)[0] != '.').Order(StringComparer.Ordinal)];
+        try
+        {
+            return [.. files.AsParallel().AsOrdered().Select(f => (Path.GetFileName(f), Of(f)))];
+        }
+        catch (AggregateException error) when (error.InnerException is UserException first)
+        {
+            throw new UserException(first.Message, first);
+        }
+    }
+
+    /// <summary>One hash for all of <see cref="OfModel"/>.</summary>
+    /// <exception cref="UserException">A file cannot be read.</exception>
+    public static string OfAll(string path)
+    {
+        var all = new Fingerprint();
+        foreach ((string name, string hash) in OfModel(path))
+        {
+            all.Add(name, hash);
+        }
+
+        return all.ToString();
+    }
+}
