@@ -90,7 +90,9 @@ internal static class CommandLine
 
     private static int Fail(string message)
     {
-        Console.Error.WriteLine($"error: {string.Join(' ', message.Split(s_space, StringSplitOptions.RemoveEmptyEntries))}");
+        // What the system or the parser of arguments says quotes the user's input, too.
+        message = new UserException(string.Join(' ', message.Split(s_space, StringSplitOptions.RemoveEmptyEntries))).Message;
+        Console.Error.WriteLine($"error: {message}");
         return BadInput;
     }
 }

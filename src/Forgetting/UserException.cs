@@ -6,15 +6,15 @@ namespace Forgetting;
 /// </summary>
 public sealed class UserException : Exception
 {
-    /// <summary>An exception with its line.</summary>
+    /// <summary>An exception with its line, in which control characters are escaped and long quotes cut.</summary>
     public UserException(string message)
-        : base(message)
+        : base(OneLine.Of(message))
     {
     }
 
     /// <summary>An exception with its line and a cause.</summary>
     public UserException(string message, Exception innerException)
-        : base(message, innerException)
+        : base(OneLine.Of(message), innerException)
     {
     }
 

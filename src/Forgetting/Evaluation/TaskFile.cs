@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using Forgetting.Evaluation.Readers;
-using Forgetting.Training;
+using Forgetting.IO;
 using YamlDotNet.RepresentationModel;
 
 namespace Forgetting.Evaluation;
@@ -22,7 +22,7 @@ internal static class TaskFile
     /// <exception cref="UserException">It is not YAML, a key is unknown or missing, or a value is of the wrong kind; file, line and key are named.</exception>
     public static (EvaluationTask? Task, TaskGroup? Group) Read(TextReader reader, string path)
     {
-        var root = new Node(path, Recipe.Load(reader, path));
+        var root = new Node(path, YamlFile.Read(reader, path));
         bool isGroup = root.Find("group") is not null;
         root.Expect(isGroup ? "group" : "task", isGroup ? ["group", "task"] : Keys);
         return isGroup ? (null, new TaskGroup(root.Text("group"), root.Texts("task"))) : (Task(root, path), null);

@@ -3,9 +3,12 @@ namespace Forgetting.IO;
 /// <summary>What someone who mistyped a name most likely meant.</summary>
 internal static class Spelling
 {
+    // A key of a hostile file can be long, and nobody meant a name of this length.
+    private const int Longest = 80;
+
     /// <summary>The name that the fewest changed, added or left-out letters make of <paramref name="name"/>.</summary>
     /// <param name="names">At least one.</param>
-    public static string Nearest(string name, IEnumerable<string> names) => names.MinBy(n => Distance(name, n))!;
+    public static string Nearest(string name, IEnumerable<string> names) => names.MinBy(n => Distance(name.Length <= Longest ? name : name[..Longest], n))!;
 
     // Levenshtein's distance with one row of the table.
     private static int Distance(string a, string b)

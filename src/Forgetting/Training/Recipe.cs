@@ -2,8 +2,6 @@ using System.Globalization;
 using System.Reflection;
 using System.Text;
 using Forgetting.IO;
-using YamlDotNet.Core;
-using YamlDotNet.Core.Events;
 using YamlDotNet.RepresentationModel;
 
 namespace Forgetting.Training;
@@ -176,27 +174,6 @@ public static class Recipe
         _ => Convert.ToString(value, CultureInfo.InvariantCulture)!,
     };
 
-    /// <summary>The mapping that a YAML text is; empty for an empty text.</summary>
-    /// <param name="path">What errors call the text.</param>
-    /// <exception cref="UserException">It is not YAML or not a mapping; file and line are named.</exception>
-    internal static YamlMappingNode Load(TextReader reader, string path)
-    {
-        try
-        {
-            var stream = new YamlStream();
-            stream.Load(reader);
-            if (stream.Documents.Count == 0)
-                return [];
-
-            return stream.Documents[0].RootNode as YamlMappingNode
-                ?? throw new UserException($"{path}:{stream.Documents[0].RootNode.Start.Line}: found a {stream.Documents[0].RootNode.NodeType}, expected lines of \"setting: value\"");
-        }
-        catch (YamlException error)
-        {
-            throw new UserException($"{path}:{error.Start.Line}: {error.Message.ReplaceLineEndings(" ")}", error);
-        }
-    }
-
     /// <summary>The mapping that a recipe is.</summary>
     /// <exception cref="UserException">The file cannot be read or is no mapping.</exception>
     internal static YamlMappingNode Load(string path)
@@ -204,7 +181,7 @@ public static class Recipe
         try
         {
             using var reader = new StreamReader(path);
-            return Load(reader, path);
+            return YamlFile.Read(reader, path);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

@@ -89,7 +89,7 @@ public sealed class Setting
     /// <param name="named">What an error calls the setting: its name behind file and line, or the option's name.</param>
     /// <exception cref="UserException">The text is not a value of the setting's type.</exception>
     public TrainingOptions Apply(TrainingOptions options, IReadOnlyList<string> values, string named) =>
-        With(options, IsList ? ParseList(values) : values.Count == 1 ? Parse(values[0], named) : throw new UserException($"{named} is a list, expected one value"));
+        With(options, IsList ? ParseList([.. values.Select(v => WithoutNull(v, named))]) : values.Count == 1 ? Parse(values[0], named) : throw new UserException($"{named} is a list, expected one value"));
 
     /// <summary>The files and folders that the setting names; none unless <see cref="IsPath"/>.</summary>
     internal IReadOnlyList<string> Paths(TrainingOptions options) => !IsPath ? [] : Value(options) switch
@@ -171,6 +171,10 @@ public sealed class Setting
     private string[] ParseList(IReadOnlyList<string> values) =>
         [.. values.SelectMany(v => IsSplitAtCommas ? v.Split(',', StringSplitOptions.TrimEntries) : [v]).Where(v => v.Length > 0)];
 
+    // No path and no name has it, and the system throws at every use.
+    private static string WithoutNull(string text, string named) =>
+        text.Contains('\0', StringComparison.Ordinal) ? throw new UserException($"{named} is \"{text}\", expected text without null characters") : text;
+
     private object? Parse(string text, string named)
     {
         Type type = Type;
@@ -178,7 +182,7 @@ public sealed class Setting
             return null;
 
         if (type == typeof(string))
-            return text;
+            return WithoutNull(text, named);
 
         object? value = type == typeof(int) && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int whole) ? whole
             : type == typeof(ulong) && ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong seed) ? seed
