@@ -33,12 +33,13 @@ internal sealed class PromptTemplate
     public string Render(TaskDocument document)
     {
         TemplateScope scope = new(null);
-        foreach ((string name, object? value) in document.Fields)
+        foreach ((object name, object? value) in document.Fields)
         {
-            scope[name] = value;
+            scope[(string)name] = value;
         }
 
         TemplateOutput output = new();
+        using TemplateBudget budget = TemplateBudget.Begin();
         try
         {
             _body(scope, output);

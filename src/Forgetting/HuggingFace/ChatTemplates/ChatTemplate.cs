@@ -146,6 +146,7 @@ public sealed class ChatTemplate
                 scope[name] = value;
         }
 
+        using TemplateBudget budget = TemplateBudget.Begin();
         TemplateOutput output = new();
         Guarded(() => _body(scope, output));
         return output;
@@ -226,9 +227,10 @@ public sealed class ChatTemplate
             _ => throw new TemplateException("range needs one to three integers"),
         };
         List<object?> numbers = [];
-        for (long i = start; step > 0 ? i < stop : i > stop; i += step)
+        TemplateBudget.Allocate(40 * (long)Int128.Clamp(step == 0 ? most : ((Int128)stop - start) / step, 0, most));
+        for (Int128 i = start; step > 0 ? i < stop : i > stop; i += step)
         {
-            numbers.Add(i);
+            numbers.Add((long)i);
             if (step == 0 || numbers.Count > most)
             {
                 throw new TemplateException($"a range without end or of more than {most} numbers");

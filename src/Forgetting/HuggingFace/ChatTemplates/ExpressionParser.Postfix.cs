@@ -10,39 +10,54 @@ internal partial class ExpressionParser
             Expression target = value;
             if (TakeOperator("."))
             {
+                // messages.0 is messages[0].
+                if (Current.Kind == TokenKind.Integer)
+                {
+                    Expression index = ParsePrimary();
+                    value = Metered(scope => TemplateValues.Item(target(scope), index(scope)));
+                    continue;
+                }
+
                 string name = Take(TokenKind.Name, "the name of an attribute").Text;
-                value = scope => TemplateMethods.Attribute(target(scope), name);
+                value = Metered(scope => TemplateMethods.Attribute(target(scope), name));
             }
             else if (TakeOperator("["))
             {
-                value = ParseItemOrSlice(target);
+                value = Metered(ParseItemOrSlice(target));
             }
             else if (IsOperator("("))
             {
                 int line = Current.Line;
                 Func<TemplateScope, TemplateArguments> arguments = ParseArguments();
-                value = scope => target(scope) switch
+                value = Metered(scope => target(scope) switch
                 {
                     TemplateFunction function => function(arguments(scope)),
                     Undefined undefined => throw new TemplateException($"'{undefined.Name}' is undefined", line),
                     var other => throw new TemplateException($"{TemplateValues.TypeName(other)} cannot be called", line),
-                };
+                });
             }
             else if (filters && TakeOperator("|"))
             {
-                string name = Take(TokenKind.Name, "the name of a filter").Text;
-                Func<TemplateScope, TemplateArguments> arguments = IsOperator("(") ? ParseArguments() : _ => TemplateArguments.None;
-                value = scope => TemplateFilters.Apply(name, target(scope), arguments(scope));
+                Func<TemplateScope, object?, object?> filter = ParseFilter();
+                value = Metered(scope => filter(scope, target(scope)));
             }
             else if (filters && TakeName("is"))
             {
-                value = ParseTest(target);
+                value = Metered(ParseTest(target));
             }
             else
             {
                 return value;
             }
         }
+    }
+
+    /// <summary>Compiles a filter, what follows the bar.</summary>
+    protected Func<TemplateScope, object?, object?> ParseFilter()
+    {
+        string name = Take(TokenKind.Name, "the name of a filter").Text;
+        Func<TemplateScope, TemplateArguments> arguments = IsOperator("(") ? ParseArguments() : _ => TemplateArguments.None;
+        return (scope, value) => TemplateFilters.Apply(name, value, arguments(scope));
     }
 
     private Expression ParseItemOrSlice(Expression target)
@@ -107,6 +122,11 @@ internal partial class ExpressionParser
             {
                 string name = Take().Text;
                 Require("=");
+                if (named.Exists(n => n.Name == name))
+                {
+                    throw Error($"the argument '{name}' is given twice");
+                }
+
                 named.Add((name, ParseExpression()));
             }
             else
@@ -122,6 +142,6 @@ internal partial class ExpressionParser
         }
 
         return scope => new TemplateArguments(
-            positional.ConvertAll(p => p(scope)), named.ToDictionary(n => n.Name, n => n.Value(scope), StringComparer.Ordinal));
+            ListOf(positional, scope), named.ToDictionary(n => n.Name, n => n.Value(scope), StringComparer.Ordinal));
     }
 }

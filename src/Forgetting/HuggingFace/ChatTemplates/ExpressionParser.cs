@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 
 namespace Forgetting.HuggingFace.ChatTemplates;
 
@@ -34,12 +35,21 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
         while (TakeName("if"))
         {
             Expression positive = value, condition = ParseOr(), negative = TakeName("else") ? ParseExpression() : _ => new Undefined("else");
-            value = scope => TemplateValues.IsTrue(condition(scope)) ? positive(scope) : negative(scope);
+            value = Metered(scope => TemplateValues.IsTrue(condition(scope)) ? positive(scope) : negative(scope));
         }
 
         _depth--;
-        return value;
+        return Metered(value);
     }
+
+    /// <summary>The expression, drawing on the budget of the rendering: every expression within another passes here.</summary>
+    private static Expression Metered(Expression expression) => scope =>
+    {
+        TemplateBudget.Enter();
+        object? value = expression(scope);
+        TemplateBudget.Leave();
+        return value;
+    };
 
     /// <summary>Compiles one expression or, with commas, a list of several.</summary>
     protected Expression ParseTuple()
@@ -56,20 +66,20 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
             items.Add(ParseExpression());
         }
 
-        return scope => items.ConvertAll(i => i(scope));
+        return scope => ListOf(items, scope);
     }
 
     /// <summary>Compiles an expression without a conditional, as a loop's source is.</summary>
     protected Expression ParseOr()
     {
-        Expression value = ParseAnd();
+        Expression first = ParseAnd();
+        List<Expression> others = [];
         while (TakeName("or"))
         {
-            Expression left = value, right = ParseAnd();
-            value = scope => left(scope) is var l && TemplateValues.IsTrue(l) ? l : right(scope);
+            others.Add(ParseAnd());
         }
 
-        return value;
+        return others.Count == 0 ? first : scope => Decisive(first, others, scope, decides: true);
     }
 
     /// <summary>Reads the next token.</summary>
@@ -115,14 +125,33 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
 
     private Expression ParseAnd()
     {
-        Expression value = ParseNot();
+        Expression first = ParseNot();
+        List<Expression> others = [];
         while (TakeName("and"))
         {
-            Expression left = value, right = ParseNot();
-            value = scope => left(scope) is var l && TemplateValues.IsTrue(l) ? right(scope) : l;
+            others.Add(ParseNot());
+        }
+
+        return others.Count == 0 ? first : scope => Decisive(first, others, scope, decides: false);
+    }
+
+    // Chains are loops, not calls within calls: nothing but the budget bounds their length.
+    private static object? Decisive(Expression first, List<Expression> others, TemplateScope scope, bool decides)
+    {
+        object? value = first(scope);
+        for (int i = 0; i < others.Count && TemplateValues.IsTrue(value) != decides; i++)
+        {
+            TemplateBudget.Spend(1);
+            value = others[i](scope);
         }
 
         return value;
+    }
+
+    private static List<object?> ListOf(List<Expression> items, TemplateScope scope)
+    {
+        TemplateBudget.List(items.Count + 2);
+        return items.ConvertAll(i => i(scope));
     }
 
     private Expression ParseNot()
@@ -151,6 +180,7 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
             object? left = first(scope);
             foreach ((string operation, Expression expression) in chain)
             {
+                TemplateBudget.Spend(1);
                 object? right = expression(scope);
                 if (!Compare(operation, left, right))
                 {
@@ -201,14 +231,14 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
 
     private Expression ParseConcatenation()
     {
-        Expression value = ParseProduct();
+        Expression first = ParseProduct();
+        List<Expression> parts = [first];
         while (TakeOperator("~"))
         {
-            Expression left = value, right = ParseProduct();
-            value = scope => TemplateValues.Text(left(scope)) + TemplateValues.Text(right(scope));
+            parts.Add(ParseProduct());
         }
 
-        return value;
+        return parts.Count == 1 ? first : scope => new TemplateText().Join("", parts.Select(part => part(scope))).ToString();
     }
 
     private Expression ParseProduct() => ParseArithmetic(ParsePower, "*", "/", "//", "%");
@@ -217,15 +247,33 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
 
     private Expression ParseArithmetic(Func<Expression> operand, params string[] operations)
     {
-        Expression value = operand();
+        Expression first = operand();
+        List<(string Operation, Expression Right)> chain = [];
         while (Current.Kind == TokenKind.Operator && operations.Contains(Current.Text))
         {
-            string operation = Take().Text;
-            Expression left = value, right = operand();
-            value = scope => TemplateValues.Arithmetic(operation, left(scope), right(scope));
+            chain.Add((Take().Text, operand()));
         }
 
-        return value;
+        return chain.Count == 0 ? first : scope =>
+        {
+            object? value = first(scope);
+            TemplateText? sum = null;
+            foreach ((string operation, Expression right) in chain)
+            {
+                object? other = right(scope);
+                if (operation == "+" && other is string added && (sum is not null || value is string))
+                {
+                    // Texts that are added up grow in one place.
+                    sum = (sum ?? new TemplateText().Append((string)value!)).Append(added);
+                    continue;
+                }
+
+                value = TemplateArithmetic.Apply(operation, sum?.ToString() ?? value, other);
+                sum = null;
+            }
+
+            return sum?.ToString() ?? value;
+        };
     }
 
     private Expression ParseSigned()
@@ -238,7 +286,7 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
 
         // The sign binds tighter than a filter: -3|abs is 3.
         Expression value = ParsePostfix(ParsePrimary(), filters: false);
-        return ParsePostfix(negative ? scope => TemplateValues.Arithmetic("-", 0L, value(scope)) : value, filters: true);
+        return ParsePostfix(negative ? scope => TemplateArithmetic.Apply("-", 0L, value(scope)) : value, filters: true);
     }
 
     private Expression ParsePrimary()
@@ -255,17 +303,18 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
                     _ => scope => scope[token.Text],
                 };
             case TokenKind.String:
-                string text = token.Text;
+                StringBuilder literal = new(token.Text);
                 while (Current.Kind == TokenKind.String)
                 {
-                    text += Take().Text;
+                    literal.Append(Take().Text);
                 }
 
+                string text = literal.ToString();
                 return _ => text;
             case TokenKind.Integer:
                 return long.TryParse(token.Text, NumberStyles.None, CultureInfo.InvariantCulture, out long whole)
                     ? _ => whole
-                    : throw Error($"the number {token.Text} is too large");
+                    : throw Error($"the number \"{token.Text}\" is too large");
             case TokenKind.Float:
                 double real = double.Parse(token.Text, CultureInfo.InvariantCulture);
                 return _ => real;
@@ -280,7 +329,7 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
                 return inner;
             case TokenKind.Operator when token.Text == "[":
                 List<Expression> items = ParseItems("]");
-                return scope => items.ConvertAll(i => i(scope));
+                return scope => ListOf(items, scope);
             case TokenKind.Operator when token.Text == "{":
                 return ParseMap();
             default:
@@ -322,10 +371,11 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
 
         return scope =>
         {
+            TemplateBudget.Allocate(100 * (entries.Count + 1));
             TemplateMap map = [];
             foreach ((Expression key, Expression value) in entries)
             {
-                map[TemplateValues.Text(key(scope))] = value(scope);
+                map[TemplateMap.Key(key(scope))] = value(scope);
             }
 
             return map;

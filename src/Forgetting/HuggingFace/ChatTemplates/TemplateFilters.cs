@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text;
 
 namespace Forgetting.HuggingFace.ChatTemplates;
 
@@ -9,16 +8,25 @@ internal static class TemplateFilters
     /// <summary>Applies a filter.</summary>
     public static object? Apply(string name, object? value, TemplateArguments arguments)
     {
+        // A filter can apply the next: map("map", …).
+        TemplateBudget.Enter();
+        object? result = ApplyInner(name, value, arguments);
+        TemplateBudget.Leave();
+        return result;
+    }
+
+    private static object? ApplyInner(string name, object? value, TemplateArguments arguments)
+    {
         switch (name)
         {
             case "trim":
                 return TemplateMethods.Strip(TemplateValues.Text(value), arguments, start: true, end: true);
             case "upper":
-                return TemplateValues.Text(value).ToUpperInvariant();
+                return TemplateMethods.Upper(TemplateValues.Text(value));
             case "lower":
-                return TemplateValues.Text(value).ToLowerInvariant();
+                return TemplateMethods.Lower(TemplateValues.Text(value));
             case "title":
-                return TemplateMethods.Title(TemplateValues.Text(value));
+                return TemplateMethods.Title(TemplateValues.Text(value), c => c is '-' or '(' or '{' or '[' or '<' || char.IsWhiteSpace(c));
             case "capitalize":
                 return TemplateMethods.Capitalized(TemplateValues.Text(value));
             case "replace":
@@ -30,7 +38,7 @@ internal static class TemplateFilters
             case "length" or "count":
                 return TemplateValues.Length(value);
             case "join":
-                return string.Join(TemplateValues.Text(arguments.Get(0, "d", "")), Mapped(value, arguments.Get(1, "attribute", null)).Select(TemplateValues.Text));
+                return new TemplateText().Join(TemplateValues.Text(arguments.Get(0, "d", "")), Mapped(value, arguments.Get(1, "attribute", null))).ToString();
             case "default" or "d":
                 bool replaced = value is Undefined || (TemplateValues.IsTrue(arguments.Get(1, "boolean", false)) && !TemplateValues.IsTrue(value));
                 return replaced ? arguments.Get(0, "default_value", "") : value;
@@ -41,46 +49,51 @@ internal static class TemplateFilters
             case "list":
                 return TemplateValues.Items(value).ToList();
             case "items":
-                return value is TemplateMap map ? TemplateMethods.Pairs(map)
-                    : value is Undefined ? new List<object?>()
-                    : throw new TemplateException($"{TemplateValues.TypeName(value)} has no items");
+                return value is Undefined ? new List<object?>() : TemplateMethods.Pairs(Mapping(value));
             case "dictsort":
-                return value is TemplateMap sorted
-                    ? TemplateMethods.Pairs(sorted).OrderBy(p => TemplateValues.Text(((List<object?>)p!)[0]), StringComparer.OrdinalIgnoreCase).ToList()
-                    : throw new TemplateException($"{TemplateValues.TypeName(value)} has no items");
+                long part = arguments.Get(1, "by", "key") switch
+                {
+                    "key" => 0,
+                    "value" => 1,
+                    _ => throw new TemplateException("dictsort sorts by 'key' or 'value'"),
+                };
+                return TemplateOrder.Sort(TemplateMethods.Pairs(Mapping(value)), part, arguments, caseSensitive: 0, descending: 2);
             case "reverse":
                 return value is string text
                     ? TemplateValues.Slice(text, null, null, -1L)
                     : TemplateValues.Slice(TemplateValues.Items(value), null, null, -1L);
             case "sort":
-                return TemplateValues.Items(value).Order(Comparer<object?>.Create(TemplateValues.Compare)).ToList();
+                return TemplateOrder.Sort(TemplateValues.Items(value), arguments.Get(2, "attribute", null), arguments, caseSensitive: 1, descending: 0);
             case "unique":
-                return Unique(TemplateValues.Items(value));
+                return TemplateOrder.Unique(TemplateValues.Items(value), arguments);
+            case "min" or "max":
+                return TemplateOrder.Extreme(TemplateValues.Items(value), arguments, name);
             case "map":
-                return arguments.Named.TryGetValue("attribute", out object? attribute)
-                    ? Mapped(value, attribute)
-                    : TemplateValues.Items(value).Select(i => Apply(Text(arguments, 0), i, Rest(arguments, 1))).ToList();
+                return !TemplateValues.IsTrue(value) ? new List<object?>()
+                    : arguments.Named.TryGetValue("attribute", out object? attribute) ? Mapped(value, attribute, arguments.Get(int.MaxValue, "default", null))
+                    : TemplateValues.Items(value).ConvertAll(i => Apply(Text(arguments, 0), i, Rest(arguments, 1)));
             case "select" or "reject":
-                return TemplateValues.Items(value).Where(i => Holds(i, arguments, 0) == (name == "select")).ToList();
+                // Jinja goes over nothing that is false: of none nothing is selected.
+                return !TemplateValues.IsTrue(value) ? new List<object?>() : TemplateValues.Items(value).FindAll(i => Holds(i, arguments, 0) == (name == "select"));
             case "selectattr" or "rejectattr":
                 string key = Text(arguments, 0);
-                return TemplateValues.Items(value).Where(i => Holds(TemplateValues.Item(i, key), arguments, 1) == (name == "selectattr")).ToList();
+                return !TemplateValues.IsTrue(value) ? new List<object?>()
+                    : TemplateValues.Items(value).FindAll(i => Holds(TemplateOrder.AttributeOf(i, key), arguments, 1) == (name == "selectattr"));
             case "int":
                 return ToInteger(value, arguments.Get(0, "default", 0L));
             case "float":
                 return TemplateValues.Number(value)
                     ?? (double.TryParse(value as string, NumberStyles.Float, CultureInfo.InvariantCulture, out double real) ? real : arguments.Get(0, "default", 0.0));
             case "abs":
-                return value is long n ? (object)Math.Abs(n) : Math.Abs(TemplateValues.Number(value) ?? throw new TemplateException("abs of what is no number"));
-            case "min" or "max":
-                List<object?> ordered = [.. TemplateValues.Items(value).Order(Comparer<object?>.Create(TemplateValues.Compare))];
-                return ordered.Count == 0 ? new Undefined(name) : name == "min" ? ordered[0] : ordered[^1];
+                return value is long n
+                    ? (object)TemplateArithmetic.Checked(Int128.Abs(n))
+                    : Math.Abs(TemplateValues.Number(value) ?? throw new TemplateException("abs of what is no number"));
             case "sum":
-                return TemplateValues.Items(value).Aggregate((object?)0L, (total, i) => TemplateValues.Arithmetic("+", total, i));
+                return Mapped(value, arguments.Get(0, "attribute", null)).Aggregate(arguments.Get(1, "start", 0L), (total, i) => TemplateArithmetic.Apply("+", total, i));
             case "indent":
                 return Indented(TemplateValues.Text(value), arguments);
             case "tojson":
-                return ToJson(value, arguments.Get(0, "indent", null));
+                return ToJson(value, arguments.Get(int.MaxValue, "indent", arguments.Get(0, "indent", null)));
             default:
                 throw new TemplateException($"unknown filter '{name}'");
         }
@@ -107,7 +120,7 @@ internal static class TemplateFilters
             "callable" => value is TemplateFunction,
             "odd" => TemplateValues.Integer(value) % 2 != 0,
             "even" => TemplateValues.Integer(value) % 2 == 0,
-            "divisibleby" => TemplateValues.Integer(other) != 0 && TemplateValues.Integer(value) % TemplateValues.Integer(other) == 0,
+            "divisibleby" => TemplateArithmetic.Apply("%", TemplateValues.Integer(value), TemplateValues.Integer(other)) is 0L,
             "eq" or "equalto" or "==" or "sameas" => TemplateValues.AreEqual(value, other),
             "ne" or "!=" => !TemplateValues.AreEqual(value, other),
             "lt" or "lessthan" or "<" => TemplateValues.Compare(value, other) < 0,
@@ -124,53 +137,62 @@ internal static class TemplateFilters
             ? TemplateValues.Text(arguments.Positional[position])
             : throw new TemplateException(string.Create(CultureInfo.InvariantCulture, $"a filter lacks argument {position + 1}"));
 
-    private static TemplateArguments Rest(TemplateArguments arguments, int from) => new([.. arguments.Positional.Skip(from)], arguments.Named);
-
-    private static bool Holds(object? value, TemplateArguments arguments, int test) =>
-        arguments.Positional.Count > test ? Test(Text(arguments, test), value, Rest(arguments, test + 1)) : TemplateValues.IsTrue(value);
-
-    private static List<object?> Mapped(object? value, object? attribute) =>
-        attribute is string name ? [.. TemplateValues.Items(value).Select(i => TemplateValues.Item(i, name))] : TemplateValues.Items(value);
-
-    private static List<object?> Unique(List<object?> items)
+    private static TemplateArguments Rest(TemplateArguments arguments, int from)
     {
-        List<object?> unique = [];
-        foreach (object? item in items)
-        {
-            if (!unique.Exists(u => TemplateValues.AreEqual(u, item)))
-            {
-                unique.Add(item);
-            }
-        }
-
-        return unique;
+        TemplateBudget.List(arguments.Positional.Count);
+        return new([.. arguments.Positional.Skip(from)], arguments.Named);
     }
+
+    private static bool Holds(object? value, TemplateArguments arguments, int test)
+    {
+        TemplateBudget.Spend(1);
+        return arguments.Positional.Count > test ? Test(Text(arguments, test), value, Rest(arguments, test + 1)) : TemplateValues.IsTrue(value);
+    }
+
+    private static List<object?> Mapped(object? value, object? attribute, object? absent = null) => attribute is null
+        ? TemplateValues.Items(value)
+        : TemplateValues.Items(value).ConvertAll(i => TemplateOrder.AttributeOf(i, attribute) is var found && found is Undefined && absent != null ? absent : found);
+
+    private static TemplateMap Mapping(object? value) => value as TemplateMap ?? throw new TemplateException($"{TemplateValues.TypeName(value)} has no items");
 
     private static object? ToInteger(object? value, object? absent) => value switch
     {
         string s => long.TryParse(s.Trim(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long n) ? n
-            : double.TryParse(s, NumberStyles.Float, CultureInfo.InvariantCulture, out double x) ? (long)x : absent,
-        _ => TemplateValues.Number(value) is double number ? (long)number : absent,
+            : double.TryParse(s, NumberStyles.Float, CultureInfo.InvariantCulture, out double x) ? Whole(x) : absent,
+        long n => n,
+        _ => TemplateValues.Number(value) is double number ? Whole(number) : absent,
     };
+
+    private static long Whole(double x) => TemplateArithmetic.Checked(double.IsFinite(x) ? (Int128)x : Int128.MaxValue);
 
     private static string Indented(string text, TemplateArguments arguments)
     {
         object? width = arguments.Get(0, "width", 4L);
         string prefix = width as string ?? new string(' ', (int)Math.Clamp(TemplateValues.Integer(width), 0, 100));
         bool first = TemplateValues.IsTrue(arguments.Get(1, "first", false)), blank = TemplateValues.IsTrue(arguments.Get(2, "blank", false));
-        return string.Join('\n', text.Split('\n').Select((line, i) => (i == 0 ? first : blank || line.Length > 0) ? prefix + line : line));
+        TemplateText indented = new();
+        for (int start = 0; start <= text.Length;)
+        {
+            int newline = text.IndexOf('\n', start), end = newline < 0 ? text.Length : newline;
+            bool moved = start == 0 ? first : blank || end > start;
+            indented.Append(moved ? prefix : "").Append(text.AsSpan(start, Math.Min(end + 1, text.Length) - start));
+            start = end + 1;
+        }
+
+        return indented.ToString();
     }
 
     /// <summary>Python's <c>json.dumps(value, ensure_ascii=False, indent=indent)</c>, which is what Hugging Face puts in place of Jinja's own.</summary>
     private static string ToJson(object? value, object? indent)
     {
-        StringBuilder json = new();
+        TemplateText json = new();
         Write(value, indent is null ? null : new string(' ', (int)Math.Clamp(TemplateValues.Integer(indent), 0, 100)), "\n", json);
         return json.ToString();
     }
 
-    private static void Write(object? value, string? step, string line, StringBuilder json)
+    private static void Write(object? value, string? step, string line, TemplateText json)
     {
+        TemplateBudget.Enter();
         switch (value)
         {
             case null:
@@ -186,21 +208,23 @@ internal static class TemplateFilters
                 WriteString(s, json);
                 break;
             case TemplateMap map:
-                Enclose('{', '}', map, e =>
+                Enclose("{", "}", map, e =>
                 {
-                    WriteString(e.Key, json);
+                    WriteString(e.Key is string name ? name : e.Key is bool flag ? (flag ? "true" : "false") : TemplateValues.Text(e.Key), json);
                     json.Append(": ");
                     Write(e.Value, step, line + step, json);
                 });
                 break;
             case List<object?> list:
-                Enclose('[', ']', list, item => Write(item, step, line + step, json));
+                Enclose("[", "]", list, item => Write(item, step, line + step, json));
                 break;
             default:
                 throw new TemplateException($"{TemplateValues.TypeName(value)} has no JSON");
         }
 
-        void Enclose<T>(char open, char close, IReadOnlyCollection<T> items, Action<T> write)
+        TemplateBudget.Leave();
+
+        void Enclose<T>(string open, string close, IReadOnlyCollection<T> items, Action<T> write)
         {
             json.Append(open);
             string separator = "";
@@ -215,25 +239,16 @@ internal static class TemplateFilters
         }
     }
 
-    private static void WriteString(string text, StringBuilder json)
+    private static void WriteString(string text, TemplateText json) => json.Append("\"").Append(text, c => c switch
     {
-        json.Append('"');
-        foreach (char c in text)
-        {
-            json.Append(c switch
-            {
-                '"' => "\\\"",
-                '\\' => "\\\\",
-                '\n' => "\\n",
-                '\r' => "\\r",
-                '\t' => "\\t",
-                '\b' => "\\b",
-                '\f' => "\\f",
-                < ' ' => string.Create(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}"),
-                _ => c.ToString(),
-            });
-        }
-
-        json.Append('"');
-    }
+        '"' => "\\\"",
+        '\\' => "\\\\",
+        '\n' => "\\n",
+        '\r' => "\\r",
+        '\t' => "\\t",
+        '\b' => "\\b",
+        '\f' => "\\f",
+        < ' ' => string.Create(CultureInfo.InvariantCulture, $"\\u{(int)c:x4}"),
+        _ => null,
+    }).Append("\"");
 }

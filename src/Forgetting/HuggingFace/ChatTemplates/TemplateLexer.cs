@@ -55,6 +55,9 @@ internal sealed class TemplateLexer
         "**", "//", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "~", "<", ">", "=", ".", ",", ":", "|", "(", ")", "[", "]", "{", "}",
     ];
 
+    // The longest templates in use have a hundredth of either.
+    private const int Longest = 1 << 20, MostTokens = 250_000;
+
     private readonly string _source;
     private readonly List<TemplateToken> _tokens = [];
     private int _at;
@@ -66,6 +69,11 @@ internal sealed class TemplateLexer
     /// <exception cref="TemplateException">A tag, string or character that cannot be read.</exception>
     public static List<TemplateToken> Read(string template)
     {
+        if (template.Length > Longest)
+        {
+            throw new TemplateException(string.Create(CultureInfo.InvariantCulture, $"a template of {template.Length} characters; expected at most {Longest}"), line: 1);
+        }
+
         string source = template.ReplaceLineEndings("\n");
         TemplateLexer lexer = new(source.EndsWith('\n') ? source[..^1] : source);
         lexer.ReadAll();
@@ -126,11 +134,10 @@ internal sealed class TemplateLexer
     /// <summary>The text without the white space between the start of the tag's line and the tag, if nothing else stands there.</summary>
     private string WithoutIndent(string text, int tag)
     {
-        int lineStart = tag == 0 ? 0 : _source.LastIndexOf('\n', tag - 1) + 1;
-        int from = Math.Max(lineStart, _at);
+        int newline = _source.AsSpan(_at, tag - _at).LastIndexOf('\n');
 
         // Behind another tag on the same line the white space is not an indent.
-        return lineStart >= _at && string.IsNullOrWhiteSpace(_source[from..tag]) ? text[..(from - _at)] : text;
+        return (newline >= 0 || _at == 0) && string.IsNullOrWhiteSpace(text[(newline + 1)..]) ? text[..(newline + 1)] : text;
     }
 
     /// <summary>Reads one tag; returns the control character before its end, or a blank.</summary>
@@ -164,6 +171,11 @@ internal sealed class TemplateLexer
             if (_at >= _source.Length)
             {
                 throw new TemplateException($"tag without {close}", start);
+            }
+
+            if (_tokens.Count > MostTokens)
+            {
+                throw new TemplateException(string.Create(CultureInfo.InvariantCulture, $"a template of more than {MostTokens} names, operators and literals"), start);
             }
 
             bool controlled = (_source[_at] == '-' || (_source[_at] == '+' && kind == '%')) && At(_at + 1, close);

@@ -18,10 +18,13 @@ internal enum Flow
 /// <summary>A compiled statement.</summary>
 internal delegate Flow Statement(TemplateScope scope, TemplateOutput output);
 
-/// <summary>Compiles a template's statements: for, if, set, macro, break, continue and Hugging Face's generation.</summary>
+/// <summary>Compiles a template's statements: for, if, set, macro, filter, break, continue and Hugging Face's generation.</summary>
 internal sealed class TemplateParser : ExpressionParser
 {
     private const int Deepest = 100;
+
+    // The scope and the variable "loop" of one turn take about as long as so many expressions.
+    private const int LoopSteps = 20;
 
     private int _depth;
 
@@ -94,15 +97,15 @@ internal sealed class TemplateParser : ExpressionParser
         _depth--;
         return (scope, output) =>
         {
-            foreach (Statement statement in statements)
+            TemplateBudget.Enter();
+            Flow flow = Flow.Next;
+            for (int i = 0; i < statements.Count && flow == Flow.Next; i++)
             {
-                if (statement(scope, output) is var flow and not Flow.Next)
-                {
-                    return flow;
-                }
+                flow = statements[i](scope, output);
             }
 
-            return Flow.Next;
+            TemplateBudget.Leave();
+            return flow;
         };
     }
 
@@ -131,6 +134,8 @@ internal sealed class TemplateParser : ExpressionParser
                 return ParseSet();
             case "macro":
                 return ParseMacro();
+            case "filter":
+                return ParseFilterBlock();
             case "generation":
                 EndTag();
                 Statement body = ParseBody(["endgeneration"], out _);
@@ -171,6 +176,7 @@ internal sealed class TemplateParser : ExpressionParser
         {
             foreach ((Expression? condition, Statement body) in branches)
             {
+                TemplateBudget.Spend(1);
                 if (condition is null || TemplateValues.IsTrue(condition(scope)))
                 {
                     return body(scope, output);
@@ -208,6 +214,7 @@ internal sealed class TemplateParser : ExpressionParser
             {
                 items = items.FindAll(item =>
                 {
+                    TemplateBudget.Spend(1);
                     TemplateScope inner = new(scope);
                     Assign(targets, item, inner);
                     return TemplateValues.IsTrue(filter(inner));
@@ -216,6 +223,7 @@ internal sealed class TemplateParser : ExpressionParser
 
             for (int i = 0; i < items.Count; i++)
             {
+                TemplateBudget.Spend(LoopSteps);
                 TemplateScope inner = new(scope);
                 inner["loop"] = Loop(items, i);
                 Assign(targets, items[i], inner);
@@ -315,6 +323,30 @@ internal sealed class TemplateParser : ExpressionParser
                 throw new TemplateException($"'{targets[0]}' is {TemplateValues.TypeName(scope[targets[0]])}; only a namespace's attributes can be set");
             }
 
+            return Flow.Next;
+        };
+    }
+
+    private Statement ParseFilterBlock()
+    {
+        List<Func<TemplateScope, object?, object?>> filters = [ParseFilter()];
+        while (TakeOperator("|"))
+        {
+            filters.Add(ParseFilter());
+        }
+
+        EndTag();
+        Statement body = ParseBody(["endfilter"], out _);
+        EndTag();
+        return (scope, output) =>
+        {
+            object? value = Captured(body, new TemplateScope(scope));
+            foreach (Func<TemplateScope, object?, object?> filter in filters)
+            {
+                value = filter(scope, value);
+            }
+
+            output.Text.Append(TemplateValues.Text(value));
             return Flow.Next;
         };
     }

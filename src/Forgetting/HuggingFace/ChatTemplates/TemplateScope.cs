@@ -1,11 +1,9 @@
-using System.Text;
-
 namespace Forgetting.HuggingFace.ChatTemplates;
 
 /// <summary>Where a statement writes, and which stretches of it the template calls the assistant's own (<c>{% generation %}</c>).</summary>
 internal sealed class TemplateOutput
 {
-    public StringBuilder Text { get; } = new();
+    public TemplateText Text { get; } = new();
 
     public List<(int Start, int End)> Generated { get; } = [];
 }
@@ -13,7 +11,6 @@ internal sealed class TemplateOutput
 /// <summary>Variables. A loop's body and a macro have their own scope, so that what they set is gone behind them; the branches of an if have not.</summary>
 internal sealed class TemplateScope(TemplateScope? parent)
 {
-    // Recursive macros would otherwise end in a stack overflow, which nothing can catch.
     private const int DeepestCalls = 50;
 
     private readonly Dictionary<string, object?> _values = new(StringComparer.Ordinal);
@@ -31,6 +28,8 @@ internal sealed class TemplateScope(TemplateScope? parent)
                 {
                     return value;
                 }
+
+                TemplateBudget.Spend(1);
             }
 
             return new Undefined(name);

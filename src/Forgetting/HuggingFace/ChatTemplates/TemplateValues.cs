@@ -7,15 +7,6 @@ namespace Forgetting.HuggingFace.ChatTemplates;
 /// <summary>A name without a value: prints as nothing, is false, and has nothing in it.</summary>
 internal sealed record Undefined(string Name);
 
-/// <summary>A dictionary in insertion order; keys are strings.</summary>
-internal sealed class TemplateMap : OrderedDictionary<string, object?>
-{
-    public TemplateMap()
-        : base(StringComparer.Ordinal)
-    {
-    }
-}
-
 /// <summary>What <c>namespace(…)</c> returns: the one thing that a loop's body can change for what comes behind the loop.</summary>
 internal sealed class TemplateNamespace
 {
@@ -71,10 +62,22 @@ internal static class TemplateValues
         long n => n.ToString(CultureInfo.InvariantCulture),
         double x => Written(x),
         string s => Quoted(s),
-        TemplateMap map => "{" + string.Join(", ", map.Select(e => Quoted(e.Key) + ": " + Written(e.Value))) + "}",
-        List<object?> list => "[" + string.Join(", ", list.Select(Written)) + "]",
-        _ => Text(value),
+        Undefined => "",
+        TemplateMap map => Enclosed("{", "}", map, Entry),
+        List<object?> list => Enclosed("[", "]", list, Written),
+        TemplateNamespace space => Enclosed("<Namespace {", "}>", space.Values, e => Quoted(e.Key) + ": " + Written(e.Value)),
+        _ => throw new TemplateException("a function or method has no text; expected parentheses that call it"),
     };
+
+    private static string Entry(KeyValuePair<object, object?> entry) => Written(entry.Key) + ": " + Written(entry.Value);
+
+    private static string Enclosed<T>(string open, string close, IEnumerable<T> items, Func<T, string> written)
+    {
+        TemplateBudget.Enter();
+        string text = new TemplateText().Append(open).Join(", ", items.Select(item => (object?)written(item))).Append(close).ToString();
+        TemplateBudget.Leave();
+        return text;
+    }
 
     public static string TypeName(object? value) => value switch
     {
@@ -89,21 +92,41 @@ internal static class TemplateValues
         _ => "a function",
     };
 
-    public static bool AreEqual(object? a, object? b) => (a, b) switch
+    public static bool AreEqual(object? a, object? b)
     {
-        (null, null) => true,
-        (Undefined, Undefined) => true,
-        (string s, string t) => s == t,
-        (List<object?> s, List<object?> t) => s.Count == t.Count && s.Zip(t).All(p => AreEqual(p.First, p.Second)),
-        (TemplateMap s, TemplateMap t) => s.Count == t.Count && s.All(e => t.TryGetValue(e.Key, out object? other) && AreEqual(e.Value, other)),
-        _ => Number(a) is double x && Number(b) is double y ? x.Equals(y) : ReferenceEquals(a, b),
-    };
+        TemplateBudget.Enter();
+        bool equal = (a, b) switch
+        {
+            (null, null) => true,
+            (Undefined, Undefined) => true,
+            (string s, string t) => TextsEqual(s, t),
+            (long n, long m) => n == m,
+            (List<object?> s, List<object?> t) => s.Count == t.Count && s.Zip(t).All(p => AreEqual(p.First, p.Second)),
+            (TemplateMap s, TemplateMap t) => s.Count == t.Count && s.All(e => t.TryGetValue(e.Key, out object? other) && AreEqual(e.Value, other)),
+            _ => Number(a) is double x && Number(b) is double y ? x.Equals(y) : ReferenceEquals(a, b),
+        };
+        TemplateBudget.Leave();
+        return equal;
+    }
+
+    private static bool TextsEqual(string a, string b)
+    {
+        TemplateBudget.Spend(a.Length == b.Length ? a.Length / 64 : 0);
+        return a == b;
+    }
 
     public static int Compare(object? a, object? b)
     {
+        TemplateBudget.Spend(1);
         if (a is string s && b is string t)
         {
+            TemplateBudget.Spend(Math.Min(s.Length, t.Length) / 64);
             return string.CompareOrdinal(s, t);
+        }
+
+        if (a is long n && b is long m)
+        {
+            return n.CompareTo(m);
         }
 
         return Number(a) is double x && Number(b) is double y
@@ -111,85 +134,71 @@ internal static class TemplateValues
             : throw new TemplateException($"cannot compare {TypeName(a)} with {TypeName(b)}");
     }
 
-    public static object? Arithmetic(string operation, object? a, object? b)
+    /// <summary>Python's <c>in</c>.</summary>
+    public static bool Contains(object? container, object? item)
     {
-        if (operation == "+" && a is string s && b is string t)
+        switch (container)
         {
-            return s + t;
+            case string s:
+                string part = item as string ?? throw new TemplateException($"'in' a string needs a string, not {TypeName(item)}");
+                TemplateBudget.Search(s.Length, part.Length);
+                return s.Contains(part, StringComparison.Ordinal);
+            case List<object?> list:
+                return list.Exists(i => AreEqual(i, item));
+            case TemplateMap map:
+                return TemplateMap.IsKey(item) && map.ContainsKey(item!);
+            case Undefined:
+                return false;
+            default:
+                throw new TemplateException($"'in' is not defined for {TypeName(container)}");
         }
-
-        if (operation == "+" && a is List<object?> first && b is List<object?> second)
-        {
-            return new List<object?>([.. first, .. second]);
-        }
-
-        if (operation == "*" && a is string repeated && b is long times)
-        {
-            return times * repeated.Length < 1 << 20
-                ? new StringBuilder().Insert(0, repeated, (int)Math.Max(0, times)).ToString()
-                : throw new TemplateException("a repeated string of more than a million characters");
-        }
-
-        bool whole = a is long or bool && b is long or bool;
-        if (Number(a) is not double x || Number(b) is not double y)
-        {
-            throw new TemplateException($"'{operation}' is not defined for {Named(a)} and {Named(b)}");
-        }
-
-        if (operation is "/" or "//" or "%" && y == 0)
-        {
-            throw new TemplateException("division by zero");
-        }
-
-        double result = operation switch
-        {
-            "+" => x + y,
-            "-" => x - y,
-            "*" => x * y,
-            "/" => x / y,
-            "//" => Math.Floor(x / y),
-            "%" => x - (y * Math.Floor(x / y)),
-            _ => Math.Pow(x, y),
-        };
-
-        // Integers stay integers but for a true division and a negative power. Templates count messages: double is exact far beyond.
-        return whole && operation != "/" && !(operation == "**" && y < 0) ? (object)(long)result : result;
     }
 
-    /// <summary>Python's <c>in</c>.</summary>
-    public static bool Contains(object? container, object? item) => container switch
-    {
-        string s => item is string part ? s.Contains(part, StringComparison.Ordinal) : throw new TemplateException($"'in' a string needs a string, not {TypeName(item)}"),
-        List<object?> list => list.Any(i => AreEqual(i, item)),
-        TemplateMap map => item is string key && map.ContainsKey(key),
-        Undefined => false,
-        _ => throw new TemplateException($"'in' is not defined for {TypeName(container)}"),
-    };
-
     /// <summary>What a loop goes over: items, keys or characters.</summary>
-    public static List<object?> Items(object? value) => value switch
+    public static List<object?> Items(object? value)
     {
-        List<object?> list => list,
-        TemplateMap map => [.. map.Keys],
-        string s => [.. Characters(s)],
-        Undefined => [],
-        _ => throw new TemplateException($"{TypeName(value)} has no items to go over"),
-    };
+        switch (value)
+        {
+            case List<object?> list:
+                TemplateBudget.List(list.Count);
+                return list;
+            case TemplateMap map:
+                TemplateBudget.List(map.Count);
+                return [.. map.Keys];
+            case string s:
+                // A string of its own for each character.
+                TemplateBudget.Allocate(40L * s.Length);
+                return [.. s.EnumerateRunes().Select(r => r.ToString())];
+            case Undefined:
+                return [];
+            default:
+                throw new TemplateException($"{TypeName(value)} has no items to go over");
+        }
+    }
 
-    public static long Length(object? value) => value switch
+    public static long Length(object? value)
     {
-        string s => s.EnumerateRunes().Count(),
-        List<object?> list => list.Count,
-        TemplateMap map => map.Count,
-        Undefined => 0,
-        _ => throw new TemplateException($"{TypeName(value)} has no length"),
-    };
+        switch (value)
+        {
+            case string s:
+                TemplateBudget.Spend(s.Length / 8);
+                return s.EnumerateRunes().Count();
+            case List<object?> list:
+                return list.Count;
+            case TemplateMap map:
+                return map.Count;
+            case Undefined:
+                return 0;
+            default:
+                throw new TemplateException($"{TypeName(value)} has no length");
+        }
+    }
 
     public static object? Item(object? value, object? key) => (value, key) switch
     {
-        (TemplateMap map, string name) => map.TryGetValue(name, out object? found) ? found : new Undefined(name),
-        (List<object?> list, long index) => At(list, index),
-        (string s, long index) => At(Characters(s), index),
+        (TemplateMap map, _) when TemplateMap.IsKey(key) => map.TryGetValue(key!, out object? found) ? found : new Undefined(Text(key)),
+        (List<object?> list, long index) => Place(index, list.Count) is int at ? list[at] : new Undefined(Text(index)),
+        (string s, long index) => Runes(s) is var runes && Place(index, runes.Length) is int at ? runes[at].ToString() : new Undefined(Text(index)),
         (Undefined u, _) => throw new TemplateException($"'{u.Name}' is undefined"),
         (_, string name) => TemplateMethods.Attribute(value, name),
         _ => new Undefined(Text(key)),
@@ -197,8 +206,29 @@ internal static class TemplateValues
 
     public static object? Slice(object? value, object? from, object? to, object? by)
     {
-        List<object?> items = Items(value is string or List<object?> ? value : throw new TemplateException($"{TypeName(value)} cannot be sliced"));
-        long step = by is null ? 1 : Integer(by), count = items.Count;
+        switch (value)
+        {
+            case string s:
+                Rune[] runes = Runes(s);
+                var text = new StringBuilder();
+                foreach (int place in Places(runes.Length, from, to, by))
+                {
+                    text.Append(runes[place].ToString());
+                }
+
+                return text.ToString();
+            case List<object?> list:
+                TemplateBudget.List(list.Count);
+                return Places(list.Count, from, to, by).Select(place => list[place]).ToList();
+            default:
+                throw new TemplateException($"{TypeName(value)} cannot be sliced");
+        }
+    }
+
+    /// <summary>The places that a slice picks, in order.</summary>
+    private static IEnumerable<int> Places(long count, object? from, object? to, object? by)
+    {
+        long step = by is null ? 1 : Integer(by);
         if (step == 0)
         {
             throw new TemplateException("a slice with step 0");
@@ -211,13 +241,12 @@ internal static class TemplateValues
             return Math.Clamp(bound is not null && place < 0 ? place + count : place, low, high);
         }
 
-        List<object?> picked = [];
         if (step > 0)
         {
             long end = Bound(to, count, 0, count);
             for (long i = Bound(from, 0, 0, count); i < end; i += Math.Min(step, count + 1))
             {
-                picked.Add(items[(int)i]);
+                yield return (int)i;
             }
         }
         else
@@ -225,11 +254,9 @@ internal static class TemplateValues
             long end = Bound(to, -1, -1, count - 1);
             for (long i = Bound(from, count - 1, -1, count - 1); i > end; i += Math.Max(step, -count - 1))
             {
-                picked.Add(items[(int)i]);
+                yield return (int)i;
             }
         }
-
-        return value is string ? string.Concat(picked) : picked;
     }
 
     public static long Integer(object? value) => value switch
@@ -247,15 +274,19 @@ internal static class TemplateValues
         _ => null,
     };
 
-    private static List<object?> Characters(string text) => [.. text.EnumerateRunes().Select(r => r.ToString())];
-
-    private static object? At(List<object?> list, long index)
+    private static Rune[] Runes(string text)
     {
-        long place = index < 0 ? index + list.Count : index;
-        return place >= 0 && place < list.Count ? list[(int)place] : new Undefined(index.ToString(CultureInfo.InvariantCulture));
+        TemplateBudget.Allocate(8L * text.Length);
+        return [.. text.EnumerateRunes()];
     }
 
-    private static string Named(object? value) => value is Undefined u ? $"'{u.Name}', which is undefined" : TypeName(value);
+    private static int? Place(long index, int count)
+    {
+        long place = index < 0 ? index + count : index;
+        return place >= 0 && place < count ? (int)place : null;
+    }
+
+    public static string Named(object? value) => value is Undefined u ? $"'{u.Name}', which is undefined" : TypeName(value);
 
     private static string Written(double x)
     {
@@ -265,22 +296,14 @@ internal static class TemplateValues
 
     private static string Quoted(string text)
     {
-        char quote = text.Contains('\'', StringComparison.Ordinal) && !text.Contains('"', StringComparison.Ordinal) ? '"' : '\'';
-        StringBuilder quoted = new();
-        quoted.Append(quote);
-        foreach (char c in text)
+        string quote = text.Contains('\'', StringComparison.Ordinal) && !text.Contains('"', StringComparison.Ordinal) ? "\"" : "'";
+        return new TemplateText().Append(quote).Append(text, c => c switch
         {
-            quoted.Append(c switch
-            {
-                '\\' => "\\\\",
-                '\n' => "\\n",
-                '\r' => "\\r",
-                '\t' => "\\t",
-                _ when c == quote => "\\" + c,
-                _ => c.ToString(),
-            });
-        }
-
-        return quoted.Append(quote).ToString();
+            '\\' => "\\\\",
+            '\n' => "\\n",
+            '\r' => "\\r",
+            '\t' => "\\t",
+            _ => quote[0] == c ? "\\" + c : null,
+        }).Append(quote).ToString();
     }
 }
