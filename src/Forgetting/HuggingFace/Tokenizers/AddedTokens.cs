@@ -21,6 +21,9 @@ internal sealed record AddedToken(int Id, string Content)
 
     /// <summary>Matched in the normalized text.</summary>
     public bool Normalized { get; init; }
+
+    /// <summary>Its spelling is that of the normalized text already; otherwise normalizing changes it as it changes a text.</summary>
+    public bool SpeltNormalized { get; init; }
 }
 
 /// <summary>Cuts a text at added tokens: the leftmost match, of those the longest.</summary>

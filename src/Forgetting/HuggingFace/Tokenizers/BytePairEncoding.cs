@@ -7,6 +7,16 @@ namespace Forgetting.HuggingFace.Tokenizers;
 /// <summary>A rule: two neighbouring tokens become one. Lower ranks go first; among equal ranks the leftmost pair.</summary>
 internal readonly record struct Merge(int Left, int Right, int Rank, int Product);
 
+/// <summary>
+/// Two neighbouring tokens, as a key. Its hash mixes both: that of a 64-bit number is its halves xored, which is 0 for all pairs of equal tokens, and equal for
+/// many others.
+/// </summary>
+internal readonly record struct TokenPair(int Left, int Right)
+{
+    /// <inheritdoc/>
+    public override int GetHashCode() => (int)((((ulong)(uint)Left << 32 | (uint)Right) * 0x9E3779B97F4A7C15) >> 32);
+}
+
 /// <summary>How pieces become the first symbols.</summary>
 internal sealed record BytePairOptions
 {
@@ -37,7 +47,7 @@ internal sealed class BytePairEncoding
     private const int MostRemembered = 1 << 18;
 
     private readonly Dictionary<string, int> _vocabulary;
-    private readonly Dictionary<long, (int Rank, int Product)> _merges;
+    private readonly Dictionary<TokenPair, (int Rank, int Product)> _merges;
     private readonly BytePairOptions _options;
     private readonly Dictionary<int, int> _runes = [];
     private readonly int[] _bytes = new int[256];
@@ -53,7 +63,7 @@ internal sealed class BytePairEncoding
         _merges = [];
         foreach (Merge merge in merges)
         {
-            _merges[Key(merge.Left, merge.Right)] = (merge.Rank, merge.Product);
+            _merges[new TokenPair(merge.Left, merge.Right)] = (merge.Rank, merge.Product);
         }
 
         foreach ((string token, int id) in vocabulary)
@@ -132,8 +142,6 @@ internal sealed class BytePairEncoding
 
         return true;
     }
-
-    private static long Key(int left, int right) => ((long)left << 32) | (uint)right;
 
     // Into a list of ends, where one is given, goes the place behind each token, in bytes of the piece.
     private int[] Merged(ReadOnlySpan<char> piece, List<int>? ends = null)
@@ -297,9 +305,9 @@ internal sealed class BytePairEncoding
 
         void Propose(int at)
         {
-            if (next[at] >= 0 && _merges.TryGetValue(Key(symbols[at], symbols[next[at]]), out (int Rank, int Product) merge))
+            if (next[at] >= 0 && _merges.TryGetValue(new TokenPair(symbols[at], symbols[next[at]]), out (int Rank, int Product) merge))
             {
-                queue.Enqueue((at, symbols[at], symbols[next[at]], merge.Product), Key(merge.Rank, at));
+                queue.Enqueue((at, symbols[at], symbols[next[at]], merge.Product), ((long)merge.Rank << 32) | (uint)at);
             }
         }
     }

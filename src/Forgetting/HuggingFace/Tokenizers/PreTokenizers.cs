@@ -198,19 +198,21 @@ internal static class PreTokenizers
         List<(int Start, int Length, bool Delimits)> parts = new((2 * matches.Count) + 1);
         foreach ((int at, int length) in matches)
         {
-            Add(done, at - done, invert);
-            Add(at, length, !invert);
+            Between(done, at);
+
+            // An empty match cuts, too.
+            parts.Add((at, length, !invert));
             done = at + length;
         }
 
-        Add(done, end - done, invert);
+        Between(done, end);
         Emit(segment, parts, behavior, pieces);
 
-        void Add(int start, int length, bool delimits)
+        void Between(int from, int to)
         {
-            if (length > 0)
+            if (to > from)
             {
-                parts.Add((start, length, delimits));
+                parts.Add((from, to - from, invert));
             }
         }
     };
@@ -237,7 +239,10 @@ internal static class PreTokenizers
                     break;
             }
 
-            pieces.Add(segment.Part(start, length));
+            if (length > 0)
+            {
+                pieces.Add(segment.Part(start, length));
+            }
         }
     }
 }

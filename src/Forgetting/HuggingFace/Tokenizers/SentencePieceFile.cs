@@ -21,7 +21,7 @@ internal static class SentencePieceFile
         ReadOnlyMemory<byte> bytes = InputFile.ReadBytes(file);
         List<(string Text, float Score, int Type)> pieces = [];
         int modelType = 1, bos = 1, eos = 2, pad = -1;
-        bool dummyPrefix = true, collapseSpaces = true, charsMap = false;
+        bool dummyPrefix = true, collapseSpaces = true, charsMap = false, spaceBehind = false, spacesAsTheyAre = false;
         foreach (Field field in Fields(bytes, file))
         {
             switch (field.Number)
@@ -35,6 +35,7 @@ internal static class SentencePieceFile
                         switch (setting.Number)
                         {
                             case 3: modelType = (int)setting.Value; break;
+                            case 24: spaceBehind = setting.Value != 0; break;
                             case 41: bos = (int)setting.Value; break;
                             case 42: eos = (int)setting.Value; break;
                             case 43: pad = (int)setting.Value; break;
@@ -50,9 +51,13 @@ internal static class SentencePieceFile
                             case 2: charsMap = setting.Bytes.Length > 0; break;
                             case 3: dummyPrefix = setting.Value != 0; break;
                             case 4: collapseSpaces = setting.Value != 0; break;
+                            case 5: spacesAsTheyAre = setting.Value == 0; break;
                         }
                     }
 
+                    break;
+                case 5:
+                    charsMap |= Fields(field.Bytes, file).Any(setting => setting.Number == 2 && setting.Bytes.Length > 0);
                     break;
             }
         }
@@ -60,6 +65,12 @@ internal static class SentencePieceFile
         if (modelType != BpeModel || charsMap)
         {
             throw new UserException($"{file}: a sentencepiece model of type {modelType} {(charsMap ? "with" : "without")} a character map; expected type 2 (BPE) without one");
+        }
+
+        if (spaceBehind || spacesAsTheyAre)
+        {
+            string setting = spaceBehind ? "treat_whitespace_as_suffix is true; expected false" : "escape_whitespaces is false; expected true";
+            throw new UserException($"{file}: {setting}, as in all published models of this kind");
         }
 
         bool HasId(int id) => id >= 0 && id < pieces.Count;
@@ -87,9 +98,14 @@ internal static class SentencePieceFile
             }
 
             unknown ??= type == Unknown ? id : null;
+            if (type == UserDefined && text.Contains(' ', StringComparison.Ordinal))
+            {
+                throw new UserException($"{source}: the user-defined piece {id} \"{text}\" has a space that is not written ▁");
+            }
+
             if (type is Unknown or Control or UserDefined)
             {
-                added.Add(new AddedToken(id, text) { Special = type != UserDefined, Normalized = type == UserDefined });
+                added.Add(new AddedToken(id, text) { Special = type != UserDefined, Normalized = type == UserDefined, SpeltNormalized = true });
             }
         }
 

@@ -1,52 +1,48 @@
 using System.Buffers;
-using System.Globalization;
 using System.Text;
 using System.Text.RegularExpressions;
 
 namespace Forgetting.HuggingFace.Tokenizers;
 
 /// <summary>
-/// What <c>tokenizer.json</c> calls a pattern: a literal or a regular expression over characters. .NET expressions run on UTF-16 units, in
-/// which no letter outside the basic plane is a letter; so a text with such characters is matched through a copy in which each stands
-/// as one unit of the same general category.
+/// What <c>tokenizer.json</c> calls a pattern: a literal or one of Oniguruma's regular expressions over characters. .NET's expressions run on UTF-16 units and have
+/// classes of their own; so a text is matched through a copy in the expression's own <see cref="PatternAlphabet"/>, a unit a character.
 /// </summary>
 internal sealed class TextPattern
 {
     // A file can hold an expression that backtracks for ever; none in use takes more than microseconds a match.
     private static readonly TimeSpan MatchLimit = TimeSpan.FromSeconds(10);
-    private static readonly char[] StandIns = MakeStandIns();
 
     private readonly string? _literal;
     private readonly Regex? _expression;
+    private readonly PatternAlphabet? _alphabet;
     private readonly string _source;
 
-    private TextPattern(string? literal, Regex? expression, string source)
+    private TextPattern(string source, string? literal, Regex? expression = null, PatternAlphabet? alphabet = null)
     {
         _literal = literal;
         _expression = expression;
+        _alphabet = alphabet;
         _source = source;
     }
 
     /// <summary>A pattern that matches one text.</summary>
     public static TextPattern Literal(string text, string source) =>
-        text.Length > 0 ? new(text, null, source) : throw new UserException($"{source}: an empty pattern matches everywhere");
+        text.Length > 0 ? new(source, text) : throw new UserException($"{source}: an empty pattern matches everywhere");
 
-    /// <summary>A pattern from an expression in the syntax that the basic constructs of all engines share.</summary>
-    /// <exception cref="UserException">The expression has a construct that .NET lacks.</exception>
+    /// <summary>A pattern from an expression in Oniguruma's syntax.</summary>
+    /// <exception cref="UserException">The expression is wrong or has a construct that is not supported.</exception>
     public static TextPattern Expression(string expression, string source)
     {
-        if (expression.AsSpan().IndexOfAnyInRange('\uD800', '\uDFFF') >= 0)
-        {
-            throw new UserException($"{source}: expression with a character outside the basic plane: {expression}");
-        }
-
         try
         {
-            return new(null, new Regex(expression, RegexOptions.CultureInvariant | RegexOptions.Compiled, MatchLimit), source);
+            (string translated, PatternAlphabet alphabet) = OnigurumaPattern.Translate(expression);
+            return new(source, null, new Regex(translated, RegexOptions.CultureInvariant | RegexOptions.Compiled, MatchLimit), alphabet);
         }
-        catch (ArgumentException e)
+        catch (Exception e) when (e is NotSupportedException or ArgumentException or InsufficientExecutionStackException)
         {
-            throw new UserException($"{source}: expression not supported: {e.Message}".ReplaceLineEndings(" "), e);
+            string reason = e is NotSupportedException ? e.Message : "a construct that .NET does not have";
+            throw new UserException($"{source}: expression not supported: {reason} of \"{expression}\"; expected one of Oniguruma's without references, callouts and calls", e);
         }
     }
 
@@ -63,7 +59,7 @@ internal sealed class TextPattern
             : Literal(view["String"].AsString(), view.Source);
     }
 
-    /// <summary>Appends the non-overlapping matches in a stretch of text, as (start, length) in the text. Empty matches are none.</summary>
+    /// <summary>Appends the non-overlapping matches in a stretch of text, as (start, length) in the text. A match may be empty.</summary>
     public void Matches(string text, int start, int length, List<(int Start, int Length)> matches)
     {
         ReadOnlySpan<char> span = text.AsSpan(start, length);
@@ -77,54 +73,56 @@ internal sealed class TextPattern
             return;
         }
 
+        char[] symbols = ArrayPool<char>.Shared.Rent(length);
+        int[]? offsets = null;
+        int count = 0;
+        if (span.IndexOfAnyInRange('\uD800', '\uDFFF') < 0)
+        {
+            foreach (char unit in span)
+            {
+                symbols[count++] = _alphabet!.SymbolOf(unit);
+            }
+        }
+        else
+        {
+            offsets = ArrayPool<int>.Shared.Rent(length + 1);
+            int unit = 0;
+            foreach (Rune rune in span.EnumerateRunes())
+            {
+                offsets[count] = unit;
+                symbols[count++] = _alphabet!.SymbolOf(rune);
+                unit += rune.Utf16SequenceLength;
+            }
+
+            offsets[count] = unit;
+        }
+
         try
         {
-            if (span.IndexOfAnyInRange('\uD800', '\uDFFF') < 0)
+            int end = -1;
+            foreach (ValueMatch match in _expression!.EnumerateMatches(symbols.AsSpan(0, count)))
             {
-                foreach (ValueMatch match in _expression!.EnumerateMatches(span))
+                // No empty match right behind a match.
+                if (match.Length > 0 || match.Index != end)
                 {
-                    Add(start + match.Index, match.Length);
+                    int from = offsets?[match.Index] ?? match.Index, to = offsets?[match.Index + match.Length] ?? match.Index + match.Length;
+                    matches.Add((start + from, to - from));
                 }
-            }
-            else
-            {
-                MatchByRune(span);
+
+                end = match.Index + match.Length;
             }
         }
         catch (RegexMatchTimeoutException e)
         {
             throw new UserException($"{_source}: an expression took more than {MatchLimit.TotalSeconds:0} s for one match: {_expression}", e);
         }
-
-        void Add(int at, int size)
+        finally
         {
-            if (size > 0)
+            ArrayPool<char>.Shared.Return(symbols);
+            if (offsets != null)
             {
-                matches.Add((at, size));
+                ArrayPool<int>.Shared.Return(offsets);
             }
-        }
-
-        void MatchByRune(ReadOnlySpan<char> units)
-        {
-            char[] runes = ArrayPool<char>.Shared.Rent(units.Length);
-            int[] offsets = ArrayPool<int>.Shared.Rent(units.Length + 1);
-            int count = 0, unit = 0;
-            foreach (Rune rune in units.EnumerateRunes())
-            {
-                offsets[count] = unit;
-                runes[count++] = rune.IsBmp ? (char)rune.Value : StandIns[(int)Rune.GetUnicodeCategory(rune)];
-                unit += rune.Utf16SequenceLength;
-            }
-
-            offsets[count] = unit;
-            foreach (ValueMatch match in _expression!.EnumerateMatches(runes.AsSpan(0, count)))
-            {
-                int from = offsets[match.Index];
-                Add(start + from, offsets[match.Index + match.Length] - from);
-            }
-
-            ArrayPool<char>.Shared.Return(runes);
-            ArrayPool<int>.Shared.Return(offsets);
         }
     }
 
@@ -147,17 +145,5 @@ internal sealed class TextPattern
         }
 
         return result.Append(text, end, text.Length - end).ToString();
-    }
-
-    /// <summary>For each general category the last character of the basic plane that has it: half-width and rare forms, which patterns do not name one by one.</summary>
-    private static char[] MakeStandIns()
-    {
-        char[] standIns = new char[30];
-        for (int value = 0; value <= char.MaxValue; value++)
-        {
-            standIns[(int)CharUnicodeInfo.GetUnicodeCategory((char)value)] = (char)value;
-        }
-
-        return standIns;
     }
 }

@@ -17,6 +17,9 @@ internal sealed class TokenDecoder
     /// <summary>Spaces at the front of a decoded text that encoding put there.</summary>
     public int LeadingSpaces { get; private set; }
 
+    /// <summary>What marks a space, all of which the token that begins a text loses; null where it loses only <see cref="LeadingSpaces"/>.</summary>
+    public string? Marker { get; private set; }
+
     /// <summary>A decoder for <see cref="ByteLevelAlphabet"/>.</summary>
     public static TokenDecoder ByteLevel() => new() { _byteLevel = true };
 
@@ -40,11 +43,14 @@ internal sealed class TokenDecoder
         return decoder;
     }
 
+    /// <summary>The byte that a token of byte fallback stands for; null for any other token.</summary>
+    public byte? FallbackByte(string token) => _byteFallback && token.Length == 6 && token.StartsWith("<0x", StringComparison.Ordinal) && token[5] == '>'
+        && byte.TryParse(token.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out byte value) ? value : null;
+
     /// <summary>What a token contributes to the text.</summary>
     public byte[] Bytes(string token)
     {
-        if (_byteFallback && token.Length == 6 && token.StartsWith("<0x", StringComparison.Ordinal) && token[5] == '>'
-            && byte.TryParse(token.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out byte value))
+        if (FallbackByte(token) is byte value)
         {
             return [value];
         }
@@ -82,9 +88,10 @@ internal sealed class TokenDecoder
                 _replacements.Add((TextPattern.Read(view["pattern"]), view["content"].AsString()));
                 break;
             case "Metaspace":
-                _replacements.Add((TextPattern.Literal(view["replacement"].AsString(), view.Source), " "));
+                string marker = view["replacement"].AsString();
+                _replacements.Add((TextPattern.Literal(marker, view.Source), " "));
                 bool prefixed = view.Find("prepend_scheme") is { } scheme ? scheme.AsString() != "never" : view.Flag("add_prefix_space", true);
-                LeadingSpaces = prefixed ? 1 : 0;
+                Marker = prefixed ? marker : null;
                 break;
             case "Strip" when _fused && view["content"].AsString() == " " && (view.Find("stop")?.AsInt32() ?? 0) == 0:
                 LeadingSpaces = Math.Max(0, view.Find("start")?.AsInt32() ?? 0);

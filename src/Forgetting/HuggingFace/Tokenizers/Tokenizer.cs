@@ -87,7 +87,7 @@ public sealed class Tokenizer
             {
                 _added[normalized, specials] = new AddedTokens(parts.AddedTokens
                     .Where(t => t.Normalized == (normalized == 1) && (!t.Special || specials == 1))
-                    .Select(t => (normalized == 1 ? _normalize(t.Content) : t.Content, t)));
+                    .Select(t => (normalized == 1 && !t.SpeltNormalized ? _normalize(t.Content) : t.Content, t)));
             }
         }
     }
@@ -150,7 +150,7 @@ public sealed class Tokenizer
 
     /// <summary>A decoder for ids that come one by one; parameters as in <see cref="Decode"/>.</summary>
     public StreamingDecoder StartDecoding(bool skipSpecial = true, bool startOfText = true) =>
-        new(this, skipSpecial, startOfText ? _decoder.LeadingSpaces : 0);
+        new(this, skipSpecial, startOfText);
 
     /// <summary>Id of a token by its spelling in the vocabulary, or null.</summary>
     public int? IdOf(string token) => _ids.TryGetValue(token, out int id) ? id : null;
@@ -249,6 +249,17 @@ public sealed class Tokenizer
         _control.Split(text, parts);
         return parts.ConvertAll(p => (p.Start, p.Length, p.Token?.Id));
     }
+
+    /// <summary>Spaces that encoding put in front of a text.</summary>
+    internal int LeadingSpaces => _decoder.LeadingSpaces;
+
+    /// <summary>The byte that a token of byte fallback stands for; null for any other.</summary>
+    internal byte? FallbackByteOf(int id) => TokenOf(id) is { } token && !_special.Contains(id) ? _decoder.FallbackByte(token) : null;
+
+    /// <summary>What a token contributes that begins a text.</summary>
+    internal ReadOnlySpan<byte> FirstBytesOf(int id) => _decoder.Marker is { } marker && TokenOf(id) is { } token && !_special.Contains(id)
+        ? _decoder.Bytes(token.Replace(marker, "", StringComparison.Ordinal))
+        : BytesOf(id);
 
     internal ReadOnlySpan<byte> BytesOf(int id)
     {
