@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using Forgetting.Data;
 using Forgetting.HuggingFace;
+using Forgetting.IO;
 
 namespace Forgetting.Evaluation;
 
@@ -48,6 +49,7 @@ public sealed class EvaluationOutput
             foreach ((string task, JsonView values) in file["results"].Members())
             {
                 int? items = file.Find("n-samples")?.Find(task)?.Find("effective")?.AsInt32();
+                PlainName.Check(task, $"{path}: results: a task");
                 byTask[task] = [.. Values(task, values, items)];
                 string samples = Path.Combine(folder, $"samples_{task}_{Path.GetFileNameWithoutExtension(path)["results_".Length..]}.jsonl");
                 output._samples.Remove(task);

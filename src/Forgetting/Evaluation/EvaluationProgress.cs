@@ -77,7 +77,7 @@ public sealed class EvaluationProgress
         }
     }
 
-    private string AnswersPath(PreparedTask task) => Path.Combine(_folder, $"answers_{task.Name}");
+    private string AnswersPath(PreparedTask task) => Path.Combine(_folder, $"answers_{PlainName.Check(task.Name, "the task")}");
 
     private sealed record Saved(string Key, DateTimeOffset Began, string Task, string Fingerprint, IReadOnlyList<MetricValue> Metrics, TimeSpan Elapsed);
 }

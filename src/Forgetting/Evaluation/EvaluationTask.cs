@@ -1,5 +1,5 @@
-using System.Text.RegularExpressions;
 using Forgetting.Evaluation.Readers;
+using Forgetting.IO;
 
 namespace Forgetting.Evaluation;
 
@@ -20,7 +20,7 @@ internal enum OutputType
 }
 
 /// <summary>How the answer is taken out of a generated text: the match at <paramref name="Select"/> (−1 for the last) of a pattern.</summary>
-internal sealed record AnswerFilter(string Name, Regex Pattern, int Select);
+internal sealed record AnswerFilter(string Name, AnswerPattern Pattern, int Select);
 
 /// <summary>How examples are chosen.</summary>
 /// <param name="FirstN">The first ones in place of random ones.</param>
@@ -118,7 +118,7 @@ internal sealed record EvaluationTask
     public IReadOnlyList<AnswerFilter> Filters { get; init; } = [];
 
     /// <summary>What is removed from answer and target before they are compared.</summary>
-    public IReadOnlyList<Regex> Ignored { get; init; } = [];
+    public IReadOnlyList<AnswerPattern> Ignored { get; init; } = [];
 
     /// <summary>The YAML, for results.</summary>
     public required IReadOnlyDictionary<string, object> Source { get; init; }
@@ -126,6 +126,7 @@ internal sealed record EvaluationTask
     /// <summary>A task of a family whose name ends in a star: what the name has in the star's place is put in its place in the names of files too.</summary>
     public EvaluationTask Member(string name)
     {
+        PlainName.Check(name, "the task");
         string member = name[(Name.Length - 1)..];
         return this with
         {

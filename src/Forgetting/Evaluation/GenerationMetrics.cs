@@ -46,7 +46,7 @@ internal static partial class GenerationMetrics
     /// <param name="ignored">What exact match does not look at.</param>
     /// <returns>Pairs of the name that results have, and the score.</returns>
     public static IEnumerable<(string Name, double Score)> Score(
-        IReadOnlyList<string> metrics, IReadOnlyList<string> answers, AnswerReferences references, IReadOnlyList<Regex> ignored)
+        IReadOnlyList<string> metrics, IReadOnlyList<string> answers, AnswerReferences references, IReadOnlyList<AnswerPattern> ignored)
     {
         string answer = answers[0];
         Dictionary<string, (double True, double False)> nearest = [];

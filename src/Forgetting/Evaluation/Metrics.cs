@@ -22,12 +22,12 @@ internal static partial class Metrics
     }
 
     /// <summary>Whether an answer is the target, after what is to be ignored is removed from both; upper and lower case are the same.</summary>
-    public static double ExactMatch(string answer, string target, IReadOnlyList<Regex> ignored)
+    public static double ExactMatch(string answer, string target, IReadOnlyList<AnswerPattern> ignored)
     {
-        foreach (Regex pattern in ignored)
+        foreach (AnswerPattern pattern in ignored)
         {
-            answer = pattern.Replace(answer, "");
-            target = pattern.Replace(target, "");
+            answer = pattern.Remove(answer);
+            target = pattern.Remove(target);
         }
 
         return string.Equals(answer.ToLowerInvariant(), target.ToLowerInvariant(), StringComparison.Ordinal) ? 1 : 0;
@@ -36,7 +36,7 @@ internal static partial class Metrics
     /// <summary>What a filter takes from a generated text: the first group of the chosen match that is not empty; "[invalid]" where nothing matches.</summary>
     public static string Extract(string text, AnswerFilter filter)
     {
-        MatchCollection matches = filter.Pattern.Matches(text);
+        IReadOnlyList<Match> matches = filter.Pattern.Matches(text);
         int index = filter.Select < 0 ? matches.Count + filter.Select : filter.Select;
         if (index < 0 || index >= matches.Count)
             return "[invalid]";

@@ -38,7 +38,8 @@ public static partial class ResultsWriter
     }
 
     /// <summary>Where <see cref="WriteSamples"/> writes.</summary>
-    public static string SamplesPath(string folder, string task, DateTimeOffset time) => Path.Combine(folder, $"samples_{task}_{Stamp(time)}.jsonl");
+    public static string SamplesPath(string folder, string task, DateTimeOffset time) =>
+        Path.Combine(folder, $"samples_{PlainName.Check(task, "the task")}_{Stamp(time)}.jsonl");
 
     /// <summary>The results as the harness' JSON object.</summary>
     public static JsonObject Json(

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Text.RegularExpressions;
 using Forgetting.Evaluation.Readers;
 using Forgetting.IO;
 using YamlDotNet.RepresentationModel;
@@ -25,12 +24,12 @@ internal static class TaskFile
         var root = new Node(path, YamlFile.Read(reader, path));
         bool isGroup = root.Find("group") is not null;
         root.Expect(isGroup ? "group" : "task", isGroup ? ["group", "task"] : Keys);
-        return isGroup ? (null, new TaskGroup(root.Text("group"), root.Texts("task"))) : (Task(root, path), null);
+        return isGroup ? (null, new TaskGroup(root.Name("group"), root.Texts("task"))) : (Task(root, path), null);
     }
 
     private static EvaluationTask Task(Node root, string path)
     {
-        string name = root.Text("task");
+        string name = root.Name("task");
         OutputType type = root.OneOf("output_type", new Dictionary<string, OutputType>
         {
             ["multiple_choice"] = OutputType.MultipleChoice,
@@ -45,9 +44,9 @@ internal static class TaskFile
         return new EvaluationTask
         {
             Name = name,
-            Folder = root.Text("folder", name),
-            Files = root.Texts("files"),
-            FewShotFiles = root.Find("fewshot_files") is null ? [] : root.Texts("fewshot_files"),
+            Folder = root.Find("folder") is null ? name : root.Below("folder")[0],
+            Files = root.Below("files"),
+            FewShotFiles = root.Find("fewshot_files") is null ? [] : root.Below("fewshot_files"),
             AllFiles = root.Flag("all_files"),
             Reader = root.OneOf("format", DocumentReaders.All),
             Fields = Fields(root),
@@ -108,6 +107,7 @@ internal static class TaskFile
             return new FewShotChoice(FirstN: false, By: null);
 
         Node config = root.Inner("fewshot_config");
+        config.Expect("fewshot_config", ["sampler", "by"]);
         var samplers = new Dictionary<string, bool> { ["default"] = false, ["first_n"] = true };
         if (config.Find("by") is not null && root.Find("fewshot_files") is null)
             throw config.Wrong("by", "given without \"fewshot_files\"", "files that examples come from");
@@ -126,7 +126,13 @@ internal static class TaskFile
     }
 
     private static IReadOnlyList<AnswerFilter> Filters(Node root) => root.Find("filter_list") is not { } list ? []
-        : [.. root.Items("filter_list", list).Select(item => new AnswerFilter(item.Text("name"), item.Pattern("regex", item.Text("regex")), item.Number("group_select", 0, least: -1)))];
+        : [.. root.Items("filter_list", list).Select(Filter)];
+
+    private static AnswerFilter Filter(Node item)
+    {
+        item.Expect("filter", ["name", "regex", "group_select"]);
+        return new AnswerFilter(item.Text("name"), item.Pattern("regex", item.Text("regex")), item.Number("group_select", 0, least: -1));
+    }
 
     private static object Plain(YamlNode node) => node switch
     {
@@ -175,17 +181,12 @@ internal static class TaskFile
 
         public IReadOnlyList<PromptTemplate> Templates(string key) => [.. Texts(key).Select(text => new PromptTemplate(text, Place(key)))];
 
-        public Regex Pattern(string key, string text)
-        {
-            try
-            {
-                return new Regex(text, RegexOptions.CultureInvariant);
-            }
-            catch (ArgumentException error)
-            {
-                throw new UserException($"{Place(key)}: {error.Message}".ReplaceLineEndings(" "), error);
-            }
-        }
+        /// <summary>A name that becomes part of files' names. A star stands for the names of a family.</summary>
+        public string Name(string key) => PlainName.Check(Text(key), Place(key));
+
+        public IReadOnlyList<string> Below(string key) => [.. Texts(key).Select(path => PlainName.CheckBelow(path, Place(key)))];
+
+        public AnswerPattern Pattern(string key, string text) => new(text, Place(key));
 
         public Node Inner(string key) => Find(key) is YamlMappingNode inner ? new Node(Path, inner) : throw Wrong(key, "not a mapping", "a mapping");
 

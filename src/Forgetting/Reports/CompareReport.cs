@@ -25,7 +25,15 @@ public sealed record ComparedRun(string Folder, TrainingOptions Options, IReadOn
         if (!File.Exists(settings))
             throw new UserException($"{folder}: holds no run: expected {settings}");
 
-        return new(folder, Recipe.ReadRun(settings), StepMetrics.Read(Path.Combine(folder, "metrics.jsonl")), TuneSummary.Read(folder));
+        TrainingOptions options = Recipe.ReadRun(settings);
+        if (options.Data.Path.Length == 0)
+            throw new UserException($"{settings}: data is empty, expected the file that was learnt");
+
+        string steps = Path.Combine(folder, "metrics.jsonl");
+        IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(steps);
+        return metrics.Count > 0
+            ? new(folder, options, metrics, TuneSummary.Read(folder))
+            : throw new UserException($"{steps}: holds no steps, expected those of a finished run");
     }
 }
 

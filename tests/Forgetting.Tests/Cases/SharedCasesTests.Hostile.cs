@@ -6,11 +6,10 @@ using Xunit;
 namespace Forgetting.Tests.Cases;
 
 /// <content>Templates, recipes and tasks that once crashed, hung or took all memory; tokenizers whose patterns .NET reads otherwise.</content>
-[Collection(CommandCollection.Name)]
 public partial class SharedCasesTests
 {
     /// <summary>Each template of the folder ends the command with 0 or 2, and 2 comes with one line.</summary>
-    [SharedDataFact]
+    [SharedCaseFact]
     public void Hostile_templates_end()
     {
         using TemporaryFolder folder = new();
@@ -23,11 +22,11 @@ public partial class SharedCasesTests
     }
 
     /// <summary>The same for recipes.</summary>
-    [SharedDataFact]
+    [SharedCaseFact]
     public void Hostile_recipes_end() => AllEnd("*.yaml", file => ["run", file, "--list"]);
 
     /// <summary>The same for tasks.</summary>
-    [SharedDataFact]
+    [SharedCaseFact]
     public void Hostile_tasks_end()
     {
         using TemporaryFolder folder = new();
@@ -44,9 +43,9 @@ public partial class SharedCasesTests
     [InlineData("tokenizer-zero-width", "1111", 49, 256, 49)]
     [InlineData("tokenizer-posix-class", "a1b", 49)]
     public void Tokenizers_split_as_their_patterns_say(string folder, string text, params int[] ids) =>
-        Assert.Equal(ids, Tokenizer.Load(SharedData.Path("..", "cases", folder)).Encode(text));
+        Assert.Equal(ids, Tokenizer.Load(SharedCases.Path(folder)).Encode(text));
 
-    private static string Hostile() => SharedData.Path("..", "cases", "hostile");
+    private static string Hostile() => SharedCases.Path("hostile");
 
     private static void AllEnd(string pattern, Func<string, string[]> command)
     {

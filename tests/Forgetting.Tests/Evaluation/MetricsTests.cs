@@ -1,4 +1,3 @@
-using System.Text.RegularExpressions;
 using Forgetting.Evaluation;
 using Xunit;
 
@@ -60,7 +59,7 @@ public class MetricsTests
     {
         Assert.Equal(1, Metrics.ExactMatch("Paris", "paris", []));
         Assert.Equal(0, Metrics.ExactMatch("Paris ", "paris", []));
-        Assert.Equal(1, Metrics.ExactMatch("Paris ", "paris", [new Regex(@"\s")]));
+        Assert.Equal(1, Metrics.ExactMatch("Paris ", "paris", [new AnswerPattern(@"\s", "test")]));
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using Forgetting.Methods;
 using Forgetting.Reports;
+using Forgetting.Testing;
 using Forgetting.Training;
 using Xunit;
 
@@ -54,6 +55,19 @@ public class CompareReportTests
         Assert.StartsWith(
             "The runs did not train on the same data: full on 60 examples of d.jsonl; forget, ignore on 50 examples of d.jsonl (10 more held out for the reference).", note, StringComparison.Ordinal);
         Assert.Contains(note, CompareReport.Build([full, forget, ignore], []).ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_run_without_steps_or_data_is_refused_by_its_file()
+    {
+        using TemporaryFolder folder = new();
+        folder.Write("run.yaml", Recipe.Write(new TrainingOptions { Data = new() { Path = "d.jsonl" } }));
+        folder.Write("metrics.jsonl", "");
+        Assert.Equal($"{folder["metrics.jsonl"]}: holds no steps, expected those of a finished run", Assert.Throws<UserException>(() => ComparedRun.Read(folder.Path)).Message);
+        folder.Write("run.yaml", "data: ''");
+        Assert.Equal($"{folder["run.yaml"]}: data is empty, expected the file that was learnt", Assert.Throws<UserException>(() => ComparedRun.Read(folder.Path)).Message);
+        folder.Write("run.yaml", "data: \"a\\0b\"");
+        Assert.EndsWith("expected text without null characters", Assert.Throws<UserException>(() => ComparedRun.Read(folder.Path)).Message, StringComparison.Ordinal);
     }
 
     private static ComparedRun Run(TrainingMethod method, int examples, int held, Func<int, double>? loss = null, Func<int, double?>? forget = null)

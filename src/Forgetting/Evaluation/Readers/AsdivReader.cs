@@ -8,6 +8,10 @@ namespace Forgetting.Evaluation.Readers;
 /// <summary>ASDiv.xml as its authors publish it (Miao et al., ACL 2020): <c>Problem</c> elements with <c>Body</c>, <c>Question</c> and <c>Answer</c>.</summary>
 internal static class AsdivReader
 {
+    private const int Deepest = 20;
+
+    private static readonly XmlReaderSettings s_settings = new() { DtdProcessing = DtdProcessing.Prohibit, XmlResolver = null };
+
     public static IEnumerable<TaskDocument> Read(string path, IReadOnlyDictionary<string, FieldType> fields) =>
         Load(path).Descendants("Problem").Select(problem =>
         {
@@ -27,7 +31,18 @@ internal static class AsdivReader
     {
         try
         {
-            return XDocument.Load(path, LoadOptions.SetLineInfo);
+            // Going over a tree takes time with the square of its depth, building it takes stack.
+            using (var parts = XmlReader.Create(path, s_settings))
+            {
+                while (parts.Read())
+                {
+                    if (parts.Depth > Deepest)
+                        throw new UserException($"{path}: line {((IXmlLineInfo)parts).LineNumber}: elements nested more than {Deepest} deep, which no file of ASDiv has");
+                }
+            }
+
+            using var reader = XmlReader.Create(path, s_settings);
+            return XDocument.Load(reader, LoadOptions.SetLineInfo);
         }
         catch (XmlException error)
         {
