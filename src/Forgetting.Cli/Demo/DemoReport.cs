@@ -1,67 +1,91 @@
 using System.Globalization;
+using Forgetting.Methods;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Reports;
+using Forgetting.Training;
 
 namespace Forgetting.Cli.Demo;
 
-/// <summary>The first act's part of the demo's page: the table, what it says, and one seed in detail.</summary>
+/// <summary>The demo's page: for each scenario the table, what it says, and one seed in detail; at the end where forgetting should not be used.</summary>
 internal static class DemoReport
 {
-    private const int HeatMapExamples = 24;
+    private const int HeatMapExamples = 16;
 
-    /// <summary>Adds the first act's sections.</summary>
-    public static void Add(HtmlReport report, DemoSettings settings, DemoTable table, IReadOnlyList<DemoResult> results, QuestionSets firstSeed)
+    /// <summary>Builds the page.</summary>
+    public static HtmlReport Build(DemoSettings settings, DemoRun run, IReadOnlyList<DemoResult> results)
     {
-        report.Section(
-            "First act: token forgetting",
-            string.Create(CultureInfo.InvariantCulture, $"A small model read the facts of an invented world and was then fine-tuned on questions about {firstSeed.Train.Count} of them, {100 * settings.Noise:0} % of whose answers belong to another question. Held-out questions are about others. Mean ± standard deviation over {settings.Seeds} seeds, each with a model pretrained anew."));
-        report.Table(DemoTable.Header, table.Rows, table.Best);
-        foreach (string line in Findings(table, settings))
+        var report = new HtmlReport(
+            "Learning and forgetting at once",
+            string.Create(CultureInfo.InvariantCulture, $"Small models that have read of {settings.People} people, fine-tuned on data that misleads in three ways, and on a task that contradicts what they know. {settings.Seeds} worlds, each with a model of its own; differences are paired over them."));
+        report.Section("In short");
+        foreach (string line in Summary(settings, results))
         {
             report.Paragraph(line);
         }
 
-        DemoResult Detail(string arm) => results.First(r => r.Arm?.Name == arm);
-        DemoResult trusted = Detail("forget"), untrusted = Detail("forget, untrusted");
-        report.Section(
-            "What influence sees",
-            "Influence of the answers' values in the first seed. Left: the reference was trained on clean answers; right: on answers as noisy as the training set's, so that it learnt the noise too.");
-        report.Figures(Histogram("trusted reference", trusted, firstSeed), Histogram("untrusted reference", untrusted, firstSeed));
-        RunReport.AddCurves(report, RunFolder.Metrics(trusted.Folder));
+        foreach (Scenario scenario in settings.Scenarios)
+        {
+            Add(report, scenario, settings, run, results);
+        }
 
-        report.Section(
-            "Answers, token by token",
-            "Training examples of the first seed under the trusted reference. Blue: the reference got better at the token; orange: worse. Underlined: in the negative set. Dashed outline: planted. Hover for the numbers.");
-        IReadOnlyList<ScoredText> scored = RunFolder.ReadScored(trusted.Folder, (e, t) => NoiseDetection.IsPlanted(e, t, firstSeed.Train) ? $"planted; the truth is {firstSeed.Train[e.Index].Truth}" : "");
-        report.Figures(TokenHeatMap.Render(
-            [.. scored.Take(HeatMapExamples).Select(e => (string.Create(CultureInfo.InvariantCulture, $"#{e.Index}"), e.Tokens))], scale: 3));
-        report.Folded("Settings of “forget” (run.yaml)", File.ReadAllText(Path.Combine(trusted.Folder, "run.yaml")));
+        return report;
     }
 
-    /// <summary>What the numbers say, in sentences made from them, whichever way they fall.</summary>
-    public static IReadOnlyList<string> Findings(DemoTable table, DemoSettings settings)
+    /// <summary>One sentence a scenario, and where forgetting should not be used.</summary>
+    public static IReadOnlyList<string> Summary(DemoSettings settings, IReadOnlyList<DemoResult> results)
     {
-        double chance = settings.Noise / 2;
-        string Found(string arm) => string.Create(
-            CultureInfo.InvariantCulture, $"ranks a planted value below a true one with probability {table.Mean(arm, r => r.Detection!.Auc):0.00}, and {100 * table.Mean(arm, r => r.Detection!.Precision):0} % of the negatives are planted (chance: {100 * chance:0} %)");
+        DemoTable Table(string name) => new(settings.Scenarios.Single(s => s.Name == name), results);
+        string Belief(string name) => Table(name).Against(DemoSettings.Belief, DemoSettings.Ignore).ToText("0.0");
+        string Ascent(string name) => Table(name).Against(DemoSettings.Forget, DemoSettings.Ignore).ToText("0.0");
         return
         [
-            $"With a trusted reference, influence {Found("forget")}. With an untrusted one it {Found("forget, untrusted")}.",
-            Comparison(table, "forget", "full"),
-            Comparison(table, "forget", "ignore"),
-            Comparison(table, "forget, untrusted", "full"),
+            $"Independent errors: forgetting by belief {Belief("independent")} points over ignoring, plain ascent {Ascent("independent")}.",
+            $"Misconceptions: by belief {Belief("misconception")}, plain ascent {Ascent("misconception")}.",
+            $"Both at once: by belief {Belief("mixed")}, plain ascent {Ascent("mixed")}.",
+            $"A conflicting task, unlearnt by measured increase: {Table("conflict").Against("lwf, by increase", DemoSettings.Vanilla).ToText("0.0")} over ordinary fine-tuning, {Table("conflict").Against("lwf, by increase", "lwf, by confidence (the paper's)").ToText("0.0")} over the paper's confidence.",
+            "(Mean ± standard error of paired differences; in brackets the worlds in which it is better and worse.)",
+            "Do not forget where the base never believed what is wrong, where the reference cannot be trusted, or where the negatives are things that are right: ignore them.",
         ];
     }
 
-    private static string Comparison(DemoTable table, string arm, string other)
+    private static void Add(HtmlReport report, Scenario scenario, DemoSettings settings, DemoRun run, IReadOnlyList<DemoResult> results)
     {
-        double exact = 100 * (table.Mean(arm, r => r.Quality.ExactMatch) - table.Mean(other, r => r.Quality.ExactMatch));
-        double loss = table.Mean(arm, r => r.Quality.Loss) - table.Mean(other, r => r.Quality.Loss);
-        return string.Create(
-            CultureInfo.InvariantCulture, $"“{arm}” against “{other}”: exact match {exact:+0.0;−0.0;0.0} points, held-out loss {loss:+0.000;−0.000;0.000} nats.");
+        var table = new DemoTable(scenario, results);
+        report.Section(scenario.Title, scenario.Story);
+        report.Table(table.Header, table.Rows, table.Best);
+        foreach (string line in table.Findings)
+        {
+            report.Paragraph(line);
+        }
+
+        string shown = scenario.Name == "conflict" ? "lwf, by increase" : DemoSettings.Belief;
+        DemoResult detail = results.First(r => r.Scenario == scenario.Name && r.Arm == shown);
+        TuneSummary summary = TuneSummary.Read(detail.Folder);
+        if (summary.Diagnosis is { } diagnosis)
+            report.Paragraph($"What the program said before training (first world): {diagnosis}.");
+
+        IReadOnlyList<StepMetrics> metrics = RunFolder.Metrics(detail.Folder);
+        if (summary.Unlearning is { } unlearning)
+        {
+            UnlearningReport.Add(report, metrics, unlearning, RunFolder.ReadSamples(detail.Folder, unlearning));
+        }
+        else
+        {
+            QuestionSets sets = run.QuestionsOf(scenario, run.WorldOf(settings.FirstSeed), settings.FirstSeed);
+            report.Figures(
+                Histogram(scenario, detail, sets, summary.Cut ?? double.NaN),
+                Charts.Lines(
+                    "Loss by part", "optimiser step", "cross-entropy (nats)",
+                    [RunReport.Curve(metrics, "positive tokens", m => m.PositiveLoss), RunReport.Curve(metrics, "negative tokens", m => m.NegativeLoss)]));
+            IReadOnlyList<ScoredText> scored = RunFolder.ReadScored(
+                detail.Folder, (e, t) => NoiseDetection.IsPlanted(e, t, sets.Train) ? $"planted; the truth is {sets.Train[e.Index].Truth}" : "");
+            report.Figures(TokenHeatMap.Render([.. scored.Take(HeatMapExamples).Select(e => (string.Create(CultureInfo.InvariantCulture, $"#{e.Index}"), e.Tokens))], scale: 3));
+        }
+
+        report.Folded($"Settings of “{shown}” (run.yaml)", File.ReadAllText(Path.Combine(detail.Folder, "run.yaml")));
     }
 
-    private static string Histogram(string label, DemoResult result, QuestionSets sets)
+    private static string Histogram(Scenario scenario, DemoResult result, QuestionSets sets, double cut)
     {
         var honest = new List<double>();
         var planted = new List<double>();
@@ -70,11 +94,11 @@ internal static class DemoReport
             for (int t = 0; t < example.Ids.Length - 1; t++)
             {
                 if (example.Response[t] == 1)
-                    (NoiseDetection.IsPlanted(example, t, sets.Train) ? planted : honest).Add(example.Influence[t]);
+                    (NoiseDetection.IsPlanted(example, t, sets.Train) ? planted : honest).Add((example.Score ?? example.Influence)[t]);
             }
         }
 
-        double cut = Methods.TuneSummary.Read(result.Folder).Cut ?? double.NaN;
-        return Charts.Histogram(label, $"influence (nats), {label}", "tokens", [("true answers", honest), ("planted answers", planted)], cut);
+        string name = scenario.Score == ScoreKind.Influence ? "Influence of the answers" : "Reference loss of the answers";
+        return Charts.Histogram(name, scenario.Score == ScoreKind.Influence ? "influence (nats)" : "−reference loss (nats)", "tokens", [("true answers", honest), ("planted answers", planted)], cut);
     }
 }

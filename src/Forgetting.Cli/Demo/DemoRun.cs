@@ -3,97 +3,146 @@ using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.IO;
 using Forgetting.Methods;
+using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Training;
 
 namespace Forgetting.Cli.Demo;
 
 /// <summary>One finished run of an arm.</summary>
-/// <param name="Arm">The arm; null for the untuned base.</param>
-/// <param name="Seed">The seed.</param>
+/// <param name="Scenario">The scenario.</param>
+/// <param name="Arm">Name of the arm; <see cref="Base"/> for the untuned model.</param>
+/// <param name="Seed">The seed of world and model.</param>
 /// <param name="Folder">The run's folder.</param>
-/// <param name="Quality">Held-out answers.</param>
-/// <param name="Detection">How well influence found the planted answers; null where the method uses none.</param>
-internal sealed record DemoResult(Arm? Arm, int Seed, string Folder, AnswerQuality Quality, NoiseDetection? Detection);
+/// <param name="ExactMatch">Share of held-out questions answered right.</param>
+/// <param name="Loss">Mean cross-entropy of the true answers to them, nats a token.</param>
+/// <param name="OldAnswers">Share of them answered as the pretrained model was taught to.</param>
+/// <param name="Detection">How well the scores found the planted answers; null where the method uses none.</param>
+/// <param name="Conflicting">Share of the unlearnt samples that come from the conflicting task; null where none are unlearnt.</param>
+internal sealed record DemoResult(
+    string Scenario, string Arm, int Seed, string Folder, double ExactMatch, double Loss, double OldAnswers, NoiseDetection? Detection, double? Conflicting)
+{
+    /// <summary>What the untuned model is called.</summary>
+    public const string Base = "base";
+}
 
 /// <summary>
-/// The main job in miniature: pretrains a small model on a generated world, plants misleading answers in a fine-tuning set, tunes by every arm over
-/// several seeds, and measures what the papers could not: how well influence finds what was planted.
+/// The main job in miniature: for every seed a world and a small model that has read of it, and in every scenario the same fine-tuning by every arm. What the papers could not measure
+/// is known here: which answers were planted, and which the model believed before.
 /// </summary>
 internal sealed class DemoRun(DemoSettings settings, string folder, IBackend backend, ITrainingObserver observer, CancellationToken cancellation)
 {
-    private readonly World _world = new(settings.People, seed: 1);
+    // A base that knows less than this of what it was asked about is trained longer: what a method gains depends on what there is to build on.
+    private const double KnownShare = 0.85;
+    private const int MostDoublings = 2;
 
-    /// <summary>Runs everything and returns the results, seed by seed, the base first.</summary>
+    /// <summary>Runs everything and returns the results, seed by seed.</summary>
     public IReadOnlyList<DemoResult> Execute()
     {
         var results = new List<DemoResult>();
         for (int seed = settings.FirstSeed; seed < settings.FirstSeed + settings.Seeds; seed++)
         {
-            // A base of its own for each seed, as in the second act: what the methods gain depends on the base more than on the questions.
-            int own = seed;
-            string model = BaseModel.Prepare(
-                Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"base-{settings.People}-{settings.Exposures}-{seed}")),
-                () => (Corpus.PretrainingDocuments(_world, settings.Exposures, seed: 2 + own), _world.Facts.Select(f => $"{Corpus.TaskPrompt(f)} {f.Value}")),
-                backend, observer, cancellation);
-            RunSeed(model, seed, results);
+            World world = WorldOf(seed);
+            string model = PrepareBase(world, seed);
+            foreach (Scenario scenario in settings.Scenarios)
+            {
+                RunScenario(scenario, world, model, seed, results);
+            }
         }
 
         return results;
     }
 
-    /// <summary>The question sets of a seed.</summary>
-    public QuestionSets QuestionsOf(int seed) => Corpus.Questions(_world, settings.Noise, seed: 10 + seed);
+    /// <summary>The world of a seed.</summary>
+    public World WorldOf(int seed) => new(settings.People, seed: 100 + seed);
 
-    private void RunSeed(string model, int seed, List<DemoResult> results)
+    /// <summary>The question sets of a scenario and seed.</summary>
+    public QuestionSets QuestionsOf(Scenario scenario, World world, int seed) => QuestionSets.Of(scenario.Name, world, settings, seed: 1000 + seed);
+
+    private string PrepareBase(World world, int seed)
     {
-        string place = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"seed-{seed}"));
+        for (int doublings = 0; ; doublings++)
+        {
+            int exposures = settings.Exposures << doublings;
+            string model = BaseModel.Prepare(
+                Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"base-{settings.People}-{exposures}-{seed}")),
+                () => (world.PretrainingDocuments(exposures, seed: 2000 + seed), []),
+                backend, observer, cancellation);
+            using LoadedModel loaded = LoadedModel.Load(model, backend);
+            Question[] known = [.. world.People.SelectMany(p => World.Relations.Select(r => world.Known(r, p)))];
+            double share = AnswerQuality.Share(loaded, known, q => q.Truth);
+            observer.StageBegan(string.Create(CultureInfo.InvariantCulture, $"the base of seed {seed} answers {share:0.0 %} of what it has read"));
+            if (doublings == MostDoublings || share >= KnownShare)
+                return model;
+        }
+    }
+
+    private void RunScenario(Scenario scenario, World world, string model, int seed, List<DemoResult> results)
+    {
+        string place = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"{scenario.Name}-{seed}"));
         if (Directory.Exists(place))
             Directory.Delete(place, recursive: true);
 
         Directory.CreateDirectory(place);
-        QuestionSets sets = QuestionsOf(seed);
-        string train = WriteData(place, "train", sets.Train);
-        WriteData(place, "held-out", sets.HeldOut);
-        TrainingOptions tuning = DemoSettings.Tuning with { Model = model, Seed = (ulong)seed, Compute = DemoSettings.Tuning.Compute with { Device = backend.Name } };
-        string trusted = Reference(place, "trusted", sets.Trusted, tuning), untrusted = Reference(place, "untrusted", sets.Untrusted, tuning);
-
-        results.Add(new DemoResult(null, seed, model, Measure(model, sets), null));
-        foreach (Arm arm in settings.Arms)
+        QuestionSets sets = QuestionsOf(scenario, world, seed);
+        string train = QuestionSets.Write(place, "train", sets.Train);
+        QuestionSets.Write(place, "held-out", sets.HeldOut);
+        TrainingOptions recipe = scenario.Recipe with
         {
-            observer.StageBegan(string.Create(CultureInfo.InvariantCulture, $"first act, seed {seed - settings.FirstSeed + 1} of {settings.Seeds}: {arm.Name}"));
-            string run = Path.Combine(place, arm.Name.Replace(", ", "-", StringComparison.Ordinal).Replace("ρ ", "rho-", StringComparison.Ordinal));
-            TrainingOptions options = tuning with { Data = tuning.Data with { Path = train }, Out = run, Method = arm.Method, TokenForgetting = tuning.TokenForgetting with { Ascent = arm.Ascent } };
-            if (arm.Method != TrainingMethod.Full)
-                options = options with { TokenForgetting = options.TokenForgetting with { Reference = arm.Trusted ? trusted : untrusted, Rho = arm.PaperRho ? Scores.DefaultRho : settings.NoiseRho } };
-
-            TuneRun.Execute(options.WithoutUnused(), backend, resume: false, new QuietStages(observer), cancellation: cancellation);
-            RunFolder.WriteReport(run);
-            string scores = Path.Combine(run, "scores.jsonl");
-            NoiseDetection? detection = File.Exists(scores) ? NoiseDetection.Measure(ScoreFile.Read(scores), sets.Train) : null;
-            results.Add(new DemoResult(arm, seed, run, Measure(Path.Combine(run, "model"), sets), detection));
+            Model = model,
+            Seed = (ulong)seed,
+            Data = scenario.Recipe.Data with { Path = train },
+            Compute = scenario.Recipe.Compute with { Device = backend.Name },
+            Unlearning = scenario.Recipe.Unlearning with { Prompts = [.. sets.Prompts.Select(t => QuestionSets.Write(place, t.Key, t.Value))] },
+        };
+        string? trusted = Reference(place, "trusted", sets.Trusted, recipe), untrusted = Reference(place, "untrusted", sets.Untrusted, recipe);
+        results.Add(Measure(scenario, DemoResult.Base, seed, model, model, sets));
+        string[] runs = [.. scenario.Arms.Select(a => Path.Combine(place, FolderName(a.Name)))];
+        foreach ((Arm arm, string run) in scenario.Arms.Zip(runs))
+        {
+            observer.StageBegan(string.Create(CultureInfo.InvariantCulture, $"{scenario.Title.ToLowerInvariant()}, seed {seed - settings.FirstSeed + 1} of {settings.Seeds}: {arm.Name}"));
+            TrainingOptions options = arm.Settings(recipe) with { Out = run };
+            options = options with { TokenForgetting = options.TokenForgetting with { Reference = arm.Untrusted ? untrusted : trusted } };
+            TuneRun.Execute(options.WithoutUnused(), backend, observer: new QuietStages(observer), others: runs, cancellation: cancellation);
+            results.Add(Measure(scenario, arm.Name, seed, run, Path.Combine(run, "model"), sets));
         }
     }
 
-    private string Reference(string place, string name, IReadOnlyList<Question> questions, TrainingOptions tuning)
+    private string? Reference(string place, string name, IReadOnlyList<Question> questions, TrainingOptions recipe)
     {
+        if (questions.Count == 0)
+            return null;
+
         observer.StageBegan($"reference on {name} answers");
         string run = Path.Combine(place, $"reference-{name}");
-        TrainingOptions options = tuning with { Data = tuning.Data with { Path = WriteData(place, $"reference-{name}", questions) }, Out = run, Method = TrainingMethod.Full };
-        TuneRun.Execute(options.WithoutUnused(), backend, resume: false, new QuietStages(observer), cancellation: cancellation);
+
+        // So few examples need as many steps as the training set's, not as many epochs.
+        int steps = Trainer.CountSteps(recipe, QuestionCount(recipe.Data.Path));
+        TrainingOptions options = recipe with
+        {
+            Out = run,
+            Method = TrainingMethod.Full,
+            Data = recipe.Data with { Path = QuestionSets.Write(place, $"reference-{name}", questions) },
+            Schedule = recipe.Schedule with { Steps = steps },
+        };
+        TuneRun.Execute(options.WithoutUnused(), backend, observer: new QuietStages(observer), cancellation: cancellation);
         return Path.Combine(run, "model");
     }
 
-    private AnswerQuality Measure(string model, QuestionSets sets)
+    private DemoResult Measure(Scenario scenario, string arm, int seed, string run, string model, QuestionSets sets)
     {
         using LoadedModel loaded = LoadedModel.Load(model, backend);
-        return AnswerQuality.Measure(loaded, sets.HeldOut, _world.Entities);
+        IReadOnlyList<string> answers = AnswerQuality.Answers(loaded, [.. sets.HeldOut.Select(q => q.Prompt)]);
+        string scores = Path.Combine(run, "scores.jsonl"), selection = Path.Combine(run, "lwf", "selection.jsonl");
+        SelectionRecord[] unlearnt = File.Exists(selection) ? [.. SelectionRecord.Read(selection).Where(s => s.Selected)] : [];
+        double Share(Func<Question, string> wanted) => answers.Where((a, i) => a == wanted(sets.HeldOut[i])).Count() / (double)answers.Count;
+        return new DemoResult(
+            scenario.Name, arm, seed, run, Share(q => q.Truth), AnswerQuality.MeanLoss(loaded, [.. sets.HeldOut.Select(q => (q.Prompt, q.Truth))]), Share(q => q.Old),
+            File.Exists(scores) ? NoiseDetection.Measure(ScoreFile.Read(scores), sets.Train) : null,
+            unlearnt.Length == 0 ? null : unlearnt.Count(s => s.Task == World.Conflicting.Name) / (double)unlearnt.Length);
     }
 
-    private static string WriteData(string place, string name, IReadOnlyList<Question> questions)
-    {
-        string path = Path.Combine(place, $"{name}.jsonl");
-        AtomicFile.WriteText(path, string.Concat(questions.Select(q => JsonSerializer.Serialize(new { q.Prompt, Completion = q.Answer, q.Truth }, Json.Compact) + "\n")));
-        return path;
-    }
+    private static int QuestionCount(string path) => File.ReadLines(path).Count();
+
+    private static string FolderName(string arm) => string.Concat(arm.Where(c => char.IsAsciiLetterOrDigit(c) || c == ' ')).Replace(' ', '-');
 }

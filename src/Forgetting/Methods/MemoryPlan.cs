@@ -90,11 +90,18 @@ public sealed record MemoryPlan
             if (options.Unlearning.Elicited is null)
                 Stage("elicit", Elicit);
 
-            if (!UnlearningSelection.NeedsConfidence(options) || options.Unlearning.Confidence is not null)
+            bool byIncrease = options.Unlearning.SelectBy == SelectionMeasure.Increase;
+            if (!UnlearningSelection.NeedsRanking(options) || (!byIncrease && options.Unlearning.Confidence is not null))
                 return;
 
             if (options.Unlearning.Learned is null)
                 Stage("learn", () => Train(PlainTuning.Settings(options, ""), TrainingSet.AllPositive(examples), null));
+
+            if (byIncrease)
+            {
+                Stage("increase", () => Score(data));
+                return;
+            }
 
             if (options.Unlearning.Fisher is null)
             {

@@ -237,7 +237,7 @@ public sealed class TuneRun
         IReadOnlyList<Parameter> trained = Decoder.Describe(source.Config, NewAdapter(_options)).Base;
 
         // Confidences are reductions over the base's own parameters, which a head that is tied there and apart afterwards does not have.
-        if (_options.Unlearns && UnlearningSelection.NeedsConfidence(_options) && _options.Unlearning.Confidence is null && trained.Count > Decoder.Describe(source.Config).Base.Count)
+        if (_options.Unlearns && UnlearningSelection.NeedsRanking(_options) && _options.Unlearning.Confidence is null && trained.Count > Decoder.Describe(source.Config).Base.Count)
             throw new UserException($"lora-targets are {Recipe.Text(_options.Lora.Targets)}, which takes the tied head and embedding of {_options.Model} apart; expected others where forgetting confidence is computed");
     }
 

@@ -31,9 +31,9 @@ public static class UnlearningReport
             string.Create(
                 CultureInfo.InvariantCulture,
                 $"{summary.Selected:N0} of {summary.Elicited:N0} {summary.Kind} were unlearnt in steps of their own{(summary.Verdict is { } verdict ? $"; {verdict}" : "")}. Forgetting confidence says how far learning a sample would lead away from where the learning task ends; the samples are those right of the cut where the highest were chosen."));
-        SampleText[] ranked = [.. samples.Where(s => s.Selection.Confidence != null).OrderByDescending(s => s.Selection.Confidence)];
+        SampleText[] ranked = [.. samples.Where(s => s.Selection.Rank != null).OrderByDescending(s => s.Selection.Rank)];
         double constant = summary.Constant ?? 0;
-        (double Confidence, bool Selected)[] known = [.. ranked.Select(s => (s.Selection.Confidence!.Value - constant, s.Selection.Selected))];
+        (double Confidence, bool Selected)[] known = [.. ranked.Select(s => (s.Selection.Rank!.Value - constant, s.Selection.Selected))];
         string losses = Charts.Lines(
             "Learning and forgetting tasks", "optimiser step", "cross-entropy (nats)",
             [RunReport.Curve(metrics, "learning task", m => m.PositiveLoss), RunReport.Curve(metrics, "samples being unlearnt", m => m.ForgetLoss)]);
@@ -81,7 +81,7 @@ public static class UnlearningReport
         string.Create(CultureInfo.InvariantCulture, $"sample {unlearnt.Sample} before step {unlearnt.Step}: {Short(sample.Prompt, LongestTitle)} → {Short(sample.Continuation, LongestTitle)}");
 
     private static IReadOnlyList<string> Row(SampleText sample, double constant) =>
-        [Short(sample.Prompt, LongestText), Short(sample.Continuation, LongestText), sample.Selection.Task ?? "", sample.Selection.Confidence is { } confidence ? Svg.Value(confidence - constant) : "", sample.Selection.Selected ? "yes" : ""];
+        [Short(sample.Prompt, LongestText), Short(sample.Continuation, LongestText), sample.Selection.Task ?? "", sample.Selection.Rank is { } confidence ? Svg.Value(confidence - constant) : "", sample.Selection.Selected ? "yes" : ""];
 
     private static string Short(string text, int most) => text.Length <= most ? text : text[..most] + "…";
 

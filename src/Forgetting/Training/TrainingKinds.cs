@@ -18,7 +18,17 @@ public enum TrainingMethod
     Lwf,
 }
 
-/// <summary>Which self-generated samples are unlearned, by their forgetting confidence.</summary>
+/// <summary>What self-generated samples are ranked by.</summary>
+public enum SelectionMeasure
+{
+    /// <summary>Loss(θ_L) − loss(θ_base), measured (this project's).</summary>
+    Increase,
+
+    /// <summary>Forgetting confidence, from the Fisher information (arXiv 2505.19715).</summary>
+    Confidence,
+}
+
+/// <summary>Which self-generated samples are unlearned, by <see cref="SelectionMeasure"/>.</summary>
 public enum SelectionKind
 {
     /// <summary>The highest, as the method has it.</summary>

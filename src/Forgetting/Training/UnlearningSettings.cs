@@ -63,15 +63,21 @@ public sealed record UnlearningSettings
         Range = "(0, 1]", Methods = MethodSet.Unlearning, Needs = "forget-prompts|elicited")]
     public double Fraction { get; init; } = 0.25;
 
-    /// <summary>Confidence from which samples are unlearnt, instead of <see cref="Fraction"/>.</summary>
+    /// <summary>Rank from which samples are unlearnt, instead of <see cref="Fraction"/>.</summary>
     [Setting(
-        "confidence from which samples are unlearnt, instead of a share",
+        "increase in nats (or confidence) from which samples are unlearnt, instead of a share",
         Methods = MethodSet.Unlearning, Needs = "forget-prompts|elicited")]
     public double? Threshold { get; init; }
 
+    /// <summary>What samples are ranked by.</summary>
+    [Setting(
+        "what samples are ranked by: increase (of the loss by ordinary fine-tuning, measured) or confidence (the paper's, by the Fisher information)",
+        Methods = MethodSet.Unlearning, Needs = "forget-prompts|elicited")]
+    public SelectionMeasure SelectBy { get; init; } = SelectionMeasure.Increase;
+
     /// <summary>Which samples are unlearnt.</summary>
     [Setting(
-        "samples that are unlearnt, by confidence: high, low or random",
+        "samples that are unlearnt, by their rank: high, low or random",
         Formerly = "select", Methods = MethodSet.Unlearning, Needs = "forget-prompts|elicited")]
     public SelectionKind Select { get; init; } = SelectionKind.High;
 

@@ -182,7 +182,7 @@ public class UnlearningTests
             Assert.Throws<UserException>(() => UnlearningSelection.Choose(confidence, 8, new TrainingOptions { Unlearning = new() { Threshold = 8 } })).Message, StringComparison.Ordinal);
 
         var random = new TrainingOptions { Unlearning = new() { Select = SelectionKind.Random, Fraction = 0.5 } };
-        Assert.False(UnlearningSelection.NeedsConfidence(random));
+        Assert.False(UnlearningSelection.NeedsRanking(random));
         (IReadOnlyList<int> places, double? cut) = UnlearningSelection.Choose(null, 8, random);
         Assert.Equal((4, null), (places.Count, cut));
         Assert.NotEqual(places, UnlearningSelection.Choose(null, 8, random with { Seed = 7 }).Places);

@@ -64,7 +64,7 @@ internal sealed record UnlearningSet(TrainingSet Set, UnlearningSummary Summary)
 /// </summary>
 internal sealed class UnlearningStages
 {
-    private const string FolderName = "lwf", SamplesName = "elicited.jsonl", LearnedName = "learned", FisherName = "fisher.safetensors", ConfidenceName = "confidence.jsonl";
+    private const string FolderName = "lwf", SamplesName = "elicited.jsonl", LearnedName = "learned", FisherName = "fisher.safetensors", ConfidenceName = "confidence.jsonl", IncreaseName = "increase.jsonl";
 
     private readonly TrainingOptions _options;
     private readonly Provenance _provenance;
@@ -95,10 +95,12 @@ internal sealed class UnlearningStages
     {
         string samplesFile = _options.Unlearning.Elicited ?? Elicit();
         IReadOnlyList<EncodedExample> samples = LoadSamples(samplesFile);
-        IReadOnlyList<ConfidenceRecord>? records = UnlearningSelection.NeedsConfidence(_options) ? Confidences(samplesFile, samples, examples) : null;
+        bool ranks = UnlearningSelection.NeedsRanking(_options), byIncrease = _options.Unlearning.SelectBy == SelectionMeasure.Increase;
+        IReadOnlyList<ConfidenceRecord>? records = ranks && !byIncrease ? Confidences(samplesFile, samples, examples) : null;
         double[]? confidence = records is null ? null : [.. records.Select(r => r.Confidence)];
-        (IReadOnlyList<int> places, double? cut) = UnlearningSelection.Choose(confidence, samples.Count, _options);
-        WriteSelection(samplesFile, samples.Count, confidence, places);
+        double[]? increase = ranks && byIncrease ? [.. Increases(samplesFile, samples, examples).Select(r => r.Increase)] : null;
+        (IReadOnlyList<int> places, double? cut) = UnlearningSelection.Choose(confidence ?? increase, samples.Count, _options);
+        WriteSelection(samplesFile, samples.Count, confidence, increase, places);
         EncodedExample[] chosen = [.. places.Select(i => samples[i])];
         return new(
             TrainingSet.AllNegative(chosen, BaseLogProbabilities(chosen)),
@@ -137,6 +139,19 @@ internal sealed class UnlearningStages
             Elicitation.Run(model, tasks, settings, path, _observer, _cancellation);
         });
         return path;
+    }
+
+    private IReadOnlyList<IncreaseRecord> Increases(string samplesFile, IReadOnlyList<EncodedExample> samples, IReadOnlyList<EncodedExample> examples)
+    {
+        string path = Path.Combine(_folder, IncreaseName), learned = _options.Unlearning.Learned ?? Learn(examples);
+        Fingerprint inputs = BaseInputs().AddFiles(learned).AddContents(samplesFile).Add("max-length", _options.Data.MaxLength);
+        _log.Run("increase", $"measuring how fine-tuning raises the loss of {samples.Count} samples", IncreaseName, inputs, () =>
+        {
+            using LoadedModel model = LoadBase();
+            using LoadedModel tuned = LoadedModel.Load(learned, _backend);
+            MeasuredIncrease.Write(path, MeasuredIncrease.Compute(model.Decoder, tuned.Decoder, samples, _options.Compute.MicroBatchTokens, _observer, _cancellation));
+        });
+        return MeasuredIncrease.Read(path);
     }
 
     private IReadOnlyList<ConfidenceRecord> Confidences(string samplesFile, IReadOnlyList<EncodedExample> samples, IReadOnlyList<EncodedExample> examples)
@@ -191,13 +206,13 @@ internal sealed class UnlearningStages
         return ExampleLoader.Load(path, Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options with { Data = _options.Data with { PromptField = null, CompletionField = null } }, _observer);
     }
 
-    private void WriteSelection(string samplesFile, int count, double[]? confidence, IReadOnlyList<int> places)
+    private void WriteSelection(string samplesFile, int count, double[]? confidence, double[]? increase, IReadOnlyList<int> places)
     {
         IReadOnlyList<ElicitedSample>? samples = _options.Unlearning.Elicited is null ? ElicitedSample.Read(samplesFile) : null;
         HashSet<int> chosen = [.. places];
         JsonLines.Write(
             Path.Combine(_folder, "selection.jsonl"),
-            Enumerable.Range(0, count).Select(i => new SelectionRecord { Index = i, Task = samples?[i].Task, Confidence = confidence?[i], Selected = chosen.Contains(i) }));
+            Enumerable.Range(0, count).Select(i => new SelectionRecord { Index = i, Task = samples?[i].Task, Confidence = confidence?[i], Increase = increase?[i], Selected = chosen.Contains(i) }));
     }
 
     private IReadOnlyList<float[]>? BaseLogProbabilities(IReadOnlyList<EncodedExample> chosen)
