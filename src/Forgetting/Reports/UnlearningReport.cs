@@ -5,12 +5,12 @@ using Forgetting.Training;
 namespace Forgetting.Reports;
 
 /// <summary>A sample that may be unlearnt, as the report shows it.</summary>
-/// <param name="Selection">Its task, confidence and whether it was chosen.</param>
+/// <param name="Selection">Its task, rank and whether it was chosen.</param>
 /// <param name="Prompt">The prompt.</param>
 /// <param name="Continuation">What the model wrote, or was given.</param>
 public sealed record SampleText(SelectionRecord Selection, string Prompt, string Continuation);
 
-/// <summary>What a run unlearnt besides its own tokens: confidences with the cut, the samples at both ends, losses as they were met, and what each stage cost.</summary>
+/// <summary>What a run unlearnt besides its own tokens: the ranking with the cut, the samples at both ends, losses as they were met, and what each stage cost.</summary>
 public static class UnlearningReport
 {
     private const int SamplesAtEachEnd = 6;
@@ -30,10 +30,11 @@ public static class UnlearningReport
             "Unlearnt knowledge",
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"{summary.Selected:N0} of {summary.Elicited:N0} {summary.Kind} were unlearnt in steps of their own{(summary.Verdict is { } verdict ? $"; {verdict}" : "")}. Forgetting confidence says how far learning a sample would lead away from where the learning task ends; the samples are those right of the cut where the highest were chosen."));
+                $"{summary.Selected:N0} of {summary.Elicited:N0} {summary.Kind} were unlearnt in steps of their own{(summary.Verdict is { } verdict ? $"; {verdict}" : "")}. {Explanation(samples)} The samples are those right of the cut where the highest were chosen."));
         SampleText[] ranked = [.. samples.Where(s => s.Selection.Rank != null).OrderByDescending(s => s.Selection.Rank)];
         double constant = summary.Constant ?? 0;
-        (double Confidence, bool Selected)[] known = [.. ranked.Select(s => (s.Selection.Rank!.Value - constant, s.Selection.Selected))];
+        string name = ByIncrease(samples) ? "Measured increase" : "Forgetting confidence";
+        (double Rank, bool Selected)[] known = [.. ranked.Select(s => (s.Selection.Rank!.Value - constant, s.Selection.Selected))];
         string losses = Charts.Lines(
             "Learning and forgetting tasks", "optimiser step", "cross-entropy (nats)",
             [RunReport.Curve(metrics, "learning task", m => m.PositiveLoss), RunReport.Curve(metrics, "samples being unlearnt", m => m.ForgetLoss)]);
@@ -43,14 +44,14 @@ public static class UnlearningReport
         }
         else
         {
-            List<double> Of(bool selected) => [.. known.Where(k => k.Selected == selected).Select(k => k.Confidence)];
+            List<double> Of(bool selected) => [.. known.Where(k => k.Selected == selected).Select(k => k.Rank)];
             report.Figures(
                 losses,
-                Charts.Histogram("Forgetting confidence", $"confidence − {Svg.Value(constant)}", "samples", [("unlearnt", Of(true)), ("kept", Of(false))], summary.Cut - constant),
+                Charts.Histogram(name, ByIncrease(samples) ? "increase of the loss (nats)" : $"confidence − {Svg.Value(constant)}", "samples", [("unlearnt", Of(true)), ("kept", Of(false))], summary.Cut - constant),
                 Times(metrics, samples));
             int each = Math.Min(SamplesAtEachEnd, ranked.Length / 2);
-            report.Paragraph($"The samples of the highest and of the lowest confidence, of which {Svg.Value(constant)} is the same for all and left out here:");
-            report.Table(["prompt", summary.Given ? "continuation" : "what the model wrote", "task", "confidence", "unlearnt"], [.. ranked.Take(each).Concat(ranked.TakeLast(each)).Select(s => Row(s, constant))], prose: 2);
+            report.Paragraph(ByIncrease(samples) ? "The samples of the highest and of the lowest increase:" : $"The samples of the highest and of the lowest confidence, of which {Svg.Value(constant)} is the same for all and left out here:");
+            report.Table(["prompt", summary.Given ? "continuation" : "what the model wrote", "task", ByIncrease(samples) ? "increase" : "confidence", "unlearnt"], [.. ranked.Take(each).Concat(ranked.TakeLast(each)).Select(s => Row(s, constant))], prose: 2);
         }
 
         if (summary.Stages.Count > 0)
@@ -65,6 +66,12 @@ public static class UnlearningReport
                     [s.Name, Number(s.Seconds, "0.0"), Number(s.PeakMemoryBytes / (double)(1 << 20), "0"), .. reused ? [s.Reused == true ? "yes" : ""] : Array.Empty<string>()])]);
         }
     }
+
+    private static bool ByIncrease(IReadOnlyList<SampleText> samples) => samples.Any(s => s.Selection.Increase != null);
+
+    private static string Explanation(IReadOnlyList<SampleText> samples) => ByIncrease(samples)
+        ? "They are ranked by how much ordinary fine-tuning on the learning task raised their loss: what it had to push away stands in its way."
+        : "Forgetting confidence says how far learning a sample would lead away from where the learning task ends.";
 
     // Which sample was unlearnt when; a run that takes more steps than fit shows them evenly thinned.
     private static string Times(IReadOnlyList<StepMetrics> metrics, IReadOnlyList<SampleText> samples)
@@ -81,7 +88,7 @@ public static class UnlearningReport
         string.Create(CultureInfo.InvariantCulture, $"sample {unlearnt.Sample} before step {unlearnt.Step}: {Short(sample.Prompt, LongestTitle)} → {Short(sample.Continuation, LongestTitle)}");
 
     private static IReadOnlyList<string> Row(SampleText sample, double constant) =>
-        [Short(sample.Prompt, LongestText), Short(sample.Continuation, LongestText), sample.Selection.Task ?? "", sample.Selection.Rank is { } confidence ? Svg.Value(confidence - constant) : "", sample.Selection.Selected ? "yes" : ""];
+        [Short(sample.Prompt, LongestText), Short(sample.Continuation, LongestText), sample.Selection.Task ?? "", sample.Selection.Rank is { } rank ? Svg.Value(rank - constant) : "", sample.Selection.Selected ? "yes" : ""];
 
     private static string Short(string text, int most) => text.Length <= most ? text : text[..most] + "…";
 

@@ -44,7 +44,7 @@ public sealed class LwfCommandTests : IDisposable
     [SharedDataFact]
     public void A_grid_runs_and_continues()
     {
-        string recipe = _folder.Write("grid.yaml", "method: lwf\nsteps: 3\nforget-interval: 2\nbatch-size: 4\nlora-rank: 2\nmax-new-tokens: 8\nsweep:\n  forget-select: [high, random]\nseeds: [1, 2]\n");
+        string recipe = _folder.Write("grid.yaml", "method: lwf\nsteps: 3\nforget-interval: 2\nforget-select-by: confidence\nbatch-size: 4\nlora-rank: 2\nmax-new-tokens: 8\nsweep:\n  forget-select: [high, random]\nseeds: [1, 2]\n");
         string[] command =
         [
             "run", recipe, "--model", SharedData.Path("stories260K", "hf"), "--data", Lines("data", 6, "forget05.json"), "--forget-prompts", Lines("facts", 6, "world_facts_perturbed.json"), Lines("retain", 3, "retain50.json"),

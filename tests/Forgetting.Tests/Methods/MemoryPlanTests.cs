@@ -80,7 +80,8 @@ public sealed class MemoryPlanTests : IDisposable
         Assert.Equal(["training"], Stages(options with { Method = TrainingMethod.Ignore, TokenForgetting = options.TokenForgetting with { Scores = "s" } }));
         Assert.Equal(
             ["elicit", "learn", "fisher", "confidence", "training"],
-            Stages(options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"], FisherKind = FisherKind.True }, Optimizer = options.Optimizer with { Regularizer = RegularizerKind.Bss } }));
+            Stages(options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"], SelectBy = SelectionMeasure.Confidence, FisherKind = FisherKind.True }, Optimizer = options.Optimizer with { Regularizer = RegularizerKind.Bss } }));
+        Assert.Equal(["elicit", "learn", "increase", "training"], Stages(options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"] } }));
         Assert.Equal(["elicit", "training"], Stages(options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"], Select = SelectionKind.Random } }));
 
         // Half the bytes in bfloat16 but Float32 masters; less with recomputation.
@@ -90,7 +91,7 @@ public sealed class MemoryPlanTests : IDisposable
         Assert.True(Plan(options with { Compute = options.Compute with { Recompute = true } }, Tensors.DType.Float32).Activations < Plan(options, Tensors.DType.Float32).Activations);
 
         // Passes over the data fill a micro-batch whatever the size of a step.
-        TrainingOptions lwf = options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"] }, Compute = options.Compute with { MicroBatchTokens = 64 } };
+        TrainingOptions lwf = options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"], SelectBy = SelectionMeasure.Confidence }, Compute = options.Compute with { MicroBatchTokens = 64 } };
         MemoryPlan two = Plan(lwf, Tensors.DType.Float32), four = Plan(lwf with { Schedule = lwf.Schedule with { BatchSize = 4 } }, Tensors.DType.Float32);
         Assert.Equal(four.Stages.Where(s => s.Stage is "fisher" or "confidence"), two.Stages.Where(s => s.Stage is "fisher" or "confidence"));
         Assert.True(two.Activations < four.Activations);

@@ -178,7 +178,7 @@ public class UnlearningTests
         double[] confidence = [1, 5, 3, 7, 0.5, 5, 2, 4];
         Assert.Equal([1, 3, 5], UnlearningSelection.Choose(confidence, 8, new TrainingOptions { Unlearning = new() { Threshold = 5 } }).Places);
         Assert.Equal([0, 4], UnlearningSelection.Choose(confidence, 8, new TrainingOptions { Unlearning = new() { Threshold = 1, Select = SelectionKind.Low } }).Places);
-        Assert.StartsWith("forget-threshold is 8, which no sample passes: confidences are 0.5 to 7",
+        Assert.StartsWith("forget-threshold is 8, which no sample passes: values are 0.5 to 7",
             Assert.Throws<UserException>(() => UnlearningSelection.Choose(confidence, 8, new TrainingOptions { Unlearning = new() { Threshold = 8 } })).Message, StringComparison.Ordinal);
 
         var random = new TrainingOptions { Unlearning = new() { Select = SelectionKind.Random, Fraction = 0.5 } };

@@ -27,6 +27,31 @@ public sealed class LwfRunTests : IDisposable
         _folder.Dispose();
     }
 
+    // Two forward passes a sample: what the file says is the difference of the losses that the base and the learned model give, and the samples of the largest are unlearnt.
+    [SharedDataFact]
+    public void Samples_are_ranked_by_how_much_fine_tuning_raised_their_loss()
+    {
+        TrainingOptions options = Options();
+        options = options with { Out = _folder["run"], Unlearning = options.Unlearning with { SelectBy = SelectionMeasure.Increase } };
+        UnlearningSummary unlearning = TuneRun.Execute(options, _backend).Unlearning!;
+        Assert.Equal(["elicit", "learn", "increase"], unlearning.Stages.Select(s => s.Name));
+        Assert.False(File.Exists(_folder["run", "lwf/fisher.safetensors"]));
+
+        double[] before = Losses(options.Model), after = Losses(_folder["run", "lwf/learned/model"]);
+        IReadOnlyList<IncreaseRecord> records = MeasuredIncrease.Read(_folder["run", "lwf/increase.jsonl"]);
+        Assert.All(records, (r, i) => Assert.Equal((i, after[i] - before[i]), (r.Index, Math.Round(r.Increase, 12)), (x, y) => x.Item1 == y.Item1 && Math.Abs(x.Item2 - y.Item2) < 1e-5));
+        SelectionRecord[] selection = [.. SelectionRecord.Read(_folder["run", "lwf/selection.jsonl"])];
+        Assert.Equal(unlearning.Selected, selection.Count(s => s.Selected));
+        Assert.True(selection.Where(s => s.Selected).Min(s => s.Increase) >= selection.Where(s => !s.Selected).Max(s => s.Increase));
+
+        double[] Losses(string model)
+        {
+            using LoadedModel loaded = LoadedModel.Load(model, _backend);
+            IReadOnlyList<EncodedExample> samples = ExampleLoader.Load(_folder["run", "lwf/elicited.jsonl"], loaded.Tokenizer, loaded.Decoder.Config, new TrainingOptions { Model = model });
+            return [.. samples.Select(s => Scorer.ResponseMean([s], Scorer.Losses(loaded.Decoder, [s], 4096, allTokens: false)).Mean)];
+        }
+    }
+
     [SharedDataFact]
     public void Every_stage_leaves_its_file_and_what_is_selected_is_unlearnt()
     {
@@ -183,6 +208,7 @@ public sealed class LwfRunTests : IDisposable
         Data = new() { Path = Lines("data", 24, "tofu", "forget05.json"), PromptField = "question", CompletionField = "answer" },
         Unlearning = new()
         {
+            SelectBy = SelectionMeasure.Confidence,
             Prompts = [Lines("problems", 12, "gsm8k", "test.jsonl"), Lines("reviews", 12, "tofu", "world_facts_perturbed.json")],
             MaxNewTokens = 16,
             Interval = 3,
