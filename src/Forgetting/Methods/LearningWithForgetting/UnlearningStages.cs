@@ -144,7 +144,7 @@ internal sealed class UnlearningStages
     private IReadOnlyList<IncreaseRecord> Increases(string samplesFile, IReadOnlyList<EncodedExample> samples, IReadOnlyList<EncodedExample> examples)
     {
         string path = Path.Combine(_folder, IncreaseName), learned = _options.Unlearning.Learned ?? Learn(examples);
-        Fingerprint inputs = BaseInputs().AddFiles(learned).AddContents(samplesFile).Add("max-length", _options.Data.MaxLength);
+        Fingerprint inputs = BaseInputs().AddFiles("learned", learned).Add("samples", FileHash.Of(samplesFile)).Add("max-length", _options.Data.MaxLength);
         _log.Run("increase", $"measuring how fine-tuning raises the loss of {samples.Count} samples", IncreaseName, inputs, () =>
         {
             using LoadedModel model = LoadBase();
