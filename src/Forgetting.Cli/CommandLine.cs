@@ -21,8 +21,9 @@ internal static class CommandLine
     private const int Interrupted = 130;
 
     /// <summary>The whole command tree.</summary>
-    public static RootCommand Create() =>
-        new("Fine-tune decoder language models by learning and forgetting at once.")
+    public static RootCommand Create()
+    {
+        var root = new RootCommand("Fine-tune decoder language models by learning and forgetting at once.")
         {
             DemoCommand.Create(),
             TuneCommand.Create(),
@@ -41,13 +42,18 @@ internal static class CommandLine
             CompareCommand.Create(),
             InspectCommand.Create(),
             DoctorCommand.Create(),
+            SchemaCommand.Create(),
         };
+        root.Options.Remove(root.Options.OfType<HelpOption>().Single());
+        root.Options.Add(HelpPrinter.Option());
+        return root;
+    }
 
     /// <summary>Parses and runs; returns the exit code.</summary>
     public static int Run(string[] args)
     {
         ParseResult parsed = Create().Parse(args);
-        if (parsed.Action is not HelpAction && ParseComplaint.Of(parsed) is { } complaint)
+        if (parsed.Action is not HelpPrinter && ParseComplaint.Of(parsed) is { } complaint)
             return Fail(complaint);
 
         try

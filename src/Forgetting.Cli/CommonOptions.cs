@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using Forgetting.Backends.Selection;
+using Forgetting.Training;
 
 namespace Forgetting.Cli;
 
@@ -19,7 +20,7 @@ internal static class CommonOptions
     {
         var option = new Option<string>("--device")
         {
-            Description = $"where to compute: {DeviceName.Expected}; auto: the first card where all that it needs is there and works, else the cpu (doctor lists it)",
+            Description = Recipe.Find("device")!.Help,
             HelpName = "NAME",
             DefaultValueFactory = _ => "auto",
         };
@@ -36,7 +37,7 @@ internal static class CommonOptions
 
     public static Option<string?> Dtype()
     {
-        var option = new Option<string?>("--dtype") { Description = "storage type on cuda and cuda-emu, bf16 on a card where not given; on cpu the type of the operands of products with weights, with sums and storage in fp32" };
+        var option = new Option<string?>("--dtype") { Description = Recipe.Find("dtype")!.Help };
         return Among(option, "fp32", "bf16");
     }
 
@@ -44,7 +45,7 @@ internal static class CommonOptions
     {
         var option = new Option<string>("--products")
         {
-            Description = "what computes products on the cpu; auto: managed, but for --dtype bf16 oneDNN where it is found and the processor is faster in bf16",
+            Description = Recipe.Find("products")!.Help,
             DefaultValueFactory = _ => "auto",
         };
         return Among(option, "auto", "managed", "onednn");

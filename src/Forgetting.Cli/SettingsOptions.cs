@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Runtime.CompilerServices;
 using Forgetting.Training;
 
 namespace Forgetting.Cli;
@@ -12,7 +13,11 @@ internal sealed class SettingsOptions
     // Settings that say how data becomes tokens; every command that reads examples has them.
     public static readonly string[] DataSettings = ["max-length", "template", "template-date", "prompt-field", "completion-field", "allow-special", "compat"];
 
+    // What help knows of an option besides what it says itself.
+    private static readonly ConditionalWeakTable<Option, Facts> s_facts = [];
+
     private readonly List<(Setting Setting, Option Option)> _options = [];
+    private readonly string[] _required;
     private readonly TrainingOptions _defaults;
 
     /// <summary>Adds options to a command.</summary>
@@ -21,12 +26,14 @@ internal sealed class SettingsOptions
     /// <param name="names">Names of the settings, in the order of help.</param>
     /// <param name="outFile">Help of <c>--out</c> where that is a file and not a run's folder.</param>
     /// <param name="help">Help of settings that mean something else to this command than to a run.</param>
-    /// <param name="required">Names of settings that must be given as options; where a recipe can hold them, see <see cref="Required"/>.</param>
+    /// <param name="recipe">Whether a recipe can hold settings too.</param>
+    /// <param name="required">Names of settings that must be given.</param>
     public SettingsOptions(
         Command command, TrainingOptions defaults, IEnumerable<string> names, string? outFile = null, IReadOnlyDictionary<string, string>? help = null,
-        params string[] required)
+        bool recipe = false, params string[] required)
     {
         _defaults = defaults;
+        _required = required;
         foreach (string name in names)
         {
             Setting setting = Recipe.Find(name) ?? throw new ArgumentException($"{name} is no setting", nameof(names));
@@ -35,10 +42,26 @@ internal sealed class SettingsOptions
                 : setting.IsList ? new Option<string[]>($"--{name}") { Description = text, HelpName = setting.ValueName, AllowMultipleArgumentsPerToken = true }
                 : name == "out" && outFile is not null ? new Option<string>("--out") { Description = outFile, HelpName = "FILE" }
                 : new Option<string>($"--{name}") { Description = standard.Length > 0 ? $"{text} [default: {standard}]" : text, HelpName = setting.ValueName };
-            option.Required = required.Contains(name);
+            option.Required = required.Contains(name) && !recipe;
+            s_facts.Add(option, new Facts(setting, required.Contains(name)));
             _options.Add((setting, option));
             command.Options.Add(option);
         }
+    }
+
+    /// <summary>The setting that an option gives; null for another option.</summary>
+    public static Setting? SettingOf(Option option) => s_facts.TryGetValue(option, out Facts? facts) ? facts.Setting : null;
+
+    /// <summary>Whether an option gives a setting that must be given, by itself or in a recipe.</summary>
+    public static bool IsRequired(Option option) => s_facts.TryGetValue(option, out Facts? facts) && facts.Required;
+
+    /// <summary>Refuses settings without a value that must have one.</summary>
+    /// <exception cref="UserException">Names all that are missing.</exception>
+    public void CheckRequired(TrainingOptions options)
+    {
+        string[] missing = [.. _required.Where(name => Recipe.Find(name)!.Read(options).Length == 0).Select(name => $"--{name}")];
+        if (missing.Length > 0)
+            throw new UserException(ParseComplaint.Missing(missing));
     }
 
     /// <summary>The settings that a command line gives.</summary>
@@ -61,7 +84,7 @@ internal sealed class SettingsOptions
     /// <param name="parsed">The command line.</param>
     /// <param name="recipe">Path of a recipe, or null.</param>
     /// <param name="resume">Whether the run in <c>--out</c> is resumed, if there is one.</param>
-    /// <exception cref="UserException">A recipe or value is bad, or the run makes no use of a setting that is given.</exception>
+    /// <exception cref="UserException">A recipe or value is bad, or one is missing, or the run makes no use of a setting that is given.</exception>
     public TrainingOptions ReadRun(ParseResult parsed, string? recipe, bool resume)
     {
         IReadOnlyList<GivenSetting> all = Given(parsed);
@@ -72,6 +95,7 @@ internal sealed class SettingsOptions
             given.Setting.CheckUsed(options, given.Named);
         }
 
+        CheckRequired(options);
         return options;
     }
 
@@ -81,4 +105,6 @@ internal sealed class SettingsOptions
         Option<string[]> list => parsed.GetValue(list)!,
         _ => [parsed.GetValue((Option<string>)option)!],
     };
+
+    private sealed record Facts(Setting Setting, bool Required);
 }

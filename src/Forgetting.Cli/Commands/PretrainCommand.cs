@@ -25,8 +25,8 @@ internal static class PretrainCommand
     public static Command Create()
     {
         var command = new Command("pretrain", "Train a new model on plain text.");
-        var config = new Option<string>("--config") { Description = "folder with config.json and a tokenizer", HelpName = "DIR" };
-        var data = new Option<string>("--data") { Description = "plain text", HelpName = "FILE" };
+        var config = new Option<string>("--config") { Description = "folder with config.json and a tokenizer (REQUIRED unless --resume)", HelpName = "DIR" };
+        var data = new Option<string>("--data") { Description = "plain text (REQUIRED unless --resume)", HelpName = "FILE" };
         var resume = new Option<bool>("--resume") { Description = "continue what an interrupted run left in the folder: with --out alone, the rest is in its run.yaml; a finished run goes on to larger --epochs or --steps" };
         command.Options.Add(config);
         command.Options.Add(data);
@@ -41,7 +41,10 @@ internal static class PretrainCommand
             TrainingOptions options = settings.Read(parsed, parsed.GetValue(resume) ? settings.Began(parsed) : null);
             options = options with { Model = parsed.GetValue(config) ?? options.Model, Data = options.Data with { Path = parsed.GetValue(data) ?? options.Data.Path } };
             options.ValidateValues();
-            Required.Of(("config", options.Model), ("data", options.Data.Path));
+            string[] missing = [.. new[] { (config.Name, Value: options.Model), (data.Name, Value: options.Data.Path) }.Where(o => o.Value.Length == 0).Select(o => o.Name)];
+            if (missing.Length > 0)
+                throw new UserException(ParseComplaint.Missing(missing));
+
             string folder = options.Model;
             ModelConfig model = ConfigFile.Read(folder);
             Tokenizer tokenizer = Tokenizer.Load(folder);

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Forgetting.Backends;
+using Forgetting.IO;
 using Forgetting.Methods;
 using Forgetting.Training;
 
@@ -13,10 +14,12 @@ internal static class RunCommand
         var recipes = new Argument<string[]>("recipes") { Description = "YAML files with settings, and with sweep: or seeds: for a grid", Arity = ArgumentArity.OneOrMore };
         var list = new Option<bool>("--list") { Description = "say what would run, and run nothing" };
         var command = new Command("run", "Execute recipes; finished runs are kept and interrupted ones continued. Stages of learning with forgetting that runs have in common are computed once.") { recipes, list };
-        var settings = new SettingsOptions(command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name));
+        var set = new Option<string[]>("--set") { Description = "a setting before those of the recipes, the same as --KEY VALUE; may be given several times", HelpName = "KEY=VALUE", DefaultValueFactory = _ => [] };
+        var settings = new SettingsOptions(command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name), recipe: true, required: ["model", "data", "out"]);
+        command.Options.Add(set);
         command.SetAction(parsed =>
         {
-            List<GridRun> runs = Expand(parsed.GetValue(recipes)!, settings.Given(parsed));
+            List<GridRun> runs = Expand(parsed.GetValue(recipes)!, [.. settings.Given(parsed), .. Pairs(parsed.GetValue(set)!)], settings);
             if (parsed.GetValue(list))
             {
                 foreach (GridRun run in runs)
@@ -45,7 +48,20 @@ internal static class RunCommand
         return command;
     }
 
-    private static List<GridRun> Expand(string[] recipes, IReadOnlyList<GivenSetting> given)
+    // The settings that --set names; a list has as many values as it is named.
+    private static IEnumerable<GivenSetting> Pairs(string[] pairs)
+    {
+        foreach (IGrouping<string, string> values in pairs.GroupBy(pair => pair.Split('=')[0]))
+        {
+            if (values.Any(pair => !pair.Contains('=', StringComparison.Ordinal)))
+                throw new UserException($"--set is \"{values.Key}\", expected KEY=VALUE");
+
+            Setting setting = Recipe.Find(values.Key) ?? throw new UserException($"--set: \"{values.Key}\" is no setting; the nearest is {Spelling.Nearest(values.Key, Recipe.Settings.Select(s => s.Name))}");
+            yield return new GivenSetting(setting, [.. values.Select(pair => pair[(values.Key.Length + 1)..])], $"--set {values.Key}");
+        }
+    }
+
+    private static List<GridRun> Expand(string[] recipes, IReadOnlyList<GivenSetting> given, SettingsOptions settings)
     {
         var runs = new List<GridRun>();
         foreach (string recipe in recipes)
@@ -59,7 +75,7 @@ internal static class RunCommand
 
         foreach (GridRun run in runs)
         {
-            Required.Of(("model", run.Options.Model), ("data", run.Options.Data.Path), ("out", run.Options.Out));
+            settings.CheckRequired(run.Options);
         }
 
         string? twice = runs.GroupBy(r => r.Options.Out).FirstOrDefault(g => g.Count() > 1)?.Key;

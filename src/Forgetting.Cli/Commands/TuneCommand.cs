@@ -16,14 +16,13 @@ internal static class TuneCommand
         var recipe = new Option<string>("--recipe") { Description = "YAML file with settings; options given here come first", HelpName = "FILE" };
         var resume = new Option<bool>("--resume") { Description = "continue what an interrupted run left in the folder: with --out alone, the rest is in its run.yaml; a finished run goes on to larger --epochs or --steps" };
         Option<bool> json = CommonOptions.Json();
-        var settings = new SettingsOptions(command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name));
+        var settings = new SettingsOptions(command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name), recipe: true, required: ["model", "data", "out"]);
         command.Options.Add(recipe);
         command.Options.Add(resume);
         command.Options.Add(json);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.ReadRun(parsed, parsed.GetValue(recipe), parsed.GetValue(resume));
-            Required.Of(("model", options.Model), ("data", options.Data.Path), ("out", options.Out));
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             TuneSummary summary = TuneRun.Execute(options, backend, parsed.GetValue(resume), new TerminalProgress(), cancellation: interruption.Token);

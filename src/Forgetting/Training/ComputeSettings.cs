@@ -12,7 +12,7 @@ public sealed record ComputeSettings
     public bool Recompute { get; init; }
 
     /// <summary>Device: auto, cpu, cuda, cuda:N or cuda-emu.</summary>
-    [Setting("auto, cpu, cuda, cuda:N for card N, or cuda-emu", Value = "NAME", MayChange = true, Identity = false, Resolved = true)]
+    [Setting("where to compute: auto, cpu, cuda, cuda:N for card N, or cuda-emu; auto is the first card where all that it needs is there and works, else the cpu", Value = "NAME", MayChange = true, Identity = false, Resolved = true)]
     public string Device { get; init; } = "auto";
 
     /// <summary>

@@ -55,6 +55,16 @@ public sealed class RecipeTests : IDisposable
     }
 
     [Fact]
+    public void The_record_of_an_earlier_version_is_read_and_its_names_are_refused_in_recipes()
+    {
+        File.WriteAllText(_path, "method: lwf\nforget: a.jsonl\ninterval: 7\nalpha: 0.5\nselect: low\n");
+        UnlearningSettings settings = Recipe.ReadRun(_path).Unlearning;
+        Assert.Equal((7, 0.5, SelectionKind.Low), (settings.Interval, settings.Alpha, settings.Select));
+        Assert.Equal(["a.jsonl"], settings.Prompts);
+        Assert.Equal($"{_path}:2: forget is now called forget-prompts", Assert.Throws<UserException>(() => Recipe.Read(_path, new TrainingOptions())).Message);
+    }
+
+    [Fact]
     public void A_recipe_changes_only_what_it_names()
     {
         File.WriteAllText(_path, "# a comment\nrho: 0.6\nlora-targets: [q_proj, k_proj]\n\nno-shuffle: true\n");
