@@ -24,8 +24,14 @@ internal static class RunFolder
         string lead = string.Create(
             CultureInfo.InvariantCulture,
             $"{summary.Model} tuned with method {summary.Method} on {summary.Examples} examples of {summary.Data}: {summary.PositiveTokens:N0} tokens to learn, {summary.NegativeTokens:N0} negative, {summary.Steps} steps in {summary.TrainingSeconds:0.#} s.");
+        if (summary.Valid is { } valid)
+            lead += $" On examples that it was not trained on, {valid.Verdict}.";
+
         if (summary.Best is { } best)
-            lead += string.Create(CultureInfo.InvariantCulture, $" Best by {best.Metric}: {best.Value:0.0000} after step {best.Step}.");
+            lead += string.Create(CultureInfo.InvariantCulture, $" Best by {best.Metric}: {best.Value:0.0000} {When(best)}.");
+
+        if (summary.StoppedEarly)
+            lead += " The run stopped early, since its evaluations got no better.";
 
         if (summary.Outcome?.Warning is { } warning)
             lead += $" {char.ToUpperInvariant(warning[0])}{warning[1..]}.";
@@ -38,7 +44,8 @@ internal static class RunFolder
         HtmlReport report = RunReport.Build(
             Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), lead, metrics, ReadScored(folder), new InfluenceCut(Recipe.ReadRun(recipe).TokenForgetting.Level, summary.Cut),
             File.ReadAllText(recipe), summary.Best,
-            summary.Unlearning is { } unlearning ? page => UnlearningReport.Add(page, metrics, unlearning, ReadSamples(folder, unlearning)) : null);
+            summary.Unlearning is { } unlearning ? page => UnlearningReport.Add(page, metrics, unlearning, ReadSamples(folder, unlearning)) : null,
+            summary.Valid);
         AtomicFile.WriteText(path, report.ToString());
         return path;
     }
@@ -51,6 +58,9 @@ internal static class RunFolder
         IReadOnlyList<DataExample> samples = File.Exists(path) ? DataSet.Read(path) : [];
         return [.. SelectionRecord.Read(Path.Combine(folder, "lwf", "selection.jsonl")).Select(s => s.Index < samples.Count ? Text(s, samples[s.Index]) : new SampleText(s, "", ""))];
     }
+
+    /// <summary>When the best evaluation was made, in words.</summary>
+    public static string When(BestStep best) => best.Step == 0 ? "before training" : string.Create(CultureInfo.InvariantCulture, $"after step {best.Step}");
 
     /// <summary>The loss a run ended with, in words: of the tokens to learn, of which its last step may have had none.</summary>
     public static string LastLoss(TuneSummary summary) => summary.LastStep.PositiveLoss is { } loss

@@ -18,6 +18,7 @@ internal sealed class TerminalProgress : ITrainingObserver
     private readonly Stopwatch _stage = Stopwatch.StartNew();
     private readonly Stopwatch _sinceShown = Stopwatch.StartNew();
     private int _firstStep = -1;
+    private double? _heldOut;
     private bool _barShown;
 
     /// <inheritdoc/>
@@ -53,7 +54,9 @@ internal sealed class TerminalProgress : ITrainingObserver
         string parts = metrics is { PositiveLoss: { } positive, NegativeLoss: { } negative }
             ? string.Create(CultureInfo.InvariantCulture, $"  learn {positive:0.000}  forget {negative:0.000}")
             : "";
-        string text = string.Create(CultureInfo.InvariantCulture, $"step {metrics.Step}/{steps}  loss {metrics.Loss:0.0000}{parts}  {Count(metrics.TokensPerSecond)} tokens/s");
+        _heldOut = metrics.HeldOutLoss ?? _heldOut;
+        string heldOut = _heldOut is { } loss ? string.Create(CultureInfo.InvariantCulture, $"  held-out {loss:0.0000}") : "";
+        string text = string.Create(CultureInfo.InvariantCulture, $"step {metrics.Step}/{steps}  loss {metrics.Loss:0.0000}{parts}{heldOut}  {Count(metrics.TokensPerSecond)} tokens/s");
         Show(metrics.Step, steps, metrics.Step - _firstStep, metrics.Step == steps, text);
     }
 

@@ -46,6 +46,8 @@ internal static class CompareCommand
             Terminal.PrintTable(header, rows);
             if (CompareReport.DataNote(runs) is { } note)
                 Console.Out.WriteLine(note);
+
+            PrintHeldOut(CompareReport.HeldOut(runs));
         }
 
         if (evaluations.Count > 0)
@@ -62,6 +64,19 @@ internal static class CompareCommand
             Console.Out.WriteLine($"report: {report}");
     }
 
+    private static void PrintHeldOut(IReadOnlyList<HeldOutComparison.Row> held)
+    {
+        if (held.Count == 0)
+            return;
+
+        (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = HeldOutComparison.Table(held);
+        Terminal.PrintTable(header, rows);
+        foreach (string note in HeldOutComparison.Notes(held))
+        {
+            Console.Out.WriteLine(note);
+        }
+    }
+
     private static void PrintJson(ComparedRun[] runs, IReadOnlyList<ComparedMetric> evaluations) => Console.Out.WriteLine(JsonSerializer.Serialize(
-        new { Runs = runs.Select(run => new { run.Folder, Settings = Recipe.Values(run.Options), run.Summary }), Evaluations = evaluations }, Json.Compact));
+        new { Runs = runs.Select(run => new { run.Folder, Settings = Recipe.Values(run.Options), run.Summary }), HeldOut = CompareReport.HeldOut(runs), Evaluations = evaluations }, Json.Compact));
 }

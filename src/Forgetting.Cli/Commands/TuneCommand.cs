@@ -49,15 +49,18 @@ internal static class TuneCommand
                 ? [("unlearnt", string.Create(CultureInfo.InvariantCulture, $"{unlearning.Selected:N0} of {unlearning.Elicited:N0} {unlearning.Kind}"))]
                 : Array.Empty<(string, string)>(),
             .. summary.Unlearning?.Verdict is { } verdict ? [("", verdict)] : Array.Empty<(string, string)>(),
-            ("steps", string.Create(CultureInfo.InvariantCulture, $"{summary.Steps} in {summary.TrainingSeconds:0.0} s")),
+            ("steps", string.Create(CultureInfo.InvariantCulture, $"{summary.Steps} in {summary.TrainingSeconds:0.0} s{(summary.StoppedEarly ? ", stopped early" : "")}")),
             ("loss at the end", RunFolder.LastLoss(summary)),
             .. summary.Outcome is { NegativeBefore: { } before, NegativeAfter: { } after }
                 ? [("negative tokens", string.Create(CultureInfo.InvariantCulture, $"loss of the first step's {(after > before ? "rose" : "fell")} from {before:0.0000} to {after:0.0000}"))]
                 : Array.Empty<(string, string)>(),
+            .. summary.Valid is { } valid
+                ? [("held out", string.Create(CultureInfo.InvariantCulture, $"{valid.Examples:N0} examples, {valid.Tokens:N0} response tokens of {valid.Source}")), ("", valid.Verdict)]
+                : Array.Empty<(string, string)>(),
             ("model", Path.Combine(folder, "model")),
             .. RoundingNote.Of(summary.RoundingLoss) is { } note ? [("", note)] : Array.Empty<(string, string)>(),
             .. summary.Best is { } best
-                ? [("best model", string.Create(CultureInfo.InvariantCulture, $"{Path.Combine(folder, "model-best")}, after step {best.Step}: {best.Metric} {best.Value:0.0000}"))]
+                ? [("best model", string.Create(CultureInfo.InvariantCulture, $"{Path.Combine(folder, "model-best")}, {RunFolder.When(best)}: {best.Metric} {best.Value:0.0000}"))]
                 : Array.Empty<(string, string)>(),
             ("report", report),
         ]);

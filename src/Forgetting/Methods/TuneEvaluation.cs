@@ -1,5 +1,6 @@
 using System.Globalization;
 using Forgetting.Backends;
+using Forgetting.Data;
 using Forgetting.Evaluation;
 using Forgetting.HuggingFace;
 using Forgetting.HuggingFace.Tokenizers;
@@ -9,7 +10,7 @@ using Forgetting.Training;
 namespace Forgetting.Methods;
 
 /// <summary>
-/// Benchmark tasks on the model in training, which is used in place: there is no second copy of the weights. The best model so far is in <c>model-best</c> of
+/// Held-out examples and benchmark tasks on the model in training, which is used in place: there is no second copy of the weights. The best model so far is in <c>model-best</c> of
 /// the run's folder; with LoRA its adapter is in <c>adapter-best</c>, and <c>model-best</c> is merged from it at the end of the run.
 /// </summary>
 internal sealed class TuneEvaluation : IStepEvaluator
@@ -23,42 +24,48 @@ internal sealed class TuneEvaluation : IStepEvaluator
     private readonly TrainingOptions _options;
     private readonly EvaluationOptions _evaluation;
     private readonly IReadOnlyList<PreparedTask> _tasks;
+    private readonly HeldOutLoss? _heldOut;
     private readonly IReadOnlyList<string> _judged;
     private readonly bool _higherIsBetter;
     private readonly ITrainingObserver? _observer;
     private LoadedModel? _model;
     private ChatFiles? _chat;
 
-    private TuneEvaluation(TrainingOptions options, Checkpoint source, ITrainingObserver? observer)
+    private TuneEvaluation(TrainingOptions options, Checkpoint source, IReadOnlyList<EncodedExample> heldOut, ITrainingObserver? observer)
     {
         (_options, _observer) = (options, observer);
+        _heldOut = heldOut.Count == 0 ? null : new HeldOutLoss(heldOut, options.Out, options.Compute.MicroBatchTokens);
         _evaluation = new EvaluationOptions
         {
-            DataFolder = options.Evaluation.DataDir!,
+            DataFolder = options.Evaluation.DataDir ?? "",
             Shots = options.Evaluation.NumFewshot,
             Limit = options.Evaluation.Limit,
             BatchTokens = options.Compute.MicroBatchTokens,
             Layout = ExampleLoader.ForEvaluation(ExampleLoader.Layout(options)),
         };
-        _tasks = new TaskLibrary(options.Evaluation.Include).Prepare(options.Evaluation.Tasks, _evaluation, Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config);
-        (_judged, _higherIsBetter) = Judged(options, [.. _tasks.SelectMany(task => Evaluator.Measured(task).Select(metric => (task.Name, metric)))]);
+        _tasks = options.Evaluation.Tasks.Count == 0 ? [] : new TaskLibrary(options.Evaluation.Include).Prepare(options.Evaluation.Tasks, _evaluation, Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config);
+        (_judged, _higherIsBetter) = Judged(options, heldOut.Count > 0, [.. _tasks.SelectMany(task => Evaluator.Measured(task).Select(metric => (task.Name, metric)))]);
     }
 
     /// <inheritdoc/>
     public BestStep? Best { get; set; }
 
+    /// <summary>Tasks cost more than held-out examples, and what the base scores in them <c>eval</c> says.</summary>
+    public bool EvaluatesBefore => _heldOut != null;
+
     // What decides which model is best.
     private string Metric => _judged.Count == 1 ? _judged[0] : $"mean of {string.Join(", ", _judged)}";
 
-    /// <summary>Reads all tasks of a run, before anything is trained; null where none is asked for.</summary>
+    /// <summary>Reads all tasks of a run, before anything is trained; null where nothing is to be evaluated.</summary>
+    /// <param name="heldOut">Examples whose loss is measured; may be empty.</param>
     /// <exception cref="UserException">A task is unknown, its file is missing or malformed, or it measures no such metric.</exception>
-    public static TuneEvaluation? Prepare(TrainingOptions options, ITrainingObserver? observer)
+    public static TuneEvaluation? Prepare(TrainingOptions options, IReadOnlyList<EncodedExample> heldOut, ITrainingObserver? observer)
     {
-        if (options.Evaluation.Tasks.Count == 0)
+        if (options.Evaluation.Tasks.Count == 0 && heldOut.Count == 0)
             return null;
 
         using Checkpoint source = Checkpoint.Open(options.Model);
-        return new TuneEvaluation(options, source, observer);
+        return new TuneEvaluation(options, source, heldOut, observer);
     }
 
     /// <summary>Evaluates this model from now on.</summary>
@@ -69,16 +76,24 @@ internal sealed class TuneEvaluation : IStepEvaluator
     public IReadOnlyDictionary<string, double> Evaluate(int step, CancellationToken cancellation)
     {
         LoadedModel model = _model ?? throw new InvalidOperationException("there is no model to evaluate yet");
-        _observer?.StageBegan(string.Create(CultureInfo.InvariantCulture, $"evaluating after step {step}"));
+        string when = step == 0 ? "before training" : string.Create(CultureInfo.InvariantCulture, $"after step {step}");
+        _observer?.StageBegan($"evaluating {when}");
         var evaluator = new Evaluator(model, _evaluation);
         var values = new Dictionary<string, double>();
-        foreach (PreparedTask task in _tasks)
+        ITrainingObserver? quiet = _observer is null ? null : new WithoutStages(_observer);
+        if (_heldOut != null)
+            values[StepMetrics.HeldOutLossName] = _heldOut.Measure(model.Decoder, step, quiet, cancellation);
+
+        foreach (PreparedTask task in step == 0 ? [] : _tasks)
         {
-            foreach (MetricValue metric in evaluator.Run(task, progress: null, _observer is null ? null : new WithoutStages(_observer), cancellation).Metrics)
+            foreach (MetricValue metric in evaluator.Run(task, progress: null, quiet, cancellation).Metrics)
             {
                 values[Key(task.Name, metric)] = metric.Value;
             }
         }
+
+        if (_judged.Any(key => !values.ContainsKey(key)))
+            return values;
 
         double value = _judged.Average(key => values[key]);
         bool best = double.IsFinite(value) && (Best is null || (_higherIsBetter ? value > Best.Value : value < Best.Value));
@@ -87,7 +102,7 @@ internal sealed class TuneEvaluation : IStepEvaluator
             Best = new BestStep(step, Metric, value) { Adapter = Keep(model) };
         }
 
-        _observer?.StageBegan(string.Create(CultureInfo.InvariantCulture, $"step {step}: {Metric} {value:0.0000}{(best ? ", the best so far" : "")}"));
+        _observer?.StageBegan(string.Create(CultureInfo.InvariantCulture, $"{when}: {Metric} {value:0.0000}{(best ? ", the best so far" : "")}"));
         return values.Where(pair => double.IsFinite(pair.Value)).ToDictionary();
     }
 
@@ -121,15 +136,20 @@ internal sealed class TuneEvaluation : IStepEvaluator
         return FileHash.OfAll(adapter);
     }
 
-    // The metric that is named, or each task's first, and whether more of it is better.
-    private static (IReadOnlyList<string> Keys, bool HigherIsBetter) Judged(TrainingOptions options, IReadOnlyList<(string Task, MetricValue Metric)> measured)
+    // The metric that is named, or the held-out loss, or each task's first, and whether more of it is better.
+    private static (IReadOnlyList<string> Keys, bool HigherIsBetter) Judged(
+        TrainingOptions options, bool heldOut, IReadOnlyList<(string Task, MetricValue Metric)> measured)
     {
+        const string loss = StepMetrics.HeldOutLossName;
+        if (heldOut && options.Evaluation.Metric is null or loss or "loss")
+            return ([loss], options.Evaluation.Best == BestKind.High);
+
         (string Task, MetricValue Metric)[] judged = options.Evaluation.Metric is not { } wanted
             ? [.. measured.DistinctBy(m => m.Task)]
             : measured.Where(m => wanted == Key(m.Task, m.Metric)).ToArray() is { Length: > 0 } exact ? exact
             : [.. measured.Where(m => wanted == m.Metric.Name || wanted == $"{m.Task}/{m.Metric.Name}").DistinctBy(m => m.Task)];
         if (judged.Length == 0)
-            throw new UserException($"eval-metric is {options.Evaluation.Metric}, expected one of {string.Join(", ", measured.Select(m => Key(m.Task, m.Metric)))}");
+            throw new UserException($"eval-metric is {options.Evaluation.Metric}, expected one of {string.Join(", ", measured.Select(m => Key(m.Task, m.Metric)).Concat(heldOut ? [loss] : []))}");
 
         bool[] directions = [.. judged.Select(m => Metrics.HigherIsBetter(m.Metric.Name)).Distinct()];
         if (options.Evaluation.Best == BestKind.Auto && directions.Length > 1)

@@ -135,7 +135,7 @@ public sealed class TuneRun
 
         // Every input is looked at before the folder comes to be: a mistyped name leaves nothing behind, and costs no time in training.
         long started = Stopwatch.GetTimestamp();
-        (IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> examples) = LoadExamples();
+        (IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> examples, IReadOnlyList<EncodedExample> valid) = LoadExamples();
         began?.CheckLength(
             _options, File.Exists(Path.Combine(_options.Out, TuneSummary.FileName)), Trainer.CountSteps(began.Options, examples.Count), Trainer.CountSteps(_options, examples.Count));
         Scores? scores = GivenScores(examples);
@@ -145,8 +145,8 @@ public sealed class TuneRun
         if (_options.Unlearns)
             _ = new UnlearningSchedule(_options, Trainer.CountSteps(_options, examples.Count));
 
-        MemoryPlan memory = PlanMemory(_options.Unlearns ? _options.Data.MaxLength : forReference.Concat(examples).Max(e => e.Length));
-        TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, _observer);
+        MemoryPlan memory = PlanMemory(_options.Unlearns ? _options.Data.MaxLength : forReference.Concat(examples).Concat(valid).Max(e => e.Length));
+        TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, valid, _observer);
         Provenance provenance = RunRecord.Begin(folder, _options, began, _observer).Provenance;
         ScoringStages? scoring = computes || scores != null ? new ScoringStages(_options, provenance, _backend, _others, _observer, _cancellation) : null;
         scores = scoring?.Run(forReference, examples, scores);
@@ -174,6 +174,7 @@ public sealed class TuneRun
             {
                 Diagnosis = diagnosis, Reference = scoring?.Source, Provenance = provenance,
                 Outcome = outcome, RoundingLoss = rounding,
+                Valid = valid.Count == 0 ? null : ValidSummary.Of(_options, StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))),
                 Unlearning = unlearning is null ? null : unlearning.Summary with { LossBefore = before, LossAfter = after }, Best = evaluation?.Best, PredictedMemoryBytes = memory.Peak,
             };
         }
@@ -209,16 +210,21 @@ public sealed class TuneRun
     }
 
     // The tokenizer and the configuration are enough here; weights are loaded by the stages that need them.
-    private (IReadOnlyList<EncodedExample> Held, IReadOnlyList<EncodedExample> Training) LoadExamples()
+    private (IReadOnlyList<EncodedExample> Held, IReadOnlyList<EncodedExample> Training, IReadOnlyList<EncodedExample> Valid) LoadExamples()
     {
-        IReadOnlyList<EncodedExample> all = Encode(_options.Data.Path);
-        if (_options.TokenForgetting.ReferenceFraction is { } fraction)
-        {
-            (IReadOnlyList<EncodedExample> reference, IReadOnlyList<EncodedExample> training) = ReferenceModel.Split(all, fraction, _options.Seed);
-            return (reference, training);
-        }
+        IReadOnlyList<EncodedExample> all = Encode(_options.Data.Path), valid = _options.Evaluation.ValidData is { } file ? Encode(file) : [], reference = [];
 
-        return ([], all);
+        // First, so that runs of all methods hold out the same examples.
+        if (_options.Evaluation.ValidFraction is { } share)
+            (valid, all) = HeldOutLoss.Split(all, share, _options.Seed);
+
+        if (HeldOutLoss.Leak(valid, all) is { } leak)
+            _observer?.Noticed(leak);
+
+        if (_options.TokenForgetting.ReferenceFraction is { } fraction)
+            (reference, all) = ReferenceModel.Split(all, fraction, _options.Seed);
+
+        return (reference, all, valid);
     }
 
     private IReadOnlyList<EncodedExample> Encode(string path)
@@ -302,6 +308,7 @@ public sealed class TuneRun
             Parameters = model.Decoder.ParameterCount,
             TrainableParameters = model.Decoder.TrainableParameters.Sum(p => p.Shape.Count),
             Steps = metrics.Count,
+            StoppedEarly = metrics.Count < Trainer.CountSteps(_options, set.Examples.Count),
             ScoringSeconds = scoringSeconds,
             TrainingSeconds = metrics[^1].ElapsedSeconds,
             Products = (_backend as CpuBackend)?.ProductsDescription,

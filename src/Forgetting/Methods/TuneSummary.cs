@@ -95,6 +95,14 @@ public sealed record TuneSummary
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public BestStep? Best { get; init; }
 
+    /// <summary>What became of the loss of held-out examples; null without any.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ValidSummary? Valid { get; init; }
+
+    /// <summary>Whether the run ended before its last step, since its evaluations got no better.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool StoppedEarly { get; init; }
+
     /// <summary>The first step's tokens before and after; null in summaries of earlier versions.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public TrainingOutcome? Outcome { get; init; }

@@ -96,9 +96,10 @@ public static class CompareReport
             report.Paragraph(note);
 
         report.Table(header, rows);
+        AddHeldOut(report, runs);
         report.Section("Curves");
         string Lines(string label, string unit, Func<StepMetrics, double?> quantity) =>
-            Charts.Lines(label, "optimiser step", unit, [.. runs.Select(r => RunReport.Curve(r.Metrics, Path.GetFileName(Path.TrimEndingDirectorySeparator(r.Folder)), quantity))]);
+            Charts.Lines(label, "optimiser step", unit, [.. runs.Select(r => RunReport.Curve(r.Metrics, FolderName(r), quantity))]);
         report.Figures(
         [
             Lines("Loss of tokens to learn", "learnt loss (nats)", m => m.PositiveLoss),
@@ -116,6 +117,23 @@ public static class CompareReport
 
         return report;
     }
+
+    private static void AddHeldOut(HtmlReport report, IReadOnlyList<ComparedRun> runs)
+    {
+        IReadOnlyList<HeldOutComparison.Row> held = HeldOut(runs);
+        if (held.Count == 0)
+            return;
+
+        (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = HeldOutComparison.Table(held);
+        report.Section("Held-out examples", string.Join(' ', HeldOutComparison.Notes(held))).Table(header, rows);
+        report.Figures(Charts.Lines(
+            "Held-out loss", "optimiser step", "cross-entropy (nats)",
+            [.. runs.Where(r => r.Summary.Valid != null).Select(r => EvaluationReport.Curve(FolderName(r), r.Summary.Valid!, r.Metrics))]));
+    }
+
+    /// <summary>What the runs did to held-out examples; empty where none has any.</summary>
+    public static IReadOnlyList<HeldOutComparison.Row> HeldOut(IReadOnlyList<ComparedRun> runs) =>
+        HeldOutComparison.Compare([.. Groups(runs).Select(group => (Name(group), (IReadOnlyList<ComparedRun>)group))]);
 
     /// <summary>A sentence that says who trained on what, where that is not the same for all runs; else null.</summary>
     /// <remarks>Without a source of influence, methods that need one hold part of the data out for it; the others train on all of it.</remarks>
@@ -137,6 +155,8 @@ public static class CompareReport
     private static string Name(ComparedRun[] group) => group.Length == 1
         ? group[0].Folder
         : string.Create(CultureInfo.InvariantCulture, $"{group[0].Folder} and {group.Length - 1} more");
+
+    private static string FolderName(ComparedRun run) => Path.GetFileName(Path.TrimEndingDirectorySeparator(run.Folder));
 
     private static double Final(ComparedRun run, Func<StepMetrics, double?> quantity)
     {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Forgetting.Methods;
 using Forgetting.Training;
 
 namespace Forgetting.Reports;
@@ -6,12 +7,16 @@ namespace Forgetting.Reports;
 /// <summary>What a run's evaluations measured, and which of its models was the best.</summary>
 public static class EvaluationReport
 {
-    /// <summary>Adds the section to a page; nothing where the run evaluated nothing.</summary>
+    /// <summary>Adds the sections to a page; nothing where the run evaluated nothing.</summary>
     /// <param name="report">The page.</param>
     /// <param name="metrics">The run's steps.</param>
     /// <param name="best">The best evaluation, or null.</param>
-    public static void Add(HtmlReport report, IReadOnlyList<StepMetrics> metrics, BestStep? best)
+    /// <param name="valid">What became of the loss of held-out examples, or null.</param>
+    public static void Add(HtmlReport report, IReadOnlyList<StepMetrics> metrics, BestStep? best, ValidSummary? valid = null)
     {
+        if (valid != null)
+            AddHeldOut(report, metrics, valid);
+
         StepMetrics[] evaluated = [.. metrics.Where(m => m.Evaluation != null)];
         if (evaluated.Length == 0)
             return;
@@ -19,9 +24,13 @@ public static class EvaluationReport
         string[] names = [.. evaluated.SelectMany(m => m.Evaluation!.Keys).Distinct()];
         string which = best is null
             ? "No evaluation gave a finite number to judge by."
-            : string.Create(CultureInfo.InvariantCulture, $"Best by {best.Metric}: {best.Value:0.0000} after step {best.Step}; that model is in model-best.");
+            : string.Create(CultureInfo.InvariantCulture, $"Best by {best.Metric}: {best.Value:0.0000} {(best.Step == 0 ? "before training" : $"after step {best.Step}")}; that model is in model-best.");
         report.Section("Evaluation during training", which);
-        report.Figures([.. names.Select(name => Charts.Lines(name, "optimiser step", name, [RunReport.Curve(evaluated, name, m => Value(m, name))]))]);
+        report.Figures(
+        [
+            .. names.Where(name => name != StepMetrics.HeldOutLossName)
+                .Select(name => Charts.Lines(name, "optimiser step", name, [RunReport.Curve(evaluated, name, m => Value(m, name))])),
+        ]);
         var rows = new List<IReadOnlyList<string>>();
         var emphasised = new HashSet<(int, int)>();
         foreach (StepMetrics step in evaluated)
@@ -39,6 +48,22 @@ public static class EvaluationReport
 
         report.Table(["step", .. names, "seconds"], rows, emphasised);
     }
+
+    private static void AddHeldOut(HtmlReport report, IReadOnlyList<StepMetrics> metrics, ValidSummary valid)
+    {
+        report.Section("Held-out examples", string.Create(
+            CultureInfo.InvariantCulture,
+            $"{valid.Examples:N0} examples of {valid.Source} with {valid.Tokens:N0} response tokens were not trained on: {valid.Verdict}. The test is a paired permutation test over the examples."));
+        report.Figures(Charts.Lines("Held-out loss", "optimiser step", "cross-entropy (nats)",
+        [
+            Curve("held-out examples", valid, metrics),
+            RunReport.Curve(metrics, "tokens to learn, as trained", m => m.PositiveLoss),
+        ]));
+    }
+
+    /// <summary>The held-out loss against the step, from before the training on.</summary>
+    internal static Series Curve(string name, ValidSummary valid, IReadOnlyList<StepMetrics> metrics) =>
+        new(name, [.. ValidSummary.Curve(valid.Change.From, metrics).Select(p => ((double)p.Step, p.Loss))]);
 
     private static double? Value(StepMetrics metrics, string name) => metrics.Evaluation!.TryGetValue(name, out double value) ? value : null;
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Forgetting.Methods;
 using Forgetting.Training;
 
 namespace Forgetting.Reports;
@@ -27,13 +28,14 @@ public static class RunReport
     /// <param name="settings">Text of run.yaml.</param>
     /// <param name="best">The best of the run's evaluations, or null.</param>
     /// <param name="unlearnt">Adds what the run unlearnt besides its own tokens, or null.</param>
+    /// <param name="valid">What became of the loss of held-out examples, or null.</param>
     public static HtmlReport Build(
         string title, string lead, IReadOnlyList<StepMetrics> metrics, IReadOnlyList<ScoredText> scored, InfluenceCut influence, string settings, BestStep? best = null,
-        Action<HtmlReport>? unlearnt = null)
+        Action<HtmlReport>? unlearnt = null, ValidSummary? valid = null)
     {
         var report = new HtmlReport(title, lead);
         AddCurves(report, metrics);
-        EvaluationReport.Add(report, metrics, best);
+        EvaluationReport.Add(report, metrics, best, valid);
         if (scored.Count > 0)
             AddInfluence(report, scored, influence);
 

@@ -23,7 +23,7 @@ public sealed record RunInput(string Setting, string? File, string Path, string 
 public sealed record Provenance
 {
     // Settings that name what a run learns from. What it is evaluated on decides which model is the best, but not what is learnt.
-    private static readonly string[] s_inputs = ["model", "adapter", "data", "reference", "reference-data", "scores", "forget-prompts", "elicited", "learned", "fisher", "forget-confidence", "template"];
+    private static readonly string[] s_inputs = ["model", "adapter", "data", "valid-data", "reference", "reference-data", "scores", "forget-prompts", "elicited", "learned", "fisher", "forget-confidence", "template"];
 
     /// <summary>Version of the program.</summary>
     public required string Version { get; init; }

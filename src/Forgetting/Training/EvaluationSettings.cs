@@ -1,8 +1,25 @@
 namespace Forgetting.Training;
 
-/// <summary>Benchmark tasks on the model in training.</summary>
+/// <summary>Held-out examples and benchmark tasks on the model in training.</summary>
 public sealed record EvaluationSettings
 {
+    // Settings of which one makes a run evaluate its model.
+    private const string Sources = "eval-tasks|valid-data|valid-fraction";
+
+    /// <summary>Examples that are not trained on, whose response loss is measured as the run goes.</summary>
+    [Setting(
+        "held-out examples, whose response loss is measured before, during and after training; the best model is kept in model-best",
+        Name = "valid-data", Common = true, Value = "FILE", MayChange = true, Identity = false)]
+    public string? ValidData { get; init; }
+
+    /// <summary>Share of the data that is held out for the same.</summary>
+    [Setting("share of the data that is held out for the same, instead of valid-data", Name = "valid-fraction", Range = "(0, 1)", Identity = false)]
+    public double? ValidFraction { get; init; }
+
+    /// <summary>Evaluations in a row without a better one after which the run stops; 0: it never stops early.</summary>
+    [Setting("evaluations in a row without a better one that end the run early, 0 for never", Name = "patience", Range = "[0, ∞)", Needs = "eval-every")]
+    public int Patience { get; init; }
+
     /// <summary>Benchmark tasks that the model in training is evaluated on.</summary>
     [Setting(
         "benchmark tasks to evaluate the model in training on, as eval names them; the best model is kept in model-best",
@@ -10,7 +27,7 @@ public sealed record EvaluationSettings
     public IReadOnlyList<string> Tasks { get; init; } = [];
 
     /// <summary>Steps between evaluations; 0: only after the last step.</summary>
-    [Setting("steps between evaluations, 0 for only after the last; the last step always has one", Range = "[0, ∞)", Needs = "eval-tasks")]
+    [Setting("steps between evaluations, 0 for only after the last; the last step always has one", Range = "[0, ∞)", Needs = Sources)]
     public int Every { get; init; }
 
     /// <summary>Folder with the benchmarks' files, or the one file that the tasks are to read.</summary>
@@ -31,13 +48,13 @@ public sealed record EvaluationSettings
     [Setting("examples before each question; the task's own number unless given", Range = "[0, ∞)", Needs = "eval-tasks")]
     public int? NumFewshot { get; init; }
 
-    /// <summary>Metric that decides which model is kept; null: the mean of each task's first.</summary>
+    /// <summary>Metric that decides which model is kept; null: the held-out loss, or without held-out examples the mean of each task's first.</summary>
     [Setting(
-        "metric that decides which model is best: TASK/METRIC or METRIC; the mean of each task's first unless given",
-        Value = "NAME", Needs = "eval-tasks")]
+        "metric that decides which model is best: TASK/METRIC or METRIC; unless given valid/loss, or without held-out examples the mean of each task's first",
+        Value = "NAME", Needs = Sources)]
     public string? Metric { get; init; }
 
     /// <summary>Which value of that metric is the best.</summary>
-    [Setting("value of that metric that is best: auto (by the metric), high or low", Needs = "eval-tasks")]
+    [Setting("value of that metric that is best: auto (by the metric), high or low", Needs = Sources)]
     public BestKind Best { get; init; } = BestKind.Auto;
 }

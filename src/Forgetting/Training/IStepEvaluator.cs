@@ -19,6 +19,9 @@ public interface IStepEvaluator
     /// <summary>The best evaluation so far, or null; a run that resumes sets what its checkpoint says.</summary>
     BestStep? Best { get; set; }
 
+    /// <summary>Whether the model is evaluated before the first step too.</summary>
+    bool EvaluatesBefore => false;
+
     /// <summary>
     /// Evaluates the model as it is, and keeps it if none was better. Neither the model nor anything random is changed: a training takes the same course
     /// with and without evaluations.

@@ -6,6 +6,9 @@ namespace Forgetting.Training;
 /// <summary>One optimiser step, as a line of <c>metrics.jsonl</c> has it.</summary>
 public sealed record StepMetrics
 {
+    /// <summary>Name of the held-out loss among the evaluations.</summary>
+    internal const string HeldOutLossName = "valid/loss";
+
     /// <summary>Number of the step, from 1.</summary>
     public required int Step { get; init; }
 
@@ -71,6 +74,10 @@ public sealed record StepMetrics
     /// <summary>Time that evaluation took; <see cref="ElapsedSeconds"/> does not contain it.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? EvaluationSeconds { get; init; }
+
+    /// <summary>Loss of held-out examples after the step, from <see cref="Evaluation"/>; null where it was not measured.</summary>
+    [JsonIgnore]
+    public double? HeldOutLoss => Evaluation?.TryGetValue(HeldOutLossName, out double loss) == true ? loss : null;
 
     /// <summary>Reads <c>metrics.jsonl</c>.</summary>
     /// <exception cref="UserException">The file cannot be read or a line is not a step.</exception>

@@ -80,9 +80,12 @@ public sealed class Trainer
         using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);
         TrainingState state = Begin(resume, optimizer);
         using var log = new MetricsLog(Path.Combine(_folder, "metrics.jsonl"), state.MetricsBytes, state.MetricsHash);
+        if (state.Step == 0 && _evaluator is { EvaluatesBefore: true })
+            _evaluator.Evaluate(0, cancellation);
+
         long started = Stopwatch.GetTimestamp() - (long)(state.ElapsedSeconds * Stopwatch.Frequency);
         StepMetrics? unevaluated = state.Unevaluated;
-        for (int k = unevaluated is null ? state.Step : state.Step - 1; k < Steps; k++)
+        for (int k = unevaluated is null ? state.Step : state.Step - 1; k < Steps && !RunsOut(k); k++)
         {
             StepMetrics metrics = unevaluated ?? Step(k, step, unlearning, optimizer, started);
             unevaluated = null;
@@ -103,9 +106,12 @@ public sealed class Trainer
 
             log.Append(metrics);
             _observer?.StepDone(metrics, Steps);
-            bool last = k + 1 == Steps;
+            bool last = k + 1 == Steps || RunsOut(k + 1);
             if (last || cancellation.IsCancellationRequested || (_options.Checkpoints.Every > 0 && (k + 1) % _options.Checkpoints.Every == 0))
                 Save(State());
+
+            if (last && k + 1 < Steps)
+                _observer?.StageBegan($"stopped after step {k + 1} of {Steps}: {_options.Evaluation.Patience} evaluations in a row were no better than that after step {_evaluator!.Best?.Step ?? 0}");
 
             if (!last)
                 cancellation.ThrowIfCancellationRequested();
@@ -137,6 +143,10 @@ public sealed class Trainer
     }
 
     private bool Evaluates(int steps) => _evaluator != null && (steps == Steps || (_options.Evaluation.Every > 0 && steps % _options.Evaluation.Every == 0));
+
+    // Whether the last evaluations before so many steps were all no better than the best. Between evaluations it is as at the last one.
+    private bool RunsOut(int steps) => _evaluator != null && _options.Evaluation.Patience > 0 && _options.Evaluation.Every > 0
+        && steps / _options.Evaluation.Every - (_evaluator.Best?.Step ?? 0) / _options.Evaluation.Every >= _options.Evaluation.Patience;
 
     private StepMetrics Evaluated(StepMetrics metrics, CancellationToken cancellation)
     {

@@ -57,6 +57,9 @@ public sealed partial record TrainingOptions
         if (Unlearning.Prompts.Count > 0 && Unlearning.Elicited != null)
             throw new UserException("forget-prompts and elicited are both given, expected one source of self-generated samples");
 
+        if (Evaluation.ValidData != null && Evaluation.ValidFraction != null)
+            throw new UserException("valid-data and valid-fraction are both given, expected one source of held-out examples");
+
         if (Evaluation.Tasks.Count > 0 && Evaluation.DataDir is null)
             throw new UserException("eval-tasks is given without eval-data-dir, expected the folder with the benchmarks' files");
 
