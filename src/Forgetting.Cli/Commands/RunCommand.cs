@@ -13,7 +13,7 @@ internal static class RunCommand
     {
         var recipes = new Argument<string[]>("recipes") { Description = "YAML files with settings, and with sweep: or seeds: for a grid", Arity = ArgumentArity.OneOrMore };
         var list = new Option<bool>("--list") { Description = "say what would run, and run nothing" };
-        var command = new Command("run", "Execute recipes; finished runs are kept and interrupted ones continued. Stages of learning with forgetting that runs have in common are computed once.") { recipes, list };
+        var command = new Command("run", "Execute recipes; finished runs are kept and interrupted ones continued. References, scores and stages of learning with forgetting that runs have in common are computed once.") { recipes, list };
         var set = new Option<string[]>("--set") { Description = "a setting before those of the recipes, the same as --KEY VALUE; may be given several times", HelpName = "KEY=VALUE", DefaultValueFactory = _ => [] };
         var settings = new SettingsOptions(command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name), recipe: true, required: ["model", "data", "out"]);
         command.Options.Add(set);

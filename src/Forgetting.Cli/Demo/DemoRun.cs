@@ -80,13 +80,11 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
     private void RunScenario(Scenario scenario, World world, string model, int seed, List<DemoResult> results)
     {
         string place = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"{scenario.Name}-{seed}"));
-        if (Directory.Exists(place))
-            Directory.Delete(place, recursive: true);
-
+        DemoFolder.Clear(place);
         Directory.CreateDirectory(place);
         QuestionSets sets = QuestionsOf(scenario, world, seed);
-        string train = QuestionSets.Write(place, "train", sets.Train);
         QuestionSets.Write(place, "held-out", sets.HeldOut);
+        string train = QuestionSets.Write(place, "train", sets.Train);
         TrainingOptions recipe = scenario.Recipe with
         {
             Model = model,

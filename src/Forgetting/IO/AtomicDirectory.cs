@@ -7,12 +7,14 @@ namespace Forgetting.IO;
 public static class AtomicDirectory
 {
     /// <summary>
-    /// Fills a folder through <paramref name="fill"/>, which receives the temporary folder's path. An existing target is replaced only if it is
+    /// Fills a folder through <paramref name="fill"/>, which receives the temporary folder's path. An existing target is replaced only if
+    /// it is
     /// empty or holds <paramref name="marker"/> and no folders, so that a mistyped path never costs anyone their files.
     /// </summary>
     /// <param name="path">The folder to appear.</param>
     /// <param name="marker">File that tells a folder of this kind, such as <c>config.json</c>.</param>
-    /// <exception cref="UserException">The target is something else, cannot be written, or the disk is full; nothing is left behind.</exception>
+    /// <exception cref="UserException">The target is something else, cannot be written, or the disk is full; nothing is left
+    /// behind.</exception>
     public static void Write(string path, string marker, Action<string> fill)
     {
         string full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path));
@@ -78,7 +80,8 @@ public static class AtomicDirectory
     }
 
     /// <summary>
-    /// Replaces where the two cannot be exchanged in one step, a folder not being renamed over another that has contents: the old one steps aside first and comes back if the
+    /// Replaces where the two cannot be exchanged in one step, a folder not being renamed over another that has contents: the old one
+    /// steps aside first and comes back if the
     /// rename fails, or if this process is killed in between, by <see cref="Temporary.ClearStale"/>.
     /// </summary>
     internal static void StepAside(string full, string beside)

@@ -1,6 +1,7 @@
 namespace Forgetting.IO;
 
-/// <summary>The file <c>sha256sums</c> of a folder: a hash and a name a line, as <c>sha256sum --check</c> reads them, for every other file in it.</summary>
+/// <summary>The file <c>sha256sums</c> of a folder: a hash and a name a line, as <c>sha256sum --check</c> reads them, for every other
+/// file in it.</summary>
 internal static class Checksums
 {
     /// <summary>Name of the file.</summary>
@@ -10,7 +11,9 @@ internal static class Checksums
     /// <exception cref="UserException">A file cannot be read.</exception>
     /// <exception cref="IOException">Not writable or disk full.</exception>
     public static void Write(string folder) =>
-        File.WriteAllText(Path.Combine(folder, FileName), string.Concat(Names(folder).Select(name => $"{FileHash.Of(Path.Combine(folder, name))}  {name}\n")));
+        File.WriteAllText(
+            Path.Combine(folder, FileName),
+            string.Concat(Names(folder).Select(name => $"{FileHash.Of(Path.Combine(folder, name))}  {name}\n")));
 
     /// <summary>What is wrong with a folder: which file is not what was written; null where nothing is.</summary>
     /// <exception cref="UserException">A file cannot be read.</exception>

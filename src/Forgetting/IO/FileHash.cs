@@ -23,12 +23,17 @@ internal static class FileHash
         }
     }
 
-    /// <summary>The files of a checkpoint or an adapter (or of any other folder of that kind) that decide what it computes, with their hashes, by name; a file is its own only one.</summary>
+    /// <summary>The files of a checkpoint or an adapter (or of any other folder of that kind) that decide what it computes, with their
+    /// hashes, by name; a file is its own only one.</summary>
     /// <exception cref="UserException">One cannot be read.</exception>
     public static IReadOnlyList<(string Name, string Hash)> OfModel(string path)
     {
         string[] files = !Directory.Exists(path) ? [path]
-            : [.. Directory.EnumerateFiles(path).Where(f => ModelEndings.Contains(Path.GetExtension(f)) && Path.GetFileName(f)[0] != '.').Order(StringComparer.Ordinal)];
+            :
+            [
+                .. Directory.EnumerateFiles(path).Where(f => ModelEndings.Contains(Path.GetExtension(f)) && Path.GetFileName(f)[0] != '.')
+                    .Order(StringComparer.Ordinal),
+            ];
         try
         {
             return [.. files.AsParallel().AsOrdered().Select(f => (Path.GetFileName(f), Of(f)))];

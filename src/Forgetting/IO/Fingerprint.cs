@@ -5,7 +5,8 @@ using System.Text;
 namespace Forgetting.IO;
 
 /// <summary>
-/// Everything a result depends on, by name, to tell whether a result on disk is still the one that would be computed, and if not, why. Files count with their contents.
+/// Everything a result depends on, by name, to tell whether a result on disk is still the one that would be computed, and if not, why.
+/// Files count with their contents.
 /// </summary>
 internal sealed class Fingerprint
 {

@@ -3,7 +3,8 @@ using System.Runtime.InteropServices;
 namespace Forgetting.IO;
 
 /// <summary>
-/// Two folders change names in one system call, so that no moment is without either: <c>renameat2</c> with <c>RENAME_EXCHANGE</c> on Linux (man 2 rename),
+/// Two folders change names in one system call, so that no moment is without either: <c>renameat2</c> with <c>RENAME_EXCHANGE</c> on
+/// Linux (man 2 rename),
 /// <c>renamex_np</c> with <c>RENAME_SWAP</c> on macOS.
 /// </summary>
 internal static partial class FolderExchange

@@ -1,7 +1,8 @@
 namespace Forgetting.IO;
 
 /// <summary>
-/// A file that says that someone is at work, for as long as its process lives: the system releases the lock (<c>flock</c>, or a sharing mode on Windows) of a process that was
+/// A file that says that someone is at work, for as long as its process lives: the system releases the lock (<c>flock</c>, or a sharing
+/// mode on Windows) of a process that was
 /// killed. It is gone when the work is done; one that a killed process left is taken over.
 /// </summary>
 internal sealed class LockFile : IDisposable

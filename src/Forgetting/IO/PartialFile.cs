@@ -1,8 +1,10 @@
 namespace Forgetting.IO;
 
 /// <summary>
-/// Records of a long computation as they come, in the file <c>NAME.partial</c> beside the one that will hold them all. Its first line says what the records were computed from;
-/// records of anything else are not continued. What a process that was killed, or a disk that was full, left half written is dropped, and so is what follows a damaged line.
+/// Records of a long computation as they come, in the file <c>NAME.partial</c> beside the one that will hold them all. Its first line
+/// says what the records were computed from;
+/// records of anything else are not continued. What a process that was killed, or a disk that was full, left half written is dropped, and
+/// so is what follows a damaged line.
 /// </summary>
 internal sealed class PartialFile<T> : IDisposable
 {
@@ -89,7 +91,8 @@ internal sealed class PartialFile<T> : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _stream.Dispose();
 
-    // The header is the first thing written: a file of this program begins with one, or with the part of one that was written when the process was killed.
+    // The header is the first thing written: a file of this program begins with one, or with the part of one that was written when the
+    // process was killed.
     private static bool IsOwn(ReadOnlySpan<byte> found, byte[] header)
     {
         ReadOnlySpan<byte> key = header.AsSpan(0, header.AsSpan().IndexOf((byte)':') + 1);

@@ -5,7 +5,8 @@ using System.Text.Json;
 namespace Forgetting.IO;
 
 /// <summary>
-/// A record as a line of JSON with a checksum behind a tab (which JSON text never has): a line that a killed process left half written, or in which a bit has changed since, is
+/// A record as a line of JSON with a checksum behind a tab (which JSON text never has): a line that a killed process left half written,
+/// or in which a bit has changed since, is
 /// told from one that is whole.
 /// </summary>
 internal static class SealedLine

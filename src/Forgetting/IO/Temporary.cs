@@ -2,10 +2,12 @@ using System.Text.RegularExpressions;
 
 namespace Forgetting.IO;
 
-/// <summary>What <see cref="AtomicFile"/> and <see cref="AtomicDirectory"/> share: names beside the target, cleaning up, and the line for a failed write.</summary>
+/// <summary>What <see cref="AtomicFile"/> and <see cref="AtomicDirectory"/> share: names beside the target, cleaning up, and the line for
+/// a failed write.</summary>
 internal static partial class Temporary
 {
-    /// <summary>Length of what <see cref="NameBeside"/> puts behind the target's name: a dot, a random name of 8 + 1 + 3 characters, and an ending of 4.</summary>
+    /// <summary>Length of what <see cref="NameBeside"/> puts behind the target's name: a dot, a random name of 8 + 1 + 3 characters, and
+    /// an ending of 4.</summary>
     private const int EndingLength = 17;
 
     /// <summary>A name in the target's folder, hence on its disk, so that the rename is one step.</summary>
@@ -16,7 +18,8 @@ internal static partial class Temporary
     public static string AsideOf(string path) => Path.ChangeExtension(NameBeside(path), ".old");
 
     /// <summary>
-    /// Removes from a folder what a killed process was writing in it, and puts back a folder that had stepped aside for one that did not come. Only for who holds the lock on
+    /// Removes from a folder what a killed process was writing in it, and puts back a folder that had stepped aside for one that did not
+    /// come. Only for who holds the lock on
     /// what is written there.
     /// </summary>
     /// <param name="folder">The folder; nothing happens where there is none.</param>
@@ -48,10 +51,12 @@ internal static partial class Temporary
             throw new UserException($"{path}: is a symbolic link to {target}, expected a file or folder of its own; nothing is written through it");
     }
 
-    /// <summary>A new file without a buffer of its own: whatever was written has reached the system, so closing after a failure cannot fail again.</summary>
+    /// <summary>A new file without a buffer of its own: whatever was written has reached the system, so closing after a failure cannot
+    /// fail again.</summary>
     public static FileStream Create(string path) => new(path, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 0);
 
-    /// <summary>Removes a file or folder if it is there, a symbolic link without what it points to; never hides the error that led here.</summary>
+    /// <summary>Removes a file or folder if it is there, a symbolic link without what it points to; never hides the error that led
+    /// here.</summary>
     public static void Delete(string path)
     {
         try

@@ -3,7 +3,8 @@ using Forgetting.IO;
 namespace Forgetting.Runs;
 
 /// <summary>
-/// The one rule for results that a command writes to a path of the user's: what is there already stays, unless it is said that it may be replaced; and a path is written by one
+/// The one rule for results that a command writes to a path of the user's: what is there already stays, unless it is said that it may be
+/// replaced; and a path is written by one
 /// command at a time. What a killed one left half written is cleared. (A run's folder has <see cref="RunFolder"/>.)
 /// </summary>
 public sealed class OutputClaim : IDisposable
@@ -29,13 +30,15 @@ public sealed class OutputClaim : IDisposable
     public static OutputClaim OfFolder(string path, bool overwrite)
     {
         AtomicDirectory.CheckWritable(path);
-        return Directory.Exists(path) && !overwrite && Directory.EnumerateFileSystemEntries(path).Any() ? throw IsThere(path) : Take(Path.TrimEndingDirectorySeparator(path));
+        bool isThere = Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any();
+        return isThere && !overwrite ? throw IsThere(path) : Take(Path.TrimEndingDirectorySeparator(path));
     }
 
     /// <inheritdoc/>
     public void Dispose() => _lock?.Dispose();
 
-    private static UserException IsThere(string path) => new($"{path}: is there already; choose another name, or give --overwrite to replace it");
+    private static UserException IsThere(string path) =>
+        new($"{path}: is there already; choose another name, or give --overwrite to replace it");
 
     private static OutputClaim Take(string path)
     {
@@ -45,7 +48,8 @@ public sealed class OutputClaim : IDisposable
         if (!Directory.Exists(folder))
             return new(null);
 
-        LockFile held = LockFile.Take(Path.Combine(folder, $".{name}.lock")) ?? throw new UserException($"{path}: another command is writing it; wait for it or choose another name");
+        LockFile held = LockFile.Take(Path.Combine(folder, $".{name}.lock"))
+            ?? throw new UserException($"{path}: another command is writing it; wait for it or choose another name");
         Temporary.ClearStale(folder, name);
         return new(held);
     }

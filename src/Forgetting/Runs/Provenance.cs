@@ -23,7 +23,11 @@ public sealed record RunInput(string Setting, string? File, string Path, string 
 public sealed record Provenance
 {
     // Settings that name what a run learns from. What it is evaluated on decides which model is the best, but not what is learnt.
-    private static readonly string[] s_inputs = ["model", "adapter", "data", "valid-data", "reference", "reference-data", "scores", "forget-prompts", "elicited", "learned", "fisher", "forget-confidence", "template"];
+    private static readonly string[] s_inputs =
+    [
+        "model", "adapter", "data", "valid-data", "reference", "reference-data", "scores", "forget-prompts", "elicited", "learned", "fisher", "forget-confidence",
+        "template",
+    ];
 
     /// <summary>Version of the program.</summary>
     public required string Version { get; init; }
@@ -41,7 +45,8 @@ public sealed record Provenance
     /// <exception cref="UserException">An input cannot be read.</exception>
     public static Provenance Of(TrainingOptions options)
     {
-        string[] version = (typeof(Provenance).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown").Split('+', 2);
+        string built = typeof(Provenance).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
+        string[] version = built.Split('+', 2);
         return new()
         {
             Version = version[0],
@@ -85,7 +90,8 @@ public sealed record Provenance
                 : found.Length == 0 && began.Length > 0 ? $"{setting} is not given, and was when the run began"
                 : found.Any(i => i.File != null) ? ChangedFile(began, found)
                 : began.Length != found.Length ? $"{setting} names {found.Length} files, and {began.Length} when the run began"
-                : began.Zip(found).FirstOrDefault(pair => pair.First.Sha256 != pair.Second.Sha256) is ({ } then, { } changed) ? Changed(then, changed)
+                : began.Zip(found).FirstOrDefault(pair => pair.First.Sha256 != pair.Second.Sha256) is ({ } then, { } changed)
+                    ? Changed(then, changed)
                 : null;
             if (what != null)
                 throw new UserException($"{folder}: {what}; a run resumes with what it began with");
@@ -126,7 +132,11 @@ public sealed record Provenance
                 Version = Text(node, "version")!,
                 Commit = Text(node, "commit"),
                 Began = DateTime.Parse(Text(node, "began")!, CultureInfo.InvariantCulture, DateTimeStyles.RoundtripKind),
-                Inputs = [.. ((YamlSequenceNode)node["inputs"]).Select(i => new RunInput(Text(i, "setting")!, Text(i, "file"), Text(i, "path")!, Text(i, "relative")!, Text(i, "sha256")!))],
+                Inputs =
+                [
+                    .. from i in (YamlSequenceNode)node["inputs"]
+                       select new RunInput(Text(i, "setting")!, Text(i, "file"), Text(i, "path")!, Text(i, "relative")!, Text(i, "sha256")!),
+                ],
             };
         }
         catch (Exception error) when (error is KeyNotFoundException or InvalidCastException or FormatException or ArgumentException)
@@ -135,7 +145,8 @@ public sealed record Provenance
         }
     }
 
-    private static string? Text(YamlNode node, string key) => ((YamlMappingNode)node).Children.TryGetValue(key, out YamlNode? value) ? ((YamlScalarNode)value).Value : null;
+    private static string? Text(YamlNode node, string key) =>
+        ((YamlMappingNode)node).Children.TryGetValue(key, out YamlNode? value) ? ((YamlScalarNode)value).Value : null;
 
     private static IEnumerable<RunInput> Files(string setting, string path, string folder)
     {
@@ -150,7 +161,8 @@ public sealed record Provenance
         {
             using Checkpoint model = Checkpoint.Open(full);
             if (model.TokenizerPath is { } tokenizer)
-                yield return File(System.IO.Path.GetDirectoryName(tokenizer)!, System.IO.Path.GetFileName(tokenizer), FileHash.Of(tokenizer));
+                yield return File(
+                    System.IO.Path.GetDirectoryName(tokenizer)!, System.IO.Path.GetFileName(tokenizer), FileHash.Of(tokenizer));
         }
 
         RunInput File(string place, string? name, string hash) =>
@@ -172,5 +184,6 @@ public sealed record Provenance
         return Array.Find(found, i => !began.Any(b => b.File == i.File)) is { } added ? $"{added.Name} is new since the run began" : null;
     }
 
-    private static string Changed(RunInput then, RunInput now) => $"{now.Name} has changed since the run began (sha256 {then.Sha256[..12]}… then, {now.Sha256[..12]}… now)";
+    private static string Changed(RunInput then, RunInput now) =>
+        $"{now.Name} has changed since the run began (sha256 {then.Sha256[..12]}… then, {now.Sha256[..12]}… now)";
 }

@@ -4,7 +4,8 @@ using Forgetting.Training;
 namespace Forgetting.Runs;
 
 /// <summary>
-/// The folder of a run, held by one process at a time: a second one is refused. What a killed process was writing in it is cleared, and nothing is written through a symbolic
+/// The folder of a run, held by one process at a time: a second one is refused. What a killed process was writing in it is cleared, and
+/// nothing is written through a symbolic
 /// link or over files that are not a run's.
 /// </summary>
 public sealed class RunFolder : IDisposable
@@ -19,10 +20,14 @@ public sealed class RunFolder : IDisposable
 
     // What a run leaves besides its record.
     private static readonly string[] s_results =
-        ["metrics.jsonl", "scores.jsonl", "stages.jsonl", SummaryName, "report.html", "checkpoints", "reference", "lwf", "model", "model-best", "adapter", "adapter-best"];
+    [
+        "metrics.jsonl", "scores.jsonl", "stages.jsonl", SummaryName, "report.html", "checkpoints", "reference", "lwf",
+        "model", "model-best", "adapter", "adapter-best",
+    ];
 
     // Where a run writes; folders of other runs may lie below it, which others may be at work in.
-    private static readonly string[] s_writing = ["", "checkpoints", "reference", "reference/checkpoints", "lwf", "lwf/learned", "lwf/learned/checkpoints"];
+    private static readonly string[] s_writing =
+        ["", "checkpoints", "reference", "reference/checkpoints", "lwf", "lwf/learned", "lwf/learned/checkpoints"];
 
     private LockFile? _lock;
 
@@ -34,7 +39,8 @@ public sealed class RunFolder : IDisposable
     /// <summary>Whether there is a run, finished or not.</summary>
     public bool HasRun => File.Exists(Path.Combine(FolderPath, RecordName));
 
-    /// <summary>Opens a folder, and holds it if it is there already: one that is not comes to be by <see cref="Hold"/>, once all input has been looked at.</summary>
+    /// <summary>Opens a folder, and holds it if it is there already: one that is not comes to be by <see cref="Hold"/>, once all input
+    /// has been looked at.</summary>
     /// <param name="path">The folder.</param>
     /// <exception cref="UserException">Another process holds it, it cannot be written, or a result in it is a symbolic link.</exception>
     public static RunFolder Open(string path)
@@ -65,7 +71,9 @@ public sealed class RunFolder : IDisposable
         }
 
         string name = Path.Combine(FolderPath, LockName);
-        _lock = LockFile.Take(name) ?? throw new UserException($"{FolderPath}: another run is at work in this folder (it holds {name}); wait for it or choose another folder");
+        _lock = LockFile.Take(name)
+            ?? throw new UserException(
+                $"{FolderPath}: another run is at work in this folder (it holds {name}); wait for it or choose another folder");
         foreach (string place in s_writing)
         {
             string folder = Path.Combine(FolderPath, place);
@@ -87,7 +95,8 @@ public sealed class RunFolder : IDisposable
             string path = Path.Combine(FolderPath, name);
             Temporary.RefuseLink(path);
             if (!HasRun && Path.Exists(path))
-                throw new UserException($"{FolderPath}: holds {name} but no {RecordName}: it is not of a run, and a run would replace it; choose another folder");
+                throw new UserException(
+                    $"{FolderPath}: holds {name} but no {RecordName}: it is not of a run, and a run would replace it; choose another folder");
         }
     }
 

@@ -4,7 +4,8 @@ using YamlDotNet.RepresentationModel;
 
 namespace Forgetting.Runs;
 
-/// <summary>The file <c>run.yaml</c> of a run: every setting, resolved, with absolute paths, and what the run came from. As a recipe it repeats the run, from any folder.</summary>
+/// <summary>The file <c>run.yaml</c> of a run: every setting, resolved, with absolute paths, and what the run came from. As a recipe it
+/// repeats the run, from any folder.</summary>
 /// <param name="Options">The settings.</param>
 /// <param name="Provenance">Program and inputs.</param>
 internal sealed record RunRecord(TrainingOptions Options, Provenance Provenance)
@@ -21,7 +22,8 @@ internal sealed record RunRecord(TrainingOptions Options, Provenance Provenance)
             return null;
 
         YamlMappingNode mapping = Recipe.Load(path);
-        if (!mapping.Children.TryGetValue(Recipe.ProvenanceKey, out YamlNode? provenance) || provenance is not YamlMappingNode node || !node.Children.ContainsKey(ChecksumKey))
+        if (!mapping.Children.TryGetValue(Recipe.ProvenanceKey, out YamlNode? provenance)
+            || provenance is not YamlMappingNode node || !node.Children.ContainsKey(ChecksumKey))
             throw new UserException($"{path}: has no {Recipe.ProvenanceKey}; a run of an earlier version does not resume");
 
         if ((node[ChecksumKey] as YamlScalarNode)?.Value != Checksum(mapping))
@@ -46,12 +48,14 @@ internal sealed record RunRecord(TrainingOptions Options, Provenance Provenance)
             throw new UserException($"{folder.FolderPath}: holds a run; continue it with --resume or choose another folder");
 
         RunRecord began = Read(folder.FolderPath)!;
-        TrainingCheckpoint.CheckSettings(Path.Combine(folder.FolderPath, RunFolder.RecordName), Recipe.Values(began.Options), Recipe.Values(options));
+        string path = Path.Combine(folder.FolderPath, RunFolder.RecordName);
+        TrainingCheckpoint.CheckSettings(path, Recipe.Values(began.Options), Recipe.Values(options));
         return began;
     }
 
     /// <summary>Whether the settings ask for more (or fewer) steps than the run began with.</summary>
-    public bool HasOtherLength(TrainingOptions options) => (Options.Schedule.Epochs, Options.Schedule.Steps) != (options.Schedule.Epochs, options.Schedule.Steps);
+    public bool HasOtherLength(TrainingOptions options) =>
+        (Options.Schedule.Epochs, Options.Schedule.Steps) != (options.Schedule.Epochs, options.Schedule.Steps);
 
     /// <summary>Refuses another length than the run began with, unless the run is finished and is to go on.</summary>
     /// <param name="finished">Whether the run has come to its end.</param>
@@ -70,10 +74,14 @@ internal sealed record RunRecord(TrainingOptions Options, Provenance Provenance)
             throw new UserException($"{differs}; a run resumes with the settings it began with, and goes on for longer once it is finished");
 
         if (now <= then)
-            throw new UserException($"{differs}, which makes {now} steps where the run has {then}: expected more{(name == "epochs" && options.Schedule.Steps != null ? ", as steps, which decides" : "")}");
+        {
+            string cure = name == "epochs" && options.Schedule.Steps != null ? "more steps, which decide" : "more";
+            throw new UserException($"{differs}, which makes {now} steps where the run has {then}: expected {cure}");
+        }
     }
 
-    /// <summary>Begins a run or goes on with one, whose inputs must be what they were, under whatever name. From here on there is a run in the folder.</summary>
+    /// <summary>Begins a run or goes on with one, whose inputs must be what they were, under whatever name. From here on there is a run
+    /// in the folder.</summary>
     /// <param name="folder">The run's folder.</param>
     /// <param name="options">The settings.</param>
     /// <param name="began">What <see cref="Check"/> found.</param>

@@ -14,7 +14,8 @@ public sealed record StageRecord
     /// <summary>Fingerprint of what the stage's result depends on.</summary>
     public required string Inputs { get; init; }
 
-    /// <summary>True where the result was copied from another run that had computed it; time and memory are what it took there. Else null.</summary>
+    /// <summary>True where the result was copied from another run that had computed it; time and memory are what it took there. Else
+    /// null.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public bool? Reused { get; init; }
 
@@ -62,7 +63,8 @@ internal sealed record StageEntry
 }
 
 /// <summary>
-/// The stages of a run that leave a file or folder each, in <c>stages.jsonl</c> beside them. A stage whose result is there, finished, of the same inputs and undamaged is not done
+/// The stages of a run that leave a file or folder each, in <c>stages.jsonl</c> beside them. A stage whose result is there, finished, of
+/// the same inputs and undamaged is not done
 /// again; one of other inputs is refused by the name of what differs; and one that another run has finished is copied from there.
 /// </summary>
 internal sealed class StageLog
@@ -212,7 +214,8 @@ internal sealed class StageLog
         JsonLines.Write(Path.Combine(_folder, FileName), _entries);
     }
 
-    /// <summary>Looks at the resident memory every few milliseconds: the system's own peak is that of the whole process, whatever stage it was in.</summary>
+    /// <summary>Looks at the resident memory every few milliseconds: the system's own peak is that of the whole process, whatever stage
+    /// it was in.</summary>
     private sealed class MemoryMeter : IDisposable
     {
         private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(20);

@@ -103,6 +103,17 @@ public sealed class RunFolderTests : IDisposable
     }
 
     [Fact]
+    public void A_demo_empties_no_folder_but_its_own()
+    {
+        string other = _folder.Write("seed-1/metrics.jsonl", "of a grid"), own = _folder.Write("seed-2/held-out.jsonl", "");
+        UserException error = Assert.Throws<UserException>(() => Forgetting.Cli.Demo.DemoFolder.Clear(_folder["seed-1"]));
+        Assert.StartsWith($"{_folder["seed-1"]}: is not of a demo", error.Message, StringComparison.Ordinal);
+        Assert.Equal("of a grid", File.ReadAllText(other));
+        Forgetting.Cli.Demo.DemoFolder.Clear(_folder["seed-2"]);
+        Assert.False(File.Exists(own));
+    }
+
+    [Fact]
     public void Two_folders_change_names_in_one_call()
     {
         _folder.Write("a/of-a", "");

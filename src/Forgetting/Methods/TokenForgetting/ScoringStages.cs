@@ -7,7 +7,8 @@ using Forgetting.Training;
 namespace Forgetting.Methods.TokenForgetting;
 
 /// <summary>
-/// The stages of token forgetting before its training (arXiv 2508.04329): the reference model and the influence of every token. They leave <c>reference/model</c> and
+/// The stages of token forgetting before its training (arXiv 2508.04329): the reference model and the influence of every token. They
+/// leave <c>reference/model</c> and
 /// <c>scores.jsonl</c> in the run's folder, and are passed over where an earlier attempt or another run finished them.
 /// </summary>
 internal sealed class ScoringStages
@@ -30,7 +31,8 @@ internal sealed class ScoringStages
     /// <param name="provenance">The run's inputs.</param>
     /// <param name="others">Folders of runs whose stages may be taken over.</param>
     public ScoringStages(
-        TrainingOptions options, Provenance provenance, IBackend backend, IReadOnlyList<string> others, ITrainingObserver? observer, CancellationToken cancellation)
+        TrainingOptions options, Provenance provenance, IBackend backend, IReadOnlyList<string> others, ITrainingObserver? observer,
+        CancellationToken cancellation)
     {
         _options = options;
         _provenance = provenance;
@@ -42,8 +44,10 @@ internal sealed class ScoringStages
 
     private string ScoresPath => Path.Combine(_options.Out, ScoresName);
 
-    /// <summary>Where the run's influence comes from: a score file, a checkpoint, or the reference that this run or the one it took the scores from has trained.</summary>
-    public string Source => _options.TokenForgetting.Scores ?? _options.TokenForgetting.Reference ?? Path.Combine(_log.SourceOf("score") ?? _log.SourceOf("reference") ?? _options.Out, ReferenceName, "model");
+    /// <summary>Where the run's influence comes from: a score file, a checkpoint, or the reference that this run or the one it took the
+    /// scores from has trained.</summary>
+    public string Source => _options.TokenForgetting.Scores ?? _options.TokenForgetting.Reference
+        ?? Path.Combine(_log.SourceOf("score") ?? _log.SourceOf("reference") ?? _options.Out, ReferenceName, "model");
 
     /// <summary>Runs what is missing.</summary>
     /// <param name="forReference">Examples for a reference that is trained here.</param>
@@ -68,12 +72,14 @@ internal sealed class ScoringStages
             if (trains)
             {
                 _log.Run(
-                    "reference", $"training the reference model on {forReference.Count} examples", Path.Combine(ReferenceName, Adapts ? PlainTuning.AdapterName : "model"), reference,
+                    "reference", $"training the reference model on {forReference.Count} examples",
+                    Path.Combine(ReferenceName, Adapts ? PlainTuning.AdapterName : "model"), reference,
                     () => PlainTuning.Train(_options, forReference, ReferenceFolder, _backend, _observer, _cancellation));
             }
 
             scores ??= Scores.Compute(
-                examples, _options, () => LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter), LoadReference, _observer, _cancellation);
+                examples, _options, () => LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter), LoadReference,
+                _observer, _cancellation);
             ScoreFile.Write(ScoresPath, examples, scores);
         });
         return scores ?? ScoreFile.Read(ScoresPath, examples, anew: null);
