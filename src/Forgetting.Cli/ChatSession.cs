@@ -1,6 +1,5 @@
 using System.Text;
 using Forgetting.Data;
-using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Models;
 
 namespace Forgetting.Cli;
@@ -9,12 +8,10 @@ namespace Forgetting.Cli;
 /// <param name="model">The model.</param>
 /// <param name="layout">How the conversation becomes text.</param>
 /// <param name="options">How answers are drawn.</param>
-/// <param name="stops">Texts that end an answer.</param>
 /// <param name="system">The message that stands first, or null.</param>
-internal sealed class ChatSession(LoadedModel model, MessageLayout layout, GenerationOptions options, IReadOnlyList<string> stops, string? system) : IDisposable
+internal sealed class ChatSession(LoadedModel model, MessageLayout layout, GenerationOptions options, string? system) : IDisposable
 {
     private readonly ExampleEncoder _encoder = new(model.Tokenizer, int.MaxValue, layout: layout);
-    private readonly Generator _generator = new(model.Decoder);
     private readonly PromptCache _kept = new(model.Decoder);
     private readonly List<ChatMessage> _messages = system is null ? [] : [new ChatMessage("system", system)];
     private readonly int _first = system is null ? 0 : 1;
@@ -35,20 +32,9 @@ internal sealed class ChatSession(LoadedModel model, MessageLayout layout, Gener
     {
         _messages.Add(new ChatMessage("user", question));
         var answer = new StringBuilder();
-        var stream = new StoppingDecoder(model.Tokenizer.StartDecoding(), stops);
         try
         {
-            int[] prompt = Prompt();
-            _generator.Generate(
-                [prompt],
-                options,
-                (_, id) =>
-                {
-                    Take(stream.Add(id));
-                    return !stream.Stopped;
-                },
-                kept: _kept,
-                cancellation: cancellation);
+            model.Continue(Prompt(), options, model.Tokenizer.StartDecoding(), Take, _kept, cancellation);
         }
         catch (UserException)
         {
@@ -60,7 +46,6 @@ internal sealed class ChatSession(LoadedModel model, MessageLayout layout, Gener
             // The user has read enough of it.
         }
 
-        Take(stream.Finish());
         _messages.Add(new ChatMessage("assistant", answer.ToString()));
 
         void Take(string part)

@@ -17,6 +17,11 @@ internal sealed class SamplingOptions
     /// <summary>Adds the options to a command.</summary>
     public SamplingOptions(Command command)
     {
+        _stops.Validators.Add(result =>
+        {
+            if (result.Tokens.Any(token => token.Value.Length == 0))
+                result.AddError("--stop: empty, expected a text");
+        });
         foreach (Option option in new Option[] { _count, _temperature, _topK, _topP, _penalty, _stops, _seed })
         {
             command.Options.Add(option);
@@ -33,13 +38,6 @@ internal sealed class SamplingOptions
         RepetitionPenalty = parsed.GetValue(_penalty),
         Seed = parsed.GetValue(_seed),
         StopIds = model.EndIds,
+        StopTexts = parsed.GetValue(_stops)!,
     };
-
-    /// <summary>Texts that end the text.</summary>
-    /// <exception cref="UserException">One is empty.</exception>
-    public IReadOnlyList<string> Stops(ParseResult parsed)
-    {
-        string[] stops = parsed.GetValue(_stops)!;
-        return stops.All(stop => stop.Length > 0) ? stops : throw new UserException("--stop: empty, expected a text");
-    }
 }

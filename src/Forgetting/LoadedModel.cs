@@ -1,6 +1,8 @@
 using Forgetting.Backends;
+using Forgetting.Data;
 using Forgetting.HuggingFace;
 using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Methods;
 using Forgetting.Models;
 
 namespace Forgetting;
@@ -63,6 +65,65 @@ public sealed class LoadedModel : IDisposable
             source.Dispose();
             throw;
         }
+    }
+
+    /// <summary>
+    /// The layout in which a single prompt is answered: the one that is named, or the model's own; null where the prompt is continued as it is, as by a
+    /// model that was trained without markers.
+    /// </summary>
+    /// <param name="template">As <see cref="ExampleLoader.Layout(string, string, string?, Func{DateTime}?)"/> takes it; null for auto.</param>
+    /// <exception cref="UserException">There is none, or it is malformed.</exception>
+    internal MessageLayout? AnswerLayout(string? template)
+    {
+        MessageLayout? layout = template is null or "auto" ? ExampleLoader.Own(Source.Path, Adapter) : ExampleLoader.Layout(template, Source.Path, Adapter);
+        return layout == MessageLayout.Plain ? null : layout;
+    }
+
+    /// <summary>The ids of a single prompt in a layout.</summary>
+    /// <param name="place">What errors call the prompt.</param>
+    /// <exception cref="UserException">The template refuses it, or there is nothing to continue.</exception>
+    internal int[] EncodePrompt(string prompt, MessageLayout? layout, bool allowSpecial, string place)
+    {
+        int[] ids = layout is null
+            ? Tokenizer.Encode(prompt, allowSpecial: allowSpecial)
+            : new ExampleEncoder(Tokenizer, int.MaxValue, allowSpecial, layout).EncodePrompt(
+                new DataExample { Index = 0, Place = place, Messages = [new ChatMessage("user", prompt)] });
+        return ids.Length > 0 ? ids : throw new UserException($"{place}: empty, and the tokenizer puts no token in front; expected a text");
+    }
+
+    /// <summary>Continues a prompt and hands out the text as it comes; what was held back is handed out too where it is cancelled.</summary>
+    /// <param name="decoder">Makes text of the new ids; may have decoded the prompt.</param>
+    /// <param name="show">Called with the parts of the text; some are empty.</param>
+    /// <param name="kept">See <see cref="Generator.Generate"/>.</param>
+    /// <returns>The new ids.</returns>
+    /// <exception cref="UserException">See <see cref="Generator.Generate"/>.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was requested.</exception>
+    internal int[] Continue(
+        int[] prompt, GenerationOptions options, StreamingDecoder decoder, Action<string> show, PromptCache? kept, CancellationToken cancellation)
+    {
+        var stream = new StoppingDecoder(decoder, options.StopTexts);
+        int[] generated;
+        try
+        {
+            generated = new Generator(Decoder).Generate(
+                [prompt],
+                options,
+                (_, id) =>
+                {
+                    show(stream.Add(id));
+                    return !stream.Stopped;
+                },
+                kept: kept,
+                cancellation: cancellation)[0];
+        }
+        catch (OperationCanceledException)
+        {
+            show(stream.Finish());
+            throw;
+        }
+
+        show(stream.Finish());
+        return generated;
     }
 
     /// <inheritdoc/>

@@ -27,12 +27,11 @@ internal static class ChatCommand
         command.Options.Add(products);
         command.SetAction(parsed =>
         {
-            IReadOnlyList<string> stops = sampling.Stops(parsed);
             using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
             using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
             MessageLayout messages = ExampleLoader.Layout(parsed.GetValue(template) ?? "auto", loaded.Source.Path, loaded.Adapter);
             loaded.TurnEnd = ExampleLoader.TurnEnd(loaded.Tokenizer, messages);
-            using var session = new ChatSession(loaded, messages, sampling.Read(parsed, loaded), stops, parsed.GetValue(system));
+            using var session = new ChatSession(loaded, messages, sampling.Read(parsed, loaded), parsed.GetValue(system));
             Converse(session, Console.In, Console.Out, interactive: !Console.IsInputRedirected);
         });
         return command;

@@ -5,7 +5,6 @@ using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Methods;
-using Forgetting.Models;
 
 namespace Forgetting.Cli.Commands;
 
@@ -31,36 +30,19 @@ internal static class GenerateCommand
         command.Options.Add(json);
         command.SetAction(parsed =>
         {
-            IReadOnlyList<string> stops = sampling.Stops(parsed);
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
             using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
-            MessageLayout? layout = Layout(parsed.GetValue(template), loaded);
-            int[] ids = layout is null
-                ? loaded.Tokenizer.Encode(parsed.GetValue(prompt)!, allowSpecial: parsed.GetValue(allowSpecial))
-                : new ExampleEncoder(loaded.Tokenizer, int.MaxValue, parsed.GetValue(allowSpecial), layout).EncodePrompt(
-                    new DataExample { Index = 0, Place = "--prompt", Messages = [new ChatMessage("user", parsed.GetValue(prompt)!)] });
+            MessageLayout? layout = loaded.AnswerLayout(parsed.GetValue(template));
+            int[] ids = loaded.EncodePrompt(parsed.GetValue(prompt)!, layout, parsed.GetValue(allowSpecial), "--prompt");
             loaded.TurnEnd = layout is null ? null : ExampleLoader.TurnEnd(loaded.Tokenizer, layout);
-            if (ids.Length == 0)
-                throw new UserException("--prompt: empty, and the tokenizer puts no token in front; expected a text");
-
             bool asJson = parsed.GetValue(json);
             var text = new StringBuilder();
             StreamingDecoder decoder = loaded.Tokenizer.StartDecoding();
 
             // Shown with what follows it: a prompt or an option that is refused leaves nothing on standard output.
             string given = layout is null ? string.Concat(ids.Select(decoder.Add)) : "";
-            var stream = new StoppingDecoder(decoder, stops);
-            int[] generated = new Generator(loaded.Decoder).Generate(
-                [ids],
-                sampling.Read(parsed, loaded),
-                (_, id) =>
-                {
-                    Show(stream.Add(id));
-                    return !stream.Stopped;
-                },
-                cancellation: interruption.Token)[0];
-            Show(stream.Finish());
+            int[] generated = loaded.Continue(ids, sampling.Read(parsed, loaded), decoder, Show, kept: null, interruption.Token);
             Console.Out.WriteLine(asJson ? JsonSerializer.Serialize(new { Prompt = ids, Generated = generated, Text = text.ToString() }, Json.Compact) : "");
 
             void Show(string part)
@@ -76,12 +58,5 @@ internal static class GenerateCommand
             }
         });
         return command;
-    }
-
-    // Null where the prompt is continued as it is. A model that was trained without markers continues, too.
-    private static MessageLayout? Layout(string? name, LoadedModel model)
-    {
-        MessageLayout? layout = name is null or "auto" ? ExampleLoader.Own(model.Source.Path, model.Adapter) : ExampleLoader.Layout(name, model.Source.Path, model.Adapter);
-        return layout == MessageLayout.Plain ? null : layout;
     }
 }

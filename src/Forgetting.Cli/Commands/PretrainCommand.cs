@@ -65,7 +65,7 @@ internal static class PretrainCommand
     private static string WriteReport(TrainingOptions options, int sequences)
     {
         string path = Path.Combine(options.Out, "report.html");
-        IReadOnlyList<StepMetrics> metrics = RunFolder.Metrics(options.Out);
+        IReadOnlyList<StepMetrics> metrics = RunFiles.Metrics(options.Out);
         AtomicFile.WriteText(path, RunReport.Build(
             Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.Out))),
             string.Create(CultureInfo.InvariantCulture, $"A new model of {options.Model} pretrained on {sequences:N0} sequences of {options.Data.Path}: {metrics.Count} steps in {metrics[^1].ElapsedSeconds:0.#} s."),

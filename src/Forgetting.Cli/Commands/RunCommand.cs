@@ -2,6 +2,7 @@ using System.CommandLine;
 using Forgetting.Backends;
 using Forgetting.IO;
 using Forgetting.Methods;
+using Forgetting.Reports;
 using Forgetting.Training;
 
 namespace Forgetting.Cli.Commands;
@@ -94,9 +95,9 @@ internal static class RunCommand
 
         using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
         TuneSummary summary = TuneRun.Execute(options, backend, resume: begun, new TerminalProgress(), grid, cancellation);
-        RunFolder.WriteReport(options.Out);
+        RunFiles.WriteReport(options.Out);
         string best = summary.Best is { } b ? FormattableString.Invariant($"; best after step {b.Step}: {b.Metric} {b.Value:0.0000}") : "";
-        Console.Out.WriteLine(FormattableString.Invariant($"{options.Out}: {summary.Steps} steps, loss at the end {RunFolder.LastLoss(summary)}{best}"));
+        Console.Out.WriteLine(FormattableString.Invariant($"{options.Out}: {summary.Steps} steps, loss at the end {RunFiles.LastLoss(summary)}{best}"));
         return CommandLine.ExitCode(summary);
     }
 

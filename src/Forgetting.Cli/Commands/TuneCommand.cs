@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Methods;
+using Forgetting.Reports;
 using Forgetting.Training;
 
 namespace Forgetting.Cli.Commands;
@@ -26,7 +27,7 @@ internal static class TuneCommand
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             TuneSummary summary = TuneRun.Execute(options, backend, parsed.GetValue(resume), new TerminalProgress(), cancellation: interruption.Token);
-            string report = RunFolder.WriteReport(options.Out);
+            string report = RunFiles.WriteReport(options.Out);
             if (parsed.GetValue(json))
                 Console.Out.WriteLine(JsonSerializer.Serialize(summary, Json.Compact));
             else
@@ -50,7 +51,7 @@ internal static class TuneCommand
                 : Array.Empty<(string, string)>(),
             .. summary.Unlearning?.Verdict is { } verdict ? [("", verdict)] : Array.Empty<(string, string)>(),
             ("steps", string.Create(CultureInfo.InvariantCulture, $"{summary.Steps} in {summary.TrainingSeconds:0.0} s{(summary.StoppedEarly ? ", stopped early" : "")}")),
-            ("loss at the end", RunFolder.LastLoss(summary)),
+            ("loss at the end", RunFiles.LastLoss(summary)),
             .. summary.Outcome is { NegativeBefore: { } before, NegativeAfter: { } after }
                 ? [("negative tokens", string.Create(CultureInfo.InvariantCulture, $"loss of the first step's {(after > before ? "rose" : "fell")} from {before:0.0000} to {after:0.0000}"))]
                 : Array.Empty<(string, string)>(),
@@ -60,7 +61,7 @@ internal static class TuneCommand
             ("model", Path.Combine(folder, "model")),
             .. RoundingNote.Of(summary.RoundingLoss) is { } note ? [("", note)] : Array.Empty<(string, string)>(),
             .. summary.Best is { } best
-                ? [("best model", string.Create(CultureInfo.InvariantCulture, $"{Path.Combine(folder, "model-best")}, {RunFolder.When(best)}: {best.Metric} {best.Value:0.0000}"))]
+                ? [("best model", string.Create(CultureInfo.InvariantCulture, $"{Path.Combine(folder, "model-best")}, {RunFiles.When(best)}: {best.Metric} {best.Value:0.0000}"))]
                 : Array.Empty<(string, string)>(),
             ("report", report),
         ]);

@@ -64,10 +64,10 @@ internal static class DemoReport
         if (summary.Diagnosis is { } diagnosis)
             report.Paragraph($"What the program said before training (first world): {diagnosis}.");
 
-        IReadOnlyList<StepMetrics> metrics = RunFolder.Metrics(detail.Folder);
+        IReadOnlyList<StepMetrics> metrics = RunFiles.Metrics(detail.Folder);
         if (summary.Unlearning is { } unlearning)
         {
-            UnlearningReport.Add(report, metrics, unlearning, RunFolder.ReadSamples(detail.Folder, unlearning));
+            UnlearningReport.Add(report, metrics, unlearning, RunFiles.ReadSamples(detail.Folder, unlearning));
         }
         else
         {
@@ -77,7 +77,7 @@ internal static class DemoReport
                 Charts.Lines(
                     "Loss by part", "optimiser step", "cross-entropy (nats)",
                     [RunReport.Curve(metrics, "positive tokens", m => m.PositiveLoss), RunReport.Curve(metrics, "negative tokens", m => m.NegativeLoss)]));
-            IReadOnlyList<ScoredText> scored = RunFolder.ReadScored(
+            IReadOnlyList<ScoredText> scored = RunFiles.ReadScored(
                 detail.Folder, (e, t) => NoiseDetection.IsPlanted(e, t, sets.Train) ? $"planted; the truth is {sets.Train[e.Index].Truth}" : "");
             report.Figures(TokenHeatMap.Render([.. scored.Take(HeatMapExamples).Select(e => (string.Create(CultureInfo.InvariantCulture, $"#{e.Index}"), e.Tokens))], scale: 3));
         }

@@ -19,15 +19,22 @@ public static class ExampleLoader
     /// <exception cref="UserException">The file or the template is missing or malformed, or an example has nothing to train on; names the
     /// line.</exception>
     public static IReadOnlyList<EncodedExample> Load(
-        string path, Tokenizer tokenizer, ModelConfig config, TrainingOptions options, ITrainingObserver? observer = null)
+        string path, Tokenizer tokenizer, ModelConfig config, TrainingOptions options, ITrainingObserver? observer = null) =>
+        Encode(DataSet.Read(path, Fields(options)), path, tokenizer, config, options, observer);
+
+    /// <summary>Examples as token ids, in order.</summary>
+    /// <param name="name">What notices call the examples.</param>
+    /// <exception cref="UserException">See <see cref="Load"/>.</exception>
+    internal static IReadOnlyList<EncodedExample> Encode(
+        IReadOnlyList<DataExample> examples, string name, Tokenizer tokenizer, ModelConfig config, TrainingOptions options,
+        ITrainingObserver? observer = null)
     {
         var encoder = new ExampleEncoder(
             tokenizer, LongestExample(config, options), options.Data.AllowSpecial, Layout(options), options.Compat == Compatibility.Paper);
-        IReadOnlyList<DataExample> examples = DataSet.Read(path, Fields(options));
         IReadOnlyList<EncodedExample> encoded = encoder.EncodeAll(examples);
         foreach (string notice in Unread(examples).Concat(encoder.Notices))
         {
-            observer?.Noticed($"{path}: {notice}");
+            observer?.Noticed($"{name}: {notice}");
         }
 
         return encoded;

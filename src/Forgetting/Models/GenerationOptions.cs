@@ -21,6 +21,11 @@ public sealed record GenerationOptions
     /// <summary>Ids that end a sequence; null for the model's eos ids.</summary>
     public IReadOnlyList<int>? StopIds { get; init; }
 
+    /// <summary>
+    /// Texts that end a text and are not part of it. Where only ids are wanted (<see cref="Generator"/>) nothing looks for them.
+    /// </summary>
+    public IReadOnlyList<string> StopTexts { get; init; } = [];
+
     /// <summary>Key of the random numbers.</summary>
     public ulong Seed { get; init; }
 
@@ -31,6 +36,9 @@ public sealed record GenerationOptions
         Require(Temperature >= 0 && double.IsFinite(Temperature), "temperature", Temperature, "0 or more");
         Require(TopK >= 0, "top-k", TopK, "0 (all) or more");
         Require(TopP is > 0 and <= 1, "top-p", TopP, "0 < p ≤ 1");
+        if (StopTexts.Any(string.IsNullOrEmpty))
+            throw new UserException("stop: empty, expected a text");
+
         Require(RepetitionPenalty > 0 && double.IsFinite(RepetitionPenalty), "repetition penalty", RepetitionPenalty, "more than 0");
     }
 

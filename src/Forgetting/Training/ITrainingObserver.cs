@@ -5,7 +5,9 @@ public interface ITrainingObserver
 {
     /// <summary>A stage of the run begins, such as training the reference or scoring.</summary>
     /// <param name="what">One sentence without a full stop.</param>
-    void StageBegan(string what);
+    void StageBegan(string what)
+    {
+    }
 
     /// <summary>Something that the user should know of, and that does not stop the run.</summary>
     /// <param name="what">One sentence without a full stop.</param>
@@ -16,12 +18,18 @@ public interface ITrainingObserver
     /// <summary>Part of a stage that has no steps is done.</summary>
     /// <param name="done">Tokens done.</param>
     /// <param name="total">All tokens of the stage.</param>
-    void Progressed(long done, long total);
+    void Progressed(long done, long total)
+    {
+    }
 
     /// <summary>An optimiser step is done.</summary>
     /// <param name="steps">All steps of the training.</param>
-    void StepDone(StepMetrics metrics, int steps);
+    void StepDone(StepMetrics metrics, int steps)
+    {
+    }
 
     /// <summary>A checkpoint is on disk.</summary>
-    void CheckpointWritten(string path);
+    void CheckpointWritten(string path)
+    {
+    }
 }

@@ -5,13 +5,12 @@ using Forgetting.IO;
 using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
-using Forgetting.Reports;
 using Forgetting.Training;
 
-namespace Forgetting.Cli;
+namespace Forgetting.Reports;
 
 /// <summary>Reads what a tuning run left in its folder, for reports.</summary>
-internal static class RunFolder
+internal static class RunFiles
 {
     // Enough for a histogram's shape and for choosing examples; a page with every token of a large set would not open.
     private const int MostScoredExamples = 4000;

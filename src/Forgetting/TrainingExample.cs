@@ -1,0 +1,50 @@
+using System.Text.Json.Serialization;
+using Forgetting.Data;
+using Forgetting.IO;
+
+namespace Forgetting;
+
+/// <summary>Something to learn: a prompt with its completion, or a conversation, as a line of a data file has it.</summary>
+public sealed record TrainingExample
+{
+    /// <summary>A prompt with its completion.</summary>
+    /// <param name="prompt">What is given; nothing of it is learnt.</param>
+    /// <param name="completion">What is learnt.</param>
+    public TrainingExample(string prompt, string completion)
+    {
+        ArgumentNullException.ThrowIfNull(prompt);
+        ArgumentNullException.ThrowIfNull(completion);
+        (Prompt, Completion) = (prompt, completion);
+    }
+
+    /// <summary>A conversation.</summary>
+    /// <param name="messages">Its turns; the assistant's are learnt.</param>
+    public TrainingExample(IReadOnlyList<ChatMessage> messages)
+    {
+        ArgumentNullException.ThrowIfNull(messages);
+        Messages = messages;
+    }
+
+    /// <summary>What is given; null for a conversation.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Prompt { get; }
+
+    /// <summary>What is learnt; null for a conversation.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Completion { get; }
+
+    /// <summary>The conversation; null for a prompt with its completion.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<ChatMessage>? Messages { get; }
+
+    /// <summary>Writes examples as a data file (JSON Lines), for settings that name one, such as a run's trusted examples.</summary>
+    /// <exception cref="UserException">The file cannot be written.</exception>
+    public static void WriteFile(string path, IEnumerable<TrainingExample> examples) => JsonLines.Write(path, examples);
+
+    /// <summary>The example as a data file's reader makes it.</summary>
+    /// <param name="index">Position in the data set, from 0.</param>
+    internal DataExample ToData(int index) => new()
+    {
+        Index = index, Place = $"example {index}", Prompt = Prompt ?? "", Completion = Completion ?? "", Messages = Messages,
+    };
+}
