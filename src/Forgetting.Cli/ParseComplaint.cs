@@ -47,6 +47,9 @@ internal static class ParseComplaint
         if (word.StartsWith('-'))
         {
             string name = word.Split('=', ':')[0];
+            if (Recipe.Settings.FirstOrDefault(s => s.Formerly != null && $"--{s.Formerly}" == name) is { } setting && command.Options.Any(o => o.Name == $"--{setting.Name}"))
+                return $"{name} is now called --{setting.Name}";
+
             return $"{name} is no option of {command.Name}; the nearest is {Spelling.Nearest(name, command.Options.Concat(Parents(command)).Select(o => o.Name))}";
         }
 

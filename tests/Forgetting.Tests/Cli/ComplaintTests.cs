@@ -20,6 +20,7 @@ public sealed class ComplaintTests : IDisposable
         { "--sed is no option of run; the nearest is --seed", ["run", "grid.yaml", "--sed", "3"] },
         { "--ot is no option of compare; the nearest is --out", ["compare", "a", "--ot", "b"] },
         { "--methd is no option of tune; the nearest is --method", ["tune", "--forget-prompts", "a", "--methd", "full"] },
+        { "--forget is now called --forget-prompts", ["tune", "--method", "lwf", "--forget", "a"] },
         { "found \"full\", expected an option of tune", ["tune", "full"] },
         { "--model, --data and --out are missing", ["tune"] },
         { "--model and --out are missing", ["elicit", "--data", "a"] },
