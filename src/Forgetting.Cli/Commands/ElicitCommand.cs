@@ -25,7 +25,7 @@ internal static class ElicitCommand
         var settings = new SettingsOptions(
             command, new TrainingOptions { Compute = new() { MicroBatchTokens = standard.BatchTokens } },
             [
-                "model", "adapter", "out", "max-new-tokens", "template", "template-date", "prompt-field", "completion-field", "allow-special", "micro-batch-tokens",
+                "model", "adapter", "out", "max-new-tokens", "template", "template-date", "shape", "prompt-field", "completion-field", "allow-special", "micro-batch-tokens",
                 "device", "dtype", "products",
             ],
             "file for the samples, JSON Lines",

@@ -30,22 +30,24 @@ public sealed record ChatMessage(string Role, string Content)
     [JsonIgnore]
     internal bool Learnt => Role == "assistant" && Weight != 0;
 
-    /// <summary>Reads a message.</summary>
+    /// <summary>Reads a message: <c>role</c> and <c>content</c>, or <c>from</c> and <c>value</c> as ShareGPT has them.</summary>
     /// <exception cref="UserException">The role is missing; the content is no text, or missing where no other key stands for it; the
     /// weight is not 0 or 1.</exception>
     internal static ChatMessage Read(JsonView view)
     {
-        string role = view["role"].AsString();
+        bool shareGpt = view.Find("role") is null && view.Find("from") is not null;
+        (string roleKey, string contentKey) = shareGpt ? ("from", "value") : ("role", "content");
+        string role = shareGpt ? RoleOf(view[roleKey].AsString()) : view[roleKey].AsString();
         Dictionary<string, JsonElement> more = view.Members()
-            .Where(m => m.Key is not ("role" or "content" or WeightKey) && m.Value.Element.ValueKind != JsonValueKind.Null)
+            .Where(m => m.Key != roleKey && m.Key != contentKey && m.Key != WeightKey && m.Value.Element.ValueKind != JsonValueKind.Null)
             .DistinctBy(m => m.Key).ToDictionary(m => m.Key, m => m.Value.Element);
         foreach ((_, JsonView value) in view.Members())
         {
             CheckTexts(value);
         }
 
-        JsonView? content = view.Find("content");
-        return new ChatMessage(role, content is { } given ? Text(given) : more.Values.Any(Says) ? "" : view["content"].AsString())
+        JsonView? content = view.Find(contentKey);
+        return new ChatMessage(role, content is { } given ? Text(given) : more.Values.Any(Says) ? "" : view[contentKey].AsString())
         {
             NoContent = content is null,
             Weight = view.Find(WeightKey) is { } weight ? ReadWeight(weight, role) : null,
@@ -88,6 +90,15 @@ public sealed record ChatMessage(string Role, string Content)
                 break;
         }
     }
+
+    // ShareGPT's names of the roles, and those that came with its descendants.
+    private static string RoleOf(string from) => from switch
+    {
+        "human" => "user",
+        "gpt" or "chatgpt" or "bing" or "bard" or "model" or "function_call" => "assistant",
+        "observation" or "function_response" => "tool",
+        _ => from,
+    };
 
     private static string Text(JsonView content) => content.Element.ValueKind == JsonValueKind.Array && content.Element.GetArrayLength() > 0
         ? string.Concat(content.Items().Select(Part))

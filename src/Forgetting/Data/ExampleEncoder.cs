@@ -65,7 +65,18 @@ public sealed class ExampleEncoder
 
     /// <summary>Encodes every example.</summary>
     /// <exception cref="UserException">See <see cref="Encode"/>.</exception>
-    public IReadOnlyList<EncodedExample> EncodeAll(IReadOnlyList<DataExample> examples) => [.. examples.Select(Encode)];
+    /// <remarks>Texts longer than the maximum length become several examples; these all are then numbered anew.</remarks>
+    public IReadOnlyList<EncodedExample> EncodeAll(IReadOnlyList<DataExample> examples)
+    {
+        ArgumentNullException.ThrowIfNull(examples);
+        List<EncodedExample> encoded = [];
+        foreach (DataExample example in examples)
+        {
+            encoded.AddRange(example.Shape == DataShape.Text ? Windows(example) : [Encode(example)]);
+        }
+
+        return encoded.Count == examples.Count ? encoded : [.. encoded.Select((e, i) => e with { Index = i })];
+    }
 
     /// <summary>Encodes one example.</summary>
     /// <exception cref="UserException">
@@ -90,6 +101,16 @@ public sealed class ExampleEncoder
         _encoded++;
         _straddled += text.Straddled ? 1 : 0;
         return encoded;
+    }
+
+    // A text between the tokens that begin and end one, whatever the layout of conversations; nothing of it is cut off.
+    private IEnumerable<EncodedExample> Windows(DataExample example)
+    {
+        RefuseMore(example, []);
+        DataExample once = Once(example);
+        int[] ids = [.. _tokenizer.Encode(once.Completion, bos: true, _allowSpecial), .. once.Truncated ? Array.Empty<int>() : [_eos]];
+        _encoded++;
+        return TextWindows.Cut(ids, _maxLength).Select(window => window with { Index = example.Index });
     }
 
     /// <summary>

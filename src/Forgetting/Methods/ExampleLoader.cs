@@ -32,13 +32,20 @@ public static class ExampleLoader
         var encoder = new ExampleEncoder(
             tokenizer, LongestExample(config, options), options.Data.AllowSpecial, Layout(options), options.Compat == Compatibility.Paper);
         IReadOnlyList<EncodedExample> encoded = encoder.EncodeAll(examples);
-        foreach (string notice in Unread(examples).Concat(encoder.Notices))
+        foreach (string notice in Shapes(examples).Concat(Unread(examples)).Concat(encoder.Notices))
         {
             observer?.Noticed($"{name}: {notice}");
         }
 
         return encoded;
     }
+
+    // Pairs and messages speak for themselves.
+    private static IEnumerable<string> Shapes(IReadOnlyList<DataExample> examples) =>
+        from example in examples
+        where example.Shape is not (DataShape.Pairs or DataShape.Messages)
+        group example by example.Shape into same
+        select $"{same.Count():N0} of {examples.Count:N0} examples are of shape {Recipe.Text(same.Key)}";
 
     // Keys such as id and source say nothing of what is learnt, and a misspelt one should not go unnoticed.
     private static IEnumerable<string> Unread(IReadOnlyList<DataExample> examples)
@@ -54,7 +61,7 @@ public static class ExampleLoader
     public static DataFields Fields(TrainingOptions options)
     {
         var standard = new DataFields();
-        return standard with { Prompt = options.Data.PromptField ?? standard.Prompt, Completion = options.Data.CompletionField ?? standard.Completion };
+        return standard with { Prompt = options.Data.PromptField ?? standard.Prompt, Completion = options.Data.CompletionField ?? standard.Completion, Shape = options.Data.Shape };
     }
 
     /// <summary>The layout of conversations that a run's settings name.</summary>

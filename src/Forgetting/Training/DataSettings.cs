@@ -1,3 +1,5 @@
+using Forgetting.Data;
+
 namespace Forgetting.Training;
 
 /// <summary>What is learnt from, and how it becomes tokens.</summary>
@@ -25,6 +27,10 @@ public sealed record DataSettings
         "time that a template's strftime_now tells; when the run began unless given",
         Value = "TIME", Identity = false, Resolved = true)]
     public string? TemplateDate { get; init; }
+
+    /// <summary>Shape of the records.</summary>
+    [Setting("shape of the records: auto (each by its fields), pairs, messages, conversational (TRL's), alpaca, sharegpt or text")]
+    public DataShape Shape { get; init; } = DataShape.Auto;
 
     /// <summary>Field of the prompt in the data, when it is not named <c>prompt</c>.</summary>
     [Setting("field of the prompt in the data")]

@@ -130,7 +130,7 @@ internal sealed class UnlearningStages
             MaxNewTokens = _options.Unlearning.MaxNewTokens, AllowSpecial = _options.Data.AllowSpecial, Layout = ExampleLoader.Layout(_options),
         };
         Fingerprint inputs = _provenance.AddTo(BaseInputs(), "forget-prompts", "template").Add("max-new-tokens", _options.Unlearning.MaxNewTokens).Add("allow-special", Recipe.Text(_options.Data.AllowSpecial))
-            .Add("prompt-field", _options.Data.PromptField).Add("template", Path.GetFileName(_options.Data.Template)).Add("template-date", _options.Data.TemplateDate)
+            .Add("shape", Recipe.Text(_options.Data.Shape)).Add("prompt-field", _options.Data.PromptField).Add("template", Path.GetFileName(_options.Data.Template)).Add("template-date", _options.Data.TemplateDate)
             .Add("tasks", string.Join(',', tasks.Select(t => t.Name)));
 
         _log.Run("elicit", $"eliciting what the base model knows of {string.Join(", ", tasks.Select(t => t.Name))}", SamplesName, inputs, () =>
@@ -203,7 +203,7 @@ internal sealed class UnlearningStages
     private IReadOnlyList<EncodedExample> LoadSamples(string path)
     {
         using Checkpoint source = Checkpoint.Open(_options.Model);
-        return ExampleLoader.Load(path, Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options with { Data = _options.Data with { PromptField = null, CompletionField = null } }, _observer);
+        return ExampleLoader.Load(path, Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options with { Data = _options.Data with { PromptField = null, CompletionField = null, Shape = DataShape.Auto } }, _observer);
     }
 
     private void WriteSelection(string samplesFile, int count, double[]? confidence, double[]? increase, IReadOnlyList<int> places)
