@@ -100,10 +100,11 @@ internal static class InspectCommand
             [.. tunings.Select(t => new[]
             {
                 $"{(t.Method == "forget" ? "forget, ignore" : t.Method)}, {(t.LoraRank == 0 ? "all weights" : $"LoRA r {t.LoraRank}")}",
-                Bytes(t.Memory.Peak), t.Memory.Stages.MaxBy(s => s.Bytes)!.Stage, Bytes(t.Memory.Weights), Bytes(t.Memory.State), Bytes(t.Memory.Activations),
+                Bytes(device == "cpu" ? t.Memory.Resident : t.Memory.Peak), t.Memory.Stages.MaxBy(s => s.Bytes)!.Stage,
+                Bytes(t.Memory.Weights), Bytes(t.Memory.State), Bytes(t.Memory.Activations),
             })]);
         Console.Out.WriteLine(device == "cpu"
-            ? $"Products may keep copies of the weights, which are part of the most. The program itself takes about {Bytes(Environment.WorkingSet)} more."
+            ? $"The most is all that the process has resident: {Bytes(tunings[0].Memory.Program)} are the program itself, and products may keep copies of the weights."
             : "The card's driver and libraries take some hundred MiB more.");
     }
 

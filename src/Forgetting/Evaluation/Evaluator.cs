@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text;
+using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Models;
 using Forgetting.Training;
 
@@ -52,6 +53,21 @@ public sealed class Evaluator(LoadedModel model, EvaluationOptions options)
             OutputType.LogLikelihoodRolling => Texts(task, answers),
             _ => Generations(task, [.. task.Prompts.Select(_ => Enumerable.Repeat("", task.Definition.Repeats).ToArray())]),
         });
+    }
+
+    /// <summary>Puts a task to a decoder on a backend that only counts memory: the same passes, but a text ends with its first token.</summary>
+    internal static void Rehearse(PreparedTask task, Models.Decoder decoder, Tokenizer tokenizer, EvaluationOptions options)
+    {
+        if (task.Requests.Length > 0)
+            new LogLikelihoodScorer(decoder, options.BatchTokens).Score([.. task.Requests.SelectMany(of => of)]);
+
+        if (task.Prompts.Length > 0)
+        {
+            // What such a backend draws is token 0.
+            var drawing = new GenerationOptions { MaxNewTokens = task.Definition.MaxNewTokens, StopIds = [0] };
+            new TextCompleter(decoder, tokenizer, options.BatchTokens)
+                .Complete([.. task.Prompts.SelectMany(prompt => Enumerable.Repeat(prompt, task.Definition.Repeats))], [], drawing);
+        }
     }
 
     private static TaskSample[] MultipleChoice(PreparedTask task, LogLikelihood[][] answers) =>

@@ -85,6 +85,9 @@ internal sealed class HeldOutLoss
         return HeldOutExample.Mean(lines);
     }
 
+    /// <summary>The passes of <see cref="Measure"/>, of which nothing is kept.</summary>
+    public void Rehearse(Decoder decoder) => Scorer.Losses(decoder, _examples, _microBatchTokens, allTokens: false);
+
     private static string Hash(EncodedExample example)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);

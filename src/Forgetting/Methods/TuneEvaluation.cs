@@ -5,6 +5,7 @@ using Forgetting.Evaluation;
 using Forgetting.HuggingFace;
 using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.IO;
+using Forgetting.Models;
 using Forgetting.Training;
 
 namespace Forgetting.Methods;
@@ -23,6 +24,7 @@ internal sealed class TuneEvaluation : IStepEvaluator
 
     private readonly TrainingOptions _options;
     private readonly EvaluationOptions _evaluation;
+    private readonly Tokenizer _tokenizer;
     private readonly IReadOnlyList<PreparedTask> _tasks;
     private readonly HeldOutLoss? _heldOut;
     private readonly IReadOnlyList<string> _judged;
@@ -43,7 +45,8 @@ internal sealed class TuneEvaluation : IStepEvaluator
             BatchTokens = options.Compute.MicroBatchTokens,
             Layout = ExampleLoader.ForEvaluation(ExampleLoader.Layout(options)),
         };
-        _tasks = options.Evaluation.Tasks.Count == 0 ? [] : new TaskLibrary(options.Evaluation.Include).Prepare(options.Evaluation.Tasks, _evaluation, Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config);
+        _tokenizer = Tokenizer.Load(source.TokenizerPath ?? options.Model);
+        _tasks = options.Evaluation.Tasks.Count == 0 ? [] : new TaskLibrary(options.Evaluation.Include).Prepare(options.Evaluation.Tasks, _evaluation, _tokenizer, source.Config);
         (_judged, _higherIsBetter) = Judged(options, heldOut.Count > 0, [.. _tasks.SelectMany(task => Evaluator.Measured(task).Select(metric => (task.Name, metric)))]);
     }
 
@@ -104,6 +107,16 @@ internal sealed class TuneEvaluation : IStepEvaluator
 
         _observer?.StageBegan(string.Create(CultureInfo.InvariantCulture, $"{when}: {Metric} {value:0.0000}{(best ? ", the best so far" : "")}"));
         return values.Where(pair => double.IsFinite(pair.Value)).ToDictionary();
+    }
+
+    /// <inheritdoc/>
+    public void Rehearse(Decoder decoder)
+    {
+        _heldOut?.Rehearse(decoder);
+        foreach (PreparedTask task in _tasks)
+        {
+            Evaluator.Rehearse(task, decoder, _tokenizer, _evaluation);
+        }
     }
 
     /// <summary>With LoRA, merges the best adapter into the model once the one in training is gone.</summary>

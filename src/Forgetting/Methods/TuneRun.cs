@@ -145,8 +145,8 @@ public sealed class TuneRun
         if (_options.Unlearns)
             _ = new UnlearningSchedule(_options, Trainer.CountSteps(_options, examples.Count));
 
-        MemoryPlan memory = PlanMemory(_options.Unlearns ? _options.Data.MaxLength : forReference.Concat(examples).Concat(valid).Max(e => e.Length));
         TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, valid, _observer);
+        MemoryPlan memory = PlanMemory(new PlannedData([.. examples, .. _options.LearnReference ? forReference : []], forReference), evaluation);
         Provenance provenance = RunRecord.Begin(folder, _options, began, _observer).Provenance;
         ScoringStages? scoring = computes || scores != null ? new ScoringStages(_options, provenance, _backend, _others, _observer, _cancellation) : null;
         scores = scoring?.Run(forReference, examples, scores);
@@ -175,7 +175,8 @@ public sealed class TuneRun
                 Diagnosis = diagnosis, Reference = scoring?.Source, Provenance = provenance,
                 Outcome = outcome, RoundingLoss = rounding,
                 Valid = valid.Count == 0 ? null : ValidSummary.Of(_options, StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))),
-                Unlearning = unlearning is null ? null : unlearning.Summary with { LossBefore = before, LossAfter = after }, Best = evaluation?.Best, PredictedMemoryBytes = memory.Peak,
+                Unlearning = unlearning is null ? null : unlearning.Summary with { LossBefore = before, LossAfter = after }, Best = evaluation?.Best,
+                PredictedMemoryBytes = memory.Peak, PredictedResidentBytes = memory.Resident,
             };
         }
 
@@ -248,11 +249,11 @@ public sealed class TuneRun
     }
 
     // Too little memory is better said before hours of scoring than after.
-    private MemoryPlan PlanMemory(int longest)
+    private MemoryPlan PlanMemory(PlannedData data, TuneEvaluation? evaluation)
     {
         using Checkpoint source = Checkpoint.Open(_options.Model);
         LoraConfig? lora = _options.Adapter is { } adapter ? AdapterConfig(adapter) : NewAdapter(_options);
-        var plan = MemoryPlan.Of(source.Config, _options with { Data = _options.Data with { MaxLength = longest } }, _backend.Name, _backend.StorageType, lora);
+        var plan = MemoryPlan.Of(source.Config, _options, _backend.Name, _backend.StorageType, lora, data, evaluation);
         if (plan.Peak > _backend.TotalBytes)
         {
             _observer?.StageBegan(

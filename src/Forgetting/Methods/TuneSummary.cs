@@ -84,6 +84,9 @@ public sealed record TuneSummary
     /// <summary>What <see cref="MemoryPlan"/> said the device's memory would be at most.</summary>
     public long PredictedMemoryBytes { get; init; }
 
+    /// <summary>What <see cref="MemoryPlan"/> said the process's resident memory would be at most on the CPU, the program itself included; 0 in summaries of earlier versions.</summary>
+    public long PredictedResidentBytes { get; init; }
+
     /// <summary>Most memory the process has had resident.</summary>
     public required long PeakMemoryBytes { get; init; }
 

@@ -2,19 +2,21 @@ using Forgetting.Data;
 
 namespace Forgetting.Training;
 
-/// <summary>The step of a run whose largest micro-batch is the run's largest.</summary>
+/// <summary>The micro-batches of a run that no other one of the run exceeds.</summary>
 internal static class FullestStep
 {
-    /// <summary>Its examples, with every token a response token, so that no other step takes more memory.</summary>
+    /// <summary>
+    /// Examples of each, with every token a response token, so that no other pass takes more memory. There are several where the one with the most tokens is of more and shorter
+    /// examples, and so has fewer rows at the head, than another one.
+    /// </summary>
     /// <param name="set">What is learnt.</param>
     /// <param name="unlearned">What is unlearnt in steps of its own, or null; these are taken to be the longest at once.</param>
     /// <param name="order">Order of the learning steps.</param>
     /// <param name="steps">Learning steps.</param>
     /// <param name="options">Sizes of batches.</param>
-    public static IReadOnlyList<EncodedExample> Of(TrainingSet set, TrainingSet? unlearned, DataOrder order, int steps, TrainingOptions options)
+    public static IReadOnlyList<IReadOnlyList<EncodedExample>> MicroBatches(TrainingSet set, TrainingSet? unlearned, DataOrder order, int steps, TrainingOptions options)
     {
-        List<EncodedExample> fullest = [];
-        int most = 0;
+        var fullest = new List<(int Tokens, EncodedExample[] Examples)>();
         for (int k = 0; k < steps; k++)
         {
             List<EncodedExample> examples = [];
@@ -29,13 +31,26 @@ internal static class FullestStep
         if (unlearned is not null)
             Consider([.. unlearned.Examples.OrderByDescending(e => e.Length).Take(options.Unlearning.BatchSize ?? options.Schedule.BatchSize)]);
 
-        return [.. fullest.Select(Answered)];
+        return [.. fullest.Select(batch => Array.ConvertAll(batch.Examples, Answered))];
 
         void Consider(List<EncodedExample> examples)
         {
-            int tokens = BatchBuilder.MicroBatches(examples, options.Compute.MicroBatchTokens).Max(run => examples.Skip(run.First).Take(run.Count).Sum(e => e.Length));
-            if (tokens > most)
-                (fullest, most) = (examples, tokens);
+            foreach (MicroBatch run in BatchBuilder.MicroBatches(examples, options.Compute.MicroBatchTokens))
+            {
+                int tokens = 0;
+                for (int i = run.First; i < run.First + run.Count; i++)
+                {
+                    tokens += examples[i].Length;
+                }
+
+                // Rows at the head are the tokens but each example's first.
+                int heads = tokens - run.Count;
+                if (fullest.Exists(batch => batch.Tokens >= tokens && batch.Tokens - batch.Examples.Length >= heads))
+                    continue;
+
+                fullest.RemoveAll(batch => batch.Tokens <= tokens && batch.Tokens - batch.Examples.Length <= heads);
+                fullest.Add((tokens, [.. examples.Skip(run.First).Take(run.Count)]));
+            }
         }
     }
 

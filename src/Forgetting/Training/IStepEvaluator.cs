@@ -1,4 +1,5 @@
 using System.Text.Json.Serialization;
+using Forgetting.Models;
 
 namespace Forgetting.Training;
 
@@ -31,4 +32,7 @@ public interface IStepEvaluator
     /// <exception cref="UserException">A log-probability is not finite, or the disk is full.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; nothing was kept.</exception>
     IReadOnlyDictionary<string, double> Evaluate(int step, CancellationToken cancellation);
+
+    /// <summary>Asks for the memory that <see cref="Evaluate"/> does, and answers nothing: for a model on a backend that only counts memory.</summary>
+    void Rehearse(Decoder decoder);
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using Forgetting.Backends;
+using Forgetting.Data;
 using Forgetting.Models;
 
 namespace Forgetting.Training;
@@ -167,9 +168,19 @@ public sealed class Trainer
 
     private void ReserveActivations()
     {
-        TrainingSet fullest = TrainingSet.AllPositive(FullestStep.Of(_set, _unlearned, _order, Steps, _options));
-        TrainingOptions options = _options with { Schedule = _options.Schedule with { BatchSize = fullest.Examples.Count }, TokenForgetting = _options.TokenForgetting with { Ascent = AscentKind.Ascent } };
-        _decoder.Reserve(twin => new Trainer(twin, fullest, options, _folder).TakeStep());
+        // Each by itself: in a step of several, another order would cut other micro-batches.
+        _decoder.Reserve(twin =>
+        {
+            foreach (IReadOnlyList<EncodedExample> batch in FullestStep.MicroBatches(_set, _unlearned, _order, Steps, _options))
+            {
+                TrainingOptions options = _options with
+                {
+                    Schedule = _options.Schedule with { BatchSize = batch.Count },
+                    TokenForgetting = _options.TokenForgetting with { Ascent = AscentKind.Ascent },
+                };
+                new Trainer(twin, TrainingSet.AllPositive(batch), options, _folder).TakeStep();
+            }
+        });
     }
 
     private void TakeStep()
@@ -178,6 +189,7 @@ public sealed class Trainer
         using Unlearning? unlearning = BeginUnlearning();
         using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);
         Step(0, step, unlearning, optimizer, started: 0);
+        _evaluator?.Rehearse(_decoder);
     }
 
     private Unlearning? BeginUnlearning() => _unlearned is null ? null : new Unlearning(_decoder, _unlearned, _options, Steps);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
@@ -67,6 +68,55 @@ public sealed class MemoryPlanTests : IDisposable
 
         // The rest are copies of the weights that products keep.
         Assert.InRange(plan.Stages[^1].Bytes - (plan.Weights + plan.State + plan.Activations), 0, 3 * plan.Weights);
+    }
+
+    // The longest example does not divide a micro-batch, and lengths are mixed: neither may the plan count fuller passes than there are, nor the activations outgrow what is reserved.
+    [SharedDataTheory]
+    [InlineData("--method", "full", "--lora-rank", "0")]
+    [InlineData("--method", "full")]
+    [InlineData("--method", "forget", "--steps", "3")]
+    [InlineData("--method", "full", "--lora-rank", "0", "--eval-tasks", "boolq", "--eval-limit", "40")]
+    public void A_process_has_resident_what_was_predicted(params string[] arguments)
+    {
+        var random = new Random(1);
+        File.WriteAllLines(_folder["data.jsonl"], Enumerable.Range(0, 96).Select(i => JsonSerializer.Serialize(new
+        {
+            prompt = "a",
+            completion = string.Join(' ', Enumerable.Range(0, random.Next(2, 120)).Select(_ => "story" + random.Next(100))),
+        })));
+        string[] common =
+        [
+            "tune", "--model", SharedData.Path("stories260K", "hf"), "--data", _folder["data.jsonl"], "--out", _folder["run"], "--steps", "2", "--batch-size", "24", "--max-length", "300",
+            "--micro-batch-tokens", "2048", "--device", "cpu", "--template", "plain", "--eval-data-dir", SharedData.Path("boolq"),
+        ];
+        using Process process = Process.Start(new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "Forgetting.Cli.dll"), .. Merge(common, arguments)])
+        {
+            RedirectStandardOutput = true,
+        })!;
+        process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        Assert.Equal(0, process.ExitCode);
+
+        // What the system says of that process at its end, VmHWM; what was predicted stands beside it.
+        TuneSummary summary = TuneSummary.Read(_folder["run"]);
+        Assert.InRange(summary.PredictedMemoryBytes, 0.99 * summary.DeviceMemoryBytes, 1.02 * summary.DeviceMemoryBytes);
+        Assert.InRange(summary.PredictedResidentBytes, 0.9 * summary.PeakMemoryBytes, 1.1 * summary.PeakMemoryBytes);
+    }
+
+    // Options that are there twice count once, the later one.
+    private static IEnumerable<string> Merge(string[] common, string[] own) =>
+        common.Take(1).Concat(common.Skip(1).Concat(own).Chunk(2).GroupBy(pair => pair[0]).SelectMany(same => same.Last()));
+
+    [Fact]
+    public void A_plan_fills_micro_batches_that_examples_do_not_divide()
+    {
+        // 100 tokens are three examples of 30 and one of 10: as much as one of 100 has, but for the rows at the head and three more numbers of each pass.
+        ModelConfig config = Testing.Reference.ReferenceConfigs.All["llama"] with { ContextLength = 128 };
+        var options = new TrainingOptions { BatchSize = 8, LoraRank = 0, Method = TrainingMethod.Full, MicroBatchTokens = 100 };
+        long whole = Activations(options with { MaxLength = 100 }), parts = Activations(options with { MaxLength = 30 });
+        Assert.InRange(parts, 0.97 * whole, whole);
+
+        long Activations(TrainingOptions run) => MemoryPlan.Of(config, run, "cuda", Tensors.DType.Float32, null).Activations;
     }
 
     [Fact]

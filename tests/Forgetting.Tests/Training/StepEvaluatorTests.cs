@@ -91,5 +91,7 @@ public class StepEvaluatorTests
 
             return new Dictionary<string, double> { ["loss"] = loss };
         }
+
+        public void Rehearse(Forgetting.Models.Decoder decoder) => throw new NotSupportedException("no memory is planned here");
     }
 }
