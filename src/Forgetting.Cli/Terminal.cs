@@ -9,7 +9,7 @@ internal static class Terminal
     private const int PipeWidth = 240;
 
     // Of a column, and of the border of the whole.
-    private const int Padding = 2, Edges = 0;
+    private const int Padding = 2, Edges = 1;
 
     private static readonly Padding s_padding = new(0, 0, Padding, 0);
 

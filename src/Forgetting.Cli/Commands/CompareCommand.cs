@@ -13,16 +13,13 @@ internal static class CompareCommand
 {
     public static Command Create()
     {
-        var folders = new Argument<string[]>("folders") { Description = "folders of finished runs of tune, and of eval (with --log-samples for a test on the same documents)", Arity = ArgumentArity.OneOrMore };
+        var folders = new Argument<string[]>("folders") { Description = "folders of finished runs of tune, and of eval (with --log-samples for a test on the same documents); of a folder that holds neither, all finished ones below it", Arity = ArgumentArity.OneOrMore };
         var output = new Option<string?>("--out") { Description = "HTML report to write", HelpName = "FILE" };
         Option<bool> overwrite = CommonOptions.Overwrite(), json = CommonOptions.Json();
         var command = new Command("compare", "Put finished runs side by side, and evaluations with a paired test against the first.") { folders, output, overwrite, json };
         command.SetAction(parsed =>
         {
-            string[] paths = parsed.GetValue(folders)!;
-            if (paths.FirstOrDefault(path => !ComparedRun.IsIn(path) && !EvaluationOutput.IsIn(path)) is { } neither)
-                throw new UserException($"{neither}: holds no run and no evaluation: expected run.yaml or results_*.json");
-
+            string[] paths = [.. parsed.GetValue(folders)!.SelectMany(Descend).DistinctBy(Path.GetFullPath)];
             using OutputClaim? claim = parsed.GetValue(output) is { } file ? OutputClaim.OfFile(file, parsed.GetValue(overwrite)) : null;
 
             ComparedRun[] runs = [.. paths.Where(ComparedRun.IsIn).Select(ComparedRun.Read)];
@@ -36,6 +33,38 @@ internal static class CompareCommand
                 Print(runs, evaluations, parsed.GetValue(output));
         });
         return command;
+    }
+
+    // A folder of runs stands for the runs in it, such as that of a grid. What is inside a run, a reference or a stage, is not a run of the grid.
+    private static IEnumerable<string> Descend(string folder)
+    {
+        if (ComparedRun.IsIn(folder) || EvaluationOutput.IsIn(folder))
+            return [folder];
+
+        string[] below = Directory.Exists(folder) ? [.. Below(folder)] : [];
+        return below.Length > 0 ? below : throw new UserException($"{folder}: holds no run and no evaluation: expected run.yaml or results_*.json in it or in folders below");
+    }
+
+    private static IEnumerable<string> Below(string folder)
+    {
+        foreach (string inner in Directory.EnumerateDirectories(folder).Order(StringComparer.Ordinal))
+        {
+            if (ComparedRun.IsFinishedIn(inner) || EvaluationOutput.IsIn(inner))
+            {
+                yield return inner;
+            }
+            else if (ComparedRun.IsIn(inner))
+            {
+                Console.Error.WriteLine($"{inner}: left out, the run is not finished");
+            }
+            else if (new DirectoryInfo(inner).LinkTarget is null)
+            {
+                foreach (string found in Below(inner))
+                {
+                    yield return found;
+                }
+            }
+        }
     }
 
     private static void Print(ComparedRun[] runs, IReadOnlyList<ComparedMetric> evaluations, string? report)

@@ -102,7 +102,7 @@ internal static class InspectCommand
                 $"{(t.Method == "forget" ? "forget, ignore" : t.Method)}, {(t.LoraRank == 0 ? "all weights" : $"LoRA r {t.LoraRank}")}",
                 Bytes(device == "cpu" ? t.Memory.Resident : t.Memory.Peak), t.Memory.Stages.MaxBy(s => s.Bytes)!.Stage,
                 Bytes(t.Memory.Weights), Bytes(t.Memory.State), Bytes(t.Memory.Activations),
-            })]);
+            })], spare: 2);
         Console.Out.WriteLine(device == "cpu"
             ? $"The most is all that the process has resident: {Bytes(tunings[0].Memory.Program)} are the program itself, and products may keep copies of the weights."
             : "The card's driver and libraries take some hundred MiB more.");

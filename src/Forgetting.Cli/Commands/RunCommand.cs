@@ -41,7 +41,8 @@ internal static class RunCommand
 
             if (runs.Count > 1)
             {
-                Console.Out.WriteLine($"forgetting compare {string.Join(' ', folders)} --out {Path.Combine(CommonFolder(runs), "compare.html")}");
+                string common = CommonFolder(runs);
+                Console.Out.WriteLine($"forgetting compare {(common.Length > 0 ? common : string.Join(' ', folders))} --out {Path.Combine(common, "compare.html")}");
             }
 
             return exit;

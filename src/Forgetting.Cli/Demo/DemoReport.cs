@@ -76,10 +76,13 @@ internal static class DemoReport
                 Histogram(scenario, detail, sets, summary.Cut ?? double.NaN),
                 Charts.Lines(
                     "Loss by part", "optimiser step", "cross-entropy (nats)",
-                    [RunReport.Curve(metrics, "positive tokens", m => m.PositiveLoss), RunReport.Curve(metrics, "negative tokens", m => m.NegativeLoss)]));
+                    [
+                        RunReport.Curve(metrics, "tokens to learn", m => m.PositiveLoss, Charts.Learnt),
+                        RunReport.Curve(metrics, "negative tokens", m => m.NegativeLoss, Charts.Forgotten),
+                    ]));
             IReadOnlyList<ScoredText> scored = RunFiles.ReadScored(
                 detail.Folder, (e, t) => NoiseDetection.IsPlanted(e, t, sets.Train) ? $"planted; the truth is {sets.Train[e.Index].Truth}" : "");
-            report.Figures(TokenHeatMap.Render([.. scored.Take(HeatMapExamples).Select(e => (string.Create(CultureInfo.InvariantCulture, $"#{e.Index}"), e.Tokens))], scale: 3));
+            report.Raw(TokenHeatMap.Render([.. scored.Take(HeatMapExamples).Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))], scale: 3));
         }
 
         report.Folded($"Settings of “{shown}” (run.yaml)", File.ReadAllText(Path.Combine(detail.Folder, "run.yaml")));
@@ -99,6 +102,7 @@ internal static class DemoReport
         }
 
         string name = scenario.Score == ScoreKind.Influence ? "Influence of the answers" : "Reference loss of the answers";
-        return Charts.Histogram(name, scenario.Score == ScoreKind.Influence ? "influence (nats)" : "−reference loss (nats)", "tokens", [("true answers", honest), ("planted answers", planted)], cut);
+        return Charts.Histogram(name, scenario.Score == ScoreKind.Influence ? "influence (nats)" : "−reference loss (nats)", "tokens",
+            [new("true answers", honest, Charts.Learnt), new("planted answers", planted, Charts.Forgotten)], cut);
     }
 }

@@ -192,7 +192,7 @@ public sealed record MemoryPlan
         // The longest examples, of which a shorter one makes a micro-batch of just as many tokens as there may be; at most so many of them.
         private EncodedExample[] Examples(int most)
         {
-            int whole = Math.Clamp(options.MicroBatchTokens / _length, 1, most), rest = options.MicroBatchTokens - (whole * _length);
+            int whole = Math.Clamp(options.Compute.MicroBatchTokens / _length, 1, most), rest = options.Compute.MicroBatchTokens - (whole * _length);
             List<int> lengths = [.. Enumerable.Repeat(_length, whole)];
             if (rest >= 2 && whole < most)
                 lengths.Insert(0, rest);

@@ -146,7 +146,7 @@ public sealed class TuneRun
             _ = new UnlearningSchedule(_options, Trainer.CountSteps(_options, examples.Count));
 
         TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, valid, _observer);
-        MemoryPlan memory = PlanMemory(new PlannedData([.. examples, .. _options.LearnReference ? forReference : []], forReference), evaluation);
+        MemoryPlan memory = PlanMemory(new PlannedData([.. examples, .. _options.TokenForgetting.LearnReference ? forReference : []], forReference), evaluation);
         Provenance provenance = RunRecord.Begin(folder, _options, began, _observer).Provenance;
         ScoringStages? scoring = computes || scores != null ? new ScoringStages(_options, provenance, _backend, _others, _observer, _cancellation) : null;
         scores = scoring?.Run(forReference, examples, scores);

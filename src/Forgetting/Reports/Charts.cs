@@ -6,36 +6,50 @@ namespace Forgetting.Reports;
 /// <summary>A named curve; points whose y is NaN are left out.</summary>
 /// <param name="Name">Name in the legend.</param>
 /// <param name="Points">Points in the order of x.</param>
-public sealed record Series(string Name, IReadOnlyList<(double X, double Y)> Points);
+/// <param name="Band">Lowest and highest value at each x, drawn as a band behind the curve; null for none.</param>
+/// <param name="Style">Number of its colour, so that a thing has the same one in every chart of a page; null for its place among the curves.</param>
+public sealed record Series(
+    string Name, IReadOnlyList<(double X, double Y)> Points, IReadOnlyList<(double X, double Low, double High)>? Band = null, int? Style = null);
 
 /// <summary>Charts as inline SVG: no script is needed to read them, and hovering shows the numbers.</summary>
-public static class Charts
+public static partial class Charts
 {
-    private const double Width = 640, Height = 300;
+    /// <summary>Colour of what is learnt.</summary>
+    public const int Learnt = 0;
+
+    /// <summary>Colour of what is unlearnt or negative.</summary>
+    public const int Forgotten = 1;
+
+    /// <summary>Colour of what was held out.</summary>
+    public const int HeldOut = 2;
+
+    /// <summary>Colour of what is neither.</summary>
+    public const int Neutral = 7;
+
+    private const double Width = 540, Height = 290;
+
+    private const int Colours = 8, Dashes = 3;
 
     // More points than pixels only make the file large.
-    private const int MostPoints = 320;
+    private const int MaxPoints = 320;
 
     /// <summary>Curves over a common axis.</summary>
-    /// <param name="label">What the chart shows, for screen readers.</param>
+    /// <param name="title">What the chart shows; stands above it.</param>
     /// <param name="xLabel">Name of the horizontal axis with its unit.</param>
     /// <param name="yLabel">Name of the vertical axis with its unit.</param>
     /// <param name="series">The curves.</param>
     /// <param name="zeroBased">Whether the vertical axis must contain 0.</param>
     /// <returns>An HTML fragment.</returns>
-    public static string Lines(string label, string xLabel, string yLabel, IReadOnlyList<Series> series, bool zeroBased = false)
+    public static string Lines(string title, string xLabel, string yLabel, IReadOnlyList<Series> series, bool zeroBased = false)
     {
         List<Series> drawn = Drawn(series);
         if (drawn.Count == 0)
-        {
-            return $"<p class=\"empty\">{Svg.Text(label)}: no values.</p>";
-        }
+            return $"<p class=\"empty\">{Svg.Text(title)}: no values.</p>";
 
         PlotArea area = Area(drawn, zeroBased);
-        var output = new StringWriter(CultureInfo.InvariantCulture);
-        output.Write("<figure>");
-        WriteLegend(output, [.. drawn.Select(s => s.Name)]);
-        area.Open(output, label);
+        // One curve alone is what the title says.
+        StringWriter output = Begin(title, series.Count == 1 ? [] : [.. drawn.Select(s => (s.Name, s.Style!.Value))]);
+        area.Open(output, title);
         area.WriteFrame(output, xLabel, yLabel);
         WriteLines(output, area, drawn);
         output.Write("</svg></figure>");
@@ -57,7 +71,7 @@ public static class Charts
         output.Write($"<text x=\"14\" y=\"20\">{Svg.Text(title)}</text><text x=\"14\" y=\"40\">");
         for (int i = 0; i < drawn.Count; i++)
         {
-            output.Write($"<tspan class=\"s{i % 8}\" style=\"fill: currentColor\" dx=\"{(i == 0 ? 0 : 16)}\">● {Svg.Text(drawn[i].Name)}</tspan>");
+            output.Write($"<tspan class=\"{Class(drawn[i].Style!.Value)}\" style=\"fill: currentColor\" dx=\"{(i == 0 ? 0 : 16)}\">● {Svg.Text(drawn[i].Name)}</tspan>");
         }
 
         output.Write($"</text><g transform=\"translate(0 {Svg.N(Head)})\">");
@@ -67,128 +81,78 @@ public static class Charts
         return output.ToString();
     }
 
+    // Those with values; each keeps the colour of its place in the list, whichever others are drawn.
     private static List<Series> Drawn(IReadOnlyList<Series> series) =>
-        [.. series.Select(s => new Series(s.Name, [.. s.Points.Where(p => double.IsFinite(p.Y))])).Where(s => s.Points.Count > 0)];
+        [.. series
+            .Select((s, i) => s with
+            {
+                Points = [.. s.Points.Where(p => double.IsFinite(p.Y))],
+                Band = s.Band is null ? null : [.. s.Band.Where(b => double.IsFinite(b.Low) && double.IsFinite(b.High))],
+                Style = s.Style ?? i,
+            })
+            .Where(s => s.Points.Count > 0)];
 
     private static PlotArea Area(List<Series> drawn, bool zeroBased)
     {
-        var points = drawn.SelectMany(s => s.Points).ToList();
-        double low = points.Min(p => p.Y), high = points.Max(p => p.Y);
-        (low, high) = zeroBased ? (Math.Min(0, low), Math.Max(0, high)) : (low, high);
-        double margin = (high - low) * 0.05;
-        return new PlotArea(
-            Width, Height, points.Min(p => p.X), points.Max(p => p.X), zeroBased && low == 0 ? 0 : low - margin, high + margin);
+        double[] xs = [.. drawn.SelectMany(s => s.Points).Select(p => p.X)];
+        double[] ys = [.. drawn.SelectMany(s => s.Points.Select(p => p.Y).Concat((s.Band ?? []).SelectMany(b => new[] { b.Low, b.High })))];
+        (double low, double high) = PlotArea.Margins(ys.Min(), ys.Max(), zeroBased);
+        return new PlotArea(Width, Height, xs.Min(), xs.Max(), low, high) { WholeX = xs.All(double.IsInteger) };
     }
 
     private static void WriteLines(StringWriter output, PlotArea area, List<Series> drawn)
     {
-        for (int i = 0; i < drawn.Count; i++)
+        foreach (Series series in drawn.Where(s => s.Band?.Count > 1))
         {
-            IReadOnlyList<(double X, double Y)> thinned = Thin(drawn[i].Points);
-            string path = string.Join(' ', thinned.Select(p => $"{Svg.N(area.X(p.X))},{Svg.N(area.Y(p.Y))}"));
-            output.Write($"<polyline class=\"s{i % 8}\" points=\"{path}\"/>");
+            var lows = Thin([.. series.Band!.Select(b => (b.X, b.Low))]).Select(p => Point(area, p));
+            var highs = Thin([.. series.Band!.Select(b => (b.X, b.High))]).Select(p => Point(area, p)).Reverse();
+            output.Write($"<polygon class=\"band {Class(series.Style!.Value)}\" points=\"{string.Join(' ', lows.Concat(highs))}\"/>");
+        }
+
+        foreach (Series series in drawn)
+        {
+            string style = Class(series.Style!.Value);
+            IReadOnlyList<(double X, double Y)> thinned = Thin(series.Points);
+            if (thinned.Count == 1)
+                output.Write($"<circle class=\"dot {style}\" r=\"3.5\" cx=\"{Svg.N(area.X(thinned[0].X))}\" cy=\"{Svg.N(area.Y(thinned[0].Y))}\"/>");
+            else
+                output.Write($"<polyline class=\"{style}\" points=\"{string.Join(' ', thinned.Select(p => Point(area, p)))}\"/>");
+
             foreach ((double x, double y) in thinned)
             {
-                output.Write($"<circle class=\"hit s{i % 8}\" r=\"5\" cx=\"{Svg.N(area.X(x))}\" cy=\"{Svg.N(area.Y(y))}\">");
-                output.Write($"<title>{Svg.Text(drawn[i].Name)}: {Svg.Value(y)} at {Svg.Value(x)}</title></circle>");
+                output.Write($"<circle class=\"hit {style}\" r=\"5\" cx=\"{Svg.N(area.X(x))}\" cy=\"{Svg.N(area.Y(y))}\">");
+                output.Write($"<title>{Svg.Text(series.Name)}: {Svg.Value(y)} at {Svg.Value(x)}</title></circle>");
             }
         }
     }
 
-    /// <summary>Stacked histogram of one or more groups over common bins, with an optional cut.</summary>
-    /// <param name="label">What the chart shows.</param>
-    /// <param name="xLabel">Name of the horizontal axis with its unit.</param>
-    /// <param name="yLabel">What is counted.</param>
-    /// <param name="groups">Name and values of each group; non-finite values are left out.</param>
-    /// <param name="cut">Where to draw the line between the parts, or null.</param>
-    /// <returns>An HTML fragment.</returns>
-    public static string Histogram(string label, string xLabel, string yLabel, IReadOnlyList<(string Name, IReadOnlyList<double> Values)> groups, double? cut)
-    {
-        const int Bins = 60;
-        double[] all = [.. groups.SelectMany(g => g.Values).Where(double.IsFinite).Order()];
-        if (all.Length == 0)
-        {
-            return $"<p class=\"empty\">{Svg.Text(label)}: no values.</p>";
-        }
-
-        // The outer half percent on either side goes into the end bins: a single outlier must not flatten the rest.
-        double low = all[all.Length / 200], high = all[all.Length - 1 - all.Length / 200];
-        if (!(high > low))
-        {
-            (low, high) = (low - 0.5, low + 0.5);
-        }
-
-        var counts = new int[groups.Count, Bins];
-        for (int g = 0; g < groups.Count; g++)
-        {
-            foreach (double value in groups[g].Values.Where(double.IsFinite))
-            {
-                counts[g, Math.Clamp((int)((value - low) / (high - low) * Bins), 0, Bins - 1)]++;
-            }
-        }
-
-        int highest = Enumerable.Range(0, Bins).Max(b => Enumerable.Range(0, groups.Count).Sum(g => counts[g, b]));
-        var area = new PlotArea(Width, Height, low, high, 0, highest * 1.05);
-        var output = new StringWriter(CultureInfo.InvariantCulture);
-        output.Write("<figure>");
-        WriteLegend(output, [.. groups.Select(g => $"{g.Name} ({g.Values.Count.ToString("N0", CultureInfo.InvariantCulture)})")]);
-        area.Open(output, label);
-        area.WriteFrame(output, xLabel, yLabel);
-        double binWidth = (high - low) / Bins;
-        for (int b = 0; b < Bins; b++)
-        {
-            int below = 0;
-            for (int g = 0; g < groups.Count; g++)
-            {
-                if (counts[g, b] == 0)
-                {
-                    continue;
-                }
-
-                double x = area.X(low + b * binWidth), right = area.X(low + (b + 1) * binWidth);
-                double y = area.Y(below + counts[g, b]), bottom = area.Y(below);
-                output.Write($"<rect class=\"bar s{g % 8}\" x=\"{Svg.N(x)}\" y=\"{Svg.N(y)}\" width=\"{Svg.N(right - x)}\" height=\"{Svg.N(bottom - y)}\">");
-                output.Write($"<title>{Svg.Text(groups[g].Name)}: {counts[g, b]} in {Svg.Value(low + b * binWidth)} to {Svg.Value(low + (b + 1) * binWidth)}</title></rect>");
-                below += counts[g, b];
-            }
-        }
-
-        if (cut is { } at && at >= low && at <= high)
-        {
-            output.Write($"<line class=\"cut\" x1=\"{Svg.N(area.X(at))}\" x2=\"{Svg.N(area.X(at))}\" y1=\"{Svg.N(area.Y(0))}\" y2=\"{Svg.N(area.Y(area.YHigh))}\"/>");
-            output.Write($"<text class=\"label\" x=\"{Svg.N(area.X(at) + 5)}\" y=\"26\">cut {Svg.Value(at)}</text>");
-        }
-
-        output.Write("</svg></figure>");
-        return output.ToString();
-    }
+    private static string Point(PlotArea area, (double X, double Y) point) => $"{Svg.N(area.X(point.X))},{Svg.N(area.Y(point.Y))}";
 
     /// <summary>Dots, such as events over time; hovering shows what each is.</summary>
-    /// <param name="label">What the chart shows.</param>
+    /// <param name="title">What the chart shows; stands above it.</param>
     /// <param name="xLabel">Name of the horizontal axis with its unit.</param>
     /// <param name="yLabel">Name of the vertical axis with its unit.</param>
     /// <param name="groups">Name and dots of each group.</param>
     /// <returns>An HTML fragment.</returns>
-    public static string Dots(string label, string xLabel, string yLabel, IReadOnlyList<(string Name, IReadOnlyList<(double X, double Y, string Title)> Dots)> groups)
+    public static string Dots(string title, string xLabel, string yLabel, IReadOnlyList<(string Name, IReadOnlyList<(double X, double Y, string Title)> Dots)> groups)
     {
         var dots = groups.SelectMany(g => g.Dots).ToList();
         if (dots.Count == 0)
-        {
-            return $"<p class=\"empty\">{Svg.Text(label)}: none.</p>";
-        }
+            return $"<p class=\"empty\">{Svg.Text(title)}: none.</p>";
 
-        double low = dots.Min(d => d.Y), high = dots.Max(d => d.Y), margin = (high - low) * 0.05;
-        var area = new PlotArea(Width, Height, dots.Min(d => d.X), dots.Max(d => d.X), low - margin, high + margin);
-        var output = new StringWriter(CultureInfo.InvariantCulture);
-        output.Write("<figure>");
-        WriteLegend(output, [.. groups.Select(g => g.Name)]);
-        area.Open(output, label);
+        (double low, double high) = PlotArea.Margins(dots.Min(d => d.Y), dots.Max(d => d.Y), zeroBased: false);
+        var area = new PlotArea(Width, Height, dots.Min(d => d.X), dots.Max(d => d.X), low, high)
+        {
+            WholeX = dots.TrueForAll(d => double.IsInteger(d.X)), WholeY = dots.TrueForAll(d => double.IsInteger(d.Y)),
+        };
+        StringWriter output = Begin(title, [.. groups.Select((g, i) => (g.Name, i))]);
+        area.Open(output, title);
         area.WriteFrame(output, xLabel, yLabel);
         for (int g = 0; g < groups.Count; g++)
         {
-            foreach ((double x, double y, string title) in groups[g].Dots)
+            foreach ((double x, double y, string text) in groups[g].Dots)
             {
-                output.Write($"<circle class=\"dot s{g % 8}\" r=\"2.5\" cx=\"{Svg.N(area.X(x))}\" cy=\"{Svg.N(area.Y(y))}\"><title>{Svg.Text(title)}</title></circle>");
+                output.Write($"<circle class=\"dot {Class(g)}\" r=\"2.5\" cx=\"{Svg.N(area.X(x))}\" cy=\"{Svg.N(area.Y(y))}\"><title>{Svg.Text(text)}</title></circle>");
             }
         }
 
@@ -196,29 +160,37 @@ public static class Charts
         return output.ToString();
     }
 
-    private static void WriteLegend(StringWriter output, IReadOnlyList<string> names)
+    // A figure with its title and its legend.
+    private static StringWriter Begin(string title, IReadOnlyList<(string Name, int Style)> legend)
     {
-        var legend = new StringBuilder("<figcaption>");
-        for (int i = 0; i < names.Count; i++)
+        var output = new StringWriter(CultureInfo.InvariantCulture);
+        output.Write($"<figure><h3>{Svg.Text(title)}</h3><figcaption>");
+        foreach ((string name, int style) in legend)
         {
-            legend.Append(CultureInfo.InvariantCulture, $"<span class=\"key s{i % 8}\"></span>{Svg.Text(names[i])} ");
+            output.Write($"<span class=\"entry\"><span class=\"key {Class(style)}\"></span>{Svg.Text(name)}</span> ");
         }
 
-        output.Write(legend.Append("</figcaption>"));
+        output.Write("</figcaption>");
+        return output;
+    }
+
+    // Eight colours; from the ninth thing on dashed and then dotted.
+    private static string Class(int style)
+    {
+        string colour = string.Create(CultureInfo.InvariantCulture, $"s{style % Colours}");
+        return (style / Colours % Dashes) switch { 0 => colour, 1 => $"{colour} dashed", _ => $"{colour} dotted" };
     }
 
     // Means over equal stretches, so that a long run's curve keeps its level and loses only its noise.
     private static IReadOnlyList<(double X, double Y)> Thin(IReadOnlyList<(double X, double Y)> points)
     {
-        if (points.Count <= MostPoints)
-        {
+        if (points.Count <= MaxPoints)
             return points;
-        }
 
-        var thinned = new List<(double, double)>(MostPoints);
-        for (int i = 0; i < MostPoints; i++)
+        var thinned = new List<(double, double)>(MaxPoints);
+        for (int i = 0; i < MaxPoints; i++)
         {
-            int from = (int)((long)i * points.Count / MostPoints), to = (int)((long)(i + 1) * points.Count / MostPoints);
+            int from = (int)((long)i * points.Count / MaxPoints), to = (int)((long)(i + 1) * points.Count / MaxPoints);
             var stretch = points.Skip(from).Take(to - from).ToList();
             thinned.Add((stretch.Average(p => p.X), stretch.Average(p => p.Y)));
         }

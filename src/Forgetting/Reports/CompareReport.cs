@@ -17,6 +17,9 @@ public sealed record ComparedRun(string Folder, TrainingOptions Options, IReadOn
     /// <summary>Whether a folder holds a run, finished or not.</summary>
     public static bool IsIn(string folder) => File.Exists(Path.Combine(folder, "run.yaml"));
 
+    /// <summary>Whether a folder holds a run that is finished.</summary>
+    public static bool IsFinishedIn(string folder) => IsIn(folder) && File.Exists(Path.Combine(folder, TuneSummary.FileName));
+
     /// <summary>Reads a run's folder.</summary>
     /// <exception cref="UserException">The folder holds no finished run; says which file is missing or bad.</exception>
     public static ComparedRun Read(string folder)
@@ -37,38 +40,44 @@ public sealed record ComparedRun(string Folder, TrainingOptions Options, IReadOn
     }
 }
 
-/// <summary>Several runs side by side: the settings in which they differ, where they ended, and their curves. Runs that differ in nothing but the seed are one row, as mean ± standard deviation.</summary>
+/// <summary>
+/// Several runs side by side: the settings in which they differ, where they ended, and their curves. Runs that differ in nothing but the seed are one row, as mean ± standard
+/// deviation, and one curve with a band.
+/// </summary>
 public static class CompareReport
 {
     /// <summary>Rows of the comparison, the header first.</summary>
     public static (IReadOnlyList<string> Header, IReadOnlyList<IReadOnlyList<string>> Rows) Table(IReadOnlyList<ComparedRun> runs)
     {
         ArgumentNullException.ThrowIfNull(runs);
-        Setting[] differing = [.. Recipe.Settings.Where(s => s.IsIdentity && runs.Select(r => s.Read(r.Options)).Distinct().Count() > 1)];
+        IReadOnlyList<RunGroup> groups = RunNames.Group(runs, out IReadOnlyList<Setting> naming);
+        Setting[] differing = [.. RunNames.Settings.Except(naming).Where(s => runs.Select(r => s.Read(r.Options)).Distinct().Count() > 1)];
         string[] evaluated = [.. runs.SelectMany(r => r.LastEvaluation.Keys).Distinct()];
         string[] judged = [.. runs.Where(r => r.Summary.Best != null).Select(r => r.Summary.Best!.Metric).Distinct()];
-        bool forgets = runs.Any(r => r.Metrics.Any(m => m.ForgetLoss != null));
-        List<string> header = ["runs", .. differing.Select(s => s.Name), "learnt loss", "negative loss", .. forgets ? ["forget loss"] : Array.Empty<string>(), .. evaluated, .. judged.Select(metric => $"best {metric}"), "gradient norm", "tokens/s", "seconds", "memory (MiB)"];
-        var rows = new List<IReadOnlyList<string>>();
-        foreach (ComparedRun[] group in Groups(runs))
+        bool negative = runs.Any(r => r.Metrics.Any(m => m.NegativeLoss != null)), forgets = runs.Any(r => r.Metrics.Any(m => m.ForgetLoss != null));
+        List<(string Head, Func<RunGroup, string> Cell)> columns = [("runs", g => g.Label)];
+        void Add(string head, Func<ComparedRun, double> quantity) => columns.Add((head, g => Cell(g.Runs, quantity)));
+
+        // Nothing is told apart from what is learnt where nothing is negative.
+        Add(negative ? "learnt loss" : "training loss", r => Final(r, m => m.PositiveLoss));
+        if (negative)
+            Add("negative loss", r => Final(r, m => m.NegativeLoss));
+
+        if (forgets)
+            Add("forget loss", r => Final(r, m => m.ForgetLoss));
+
+        foreach (string name in evaluated)
         {
-            rows.Add(
-            [
-                Name(group),
-                .. differing.Select(s => s.Read(group[0].Options)),
-                Cell(group, r => Final(r, m => m.PositiveLoss)),
-                Cell(group, r => Final(r, m => m.NegativeLoss)),
-                .. forgets ? [Cell(group, r => Final(r, m => m.ForgetLoss))] : Array.Empty<string>(),
-                .. evaluated.Select(name => Cell(group, r => r.LastEvaluation.GetValueOrDefault(name, double.NaN))),
-                .. judged.Select(metric => Best(group, metric)),
-                Cell(group, r => Final(r, m => m.GradNorm)),
-                Cell(group, r => r.Metrics.Sum(m => (double)m.Tokens) / r.Summary.TrainingSeconds),
-                Cell(group, r => r.Summary.TrainingSeconds),
-                Cell(group, r => r.Summary.PeakMemoryBytes / (double)(1 << 20)),
-            ]);
+            Add(name, r => r.LastEvaluation.GetValueOrDefault(name, double.NaN));
         }
 
-        return (header, rows);
+        columns.AddRange(judged.Select(metric => ($"best {metric}", (Func<RunGroup, string>)(g => Best(g.Runs, metric)))));
+        columns.AddRange(differing.Select(s => (s.Name, (Func<RunGroup, string>)(g => RunNames.Value(s, g.Runs[0].Options)))));
+        Add("gradient norm", r => Final(r, m => m.GradNorm));
+        Add("tokens/s", r => r.Metrics.Sum(m => (double)m.Tokens) / r.Summary.TrainingSeconds);
+        Add("seconds", r => r.Summary.TrainingSeconds);
+        Add("memory (MiB)", r => r.Summary.PeakMemoryBytes / (double)(1 << 20));
+        return ([.. columns.Select(c => c.Head)], [.. groups.Select(g => (IReadOnlyList<string>)[.. columns.Select(c => c.Cell(g))])]);
     }
 
     /// <summary>The page.</summary>
@@ -89,38 +98,44 @@ public static class CompareReport
     private static HtmlReport Runs(IReadOnlyList<ComparedRun> runs)
     {
         (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = Table(runs);
+        IReadOnlyList<RunGroup> groups = RunNames.Group(runs, out _);
+        bool forgets = runs.Any(r => r.Metrics.Any(m => m.ForgetLoss != null)), bands = groups.Any(g => g.Runs.Count > 1);
         var report = new HtmlReport(
             "Runs compared",
-            string.Create(CultureInfo.InvariantCulture, $"{runs.Count} runs. Losses and norms are means over the last tenth of the steps that have them; the forget loss is that of the samples that were unlearnt, as it was met. Runs that differ only in the seed are one row, mean ± standard deviation."));
+            string.Create(CultureInfo.InvariantCulture, $"{runs.Count} runs. Losses and norms are means over the last tenth of the steps that have them{(forgets ? "; the forget loss is that of the samples that were unlearnt, as it was met" : "")}.")
+                + (bands ? " Runs that differ only in the seed are one row, mean ± standard deviation." : ""));
         if (DataNote(runs) is { } note)
             report.Paragraph(note);
 
         report.Table(header, rows);
-        AddHeldOut(report, runs);
-        report.Section("Curves");
-        string Lines(string label, string unit, Func<StepMetrics, double?> quantity) =>
-            Charts.Lines(label, "optimiser step", unit, [.. runs.Select(r => RunReport.Curve(r.Metrics, FolderName(r), quantity))]);
+        AddHeldOut(report, groups);
+        report.Section("Curves", bands ? "A curve is the mean over the runs of a row, its band reaches from the lowest of them to the highest." : "");
+        string Lines(string title, string unit, Func<StepMetrics, double?> quantity) => Charts.Lines(title, "optimiser step", unit, [.. groups.Select(g => Curve(g, quantity))]);
+        string[] Where(string title, string unit, Func<StepMetrics, double?> quantity) =>
+            runs.Any(r => r.Metrics.Any(m => quantity(m) is { } value && value != 0)) ? [Lines(title, unit, quantity)] : [];
+        bool negative = runs.Any(r => r.Metrics.Any(m => m.NegativeLoss != null));
         report.Figures(
         [
-            Lines("Loss of tokens to learn", "learnt loss (nats)", m => m.PositiveLoss),
-            Lines("Loss of negative tokens", "negative loss (nats)", m => m.NegativeLoss),
-            .. runs.Any(r => r.Metrics.Any(m => m.ForgetLoss != null))
-                ? [Lines("Loss of samples being unlearnt", "forget loss (nats)", m => m.ForgetLoss)]
-                : Array.Empty<string>(),
-            Lines("Gradient norm", "gradient norm", m => m.GradNorm),
-            Lines("Lambda", "λ", m => m.Lambda),
+            Lines(negative ? "Loss of tokens to learn" : "Training loss", "cross-entropy (nats)", m => m.PositiveLoss),
+            .. Where("Loss of negative tokens", "cross-entropy (nats)", m => m.NegativeLoss),
+            .. Where("Loss of samples being unlearnt", "cross-entropy (nats)", m => m.ForgetLoss),
+            .. runs.SelectMany(r => r.Metrics).SelectMany(m => (m.Evaluation ?? new Dictionary<string, double>()).Keys).Distinct()
+                .Where(name => name != StepMetrics.HeldOutLossName).Select(name => Lines(name, name, m => m.Evaluation?.TryGetValue(name, out double value) == true ? value : null)),
+            Lines("Gradient norm", "norm", m => m.GradNorm),
+            .. Where("Weight of forgetting", "λ", m => m.Lambda),
         ]);
-        foreach (ComparedRun run in runs)
+        report.Section("Settings", "Of each row, and where its runs are.");
+        foreach (RunGroup group in groups)
         {
-            report.Folded(run.Folder, Recipe.Write(run.Options));
+            report.Folded(group.Label, $"{string.Concat(group.Runs.Select(r => $"# {r.Folder}\n"))}{Recipe.Write(group.Runs[0].Options)}");
         }
 
         return report;
     }
 
-    private static void AddHeldOut(HtmlReport report, IReadOnlyList<ComparedRun> runs)
+    private static void AddHeldOut(HtmlReport report, IReadOnlyList<RunGroup> groups)
     {
-        IReadOnlyList<HeldOutComparison.Row> held = HeldOut(runs);
+        IReadOnlyList<HeldOutComparison.Row> held = HeldOut(groups);
         if (held.Count == 0)
             return;
 
@@ -128,12 +143,14 @@ public static class CompareReport
         report.Section("Held-out examples", string.Join(' ', HeldOutComparison.Notes(held))).Table(header, rows);
         report.Figures(Charts.Lines(
             "Held-out loss", "optimiser step", "cross-entropy (nats)",
-            [.. runs.Where(r => r.Summary.Valid != null).Select(r => EvaluationReport.Curve(FolderName(r), r.Summary.Valid!, r.Metrics))]));
+            [.. groups.Select(g => Curve(g, r => r.Summary.Valid is { } valid ? ValidSummary.Curve(valid.Change.From, r.Metrics).Select(p => (p.Step, p.Loss)) : []))]));
     }
 
     /// <summary>What the runs did to held-out examples; empty where none has any.</summary>
     public static IReadOnlyList<HeldOutComparison.Row> HeldOut(IReadOnlyList<ComparedRun> runs) =>
-        HeldOutComparison.Compare([.. Groups(runs).Select(group => (Name(group), (IReadOnlyList<ComparedRun>)group))]);
+        HeldOut(RunNames.Group(runs, out _));
+
+    private static IReadOnlyList<HeldOutComparison.Row> HeldOut(IReadOnlyList<RunGroup> groups) => HeldOutComparison.Compare([.. groups.Select(g => (g.Label, g.Runs))]);
 
     /// <summary>A sentence that says who trained on what, where that is not the same for all runs; else null.</summary>
     /// <remarks>Without a source of influence, methods that need one hold part of the data out for it; the others train on all of it.</remarks>
@@ -148,29 +165,34 @@ public static class CompareReport
         return sets.Length > 1 ? $"The runs did not train on the same data: {string.Join("; ", sets)}. With the same reference-fraction, or one source of influence for those that need it, they do." : null;
     }
 
-    private static IEnumerable<ComparedRun[]> Groups(IReadOnlyList<ComparedRun> runs) => runs
-        .GroupBy(r => string.Join('\n', Recipe.Settings.Where(s => s.IsIdentity).Select(s => s.Read(r.Options))))
-        .Select(g => g.ToArray());
+    private static Series Curve(RunGroup group, Func<StepMetrics, double?> quantity) => Curve(group, r => r.Metrics.Select(m => (m.Step, quantity(m) ?? double.NaN)));
 
-    private static string Name(ComparedRun[] group) => group.Length == 1
-        ? group[0].Folder
-        : string.Create(CultureInfo.InvariantCulture, $"{group[0].Folder} and {group.Length - 1} more");
-
-    private static string FolderName(ComparedRun run) => Path.GetFileName(Path.TrimEndingDirectorySeparator(run.Folder));
-
-    private static double Final(ComparedRun run, Func<StepMetrics, double?> quantity)
+    private static Series Curve(RunGroup group, Func<ComparedRun, IEnumerable<(int Step, double Value)>> points)
     {
-        // Of the steps that have the quantity: unlearning steps and measurements are not at every one.
-        double[] values = [.. run.Metrics.Select(m => quantity(m) ?? double.NaN).Where(double.IsFinite)];
-        return values.Length == 0 ? double.NaN : values.TakeLast(Math.Max(1, values.Length / 10)).Average();
+        (double Step, double[] Values)[] steps = [.. group.Runs
+            .SelectMany(points)
+            .GroupBy(p => p.Step, p => p.Value)
+            .OrderBy(g => g.Key)
+            .Select(g => ((double)g.Key, g.Where(double.IsFinite).ToArray()))
+            .Where(s => s.Item2.Length > 0)];
+        return new Series(
+            group.Label,
+            [.. steps.Select(s => (s.Step, s.Values.Average()))],
+            group.Runs.Count == 1 ? null : [.. steps.Select(s => (s.Step, s.Values.Min(), s.Values.Max()))]);
     }
 
-    private static string Best(ComparedRun[] group, string metric)
+    // Of the steps that have the quantity: unlearning steps and measurements are not at every one.
+    private static double Final(ComparedRun run, Func<StepMetrics, double?> quantity) => RunVerdict.Change.Of(run.Metrics, quantity)?.After ?? double.NaN;
+
+    private static string Best(IReadOnlyList<ComparedRun> runs, string metric)
     {
-        BestStep[] best = [.. group.Select(r => r.Summary.Best).OfType<BestStep>().Where(b => b.Metric == metric)];
-        string value = best.Length == 0 ? Svg.Value(double.NaN) : Statistics.MeanAndDeviation([.. best.Select(b => b.Value)], Svg.Value);
+        BestStep[] best = [.. runs.Select(r => r.Summary.Best).OfType<BestStep>().Where(b => b.Metric == metric)];
+        string value = best.Length == 0 ? Svg.Value(double.NaN) : Spread([.. best.Select(b => b.Value)]);
         return best.Length == 1 ? string.Create(CultureInfo.InvariantCulture, $"{value} (step {best[0].Step})") : value;
     }
 
-    private static string Cell(ComparedRun[] group, Func<ComparedRun, double> quantity) => Statistics.MeanAndDeviation([.. group.Select(quantity)], Svg.Value);
+    private static string Cell(IReadOnlyList<ComparedRun> runs, Func<ComparedRun, double> quantity) => Spread([.. runs.Select(quantity)]);
+
+    // Two digits of a deviation from a few runs are more than enough.
+    private static string Spread(IReadOnlyList<double> values) => Statistics.MeanAndDeviation(values, v => Svg.Value(v), v => Svg.Value(v, 2));
 }

@@ -30,6 +30,8 @@ public static class EvaluationComparison
     private const string McNemar = "McNemar mid-p";
     private const string Permutation = "paired permutation";
 
+    private static readonly string[] s_paired = ["difference", "p", "documents"];
+
     private static readonly string[] s_notes =
     [
         "Differences are to the first evaluation, over the documents that both have (matched by their hash); a value is over all of its own items.",
@@ -69,35 +71,36 @@ public static class EvaluationComparison
         return compared;
     }
 
-    /// <summary>The comparison as a table, the header first: a row for each metric, a column for each evaluation.</summary>
+    /// <summary>The comparison as a table, the header first: a row for each metric of one evaluation or two; of more, a row for each metric of each.</summary>
     public static (IReadOnlyList<string> Header, IReadOnlyList<IReadOnlyList<string>> Rows) Table(IReadOnlyList<ComparedMetric> metrics)
     {
         ArgumentNullException.ThrowIfNull(metrics);
-        string[] names = [.. metrics[0].Runs.Select(run => Path.GetFileName(Path.TrimEndingDirectorySeparator(run.Folder)))];
-        bool distinct = names.Distinct().Count() == names.Length;
-        List<string> header = ["task", "metric"];
-        for (int i = 0; i < names.Length; i++)
+        IReadOnlyList<string> names = RunNames.Folders([.. metrics[0].Runs.Select(run => run.Folder)]);
+        if (names.Count > 2)
         {
-            header.Add(distinct ? names[i] : metrics[0].Runs[i].Folder);
-            header.AddRange(i == 0 ? [] : ["difference", "p", "documents"]);
+            return (
+                ["task", "metric", "evaluation", "value", .. s_paired],
+                [.. metrics.SelectMany(metric => metric.Runs.Select((run, i) => (IReadOnlyList<string>)
+                    [metric.Task, Name(metric), names[i], Value(run), .. i == 0 ? ["", "", ""] : Paired(run)]))]);
         }
 
-        return (header, [.. metrics.Select(metric => (IReadOnlyList<string>)
-        [
-            metric.Task,
-            metric.Filter == "none" ? metric.Metric : $"{metric.Metric}, {metric.Filter}",
-            .. metric.Runs.SelectMany((run, i) => (string[])
-            [
-                Number(run.Value, "0.0000") + (run.StandardError is { } error ? $" ± {Number(error, "0.0000")}" : ""),
-                .. i == 0 ? Array.Empty<string>() :
-                [
-                    Number(run.Difference, "+0.0000;-0.0000;0.0000"),
-                    run.PValue is >= 0 and < 0.0001 ? "<0.0001" : Number(run.PValue, "0.0000"),
-                    run.Paired is { } paired ? string.Create(CultureInfo.InvariantCulture, $"{paired} (+{run.Better} −{run.Worse})") : "–",
-                ],
-            ]),
-        ])]);
+        return (
+            ["task", "metric", names[0], .. names.Skip(1).SelectMany(name => s_paired.Prepend(name))],
+            [.. metrics.Select(metric => (IReadOnlyList<string>)
+                [metric.Task, Name(metric), Value(metric.Runs[0]), .. metric.Runs.Skip(1).SelectMany(run => Paired(run).Prepend(Value(run)))])]);
     }
+
+    private static string Name(ComparedMetric metric) => metric.Filter == "none" ? metric.Metric : $"{metric.Metric}, {metric.Filter}";
+
+    private static string Value(ComparedValue run) => Number(run.Value, "0.0000") + (run.StandardError is { } error ? $" ± {Number(error, "0.0000")}" : "");
+
+    // Under the heads of s_paired.
+    private static string[] Paired(ComparedValue run) =>
+    [
+        Number(run.Difference, "+0.0000;-0.0000;0.0000"),
+        run.PValue is >= 0 and < 0.0001 ? "<0.0001" : Number(run.PValue, "0.0000"),
+        run.Paired is { } paired ? string.Create(CultureInfo.InvariantCulture, $"{paired} (+{run.Better} −{run.Worse})") : "–",
+    ];
 
     private static ComparedValue Against(EvaluatedMetric? first, IReadOnlyDictionary<string, double>? firstScores, EvaluationOutput run, EvaluatedMetric value)
     {

@@ -29,7 +29,7 @@ public static class EvaluationReport
         report.Figures(
         [
             .. names.Where(name => name != StepMetrics.HeldOutLossName)
-                .Select(name => Charts.Lines(name, "optimiser step", name, [RunReport.Curve(evaluated, name, m => Value(m, name))])),
+                .Select(name => Charts.Lines(name, "optimiser step", name, [RunReport.Curve(evaluated, name, m => Value(m, name), Charts.Neutral)])),
         ]);
         var rows = new List<IReadOnlyList<string>>();
         var emphasised = new HashSet<(int, int)>();
@@ -56,14 +56,10 @@ public static class EvaluationReport
             $"{valid.Examples:N0} examples of {valid.Source} with {valid.Tokens:N0} response tokens were not trained on: {valid.Verdict}. The test is a paired permutation test over the examples."));
         report.Figures(Charts.Lines("Held-out loss", "optimiser step", "cross-entropy (nats)",
         [
-            Curve("held-out examples", valid, metrics),
-            RunReport.Curve(metrics, "tokens to learn, as trained", m => m.PositiveLoss),
+            new("held-out examples", [.. ValidSummary.Curve(valid.Change.From, metrics).Select(p => ((double)p.Step, p.Loss))], Style: Charts.HeldOut),
+            RunReport.Curve(metrics, "tokens to learn, as trained", m => m.PositiveLoss, Charts.Learnt),
         ]));
     }
-
-    /// <summary>The held-out loss against the step, from before the training on.</summary>
-    internal static Series Curve(string name, ValidSummary valid, IReadOnlyList<StepMetrics> metrics) =>
-        new(name, [.. ValidSummary.Curve(valid.Change.From, metrics).Select(p => ((double)p.Step, p.Loss))]);
 
     private static double? Value(StepMetrics metrics, string name) => metrics.Evaluation!.TryGetValue(name, out double value) ? value : null;
 }

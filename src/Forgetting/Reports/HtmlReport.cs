@@ -35,6 +35,33 @@ public sealed class HtmlReport
         return this;
     }
 
+    /// <summary>Sentences, one below the other.</summary>
+    public HtmlReport List(IReadOnlyList<string> sentences)
+    {
+        _body.Append("<ul>");
+        foreach (string sentence in sentences)
+        {
+            _body.Append(CultureInfo.InvariantCulture, $"<li>{Svg.Text(sentence)}</li>");
+        }
+
+        _body.Append("</ul>");
+        return this;
+    }
+
+    /// <summary>A few figures in large type.</summary>
+    /// <param name="tiles">The figure, what it is, and the number of its colour.</param>
+    public HtmlReport Tiles(IReadOnlyList<(string Value, string Caption, int Style)> tiles)
+    {
+        _body.Append("<div class=\"tiles\">");
+        foreach ((string value, string caption, int style) in tiles)
+        {
+            _body.Append(CultureInfo.InvariantCulture, $"<div class=\"tile s{style}\"><strong>{Svg.Text(value)}</strong><span>{Svg.Text(caption)}</span></div>");
+        }
+
+        _body.Append("</div>");
+        return this;
+    }
+
     /// <summary>Fragments made by <see cref="Charts"/> or <see cref="TokenHeatMap"/>, side by side where there is room.</summary>
     public HtmlReport Figures(params string[] fragments)
     {
@@ -42,14 +69,21 @@ public sealed class HtmlReport
         return this;
     }
 
-    /// <summary>A table: the first column is text, the others are aligned as numbers.</summary>
+    /// <summary>A fragment that takes the page's whole width.</summary>
+    public HtmlReport Raw(string fragment)
+    {
+        _body.Append(fragment);
+        return this;
+    }
+
+    /// <summary>A table: the first column is text, the others are aligned as numbers. On a narrow screen every row becomes a list of its cells.</summary>
     /// <param name="header">Column heads.</param>
     /// <param name="rows">Cells as they are to be read.</param>
     /// <param name="bestOf">Cells to emphasise.</param>
     /// <param name="prose">Columns, the first ones, of running text that is to be folded.</param>
     public HtmlReport Table(IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows, IReadOnlySet<(int Row, int Column)>? bestOf = null, int prose = 0)
     {
-        _body.Append("<div class=\"scroll\"><table><thead><tr>");
+        _body.Append("<div class=\"scroll\"><table class=\"rows\"><thead><tr>");
         for (int c = 0; c < header.Count; c++)
         {
             _body.Append(CultureInfo.InvariantCulture, $"<th{(c < prose ? " class=\"prose\"" : "")}>{Svg.Text(header[c])}</th>");
@@ -62,7 +96,7 @@ public sealed class HtmlReport
             for (int c = 0; c < rows[r].Count; c++)
             {
                 string emphasis = c < prose ? " class=\"prose\"" : bestOf?.Contains((r, c)) == true ? " class=\"best\"" : "";
-                _body.Append(CultureInfo.InvariantCulture, $"<td{emphasis}>{Svg.Text(rows[r][c])}</td>");
+                _body.Append(CultureInfo.InvariantCulture, $"<td{emphasis} data-label=\"{Svg.Text(header[c])}\">{Svg.Text(rows[r][c])}</td>");
             }
 
             _body.Append("</tr>");

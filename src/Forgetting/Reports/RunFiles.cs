@@ -40,13 +40,21 @@ internal static class RunFiles
 
         IReadOnlyList<StepMetrics> metrics = Metrics(folder);
         string recipe = Path.Combine(folder, "run.yaml");
+        TrainingOptions options = Recipe.ReadRun(recipe);
         HtmlReport report = RunReport.Build(
-            Path.GetFileName(Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder))), lead, metrics, ReadScored(folder), new InfluenceCut(Recipe.ReadRun(recipe).TokenForgetting.Level, summary.Cut),
+            Title(folder), lead, metrics, ReadScored(folder), new InfluenceCut(options.TokenForgetting.Level, summary.Cut),
             File.ReadAllText(recipe), summary.Best,
             summary.Unlearning is { } unlearning ? page => UnlearningReport.Add(page, metrics, unlearning, ReadSamples(folder, unlearning)) : null,
-            summary.Valid);
+            new RunPurpose(options.Method, summary.PositiveTokens, summary.NegativeTokens, summary.IgnoredTokens, summary.Unlearning, summary.Outcome), summary.Valid);
         AtomicFile.WriteText(path, report.ToString());
         return path;
+    }
+
+    // The folder's name; of one of a grid's seeds, what it is a seed of.
+    private static string Title(string folder)
+    {
+        string path = Path.TrimEndingDirectorySeparator(Path.GetFullPath(folder)), name = Path.GetFileName(path);
+        return name.StartsWith("seed-", StringComparison.Ordinal) ? $"{Path.GetFileName(Path.GetDirectoryName(path))}, {name}" : name;
     }
 
     /// <summary>The run's self-generated samples; without their texts where their file is gone.</summary>
@@ -81,8 +89,8 @@ internal static class RunFiles
         Tokenizer tokenizer = Tokenizer.Load(Path.Combine(folder, "model"));
         return [.. ScoreFile.Read(path).Take(MostScoredExamples).Select(e => new ScoredText(
             e.Index,
-            [.. e.Ids.Select((id, t) => new HeatMapToken(
-                tokenizer.TextOf(id),
+            [.. tokenizer.TextsOf(e.Ids).Select((text, t) => new HeatMapToken(
+                text,
                 e.Response[t] == 0 ? double.NaN : (e.Score ?? e.Influence)[t],
                 e.Sign[t],
                 e.BaseLoss[t],

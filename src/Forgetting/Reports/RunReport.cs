@@ -28,12 +28,14 @@ public static class RunReport
     /// <param name="settings">Text of run.yaml.</param>
     /// <param name="best">The best of the run's evaluations, or null.</param>
     /// <param name="unlearnt">Adds what the run unlearnt besides its own tokens, or null.</param>
+    /// <param name="purpose">What the run was to do; null: to learn every token.</param>
     /// <param name="valid">What became of the loss of held-out examples, or null.</param>
     public static HtmlReport Build(
         string title, string lead, IReadOnlyList<StepMetrics> metrics, IReadOnlyList<ScoredText> scored, InfluenceCut influence, string settings, BestStep? best = null,
-        Action<HtmlReport>? unlearnt = null, ValidSummary? valid = null)
+        Action<HtmlReport>? unlearnt = null, RunPurpose? purpose = null, ValidSummary? valid = null)
     {
         var report = new HtmlReport(title, lead);
+        RunVerdict.Add(report, metrics, purpose ?? new RunPurpose(TrainingMethod.Full, 0, 0), valid);
         AddCurves(report, metrics);
         EvaluationReport.Add(report, metrics, best, valid);
         if (scored.Count > 0)
@@ -50,17 +52,23 @@ public static class RunReport
         bool signed = metrics.Any(m => m.NegativeLoss != null), parts = metrics.Any(m => m.PositiveGradNorm != null);
         report.Section(
             signed ? "Learning and forgetting" : "Learning",
-            signed ? "Cross-entropy of the tokens to learn should fall; that of the tokens to forget should not. λ is the weight of forgetting." : "Cross-entropy of the tokens to learn should fall.");
+            signed ? "Cross-entropy of the tokens to learn should fall; that of the negative ones, where they are unlearnt, should rise. λ is the weight of forgetting." : "");
         report.Figures(
         [
-            Charts.Lines("Loss by part", "optimiser step", "cross-entropy (nats)", [Curve(metrics, "positive tokens", m => m.PositiveLoss), Curve(metrics, "negative tokens", m => m.NegativeLoss)]),
+            signed
+                ? Charts.Lines(
+                    "Loss by part", "optimiser step", "cross-entropy (nats)",
+                    [Curve(metrics, "tokens to learn", m => m.PositiveLoss, Charts.Learnt), Curve(metrics, "negative tokens", m => m.NegativeLoss, Charts.Forgotten)])
+                : Charts.Lines("Training loss", "optimiser step", "cross-entropy (nats)", [Curve(metrics, "all response tokens", m => m.PositiveLoss, Charts.Learnt)]),
             .. signed
                 ? [
-                    Charts.Lines("Signed objective", "optimiser step", "objective (nats)", [Curve(metrics, "signed objective", m => m.Loss)]),
-                    Charts.Lines("Lambda", "optimiser step", "λ", [Curve(metrics, "λ", m => m.Lambda)], zeroBased: true),
+                    Charts.Lines("Signed objective", "optimiser step", "objective (nats)", [Curve(metrics, "signed objective", m => m.Loss, Charts.Neutral)]),
+                    .. metrics.Any(m => m.Lambda != 0)
+                        ? [Charts.Lines("Weight of forgetting", "optimiser step", "λ", [Curve(metrics, "λ", m => m.Lambda, Charts.Forgotten)], zeroBased: true)]
+                        : Array.Empty<string>(),
                 ]
                 : Array.Empty<string>(),
-            Charts.Lines("Learning rate", "optimiser step", "learning rate", [Curve(metrics, "learning rate", m => m.LearningRate)], zeroBased: true),
+            Charts.Lines("Learning rate", "optimiser step", "learning rate", [Curve(metrics, "learning rate", m => m.LearningRate, Charts.Neutral)], zeroBased: true),
         ]);
 
         report.Section("Gradients and speed", parts ? "The norm of either part's own gradient and the cosine between the two: near −1 they cancel, near 1 they agree." : "");
@@ -68,9 +76,12 @@ public static class RunReport
         [
             Charts.Lines(
                 "Gradient norms", "optimiser step", "norm",
-                [Curve(metrics, "whole", m => m.GradNorm), Curve(metrics, "positive part", m => m.PositiveGradNorm), Curve(metrics, "negative part", m => m.NegativeGradNorm)], zeroBased: true),
-            .. parts ? [Charts.Lines("Gradient cosine", "optimiser step", "cosine", [Curve(metrics, "positive and negative part", m => m.GradientCosine)])] : Array.Empty<string>(),
-            Charts.Lines("Speed", "optimiser step", "tokens/s", [Curve(metrics, "tokens/s", m => m.TokensPerSecond)], zeroBased: true),
+                [
+                    Curve(metrics, "whole", m => m.GradNorm, Charts.Neutral), Curve(metrics, "positive part", m => m.PositiveGradNorm, Charts.Learnt),
+                    Curve(metrics, "negative part", m => m.NegativeGradNorm, Charts.Forgotten),
+                ], zeroBased: true),
+            .. parts ? [Charts.Lines("Gradient cosine", "optimiser step", "cosine", [Curve(metrics, "positive and negative part", m => m.GradientCosine, Charts.Neutral)])] : Array.Empty<string>(),
+            Charts.Lines("Speed", "optimiser step", "tokens/s", [Curve(metrics, "tokens/s", m => m.TokensPerSecond, Charts.Neutral)], zeroBased: true),
         ]);
     }
 
@@ -85,19 +96,21 @@ public static class RunReport
             "Influence is how much lower a token's loss is under the reference model than under the base model. "
             + (tokens ? "Tokens" : "Examples are ranked by the mean over their tokens, which share a sign: those")
             + " right of the cut are learnt, those left of it are ignored or unlearnt.");
-        report.Figures(Charts.Histogram("Influence", tokens ? "influence (nats)" : "mean influence of an example (nats)", what, [("learnt", Of(1)), ("negative", Of(-1))], influence.Cut));
+        report.Figures(Charts.Histogram(
+            $"Influence of {what}", tokens ? "influence (nats)" : "mean influence of an example (nats)", what,
+            [new("learnt", Of(1), Charts.Learnt), new("negative", Of(-1), Charts.Forgotten)], influence.Cut));
 
         report.Section(
             "Examples, token by token",
-            "Blue: the reference learnt the token; orange: it got worse at it; the deeper, the more. Underlined tokens are in the negative set. Hover for the numbers.");
+            "Blue: the reference learnt the token; orange: it got worse at it; the deeper, the more. Underlined tokens are negative. Hover for the numbers.");
         var chosen = scored.Where(e => e.Tokens.Any(t => t.Sign != 0)).OrderByDescending(Spread).ThenBy(e => e.Index).Take(HeatMapExamples).OrderBy(e => e.Index);
-        report.Figures(TokenHeatMap.Render(
-            [.. chosen.Select(e => (string.Create(CultureInfo.InvariantCulture, $"#{e.Index}"), e.Tokens))], Scale(scored)));
+        report.Raw(TokenHeatMap.Render([.. chosen.Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))], Scale(scored)));
     }
 
     /// <summary>A quantity of the steps at which it was measured, against the step.</summary>
-    public static Series Curve(IReadOnlyList<StepMetrics> metrics, string name, Func<StepMetrics, double?> quantity) =>
-        new(name, [.. metrics.Select(m => ((double)m.Step, quantity(m) ?? double.NaN))]);
+    /// <param name="style">Number of its colour; null for its place in the chart.</param>
+    public static Series Curve(IReadOnlyList<StepMetrics> metrics, string name, Func<StepMetrics, double?> quantity, int? style = null) =>
+        new(name, [.. metrics.Select(m => ((double)m.Step, quantity(m) ?? double.NaN))], Style: style);
 
     private static List<double> Influences(IReadOnlyList<ScoredText> scored, int sign) =>
         [.. scored.SelectMany(e => e.Tokens).Where(t => t.Sign == sign).Select(t => t.Influence)];

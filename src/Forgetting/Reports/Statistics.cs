@@ -8,7 +8,8 @@ public static class Statistics
     /// <summary>"mean ± standard deviation" (n − 1); the value alone where there is one.</summary>
     /// <param name="values">One value a run.</param>
     /// <param name="format">How a number is written.</param>
-    public static string MeanAndDeviation(IReadOnlyList<double> values, Func<double, string> format)
+    /// <param name="deviationFormat">How the deviation is written; null: as the mean.</param>
+    public static string MeanAndDeviation(IReadOnlyList<double> values, Func<double, string> format, Func<double, string>? deviationFormat = null)
     {
         ArgumentNullException.ThrowIfNull(values);
         ArgumentNullException.ThrowIfNull(format);
@@ -16,7 +17,7 @@ public static class Statistics
         if (values.Count == 1 || double.IsNaN(mean))
             return format(mean);
 
-        return $"{format(mean)} ± {format(Math.Sqrt(values.Sum(v => (v - mean) * (v - mean)) / (values.Count - 1)))}";
+        return $"{format(mean)} ± {(deviationFormat ?? format)(Math.Sqrt(values.Sum(v => (v - mean) * (v - mean)) / (values.Count - 1)))}";
     }
 
     /// <summary>Paired differences over the same seeds or items.</summary>

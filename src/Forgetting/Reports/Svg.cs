@@ -9,21 +9,25 @@ internal static class Svg
     /// <summary>A coordinate with one decimal.</summary>
     public static string N(double value) => value.ToString("0.#", CultureInfo.InvariantCulture);
 
-    /// <summary>A value for people: four significant digits.</summary>
-    public static string Value(double value) => value switch
+    /// <summary>A value for people: four significant digits, or as many as are asked for.</summary>
+    public static string Value(double value, int digits = 4) => value switch
     {
         0 => "0",
         _ when double.IsNaN(value) => "–",
         _ when Math.Abs(value) is >= 1e3 and < 1e6 => value.ToString("#,0", CultureInfo.InvariantCulture),
         _ when Math.Abs(value) is >= 1e6 or < 1e-3 => value.ToString("0.###e0", CultureInfo.InvariantCulture),
-        _ => value.ToString("G4", CultureInfo.InvariantCulture),
+        _ => Rounded(value, digits).ToString("G4", CultureInfo.InvariantCulture),
     };
+
+    private static double Rounded(double value, int digits) =>
+        double.Parse(value.ToString($"G{digits}", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
 
     /// <summary>Text safe inside HTML and attributes.</summary>
     public static string Text(string text) => WebUtility.HtmlEncode(text);
 
     /// <summary>About <paramref name="wanted"/> round numbers covering [low, high].</summary>
-    public static IReadOnlyList<double> Ticks(double low, double high, int wanted = 5)
+    /// <param name="whole">Whether there is nothing between whole numbers.</param>
+    public static IReadOnlyList<double> Ticks(double low, double high, int wanted = 5, bool whole = false)
     {
         if (!(high > low))
         {
@@ -33,6 +37,7 @@ internal static class Svg
         double rough = (high - low) / wanted;
         double power = Math.Pow(10, Math.Floor(Math.Log10(rough)));
         double step = (rough / power) switch { < 1.5 => 1, < 3 => 2, < 7 => 5, _ => 10 } * power;
+        step = whole ? Math.Max(1, step) : step;
         var ticks = new List<double>();
         for (double i = Math.Ceiling(low / step - 1e-9); i * step <= high + step * 1e-9; i++)
         {
@@ -46,7 +51,10 @@ internal static class Svg
 /// <summary>Maps data to the plot area of a chart and draws its frame.</summary>
 internal sealed class PlotArea
 {
-    private const double Left = 72, Right = 14, Top = 14, Bottom = 42;
+    private const double Left = 70, Right = 14, Top = 12, Bottom = 44;
+
+    // A range below this share of the values is rounding, not a course.
+    private const double Flat = 1e-6;
 
     private readonly double _width;
     private readonly double _height;
@@ -54,8 +62,8 @@ internal sealed class PlotArea
     public PlotArea(double width, double height, double xLow, double xHigh, double yLow, double yHigh)
     {
         (_width, _height) = (width, height);
-        (XLow, XHigh) = Widen(xLow, xHigh);
-        (YLow, YHigh) = Widen(yLow, yHigh);
+        (XLow, XHigh) = xHigh > xLow ? (xLow, xHigh) : (xLow - 0.5, xLow + 0.5);
+        (YLow, YHigh) = (yLow, yHigh);
     }
 
     public double XLow { get; }
@@ -65,6 +73,26 @@ internal sealed class PlotArea
     public double YLow { get; }
 
     public double YHigh { get; }
+
+    /// <summary>Whether the horizontal axis has whole numbers alone, such as steps.</summary>
+    public bool WholeX { get; init; }
+
+    /// <summary>Whether the vertical axis has whole numbers alone.</summary>
+    public bool WholeY { get; init; }
+
+    /// <summary>
+    /// A vertical axis for values from <paramref name="low"/> to <paramref name="high"/>: a little more on either side, but not beyond 0 where no value is. What is constant stands
+    /// on an axis from 0.
+    /// </summary>
+    public static (double Low, double High) Margins(double low, double high, bool zeroBased)
+    {
+        (low, high) = zeroBased ? (Math.Min(0, low), Math.Max(0, high)) : (low, high);
+        if (high - low <= Flat * Math.Max(Math.Abs(low), Math.Abs(high)))
+            return low > 0 ? (0, 1.25 * high) : low < 0 ? (1.25 * low, 0) : (0, 1);
+
+        double margin = (high - low) * 0.05;
+        return (low >= 0 ? Math.Max(0, low - margin) : low - margin, high <= 0 ? Math.Min(0, high + margin) : high + margin);
+    }
 
     public double X(double value) => Left + (value - XLow) / (XHigh - XLow) * (_width - Left - Right);
 
@@ -77,13 +105,13 @@ internal sealed class PlotArea
     /// <summary>Draws grid, ticks and axis labels.</summary>
     public void WriteFrame(TextWriter output, string xLabel, string yLabel)
     {
-        foreach (double tick in Svg.Ticks(YLow, YHigh))
+        foreach (double tick in Svg.Ticks(YLow, YHigh, 5, WholeY))
         {
             output.Write($"<line class=\"grid\" x1=\"{Svg.N(Left)}\" x2=\"{Svg.N(_width - Right)}\" y1=\"{Svg.N(Y(tick))}\" y2=\"{Svg.N(Y(tick))}\"/>");
             output.Write($"<text class=\"tick\" text-anchor=\"end\" x=\"{Svg.N(Left - 7)}\" y=\"{Svg.N(Y(tick) + 4)}\">{Svg.Value(tick)}</text>");
         }
 
-        foreach (double tick in Svg.Ticks(XLow, XHigh, 7))
+        foreach (double tick in Svg.Ticks(XLow, XHigh, 6, WholeX))
         {
             output.Write($"<text class=\"tick\" text-anchor=\"middle\" x=\"{Svg.N(X(tick))}\" y=\"{Svg.N(_height - Bottom + 17)}\">{Svg.Value(tick)}</text>");
         }
@@ -92,7 +120,4 @@ internal sealed class PlotArea
         output.Write($"<text class=\"label\" text-anchor=\"middle\" x=\"{Svg.N((Left + _width - Right) / 2)}\" y=\"{Svg.N(_height - 6)}\">{Svg.Text(xLabel)}</text>");
         output.Write($"<text class=\"label\" text-anchor=\"middle\" transform=\"translate(13 {Svg.N((Top + _height - Bottom) / 2)}) rotate(-90)\">{Svg.Text(yLabel)}</text>");
     }
-
-    private static (double Low, double High) Widen(double low, double high) =>
-        high > low ? (low, high) : (low - 0.5 * Math.Max(Math.Abs(low), 1), low + 0.5 * Math.Max(Math.Abs(low), 1));
 }

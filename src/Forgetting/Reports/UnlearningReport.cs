@@ -37,7 +37,10 @@ public static class UnlearningReport
         (double Rank, bool Selected)[] known = [.. ranked.Select(s => (s.Selection.Rank!.Value - constant, s.Selection.Selected))];
         string losses = Charts.Lines(
             "Learning and forgetting tasks", "optimiser step", "cross-entropy (nats)",
-            [RunReport.Curve(metrics, "learning task", m => m.PositiveLoss), RunReport.Curve(metrics, "samples being unlearnt", m => m.ForgetLoss)]);
+            [
+                RunReport.Curve(metrics, "learning task", m => m.PositiveLoss, Charts.Learnt),
+                RunReport.Curve(metrics, "samples being unlearnt", m => m.ForgetLoss, Charts.Forgotten),
+            ]);
         if (known.Length == 0)
         {
             report.Figures(losses, Times(metrics, samples));
@@ -47,7 +50,8 @@ public static class UnlearningReport
             List<double> Of(bool selected) => [.. known.Where(k => k.Selected == selected).Select(k => k.Rank)];
             report.Figures(
                 losses,
-                Charts.Histogram(name, ByIncrease(samples) ? "increase of the loss (nats)" : $"confidence − {Svg.Value(constant)}", "samples", [("unlearnt", Of(true)), ("kept", Of(false))], summary.Cut - constant),
+                Charts.Histogram(name, ByIncrease(samples) ? "increase of the loss (nats)" : $"confidence − {Svg.Value(constant)}", "samples",
+                    [new("unlearnt", Of(true), Charts.Forgotten), new("kept", Of(false), Charts.Neutral)], summary.Cut - constant),
                 Times(metrics, samples));
             int each = Math.Min(SamplesAtEachEnd, ranked.Length / 2);
             report.Paragraph(ByIncrease(samples) ? "The samples of the highest and of the lowest increase:" : $"The samples of the highest and of the lowest confidence, of which {Svg.Value(constant)} is the same for all and left out here:");

@@ -222,6 +222,29 @@ public sealed class CommandTests
         Assert.InRange(second.GetProperty("p_value").GetDouble(), 0, 1);
     }
 
+    // A folder of runs stands for the finished ones below it, and a run for itself, whatever runs it has inside; a folder given twice counts once.
+    [SharedDataFact]
+    public void A_folder_of_runs_is_compared_run_by_run()
+    {
+        using var folder = new TemporaryFolder();
+        string data = folder.Write("data.jsonl", string.Concat(Enumerable.Repeat("{\"prompt\": \"Once upon\", \"completion\": \" a time there was\"}\n", 4)));
+        foreach (string seed in new[] { "1", "2" })
+        {
+            string[] arguments = ["tune", "--model", Model, "--data", data, "--out", folder["grid", "full", $"seed-{seed}"], "--seed", seed, "--method", "full", "--lora-rank", "2", "--steps", "2"];
+            Assert.Equal(0, CommandResult.Of(arguments).ExitCode);
+        }
+
+        Directory.CreateDirectory(folder["grid", "begun"]);
+        File.Copy(folder["grid", "full", "seed-1", "run.yaml"], folder["grid", "begun", "run.yaml"]);
+        CommandResult result = CommandResult.Of("compare", folder["grid"], folder["grid", "full", "seed-1"], "--json");
+        Assert.Equal(0, result.ExitCode);
+        using JsonDocument json = JsonDocument.Parse(result.Output);
+        Assert.Equal(
+            [folder["grid", "full", "seed-1"], folder["grid", "full", "seed-2"]], json.RootElement.GetProperty("runs").EnumerateArray().Select(run => run.GetProperty("folder").GetString()));
+        Assert.Contains("begun: left out, the run is not finished", result.Error, StringComparison.Ordinal);
+        Assert.Contains("full (2 seeds)", CommandResult.Of("compare", folder["grid"]).Output, StringComparison.Ordinal);
+    }
+
     [SharedDataTheory]
     [InlineData("--reference", "nowhere", "nowhere: no such model")]
     [InlineData("--reference-data", "nowhere.jsonl", "nowhere.jsonl")]

@@ -15,7 +15,7 @@ public class CompareReportTests
         ComparedRun lwf = Run(TrainingMethod.Lwf, 60, 0, step => step switch { 19 => 3, 20 => 1, _ => 9 }, step => step is 5 or 10 ? step : null);
         ComparedRun full = Run(TrainingMethod.Full, 60, 0, _ => 2, _ => null);
         (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = CompareReport.Table([lwf, full]);
-        int learnt = header.ToList().IndexOf("learnt loss"), forget = header.ToList().IndexOf("forget loss");
+        int learnt = header.ToList().IndexOf("training loss"), forget = header.ToList().IndexOf("forget loss");
         Assert.Equal(("2", "10"), (rows[0][learnt], rows[0][forget]));
         Assert.Equal(("2", "–"), (rows[1][learnt], rows[1][forget]));
         Assert.Contains("Loss of samples being unlearnt", CompareReport.Build([lwf, full], []).ToString(), StringComparison.Ordinal);
@@ -44,6 +44,43 @@ public class CompareReportTests
         string page = RunReport.Build("run", "", run.Metrics, [], default!, "", run.Summary.Best).ToString();
         Assert.Contains("Best by boolq/acc: 0.7500 after step 10; that model is in model-best.", page, StringComparison.Ordinal);
         Assert.Contains("10 (best)", page, StringComparison.Ordinal);
+    }
+
+    // Three methods of three seeds each, as a grid leaves them: folders end in seed-1, seed-2, seed-3 in all of them.
+    [Fact]
+    public void A_grid_has_a_row_and_a_curve_with_a_band_for_each_method()
+    {
+        ComparedRun[] runs = [.. new[] { TrainingMethod.Full, TrainingMethod.Ignore, TrainingMethod.Forget }.SelectMany(method => Enumerable.Range(1, 3).Select(seed =>
+        {
+            ComparedRun run = Run(method, 60, 0, _ => seed);
+            TrainingOptions options = run.Options with { Seed = (ulong)seed, Out = $"grid/method={run.Folder}/seed-{seed}", TokenForgetting = new() { ReferenceFraction = method == TrainingMethod.Full ? null : 1.0 / 6 } };
+            return run with { Folder = options.Out, Options = options };
+        }))];
+        (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = CompareReport.Table(runs);
+        Assert.Equal(["full (3 seeds)", "ignore (3 seeds)", "forget (3 seeds)"], rows.Select(row => row[0]));
+        Assert.Equal("2 ± 1", rows[0][header.ToList().IndexOf("training loss")]);
+        Assert.Equal(["", "0.1667", "0.1667"], rows.Select(row => row[header.ToList().IndexOf("reference-fraction")]));
+        Assert.DoesNotContain("method", header);
+
+        string page = CompareReport.Build(runs, []).ToString();
+        string curves = page[page.IndexOf("<figure>", StringComparison.Ordinal)..page.IndexOf("</figure>", StringComparison.Ordinal)];
+        Assert.Equal(3, curves.Split("<polyline").Length - 1);
+        Assert.Equal(3, curves.Split("<polygon class=\"band").Length - 1);
+        Assert.Contains("# grid/method=ignore/seed-2", page, StringComparison.Ordinal);
+        Assert.DoesNotContain("λ", page, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Runs_are_named_by_what_differs_and_folders_by_what_tells_them_apart()
+    {
+        ComparedRun a = Run(TrainingMethod.Forget, 60, 0);
+        ComparedRun b = a with { Options = a.Options with { TokenForgetting = new() { Rho = 0.8, LambdaMax = 0.5 } } };
+        ComparedRun c = a with { Options = a.Options with { TokenForgetting = new() { Rho = 0.8, LambdaMax = 0.1 } } };
+        Assert.Equal(["lambda-max 0.25", "lambda-max 0.5", "lambda-max 0.1"], RunNames.Group([a, b, c], out IReadOnlyList<Setting> naming).Select(g => g.Label));
+        Assert.Equal(["lambda-max"], naming.Select(s => s.Name));
+
+        Assert.Equal(["a/seed-1", "b/seed-1"], RunNames.Folders(["x/a/seed-1", "x/b/seed-1"]));
+        Assert.Equal(["seed-1", "seed-2"], RunNames.Folders(["x/a/seed-1", "x/a/seed-2/"]));
     }
 
     [Fact]

@@ -37,7 +37,7 @@ public class OnigurumaPatternTests
             {
                 string[] expected = [.. item[4].EnumerateArray().Select(t => t.GetString()!)];
                 int[] ids = tokenizer.Encode(item[3].GetString()!);
-                Assert.Equal($"{split.Key} {item[3]} {string.Join('|', expected)}", $"{split.Key} {item[3]} {string.Join('|', ids.Select(tokenizer.TextOf))}");
+                Assert.Equal($"{split.Key} {item[3]} {string.Join('|', expected)}", $"{split.Key} {item[3]} {string.Join('|', ids.SelectMany(id => tokenizer.TextsOf([id])))}");
             }
         }
     }

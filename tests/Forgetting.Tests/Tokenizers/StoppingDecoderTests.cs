@@ -1,4 +1,5 @@
 using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Testing;
 using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;
@@ -23,5 +24,17 @@ public class StoppingDecoderTests
         Assert.Equal(parts, string.Join('|', released));
         Assert.Equal(stopped, stream.Stopped);
         Assert.Equal(stopped ? "" : "z", stream.Add('z'));
+    }
+
+    // Neither letter is a piece of its own, so they are two and three tokens of a byte each; the bytes by themselves are no character.
+    [SharedDataFact]
+    public void Byte_tokens_show_as_their_character()
+    {
+        Tokenizer tokenizer = Tokenizer.Load(SharedData.Path("stories260K", "hf"));
+        int[] bytes = [.. new[] { "<0xC5>", "<0x99>", "<0xE6>", "<0x97>", "<0xA5>" }.Select(token => tokenizer.IdOf(token)!.Value)];
+        int letter = tokenizer.Encode("a", bos: false)[^1];
+        string a = tokenizer.TextsOf([letter])[0];
+        Assert.Equal(["ř", "", a, "日", "", ""], tokenizer.TextsOf([bytes[0], bytes[1], letter, bytes[2], bytes[3], bytes[4]]));
+        Assert.Equal(["\\xE6", "\\x97", a, "\\xA5"], tokenizer.TextsOf([bytes[2], bytes[3], letter, bytes[4]]));
     }
 }

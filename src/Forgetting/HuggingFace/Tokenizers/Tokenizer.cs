@@ -1,3 +1,6 @@
+using System.Buffers;
+using System.Globalization;
+using System.Runtime.InteropServices;
 using System.Text;
 
 namespace Forgetting.HuggingFace.Tokenizers;
@@ -158,8 +161,48 @@ public sealed class Tokenizer
     /// <summary>Spelling of a token in the vocabulary; null for an id it does not have. (An embedding is often padded to more rows.)</summary>
     public string? TokenOf(int id) => (uint)id < (uint)_tokens.Length ? _tokens[id] : null;
 
-    /// <summary>The text of one token by itself, for reports; bytes that are only part of a character become U+FFFD.</summary>
-    public string TextOf(int id) => Encoding.UTF8.GetString(BytesOf(id));
+    /// <summary>
+    /// The text of each of several tokens in a row, for reports. A character whose bytes are spread over several tokens is the text of the first of them, and the others have none;
+    /// bytes that are no UTF-8 are written as <c>\\xNN</c>.
+    /// </summary>
+    public IReadOnlyList<string> TextsOf(IReadOnlyList<int> ids)
+    {
+        ArgumentNullException.ThrowIfNull(ids);
+        var texts = new StringBuilder[ids.Count];
+        List<byte> bytes = [];
+        List<int> owners = [];
+        for (int i = 0; i < texts.Length; i++)
+        {
+            texts[i] = new StringBuilder();
+            ReadOnlySpan<byte> own = BytesOf(ids[i]);
+            bytes.AddRange(own);
+            owners.AddRange(Enumerable.Repeat(i, own.Length));
+        }
+
+        ReadOnlySpan<byte> rest = CollectionsMarshal.AsSpan(bytes);
+        while (rest.Length > 0)
+        {
+            int first = bytes.Count - rest.Length;
+            if (Rune.DecodeFromUtf8(rest, out Rune rune, out int length) == OperationStatus.Done)
+                texts[owners[first]].Append(rune.ToString());
+            else
+                length = AppendBytes(rest[..length], owners.GetRange(first, length), texts);
+
+            rest = rest[length..];
+        }
+
+        return [.. texts.Select(text => text.ToString())];
+    }
+
+    private static int AppendBytes(ReadOnlySpan<byte> bytes, List<int> owners, StringBuilder[] texts)
+    {
+        for (int i = 0; i < bytes.Length; i++)
+        {
+            texts[owners[i]].Append(CultureInfo.InvariantCulture, $"\\x{bytes[i]:X2}");
+        }
+
+        return bytes.Length;
+    }
 
     /// <summary>Whether the id is a control token.</summary>
     public bool IsSpecial(int id) => _special.Contains(id);

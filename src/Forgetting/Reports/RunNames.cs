@@ -1,0 +1,96 @@
+using System.Globalization;
+using Forgetting.Training;
+
+namespace Forgetting.Reports;
+
+/// <summary>Runs that differ in nothing but the seed.</summary>
+/// <param name="Name">What tells them from the others.</param>
+/// <param name="Runs">At least one.</param>
+public sealed record RunGroup(string Name, IReadOnlyList<ComparedRun> Runs)
+{
+    /// <summary>The name, and how many runs it stands for where that is more than one.</summary>
+    public string Label => Runs.Count == 1 ? Name : string.Create(CultureInfo.InvariantCulture, $"{Name} ({Runs.Count} {(Seeds == Runs.Count ? "seeds" : "runs")})");
+
+    private int Seeds => Runs.Select(r => r.Options.Seed).Distinct().Count();
+}
+
+/// <summary>Short names for runs and folders that are shown side by side.</summary>
+public static class RunNames
+{
+    // Beyond it the folder says as much in less.
+    private const int LongestName = 60;
+
+    /// <summary>The settings that make a method, in which runs may differ.</summary>
+    public static IReadOnlyList<Setting> Settings { get; } = [.. Recipe.Settings.Where(s => s.IsIdentity)];
+
+    /// <summary>The runs by their settings, named by the fewest of the settings in which they differ.</summary>
+    /// <param name="naming">The settings that the names are made of; empty where they are made of folders.</param>
+    public static IReadOnlyList<RunGroup> Group(IReadOnlyList<ComparedRun> runs, out IReadOnlyList<Setting> naming)
+    {
+        ComparedRun[][] groups = [.. runs.GroupBy(r => string.Join('\n', Settings.Select(s => s.Read(r.Options)))).Select(g => g.ToArray())];
+        naming = Telling([.. groups.Select(g => g[0].Options)]);
+        Setting[] used = [.. naming];
+        string[] names = [.. groups.Select(g => string.Join(", ", used.Select(s => Named(s, g[0].Options))))];
+        if (used.Length == 0 || names.Any(name => name.Length > LongestName) || names.Distinct().Count() < names.Length)
+        {
+            naming = [];
+            names = [.. Folders([.. groups.Select(g => g[0].Folder)])];
+            if (groups is [{ Length: > 1 }])
+                names = [Recipe.Text(groups[0][0].Options.Method)];
+        }
+
+        return [.. groups.Select((g, i) => new RunGroup(names[i], g))];
+    }
+
+    /// <summary>The last parts of paths, as many as it takes to tell them apart.</summary>
+    public static IReadOnlyList<string> Folders(IReadOnlyList<string> paths)
+    {
+        string[][] parts = [.. paths.Select(path => path.Split([Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar], StringSplitOptions.RemoveEmptyEntries))];
+        for (int count = 1; count < parts.Max(p => p.Length); count++)
+        {
+            string[] names = [.. parts.Select(p => string.Join('/', p.TakeLast(count)))];
+            if (names.Distinct().Count() == names.Length)
+                return names;
+        }
+
+        return paths;
+    }
+
+    /// <summary>A setting's value as people read it: numbers with four digits, of paths the last part.</summary>
+    public static string Value(Setting setting, TrainingOptions options)
+    {
+        string text = setting.Read(options);
+        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && text.Length > 6 ? Svg.Value(number)
+            : text.Contains('/', StringComparison.Ordinal) ? string.Join(", ", text.Split(',').Select(part => Path.GetFileName(Path.TrimEndingDirectorySeparator(part.Trim()))))
+            : text;
+    }
+
+    // A method's name says what it is; a setting's needs its own.
+    private static string Named(Setting setting, TrainingOptions options) => Value(setting, options) switch
+    {
+        "" => $"no {setting.Name}",
+        var value when setting.Name == "method" => value,
+        var value => $"{setting.Name} {value}",
+    };
+
+    // In the order of the settings, each that tells apart what those before do not.
+    private static Setting[] Telling(TrainingOptions[] runs)
+    {
+        var used = new List<Setting>();
+        int Told(IEnumerable<Setting> settings) => runs.Select(r => string.Join('\n', settings.Select(s => s.Read(r)))).Distinct().Count();
+        foreach (Setting setting in Settings)
+        {
+            if (Told([.. used, setting]) > Told(used))
+                used.Add(setting);
+        }
+
+        // One that came early may say nothing that the others do not.
+        foreach (Setting setting in used.ToArray())
+        {
+            if (Told(used.Where(s => s != setting)) == runs.Length)
+                used.Remove(setting);
+        }
+
+        return [.. used];
+    }
+}
