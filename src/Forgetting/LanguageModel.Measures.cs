@@ -167,7 +167,7 @@ public sealed partial class LanguageModel
         return new TensorInformation(parameter.Name, values.Length, values.Sum(value => (double)value));
     }
 
-    private IReadOnlyList<string> Texts(int[] ids) => [.. ids.Select(Loaded.Tokenizer.TextOf)];
+    private IReadOnlyList<string> Texts(int[] ids) => Loaded.Tokenizer.TextsOf(ids);
 
     private IReadOnlyList<EncodedExample> Encode(string data, DataSettings? options)
     {
