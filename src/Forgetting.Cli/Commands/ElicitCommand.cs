@@ -17,7 +17,7 @@ internal static class ElicitCommand
         var standard = new ElicitationOptions();
         var data = new Option<string[]>("--data")
         {
-            Description = "prompts, JSON Lines; give several files, a task each, for mixed forgetting", HelpName = "FILE", Required = true, AllowMultipleArgumentsPerToken = true,
+            Description = "prompts, in any format of data; give several files, a task each, for mixed forgetting", HelpName = "FILE", Required = true, AllowMultipleArgumentsPerToken = true,
         };
         var shots = new Option<int>("--num-fewshot") { Description = "worked examples put before every prompt", HelpName = "K" };
         var shotData = new Option<string?>("--fewshot-data") { Description = "file whose first examples these are", HelpName = "FILE" };

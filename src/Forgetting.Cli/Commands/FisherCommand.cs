@@ -19,7 +19,7 @@ internal static class FisherCommand
             "file for the information, safetensors",
             new Dictionary<string, string>
             {
-                ["adapter"] = "PEFT adapter of the model; the information is then of its weights", ["data"] = "examples, JSON Lines", ["seed"] = "seed of which examples are drawn, and of true targets",
+                ["adapter"] = "PEFT adapter of the model; the information is then of its weights", ["data"] = "examples, in any format of data", ["seed"] = "seed of which examples are drawn, and of true targets",
             },
             required: ["model", "data", "out"]);
         Option<bool> overwrite = CommonOptions.Overwrite();

@@ -18,7 +18,7 @@ internal static class LossCommand
         var command = new Command("loss", "Write every token's cross-entropy.");
         var settings = new SettingsOptions(command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
             "file for the losses, JSON Lines",
-            new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["data"] = "examples, JSON Lines" },
+            new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["data"] = "examples, in any format of data" },
             required: ["model", "data", "out"]);
         Option<bool> overwrite = CommonOptions.Overwrite();
         command.Options.Add(overwrite);

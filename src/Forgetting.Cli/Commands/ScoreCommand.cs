@@ -20,7 +20,7 @@ internal static class ScoreCommand
             "file for influences and signs, JSON Lines",
             new Dictionary<string, string>
             {
-                ["adapter"] = "PEFT adapter of the model", ["reference"] = "reference checkpoint", ["data"] = "examples to score, JSON Lines",
+                ["adapter"] = "PEFT adapter of the model", ["reference"] = "reference checkpoint", ["data"] = "examples to score, in any format of data",
                 ["rho"] = "share of response tokens that are learnt, or auto (Otsu's cut); 0.7 unless given",
             },
             required: ["model", "reference", "data", "out"]);

@@ -57,15 +57,15 @@ public sealed record DataFields
     public string Messages { get; init; } = "messages";
 }
 
-/// <summary>Reads data sets: one JSON object a line, or one array of objects.</summary>
+/// <summary>Reads data sets of any format, and folders of them.</summary>
 public static class DataSet
 {
     /// <summary>
-    /// All examples of a file, in order. Blank lines are passed over. Besides the fields of its <see cref="DataShape"/> a line may have <c>separator</c> (text that
+    /// All examples of a file or folder, in order. Blank lines are passed over. Besides the fields of its <see cref="DataShape"/> a line may have <c>separator</c> (text that
     /// joins prompt and completion), <c>truncated</c> (true: no end-of-text follows) and <see cref="DataExample.Variables"/>; others are <see cref="DataExample.Unread"/>.
     /// </summary>
     /// <exception cref="UserException">
-    /// The file is missing or has no example; a line is not JSON; a field is missing or of another type; a line has a key that would change what is to be learnt
+    /// The file is missing or has no example; a record is malformed; a field is missing or of another type; a line has a key that would change what is to be learnt
     /// and that is not understood. File and line are named.
     /// </exception>
     public static IReadOnlyList<DataExample> Read(string file, DataFields? fields = null)
@@ -77,35 +77,10 @@ public static class DataSet
             examples.Add(reader.Read(view, examples.Count));
         }
 
-        return examples.Count > 0 ? examples : throw new UserException($"{file}: no examples; expected a JSON object a line");
+        return examples.Count > 0 ? examples : throw new UserException($"{file}: no examples; expected a record a line or row");
     }
 
-    /// <summary>The objects of a file, one a line or in one array; their source is the file with line or item. Blank lines are passed over.</summary>
-    /// <exception cref="UserException">The file is missing, or a line is not JSON.</exception>
-    internal static IEnumerable<JsonView> Records(string file)
-    {
-        ReadOnlyMemory<byte> bytes = InputFile.ReadTextBytes(file, "JSON Lines");
-        if (bytes.Span.TrimStart(" \t\r\n"u8) is [(byte)'[', ..])
-        {
-            int item = 0;
-            foreach (JsonView view in JsonView.Parse(bytes, file, firstLine: 1).Items())
-            {
-                yield return view with { Source = $"{file}: item {++item}" };
-            }
-
-            yield break;
-        }
-
-        int number = 0;
-        for (int at = 0; at < bytes.Length; number++)
-        {
-            int end = bytes.Span[at..].IndexOf((byte)'\n');
-            ReadOnlyMemory<byte> line = end < 0 ? bytes[at..] : bytes.Slice(at, end);
-            at += line.Length + 1;
-            if (line.Span.IndexOfAnyExcept(" \t\r"u8) >= 0)
-            {
-                yield return JsonView.Parse(line, file, number + 1, $"{file}: line {number + 1}");
-            }
-        }
-    }
+    /// <summary>The records of a file, or of the data files of a folder one behind the other (<see cref="DataFolder.Files"/>), in any format (<see cref="RecordFile"/>).</summary>
+    /// <exception cref="UserException">A file is missing, damaged or of another format, or a record is malformed.</exception>
+    internal static IEnumerable<JsonView> Records(string path) => DataFolder.Files(path).SelectMany(RecordFile.Read);
 }

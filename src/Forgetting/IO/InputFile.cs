@@ -42,13 +42,21 @@ internal static class InputFile
     public static ReadOnlyMemory<byte> ReadTextBytes(string path, string expected)
     {
         ReadOnlyMemory<byte> bytes = ReadBytes(path);
+        return KindOf(bytes.Span) is { } kind
+            ? throw new UserException($"{path}: is a {kind} file, expected {expected}: unpack or convert it first")
+            : bytes;
+    }
+
+    /// <summary>The packed or binary format that the first bytes of a file tell; null where they tell none.</summary>
+    public static string? KindOf(ReadOnlySpan<byte> bytes)
+    {
         foreach ((byte[] start, string kind) in s_kinds)
         {
-            if (bytes.Span.StartsWith(start))
-                throw new UserException($"{path}: is a {kind} file, expected {expected}: unpack or convert it first");
+            if (bytes.StartsWith(start))
+                return kind;
         }
 
-        return bytes;
+        return null;
     }
 
     /// <summary>A file of text, UTF-8.</summary>

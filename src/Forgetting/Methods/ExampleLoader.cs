@@ -13,14 +13,19 @@ namespace Forgetting.Methods;
 public static class ExampleLoader
 {
     /// <summary>The examples of a file as token ids, in order.</summary>
-    /// <param name="path">JSON Lines, or one JSON array.</param>
+    /// <param name="path">A file of any format, or a folder.</param>
     /// <param name="options">Template, field names, longest example and special tokens.</param>
     /// <param name="observer">Told what is worth knowing of the file; or null.</param>
     /// <exception cref="UserException">The file or the template is missing or malformed, or an example has nothing to train on; names the
     /// line.</exception>
     public static IReadOnlyList<EncodedExample> Load(
-        string path, Tokenizer tokenizer, ModelConfig config, TrainingOptions options, ITrainingObserver? observer = null) =>
-        Encode(DataSet.Read(path, Fields(options)), path, tokenizer, config, options, observer);
+        string path, Tokenizer tokenizer, ModelConfig config, TrainingOptions options, ITrainingObserver? observer = null)
+    {
+        if (DataFolder.LeftOut(path) is > 0 and var others)
+            observer?.Noticed($"{path}: {others:N0} files of other splits than train are not read");
+
+        return Encode(DataSet.Read(path, Fields(options)), path, tokenizer, config, options, observer);
+    }
 
     /// <summary>Examples as token ids, in order.</summary>
     /// <param name="name">What notices call the examples.</param>

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Reflection;
+using Forgetting.Data;
 using Forgetting.HuggingFace;
 using Forgetting.IO;
 using Forgetting.Training;
@@ -28,6 +29,9 @@ public sealed record Provenance
         "model", "adapter", "data", "valid-data", "reference", "reference-data", "scores", "forget-prompts", "elicited", "learned", "fisher", "forget-confidence",
         "template",
     ];
+
+    // Of these, those whose folders hold shards of data.
+    private static readonly string[] s_data = ["data", "valid-data", "reference-data", "forget-prompts"];
 
     /// <summary>Version of the program.</summary>
     public required string Version { get; init; }
@@ -150,6 +154,17 @@ public sealed record Provenance
 
     private static IEnumerable<RunInput> Files(string setting, string path, string folder)
     {
+        if (s_data.Contains(setting))
+        {
+            string data = System.IO.Path.GetFullPath(path);
+            foreach (string shard in DataFolder.Files(data))
+            {
+                yield return File(data, Directory.Exists(data) ? System.IO.Path.GetRelativePath(data, shard).Replace('\\', '/') : null, FileHash.Of(shard));
+            }
+
+            yield break;
+        }
+
         string full = System.IO.Path.GetFullPath(ModelPath.Resolve(path));
         foreach ((string name, string hash) in FileHash.OfModel(full))
         {

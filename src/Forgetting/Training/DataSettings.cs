@@ -5,8 +5,8 @@ namespace Forgetting.Training;
 /// <summary>What is learnt from, and how it becomes tokens.</summary>
 public sealed record DataSettings
 {
-    /// <summary>JSON Lines file of training examples.</summary>
-    [Setting("training examples, JSON Lines", Name = "data", Group = "run", Common = true, Value = "FILE", MayChange = true)]
+    /// <summary>File or folder of training examples.</summary>
+    [Setting("training examples: JSON Lines or array, Parquet, CSV, TSV or text, also packed by gzip or zstd, or a folder of them", Name = "data", Group = "run", Common = true, Value = "FILE", MayChange = true)]
     public string Path { get; init; } = "";
 
     /// <summary>Tokens kept of a sequence; longer ones are cut at the right.</summary>

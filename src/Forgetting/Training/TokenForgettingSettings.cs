@@ -91,7 +91,7 @@ public sealed record TokenForgettingSettings
 
     /// <summary>Examples to train the reference on.</summary>
     [Setting(
-        "examples to train the reference on, JSON Lines",
+        "examples to train the reference on, in any format of data",
         Common = true, Value = "FILE", Methods = MethodSet.Scoring, MayChange = true)]
     public string? ReferenceData { get; init; }
 

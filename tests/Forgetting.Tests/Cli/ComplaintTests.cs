@@ -1,4 +1,3 @@
-using System.IO.Compression;
 using Forgetting.Testing;
 using Xunit;
 
@@ -64,16 +63,13 @@ public sealed class ComplaintTests : IDisposable
     public void A_file_of_another_kind_is_called_what_it_is()
     {
         string text = "{\"prompt\": \"a\", \"completion\": \"b\"}\n", data = _folder.Write("d.jsonl", text);
-        using (var packed = new GZipStream(File.Create(_folder["d.jsonl.gz"]), CompressionLevel.Fastest))
-        {
-            packed.Write("{}"u8);
-        }
-
-        string parquet = _folder.Write("d.parquet", "PAR1 and more"), empty = Directory.CreateDirectory(_folder["folder"]).FullName;
+        File.WriteAllBytes(_folder["d.jsonl.gz"], [0x1f, 0x8b, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+        string parquet = _folder.Write("d.parquet", "PAR1 and more"), zip = _folder.Write("d.zip", "PK\u0003\u0004 and more"), empty = Directory.CreateDirectory(_folder["folder"]).FullName;
         string model = SharedData.Path("stories260K", "hf");
-        Assert.Contains("d.jsonl.gz: is a gzip file, expected JSON Lines", Loss(_folder["d.jsonl.gz"]), StringComparison.Ordinal);
-        Assert.Contains("d.parquet: is a Parquet file, expected JSON Lines", Loss(parquet), StringComparison.Ordinal);
-        Assert.Contains("folder: is a folder, expected a file", Loss(empty), StringComparison.Ordinal);
+        Assert.Contains("d.jsonl.gz: is damaged", Loss(_folder["d.jsonl.gz"]), StringComparison.Ordinal);
+        Assert.Contains("d.parquet: cannot be read as Parquet", Loss(parquet), StringComparison.Ordinal);
+        Assert.Contains("d.zip: is a zip file, expected JSON Lines", Loss(zip), StringComparison.Ordinal);
+        Assert.Contains("folder: holds no data files, expected names that end in .jsonl", Loss(empty), StringComparison.Ordinal);
         Assert.Contains("folder: is a folder, expected a file", CommandResult.Of("tune", "--recipe", empty).Error, StringComparison.Ordinal);
         Assert.Contains("folder: is a folder, expected a file", CommandResult.Of("tokenize", "--model", model, "--file", empty).Error, StringComparison.Ordinal);
         Assert.Contains("d.jsonl: is JSON, expected plain text", CommandResult.Of("eval", "--model", model, "--data-dir", data, "--tasks", "perplexity", "--out", _folder["e"]).Error, StringComparison.Ordinal);

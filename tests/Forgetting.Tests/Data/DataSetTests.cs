@@ -41,8 +41,8 @@ public class DataSetTests
     [InlineData("\"a\"", "line 1: the value is the string \"a\"; expected an object")]
     [InlineData("[{\"prompt\":\"a\",\"completion\":\"b\"},\n{\"prompt\":\"a\"}]", "item 2: 'completion' is missing; ")]
     [InlineData("[{\"prompt\":\"a\",\n\"completion\" \"b\"}]", "line 2: not JSON: ")]
-    [InlineData("", "no examples; expected a JSON object a line")]
-    [InlineData("[]", "no examples; expected a JSON object a line")]
+    [InlineData("", "no examples; expected a record a line or row")]
+    [InlineData("[]", "no examples; expected a record a line or row")]
     public void Bad_lines_are_named(string content, string message)
     {
         using TemporaryFolder folder = new();

@@ -1,3 +1,4 @@
+using Forgetting.IO;
 using Forgetting.HuggingFace.ChatTemplates;
 
 namespace Forgetting.Evaluation.Readers;

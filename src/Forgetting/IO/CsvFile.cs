@@ -1,21 +1,29 @@
 using System.Text;
-using Forgetting.IO;
 
-namespace Forgetting.Evaluation.Readers;
+namespace Forgetting.IO;
 
-/// <summary>Comma-separated values (RFC 4180). Quoted fields may hold commas, quotes and line ends.</summary>
+/// <summary>Comma-separated values (RFC 4180), or values with another separator. Quoted fields may hold commas, quotes and line ends.</summary>
 internal static class CsvFile
 {
     /// <summary>The records of a file that begins with column names, by these, with the line at which each begins.</summary>
     /// <exception cref="UserException">The file is unreadable or empty, a record has more or fewer fields than the header, or a quote is out of place.</exception>
-    public static IEnumerable<(int Line, Dictionary<string, string> Fields)> Read(string path)
+    public static IEnumerable<(int Line, Dictionary<string, string> Fields)> Read(string path) => Read(InputFile.ReadText(path, "CSV"), path, ',');
+
+    /// <summary>The records of a text that begins with column names, by these, with the line at which each begins.</summary>
+    /// <param name="path">The file that the text is from, for errors.</param>
+    /// <param name="separator">What stands between two fields.</param>
+    /// <exception cref="UserException">The text is empty, two columns have one name, a record has more or fewer fields than the header, or a quote is out of place.</exception>
+    public static IEnumerable<(int Line, Dictionary<string, string> Fields)> Read(string text, string path, char separator)
     {
         string[]? header = null;
-        foreach ((int line, List<string> fields) in Records(InputFile.ReadText(path, "CSV"), path))
+        foreach ((int line, List<string> fields) in Records(text, path, separator))
         {
             if (header is null)
             {
                 header = [.. fields];
+                if (header.GroupBy(name => name).FirstOrDefault(same => same.Count() > 1) is { } twice)
+                    throw new UserException($"{path}: line {line}: there are {twice.Count()} columns named \"{twice.Key}\", expected one");
+
                 continue;
             }
 
@@ -33,13 +41,13 @@ internal static class CsvFile
     /// <exception cref="UserException">The file is unreadable, a record has more or fewer fields than <paramref name="columns"/>, or a quote is out of place.</exception>
     public static IEnumerable<(int Line, IReadOnlyList<string> Fields)> Read(string path, int columns)
     {
-        foreach ((int line, List<string> fields) in Records(InputFile.ReadText(path, "CSV"), path))
+        foreach ((int line, List<string> fields) in Records(InputFile.ReadText(path, "CSV"), path, ','))
         {
             yield return fields.Count == columns ? (line, fields) : throw new UserException($"{path}: line {line}: {fields.Count} fields, expected {columns}");
         }
     }
 
-    private static IEnumerable<(int Line, List<string> Fields)> Records(string text, string path)
+    private static IEnumerable<(int Line, List<string> Fields)> Records(string text, string path, char separator)
     {
         int line = 1;
         for (int at = 0; at < text.Length;)
@@ -48,8 +56,8 @@ internal static class CsvFile
             List<string> fields = [];
             while (true)
             {
-                fields.Add(Field(text, path, ref at, ref line));
-                if (at == text.Length || text[at] != ',')
+                fields.Add(Field(text, path, separator, ref at, ref line));
+                if (at == text.Length || text[at] != separator)
                     break;
 
                 at++;
@@ -71,12 +79,12 @@ internal static class CsvFile
     }
 
     // One field; `at` ends at the comma, line end or end of text behind it.
-    private static string Field(string text, string path, ref int at, ref int line)
+    private static string Field(string text, string path, char separator, ref int at, ref int line)
     {
         if (at == text.Length || text[at] != '"')
         {
             int start = at;
-            while (at < text.Length && text[at] is not (',' or '\n') && !(text[at] == '\r' && at + 1 < text.Length && text[at + 1] == '\n'))
+            while (at < text.Length && text[at] != separator && text[at] != '\n' && !(text[at] == '\r' && at + 1 < text.Length && text[at + 1] == '\n'))
             {
                 at++;
             }
@@ -91,9 +99,9 @@ internal static class CsvFile
             if (text[at] == '"' && (at + 1 == text.Length || text[at + 1] != '"'))
             {
                 at++;
-                return at == text.Length || text[at] is ',' or '\n' or '\r'
+                return at == text.Length || text[at] == separator || text[at] is '\n' or '\r'
                     ? value.ToString()
-                    : throw new UserException($"{path}: line {line}: found '{text[at]}' behind a closing quote, expected a comma or the end of the line");
+                    : throw new UserException($"{path}: line {line}: found '{text[at]}' behind a closing quote, expected {(separator == ',' ? "a comma" : "a tab")} or the end of the line");
             }
 
             at += text[at] == '"' ? 1 : 0;
