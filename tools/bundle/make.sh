@@ -14,7 +14,7 @@ limit=60000000
 rm -rf "$bundle" "$packed"
 mkdir -p "$bundle/native" "$bundle/kernels" "$bundle/bench"
 for project in src/Forgetting.Cli bench/Forgetting.Benchmarks; do
-    dotnet publish "$project" -c Release -r linux-x64 --self-contained -p:DebugType=none -p:GenerateDocumentationFile=false \
+    dotnet publish "$project" -c Release -r linux-x64 --self-contained -p:DebugType=none -p:Fatbin= -p:GenerateDocumentationFile=false \
         -o "$bundle/program" -v q -nologo
 done
 # Publishing copies references' documentation and symbols, which a run does not need.

@@ -39,6 +39,10 @@ public sealed class SampleTests : IDisposable
         Assert.InRange(tensors.Sum(t => Number(t, 1)), 50, 100.5);
         Assert.True(File.Exists(_folder["fisher.safetensors"]));
 
+        using LanguageModel untuned = LanguageModel.Load(Stories, "cpu");
+        string answer = untuned.Chat("Hello", new() { MaxNewTokens = 64 }).ReplaceLineEndings("\n");
+        Assert.StartsWith(answer + "\n", Run("Chat", Stories), StringComparison.Ordinal);
+
         string observed = Run("CustomObserver", Stories, data, _folder["observed"]);
         Assert.Matches(@"^step 1 of 16: loss [0-9.]+$", observed.Split('\n').First(line => line.StartsWith("step", StringComparison.Ordinal)));
         Assert.Contains("ended early", observed, StringComparison.Ordinal);
@@ -65,7 +69,12 @@ public sealed class SampleTests : IDisposable
         // Built with this project, in the same configuration.
         string[] output = AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar).Split(Path.DirectorySeparatorChar)[^2..];
         string program = Repository.Path(["samples", sample, "bin", .. output, $"{sample}.dll"]);
-        using Process process = Process.Start(new ProcessStartInfo("dotnet", [program, .. arguments]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using Process process = Process.Start(new ProcessStartInfo("dotnet", [program, .. arguments])
+        {
+            RedirectStandardInput = true, RedirectStandardOutput = true, RedirectStandardError = true,
+        })!;
+        process.StandardInput.Write("Hello\n"); // read by Chat alone
+        process.StandardInput.Close();
         Task<string> error = process.StandardError.ReadToEndAsync();
         string printed = process.StandardOutput.ReadToEnd();
         process.WaitForExit();

@@ -28,10 +28,10 @@ internal static class NativeFiles
     /// <summary>How to come by the emulation.</summary>
     public static string EmulationRemedy => $"./build.sh emulation makes it, or name its folder in {FolderVariable}";
 
-    // Beside the program, where a release has them, or in the build folder of the checkout that the program was built in.
+    // Beside the program, where a release has them, where a package's reference puts them, or in the build folder of the checkout that the program was built in.
     private static string? Find(string name, string target)
     {
-        string?[] folders = [Environment.GetEnvironmentVariable(FolderVariable), AppContext.BaseDirectory];
+        string?[] folders = [Environment.GetEnvironmentVariable(FolderVariable), AppContext.BaseDirectory, Path.Combine(AppContext.BaseDirectory, "runtimes", "any", "native")];
         foreach (string? folder in folders)
         {
             if (!string.IsNullOrEmpty(folder) && File.Exists(Path.Combine(folder, name)))
