@@ -33,6 +33,19 @@ internal static class AttentionCases
         var odd = new AttentionShape(3, 3, 5, 0.4f, 0);
         yield return Forward(odd, mixed, "shifted") with { Shift = 1 };
         yield return Backward(odd, mixed, "shifted") with { Shift = 1 };
+        // A maximum that begins at anything but −∞ leaves no exponential above 0.
+        var low = new AttentionShape(2, 1, 64, 0.125f);
+        yield return Forward(low, mixed, "scores near −200", opposed: 40);
+        yield return Backward(low, mixed, "scores near −200", opposed: 40);
+
+        // Windows within a tile of queries: its last rows see no key of its first tile of keys.
+        int[] overTiles = [0, 3, 143];
+        foreach (AttentionShape narrow in new AttentionShape[] { new(2, 1, 16, 0.25f, 5), new(1, 1, 64, 0.125f, 31), new(1, 1, 128, 0.09f, 2) })
+        {
+            yield return Forward(narrow, overTiles, "143 rows");
+            yield return Backward(narrow, overTiles, "143 rows");
+        }
+
         var two = new AttentionShape(2, 1, 64, 0.125f);
         yield return Forward(two, [0, 1500], "long") with { Large = true };
         yield return Backward(two, [0, 1500], "long") with { Large = true };
@@ -42,6 +55,10 @@ internal static class AttentionCases
         yield return WithCache(new(1, 1, 8, 0.35f), [0, 1], [0], [1], 1, "first token");
         yield return WithCache(new(8, 4, 8, 0.35f), [0, 1, 2, 3], [0, 16, 40], [5, 24, 1], 48, "decoding");
         yield return WithCache(new(8, 1, 64, 0.125f), [0, 1, 2], [70, 0], [33, 65], 128, "decoding, eight queries a key");
+        yield return WithCache(new(6, 2, 16, 0.25f), [0, 1, 2], [40, 0], [21, 33], 61, "decoding, three queries a key");
+        yield return WithCache(new(8, 2, 64, 0.125f), [0, 1, 2], [50, 0], [17, 40], 67, "decoding, four queries a key");
+        yield return WithCache(new(4, 2, 64, 0.125f), [0, 1, 2], [5, 0], [50, 3], 60, "decoding, scores near −200", opposed: 40);
+        yield return WithCache(new(4, 2, 64, 0.125f), [0, 3], [0], [70], 70, "scores near −200", opposed: 40);
         yield return WithCache(new(4, 2, 6, 0.4f), [0, 3, 4, 11], [20, 0, 8], [9, 4, 7], 32, "several new tokens");
         yield return WithCache(new(2, 2, 128, 0.09f), [0, 17], [0], [17], 20, "prefill");
         yield return WithCache(new(3, 3, 5, 1, 4), [0, 2, 3], [0, 10], [9, 3], 21, "window") with { Shift = 1 };
@@ -50,39 +67,47 @@ internal static class AttentionCases
     }
 
     // A score of some hundreds carries a rounding error of 1e-5, which its exponential turns into a relative one.
-    private static double Looser(double deviation) => Math.Max(1, deviation * deviation / 2);
+    private static double Looser(double deviation, double opposed) => Math.Max(1, Math.Max(deviation * deviation, opposed) / 2);
+
+    // Normal numbers, but for `first` in the first column of every head where it is not 0.
+    private static Values Heads(int count, int headSize, double deviation, double first) => (random, _) =>
+        [.. Draw(random, count, deviation).Select((value, i) => first != 0 && i % headSize == 0 ? first : value)];
 
     private static string Describe(AttentionShape shape, string what) =>
         $"{what}, {shape.Heads}/{shape.KeyValueHeads} heads of {shape.HeadSize}{(shape.Window > 0 ? $", window {shape.Window}" : "")}";
 
-    private static OperationCase Forward(AttentionShape shape, int[] offsets, string what, double deviation = 1)
+    private static OperationCase Forward(AttentionShape shape, int[] offsets, string what, double deviation = 1, double opposed = 0)
     {
         int rows = offsets[^1], q = shape.Heads * shape.HeadSize, kv = shape.KeyValueHeads * shape.HeadSize;
         return new("Attention", Describe(shape, what))
         {
             Operands =
             [
-                Input("q", rows, q, Normal(rows * q, deviation)), Input("k", rows, kv, Normal(rows * kv, deviation)), Input("v", rows, kv),
-                Integers("offsets", offsets), Output("o", rows, q) with { Loosen = Looser(deviation) }, Output32("logSumExp", rows, shape.Heads),
+                Input("q", rows, q, Heads(rows * q, shape.HeadSize, deviation, opposed)),
+                Input("k", rows, kv, Heads(rows * kv, shape.HeadSize, deviation, -opposed)), Input("v", rows, kv),
+                Integers("offsets", offsets), Output("o", rows, q) with { Loosen = Looser(deviation, opposed) },
+                Output32("logSumExp", rows, shape.Heads),
             ],
             Run = (b, t) => b.Attention(shape, t[0], t[1], t[2], t[3], t[4], t[5]),
             Expect = v => (v[4], v[5]) = ReferenceAttention.Forward(shape, v[0], v[1], v[2], v[3].Ints()),
         };
     }
 
-    private static OperationCase Backward(AttentionShape shape, int[] offsets, string what, double deviation = 1)
+    private static OperationCase Backward(AttentionShape shape, int[] offsets, string what, double deviation = 1, double opposed = 0)
     {
         int rows = offsets[^1], q = shape.Heads * shape.HeadSize, kv = shape.KeyValueHeads * shape.HeadSize;
-        // A window of 1 leaves one key of weight 1, whose score has no gradient: dO·v − delta is a difference of equals.
-        double? vanishing = shape.Window == 1 ? 1 : null;
+        // A window of 1 leaves one key of weight 1, whose score has no gradient: dO·v − delta is a difference of equals. A column that all keys share has no
+        // gradient either: the gradients of a row's scores add up to 0.
+        double? vanishing = shape.Window == 1 ? 1 : opposed != 0 ? opposed * shape.Scale : null;
         // On BFloat16 o, the weights and their gradients are rounded before they are multiplied, and delta is the difference of two such sums.
         Operand Gradient(string name, int columns) =>
-            Output(name, rows, columns) with { Loosen = 1.5 * Looser(deviation), LoosenBFloat16 = 6 };
+            Output(name, rows, columns) with { Loosen = 1.5 * Looser(deviation, opposed), LoosenBFloat16 = 6 };
         return new("AttentionBackward", Describe(shape, what))
         {
             Operands =
             [
-                Input("q", rows, q, Normal(rows * q, deviation)), Input("k", rows, kv, Normal(rows * kv, deviation)), Input("v", rows, kv),
+                Input("q", rows, q, Heads(rows * q, shape.HeadSize, deviation, opposed)),
+                Input("k", rows, kv, Heads(rows * kv, shape.HeadSize, deviation, -opposed)), Input("v", rows, kv),
                 Integers("offsets", offsets),
                 Input("o", rows, q, (_, v) => ReferenceAttention.Forward(shape, v[0], v[1], v[2], v[3].Ints()).O),
                 Input32("logSumExp", rows, shape.Heads, (_, v) => ReferenceAttention.Forward(shape, v[0], v[1], v[2], v[3].Ints()).LogSumExp),
@@ -98,15 +123,17 @@ internal static class AttentionCases
         };
     }
 
-    private static OperationCase WithCache(AttentionShape shape, int[] offsets, int[] starts, int[] lengths, int cacheRows, string what)
+    private static OperationCase WithCache(AttentionShape shape, int[] offsets, int[] starts, int[] lengths, int cacheRows, string what,
+        double opposed = 0)
     {
         int rows = offsets[^1], q = shape.Heads * shape.HeadSize, kv = shape.KeyValueHeads * shape.HeadSize;
         return new("AttentionWithCache", Describe(shape, what))
         {
             Operands =
             [
-                Input("q", rows, q), Integers("offsets", offsets), Input("keys", cacheRows, kv), Input("values", cacheRows, kv),
-                Integers("starts", starts), Integers("lengths", lengths), Output("o", rows, q),
+                Input("q", rows, q, Heads(rows * q, shape.HeadSize, 1, opposed)), Integers("offsets", offsets),
+                Input("keys", cacheRows, kv, Heads(cacheRows * kv, shape.HeadSize, 1, -opposed)), Input("values", cacheRows, kv),
+                Integers("starts", starts), Integers("lengths", lengths), Output("o", rows, q) with { Loosen = Looser(1, opposed) },
             ],
             Run = (b, t) => b.AttentionWithCache(shape, t[0], t[1], t[2], t[3], t[4], t[5], t[6]),
             Expect = v => v[6] = ReferenceAttention.WithCache(shape, v[0], v[1].Ints(), v[2], v[3], v[4].Ints(), v[5].Ints()),

@@ -134,7 +134,7 @@ internal static class ElementwiseCases
     {
         // From deep saturation to the linear part; ±100 overflows a careless exp.
         Values Wide(int count) => (random, _) => [.. Draw(random, count, 3).Select((value, i) => i % 11 == 5 ? 100 * Math.Sign(value) : value)];
-        foreach ((int rows, int columns) in new[] { (1, 1), (3, 7), (5, 172), (2, 1031) })
+        foreach ((int rows, int columns) in new[] { (1, 1), (3, 7), (2, 64), (5, 172), (2, 1031) })
         {
             int count = rows * columns;
             string size = $"{rows}x{columns}";
@@ -197,7 +197,7 @@ internal static class ElementwiseCases
 
     private static IEnumerable<OperationCase> Sums()
     {
-        foreach ((int rows, int columns) in new[] { (1, 1), (3, 7), (5, 172), (2, 20011) })
+        foreach ((int rows, int columns) in new[] { (1, 1), (3, 7), (2, 64), (5, 172), (2, 20011) })
         {
             string size = $"{rows}x{columns}";
             int shift = columns % 2;

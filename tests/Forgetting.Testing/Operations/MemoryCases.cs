@@ -20,7 +20,7 @@ internal static class MemoryCases
             (DType.Float32, DType.Float32), (DType.Float32, DType.BFloat16), (DType.BFloat16, DType.Float32), (DType.BFloat16, DType.BFloat16),
         })
         {
-            foreach (int count in new[] { 1, 18, 1003 })
+            foreach (int count in new[] { 1, 18, 64, 1003 })
             {
                 yield return new("Copy", $"{from} to {to} {count}")
                 {
@@ -38,7 +38,7 @@ internal static class MemoryCases
 
         foreach (DType type in new[] { DType.Float32, DType.BFloat16 })
         {
-            foreach ((int rows, int columns, float value) in new[] { (1, 1, 0f), (3, 7, -1.5f), (5, 1001, 1f / 3) })
+            foreach ((int rows, int columns, float value) in new[] { (1, 1, 0f), (3, 7, -1.5f), (2, 64, 0.1f), (5, 1001, 1f / 3) })
             {
                 yield return new("Fill", $"{type} {rows}x{columns} with {value}")
                 {

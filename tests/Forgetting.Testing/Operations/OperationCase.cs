@@ -38,6 +38,9 @@ public sealed record Operand(string Name, Shape Shape, DType? Type, OperandRole 
     /// much larger than the result cancel by nature.
     /// </summary>
     public double? Scale { get; init; }
+
+    /// <summary>Elements by which this tensor starts past an aligned address, beside those of the case.</summary>
+    public int Shift { get; init; }
 }
 
 /// <summary>One call of one operation, the same on every backend.</summary>

@@ -1,3 +1,4 @@
+using Forgetting.Tensors;
 using Xunit;
 
 namespace Forgetting.Testing.Operations;
@@ -9,7 +10,8 @@ namespace Forgetting.Testing.Operations;
 /// To add a case, go to the file of the operation's group (Memory, Dense, LowRank, Sequence, Attention, Elementwise, Loss, Sink or Optimizer
 /// cases) and yield one more <see cref="OperationCase"/>: the operands in order with their roles (<see cref="Operands"/>), the call on the tensors of
 /// the same numbers, and the plain version on the arrays of the same numbers. Its name must be new; a new operation also needs its
-/// plain version, checked in ReferenceOperationTests. Nothing else: all test projects pick it up from <see cref="All"/>.
+/// plain version, checked in ReferenceOperationTests. Nothing else: all test projects pick it up from <see cref="All"/>, and <see cref="Misaligned"/>
+/// shifts each operand of one of the operation's cases by itself.
 /// </remarks>
 public static class OperationCases
 {
@@ -23,11 +25,14 @@ public static class OperationCases
         [0, 33, 98, 99, 128],
     ];
 
-    private static readonly Dictionary<string, OperationCase> _byName = new OperationCase[][]
-    {
-        [.. MemoryCases.All()], [.. DenseCases.All()], [.. LowRankCases.All()], [.. SequenceCases.All()], [.. AttentionCases.All()], [.. ElementwiseCases.All()],
-        [.. LossCases.All()], [.. SinkCases.All()], [.. OptimizerCases.All()],
-    }.SelectMany(group => group).ToDictionary(operationCase => operationCase.Name);
+    private static readonly OperationCase[] _written =
+    [
+        .. MemoryCases.All(), .. DenseCases.All(), .. LowRankCases.All(), .. SequenceCases.All(), .. AttentionCases.All(), .. ElementwiseCases.All(),
+        .. LossCases.All(), .. SinkCases.All(), .. OptimizerCases.All(),
+    ];
+
+    private static readonly Dictionary<string, OperationCase> _byName =
+        _written.Concat(Misaligned(_written)).ToDictionary(operationCase => operationCase.Name);
 
     /// <summary>Every case.</summary>
     public static IReadOnlyCollection<OperationCase> All => _byName.Values;
@@ -40,4 +45,31 @@ public static class OperationCases
 
     /// <summary>The case of that name.</summary>
     public static OperationCase Named(string name) => _byName[name];
+
+    /// <summary>
+    /// Of every operation a small case whose rows are whole packs of 16 bytes, as often as it has operands, each time with one of them an element
+    /// past an aligned address: what is read or written in packs must look at every address.
+    /// </summary>
+    private static IEnumerable<OperationCase> Misaligned(OperationCase[] cases)
+    {
+        foreach (IGrouping<string, OperationCase> operation in cases.Where(each => !each.Large && each.Shift == 0).GroupBy(each => each.Operation))
+        {
+            // Two packs of bfloat16 or more a row. A number for each row or sequence is read by itself.
+            OperationCase small = operation
+                .OrderBy(each => Numbers(each).Count(operand => operand.Shape.Columns > 4 && operand.Shape.Columns % 16 != 0))
+                .ThenByDescending(each => Numbers(each).Max(operand => operand.Shape.Columns) >= 16)
+                .ThenBy(each => each.Operands.Sum(operand => operand.Shape.Count)).First();
+            for (int i = 0; i < small.Operands.Length; i++)
+            {
+                Operand[] operands = [.. small.Operands];
+                operands[i] = operands[i] with { Shift = 1 };
+                if (operands[i].Type != DType.Int32)
+                {
+                    yield return small with { Variant = $"{small.Variant}, {operands[i].Name} misaligned", Operands = operands };
+                }
+            }
+        }
+
+        static IEnumerable<Operand> Numbers(OperationCase each) => each.Operands.Where(operand => operand.Type != DType.Int32);
+    }
 }

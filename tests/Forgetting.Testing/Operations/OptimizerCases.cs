@@ -9,7 +9,7 @@ internal static class OptimizerCases
 {
     public static IEnumerable<OperationCase> All()
     {
-        foreach ((int rows, int columns, int index) in new[] { (1, 1, 0), (1, 7, 2), (33, 65, 3), (1031, 1021, 1) })
+        foreach ((int rows, int columns, int index) in new[] { (1, 1, 0), (1, 7, 2), (3, 64, 1), (33, 65, 3), (1031, 1021, 1) })
         {
             yield return new("SumOfSquares", $"{rows}x{columns}")
             {
@@ -32,6 +32,7 @@ internal static class OptimizerCases
         {
             (1, new(1e-3f, 0.9f, 0.999f, 1e-8f, 0, 1, 1)), (7, new(1e-2f, 0.9f, 0.95f, 1e-6f, 0.1f, 2, 0.25f)),
             (20011, new(1e-4f, 0.9f, 0.999f, 1e-8f, 0.01f, 1000, 1)), (65, new(0, 0.9f, 0.999f, 1e-8f, 0.1f, 3, 1)),
+            (64, new(1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 4, 1)),
         })
         {
             foreach (bool separate in new[] { false, true })

@@ -45,6 +45,31 @@ internal static class SinkCases
             yield return operationCase with { Large = true };
         }
 
+        // Sequences that end with a slab of 16 or 32 rows or a tile of 128: the next one begins with nothing left over.
+        foreach (OperationCase operationCase in Matrix([0, 32, 96, 112, 113, 145], 33, 24))
+        {
+            yield return operationCase;
+        }
+
+        foreach (int[] offsets in new int[][] { [0, 256], [0, 128, 384, 389] })
+        {
+            foreach (OperationCase operationCase in Columns(offsets, 16))
+            {
+                yield return operationCase;
+            }
+        }
+
+        // More than 256 rows, sequences of more than 256 among them, and a weight of more than 256 tiles: a block takes them 256 at a time.
+        foreach (OperationCase operationCase in Rows([0, 5, 305, 310], 290, 8))
+        {
+            yield return operationCase;
+        }
+
+        foreach (OperationCase operationCase in Matrix([0, 1, 3], 1, 33000))
+        {
+            yield return operationCase;
+        }
+
         // The last sequence has no rows with gradients: it must add nothing and still have its line in the result.
         foreach (OperationCase operationCase in Matrix([0, 0, 4, 9, 9], 5, 7))
         {
@@ -111,7 +136,10 @@ internal static class SinkCases
         int total = offsets[^1], sequences = offsets.Length - 1, shift = columns % 2;
         string variant = Describe(offsets, vocabulary, columns);
         // Tokens that repeat within and across sequences, the table's last among them.
-        int[] tokens = [.. Enumerable.Range(0, total).Select(t => t % 5 == 0 ? vocabulary - 1 : t * t % 11 % vocabulary)];
+        int[] tokens =
+        [
+            .. Enumerable.Range(0, total).Select(t => t % 5 == 0 ? vocabulary - 1 : t > 255 ? t % vocabulary : t * t % 11 % vocabulary),
+        ];
         Operand rows = Integers("rows", tokens), dY = Input("dY", total, columns), packed = Integers("offsets", offsets);
         Operand a = Input32("a", vocabulary, columns), b2 = Input32("b", vocabulary, columns);
         double[][] Gradients(double[] dYValues) => ReferenceSinks.RowGradients(tokens, dYValues, offsets, vocabulary, columns);

@@ -109,7 +109,8 @@ public sealed unsafe partial class CudaBackend
         return _scratch;
     }
 
-    private void ReleaseScratch()
+    /// <summary>Gives the memory of intermediate results back: the next operation gets memory that nobody has written.</summary>
+    internal void ReleaseScratch()
     {
         if (_scratch != 0)
         {
