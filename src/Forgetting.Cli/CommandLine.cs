@@ -73,6 +73,10 @@ internal static class CommandLine
             Console.Error.WriteLine("interrupted");
             return Interrupted;
         }
+        catch (Exception error) when (IsLackOfMeans(error))
+        {
+            return Fail("the system gives no more memory, threads or open files; expected more of them (ulimit -a shows the limits), or smaller sizes");
+        }
         catch (IOException error)
         {
             // The disk is full, the folder read-only, the pipe closed: the user's to mend, not a defect.
@@ -94,11 +98,38 @@ internal static class CommandLine
         return Diverged;
     }
 
+    private static void WriteLast(Microsoft.Win32.SafeHandles.SafeFileHandle file, string text)
+    {
+        try
+        {
+            RandomAccess.Write(file, System.Text.Encoding.UTF8.GetBytes(text), 0);
+        }
+        catch (Exception error) when (error is IOException or NotSupportedException or UnauthorizedAccessException)
+        {
+            // Nobody is there to read it.
+        }
+    }
+
+    // A thread that cannot start throws the first or the second; a part of .NET that cannot be opened is said not to exist.
+    private static bool IsLackOfMeans(Exception error) => error is OutOfMemoryException or TaskSchedulerException or InsufficientExecutionStackException
+        || (error is FileNotFoundException { FileName: { } name } && name.Contains(", Version=", StringComparison.Ordinal))
+        || (error is TypeInitializationException or AggregateException && error.InnerException is { } cause && IsLackOfMeans(cause));
+
     private static int Fail(string message)
     {
         // What the system or the parser of arguments says quotes the user's input, too.
         message = new UserException(string.Join(' ', message.Split(s_space, StringSplitOptions.RemoveEmptyEntries))).Message;
-        Console.Error.WriteLine($"error: {message}");
+        try
+        {
+            Console.Error.WriteLine($"error: {message}");
+        }
+        catch (IOException)
+        {
+            // The console opens files before its first word, which may be what failed.
+            using var file = new Microsoft.Win32.SafeHandles.SafeFileHandle(2, ownsHandle: false);
+            WriteLast(file, $"error: {message}\n");
+        }
+
         return BadInput;
     }
 }

@@ -8,6 +8,8 @@ namespace Forgetting.Evaluation;
 /// <summary>Reads a task's YAML file. Keys are those of lm-evaluation-harness where it has them; prompts are Jinja templates over the document's fields.</summary>
 internal static class TaskFile
 {
+    private const int MostRepeats = 10_000;
+
     /// <summary>Keys of a task.</summary>
     public static IReadOnlyList<string> Keys { get; } =
     [
@@ -95,6 +97,9 @@ internal static class TaskFile
     private static int Repeats(Node root)
     {
         int repeats = root.Number("repeats", 1, least: 1);
+        if (repeats > MostRepeats)
+            throw root.Wrong("repeats", $"{repeats}", $"at most {MostRepeats}");
+
         if (repeats > 1 && root.Real("temperature") == 0)
             throw root.Wrong("repeats", $"{repeats} of one and the same text", "a \"temperature\" above 0");
 

@@ -81,7 +81,7 @@ public sealed record MemoryPlan
         {
             // The rehearsal's own garbage is the collector's to give back.
             long before = Environment.WorkingSet;
-            IReadOnlyList<EncodedExample> training = data?.Training ?? Examples(options.Schedule.BatchSize);
+            IReadOnlyList<EncodedExample> training = data?.Training ?? Examples(Sequences(options.Schedule.BatchSize));
             IReadOnlyList<EncodedExample> reference = data?.Reference ?? training;
 
             // Passes over the data fill their batches whatever the size of a step.
@@ -97,7 +97,7 @@ public sealed record MemoryPlan
                 RunUnlearningStages(training, all);
 
             // What the model will write is not known before.
-            TrainingSet forget = Signed(Examples(options.Unlearning.BatchSize ?? options.Schedule.BatchSize));
+            TrainingSet forget = Signed(Examples(Sequences(options.Unlearning.BatchSize ?? options.Schedule.BatchSize)));
             TrainingSet? unlearned = options.Unlearns ? TrainingSet.AllNegative(forget.Examples, forget.BaseLogProbabilities) : null;
             (long Weights, long State, long Activations) parts = default;
             Stage("training", () => parts = Train(options, options.LearnsAll ? TrainingSet.AllPositive(training) : Signed(training), unlearned, evaluator));
@@ -188,6 +188,9 @@ public sealed record MemoryPlan
             int[][] prompts = [.. Enumerable.Range(0, Math.Max(1, new ElicitationOptions().BatchTokens / (prompt + count))).Select(_ => new int[prompt])];
             new Generator(decoder).Generate(prompts, new GenerationOptions { MaxNewTokens = count, StopIds = [Drawn] });
         }
+
+        // Of a step's micro-batches one is like the other: two full ones and a rest take what any number takes.
+        private int Sequences(int batchSize) => Math.Min(batchSize, (2 * Math.Max(1, options.Compute.MicroBatchTokens / _length)) + 2);
 
         // The longest examples, of which a shorter one makes a micro-batch of just as many tokens as there may be; at most so many of them.
         private EncodedExample[] Examples(int most)

@@ -129,6 +129,16 @@ public sealed class TuneRun
         Targets = options.Lora.Targets is ["all-linear"] ? [] : options.Lora.Targets, // PEFT's word for it
     };
 
+    /// <summary><see cref="NewAdapter(TrainingOptions)"/>, of a rank that makes sense for a model: up to the width of its widest layer, and the default always.</summary>
+    /// <exception cref="UserException">The rank is above that.</exception>
+    public static LoraConfig? NewAdapter(TrainingOptions options, ModelConfig model)
+    {
+        int most = Math.Max(new LoraSettings().Rank, Math.Max(model.IntermediateSize, Math.Max(model.HiddenSize, model.Heads * model.HeadSize)));
+        return options.Lora.Rank <= most
+            ? NewAdapter(options)
+            : throw new UserException($"lora-rank is {options.Lora.Rank}, expected at most {most}, the width of the model's widest layer");
+    }
+
     private TuneSummary Execute(RunFolder folder)
     {
         RunRecord? began = RunRecord.Check(folder, _options, _resume);
@@ -142,8 +152,9 @@ public sealed class TuneRun
         bool computes = scores is null && !_options.LearnsAll;
         IReadOnlyList<EncodedExample> forReference = (computes || _options.TokenForgetting.LearnReference) && _options.TokenForgetting.ReferenceData is { } data ? Encode(data) : held;
         CheckModels(computes);
+        int steps = Trainer.CountSteps(_options, examples.Count);
         if (_options.Unlearns)
-            _ = new UnlearningSchedule(_options, Trainer.CountSteps(_options, examples.Count));
+            _ = new UnlearningSchedule(_options, steps);
 
         TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, valid, _observer);
         MemoryPlan memory = PlanMemory(new PlannedData([.. examples, .. _options.TokenForgetting.LearnReference ? forReference : []], forReference), evaluation);
@@ -241,7 +252,7 @@ public sealed class TuneRun
             Checkpoint.Open(reference).Dispose();
 
         using Checkpoint source = Checkpoint.Open(_options.Model);
-        IReadOnlyList<Parameter> trained = Decoder.Describe(source.Config, NewAdapter(_options)).Base;
+        IReadOnlyList<Parameter> trained = Decoder.Describe(source.Config, NewAdapter(_options, source.Config)).Base;
 
         // Confidences are reductions over the base's own parameters, which a head that is tied there and apart afterwards does not have.
         if (_options.Unlearns && UnlearningSelection.NeedsRanking(_options) && _options.Unlearning.Confidence is null && trained.Count > Decoder.Describe(source.Config).Base.Count)

@@ -4,7 +4,7 @@ namespace Forgetting.Training;
 public sealed record ComputeSettings
 {
     /// <summary>Most tokens computed at once; bounds memory, not results.</summary>
-    [Setting("tokens computed at once; bounds memory, not results", Range = "[1, ∞)", MayChange = true)]
+    [Setting("tokens computed at once; bounds memory, not results", Range = "[1, 1048576]", MayChange = true)]
     public int MicroBatchTokens { get; init; } = 4096;
 
     /// <summary>Activations are computed again in the backward pass instead of kept.</summary>

@@ -5,6 +5,8 @@ namespace Forgetting.Training;
 /// <summary>The micro-batches of a run that no other one of the run exceeds.</summary>
 internal static class FullestStep
 {
+    private const long MostConsidered = 10_000_000;
+
     /// <summary>
     /// Examples of each, with every token a response token, so that no other pass takes more memory. There are several where the one with the most tokens is of more and shorter
     /// examples, and so has fewer rows at the head, than another one.
@@ -17,6 +19,14 @@ internal static class FullestStep
     public static IReadOnlyList<IReadOnlyList<EncodedExample>> MicroBatches(TrainingSet set, TrainingSet? unlearned, DataOrder order, int steps, TrainingOptions options)
     {
         var fullest = new List<(int Tokens, EncodedExample[] Examples)>();
+        int size = Math.Min(options.Schedule.BatchSize, set.Examples.Count);
+        if ((long)steps * size > MostConsidered)
+        {
+            // In so many steps the longest examples may well meet.
+            Consider([.. set.Examples.OrderByDescending(e => e.Length).Take(size)]);
+            steps = 0;
+        }
+
         for (int k = 0; k < steps; k++)
         {
             List<EncodedExample> examples = [];

@@ -62,8 +62,15 @@ public sealed class Trainer
     public int Steps { get; }
 
     /// <summary>Optimiser steps of a run over so many examples.</summary>
-    public static int CountSteps(TrainingOptions options, int examples) =>
-        options.Schedule.Steps ?? checked(options.Schedule.Epochs * new DataOrder(examples, options.Schedule.BatchSize, options.Seed, !options.Data.NoShuffle).StepsPerEpoch);
+    /// <exception cref="UserException">They are more than any run takes; schedules have a place for each.</exception>
+    public static int CountSteps(TrainingOptions options, int examples)
+    {
+        const int most = 100_000_000;
+        long perEpoch = new DataOrder(examples, options.Schedule.BatchSize, options.Seed, !options.Data.NoShuffle).StepsPerEpoch;
+        long steps = options.Schedule.Steps ?? options.Schedule.Epochs * perEpoch;
+        string setting = options.Schedule.Steps is null ? $"epochs is {options.Schedule.Epochs}, of {perEpoch} steps each" : $"steps is {steps}";
+        return steps <= most ? (int)steps : throw new UserException($"{setting}; expected at most {most} steps");
+    }
 
     /// <summary>Trains to the end.</summary>
     /// <param name="resume">Continue from the newest checkpoint in the folder; without one, begin.</param>

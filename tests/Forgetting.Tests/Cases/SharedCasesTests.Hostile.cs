@@ -39,11 +39,12 @@ public partial class SharedCasesTests
     }
 
     /// <summary>Right values as Hugging Face's tokenizers gives them.</summary>
-    [SharedDataTheory]
-    [InlineData("tokenizer-zero-width", "1111", 49, 256, 49)]
-    [InlineData("tokenizer-posix-class", "a1b", 49)]
-    public void Tokenizers_split_as_their_patterns_say(string folder, string text, params int[] ids) =>
-        Assert.Equal(ids, Tokenizer.Load(SharedCases.Path(folder)).Encode(text));
+    [SharedCaseFact]
+    public void Tokenizers_split_as_their_patterns_say()
+    {
+        Assert.Equal([49, 256, 49], Tokenizer.Load(SharedCases.Path("tokenizer-zero-width")).Encode("1111"));
+        Assert.Equal([49], Tokenizer.Load(SharedCases.Path("tokenizer-posix-class")).Encode("a1b"));
+    }
 
     private static string Hostile() => SharedCases.Path("hostile");
 
