@@ -23,12 +23,6 @@ internal static class RunFiles
         string lead = string.Create(
             CultureInfo.InvariantCulture,
             $"{summary.Model} tuned with method {summary.Method} on {summary.Examples} examples of {summary.Data}: {summary.PositiveTokens:N0} tokens to learn, {summary.NegativeTokens:N0} negative, {summary.Steps} steps in {summary.TrainingSeconds:0.#} s.");
-        if (summary.Valid is { } valid)
-            lead += $" On examples that it was not trained on, {valid.Verdict}.";
-
-        if (summary.Best is { } best)
-            lead += string.Create(CultureInfo.InvariantCulture, $" Best by {best.Metric}: {best.Value:0.0000} {When(best)}.");
-
         if (summary.StoppedEarly)
             lead += " The run stopped early, since its evaluations got no better.";
 

@@ -83,6 +83,9 @@ public static class Recipe
     // The path that is named where it is there; else what is seen from the recipe's folder, where that is.
     private static string Found(string named, string recipe, string seen)
     {
+        if (seen.Contains('\0', StringComparison.Ordinal))
+            return named; // which no setting takes
+
         string beside = Path.GetFullPath(Path.Combine(Path.GetDirectoryName(Path.GetFullPath(recipe))!, seen));
         return !Path.Exists(named) && Path.Exists(beside) ? beside : named;
     }
