@@ -87,6 +87,12 @@ public enum PartitionLevel
 /// <summary>What response tokens are ranked by, from the cross-entropies b under the base and r under the reference model.</summary>
 public enum ScoreKind
 {
+    /// <summary>
+    /// Reference where nearly all that the reference finds unlikely was never plausible to the base (independent errors), else influence; with <see cref="Compatibility.Paper"/> influence
+    /// (this project's).
+    /// </summary>
+    Auto,
+
     /// <summary>b − r, the paper's: what the reference learnt comes first. Finds misconceptions, which the base believes and a good reference does not.</summary>
     Influence,
 
