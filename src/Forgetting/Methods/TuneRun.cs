@@ -93,6 +93,7 @@ public sealed class TuneRun
             },
             TokenForgetting = options.TokenForgetting with
             {
+                Ascent = options.Method == TrainingMethod.Forget || options.Unlearns ? ascent.Kind : options.TokenForgetting.Ascent,
                 AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo or AscentKind.Belief ? (double)(decimal)ascent.Beta : null,
                 AscentBeta2 = ascent.Kind is AscentKind.SatImp or AscentKind.Belief ? (double)(decimal)ascent.Beta2 : null,
                 Rho = options.TokenForgetting.Rho ?? (options.TokenForgetting.Scores is null && options.TokenForgetting.LearnAbove is null && !options.LearnsAll ? Scores.DefaultRho : null),
@@ -279,7 +280,7 @@ public sealed class TuneRun
     private Scores? GivenScores(IReadOnlyList<EncodedExample> examples)
     {
         bool divides = _options.TokenForgetting.Rho != null || _options.TokenForgetting.IgnoreRho > 0 || _options.TokenForgetting.LearnAbove != null;
-        return _options.TokenForgetting.Scores is { } given ? ScoreFile.Read(given, examples, divides ? (_options.TokenForgetting.Score, PartitionRule.Of(_options)) : null) : null;
+        return _options.TokenForgetting.Scores is { } given ? ScoreFile.Read(given, examples, divides ? (_options.ResolveScore(), PartitionRule.Of(_options)) : null) : null;
     }
 
     // Examples with the signs of their scores, and further ones that are learnt as they are.
@@ -314,7 +315,7 @@ public sealed class TuneRun
             PositiveTokens = counts.Positive,
             NegativeTokens = counts.Negative,
             IgnoredTokens = counts.Ignored,
-            Score = scores is null ? null : Recipe.Text(_options.TokenForgetting.Score),
+            Score = scores?.Kind is { } kind ? Recipe.Text(kind) : null,
             EffectiveLambda = LambdaSchedule.Effective(metrics),
             Cut = scores is null || double.IsNaN(scores.Partition.Cut) ? null : scores.Partition.Cut,
             Parameters = model.Decoder.ParameterCount,

@@ -7,9 +7,9 @@ public sealed record TokenForgettingSettings
 {
     /// <summary>What response tokens are ranked by.</summary>
     [Setting(
-        "what tokens are ranked by: influence (base loss - reference loss, the paper's), reference (loss) or blend (0.9 base loss - reference loss)",
+        "what tokens are ranked by: influence (base loss - reference loss, the paper's), reference (loss), blend (0.9 base loss - reference loss), or auto, which chooses between the first two",
         Methods = MethodSet.Scoring, AlsoWith = "scores")]
-    public ScoreKind Score { get; init; } = ScoreKind.Influence;
+    public ScoreKind Score { get; init; } = ScoreKind.Auto;
 
     /// <summary>Share of positive tokens ρ, or auto for Otsu's cut; null: 0.7, or the signs of <see cref="Scores"/> as they stand.</summary>
     [Setting(
@@ -67,11 +67,11 @@ public sealed record TokenForgettingSettings
     [Setting("adaptive lambda: steps between measurements", Range = "[1, ∞)", Methods = MethodSet.Forget, Needs = "lambda=adaptive")]
     public int LambdaEvery { get; init; } = 10;
 
-    /// <summary>What unlearning a negative token means at the logits.</summary>
+    /// <summary>What unlearning a negative token means at the logits; null: belief for negative tokens of the data (this project's), plain ascent with lwf and with compat paper.</summary>
     [Setting(
-        "how a negative token is unlearnt: ascent, weighted, satimp, npo, hinge, unlikelihood, entropy or belief (as much as the base believed it)",
+        "how a negative token is unlearnt: ascent, weighted, satimp, npo, hinge, unlikelihood, entropy or belief (as much as the base believed it); belief for forget, ascent for lwf and with compat paper unless given",
         Group = "unlearning", Methods = MethodSet.Unlearning)]
-    public AscentKind Ascent { get; init; } = AscentKind.Ascent;
+    public AscentKind? Ascent { get; init; }
 
     /// <summary>β of weighted, npo and belief, β₁ of satimp; null: the source's.</summary>
     [Setting(

@@ -41,7 +41,7 @@ public sealed class Trainer
 
         bool needsBase = options.ResolveAscent().NeedsBase;
         if (needsBase && ((options.Method == TrainingMethod.Forget && set.BaseLogProbabilities is null) || unlearned is { BaseLogProbabilities: null }))
-            throw new ArgumentException($"{Recipe.Text(options.TokenForgetting.Ascent)} needs the log-probabilities of the base model", nameof(set));
+            throw new ArgumentException($"{Recipe.Text(options.ResolveAscent().Kind)} needs the log-probabilities of the base model", nameof(set));
 
         _decoder = decoder;
         _set = set;

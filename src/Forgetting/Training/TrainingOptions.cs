@@ -78,10 +78,15 @@ public sealed partial record TrainingOptions
     /// <summary>Whether every response token is learnt, whatever its sign.</summary>
     internal bool LearnsAll => Method is TrainingMethod.Full or TrainingMethod.Lwf;
 
+    /// <summary><see cref="TokenForgettingSettings.Score"/>, with the paper's where its program is followed.</summary>
+    public ScoreKind ResolveScore() =>
+        Compat == Compatibility.Paper && TokenForgetting.Score == ScoreKind.Auto ? ScoreKind.Influence : TokenForgetting.Score;
+
     /// <summary><see cref="TokenForgettingSettings.Ascent"/> with its exponents.</summary>
     public Ascent ResolveAscent()
     {
-        Ascent source = Backends.Ascent.Of(TokenForgetting.Ascent);
+        AscentKind standard = Method == TrainingMethod.Forget && Compat != Compatibility.Paper ? AscentKind.Belief : AscentKind.Ascent;
+        Ascent source = Backends.Ascent.Of(TokenForgetting.Ascent ?? standard);
         return source with { Beta = (float?)TokenForgetting.AscentBeta ?? source.Beta, Beta2 = (float?)TokenForgetting.AscentBeta2 ?? source.Beta2, LearningPower = (float)Optimizer.GceQ };
     }
 }

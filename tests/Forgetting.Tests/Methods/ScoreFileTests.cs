@@ -73,6 +73,19 @@ public sealed class ScoreFileTests : IDisposable
         Assert.Equal((written.Partition.Cut, written.Partition.ForgetCut), (read.Partition.Cut, read.Partition.ForgetCut));
     }
 
+    // The reference finds two tokens unlikely (losses 6 and 7 among 0.1). Base probabilities e^−8 and e^−9: neither was ever plausible; e^−0.1 and e^−9: one was believed.
+    [Theory]
+    [InlineData(8, ScoreKind.Reference)]
+    [InlineData(0.1f, ScoreKind.Influence)]
+    public void The_score_is_chosen_by_whether_the_base_believed_what_the_reference_finds_unlikely(float baseLoss, ScoreKind expected)
+    {
+        EncodedExample[] example = [new() { Index = 0, Ids = [1, 2, 3, 4, 5, 6], Response = [false, true, true, true, true, true] }];
+        Scores scores = Scores.Of(example, [[0, 1, baseLoss, 2, 9, 1]], [[0, 0.1f, 6, 0.1f, 7, 0.1f]], ScoreKind.Auto, new(PartitionLevel.Token, 0.6));
+        Assert.Equal(expected, scores.Kind);
+        Assert.Equal(expected == ScoreKind.Reference ? new sbyte[] { 0, 1, -1, 1, -1, 1 } : [0, 1, -1, 1, 1, -1], scores.Partition.Signs[0]);
+        Assert.Equal(ScoreKind.Influence, new TrainingOptions { Compat = Compatibility.Paper }.ResolveScore());
+    }
+
     // Two negatives: the base gives them e^−1 and e^−5 (never believed), the reference e^−1.5 and e^−0.05 (known).
     [Fact]
     public void The_diagnosis_counts_what_is_known_never_believed_and_believed()

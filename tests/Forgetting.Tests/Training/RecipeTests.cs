@@ -116,6 +116,9 @@ public sealed class RecipeTests : IDisposable
     [Fact]
     public void Exponents_of_an_ascent_are_the_sources_unless_given()
     {
+        Assert.Equal(new Ascent(AscentKind.Belief, 0.1f, 1), new TrainingOptions().ResolveAscent());
+        Assert.Equal(new Ascent(AscentKind.Ascent), new TrainingOptions { Compat = Compatibility.Paper }.ResolveAscent());
+        Assert.Equal(new Ascent(AscentKind.Ascent), new TrainingOptions { Method = TrainingMethod.Lwf }.ResolveAscent());
         Assert.Equal(new Ascent(AscentKind.SatImp, 5, 1), new TrainingOptions { TokenForgetting = new() { Ascent = AscentKind.SatImp } }.ResolveAscent());
         Assert.Equal(new Ascent(AscentKind.Npo, 0.5f), new TrainingOptions { TokenForgetting = new() { Ascent = AscentKind.Npo, AscentBeta = 0.5 } }.ResolveAscent());
     }

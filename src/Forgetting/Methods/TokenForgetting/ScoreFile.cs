@@ -87,8 +87,10 @@ public static class ScoreFile
             return Scores.Of(examples, baseLoss, referenceLoss, wanted.Kind, wanted.Rule);
 
         float[][] score = [.. byPlace.Select(s => s!.Score ?? s.Influence)];
+        bool influence = byPlace.All(s => s!.Score is null), reference = byPlace.All(s => s!.Score is { } own && own.Zip(s.ReferenceLoss).All(p => p.First == -p.Second));
         return new Scores
         {
+            Kind = influence ? ScoreKind.Influence : reference ? ScoreKind.Reference : ScoreKind.Blend,
             BaseLoss = baseLoss,
             ReferenceLoss = referenceLoss,
             Influence = [.. byPlace.Select(s => s!.Influence)],

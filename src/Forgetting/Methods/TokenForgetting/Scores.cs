@@ -19,6 +19,9 @@ public sealed record Scores
     /// <summary>Influence s = base loss − reference loss: what the reference has learnt is informative.</summary>
     public required IReadOnlyList<float[]> Influence { get; init; }
 
+    /// <summary>What the tokens are ranked by, <see cref="ScoreKind.Auto"/> resolved; null for signs read from a file that does not say.</summary>
+    public ScoreKind? Kind { get; init; }
+
     /// <summary>What the tokens are ranked by, see <see cref="ScoreKind"/>; higher is better.</summary>
     public required IReadOnlyList<float[]> Score { get; init; }
 
@@ -30,9 +33,13 @@ public sealed record Scores
     public static Scores Of(
         IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss, ScoreKind kind, PartitionRule rule)
     {
+        if (kind == ScoreKind.Auto)
+            kind = Choose(examples, baseLoss, referenceLoss);
+
         IReadOnlyList<float[]> score = Rank(kind, baseLoss, referenceLoss);
         return new()
         {
+            Kind = kind,
             BaseLoss = baseLoss,
             ReferenceLoss = referenceLoss,
             Influence = Rank(ScoreKind.Influence, baseLoss, referenceLoss),
@@ -55,11 +62,26 @@ public sealed record Scores
         observer?.StageBegan($"scoring {examples.Count} examples with the base and the reference model");
         IReadOnlyList<IReadOnlyList<float[]>> losses = Scorer.Losses(
             [baseModel.Decoder, reference.Decoder], examples, options.Compute.MicroBatchTokens, allTokens: false, observer, cancellation);
-        return Of(examples, losses[0], losses[1], options.TokenForgetting.Score, PartitionRule.Of(options));
+        return Of(examples, losses[0], losses[1], options.ResolveScore(), PartitionRule.Of(options));
     }
 
     /// <summary>ρ of arXiv 2508.04329.</summary>
     public const double DefaultRho = 0.7;
+
+    /// <summary>Share of what the reference finds unlikely that must have been implausible to the base for <see cref="ScoreKind.Auto"/> to take the reference loss (this project's).</summary>
+    public const double IndependentShare = 0.95;
+
+    // What the reference finds unlikely lies below Otsu's cut through −r. Where the base never believed it either, influence does not see it.
+    private static ScoreKind Choose(IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss)
+    {
+        (float Base, float Reference)[] tokens =
+        [
+            .. examples.SelectMany((e, i) => Enumerable.Range(0, e.Length).Where(t => e.Response[t]).Select(t => (baseLoss[i][t], referenceLoss[i][t]))).OrderBy(t => t.Item2),
+        ];
+        (float Base, float Reference)[] unlikely = tokens[OtsuCut.Of([.. tokens.Select(t => -t.Reference)]).Above..];
+        int implausible = unlikely.Count(t => Math.Exp(-t.Base) < Diagnosis.ImplausibleProbability);
+        return unlikely.Length > 0 && implausible >= IndependentShare * unlikely.Length ? ScoreKind.Reference : ScoreKind.Influence;
+    }
 
     /// <summary>Share of the base loss in <see cref="ScoreKind.Blend"/>.</summary>
     public const double BlendShare = 0.9;
