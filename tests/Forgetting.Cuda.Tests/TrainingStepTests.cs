@@ -17,7 +17,7 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     private const double Lambda = 0.2;
     private const double LearningRate = 1e-3;
 
-    internal static readonly TrainingOptions Full = new() { Method = TrainingMethod.Forget, Lora = new() { Rank = 0 }, Optimizer = new() { LearningRate = LearningRate, WeightDecay = 0.1 }, Compute = new() { MicroBatchTokens = 64 } };
+    internal static readonly TrainingOptions Full = new() { Method = TrainingMethod.Forget, TokenForgetting = new() { Ascent = AscentKind.Ascent }, Lora = new() { Rank = 0 }, Optimizer = new() { LearningRate = LearningRate, WeightDecay = 0.1 }, Compute = new() { MicroBatchTokens = 64 } };
     private static readonly TrainingOptions Adapter = Full with { Lora = Full.Lora with { Rank = 4, Alpha = 8, Dropout = 0.25 } };
 
     /// <summary>GPT-2 with one head size that no tile has: layer norms, biases, learned positions, both kinds of projection.</summary>

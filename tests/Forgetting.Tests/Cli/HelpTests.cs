@@ -14,7 +14,7 @@ public sealed class HelpTests
 {
     private static readonly string[] s_common =
     [
-        "--model", "--out", "--method", "--data", "--epochs", "--batch-size", "--learning-rate", "--lora-rank", "--reference-data", "--forget-prompts",
+        "--model", "--out", "--method", "--data", "--epochs", "--batch-size", "--learning-rate", "--lora-rank", "--reference-data", "--forget-prompts", "--valid-data",
         "--recipe", "--resume", "--json", "--help",
     ];
 

@@ -1,3 +1,4 @@
+using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Data;
 using Forgetting.Models;
@@ -40,7 +41,8 @@ internal sealed class TinyRun : IDisposable
         }
     }
 
-    public static TrainingOptions Full { get; } = new() { Lora = new() { Rank = 0 }, Schedule = new() { BatchSize = 4, Epochs = 2, WarmupRatio = 0 }, Optimizer = new() { LearningRate = 1e-3 }, Checkpoints = new() { Every = 0 } };
+    // Plain ascent, which needs no base model's probabilities.
+    public static TrainingOptions Full { get; } = new() { TokenForgetting = new() { Ascent = AscentKind.Ascent }, Lora = new() { Rank = 0 }, Schedule = new() { BatchSize = 4, Epochs = 2, WarmupRatio = 0 }, Optimizer = new() { LearningRate = 1e-3 }, Checkpoints = new() { Every = 0 } };
 
     public static TrainingOptions Lora { get; } = Full with { Lora = Full.Lora with { Rank = 4, Dropout = 0.25 } };
 

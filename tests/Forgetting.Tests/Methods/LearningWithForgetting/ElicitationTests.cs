@@ -85,7 +85,10 @@ public sealed class ElicitationTests : IDisposable
         Assert.False(File.Exists(interrupted + ".partial"));
 
         // What another model, prompt or setting left is not continued.
-        File.Copy(whole, _folder["other.jsonl.partial"]);
+        using var another = new CancellationTokenSource();
+        ElicitationOptions longer = Options with { MaxNewTokens = Options.MaxNewTokens + 1 };
+        Assert.Throws<OperationCanceledException>(() => Elicitation.Run(model, tasks, longer, _folder["other.jsonl"], new Until(400, another.Cancel), another.Token));
+        Assert.True(File.Exists(_folder["other.jsonl.partial"]));
         Elicitation.Run(model, tasks, Options, _folder["other.jsonl"]);
         Assert.Equal(File.ReadAllBytes(whole), File.ReadAllBytes(_folder["other.jsonl"]));
     }
