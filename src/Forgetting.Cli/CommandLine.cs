@@ -36,6 +36,7 @@ internal static class CommandLine
             GenerateCommand.Create(),
             ChatCommand.Create(),
             EvalCommand.Create(),
+            DataCommand.Create(),
             TokenizeCommand.Create(),
             PretrainCommand.Create(),
             MergeCommand.Create(),

@@ -11,7 +11,7 @@ namespace Forgetting.Cli;
 internal sealed class SettingsOptions
 {
     // Settings that say how data becomes tokens; every command that reads examples has them.
-    public static readonly string[] DataSettings = ["max-length", "template", "template-date", "shape", "prompt-field", "completion-field", "allow-special", "compat"];
+    public static readonly string[] DataSettings = ["max-length", "too-long", "train-on", "template", "template-date", "shape", "prompt-field", "completion-field", "allow-special", "compat"];
 
     // What help knows of an option besides what it says itself.
     private static readonly ConditionalWeakTable<Option, Facts> s_facts = [];

@@ -70,14 +70,15 @@ public static class DataSet
     /// </exception>
     public static IReadOnlyList<DataExample> Read(string file, DataFields? fields = null)
     {
-        var reader = new ExampleReader(fields ?? new DataFields());
-        List<DataExample> examples = [];
-        foreach (JsonView view in Records(file))
-        {
-            examples.Add(reader.Read(view, examples.Count));
-        }
-
+        List<DataExample> examples = [.. Stream(file, fields ?? new DataFields())];
         return examples.Count > 0 ? examples : throw new UserException($"{file}: no examples; expected a record a line or row");
+    }
+
+    /// <summary>The examples of <see cref="Read"/> one at a time; none of an empty file.</summary>
+    internal static IEnumerable<DataExample> Stream(string file, DataFields fields)
+    {
+        var reader = new ExampleReader(fields);
+        return Records(file).Select(reader.Read);
     }
 
     /// <summary>The records of a file, or of the data files of a folder one behind the other (<see cref="DataFolder.Files"/>), in any format (<see cref="RecordFile"/>).</summary>

@@ -24,7 +24,8 @@ public sealed class ExampleEncoder
     private readonly int _eos;
     private readonly SpecialSpellings _spellings;
     private readonly Lazy<(int? End, bool Begins)> _probe;
-    private int _encoded, _straddled;
+    private readonly TooLong _tooLong;
+    private int _encoded, _straddled, _long;
 
     /// <summary>An encoder.</summary>
     /// <param name="tokenizer">The model's tokenizer.</param>
@@ -35,9 +36,12 @@ public sealed class ExampleEncoder
     /// Train on all but the first len(encode(prompt)) tokens, as the paper's program does: where a token has characters of the prompt and
     /// of the answer, it or another is then left out.
     /// </param>
+    /// <param name="tooLong">What becomes of an example that is longer than <paramref name="maxLength"/>.</param>
     /// <exception cref="UserException">The tokenizer has no end-of-text token.</exception>
-    public ExampleEncoder(Tokenizer tokenizer, int maxLength, bool allowSpecial = false, MessageLayout? layout = null, bool paperMask = false)
+    public ExampleEncoder(
+        Tokenizer tokenizer, int maxLength, bool allowSpecial = false, MessageLayout? layout = null, bool paperMask = false, TooLong tooLong = TooLong.Cut)
     {
+        _tooLong = tooLong;
         ArgumentNullException.ThrowIfNull(tokenizer);
         _tokenizer = tokenizer;
         _maxLength = maxLength;
@@ -57,32 +61,43 @@ public sealed class ExampleEncoder
     [
         .. _straddled == 0 ? Array.Empty<string>()
             : [$"in {_straddled:N0} of {_encoded:N0} examples one token holds the end of the prompt and the beginning of the answer; it is learnt"],
+        .. TooLongExamples == 0 ? Array.Empty<string>()
+            : [$"{TooLongExamples:N0} of {_encoded:N0} examples are longer than {_maxLength:N0} tokens and were {(_tooLong == TooLong.Drop ? "dropped" : "cut at their end")}"],
         .. _spellings.Notices(_encoded),
     ];
+
+    /// <summary>Of the examples encoded so far, those longer than the maximum length, cut or dropped.</summary>
+    public int TooLongExamples => _long;
 
     /// <summary>The special token that closes an assistant's turn: eos, or a chat template's own; null where a template has none.</summary>
     public int? TurnEnd => _template is null ? _eos : _probe.Value.End;
 
     /// <summary>Encodes every example.</summary>
-    /// <exception cref="UserException">See <see cref="Encode"/>.</exception>
+    /// <exception cref="UserException">See <see cref="Encode"/>; or all are dropped.</exception>
     /// <remarks>Texts longer than the maximum length become several examples; these all are then numbered anew.</remarks>
     public IReadOnlyList<EncodedExample> EncodeAll(IReadOnlyList<DataExample> examples)
     {
         ArgumentNullException.ThrowIfNull(examples);
-        List<EncodedExample> encoded = [];
-        foreach (DataExample example in examples)
-        {
-            encoded.AddRange(example.Shape == DataShape.Text ? Windows(example) : [Encode(example)]);
-        }
+        List<EncodedExample> encoded = [.. examples.SelectMany(EncodeEach)];
+        if (encoded.Count == 0 && examples.Count > 0)
+            throw new UserException($"{examples[0].Place}: this example and all others are longer than {_maxLength} tokens and were dropped; expected one that is not");
 
-        return encoded.Count == examples.Count ? encoded : [.. encoded.Select((e, i) => e with { Index = i })];
+        return examples.Any(e => e.Shape == DataShape.Text) ? [.. encoded.Select((e, i) => e with { Index = i })] : encoded;
     }
+
+    /// <summary>What becomes of an example: one, of a text one or several, none where it is dropped.</summary>
+    /// <exception cref="UserException">See <see cref="Encode"/>.</exception>
+    internal IEnumerable<EncodedExample> EncodeEach(DataExample example) =>
+        example.Shape == DataShape.Text ? Windows(example) : EncodeOrDrop(example) is { } encoded ? [encoded] : [];
 
     /// <summary>Encodes one example.</summary>
     /// <exception cref="UserException">
-    /// It has nothing to train on, its prompt fills <c>maxLength</c>, or it has what the layout does not write; its line is named.
+    /// It has nothing to train on, its prompt fills <c>maxLength</c>, it is too long where none may be, or it has what the layout does not write; its line is named.
     /// </exception>
-    public EncodedExample Encode(DataExample example)
+    public EncodedExample Encode(DataExample example) => EncodeOrDrop(example)
+        ?? throw new UserException($"{example.Place}: is longer than {_maxLength} tokens and was dropped; expected an example that is not");
+
+    private EncodedExample? EncodeOrDrop(DataExample example)
     {
         ArgumentNullException.ThrowIfNull(example);
         EncodedText text = new();
@@ -97,9 +112,14 @@ public sealed class ExampleEncoder
         else
             AddPair(text, once);
 
-        EncodedExample encoded = text.Finish(once, _maxLength);
+        if (text.Count > _maxLength && _tooLong == TooLong.Error)
+            throw new UserException($"{example.Place}: takes {text.Count} tokens; expected no more than the maximum length of {_maxLength}");
+
+        bool dropped = text.Count > _maxLength && _tooLong == TooLong.Drop;
+        EncodedExample? encoded = dropped ? null : text.Finish(once, _maxLength);
         _encoded++;
-        _straddled += text.Straddled ? 1 : 0;
+        _long += text.Count > _maxLength ? 1 : 0;
+        _straddled += text.Straddled && !dropped ? 1 : 0;
         return encoded;
     }
 
@@ -165,8 +185,8 @@ public sealed class ExampleEncoder
         string before = "";
         foreach (ChatMessage message in messages)
         {
-            if (message.Role is not ("system" or "user" or "assistant"))
-                throw new UserException($"{example.Place}: role \"{message.Role}\"; expected system, user or assistant");
+            if (message.Role is not ("system" or "user" or "assistant" or "tool" or "function" or "developer"))
+                throw new UserException($"{example.Place}: role \"{message.Role}\"; expected system, developer, user, assistant, tool or function");
 
             string content = marked ? message.Content.Trim() : message.Content;
             before += marked ? $"<|{message.Role}|>\n" : "";

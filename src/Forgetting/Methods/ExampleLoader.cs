@@ -34,9 +34,8 @@ public static class ExampleLoader
         IReadOnlyList<DataExample> examples, string name, Tokenizer tokenizer, ModelConfig config, TrainingOptions options,
         ITrainingObserver? observer = null)
     {
-        var encoder = new ExampleEncoder(
-            tokenizer, LongestExample(config, options), options.Data.AllowSpecial, Layout(options), options.Compat == Compatibility.Paper);
-        IReadOnlyList<EncodedExample> encoded = encoder.EncodeAll(examples);
+        ExampleEncoder encoder = Encoder(tokenizer, config, options);
+        IReadOnlyList<EncodedExample> encoded = [.. encoder.EncodeAll([.. examples.Select(e => Asked(e, options))]).Select(e => Learnt(e, options))];
         foreach (string notice in Shapes(examples).Concat(Unread(examples)).Concat(encoder.Notices))
         {
             observer?.Noticed($"{name}: {notice}");
@@ -44,6 +43,24 @@ public static class ExampleLoader
 
         return encoded;
     }
+
+    /// <summary>The encoder that the settings ask for.</summary>
+    internal static ExampleEncoder Encoder(Tokenizer tokenizer, ModelConfig config, TrainingOptions options) => new(
+        tokenizer, LongestExample(config, options), options.Data.AllowSpecial, Layout(options), options.Compat == Compatibility.Paper, options.Data.TooLong);
+
+    /// <summary>An example of which only the answers are to be learnt that the settings say.</summary>
+    internal static DataExample Asked(DataExample example, TrainingOptions options)
+    {
+        if (options.Data.TrainOn != TrainOn.Last || example.Messages is not { } messages)
+            return example;
+
+        int last = messages.Select((m, i) => m.Role == "assistant" ? i : -1).Max();
+        return example with { Messages = [.. messages.Select((m, i) => m.Learnt && i != last ? m with { Weight = 0 } : m)] };
+    }
+
+    /// <summary>An encoded example with the marks of what is learnt that the settings say.</summary>
+    internal static EncodedExample Learnt(EncodedExample example, TrainingOptions options) =>
+        options.Data.TrainOn == TrainOn.Everything ? example with { Response = [.. Enumerable.Range(0, example.Length).Select(i => i > 0)] } : example;
 
     // Pairs and messages speak for themselves.
     private static IEnumerable<string> Shapes(IReadOnlyList<DataExample> examples) =>

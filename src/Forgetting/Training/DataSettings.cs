@@ -13,6 +13,14 @@ public sealed record DataSettings
     [Setting("tokens kept of a sequence, cut at the right", Range = "[2, ∞)", Resolved = true)]
     public int MaxLength { get; init; } = 2048;
 
+    /// <summary>What becomes of longer ones.</summary>
+    [Setting("what becomes of examples longer than max-length: cut, drop or error")]
+    public TooLong TooLong { get; init; } = TooLong.Cut;
+
+    /// <summary>Which tokens are learnt.</summary>
+    [Setting("what is learnt: assistant (every answer), last (the last answer of a conversation) or everything (prompts too)")]
+    public TrainOn TrainOn { get; init; } = TrainOn.Assistant;
+
     /// <summary>
     /// How messages become text (<see cref="Data.ExampleEncoder"/>): <c>tulu</c>, <c>plain</c>, <c>chat</c>, the path of a Jinja file, or <c>auto</c>: <c>chat</c> where the
     /// model has a template and <see cref="TrainingOptions.Compat"/> does not ask for the paper's, else <c>tulu</c>.

@@ -119,7 +119,7 @@ public class ExampleEncoderTests
         UserException none = Assert.Throws<UserException>(() => new ExampleEncoder(Bytes(), 100).Encode(Conversation(("user", "U"))));
         Assert.Equal("d.jsonl: line 8: nothing to train on; expected an assistant message", none.Message);
         UserException role = Assert.Throws<UserException>(() => new ExampleEncoder(Bytes(), 100).Encode(Conversation(("robot", "U"))));
-        Assert.Equal("d.jsonl: line 8: role \"robot\"; expected system, user or assistant", role.Message);
+        Assert.Equal("d.jsonl: line 8: role \"robot\"; expected system, developer, user, assistant, tool or function", role.Message);
     }
 
     [Fact]

@@ -203,7 +203,7 @@ internal sealed class UnlearningStages
     private IReadOnlyList<EncodedExample> LoadSamples(string path)
     {
         using Checkpoint source = Checkpoint.Open(_options.Model);
-        return ExampleLoader.Load(path, Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options with { Data = _options.Data with { PromptField = null, CompletionField = null, Shape = DataShape.Auto } }, _observer);
+        return ExampleLoader.Load(path, Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options with { Data = _options.Data with { PromptField = null, CompletionField = null, Shape = DataShape.Auto, TooLong = TooLong.Cut, TrainOn = TrainOn.Assistant } }, _observer);
     }
 
     private void WriteSelection(string samplesFile, int count, double[]? confidence, double[]? increase, IReadOnlyList<int> places)

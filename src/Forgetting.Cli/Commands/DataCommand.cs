@@ -1,0 +1,116 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
+using Forgetting.Data;
+using Forgetting.HuggingFace;
+using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Methods;
+using Forgetting.Models;
+using Forgetting.Training;
+
+namespace Forgetting.Cli.Commands;
+
+/// <summary><c>forgetting data</c>: what is seen of a data file, before anything is trained on it.</summary>
+internal static class DataCommand
+{
+    private const string LearntStart = "\u001b[32m", LearntEnd = "\u001b[39m";
+
+    public static Command Create()
+    {
+        var file = new Argument<string>("file") { Description = "data file of any format, or a folder of them" };
+        var show = new Option<int>("--show") { Description = "examples to print, with what is learnt of them in colour", HelpName = "N", DefaultValueFactory = _ => 3 };
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command("data", "Say what is seen of a data file: shapes, counts, lengths, duplicates, and what is learnt.") { file };
+        var settings = new SettingsOptions(
+            command, new TrainingOptions(), ["model", "adapter", .. SettingsOptions.DataSettings], help: new Dictionary<string, string>
+            {
+                ["model"] = "checkpoint whose tokens are counted; without one only texts are looked at", ["adapter"] = "PEFT adapter whose chat template is used",
+            });
+        command.Options.Add(show);
+        command.Options.Add(json);
+        command.SetAction(parsed =>
+        {
+            TrainingOptions options = settings.Read(parsed);
+            options.ValidateValues();
+            options = options with { Data = options.Data with { Path = parsed.GetValue(file)! } };
+            (Tokenizer Tokenizer, ModelConfig Config)? model = options.Model.Length > 0 ? Load(options.Model) : null;
+            List<string> shown = [];
+            DataSummary summary = DataSummary.Of(
+                options, model, (example, encoded) => shown.Add(Shown(example, encoded, model?.Tokenizer)), parsed.GetValue(json) ? 0 : parsed.GetValue(show));
+            if (parsed.GetValue(json))
+                Console.Out.WriteLine(JsonSerializer.Serialize(summary, Json.Compact));
+            else
+                Print(summary, options, shown);
+        });
+        return command;
+    }
+
+    private static (Tokenizer Tokenizer, ModelConfig Config) Load(string model)
+    {
+        using Checkpoint source = Checkpoint.Open(model);
+        return (Tokenizer.Load(source.TokenizerPath ?? model), source.Config);
+    }
+
+    private static void Print(DataSummary summary, TrainingOptions options, List<string> shown)
+    {
+        string Of(IReadOnlyDictionary<string, int> counts) => string.Join(", ", counts.Select(c => string.Create(CultureInfo.InvariantCulture, $"{c.Value:N0} {c.Key}")));
+        Terminal.PrintFacts(
+        [
+            ("records", string.Create(CultureInfo.InvariantCulture, $"{summary.Records:N0}")),
+            ("shapes", Of(summary.Shapes)),
+            ("repeated", string.Create(CultureInfo.InvariantCulture, $"{summary.Repeated:N0} as an earlier record, {summary.Contradicting:N0} the prompt alone, with another answer")),
+            .. summary.Unread.Count > 0 ? [("keys not read", Of(summary.Unread))] : Array.Empty<(string, string)>(),
+            .. summary.Lengths is { } lengths
+                ?
+                [
+                    ("tokens", string.Create(CultureInfo.InvariantCulture, $"{summary.Tokens:N0}, {summary.Learnt:N0} of them learnt")),
+                    ("lengths", string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"{lengths.Shortest:N0} to {lengths.Longest:N0} tokens, median {lengths.Median:N0}, mean {lengths.Mean:N1}, 95 % at most {lengths.P95:N0}")),
+                    ("too long", string.Create(CultureInfo.InvariantCulture, $"{summary.TooLong:N0} ({Recipe.Text(options.Data.TooLong)})")),
+                ]
+                : Array.Empty<(string, string)>(),
+            .. summary.Refusal is { } refusal
+                ? [("refused", string.Create(CultureInfo.InvariantCulture, $"{summary.Refused:N0}, the first: {refusal}"))]
+                : Array.Empty<(string, string)>(),
+            .. summary.Notices.Select(notice => ("note", notice)),
+        ]);
+        foreach (string example in shown)
+        {
+            Console.Out.WriteLine(example);
+        }
+    }
+
+    // Tokens that are learnt in green, or between brackets where there is no terminal.
+    private static string Shown(DataExample example, IReadOnlyList<EncodedExample> encoded, Tokenizer? tokenizer)
+    {
+        (string start, string end) = Console.IsOutputRedirected ? ("⟦", "⟧") : (LearntStart, LearntEnd);
+        var text = new StringBuilder($"\n{example.Place}, {Recipe.Text(example.Shape)}\n");
+        if (tokenizer is null)
+        {
+            text.AppendJoin('\n', example.Messages?.Select(m => m.Learnt ? $"{m.Role}: {start}{m.Content}{end}" : $"{m.Role}: {m.Content}")
+                ?? [$"{example.Prompt}{example.Separator ?? ExampleEncoder.Joint(example.Prompt, example.Completion)}{start}{example.Completion}{end}"]);
+            return text.ToString();
+        }
+
+        foreach (EncodedExample one in encoded)
+        {
+            // Runs of tokens, since one token may be part of a character.
+            for (int from = 0, to; from < one.Length; from = to)
+            {
+                bool learnt = one.Response[from], special = tokenizer.IsSpecial(one.Ids[from]);
+                for (to = from + 1; to < one.Length && one.Response[to] == learnt && !special && !tokenizer.IsSpecial(one.Ids[to]); to++)
+                {
+                }
+
+                string run = special ? tokenizer.TokenOf(one.Ids[from])! : tokenizer.Decode(one.Ids.AsSpan(from, to - from), skipSpecial: false, startOfText: from <= 1);
+                text.Append(learnt && (from == 0 || !one.Response[from - 1]) ? start : "").Append(run).Append(learnt && (to == one.Length || !one.Response[to]) ? end : "");
+            }
+
+            text.Append(encoded.Count > 1 ? "\n" : "");
+        }
+
+        return text.Append(encoded.Count == 0 ? "(not trained on)" : "").ToString();
+    }
+}
