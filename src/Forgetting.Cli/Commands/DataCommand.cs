@@ -18,7 +18,7 @@ internal static class DataCommand
 
     public static Command Create()
     {
-        var file = new Argument<string>("file") { Description = "data file of any format, or a folder of them" };
+        var file = new Argument<string>("file") { Description = "data file of any format, a folder of them, or - for standard input" };
         var show = new Option<int>("--show") { Description = "examples to print, with what is learnt of them in colour", HelpName = "N", DefaultValueFactory = _ => 3 };
         Option<bool> json = CommonOptions.Json();
         var command = new Command("data", "Say what is seen of a data file: shapes, counts, lengths, duplicates, and what is learnt.") { file };

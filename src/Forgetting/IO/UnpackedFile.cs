@@ -6,18 +6,21 @@ namespace Forgetting.IO;
 /// <summary>A file that is read from its beginning to its end, unpacked where it is packed by gzip or zstd, without the byte order mark.</summary>
 internal sealed class UnpackedFile : IDisposable
 {
+    /// <summary>What stands for standard input where a file is named.</summary>
+    public const string StandardInput = "-";
+
     // Enough to know every kind by.
     private const int KindBytes = 16;
 
     private readonly string _path;
     private readonly Stream _stream;
-    private readonly FileStream _file;
+    private readonly Stream _file;
     private byte[] _buffer = new byte[1 << 16];
     private int _start, _end;
     private bool _ended;
 
     /// <summary>Opens a file.</summary>
-    /// <param name="path">The file.</param>
+    /// <param name="path">The file; <c>-</c> for standard input, which is read to its end.</param>
     /// <param name="expected">What it may be, for the error.</param>
     /// <exception cref="UserException">It is missing, a folder, unreadable, or of another packed or binary format, which is named.</exception>
     public UnpackedFile(string path, string expected)
@@ -25,7 +28,7 @@ internal sealed class UnpackedFile : IDisposable
         _path = path;
         try
         {
-            _file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 1 << 16, FileOptions.SequentialScan);
+            _file = path == StandardInput ? ReadInput() : new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 1 << 16, FileOptions.SequentialScan);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -123,7 +126,16 @@ internal sealed class UnpackedFile : IDisposable
         _file.Dispose();
     }
 
-    private static byte[] Peek(FileStream file)
+    private static MemoryStream ReadInput()
+    {
+        using Stream input = Console.OpenStandardInput();
+        MemoryStream all = new();
+        input.CopyTo(all);
+        all.Position = 0;
+        return all;
+    }
+
+    private static byte[] Peek(Stream file)
     {
         byte[] start = new byte[KindBytes];
         int count = file.ReadAtLeast(start, start.Length, throwOnEndOfStream: false);

@@ -77,8 +77,7 @@ public sealed record DataSummary
         string? refusal = null;
         long tokens = 0, learnt = 0;
         Dictionary<string, int> shapes = [], unread = [];
-        Dictionary<ulong, ulong> answers = [];
-        HashSet<(ulong, ulong)> seen = [];
+        HashSet<ulong> prompts = [], seen = [];
         List<int> lengths = [];
         foreach (DataExample read in DataSet.Stream(options.Data.Path, ExampleLoader.Fields(options)))
         {
@@ -90,10 +89,10 @@ public sealed record DataSummary
                 unread[key] = unread.GetValueOrDefault(key) + 1;
             }
 
-            (ulong prompt, ulong answer) = (Hash(Given(example)), Hash(Whole(example)));
-            if (!seen.Add((prompt, answer)))
+            string prompt = Given(example);
+            if (!seen.Add(Hash($"{prompt.Length} {prompt}{Whole(example)}")))
                 repeated++;
-            else if (example.Shape != DataShape.Text && !answers.TryAdd(prompt, answer))
+            else if (example.Shape != DataShape.Text && !prompts.Add(Hash(prompt)))
                 contradicting++;
 
             EncodedExample[] encoded = [];

@@ -8,6 +8,12 @@ public sealed partial record TrainingOptions
     public void Validate()
     {
         ValidateValues();
+        foreach (string name in new[] { "data", "valid-data", "reference-data", "forget-prompts" })
+        {
+            if (Recipe.Find(name)!.Paths(this).Contains(IO.UnpackedFile.StandardInput))
+                throw new UserException($"{name} is -, standard input, which a run could not read again to go on or be repeated; expected a file");
+        }
+
         if (Method == TrainingMethod.Lwf && !Unlearns)
             throw new UserException("method is lwf, expected forget-prompts (files of prompts) or elicited (samples made before) with it");
 

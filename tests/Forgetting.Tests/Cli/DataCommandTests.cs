@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using Forgetting.Testing;
 using Xunit;
@@ -70,6 +71,21 @@ public sealed class DataCommandTests : IDisposable
         Assert.Equal(0, loss.ExitCode);
         Assert.Contains($"1 of 4 examples are longer than {longest} tokens and were dropped", loss.Error, StringComparison.Ordinal);
         Assert.Equal([0, 1, 2], File.ReadLines(_folder["o.jsonl"]).Select(line => JsonDocument.Parse(line).RootElement.GetProperty("index").GetInt32()));
+    }
+
+    [Fact]
+    public void Standard_input_is_a_file_to_look_at_and_none_to_train_on()
+    {
+        var start = new ProcessStartInfo("dotnet", [typeof(Forgetting.Cli.CommandLine).Assembly.Location, "data", "-", "--json"])
+        {
+            RedirectStandardInput = true, RedirectStandardOutput = true, UseShellExecute = false,
+        };
+        using Process process = Process.Start(start)!;
+        process.StandardInput.Write(s_lines);
+        process.StandardInput.Close();
+        Assert.Equal(4, JsonDocument.Parse(process.StandardOutput.ReadToEnd()).RootElement.GetProperty("records").GetInt32());
+        process.WaitForExit();
+        Assert.Contains("data is -, standard input, which a run could not read again", CommandResult.Of("tune", "--model", "m", "--data", "-", "--out", _folder["o"]).Error, StringComparison.Ordinal);
     }
 
     private static int Count(string text) => JsonDocument.Parse(CommandResult.Of("tokenize", "--model", Model, "--text", text).Output).RootElement.GetArrayLength();
