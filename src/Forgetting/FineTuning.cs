@@ -26,7 +26,7 @@ public sealed partial class LanguageModel
     /// </summary>
     /// <param name="data">Examples, JSON Lines: <c>prompt</c> and <c>completion</c>, or <c>messages</c>.</param>
     /// <param name="options">
-    /// The settings; null for the defaults, which forget the least informative 30 % of the tokens with a reference model trained on a held-out part of the data
+    /// The settings; null for the defaults, which are token forgetting with a reference model that is trained on a held-out part of the data
     /// (arXiv 2508.04329). <see cref="TrainingOptions.Out"/> is where the run leaves its records; where it is not given, they are kept until the model
     /// is disposed. Model, adapter, data, template and device are this model's and are not given.
     /// </param>

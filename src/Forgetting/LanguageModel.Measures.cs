@@ -89,7 +89,7 @@ public sealed partial class LanguageModel
     /// <summary>Scores every response token of a data file by how much a reference model improves on this one, and divides the tokens by that.</summary>
     /// <param name="reference">The model after training on trusted examples.</param>
     /// <param name="data">Examples, JSON Lines.</param>
-    /// <param name="options">Kind of score, ρ and what else divides; how the data becomes tokens. Null for the paper's settings.</param>
+    /// <param name="options">Kind of score, ρ and what else divides; how the data becomes tokens. Null for the defaults.</param>
     /// <param name="cancellation">Ends the call after the batch in progress.</param>
     /// <exception cref="UserException">The data is missing or malformed, does not fit both models, or the scores do not tell the tokens apart.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>

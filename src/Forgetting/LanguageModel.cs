@@ -167,7 +167,15 @@ public sealed partial class LanguageModel : IDisposable
         lock (_gate)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            return action();
+            try
+            {
+                return action();
+            }
+            catch (DeviceMemoryException error)
+            {
+                // Too large a model or too long a text for this device is bad input too.
+                throw new UserException(error.Message, error);
+            }
         }
     }
 

@@ -8,7 +8,7 @@ using Forgetting.Models;
 namespace Forgetting;
 
 /// <summary>A checkpoint in memory and ready to compute: its decoder with weights loaded, and its tokenizer.</summary>
-public sealed class LoadedModel : IDisposable
+internal sealed class LoadedModel : IDisposable
 {
     private readonly IReadOnlyList<int> _adapterEnds;
 

@@ -22,7 +22,7 @@ public sealed class EmulatedBackends : IDisposable
     }
 
     /// <summary>The backend of a storage type.</summary>
-    public CudaBackend Of(DType type) => (type == DType.Float32 ? _float32 : _bfloat16)!;
+    internal CudaBackend Of(DType type) => (type == DType.Float32 ? _float32 : _bfloat16)!;
 
     public void Dispose()
     {

@@ -115,7 +115,8 @@ public sealed class LanguageModelTests : IDisposable
         Assert.Equal(tokens.Skip(first).Average(t => (double)t.Loss), loss.Mean, 1e-9);
 
         using LanguageModel other = LanguageModel.Load(Stories, "cpu");
-        Assert.Contains("score", Assert.Throws<UserException>(() => model.ScoreTokens(other, s_examples)).Message, StringComparison.Ordinal);
+        Assert.Contains("score", Assert.Throws<UserException>(() => model.ScoreTokens(
+            other, s_examples, new TrainingOptions { TokenForgetting = new TokenForgettingSettings { Score = ScoreKind.Influence } })).Message, StringComparison.Ordinal);
     }
 
     [SharedDataTheory]

@@ -7,7 +7,7 @@ using Forgetting.Tensors;
 namespace Forgetting.Backends;
 
 /// <summary>Makes the backend that <c>--device</c>, <c>--dtype</c> and <c>--products</c> name.</summary>
-public static class BackendFactory
+internal static class BackendFactory
 {
     /// <summary>
     /// The backend for <paramref name="device"/>: cpu; cuda or cuda:N, a card; cuda-emu, the card's kernels on this processor; or auto, the first card

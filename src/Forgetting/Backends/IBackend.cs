@@ -13,7 +13,7 @@ namespace Forgetting.Backends;
 /// The same inputs give the same bits every time, and a row's result does not depend on the other rows of the batch.
 /// Outputs are overwritten unless the summary says "adds". Unless it says otherwise, an output may not alias an input.
 /// </remarks>
-public interface IBackend : IMemory, IRepetition, IDenseOperations, ISequenceOperations, IElementwiseOperations, ILossOperations, ISinkOperations,
+internal interface IBackend : IMemory, IRepetition, IDenseOperations, ISequenceOperations, IElementwiseOperations, ILossOperations, ISinkOperations,
     IOptimizerOperations
 {
     /// <summary>Name as in <c>--device</c>: cpu, cuda, cuda:N or cuda-emu.</summary>
@@ -32,7 +32,7 @@ public interface IBackend : IMemory, IRepetition, IDenseOperations, ISequenceOpe
 }
 
 /// <summary>Memory of a device and transfers to and from it.</summary>
-public interface IMemory : IDisposable
+internal interface IMemory : IDisposable
 {
     /// <summary>What is handed out, and what has been at most.</summary>
     MemoryUse Use { get; }
@@ -66,7 +66,7 @@ public interface IMemory : IDisposable
 }
 
 /// <summary>Sequences of operations that come again and again and differ in nothing but the contents of the memory they work on.</summary>
-public interface IRepetition
+internal interface IRepetition
 {
     /// <summary>
     /// Does <paramref name="operations"/>. Where a sequence has come before under an equal key, a backend may launch what it recorded then as one piece
@@ -81,7 +81,7 @@ public interface IRepetition
 }
 
 /// <summary>Dense products.</summary>
-public interface IDenseOperations
+internal interface IDenseOperations
 {
     /// <summary>
     /// C = α·op(A)·op(B) + β·C with op the identity or the transpose; sums in Float32. β = 0 does not read C.
@@ -115,7 +115,7 @@ public interface IDenseOperations
 }
 
 /// <summary>Operations that look at more than one row or head: gathering, positions, attention, pooling.</summary>
-public interface ISequenceOperations
+internal interface ISequenceOperations
 {
     /// <summary>y[t] = table[rows[t]]: token and position embeddings, and the rows that need logits.</summary>
     /// <param name="table">[V, C].</param>
@@ -178,7 +178,7 @@ public interface ISequenceOperations
 }
 
 /// <summary>Norms, activations and sums.</summary>
-public interface IElementwiseOperations
+internal interface IElementwiseOperations
 {
     /// <summary>
     /// y = gain ∘ x̂ with x̂ = x·rstd, rstd = 1/√(mean(x²) + ε) (arXiv 1910.07467, eq. 4). With a residual, x becomes x + residual first; it is
@@ -228,7 +228,7 @@ public interface IElementwiseOperations
 }
 
 /// <summary>What happens to logits.</summary>
-public interface ILossOperations
+internal interface ILossOperations
 {
     /// <summary>
     /// Turns a chunk of logits into per-token losses and, if weights are given, into the gradient of the signed objective, in place.
@@ -257,7 +257,7 @@ public interface ILossOperations
 /// each s, Σ A∘G_s to result[s, 0] and Σ B∘G_s² to result[s, 1]. No G_s is ever stored. All of dY, X are [T, ·] with rows grouped
 /// by <c>offsets</c>; gradients, A, B and results are Float32.
 /// </summary>
-public interface ISinkOperations
+internal interface ISinkOperations
 {
     /// <summary>Matrix W [out, in] with y = x·Wᵀ: G_s = dY_sᵀ·X_s. Accumulate is <see cref="IDenseOperations.Gemm"/> with β 1.</summary>
     void SquareAccumulateMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor sum);
@@ -301,7 +301,7 @@ public interface ISinkOperations
 }
 
 /// <summary>What an optimiser step needs. Scalars are read back by the caller once a step.</summary>
-public interface IOptimizerOperations
+internal interface IOptimizerOperations
 {
     /// <summary>Adds Σ x² to result[0, index] (Float32), summed in a fixed order.</summary>
     void SumOfSquares(Tensor x, Tensor result, int index);

@@ -11,7 +11,7 @@ namespace Forgetting.Backends;
 /// <param name="Milliseconds">Time of a call at a working size, or null where none was measured.</param>
 /// <param name="GigabytesPerSecond">Bytes that must move at that size over its time, for operations bound by memory.</param>
 /// <param name="TeraflopsPerSecond">Arithmetic at that size over its time, for products.</param>
-public sealed record KernelCheck(
+internal sealed record KernelCheck(
     string Operation, double Error, double Tolerance, double? Milliseconds, double? GigabytesPerSecond, double? TeraflopsPerSecond)
 {
     /// <summary>Whether the device agrees with the CPU.</summary>
@@ -22,7 +22,7 @@ public sealed record KernelCheck(
 /// Runs every operation on a device and on the CPU backend with the same numbers, and times it at a working size where that means something.
 /// The copy and the large product come first: what the card can do is measured, not looked up.
 /// </summary>
-public static class KernelDoctor
+internal static class KernelDoctor
 {
     private const double MeasuredMilliseconds = 50;
 

@@ -8,7 +8,7 @@ namespace Forgetting.Backends;
 /// <param name="HeadSize">Columns of a head.</param>
 /// <param name="Scale">Factor on the scores: 1/√HeadSize, or 1 for GPT-Neo.</param>
 /// <param name="Window">Number of latest tokens seen, the query's own included; 0 for all.</param>
-public readonly record struct AttentionShape(int Heads, int KeyValueHeads, int HeadSize, float Scale, int Window = 0);
+internal readonly record struct AttentionShape(int Heads, int KeyValueHeads, int HeadSize, float Scale, int Window = 0);
 
 /// <summary>Which elements of a matrix [T, C] dropout drops (<see cref="IDenseOperations.LoraDown"/>).</summary>
 /// <param name="Rate">Probability of dropping, in [0, 1).</param>
@@ -19,14 +19,14 @@ public readonly record struct AttentionShape(int Heads, int KeyValueHeads, int H
 /// Philox 4×32-10 (Salmon et al., SC'11) with key Seed and counter (row key, column / 4, Stream, 0); lane column % 4, as
 /// u = bits·2⁻³², keeps its element when u ≥ Rate.
 /// </remarks>
-public readonly record struct DropoutMask(float Rate, int Stream, Tensor Seed, Tensor RowKeys);
+internal readonly record struct DropoutMask(float Rate, int Stream, Tensor Seed, Tensor RowKeys);
 
 /// <summary>Scalars of AdamW that stay the same from step to step.</summary>
 /// <param name="Beta1">Decay of the first moment.</param>
 /// <param name="Beta2">Decay of the second moment.</param>
 /// <param name="Epsilon">Added to the root of the second moment.</param>
 /// <param name="WeightDecay">Decoupled decay; 0 for norms and biases.</param>
-public readonly record struct AdamWSettings(float Beta1, float Beta2, float Epsilon, float WeightDecay)
+internal readonly record struct AdamWSettings(float Beta1, float Beta2, float Epsilon, float WeightDecay)
 {
     /// <summary>How many <see cref="Numbers"/> there are.</summary>
     public const int NumberCount = 4;
@@ -75,7 +75,7 @@ public enum AscentKind
 /// <param name="LearningPower">
 /// q of generalised cross-entropy (1 − p_y^q)/q on what is learnt (arXiv 1805.07836), gradient w·p_y^q·(p − e); 0: cross-entropy.
 /// </param>
-public readonly record struct Ascent(AscentKind Kind, float Beta = 0, float Beta2 = 0, float LearningPower = 0)
+internal readonly record struct Ascent(AscentKind Kind, float Beta = 0, float Beta2 = 0, float LearningPower = 0)
 {
     /// <summary>Whether the gradient depends on the target's probability under the base model.</summary>
     public bool NeedsBase => Kind is AscentKind.Npo or AscentKind.Belief;
@@ -92,7 +92,7 @@ public readonly record struct Ascent(AscentKind Kind, float Beta = 0, float Beta
 }
 
 /// <summary>A device has not enough memory for what was asked.</summary>
-public sealed class DeviceMemoryException : Exception
+internal sealed class DeviceMemoryException : Exception
 {
     /// <summary>An exception with a sentence that says what was asked for, what was free and which option to lower.</summary>
     public DeviceMemoryException(string message)

@@ -4,7 +4,7 @@ namespace Forgetting.Backends;
 /// Philox 4×32-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC'11): random numbers as a function of a key and a
 /// counter, so that a number belongs to a place (row, column, layer) and not to the order in which places are visited.
 /// </summary>
-public static class Philox
+internal static class Philox
 {
     internal const uint MultiplierA = 0xD2511F53;
     internal const uint MultiplierB = 0xCD9E8D57;

@@ -4,13 +4,13 @@ namespace Forgetting.Data;
 /// <param name="First">First example, counted within the step.</param>
 /// <param name="Count">Number of examples.</param>
 /// <param name="FirstRowKey">Key of its first row: the number of tokens of the step that come before.</param>
-public readonly record struct MicroBatch(int First, int Count, int FirstRowKey);
+internal readonly record struct MicroBatch(int First, int Count, int FirstRowKey);
 
 /// <summary>
 /// Puts encoded examples end to end. The prediction of token j of an example sits at the row of its token j − 1, so the rows that reach the output head
 /// are those before a token that is predicted. The key of a row is its place in the step with all of the step's examples end to end, which makes dropout masks independent of micro-batching.
 /// </summary>
-public static class BatchBuilder
+internal static class BatchBuilder
 {
     /// <summary>Cuts a step into runs of at most <paramref name="maxTokens"/> tokens, in order; an example that is longer is a run by itself.</summary>
     public static IReadOnlyList<MicroBatch> MicroBatches(IReadOnlyList<EncodedExample> examples, int maxTokens)

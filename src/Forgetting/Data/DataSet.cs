@@ -5,7 +5,7 @@ using Forgetting.IO;
 namespace Forgetting.Data;
 
 /// <summary>An example as its file has it: a prompt with its completion, a conversation, or a text that is learnt whole.</summary>
-public sealed record DataExample
+internal sealed record DataExample
 {
     /// <summary>Position in the data set, from 0.</summary>
     public required int Index { get; init; }
@@ -39,7 +39,7 @@ public sealed record DataExample
 }
 
 /// <summary>Names of the fields to read.</summary>
-public sealed record DataFields
+internal sealed record DataFields
 {
     /// <summary>Field of the prompt.</summary>
     public string Prompt { get; init; } = "prompt";
@@ -58,7 +58,7 @@ public sealed record DataFields
 }
 
 /// <summary>Reads data sets of any format, and folders of them.</summary>
-public static class DataSet
+internal static class DataSet
 {
     /// <summary>
     /// All examples of a file or folder, in order. Blank lines are passed over. Besides the fields of its <see cref="DataShape"/> a line may have <c>separator</c> (text that

@@ -1,7 +1,7 @@
 namespace Forgetting.Data;
 
 /// <summary>An example as token ids.</summary>
-public sealed record EncodedExample
+internal sealed record EncodedExample
 {
     /// <summary>Position in the data set, from 0.</summary>
     public required int Index { get; init; }

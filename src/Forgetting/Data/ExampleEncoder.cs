@@ -13,7 +13,7 @@ namespace Forgetting.Data;
 /// The eos put there is the real token; text in the data that looks like a special token is text, unless <c>allowSpecial</c>.
 /// Other layouts of conversations are <see cref="MessageLayout"/>'s.
 /// </summary>
-public sealed class ExampleEncoder
+internal sealed class ExampleEncoder
 {
     private readonly Tokenizer _tokenizer;
     private readonly int _maxLength;

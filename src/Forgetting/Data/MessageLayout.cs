@@ -4,7 +4,7 @@ using Forgetting.HuggingFace.Tokenizers;
 namespace Forgetting.Data;
 
 /// <summary>How the messages of a conversation become text.</summary>
-public sealed class MessageLayout
+internal sealed class MessageLayout
 {
     // The two layouts without a template, as one, behind the spellings of the tokens that begin and end a text.
     private const string Head = "{%- set bos = '", Second = "' %}{%- set eos = '", HeadEnd = "' %}";

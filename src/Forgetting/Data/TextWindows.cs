@@ -4,7 +4,7 @@ using Forgetting.IO;
 namespace Forgetting.Data;
 
 /// <summary>Plain text as examples for next-token training.</summary>
-public static class TextWindows
+internal static class TextWindows
 {
     /// <summary>Reads a text file and cuts it, see <see cref="Cut"/>.</summary>
     /// <exception cref="UserException">The file is missing, no plain text, or too short to predict anything.</exception>

@@ -5,7 +5,7 @@ namespace Forgetting.Data;
 /// model sees token Ids[t]; only rows that need a prediction reach the output head, and those are listed in <see cref="HeadRows"/>.
 /// All arrays are on the host; the decoder uploads them.
 /// </summary>
-public sealed record TokenBatch
+internal sealed record TokenBatch
 {
     /// <summary>[T] input tokens.</summary>
     public required int[] Ids { get; init; }

@@ -1,7 +1,7 @@
 namespace Forgetting.Evaluation;
 
 /// <summary>How varied a set of generated texts is.</summary>
-public static class Diversity
+internal static class Diversity
 {
     /// <summary>
     /// distinct-n (Li et al., arXiv 1510.03055): different n-grams over all n-grams, of all texts together. Words are what white space separates.

@@ -3,7 +3,7 @@ using Forgetting.Data;
 namespace Forgetting.Evaluation;
 
 /// <summary>How an evaluation runs.</summary>
-public sealed record EvaluationOptions
+internal sealed record EvaluationOptions
 {
     /// <summary>Folder with the benchmarks' files, each in a folder of its name or all in this one; or the one file that the tasks are to read.</summary>
     public required string DataFolder { get; init; }

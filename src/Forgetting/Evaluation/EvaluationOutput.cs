@@ -13,13 +13,13 @@ namespace Forgetting.Evaluation;
 /// <param name="Value">The number.</param>
 /// <param name="StandardError">Its standard error, or null.</param>
 /// <param name="Items">Items it is over; null where the file does not say.</param>
-public sealed record EvaluatedMetric(string Task, string Metric, string Filter, double Value, double? StandardError, int? Items);
+internal sealed record EvaluatedMetric(string Task, string Metric, string Filter, double Value, double? StandardError, int? Items);
 
 /// <summary>
 /// A folder that <c>eval --out</c> left, or lm-evaluation-harness: its <c>results_*.json</c> and the <c>samples_*.jsonl</c> beside it. Of several results
 /// for a task the newest counts.
 /// </summary>
-public sealed class EvaluationOutput
+internal sealed class EvaluationOutput
 {
     private readonly Dictionary<string, string> _samples = [];
 

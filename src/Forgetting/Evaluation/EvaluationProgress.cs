@@ -7,7 +7,7 @@ namespace Forgetting.Evaluation;
 /// What an evaluation has computed, in its folder until all tasks are done, so that a run that was ended takes up where it was: finished tasks in
 /// <c>eval_progress.jsonl</c>, answers of the task in progress in <c>answers_TASK.partial</c>. What was saved counts only for the same model and the same items.
 /// </summary>
-public sealed class EvaluationProgress
+internal sealed class EvaluationProgress
 {
     /// <summary>Name of the file with finished tasks.</summary>
     public const string FileName = "eval_progress.jsonl";

@@ -9,7 +9,7 @@ namespace Forgetting.Evaluation;
 /// <summary>Runs benchmark tasks on a model, by the definitions of lm-evaluation-harness.</summary>
 /// <param name="model">The model; used as it is, with its adapter beside its weights.</param>
 /// <param name="options">How to run.</param>
-public sealed class Evaluator(LoadedModel model, EvaluationOptions options)
+internal sealed class Evaluator(LoadedModel model, EvaluationOptions options)
 {
     /// <summary>Runs one task.</summary>
     /// <param name="observer">Is told of tokens done.</param>

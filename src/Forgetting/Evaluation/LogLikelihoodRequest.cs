@@ -5,13 +5,13 @@ namespace Forgetting.Evaluation;
 /// <summary>Token ids whose log-probability after others is wanted.</summary>
 /// <param name="Context">What is given, at least one token.</param>
 /// <param name="Continuation">What is scored, at least one token.</param>
-public readonly record struct LogLikelihoodRequest(int[] Context, int[] Continuation);
+internal readonly record struct LogLikelihoodRequest(int[] Context, int[] Continuation);
 
 /// <summary>The answer to a <see cref="LogLikelihoodRequest"/>.</summary>
 /// <param name="Sum">Sum of the continuation's log-probabilities, in nats.</param>
 /// <param name="Tokens">How many they are.</param>
 /// <param name="GreedySuffix">How many of the last tokens in a row are the most probable ones at their places.</param>
-public readonly record struct LogLikelihood(double Sum, int Tokens, int GreedySuffix)
+internal readonly record struct LogLikelihood(double Sum, int Tokens, int GreedySuffix)
 {
     /// <summary>Whether each of the continuation's tokens is the most probable one at its place.</summary>
     [JsonIgnore]

@@ -11,7 +11,7 @@ namespace Forgetting.Evaluation;
 /// </summary>
 /// <param name="decoder">The model.</param>
 /// <param name="batchTokens">Tokens computed at once; a longer context or continuation is a batch by itself.</param>
-public sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens)
+internal sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens)
 {
     /// <summary>Scores requests. An input longer than the model's context loses tokens from the left, as in lm-evaluation-harness.</summary>
     /// <param name="observer">Is told of tokens done.</param>

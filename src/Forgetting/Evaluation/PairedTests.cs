@@ -8,7 +8,7 @@ namespace Forgetting.Evaluation;
 /// Whether two models differ on the same items. For right-or-wrong scores the field's test is McNemar's, for others a paired permutation test
 /// (Dror et al., "The Hitchhiker's Guide to Testing Statistical Significance in NLP", ACL 2018). Both are two-sided.
 /// </summary>
-public static class PairedTests
+internal static class PairedTests
 {
     /// <summary>Assignments of signs that are drawn where there are too many to go through all of them.</summary>
     public const int Samples = 10_000;

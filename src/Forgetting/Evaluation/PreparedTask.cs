@@ -11,7 +11,7 @@ namespace Forgetting.Evaluation;
 /// A task's items as they are put to a model: read, laid out and encoded. Whatever is wrong with a task, its file or an item is found here, before anything
 /// is computed; the same preparation serves any number of evaluations.
 /// </summary>
-public sealed class PreparedTask
+internal sealed class PreparedTask
 {
     private PreparedTask(EvaluationTask definition, IReadOnlyList<TaskDocument> documents, PromptBuilder prompts, EvaluationOptions options, RequestEncoder encoder)
     {

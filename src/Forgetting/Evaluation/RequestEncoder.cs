@@ -9,7 +9,7 @@ namespace Forgetting.Evaluation;
 /// <param name="config">The model, for its context length and its beginning-of-text token.</param>
 /// <param name="bos">Begin every context with what the tokenizer puts in front (the harness' <c>add_bos_token</c>).</param>
 /// <param name="layout">Lays out contexts as users' messages and continuations as their answers, as training does; null for texts as they are.</param>
-public sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bool bos = true, MessageLayout? layout = null)
+internal sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bool bos = true, MessageLayout? layout = null)
 {
     private readonly ExampleEncoder? _conversations = layout is null ? null : new(tokenizer, int.MaxValue, layout: layout);
 

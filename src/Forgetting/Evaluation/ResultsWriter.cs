@@ -9,7 +9,7 @@ using Forgetting.IO;
 namespace Forgetting.Evaluation;
 
 /// <summary>Writes results as lm-evaluation-harness does: <c>results_TIME.json</c>, and a <c>samples_TASK_TIME.jsonl</c> for each task.</summary>
-public static partial class ResultsWriter
+internal static partial class ResultsWriter
 {
     private static readonly JsonSerializerOptions s_indented = new(JsonLines.Options) { WriteIndented = true };
 

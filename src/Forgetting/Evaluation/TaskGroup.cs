@@ -9,4 +9,4 @@ internal sealed record TaskGroup(string Name, IReadOnlyList<string> Tasks);
 /// <param name="Name">Name in results.</param>
 /// <param name="Tasks">Tasks that it is made of.</param>
 /// <param name="Metrics">The numbers.</param>
-public sealed record GroupResult(string Name, IReadOnlyList<string> Tasks, IReadOnlyList<MetricValue> Metrics);
+internal sealed record GroupResult(string Name, IReadOnlyList<string> Tasks, IReadOnlyList<MetricValue> Metrics);

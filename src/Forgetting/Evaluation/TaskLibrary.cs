@@ -5,7 +5,7 @@ using Forgetting.Models;
 namespace Forgetting.Evaluation;
 
 /// <summary>The tasks that are known: those that come with the program, and those of a user's folder, which go before.</summary>
-public sealed class TaskLibrary
+internal sealed class TaskLibrary
 {
     private const string Prefix = "Forgetting.Evaluation.Tasks.";
 

@@ -7,11 +7,11 @@ namespace Forgetting.Evaluation;
 /// <param name="Filter">How answers were taken from generated text; <c>none</c> otherwise.</param>
 /// <param name="Value">The number; infinite where a perplexity is beyond what a double holds, as by word in a text without spaces.</param>
 /// <param name="StandardError">Of a mean over items; null where the number is no such mean or there is one item.</param>
-public sealed record MetricValue(
+internal sealed record MetricValue(
     string Name, string Filter, [property: JsonNumberHandling(JsonNumberHandling.AllowNamedFloatingPointLiterals)] double Value, double? StandardError);
 
 /// <summary>What a task measured.</summary>
-public sealed record TaskResult
+internal sealed record TaskResult
 {
     internal TaskResult(PreparedTask source, IReadOnlyList<TaskSample> samples) => (Source, Samples) = (source, samples);
 

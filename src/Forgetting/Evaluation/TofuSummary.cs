@@ -4,7 +4,7 @@ using Forgetting.HuggingFace;
 namespace Forgetting.Evaluation;
 
 /// <summary>The two figures that TOFU condenses an unlearned model to (Maini et al., arXiv 2401.06121, section 2.2).</summary>
-public static class TofuSummary
+internal static class TofuSummary
 {
     /// <summary>Name of the summary in results.</summary>
     public const string Name = "tofu";

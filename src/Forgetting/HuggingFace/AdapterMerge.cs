@@ -8,7 +8,7 @@ namespace Forgetting.HuggingFace;
 /// Adds an adapter into its base checkpoint. Before anything is written, every merged weight, rounded as the file will have it, is taken apart again: W_merged − s·B·A
 /// must be the checkpoint's W up to rounding.
 /// </summary>
-public static class AdapterMerge
+internal static class AdapterMerge
 {
     // An update of some thirty times the weights' size leaves five bits fewer of them than their type has; then base and adapter hardly belong together.
     private const double MostRoundings = 32;
@@ -102,4 +102,4 @@ public static class AdapterMerge
 /// <summary>What merging found.</summary>
 /// <param name="Difference">Largest |W_merged − s·B·A − W| of an adapted layer, as a share of the layer's largest |W|; 0 without an adapter.</param>
 /// <param name="RoundingLoss">What rounding to the files' type took from the change of all weights: ‖error‖ / ‖change‖; 0 without a change.</param>
-public readonly record struct MergeResult(double Difference, double RoundingLoss);
+internal readonly record struct MergeResult(double Difference, double RoundingLoss);

@@ -12,7 +12,7 @@ namespace Forgetting.HuggingFace;
 /// <param name="Template">The chat template that the model was trained on, for a folder to carry; null where the folder's own is
 /// that.</param>
 /// <param name="Ends">Ids that end an answer, to be added to those that the folder names.</param>
-public sealed record ChatFiles(string? Template, IReadOnlyList<int> Ends)
+internal sealed record ChatFiles(string? Template, IReadOnlyList<int> Ends)
 {
     private const string TokenizerConfig = "tokenizer_config.json", GenerationConfig = "generation_config.json";
     private const string EosKey = "eos_token_id", TemplateKey = "chat_template";

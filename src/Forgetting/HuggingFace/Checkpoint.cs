@@ -8,7 +8,7 @@ namespace Forgetting.HuggingFace;
 /// A pretrained model on disk: a Hugging Face folder (<c>config.json</c> and <c>model.safetensors</c>, sharded or not) or a llama2.c
 /// <c>.bin</c>. Opening reads configuration and tensor list; weights are read by <see cref="LoadInto"/>.
 /// </summary>
-public sealed class Checkpoint : IDisposable
+internal sealed class Checkpoint : IDisposable
 {
     internal const string WeightsName = "model.safetensors";
     internal const string IndexName = "model.safetensors.index.json";

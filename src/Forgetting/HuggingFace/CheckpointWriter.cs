@@ -7,7 +7,7 @@ using Forgetting.Models;
 namespace Forgetting.HuggingFace;
 
 /// <summary>Writes Hugging Face model folders. A folder appears whole or not at all.</summary>
-public static class CheckpointWriter
+internal static class CheckpointWriter
 {
     /// <summary>Default size from which weights go to several files: what Hugging Face writes.</summary>
     public const long DefaultShardBytes = 5_000_000_000;

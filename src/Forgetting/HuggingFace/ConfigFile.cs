@@ -4,7 +4,7 @@ using Forgetting.Models;
 namespace Forgetting.HuggingFace;
 
 /// <summary>Reads <c>config.json</c> (and the end tokens of <c>generation_config.json</c>) of every family into a <see cref="ModelConfig"/>.</summary>
-public static class ConfigFile
+internal static class ConfigFile
 {
     /// <summary>Its name in a model folder.</summary>
     public const string Name = "config.json";

@@ -7,7 +7,7 @@ using Forgetting.Models;
 namespace Forgetting.HuggingFace;
 
 /// <summary>Writes <c>config.json</c> for a model that has none yet, in the spelling that every version of Hugging Face's library reads.</summary>
-public static class ConfigWriter
+internal static class ConfigWriter
 {
     /// <summary>Writes the file into a folder.</summary>
     /// <param name="type">Type of the weights, for <c>torch_dtype</c>.</param>

@@ -7,7 +7,7 @@ namespace Forgetting.HuggingFace;
 /// A read-only file of which parts are mapped into memory while they are looked at, so that reading a checkpoint never holds more of it than
 /// the part being converted.
 /// </summary>
-public sealed class MappedFile : IDisposable
+internal sealed class MappedFile : IDisposable
 {
     private readonly MemoryMappedFile _mapping;
 
@@ -55,7 +55,7 @@ public sealed class MappedFile : IDisposable
 }
 
 /// <summary>A mapped part of a <see cref="MappedFile"/>.</summary>
-public sealed unsafe class MappedView : IDisposable
+internal sealed unsafe class MappedView : IDisposable
 {
     private readonly MemoryMappedViewAccessor? _accessor;
     private readonly byte* _pointer;

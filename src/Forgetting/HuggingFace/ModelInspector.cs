@@ -5,7 +5,7 @@ using Forgetting.Models;
 namespace Forgetting.HuggingFace;
 
 /// <summary>What a folder or file holds, as far as it could be read.</summary>
-public sealed record ModelInspection
+internal sealed record ModelInspection
 {
     /// <summary>Path as given.</summary>
     public required string Path { get; init; }
@@ -41,10 +41,10 @@ public sealed record ModelInspection
 /// <summary>Tensors of one element type.</summary>
 /// <param name="Type">The type.</param>
 /// <param name="Tensors">How many.</param>
-public sealed record TypeCount(StoredType Type, int Tensors);
+internal sealed record TypeCount(StoredType Type, int Tensors);
 
 /// <summary>Looks at a model without loading its weights: what it is and what stands in the way.</summary>
-public static class ModelInspector
+internal static class ModelInspector
 {
     /// <summary>Inspects a Hugging Face folder or a llama2.c file. Never throws for bad input: that is in <see cref="ModelInspection.Unsupported"/>.</summary>
     public static ModelInspection Inspect(string path)

@@ -9,7 +9,7 @@ namespace Forgetting.HuggingFace;
 /// A LoRA adapter as PEFT stores it: <c>adapter_config.json</c> and <c>adapter_model.safetensors</c>. Open it, make the
 /// <see cref="Decoder"/> with its <see cref="Config"/>, then <see cref="LoadInto"/>.
 /// </summary>
-public sealed class PeftAdapter : IDisposable
+internal sealed class PeftAdapter : IDisposable
 {
     private const string WeightsName = "adapter_model.safetensors";
 

@@ -7,7 +7,7 @@ namespace Forgetting.HuggingFace;
 /// Reads the safetensors format: a 64-bit header length, a JSON header <c>{"name": {"dtype", "shape", "data_offsets"}}</c>, then the data.
 /// Opening checks all that the header says, so a file that lies about a length or an offset is refused before anything is read.
 /// </summary>
-public sealed class SafeTensorsFile : IDisposable
+internal sealed class SafeTensorsFile : IDisposable
 {
     private const long LongestHeader = 100_000_000;
 

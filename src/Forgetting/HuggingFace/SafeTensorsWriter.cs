@@ -4,7 +4,7 @@ using System.Text.Json;
 namespace Forgetting.HuggingFace;
 
 /// <summary>Name, type and sizes of a tensor to be written.</summary>
-public sealed record TensorEntry(string Name, StoredType Type, IReadOnlyList<long> Dimensions)
+internal sealed record TensorEntry(string Name, StoredType Type, IReadOnlyList<long> Dimensions)
 {
     /// <summary>Size in bytes.</summary>
     public long Bytes => Dimensions.Aggregate((long)Type.Size(), (product, size) => checked(product * size));
@@ -14,7 +14,7 @@ public sealed record TensorEntry(string Name, StoredType Type, IReadOnlyList<lon
 /// Writes the safetensors format as a stream: the header first, since it follows from names and sizes alone, then each tensor's data in order
 /// and in as many pieces as the caller likes.
 /// </summary>
-public sealed class SafeTensorsWriter
+internal sealed class SafeTensorsWriter
 {
     private readonly Stream _stream;
     private long _left;

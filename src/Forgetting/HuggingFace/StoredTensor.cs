@@ -8,7 +8,7 @@ namespace Forgetting.HuggingFace;
 /// <param name="Dimensions">Sizes, outermost first; empty for a scalar.</param>
 /// <param name="File">The file.</param>
 /// <param name="Offset">Position of the first byte in the file.</param>
-public sealed record StoredTensor(string Name, StoredType Type, IReadOnlyList<long> Dimensions, MappedFile File, long Offset)
+internal sealed record StoredTensor(string Name, StoredType Type, IReadOnlyList<long> Dimensions, MappedFile File, long Offset)
 {
     /// <summary>
     /// Columns of a head whose rows lie in the file as RoPE's neighbouring pairs (llama2.c) and are read in the rotate-half order; 0 for

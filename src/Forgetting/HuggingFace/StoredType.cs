@@ -3,7 +3,7 @@
 namespace Forgetting.HuggingFace;
 
 /// <summary>Element types that safetensors files name. Weights are computed from the first three; the others are carried along.</summary>
-public enum StoredType
+internal enum StoredType
 {
     /// <summary>binary32.</summary>
     F32,
@@ -52,7 +52,7 @@ public enum StoredType
 }
 
 /// <summary>Sizes and kinds of <see cref="StoredType"/>.</summary>
-public static class StoredTypes
+internal static class StoredTypes
 {
     /// <summary>Bytes of one element.</summary>
     public static int Size(this StoredType type) => type switch

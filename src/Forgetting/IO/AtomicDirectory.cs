@@ -4,7 +4,7 @@ namespace Forgetting.IO;
 /// Folders that appear whole or not at all: filled under a temporary name beside the target, flushed, then renamed; an old one is exchanged
 /// for the new one in one step where the system can.
 /// </summary>
-public static class AtomicDirectory
+internal static class AtomicDirectory
 {
     /// <summary>
     /// Fills a folder through <paramref name="fill"/>, which receives the temporary folder's path. An existing target is replaced only if

@@ -4,7 +4,7 @@ namespace Forgetting.IO;
 /// Files that appear whole or not at all: written beside the target, flushed to disk, then renamed over it. A run that is killed at any
 /// moment leaves either the old file or the new one.
 /// </summary>
-public static class AtomicFile
+internal static class AtomicFile
 {
     /// <summary>Writes a file through <paramref name="write"/>; creates its folder where needed and replaces an existing file.</summary>
     /// <exception cref="UserException">The folder or file cannot be written, or the disk is full; nothing is left behind.</exception>

@@ -14,7 +14,7 @@ namespace Forgetting.Methods;
 /// <param name="Mean">The mean.</param>
 /// <param name="P95">The length that 95 % of the examples do not pass.</param>
 /// <param name="Longest">The longest.</param>
-public sealed record LengthSummary(int Shortest, int Median, double Mean, int P95, int Longest)
+internal sealed record LengthSummary(int Shortest, int Median, double Mean, int P95, int Longest)
 {
     internal static LengthSummary Of(List<int> lengths)
     {
@@ -24,7 +24,7 @@ public sealed record LengthSummary(int Shortest, int Median, double Mean, int P9
 }
 
 /// <summary>What is seen of a data set.</summary>
-public sealed record DataSummary
+internal sealed record DataSummary
 {
     /// <summary>Records.</summary>
     public required int Records { get; init; }

@@ -10,7 +10,7 @@ using Forgetting.Training;
 namespace Forgetting.Methods;
 
 /// <summary>Reads and encodes data as a run's settings say.</summary>
-public static class ExampleLoader
+internal static class ExampleLoader
 {
     /// <summary>The examples of a file as token ids, in order.</summary>
     /// <param name="path">A file of any format, or a folder.</param>

@@ -39,10 +39,10 @@ public sealed record HeldOutChange
         $"{(PValue < 0.0001 ? "p < 0.0001" : $"p = {PValue:0.####}")}, {(To > From ? Worse : Better):N0} of {Examples:N0} examples {(To > From ? "higher" : "lower")}");
 
     /// <summary>Compares two measurements; null where they have no example in common.</summary>
-    public static HeldOutChange? Between(IReadOnlyList<HeldOutExample> first, IReadOnlyList<HeldOutExample> second) => Between([first], [second]);
+    internal static HeldOutChange? Between(IReadOnlyList<HeldOutExample> first, IReadOnlyList<HeldOutExample> second) => Between([first], [second]);
 
     /// <summary>Compares the means of several measurements of either of two methods, such as one for each seed; null where they have no example in common.</summary>
-    public static HeldOutChange? Between(IReadOnlyList<IReadOnlyList<HeldOutExample>> first, IReadOnlyList<IReadOnlyList<HeldOutExample>> second)
+    internal static HeldOutChange? Between(IReadOnlyList<IReadOnlyList<HeldOutExample>> first, IReadOnlyList<IReadOnlyList<HeldOutExample>> second)
     {
         Dictionary<string, (int Tokens, double Loss)> from = ByExample(first), to = ByExample(second);
         (int Tokens, double From, double To)[] pairs = [.. from.Where(pair => to.ContainsKey(pair.Key)).Select(pair => (pair.Value.Tokens, pair.Value.Loss, to[pair.Key].Loss))];

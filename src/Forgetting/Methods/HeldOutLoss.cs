@@ -13,7 +13,7 @@ namespace Forgetting.Methods;
 /// <param name="Hash">Hash of its tokens and of which are answers: what it is known by in another run.</param>
 /// <param name="Tokens">Its response tokens.</param>
 /// <param name="Loss">Mean cross-entropy of these, nats.</param>
-public sealed record HeldOutExample(int Index, string Hash, int Tokens, double Loss)
+internal sealed record HeldOutExample(int Index, string Hash, int Tokens, double Loss)
 {
     /// <summary>The file of an evaluation in a run's folder.</summary>
     /// <param name="step">Optimiser steps done.</param>

@@ -4,7 +4,7 @@ using Forgetting.IO;
 namespace Forgetting.Methods;
 
 /// <summary>One example of a <see cref="LossFile"/>.</summary>
-public sealed record ExampleLosses
+internal sealed record ExampleLosses
 {
     /// <summary>Position in the data set, from 0.</summary>
     public required int Index { get; init; }
@@ -20,7 +20,7 @@ public sealed record ExampleLosses
 }
 
 /// <summary>Per-token losses as JSON Lines, an example a line.</summary>
-public static class LossFile
+internal static class LossFile
 {
     /// <summary>Writes the file; it appears whole or not at all.</summary>
     /// <exception cref="UserException">Not writable or disk full.</exception>

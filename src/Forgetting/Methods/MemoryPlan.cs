@@ -11,13 +11,13 @@ namespace Forgetting.Methods;
 /// <summary>What a stage of a run takes.</summary>
 /// <param name="Stage">reference, scoring, elicit, learn, fisher, confidence or training.</param>
 /// <param name="Bytes">Most memory of the device at any time of the stage.</param>
-public sealed record StageMemory(string Stage, long Bytes);
+internal sealed record StageMemory(string Stage, long Bytes);
 
 /// <summary>
 /// The device memory that a run takes, found by running its stages on a backend that counts and has no memory: the same code asks for the same memory. The
 /// micro-batches are those of the run's examples, or without examples as full as the settings allow, and every token of them is a response token, so that no data can take more.
 /// </summary>
-public sealed record MemoryPlan
+internal sealed record MemoryPlan
 {
     private const long RunOverhead = 30L << 20, StagesOverhead = 11L << 20;
 
@@ -225,4 +225,4 @@ public sealed record MemoryPlan
 /// <summary>The examples of a run whose memory is planned.</summary>
 /// <param name="Training">What is learnt.</param>
 /// <param name="Reference">What a reference is trained on; as the other where that is not here.</param>
-public sealed record PlannedData(IReadOnlyList<EncodedExample> Training, IReadOnlyList<EncodedExample> Reference);
+internal sealed record PlannedData(IReadOnlyList<EncodedExample> Training, IReadOnlyList<EncodedExample> Reference);

@@ -9,7 +9,7 @@ using Forgetting.Training;
 namespace Forgetting.Methods;
 
 /// <summary>Ordinary next-token training of a new model, all of whose weights are trained.</summary>
-public static class PretrainRun
+internal static class PretrainRun
 {
     /// <summary>Recipe for small models from random weights; those of <see cref="TrainingOptions"/> are for tuning.</summary>
     public static TrainingOptions DefaultOptions { get; } = new()

@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Forgetting.Methods;
 
 /// <summary>What users are told of an update that rounding to the type of the files takes part of.</summary>
-public static class RoundingNote
+internal static class RoundingNote
 {
     // Of the update's norm; below that nobody can measure it.
     private const double Noticeable = 0.01;

@@ -5,7 +5,7 @@ using Forgetting.Training;
 namespace Forgetting.Methods;
 
 /// <summary>Losses of the tokens of a data set under one or several models, without dropout.</summary>
-public static class Scorer
+internal static class Scorer
 {
     /// <summary>Losses under one model; see <see cref="Losses(IReadOnlyList{Decoder}, IReadOnlyList{EncodedExample}, int, bool, ITrainingObserver?, CancellationToken)"/>.</summary>
     /// <returns>Per example, per token.</returns>

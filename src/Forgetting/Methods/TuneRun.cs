@@ -16,7 +16,7 @@ namespace Forgetting.Methods;
 /// A whole tuning run: data, reference, scores, partition, training, and the tuned checkpoint. Each stage leaves its result in the run's folder, so that an
 /// interrupted run resumes with the stage it was in.
 /// </summary>
-public sealed class TuneRun
+internal sealed class TuneRun
 {
     private readonly TrainingOptions _options;
     private readonly IBackend _backend;

@@ -5,7 +5,7 @@ using Forgetting.Tensors;
 namespace Forgetting.Models;
 
 // Training: gradients, and the pass that fills them.
-public sealed partial class Decoder
+internal sealed partial class Decoder
 {
     /// <summary>Gives every trainable parameter a gradient, zeroed.</summary>
     /// <exception cref="DeviceMemoryException">Not enough memory.</exception>

@@ -9,7 +9,7 @@ namespace Forgetting.Models;
 /// hand; activations live in an arena and nothing is allocated in a step whose shapes have been met before.
 /// </summary>
 /// <remarks>Not safe for use by several threads at once; operations are parallel inside.</remarks>
-public sealed partial class Decoder : IDisposable
+internal sealed partial class Decoder : IDisposable
 {
     private readonly EmbeddingLayer _embedding;
     private readonly Block[] _blocks;

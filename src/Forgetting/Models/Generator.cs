@@ -8,7 +8,7 @@ namespace Forgetting.Models;
 /// pass. Prompts may differ in length, and nothing is padded. What a sequence becomes depends on its prompt, the options and its key
 /// alone, not on its company.
 /// </summary>
-public sealed class Generator(Decoder decoder)
+internal sealed class Generator(Decoder decoder)
 {
     /// <summary>Continues <paramref name="prompts"/>.</summary>
     /// <param name="prompts">Token ids, at least one each.</param>

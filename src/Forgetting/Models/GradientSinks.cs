@@ -4,7 +4,7 @@ using Forgetting.Tensors;
 namespace Forgetting.Models;
 
 /// <summary>Adds each parameter's gradient over the batch to <see cref="Parameter.Gradient"/>: ordinary training.</summary>
-public sealed class AccumulateSink(IBackend backend) : IGradientSink
+internal sealed class AccumulateSink(IBackend backend) : IGradientSink
 {
     /// <inheritdoc/>
     public bool PerDocument => false;
@@ -32,7 +32,7 @@ public sealed class AccumulateSink(IBackend backend) : IGradientSink
 /// Adds the square of each document's own gradient to <see cref="Parameter.Gradient"/>: the sum over examples that is the diagonal
 /// Fisher information (arXiv 2505.19715). Weights that make the loss of a document its summed log-likelihood give the Fisher of whole examples.
 /// </summary>
-public sealed class SquareAccumulateSink(IBackend backend) : IGradientSink
+internal sealed class SquareAccumulateSink(IBackend backend) : IGradientSink
 {
     /// <inheritdoc/>
     public bool PerDocument => true;
@@ -56,13 +56,13 @@ public sealed class SquareAccumulateSink(IBackend backend) : IGradientSink
 /// <summary>What a document's gradient g is projected on: Σ A∘g and Σ B∘g².</summary>
 /// <param name="A">Float32, the parameter's shape.</param>
 /// <param name="B">Float32, the parameter's shape.</param>
-public readonly record struct Projection(Tensor A, Tensor B);
+internal readonly record struct Projection(Tensor A, Tensor B);
 
 /// <summary>
 /// Adds, for each document s with gradient g_s, Σ A∘g_s and Σ B∘g_s² over all given parameters to row s of <see cref="Result"/>: the two numbers
 /// that the forgetting confidence needs (arXiv 2505.19715), with A = F∘Δ and B = F.
 /// </summary>
-public sealed class ProjectSink(IBackend backend, IReadOnlyDictionary<Parameter, Projection> projections) : IGradientSink
+internal sealed class ProjectSink(IBackend backend, IReadOnlyDictionary<Parameter, Projection> projections) : IGradientSink
 {
     /// <summary>Float32 [n, 2] for the n documents of the next batch; set to zeros by the caller before each.</summary>
     public Tensor Result { get; set; }

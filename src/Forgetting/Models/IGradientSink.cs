@@ -8,7 +8,7 @@ namespace Forgetting.Models;
 /// decides whether that pair is accumulated, squared per example and accumulated, or projected (see
 /// <see cref="ISinkOperations"/> for the exact sums). Layers ask <see cref="Wants"/> first and skip the work for frozen parameters.
 /// </summary>
-public interface IGradientSink
+internal interface IGradientSink
 {
     /// <summary>Whether this parameter's gradient is needed.</summary>
     bool Wants(Parameter parameter);

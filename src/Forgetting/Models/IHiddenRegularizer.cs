@@ -4,7 +4,7 @@ using Forgetting.Tensors;
 namespace Forgetting.Models;
 
 /// <summary>A term of the objective on the final hidden states, such as batch spectral shrinkage: it adds its gradient where they are made.</summary>
-public interface IHiddenRegularizer
+internal interface IHiddenRegularizer
 {
     /// <summary>Adds the term's gradient with respect to <paramref name="hidden"/> to <paramref name="dHidden"/>.</summary>
     /// <param name="backend">Where to compute.</param>
@@ -16,7 +16,7 @@ public interface IHiddenRegularizer
 }
 
 /// <summary>A regularizer that looks at all documents of an optimiser step together, which may go through the model in parts.</summary>
-public interface IStepRegularizer : IHiddenRegularizer
+internal interface IStepRegularizer : IHiddenRegularizer
 {
     /// <summary>Value of the term for the last batch.</summary>
     double Value { get; }

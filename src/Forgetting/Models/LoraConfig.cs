@@ -6,7 +6,7 @@ namespace Forgetting.Models;
 /// Low-rank adaptation (LoRA, arXiv 2106.09685): a linear layer computes x·Wᵀ + b + s·(drop(x)·Aᵀ)·Bᵀ with W frozen, A [r, in], B [out, r].
 /// Field meanings are those of PEFT's <c>adapter_config.json</c>.
 /// </summary>
-public sealed record LoraConfig
+internal sealed record LoraConfig
 {
     /// <summary>Rank r, at least 1.</summary>
     public required int Rank { get; init; }

@@ -23,7 +23,7 @@ public enum ModelFamily
 }
 
 /// <summary>Activations of the MLP.</summary>
-public enum ActivationKind
+internal enum ActivationKind
 {
     /// <summary>silu(gate) ∘ up.</summary>
     SwiGlu,
@@ -36,13 +36,13 @@ public enum ActivationKind
 }
 
 /// <summary>Llama-3's stretching of low RoPE frequencies.</summary>
-public sealed record RopeScaling(double Factor, double LowFrequencyFactor, double HighFrequencyFactor, int OriginalContext);
+internal sealed record RopeScaling(double Factor, double LowFrequencyFactor, double HighFrequencyFactor, int OriginalContext);
 
 /// <summary>
 /// Everything the decoder must know of a checkpoint; one record serves all families, since norm, position, activation, bias and tying are
 /// configuration. Made from <c>config.json</c> by <c>HuggingFace.ConfigFile</c>.
 /// </summary>
-public sealed record ModelConfig
+internal sealed record ModelConfig
 {
     /// <summary>Family, which fixes tensor names and layout in files.</summary>
     public required ModelFamily Family { get; init; }

@@ -3,7 +3,7 @@ using Forgetting.Tensors;
 namespace Forgetting.Models;
 
 /// <summary>How a parameter enters the computation, which decides what its gradient looks like.</summary>
-public enum ParameterKind
+internal enum ParameterKind
 {
     /// <summary>[out, in] of a linear layer.</summary>
     Matrix,
@@ -16,7 +16,7 @@ public enum ParameterKind
 }
 
 /// <summary>A named weight with everything a step needs of it. Matrices are always [out, in] here, whatever the file's layout.</summary>
-public sealed class Parameter
+internal sealed class Parameter
 {
     /// <summary>A parameter under its name in the Hugging Face checkpoint (or adapter).</summary>
     public Parameter(string name, ParameterKind kind, Shape shape)

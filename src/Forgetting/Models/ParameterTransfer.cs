@@ -4,7 +4,7 @@ using Forgetting.Tensors;
 namespace Forgetting.Models;
 
 /// <summary>Values of parameters from the host, in whatever type the backend stores them.</summary>
-public static class ParameterTransfer
+internal static class ParameterTransfer
 {
     /// <summary>Sets rows from <paramref name="firstRow"/> on: the master where there is one, and the value rounded from it.</summary>
     /// <param name="values">Whole rows.</param>

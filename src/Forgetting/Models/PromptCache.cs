@@ -4,7 +4,7 @@ namespace Forgetting.Models;
 /// Keys and values of one sequence, kept from one generation to the next: of a prompt that begins as the last text did, only the rest is read.
 /// </summary>
 /// <param name="decoder">The model; its weights must not change while the cache is used.</param>
-public sealed class PromptCache(Decoder decoder) : IDisposable
+internal sealed class PromptCache(Decoder decoder) : IDisposable
 {
     private readonly List<int> _tokens = []; // those whose keys and values are in the rows of the same number
     private KeyValueCache? _memory;

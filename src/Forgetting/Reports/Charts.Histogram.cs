@@ -6,10 +6,10 @@ namespace Forgetting.Reports;
 /// <param name="Name">Name in the legend, to which the count is added.</param>
 /// <param name="Values">The values; those that are not finite are left out.</param>
 /// <param name="Style">Number of its colour.</param>
-public sealed record HistogramGroup(string Name, IReadOnlyList<double> Values, int Style);
+internal sealed record HistogramGroup(string Name, IReadOnlyList<double> Values, int Style);
 
 // Histograms.
-public static partial class Charts
+internal static partial class Charts
 {
     /// <summary>Stacked histogram of one or more groups over common bins, with an optional cut. What lies far out is in the end bins, which a line below says.</summary>
     /// <param name="title">What the chart shows; stands above it.</param>

@@ -8,11 +8,11 @@ namespace Forgetting.Reports;
 /// <param name="Points">Points in the order of x.</param>
 /// <param name="Band">Lowest and highest value at each x, drawn as a band behind the curve; null for none.</param>
 /// <param name="Style">Number of its colour, so that a thing has the same one in every chart of a page; null for its place among the curves.</param>
-public sealed record Series(
+internal sealed record Series(
     string Name, IReadOnlyList<(double X, double Y)> Points, IReadOnlyList<(double X, double Low, double High)>? Band = null, int? Style = null);
 
 /// <summary>Charts as inline SVG: no script is needed to read them, and hovering shows the numbers.</summary>
-public static partial class Charts
+internal static partial class Charts
 {
     /// <summary>Colour of what is learnt.</summary>
     public const int Learnt = 0;

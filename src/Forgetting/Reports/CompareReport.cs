@@ -9,7 +9,7 @@ namespace Forgetting.Reports;
 /// <param name="Options">Its settings.</param>
 /// <param name="Metrics">Its steps.</param>
 /// <param name="Summary">What it left at its end.</param>
-public sealed record ComparedRun(string Folder, TrainingOptions Options, IReadOnlyList<StepMetrics> Metrics, TuneSummary Summary)
+internal sealed record ComparedRun(string Folder, TrainingOptions Options, IReadOnlyList<StepMetrics> Metrics, TuneSummary Summary)
 {
     /// <summary>What the evaluation after the last step measured; empty without one.</summary>
     public IReadOnlyDictionary<string, double> LastEvaluation => Metrics[^1].Evaluation ?? new Dictionary<string, double>();
@@ -44,7 +44,7 @@ public sealed record ComparedRun(string Folder, TrainingOptions Options, IReadOn
 /// Several runs side by side: the settings in which they differ, where they ended, and their curves. Runs that differ in nothing but the seed are one row, as mean ± standard
 /// deviation, and one curve with a band.
 /// </summary>
-public static class CompareReport
+internal static class CompareReport
 {
     /// <summary>Rows of the comparison, the header first.</summary>
     public static (IReadOnlyList<string> Header, IReadOnlyList<IReadOnlyList<string>> Rows) Table(IReadOnlyList<ComparedRun> runs)

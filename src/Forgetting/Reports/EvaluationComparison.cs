@@ -14,7 +14,7 @@ namespace Forgetting.Reports;
 /// <param name="Worse">How many have a lower one.</param>
 /// <param name="Test">Name of the test, or null where there are no pairs.</param>
 /// <param name="PValue">Its p.</param>
-public sealed record ComparedValue(
+internal sealed record ComparedValue(
     string Folder, double? Value, double? StandardError, int? Items, double? Difference, int? Paired, int? Better, int? Worse, string? Test, double? PValue);
 
 /// <summary>A metric of several evaluations.</summary>
@@ -22,10 +22,10 @@ public sealed record ComparedValue(
 /// <param name="Metric">Name of the metric.</param>
 /// <param name="Filter">How answers were taken from text.</param>
 /// <param name="Runs">The evaluations, in the order given.</param>
-public sealed record ComparedMetric(string Task, string Metric, string Filter, IReadOnlyList<ComparedValue> Runs);
+internal sealed record ComparedMetric(string Task, string Metric, string Filter, IReadOnlyList<ComparedValue> Runs);
 
 /// <summary>Several evaluations side by side, each tested against the first over the documents that both have.</summary>
-public static class EvaluationComparison
+internal static class EvaluationComparison
 {
     private const string McNemar = "McNemar mid-p";
     private const string Permutation = "paired permutation";

@@ -5,7 +5,7 @@ using Forgetting.Training;
 namespace Forgetting.Reports;
 
 /// <summary>What a run's evaluations measured, and which of its models was the best.</summary>
-public static class EvaluationReport
+internal static class EvaluationReport
 {
     /// <summary>Adds the sections to a page; nothing where the run evaluated nothing.</summary>
     /// <param name="report">The page.</param>

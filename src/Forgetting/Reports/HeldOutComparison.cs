@@ -4,7 +4,7 @@ using Forgetting.Methods;
 namespace Forgetting.Reports;
 
 /// <summary>What runs did to held-out examples, each method tested against the first over the examples that both held out.</summary>
-public static class HeldOutComparison
+internal static class HeldOutComparison
 {
     /// <summary>A row of the comparison.</summary>
     /// <param name="Name">The run, or runs that differ in the seed alone.</param>

@@ -7,7 +7,7 @@ namespace Forgetting.Reports;
 /// <summary>
 /// A self-contained page: no network, no script, readable in light and dark and when printed. Sections are added from top to bottom.
 /// </summary>
-public sealed class HtmlReport
+internal sealed class HtmlReport
 {
     private readonly StringBuilder _body = new();
     private readonly string _title;

@@ -6,7 +6,7 @@ namespace Forgetting.Reports;
 /// <summary>Runs that differ in nothing but the seed.</summary>
 /// <param name="Name">What tells them from the others.</param>
 /// <param name="Runs">At least one.</param>
-public sealed record RunGroup(string Name, IReadOnlyList<ComparedRun> Runs)
+internal sealed record RunGroup(string Name, IReadOnlyList<ComparedRun> Runs)
 {
     /// <summary>The name, and how many runs it stands for where that is more than one.</summary>
     public string Label => Runs.Count == 1 ? Name : string.Create(CultureInfo.InvariantCulture, $"{Name} ({Runs.Count} {(Seeds == Runs.Count ? "seeds" : "runs")})");
@@ -15,7 +15,7 @@ public sealed record RunGroup(string Name, IReadOnlyList<ComparedRun> Runs)
 }
 
 /// <summary>Short names for runs and folders that are shown side by side.</summary>
-public static class RunNames
+internal static class RunNames
 {
     // Beyond it the folder says as much in less.
     private const int LongestName = 60;

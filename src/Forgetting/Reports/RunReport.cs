@@ -7,15 +7,15 @@ namespace Forgetting.Reports;
 /// <summary>What a scored training example looks like to the report.</summary>
 /// <param name="Index">Index of the example in its data set.</param>
 /// <param name="Tokens">Its tokens with influence and sign.</param>
-public sealed record ScoredText(int Index, IReadOnlyList<HeatMapToken> Tokens);
+internal sealed record ScoredText(int Index, IReadOnlyList<HeatMapToken> Tokens);
 
 /// <summary>How tokens got their signs.</summary>
 /// <param name="Level">What was ranked.</param>
 /// <param name="Cut">Influence of the last positive one; null where it is not known.</param>
-public sealed record InfluenceCut(PartitionLevel Level, double? Cut);
+internal sealed record InfluenceCut(PartitionLevel Level, double? Cut);
 
 /// <summary>The page that a tuning run leaves: what was learnt and forgotten, how the two pulled, and which tokens they were.</summary>
-public static class RunReport
+internal static class RunReport
 {
     private const int HeatMapExamples = 12;
 

@@ -12,7 +12,7 @@ namespace Forgetting.Reports;
 /// <param name="Ignored">Response tokens that are neither.</param>
 /// <param name="Unlearning">What it unlearnt in steps of their own, or null.</param>
 /// <param name="Outcome">What was measured before and after on the same tokens; null where only the losses of steps are known.</param>
-public sealed record RunPurpose(
+internal sealed record RunPurpose(
     TrainingMethod Method, long Positive, long Negative, long Ignored = 0, UnlearningSummary? Unlearning = null, TrainingOutcome? Outcome = null)
 {
     /// <summary>All response tokens.</summary>
@@ -20,7 +20,7 @@ public sealed record RunPurpose(
 }
 
 /// <summary>What came of a run, in words: losses before and after, whether what was to go went, and what was measured on held-out data.</summary>
-public static class RunVerdict
+internal static class RunVerdict
 {
     // Losses of steps scatter; what moved less stayed.
     private const double Moved = 0.01;

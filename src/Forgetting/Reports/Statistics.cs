@@ -3,7 +3,7 @@ using System.Globalization;
 namespace Forgetting.Reports;
 
 /// <summary>Numbers over repeated runs.</summary>
-public static class Statistics
+internal static class Statistics
 {
     /// <summary>"mean ± standard deviation" (n − 1); the value alone where there is one.</summary>
     /// <param name="values">One value a run.</param>
@@ -52,7 +52,7 @@ public static class Statistics
 /// <param name="Better">How many are above 0.</param>
 /// <param name="Worse">How many are below 0.</param>
 /// <param name="P">Two-sided p of the sign test, ties left out.</param>
-public readonly record struct PairedDifference(double Mean, double StandardError, int Better, int Worse, double P)
+internal readonly record struct PairedDifference(double Mean, double StandardError, int Better, int Worse, double P)
 {
     /// <summary>Whether the mean is more than twice its standard error away from 0.</summary>
     public bool IsClear => Math.Abs(Mean) > 2 * StandardError;

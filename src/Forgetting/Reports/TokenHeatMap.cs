@@ -9,10 +9,10 @@ namespace Forgetting.Reports;
 /// <param name="BaseLoss">Cross-entropy under the base model in nats.</param>
 /// <param name="ReferenceLoss">Cross-entropy under the reference model in nats.</param>
 /// <param name="Note">Anything else worth a hover, such as "planted"; empty for none.</param>
-public readonly record struct HeatMapToken(string Text, double Influence, int Sign, double BaseLoss, double ReferenceLoss, string Note = "");
+internal readonly record struct HeatMapToken(string Text, double Influence, int Sign, double BaseLoss, double ReferenceLoss, string Note = "");
 
 /// <summary>Texts whose tokens are coloured by influence: blue was learnt by the reference, orange was not; underlined is negative. A key above says so.</summary>
-public static class TokenHeatMap
+internal static class TokenHeatMap
 {
     // A longer example hides the others.
     private const int MaxTokens = 400;

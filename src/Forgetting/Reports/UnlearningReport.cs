@@ -8,10 +8,10 @@ namespace Forgetting.Reports;
 /// <param name="Selection">Its task, rank and whether it was chosen.</param>
 /// <param name="Prompt">The prompt.</param>
 /// <param name="Continuation">What the model wrote, or was given.</param>
-public sealed record SampleText(SelectionRecord Selection, string Prompt, string Continuation);
+internal sealed record SampleText(SelectionRecord Selection, string Prompt, string Continuation);
 
 /// <summary>What a run unlearnt besides its own tokens: the ranking with the cut, the samples at both ends, losses as they were met, and what each stage cost.</summary>
-public static class UnlearningReport
+internal static class UnlearningReport
 {
     private const int SamplesAtEachEnd = 6;
     private const int LongestText = 240, LongestTitle = 120;

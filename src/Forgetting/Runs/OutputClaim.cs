@@ -7,7 +7,7 @@ namespace Forgetting.Runs;
 /// replaced; and a path is written by one
 /// command at a time. What a killed one left half written is cleared. (A run's folder has <see cref="RunFolder"/>.)
 /// </summary>
-public sealed class OutputClaim : IDisposable
+internal sealed class OutputClaim : IDisposable
 {
     private readonly LockFile? _lock;
 

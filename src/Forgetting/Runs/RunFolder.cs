@@ -8,7 +8,7 @@ namespace Forgetting.Runs;
 /// nothing is written through a symbolic
 /// link or over files that are not a run's.
 /// </summary>
-public sealed class RunFolder : IDisposable
+internal sealed class RunFolder : IDisposable
 {
     /// <summary>Name of the file with a run's settings.</summary>
     public const string RecordName = "run.yaml";

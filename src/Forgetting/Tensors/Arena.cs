@@ -6,7 +6,7 @@ namespace Forgetting.Tensors;
 /// Memory for what lives no longer than a step: taking is an addition, and <see cref="Reset"/> gives everything back at once.
 /// An arena grows by whole blocks while shapes are new and is one block of just the peak's size from the reset after; from then on nothing is allocated.
 /// </summary>
-public sealed class Arena : IDisposable
+internal sealed class Arena : IDisposable
 {
     // Device allocators align to 256 bytes; vector loads and cuBLAS rely on it.
     private const long Alignment = 256;
@@ -126,4 +126,4 @@ public sealed class Arena : IDisposable
 /// <param name="Block">Index of the block in use, −1 before the first.</param>
 /// <param name="Used">Bytes used in it.</param>
 /// <param name="InUse">Bytes in use over all blocks.</param>
-public readonly record struct ArenaMark(int Block, long Used, long InUse);
+internal readonly record struct ArenaMark(int Block, long Used, long InUse);

@@ -14,7 +14,7 @@ public enum DType
 }
 
 /// <summary>Sizes of element types.</summary>
-public static class DTypes
+internal static class DTypes
 {
     /// <summary>Bytes of one element.</summary>
     public static int Size(this DType dtype) => dtype == DType.BFloat16 ? 2 : 4;

@@ -3,7 +3,7 @@ using Forgetting.Backends;
 namespace Forgetting.Tensors;
 
 /// <summary>A block of a backend's memory, aligned to at least 64 bytes and freed on disposal.</summary>
-public sealed class DeviceBuffer : IDisposable
+internal sealed class DeviceBuffer : IDisposable
 {
     private readonly IBackend _backend;
 

@@ -1,7 +1,7 @@
 namespace Forgetting.Tensors;
 
 /// <summary>What a backend has handed out. Safe to use from several threads.</summary>
-public sealed class MemoryUse
+internal sealed class MemoryUse
 {
     private long _allocated;
     private long _peak;

@@ -7,7 +7,7 @@ namespace Forgetting.Tensors;
 /// </summary>
 /// <param name="Rows">Number of rows, at least 0.</param>
 /// <param name="Columns">Number of columns, at least 0.</param>
-public readonly record struct Shape(int Rows, int Columns)
+internal readonly record struct Shape(int Rows, int Columns)
 {
     /// <summary>A vector: one row.</summary>
     public Shape(int columns)

@@ -9,7 +9,7 @@ namespace Forgetting.Tensors;
 /// <param name="Pointer">Address of the first element, in the address space of the backend (host or device).</param>
 /// <param name="Shape">Rows and columns.</param>
 /// <param name="DType">Element type.</param>
-public readonly record struct Tensor(nint Pointer, Shape Shape, DType DType)
+internal readonly record struct Tensor(nint Pointer, Shape Shape, DType DType)
 {
     /// <summary>Rows.</summary>
     public int Rows => Shape.Rows;

@@ -7,7 +7,7 @@ namespace Forgetting.Training;
 /// <summary>
 /// AdamW (arXiv 1711.05101, algorithm 2) over a model's trainable parameters: Float32 masters and moments. Norm gains and biases are not decayed.
 /// </summary>
-public sealed class AdamWOptimizer : IDisposable
+internal sealed class AdamWOptimizer : IDisposable
 {
     private readonly IBackend _backend;
     private readonly IReadOnlyList<Parameter> _parameters;

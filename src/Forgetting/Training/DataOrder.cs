@@ -7,7 +7,7 @@ namespace Forgetting.Training;
 /// Which examples each optimiser step sees. The order of an epoch is a function of seed and epoch alone, so the number of steps done is all that a
 /// resumed run needs to know. The last step of an epoch may be smaller.
 /// </summary>
-public sealed class DataOrder
+internal sealed class DataOrder
 {
     private readonly int _examples;
     private readonly int _batchSize;

@@ -4,7 +4,7 @@ namespace Forgetting.Training;
 /// <param name="Setting">The setting.</param>
 /// <param name="Values">Its value, or the values of a list.</param>
 /// <param name="Named">What errors call it: the option's name.</param>
-public sealed record GivenSetting(Setting Setting, IReadOnlyList<string> Values, string Named)
+internal sealed record GivenSetting(Setting Setting, IReadOnlyList<string> Values, string Named)
 {
     /// <summary>Options with this setting.</summary>
     /// <exception cref="UserException">See <see cref="Setting.Apply"/>.</exception>

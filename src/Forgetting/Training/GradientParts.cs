@@ -9,7 +9,7 @@ namespace Forgetting.Training;
 /// <param name="NegativeNorm">Norm of the negative term's gradient, λ included.</param>
 /// <param name="UnitNegativeNorm">Norm of the negative term's gradient at λ = 1.</param>
 /// <param name="Cosine">Cosine of the angle between them; −1: they cancel, NaN: one of them is 0.</param>
-public readonly record struct GradientPartNorms(double PositiveNorm, double NegativeNorm, double UnitNegativeNorm, double Cosine);
+internal readonly record struct GradientPartNorms(double PositiveNorm, double NegativeNorm, double UnitNegativeNorm, double Cosine);
 
 /// <summary>
 /// Norms of gradients, and a second set of gradients in which the negative term's is kept. The positive term's is the difference between the whole gradient and that one,

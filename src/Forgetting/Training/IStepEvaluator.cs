@@ -15,7 +15,7 @@ public sealed record BestStep(int Step, string Metric, double Value)
 }
 
 /// <summary>Evaluates a model while it is trained.</summary>
-public interface IStepEvaluator
+internal interface IStepEvaluator
 {
     /// <summary>The best evaluation so far, or null; a run that resumes sets what its checkpoint says.</summary>
     BestStep? Best { get; set; }

@@ -8,7 +8,7 @@ namespace Forgetting.Training;
 /// Adaptive: the linear λ, held below a bound. A measurement gives the norms a of the positive term's gradient and b of the negative term's at λ = 1; the negative
 /// gradient's norm is λ·b, so λ may reach fraction·a/b until the next measurement. The bound enters with the step after the measurement.
 /// </remarks>
-public sealed class LambdaSchedule
+internal sealed class LambdaSchedule
 {
     private readonly LambdaKind _kind;
     private readonly double _least;

@@ -5,7 +5,7 @@ namespace Forgetting.Training;
 /// transformers' <c>get_{linear,cosine,constant}_schedule_with_warmup</c>, where step 0 of a warm-up has rate 0; but a run of one step does not warm up, since
 /// at rate 0 it would learn nothing.
 /// </summary>
-public sealed class LearningRateSchedule
+internal sealed class LearningRateSchedule
 {
     private readonly LrScheduleKind _kind;
     private readonly double _peak;

@@ -11,7 +11,7 @@ namespace Forgetting.Training;
 /// Settings as YAML: a flat mapping from setting names to values. A recipe gives some of them; <c>run.yaml</c> holds all of them and is itself a recipe
 /// that repeats the run.
 /// </summary>
-public static class Recipe
+internal static class Recipe
 {
     /// <summary>Key of <c>run.yaml</c> under which it says what the run came from; a recipe may have it, and it changes nothing.</summary>
     internal const string ProvenanceKey = "provenance";

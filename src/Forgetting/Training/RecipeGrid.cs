@@ -6,13 +6,13 @@ namespace Forgetting.Training;
 /// <summary>One run of a grid.</summary>
 /// <param name="Name">Folder below the grid's: <c>setting=value,…/seed-N</c>; empty where the recipe is a single run.</param>
 /// <param name="Options">Its settings; <c>out</c> is its own folder.</param>
-public sealed record GridRun(string Name, TrainingOptions Options);
+internal sealed record GridRun(string Name, TrainingOptions Options);
 
 /// <summary>
 /// A recipe with, besides settings, <c>sweep:</c> (values to try, a list for each setting; or a list of such mappings, whose grids are put together) and <c>seeds:</c>.
 /// A recipe without either is a grid of one run.
 /// </summary>
-public sealed class RecipeGrid
+internal sealed class RecipeGrid
 {
     internal const string SweepKey = "sweep";
     internal const string SeedsKey = "seeds";

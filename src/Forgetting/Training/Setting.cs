@@ -5,7 +5,7 @@ using System.Reflection;
 namespace Forgetting.Training;
 
 /// <summary>One setting of <see cref="TrainingOptions"/>.</summary>
-public sealed class Setting
+internal sealed class Setting
 {
     private static readonly TrainingOptions s_defaults = new();
 

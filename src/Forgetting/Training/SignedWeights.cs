@@ -4,7 +4,7 @@ namespace Forgetting.Training;
 /// <param name="Positive">Learnt.</param>
 /// <param name="Negative">Forgotten.</param>
 /// <param name="Ignored">Neither.</param>
-public readonly record struct TokenCounts(long Positive, long Negative, long Ignored = 0)
+internal readonly record struct TokenCounts(long Positive, long Negative, long Ignored = 0)
 {
     /// <summary>Counts the signs of response tokens.</summary>
     public static TokenCounts Of(ReadOnlySpan<sbyte> signs)
@@ -43,7 +43,7 @@ public readonly record struct TokenCounts(long Positive, long Negative, long Ign
 /// </summary>
 /// <param name="Positive">Weight of a positive token.</param>
 /// <param name="Negative">Weight of a negative token, its sign included.</param>
-public readonly record struct SignedWeights(double Positive, double Negative)
+internal readonly record struct SignedWeights(double Positive, double Negative)
 {
     /// <summary>Weights for the tokens counted by <paramref name="counts"/>.</summary>
     /// <param name="norm">What the negative term is divided by.</param>

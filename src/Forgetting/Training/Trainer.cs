@@ -9,7 +9,7 @@ namespace Forgetting.Training;
 /// Trains a model: order, schedules, steps, guards, metrics and checkpoints. Leaves <c>metrics.jsonl</c> and <c>checkpoints/</c> in its folder and the
 /// tuned weights in the model.
 /// </summary>
-public sealed class Trainer
+internal sealed class Trainer
 {
     private readonly Decoder _decoder;
     private readonly TrainingSet _set;

@@ -11,7 +11,7 @@ using Forgetting.Tensors;
 namespace Forgetting.Training;
 
 /// <summary>What a checkpoint knows besides tensors. Order, dropout and schedules are functions of the seed and the step, so these need no further state.</summary>
-public sealed record TrainingState
+internal sealed record TrainingState
 {
     /// <summary>Optimiser steps done.</summary>
     public required int Step { get; init; }

@@ -182,7 +182,7 @@ public enum SaveDtype
 }
 
 /// <summary><see cref="SaveDtype"/> as files name it.</summary>
-public static class SaveDtypes
+internal static class SaveDtypes
 {
     /// <summary>The type in files; null for each tensor's own.</summary>
     public static StoredType? ToStoredType(this SaveDtype dtype) => dtype switch

@@ -83,7 +83,7 @@ public sealed partial record TrainingOptions
         Compat == Compatibility.Paper && TokenForgetting.Score == ScoreKind.Auto ? ScoreKind.Influence : TokenForgetting.Score;
 
     /// <summary><see cref="TokenForgettingSettings.Ascent"/> with its exponents.</summary>
-    public Ascent ResolveAscent()
+    internal Ascent ResolveAscent()
     {
         AscentKind standard = Method == TrainingMethod.Forget && Compat != Compatibility.Paper ? AscentKind.Belief : AscentKind.Ascent;
         Ascent source = Backends.Ascent.Of(TokenForgetting.Ascent ?? standard);

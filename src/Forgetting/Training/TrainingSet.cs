@@ -3,7 +3,7 @@ using Forgetting.Data;
 namespace Forgetting.Training;
 
 /// <summary>Encoded examples with the sign of every token.</summary>
-public sealed record TrainingSet
+internal sealed record TrainingSet
 {
     /// <summary>The examples.</summary>
     public required IReadOnlyList<EncodedExample> Examples { get; init; }

@@ -10,7 +10,7 @@ namespace Forgetting.Training;
 /// <param name="NegativeSum">Σ CE of negative tokens, nats.</param>
 /// <param name="Counts">Positive and negative tokens.</param>
 /// <param name="Tokens">Tokens of the step's sequences, prompts included.</param>
-public readonly record struct StepLosses(double Objective, double PositiveSum, double NegativeSum, TokenCounts Counts, long Tokens)
+internal readonly record struct StepLosses(double Objective, double PositiveSum, double NegativeSum, TokenCounts Counts, long Tokens)
 {
     /// <summary>Mean CE of positive tokens, or null without any.</summary>
     public double? PositiveLoss => Counts.Positive == 0 ? null : PositiveSum / Counts.Positive;
@@ -25,7 +25,7 @@ internal sealed class NonFiniteException(string what) : Exception(what);
 /// <summary>
 /// The gradient of one optimiser step: its examples in micro-batches, with weights that count the whole step. Nothing here changes a weight.
 /// </summary>
-public sealed class TrainingStep : IDisposable
+internal sealed class TrainingStep : IDisposable
 {
     private readonly Decoder _decoder;
     private readonly TrainingOptions _options;

@@ -4,7 +4,7 @@ namespace Forgetting.Training;
 /// Where among the learning steps the unlearning steps are (arXiv 2505.19715, "periodic unlearning", and its ablations). Every kind takes equally many steps, at the learning
 /// rates that the periodic ones have, so that runs differ in nothing but the places; only a random place has its own learning rate.
 /// </summary>
-public sealed class UnlearningSchedule
+internal sealed class UnlearningSchedule
 {
     private readonly UnlearningScheduleKind _kind;
     private readonly int _interval;

@@ -4,7 +4,7 @@ using Forgetting.Tensors;
 namespace Forgetting.Testing.Operations;
 
 /// <summary>What an operation may do to an operand.</summary>
-public enum OperandRole
+internal enum OperandRole
 {
     /// <summary>Read only: its bits must be the same afterwards.</summary>
     Input,
@@ -25,7 +25,7 @@ public delegate double[] Values(Random random, double[][] earlier);
 /// <param name="Type">Element type, or null for the backend's storage type.</param>
 /// <param name="Role">What may happen to it.</param>
 /// <param name="Values">Values before the call.</param>
-public sealed record Operand(string Name, Shape Shape, DType? Type, OperandRole Role, Values Values)
+internal sealed record Operand(string Name, Shape Shape, DType? Type, OperandRole Role, Values Values)
 {
     /// <summary>Factor on the tolerance of the element type (see <see cref="OperationRunner"/>); 0 demands equality.</summary>
     public double Loosen { get; init; } = 1;
@@ -46,7 +46,7 @@ public sealed record Operand(string Name, Shape Shape, DType? Type, OperandRole 
 /// <summary>One call of one operation, the same on every backend.</summary>
 /// <param name="Operation">Name of the method.</param>
 /// <param name="Variant">What is particular about this call; unique within the operation.</param>
-public sealed record OperationCase(string Operation, string Variant)
+internal sealed record OperationCase(string Operation, string Variant)
 {
     /// <summary>The tensors, in the order in which <see cref="Run"/> and <see cref="Expect"/> number them.</summary>
     public required Operand[] Operands { get; init; }
@@ -74,7 +74,7 @@ public sealed record OperationCase(string Operation, string Variant)
 }
 
 /// <summary>Short ways to write operands.</summary>
-public static class Operands
+internal static class Operands
 {
     /// <summary>A read-only tensor in storage type.</summary>
     public static Operand Input(string name, int rows, int columns, Values? values = null) =>

@@ -13,7 +13,7 @@ namespace Forgetting.Testing.Operations;
 /// plain version, checked in ReferenceOperationTests. Nothing else: all test projects pick it up from <see cref="All"/>, and <see cref="Misaligned"/>
 /// shifts each operand of one of the operation's cases by itself.
 /// </remarks>
-public static class OperationCases
+internal static class OperationCases
 {
     /// <summary>Ways in which sequences lie end to end: one token, one sequence, a single-token tail, many short ones, odd lengths.</summary>
     internal static int[][] Layouts { get; } =

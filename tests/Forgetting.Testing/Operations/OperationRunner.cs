@@ -11,7 +11,7 @@ namespace Forgetting.Testing.Operations;
 /// arithmetic and not the rounding of inputs. Beyond the results it checks that nothing outside the operands was written, that inputs kept their
 /// bits, and that a second run gives the same bits as the first.
 /// </summary>
-public static class OperationRunner
+internal static class OperationRunner
 {
     // Float32: some hundred roundings of 6e-8 that mostly cancel. BFloat16 (half an ulp is 2e-3): a rounded intermediate and the rounded result.
     private const double Float32Tolerance = 2e-5;

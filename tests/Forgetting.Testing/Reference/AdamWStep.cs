@@ -10,7 +10,7 @@ namespace Forgetting.Testing.Reference;
 /// <param name="WeightDecay">Decoupled decay.</param>
 /// <param name="Step">Number of this update, from 1.</param>
 /// <param name="GradientScale">Factor on the gradient.</param>
-public readonly record struct AdamWStep(
+internal readonly record struct AdamWStep(
     float LearningRate, float Beta1, float Beta2, float Epsilon, float WeightDecay, int Step, float GradientScale)
 {
     /// <summary>What a backend is given as arguments.</summary>

@@ -1,7 +1,7 @@
 namespace Forgetting.Testing.Reference;
 
 /// <summary>Central finite differences, fourth order, of a scalar function of arrays that it reads anew on every call.</summary>
-public static class Differences
+internal static class Differences
 {
     /// <summary>Derivative with respect to <paramref name="values"/>[<paramref name="index"/>]; the element is restored.</summary>
     public static double Derivative(Func<double> f, double[] values, int index, double step = 1e-3)

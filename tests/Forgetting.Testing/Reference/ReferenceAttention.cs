@@ -3,7 +3,7 @@ using Forgetting.Backends;
 namespace Forgetting.Testing.Reference;
 
 /// <summary>Attention in plain double precision: every score is computed, then every weight, then every sum.</summary>
-public static class ReferenceAttention
+internal static class ReferenceAttention
 {
     /// <summary>o and the log Σ exp of the scaled scores, [T, heads].</summary>
     public static (double[] O, double[] LogSumExp) Forward(AttentionShape shape, double[] q, double[] k, double[] v, int[] offsets)

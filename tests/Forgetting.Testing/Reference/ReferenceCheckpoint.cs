@@ -5,7 +5,7 @@ using System.Text.Json;
 namespace Forgetting.Testing.Reference;
 
 /// <summary>Reads an unsharded Float32 safetensors file without the library's reader, which is under test elsewhere.</summary>
-public static class ReferenceCheckpoint
+internal static class ReferenceCheckpoint
 {
     /// <summary>All tensors by name.</summary>
     public static Dictionary<string, double[]> Read(string path)

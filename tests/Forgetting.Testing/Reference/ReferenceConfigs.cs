@@ -7,7 +7,7 @@ namespace Forgetting.Testing.Reference;
 /// Small random models of every family, at sizes that no tile or vector divides: a few hundred to two thousand parameters each, grouped
 /// queries, heads whose columns do not add up to the hidden size, windows shorter than the tests' documents.
 /// </summary>
-public static class ReferenceConfigs
+internal static class ReferenceConfigs
 {
     /// <summary>All configurations by name.</summary>
     public static IReadOnlyDictionary<string, ModelConfig> All { get; } = new Dictionary<string, ModelConfig>

@@ -7,7 +7,7 @@ namespace Forgetting.Testing.Reference;
 /// <param name="B">[out, r].</param>
 /// <param name="Rank">r.</param>
 /// <param name="Scale">α/r or α/√r.</param>
-public sealed record ReferenceLora(double[] A, double[] B, int Rank, double Scale);
+internal sealed record ReferenceLora(double[] A, double[] B, int Rank, double Scale);
 
 /// <summary>
 /// The decoder of all four families in plain double precision, one document at a time, as the transformers library computes
@@ -20,7 +20,7 @@ public sealed record ReferenceLora(double[] A, double[] B, int Rank, double Scal
 /// The arrays are read anew on every call, so a test may change an element between two calls.
 /// </param>
 /// <param name="lora">Updates by the name of the layer, that of its weight without <c>.weight</c>.</param>
-public sealed class ReferenceDecoder(
+internal sealed class ReferenceDecoder(
     ModelConfig config, IReadOnlyDictionary<string, double[]> weights, IReadOnlyDictionary<string, ReferenceLora>? lora = null)
 {
     private readonly string _prefix = config.LayerNorm ? "transformer." : "model.";

@@ -1,7 +1,7 @@
 namespace Forgetting.Testing.Reference;
 
 /// <summary>Dense products and optimiser arithmetic in plain double precision; methods return new arrays.</summary>
-public static class ReferenceDense
+internal static class ReferenceDense
 {
     /// <summary>α·op(A)·op(B) + β·C, [m, n], with k the shared dimension; β = 0 does not read C.</summary>
     public static double[] Gemm(

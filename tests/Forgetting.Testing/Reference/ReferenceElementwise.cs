@@ -1,7 +1,7 @@
 namespace Forgetting.Testing.Reference;
 
 /// <summary>Norms, activations, sums and dropout in plain double precision. Nothing is changed in place: every method returns new arrays.</summary>
-public static class ReferenceElementwise
+internal static class ReferenceElementwise
 {
     /// <summary>y and rstd of <see cref="Backends.IElementwiseOperations.RmsNorm"/>.</summary>
     public static (double[] Y, double[] Rstd) RmsNorm(double[] x, double[] gain, double epsilon)

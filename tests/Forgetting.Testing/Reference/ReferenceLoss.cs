@@ -3,7 +3,7 @@ using Forgetting.Backends;
 namespace Forgetting.Testing.Reference;
 
 /// <summary>The signed loss, its gradient at the logits and sampling, in plain double precision, one row of logits at a time.</summary>
-public static class ReferenceLoss
+internal static class ReferenceLoss
 {
     /// <summary>log Σ exp.</summary>
     public static double LogSumExp(ReadOnlySpan<double> values)

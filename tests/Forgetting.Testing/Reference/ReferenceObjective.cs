@@ -4,7 +4,7 @@ using Forgetting.Data;
 namespace Forgetting.Testing.Reference;
 
 /// <summary>The objective of a training step and its gradient, from <see cref="ReferenceDecoder"/> and finite differences alone.</summary>
-public static class ReferenceObjective
+internal static class ReferenceObjective
 {
     /// <summary>Σ over head rows of w·CE, or of what the kind of ascent descends where w is negative (<see cref="ReferenceLoss.Objective"/>).</summary>
     public static double Value(ReferenceDecoder decoder, TokenBatch batch, Ascent ascent) =>

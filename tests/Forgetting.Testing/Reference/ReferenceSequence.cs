@@ -1,7 +1,7 @@
 namespace Forgetting.Testing.Reference;
 
 /// <summary>Gathering, positions and pooling in plain double precision; methods return new arrays.</summary>
-public static class ReferenceSequence
+internal static class ReferenceSequence
 {
     /// <summary>y[t] = table[rows[t]].</summary>
     public static double[] GatherRows(double[] table, int[] rows, int columns) =>

@@ -1,7 +1,7 @@
 namespace Forgetting.Testing.Reference;
 
 /// <summary>What weight gradients end in, in plain double precision: each sequence's gradient G_s is formed in full, then used.</summary>
-public static class ReferenceSinks
+internal static class ReferenceSinks
 {
     /// <summary>G_s = dY_sᵀ·X_s of every sequence, [out, in] each.</summary>
     public static double[][] MatrixGradients(double[] x, double[] dY, int[] offsets) => PerSequence(offsets, s =>

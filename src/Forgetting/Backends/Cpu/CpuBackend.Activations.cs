@@ -4,7 +4,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
 
-public sealed unsafe partial class CpuBackend
+internal sealed unsafe partial class CpuBackend
 {
     /// <inheritdoc/>
     public void SwiGlu(Tensor gate, Tensor up, Tensor y)

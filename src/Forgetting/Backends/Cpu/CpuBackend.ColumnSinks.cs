@@ -3,7 +3,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
 
-public sealed unsafe partial class CpuBackend
+internal sealed unsafe partial class CpuBackend
 {
     // Columns of a task: two cache lines of a row.
     private const int SumColumns = 32;

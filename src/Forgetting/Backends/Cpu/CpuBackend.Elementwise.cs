@@ -4,7 +4,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
 
-public sealed unsafe partial class CpuBackend
+internal sealed unsafe partial class CpuBackend
 {
     /// <summary>What happens to elements i … i + lanes − 1, lanes being 8 except at the very end.</summary>
     private interface IElementwise

@@ -5,7 +5,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
 
-public sealed unsafe partial class CpuBackend
+internal sealed unsafe partial class CpuBackend
 {
     // Rows whose dropped copy exists at a time. The gradient's sum is cut there too, so the number must not depend on the threads.
     private const int DroppedRows = 768;

@@ -9,7 +9,7 @@ namespace Forgetting.Backends.Cpu;
 /// micro-kernel, and what it leaves, G_s on that tile, is squared or projected while it is still in the first-level cache. The work is
 /// that of one weight gradient.
 /// </remarks>
-public sealed unsafe partial class CpuBackend
+internal sealed unsafe partial class CpuBackend
 {
     // The part of the weight's shape that is one task; multiples of all kernels' tiles.
     private const int SinkRows = 48;

@@ -3,7 +3,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
 
-public sealed unsafe partial class CpuBackend
+internal sealed unsafe partial class CpuBackend
 {
     private readonly Workspace _workspace = new();
     private readonly Workspace _packing = new();

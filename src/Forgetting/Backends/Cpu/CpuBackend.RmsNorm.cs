@@ -5,7 +5,7 @@ using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
 
 namespace Forgetting.Backends.Cpu;
 
-public sealed unsafe partial class CpuBackend
+internal sealed unsafe partial class CpuBackend
 {
     /// <inheritdoc/>
     public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float epsilon, Tensor y, Tensor rstd)

@@ -3,7 +3,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
 
-public sealed unsafe partial class CpuBackend
+internal sealed unsafe partial class CpuBackend
 {
     /// <inheritdoc/>
     public void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)

@@ -5,7 +5,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
 
-public sealed unsafe partial class CpuBackend
+internal sealed unsafe partial class CpuBackend
 {
     // Cost of a row of a real vocabulary: eight rows make a task, so that what is fetched ahead is mostly the task's own.
     private const int LargeRow = 1 << 11;

@@ -8,7 +8,7 @@ namespace Forgetting.Backends.Cpu;
 /// threads. Operations return when they are done. Where products work on bfloat16, operands are rounded for each product and all storage stays Float32.
 /// </summary>
 /// <remarks>One file per group of operations. An instance serves one calling thread at a time.</remarks>
-public sealed unsafe partial class CpuBackend : IBackend
+internal sealed unsafe partial class CpuBackend : IBackend
 {
     // Copies of weights in the products' layout take at most this share of the machine's memory.
     private const int PackedShare = 4;

@@ -5,7 +5,7 @@ using System.Runtime.Intrinsics.X86;
 namespace Forgetting.Backends.Cpu;
 
 /// <summary>The vectors that <see cref="CpuBackend"/> computes with on this machine.</summary>
-public static class VectorWidth
+internal static class VectorWidth
 {
     /// <summary>Bits of the widest vectors that are fast: 512, 256, 128, or 0 without any.</summary>
     public static int Bits => Vector512.IsHardwareAccelerated ? 512 : Avx.IsSupported || Vector256.IsHardwareAccelerated ? 256 : Vector128.IsHardwareAccelerated ? 128 : 0;

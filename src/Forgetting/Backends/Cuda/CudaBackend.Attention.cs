@@ -2,7 +2,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cuda;
 
-public sealed unsafe partial class CudaBackend
+internal sealed unsafe partial class CudaBackend
 {
     // As in attention_cache.cu.
     private const int CacheSplits = 16;

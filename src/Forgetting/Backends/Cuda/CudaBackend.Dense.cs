@@ -2,7 +2,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cuda;
 
-public sealed unsafe partial class CudaBackend
+internal sealed unsafe partial class CudaBackend
 {
     /// <inheritdoc/>
     public void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0)

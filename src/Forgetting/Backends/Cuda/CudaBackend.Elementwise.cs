@@ -2,7 +2,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cuda;
 
-public sealed unsafe partial class CudaBackend
+internal sealed unsafe partial class CudaBackend
 {
     /// <inheritdoc/>
     public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float epsilon, Tensor y, Tensor rstd)

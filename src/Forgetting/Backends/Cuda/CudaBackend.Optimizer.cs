@@ -2,7 +2,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cuda;
 
-public sealed unsafe partial class CudaBackend
+internal sealed unsafe partial class CudaBackend
 {
     /// <inheritdoc/>
     public void SumOfSquares(Tensor x, Tensor result, int index) => Dot(x, x, result, index);

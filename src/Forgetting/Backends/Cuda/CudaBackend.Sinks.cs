@@ -2,7 +2,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cuda;
 
-public sealed unsafe partial class CudaBackend
+internal sealed unsafe partial class CudaBackend
 {
     // As in columns.cu and head_rows.cu.
     private const int ColumnTileRows = 128;

@@ -14,7 +14,7 @@ namespace Forgetting.Backends.Cuda;
 /// and named after it; the type is that of the tensors, not of the backend, so that Float32 tensors work beside BFloat16 ones. An instance
 /// serves one calling thread at a time.
 /// </remarks>
-public sealed unsafe partial class CudaBackend : IBackend
+internal sealed unsafe partial class CudaBackend : IBackend
 {
     private const int BlockThreads = 256;
 

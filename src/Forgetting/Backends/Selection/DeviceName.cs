@@ -5,7 +5,7 @@ namespace Forgetting.Backends.Selection;
 /// <summary>A device as <c>--device</c> names it.</summary>
 /// <param name="Kind">auto, cpu, cuda or cuda-emu.</param>
 /// <param name="Ordinal">Number of the card among those that the driver shows, for cuda.</param>
-public readonly record struct DeviceName(string Kind, int Ordinal = 0)
+internal readonly record struct DeviceName(string Kind, int Ordinal = 0)
 {
     /// <summary>What there is to name; N is the number of a card.</summary>
     public const string Expected = "auto, cpu, cuda, cuda:N or cuda-emu";

@@ -5,4 +5,4 @@ namespace Forgetting.Backends.Selection;
 /// <param name="Holds">Whether it is there and works; null where it was not tried, because an earlier one is missing.</param>
 /// <param name="Found">What was found.</param>
 /// <param name="Remedy">What would change it; empty unless <paramref name="Holds"/> is false.</param>
-public sealed record DeviceRequirement(string Name, bool? Holds, string Found, string Remedy);
+internal sealed record DeviceRequirement(string Name, bool? Holds, string Found, string Remedy);

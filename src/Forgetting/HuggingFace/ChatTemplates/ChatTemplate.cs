@@ -9,7 +9,7 @@ namespace Forgetting.HuggingFace.ChatTemplates;
 /// such templates use, with the settings and the functions of Hugging Face. (Written here because NuGet has no Jinja for .NET under the name
 /// one would look for, Jinja2.NET.)
 /// </summary>
-public sealed class ChatTemplate
+internal sealed class ChatTemplate
 {
     /// <summary>The file of a folder that holds its template.</summary>
     internal const string FileName = "chat_template.jinja";

@@ -6,7 +6,7 @@ namespace Forgetting.HuggingFace.Tokenizers;
 /// </summary>
 /// <param name="decoder">Decodes the ids; may have decoded what goes before them.</param>
 /// <param name="stops">Texts that end the text, none of them empty.</param>
-public sealed class StoppingDecoder(StreamingDecoder decoder, IReadOnlyList<string> stops)
+internal sealed class StoppingDecoder(StreamingDecoder decoder, IReadOnlyList<string> stops)
 {
     private string _held = "";
 

@@ -8,7 +8,7 @@ namespace Forgetting.HuggingFace.Tokenizers;
 /// are no UTF-8 become U+FFFD. A run of tokens of byte fallback is returned as a whole with the token behind it: as Hugging Face has it, such a run is text, or one
 /// U+FFFD a byte.
 /// </summary>
-public sealed class StreamingDecoder
+internal sealed class StreamingDecoder
 {
     private readonly Tokenizer _tokenizer;
     private readonly bool _skipSpecial;

@@ -38,7 +38,7 @@ internal sealed record TokenizerParts
 /// Text to token ids and back, as the files of a checkpoint define it: byte-pair encoding on bytes (GPT-2, Llama 3, Qwen 2) or on characters with
 /// byte fallback (sentencepiece, Llama 2). Safe to use from several threads.
 /// </summary>
-public sealed class Tokenizer
+internal sealed class Tokenizer
 {
     private readonly BytePairEncoding _model;
     private readonly Normalizer _normalize;

@@ -9,7 +9,7 @@ using Forgetting.Training;
 namespace Forgetting.Methods.LearningWithForgetting;
 
 /// <summary>How self-knowledge is elicited.</summary>
-public sealed record ElicitationOptions
+internal sealed record ElicitationOptions
 {
     /// <summary>Most tokens to generate for a prompt.</summary>
     public int MaxNewTokens { get; init; } = 128;
@@ -40,7 +40,7 @@ public sealed record ElicitationOptions
 /// <summary>The prompts of one forgetting task.</summary>
 /// <param name="Name">Name of the task: its file's, without folder and extension.</param>
 /// <param name="Examples">Prompts; completions, where the file has some, are not used.</param>
-public sealed record PromptTask(string Name, IReadOnlyList<DataExample> Examples)
+internal sealed record PromptTask(string Name, IReadOnlyList<DataExample> Examples)
 {
     /// <summary>Reads the tasks of some files.</summary>
     /// <exception cref="UserException">A file is bad, or two have the same name.</exception>
@@ -54,7 +54,7 @@ public sealed record PromptTask(string Name, IReadOnlyList<DataExample> Examples
 }
 
 /// <summary>A self-generated sample: a line of training data that also says where it comes from.</summary>
-public sealed record ElicitedSample
+internal sealed record ElicitedSample
 {
     /// <summary>The prompt; null for a conversation.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
@@ -110,13 +110,13 @@ public sealed record ElicitedSample
 /// <param name="Samples">Samples in the file.</param>
 /// <param name="Truncated">Those that did not end by themselves.</param>
 /// <param name="Exact">Those whose text encodes to just the tokens that were generated.</param>
-public sealed record ElicitationSummary(int Samples, int Truncated, int Exact);
+internal sealed record ElicitationSummary(int Samples, int Truncated, int Exact);
 
 /// <summary>
 /// A model's own knowledge of other tasks (arXiv 2505.19715, "self-knowledge"): its greedy continuations of their prompts, as training data. Batches are a function of the
 /// prompts alone and each is written when it is done, so an interrupted elicitation continues where it was, to the same file.
 /// </summary>
-public static class Elicitation
+internal static class Elicitation
 {
     private const string BlankLine = "\n\n";
 

@@ -10,7 +10,7 @@ namespace Forgetting.Methods.LearningWithForgetting;
 /// <summary>
 /// A diagonal Fisher information as safetensors: Float32 tensors under the checkpoint's (or adapter's) parameter names and in its layout.
 /// </summary>
-public static class FisherFile
+internal static class FisherFile
 {
     /// <summary>Writes what <see cref="FisherInformation.Compute"/> left in the gradients.</summary>
     /// <exception cref="UserException">The file cannot be written.</exception>

@@ -10,7 +10,7 @@ namespace Forgetting.Methods.LearningWithForgetting;
 /// log-probabilities of the example's response tokens. The square of a batch's mean gradient is not it: squares are taken per example, inside
 /// the gradient sink, so a batch costs about one ordinary backward pass and no per-example gradient is stored.
 /// </summary>
-public static class FisherInformation
+internal static class FisherInformation
 {
     /// <summary>Leaves the information in the <see cref="Parameter.Gradient"/> of every trainable parameter.</summary>
     /// <param name="decoder">The model at θ_L, made for training; with an adapter, the adapter's parameters are the θ.</param>

@@ -14,7 +14,7 @@ namespace Forgetting.Methods.LearningWithForgetting;
 /// <param name="Constant">½ Σ F Δ² with Δ = θ_L − θ_base; the same for all samples.</param>
 /// <param name="Linear">α Σ F Δ g.</param>
 /// <param name="Quadratic">½ α² Σ F g².</param>
-public sealed record ConfidenceRecord(int Index, double Confidence, double Constant, double Linear, double Quadratic)
+internal sealed record ConfidenceRecord(int Index, double Confidence, double Constant, double Linear, double Quadratic)
 {
     /// <summary>Writes records as JSON Lines, the file whole or not at all.</summary>
     /// <exception cref="UserException">Not writable or disk full.</exception>
@@ -46,7 +46,7 @@ public sealed record ConfidenceRecord(int Index, double Confidence, double Const
 /// (arXiv 2505.19715): FC(x) = ½ Σ_i F_i·(θ_base,i − α·g_i(x) − θ_L,i)², g the gradient of the sample's mean response loss at θ_base.
 /// A sample costs one backward pass and two reductions against F∘Δ and F; its gradient is never stored.
 /// </summary>
-public sealed class ForgettingConfidence : IDisposable
+internal sealed class ForgettingConfidence : IDisposable
 {
     private readonly Decoder _decoder;
     private readonly Dictionary<Parameter, Projection> _projections = [];

@@ -10,13 +10,13 @@ namespace Forgetting.Methods.LearningWithForgetting;
 /// <param name="Increase">Loss(θ_L) − loss(θ_base), the mean over the sample's response tokens, nats.</param>
 /// <param name="BaseLoss">The loss at θ_base.</param>
 /// <param name="LearnedLoss">The loss at θ_L.</param>
-public sealed record IncreaseRecord(int Index, double Increase, double BaseLoss, double LearnedLoss);
+internal sealed record IncreaseRecord(int Index, double Increase, double BaseLoss, double LearnedLoss);
 
 /// <summary>
 /// The measured increase of the loss of self-generated samples (this project's): what ordinary fine-tuning on the learning task had to push away stands in its way. Two forward passes a
 /// sample and no Fisher information, where the forgetting confidence looks at a linearisation that greedy samples, whose gradients are small, hardly show.
 /// </summary>
-public static class MeasuredIncrease
+internal static class MeasuredIncrease
 {
     /// <summary>Measures samples.</summary>
     /// <param name="baseModel">The model at θ_base.</param>

@@ -5,7 +5,7 @@ using Forgetting.Training;
 namespace Forgetting.Methods.LearningWithForgetting;
 
 /// <summary>Which self-generated samples make up D_U (arXiv 2505.19715): those of the highest measured increase or forgetting confidence, or another choice for ablations.</summary>
-public static class UnlearningSelection
+internal static class UnlearningSelection
 {
     /// <summary>Places of the chosen samples, ascending, and the value at the cut.</summary>
     /// <param name="ranking">Per sample, its measured increase or forgetting confidence; null where the choice needs none.</param>
@@ -50,7 +50,7 @@ public static class UnlearningSelection
 }
 
 /// <summary>A sample, its increase or confidence and whether it was chosen: a line of <c>selection.jsonl</c>.</summary>
-public sealed record SelectionRecord
+internal sealed record SelectionRecord
 {
     /// <summary>Index of the sample among the elicited ones.</summary>
     public required int Index { get; init; }

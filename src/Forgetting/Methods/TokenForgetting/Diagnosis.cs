@@ -22,7 +22,7 @@ public sealed record Diagnosis(long Negatives, double BaseProbability, double Re
     public const double ImplausibleProbability = 0.01;
 
     /// <summary>Looks at the tokens to be forgotten; null where there are none.</summary>
-    public static Diagnosis? Of(IReadOnlyList<EncodedExample> examples, Scores scores)
+    internal static Diagnosis? Of(IReadOnlyList<EncodedExample> examples, Scores scores)
     {
         long negatives = 0, known = 0, implausible = 0, believed = 0;
         double baseSum = 0, referenceSum = 0;

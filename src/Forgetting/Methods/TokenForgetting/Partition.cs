@@ -7,7 +7,7 @@ namespace Forgetting.Methods.TokenForgetting;
 /// <param name="Level">What is ranked.</param>
 /// <param name="Rho">Share ρ that is learnt, or auto: the part above Otsu's cut.</param>
 /// <param name="IgnoreRho">Share, next in the ranking, that is neither learnt nor forgotten.</param>
-public readonly record struct PartitionRule(PartitionLevel Level, Share Rho, double IgnoreRho = 0)
+internal readonly record struct PartitionRule(PartitionLevel Level, Share Rho, double IgnoreRho = 0)
 {
     /// <summary>Scores at the two cuts, in nats, instead of shares: from the first on learnt, below the second forgotten.</summary>
     public (double Learn, double Forget)? Thresholds { get; init; }
@@ -24,7 +24,7 @@ public readonly record struct PartitionRule(PartitionLevel Level, Share Rho, dou
 /// Divides the response tokens of a training set by a score (arXiv 2508.04329, section 3): ranked descending over the whole set, the top ⌊ρN⌋ are positive, the
 /// rest negative. Ties keep the order of (example, position). Beyond the paper, a part between the two may be ignored, and ρ may come from the scores themselves.
 /// </summary>
-public sealed class Partition
+internal sealed class Partition
 {
     // Some units in the last place of a Float32 loss of 4 nats.
     private const double RoundingOfLosses = 1e-6;

@@ -7,7 +7,7 @@ namespace Forgetting.Methods.TokenForgetting;
 /// The reference model, whose losses tell which tokens are informative: the base model after ordinary fine-tuning on a set of its own, with the same recipe
 /// (arXiv 2508.04329, section 3). The stages that train and use it are <see cref="ScoringStages"/>.
 /// </summary>
-public static class ReferenceModel
+internal static class ReferenceModel
 {
     /// <summary>Share of the data that is held out for the reference unless said otherwise: 10k of 60k in the paper's experiments.</summary>
     public const double DefaultFraction = 1.0 / 6;

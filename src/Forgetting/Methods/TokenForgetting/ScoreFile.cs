@@ -6,7 +6,7 @@ using Forgetting.Training;
 namespace Forgetting.Methods.TokenForgetting;
 
 /// <summary>One example of a <see cref="ScoreFile"/>.</summary>
-public sealed record ExampleScores
+internal sealed record ExampleScores
 {
     /// <summary>Position in the data set, from 0.</summary>
     public required int Index { get; init; }
@@ -35,7 +35,7 @@ public sealed record ExampleScores
 }
 
 /// <summary>Influence and signs as JSON Lines, an example a line.</summary>
-public static class ScoreFile
+internal static class ScoreFile
 {
     /// <summary>Writes the file; it appears whole or not at all.</summary>
     /// <exception cref="UserException">Not writable or disk full.</exception>

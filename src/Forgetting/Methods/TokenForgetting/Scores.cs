@@ -8,7 +8,7 @@ namespace Forgetting.Methods.TokenForgetting;
 /// What the base and the reference model make of every token, and the partition that follows (arXiv 2508.04329, section 3). Per example, per token,
 /// in the order of the data; tokens outside the response have none, and 0 stands there.
 /// </summary>
-public sealed record Scores
+internal sealed record Scores
 {
     /// <summary>Cross-entropy under the base model, nats.</summary>
     public required IReadOnlyList<float[]> BaseLoss { get; init; }

@@ -13,7 +13,7 @@ namespace Forgetting.Backends.Cpu.OneDnn;
 /// Every primitive is made and run on one thread: parallelism is the <see cref="WorkerPool"/>'s. With OpenMP the number of threads belongs to the
 /// calling thread (<c>nthreads-var</c>), so <see cref="UseOneThread"/> is called on each.
 /// </remarks>
-public sealed unsafe class OneDnnLibrary
+internal sealed unsafe class OneDnnLibrary
 {
     private const int SequentialRuntime = 1;
     private const int OpenMpRuntime = 2;
