@@ -9,7 +9,8 @@ internal static class DataFolder
     private static readonly string[] s_others = ["dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"];
 
     /// <summary>The name of a file without the ending of what packed it.</summary>
-    public static string Unpacked(string path) => Path.GetExtension(path).ToLowerInvariant() is ".gz" or ".gzip" or ".zst" or ".zstd" ? path[..^Path.GetExtension(path).Length] : path;
+    public static string Unpacked(string path) =>
+        Path.GetExtension(path).ToLowerInvariant() is ".gz" or ".gzip" or ".zst" or ".zstd" ? path[..^Path.GetExtension(path).Length] : path;
 
     /// <summary>
     /// The files in the order of their names: the path itself, or of a folder all data files in it and below, texts where there is nothing else. Of a folder
@@ -23,11 +24,11 @@ internal static class DataFolder
                 : $"{path}: holds no data files, expected names that end in {string.Join(", ", s_endings)} or .txt");
 
     /// <summary>How many data files of a folder belong to other splits than the training one, and are not read.</summary>
-    public static int LeftOut(string path) => Directory.Exists(path) ? All(path).Count - Split(path).Count : 0;
+    public static int LeftOut(string path) => Directory.Exists(path) ? All(path).Length - Split(path).Count : 0;
 
     private static IReadOnlyList<string> Split(string folder)
     {
-        IReadOnlyList<string> all = All(folder);
+        string[] all = All(folder);
         string[] training = [.. all.Where(file => Path.GetRelativePath(folder, file).Split(Path.DirectorySeparatorChar).Any(IsTraining))];
         return training.Length > 0 ? training : all;
     }
@@ -35,7 +36,7 @@ internal static class DataFolder
     private static bool IsTraining(string name) =>
         name.StartsWith("train", StringComparison.OrdinalIgnoreCase) && (name.Length == 5 || !char.IsAsciiLetter(name[5]));
 
-    private static IReadOnlyList<string> All(string folder)
+    private static string[] All(string folder)
     {
         string[] visible =
         [
