@@ -19,7 +19,7 @@ internal sealed record StageMemory(string Stage, long Bytes);
 /// </summary>
 internal sealed record MemoryPlan
 {
-    private const long RunOverhead = 30L << 20, StagesOverhead = 11L << 20;
+    private const long RunOverhead = 30L << 20, StagesOverhead = 11L << 20, DataOverhead = 15L << 20;
 
     /// <summary>The stages that hold a model, in their order.</summary>
     public required IReadOnlyList<StageMemory> Stages { get; init; }
@@ -104,7 +104,8 @@ internal sealed record MemoryPlan
             return new MemoryPlan
             {
                 Stages = _stages, Weights = parts.Weights, State = parts.State, Activations = parts.Activations,
-                Program = before + RunOverhead + (_stages.Count > 1 ? StagesOverhead : 0),
+                // Where data is to come yet, so are what reads it and the examples.
+                Program = before + RunOverhead + (_stages.Count > 1 ? StagesOverhead : 0) + (data is null ? DataOverhead : 0),
             };
         }
 

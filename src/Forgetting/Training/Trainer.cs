@@ -175,7 +175,8 @@ internal sealed class Trainer
 
     private void ReserveActivations()
     {
-        // Each by itself: in a step of several, another order would cut other micro-batches.
+        // Each by itself: in a step of several, another order would cut other micro-batches. A pass holds the base's probabilities too where there are any.
+        bool held = _set.BaseLogProbabilities != null || _unlearned?.BaseLogProbabilities != null;
         _decoder.Reserve(twin =>
         {
             foreach (IReadOnlyList<EncodedExample> batch in FullestStep.MicroBatches(_set, _unlearned, _order, Steps, _options))
@@ -185,7 +186,8 @@ internal sealed class Trainer
                     Schedule = _options.Schedule with { BatchSize = batch.Count },
                     TokenForgetting = _options.TokenForgetting with { Ascent = AscentKind.Ascent },
                 };
-                new Trainer(twin, TrainingSet.AllPositive(batch), options, _folder).TakeStep();
+                TrainingSet set = TrainingSet.AllPositive(batch) with { BaseLogProbabilities = held ? [.. batch.Select(e => new float[e.Length])] : null };
+                new Trainer(twin, set, options, _folder).TakeStep();
             }
         });
     }
