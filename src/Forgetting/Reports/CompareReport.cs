@@ -148,7 +148,7 @@ internal static class CompareReport
 
     /// <summary>What the runs did to held-out examples; empty where none has any.</summary>
     public static IReadOnlyList<HeldOutComparison.Row> HeldOut(IReadOnlyList<ComparedRun> runs) =>
-        HeldOut(RunNames.Group(runs, out _));
+        runs.Count == 0 ? [] : HeldOut(RunNames.Group(runs, out _)); // evaluations are compared without runs
 
     private static IReadOnlyList<HeldOutComparison.Row> HeldOut(IReadOnlyList<RunGroup> groups) => HeldOutComparison.Compare([.. groups.Select(g => (g.Label, g.Runs))]);
 
