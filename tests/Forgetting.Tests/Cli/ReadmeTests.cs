@@ -14,6 +14,7 @@ public sealed class ReadmeTests
 
     public static TheoryData<string> Commands() => [.. s_pages.SelectMany(File.ReadLines)
         .Select(line => line.Split('#')[0].Trim())
+        .Where(line => !line.Contains('…'))
         .Where(line => line.StartsWith("forgetting ", StringComparison.Ordinal) || line.StartsWith(Run, StringComparison.Ordinal))
         .Select(line => line.StartsWith(Run, StringComparison.Ordinal) ? line[Run.Length..] : line["forgetting ".Length..])
         .Distinct()];

@@ -30,7 +30,7 @@ public sealed class TuneRunTests : IDisposable
     public void Forget_learns_positives_and_forgets_negatives_and_leaves_a_checkpoint_that_loads()
     {
         TrainingOptions options = Options(48);
-        options = options with { Method = TrainingMethod.Forget, Out = _folder["run"], TokenForgetting = options.TokenForgetting with { PartsEvery = 5, LambdaMax = 0.5 } };
+        options = options with { Method = TrainingMethod.Forget, Out = _folder["run"], TokenForgetting = options.TokenForgetting with { PartsEvery = 5, LambdaMax = 0.5, Score = ScoreKind.Influence, Ascent = AscentKind.Ascent } };
         var seen = new Stages();
         TuneSummary summary = TuneRun.Execute(options, _backend, observer: seen);
 

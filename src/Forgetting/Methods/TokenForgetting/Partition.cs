@@ -102,7 +102,7 @@ internal sealed class Partition
 
         float[] values = rule.Level == PartitionLevel.Token ? TokenValues(score, response) : SequenceMeans(score, response);
         float[] losses = TokenValues(baseLoss, response);
-        double rounding = RoundingOfLosses * Math.Max(1, losses.Average(loss => (double)loss));
+        double rounding = Rounding(losses.Average(loss => (double)loss));
         int ties = values.Count(value => Math.Abs(value - partition.Cut) <= rounding);
         int above = values.Count(value => value - partition.Cut > rounding);
         bool split = above + ties > PositiveCount(values.Length, rule.Rho.Value);
@@ -140,6 +140,9 @@ internal sealed class Partition
         CultureInfo.InvariantCulture,
         $"{Counts.Positive:N0} tokens to learn, {Counts.Negative:N0} negative{(Counts.Ignored > 0 ? $", {Counts.Ignored:N0} ignored" : "")}; learnt from score {Cut:0.####} on")
         + (Separation is { } between ? string.Create(CultureInfo.InvariantCulture, $" (Otsu's cut: {(double)Counts.Positive / Counts.Total:0.0 %} above it, {between:0.00} of the variance between the sides)") : "");
+
+    /// <summary>By how much the difference of two losses may be off, nats.</summary>
+    internal static double Rounding(double loss) => RoundingOfLosses * Math.Max(1, loss);
 
     /// <summary>⌊ρN⌋, in decimal: in binary 0.29 · 100 is a little less than 29 and would lose a token.</summary>
     public static int PositiveCount(int count, double rho) => (int)Math.Floor((decimal)rho * count);

@@ -78,6 +78,10 @@ internal sealed record Scores
         [
             .. examples.SelectMany((e, i) => Enumerable.Range(0, e.Length).Where(t => e.Response[t]).Select(t => (baseLoss[i][t], referenceLoss[i][t]))).OrderBy(t => t.Item2),
         ];
+        // A reference that has learnt nothing must not pass for one that finds errors: its influences are refused.
+        if (2 * tokens.Count(t => Math.Abs(t.Base - t.Reference) <= Partition.Rounding(t.Base)) > tokens.Length)
+            return ScoreKind.Influence;
+
         (float Base, float Reference)[] unlikely = tokens[OtsuCut.Of([.. tokens.Select(t => -t.Reference)]).Above..];
         int implausible = unlikely.Count(t => Math.Exp(-t.Base) < Diagnosis.ImplausibleProbability);
         return unlikely.Length > 0 && implausible >= IndependentShare * unlikely.Length ? ScoreKind.Reference : ScoreKind.Influence;
