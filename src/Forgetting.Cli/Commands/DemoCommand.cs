@@ -40,7 +40,7 @@ internal static class DemoCommand
             JsonLines.Write(Path.Combine(folder, "results.jsonl"), results);
             string path = Path.Combine(folder, "report.html");
             AtomicFile.WriteText(path, DemoReport.Build(settings, run, results).ToString());
-            foreach (Scenario scenario in settings.Scenarios)
+            foreach (Scenario scenario in DemoSettings.Scenarios)
             {
                 var table = new DemoTable(scenario, results);
                 Print($"{scenario.Title}: {scenario.Story}", table.Header, table.Rows, table.Findings);

@@ -23,7 +23,7 @@ internal static class DemoReport
             report.Paragraph(line);
         }
 
-        foreach (Scenario scenario in settings.Scenarios)
+        foreach (Scenario scenario in DemoSettings.Scenarios)
         {
             Add(report, scenario, settings, run, results);
         }
@@ -34,7 +34,7 @@ internal static class DemoReport
     /// <summary>One sentence a scenario, and where forgetting should not be used.</summary>
     public static IReadOnlyList<string> Summary(DemoSettings settings, IReadOnlyList<DemoResult> results)
     {
-        DemoTable Table(string name) => new(settings.Scenarios.Single(s => s.Name == name), results);
+        DemoTable Table(string name) => new(DemoSettings.Scenarios.Single(s => s.Name == name), results);
         string Belief(string name) => Table(name).Against(DemoSettings.Belief, DemoSettings.Ignore).ToText("0.0");
         string Ascent(string name) => Table(name).Against(DemoSettings.Forget, DemoSettings.Ignore).ToText("0.0");
         return

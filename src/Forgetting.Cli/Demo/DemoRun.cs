@@ -44,7 +44,7 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
         {
             World world = WorldOf(seed);
             string model = PrepareBase(world, seed);
-            foreach (Scenario scenario in settings.Scenarios)
+            foreach (Scenario scenario in DemoSettings.Scenarios)
             {
                 RunScenario(scenario, world, model, seed, results);
             }

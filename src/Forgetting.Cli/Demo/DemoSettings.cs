@@ -115,7 +115,7 @@ internal sealed record DemoSettings
     ];
 
     /// <summary>What the demo shows.</summary>
-    public IReadOnlyList<Scenario> Scenarios => s_scenarios;
+    public static IReadOnlyList<Scenario> Scenarios => s_scenarios;
 
     private static TrainingOptions For(int epochs) => s_tuning with { Schedule = s_tuning.Schedule with { Epochs = epochs } };
 

@@ -59,7 +59,7 @@ internal static class RunVerdict
         return sentences;
     }
 
-    private static IReadOnlyList<(string Value, string Caption, int Style)> Figures(IReadOnlyList<StepMetrics> metrics, RunPurpose purpose, ValidSummary? valid)
+    private static List<(string Value, string Caption, int Style)> Figures(IReadOnlyList<StepMetrics> metrics, RunPurpose purpose, ValidSummary? valid)
     {
         var figures = new List<(string, string, int)>();
         if (valid is not null)

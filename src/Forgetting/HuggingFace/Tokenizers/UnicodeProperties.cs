@@ -65,13 +65,16 @@ internal static class UnicodeProperties
     private static CodePointSet General(string name) => Category(name.ToLowerInvariant())!;
 
     /// <summary>A general category, or a group of them: L, Lu, Letter, Uppercase_Letter, …</summary>
+    // Names are asked for in small letters.
+    private static bool IsLower(string name, string title) => string.Equals(name, title, StringComparison.OrdinalIgnoreCase);
+
     private static CodePointSet? Category(string name)
     {
         CodePointSet? found = null;
         for (int category = 0; category < Categories.Value.Length; category++)
         {
             (string code, string title) = Names[category];
-            bool meant = name == code.ToLowerInvariant() || name == title.ToLowerInvariant() || name == code[..1].ToLowerInvariant() || name == Groups[code[0]];
+            bool meant = IsLower(name, code) || IsLower(name, title) || IsLower(name, code[..1]) || name == Groups[code[0]];
             if (meant)
             {
                 found = found is null ? Categories.Value[category] : found.Or(Categories.Value[category]);
