@@ -17,16 +17,16 @@ internal static class DataFolder
     /// whose files or folders are named by splits, as <c>train-00000-of-00002.parquet</c>, those of the training split.
     /// </summary>
     /// <exception cref="UserException">The folder holds no data.</exception>
-    public static IReadOnlyList<string> Files(string path) => !Directory.Exists(path) ? [path] : Split(path) is { Count: > 0 } files ? files
+    public static IReadOnlyList<string> Files(string path) => !Directory.Exists(path) ? [path] : Split(path) is { Length: > 0 } files ? files
         : throw new UserException(
             Directory.EnumerateFiles(path, "*.arrow", SearchOption.AllDirectories).Any()
                 ? $"{path}: holds Arrow files, expected Parquet or JSON Lines: write them with to_parquet or to_json"
                 : $"{path}: holds no data files, expected names that end in {string.Join(", ", s_endings)} or .txt");
 
     /// <summary>How many data files of a folder belong to other splits than the training one, and are not read.</summary>
-    public static int LeftOut(string path) => Directory.Exists(path) ? All(path).Length - Split(path).Count : 0;
+    public static int LeftOut(string path) => Directory.Exists(path) ? All(path).Length - Split(path).Length : 0;
 
-    private static IReadOnlyList<string> Split(string folder)
+    private static string[] Split(string folder)
     {
         string[] all = All(folder);
         string[] training = [.. all.Where(file => Path.GetRelativePath(folder, file).Split(Path.DirectorySeparatorChar).Any(IsTraining))];
