@@ -93,7 +93,9 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
             Compute = scenario.Recipe.Compute with { Device = backend.Name },
             Unlearning = scenario.Recipe.Unlearning with { Prompts = [.. sets.Prompts.Select(t => QuestionSets.Write(place, t.Key, t.Value))] },
         };
-        string? trusted = Reference(place, "trusted", sets.Trusted, recipe), untrusted = Reference(place, "untrusted", sets.Untrusted, recipe);
+        // So few examples need as many steps as the training set's, not as many epochs.
+        int steps = Trainer.CountSteps(recipe, sets.Train.Count);
+        string? trusted = Reference(place, "trusted", sets.Trusted, steps, recipe), untrusted = Reference(place, "untrusted", sets.Untrusted, steps, recipe);
         results.Add(Measure(scenario, DemoResult.Base, seed, model, model, sets));
         string[] runs = [.. scenario.Arms.Select(a => Path.Combine(place, FolderName(a.Name)))];
         foreach ((Arm arm, string run) in scenario.Arms.Zip(runs))
@@ -106,7 +108,7 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
         }
     }
 
-    private string? Reference(string place, string name, IReadOnlyList<Question> questions, TrainingOptions recipe)
+    private string? Reference(string place, string name, IReadOnlyList<Question> questions, int steps, TrainingOptions recipe)
     {
         if (questions.Count == 0)
             return null;
@@ -114,8 +116,6 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
         observer.StageBegan($"reference on {name} answers");
         string run = Path.Combine(place, $"reference-{name}");
 
-        // So few examples need as many steps as the training set's, not as many epochs.
-        int steps = Trainer.CountSteps(recipe, QuestionCount(recipe.Data.Path));
         TrainingOptions options = recipe with
         {
             Out = run,
@@ -139,8 +139,6 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
             File.Exists(scores) ? NoiseDetection.Measure(ScoreFile.Read(scores), sets.Train) : null,
             unlearnt.Length == 0 ? null : unlearnt.Count(s => s.Task == World.Conflicting.Name) / (double)unlearnt.Length);
     }
-
-    private static int QuestionCount(string path) => File.ReadLines(path).Count();
 
     private static string FolderName(string arm) => string.Concat(arm.Where(c => char.IsAsciiLetterOrDigit(c) || c == ' ')).Replace(' ', '-');
 }

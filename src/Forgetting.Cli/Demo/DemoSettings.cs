@@ -19,7 +19,7 @@ internal sealed record Arm(string Name, Func<TrainingOptions, TrainingOptions> S
 internal sealed record Scenario(string Name, string Title, string Story, IReadOnlyList<Arm> Arms, string Baseline, TrainingOptions Recipe)
 {
     /// <summary>Whether influence finds what is wrong there, as it does where the base believes it; else the reference loss does.</summary>
-    public ScoreKind Score { get; init; } = ScoreKind.Influence;
+    public ScoreKind Score => Recipe.TokenForgetting.Score;
 }
 
 /// <summary>Sizes and recipes of the demo.</summary>
@@ -93,7 +93,7 @@ internal sealed record DemoSettings
                 new("ignore, untrusted reference", o => o with { Method = TrainingMethod.Ignore }, Untrusted: true),
                 new("forget (paper's influence), untrusted", o => ByInfluence(Forgetting(o, AscentKind.Ascent)), Untrusted: true),
             ],
-            Ignore, For(4) with { TokenForgetting = new() { Score = ScoreKind.Reference, Rho = Share.Auto } }) { Score = ScoreKind.Reference },
+            Ignore, For(4) with { TokenForgetting = new() { Score = ScoreKind.Reference, Rho = Share.Auto } }),
         new(
             "misconception", "Misconceptions",
             "The task asks where people are from and wants the birthplace; 40 % of the answers are the home, which is what the base answered before. The reference saw 12 clean examples.",

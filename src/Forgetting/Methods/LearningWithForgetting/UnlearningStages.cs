@@ -143,7 +143,7 @@ internal sealed class UnlearningStages
 
     private IReadOnlyList<IncreaseRecord> Increases(string samplesFile, IReadOnlyList<EncodedExample> samples, IReadOnlyList<EncodedExample> examples)
     {
-        string path = Path.Combine(_folder, IncreaseName), learned = _options.Unlearning.Learned ?? Learn(examples);
+        string path = Path.Combine(_folder, IncreaseName), learned = Learned(examples);
         Fingerprint inputs = BaseInputs().AddFiles("learned", learned).Add("samples", FileHash.Of(samplesFile)).Add("max-length", _options.Data.MaxLength);
         _log.Run("increase", $"measuring how fine-tuning raises the loss of {samples.Count} samples", IncreaseName, inputs, () =>
         {
@@ -159,10 +159,10 @@ internal sealed class UnlearningStages
         string path = _options.Unlearning.Confidence ?? Path.Combine(_folder, ConfidenceName);
         if (_options.Unlearning.Confidence is null)
         {
-            string learned = _options.Unlearning.Learned ?? Learn(examples);
+            string learned = Learned(examples);
             string fisher = _options.Unlearning.Fisher ?? ComputeFisher(learned, examples);
             double alpha = _options.Unlearning.Alpha ?? _options.Optimizer.LearningRate;
-            Fingerprint inputs = BaseInputs().AddFiles("learned", ModelPath.Resolve(learned)).AddFiles("fisher", fisher).Add("samples", FileHash.Of(samplesFile)).Add("alpha", alpha).Add("max-length", _options.Data.MaxLength);
+            Fingerprint inputs = BaseInputs().AddFiles("learned", learned).AddFiles("fisher", fisher).Add("samples", FileHash.Of(samplesFile)).Add("alpha", alpha).Add("max-length", _options.Data.MaxLength);
             _log.Run("confidence", $"computing the forgetting confidence of {samples.Count} samples", ConfidenceName, inputs, () =>
             {
                 using LoadedModel model = LoadBase();
@@ -174,6 +174,9 @@ internal sealed class UnlearningStages
 
         return ConfidenceRecord.Read(path, samples.Count);
     }
+
+    // θ_L, given or learnt here; a run's folder stands for the model in it.
+    private string Learned(IReadOnlyList<EncodedExample> examples) => ModelPath.Resolve(_options.Unlearning.Learned ?? Learn(examples));
 
     private string Learn(IReadOnlyList<EncodedExample> examples)
     {
@@ -188,7 +191,7 @@ internal sealed class UnlearningStages
     {
         string path = Path.Combine(_folder, FisherName);
         IReadOnlyList<EncodedExample> chosen = FisherInformation.Draw(examples, _options.Unlearning.FisherExamples, _options.Seed);
-        Fingerprint inputs = Inputs().AddFiles("learned", ModelPath.Resolve(learned)).Add("examples", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(chosen))).Add("kind", Recipe.Text(_options.Unlearning.FisherKind))
+        Fingerprint inputs = Inputs().AddFiles("learned", learned).Add("examples", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(chosen))).Add("kind", Recipe.Text(_options.Unlearning.FisherKind))
             .Add("seed", _options.Seed);
         _log.Run("fisher", $"computing the Fisher information of {chosen.Count} examples", FisherName, inputs, () =>
         {

@@ -13,8 +13,7 @@ internal readonly record struct PartitionRule(PartitionLevel Level, Share Rho, d
     public (double Learn, double Forget)? Thresholds { get; init; }
 
     /// <summary>The rule that settings ask for.</summary>
-    /// <param name="rho">ρ where the settings name none.</param>
-    public static PartitionRule Of(TrainingOptions options, double rho = Scores.DefaultRho) => new(options.TokenForgetting.Level, options.TokenForgetting.Rho ?? rho, options.TokenForgetting.IgnoreRho)
+    public static PartitionRule Of(TrainingOptions options) => new(options.TokenForgetting.Level, options.TokenForgetting.Rho ?? Scores.DefaultRho, options.TokenForgetting.IgnoreRho)
     {
         Thresholds = options is { TokenForgetting.LearnAbove: { } learn, TokenForgetting.ForgetBelow: { } forget } ? (learn, forget) : null,
     };
