@@ -1,4 +1,5 @@
 using Forgetting.Backends.Cpu;
+using Forgetting.IO;
 using Forgetting.Tensors;
 
 namespace Forgetting.Benchmarks;

@@ -1,4 +1,5 @@
 using Forgetting.Backends;
+using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Tensors;
 

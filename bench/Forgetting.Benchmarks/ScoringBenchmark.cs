@@ -1,6 +1,5 @@
 using BenchmarkDotNet.Attributes;
 using Forgetting.Backends.Cpu;
-using Forgetting.Methods.TokenForgetting;
 using Forgetting.Training;
 
 namespace Forgetting.Benchmarks;

@@ -1,5 +1,4 @@
 using BenchmarkDotNet.Attributes;
-using Forgetting.Backends;
 using Forgetting.Tensors;
 
 namespace Forgetting.Benchmarks;

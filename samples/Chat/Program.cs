@@ -1,5 +1,6 @@
 // Answers questions from standard input, a line each, through IChatClient: dotnet run --project samples/Chat -- MODEL
 using Forgetting;
+using Forgetting.Core;
 using Forgetting.Extensions.AI;
 using Microsoft.Extensions.AI;
 

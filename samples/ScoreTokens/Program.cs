@@ -1,7 +1,8 @@
+using Forgetting;
+using Forgetting.Core;
+using Forgetting.Training;
 // Shows which tokens of a data set a model should learn and which it should forget:
 // dotnet run --project samples/ScoreTokens -- MODEL TRUSTED.jsonl DATA.jsonl
-using Forgetting;
-using Forgetting.Training;
 
 if (args is not [var path, var trusted, var data])
 {

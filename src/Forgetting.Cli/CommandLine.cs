@@ -1,8 +1,9 @@
+using Forgetting.Cli.Commands;
+using Forgetting.Core;
+using Forgetting.Runs;
+using Forgetting.Tensors;
 using System.CommandLine;
 using System.CommandLine.Help;
-using Forgetting.Backends;
-using Forgetting.Cli.Commands;
-using Forgetting.Methods;
 
 namespace Forgetting.Cli;
 

@@ -1,4 +1,5 @@
 using Forgetting.Backends;
+using Forgetting.Backends.Selection;
 
 namespace Forgetting.Cli;
 

@@ -1,4 +1,5 @@
 using Spectre.Console;
+using TableText = Spectre.Console.Text;
 
 namespace Forgetting.Cli;
 
@@ -25,13 +26,13 @@ internal static class Terminal
         var table = new Table().Border(TableBorder.Simple);
         foreach (int c in shown)
         {
-            var column = new TableColumn(new Text(header[c])) { NoWrap = widths[c] >= header[c].Length, Width = widths[c], Padding = s_padding };
+            var column = new TableColumn(new TableText(header[c])) { NoWrap = widths[c] >= header[c].Length, Width = widths[c], Padding = s_padding };
             table.AddColumn(c == 0 ? column : column.RightAligned());
         }
 
         foreach (IReadOnlyList<string> row in rows)
         {
-            table.AddRow([.. shown.Select(c => new Text(row[c]))]);
+            table.AddRow([.. shown.Select(c => new TableText(row[c]))]);
         }
 
         console.Write(table);
@@ -73,7 +74,7 @@ internal static class Terminal
         var table = new Table().Border(TableBorder.None).HideHeaders().AddColumns("", "");
         foreach ((string name, string value) in facts)
         {
-            table.AddRow(new Text(name, new Style(Color.Grey)), new Text(value));
+            table.AddRow(new TableText(name, new Style(Color.Grey)), new TableText(value));
         }
 
         Open().Write(table);

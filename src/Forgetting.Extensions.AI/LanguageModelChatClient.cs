@@ -1,7 +1,8 @@
-using System.Runtime.CompilerServices;
+using Forgetting.Core;
 using Forgetting.Models;
+using System.Runtime.CompilerServices;
 using Microsoft.Extensions.AI;
-using Message = Forgetting.Data.ChatMessage;
+using Message = Forgetting.Text.ChatMessage;
 
 namespace Forgetting.Extensions.AI;
 

@@ -1,7 +1,7 @@
-using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
+using Forgetting.Backends.Selection;
+using Forgetting.Core;
 using Forgetting.IO;
-using Forgetting.Methods;
 using Forgetting.Reports;
 using Forgetting.Runs;
 using Forgetting.Training;

@@ -1,3 +1,5 @@
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;

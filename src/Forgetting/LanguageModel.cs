@@ -1,13 +1,16 @@
+using Forgetting.Backends;
+using Forgetting.Backends.Selection;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
+using Forgetting.Data;
+using Forgetting.IO;
+using Forgetting.Models;
+using Forgetting.Tensors;
+using Forgetting.Text;
+using Forgetting.Training;
 using System.Runtime.CompilerServices;
 using System.Text;
 using System.Threading.Channels;
-using Forgetting.Backends;
-using Forgetting.Data;
-using Forgetting.HuggingFace;
-using Forgetting.IO;
-using Forgetting.Methods;
-using Forgetting.Models;
-using Forgetting.Training;
 
 namespace Forgetting;
 
@@ -193,7 +196,7 @@ public sealed partial class LanguageModel : IDisposable
         if (messages.Count == 0)
             throw new UserException("messages: found none, expected at least one to answer");
 
-        MessageLayout layout = ExampleLoader.Layout(_template, Loaded.Source.Path, _adapter);
+        MessageLayout layout = ChatLayout.Named(_template, Loaded.Source.Path, _adapter);
         int[] ids = new ExampleEncoder(Loaded.Tokenizer, int.MaxValue, layout: layout).EncodePrompt(
             new DataExample { Index = 0, Place = "the conversation", Messages = messages });
         return Continue(ids, layout, options, show, cancellation);
@@ -202,7 +205,7 @@ public sealed partial class LanguageModel : IDisposable
     private int[] Continue(int[] prompt, MessageLayout? layout, GenerationOptions? options, Action<string> show, CancellationToken cancellation)
     {
         options ??= new GenerationOptions();
-        Loaded.TurnEnd = layout is null ? null : ExampleLoader.TurnEnd(Loaded.Tokenizer, layout);
+        Loaded.TurnEnd = layout is null ? null : ChatLayout.TurnEnd(Loaded.Tokenizer, layout);
         var decoder = Loaded.Tokenizer.StartDecoding();
         if (layout is null)
         {

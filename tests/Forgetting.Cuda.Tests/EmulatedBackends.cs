@@ -1,4 +1,5 @@
 using Forgetting.Backends.Cuda;
+using Forgetting.Backends.Selection;
 using Forgetting.Tensors;
 using Forgetting.Testing;
 
@@ -16,8 +17,8 @@ public sealed class EmulatedBackends : IDisposable
         {
             CudaLibrary.UseEmulation(Emulation.Driver);
             CudaEmulation.SetThreadOrder("forward");
-            _float32 = CudaBackend.OpenEmulation(DType.Float32);
-            _bfloat16 = CudaBackend.OpenEmulation(DType.BFloat16);
+            _float32 = CardSurvey.OpenEmulation(DType.Float32);
+            _bfloat16 = CardSurvey.OpenEmulation(DType.BFloat16);
         }
     }
 

@@ -1,4 +1,5 @@
 using Forgetting.Backends;
+using Forgetting.Backends.Selection;
 using Forgetting.Tensors;
 using Forgetting.Testing;
 using Xunit;

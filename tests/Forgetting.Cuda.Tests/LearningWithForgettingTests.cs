@@ -1,10 +1,10 @@
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
 using Forgetting.Data;
-using Forgetting.HuggingFace;
-using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Models;
+using Forgetting.Runs;
 using Forgetting.Tensors;
 using Forgetting.Testing;
 using Forgetting.Training;

@@ -1,7 +1,7 @@
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
 using Forgetting.Data;
-using Forgetting.HuggingFace;
 using Forgetting.Models;
 using Forgetting.Tensors;
 using Forgetting.Testing;

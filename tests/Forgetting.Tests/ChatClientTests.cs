@@ -1,9 +1,10 @@
+using Forgetting.Core;
 using Forgetting.Extensions.AI;
 using Forgetting.Models;
 using Forgetting.Testing;
 using Microsoft.Extensions.AI;
 using Xunit;
-using Message = Forgetting.Data.ChatMessage;
+using Message = Forgetting.Text.ChatMessage;
 
 namespace Forgetting.Tests;
 

@@ -1,10 +1,10 @@
-using System.Text.Json;
-using Forgetting.Data;
-using Forgetting.Methods;
+using Forgetting.Core;
 using Forgetting.Models;
 using Forgetting.Testing;
 using Forgetting.Tests.Cli;
+using Forgetting.Text;
 using Forgetting.Training;
+using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests;
@@ -229,7 +229,7 @@ public sealed class LanguageModelTests : IDisposable
     {
         using JsonDocument golden = Golden();
         int[] ids = [.. golden.RootElement.GetProperty("ids").EnumerateArray().Take(tokens).Select(id => id.GetInt32())];
-        return Forgetting.HuggingFace.Tokenizers.Tokenizer.Load(model.Path).Decode(ids);
+        return Forgetting.Text.Tokenizers.Tokenizer.Load(model.Path).Decode(ids);
     }
 
     private sealed class Watch(Action stop) : ITrainingObserver

@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using Xunit;
 
 namespace Forgetting.Tests;

@@ -1,8 +1,9 @@
+using Forgetting.Backends;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
+using Forgetting.Data;
 using System.CommandLine;
 using System.Runtime.InteropServices;
-using Forgetting.Backends;
-using Forgetting.Data;
-using Forgetting.Methods;
 
 namespace Forgetting.Cli.Commands;
 
@@ -29,8 +30,8 @@ internal static class ChatCommand
         {
             using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
             using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
-            MessageLayout messages = ExampleLoader.Layout(parsed.GetValue(template) ?? "auto", loaded.Source.Path, loaded.Adapter);
-            loaded.TurnEnd = ExampleLoader.TurnEnd(loaded.Tokenizer, messages);
+            MessageLayout messages = ChatLayout.Named(parsed.GetValue(template) ?? "auto", loaded.Source.Path, loaded.Adapter);
+            loaded.TurnEnd = ChatLayout.TurnEnd(loaded.Tokenizer, messages);
             using var session = new ChatSession(loaded, messages, sampling.Read(parsed, loaded), parsed.GetValue(system));
             Converse(session, Console.In, Console.Out, interactive: !Console.IsInputRedirected);
         });

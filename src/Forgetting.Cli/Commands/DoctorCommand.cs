@@ -1,13 +1,14 @@
-using System.CommandLine;
-using System.Globalization;
-using System.Runtime.InteropServices;
-using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Backends.Cpu.OneDnn;
 using Forgetting.Backends.Cuda;
 using Forgetting.Backends.Selection;
+using Forgetting.Core;
 using Forgetting.Tensors;
+using System.CommandLine;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text.Json;
 
 namespace Forgetting.Cli.Commands;
 

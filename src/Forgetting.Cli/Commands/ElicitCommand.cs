@@ -1,11 +1,12 @@
-using System.CommandLine;
-using System.Globalization;
 using Forgetting.Backends;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Data;
-using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Runs;
 using Forgetting.Training;
+using System.CommandLine;
+using System.Globalization;
 
 namespace Forgetting.Cli.Commands;
 

@@ -1,11 +1,11 @@
-using System.CommandLine;
-using System.Globalization;
 using Forgetting.Backends;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Evaluation;
-using Forgetting.HuggingFace;
-using Forgetting.HuggingFace.Tokenizers;
-using Forgetting.Methods;
+using Forgetting.Text.Tokenizers;
+using System.CommandLine;
+using System.Globalization;
 
 namespace Forgetting.Cli.Commands;
 
@@ -63,7 +63,7 @@ internal static class EvalCommand
             held.Hold();
             var saved = new EvaluationProgress(folder, path, peft, $"{backend.Name} {backend.StorageType}", options, DateTimeOffset.UtcNow);
             using LoadedModel loaded = LoadedModel.Load(path, backend, adapter: peft);
-            loaded.TurnEnd = options.Layout is null ? null : ExampleLoader.TurnEnd(loaded.Tokenizer, options.Layout);
+            loaded.TurnEnd = options.Layout is null ? null : ChatLayout.TurnEnd(loaded.Tokenizer, options.Layout);
             List<TaskResult> results = Run(new Evaluator(loaded, options), prepared, saved, options.LogSamples ? folder : null, interruption.Token);
             GroupResult[] groups = [.. Tofu(results, retainSamples, ResultsWriter.SamplesPath(folder, TofuSummary.ForgetTask, saved.Began))];
             string written = ResultsWriter.Write(folder, path, results, options, saved.Began, groups);
@@ -84,9 +84,9 @@ internal static class EvalCommand
     private static MessageLayout? Layout(string? name, string model, string? adapter)
     {
         if (name is not (null or "auto"))
-            return ExampleLoader.Layout(name, model, adapter) is var named && named == MessageLayout.Plain ? null : named;
+            return ChatLayout.Named(name, model, adapter) is var named && named == MessageLayout.Plain ? null : named;
 
-        MessageLayout? own = ExampleLoader.ForEvaluation(ExampleLoader.Own(model, adapter));
+        MessageLayout? own = ChatLayout.ForEvaluation(ChatLayout.Own(model, adapter));
         if (own is not null)
             new TerminalProgress().Noticed($"contexts are laid out by {own.Name}; with --template plain they are scored as they are");
 

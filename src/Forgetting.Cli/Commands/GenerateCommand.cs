@@ -1,10 +1,10 @@
+using Forgetting.Backends;
+using Forgetting.Checkpoints;
+using Forgetting.Data;
+using Forgetting.Text.Tokenizers;
 using System.CommandLine;
 using System.Text;
 using System.Text.Json;
-using Forgetting.Backends;
-using Forgetting.Data;
-using Forgetting.HuggingFace.Tokenizers;
-using Forgetting.Methods;
 
 namespace Forgetting.Cli.Commands;
 
@@ -35,7 +35,7 @@ internal static class GenerateCommand
             using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
             MessageLayout? layout = loaded.AnswerLayout(parsed.GetValue(template));
             int[] ids = loaded.EncodePrompt(parsed.GetValue(prompt)!, layout, parsed.GetValue(allowSpecial), "--prompt");
-            loaded.TurnEnd = layout is null ? null : ExampleLoader.TurnEnd(loaded.Tokenizer, layout);
+            loaded.TurnEnd = layout is null ? null : ChatLayout.TurnEnd(loaded.Tokenizer, layout);
             bool asJson = parsed.GetValue(json);
             var text = new StringBuilder();
             StreamingDecoder decoder = loaded.Tokenizer.StartDecoding();

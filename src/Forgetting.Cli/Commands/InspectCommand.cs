@@ -1,13 +1,14 @@
+using Forgetting.Backends.Selection;
+using Forgetting.Checkpoints;
+using Forgetting.Methods;
+using Forgetting.Models;
+using Forgetting.Runs;
+using Forgetting.Tensors;
+using Forgetting.Training;
 using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Forgetting.Backends;
-using Forgetting.HuggingFace;
-using Forgetting.Methods;
-using Forgetting.Models;
-using Forgetting.Tensors;
-using Forgetting.Training;
 
 namespace Forgetting.Cli.Commands;
 
@@ -60,7 +61,7 @@ internal static class InspectCommand
             foreach (TrainingMethod method in new[] { TrainingMethod.Full, TrainingMethod.Forget, TrainingMethod.Lwf })
             {
                 TrainingOptions run = options with { Method = method, Lora = options.Lora with { Rank = rank }, Unlearning = options.Unlearning with { Prompts = method == TrainingMethod.Lwf ? ["prompts"] : [] } };
-                yield return new Tuning(method.ToString().ToLowerInvariant(), rank, type, MemoryPlan.Of(config, run, device, type, TuneRun.NewAdapter(run, config)));
+                yield return new Tuning(method.ToString().ToLowerInvariant(), rank, type, MemoryPlan.Of(config, run, device, type, TrainedModel.NewAdapter(run, config)));
             }
         }
     }

@@ -1,12 +1,12 @@
-using System.CommandLine;
-using System.Globalization;
 using Forgetting.Backends;
+using Forgetting.Checkpoints;
 using Forgetting.Data;
-using Forgetting.HuggingFace;
-using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Methods;
 using Forgetting.Runs;
+using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
+using System.CommandLine;
+using System.Globalization;
 
 namespace Forgetting.Cli.Commands;
 

@@ -1,14 +1,15 @@
-using System.CommandLine;
-using System.Globalization;
 using Forgetting.Backends;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Data;
-using Forgetting.HuggingFace;
-using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.IO;
-using Forgetting.Methods;
 using Forgetting.Models;
 using Forgetting.Reports;
+using Forgetting.Runs;
+using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
+using System.CommandLine;
+using System.Globalization;
 
 namespace Forgetting.Cli.Commands;
 

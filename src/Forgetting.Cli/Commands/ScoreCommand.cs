@@ -1,11 +1,10 @@
-using System.CommandLine;
 using Forgetting.Backends;
+using Forgetting.Checkpoints;
 using Forgetting.Data;
-using Forgetting.HuggingFace;
-using Forgetting.Methods;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Runs;
 using Forgetting.Training;
+using System.CommandLine;
 
 namespace Forgetting.Cli.Commands;
 

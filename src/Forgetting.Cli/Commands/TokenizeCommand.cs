@@ -1,7 +1,8 @@
+using Forgetting.Core;
+using Forgetting.IO;
+using Forgetting.Text.Tokenizers;
 using System.CommandLine;
 using System.Text.Json;
-using Forgetting.HuggingFace.Tokenizers;
-using Forgetting.IO;
 
 namespace Forgetting.Cli.Commands;
 

@@ -1,3 +1,4 @@
+using Forgetting.Checkpoints;
 using Forgetting.Data;
 using Forgetting.Methods;
 using Forgetting.Models;

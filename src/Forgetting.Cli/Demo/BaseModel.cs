@@ -1,8 +1,8 @@
 using Forgetting.Backends;
 using Forgetting.Data;
-using Forgetting.HuggingFace.Tokenizers;
-using Forgetting.Methods;
 using Forgetting.Models;
+using Forgetting.Runs;
+using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
 
 namespace Forgetting.Cli.Demo;

@@ -1,5 +1,5 @@
-using System.Text.Json;
 using Forgetting.IO;
+using System.Text.Json;
 
 namespace Forgetting.Cli.Demo;
 

@@ -1,3 +1,5 @@
+using Forgetting.Core;
+
 namespace Forgetting.Cli.Demo;
 
 /// <summary>The folder of one seed, which a demo fills anew each time.</summary>

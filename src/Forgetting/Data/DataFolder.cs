@@ -1,3 +1,5 @@
+using Forgetting.Core;
+
 namespace Forgetting.Data;
 
 /// <summary>Files of data that a path names: one, or the shards of a folder.</summary>

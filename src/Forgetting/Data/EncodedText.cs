@@ -1,4 +1,5 @@
-using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Core;
+using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Data;
 

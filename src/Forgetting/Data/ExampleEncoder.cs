@@ -1,4 +1,6 @@
-using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Core;
+using Forgetting.Text;
+using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Data;
 

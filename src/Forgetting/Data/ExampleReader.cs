@@ -1,5 +1,7 @@
+using Forgetting.Core;
+using Forgetting.IO;
+using Forgetting.Text;
 using System.Text.Json;
-using Forgetting.HuggingFace;
 
 namespace Forgetting.Data;
 

@@ -1,5 +1,5 @@
-using Forgetting.HuggingFace.ChatTemplates;
-using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Text.ChatTemplates;
+using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Data;
 

@@ -1,4 +1,4 @@
-using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Data;
 

@@ -1,7 +1,9 @@
+using Forgetting.Core;
+using Forgetting.Text;
+using Forgetting.Text.ChatTemplates;
+using Forgetting.Text.Tokenizers;
 using System.Text;
 using System.Text.Json;
-using Forgetting.HuggingFace.ChatTemplates;
-using Forgetting.HuggingFace.Tokenizers;
 
 namespace Forgetting.Data;
 

@@ -1,5 +1,6 @@
-using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Core;
 using Forgetting.IO;
+using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Data;
 

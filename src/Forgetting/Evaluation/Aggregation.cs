@@ -1,3 +1,4 @@
+
 namespace Forgetting.Evaluation;
 
 /// <summary>From the scores of items to those of a task.</summary>

@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using System.Text.RegularExpressions;
 
 namespace Forgetting.Evaluation;

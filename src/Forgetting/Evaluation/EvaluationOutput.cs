@@ -1,8 +1,8 @@
+using Forgetting.Core;
+using Forgetting.Data;
+using Forgetting.IO;
 using System.Globalization;
 using System.Text.Json;
-using Forgetting.Data;
-using Forgetting.HuggingFace;
-using Forgetting.IO;
 
 namespace Forgetting.Evaluation;
 

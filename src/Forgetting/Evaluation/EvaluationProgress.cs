@@ -1,4 +1,5 @@
-using Forgetting.HuggingFace;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.IO;
 
 namespace Forgetting.Evaluation;

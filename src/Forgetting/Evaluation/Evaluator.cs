@@ -1,8 +1,10 @@
+using Forgetting.Checkpoints;
+using Forgetting.Core;
+using Forgetting.Models;
+using Forgetting.Text.Tokenizers;
+using Forgetting.Training;
 using System.Diagnostics;
 using System.Text;
-using Forgetting.HuggingFace.Tokenizers;
-using Forgetting.Models;
-using Forgetting.Training;
 
 namespace Forgetting.Evaluation;
 

@@ -1,3 +1,6 @@
+using Forgetting.Core;
+using Forgetting.Evaluation.Readers;
+
 namespace Forgetting.Evaluation;
 
 /// <summary>

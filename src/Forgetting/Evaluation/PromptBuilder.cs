@@ -1,3 +1,5 @@
+using Forgetting.Core;
+using Forgetting.Evaluation.Readers;
 using System.Globalization;
 using System.Text;
 

@@ -1,4 +1,6 @@
-using Forgetting.HuggingFace.ChatTemplates;
+using Forgetting.Core;
+using Forgetting.Evaluation.Readers;
+using Forgetting.Text.ChatTemplates;
 
 namespace Forgetting.Evaluation;
 

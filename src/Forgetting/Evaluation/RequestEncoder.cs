@@ -1,6 +1,8 @@
+using Forgetting.Core;
 using Forgetting.Data;
-using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Models;
+using Forgetting.Text;
+using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Evaluation;
 

@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using System.Runtime.InteropServices;
 
 namespace Forgetting.Evaluation;

@@ -1,3 +1,4 @@
+using Forgetting.Evaluation.Readers;
 using System.Text.Json.Serialization;
 
 namespace Forgetting.Evaluation;

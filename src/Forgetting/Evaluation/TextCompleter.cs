@@ -1,5 +1,5 @@
-using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Models;
+using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
 
 namespace Forgetting.Evaluation;

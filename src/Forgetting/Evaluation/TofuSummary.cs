@@ -1,5 +1,6 @@
+using Forgetting.Core;
 using Forgetting.Data;
-using Forgetting.HuggingFace;
+using Forgetting.IO;
 
 namespace Forgetting.Evaluation;
 

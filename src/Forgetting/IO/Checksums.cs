@@ -1,3 +1,5 @@
+using Forgetting.Core;
+
 namespace Forgetting.IO;
 
 /// <summary>The file <c>sha256sums</c> of a folder: a hash and a name a line, as <c>sha256sum --check</c> reads them, for every other

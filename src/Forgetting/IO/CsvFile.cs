@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using System.Text;
 
 namespace Forgetting.IO;

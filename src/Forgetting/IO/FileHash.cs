@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using System.Security.Cryptography;
 
 namespace Forgetting.IO;

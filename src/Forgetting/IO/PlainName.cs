@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using System.Globalization;
 
 namespace Forgetting.IO;

@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using System.IO.Compression;
 using ZstdSharp;
 

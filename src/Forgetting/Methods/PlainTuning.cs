@@ -1,6 +1,7 @@
 using Forgetting.Backends;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Data;
-using Forgetting.HuggingFace;
 using Forgetting.IO;
 using Forgetting.Training;
 
@@ -41,7 +42,7 @@ internal static class PlainTuning
         TrainingOptions options, IReadOnlyList<EncodedExample> examples, string folder, IBackend backend, ITrainingObserver? observer, CancellationToken cancellation)
     {
         TrainingOptions recipe = Settings(options, folder);
-        using LoadedModel model = TuneRun.LoadForTraining(recipe, backend);
+        using LoadedModel model = TrainedModel.Load(recipe, backend);
         new Trainer(model.Decoder, TrainingSet.AllPositive(examples), recipe, folder, observer).Run(resume: true, cancellation);
         model.Decoder.Activations.Dispose();
         if (model.Decoder.Lora is not null)

@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Models;
 using Forgetting.Training;

@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using Forgetting.Data;
 
 namespace Forgetting.Models;

@@ -1,4 +1,5 @@
 using Forgetting.Backends;
+using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Tensors;
 

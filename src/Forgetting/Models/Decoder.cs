@@ -1,5 +1,8 @@
 using Forgetting.Backends;
+using Forgetting.Backends.DryRun;
+using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.IO;
 using Forgetting.Tensors;
 
 namespace Forgetting.Models;
@@ -110,7 +113,7 @@ internal sealed partial class Decoder : IDisposable
     /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
     internal void Reserve(Action<Decoder> pass)
     {
-        using var backend = new SizingBackend(Backend.Name, Backend.StorageType);
+        using var backend = new DryRunBackend(Backend.Name, Backend.StorageType);
         using var twin = new Decoder(Config, backend, Lora, training: TrainableParameters.Count > 0);
         pass(twin);
         Activations.Reserve(twin.Activations.PeakBytes);

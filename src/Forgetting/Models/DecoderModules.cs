@@ -1,3 +1,5 @@
+using Forgetting.Core;
+
 namespace Forgetting.Models;
 
 /// <summary>The layers of a decoder with their parameters, not yet in any memory.</summary>

@@ -1,3 +1,5 @@
+using Forgetting.Core;
+
 namespace Forgetting.Models;
 
 /// <summary>How tokens are drawn and when a sequence ends.</summary>

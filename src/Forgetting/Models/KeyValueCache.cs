@@ -1,4 +1,5 @@
 using Forgetting.Backends;
+using Forgetting.IO;
 using Forgetting.Tensors;
 
 namespace Forgetting.Models;

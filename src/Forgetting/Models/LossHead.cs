@@ -1,5 +1,6 @@
 using Forgetting.Backends;
 using Forgetting.Data;
+using Forgetting.IO;
 using Forgetting.Tensors;
 
 namespace Forgetting.Models;

@@ -40,7 +40,7 @@ internal sealed record RopeScaling(double Factor, double LowFrequencyFactor, dou
 
 /// <summary>
 /// Everything the decoder must know of a checkpoint; one record serves all families, since norm, position, activation, bias and tying are
-/// configuration. Made from <c>config.json</c> by <c>HuggingFace.ConfigFile</c>.
+/// configuration. Made from <c>config.json</c> by <c>Checkpoints.ConfigFile</c>.
 /// </summary>
 internal sealed record ModelConfig
 {

@@ -1,3 +1,4 @@
+
 namespace Forgetting.Models;
 
 /// <summary>Last word of the Philox counter, so that uses of one seed never share numbers. Dropout masks have 0.</summary>

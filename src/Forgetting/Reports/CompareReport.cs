@@ -1,6 +1,7 @@
-using System.Globalization;
-using Forgetting.Methods;
+using Forgetting.Core;
+using Forgetting.Runs;
 using Forgetting.Training;
+using System.Globalization;
 
 namespace Forgetting.Reports;
 

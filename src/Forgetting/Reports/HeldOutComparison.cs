@@ -1,5 +1,6 @@
+using Forgetting.Core;
+using Forgetting.Runs;
 using System.Globalization;
-using Forgetting.Methods;
 
 namespace Forgetting.Reports;
 

@@ -1,11 +1,11 @@
-using System.Globalization;
 using Forgetting.Data;
-using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.IO;
-using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
+using Forgetting.Runs;
+using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
+using System.Globalization;
 
 namespace Forgetting.Reports;
 

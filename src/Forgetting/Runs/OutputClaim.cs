@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using Forgetting.IO;
 
 namespace Forgetting.Runs;

@@ -1,4 +1,4 @@
-using Forgetting.Backends;
+using Forgetting.IO;
 
 namespace Forgetting.Tensors;
 
@@ -15,19 +15,19 @@ internal sealed class Arena : IDisposable
     // A further block's share of what is held: small, since what a first pass asks for too much counts in its peak.
     private const int GrowthShare = 16;
 
-    private readonly IBackend _backend;
+    private readonly IMemory _memory;
     private readonly List<DeviceBuffer> _blocks = [];
     private readonly List<long> _used = [];
     private int _current = -1;
     private long _inUse;
 
-    /// <summary>An empty arena on <paramref name="backend"/>.</summary>
-    public Arena(IBackend backend) => _backend = backend;
+    /// <summary>An empty arena on <paramref name="memory"/>.</summary>
+    public Arena(IMemory memory) => _memory = memory;
 
     /// <summary>Most bytes in use at any time since construction.</summary>
     public long PeakBytes { get; private set; }
 
-    /// <summary>Bytes held from the backend.</summary>
+    /// <summary>Bytes held from the memory.</summary>
     public long ReservedBytes => _blocks.Sum(b => b.Bytes);
 
     /// <summary>A tensor with undefined contents, valid until a <see cref="Release"/> of an earlier mark or a <see cref="Reset"/>.</summary>
@@ -39,7 +39,7 @@ internal sealed class Arena : IDisposable
             if (_current + 1 == _blocks.Count)
             {
                 long held = _blocks.Sum(b => b.Bytes);
-                _blocks.Add(_backend.Allocate(Math.Max(bytes, Math.Max(SmallestBlock, held / GrowthShare))));
+                _blocks.Add(_memory.Allocate(Math.Max(bytes, Math.Max(SmallestBlock, held / GrowthShare))));
                 _used.Add(0);
             }
 
@@ -69,7 +69,7 @@ internal sealed class Arena : IDisposable
         // Never below what was once needed: passes of known shapes count on finding it.
         bytes = Math.Max(bytes, PeakBytes);
         Dispose();
-        _blocks.Add(_backend.Allocate(bytes));
+        _blocks.Add(_memory.Allocate(bytes));
         _used.Add(0);
         _current = 0;
     }
@@ -95,7 +95,7 @@ internal sealed class Arena : IDisposable
         if (_blocks.Count > 1)
         {
             Dispose();
-            _blocks.Add(_backend.Allocate(PeakBytes));
+            _blocks.Add(_memory.Allocate(PeakBytes));
             _used.Add(0);
         }
 

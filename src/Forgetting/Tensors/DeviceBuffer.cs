@@ -1,16 +1,14 @@
-using Forgetting.Backends;
-
 namespace Forgetting.Tensors;
 
-/// <summary>A block of a backend's memory, aligned to at least 64 bytes and freed on disposal.</summary>
+/// <summary>A block of a device's memory, aligned to at least 64 bytes and freed on disposal.</summary>
 internal sealed class DeviceBuffer : IDisposable
 {
-    private readonly IBackend _backend;
+    private readonly IMemory _memory;
 
-    /// <summary>Wraps memory that <paramref name="backend"/> has just allocated.</summary>
-    public DeviceBuffer(IBackend backend, nint pointer, long bytes)
+    /// <summary>Wraps memory that <paramref name="memory"/> has just allocated.</summary>
+    public DeviceBuffer(IMemory memory, nint pointer, long bytes)
     {
-        _backend = backend;
+        _memory = memory;
         Pointer = pointer;
         Bytes = bytes;
     }
@@ -36,7 +34,7 @@ internal sealed class DeviceBuffer : IDisposable
     {
         if (Pointer != 0)
         {
-            _backend.Free(this);
+            _memory.Free(this);
             Pointer = 0;
         }
     }

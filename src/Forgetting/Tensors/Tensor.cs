@@ -1,3 +1,4 @@
+using Forgetting.IO;
 using System.Diagnostics;
 
 namespace Forgetting.Tensors;

@@ -1,3 +1,5 @@
+using Forgetting.Core;
+
 namespace Forgetting.Training;
 
 /// <summary>A setting that was given by itself, outside a recipe.</summary>

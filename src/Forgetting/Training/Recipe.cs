@@ -1,7 +1,8 @@
+using Forgetting.Core;
+using Forgetting.IO;
 using System.Globalization;
 using System.Reflection;
 using System.Text;
-using Forgetting.IO;
 using YamlDotNet.Core.Events;
 using YamlDotNet.RepresentationModel;
 
@@ -76,7 +77,7 @@ internal static class Recipe
     // A run's folder that was moved together with its inputs: run.yaml says where these are seen from it.
     private static TrainingOptions Moved(string path, YamlNode provenance, TrainingOptions options)
     {
-        Dictionary<string, string> relative = Runs.Provenance.FromYaml(provenance, path).Inputs.DistinctBy(i => i.Path).ToDictionary(i => i.Path, i => i.Relative);
+        Dictionary<string, string> relative = Provenance.FromYaml(provenance, path).Inputs.DistinctBy(i => i.Path).ToDictionary(i => i.Path, i => i.Relative);
         return MapPaths(options, named => relative.TryGetValue(named, out string? seen) ? Found(named, path, seen) : named);
     }
 

@@ -1,3 +1,4 @@
+
 namespace Forgetting.Training;
 
 /// <summary>How long is trained, in what steps, at what rates.</summary>

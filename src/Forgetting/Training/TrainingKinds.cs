@@ -1,4 +1,4 @@
-using Forgetting.HuggingFace;
+using Forgetting.IO;
 
 namespace Forgetting.Training;
 

@@ -1,3 +1,5 @@
+using Forgetting.Core;
+
 namespace Forgetting.Training;
 
 /// <content>Which values settings may have, and which exclude each other.</content>

@@ -1,3 +1,5 @@
+using Forgetting.Core;
+
 namespace Forgetting.Training;
 
 /// <summary>

@@ -1,3 +1,4 @@
+
 namespace Forgetting.Training;
 
 /// <summary>What of the model's own knowledge of other tasks is unlearnt, and when (arXiv 2505.19715).</summary>

@@ -1,4 +1,5 @@
 using Forgetting.Backends;
+using Forgetting.IO;
 using Forgetting.Testing.Reference;
 using static Forgetting.Testing.Operations.Operands;
 

@@ -1,5 +1,5 @@
 using Forgetting.Backends;
-using Forgetting.Tensors;
+using Forgetting.IO;
 using Forgetting.Testing.Reference;
 using static Forgetting.Testing.Operations.Operands;
 

@@ -1,7 +1,8 @@
+using Forgetting.Backends;
+using Forgetting.IO;
+using Forgetting.Tensors;
 using System.Globalization;
 using System.Runtime.InteropServices;
-using Forgetting.Backends;
-using Forgetting.Tensors;
 using Xunit;
 
 namespace Forgetting.Testing.Operations;

@@ -1,4 +1,3 @@
-using Forgetting.Backends;
 using Forgetting.Testing.Reference;
 using static Forgetting.Testing.Operations.Operands;
 

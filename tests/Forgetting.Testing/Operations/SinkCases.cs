@@ -1,3 +1,4 @@
+using Forgetting.IO;
 using Forgetting.Testing.Reference;
 using static Forgetting.Testing.Operations.Operands;
 

@@ -1,3 +1,4 @@
+
 namespace Forgetting.Testing.Reference;
 
 /// <summary>Norms, activations, sums and dropout in plain double precision. Nothing is changed in place: every method returns new arrays.</summary>

@@ -1,3 +1,4 @@
+
 namespace Forgetting.Testing.Reference;
 
 /// <summary>What weight gradients end in, in plain double precision: each sequence's gradient G_s is formed in full, then used.</summary>

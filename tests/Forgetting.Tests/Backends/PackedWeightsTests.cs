@@ -1,4 +1,3 @@
-using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Tensors;
 using Forgetting.Testing.Operations;

@@ -1,6 +1,6 @@
-using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Testing;
 using Forgetting.Tests.Cli;
+using Forgetting.Text.Tokenizers;
 using Xunit;
 
 namespace Forgetting.Tests.Cases;

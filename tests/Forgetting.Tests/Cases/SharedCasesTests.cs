@@ -1,14 +1,15 @@
-using System.Globalization;
-using System.Text.Json;
 using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Data;
-using Forgetting.HuggingFace;
-using Forgetting.HuggingFace.ChatTemplates;
-using Forgetting.HuggingFace.Tokenizers;
-using Forgetting.Methods;
+using Forgetting.Runs;
 using Forgetting.Testing;
 using Forgetting.Tests.Cli;
+using Forgetting.Text.ChatTemplates;
+using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
+using System.Globalization;
+using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests.Cases;
@@ -171,7 +172,7 @@ public sealed partial class SharedCasesTests
             Assert.Equal(File.ReadAllText(folder["run", "model", file]), File.ReadAllText(folder["merged", file]));
         }
 
-        Assert.Equal("turn-end", Name(ExampleLoader.Layout("auto", s_model, folder["run", "adapter"])));
+        Assert.Equal("turn-end", Name(ChatLayout.Named("auto", s_model, folder["run", "adapter"])));
         string Name(MessageLayout layout) => layout.Name.EndsWith(Path.Combine("adapter", "chat_template.jinja"), StringComparison.Ordinal) ? "turn-end" : layout.Name;
     }
 
@@ -213,7 +214,7 @@ public sealed partial class SharedCasesTests
         // The paper's layout as other programs would render it, and as it is recognised here, where it gives the same tokens.
         Assert.Equal("<s><|user|>\nhi\n<|assistant|>\nthe</s>", ChatTemplate.Parse(carried, "t", new Dictionary<string, string>()).Render([new("user", " hi"), new("assistant", "the ")]));
         Assert.Equal("<s><|user|>\nhi\n<|assistant|>\n", ChatTemplate.Parse(carried, "t", new Dictionary<string, string>()).Render([new("user", "hi")], addGenerationPrompt: true));
-        Assert.Same(MessageLayout.Tulu, ExampleLoader.Layout("auto", first));
+        Assert.Same(MessageLayout.Tulu, ChatLayout.Named("auto", first));
         Assert.False(File.Exists(Path.Combine(first, "generation_config.json")));
 
         // The next run takes it from there; the paper's own program never does, and another template replaces it.
@@ -221,7 +222,7 @@ public sealed partial class SharedCasesTests
         Assert.Equal(carried, File.ReadAllText(folder["second", "model", "chat_template.jinja"]));
         Assert.Equal("tulu", Tuned("paper", first, data, o => o with { Compat = Compatibility.Paper }).Data.Template);
         Tuned("third", first, data, o => o with { Data = o.Data with { Template = "plain" } });
-        Assert.Same(MessageLayout.Plain, ExampleLoader.Layout("auto", folder["third", "model"]));
+        Assert.Same(MessageLayout.Plain, ChatLayout.Named("auto", folder["third", "model"]));
         ChatTemplate plain = ChatTemplate.Load(folder["third", "model"])!;
         Assert.Equal("<s>S U\nA</s> V B</s>W", plain.Render([new("system", "S"), new("user", "U\n"), new("assistant", "A"), new("user", " V"), new("assistant", "B"), new("user", "W")]));
 
@@ -229,7 +230,7 @@ public sealed partial class SharedCasesTests
         Tuned("fourth", s_model, pairs);
         Assert.False(File.Exists(folder["fourth", "model", "chat_template.jinja"]));
         Tuned("fifth", first, pairs, o => o with { Data = o.Data with { Template = "tulu" } });
-        Assert.Same(MessageLayout.Plain, ExampleLoader.Layout("auto", folder["fifth", "model"]));
+        Assert.Same(MessageLayout.Plain, ChatLayout.Named("auto", folder["fifth", "model"]));
 
         TrainingOptions Tuned(string name, string model, string file, Func<TrainingOptions, TrainingOptions>? change = null)
         {

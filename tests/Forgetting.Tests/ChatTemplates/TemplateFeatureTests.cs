@@ -1,5 +1,5 @@
-using Forgetting.Data;
-using Forgetting.HuggingFace.ChatTemplates;
+using Forgetting.Text;
+using Forgetting.Text.ChatTemplates;
 using Xunit;
 
 namespace Forgetting.Tests.ChatTemplates;

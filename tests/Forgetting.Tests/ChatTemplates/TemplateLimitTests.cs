@@ -1,5 +1,6 @@
-using Forgetting.Data;
-using Forgetting.HuggingFace.ChatTemplates;
+using Forgetting.Core;
+using Forgetting.Text;
+using Forgetting.Text.ChatTemplates;
 using Xunit;
 
 namespace Forgetting.Tests.ChatTemplates;

@@ -1,6 +1,7 @@
+using Forgetting.Core;
+using Forgetting.Text;
+using Forgetting.Text.ChatTemplates;
 using System.Text.Json;
-using Forgetting.Data;
-using Forgetting.HuggingFace.ChatTemplates;
 using Xunit;
 
 namespace Forgetting.Tests.ChatTemplates;

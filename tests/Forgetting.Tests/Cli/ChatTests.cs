@@ -1,10 +1,12 @@
 using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
 using Forgetting.Cli;
 using Forgetting.Cli.Commands;
+using Forgetting.Core;
 using Forgetting.Data;
-using Forgetting.HuggingFace.ChatTemplates;
 using Forgetting.Models;
 using Forgetting.Testing;
+using Forgetting.Text.ChatTemplates;
 using Xunit;
 
 namespace Forgetting.Tests.Cli;

@@ -1,9 +1,11 @@
+using Forgetting.Backends;
+using Forgetting.Backends.Selection;
+using Forgetting.Cli;
+using Forgetting.Core;
+using Forgetting.Testing;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
 using System.Text.Json;
-using Forgetting.Backends.Selection;
-using Forgetting.Cli;
-using Forgetting.Testing;
 using Xunit;
 
 namespace Forgetting.Tests.Cli;

@@ -1,10 +1,9 @@
+using Forgetting.Data;
+using Forgetting.Testing;
+using Forgetting.Text.ChatTemplates;
+using Forgetting.Text.Tokenizers;
 using System.Text;
 using System.Text.Json.Nodes;
-using Forgetting.Data;
-using Forgetting.HuggingFace.ChatTemplates;
-using Forgetting.HuggingFace.Tokenizers;
-using Forgetting.Testing;
-using Forgetting.Tests.Tokenizers;
 using Xunit;
 using static Forgetting.Tests.Tokenizers.TestTokenizers;
 

@@ -1,5 +1,7 @@
+using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Testing;
+using Forgetting.Text;
 using Xunit;
 
 namespace Forgetting.Tests.Data;

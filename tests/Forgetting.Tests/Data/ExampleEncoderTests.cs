@@ -1,8 +1,9 @@
+using Forgetting.Core;
 using Forgetting.Data;
-using Forgetting.HuggingFace.ChatTemplates;
-using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Testing;
-using Forgetting.Tests.Tokenizers;
+using Forgetting.Text;
+using Forgetting.Text.ChatTemplates;
+using Forgetting.Text.Tokenizers;
 using Xunit;
 using static Forgetting.Tests.Tokenizers.TestTokenizers;
 

@@ -1,6 +1,7 @@
+using Forgetting.Core;
 using Forgetting.Data;
-using Forgetting.HuggingFace.ChatTemplates;
 using Forgetting.Testing;
+using Forgetting.Text.ChatTemplates;
 using Xunit;
 using static Forgetting.Tests.Tokenizers.TestTokenizers;
 

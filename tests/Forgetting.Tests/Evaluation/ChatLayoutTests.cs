@@ -1,10 +1,9 @@
+using Forgetting.Checkpoints;
 using Forgetting.Data;
 using Forgetting.Evaluation;
-using Forgetting.HuggingFace;
-using Forgetting.HuggingFace.ChatTemplates;
-using Forgetting.Methods;
 using Forgetting.Testing;
 using Forgetting.Tests.Cli;
+using Forgetting.Text.ChatTemplates;
 using Xunit;
 using static Forgetting.Tests.Tokenizers.TestTokenizers;
 
@@ -53,7 +52,7 @@ public class ChatLayoutTests
         // The paper's benchmarks are texts as they are, whatever its layout for training was.
         File.WriteAllText(Path.Combine(model, ChatTemplate.FileName), MessageLayout.Tulu.ToTemplate(Bytes()));
         Assert.Equal(plain, Value(null));
-        Assert.NotNull(ExampleLoader.Own(model));
+        Assert.NotNull(ChatLayout.Own(model));
 
         double Value(string? template)
         {

@@ -1,4 +1,5 @@
 using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
 using Forgetting.Evaluation;
 using Forgetting.Testing;
 using Xunit;

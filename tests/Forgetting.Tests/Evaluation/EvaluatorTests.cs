@@ -1,10 +1,12 @@
-using System.Globalization;
-using System.Text.Json;
 using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Evaluation;
 using Forgetting.Models;
 using Forgetting.Testing;
 using Forgetting.Training;
+using System.Globalization;
+using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests.Evaluation;

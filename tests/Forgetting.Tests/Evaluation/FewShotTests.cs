@@ -1,6 +1,8 @@
+using Forgetting.Core;
 using Forgetting.Evaluation;
-using Forgetting.HuggingFace.ChatTemplates;
+using Forgetting.Evaluation.Readers;
 using Forgetting.Testing;
+using Forgetting.Text.ChatTemplates;
 using Xunit;
 
 namespace Forgetting.Tests.Evaluation;

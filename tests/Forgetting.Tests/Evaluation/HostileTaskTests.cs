@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using Forgetting.Evaluation;
 using Forgetting.Evaluation.Readers;
 using Forgetting.IO;

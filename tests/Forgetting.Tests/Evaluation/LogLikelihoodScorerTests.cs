@@ -1,7 +1,8 @@
 using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Evaluation;
 using Forgetting.Testing;
-using Forgetting.Testing.Reference;
 using Xunit;
 
 namespace Forgetting.Tests.Evaluation;

@@ -1,4 +1,6 @@
+using Forgetting.Core;
 using Forgetting.Evaluation;
+using Forgetting.Evaluation.Readers;
 using Forgetting.Testing;
 using Xunit;
 

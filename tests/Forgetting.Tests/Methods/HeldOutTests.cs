@@ -1,6 +1,9 @@
 using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Methods;
 using Forgetting.Reports;
+using Forgetting.Runs;
 using Forgetting.Testing;
 using Forgetting.Training;
 using Xunit;

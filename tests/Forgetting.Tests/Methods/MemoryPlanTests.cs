@@ -1,12 +1,13 @@
-using System.Diagnostics;
-using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
-using Forgetting.HuggingFace;
+using Forgetting.Checkpoints;
 using Forgetting.Methods;
 using Forgetting.Models;
+using Forgetting.Runs;
 using Forgetting.Testing;
 using Forgetting.Training;
+using System.Diagnostics;
+using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests.Methods;
@@ -61,7 +62,7 @@ public sealed class MemoryPlanTests : IDisposable
 
         // As inspect asks, without data; and the parts are parts of the whole.
         using Checkpoint source = Checkpoint.Open(model);
-        MemoryPlan plan = MemoryPlan.Of(source.Config, options, _backend.Name, _backend.StorageType, TuneRun.NewAdapter(options));
+        MemoryPlan plan = MemoryPlan.Of(source.Config, options, _backend.Name, _backend.StorageType, TrainedModel.NewAdapter(options));
         Assert.InRange(plan.Peak, 0.95 * device, 1.1 * device);
         Assert.Equal(summary.ActivationBytes, plan.Activations, 0.1 * plan.Activations);
         Assert.Equal(rank == 0 ? 12 * summary.Parameters : 12 * summary.TrainableParameters, plan.State);
@@ -169,6 +170,6 @@ public sealed class MemoryPlanTests : IDisposable
 
         string[] Stages(TrainingOptions run) => [.. Plan(run, Tensors.DType.Float32).Stages.Select(s => s.Stage)];
 
-        MemoryPlan Plan(TrainingOptions run, Tensors.DType type) => MemoryPlan.Of(config, run, "cuda", type, TuneRun.NewAdapter(run));
+        MemoryPlan Plan(TrainingOptions run, Tensors.DType type) => MemoryPlan.Of(config, run, "cuda", type, TrainedModel.NewAdapter(run));
     }
 }

@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Training;
 using Xunit;

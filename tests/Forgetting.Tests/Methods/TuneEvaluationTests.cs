@@ -1,6 +1,8 @@
 using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Evaluation;
-using Forgetting.Methods;
+using Forgetting.Runs;
 using Forgetting.Testing;
 using Forgetting.Training;
 using Xunit;

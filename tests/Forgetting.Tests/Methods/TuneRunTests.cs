@@ -1,15 +1,17 @@
-using System.Runtime.InteropServices;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Data;
-using Forgetting.HuggingFace;
 using Forgetting.Methods;
+using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Models;
+using Forgetting.Runs;
 using Forgetting.Testing;
-using Forgetting.Methods.LearningWithForgetting;
-using Forgetting.Tests.HuggingFace;
+using Forgetting.Tests.Checkpoints;
 using Forgetting.Training;
+using System.Runtime.InteropServices;
 using Xunit;
 
 namespace Forgetting.Tests.Methods;

@@ -1,4 +1,5 @@
 using Forgetting.Backends.Cpu;
+using Forgetting.Core;
 using Forgetting.Models;
 using Forgetting.Tensors;
 using Forgetting.Testing.Reference;

@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using Forgetting.Models;
 using Forgetting.Testing.Reference;
 using Xunit;

@@ -37,7 +37,7 @@ internal sealed class TestModel : IDisposable
             float[] a = Read(first);
             float[] values = [.. Enumerable.Range(0, (int)b.Shape.Count).Select(_ => (float)(random.NextDouble() - 0.5))];
             b.SetRows(Backend, 0, values);
-            string path = Forgetting.HuggingFace.PeftNames.ModuleOf(b.Name);
+            string path = Forgetting.Checkpoints.PeftNames.ModuleOf(b.Name);
             _lora[path] = new ReferenceLora([.. a.Select(x => (double)x)], [.. values.Select(x => (double)x)], lora!.RankOf(path), lora.ScaleOf(path));
         }
 
@@ -62,7 +62,7 @@ internal sealed class TestModel : IDisposable
             return (values, FileIndex(parameter, element));
         }
 
-        string path = Forgetting.HuggingFace.PeftNames.ModuleOf(parameter.Name);
+        string path = Forgetting.Checkpoints.PeftNames.ModuleOf(parameter.Name);
         return (parameter.Name.Contains("lora_A", StringComparison.Ordinal) || parameter.Name.Contains("lora_embedding_A", StringComparison.Ordinal) ? _lora[path].A : _lora[path].B, element);
     }
 

@@ -1,5 +1,6 @@
-using Forgetting.Methods;
+using Forgetting.Core;
 using Forgetting.Reports;
+using Forgetting.Runs;
 using Forgetting.Testing;
 using Forgetting.Training;
 using Xunit;

@@ -1,6 +1,6 @@
-using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Reports;
+using Forgetting.Runs;
 using Forgetting.Training;
 using Xunit;
 

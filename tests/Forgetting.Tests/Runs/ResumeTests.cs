@@ -1,13 +1,13 @@
-using System.Runtime.InteropServices;
-using System.Text.Json;
 using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Data;
-using Forgetting.Methods;
-using Forgetting.Methods.TokenForgetting;
 using Forgetting.Runs;
 using Forgetting.Testing;
 using Forgetting.Tests.Cli;
 using Forgetting.Training;
+using System.Runtime.InteropServices;
+using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests.Runs;

@@ -1,11 +1,10 @@
-using System.Text;
-using System.Text.Json.Nodes;
-using Forgetting.HuggingFace;
-using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Checkpoints;
 using Forgetting.Models;
 using Forgetting.Testing;
-using Forgetting.Testing.Reference;
-using Forgetting.Tests.HuggingFace;
+using Forgetting.Tests.Checkpoints;
+using Forgetting.Text.Tokenizers;
+using System.Text;
+using System.Text.Json.Nodes;
 using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;

@@ -1,5 +1,5 @@
-using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.Testing;
+using Forgetting.Text.Tokenizers;
 using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;

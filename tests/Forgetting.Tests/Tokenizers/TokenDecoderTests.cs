@@ -1,5 +1,5 @@
+using Forgetting.Text.Tokenizers;
 using System.Text.Json.Nodes;
-using Forgetting.HuggingFace.Tokenizers;
 using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;

@@ -1,8 +1,9 @@
+using Forgetting.Core;
+using Forgetting.IO;
+using Forgetting.Testing;
+using Forgetting.Text.Tokenizers;
 using System.Text.Json;
 using System.Text.Json.Nodes;
-using Forgetting.HuggingFace;
-using Forgetting.HuggingFace.Tokenizers;
-using Forgetting.Testing;
 using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;

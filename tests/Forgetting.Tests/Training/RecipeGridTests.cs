@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using Forgetting.Testing;
 using Forgetting.Training;
 using Xunit;

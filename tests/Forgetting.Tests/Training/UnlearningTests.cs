@@ -1,5 +1,5 @@
 using Forgetting.Backends;
-using Forgetting.Backends.Cpu;
+using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Models;

@@ -1,3 +1,5 @@
+using Forgetting.IO;
+using Forgetting.Tensors;
 using System.Runtime.Intrinsics;
 
 namespace Forgetting.Backends.Cpu;

@@ -1,3 +1,6 @@
+using Forgetting.IO;
+using Forgetting.Tensors;
+
 namespace Forgetting.Backends.Cpu;
 
 /// <summary>

@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cuda;

@@ -1,3 +1,4 @@
+using Forgetting.IO;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cuda;

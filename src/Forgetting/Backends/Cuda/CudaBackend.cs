@@ -1,6 +1,6 @@
-using System.Runtime.CompilerServices;
-using Forgetting.Backends.Selection;
+using Forgetting.IO;
 using Forgetting.Tensors;
+using System.Runtime.CompilerServices;
 
 namespace Forgetting.Backends.Cuda;
 
@@ -42,16 +42,6 @@ internal sealed unsafe partial class CudaBackend : IBackend
             device.Dispose();
             throw;
         }
-    }
-
-    /// <summary>The kernels on this machine's processor. A process that has used the emulation cannot use a card, and the other way round.</summary>
-    /// <param name="storageType">Float32 or BFloat16.</param>
-    /// <param name="checks">Whether every memory access is checked; several times slower.</param>
-    /// <exception cref="UserException">The emulation is not built.</exception>
-    public static CudaBackend OpenEmulation(DType storageType, bool checks = true)
-    {
-        using var survey = CardSurvey.OfEmulation(storageType, checks);
-        return survey.Take();
     }
 
     /// <inheritdoc/>

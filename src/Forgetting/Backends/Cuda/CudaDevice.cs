@@ -1,5 +1,6 @@
-using System.Runtime.InteropServices;
+using Forgetting.Core;
 using Forgetting.Tensors;
+using System.Runtime.InteropServices;
 
 namespace Forgetting.Backends.Cuda;
 
@@ -7,7 +8,7 @@ namespace Forgetting.Backends.Cuda;
 internal readonly record struct Grid(int X, int Y = 1, int Z = 1);
 
 /// <summary>
-/// A card with the kernels loaded: memory, one stream, launches and cuBLAS. With <see cref="StagingRing"/> and <see cref="Selection.CardSurvey"/> the only place that knows the bindings.
+/// A card with the kernels loaded: memory, one stream, launches and cuBLAS. With <see cref="StagingRing"/> and <c>Selection.CardSurvey</c> the only place that knows the bindings.
 /// </summary>
 internal sealed unsafe class CudaDevice : IDisposable
 {

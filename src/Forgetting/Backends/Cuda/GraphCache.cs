@@ -1,3 +1,4 @@
+
 namespace Forgetting.Backends.Cuda;
 
 /// <summary>

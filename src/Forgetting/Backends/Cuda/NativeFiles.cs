@@ -1,3 +1,4 @@
+
 namespace Forgetting.Backends.Cuda;
 
 /// <summary>Finds what <c>./build.sh kernels</c> and <c>./build.sh emulation</c> make.</summary>

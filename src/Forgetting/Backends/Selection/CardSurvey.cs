@@ -1,6 +1,7 @@
-using System.Globalization;
 using Forgetting.Backends.Cuda;
+using Forgetting.Core;
 using Forgetting.Tensors;
+using System.Globalization;
 
 namespace Forgetting.Backends.Selection;
 
@@ -48,6 +49,16 @@ internal sealed class CardSurvey : IDisposable
     /// <param name="storageType">For the backend: Float32 or BFloat16.</param>
     /// <param name="checks">Whether kernels check every memory access.</param>
     public static CardSurvey OfEmulation(DType storageType, bool checks) => new(new DeviceName("cuda-emu"), storageType, checks);
+
+    /// <summary>The kernels on this machine's processor. A process that has used the emulation cannot use a card, and the other way round.</summary>
+    /// <param name="storageType">Float32 or BFloat16.</param>
+    /// <param name="checks">Whether every memory access is checked; several times slower.</param>
+    /// <exception cref="UserException">The emulation is not built.</exception>
+    public static CudaBackend OpenEmulation(DType storageType, bool checks = true)
+    {
+        using CardSurvey survey = OfEmulation(storageType, checks);
+        return survey.Take();
+    }
 
     /// <summary>What is needed, and what was found.</summary>
     public IReadOnlyList<DeviceRequirement> Requirements => _requirements;

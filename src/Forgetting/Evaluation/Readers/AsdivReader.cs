@@ -1,7 +1,8 @@
+using Forgetting.Core;
+using Forgetting.IO;
+using Forgetting.Text.ChatTemplates;
 using System.Xml;
 using System.Xml.Linq;
-using Forgetting.HuggingFace.ChatTemplates;
-using Forgetting.IO;
 
 namespace Forgetting.Evaluation.Readers;
 

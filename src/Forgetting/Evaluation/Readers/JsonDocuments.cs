@@ -1,7 +1,7 @@
-using System.Globalization;
 using Forgetting.Data;
-using Forgetting.HuggingFace;
-using Forgetting.HuggingFace.ChatTemplates;
+using Forgetting.IO;
+using Forgetting.Text.ChatTemplates;
+using System.Globalization;
 
 namespace Forgetting.Evaluation.Readers;
 

@@ -1,5 +1,6 @@
-using Forgetting.HuggingFace.ChatTemplates;
+using Forgetting.Core;
 using Forgetting.IO;
+using Forgetting.Text.ChatTemplates;
 
 namespace Forgetting.Evaluation.Readers;
 

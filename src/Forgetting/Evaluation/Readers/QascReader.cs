@@ -1,7 +1,8 @@
-using System.Text.RegularExpressions;
+using Forgetting.Core;
 using Forgetting.Data;
-using Forgetting.HuggingFace;
-using Forgetting.HuggingFace.ChatTemplates;
+using Forgetting.IO;
+using Forgetting.Text.ChatTemplates;
+using System.Text.RegularExpressions;
 
 namespace Forgetting.Evaluation.Readers;
 

@@ -1,5 +1,6 @@
+using Forgetting.Core;
 using Forgetting.IO;
-using Forgetting.HuggingFace.ChatTemplates;
+using Forgetting.Text.ChatTemplates;
 
 namespace Forgetting.Evaluation.Readers;
 

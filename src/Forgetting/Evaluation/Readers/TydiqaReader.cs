@@ -1,6 +1,6 @@
 using Forgetting.Data;
-using Forgetting.HuggingFace;
-using Forgetting.HuggingFace.ChatTemplates;
+using Forgetting.IO;
+using Forgetting.Text.ChatTemplates;
 
 namespace Forgetting.Evaluation.Readers;
 

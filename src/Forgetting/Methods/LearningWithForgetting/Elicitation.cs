@@ -1,10 +1,13 @@
-using System.Text.Json;
-using System.Text.Json.Serialization;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Data;
-using Forgetting.HuggingFace.Tokenizers;
 using Forgetting.IO;
 using Forgetting.Models;
+using Forgetting.Text;
+using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
+using System.Text.Json;
+using System.Text.Json.Serialization;
 
 namespace Forgetting.Methods.LearningWithForgetting;
 

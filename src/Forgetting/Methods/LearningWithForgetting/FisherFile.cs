@@ -1,9 +1,10 @@
-using System.Globalization;
-using Forgetting.HuggingFace;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Tensors;
 using Forgetting.Training;
+using System.Globalization;
 
 namespace Forgetting.Methods.LearningWithForgetting;
 
@@ -40,7 +41,7 @@ internal static class FisherFile
 
     /// <summary>Reads a file into tensors that belong to <paramref name="parameters"/>, one each, given by <paramref name="destination"/>.</summary>
     /// <exception cref="UserException">The file is bad, or its tensors are not those of the parameters; names the first that is not.</exception>
-    public static void Read(string path, ModelFamily family, IReadOnlyList<Parameter> parameters, Backends.IMemory memory, Func<Parameter, Tensor> destination)
+    public static void Read(string path, ModelFamily family, IReadOnlyList<Parameter> parameters, IMemory memory, Func<Parameter, Tensor> destination)
     {
         ArgumentNullException.ThrowIfNull(parameters);
         ArgumentNullException.ThrowIfNull(destination);

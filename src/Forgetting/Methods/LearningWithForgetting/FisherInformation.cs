@@ -1,4 +1,4 @@
-using Forgetting.Backends;
+using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Models;
 using Forgetting.Training;

@@ -1,6 +1,7 @@
 using Forgetting.Backends;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Data;
-using Forgetting.HuggingFace;
 using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Tensors;

@@ -1,3 +1,4 @@
+
 namespace Forgetting.Methods.LearningWithForgetting;
 
 /// <summary>

@@ -1,12 +1,12 @@
+using Forgetting.Backends;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
+using Forgetting.Data;
+using Forgetting.IO;
+using Forgetting.Text.Tokenizers;
+using Forgetting.Training;
 using System.Globalization;
 using System.Text.Json.Serialization;
-using Forgetting.Backends;
-using Forgetting.Data;
-using Forgetting.HuggingFace;
-using Forgetting.HuggingFace.Tokenizers;
-using Forgetting.IO;
-using Forgetting.Runs;
-using Forgetting.Training;
 
 namespace Forgetting.Methods.LearningWithForgetting;
 

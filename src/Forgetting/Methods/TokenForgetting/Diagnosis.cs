@@ -1,5 +1,5 @@
-using System.Globalization;
 using Forgetting.Data;
+using System.Globalization;
 
 namespace Forgetting.Methods.TokenForgetting;
 

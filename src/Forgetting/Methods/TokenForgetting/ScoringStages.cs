@@ -1,7 +1,8 @@
 using Forgetting.Backends;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.IO;
-using Forgetting.Runs;
 using Forgetting.Training;
 
 namespace Forgetting.Methods.TokenForgetting;

@@ -1,8 +1,11 @@
 using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Models;
 using Forgetting.Testing;
+using Forgetting.Text;
 using Forgetting.Training;
 using Xunit;
 

@@ -1,5 +1,6 @@
 using Forgetting.Backends.Cpu;
-using Forgetting.HuggingFace;
+using Forgetting.Core;
+using Forgetting.IO;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Models;
 using Forgetting.Tensors;

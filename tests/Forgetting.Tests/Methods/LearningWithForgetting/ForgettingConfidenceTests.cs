@@ -1,5 +1,6 @@
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Data;
-using Forgetting.HuggingFace;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Models;
 using Forgetting.Testing;

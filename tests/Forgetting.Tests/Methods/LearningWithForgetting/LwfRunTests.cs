@@ -1,8 +1,11 @@
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Runs;
 using Forgetting.Testing;
 using Forgetting.Training;
 using Xunit;

@@ -1,6 +1,6 @@
 using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
 using Forgetting.Data;
-using Forgetting.Methods;
 using Forgetting.Models;
 using Forgetting.Tensors;
 using Forgetting.Testing;

@@ -1,5 +1,5 @@
-using System.Runtime.InteropServices;
 using Forgetting.Tensors;
+using System.Runtime.InteropServices;
 
 namespace Forgetting.Backends.Cpu.OneDnn;
 

@@ -1,0 +1,209 @@
+using Forgetting.Core;
+using Forgetting.IO;
+using Forgetting.Models;
+using Forgetting.Tensors;
+
+namespace Forgetting.Checkpoints;
+
+/// <summary>
+/// A pretrained model on disk: a Hugging Face folder (<c>config.json</c> and <c>model.safetensors</c>, sharded or not) or a llama2.c
+/// <c>.bin</c>. Opening reads configuration and tensor list; weights are read by <see cref="LoadInto"/>.
+/// </summary>
+internal sealed class Checkpoint : IDisposable
+{
+    internal const string WeightsName = "model.safetensors";
+    internal const string IndexName = "model.safetensors.index.json";
+
+    private readonly IReadOnlyList<IDisposable> _files;
+
+    private Checkpoint(string path, ModelConfig config, string? tokenizer, IReadOnlyList<StoredTensor> tensors, IReadOnlyList<IDisposable> files)
+    {
+        Path = path;
+        Config = config;
+        TokenizerPath = tokenizer;
+        Tensors = tensors;
+        _files = files;
+    }
+
+    /// <summary>Path as given; of a run's folder, the model in it.</summary>
+    public string Path { get; }
+
+    /// <summary>The model's configuration.</summary>
+    public ModelConfig Config { get; }
+
+    /// <summary>The Hugging Face folder, or the llama2.c tokenizer file; null where a <c>.bin</c> has none beside it.</summary>
+    public string? TokenizerPath { get; }
+
+    /// <summary>All tensors, file by file.</summary>
+    public IReadOnlyList<StoredTensor> Tensors { get; }
+
+    /// <summary>True for a Hugging Face folder.</summary>
+    public bool IsFolder => Directory.Exists(Path);
+
+    /// <summary><c>__metadata__</c> of the first weight file.</summary>
+    internal IReadOnlyDictionary<string, string> Metadata =>
+        _files[0] is SafeTensorsFile file && file.Metadata.Count > 0 ? file.Metadata : SafeTensorsWriter.StandardMetadata;
+
+    /// <summary>Opens a checkpoint.</summary>
+    /// <param name="path">A Hugging Face folder, a llama2.c <c>.bin</c>, or the folder of a run, whose model is meant.</param>
+    /// <param name="tokenizer">Tokenizer of a <c>.bin</c>; by default <c>tok{vocabulary}.bin</c>, <c>tokenizer.bin</c> or the only <c>tok*.bin</c> beside it.</param>
+    /// <exception cref="UserException">Missing files, bad configuration, bad weight files, or weights that are not those of the configuration.</exception>
+    public static Checkpoint Open(string path, string? tokenizer = null)
+    {
+        if (tokenizer != null && !File.Exists(tokenizer) && !Directory.Exists(tokenizer))
+            throw new UserException($"{tokenizer}: no such tokenizer");
+
+        path = ModelPath.Resolve(path);
+        if (File.Exists(path))
+            return OpenLlama2c(path, tokenizer);
+
+        if (!Directory.Exists(path))
+            throw new UserException($"{path}: no such model: expected a Hugging Face folder or a llama2.c .bin file");
+
+        ModelConfig config = ConfigFile.Read(path);
+        List<SafeTensorsFile> files = OpenWeights(path);
+        return new Checkpoint(path, config, tokenizer ?? path, [.. files.SelectMany(f => f.Tensors)], files).Checked();
+    }
+
+    /// <summary>
+    /// Fills the parameters' <see cref="Parameter.Value"/> and, where it is other memory, <see cref="Parameter.Master"/>. Every parameter must have its tensor
+    /// and every tensor its parameter; those of adapters (<c>base_model.model.…</c>) are left alone.
+    /// </summary>
+    /// <exception cref="UserException">Names tensors that are missing, unused, or of another shape or type than the configuration says.</exception>
+    public void LoadInto(IReadOnlyList<Parameter> parameters, IMemory memory)
+    {
+        List<TensorBinding> bindings = TensorMap.Bind(this, parameters);
+        var buffers = new TransferBuffers();
+        foreach (TensorBinding binding in bindings)
+        {
+            if (binding.Parameter is not { } parameter)
+                continue;
+
+            if (binding.AliasOf is { } embedding)
+            {
+                if (!binding.Source.SameData(embedding))
+                    throw new UserException($"{Path}: {binding.Source.Name} differs from {embedding.Name}, but tie_word_embeddings is true");
+
+                continue;
+            }
+
+            TensorTransfer.Load(binding.Source, binding.Transposed, parameter, memory, buffers);
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (IDisposable file in _files)
+        {
+            file.Dispose();
+        }
+    }
+
+    // Before anyone allocates what the configuration asks for: the tensors must be those of the model it describes.
+    private Checkpoint Checked()
+    {
+        try
+        {
+            TensorMap.Bind(this, Decoder.Describe(Config).Base);
+            return this;
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    private static Checkpoint OpenLlama2c(string path, string? tokenizer)
+    {
+        MappedFile file = MappedFile.Open(path);
+        try
+        {
+            (ModelConfig config, List<StoredTensor> tensors) = Llama2cFile.Read(file);
+            return new Checkpoint(path, config, tokenizer ?? TokenizerBeside(path, config.VocabularySize), tensors, [file]).Checked();
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    private static string? TokenizerBeside(string path, int vocabulary)
+    {
+        string folder = System.IO.Path.GetDirectoryName(System.IO.Path.GetFullPath(path))!;
+        foreach (string name in new[] { $"tok{vocabulary}.bin", "tokenizer.bin" })
+        {
+            if (File.Exists(System.IO.Path.Combine(folder, name)))
+                return System.IO.Path.Combine(folder, name);
+        }
+
+        string[] others = Directory.GetFiles(folder, "tok*.bin");
+        return others.Length == 1 ? others[0] : null;
+    }
+
+    private static List<SafeTensorsFile> OpenWeights(string folder)
+    {
+        string single = System.IO.Path.Combine(folder, WeightsName);
+        string index = System.IO.Path.Combine(folder, IndexName);
+        if (File.Exists(single))
+            return [SafeTensorsFile.Open(single)];
+
+        if (!File.Exists(index))
+        {
+            bool pickled = Directory.EnumerateFiles(folder, "pytorch_model*.bin").Any();
+            throw new UserException($"{folder}: has neither {WeightsName} nor {IndexName}"
+                + (pickled ? "; pytorch_model.bin is not read: save the model with safe_serialization=True" : string.Empty));
+        }
+
+        return OpenShards(folder, index);
+    }
+
+    private static List<SafeTensorsFile> OpenShards(string folder, string indexPath)
+    {
+        JsonView map = JsonViewFields.LoadObject(indexPath)["weight_map"];
+        Dictionary<string, string> fileOf = [];
+        foreach ((string tensor, JsonView value) in map.Members())
+        {
+            string file = value.AsString();
+            if (file.Length == 0 || file != System.IO.Path.GetFileName(file))
+                throw value.Wrong(value.Describe(), "a file name without folders");
+
+            fileOf[tensor] = file;
+        }
+
+        List<SafeTensorsFile> files = [];
+        try
+        {
+            foreach (string file in fileOf.Values.Distinct().Order(StringComparer.Ordinal))
+            {
+                files.Add(SafeTensorsFile.Open(System.IO.Path.Combine(folder, file)));
+                CheckShard(indexPath, file, files[^1], fileOf);
+            }
+
+            if (files.Count == 0)
+                throw map.Wrong("empty", "a file for each tensor");
+
+            return files;
+        }
+        catch
+        {
+            files.ForEach(f => f.Dispose());
+            throw;
+        }
+    }
+
+    // What the index and the file say must agree both ways.
+    private static void CheckShard(string indexPath, string file, SafeTensorsFile shard, Dictionary<string, string> fileOf)
+    {
+        HashSet<string> inFile = [.. shard.Tensors.Select(t => t.Name)];
+        string[] promised = [.. fileOf.Where(p => p.Value == file && !inFile.Contains(p.Key)).Select(p => p.Key)];
+        if (promised.Length > 0)
+            throw new UserException($"{indexPath}: weight_map says that {file} holds {Wording.List(promised)}, but it does not");
+
+        string[] unlisted = [.. inFile.Where(name => fileOf.GetValueOrDefault(name) != file).Order(StringComparer.Ordinal)];
+        if (unlisted.Length > 0)
+            throw new UserException($"{indexPath}: weight_map does not say that {file} holds {Wording.List(unlisted)}, but it does");
+    }
+}

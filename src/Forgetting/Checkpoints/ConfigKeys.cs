@@ -1,0 +1,95 @@
+using Forgetting.Core;
+using Forgetting.IO;
+using Forgetting.Models;
+using System.Collections.Frozen;
+using System.Text.Json;
+
+namespace Forgetting.Checkpoints;
+
+/// <summary>
+/// Which keys of <c>config.json</c> are read, and which are known to leave the computation of a decoder as it is. Any other key that says something is an
+/// error: it may name a scale, a cap or a kind of layer that would be left out in silence.
+/// </summary>
+internal static class ConfigKeys
+{
+    // Names, notes, training, generation defaults, classification heads: of transformers' PretrainedConfig and of its families, old versions included.
+    private static readonly FrozenSet<string> Harmless = FrozenSet.ToFrozenSet([
+        "_name_or_path", "_num_labels", "architectures", "auto_map", "transformers_version", "torch_dtype", "dtype", "tokenizer_class", "language", "license",
+        "initializer_range", "use_cache", "pretraining_tp", "gradient_checkpointing", "use_bfloat16", "torchscript", "tf_legacy_loss", "xla_device", "output_past",
+        "_attn_implementation", "attn_implementation", "_attn_implementation_autoset", "_flash_attn_2_enabled", "_experts_implementation", "is_llama_config",
+        "transformers.js_config", "reorder_and_upcast_attn", "chunk_size_feed_forward", "is_decoder", "return_dict", "return_dict_in_generate", "output_attentions",
+        "output_hidden_states", "output_scores", "save_step", "finetuning_task", "task_specific_params", "problem_type", "id2label", "label2id", "num_labels",
+        "attention_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop", "embed_dropout", "resid_dropout", "classifier_dropout", "dropout",
+        "summary_type", "summary_use_proj", "summary_activation", "summary_proj_to_labels", "summary_first_dropout", "predict_special_tokens", "n_special",
+        "max_length", "min_length", "max_new_tokens", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty", "temperature", "top_k", "top_p",
+        "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size", "encoder_no_repeat_ngram_size", "bad_words_ids", "num_return_sequences",
+        "remove_invalid_values", "exponential_decay_length_penalty", "suppress_tokens", "begin_suppress_tokens", "forced_bos_token_id", "forced_eos_token_id",
+        "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "unk_token_id", "decoder_start_token_id", "prefix",
+
+        // Sizes that repeat others. The converters of other programs look for them.
+        "n_ctx", "max_sequence_length", "original_max_position_embeddings",
+    ]);
+
+    // Refused where read: these say by their value whether they matter.
+    private static readonly FrozenSet<string> Read = FrozenSet.ToFrozenSet(["model_type", "vocab_size", "tie_word_embeddings", "quantization_config"]);
+
+    private static readonly string[] s_llama =
+    [
+        "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "hidden_act", "max_position_embeddings",
+        "rms_norm_eps", "attention_bias", "mlp_bias", "rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor",
+
+        // Llama's own code does not look at these, Qwen2's does.
+        "use_sliding_window", "sliding_window", "max_window_layers", "layer_types",
+    ];
+
+    private static readonly string[] s_gpt2 =
+    [
+        "n_embd", "n_head", "n_layer", "n_inner", "n_positions", "layer_norm_epsilon", "activation_function", "scale_attn_weights", "scale_attn_by_inverse_layer_idx",
+        "add_cross_attention",
+    ];
+
+    private static readonly string[] s_gptNeo =
+    [
+        "hidden_size", "intermediate_size", "num_layers", "num_heads", "max_position_embeddings", "layer_norm_epsilon", "activation_function", "attention_types",
+        "attention_layers", "window_size",
+    ];
+
+    private static readonly string[] s_rope =
+    [
+        "rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings", "partial_rotary_factor",
+    ];
+
+    /// <summary>Refuses keys that say something and are neither read for a family nor known to be harmless.</summary>
+    /// <exception cref="UserException">Names the first such key and its value.</exception>
+    public static void Check(JsonView json, ModelFamily family)
+    {
+        string[] own = family switch
+        {
+            ModelFamily.Gpt2 => s_gpt2,
+            ModelFamily.GptNeo => s_gptNeo,
+            _ => s_llama,
+        };
+        Check(json, key => Read.Contains(key) || own.Contains(key) || Harmless.Contains(key) || key.StartsWith("unsloth_", StringComparison.Ordinal));
+    }
+
+    /// <summary>The same for the object that describes RoPE.</summary>
+    public static void CheckRope(JsonView rope) => Check(rope, s_rope.Contains);
+
+    private static void Check(JsonView json, Func<string, bool> known)
+    {
+        foreach ((string key, JsonView value) in json.Members())
+        {
+            if (!SaysNothing(value.Element) && !known(key))
+                throw json[key].Wrong(json[key].Describe(), "no such key: it is not known to leave the computation as it is; null or its removal says that it does");
+        }
+    }
+
+    // Off in every convention: a feature that is not there.
+    private static bool SaysNothing(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.Null or JsonValueKind.False => true,
+        JsonValueKind.Array => value.GetArrayLength() == 0,
+        JsonValueKind.Object => !value.EnumerateObject().Any(),
+        _ => false,
+    };
+}

@@ -1,0 +1,135 @@
+using Forgetting.Backends;
+using Forgetting.Core;
+using Forgetting.Data;
+using Forgetting.Models;
+using Forgetting.Text;
+using Forgetting.Text.Tokenizers;
+
+namespace Forgetting.Checkpoints;
+
+/// <summary>A checkpoint in memory and ready to compute: its decoder with weights loaded, and its tokenizer.</summary>
+internal sealed class LoadedModel : IDisposable
+{
+    private readonly IReadOnlyList<int> _adapterEnds;
+
+    private LoadedModel(Checkpoint source, string? adapter, Decoder decoder, Tokenizer tokenizer)
+    {
+        (Source, Adapter, Decoder, Tokenizer) = (source, adapter, decoder, tokenizer);
+        _adapterEnds = adapter is null ? [] : ChatFiles.OfAdapter(adapter).Ends;
+    }
+
+    /// <summary>The checkpoint on disk.</summary>
+    public Checkpoint Source { get; }
+
+    /// <summary>Folder of the PEFT adapter that was added; null for none.</summary>
+    public string? Adapter { get; }
+
+    /// <summary>The model.</summary>
+    public Decoder Decoder { get; }
+
+    /// <summary>The tokenizer.</summary>
+    public Tokenizer Tokenizer { get; }
+
+    /// <summary>Every id that ends a text: in the model's files, its tokenizer's or its adapter's, and <see cref="TurnEnd"/>.</summary>
+    public IReadOnlyList<int> EndIds =>
+        [.. Decoder.Config.EosTokenIds.Union(Tokenizer.EosIds).Union(_adapterEnds).Union(TurnEnd is int end ? [end] : [])];
+
+    /// <summary>Id that closes an answer in the layout that is in use, which the files need not name; or null.</summary>
+    public int? TurnEnd { get; set; }
+
+    /// <summary>Loads a checkpoint.</summary>
+    /// <param name="path">A Hugging Face folder or a llama2.c <c>.bin</c>.</param>
+    /// <param name="backend">Where to compute.</param>
+    /// <param name="lora">Adapter to add, or null; not with <paramref name="adapter"/>.</param>
+    /// <param name="seed">Seed of a new adapter's initialisation.</param>
+    /// <param name="training">Whether weights will be trained, which needs Float32 masters.</param>
+    /// <param name="adapter">Folder of a PEFT adapter to add, or null.</param>
+    /// <exception cref="UserException">The checkpoint, its tokenizer or the adapter is missing or bad, or they do not fit.</exception>
+    public static LoadedModel Load(
+        string path, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = false, string? adapter = null)
+    {
+        using PeftAdapter? peft = adapter is null ? null : PeftAdapter.Open(adapter);
+        Checkpoint source = Checkpoint.Open(path);
+        Decoder? decoder = null;
+        try
+        {
+            Tokenizer tokenizer = Tokenizer.Load(source.TokenizerPath ?? path);
+            decoder = new Decoder(source.Config, backend, peft?.Config ?? lora, seed, training);
+            source.LoadInto(decoder.BaseParameters, backend);
+            peft?.LoadInto(decoder);
+            return new LoadedModel(source, adapter, decoder, tokenizer);
+        }
+        catch
+        {
+            decoder?.Dispose();
+            source.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// The layout in which a single prompt is answered: the one that is named, or the model's own; null where the prompt is continued as it is, as by a
+    /// model that was trained without markers.
+    /// </summary>
+    /// <param name="template">As <see cref="ChatLayout.Named(string, string, string?, Func{DateTime}?)"/> takes it; null for auto.</param>
+    /// <exception cref="UserException">There is none, or it is malformed.</exception>
+    internal MessageLayout? AnswerLayout(string? template)
+    {
+        MessageLayout? layout = template is null or "auto" ? ChatLayout.Own(Source.Path, Adapter) : ChatLayout.Named(template, Source.Path, Adapter);
+        return layout == MessageLayout.Plain ? null : layout;
+    }
+
+    /// <summary>The ids of a single prompt in a layout.</summary>
+    /// <param name="place">What errors call the prompt.</param>
+    /// <exception cref="UserException">The template refuses it, or there is nothing to continue.</exception>
+    internal int[] EncodePrompt(string prompt, MessageLayout? layout, bool allowSpecial, string place)
+    {
+        int[] ids = layout is null
+            ? Tokenizer.Encode(prompt, allowSpecial: allowSpecial)
+            : new ExampleEncoder(Tokenizer, int.MaxValue, allowSpecial, layout).EncodePrompt(
+                new DataExample { Index = 0, Place = place, Messages = [new ChatMessage("user", prompt)] });
+        return ids.Length > 0 ? ids : throw new UserException($"{place}: empty, and the tokenizer puts no token in front; expected a text");
+    }
+
+    /// <summary>Continues a prompt and hands out the text as it comes; what was held back is handed out too where it is cancelled.</summary>
+    /// <param name="decoder">Makes text of the new ids; may have decoded the prompt.</param>
+    /// <param name="show">Called with the parts of the text; some are empty.</param>
+    /// <param name="kept">See <see cref="Generator.Generate"/>.</param>
+    /// <returns>The new ids.</returns>
+    /// <exception cref="UserException">See <see cref="Generator.Generate"/>.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was requested.</exception>
+    internal int[] Continue(
+        int[] prompt, GenerationOptions options, StreamingDecoder decoder, Action<string> show, PromptCache? kept, CancellationToken cancellation)
+    {
+        var stream = new StoppingDecoder(decoder, options.StopTexts);
+        int[] generated;
+        try
+        {
+            generated = new Generator(Decoder).Generate(
+                [prompt],
+                options,
+                (_, id) =>
+                {
+                    show(stream.Add(id));
+                    return !stream.Stopped;
+                },
+                kept: kept,
+                cancellation: cancellation)[0];
+        }
+        catch (OperationCanceledException)
+        {
+            show(stream.Finish());
+            throw;
+        }
+
+        show(stream.Finish());
+        return generated;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Decoder.Dispose();
+        Source.Dispose();
+    }
+}

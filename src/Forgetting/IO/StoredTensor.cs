@@ -1,0 +1,66 @@
+using Forgetting.Tensors;
+
+namespace Forgetting.IO;
+
+/// <summary>A tensor in a file: packed, row-major, little-endian.</summary>
+/// <param name="Name">Name in the file.</param>
+/// <param name="Type">Element type.</param>
+/// <param name="Dimensions">Sizes, outermost first; empty for a scalar.</param>
+/// <param name="File">The file.</param>
+/// <param name="Offset">Position of the first byte in the file.</param>
+internal sealed record StoredTensor(string Name, StoredType Type, IReadOnlyList<long> Dimensions, MappedFile File, long Offset)
+{
+    /// <summary>
+    /// Columns of a head whose rows lie in the file as RoPE's neighbouring pairs (llama2.c) and are read in the rotate-half order; 0 for
+    /// rows read as they lie.
+    /// </summary>
+    public int PairedHeadSize { get; init; }
+
+    /// <summary>Number of elements.</summary>
+    public long Count => Dimensions.Aggregate(1L, (product, size) => product * size);
+
+    /// <summary>Size in bytes.</summary>
+    public long Bytes => Count * Type.Size();
+
+    /// <summary>Maps <paramref name="bytes"/> bytes of the data from <paramref name="start"/>.</summary>
+    public MappedView Map(long start, long bytes) => File.Map(Offset + start, bytes);
+
+    /// <summary>Row of the file that is row <paramref name="row"/> of the tensor.</summary>
+    public long FileRow(long row)
+    {
+        if (PairedHeadSize == 0)
+            return row;
+
+        // Pair i of a head is (2i, 2i + 1) in the file and (i, i + D/2) in memory.
+        int half = PairedHeadSize / 2;
+        (long head, long within) = Math.DivRem(row, PairedHeadSize);
+        return (head * PairedHeadSize) + (within < half ? 2 * within : (2 * (within - half)) + 1);
+    }
+
+    /// <summary>Sizes as messages show them.</summary>
+    public string ShapeText => $"[{string.Join(", ", Dimensions)}]";
+
+    /// <summary>Whether the sizes are those of <paramref name="shape"/>; a vector may have one dimension or be a single row.</summary>
+    public bool Has(Shape shape) => Dimensions.Count switch
+    {
+        1 => shape.Rows == 1 && Dimensions[0] == shape.Columns,
+        2 => Dimensions[0] == shape.Rows && Dimensions[1] == shape.Columns,
+        _ => false,
+    };
+
+    /// <summary>Whether another tensor has the same type, sizes and bytes.</summary>
+    public bool SameData(StoredTensor other)
+    {
+        const int Piece = 1 << 24;
+        bool same = Type == other.Type && Dimensions.SequenceEqual(other.Dimensions);
+        for (long start = 0; same && start < Bytes; start += Piece)
+        {
+            long bytes = Math.Min(Piece, Bytes - start);
+            using MappedView mine = Map(start, bytes);
+            using MappedView theirs = other.Map(start, bytes);
+            same = mine.Bytes.SequenceEqual(theirs.Bytes);
+        }
+
+        return same;
+    }
+}

@@ -1,0 +1,47 @@
+using Forgetting.Backends;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
+using Forgetting.Models;
+using Forgetting.Text.Tokenizers;
+using Forgetting.Training;
+
+namespace Forgetting.Methods;
+
+/// <summary>The model that a run trains: all of its weights, or an adapter.</summary>
+internal static class TrainedModel
+{
+    /// <summary>The model with the adapter that the settings ask for, new or continued, its weights loaded.</summary>
+    internal static LoadedModel Load(TrainingOptions options, IBackend backend)
+    {
+        LoadedModel model = LoadedModel.Load(options.Model, backend, NewAdapter(options), options.Seed, training: true, options.Adapter);
+        model.TurnEnd = ChatLayout.TurnEnd(model.Tokenizer, ExampleLoader.Layout(options));
+        return model;
+    }
+
+    /// <summary>The new adapter that the settings ask for; null where all weights are trained or an adapter is continued.</summary>
+    public static LoraConfig? NewAdapter(TrainingOptions options) => options.Lora.Rank == 0 || options.Adapter != null ? null : new LoraConfig
+    {
+        Rank = options.Lora.Rank,
+        Alpha = options.Lora.Alpha,
+        Dropout = options.Lora.Dropout,
+        RankStabilized = options.Lora.RankStabilized,
+        Targets = options.Lora.Targets is ["all-linear"] ? [] : options.Lora.Targets, // PEFT's word for it
+    };
+
+    /// <summary><see cref="NewAdapter(TrainingOptions)"/>, of a rank that makes sense for a model: up to the width of its widest layer, and the default always.</summary>
+    /// <exception cref="UserException">The rank is above that.</exception>
+    public static LoraConfig? NewAdapter(TrainingOptions options, ModelConfig model)
+    {
+        int most = Math.Max(new LoraSettings().Rank, Math.Max(model.IntermediateSize, Math.Max(model.HiddenSize, model.Heads * model.HeadSize)));
+        return options.Lora.Rank <= most
+            ? NewAdapter(options)
+            : throw new UserException($"lora-rank is {options.Lora.Rank}, expected at most {most}, the width of the model's widest layer");
+    }
+
+    /// <summary>Rank, scale and targets of an adapter.</summary>
+    public static LoraConfig AdapterConfig(string path)
+    {
+        using PeftAdapter adapter = PeftAdapter.Open(path);
+        return adapter.Config;
+    }
+}

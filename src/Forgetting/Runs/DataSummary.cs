@@ -1,0 +1,139 @@
+using Forgetting.Core;
+using Forgetting.Data;
+using Forgetting.Models;
+using Forgetting.Text.Tokenizers;
+using Forgetting.Training;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
+
+namespace Forgetting.Runs;
+
+/// <summary>Lengths of the examples of a data set, in tokens.</summary>
+/// <param name="Shortest">The shortest.</param>
+/// <param name="Median">The median.</param>
+/// <param name="Mean">The mean.</param>
+/// <param name="P95">The length that 95 % of the examples do not pass.</param>
+/// <param name="Longest">The longest.</param>
+internal sealed record LengthSummary(int Shortest, int Median, double Mean, int P95, int Longest)
+{
+    internal static LengthSummary Of(List<int> lengths)
+    {
+        lengths.Sort();
+        return new(lengths[0], lengths[(lengths.Count - 1) / 2], lengths.Average(), lengths[(int)Math.Ceiling(0.95 * lengths.Count) - 1], lengths[^1]);
+    }
+}
+
+/// <summary>What is seen of a data set.</summary>
+internal sealed record DataSummary
+{
+    /// <summary>Records.</summary>
+    public required int Records { get; init; }
+
+    /// <summary>Records of each shape.</summary>
+    public required IReadOnlyDictionary<string, int> Shapes { get; init; }
+
+    /// <summary>Records with the same prompt and answer as an earlier one.</summary>
+    public required int Repeated { get; init; }
+
+    /// <summary>Records with the same prompt as an earlier one, and another answer.</summary>
+    public required int Contradicting { get; init; }
+
+    /// <summary>Keys that nothing reads, with the records that have them.</summary>
+    public required IReadOnlyDictionary<string, int> Unread { get; init; }
+
+    /// <summary>Lengths of the encoded examples; null without a model, or where all were dropped.</summary>
+    public LengthSummary? Lengths { get; init; }
+
+    /// <summary>Tokens of all encoded examples.</summary>
+    public long Tokens { get; init; }
+
+    /// <summary>Of these, those that are learnt.</summary>
+    public long Learnt { get; init; }
+
+    /// <summary>Examples longer than the maximum length.</summary>
+    public int TooLong { get; init; }
+
+    /// <summary>Records that cannot be trained on, such as those whose prompt alone is too long; a run would refuse the data.</summary>
+    public int Refused { get; init; }
+
+    /// <summary>What a run would say of the first of these; null without any.</summary>
+    public string? Refusal { get; init; }
+
+    /// <summary>What the encoder found worth knowing, a sentence each.</summary>
+    public IReadOnlyList<string> Notices { get; init; } = [];
+
+    /// <summary>Reads a data set, one record at a time.</summary>
+    /// <param name="options">Where the data is, and how it becomes tokens.</param>
+    /// <param name="model">Tokenizer and configuration of the model whose tokens are counted; or null.</param>
+    /// <param name="shown">Is given the first examples as tokens, or as text where there is no model.</param>
+    /// <param name="show">How many.</param>
+    /// <exception cref="UserException">The data cannot be read or encoded; see <see cref="ExampleLoader.Load"/>.</exception>
+    internal static DataSummary Of(
+        TrainingOptions options, (Tokenizer Tokenizer, ModelConfig Config)? model, Action<DataExample, IReadOnlyList<EncodedExample>> shown, int show)
+    {
+        ExampleEncoder? encoder = model is { } found ? ExampleLoader.Encoder(found.Tokenizer, found.Config, options) : null;
+        int records = 0, repeated = 0, contradicting = 0;
+        int refused = 0;
+        string? refusal = null;
+        long tokens = 0, learnt = 0;
+        Dictionary<string, int> shapes = [], unread = [];
+        HashSet<ulong> prompts = [], seen = [];
+        List<int> lengths = [];
+        foreach (DataExample read in DataSet.Stream(options.Data.Path, ExampleLoader.Fields(options)))
+        {
+            DataExample example = ExampleLoader.Asked(read, options);
+            string shape = Recipe.Text(example.Shape);
+            shapes[shape] = shapes.GetValueOrDefault(shape) + 1;
+            foreach (string key in example.Unread)
+            {
+                unread[key] = unread.GetValueOrDefault(key) + 1;
+            }
+
+            string prompt = Given(example);
+            if (!seen.Add(Hash($"{prompt.Length} {prompt}{Whole(example)}")))
+                repeated++;
+            else if (example.Shape != DataShape.Text && !prompts.Add(Hash(prompt)))
+                contradicting++;
+
+            EncodedExample[] encoded = [];
+            try
+            {
+                encoded = encoder is null ? [] : [.. encoder.EncodeEach(example).Select(e => ExampleLoader.Learnt(e, options))];
+            }
+            catch (UserException error)
+            {
+                refused++;
+                refusal ??= error.Message;
+            }
+
+            foreach (EncodedExample one in encoded)
+            {
+                lengths.Add(one.Length);
+                tokens += one.Length;
+                learnt += one.ResponseCount;
+            }
+
+            if (records++ < show)
+                shown(example, encoded);
+        }
+
+        if (records == 0)
+            throw new UserException($"{options.Data.Path}: no examples; expected a record a line or row");
+
+        return new DataSummary
+        {
+            Records = records, Shapes = shapes, Repeated = repeated, Contradicting = contradicting, Unread = unread,
+            Lengths = lengths.Count == 0 ? null : LengthSummary.Of(lengths), Tokens = tokens, Learnt = learnt,
+            Refused = refused, Refusal = refusal, TooLong = encoder?.TooLongExamples ?? 0, Notices = encoder?.Notices ?? [],
+        };
+    }
+
+    private static string Given(DataExample example) =>
+        example.Messages is { } messages ? JsonSerializer.Serialize(ExampleEncoder.WithoutAnswer(messages)) : example.Prompt;
+
+    private static string Whole(DataExample example) =>
+        example.Messages is { } messages ? JsonSerializer.Serialize(messages) : $"{example.Separator} {example.Completion}";
+
+    private static ulong Hash(string text) => BitConverter.ToUInt64(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
+}

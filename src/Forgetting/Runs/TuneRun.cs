@@ -1,0 +1,301 @@
+using Forgetting.Backends;
+using Forgetting.Backends.Cpu;
+using Forgetting.Backends.Selection;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
+using Forgetting.Data;
+using Forgetting.Methods;
+using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Methods.TokenForgetting;
+using Forgetting.Models;
+using Forgetting.Training;
+using System.Diagnostics;
+
+namespace Forgetting.Runs;
+
+/// <summary>
+/// A whole tuning run: data, reference, scores, partition, training, and the tuned checkpoint. Each stage leaves its result in the run's folder, so that an
+/// interrupted run resumes with the stage it was in.
+/// </summary>
+internal sealed class TuneRun
+{
+    private readonly TrainingOptions _options;
+    private readonly IBackend _backend;
+    private readonly ITrainingObserver? _observer;
+    private readonly CancellationToken _cancellation;
+    private readonly bool _resume;
+    private readonly IReadOnlyList<string> _others;
+
+    private TuneRun(
+        TrainingOptions options, IBackend backend, bool resume, ITrainingObserver? observer, IReadOnlyList<string> others, CancellationToken cancellation)
+    {
+        _options = options;
+        _backend = backend;
+        _resume = resume;
+        _others = others;
+        _observer = observer;
+        _cancellation = cancellation;
+    }
+
+    /// <summary>
+    /// Runs to the end. Leaves <c>model/</c> (adapter merged), <c>adapter/</c> with LoRA, <c>checkpoints/</c>, <c>run.yaml</c>, <c>metrics.jsonl</c>,
+    /// <c>model-best/</c> (with LoRA also <c>adapter-best/</c>) where tasks were evaluated, <c>scores.jsonl</c> where tokens were scored, <c>lwf/</c> with the stages of Learning With Forgetting where samples were unlearnt, <c>reference/</c> where the reference was trained here, and <c>summary.json</c>.
+    /// </summary>
+    /// <param name="resume">Continue what an interrupted run left in the folder.</param>
+    /// <param name="others">Folders of other runs, there or not: stages of Learning With Forgetting that they finished with the same inputs are copied from there.</param>
+    /// <exception cref="UserException">Bad settings or input, a folder that holds another run, values that are not finite, a full disk.</exception>
+    /// <exception cref="OperationCanceledException">The run was cancelled; it can be resumed.</exception>
+    public static TuneSummary Execute(
+        TrainingOptions options, IBackend backend, bool resume = false, ITrainingObserver? observer = null, IReadOnlyList<string>? others = null,
+        CancellationToken cancellation = default)
+    {
+        options.Validate();
+        using RunFolder folder = RunFolder.Open(options.Out);
+        using Checkpoint source = Checkpoint.Open(options.Model);
+        TrainingOptions resolved = Resolve(ExampleLoader.Resolve(options, resume ? RunRecord.Read(options.Out)?.Options.Data.TemplateDate : null), source.Config);
+        resolved = resolved with
+        {
+            Model = source.Path,
+            Compute = resolved.Compute with
+            {
+                Device = backend.Name,
+                Dtype = BackendFactory.DtypeOf(backend),
+                Products = (backend as CpuBackend)?.Products ?? options.Compute.Products,
+            },
+        };
+        return new TuneRun(resolved, backend, resume, observer, others ?? [], cancellation).Execute(folder);
+    }
+
+    // Fills in what depends on other settings, on the model and on a given adapter: ρ, the held-out share where no other source of influence is given, exponents, the longest example.
+    private static TrainingOptions Resolve(TrainingOptions options, ModelConfig config)
+    {
+        Ascent ascent = options.ResolveAscent();
+        bool source = options.TokenForgetting.Reference != null || options.TokenForgetting.ReferenceData != null || options.TokenForgetting.Scores != null;
+
+        LoraConfig? continued = options.Adapter is null ? null : TrainedModel.AdapterConfig(options.Adapter);
+        if (continued != null && options.Lora.Rank != continued.Rank && options.Lora.Rank != new TrainingOptions().Lora.Rank)
+            throw new UserException($"lora-rank is {options.Lora.Rank} with an adapter of rank {continued.Rank}: {options.Adapter}; expected lora-rank for a new adapter only");
+
+        // Through decimal, so that 0.1f is written as 0.1.
+        return options with
+        {
+            Data = options.Data with
+            {
+                MaxLength = ExampleLoader.LongestExample(config, options),
+                Template = File.Exists(options.Data.Template) ? Path.GetFullPath(options.Data.Template) : options.Data.Template,
+            },
+            Lora = options.Lora with
+            {
+                Rank = continued?.Rank ?? options.Lora.Rank,
+                Alpha = continued?.Alpha ?? options.Lora.Alpha,
+                Dropout = continued?.Dropout ?? options.Lora.Dropout,
+                RankStabilized = continued?.RankStabilized ?? options.Lora.RankStabilized,
+                Targets = continued?.Targets ?? options.Lora.Targets,
+            },
+            TokenForgetting = options.TokenForgetting with
+            {
+                Ascent = options.Method == TrainingMethod.Forget || options.Unlearns ? ascent.Kind : options.TokenForgetting.Ascent,
+                AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo or AscentKind.Belief ? (double)(decimal)ascent.Beta : null,
+                AscentBeta2 = ascent.Kind is AscentKind.SatImp or AscentKind.Belief ? (double)(decimal)ascent.Beta2 : null,
+                Rho = options.TokenForgetting.Rho ?? (options.TokenForgetting.Scores is null && options.TokenForgetting.LearnAbove is null && !options.LearnsAll ? Scores.DefaultRho : null),
+                ReferenceFraction = options.TokenForgetting.ReferenceFraction ?? (source || options.LearnsAll ? null : ReferenceModel.DefaultFraction),
+            },
+            Unlearning = options.Unlearning with
+            {
+                Alpha = options.Unlearns ? options.Unlearning.Alpha ?? options.Optimizer.LearningRate : options.Unlearning.Alpha,
+            },
+        };
+    }
+
+    private TuneSummary Execute(RunFolder folder)
+    {
+        RunRecord? began = RunRecord.Check(folder, _options, _resume);
+
+        // Every input is looked at before the folder comes to be: a mistyped name leaves nothing behind, and costs no time in training.
+        long started = Stopwatch.GetTimestamp();
+        (IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> examples, IReadOnlyList<EncodedExample> valid) = LoadExamples();
+        began?.CheckLength(
+            _options, File.Exists(Path.Combine(_options.Out, TuneSummary.FileName)), Trainer.CountSteps(began.Options, examples.Count), Trainer.CountSteps(_options, examples.Count));
+        Scores? scores = GivenScores(examples);
+        bool computes = scores is null && !_options.LearnsAll;
+        IReadOnlyList<EncodedExample> forReference = (computes || _options.TokenForgetting.LearnReference) && _options.TokenForgetting.ReferenceData is { } data ? Encode(data) : held;
+        CheckModels(computes);
+        int steps = Trainer.CountSteps(_options, examples.Count);
+        if (_options.Unlearns)
+            _ = new UnlearningSchedule(_options, steps);
+
+        TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, valid, _observer);
+        MemoryPlan memory = PlanMemory(new PlannedData([.. examples, .. _options.TokenForgetting.LearnReference ? forReference : []], forReference), evaluation);
+        Provenance provenance = RunRecord.Begin(folder, _options, began, _observer).Provenance;
+        ScoringStages? scoring = computes || scores != null ? new ScoringStages(_options, provenance, _backend, _others, _observer, _cancellation) : null;
+        scores = scoring?.Run(forReference, examples, scores);
+        Diagnosis? diagnosis = null;
+        if (scores != null)
+        {
+            diagnosis = Diagnosis.Of(examples, scores);
+            _observer?.StageBegan($"divided the response tokens: {scores.Partition}");
+            if (diagnosis != null)
+                _observer?.StageBegan(diagnosis.ToString());
+        }
+
+        double scoringSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
+        TrainingSet set = Signed(examples, scores, _options.TokenForgetting.LearnReference ? forReference : []);
+        UnlearningSet? unlearning = _options.Unlearns
+            ? new UnlearningStages(_options, provenance, _backend, _others, _observer, _cancellation).Run(examples)
+            : null;
+        _observer?.StageBegan($"training on {examples.Count} examples");
+        TuneSummary summary;
+        using (LoadedModel model = TrainedModel.Load(_options, _backend))
+        {
+            double? before = MeanLoss(model, unlearning?.Set);
+            (TrainingOutcome outcome, double rounding) = Train(model, set, unlearning?.Set, evaluation, out double? after);
+            summary = Summarize(model, set, scores, held.Count, scoringSeconds) with
+            {
+                Diagnosis = diagnosis, Reference = scoring?.Source, Provenance = provenance,
+                Outcome = outcome, RoundingLoss = rounding,
+                Valid = valid.Count == 0 ? null : ValidSummary.Of(_options, StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))),
+                Unlearning = unlearning is null ? null : unlearning.Summary with { LossBefore = before, LossAfter = after }, Best = evaluation?.Best,
+                PredictedMemoryBytes = memory.Peak, PredictedResidentBytes = memory.Resident,
+            };
+        }
+
+        evaluation?.WriteBest(_backend);
+        summary.Write(_options.Out);
+        return summary;
+    }
+
+    // Of all samples that are unlearnt.
+    private double? MeanLoss(LoadedModel model, TrainingSet? samples) => samples is null
+        ? null
+        : Scorer.ResponseMean(samples.Examples, Scorer.Losses(model.Decoder, samples.Examples, _options.Compute.MicroBatchTokens, allTokens: false, cancellation: _cancellation)).Mean;
+
+    private (TrainingOutcome Outcome, double Rounding) Train(LoadedModel model, TrainingSet set, TrainingSet? unlearned, TuneEvaluation? evaluation, out double? unlearnedLoss)
+    {
+        IStepRegularizer? regularizer = _options.Optimizer.Regularizer == RegularizerKind.Bss ? new SpectralShrinkage(_options.Optimizer.RegularizerWeight, _options.Optimizer.RegularizerCount) : null;
+        ChatFiles chat = ExampleLoader.Trained(_options, model.Tokenizer, set.Examples);
+        evaluation?.Begin(model, chat);
+        var trainer = new Trainer(model.Decoder, set, _options, _options.Out, _observer, unlearned, regularizer, evaluation);
+        trainer.Run(_resume, _cancellation);
+        StepMetrics first = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))[0];
+        TrainingOutcome outcome = TrainingOutcome.Measure(model.Decoder, set, _options, first, _cancellation);
+        unlearnedLoss = MeanLoss(model, unlearned);
+
+        _observer?.StageBegan("writing the model");
+        model.Decoder.Activations.Dispose();
+        if (model.Decoder.Lora != null)
+            PeftAdapter.Write(Path.Combine(_options.Out, "adapter"), model.Decoder, _options.Model, chat.AddToAdapter);
+
+        MergeResult written = AdapterMerge.Write(Path.Combine(_options.Out, "model"), model.Decoder, model.Source, chat.AddTo, _options.SaveDtype.ToStoredType());
+        return (outcome, written.RoundingLoss);
+    }
+
+    // The tokenizer and the configuration are enough here; weights are loaded by the stages that need them.
+    private (IReadOnlyList<EncodedExample> Held, IReadOnlyList<EncodedExample> Training, IReadOnlyList<EncodedExample> Valid) LoadExamples()
+    {
+        IReadOnlyList<EncodedExample> all = Encode(_options.Data.Path), valid = _options.Evaluation.ValidData is { } file ? Encode(file) : [], reference = [];
+
+        // First, so that runs of all methods hold out the same examples.
+        if (_options.Evaluation.ValidFraction is { } share)
+            (valid, all) = HeldOutLoss.Split(all, share, _options.Seed);
+
+        if (HeldOutLoss.Leak(valid, all) is { } leak)
+            _observer?.Noticed(leak);
+
+        if (_options.TokenForgetting.ReferenceFraction is { } fraction)
+            (reference, all) = ReferenceModel.Split(all, fraction, _options.Seed);
+
+        return (reference, all, valid);
+    }
+
+    private IReadOnlyList<EncodedExample> Encode(string path)
+    {
+        using Checkpoint source = Checkpoint.Open(_options.Model);
+        return ExampleLoader.Load(path, Text.Tokenizers.Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options, _observer);
+    }
+
+    // The reference is there where it is needed, and a new adapter fits the model.
+    private void CheckModels(bool computesScores)
+    {
+        if (computesScores && _options.TokenForgetting.Reference is { } reference)
+            Checkpoint.Open(reference).Dispose();
+
+        using Checkpoint source = Checkpoint.Open(_options.Model);
+        IReadOnlyList<Parameter> trained = Decoder.Describe(source.Config, TrainedModel.NewAdapter(_options, source.Config)).Base;
+
+        // Confidences are reductions over the base's own parameters, which a head that is tied there and apart afterwards does not have.
+        if (_options.Unlearns && UnlearningSelection.NeedsRanking(_options) && _options.Unlearning.Confidence is null && trained.Count > Decoder.Describe(source.Config).Base.Count)
+            throw new UserException($"lora-targets are {Recipe.Text(_options.Lora.Targets)}, which takes the tied head and embedding of {_options.Model} apart; expected others where forgetting confidence is computed");
+    }
+
+    // Too little memory is better said before hours of scoring than after.
+    private MemoryPlan PlanMemory(PlannedData data, TuneEvaluation? evaluation)
+    {
+        using Checkpoint source = Checkpoint.Open(_options.Model);
+        LoraConfig? lora = _options.Adapter is { } adapter ? TrainedModel.AdapterConfig(adapter) : TrainedModel.NewAdapter(_options);
+        var plan = MemoryPlan.Of(source.Config, _options, _backend.Name, _backend.StorageType, lora, data, evaluation);
+        if (plan.Peak > _backend.TotalBytes)
+        {
+            _observer?.StageBegan(
+                $"this run may take up to {plan.Peak >> 20:N0} MiB and {_backend.Name} has {_backend.TotalBytes >> 20:N0} MiB: lower micro-batch-tokens or max-length, set recompute, or train an adapter");
+        }
+
+        _backend.Use.ResetPeak();
+        return plan;
+    }
+
+    // The signs in a given file stand unless the settings say how to divide.
+    private Scores? GivenScores(IReadOnlyList<EncodedExample> examples)
+    {
+        bool divides = _options.TokenForgetting.Rho != null || _options.TokenForgetting.IgnoreRho > 0 || _options.TokenForgetting.LearnAbove != null;
+        return _options.TokenForgetting.Scores is { } given ? ScoreFile.Read(given, examples, divides ? (_options.ResolveScore(), PartitionRule.Of(_options)) : null) : null;
+    }
+
+    // Examples with the signs of their scores, and further ones that are learnt as they are.
+    private TrainingSet Signed(IReadOnlyList<EncodedExample> examples, Scores? scores, IReadOnlyList<EncodedExample> learnt)
+    {
+        if (scores is null)
+            return TrainingSet.AllPositive([.. examples, .. learnt]);
+
+        bool needsBase = _options.Method == TrainingMethod.Forget && _options.ResolveAscent().NeedsBase;
+        return new TrainingSet
+        {
+            Examples = [.. examples, .. learnt],
+            Signs = [.. scores.Partition.Signs, .. TrainingSet.AllPositive(learnt).Signs],
+            BaseLogProbabilities = needsBase
+                ? [.. scores.BaseLoss.Select(losses => Array.ConvertAll(losses, loss => -loss)), .. learnt.Select(e => new float[e.Length])]
+                : null,
+        };
+    }
+
+    private TuneSummary Summarize(LoadedModel model, TrainingSet set, Scores? scores, int held, double scoringSeconds)
+    {
+        IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"));
+        TokenCounts counts = set.Signs.Zip(set.Examples).Aggregate(default(TokenCounts), (sum, e) => sum + TokenCounts.Of(e.First, e.Second.Response));
+        return new TuneSummary
+        {
+            Method = Recipe.Text(_options.Method),
+            Model = _options.Model,
+            Data = _options.Data.Path,
+            Examples = set.Examples.Count,
+            HeldOut = held,
+            Reference = null,
+            PositiveTokens = counts.Positive,
+            NegativeTokens = counts.Negative,
+            IgnoredTokens = counts.Ignored,
+            Score = scores?.Kind is { } kind ? Recipe.Text(kind) : null,
+            EffectiveLambda = LambdaSchedule.Effective(metrics),
+            Cut = scores is null || double.IsNaN(scores.Partition.Cut) ? null : scores.Partition.Cut,
+            Parameters = model.Decoder.ParameterCount,
+            TrainableParameters = model.Decoder.TrainableParameters.Sum(p => p.Shape.Count),
+            Steps = metrics.Count,
+            StoppedEarly = metrics.Count < Trainer.CountSteps(_options, set.Examples.Count),
+            ScoringSeconds = scoringSeconds,
+            TrainingSeconds = metrics[^1].ElapsedSeconds,
+            Products = (_backend as CpuBackend)?.ProductsDescription,
+            ActivationBytes = model.Decoder.Activations.PeakBytes,
+            DeviceMemoryBytes = _backend.Use.Peak,
+            PeakMemoryBytes = Process.GetCurrentProcess().PeakWorkingSet64,
+            LastStep = metrics[^1],
+        };
+    }
+}

@@ -1,0 +1,130 @@
+using Forgetting.Core;
+using Forgetting.IO;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Forgetting.Text;
+
+/// <summary>One turn of a conversation.</summary>
+/// <param name="Role">system, user or assistant; a chat template may know others.</param>
+/// <param name="Content">Its text; of a list of text parts, all of them one behind the other.</param>
+public sealed record ChatMessage(string Role, string Content)
+{
+    private const string WeightKey = "weight";
+
+    /// <summary>0 for an assistant's turn that is not learnt, as OpenAI's format has it; null and 1 for one that is.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? Weight { get; init; }
+
+    /// <summary>
+    /// Whatever else the data says of the turn, such as <c>tool_calls</c> or <c>name</c>, for chat templates that write it; null where
+    /// there is nothing.
+    /// </summary>
+    [JsonExtensionData]
+    public Dictionary<string, JsonElement>? More { get; init; }
+
+    /// <summary>The content is null in the data, which templates can tell from an empty one.</summary>
+    [JsonIgnore]
+    public bool NoContent { get; init; }
+
+    /// <summary>Whether training learns the turn.</summary>
+    [JsonIgnore]
+    internal bool Learnt => Role == "assistant" && Weight != 0;
+
+    /// <summary>Reads a message: <c>role</c> and <c>content</c>, or <c>from</c> and <c>value</c> as ShareGPT has them.</summary>
+    /// <exception cref="UserException">The role is missing; the content is no text, or missing where no other key stands for it; the
+    /// weight is not 0 or 1.</exception>
+    internal static ChatMessage Read(JsonView view)
+    {
+        bool shareGpt = view.Find("role") is null && view.Find("from") is not null;
+        (string roleKey, string contentKey) = shareGpt ? ("from", "value") : ("role", "content");
+        string role = shareGpt ? RoleOf(view[roleKey].AsString()) : view[roleKey].AsString();
+        Dictionary<string, JsonElement> more = view.Members()
+            .Where(m => m.Key != roleKey && m.Key != contentKey && m.Key != WeightKey && m.Value.Element.ValueKind != JsonValueKind.Null)
+            .DistinctBy(m => m.Key).ToDictionary(m => m.Key, m => m.Value.Element);
+        foreach ((_, JsonView value) in view.Members())
+        {
+            CheckTexts(value);
+        }
+
+        JsonView? content = view.Find(contentKey);
+        return new ChatMessage(role, content is { } given ? Text(given) : more.Values.Any(Says) ? "" : view[contentKey].AsString())
+        {
+            NoContent = content is null,
+            Weight = view.Find(WeightKey) is { } weight ? ReadWeight(weight, role) : null,
+            More = more.Count > 0 ? more : null,
+        };
+    }
+
+    /// <summary>Whether a value says anything: null and empty texts, lists and objects do not.</summary>
+    internal static bool Says(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.Null => false,
+        JsonValueKind.String => !value.ValueEquals(""),
+        JsonValueKind.Array => value.GetArrayLength() > 0,
+        JsonValueKind.Object => value.EnumerateObject().Any(),
+        _ => true,
+    };
+
+    /// <summary>Makes sure that every text of a value can be read.</summary>
+    /// <exception cref="UserException">One is not valid Unicode.</exception>
+    internal static void CheckTexts(JsonView value)
+    {
+        switch (value.Element.ValueKind)
+        {
+            case JsonValueKind.String:
+                value.AsString();
+                break;
+            case JsonValueKind.Array:
+                foreach (JsonView item in value.Items())
+                {
+                    CheckTexts(item);
+                }
+
+                break;
+            case JsonValueKind.Object:
+                foreach ((_, JsonView member) in value.Members())
+                {
+                    CheckTexts(member);
+                }
+
+                break;
+        }
+    }
+
+    // ShareGPT's names of the roles, and those that came with its descendants.
+    private static string RoleOf(string from) => from switch
+    {
+        "human" => "user",
+        "gpt" or "chatgpt" or "bing" or "bard" or "model" or "function_call" => "assistant",
+        "observation" or "function_response" => "tool",
+        _ => from,
+    };
+
+    private static string Text(JsonView content) => content.Element.ValueKind == JsonValueKind.Array && content.Element.GetArrayLength() > 0
+        ? string.Concat(content.Items().Select(Part))
+        : content.AsString();
+
+    private static string Part(JsonView part)
+    {
+        if (part.Element.ValueKind == JsonValueKind.String)
+            return part.AsString();
+
+        JsonView type = part["type"];
+        return type.AsString() == "text"
+            ? part["text"].AsString()
+            : throw type.Wrong($"a part of type {type.Describe()}", "parts of type \"text\"");
+    }
+
+    private static int ReadWeight(JsonView weight, string role)
+    {
+        bool known = weight.Element.ValueKind == JsonValueKind.Number && weight.Element.GetDouble() is 0 or 1;
+        if (!known)
+            throw weight.Wrong(weight.Describe(), "0 (not learnt) or 1");
+
+        int value = (int)weight.Element.GetDouble();
+        return value == 0 || role == "assistant"
+            ? value
+            : throw weight.Wrong($"1 in a message of the {role}", "1 in an assistant's message only: no other is learnt");
+    }
+}

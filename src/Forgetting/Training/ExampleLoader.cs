@@ -1,0 +1,132 @@
+using Forgetting.Checkpoints;
+using Forgetting.Core;
+using Forgetting.Data;
+using Forgetting.Models;
+using Forgetting.Text.Tokenizers;
+using System.Globalization;
+
+namespace Forgetting.Training;
+
+/// <summary>Reads and encodes data as a run's settings say.</summary>
+internal static class ExampleLoader
+{
+    /// <summary>The examples of a file as token ids, in order.</summary>
+    /// <param name="path">A file of any format, or a folder.</param>
+    /// <param name="options">Template, field names, longest example and special tokens.</param>
+    /// <param name="observer">Told what is worth knowing of the file; or null.</param>
+    /// <exception cref="UserException">The file or the template is missing or malformed, or an example has nothing to train on; names the
+    /// line.</exception>
+    public static IReadOnlyList<EncodedExample> Load(
+        string path, Tokenizer tokenizer, ModelConfig config, TrainingOptions options, ITrainingObserver? observer = null)
+    {
+        if (DataFolder.LeftOut(path) is > 0 and var others)
+            observer?.Noticed($"{path}: {others:N0} files of other splits than train are not read");
+
+        return Encode(DataSet.Read(path, Fields(options)), path, tokenizer, config, options, observer);
+    }
+
+    /// <summary>Examples as token ids, in order.</summary>
+    /// <param name="name">What notices call the examples.</param>
+    /// <exception cref="UserException">See <see cref="Load"/>.</exception>
+    internal static IReadOnlyList<EncodedExample> Encode(
+        IReadOnlyList<DataExample> examples, string name, Tokenizer tokenizer, ModelConfig config, TrainingOptions options,
+        ITrainingObserver? observer = null)
+    {
+        ExampleEncoder encoder = Encoder(tokenizer, config, options);
+        IReadOnlyList<EncodedExample> encoded = [.. encoder.EncodeAll([.. examples.Select(e => Asked(e, options))]).Select(e => Learnt(e, options))];
+        foreach (string notice in Shapes(examples).Concat(Unread(examples)).Concat(encoder.Notices))
+        {
+            observer?.Noticed($"{name}: {notice}");
+        }
+
+        return encoded;
+    }
+
+    /// <summary>The encoder that the settings ask for.</summary>
+    internal static ExampleEncoder Encoder(Tokenizer tokenizer, ModelConfig config, TrainingOptions options) => new(
+        tokenizer, LongestExample(config, options), options.Data.AllowSpecial, Layout(options), options.Compat == Compatibility.Paper, options.Data.TooLong);
+
+    /// <summary>An example of which only the answers are to be learnt that the settings say.</summary>
+    internal static DataExample Asked(DataExample example, TrainingOptions options)
+    {
+        if (options.Data.TrainOn != TrainOn.Last || example.Messages is not { } messages)
+            return example;
+
+        int last = messages.Select((m, i) => m.Role == "assistant" ? i : -1).Max();
+        return example with { Messages = [.. messages.Select((m, i) => m.Learnt && i != last ? m with { Weight = 0 } : m)] };
+    }
+
+    /// <summary>An encoded example with the marks of what is learnt that the settings say.</summary>
+    internal static EncodedExample Learnt(EncodedExample example, TrainingOptions options) =>
+        options.Data.TrainOn == TrainOn.Everything ? example with { Response = [.. Enumerable.Range(0, example.Length).Select(i => i > 0)] } : example;
+
+    // Pairs and messages speak for themselves.
+    private static IEnumerable<string> Shapes(IReadOnlyList<DataExample> examples) =>
+        from example in examples
+        where example.Shape is not (DataShape.Pairs or DataShape.Messages)
+        group example by example.Shape into same
+        select $"{same.Count():N0} of {examples.Count:N0} examples are of shape {Recipe.Text(same.Key)}";
+
+    // Keys such as id and source say nothing of what is learnt, and a misspelt one should not go unnoticed.
+    private static IEnumerable<string> Unread(IReadOnlyList<DataExample> examples)
+    {
+        int count = examples.Count(e => e.Unread.Count > 0);
+        string[] keys = [.. examples.SelectMany(e => e.Unread).Distinct()];
+        string named = string.Join(", ", keys.Take(8)) + (keys.Length > 8 ? ", …" : "");
+        if (count > 0)
+            yield return $"{count:N0} of {examples.Count:N0} examples have keys that are not read: {named}";
+    }
+
+    /// <summary>Names of the fields that the settings give.</summary>
+    public static DataFields Fields(TrainingOptions options)
+    {
+        var standard = new DataFields();
+        return standard with { Prompt = options.Data.PromptField ?? standard.Prompt, Completion = options.Data.CompletionField ?? standard.Completion, Shape = options.Data.Shape };
+    }
+
+    /// <summary>The layout of conversations that a run's settings name.</summary>
+    /// <exception cref="UserException">There is none, it is malformed, or the time that it is to tell is no time.</exception>
+    public static MessageLayout Layout(TrainingOptions options) => ChatLayout.Named(Name(options), options.Model, options.Adapter, Clock(options));
+
+    /// <summary>What the folder of a model that was trained says of conversations.</summary>
+    /// <param name="examples">What it was trained on; where no conversation is among them, prompts and completions were put together
+    /// without markers.</param>
+    internal static ChatFiles Trained(TrainingOptions options, Tokenizer tokenizer, IReadOnlyList<EncodedExample> examples)
+    {
+        MessageLayout layout = Layout(options);
+        bool ofModel = Name(options) == "chat" && ChatLayout.AdapterTemplate(options.Adapter) is null;
+        bool pairs = layout == MessageLayout.Tulu && !examples.Any(e => e.Conversation);
+        string? template = ofModel || (pairs && ChatLayout.Own(options.Model) is null) ? null : (pairs ? MessageLayout.Plain : layout).ToTemplate(tokenizer);
+        return new ChatFiles(template, ChatLayout.TurnEnd(tokenizer, layout) is int end ? [end] : []);
+    }
+
+    /// <summary>
+    /// The settings with the layout's name in place of <c>auto</c> and, where the layout tells the time, with the time at which the run
+    /// began.
+    /// </summary>
+    /// <param name="began">The time that the run which is resumed tells; null for a new one.</param>
+    internal static TrainingOptions Resolve(TrainingOptions options, string? began)
+    {
+        TrainingOptions named = options with { Data = options.Data with { Template = Name(options) } };
+        if (named.Data.TemplateDate != null || Layout(named).Template is not { TellsTime: true })
+            return named;
+
+        return named with { Data = named.Data with { TemplateDate = began ?? DateTime.Now.ToString("s", CultureInfo.InvariantCulture) } };
+    }
+
+    private static string Name(TrainingOptions options) => options.Data.Template != "auto" ? options.Data.Template
+        : options.Compat != Compatibility.Paper && ChatLayout.Own(options.Model, options.Adapter) != null ? "chat" : "tulu";
+
+    private static Func<DateTime>? Clock(TrainingOptions options)
+    {
+        if (options.Data.TemplateDate is not { } date)
+            return null;
+
+        return DateTime.TryParse(date, CultureInfo.InvariantCulture, DateTimeStyles.None, out DateTime time)
+            ? () => time
+            : throw new UserException($"template-date is \"{date}\"; expected a time such as 2025-03-09T08:05:07");
+    }
+
+    /// <summary>Tokens kept of a sequence: no more than asked for and no more than the model has positions.</summary>
+    public static int LongestExample(ModelConfig config, TrainingOptions options) => Math.Min(options.Data.MaxLength, config.ContextLength);
+}
