@@ -1,10 +1,10 @@
+using System.Globalization;
+using System.Text.Json;
 using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
 using Forgetting.Data;
 using Forgetting.Models;
 using Forgetting.Tensors;
-using System.Globalization;
-using System.Text.Json;
 
 namespace Forgetting.Benchmarks;
 

@@ -1,8 +1,8 @@
+using System.CommandLine;
+using System.Diagnostics;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Core;
-using System.CommandLine;
-using System.Diagnostics;
 
 namespace Forgetting.Benchmarks;
 

@@ -1,8 +1,8 @@
+using System.Diagnostics;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.IO;
 using Forgetting.Tensors;
-using System.Diagnostics;
 
 namespace Forgetting.Benchmarks;
 

@@ -1,6 +1,6 @@
+using System.CommandLine;
 using Forgetting.Benchmarks;
 using Forgetting.Core;
-using System.CommandLine;
 
 switch (args)
 {

@@ -1,7 +1,7 @@
-using Forgetting.Backends;
-using Forgetting.Tensors;
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
+using Forgetting.Backends;
+using Forgetting.Tensors;
 
 namespace Forgetting.Benchmarks;
 

@@ -1,9 +1,9 @@
+using System.CommandLine;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Backends.Cuda;
 using Forgetting.Backends.Selection;
 using Forgetting.Models;
-using System.CommandLine;
 
 namespace Forgetting.Benchmarks;
 

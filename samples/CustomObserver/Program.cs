@@ -1,7 +1,7 @@
+// Follows a fine-tuning step by step and ends it early: dotnet run --project samples/CustomObserver -- MODEL DATA.jsonl OUT
 using Forgetting;
 using Forgetting.Core;
 using Forgetting.Training;
-// Follows a fine-tuning step by step and ends it early: dotnet run --project samples/CustomObserver -- MODEL DATA.jsonl OUT
 
 if (args is not [var path, var data, var output])
 {

@@ -1,8 +1,8 @@
+// Teaches a model some answers and saves it: dotnet run --project samples/FineTune -- MODEL OUT
 using Forgetting;
 using Forgetting.Core;
 using Forgetting.Models;
 using Forgetting.Training;
-// Teaches a model some answers and saves it: dotnet run --project samples/FineTune -- MODEL OUT
 
 if (args is not [var path, var output])
 {

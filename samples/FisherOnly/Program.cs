@@ -1,6 +1,6 @@
+// Which weights a data set depends on: dotnet run --project samples/FisherOnly -- MODEL DATA.jsonl OUT.safetensors
 using Forgetting;
 using Forgetting.Core;
-// Which weights a data set depends on: dotnet run --project samples/FisherOnly -- MODEL DATA.jsonl OUT.safetensors
 
 if (args is not [var path, var data, var output])
 {

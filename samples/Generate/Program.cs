@@ -1,7 +1,7 @@
+// Continues a text as it is written: dotnet run --project samples/Generate -- MODEL "Once upon a time"
 using Forgetting;
 using Forgetting.Core;
 using Forgetting.Models;
-// Continues a text as it is written: dotnet run --project samples/Generate -- MODEL "Once upon a time"
 
 if (args is not [var path, var prompt])
 {

@@ -1,8 +1,8 @@
+// Shows which tokens of a data set a model should learn and which it should forget:
+// dotnet run --project samples/ScoreTokens -- MODEL TRUSTED.jsonl DATA.jsonl
 using Forgetting;
 using Forgetting.Core;
 using Forgetting.Training;
-// Shows which tokens of a data set a model should learn and which it should forget:
-// dotnet run --project samples/ScoreTokens -- MODEL TRUSTED.jsonl DATA.jsonl
 
 if (args is not [var path, var trusted, var data])
 {

@@ -1,9 +1,9 @@
+using System.Text;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Models;
 using Forgetting.Text;
-using System.Text;
 
 namespace Forgetting.Cli;
 

@@ -1,9 +1,9 @@
+using System.CommandLine;
+using System.CommandLine.Help;
 using Forgetting.Cli.Commands;
 using Forgetting.Core;
 using Forgetting.Runs;
 using Forgetting.Tensors;
-using System.CommandLine;
-using System.CommandLine.Help;
 
 namespace Forgetting.Cli;
 

@@ -1,7 +1,7 @@
-using Forgetting.Backends;
-using Forgetting.Training;
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using Forgetting.Backends;
+using Forgetting.Training;
 
 namespace Forgetting.Cli;
 

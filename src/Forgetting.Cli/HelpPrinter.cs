@@ -1,9 +1,9 @@
-using Forgetting.Core;
-using Forgetting.IO;
-using Forgetting.Training;
 using System.CommandLine;
 using System.CommandLine.Invocation;
 using System.Globalization;
+using Forgetting.Core;
+using Forgetting.IO;
+using Forgetting.Training;
 
 namespace Forgetting.Cli;
 

@@ -1,6 +1,6 @@
+using System.CommandLine;
 using Forgetting.Checkpoints;
 using Forgetting.Models;
-using System.CommandLine;
 
 namespace Forgetting.Cli;
 

@@ -1,7 +1,7 @@
-using Forgetting.Core;
-using Forgetting.Training;
 using System.CommandLine;
 using System.Runtime.CompilerServices;
+using Forgetting.Core;
+using Forgetting.Training;
 
 namespace Forgetting.Cli;
 

@@ -1,6 +1,6 @@
-using Forgetting.Training;
 using System.Diagnostics;
 using System.Globalization;
+using Forgetting.Training;
 using Spectre.Console;
 
 namespace Forgetting.Cli;

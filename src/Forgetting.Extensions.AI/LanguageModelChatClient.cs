@@ -1,6 +1,6 @@
+using System.Runtime.CompilerServices;
 using Forgetting.Core;
 using Forgetting.Models;
-using System.Runtime.CompilerServices;
 using Microsoft.Extensions.AI;
 using Message = Forgetting.Text.ChatMessage;
 

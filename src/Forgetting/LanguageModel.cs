@@ -1,3 +1,6 @@
+using System.Runtime.CompilerServices;
+using System.Text;
+using System.Threading.Channels;
 using Forgetting.Backends;
 using Forgetting.Backends.Selection;
 using Forgetting.Checkpoints;
@@ -8,9 +11,6 @@ using Forgetting.Models;
 using Forgetting.Tensors;
 using Forgetting.Text;
 using Forgetting.Training;
-using System.Runtime.CompilerServices;
-using System.Text;
-using System.Threading.Channels;
 
 namespace Forgetting;
 

@@ -1,6 +1,6 @@
-using Forgetting.Testing;
 using System.Diagnostics;
 using System.Runtime.InteropServices;
+using Forgetting.Testing;
 using Xunit;
 
 namespace Forgetting.Cuda.Tests;

@@ -1,11 +1,11 @@
+using System.Globalization;
+using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Runs;
 using Forgetting.Tensors;
 using Forgetting.Testing;
 using Forgetting.Training;
-using System.Globalization;
-using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Cuda.Tests;

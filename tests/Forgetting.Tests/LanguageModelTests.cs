@@ -1,10 +1,10 @@
+using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.Models;
 using Forgetting.Testing;
 using Forgetting.Tests.Cli;
 using Forgetting.Text;
 using Forgetting.Training;
-using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests;

@@ -1,9 +1,9 @@
+using System.CommandLine;
+using System.Runtime.InteropServices;
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
-using System.CommandLine;
-using System.Runtime.InteropServices;
 
 namespace Forgetting.Cli.Commands;
 

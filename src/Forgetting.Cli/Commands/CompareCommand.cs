@@ -1,11 +1,11 @@
+using System.CommandLine;
+using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.Evaluation;
 using Forgetting.IO;
 using Forgetting.Reports;
 using Forgetting.Runs;
 using Forgetting.Training;
-using System.CommandLine;
-using System.Text.Json;
 
 namespace Forgetting.Cli.Commands;
 

@@ -1,11 +1,11 @@
+using System.CommandLine;
+using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Data;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Runs;
 using Forgetting.Training;
-using System.CommandLine;
-using System.Globalization;
 
 namespace Forgetting.Cli.Commands;
 

@@ -1,13 +1,13 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text;
+using System.Text.Json;
 using Forgetting.Checkpoints;
 using Forgetting.Data;
 using Forgetting.Models;
 using Forgetting.Runs;
 using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
-using System.CommandLine;
-using System.Globalization;
-using System.Text;
-using System.Text.Json;
 
 namespace Forgetting.Cli.Commands;
 

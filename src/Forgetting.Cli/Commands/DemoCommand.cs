@@ -1,8 +1,8 @@
+using System.CommandLine;
 using Forgetting.Backends;
 using Forgetting.Cli.Demo;
 using Forgetting.Core;
 using Forgetting.IO;
-using System.CommandLine;
 
 namespace Forgetting.Cli.Commands;
 

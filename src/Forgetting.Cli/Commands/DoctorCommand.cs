@@ -1,3 +1,7 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Backends.Cpu.OneDnn;
@@ -5,10 +9,6 @@ using Forgetting.Backends.Cuda;
 using Forgetting.Backends.Selection;
 using Forgetting.Core;
 using Forgetting.Tensors;
-using System.CommandLine;
-using System.Globalization;
-using System.Runtime.InteropServices;
-using System.Text.Json;
 
 namespace Forgetting.Cli.Commands;
 

@@ -1,3 +1,5 @@
+using System.CommandLine;
+using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
@@ -5,8 +7,6 @@ using Forgetting.Data;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Runs;
 using Forgetting.Training;
-using System.CommandLine;
-using System.Globalization;
 
 namespace Forgetting.Cli.Commands;
 

@@ -1,11 +1,11 @@
+using System.CommandLine;
+using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Evaluation;
 using Forgetting.Text.Tokenizers;
-using System.CommandLine;
-using System.Globalization;
 
 namespace Forgetting.Cli.Commands;
 

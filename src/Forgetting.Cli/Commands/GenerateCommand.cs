@@ -1,10 +1,10 @@
+using System.CommandLine;
+using System.Text;
+using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Data;
 using Forgetting.Text.Tokenizers;
-using System.CommandLine;
-using System.Text;
-using System.Text.Json;
 
 namespace Forgetting.Cli.Commands;
 

@@ -1,3 +1,7 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using Forgetting.Backends.Selection;
 using Forgetting.Checkpoints;
 using Forgetting.Methods;
@@ -5,10 +9,6 @@ using Forgetting.Models;
 using Forgetting.Runs;
 using Forgetting.Tensors;
 using Forgetting.Training;
-using System.CommandLine;
-using System.Globalization;
-using System.Text.Json;
-using System.Text.Json.Nodes;
 
 namespace Forgetting.Cli.Commands;
 

@@ -1,3 +1,5 @@
+using System.CommandLine;
+using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Data;
@@ -5,8 +7,6 @@ using Forgetting.Methods;
 using Forgetting.Runs;
 using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
-using System.CommandLine;
-using System.Globalization;
 
 namespace Forgetting.Cli.Commands;
 

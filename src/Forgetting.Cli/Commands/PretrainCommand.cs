@@ -1,3 +1,5 @@
+using System.CommandLine;
+using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
@@ -8,8 +10,6 @@ using Forgetting.Reports;
 using Forgetting.Runs;
 using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
-using System.CommandLine;
-using System.Globalization;
 
 namespace Forgetting.Cli.Commands;
 

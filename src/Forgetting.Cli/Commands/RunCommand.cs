@@ -1,10 +1,10 @@
+using System.CommandLine;
 using Forgetting.Backends;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Reports;
 using Forgetting.Runs;
 using Forgetting.Training;
-using System.CommandLine;
 
 namespace Forgetting.Cli.Commands;
 

@@ -1,10 +1,10 @@
+using System.CommandLine;
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Data;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Runs;
 using Forgetting.Training;
-using System.CommandLine;
 
 namespace Forgetting.Cli.Commands;
 

@@ -1,8 +1,8 @@
+using System.CommandLine;
+using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Text.Tokenizers;
-using System.CommandLine;
-using System.Text.Json;
 
 namespace Forgetting.Cli.Commands;
 

@@ -1,10 +1,10 @@
+using System.CommandLine;
+using System.Globalization;
+using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Reports;
 using Forgetting.Runs;
 using Forgetting.Training;
-using System.CommandLine;
-using System.Globalization;
-using System.Text.Json;
 
 namespace Forgetting.Cli.Commands;
 

@@ -1,5 +1,5 @@
-using Forgetting.IO;
 using System.Text.Json;
+using Forgetting.IO;
 
 namespace Forgetting.Cli.Demo;
 

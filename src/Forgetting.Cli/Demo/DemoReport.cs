@@ -1,8 +1,8 @@
+using System.Globalization;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Reports;
 using Forgetting.Runs;
 using Forgetting.Training;
-using System.Globalization;
 
 namespace Forgetting.Cli.Demo;
 

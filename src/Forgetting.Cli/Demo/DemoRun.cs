@@ -1,11 +1,11 @@
+using System.Globalization;
+using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Runs;
 using Forgetting.Training;
-using System.Globalization;
-using System.Text.Json;
 
 namespace Forgetting.Cli.Demo;
 

@@ -1,5 +1,5 @@
-using Forgetting.Core;
 using System.Globalization;
+using Forgetting.Core;
 
 namespace Forgetting.Backends;
 

@@ -1,9 +1,9 @@
-using Forgetting.Core;
-using Forgetting.IO;
-using Forgetting.Text.ChatTemplates;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Forgetting.Core;
+using Forgetting.IO;
+using Forgetting.Text.ChatTemplates;
 
 namespace Forgetting.Checkpoints;
 

@@ -1,9 +1,9 @@
+using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Tensors;
 using Forgetting.Text.Tokenizers;
-using System.Text.Json;
 
 namespace Forgetting.Checkpoints;
 

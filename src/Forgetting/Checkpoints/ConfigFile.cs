@@ -1,7 +1,7 @@
+using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Models;
-using System.Text.Json;
 
 namespace Forgetting.Checkpoints;
 

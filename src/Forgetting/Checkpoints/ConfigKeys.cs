@@ -1,8 +1,8 @@
+using System.Collections.Frozen;
+using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Models;
-using System.Collections.Frozen;
-using System.Text.Json;
 
 namespace Forgetting.Checkpoints;
 

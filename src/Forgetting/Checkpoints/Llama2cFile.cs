@@ -1,7 +1,7 @@
+using System.Buffers.Binary;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Models;
-using System.Buffers.Binary;
 
 namespace Forgetting.Checkpoints;
 

@@ -1,8 +1,8 @@
+using System.Text.Json;
+using System.Text.RegularExpressions;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Models;
-using System.Text.Json;
-using System.Text.RegularExpressions;
 
 namespace Forgetting.Checkpoints;
 

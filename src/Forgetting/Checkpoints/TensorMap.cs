@@ -1,8 +1,8 @@
+using System.Text.RegularExpressions;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Tensors;
-using System.Text.RegularExpressions;
 
 namespace Forgetting.Checkpoints;
 

@@ -1,9 +1,9 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Tensors;
-using System.Globalization;
-using System.Runtime.InteropServices;
 
 namespace Forgetting.Checkpoints;
 

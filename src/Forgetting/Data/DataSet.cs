@@ -1,7 +1,7 @@
+using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Text;
-using System.Text.Json;
 
 namespace Forgetting.Data;
 

@@ -1,9 +1,9 @@
-using Forgetting.Core;
-using Forgetting.IO;
 using System.Collections;
 using System.Globalization;
 using System.Text;
 using System.Text.Json;
+using Forgetting.Core;
+using Forgetting.IO;
 using Parquet;
 using Parquet.Serialization;
 

@@ -1,9 +1,9 @@
+using System.Text;
+using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.Text;
 using Forgetting.Text.ChatTemplates;
 using Forgetting.Text.Tokenizers;
-using System.Text;
-using System.Text.Json;
 
 namespace Forgetting.Data;
 

@@ -1,6 +1,6 @@
+using System.Diagnostics;
 using Forgetting.Core;
 using Forgetting.IO;
-using System.Diagnostics;
 
 namespace Forgetting.Evaluation;
 

@@ -1,8 +1,8 @@
+using System.Globalization;
+using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.IO;
-using System.Globalization;
-using System.Text.Json;
 
 namespace Forgetting.Evaluation;
 

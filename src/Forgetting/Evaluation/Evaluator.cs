@@ -1,10 +1,10 @@
+using System.Diagnostics;
+using System.Text;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Models;
 using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
-using System.Diagnostics;
-using System.Text;
 
 namespace Forgetting.Evaluation;
 

@@ -1,11 +1,11 @@
-using Forgetting.Core;
-using Forgetting.Evaluation.Readers;
-using Forgetting.Models;
-using Forgetting.Text.Tokenizers;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
+using Forgetting.Core;
+using Forgetting.Evaluation.Readers;
+using Forgetting.Models;
+using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Evaluation;
 

@@ -1,7 +1,7 @@
-using Forgetting.Core;
-using Forgetting.Evaluation.Readers;
 using System.Globalization;
 using System.Text;
+using Forgetting.Core;
+using Forgetting.Evaluation.Readers;
 
 namespace Forgetting.Evaluation;
 

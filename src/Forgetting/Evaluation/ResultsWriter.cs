@@ -1,11 +1,11 @@
-using Forgetting.Core;
-using Forgetting.IO;
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
+using Forgetting.Core;
+using Forgetting.IO;
 
 namespace Forgetting.Evaluation;
 

@@ -1,5 +1,5 @@
-using Forgetting.Core;
 using System.Runtime.InteropServices;
+using Forgetting.Core;
 
 namespace Forgetting.Evaluation;
 

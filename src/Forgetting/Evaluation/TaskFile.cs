@@ -1,7 +1,7 @@
+using System.Globalization;
 using Forgetting.Core;
 using Forgetting.Evaluation.Readers;
 using Forgetting.IO;
-using System.Globalization;
 using YamlDotNet.RepresentationModel;
 
 namespace Forgetting.Evaluation;

@@ -1,7 +1,7 @@
+using System.Reflection;
 using Forgetting.Core;
 using Forgetting.Models;
 using Forgetting.Text.Tokenizers;
-using System.Reflection;
 
 namespace Forgetting.Evaluation;
 

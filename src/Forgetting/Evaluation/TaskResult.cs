@@ -1,5 +1,5 @@
-using Forgetting.Evaluation.Readers;
 using System.Text.Json.Serialization;
+using Forgetting.Evaluation.Readers;
 
 namespace Forgetting.Evaluation;
 

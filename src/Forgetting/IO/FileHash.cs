@@ -1,5 +1,5 @@
-using Forgetting.Core;
 using System.Security.Cryptography;
+using Forgetting.Core;
 
 namespace Forgetting.IO;
 

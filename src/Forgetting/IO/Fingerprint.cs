@@ -1,7 +1,7 @@
-using Forgetting.Core;
 using System.Globalization;
 using System.Security.Cryptography;
 using System.Text;
+using Forgetting.Core;
 
 namespace Forgetting.IO;
 

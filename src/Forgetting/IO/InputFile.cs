@@ -1,6 +1,6 @@
-using Forgetting.Core;
 using System.Text;
 using System.Text.Json;
+using Forgetting.Core;
 
 namespace Forgetting.IO;
 

@@ -1,7 +1,7 @@
-using Forgetting.Core;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using Forgetting.Core;
 
 namespace Forgetting.IO;
 

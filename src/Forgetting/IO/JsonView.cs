@@ -1,5 +1,5 @@
-using Forgetting.Core;
 using System.Text.Json;
+using Forgetting.Core;
 
 namespace Forgetting.IO;
 

@@ -1,5 +1,5 @@
-using Forgetting.Core;
 using System.IO.MemoryMappedFiles;
+using Forgetting.Core;
 
 namespace Forgetting.IO;
 

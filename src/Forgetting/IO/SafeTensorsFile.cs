@@ -1,7 +1,7 @@
-using Forgetting.Core;
-using Forgetting.Tensors;
 using System.Buffers.Binary;
 using System.Text.Json;
+using Forgetting.Core;
+using Forgetting.Tensors;
 
 namespace Forgetting.IO;
 

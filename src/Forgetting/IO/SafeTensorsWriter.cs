@@ -1,6 +1,6 @@
-using Forgetting.Tensors;
 using System.Buffers.Binary;
 using System.Text.Json;
+using Forgetting.Tensors;
 
 namespace Forgetting.IO;
 

@@ -1,5 +1,5 @@
-using Forgetting.Core;
 using System.Text.RegularExpressions;
+using Forgetting.Core;
 
 namespace Forgetting.IO;
 

@@ -1,5 +1,5 @@
-using Forgetting.Core;
 using System.IO.Compression;
+using Forgetting.Core;
 using ZstdSharp;
 
 namespace Forgetting.IO;

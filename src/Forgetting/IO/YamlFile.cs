@@ -1,5 +1,5 @@
-using Forgetting.Core;
 using System.Globalization;
+using Forgetting.Core;
 using YamlDotNet.Core;
 using YamlDotNet.Core.Events;
 using YamlDotNet.RepresentationModel;

@@ -1,8 +1,8 @@
+using System.Diagnostics;
+using System.Text.Json.Serialization;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Training;
-using System.Diagnostics;
-using System.Text.Json.Serialization;
 
 namespace Forgetting.Methods;
 

@@ -1,7 +1,7 @@
+using System.Globalization;
 using Forgetting.Core;
 using Forgetting.Runs;
 using Forgetting.Training;
-using System.Globalization;
 
 namespace Forgetting.Reports;
 

@@ -1,6 +1,6 @@
+using System.Globalization;
 using Forgetting.Runs;
 using Forgetting.Training;
-using System.Globalization;
 
 namespace Forgetting.Reports;
 

@@ -1,6 +1,6 @@
+using System.Globalization;
 using Forgetting.Core;
 using Forgetting.Runs;
-using System.Globalization;
 
 namespace Forgetting.Reports;
 

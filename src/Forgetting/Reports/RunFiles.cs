@@ -1,3 +1,4 @@
+using System.Globalization;
 using Forgetting.Data;
 using Forgetting.IO;
 using Forgetting.Methods.LearningWithForgetting;
@@ -5,7 +6,6 @@ using Forgetting.Methods.TokenForgetting;
 using Forgetting.Runs;
 using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
-using System.Globalization;
 
 namespace Forgetting.Reports;
 

@@ -1,7 +1,7 @@
+using System.Globalization;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Runs;
 using Forgetting.Training;
-using System.Globalization;
 
 namespace Forgetting.Reports;
 

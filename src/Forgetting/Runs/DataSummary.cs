@@ -1,11 +1,11 @@
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Models;
 using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
-using System.Security.Cryptography;
-using System.Text;
-using System.Text.Json;
 
 namespace Forgetting.Runs;
 

@@ -1,12 +1,12 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Security.Cryptography;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.IO;
 using Forgetting.Methods;
 using Forgetting.Models;
 using Forgetting.Training;
-using System.Globalization;
-using System.Runtime.InteropServices;
-using System.Security.Cryptography;
 
 namespace Forgetting.Runs;
 

@@ -1,10 +1,10 @@
+using System.Globalization;
+using System.Text.Json.Serialization;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Methods;
 using Forgetting.Models;
 using Forgetting.Training;
-using System.Globalization;
-using System.Text.Json.Serialization;
 
 namespace Forgetting.Runs;
 

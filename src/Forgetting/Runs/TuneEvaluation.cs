@@ -1,3 +1,4 @@
+using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
@@ -7,7 +8,6 @@ using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
-using System.Globalization;
 
 namespace Forgetting.Runs;
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Backends.Selection;
@@ -9,7 +10,6 @@ using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Models;
 using Forgetting.Training;
-using System.Diagnostics;
 
 namespace Forgetting.Runs;
 

@@ -1,10 +1,10 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Training;
-using System.Text.Json;
-using System.Text.Json.Serialization;
 
 namespace Forgetting.Runs;
 

@@ -1,7 +1,7 @@
-using Forgetting.Core;
-using Forgetting.Training;
 using System.Globalization;
 using System.Text.Json.Serialization;
+using Forgetting.Core;
+using Forgetting.Training;
 
 namespace Forgetting.Runs;
 

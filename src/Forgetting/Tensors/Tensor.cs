@@ -1,5 +1,5 @@
-using Forgetting.IO;
 using System.Diagnostics;
+using Forgetting.IO;
 
 namespace Forgetting.Tensors;
 

@@ -1,7 +1,7 @@
-using Forgetting.Core;
-using Forgetting.IO;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Forgetting.Core;
+using Forgetting.IO;
 
 namespace Forgetting.Text;
 

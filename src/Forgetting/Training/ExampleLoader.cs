@@ -1,9 +1,9 @@
+using System.Globalization;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Models;
 using Forgetting.Text.Tokenizers;
-using System.Globalization;
 
 namespace Forgetting.Training;
 

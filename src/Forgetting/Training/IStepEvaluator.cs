@@ -1,6 +1,6 @@
+using System.Text.Json.Serialization;
 using Forgetting.Core;
 using Forgetting.Models;
-using System.Text.Json.Serialization;
 
 namespace Forgetting.Training;
 

@@ -1,6 +1,6 @@
+using System.Security.Cryptography;
 using Forgetting.Core;
 using Forgetting.IO;
-using System.Security.Cryptography;
 
 namespace Forgetting.Training;
 

@@ -1,9 +1,9 @@
+using System.Globalization;
+using System.Reflection;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.IO;
-using System.Globalization;
-using System.Reflection;
 using YamlDotNet.RepresentationModel;
 
 namespace Forgetting.Training;

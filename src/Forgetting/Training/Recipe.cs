@@ -1,8 +1,8 @@
-using Forgetting.Core;
-using Forgetting.IO;
 using System.Globalization;
 using System.Reflection;
 using System.Text;
+using Forgetting.Core;
+using Forgetting.IO;
 using YamlDotNet.Core.Events;
 using YamlDotNet.RepresentationModel;
 

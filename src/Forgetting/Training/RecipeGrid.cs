@@ -1,5 +1,5 @@
-using Forgetting.Core;
 using System.Globalization;
+using Forgetting.Core;
 using YamlDotNet.RepresentationModel;
 
 namespace Forgetting.Training;

@@ -1,7 +1,7 @@
-using Forgetting.Core;
 using System.Globalization;
 using System.Numerics;
 using System.Reflection;
+using Forgetting.Core;
 
 namespace Forgetting.Training;
 

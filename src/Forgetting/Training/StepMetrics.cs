@@ -1,6 +1,6 @@
+using System.Text.Json.Serialization;
 using Forgetting.Core;
 using Forgetting.IO;
-using System.Text.Json.Serialization;
 
 namespace Forgetting.Training;
 

@@ -1,8 +1,8 @@
+using System.Diagnostics;
 using Forgetting.Backends;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Models;
-using System.Diagnostics;
 
 namespace Forgetting.Training;
 

@@ -1,12 +1,12 @@
-using Forgetting.Checkpoints;
-using Forgetting.Core;
-using Forgetting.IO;
-using Forgetting.Tensors;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Forgetting.Checkpoints;
+using Forgetting.Core;
+using Forgetting.IO;
+using Forgetting.Tensors;
 
 namespace Forgetting.Training;
 

@@ -1,8 +1,8 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
 using Forgetting.Backends;
 using Forgetting.IO;
 using Forgetting.Tensors;
-using System.Globalization;
-using System.Runtime.InteropServices;
 using Xunit;
 
 namespace Forgetting.Testing.Operations;

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Backends.Cpu.OneDnn;
@@ -5,7 +6,6 @@ using Forgetting.Backends.Selection;
 using Forgetting.Core;
 using Forgetting.Tensors;
 using Forgetting.Testing.Operations;
-using System.Runtime.InteropServices;
 using Xunit;
 
 namespace Forgetting.Tests.Backends;

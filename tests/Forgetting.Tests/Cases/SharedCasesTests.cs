@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text.Json;
 using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
@@ -8,8 +10,6 @@ using Forgetting.Tests.Cli;
 using Forgetting.Text.ChatTemplates;
 using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
-using System.Globalization;
-using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests.Cases;

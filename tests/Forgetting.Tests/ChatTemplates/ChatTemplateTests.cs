@@ -1,8 +1,8 @@
+using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.Testing;
 using Forgetting.Text;
 using Forgetting.Text.ChatTemplates;
-using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests.ChatTemplates;

@@ -1,7 +1,7 @@
+using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.Text;
 using Forgetting.Text.ChatTemplates;
-using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests.ChatTemplates;

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
@@ -5,7 +6,6 @@ using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Testing;
 using Forgetting.Testing.Reference;
-using System.Runtime.InteropServices;
 using Xunit;
 
 namespace Forgetting.Tests.Checkpoints;

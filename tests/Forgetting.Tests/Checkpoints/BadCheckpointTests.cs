@@ -1,3 +1,5 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using Forgetting.Checkpoints;
 using Forgetting.Cli;
 using Forgetting.Core;
@@ -5,8 +7,6 @@ using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Testing;
 using Forgetting.Testing.Reference;
-using System.Text.Json;
-using System.Text.Json.Nodes;
 using Xunit;
 
 namespace Forgetting.Tests.Checkpoints;

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using System.Text.Json.Nodes;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.IO;
@@ -6,8 +8,6 @@ using Forgetting.Tensors;
 using Forgetting.Testing;
 using Forgetting.Testing.Reference;
 using Forgetting.Text.Tokenizers;
-using System.Runtime.InteropServices;
-using System.Text.Json.Nodes;
 using Xunit;
 
 namespace Forgetting.Tests.Checkpoints;

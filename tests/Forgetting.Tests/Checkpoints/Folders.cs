@@ -1,11 +1,11 @@
-using Forgetting.Models;
-using Forgetting.Tensors;
-using Forgetting.Testing.Reference;
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Forgetting.Models;
+using Forgetting.Tensors;
+using Forgetting.Testing.Reference;
 using Xunit;
 
 namespace Forgetting.Tests.Checkpoints;

@@ -1,10 +1,10 @@
+using System.Text;
+using System.Text.RegularExpressions;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Models;
 using Forgetting.Testing;
 using Forgetting.Testing.Reference;
-using System.Text;
-using System.Text.RegularExpressions;
 using Xunit;
 
 namespace Forgetting.Tests.Checkpoints;

@@ -1,7 +1,7 @@
+using System.Runtime.InteropServices;
 using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Tensors;
-using System.Runtime.InteropServices;
 using Xunit;
 
 namespace Forgetting.Tests.Checkpoints;

@@ -1,10 +1,10 @@
+using System.Text.Json.Nodes;
 using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Models;
 using Forgetting.Testing;
 using Forgetting.Testing.Reference;
-using System.Text.Json.Nodes;
 using Xunit;
 
 namespace Forgetting.Tests.Checkpoints;

@@ -1,11 +1,11 @@
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Backends.Selection;
 using Forgetting.Cli;
 using Forgetting.Core;
 using Forgetting.Testing;
-using System.Diagnostics;
-using System.Runtime.InteropServices;
-using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests.Cli;

@@ -1,9 +1,9 @@
+using System.Text;
+using System.Text.Json.Nodes;
 using Forgetting.Data;
 using Forgetting.Testing;
 using Forgetting.Text.ChatTemplates;
 using Forgetting.Text.Tokenizers;
-using System.Text;
-using System.Text.Json.Nodes;
 using Xunit;
 using static Forgetting.Tests.Tokenizers.TestTokenizers;
 

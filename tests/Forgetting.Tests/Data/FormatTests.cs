@@ -1,13 +1,13 @@
+using System.IO.Compression;
+using System.Text;
+using System.Text.Json;
+using System.Text.Json.Serialization;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Testing;
 using Forgetting.Tests.Cli;
 using Forgetting.Text;
 using Forgetting.Training;
-using System.IO.Compression;
-using System.Text;
-using System.Text.Json;
-using System.Text.Json.Serialization;
 using Parquet.Serialization;
 using Xunit;
 using ZstdSharp;

@@ -1,9 +1,9 @@
+using System.Globalization;
+using System.Text;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Testing;
 using Forgetting.Tests.Cli;
-using System.Globalization;
-using System.Text;
 using Xunit;
 using static Forgetting.Tests.Tokenizers.TestTokenizers;
 

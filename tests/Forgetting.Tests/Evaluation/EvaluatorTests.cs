@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text.Json;
 using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
@@ -5,8 +7,6 @@ using Forgetting.Evaluation;
 using Forgetting.Models;
 using Forgetting.Testing;
 using Forgetting.Training;
-using System.Globalization;
-using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests.Evaluation;

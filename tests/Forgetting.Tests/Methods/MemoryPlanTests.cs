@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
@@ -6,8 +8,6 @@ using Forgetting.Models;
 using Forgetting.Runs;
 using Forgetting.Testing;
 using Forgetting.Training;
-using System.Diagnostics;
-using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests.Methods;

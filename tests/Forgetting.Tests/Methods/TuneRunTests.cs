@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
@@ -11,7 +12,6 @@ using Forgetting.Runs;
 using Forgetting.Testing;
 using Forgetting.Tests.Checkpoints;
 using Forgetting.Training;
-using System.Runtime.InteropServices;
 using Xunit;
 
 namespace Forgetting.Tests.Methods;

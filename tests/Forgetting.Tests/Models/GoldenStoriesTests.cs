@@ -1,10 +1,10 @@
+using System.Text.Json;
 using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
 using Forgetting.Data;
 using Forgetting.Models;
 using Forgetting.Tensors;
 using Forgetting.Testing;
-using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests.Models;

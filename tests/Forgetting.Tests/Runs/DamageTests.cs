@@ -1,7 +1,7 @@
+using System.Runtime.InteropServices;
 using Forgetting.Core;
 using Forgetting.Tests.Training;
 using Forgetting.Training;
-using System.Runtime.InteropServices;
 using Xunit;
 
 namespace Forgetting.Tests.Runs;

@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+using System.Text.Json;
 using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
@@ -6,8 +8,6 @@ using Forgetting.Runs;
 using Forgetting.Testing;
 using Forgetting.Tests.Cli;
 using Forgetting.Training;
-using System.Runtime.InteropServices;
-using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests.Runs;

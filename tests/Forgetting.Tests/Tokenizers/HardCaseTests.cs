@@ -1,8 +1,8 @@
-using Forgetting.Testing;
-using Forgetting.Text.Tokenizers;
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json;
+using Forgetting.Testing;
+using Forgetting.Text.Tokenizers;
 using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;

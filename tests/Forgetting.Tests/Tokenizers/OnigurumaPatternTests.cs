@@ -1,8 +1,8 @@
-using Forgetting.Core;
-using Forgetting.Text.Tokenizers;
 using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using Forgetting.Core;
+using Forgetting.Text.Tokenizers;
 using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;

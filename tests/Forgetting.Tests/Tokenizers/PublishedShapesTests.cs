@@ -1,6 +1,6 @@
-using Forgetting.Text.Tokenizers;
 using System.Text;
 using System.Text.Json.Nodes;
+using Forgetting.Text.Tokenizers;
 using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;

@@ -1,6 +1,6 @@
+using System.Text.Json;
 using Forgetting.Testing;
 using Forgetting.Text.Tokenizers;
-using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;

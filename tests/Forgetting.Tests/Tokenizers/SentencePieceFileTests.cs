@@ -1,7 +1,7 @@
+using System.Text;
 using Forgetting.Core;
 using Forgetting.Testing;
 using Forgetting.Text.Tokenizers;
-using System.Text;
 using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;

@@ -1,10 +1,10 @@
+using System.Text;
+using System.Text.Json.Nodes;
 using Forgetting.Checkpoints;
 using Forgetting.Models;
 using Forgetting.Testing;
 using Forgetting.Tests.Checkpoints;
 using Forgetting.Text.Tokenizers;
-using System.Text;
-using System.Text.Json.Nodes;
 using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;

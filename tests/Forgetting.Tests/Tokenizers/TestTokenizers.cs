@@ -1,7 +1,7 @@
-using Forgetting.Testing;
-using Forgetting.Text.Tokenizers;
 using System.Text;
 using System.Text.Json.Nodes;
+using Forgetting.Testing;
+using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Tests.Tokenizers;
 

@@ -1,5 +1,5 @@
-using Forgetting.Text.Tokenizers;
 using System.Text.Json.Nodes;
+using Forgetting.Text.Tokenizers;
 using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;

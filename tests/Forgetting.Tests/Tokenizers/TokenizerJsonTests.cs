@@ -1,9 +1,9 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Testing;
 using Forgetting.Text.Tokenizers;
-using System.Text.Json;
-using System.Text.Json.Nodes;
 using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;

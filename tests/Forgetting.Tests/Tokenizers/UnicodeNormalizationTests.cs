@@ -1,6 +1,6 @@
-using Forgetting.Text.Tokenizers;
 using System.Globalization;
 using System.Text;
+using Forgetting.Text.Tokenizers;
 using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;

@@ -1,5 +1,5 @@
-using Forgetting.Training;
 using System.Text.Json;
+using Forgetting.Training;
 using Xunit;
 
 namespace Forgetting.Tests.Training;

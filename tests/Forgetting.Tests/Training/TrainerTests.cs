@@ -1,7 +1,7 @@
+using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.Models;
 using Forgetting.Training;
-using System.Text.Json;
 using Xunit;
 
 namespace Forgetting.Tests.Training;

@@ -1,6 +1,6 @@
+using System.Runtime.Intrinsics;
 using Forgetting.IO;
 using Forgetting.Tensors;
-using System.Runtime.Intrinsics;
 
 namespace Forgetting.Backends.Cpu;
 

@@ -1,7 +1,7 @@
-using Forgetting.IO;
-using Forgetting.Tensors;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Forgetting.IO;
+using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
 

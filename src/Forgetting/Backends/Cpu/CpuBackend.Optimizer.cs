@@ -1,6 +1,6 @@
-using Forgetting.Tensors;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
 

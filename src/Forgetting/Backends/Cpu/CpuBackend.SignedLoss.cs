@@ -1,7 +1,7 @@
-using Forgetting.Tensors;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
 

@@ -1,6 +1,6 @@
+using System.Runtime.InteropServices;
 using Forgetting.IO;
 using Forgetting.Tensors;
-using System.Runtime.InteropServices;
 
 namespace Forgetting.Backends.Cpu;
 

@@ -1,6 +1,6 @@
+using System.Runtime.CompilerServices;
 using Forgetting.IO;
 using Forgetting.Tensors;
-using System.Runtime.CompilerServices;
 
 namespace Forgetting.Backends.Cuda;
 

@@ -1,6 +1,6 @@
+using System.Runtime.InteropServices;
 using Forgetting.Core;
 using Forgetting.Tensors;
-using System.Runtime.InteropServices;
 
 namespace Forgetting.Backends.Cuda;
 

@@ -1,7 +1,7 @@
+using System.Globalization;
 using Forgetting.Backends.Cuda;
 using Forgetting.Core;
 using Forgetting.Tensors;
-using System.Globalization;
 
 namespace Forgetting.Backends.Selection;
 

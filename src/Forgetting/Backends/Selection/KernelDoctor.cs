@@ -1,7 +1,7 @@
+using System.Diagnostics;
 using Forgetting.Backends.Cpu;
 using Forgetting.IO;
 using Forgetting.Tensors;
-using System.Diagnostics;
 
 namespace Forgetting.Backends.Selection;
 

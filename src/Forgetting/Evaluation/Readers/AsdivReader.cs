@@ -1,8 +1,8 @@
+using System.Xml;
+using System.Xml.Linq;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Text.ChatTemplates;
-using System.Xml;
-using System.Xml.Linq;
 
 namespace Forgetting.Evaluation.Readers;
 

@@ -1,7 +1,7 @@
+using System.Globalization;
 using Forgetting.Data;
 using Forgetting.IO;
 using Forgetting.Text.ChatTemplates;
-using System.Globalization;
 
 namespace Forgetting.Evaluation.Readers;
 

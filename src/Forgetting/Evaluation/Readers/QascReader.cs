@@ -1,8 +1,8 @@
+using System.Text.RegularExpressions;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.IO;
 using Forgetting.Text.ChatTemplates;
-using System.Text.RegularExpressions;
 
 namespace Forgetting.Evaluation.Readers;
 

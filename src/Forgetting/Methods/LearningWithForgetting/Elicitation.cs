@@ -1,3 +1,5 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
@@ -6,8 +8,6 @@ using Forgetting.Models;
 using Forgetting.Text;
 using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
-using System.Text.Json;
-using System.Text.Json.Serialization;
 
 namespace Forgetting.Methods.LearningWithForgetting;
 

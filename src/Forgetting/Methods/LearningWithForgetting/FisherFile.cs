@@ -1,10 +1,10 @@
+using System.Globalization;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Tensors;
 using Forgetting.Training;
-using System.Globalization;
 
 namespace Forgetting.Methods.LearningWithForgetting;
 

@@ -1,7 +1,7 @@
+using System.Text.Json.Serialization;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Training;
-using System.Text.Json.Serialization;
 
 namespace Forgetting.Methods.LearningWithForgetting;
 

@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text.Json.Serialization;
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
@@ -5,8 +7,6 @@ using Forgetting.Data;
 using Forgetting.IO;
 using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
-using System.Globalization;
-using System.Text.Json.Serialization;
 
 namespace Forgetting.Methods.LearningWithForgetting;
 

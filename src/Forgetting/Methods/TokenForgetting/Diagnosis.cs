@@ -1,5 +1,5 @@
-using Forgetting.Data;
 using System.Globalization;
+using Forgetting.Data;
 
 namespace Forgetting.Methods.TokenForgetting;
 

@@ -1,6 +1,6 @@
+using System.Globalization;
 using Forgetting.Core;
 using Forgetting.Training;
-using System.Globalization;
 
 namespace Forgetting.Methods.TokenForgetting;
 

@@ -1,8 +1,8 @@
+using System.Text.Json.Serialization;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.IO;
 using Forgetting.Training;
-using System.Text.Json.Serialization;
 
 namespace Forgetting.Methods.TokenForgetting;
 

@@ -1,6 +1,6 @@
+using System.Globalization;
 using Forgetting.Core;
 using Forgetting.IO;
-using System.Globalization;
 
 namespace Forgetting.Text.ChatTemplates;
 

@@ -1,5 +1,5 @@
-using Forgetting.Core;
 using System.Text.Json.Nodes;
+using Forgetting.Core;
 
 namespace Forgetting.Text.Tokenizers;
 

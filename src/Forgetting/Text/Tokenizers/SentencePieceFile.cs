@@ -1,8 +1,8 @@
-using Forgetting.Core;
-using Forgetting.IO;
 using System.Buffers.Binary;
 using System.Globalization;
 using System.Text;
+using Forgetting.Core;
+using Forgetting.IO;
 
 namespace Forgetting.Text.Tokenizers;
 

@@ -1,8 +1,8 @@
-using Forgetting.Core;
-using Forgetting.IO;
 using System.Buffers.Binary;
 using System.Text;
 using System.Text.Json;
+using Forgetting.Core;
+using Forgetting.IO;
 
 namespace Forgetting.Text.Tokenizers;
 

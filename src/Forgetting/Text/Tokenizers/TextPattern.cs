@@ -1,8 +1,8 @@
-using Forgetting.Core;
-using Forgetting.IO;
 using System.Buffers;
 using System.Text;
 using System.Text.RegularExpressions;
+using Forgetting.Core;
+using Forgetting.IO;
 
 namespace Forgetting.Text.Tokenizers;
 

@@ -1,7 +1,7 @@
-using Forgetting.Core;
-using Forgetting.IO;
 using System.Globalization;
 using System.Text;
+using Forgetting.Core;
+using Forgetting.IO;
 
 namespace Forgetting.Text.Tokenizers;
 

@@ -1,8 +1,8 @@
-using Forgetting.Core;
 using System.Buffers;
 using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
+using Forgetting.Core;
 
 namespace Forgetting.Text.Tokenizers;
 

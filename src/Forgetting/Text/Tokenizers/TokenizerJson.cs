@@ -1,6 +1,6 @@
+using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.IO;
-using System.Text.Json;
 
 namespace Forgetting.Text.Tokenizers;
 

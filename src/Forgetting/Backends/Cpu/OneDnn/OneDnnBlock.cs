@@ -1,5 +1,5 @@
-using Forgetting.Tensors;
 using System.Runtime.InteropServices;
+using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu.OneDnn;
 

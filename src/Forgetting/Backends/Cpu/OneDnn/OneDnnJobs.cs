@@ -1,6 +1,6 @@
-using Forgetting.Tensors;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu.OneDnn;
 
