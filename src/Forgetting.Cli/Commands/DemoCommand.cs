@@ -1,6 +1,6 @@
 using System.CommandLine;
 using Forgetting.Backends;
-using Forgetting.Cli.Demo;
+using Forgetting.Demo;
 using Forgetting.Core;
 using Forgetting.IO;
 

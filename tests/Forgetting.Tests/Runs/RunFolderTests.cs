@@ -107,10 +107,10 @@ public sealed class RunFolderTests : IDisposable
     public void A_demo_empties_no_folder_but_its_own()
     {
         string other = _folder.Write("seed-1/metrics.jsonl", "of a grid"), own = _folder.Write("seed-2/held-out.jsonl", "");
-        UserException error = Assert.Throws<UserException>(() => Forgetting.Cli.Demo.DemoFolder.Clear(_folder["seed-1"]));
+        UserException error = Assert.Throws<UserException>(() => Forgetting.Demo.DemoFolder.Clear(_folder["seed-1"]));
         Assert.StartsWith($"{_folder["seed-1"]}: is not of a demo", error.Message, StringComparison.Ordinal);
         Assert.Equal("of a grid", File.ReadAllText(other));
-        Forgetting.Cli.Demo.DemoFolder.Clear(_folder["seed-2"]);
+        Forgetting.Demo.DemoFolder.Clear(_folder["seed-2"]);
         Assert.False(File.Exists(own));
     }
 

@@ -1,7 +1,7 @@
 using System.Globalization;
 using Forgetting.Reports;
 
-namespace Forgetting.Cli.Demo;
+namespace Forgetting.Demo;
 
 /// <summary>One scenario's results: a row an arm, and its paired difference to the baseline over the same worlds.</summary>
 internal sealed class DemoTable(Scenario scenario, IReadOnlyList<DemoResult> results)

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace Forgetting.Cli.Demo;
+namespace Forgetting.Demo;
 
 /// <summary>A kind of fact: how it is stated, and how it is asked.</summary>
 /// <param name="Name">Short name.</param>

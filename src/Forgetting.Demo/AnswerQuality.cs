@@ -3,7 +3,7 @@ using Forgetting.Data;
 using Forgetting.Methods;
 using Forgetting.Models;
 
-namespace Forgetting.Cli.Demo;
+namespace Forgetting.Demo;
 
 /// <summary>How well a model answers questions.</summary>
 internal static class AnswerQuality

@@ -1,6 +1,6 @@
 using Forgetting.Core;
 
-namespace Forgetting.Cli.Demo;
+namespace Forgetting.Demo;
 
 /// <summary>The folder of one seed, which a demo fills anew each time.</summary>
 internal static class DemoFolder

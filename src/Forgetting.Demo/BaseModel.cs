@@ -5,7 +5,7 @@ using Forgetting.Runs;
 using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
 
-namespace Forgetting.Cli.Demo;
+namespace Forgetting.Demo;
 
 /// <summary>The demo's own pretrained models: small Llamas that have read their world's documents. They are kept and used again.</summary>
 internal static class BaseModel

@@ -1,7 +1,7 @@
-using Forgetting.Cli.Demo;
+using Forgetting.Demo;
 using Xunit;
 
-namespace Forgetting.Tests.Cli;
+namespace Forgetting.Tests.Demo;
 
 /// <summary>The demo's worlds and question sets.</summary>
 public class DemoDataTests

@@ -1,7 +1,7 @@
 using Forgetting.Backends;
 using Forgetting.Training;
 
-namespace Forgetting.Cli.Demo;
+namespace Forgetting.Demo;
 
 /// <summary>One way of fine-tuning that the demo compares.</summary>
 /// <param name="Name">Name in the table; also the run's folder.</param>

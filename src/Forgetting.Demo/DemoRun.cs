@@ -7,7 +7,7 @@ using Forgetting.Methods.TokenForgetting;
 using Forgetting.Runs;
 using Forgetting.Training;
 
-namespace Forgetting.Cli.Demo;
+namespace Forgetting.Demo;
 
 /// <summary>One finished run of an arm.</summary>
 /// <param name="Scenario">The scenario.</param>

@@ -1,6 +1,6 @@
 using Forgetting.Training;
 
-namespace Forgetting.Cli.Demo;
+namespace Forgetting.Demo;
 
 /// <summary>Shows the steps of a run only: the demo names its own stages, and those within a run would scroll past.</summary>
 internal sealed class QuietStages(ITrainingObserver inner) : ITrainingObserver

@@ -4,7 +4,7 @@ using Forgetting.Reports;
 using Forgetting.Runs;
 using Forgetting.Training;
 
-namespace Forgetting.Cli.Demo;
+namespace Forgetting.Demo;
 
 /// <summary>The demo's page: for each scenario the table, what it says, and one seed in detail; at the end where forgetting should not be used.</summary>
 internal static class DemoReport

@@ -1,6 +1,6 @@
 using Forgetting.Methods.TokenForgetting;
 
-namespace Forgetting.Cli.Demo;
+namespace Forgetting.Demo;
 
 /// <summary>How well influence found the misleading answers that were planted.</summary>
 /// <param name="Auc">Probability that a planted value has less influence than a true one, ties half.</param>

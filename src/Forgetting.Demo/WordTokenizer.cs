@@ -4,7 +4,7 @@ using System.Text.Json;
 using System.Text.Json.Nodes;
 using System.Text.RegularExpressions;
 
-namespace Forgetting.Cli.Demo;
+namespace Forgetting.Demo;
 
 /// <summary>
 /// Writes a <c>tokenizer.json</c> whose vocabulary is the 256 bytes and the whole words of a corpus: byte-level BPE that looks words up before

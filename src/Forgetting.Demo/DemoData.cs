@@ -1,7 +1,6 @@
-using System.Text.Json;
 using Forgetting.IO;
 
-namespace Forgetting.Cli.Demo;
+namespace Forgetting.Demo;
 
 /// <summary>The question sets of one scenario in one world. Nobody is asked about in two of them, but the two references' sets ask the same.</summary>
 /// <param name="Train">Fine-tuning set, in which a known share of answers misleads.</param>
@@ -46,7 +45,7 @@ internal sealed record QuestionSets(
     public static string Write(string place, string name, IReadOnlyList<Question> questions)
     {
         string path = Path.Combine(place, $"{name}.jsonl");
-        AtomicFile.WriteText(path, string.Concat(questions.Select(q => JsonSerializer.Serialize(new { q.Prompt, Completion = q.Answer, q.Truth }, Json.Compact) + "\n")));
+        JsonLines.Write(path, questions.Select(q => new { q.Prompt, Completion = q.Answer, q.Truth }));
         return path;
     }
 
