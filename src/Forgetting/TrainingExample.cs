@@ -39,6 +39,10 @@ public sealed record TrainingExample
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public IReadOnlyList<ChatMessage>? Messages { get; }
 
+    /// <summary>1 that its answers are learnt, −1 that they are forgotten; null where their scores say. <see cref="ChatMessage.Sign"/> goes before it.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? Sign { get; init; }
+
     /// <summary>Writes examples as a data file (JSON Lines), for settings that name one, such as a run's trusted examples.</summary>
     /// <exception cref="UserException">The file cannot be written.</exception>
     public static void WriteFile(string path, IEnumerable<TrainingExample> examples) => JsonLines.Write(path, examples);
@@ -47,6 +51,6 @@ public sealed record TrainingExample
     /// <param name="index">Position in the data set, from 0.</param>
     internal DataExample ToData(int index) => new()
     {
-        Index = index, Place = $"example {index}", Prompt = Prompt ?? "", Completion = Completion ?? "", Messages = Messages,
+        Index = index, Place = $"example {index}", Prompt = Prompt ?? "", Completion = Completion ?? "", Messages = Messages, Sign = Sign,
     };
 }

@@ -6,6 +6,7 @@ using Forgetting.Checkpoints;
 using Forgetting.Data;
 using Forgetting.Models;
 using Forgetting.Runs;
+using Forgetting.Text;
 using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
 
@@ -14,7 +15,8 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting data</c>: what is seen of a data file, before anything is trained on it.</summary>
 internal static class DataCommand
 {
-    private const string LearntStart = "\u001b[32m", LearntEnd = "\u001b[39m";
+    // Green, red; and back.
+    private const string LearntStart = "\u001b[32m", NegativeStart = "\u001b[31m", End = "\u001b[39m";
 
     public static Command Create()
     {
@@ -64,7 +66,7 @@ internal static class DataCommand
             .. summary.Lengths is { } lengths
                 ?
                 [
-                    ("tokens", string.Create(CultureInfo.InvariantCulture, $"{summary.Tokens:N0}, {summary.Learnt:N0} of them learnt")),
+                    ("tokens", string.Create(CultureInfo.InvariantCulture, $"{summary.Tokens:N0}, {summary.Learnt:N0} of them learnt{(summary.Negative > 0 ? $", {summary.Negative:N0} given to be forgotten" : "")}")),
                     ("lengths", string.Create(
                         CultureInfo.InvariantCulture,
                         $"{lengths.Shortest:N0} to {lengths.Longest:N0} tokens, median {lengths.Median:N0}, mean {lengths.Mean:N1}, 95 % at most {lengths.P95:N0}")),
@@ -82,15 +84,14 @@ internal static class DataCommand
         }
     }
 
-    // Tokens that are learnt in green, or between brackets where there is no terminal.
+    // Tokens that are learnt in green and those to be forgotten in red, or between brackets where there is no terminal.
     private static string Shown(DataExample example, IReadOnlyList<EncodedExample> encoded, Tokenizer? tokenizer)
     {
-        (string start, string end) = Console.IsOutputRedirected ? ("⟦", "⟧") : (LearntStart, LearntEnd);
         var text = new StringBuilder($"\n{example.Place}, {Recipe.Text(example.Shape)}\n");
         if (tokenizer is null)
         {
-            text.AppendJoin('\n', example.Messages?.Select(m => m.Learnt ? $"{m.Role}: {start}{m.Content}{end}" : $"{m.Role}: {m.Content}")
-                ?? [$"{example.Prompt}{example.Separator ?? ExampleEncoder.Joint(example.Prompt, example.Completion)}{start}{example.Completion}{end}"]);
+            text.AppendJoin('\n', example.Turns?.Select(m => $"{m.Role}: {Marked(m.Content, m.Mark)}")
+                ?? [$"{example.Prompt}{example.Separator ?? ExampleEncoder.Joint(example.Prompt, example.Completion)}{Marked(example.Completion, TokenMark.Of(learnt: true, example.Sign))}"]);
             return text.ToString();
         }
 
@@ -99,18 +100,45 @@ internal static class DataCommand
             // Runs of tokens, since one token may be part of a character.
             for (int from = 0, to; from < one.Length; from = to)
             {
-                bool learnt = one.Response[from], special = tokenizer.IsSpecial(one.Ids[from]);
-                for (to = from + 1; to < one.Length && one.Response[to] == learnt && !special && !tokenizer.IsSpecial(one.Ids[to]); to++)
+                TokenMark mark = MarkOf(one, from);
+                StringBuilder run = new();
+                for (to = from; to < one.Length && MarkOf(one, to) == mark;)
                 {
+                    int next = to + 1;
+                    if (tokenizer.IsSpecial(one.Ids[to]))
+                    {
+                        run.Append(tokenizer.TokenOf(one.Ids[to]));
+                    }
+                    else
+                    {
+                        while (next < one.Length && MarkOf(one, next) == mark && !tokenizer.IsSpecial(one.Ids[next]))
+                        {
+                            next++;
+                        }
+
+                        run.Append(tokenizer.Decode(one.Ids.AsSpan(to, next - to), skipSpecial: false, startOfText: to <= 1));
+                    }
+
+                    to = next;
                 }
 
-                string run = special ? tokenizer.TokenOf(one.Ids[from])! : tokenizer.Decode(one.Ids.AsSpan(from, to - from), skipSpecial: false, startOfText: from <= 1);
-                text.Append(learnt && (from == 0 || !one.Response[from - 1]) ? start : "").Append(run).Append(learnt && (to == one.Length || !one.Response[to]) ? end : "");
+                text.Append(Marked(run.ToString(), mark));
             }
 
             text.Append(encoded.Count > 1 ? "\n" : "");
         }
 
         return text.Append(encoded.Count == 0 ? "(not trained on)" : "").ToString();
+    }
+
+    private static TokenMark MarkOf(EncodedExample example, int token) => new(example.Response[token], Math.Min(example.Given?[token] ?? 0, (sbyte)0));
+
+    private static string Marked(string text, TokenMark mark)
+    {
+        bool plain = Console.IsOutputRedirected;
+        (string start, string end) = !mark.Response ? ("", "")
+            : mark.Sign < 0 ? plain ? ("⟪", "⟫") : (NegativeStart, End)
+            : plain ? ("⟦", "⟧") : (LearntStart, End);
+        return start + text + end;
     }
 }

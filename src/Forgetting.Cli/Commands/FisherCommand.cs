@@ -32,7 +32,7 @@ internal static class FisherCommand
             using OutputClaim claim = OutputClaim.OfFile(options.Out, parsed.GetValue(overwrite));
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
-            IReadOnlyList<EncodedExample> examples = FisherInformation.Draw(LossCommand.Encode(options), options.Unlearning.FisherExamples, options.Seed);
+            IReadOnlyList<EncodedExample> examples = FisherInformation.Draw(ExampleLoader.ToLearn(LossCommand.Encode(options)), options.Unlearning.FisherExamples, options.Seed);
             using LoadedModel model = LoadedModel.Load(options.Model, backend, training: true, adapter: options.Adapter);
             var progress = new TerminalProgress();
             progress.StageBegan($"computing the Fisher information of {examples.Count} examples");

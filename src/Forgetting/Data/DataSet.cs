@@ -32,6 +32,18 @@ internal sealed record DataExample
     /// <summary>The conversation, or null for a prompt with its completion.</summary>
     public IReadOnlyList<ChatMessage>? Messages { get; init; }
 
+    /// <summary>What becomes of all of it: 1 it is learnt, −1 forgotten, 0 neither; null where its messages or its scores say.</summary>
+    public int? Sign { get; init; }
+
+    /// <summary>Whether it is the rejected answer of a record whose chosen one is the example before.</summary>
+    public bool Rejected { get; init; }
+
+    /// <summary>The conversation with the record's sign on every answer that has none of its own; null for a prompt with its completion.</summary>
+    public IReadOnlyList<ChatMessage>? Turns => Sign is null ? Messages : Messages?.Select(m => m.Role == "assistant" ? m with { Sign = m.Sign ?? Sign } : m).ToArray();
+
+    /// <summary>Whether its signs say that none of it is trained on.</summary>
+    public bool IsLeftOut => Turns is { } turns ? turns.Any(m => m.Role == "assistant" && m.Sign == 0) && !turns.Any(m => m.Mark.Response) : Sign == 0;
+
     /// <summary>What the line has for a chat template beside the messages: <c>tools</c>, <c>documents</c> and <c>chat_template_kwargs</c>; null where it has none.</summary>
     public Dictionary<string, JsonElement>? Variables { get; init; }
 
@@ -62,7 +74,7 @@ internal sealed record DataFields
 internal static class DataSet
 {
     /// <summary>
-    /// All examples of a file or folder, in order. Blank lines are passed over. Besides the fields of its <see cref="DataShape"/> a line may have <c>separator</c> (text that
+    /// All examples of a file or folder, in order. Blank lines are passed over. Besides the fields of its <see cref="DataShape"/> a line may have <c>sign</c>, <c>label</c> (true: sign 1; false: −1), <c>separator</c> (text that
     /// joins prompt and completion), <c>truncated</c> (true: no end-of-text follows) and <see cref="DataExample.Variables"/>; others are <see cref="DataExample.Unread"/>.
     /// </summary>
     /// <exception cref="UserException">
@@ -79,7 +91,7 @@ internal static class DataSet
     internal static IEnumerable<DataExample> Stream(string file, DataFields fields)
     {
         var reader = new ExampleReader(fields);
-        return Records(file).Select(reader.Read);
+        return Records(file).SelectMany(reader.Read).Select((example, i) => example with { Index = i });
     }
 
     /// <summary>The records of a file, or of the data files of a folder one behind the other (<see cref="DataFolder.Files"/>), in any format (<see cref="RecordFile"/>).</summary>

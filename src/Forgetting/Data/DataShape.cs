@@ -21,6 +21,12 @@ public enum DataShape
     /// <summary><c>conversations</c>, a list of <c>{"from", "value"}</c>, with <c>system</c>.</summary>
     ShareGpt,
 
+    /// <summary>
+    /// <c>chosen</c> and <c>rejected</c>, two answers to the same prompt, each with its conversation or behind a <c>prompt</c>: two examples, of which the first is learnt and
+    /// the second forgotten.
+    /// </summary>
+    Preference,
+
     /// <summary><c>text</c>, all of which is learnt.</summary>
     Text,
 }

@@ -12,6 +12,12 @@ internal sealed record EncodedExample
     /// <summary>[n] whether the token is trained on. Never the first: nothing predicts it.</summary>
     public required bool[] Response { get; init; }
 
+    /// <summary>[n] signs that the data itself gives: 1 learnt, −1 forgotten, 0 none, and none but response tokens have one; null where no token has.</summary>
+    public sbyte[]? Given { get; init; }
+
+    /// <summary>Whether it is the rejected answer of the example of the <see cref="Index"/> before it, from which it must not be parted.</summary>
+    public bool Rejected { get; init; }
+
     /// <summary>Whether the data has it as a conversation, not as a prompt with its completion.</summary>
     public bool Conversation { get; init; }
 
@@ -20,4 +26,20 @@ internal sealed record EncodedExample
 
     /// <summary>Tokens that are trained on.</summary>
     public int ResponseCount => Response.Count(r => r);
+
+    /// <summary>Tokens that the data says are to be forgotten.</summary>
+    public int NegativeCount => Given?.Count(sign => sign < 0) ?? 0;
+
+    /// <summary>[n] whether the token is trained on and the data leaves its sign to its score.</summary>
+    public bool[] Unsigned => Given is null ? Response : [.. Response.Select((r, t) => r && Given[t] == 0)];
+
+    /// <summary>The example without what is to be forgotten; null where nothing is left to learn.</summary>
+    public EncodedExample? ToLearn()
+    {
+        if (NegativeCount == 0)
+            return this;
+
+        bool[] learnt = [.. Response.Select((r, t) => r && Given![t] >= 0)];
+        return learnt.Contains(true) ? this with { Response = learnt, Given = [.. Given!.Select(sign => Math.Max(sign, (sbyte)0))] } : null;
+    }
 }

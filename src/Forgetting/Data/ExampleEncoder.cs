@@ -27,7 +27,7 @@ internal sealed class ExampleEncoder
     private readonly SpecialSpellings _spellings;
     private readonly Lazy<(int? End, bool Begins)> _probe;
     private readonly TooLong _tooLong;
-    private int _encoded, _straddled, _long;
+    private int _encoded, _straddled, _long, _leftOut;
 
     /// <summary>An encoder.</summary>
     /// <param name="tokenizer">The model's tokenizer.</param>
@@ -65,6 +65,7 @@ internal sealed class ExampleEncoder
             : [$"in {_straddled:N0} of {_encoded:N0} examples one token holds the end of the prompt and the beginning of the answer; it is learnt"],
         .. TooLongExamples == 0 ? Array.Empty<string>()
             : [$"{TooLongExamples:N0} of {_encoded:N0} examples are longer than {_maxLength:N0} tokens and were {(_tooLong == TooLong.Drop ? "dropped" : "cut at their end")}"],
+        .. _leftOut == 0 ? Array.Empty<string>() : [$"{_leftOut:N0} examples are left out: their sign is 0, or the same answer is chosen and rejected"],
         .. _spellings.Notices(_encoded),
     ];
 
@@ -82,15 +83,21 @@ internal sealed class ExampleEncoder
         ArgumentNullException.ThrowIfNull(examples);
         List<EncodedExample> encoded = [.. examples.SelectMany(EncodeEach)];
         if (encoded.Count == 0 && examples.Count > 0)
-            throw new UserException($"{examples[0].Place}: this example and all others are longer than {_maxLength} tokens and were dropped; expected one that is not");
+            throw new UserException($"{examples[0].Place}: this example and all others are {(_leftOut > 0 ? "left out or " : "")}longer than {_maxLength} tokens and were dropped; expected one that is not");
 
         return examples.Any(e => e.Shape == DataShape.Text) ? [.. encoded.Select((e, i) => e with { Index = i })] : encoded;
     }
 
-    /// <summary>What becomes of an example: one, of a text one or several, none where it is dropped.</summary>
+    /// <summary>What becomes of an example: one, of a text one or several, none where it is dropped or left out.</summary>
     /// <exception cref="UserException">See <see cref="Encode"/>.</exception>
-    internal IEnumerable<EncodedExample> EncodeEach(DataExample example) =>
-        example.Shape == DataShape.Text ? Windows(example) : EncodeOrDrop(example) is { } encoded ? [encoded] : [];
+    internal IEnumerable<EncodedExample> EncodeEach(DataExample example)
+    {
+        if (!example.IsLeftOut)
+            return example.Shape == DataShape.Text ? Windows(example) : EncodeOrDrop(example) is { } encoded ? [encoded] : [];
+
+        _leftOut++;
+        return [];
+    }
 
     /// <summary>Encodes one example.</summary>
     /// <exception cref="UserException">
@@ -106,10 +113,10 @@ internal sealed class ExampleEncoder
         DataExample once = Once(example);
         if (_template is not null)
         {
-            IReadOnlyList<ChatMessage> turns = once.Messages ?? [new("user", once.Prompt), new("assistant", once.Completion)];
-            AddRendered(text, _template.ForTraining(once, turns), once.Truncated && turns[^1].Learnt);
+            IReadOnlyList<ChatMessage> turns = once.Turns ?? [new("user", once.Prompt), new("assistant", once.Completion) { Sign = once.Sign }];
+            AddRendered(text, _template.ForTraining(once, turns), once.Truncated && turns[^1].Mark.Response);
         }
-        else if (once.Messages is { } messages)
+        else if (once.Turns is { } messages)
             AddConversation(text, once, messages, once.Truncated);
         else
             AddPair(text, once);
@@ -132,8 +139,10 @@ internal sealed class ExampleEncoder
         DataExample once = Once(example);
         int[] ids = [.. _tokenizer.Encode(once.Completion, bos: true, _allowSpecial), .. once.Truncated ? Array.Empty<int>() : [_eos]];
         _encoded++;
-        return TextWindows.Cut(ids, _maxLength).Select(window => window with { Index = example.Index });
+        return TextWindows.Cut(ids, _maxLength).Select(window => window with { Index = example.Index, Given = Signs(window.Response, example.Sign) });
     }
+
+    private static sbyte[]? Signs(bool[] response, int? sign) => sign is null ? null : Array.ConvertAll(response, r => (sbyte)(r ? sign : 0));
 
     /// <summary>
     /// What joins a prompt and its completion where the data does not say: one space, unless there is white space at the joint.
@@ -172,9 +181,10 @@ internal sealed class ExampleEncoder
     {
         RefuseMore(example, []);
         string joined = example.Prompt + (example.Separator ?? Joint(example.Prompt, example.Completion)) + example.Completion;
-        AddStretch(text, joined, [(example.Prompt.Length, joined.Length)]);
+        TokenMark mark = TokenMark.Of(learnt: true, example.Sign);
+        AddStretch(text, joined, [new(example.Prompt.Length, joined.Length, mark)]);
         if (!example.Truncated)
-            text.Add([_eos], trained: true);
+            text.Add([_eos], mark);
     }
 
     /// <summary>
@@ -203,11 +213,11 @@ internal sealed class ExampleEncoder
 
             // An answer that is still to come writes its joint itself.
             string whole = cut && content.Length == 0 ? before : before + joint + content;
-            AddStretch(text, whole, message.Learnt ? [(before.Length, whole.Length)] : []);
+            AddStretch(text, whole, message.Mark.Response ? [new(before.Length, whole.Length, message.Mark)] : []);
             if (cut)
                 return;
 
-            text.Add([_eos], message.Learnt);
+            text.Add([_eos], message.Mark);
             before = marked ? "\n" : "";
         }
 
@@ -238,7 +248,7 @@ internal sealed class ExampleEncoder
     /// <summary>Special tokens of the rendered text are the template's; those that the data spells are broken by a marker.</summary>
     private void AddRendered(EncodedText text, RenderedText rendered, bool truncated)
     {
-        IReadOnlyList<(int Start, int End)> spans = rendered.Spans;
+        IReadOnlyList<MarkedSpan> spans = rendered.Spans;
         foreach ((int start, int length, int? id) in _tokenizer.SplitAtSpecial(rendered.Text))
         {
             int end = start + length;
@@ -248,7 +258,7 @@ internal sealed class ExampleEncoder
                 if (truncated && spans.Count > 0 && start >= spans[^1].Start)
                     return;
 
-                text.Add([special], spans.Any(s => s.Start <= start && start < s.End));
+                text.Add([special], spans.FirstOrDefault(s => s.Start <= start && start < s.End).Mark);
                 continue;
             }
 
@@ -257,7 +267,7 @@ internal sealed class ExampleEncoder
                 rendered.Stretch(start, end),
                 [
                     .. spans.Where(s => s.Start < end && s.End > start && s.End > s.Start)
-                        .Select(s => (rendered.Stretch(start, Math.Max(start, s.Start)).Length, rendered.Stretch(start, Math.Min(end, s.End)).Length)),
+                        .Select(s => new MarkedSpan(rendered.Stretch(start, Math.Max(start, s.Start)).Length, rendered.Stretch(start, Math.Min(end, s.End)).Length, s.Mark)),
                 ],
                 first: start == 0,
                 bos: false);
@@ -266,21 +276,21 @@ internal sealed class ExampleEncoder
 
     /// <summary>Adds a stretch of text that lies between special tokens.</summary>
     /// <param name="trained">Places between which text is trained on, ascending.</param>
-    private void AddStretch(EncodedText text, string stretch, IReadOnlyList<(int From, int To)> trained) =>
+    private void AddStretch(EncodedText text, string stretch, IReadOnlyList<MarkedSpan> trained) =>
         AddStretch(text, stretch, trained, first: text.Count == 0, bos: text.Count == 0);
 
-    private void AddStretch(EncodedText text, string stretch, IReadOnlyList<(int From, int To)> trained, bool first, bool bos)
+    private void AddStretch(EncodedText text, string stretch, IReadOnlyList<MarkedSpan> trained, bool first, bool bos)
     {
         if (bos)
-            text.Add(_tokenizer.Encode("", bos: true), trained: false);
+            text.Add(_tokenizer.Encode("", bos: true), TokenMark.Given);
 
         List<int> ids = [];
-        int[] places = [.. trained.SelectMany(t => (int[])[t.From, t.To])];
+        int[] places = [.. trained.SelectMany(t => (int[])[t.Start, t.End])];
         TokenCut[] cuts = _tokenizer.Append(stretch, ids, first, _allowSpecial, places);
         if (_paperMask)
             cuts = [.. places.Select((place, i) => new TokenCut(i % 2 == 1 && place == stretch.Length ? ids.Count : Alone(place), Inside: false))];
 
-        text.Add([.. ids], [.. trained.Select((_, i) => (cuts[2 * i], cuts[(2 * i) + 1]))]);
+        text.Add([.. ids], [.. trained.Select((t, i) => (cuts[2 * i], cuts[(2 * i) + 1], t.Mark))]);
 
         // As many tokens as the text before a place has by itself.
         int Alone(int place)

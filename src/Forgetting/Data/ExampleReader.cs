@@ -9,30 +9,35 @@ namespace Forgetting.Data;
 /// <param name="fields">Names of the fields, and the shape where it is given.</param>
 internal sealed class ExampleReader(DataFields fields)
 {
-    private const string System = "system", Conversations = "conversations", Instruction = "instruction", Input = "input", Output = "output", History = "history", Text = "text";
+    private const string System = "system", Conversations = "conversations", Instruction = "instruction", Input = "input", Output = "output", History = "history", Text = "text",
+        Chosen = "chosen", Rejected = "rejected", Sign = "sign", Label = "label";
 
     // What this program itself reads or writes on a line.
-    private static readonly HashSet<string> s_own = ["separator", "truncated", "task", "index", "exact"];
+    private static readonly HashSet<string> s_own = ["separator", "truncated", "task", "index", "exact", Sign];
 
     // What Hugging Face's libraries hand to a chat template from beside the messages.
     private static readonly HashSet<string> s_variables = ["tools", "documents", "chat_template_kwargs"];
 
     // What other programs read on a line and what changes how it is learnt.
     private static readonly HashSet<string> s_meaningful =
-        ["weight", "weights", System, "functions", "function_call", "chosen", "rejected", "images", "image", "audios", "audio", "videos", "video"];
+        ["weight", "weights", System, "functions", "function_call", Chosen, Rejected, "images", "image", "audios", "audio", "videos", "video"];
 
     private static readonly DataFields s_standard = new();
 
     private bool Renamed => fields.Prompt != s_standard.Prompt || fields.Completion != s_standard.Completion;
 
-    /// <summary>Reads a record.</summary>
-    /// <param name="index">Its position in the data set.</param>
+    /// <summary>Reads a record: an example, or the chosen and the rejected one of a preference. Where they stand in the data set is not known here.</summary>
     /// <exception cref="UserException">A field is missing or of another type, or a key would change what is learnt and is not understood.</exception>
-    public DataExample Read(JsonView view, int index)
+    public IReadOnlyList<DataExample> Read(JsonView view)
     {
         DataShape shape = fields.Shape == DataShape.Auto ? Recognize(view) : fields.Shape;
-        var example = new DataExample { Index = index, Place = view.Source, Shape = shape };
-        return shape switch
+        var example = new DataExample { Index = 0, Place = view.Source, Shape = shape };
+        return shape == DataShape.Preference ? ReadPreference(view, example) : [ReadOne(view, example)];
+    }
+
+    private DataExample ReadOne(JsonView view, DataExample example)
+    {
+        return example.Shape switch
         {
             DataShape.Messages => ReadRest(view, [fields.Messages], example with { Messages = Turns(Required(view, fields.Messages)) }),
             DataShape.ShareGpt => ReadRest(view, [Conversations, System], example with { Messages = [.. SystemTurn(view), .. Turns(Required(view, Conversations))] }),
@@ -55,7 +60,8 @@ internal sealed class ExampleReader(DataFields fields)
 
         // An instruction that is named as the prompt has its input all the same.
         bool instructed = fields.Prompt == Instruction && Has(Instruction) && Has(Input);
-        return Has(fields.Messages) ? DataShape.Messages
+        return Has(Chosen) && Has(Rejected) ? DataShape.Preference
+            : Has(fields.Messages) ? DataShape.Messages
             : instructed ? DataShape.Alpaca
             : Has(fields.Prompt) || Has(fields.Completion) || Renamed ? IsList(fields.Prompt) ? DataShape.Conversational : DataShape.Pairs
             : Has(Conversations) ? DataShape.ShareGpt
@@ -78,7 +84,7 @@ internal sealed class ExampleReader(DataFields fields)
     // What the prompt has of the assistant is given, not learnt.
     private ChatMessage[] Conversation(JsonView view)
     {
-        ChatMessage[] given = [.. Turns(Required(view, fields.Prompt)).Select(m => m.Learnt ? m with { Weight = 0 } : m)];
+        ChatMessage[] given = [.. Turns(Required(view, fields.Prompt)).Select(AsGiven)];
         if (MayLack(view, fields.Completion))
             return given;
 
@@ -88,13 +94,74 @@ internal sealed class ExampleReader(DataFields fields)
             : [.. given, .. Turns(completion)];
     }
 
+    private static ChatMessage AsGiven(ChatMessage message) => message.Role == "assistant" ? message with { Weight = 0 } : message;
+
+    // Two examples of the same prompt: what the conversations share at their beginning.
+    private DataExample[] ReadPreference(JsonView view, DataExample example)
+    {
+        if (view.Find(Sign) is { } sign)
+            throw sign.Wrong("given with 'chosen' and 'rejected'", "none: these say what is learnt and what is forgotten");
+
+        JsonView chosen = Required(view, Chosen), rejected = Required(view, Rejected);
+        string? prompt = view.Find(fields.Prompt) is { Element.ValueKind: JsonValueKind.String } text ? text.AsString()
+            : view.Find(Instruction) is not null ? Instructed(view) : null;
+        JsonView? turns = prompt is null ? view.Find(fields.Prompt) ?? view.Find(Conversations) : null;
+        ChatMessage[] system = [.. SystemTurn(view)];
+        example = ReadRest(
+            view, [Chosen, Rejected, fields.Prompt, System, .. prompt is null ? Array.Empty<string>() : [Instruction, Input], .. turns is null ? Array.Empty<string>() : [Conversations]], example);
+        (DataExample First, DataExample Second) pair;
+        if (system.Length == 0 && turns is null && IsText(chosen) && IsText(rejected))
+        {
+            string one = chosen.AsString(), other = rejected.AsString();
+            int shared = prompt is null ? SharedWords(one, other) : 0;
+            prompt ??= one[..shared];
+            pair = (example with { Prompt = prompt, Completion = one[shared..] }, example with { Prompt = prompt, Completion = other[shared..] });
+        }
+        else
+        {
+            ChatMessage[] given = [.. system, .. turns is { } before ? Turns(before) : prompt is null ? [] : [new ChatMessage("user", prompt)]];
+            ChatMessage[] one = Conversation(given, chosen), other = Conversation(given, rejected);
+            int shared = one.Zip(other).TakeWhile(p => Same(p.First, p.Second)).Count();
+            shared = Math.Min(shared, Math.Min(one.Length, other.Length) - 1);
+            pair = (example with { Messages = [.. one[..shared].Select(AsGiven), .. one[shared..]] }, example with { Messages = [.. other[..shared].Select(AsGiven), .. other[shared..]] });
+        }
+
+        bool same = pair.First.Completion == pair.Second.Completion
+            && (pair.First.Messages is not { } a || (a.Count == pair.Second.Messages!.Count && a.Zip(pair.Second.Messages).All(p => Same(p.First, p.Second))));
+        DataExample learnt = pair.First with { Sign = same ? 0 : 1 };
+        return fields.PromptsOnly ? [learnt] : [learnt, pair.Second with { Sign = same ? 0 : -1, Rejected = true, Place = $"{view.Source}: {Rejected}" }];
+    }
+
+    private static bool IsText(JsonView answer) => answer.Element.ValueKind == JsonValueKind.String;
+
+    private static bool Same(ChatMessage a, ChatMessage b) => a.Role == b.Role && a.Content == b.Content && a.More is null && b.More is null;
+
+    // An answer is a text, a message, or messages, before which what is given may stand once more.
+    private static ChatMessage[] Conversation(ChatMessage[] given, JsonView answer)
+    {
+        ChatMessage[] turns = IsText(answer) ? [new ChatMessage("assistant", answer.AsString())]
+            : answer.Element.ValueKind == JsonValueKind.Object ? [ChatMessage.Read(answer)]
+            : Turns(answer);
+        return turns.Length > given.Length && given.Zip(turns).All(p => Same(p.First, p.Second)) ? turns : [.. given, .. turns];
+    }
+
+    // Up to where two texts differ, without the word that is begun there.
+    private static int SharedWords(string a, string b)
+    {
+        int shared = a.AsSpan().CommonPrefixLength(b);
+        while (shared > 0 && !char.IsWhiteSpace(a[shared - 1]))
+        {
+            shared--;
+        }
+
+        return shared;
+    }
+
     // The input on a line of its own behind the instruction, as LLaMA-Factory joins them.
     private DataExample ReadAlpaca(JsonView view, DataExample example)
     {
         string output = Renamed ? fields.Completion : Output;
-        string instruction = Required(view, Instruction).AsString(), input = view.Find(Input)?.AsString() ?? "";
-        string prompt = instruction.Length == 0 ? input : input.Length == 0 ? instruction : $"{instruction}\n{input}";
-        string answer = MayLack(view, output) ? "" : Required(view, output).AsString();
+        string prompt = Instructed(view), answer = MayLack(view, output) ? "" : Required(view, output).AsString();
         ChatMessage[] before = [.. SystemTurn(view), .. view.Find(History)?.Items().SelectMany(Exchange) ?? []];
         IReadOnlyList<string> read = [Instruction, Input, output, System, History];
         return before.Length == 0
@@ -103,6 +170,12 @@ internal sealed class ExampleReader(DataFields fields)
             {
                 Messages = [.. before, new ChatMessage("user", prompt), .. MayLack(view, output) ? Array.Empty<ChatMessage>() : [new ChatMessage("assistant", answer)]],
             });
+    }
+
+    private string Instructed(JsonView view)
+    {
+        string instruction = Required(view, Instruction).AsString(), input = view.Find(Input)?.AsString() ?? "";
+        return instruction.Length == 0 ? input : input.Length == 0 ? instruction : $"{instruction}\n{input}";
     }
 
     private static ChatMessage[] Exchange(JsonView exchange) => exchange.Items().ToArray() is [var question, var answer]
@@ -125,7 +198,7 @@ internal sealed class ExampleReader(DataFields fields)
         List<string> unread = [];
         foreach ((string key, JsonView value) in view.Members())
         {
-            if (s_own.Contains(key) || read.Contains(key) || !ChatMessage.Says(value.Element))
+            if (s_own.Contains(key) || (key == Label && Labelled(view) is not null) || read.Contains(key) || !ChatMessage.Says(value.Element))
                 continue;
 
             if (s_variables.Contains(key))
@@ -133,7 +206,7 @@ internal sealed class ExampleReader(DataFields fields)
                 ChatMessage.CheckTexts(value);
                 variables[key] = value.Element;
             }
-            else if (s_meaningful.Contains(key) || (key == "label" && value.Element.ValueKind is JsonValueKind.True or JsonValueKind.False))
+            else if (s_meaningful.Contains(key))
             {
                 string without = string.Join(" and ", read);
                 throw new UserException(
@@ -147,9 +220,18 @@ internal sealed class ExampleReader(DataFields fields)
 
         return example with
         {
+            Sign = view.Find(Sign) is { } sign ? ChatMessage.ReadSign(sign) : Labelled(view),
             Truncated = view.Flag("truncated"), Variables = variables.Count > 0 ? variables : null, Unread = unread.Count > 0 ? unread : example.Unread,
         };
     }
+
+    // TRL's unpaired preferences: whether the completion is one to be given.
+    private static int? Labelled(JsonView view) => view.Find(Label)?.Element.ValueKind switch
+    {
+        JsonValueKind.True => 1,
+        JsonValueKind.False => -1,
+        _ => null,
+    };
 
     private JsonView Required(JsonView view, string field)
     {
@@ -161,7 +243,7 @@ internal sealed class ExampleReader(DataFields fields)
         string expected = fields.Shape switch
         {
             DataShape.Auto when Renamed => $"'{fields.Messages}', or '{fields.Prompt}' with '{fields.Completion}'",
-            DataShape.Auto => $"'{fields.Prompt}' with '{fields.Completion}', '{fields.Messages}', '{Instruction}' with '{Output}', '{Conversations}', or '{Text}'",
+            DataShape.Auto => $"'{fields.Prompt}' with '{fields.Completion}', '{fields.Messages}', '{Instruction}' with '{Output}', '{Conversations}', '{Chosen}' with '{Rejected}', or '{Text}'",
             _ => $"the fields of shape {fields.Shape.ToString().ToLowerInvariant()}",
         };
         throw new UserException($"{view.Source}: '{field}' is {found}; expected {expected}; the fields here are: {present}");

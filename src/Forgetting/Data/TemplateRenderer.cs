@@ -11,7 +11,7 @@ namespace Forgetting.Data;
 /// <param name="Text">The text; special tokens that the data spells are broken by the marker.</param>
 /// <param name="Marker">A character that is to be taken out of the text.</param>
 /// <param name="Spans">What is trained on, in order.</param>
-internal sealed record RenderedText(string Text, char Marker, IReadOnlyList<(int Start, int End)> Spans)
+internal sealed record RenderedText(string Text, char Marker, IReadOnlyList<MarkedSpan> Spans)
 {
     /// <summary>A stretch of the text without markers.</summary>
     public string Stretch(int start, int end) => Text[start..end].Replace(Marker.ToString(), "", StringComparison.Ordinal);
@@ -32,7 +32,7 @@ internal sealed class TemplateRenderer(ChatTemplate template, Tokenizer tokenize
     {
         (TemplateInput input, char marker) = Guarded(example, messages);
         Check(example, input, answered: true);
-        (string text, IReadOnlyList<(int Start, int End)> spans) = template.RenderForTraining(input, tokenizer.SpecialTokens);
+        (string text, IReadOnlyList<MarkedSpan> spans) = template.RenderForTraining(input, tokenizer.SpecialTokens);
         return new RenderedText(text, marker, spans);
     }
 

@@ -48,8 +48,11 @@ internal sealed record DataSummary
     /// <summary>Tokens of all encoded examples.</summary>
     public long Tokens { get; init; }
 
-    /// <summary>Of these, those that are learnt.</summary>
+    /// <summary>Of these, those that are learnt, or that a method may find to be negative.</summary>
     public long Learnt { get; init; }
+
+    /// <summary>Of these, those that the data says are to be forgotten.</summary>
+    public long Negative { get; init; }
 
     /// <summary>Examples longer than the maximum length.</summary>
     public int TooLong { get; init; }
@@ -76,24 +79,29 @@ internal sealed record DataSummary
         int records = 0, repeated = 0, contradicting = 0;
         int refused = 0;
         string? refusal = null;
-        long tokens = 0, learnt = 0;
+        long tokens = 0, learnt = 0, negative = 0;
         Dictionary<string, int> shapes = [], unread = [];
         HashSet<ulong> prompts = [], seen = [];
         List<int> lengths = [];
         foreach (DataExample read in DataSet.Stream(options.Data.Path, ExampleLoader.Fields(options)))
         {
             DataExample example = ExampleLoader.Asked(read, options);
-            string shape = Recipe.Text(example.Shape);
-            shapes[shape] = shapes.GetValueOrDefault(shape) + 1;
-            foreach (string key in example.Unread)
+            if (!example.Rejected)
             {
-                unread[key] = unread.GetValueOrDefault(key) + 1;
+                records++;
+                string shape = Recipe.Text(example.Shape);
+                shapes[shape] = shapes.GetValueOrDefault(shape) + 1;
+                foreach (string key in example.Unread)
+                {
+                    unread[key] = unread.GetValueOrDefault(key) + 1;
+                }
             }
 
+            // That an answer to be forgotten is another one is what it is there for.
             string prompt = Given(example);
-            if (!seen.Add(Hash($"{prompt.Length} {prompt}{Whole(example)}")))
+            if (example.Sign is not < 0 && !seen.Add(Hash($"{prompt.Length} {prompt}{Whole(example)}")))
                 repeated++;
-            else if (example.Shape != DataShape.Text && !prompts.Add(Hash(prompt)))
+            else if (example.Sign is not < 0 && example.Shape != DataShape.Text && !prompts.Add(Hash(prompt)))
                 contradicting++;
 
             EncodedExample[] encoded = [];
@@ -111,10 +119,11 @@ internal sealed record DataSummary
             {
                 lengths.Add(one.Length);
                 tokens += one.Length;
-                learnt += one.ResponseCount;
+                learnt += one.ResponseCount - one.NegativeCount;
+                negative += one.NegativeCount;
             }
 
-            if (records++ < show)
+            if (records <= show)
                 shown(example, encoded);
         }
 
@@ -124,7 +133,7 @@ internal sealed record DataSummary
         return new DataSummary
         {
             Records = records, Shapes = shapes, Repeated = repeated, Contradicting = contradicting, Unread = unread,
-            Lengths = lengths.Count == 0 ? null : LengthSummary.Of(lengths), Tokens = tokens, Learnt = learnt,
+            Lengths = lengths.Count == 0 ? null : LengthSummary.Of(lengths), Tokens = tokens, Learnt = learnt, Negative = negative,
             Refused = refused, Refusal = refusal, TooLong = encoder?.TooLongExamples ?? 0, Notices = encoder?.Notices ?? [],
         };
     }

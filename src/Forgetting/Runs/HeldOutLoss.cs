@@ -58,12 +58,9 @@ internal sealed class HeldOutLoss
     public static (IReadOnlyList<EncodedExample> Held, IReadOnlyList<EncodedExample> Training) Split(
         IReadOnlyList<EncodedExample> examples, double fraction, ulong seed)
     {
-        int count = (int)Math.Round(fraction * examples.Count);
-        if (count == 0 || count == examples.Count)
-            throw new UserException($"valid-fraction {fraction:0.###} of {examples.Count} examples leaves no examples {(count == 0 ? "held out" : "for training")}");
-
-        HashSet<int> held = [.. DataOrder.Permutation(examples.Count, seed, SplitStream).Take(count)];
-        return ([.. examples.Where((_, i) => held.Contains(i))], [.. examples.Where((_, i) => !held.Contains(i))]);
+        (IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> rest) = ExampleSplit.Take(examples, fraction, seed, SplitStream);
+        return held.Count > 0 && rest.Count > 0 ? (held, rest) : throw new UserException(
+            $"valid-fraction {fraction:0.###} of {examples.Count} examples leaves no examples {(held.Count == 0 ? "held out" : "for training")}");
     }
 
     /// <summary>A sentence about held-out examples that are trained on as well, whose loss says nothing of others; null where there are none.</summary>

@@ -89,7 +89,7 @@ internal sealed record MemoryPlan
 
             // Passes over the data fill their batches whatever the size of a step.
             IReadOnlyList<EncodedExample> all = data?.Training ?? Examples(int.MaxValue);
-            bool scores = !options.LearnsAll && options.TokenForgetting.Scores is null;
+            bool scores = !options.LearnsAll && options.TokenForgetting.Scores is null && data is not { Scored: false };
             if (scores && options.TokenForgetting.Reference is null)
                 Stage("reference", () => Train(PlainTuning.Settings(options, ""), TrainingSet.AllPositive(reference), null, null));
 
@@ -229,4 +229,5 @@ internal sealed record MemoryPlan
 /// <summary>The examples of a run whose memory is planned.</summary>
 /// <param name="Training">What is learnt.</param>
 /// <param name="Reference">What a reference is trained on; as the other where that is not here.</param>
-internal sealed record PlannedData(IReadOnlyList<EncodedExample> Training, IReadOnlyList<EncodedExample> Reference);
+/// <param name="Scored">Whether some of its tokens have their sign from their score.</param>
+internal sealed record PlannedData(IReadOnlyList<EncodedExample> Training, IReadOnlyList<EncodedExample> Reference, bool Scored = true);

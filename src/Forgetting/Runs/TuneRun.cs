@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Backends.Selection;
@@ -117,15 +118,15 @@ internal sealed class TuneRun
         began?.CheckLength(
             _options, File.Exists(Path.Combine(_options.Out, TuneSummary.FileName)), Trainer.CountSteps(began.Options, examples.Count), Trainer.CountSteps(_options, examples.Count));
         Scores? scores = GivenScores(examples);
-        bool computes = scores is null && !_options.LearnsAll;
-        IReadOnlyList<EncodedExample> forReference = (computes || _options.TokenForgetting.LearnReference) && _options.TokenForgetting.ReferenceData is { } data ? Encode(data) : held;
+        bool computes = scores is null && !_options.LearnsAll && HasUnsigned(examples);
+        IReadOnlyList<EncodedExample> forReference = (computes || _options.TokenForgetting.LearnReference) && _options.TokenForgetting.ReferenceData is { } data ? ExampleLoader.ToLearn(Encode(data)) : held;
         CheckModels(computes);
         int steps = Trainer.CountSteps(_options, examples.Count);
         if (_options.Unlearns)
             _ = new UnlearningSchedule(_options, steps);
 
         TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, valid, _observer);
-        MemoryPlan memory = PlanMemory(new PlannedData([.. examples, .. _options.TokenForgetting.LearnReference ? forReference : []], forReference), evaluation);
+        MemoryPlan memory = PlanMemory(new PlannedData([.. examples, .. _options.TokenForgetting.LearnReference ? forReference : []], forReference, computes), evaluation);
         Provenance provenance = RunRecord.Begin(folder, _options, began, _observer).Provenance;
         ScoringStages? scoring = computes || scores != null ? new ScoringStages(_options, provenance, _backend, _others, _observer, _cancellation) : null;
         scores = scoring?.Run(forReference, examples, scores);
@@ -141,7 +142,7 @@ internal sealed class TuneRun
         double scoringSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
         TrainingSet set = Signed(examples, scores, _options.TokenForgetting.LearnReference ? forReference : []);
         UnlearningSet? unlearning = _options.Unlearns
-            ? new UnlearningStages(_options, provenance, _backend, _others, _observer, _cancellation).Run(examples)
+            ? new UnlearningStages(_options, provenance, _backend, _others, _observer, _cancellation).Run(ExampleLoader.ToLearn(examples))
             : null;
         _observer?.StageBegan($"training on {examples.Count} examples");
         TuneSummary summary;
@@ -198,13 +199,30 @@ internal sealed class TuneRun
         if (_options.Evaluation.ValidFraction is { } share)
             (valid, all) = HeldOutLoss.Split(all, share, _options.Seed);
 
+        valid = ExampleLoader.ToLearn(valid);
         if (HeldOutLoss.Leak(valid, all) is { } leak)
             _observer?.Noticed(leak);
 
-        if (_options.TokenForgetting.ReferenceFraction is { } fraction)
+        NoticeSigns(all);
+        if (_options.LearnsAll)
+            all = ExampleLoader.ToLearn(all);
+
+        if (_options.TokenForgetting.ReferenceFraction is { } fraction && HasUnsigned(all))
             (reference, all) = ReferenceModel.Split(all, fraction, _options.Seed);
 
-        return (reference, all, valid);
+        return (ExampleLoader.ToLearn(reference), all, valid);
+    }
+
+    private static bool HasUnsigned(IReadOnlyList<EncodedExample> examples) => examples.Any(e => e.Given is null || e.Unsigned.Contains(true));
+
+    private void NoticeSigns(IReadOnlyList<EncodedExample> examples)
+    {
+        long negative = examples.Sum(e => (long)e.NegativeCount), given = examples.Sum(e => e.Given is null ? 0L : e.Given.Count(sign => sign != 0)), all = examples.Sum(e => (long)e.ResponseCount);
+        string text = _options.LearnsAll
+            ? negative == 0 ? "" : $"the data gives {negative:N0} of {all:N0} response tokens a negative sign: method {Recipe.Text(_options.Method)} leaves them out; forget unlearns them"
+            : given == 0 ? "" : $"the data gives {given:N0} of {all:N0} response tokens their signs, {negative:N0} of them negative; {(given < all ? "the others are scored" : "nothing is scored, and no reference is needed")}";
+        if (text.Length > 0)
+            _observer?.Noticed(string.Create(CultureInfo.InvariantCulture, $"{_options.Data.Path}: {text}"));
     }
 
     private IReadOnlyList<EncodedExample> Encode(string path)
@@ -253,10 +271,13 @@ internal sealed class TuneRun
     // Examples with the signs of their scores, and further ones that are learnt as they are.
     private TrainingSet Signed(IReadOnlyList<EncodedExample> examples, Scores? scores, IReadOnlyList<EncodedExample> learnt)
     {
-        if (scores is null)
+        if (_options.LearnsAll && scores is null)
             return TrainingSet.AllPositive([.. examples, .. learnt]);
 
         bool needsBase = _options.Method == TrainingMethod.Forget && _options.ResolveAscent().NeedsBase;
+        if (scores is null)
+            return TrainingSet.AsGiven([.. examples, .. learnt], needsBase ? [.. OfNegatives(examples), .. learnt.Select(e => new float[e.Length])] : null);
+
         return new TrainingSet
         {
             Examples = [.. examples, .. learnt],
@@ -265,6 +286,16 @@ internal sealed class TuneRun
                 ? [.. scores.BaseLoss.Select(losses => Array.ConvertAll(losses, loss => -loss)), .. learnt.Select(e => new float[e.Length])]
                 : null,
         };
+    }
+
+    // Log-probabilities of the tokens that the data says are to be forgotten, under the base model.
+    private IReadOnlyList<float[]> OfNegatives(IReadOnlyList<EncodedExample> examples)
+    {
+        EncodedExample[] negative = [.. examples.Select(e => e with { Response = e.Given is null ? new bool[e.Length] : Array.ConvertAll(e.Given, sign => sign < 0) })];
+        _observer?.StageBegan("scoring the tokens to be forgotten with the base model");
+        using LoadedModel model = LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter);
+        IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, negative, _options.Compute.MicroBatchTokens, allTokens: false, _observer, _cancellation);
+        return [.. losses.Select(loss => Array.ConvertAll(loss, value => -value))];
     }
 
     private TuneSummary Summarize(LoadedModel model, TrainingSet set, Scores? scores, int held, double scoringSeconds)

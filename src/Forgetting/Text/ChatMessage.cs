@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Forgetting.Core;
@@ -10,11 +11,15 @@ namespace Forgetting.Text;
 /// <param name="Content">Its text; of a list of text parts, all of them one behind the other.</param>
 public sealed record ChatMessage(string Role, string Content)
 {
-    private const string WeightKey = "weight";
+    private const string WeightKey = "weight", SignKey = "sign";
 
     /// <summary>0 for an assistant's turn that is not learnt, as OpenAI's format has it; null and 1 for one that is.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? Weight { get; init; }
+
+    /// <summary>For an assistant's turn: 1 that it is learnt, −1 that it is forgotten, 0 that it is neither; null where its record or its score says.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? Sign { get; init; }
 
     /// <summary>
     /// Whatever else the data says of the turn, such as <c>tool_calls</c> or <c>name</c>, for chat templates that write it; null where
@@ -27,20 +32,20 @@ public sealed record ChatMessage(string Role, string Content)
     [JsonIgnore]
     public bool NoContent { get; init; }
 
-    /// <summary>Whether training learns the turn.</summary>
+    /// <summary>What training makes of the turn.</summary>
     [JsonIgnore]
-    internal bool Learnt => Role == "assistant" && Weight != 0;
+    internal TokenMark Mark => TokenMark.Of(Role == "assistant" && Weight != 0, Sign);
 
     /// <summary>Reads a message: <c>role</c> and <c>content</c>, or <c>from</c> and <c>value</c> as ShareGPT has them.</summary>
     /// <exception cref="UserException">The role is missing; the content is no text, or missing where no other key stands for it; the
-    /// weight is not 0 or 1.</exception>
+    /// weight is not 0 or 1, or the sign none.</exception>
     internal static ChatMessage Read(JsonView view)
     {
         bool shareGpt = view.Find("role") is null && view.Find("from") is not null;
         (string roleKey, string contentKey) = shareGpt ? ("from", "value") : ("role", "content");
         string role = shareGpt ? RoleOf(view[roleKey].AsString()) : view[roleKey].AsString();
         Dictionary<string, JsonElement> more = view.Members()
-            .Where(m => m.Key != roleKey && m.Key != contentKey && m.Key != WeightKey && m.Value.Element.ValueKind != JsonValueKind.Null)
+            .Where(m => m.Key != roleKey && m.Key != contentKey && m.Key is not (WeightKey or SignKey) && m.Value.Element.ValueKind != JsonValueKind.Null)
             .DistinctBy(m => m.Key).ToDictionary(m => m.Key, m => m.Value.Element);
         foreach ((_, JsonView value) in view.Members())
         {
@@ -52,6 +57,7 @@ public sealed record ChatMessage(string Role, string Content)
         {
             NoContent = content is null,
             Weight = view.Find(WeightKey) is { } weight ? ReadWeight(weight, role) : null,
+            Sign = view.Find(SignKey) is { } sign ? ReadSign(sign, role) : null,
             More = more.Count > 0 ? more : null,
         };
     }
@@ -114,6 +120,19 @@ public sealed record ChatMessage(string Role, string Content)
         return type.AsString() == "text"
             ? part["text"].AsString()
             : throw type.Wrong($"a part of type {type.Describe()}", "parts of type \"text\"");
+    }
+
+    /// <summary>Reads a sign; a table has it as a text.</summary>
+    /// <exception cref="UserException">It is none.</exception>
+    internal static int ReadSign(JsonView sign) => sign.Element.ValueKind == JsonValueKind.String && int.TryParse(sign.AsString(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int text) && text is >= -1 and <= 1
+        ? text
+        : sign.Element.ValueKind == JsonValueKind.Number && sign.Element.GetDouble() is -1 or 0 or 1 ? (int)sign.Element.GetDouble()
+        : throw sign.Wrong(sign.Describe(), "-1 (forgotten), 0 (neither) or 1 (learnt)");
+
+    private static int ReadSign(JsonView sign, string role)
+    {
+        int value = ReadSign(sign);
+        return value == 0 || role == "assistant" ? value : throw sign.Wrong($"{value} in a message of the {role}", "one in an assistant's message only: no other is learnt");
     }
 
     private static int ReadWeight(JsonView weight, string role)

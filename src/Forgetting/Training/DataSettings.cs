@@ -37,7 +37,7 @@ public sealed record DataSettings
     public string? TemplateDate { get; init; }
 
     /// <summary>Shape of the records.</summary>
-    [Setting("shape of the records: auto (each by its fields), pairs, messages, conversational (TRL's), alpaca, sharegpt or text")]
+    [Setting("shape of the records: auto (each by its fields), pairs, messages, conversational (TRL's), alpaca, sharegpt, preference (chosen and rejected) or text")]
     public DataShape Shape { get; init; } = DataShape.Auto;
 
     /// <summary>Field of the prompt in the data, when it is not named <c>prompt</c>.</summary>

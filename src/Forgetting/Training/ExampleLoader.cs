@@ -53,12 +53,31 @@ internal static class ExampleLoader
             return example;
 
         int last = messages.Select((m, i) => m.Role == "assistant" ? i : -1).Max();
-        return example with { Messages = [.. messages.Select((m, i) => m.Learnt && i != last ? m with { Weight = 0 } : m)] };
+        return example with { Messages = [.. messages.Select((m, i) => m.Mark.Response && i != last ? m with { Weight = 0 } : m)] };
     }
 
     /// <summary>An encoded example with the marks of what is learnt that the settings say.</summary>
     internal static EncodedExample Learnt(EncodedExample example, TrainingOptions options) =>
-        options.Data.TrainOn == TrainOn.Everything ? example with { Response = [.. Enumerable.Range(0, example.Length).Select(i => i > 0)] } : example;
+        options.Data.TrainOn == TrainOn.Everything ? Everything(example) : example;
+
+    // What is given has the sign of the answers where these have one and the same; of an answer to be forgotten it is not forgotten too.
+    private static EncodedExample Everything(EncodedExample example)
+    {
+        bool signed = !example.Unsigned.Contains(true);
+        if (signed && example.NegativeCount == example.ResponseCount)
+            return example;
+
+        sbyte given = (sbyte)(signed && example.NegativeCount == 0 ? 1 : 0);
+        return example with
+        {
+            Response = [.. Enumerable.Range(0, example.Length).Select(i => i > 0)],
+            Given = example.Given is null ? null : [.. example.Given.Select((sign, i) => i > 0 && !example.Response[i] ? given : sign)],
+        };
+    }
+
+    /// <summary>The examples without what the data says is to be forgotten, which is nothing to learn whatever the method.</summary>
+    public static IReadOnlyList<EncodedExample> ToLearn(IReadOnlyList<EncodedExample> examples) =>
+        examples.All(e => e.NegativeCount == 0) ? examples : [.. examples.Select(e => e.ToLearn()).OfType<EncodedExample>()];
 
     // Pairs and messages speak for themselves.
     private static IEnumerable<string> Shapes(IReadOnlyList<DataExample> examples) =>

@@ -22,6 +22,13 @@ internal sealed record TrainingSet
         BaseLogProbabilities = baseLogProbabilities,
     };
 
+    /// <summary>A set in which every response token has the sign that the data gives it, and is positive where it gives none.</summary>
+    public static TrainingSet AsGiven(IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]>? baseLogProbabilities = null) => AllPositive(examples) with
+    {
+        Signs = [.. examples.Select(e => e.Response.Select((r, t) => (sbyte)(!r ? 0 : e.Given?[t] is -1 ? -1 : 1)).ToArray())],
+        BaseLogProbabilities = baseLogProbabilities,
+    };
+
     /// <summary>A set in which every response token is positive.</summary>
     public static TrainingSet AllPositive(IReadOnlyList<EncodedExample> examples) => new()
     {

@@ -32,7 +32,7 @@ public class DataSetTests
     [Theory]
     [InlineData("{\"prompt\":\"a\",\"completion\":\"b\"}\n{\"prompt\":", "line 2: not JSON: ")]
     [InlineData("\n\n{\"prompt\":\"a\" \"completion\":\"b\"}", "line 3: not JSON: ")]
-    [InlineData("{\"prompt\":\"a\",\"question\":\"b\"}", "line 1: 'completion' is missing; expected 'prompt' with 'completion', 'messages', 'instruction' with 'output', 'conversations', or 'text'; the fields here are: prompt, question")]
+    [InlineData("{\"prompt\":\"a\",\"question\":\"b\"}", "line 1: 'completion' is missing; expected 'prompt' with 'completion', 'messages', 'instruction' with 'output', 'conversations', 'chosen' with 'rejected', or 'text'; the fields here are: prompt, question")]
     [InlineData("{\"prompt\":null,\"completion\":\"b\"}", "line 1: 'prompt' is null; ")]
     [InlineData("{\"prompt\":3,\"completion\":\"b\"}", "line 1: 'prompt' is the number 3; expected a string")]
     [InlineData("{\"prompt\":\"a\",\"completion\":\"\\ud800\"}", "line 1: 'completion' is a string that is not valid Unicode; expected a string")]

@@ -36,6 +36,46 @@ public class ShapeTests
         }
     }
 
+    // What is to be forgotten stands between braces.
+    [Theory]
+    [InlineData("""{"prompt":"p","chosen":"c","rejected":"r"}""", "<s>p[ c</s>]", "<s>p{ r</s>}")]
+    [InlineData("""{"chosen":"q: is it? a: it is","rejected":"q: is it? a: it isn't"}""", "<s>q: is it? a: it [is</s>]", "<s>q: is it? a: it {isn't</s>}")]
+    [InlineData("""{"instruction":"i","input":"n","chosen":"c","rejected":"r"}""", "<s>i\nn[ c</s>]", "<s>i\nn{ r</s>}")]
+    [InlineData("""{"prompt":[{"role":"user","content":"u"}],"chosen":[{"role":"assistant","content":"c"}],"rejected":[{"role":"assistant","content":"r"}]}""", "<s><|user|>\nu\n<|assistant|>\n[c</s>]", "<s><|user|>\nu\n<|assistant|>\n{r</s>}")]
+    [InlineData("""{"prompt":"u","messages":[],"chosen":[{"role":"user","content":"u"},{"role":"assistant","content":"c"}],"rejected":[{"role":"user","content":"u"},{"role":"assistant","content":"r"}]}""", "<s><|user|>\nu\n<|assistant|>\n[c</s>]", "<s><|user|>\nu\n<|assistant|>\n{r</s>}")]
+    [InlineData("""{"conversations":[{"from":"human","value":"u"}],"chosen":{"from":"gpt","value":"c"},"rejected":{"from":"gpt","value":"r"}}""", "<s><|user|>\nu\n<|assistant|>\n[c</s>]", "<s><|user|>\nu\n<|assistant|>\n{r</s>}")]
+    [InlineData("""{"system":"s","prompt":"u","chosen":"c","rejected":"r"}""", "<s><|system|>\ns\n<|user|>\nu\n<|assistant|>\n[c</s>]", "<s><|system|>\ns\n<|user|>\nu\n<|assistant|>\n{r</s>}")]
+    [InlineData("""{"chosen":[{"role":"user","content":"u"},{"role":"assistant","content":"a"},{"role":"user","content":"v"},{"role":"assistant","content":"c"}],"rejected":[{"role":"user","content":"u"},{"role":"assistant","content":"a"},{"role":"user","content":"v"},{"role":"assistant","content":"r"}]}""", "<s><|user|>\nu\n<|assistant|>\na</s>\n<|user|>\nv\n<|assistant|>\n[c</s>]", "<s><|user|>\nu\n<|assistant|>\na</s>\n<|user|>\nv\n<|assistant|>\n{r</s>}")]
+    public void Of_a_preference_the_chosen_answer_is_learnt_and_the_rejected_forgotten(string record, string chosen, string rejected)
+    {
+        foreach (DataShape given in new[] { DataShape.Auto, DataShape.Preference })
+        {
+            IReadOnlyList<DataExample> examples = Read(record, new DataFields { Shape = given });
+            Assert.All(examples, e => Assert.Equal(DataShape.Preference, e.Shape));
+            Assert.Equal([false, true], examples.Select(e => e.Rejected));
+            Assert.Equal([chosen, rejected], Encode(200, [.. examples]));
+        }
+
+        // Where prompts are wanted there is one.
+        Assert.Equal(1, Assert.Single(Read(record, new DataFields { PromptsOnly = true })).Sign);
+    }
+
+    [Theory]
+    [InlineData("""{"prompt":"p","completion":"c","sign":-1}""", "<s>p{ c</s>}")]
+    [InlineData("""{"prompt":"p","completion":"c","sign":"1"}""", "<s>p[ c</s>]")]
+    [InlineData("""{"prompt":"p","completion":"c","label":false}""", "<s>p{ c</s>}")]
+    [InlineData("""{"prompt":"p","completion":"c","sign":0}""")]
+    [InlineData("""{"prompt":"p","chosen":"c","rejected":"c"}""")]
+    [InlineData("""{"text":"all","sign":-1}""", "<s>{all</s>}")]
+    [InlineData("""{"instruction":"i","output":"o","sign":-1}""", "<s>i{ o</s>}")]
+    [InlineData("""{"sign":-1,"messages":[{"role":"user","content":"u"},{"role":"assistant","content":"a","sign":1},{"role":"user","content":"v"},{"role":"assistant","content":"b"},{"role":"assistant","content":"c","sign":0}]}""", "<s><|user|>\nu\n<|assistant|>\n[a</s>]\n<|user|>\nv\n<|assistant|>\n{b</s>}\n<|assistant|>\nc</s>")]
+    public void A_record_or_a_message_may_have_a_sign(string record, params string[] expected)
+    {
+        IReadOnlyList<DataExample> examples = Read(record, new DataFields());
+        Assert.Equal(expected, examples.SelectMany(e => new ExampleEncoder(Bytes(), 200).EncodeEach(e)).Select(Marked));
+        Assert.Equal(expected.Length == 0, examples.All(e => e.IsLeftOut));
+    }
+
     [Fact]
     public void A_text_longer_than_an_example_is_cut_into_several_and_loses_nothing()
     {
@@ -53,12 +93,16 @@ public class ShapeTests
     }
 
     [Theory]
-    [InlineData("""{"instruction":"i"}""", "auto", "'output' is missing; expected 'prompt' with 'completion', 'messages', 'instruction' with 'output', 'conversations', or 'text'")]
+    [InlineData("""{"instruction":"i"}""", "auto", "'output' is missing; expected 'prompt' with 'completion', 'messages', 'instruction' with 'output', 'conversations', 'chosen' with 'rejected', or 'text'")]
     [InlineData("""{"prompt":"p","completion":"c"}""", "alpaca", "'instruction' is missing; expected the fields of shape alpaca; the fields here are: prompt, completion")]
     [InlineData("""{"instruction":"i","output":"o","history":[["q"]]}""", "auto", "'history' is a list of another length; expected a question with its answer")]
     [InlineData("""{"prompt":[],"completion":[]}""", "auto", "'prompt' is empty; expected at least one message")]
     [InlineData("""{"text":""}""", "auto", "'text' is empty; expected a text to learn")]
     [InlineData("""{"text":"a","weight":2}""", "auto", "'weight' is not supported")]
+    [InlineData("""{"prompt":"p","completion":"c","sign":2}""", "auto", "'sign' is the number 2; expected -1 (forgotten), 0 (neither) or 1 (learnt)")]
+    [InlineData("""{"prompt":"p","chosen":"c","rejected":"r","sign":1}""", "auto", "'sign' is given with 'chosen' and 'rejected'; expected none")]
+    [InlineData("""{"messages":[{"role":"user","content":"u","sign":1}]}""", "auto", "'messages.sign' is 1 in a message of the user; expected one in an assistant's message only")]
+    [InlineData("""{"prompt":"p","completion":"c","chosen":"c"}""", "auto", "'chosen' is not supported")]
     [InlineData("""{"conversations":[{"from":"human"}]}""", "auto", "'conversations.value' is missing")]
     public void What_does_not_fit_a_shape_is_named(string record, string shape, string expected) => Assert.Contains(
         ": line 1: " + expected,
@@ -86,16 +130,19 @@ public class ShapeTests
     }
 
     private static string[] Encode(int length, params DataExample[] examples) =>
-        [.. new ExampleEncoder(Bytes(), length).EncodeAll(examples).Select(e =>
-        {
-            StringBuilder shown = new();
-            for (int i = 0; i < e.Length; i++)
-            {
-                shown.Append(e.Response[i] && !e.Response[i - 1] ? "[" : "");
-                shown.Append(e.Ids[i] == Bos ? "<s>" : e.Ids[i] == Eos ? "</s>" : ((char)e.Ids[i]).ToString(CultureInfo.InvariantCulture));
-                shown.Append(e.Response[i] && (i + 1 == e.Length || !e.Response[i + 1]) ? "]" : "");
-            }
+        [.. new ExampleEncoder(Bytes(), length).EncodeAll(examples).Select(Marked)];
 
-            return shown.ToString();
-        })];
+    private static string Marked(EncodedExample e)
+    {
+        StringBuilder shown = new();
+        for (int i = 0; i < e.Length; i++)
+        {
+            bool negative = e.Given?[i] < 0;
+            shown.Append(e.Response[i] && !e.Response[i - 1] ? negative ? "{" : "[" : "");
+            shown.Append(e.Ids[i] == Bos ? "<s>" : e.Ids[i] == Eos ? "</s>" : ((char)e.Ids[i]).ToString(CultureInfo.InvariantCulture));
+            shown.Append(e.Response[i] && (i + 1 == e.Length || !e.Response[i + 1]) ? negative ? "}" : "]" : "");
+        }
+
+        return shown.ToString();
+    }
 }

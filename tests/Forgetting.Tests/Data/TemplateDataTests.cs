@@ -77,7 +77,6 @@ public class TemplateDataTests
     [InlineData("""{"messages":[{"role":"user","content":"a","weight":1}]}""", "d.jsonl: line 1: 'messages.weight' is 1 in a message of the user; expected 1 in an assistant's message only: no other is learnt")]
     [InlineData("""{"messages":[{"role":"user","content":"a","name":"\ud800"}]}""", "d.jsonl: line 1: 'messages' is a string that is not valid Unicode; expected a string")]
     [InlineData("""{"messages":[{"role":"user","content":"a"}],"weight":0.5}""", "d.jsonl: line 1: 'weight' is not supported, and without it the line would mean something else; expected messages without it")]
-    [InlineData("""{"prompt":"a","completion":"b","label":false}""", "d.jsonl: line 1: 'label' is not supported, and without it the line would mean something else; expected prompt and completion without it")]
     [InlineData("""{"prompt":"a","completion":"b","system":"c"}""", "d.jsonl: line 1: 'system' is not supported, and without it the line would mean something else; expected prompt and completion without it")]
     public void Keys_that_are_not_understood_are_refused_by_name(string line, string message) => Assert.Equal(message, Message(() => Read(line)));
 
@@ -103,7 +102,7 @@ public class TemplateDataTests
 
         Assert.Equal("d.jsonl: line 1: nothing to train on; expected an assistant message", Message(() => Encode("tulu", line.Replace("\"yes\"", "\"yes\",\"weight\":0", StringComparison.Ordinal))));
         Assert.Equal(
-            "t: marks 1 stretches as generated in a conversation of 2 assistant messages, so those of weight 0 cannot be told; expected one each",
+            "t: marks 1 stretches as generated in a conversation of 2 assistant messages, so those of another weight or sign cannot be told; expected one each",
             Message(() => Encode("{% generation %}" + tagged.Replace("{% generation %}", "", StringComparison.Ordinal).Replace("{% endgeneration %}", "", StringComparison.Ordinal) + "{% endgeneration %}", line)));
     }
 }

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Forgetting.Core;
+using Forgetting.Data;
 using Forgetting.Training;
 
 namespace Forgetting.Methods.TokenForgetting;
@@ -22,7 +23,8 @@ internal readonly record struct PartitionRule(PartitionLevel Level, Share Rho, d
 
 /// <summary>
 /// Divides the response tokens of a training set by a score (arXiv 2508.04329, section 3): ranked descending over the whole set, the top ⌊ρN⌋ are positive, the
-/// rest negative. Ties keep the order of (example, position). Beyond the paper, a part between the two may be ignored, and ρ may come from the scores themselves.
+/// rest negative. Ties keep the order of (example, position). Beyond the paper, a part between the two may be ignored, ρ may come from the scores themselves, and tokens that the data
+/// gives a sign keep it and are not ranked.
 /// </summary>
 internal sealed class Partition
 {
@@ -51,6 +53,9 @@ internal sealed class Partition
 
     /// <summary>Share of the scores' variance that lies between the two sides of Otsu's cut, where ρ was found by it: near 1 they are well apart.</summary>
     public double? Separation { get; private init; }
+
+    /// <summary>Share of what was ranked that is above Otsu's cut, where ρ was found by it.</summary>
+    private double? Above { get; init; }
 
     /// <summary>Ranks and divides.</summary>
     /// <param name="score">Per example, per token; only response tokens are read.</param>
@@ -83,7 +88,10 @@ internal sealed class Partition
 
         double At(int rank) => values[(uint)ranking[rank]];
         IReadOnlyList<sbyte[]> signs = Sign(response, sign, rule.Level);
-        return new(signs, Count(signs, response), learnt == 0 ? double.NaN : At(learnt - 1), kept == values.Length ? double.NaN : At(kept)) { Separation = separation };
+        return new(signs, Count(signs, response), learnt == 0 ? double.NaN : At(learnt - 1), kept == values.Length ? double.NaN : At(kept))
+        {
+            Separation = separation, Above = separation is null ? null : (double)learnt / Math.Max(1, values.Length),
+        };
     }
 
     /// <summary>
@@ -115,16 +123,30 @@ internal sealed class Partition
             $"{ties:N0} of {values.Length:N0} {what} have the score of the cut, {partition.Cut:0.###e+0}, up to rounding, so that their order and not what they say would decide which are unlearnt: the reference has hardly learnt anything. Expected a reference trained on more examples, for more steps (more epochs or a smaller batch size) or at a higher learning rate, or another share rho"));
     }
 
+    /// <summary>The division with the signs that the data gives to tokens that were not ranked.</summary>
+    public Partition WithGiven(IReadOnlyList<EncodedExample> examples)
+    {
+        if (examples.All(e => e.Given is null))
+            return this;
+
+        sbyte[][] signs = [.. Signs.Zip(examples, (own, e) => e.Given is { } given ? [.. own.Zip(given, (sign, said) => said != 0 ? said : sign)] : own)];
+        return new(signs, Count(signs, [.. examples.Select(e => e.Response)]), Cut, ForgetCut) { Separation = Separation, Above = Above };
+    }
+
     /// <summary>The division that a score file already holds.</summary>
     /// <param name="signs">Per example, per token.</param>
     /// <param name="score">Per example, per token, for the cuts.</param>
-    public static Partition FromSigns(IReadOnlyList<sbyte[]> signs, IReadOnlyList<float[]> score, IReadOnlyList<bool[]> response)
+    /// <param name="examples">What they are of.</param>
+    public static Partition FromSigns(IReadOnlyList<sbyte[]> signs, IReadOnlyList<float[]> score, IReadOnlyList<EncodedExample> examples)
     {
         double cut = double.NaN, forgetCut = double.NaN;
         for (int i = 0; i < signs.Count; i++)
         {
             for (int t = 0; t < signs[i].Length; t++)
             {
+                if (examples[i].Given?[t] is 1 or -1)
+                    continue;
+
                 if (signs[i][t] > 0 && !(score[i][t] >= cut))
                     cut = score[i][t];
                 else if (signs[i][t] < 0 && !(score[i][t] <= forgetCut))
@@ -132,14 +154,14 @@ internal sealed class Partition
             }
         }
 
-        return new(signs, Count(signs, response), cut, forgetCut);
+        return new(signs, Count(signs, [.. examples.Select(e => e.Response)]), cut, forgetCut);
     }
 
     /// <inheritdoc/>
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Counts.Positive:N0} tokens to learn, {Counts.Negative:N0} negative{(Counts.Ignored > 0 ? $", {Counts.Ignored:N0} ignored" : "")}; learnt from score {Cut:0.####} on")
-        + (Separation is { } between ? string.Create(CultureInfo.InvariantCulture, $" (Otsu's cut: {(double)Counts.Positive / Counts.Total:0.0 %} above it, {between:0.00} of the variance between the sides)") : "");
+        $"{Counts.Positive:N0} tokens to learn, {Counts.Negative:N0} negative{(Counts.Ignored > 0 ? $", {Counts.Ignored:N0} ignored" : "")}{(double.IsNaN(Cut) ? "" : $"; learnt from score {Cut:0.####} on")}")
+        + (Separation is { } between ? string.Create(CultureInfo.InvariantCulture, $" (Otsu's cut: {Above:0.0 %} above it, {between:0.00} of the variance between the sides)") : "");
 
     /// <summary>By how much the difference of two losses may be off, nats.</summary>
     internal static double Rounding(double loss) => RoundingOfLosses * Math.Max(1, loss);

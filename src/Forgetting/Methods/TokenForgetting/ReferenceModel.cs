@@ -19,12 +19,9 @@ internal static class ReferenceModel
     public static (IReadOnlyList<EncodedExample> Reference, IReadOnlyList<EncodedExample> Training) Split(
         IReadOnlyList<EncodedExample> examples, double fraction, ulong seed)
     {
-        int count = (int)Math.Round(fraction * examples.Count);
-        if (count == 0 || count == examples.Count)
-            throw new UserException($"reference-fraction {fraction:0.###} of {examples.Count} examples leaves no examples for {(count == 0 ? "the reference" : "training")}");
-
         // Stream 2³² − 1 is no epoch's.
-        HashSet<int> held = [.. DataOrder.Permutation(examples.Count, seed, uint.MaxValue).Take(count)];
-        return ([.. examples.Where((_, i) => held.Contains(i))], [.. examples.Where((_, i) => !held.Contains(i))]);
+        (IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> rest) = ExampleSplit.Take(examples, fraction, seed, uint.MaxValue);
+        return held.Count > 0 && rest.Count > 0 ? (held, rest) : throw new UserException(
+            $"reference-fraction {fraction:0.###} of {examples.Count} examples leaves no examples for {(held.Count == 0 ? "the reference" : "training")}");
     }
 }

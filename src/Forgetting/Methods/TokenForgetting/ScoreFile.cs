@@ -96,7 +96,7 @@ internal static class ScoreFile
             ReferenceLoss = referenceLoss,
             Influence = [.. byPlace.Select(s => s!.Influence)],
             Score = score,
-            Partition = Partition.FromSigns([.. byPlace.Select(s => Array.ConvertAll(s!.Sign, sign => (sbyte)sign))], score, [.. examples.Select(e => e.Response)]),
+            Partition = Partition.FromSigns([.. byPlace.Select(s => Array.ConvertAll(s!.Sign, sign => (sbyte)sign))], score, examples),
         };
     }
 
@@ -119,6 +119,9 @@ internal static class ScoreFile
 
         for (int t = 0; t < example.Length; t++)
         {
+            if (example.Given?[t] is 1 or -1 && scores.Sign[t] != example.Given[t])
+                throw new UserException($"{path}: record {line}: sign of token {t} is {scores.Sign[t]}, expected {example.Given[t]}, which the data gives it");
+
             if (example.Response[t] ? scores.Sign[t] is not (1 or 0 or -1) : scores.Sign[t] != 0)
                 throw new UserException($"{path}: record {line}: sign of token {t} is {scores.Sign[t]}, expected {(example.Response[t] ? "1, 0 or -1" : "0")}");
         }

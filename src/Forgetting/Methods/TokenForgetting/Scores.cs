@@ -46,7 +46,7 @@ internal sealed record Scores
             ReferenceLoss = referenceLoss,
             Influence = Rank(ScoreKind.Influence, baseLoss, referenceLoss),
             Score = score,
-            Partition = Partition.OfInformative(score, baseLoss, [.. examples.Select(e => e.Response)], rule),
+            Partition = Partition.OfInformative(score, baseLoss, [.. examples.Select(e => e.Unsigned)], rule).WithGiven(examples),
         };
     }
 
@@ -78,7 +78,7 @@ internal sealed record Scores
     {
         (float Base, float Reference)[] tokens =
         [
-            .. examples.SelectMany((e, i) => Enumerable.Range(0, e.Length).Where(t => e.Response[t]).Select(t => (baseLoss[i][t], referenceLoss[i][t]))).OrderBy(t => t.Item2),
+            .. examples.SelectMany((e, i) => e.Unsigned.Index().Where(token => token.Item).Select(token => token.Index).Select(t => (baseLoss[i][t], referenceLoss[i][t]))).OrderBy(t => t.Item2),
         ];
         // A reference that has learnt nothing must not pass for one that finds errors: its influences are refused.
         if (2 * tokens.Count(t => Math.Abs(t.Base - t.Reference) <= Partition.Rounding(t.Base)) > tokens.Length)

@@ -97,11 +97,14 @@ internal sealed class ChatTemplate
     /// <param name="messages">The turns.</param>
     /// <param name="endTokens">Spellings of the control tokens.</param>
     /// <exception cref="UserException">The template fails, or a turn is not found in its text.</exception>
-    public (string Text, IReadOnlyList<(int Start, int End)> Assistant) RenderForTraining(IReadOnlyList<ChatMessage> messages, IReadOnlyCollection<string> endTokens) =>
-        RenderForTraining(new TemplateInput(messages), endTokens);
+    public (string Text, IReadOnlyList<(int Start, int End)> Assistant) RenderForTraining(IReadOnlyList<ChatMessage> messages, IReadOnlyCollection<string> endTokens)
+    {
+        (string text, IReadOnlyList<MarkedSpan> spans) = RenderForTraining(new TemplateInput(messages), endTokens);
+        return (text, [.. spans.Select(span => (span.Start, span.End))]);
+    }
 
     /// <inheritdoc cref="RenderForTraining(IReadOnlyList{ChatMessage}, IReadOnlyCollection{string})"/>
-    internal (string Text, IReadOnlyList<(int Start, int End)> Assistant) RenderForTraining(TemplateInput input, IReadOnlyCollection<string> endTokens)
+    internal (string Text, IReadOnlyList<MarkedSpan> Assistant) RenderForTraining(TemplateInput input, IReadOnlyCollection<string> endTokens)
     {
         ArgumentNullException.ThrowIfNull(input);
         TemplateOutput whole = RenderOutput(input, input.Messages.Count, addGenerationPrompt: false);
@@ -109,15 +112,15 @@ internal sealed class ChatTemplate
         List<(int Start, int End)> spans = whole.Generated.Count > 0
             ? whole.Generated
             : new TurnFinder(_source, input, text, endTokens, (count, prompt) => RenderOutput(input, count, prompt).Text.ToString()).Find();
-        bool[] learnt = [.. input.Messages.Where(m => m.Role == "assistant").Select(m => m.Learnt)];
-        if (learnt.All(l => l))
-            return (text, spans);
-
-        return spans.Count == learnt.Length
-            ? (text, [.. spans.Where((_, turn) => learnt[turn])])
-            : throw new UserException(string.Create(
+        TokenMark[] marks = [.. input.Messages.Where(m => m.Role == "assistant").Select(m => m.Mark)];
+        if (marks.Length != spans.Count && marks.Distinct().Count() > 1)
+        {
+            throw new UserException(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{_source}: marks {spans.Count} stretches as generated in a conversation of {learnt.Length} assistant messages, so those of weight 0 cannot be told; expected one each"));
+                $"{_source}: marks {spans.Count} stretches as generated in a conversation of {marks.Length} assistant messages, so those of another weight or sign cannot be told; expected one each"));
+        }
+
+        return (text, [.. spans.Select((span, turn) => new MarkedSpan(span.Start, span.End, marks.Length == spans.Count ? marks[turn] : marks.Length > 0 ? marks[0] : new(Response: true))).Where(span => span.Mark.Response)]);
     }
 
     // The first so many turns.

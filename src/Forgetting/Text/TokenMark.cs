@@ -1,0 +1,21 @@
+namespace Forgetting.Text;
+
+/// <summary>What training makes of a token.</summary>
+/// <param name="Response">Whether it is trained on.</param>
+/// <param name="Sign">What the data says becomes of it: 1 it is learnt, −1 it is forgotten, 0 nothing is said.</param>
+internal readonly record struct TokenMark(bool Response, sbyte Sign = 0)
+{
+    /// <summary>The mark of what is given.</summary>
+    public static TokenMark Given { get; }
+
+    /// <summary>The mark of a message, or of all of a record.</summary>
+    /// <param name="learnt">Whether it is trained on at all.</param>
+    /// <param name="sign">Its sign in the data; null where it has none.</param>
+    public static TokenMark Of(bool learnt, int? sign) => learnt && sign != 0 ? new(true, (sbyte)(sign ?? 0)) : Given;
+}
+
+/// <summary>A stretch of text with the mark of its tokens.</summary>
+/// <param name="Start">First character.</param>
+/// <param name="End">The character behind the last.</param>
+/// <param name="Mark">The mark.</param>
+internal readonly record struct MarkedSpan(int Start, int End, TokenMark Mark);
