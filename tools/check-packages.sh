@@ -51,7 +51,9 @@ for name in Forgetting.Cuda Forgetting Forgetting.Extensions.AI; do
     for file in README.md "lib/net10.0/$name.dll" "lib/net10.0/$name.xml"; do
         test -f "$package/$file" || { echo "error: the package $name has no $file" >&2; exit 1; }
     done
-    grep -q '<license type="expression">Apache-2.0</license>' "$package/${name,,}.nuspec" || { echo "error: the package $name has no license" >&2; exit 1; }
+    for entry in '<license type="expression">Apache-2.0</license>' '<readme>README.md</readme>' '<tags>' '<repository type="git"'; do
+        grep -qF "$entry" "$package/${name,,}.nuspec" || { echo "error: the package $name has no $entry" >&2; exit 1; }
+    done
 done
 
 dotnet tool install Forgetting.Cli --version "$version" --tool-path "$place/tool" >/dev/null

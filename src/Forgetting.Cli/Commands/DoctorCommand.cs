@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Globalization;
+using System.Reflection;
 using System.Runtime.InteropServices;
 using System.Text.Json;
 using Forgetting.Backends;
@@ -40,7 +41,7 @@ internal static class DoctorCommand
             using IBackend? opened = backend;
             var facts = new Dictionary<string, string>
             {
-                ["version"] = typeof(IBackend).Assembly.GetName().Version!.ToString(3),
+                ["version"] = typeof(IBackend).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()!.InformationalVersion,
                 ["runtime"] = RuntimeInformation.FrameworkDescription,
                 ["system"] = $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}",
                 ["processors"] = Environment.ProcessorCount.ToString(CultureInfo.InvariantCulture),
