@@ -63,6 +63,22 @@ internal static class BatchBuilder
     public static TokenBatch ForScoring(IReadOnlyList<EncodedExample> examples, MicroBatch run, bool allTokens) =>
         Build(examples, run, allTokens, weights: null, baseLogProbabilities: null);
 
+    /// <summary>The documents of a batch twice: first without predictions, then as they are. A row has the same key both times.</summary>
+    public static TokenBatch Twice(TokenBatch batch)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        return batch with
+        {
+            Ids = [.. batch.Ids, .. batch.Ids],
+            Positions = [.. batch.Positions, .. batch.Positions],
+            Offsets = [.. batch.Offsets, .. batch.Offsets.Skip(1).Select(offset => offset + batch.Rows)],
+            Examples = [.. batch.Examples, .. batch.Examples],
+            RowKeys = [.. batch.RowKeys, .. batch.RowKeys],
+            HeadRows = Array.ConvertAll(batch.HeadRows, row => row + batch.Rows),
+            HeadOffsets = [.. new int[batch.Documents], .. batch.HeadOffsets],
+        };
+    }
+
     private static TokenBatch Build(
         IReadOnlyList<EncodedExample> examples, MicroBatch run, bool allTokens, IReadOnlyList<float[]>? weights, IReadOnlyList<float[]>? baseLogProbabilities)
     {

@@ -48,13 +48,13 @@ internal sealed partial class Decoder
     /// <param name="losses">[R] cross-entropies in nats.</param>
     /// <param name="dropoutSeed">Key of LoRA's dropout masks for this optimiser step; null for no dropout.</param>
     /// <param name="recompute">Keep only the blocks' inputs and compute each block again in its backward: less memory, a third more work, same bits.</param>
-    /// <param name="regularizer">A further term on the final hidden states.</param>
+    /// <param name="regularizer">A further term on the hidden states.</param>
     /// <param name="targetSeed">Draw the targets from the model itself (the true Fisher information), as a function of (seed, example, position).</param>
     /// <exception cref="UserException">A token or position is outside the model.</exception>
     /// <exception cref="InvalidOperationException">The adapter that would be trained is merged.</exception>
     public void ForwardBackward(
         TokenBatch batch, Ascent ascent, IGradientSink sink, Span<float> losses, ulong? dropoutSeed = null, bool recompute = false,
-        IHiddenRegularizer? regularizer = null, ulong? targetSeed = null)
+        IRegularizer? regularizer = null, ulong? targetSeed = null)
     {
         BatchCheck.Require(batch, losses.Length, Config);
         if (_merged && TrainableParameters.Count > 0)
@@ -68,7 +68,7 @@ internal sealed partial class Decoder
         var pass = new PassState(this, batch, head, ascent, sink, recompute, regularizer);
         if (sink.PerDocument || regularizer is not null)
         {
-            // Chunks are cut where documents end, and a regularizer looks at the features.
+            // Chunks are cut where documents end, and a regularizer looks at hidden states.
             ForwardBackward(pass);
         }
         else
@@ -109,12 +109,12 @@ internal sealed partial class Decoder
 
     private void ForwardBackward(in PassState pass)
     {
-        (Tensor x, Tensor residual) = ForwardBlocks(pass.Recompute); // [T, C] both
+        (Tensor x, Tensor residual) = ForwardBlocks(pass); // [T, C] both
         bool nonlinearTie = HeadIsTied && pass.Sink.PerDocument && pass.Sink.Wants(_head.Weight);
         Tensor tokenRows = nonlinearTie ? Activations.Take(pass.Batch.Rows, Config.HiddenSize) : default; // Float32 [T, C]
         Tensor dX = _pass.Take(Config.HiddenSize); // [T, C]
         HeadBackward(pass, x, residual, dX, tokenRows);
-        BackwardBlocks(pass.Sink, pass.Recompute, middle: residual, dX, tokenRows);
+        BackwardBlocks(pass, output: x, middle: residual, dX, tokenRows);
     }
 
     /// <summary><see cref="IRepetition.Repeat"/> where <see cref="Repeats"/> says so.</summary>
@@ -133,7 +133,7 @@ internal sealed partial class Decoder
 
     // The last block's output, whose two terms are still to be added; the blocks' inputs stay in _inputs, and unless they are recomputed their
     // activations too.
-    private (Tensor X, Tensor Residual) ForwardBlocks(bool recompute)
+    private (Tensor X, Tensor Residual) ForwardBlocks(in PassState pass)
     {
         using var range = Nvtx.Range("forward"u8);
         Tensor x = _pass.Take(Config.HiddenSize); // [T, C]
@@ -141,16 +141,17 @@ internal sealed partial class Decoder
         Tensor residual = _embedding.Forward(_pass, x, middle);
         for (int layer = 0; layer < _blocks.Length; layer++)
         {
-            if (layer > 0 && !recompute)
+            if (layer > 0 && !pass.Recompute)
             {
                 // The backward reads every block's. Where they are computed again one does for all: a block reads the one below's before it writes.
                 middle = _pass.Take(Config.HiddenSize);
             }
 
             Tensor y = _pass.Take(Config.HiddenSize); // [T, C]
+            pass.Regularizer?.Disturb(Backend, Activations, pass.Batch, layer, x);
             ArenaMark mark = Activations.Mark();
             _blocks[layer].Forward(_pass, x, residual, middle, y);
-            if (recompute)
+            if (pass.Recompute)
             {
                 Activations.Release(mark);
             }
@@ -177,16 +178,19 @@ internal sealed partial class Decoder
         Activations.Release(mark);
     }
 
-    // From dX [T, C], the gradient at the last block's output, down to the embedding. Blocks that are computed again have their middle [T, C] in common.
-    private void BackwardBlocks(IGradientSink sink, bool recompute, Tensor middle, Tensor dX, Tensor tokenRows)
+    // From dX [T, C], the gradient at the last block's output [T, C], down to the embedding. Blocks that are computed again have their middle [T, C] in common.
+    private void BackwardBlocks(in PassState pass, Tensor output, Tensor middle, Tensor dX, Tensor tokenRows)
     {
         using var range = Nvtx.Range("backward"u8);
+        IGradientSink sink = pass.Sink;
         bool belowWanted = _embedding.Wanted(sink);
         for (int layer = _blocks.Length - 1; layer >= 0; layer--)
         {
             Block block = _blocks[layer];
             ArenaMark mark = Activations.Mark();
-            if (recompute)
+            pass.Regularizer?.AddBlockGradient(Backend, Activations, pass.Batch, layer, output, dX);
+            output = _inputs[layer];
+            if (pass.Recompute)
             {
                 block.Forward(_pass, _inputs[layer], residual: default, middle, y: default);
             }
@@ -202,7 +206,7 @@ internal sealed partial class Decoder
     }
 
     private readonly record struct PassState(
-        Decoder Decoder, TokenBatch Batch, HeadInputs Head, Ascent Ascent, IGradientSink Sink, bool Recompute, IHiddenRegularizer? Regularizer);
+        Decoder Decoder, TokenBatch Batch, HeadInputs Head, Ascent Ascent, IGradientSink Sink, bool Recompute, IRegularizer? Regularizer);
 
     // What decides the launches of a pass and of setting gradients to zero.
     private readonly record struct PassKey(

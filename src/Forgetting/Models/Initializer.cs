@@ -66,8 +66,8 @@ internal static class Initializer
         return Philox.Words(seed, (uint)counter, index, (uint)(counter >> 32), RandomDomain.Initialization);
     }
 
-    // Box–Muller; the first uniform is kept away from 0.
-    private static (float A, float B) Gaussians(uint x, uint y)
+    /// <summary>Two standard normal numbers from two words, by Box and Muller's method; the first uniform is kept away from 0.</summary>
+    internal static (float A, float B) Gaussians(uint x, uint y)
     {
         double radius = Math.Sqrt(-2 * Math.Log((x + 0.5) / 4294967296.0));
         (double sine, double cosine) = Math.SinCos(2 * Math.PI * y / 4294967296.0);

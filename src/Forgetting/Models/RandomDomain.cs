@@ -21,4 +21,7 @@ internal static class RandomDomain
 
     /// <summary>Counter (item / 32, sample, 0): signs of a permutation test.</summary>
     public const uint Permutation = 6;
+
+    /// <summary>Counter (row key, column / 4, 0): noise on hidden states.</summary>
+    public const uint Noise = 7;
 }

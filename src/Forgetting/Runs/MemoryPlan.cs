@@ -161,7 +161,7 @@ internal sealed record MemoryPlan
             using var decoder = new Decoder(config, backend, lora, settings.Seed);
             long trained = decoder.TrainableParameters.Sum(p => p.Shape.Count);
             long weights = decoder.BaseParameters.Concat(decoder.AdapterParameters).Sum(p => p.Shape.Count) * backend.StorageType.Size();
-            IStepRegularizer? regularizer = settings.Optimizer.Regularizer == RegularizerKind.Bss ? new SpectralShrinkage(settings.Optimizer.RegularizerWeight, settings.Optimizer.RegularizerCount) : null;
+            IStepRegularizer? regularizer = Regularizers.Of(settings.Optimizer, config);
 
             // Long enough for unlearning steps to have a place in it. Made-up examples are in the order that fills a micro-batch.
             TrainingOptions steps = settings with
@@ -199,7 +199,8 @@ internal sealed record MemoryPlan
         // The longest examples, of which a shorter one makes a micro-batch of just as many tokens as there may be; at most so many of them.
         private EncodedExample[] Examples(int most)
         {
-            int whole = Math.Clamp(options.Compute.MicroBatchTokens / _length, 1, most), rest = options.Compute.MicroBatchTokens - (whole * _length);
+            int tokens = most < int.MaxValue ? options.PassTokens : options.Compute.MicroBatchTokens; // of a step's, or a pass over the data
+            int whole = Math.Clamp(tokens / _length, 1, most), rest = tokens - (whole * _length);
             List<int> lengths = [.. Enumerable.Repeat(_length, whole)];
             if (rest >= 2 && whole < most)
                 lengths.Insert(0, rest);

@@ -101,6 +101,7 @@ internal sealed class TuneRun
                 Rho = options.TokenForgetting.Rho ?? (options.TokenForgetting.Scores is null && options.TokenForgetting.LearnAbove is null && !options.LearnsAll ? Scores.DefaultRho : null),
                 ReferenceFraction = options.TokenForgetting.ReferenceFraction ?? (source || options.LearnsAll ? null : ReferenceModel.DefaultFraction),
             },
+            Optimizer = options.Optimizer with { RegularizerWeight = options.Optimizer.ResolveRegularizerWeight() },
             Unlearning = options.Unlearning with
             {
                 Alpha = options.Unlearns ? options.Unlearning.Alpha ?? options.Optimizer.LearningRate : options.Unlearning.Alpha,
@@ -172,7 +173,7 @@ internal sealed class TuneRun
 
     private (TrainingOutcome Outcome, double Rounding) Train(LoadedModel model, TrainingSet set, TrainingSet? unlearned, TuneEvaluation? evaluation, out double? unlearnedLoss)
     {
-        IStepRegularizer? regularizer = _options.Optimizer.Regularizer == RegularizerKind.Bss ? new SpectralShrinkage(_options.Optimizer.RegularizerWeight, _options.Optimizer.RegularizerCount) : null;
+        IStepRegularizer? regularizer = Regularizers.Of(_options.Optimizer, model.Decoder.Config);
         ChatFiles chat = ExampleLoader.Trained(_options, model.Tokenizer, set.Examples);
         evaluation?.Begin(model, chat);
         var trainer = new Trainer(model.Decoder, set, _options, _options.Out, _observer, unlearned, regularizer, evaluation);

@@ -45,7 +45,7 @@ internal static class FullestStep
 
         void Consider(List<EncodedExample> examples)
         {
-            foreach (MicroBatch run in BatchBuilder.MicroBatches(examples, options.Compute.MicroBatchTokens))
+            foreach (MicroBatch run in BatchBuilder.MicroBatches(examples, options.PassTokens))
             {
                 int tokens = 0;
                 for (int i = run.First; i < run.First + run.Count; i++)

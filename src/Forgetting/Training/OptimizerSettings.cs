@@ -32,14 +32,25 @@ public sealed record OptimizerSettings
     public double GceQ { get; init; }
 
     /// <summary>A further term of the objective of learning steps.</summary>
-    [Setting("further term of the objective: none or bss (batch spectral shrinkage)")]
+    [Setting("further term of the objective: none, bss (batch spectral shrinkage) or srs (stable rank shrinkage)")]
     public RegularizerKind Regularizer { get; init; } = RegularizerKind.None;
 
-    /// <summary>η of batch spectral shrinkage.</summary>
-    [Setting("weight of the regularizer", Range = "[0, ∞)", Needs = "regularizer=bss")]
-    public double RegularizerWeight { get; init; } = 1e-3;
+    /// <summary>η of the regularizer; null: 0.001 for bss, 1 for srs (this project's choice).</summary>
+    [Setting("weight of the regularizer; 0.001 for bss and 1 for srs unless given", Range = "[0, ∞)", Needs = "regularizer=bss|regularizer=srs")]
+    public double? RegularizerWeight { get; init; }
 
     /// <summary>k of batch spectral shrinkage.</summary>
     [Setting("smallest singular values that bss shrinks", Range = "[1, ∞)", Needs = "regularizer=bss")]
     public int RegularizerCount { get; init; } = 1;
+
+    /// <summary>Standard deviation of the noise of stable rank shrinkage.</summary>
+    [Setting("standard deviation of srs' noise", Range = "(0, ∞)", Needs = "regularizer=srs")]
+    public double RegularizerNoise { get; init; } = 0.2;
+
+    /// <summary>Block, from 0, whose input stable rank shrinkage disturbs; null: the middle one (this project's choice).</summary>
+    [Setting("block, from 0, whose input gets srs' noise; the middle one unless given", Range = "[0, ∞)", Needs = "regularizer=srs")]
+    public int? RegularizerBlock { get; init; }
+
+    /// <summary><see cref="RegularizerWeight"/>, or what the kind has unless it is given.</summary>
+    internal double ResolveRegularizerWeight() => RegularizerWeight ?? (Regularizer == RegularizerKind.Srs ? 1 : 1e-3);
 }

@@ -188,7 +188,7 @@ internal sealed class Trainer
                     TokenForgetting = _options.TokenForgetting with { Ascent = AscentKind.Ascent },
                 };
                 TrainingSet set = TrainingSet.AllPositive(batch) with { BaseLogProbabilities = held ? [.. batch.Select(e => new float[e.Length])] : null };
-                new Trainer(twin, set, options, _folder).TakeStep();
+                new Trainer(twin, set, options, _folder, regularizer: _regularizer).TakeStep();
             }
         });
     }

@@ -72,6 +72,9 @@ public enum RegularizerKind
 
     /// <summary>Batch spectral shrinkage (Chen et al., NeurIPS 2019).</summary>
     Bss,
+
+    /// <summary>What arXiv 2505.19715 calls SRS, most likely Tuning Stable Rank Shrinkage (CVPR 2024).</summary>
+    Srs,
 }
 
 /// <summary>What the ranking by influence ranks.</summary>

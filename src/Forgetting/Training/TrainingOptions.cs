@@ -78,6 +78,9 @@ public sealed partial record TrainingOptions
     /// <summary>Whether every response token is learnt, whatever its sign.</summary>
     internal bool LearnsAll => Method is TrainingMethod.Full or TrainingMethod.Lwf;
 
+    /// <summary>Most tokens of the examples that go through the model at once in training; srs takes each of them twice.</summary>
+    internal int PassTokens => Optimizer.Regularizer == RegularizerKind.Srs ? Math.Max(1, Compute.MicroBatchTokens / 2) : Compute.MicroBatchTokens;
+
     /// <summary><see cref="TokenForgettingSettings.Score"/>, with the paper's where its program is followed.</summary>
     public ScoreKind ResolveScore() =>
         Compat == Compatibility.Paper && TokenForgetting.Score == ScoreKind.Auto ? ScoreKind.Influence : TokenForgetting.Score;

@@ -39,6 +39,7 @@ internal sealed class TrainingStep : IDisposable
     private List<float[]> _signs = [];
     private List<float[]>? _baseLogProbabilities;
     private TokenCounts _counts;
+    private ulong _stepSeed;
     private ulong? _dropoutSeed;
     private double _lambda;
 
@@ -76,22 +77,27 @@ internal sealed class TrainingStep : IDisposable
             _baseLogProbabilities?.Add(set.BaseLogProbabilities![place]);
         }
 
-        _dropoutSeed = _decoder.Lora is { Dropout: > 0 } ? StepSeed(_options.Seed, step) : null;
+        _stepSeed = StepSeed(_options.Seed, step);
+        _dropoutSeed = _decoder.Lora is { Dropout: > 0 } ? _stepSeed : null;
         _batches.Clear();
         _counts = default;
-        foreach (MicroBatch run in BatchBuilder.MicroBatches(_examples, _options.Compute.MicroBatchTokens))
+        foreach (MicroBatch run in BatchBuilder.MicroBatches(_examples, _options.PassTokens))
         {
-            var batch = new MicroBatchOfStep(BatchBuilder.Create(_examples, run, _signs, _baseLogProbabilities));
+            var batch = new MicroBatchOfStep(Create(run));
             _counts += batch.Counts;
             _batches.Add(batch);
         }
+
+        (_regularizer as IPairRegularizer)?.BeginStep(_stepSeed, _examples.Count);
     }
 
     /// <summary>Leaves the gradient of the signed objective in the parameters' gradients.</summary>
     /// <exception cref="NonFiniteException">A loss is not finite.</exception>
     public StepLosses Accumulate(double lambda)
     {
-        BeginRegularizer();
+        if (_regularizer is IFeatureRegularizer features)
+            BeginRegularizer(features);
+
         _decoder.ZeroGradients();
         _lambda = lambda;
         double objective = 0;
@@ -112,6 +118,7 @@ internal sealed class TrainingStep : IDisposable
             tokens += batch.Tokens.Rows;
         }
 
+        tokens = _regularizer is IPairRegularizer ? tokens / 2 : tokens;
         return new(objective, positive, negative, _counts, tokens);
     }
 
@@ -127,7 +134,7 @@ internal sealed class TrainingStep : IDisposable
         _decoder.ZeroGradients();
         foreach (MicroBatchOfStep batch in _batches)
         {
-            Run(batch, Weights(method, batch.Counts, 1) with { Positive = 0 });
+            Run(batch, Weights(method, batch.Counts, 1) with { Positive = 0 }, _regularizer?.Disturbance);
         }
 
         _parts.KeepNegative();
@@ -152,6 +159,12 @@ internal sealed class TrainingStep : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _parts.Dispose();
 
+    private TokenBatch Create(MicroBatch run)
+    {
+        TokenBatch batch = BatchBuilder.Create(_examples, run, _signs, _baseLogProbabilities);
+        return _regularizer is IPairRegularizer ? BatchBuilder.Twice(batch) : batch;
+    }
+
     private static ulong StepSeed(ulong seed, int step)
     {
         (uint low, uint high, _, _) = Philox.Words(seed, (uint)step, 0, 0, RandomDomain.StepSeed);
@@ -164,9 +177,9 @@ internal sealed class TrainingStep : IDisposable
 
     // The regularizer looks at the whole step's features. One micro-batch shows them as it goes through; of several, or where dropout would disturb
     // them, they come from a forward pass before.
-    private void BeginRegularizer()
+    private void BeginRegularizer(IFeatureRegularizer regularizer)
     {
-        if (_regularizer is null || (_batches.Count == 1 && _dropoutSeed is null))
+        if (_batches.Count == 1 && _dropoutSeed is null)
             return;
 
         int width = _decoder.Config.HiddenSize;
@@ -179,10 +192,10 @@ internal sealed class TrainingStep : IDisposable
             first += length;
         }
 
-        _regularizer.BeginStep(features, _examples.Count);
+        regularizer.BeginStep(features, _examples.Count);
     }
 
-    private void Run(MicroBatchOfStep batch, SignedWeights weights, IStepRegularizer? regularizer = null)
+    private void Run(MicroBatchOfStep batch, SignedWeights weights, IRegularizer? regularizer = null)
     {
         TokenBatch tokens = batch.Tokens;
         if (batch.Signs.Length == 0)
@@ -211,7 +224,7 @@ internal sealed class TrainingStep : IDisposable
         for (int i = 0; i < _examples.Count; i++)
         {
             _decoder.ZeroGradients();
-            Run(new MicroBatchOfStep(BatchBuilder.Create(_examples, new MicroBatch(i, 1, 0), _signs, _baseLogProbabilities)), weights);
+            Run(new MicroBatchOfStep(Create(new MicroBatch(i, 1, 0))), weights);
             if (!double.IsFinite(_parts.Norm()))
                 return $": that of example {_examples[i].Index} alone is not";
         }

@@ -29,10 +29,11 @@ internal sealed class ReferenceDecoder(
     public ModelConfig Config => config;
 
     /// <summary>Logits [T][V]; row t predicts token t + 1.</summary>
-    public double[][] Logits(ReadOnlySpan<int> ids)
+    /// <param name="block">As for <see cref="Hidden"/>.</param>
+    public double[][] Logits(ReadOnlySpan<int> ids, Func<int, double[][], double[][]>? block = null)
     {
         double[] head = weights.GetValueOrDefault("lm_head.weight") ?? weights[EmbeddingName];
-        return [.. Hidden(ids).Select(x => Update("lm_head", x, Product(head, x, config.VocabularySize)))];
+        return [.. Hidden(ids, block).Select(x => Update("lm_head", x, Product(head, x, config.VocabularySize)))];
     }
 
     /// <summary>Cross-entropy of every token given those before it, in nats; [T], the first 0.</summary>
@@ -49,7 +50,8 @@ internal sealed class ReferenceDecoder(
     }
 
     /// <summary>Final hidden states after the last norm, [T][C].</summary>
-    public double[][] Hidden(ReadOnlySpan<int> ids)
+    /// <param name="block">Called with the number of each block and its input, [T][C]; gives what the block sees in its place. After the last block it is called once more.</param>
+    public double[][] Hidden(ReadOnlySpan<int> ids, Func<int, double[][], double[][]>? block = null)
     {
         int c = config.HiddenSize;
         double[] embedding = weights[EmbeddingName];
@@ -65,14 +67,16 @@ internal sealed class ReferenceDecoder(
 
         for (int layer = 0; layer < config.Layers; layer++)
         {
-            string block = config.LayerNorm ? $"transformer.h.{layer}." : $"model.layers.{layer}.";
+            x = block?.Invoke(layer, x) ?? x;
+            string path = config.LayerNorm ? $"transformer.h.{layer}." : $"model.layers.{layer}.";
             string norm1 = config.LayerNorm ? "ln_1" : "input_layernorm";
             string norm2 = config.LayerNorm ? "ln_2" : "post_attention_layernorm";
-            double[][] attended = Attention(layer, block, [.. x.Select(row => Norm(block + norm1, row))]);
+            double[][] attended = Attention(layer, path, [.. x.Select(row => Norm(path + norm1, row))]);
             x = [.. x.Zip(attended, Sum)];
-            x = [.. x.Select(row => Sum(row, Mlp(block, Norm(block + norm2, row))))];
+            x = [.. x.Select(row => Sum(row, Mlp(path, Norm(path + norm2, row))))];
         }
 
+        x = block?.Invoke(config.Layers, x) ?? x;
         return [.. x.Select(row => Norm(_prefix + (config.LayerNorm ? "ln_f" : "norm"), row))];
     }
 

@@ -30,7 +30,10 @@ public sealed class MemoryPlanTests : IDisposable
     [InlineData(TrainingMethod.Full, 16, false)]
     [InlineData(TrainingMethod.Forget, 16, true)]
     [InlineData(TrainingMethod.Lwf, 0, false)]
-    public void A_run_takes_what_was_predicted(TrainingMethod method, int rank, bool recompute)
+    [InlineData(TrainingMethod.Full, 0, false, RegularizerKind.Srs)]
+    [InlineData(TrainingMethod.Full, 16, true, RegularizerKind.Srs)]
+    [InlineData(TrainingMethod.Full, 16, false, RegularizerKind.Bss)]
+    public void A_run_takes_what_was_predicted(TrainingMethod method, int rank, bool recompute, RegularizerKind regularizer = RegularizerKind.None)
     {
         const int Length = 96;
         string model = SharedData.Path("stories260K", "hf");
@@ -48,6 +51,7 @@ public sealed class MemoryPlanTests : IDisposable
             Lora = new() { Rank = rank },
             Compute = new() { Recompute = recompute, MicroBatchTokens = 2 * Length, Products = _backend.Products },
             Schedule = new() { BatchSize = 4, Epochs = 2 },
+            Optimizer = new() { Regularizer = regularizer },
             Unlearning = new()
             {
                 Prompts = method == TrainingMethod.Lwf ? [_folder["prompts.jsonl"]] : [],

@@ -130,7 +130,7 @@ public class DecoderGradientTests
     }
 
     /// <summary>¼ Σ (1 + column)·h.</summary>
-    private sealed class SumOfHidden(IBackend memory) : IHiddenRegularizer
+    private sealed class SumOfHidden(IBackend memory) : IRegularizer
     {
         public void AddGradient(IBackend backend, Tensors.Arena arena, Tensors.Tensor hidden, Tensors.Tensor offsets, Tensors.Tensor dHidden)
         {

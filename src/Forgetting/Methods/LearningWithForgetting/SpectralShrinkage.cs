@@ -11,7 +11,7 @@ namespace Forgetting.Methods.LearningWithForgetting;
 /// </summary>
 /// <param name="weight">η.</param>
 /// <param name="count">k, at least 1.</param>
-internal sealed class SpectralShrinkage(double weight, int count) : IStepRegularizer
+internal sealed class SpectralShrinkage(double weight, int count) : IFeatureRegularizer
 {
     private float[] _step = []; // gradient at the features of the step's documents that are still to come
     private int _next;
