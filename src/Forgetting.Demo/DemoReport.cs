@@ -1,4 +1,5 @@
 using System.Globalization;
+using Forgetting.Methods;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Reports;
 using Forgetting.Runs;

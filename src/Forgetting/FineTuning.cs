@@ -2,6 +2,7 @@ using Forgetting.Backends.Cpu;
 using Forgetting.Backends.Selection;
 using Forgetting.Core;
 using Forgetting.IO;
+using Forgetting.Methods;
 using Forgetting.Reports;
 using Forgetting.Runs;
 using Forgetting.Training;
@@ -31,22 +32,27 @@ public sealed partial class LanguageModel
     /// is disposed. Model, adapter, data, template and device are this model's and are not given.
     /// </param>
     /// <param name="progress">Follows the run; or null.</param>
+    /// <param name="method">
+    /// What gives tokens their signs, in place of the methods of this library; <see cref="TrainingOptions.Method"/> then says whether negative tokens are
+    /// forgotten or ignored. Or null. To resume, it has to be given again.
+    /// </param>
     /// <param name="resume">Continue what an interrupted run left in <see cref="TrainingOptions.Out"/>, to the same bits.</param>
     /// <param name="cancellation">Ends the run after the step in progress, with a checkpoint.</param>
     /// <exception cref="UserException">A setting or the data is bad, the folder holds another run, a value is not finite, or the disk is full; names the
     /// setting, or the file and its line.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; it can be resumed.</exception>
     public FineTuneResult FineTune(
-        string data, TrainingOptions? options = null, ITrainingObserver? progress = null, bool resume = false, CancellationToken cancellation = default) => Locked(() =>
+        string data, TrainingOptions? options = null, ITrainingObserver? progress = null, IMethod? method = null, bool resume = false,
+        CancellationToken cancellation = default) => Locked(() =>
     {
         ArgumentNullException.ThrowIfNull(data);
-        return Tune(data, Settings(options), progress, resume, cancellation);
+        return Tune(data, Settings(options), progress, method, resume, cancellation);
     });
 
     /// <summary>Fine-tunes the model on examples; the run's folder keeps them as <c>data.jsonl</c>.</summary>
-    /// <inheritdoc cref="FineTune(string, TrainingOptions?, ITrainingObserver?, bool, CancellationToken)"/>
+    /// <inheritdoc cref="FineTune(string, TrainingOptions?, ITrainingObserver?, IMethod?, bool, CancellationToken)"/>
     public FineTuneResult FineTune(
-        IEnumerable<TrainingExample> data, TrainingOptions? options = null, ITrainingObserver? progress = null, bool resume = false,
+        IEnumerable<TrainingExample> data, TrainingOptions? options = null, ITrainingObserver? progress = null, IMethod? method = null, bool resume = false,
         CancellationToken cancellation = default) => Locked(() =>
     {
         ArgumentNullException.ThrowIfNull(data);
@@ -55,7 +61,7 @@ public sealed partial class LanguageModel
         bool writes = WriteData(file, data, began: HasRun(settings), resume);
         try
         {
-            return Tune(file, settings, progress, resume, cancellation);
+            return Tune(file, settings, progress, method, resume, cancellation);
         }
         catch (UserException) when (writes && !HasRun(settings))
         {
@@ -85,14 +91,14 @@ public sealed partial class LanguageModel
         return true;
     }
 
-    private FineTuneResult Tune(string data, TrainingOptions settings, ITrainingObserver? progress, bool resume, CancellationToken cancellation)
+    private FineTuneResult Tune(string data, TrainingOptions settings, ITrainingObserver? progress, IMethod? method, bool resume, CancellationToken cancellation)
     {
         settings = settings with { Data = settings.Data with { Path = data } };
         settings.Validate();
 
         // The run has the weights in memory once; beside a second copy of them it might not fit.
         Unload();
-        TuneSummary summary = TuneRun.Execute(settings, _backend, resume, progress, cancellation: cancellation);
+        TuneSummary summary = TuneRun.Execute(settings, _backend, resume, progress, method: method, cancellation: cancellation);
         string report = RunFiles.WriteReport(settings.Out);
         if (settings.Adapter is null && settings.Lora.Rank == 0)
             _path = System.IO.Path.Combine(settings.Out, "model");

@@ -96,7 +96,7 @@ internal static class RunCommand
         }
 
         using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
-        TuneSummary summary = TuneRun.Execute(options, backend, resume: begun, new TerminalProgress(), grid, cancellation);
+        TuneSummary summary = TuneRun.Execute(options, backend, resume: begun, new TerminalProgress(), grid, cancellation: cancellation);
         RunFiles.WriteReport(options.Out);
         string best = summary.Best is { } b ? FormattableString.Invariant($"; best after step {b.Step}: {b.Metric} {b.Value:0.0000}") : "";
         Console.Out.WriteLine(FormattableString.Invariant($"{options.Out}: {summary.Steps} steps, loss at the end {RunFiles.LastLoss(summary)}{best}"));

@@ -2,6 +2,7 @@ using System.CommandLine;
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Data;
+using Forgetting.Methods;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Runs;
 using Forgetting.Training;
@@ -37,7 +38,7 @@ internal static class ScoreCommand
                 examples, options, () => LoadedModel.Load(options.Model, backend, adapter: options.Adapter), () => LoadedModel.Load(options.TokenForgetting.Reference!, backend), new TerminalProgress(), interruption.Token);
             ScoreFile.Write(options.Out, examples, scores);
             Console.Out.WriteLine($"{options.Out}: {scores.Partition}");
-            if (Diagnosis.Of(examples, scores) is { } diagnosis)
+            if (Diagnosis.Of(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss) is { } diagnosis)
                 Console.Out.WriteLine(diagnosis);
         });
         return command;

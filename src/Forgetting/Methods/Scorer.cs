@@ -15,6 +15,16 @@ internal static class Scorer
         CancellationToken cancellation = default) =>
         Losses([decoder], examples, microBatchTokens, allTokens, observer, cancellation)[0];
 
+    /// <summary>Per example, per token: log-probability under a model; 0 for tokens that are no response.</summary>
+    /// <exception cref="UserException">An example does not fit, or a loss is not finite.</exception>
+    public static IReadOnlyList<float[]> LogProbabilities(
+        Decoder decoder, IReadOnlyList<EncodedExample> examples, int microBatchTokens, CancellationToken cancellation) =>
+        Negative(Losses(decoder, examples, microBatchTokens, allTokens: false, cancellation: cancellation));
+
+    /// <summary>Log-probabilities for losses.</summary>
+    public static IReadOnlyList<float[]> Negative(IReadOnlyList<float[]> losses) =>
+        [.. losses.Select(example => Array.ConvertAll(example, loss => -loss))];
+
     /// <summary>
     /// Cross-entropy in nats of tokens given those before them, under each model in one pass over the data. Examples go through the models sorted by length and in
     /// batches of tokens; the result is in the order of the data and does not depend on the batches.

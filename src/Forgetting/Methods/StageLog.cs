@@ -104,12 +104,11 @@ internal sealed class StageLog
     /// <param name="inputs">All that the result depends on.</param>
     /// <param name="compute">Does it; what an unfinished attempt left is of the same inputs and may be used.</param>
     /// <exception cref="UserException">The stage was begun with other inputs, or its result is damaged; names what differs.</exception>
-    public void Run(string name, string? what, string result, Fingerprint inputs, Action compute)
+    public void Run(string name, string? what, string result, IReadOnlyDictionary<string, string> inputs, Action compute)
     {
-        IReadOnlyDictionary<string, string> parts = inputs.Parts;
         if (Find(name) is { } known)
         {
-            CheckSame(known, parts);
+            CheckSame(known, inputs);
             if (known.Result != null && Path.Exists(Path.Combine(_folder, result)))
             {
                 CheckWhole(Path.Combine(_folder, result), known.Result);
@@ -118,7 +117,7 @@ internal sealed class StageLog
             }
         }
 
-        if (FindElsewhere(name, parts, result) is var (other, found))
+        if (FindElsewhere(name, inputs, result) is var (other, found))
         {
             _observer?.StageBegan($"{what ?? name}: done before in {other}");
             Copy(Path.Combine(other, result), Path.Combine(_folder, result));
@@ -129,7 +128,7 @@ internal sealed class StageLog
         if (what != null)
             _observer?.StageBegan(what);
 
-        var entry = new StageEntry { Name = name, Inputs = parts };
+        var entry = new StageEntry { Name = name, Inputs = inputs };
         Write(entry);
         long started = Stopwatch.GetTimestamp();
         using var meter = new MemoryMeter();

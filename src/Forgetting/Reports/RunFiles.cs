@@ -1,6 +1,7 @@
 using System.Globalization;
 using Forgetting.Data;
 using Forgetting.IO;
+using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Runs;

@@ -1,5 +1,5 @@
 using System.Globalization;
-using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Methods;
 using Forgetting.Runs;
 using Forgetting.Training;
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Training;
 

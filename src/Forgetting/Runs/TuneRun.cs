@@ -7,7 +7,6 @@ using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Methods;
-using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Models;
 using Forgetting.Training;
@@ -26,9 +25,11 @@ internal sealed class TuneRun
     private readonly CancellationToken _cancellation;
     private readonly bool _resume;
     private readonly IReadOnlyList<string> _others;
+    private readonly IReadOnlyList<IMethod> _methods;
 
     private TuneRun(
-        TrainingOptions options, IBackend backend, bool resume, ITrainingObserver? observer, IReadOnlyList<string> others, CancellationToken cancellation)
+        TrainingOptions options, IMethod? method, IBackend backend, bool resume, ITrainingObserver? observer, IReadOnlyList<string> others,
+        CancellationToken cancellation)
     {
         _options = options;
         _backend = backend;
@@ -36,6 +37,7 @@ internal sealed class TuneRun
         _others = others;
         _observer = observer;
         _cancellation = cancellation;
+        _methods = method is null ? MethodList.Of(options) : [method];
     }
 
     /// <summary>
@@ -44,16 +46,18 @@ internal sealed class TuneRun
     /// </summary>
     /// <param name="resume">Continue what an interrupted run left in the folder.</param>
     /// <param name="others">Folders of other runs, there or not: stages of Learning With Forgetting that they finished with the same inputs are copied from there.</param>
+    /// <param name="method">What gives tokens their signs, instead of what the settings ask for; or null.</param>
     /// <exception cref="UserException">Bad settings or input, a folder that holds another run, values that are not finite, a full disk.</exception>
     /// <exception cref="OperationCanceledException">The run was cancelled; it can be resumed.</exception>
     public static TuneSummary Execute(
         TrainingOptions options, IBackend backend, bool resume = false, ITrainingObserver? observer = null, IReadOnlyList<string>? others = null,
-        CancellationToken cancellation = default)
+        IMethod? method = null, CancellationToken cancellation = default)
     {
         options.Validate();
         using RunFolder folder = RunFolder.Open(options.Out);
         using Checkpoint source = Checkpoint.Open(options.Model);
-        TrainingOptions resolved = Resolve(ExampleLoader.Resolve(options, resume ? RunRecord.Read(options.Out)?.Options.Data.TemplateDate : null), source.Config);
+        string? date = resume ? RunRecord.Read(options.Out)?.Options.Data.TemplateDate : null;
+        TrainingOptions resolved = Resolve(ExampleLoader.Resolve(options, date), source.Config, scores: method is null && !options.LearnsAll);
         resolved = resolved with
         {
             Model = source.Path,
@@ -64,11 +68,11 @@ internal sealed class TuneRun
                 Products = (backend as CpuBackend)?.Products ?? options.Compute.Products,
             },
         };
-        return new TuneRun(resolved, backend, resume, observer, others ?? [], cancellation).Execute(folder);
+        return new TuneRun(resolved, method, backend, resume, observer, others ?? [], cancellation).Execute(folder);
     }
 
     // Fills in what depends on other settings, on the model and on a given adapter: ρ, the held-out share where no other source of influence is given, exponents, the longest example.
-    private static TrainingOptions Resolve(TrainingOptions options, ModelConfig config)
+    private static TrainingOptions Resolve(TrainingOptions options, ModelConfig config, bool scores)
     {
         Ascent ascent = options.ResolveAscent();
         bool source = options.TokenForgetting.Reference != null || options.TokenForgetting.ReferenceData != null || options.TokenForgetting.Scores != null;
@@ -98,8 +102,8 @@ internal sealed class TuneRun
                 Ascent = options.Method == TrainingMethod.Forget || options.Unlearns ? ascent.Kind : options.TokenForgetting.Ascent,
                 AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo or AscentKind.Belief ? (double)(decimal)ascent.Beta : null,
                 AscentBeta2 = ascent.Kind is AscentKind.SatImp or AscentKind.Belief ? (double)(decimal)ascent.Beta2 : null,
-                Rho = options.TokenForgetting.Rho ?? (options.TokenForgetting.Scores is null && options.TokenForgetting.LearnAbove is null && !options.LearnsAll ? Scores.DefaultRho : null),
-                ReferenceFraction = options.TokenForgetting.ReferenceFraction ?? (source || options.LearnsAll ? null : ReferenceModel.DefaultFraction),
+                Rho = options.TokenForgetting.Rho ?? (options.TokenForgetting.Scores is null && options.TokenForgetting.LearnAbove is null && scores ? Scores.DefaultRho : null),
+                ReferenceFraction = options.TokenForgetting.ReferenceFraction ?? (source || !scores ? null : ReferenceModel.DefaultFraction),
             },
             Optimizer = options.Optimizer with { RegularizerWeight = options.Optimizer.ResolveRegularizerWeight() },
             Unlearning = options.Unlearning with
@@ -114,56 +118,56 @@ internal sealed class TuneRun
         RunRecord? began = RunRecord.Check(folder, _options, _resume);
 
         // Every input is looked at before the folder comes to be: a mistyped name leaves nothing behind, and costs no time in training.
-        long started = Stopwatch.GetTimestamp();
         (IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> examples, IReadOnlyList<EncodedExample> valid) = LoadExamples();
         began?.CheckLength(
-            _options, File.Exists(Path.Combine(_options.Out, TuneSummary.FileName)), Trainer.CountSteps(began.Options, examples.Count), Trainer.CountSteps(_options, examples.Count));
-        Scores? scores = GivenScores(examples);
-        bool computes = scores is null && !_options.LearnsAll && HasUnsigned(examples);
-        IReadOnlyList<EncodedExample> forReference = (computes || _options.TokenForgetting.LearnReference) && _options.TokenForgetting.ReferenceData is { } data ? ExampleLoader.ToLearn(Encode(data)) : held;
-        CheckModels(computes);
-        int steps = Trainer.CountSteps(_options, examples.Count);
-        if (_options.Unlearns)
-            _ = new UnlearningSchedule(_options, steps);
-
-        TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, valid, _observer);
-        MemoryPlan memory = PlanMemory(new PlannedData([.. examples, .. _options.TokenForgetting.LearnReference ? forReference : []], forReference, computes), evaluation);
-        Provenance provenance = RunRecord.Begin(folder, _options, began, _observer).Provenance;
-        ScoringStages? scoring = computes || scores != null ? new ScoringStages(_options, provenance, _backend, _others, _observer, _cancellation) : null;
-        scores = scoring?.Run(forReference, examples, scores);
-        Diagnosis? diagnosis = null;
-        if (scores != null)
+            _options, File.Exists(Path.Combine(_options.Out, TuneSummary.FileName)), Trainer.CountSteps(began.Options, examples.Count),
+            Trainer.CountSteps(_options, examples.Count));
+        MethodRun[] runs =
+        [
+            .. _methods.Select(m => new MethodRun(m, _options, _backend, _others, _observer, _cancellation) { Examples = examples, ForReference = held }),
+        ];
+        foreach ((IMethod method, MethodRun run) in _methods.Zip(runs))
         {
-            diagnosis = Diagnosis.Of(examples, scores);
-            _observer?.StageBegan($"divided the response tokens: {scores.Partition}");
-            if (diagnosis != null)
-                _observer?.StageBegan(diagnosis.ToString());
+            method.Check(run);
         }
 
-        double scoringSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds;
-        TrainingSet set = Signed(examples, scores, _options.TokenForgetting.LearnReference ? forReference : []);
-        UnlearningSet? unlearning = _options.Unlearns
-            ? new UnlearningStages(_options, provenance, _backend, _others, _observer, _cancellation).Run(ExampleLoader.ToLearn(examples))
-            : null;
+        CheckAdapter();
+        TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, valid, _observer);
+        MemoryPlan memory = PlanMemory(
+            new PlannedData([.. examples, .. runs.SelectMany(r => r.Further)], runs is [var first, ..] ? first.ForReference : held), evaluation);
+        Provenance provenance = RunRecord.Begin(folder, _options, began, _observer).Provenance;
+        MethodResult result = runs.Aggregate(
+            new MethodResult(TrainingSet.AsGiven(examples)), (sofar, run) => run.Execute(provenance, sofar));
+        if (_options.Method == TrainingMethod.Forget && _options.ResolveAscent().NeedsBase && result.Set.BaseLogProbabilities is null)
+            result = result with { Set = result.Set with { BaseLogProbabilities = OfNegatives(result.Set) } };
+
         _observer?.StageBegan($"training on {examples.Count} examples");
         TuneSummary summary;
         using (LoadedModel model = TrainedModel.Load(_options, _backend))
         {
-            double? before = MeanLoss(model, unlearning?.Set);
-            (TrainingOutcome outcome, double rounding) = Train(model, set, unlearning?.Set, evaluation, out double? after);
-            summary = Summarize(model, set, scores, held.Count, scoringSeconds) with
+            double? before = MeanLoss(model, result.Unlearned);
+            (TrainingOutcome outcome, double rounding) = Train(model, result.Set, result.Unlearned, evaluation, out double? after);
+            summary = Summarize(model, result, held.Count, runs.Sum(r => r.StageSeconds)) with
             {
-                Diagnosis = diagnosis, Reference = scoring?.Source, Provenance = provenance,
-                Outcome = outcome, RoundingLoss = rounding,
+                Provenance = provenance, Outcome = outcome, RoundingLoss = rounding,
                 Valid = valid.Count == 0 ? null : ValidSummary.Of(_options, StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))),
-                Unlearning = unlearning is null ? null : unlearning.Summary with { LossBefore = before, LossAfter = after }, Best = evaluation?.Best,
-                PredictedMemoryBytes = memory.Peak, PredictedResidentBytes = memory.Resident,
+                Unlearning = result.Summary.Unlearning is { } unlearning ? unlearning with { LossBefore = before, LossAfter = after } : null,
+                Best = evaluation?.Best, PredictedMemoryBytes = memory.Peak, PredictedResidentBytes = memory.Resident,
             };
         }
 
         evaluation?.WriteBest(_backend);
         summary.Write(_options.Out);
         return summary;
+    }
+
+    // Log-probabilities of the tokens that are to be forgotten, under the base model.
+    private IReadOnlyList<float[]> OfNegatives(TrainingSet set)
+    {
+        EncodedExample[] negative = [.. set.Examples.Zip(set.Signs, (e, signs) => e with { Response = Array.ConvertAll(signs, sign => sign < 0) })];
+        _observer?.StageBegan("scoring the tokens to be forgotten with the base model");
+        using LoadedModel model = LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter);
+        return Scorer.LogProbabilities(model.Decoder, negative, _options.Compute.MicroBatchTokens, _cancellation);
     }
 
     // Of all samples that are unlearnt.
@@ -173,10 +177,9 @@ internal sealed class TuneRun
 
     private (TrainingOutcome Outcome, double Rounding) Train(LoadedModel model, TrainingSet set, TrainingSet? unlearned, TuneEvaluation? evaluation, out double? unlearnedLoss)
     {
-        IStepRegularizer? regularizer = Regularizers.Of(_options.Optimizer, model.Decoder.Config);
         ChatFiles chat = ExampleLoader.Trained(_options, model.Tokenizer, set.Examples);
         evaluation?.Begin(model, chat);
-        var trainer = new Trainer(model.Decoder, set, _options, _options.Out, _observer, unlearned, regularizer, evaluation);
+        var trainer = new Trainer(model.Decoder, set, _options, _options.Out, _observer, unlearned, Regularizers.Of(_options.Optimizer, model.Decoder.Config), evaluation);
         trainer.Run(_resume, _cancellation);
         StepMetrics first = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))[0];
         TrainingOutcome outcome = TrainingOutcome.Measure(model.Decoder, set, _options, first, _cancellation);
@@ -208,13 +211,11 @@ internal sealed class TuneRun
         if (_options.LearnsAll)
             all = ExampleLoader.ToLearn(all);
 
-        if (_options.TokenForgetting.ReferenceFraction is { } fraction && HasUnsigned(all))
+        if (_options.TokenForgetting.ReferenceFraction is { } fraction && ExampleLoader.HasUnsigned(all))
             (reference, all) = ReferenceModel.Split(all, fraction, _options.Seed);
 
         return (ExampleLoader.ToLearn(reference), all, valid);
     }
-
-    private static bool HasUnsigned(IReadOnlyList<EncodedExample> examples) => examples.Any(e => e.Given is null || e.Unsigned.Contains(true));
 
     private void NoticeSigns(IReadOnlyList<EncodedExample> examples)
     {
@@ -232,18 +233,11 @@ internal sealed class TuneRun
         return ExampleLoader.Load(path, Text.Tokenizers.Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options, _observer);
     }
 
-    // The reference is there where it is needed, and a new adapter fits the model.
-    private void CheckModels(bool computesScores)
+    // A new adapter fits the model.
+    private void CheckAdapter()
     {
-        if (computesScores && _options.TokenForgetting.Reference is { } reference)
-            Checkpoint.Open(reference).Dispose();
-
         using Checkpoint source = Checkpoint.Open(_options.Model);
-        IReadOnlyList<Parameter> trained = Decoder.Describe(source.Config, TrainedModel.NewAdapter(_options, source.Config)).Base;
-
-        // Confidences are reductions over the base's own parameters, which a head that is tied there and apart afterwards does not have.
-        if (_options.Unlearns && UnlearningSelection.NeedsRanking(_options) && _options.Unlearning.Confidence is null && trained.Count > Decoder.Describe(source.Config).Base.Count)
-            throw new UserException($"lora-targets are {Recipe.Text(_options.Lora.Targets)}, which takes the tied head and embedding of {_options.Model} apart; expected others where forgetting confidence is computed");
+        _ = TrainedModel.NewAdapter(_options, source.Config);
     }
 
     // Too little memory is better said before hours of scoring than after.
@@ -251,7 +245,7 @@ internal sealed class TuneRun
     {
         using Checkpoint source = Checkpoint.Open(_options.Model);
         LoraConfig? lora = _options.Adapter is { } adapter ? TrainedModel.AdapterConfig(adapter) : TrainedModel.NewAdapter(_options);
-        var plan = MemoryPlan.Of(source.Config, _options, _backend.Name, _backend.StorageType, lora, data, evaluation);
+        var plan = MemoryPlan.Of(source.Config, _options, _backend.Name, _backend.StorageType, lora, data, evaluation, _methods);
         if (plan.Peak > _backend.TotalBytes)
         {
             _observer?.StageBegan(
@@ -262,66 +256,31 @@ internal sealed class TuneRun
         return plan;
     }
 
-    // The signs in a given file stand unless the settings say how to divide.
-    private Scores? GivenScores(IReadOnlyList<EncodedExample> examples)
+    private TuneSummary Summarize(LoadedModel model, MethodResult result, int held, double seconds)
     {
-        bool divides = _options.TokenForgetting.Rho != null || _options.TokenForgetting.IgnoreRho > 0 || _options.TokenForgetting.LearnAbove != null;
-        return _options.TokenForgetting.Scores is { } given ? ScoreFile.Read(given, examples, divides ? (_options.ResolveScore(), PartitionRule.Of(_options)) : null) : null;
-    }
-
-    // Examples with the signs of their scores, and further ones that are learnt as they are.
-    private TrainingSet Signed(IReadOnlyList<EncodedExample> examples, Scores? scores, IReadOnlyList<EncodedExample> learnt)
-    {
-        if (_options.LearnsAll && scores is null)
-            return TrainingSet.AllPositive([.. examples, .. learnt]);
-
-        bool needsBase = _options.Method == TrainingMethod.Forget && _options.ResolveAscent().NeedsBase;
-        if (scores is null)
-            return TrainingSet.AsGiven([.. examples, .. learnt], needsBase ? [.. OfNegatives(examples), .. learnt.Select(e => new float[e.Length])] : null);
-
-        return new TrainingSet
-        {
-            Examples = [.. examples, .. learnt],
-            Signs = [.. scores.Partition.Signs, .. TrainingSet.AllPositive(learnt).Signs],
-            BaseLogProbabilities = needsBase
-                ? [.. scores.BaseLoss.Select(losses => Array.ConvertAll(losses, loss => -loss)), .. learnt.Select(e => new float[e.Length])]
-                : null,
-        };
-    }
-
-    // Log-probabilities of the tokens that the data says are to be forgotten, under the base model.
-    private IReadOnlyList<float[]> OfNegatives(IReadOnlyList<EncodedExample> examples)
-    {
-        EncodedExample[] negative = [.. examples.Select(e => e with { Response = e.Given is null ? new bool[e.Length] : Array.ConvertAll(e.Given, sign => sign < 0) })];
-        _observer?.StageBegan("scoring the tokens to be forgotten with the base model");
-        using LoadedModel model = LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter);
-        IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, negative, _options.Compute.MicroBatchTokens, allTokens: false, _observer, _cancellation);
-        return [.. losses.Select(loss => Array.ConvertAll(loss, value => -value))];
-    }
-
-    private TuneSummary Summarize(LoadedModel model, TrainingSet set, Scores? scores, int held, double scoringSeconds)
-    {
+        TrainingSet set = result.Set;
         IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"));
         TokenCounts counts = set.Signs.Zip(set.Examples).Aggregate(default(TokenCounts), (sum, e) => sum + TokenCounts.Of(e.First, e.Second.Response));
         return new TuneSummary
         {
-            Method = Recipe.Text(_options.Method),
+            Method = _methods is [var method, ..] ? method.Name : Recipe.Text(_options.Method),
             Model = _options.Model,
             Data = _options.Data.Path,
             Examples = set.Examples.Count,
             HeldOut = held,
-            Reference = null,
+            Reference = result.Summary.Reference,
             PositiveTokens = counts.Positive,
             NegativeTokens = counts.Negative,
             IgnoredTokens = counts.Ignored,
-            Score = scores?.Kind is { } kind ? Recipe.Text(kind) : null,
+            Score = result.Summary.Score,
+            Diagnosis = result.Summary.Diagnosis,
             EffectiveLambda = LambdaSchedule.Effective(metrics),
-            Cut = scores is null || double.IsNaN(scores.Partition.Cut) ? null : scores.Partition.Cut,
+            Cut = result.Summary.Cut,
             Parameters = model.Decoder.ParameterCount,
             TrainableParameters = model.Decoder.TrainableParameters.Sum(p => p.Shape.Count),
             Steps = metrics.Count,
             StoppedEarly = metrics.Count < Trainer.CountSteps(_options, set.Examples.Count),
-            ScoringSeconds = scoringSeconds,
+            ScoringSeconds = seconds,
             TrainingSeconds = metrics[^1].ElapsedSeconds,
             Products = (_backend as CpuBackend)?.ProductsDescription,
             ActivationBytes = model.Decoder.Activations.PeakBytes,

@@ -2,8 +2,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Forgetting.Core;
 using Forgetting.IO;
-using Forgetting.Methods.LearningWithForgetting;
-using Forgetting.Methods.TokenForgetting;
+using Forgetting.Methods;
 using Forgetting.Training;
 
 namespace Forgetting.Runs;

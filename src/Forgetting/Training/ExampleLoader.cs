@@ -79,6 +79,9 @@ internal static class ExampleLoader
     public static IReadOnlyList<EncodedExample> ToLearn(IReadOnlyList<EncodedExample> examples) =>
         examples.All(e => e.NegativeCount == 0) ? examples : [.. examples.Select(e => e.ToLearn()).OfType<EncodedExample>()];
 
+    /// <summary>Whether the data leaves the sign of some token to its score.</summary>
+    public static bool HasUnsigned(IReadOnlyList<EncodedExample> examples) => examples.Any(e => e.Given is null || e.Unsigned.Contains(true));
+
     // Pairs and messages speak for themselves.
     private static IEnumerable<string> Shapes(IReadOnlyList<DataExample> examples) =>
         from example in examples

@@ -151,8 +151,8 @@ public sealed class MemoryPlanTests : IDisposable
         ModelConfig config = Testing.Reference.ReferenceConfigs.All["llama"];
         var options = new TrainingOptions { Schedule = new() { BatchSize = 2 }, Data = new() { MaxLength = 16 }, Lora = new() { Rank = 2 } };
         Assert.Equal(["training"], Stages(options with { Method = TrainingMethod.Full }));
-        Assert.Equal(["reference", "scoring", "training"], Stages(options with { Method = TrainingMethod.Forget, TokenForgetting = options.TokenForgetting with { Ascent = AscentKind.Npo, PartsEvery = 1 } }));
-        Assert.Equal(["scoring", "training"], Stages(options with { Method = TrainingMethod.Ignore, TokenForgetting = options.TokenForgetting with { Reference = "r" } }));
+        Assert.Equal(["reference", "score", "training"], Stages(options with { Method = TrainingMethod.Forget, TokenForgetting = options.TokenForgetting with { Ascent = AscentKind.Npo, PartsEvery = 1 } }));
+        Assert.Equal(["score", "training"], Stages(options with { Method = TrainingMethod.Ignore, TokenForgetting = options.TokenForgetting with { Reference = "r" } }));
         Assert.Equal(["training"], Stages(options with { Method = TrainingMethod.Ignore, TokenForgetting = options.TokenForgetting with { Scores = "s" } }));
         Assert.Equal(
             ["elicit", "learn", "fisher", "confidence", "training"],

@@ -93,11 +93,11 @@ public sealed class ScoreFileTests : IDisposable
     {
         EncodedExample[] example = [new() { Index = 0, Ids = [1, 2, 3, 4], Response = [false, true, true, true] }];
         Scores scores = Scores.Of(example, [[0, 9, 1, 5]], [[0, 0, 1.5f, 4.99f]], ScoreKind.Influence, new(PartitionLevel.Token, 0.34));
-        Diagnosis diagnosis = Diagnosis.Of(example, scores)!;
+        Diagnosis diagnosis = Diagnosis.Of(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss)!;
         Assert.Equal((2, 0.0, 0.5, 0.5), (diagnosis.Negatives, diagnosis.Known, diagnosis.Implausible, diagnosis.Believed));
         Assert.Equal((Math.Exp(-1) + Math.Exp(-5)) / 2, diagnosis.BaseProbability, 6);
         Assert.Equal((Math.Exp(-1.5) + Math.Exp(-4.99)) / 2, diagnosis.ReferenceProbability, 6);
-        Assert.Null(Diagnosis.Of(example, Scores.Of(example, [[0, 9, 1, 5]], [[0, 0, 1, 1]], ScoreKind.Influence, new(PartitionLevel.Token, 1))));
+        Assert.Null(Diagnosis.Of([[0, 1, 1, 1]], [[0, 9, 1, 5]], [[0, 0, 1, 1]]));
     }
 
     [Theory]

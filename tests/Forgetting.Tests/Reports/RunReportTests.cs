@@ -1,3 +1,4 @@
+using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Reports;
 using Forgetting.Training;

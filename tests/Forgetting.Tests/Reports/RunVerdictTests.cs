@@ -1,4 +1,4 @@
-using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Methods;
 using Forgetting.Reports;
 using Forgetting.Runs;
 using Forgetting.Training;

@@ -34,6 +34,10 @@ public sealed class SampleTests : IDisposable
         string scored = Run("ScoreTokens", Stories, data, data);
         Assert.Equal(6, Regex.Count(scored, @"^.*Tom has \d balls and a.*\[[+-].*$", RegexOptions.Multiline));
 
+        Match hard = Regex.Match(Run("CustomMethod", Stories, data, _folder["hard"]), @"^hard-tokens: ([0-9]+) tokens learnt, ([0-9]+) left out$", RegexOptions.Multiline);
+        Assert.InRange(Number(hard, 1) - Number(hard, 2), 0, 1);
+        Assert.True(File.Exists(_folder["hard", "hard-tokens/losses.json"]) && !Directory.Exists(_folder["hard", "reference"]));
+
         Match[] tensors = Regex.Matches(Run("FisherOnly", Stories, data, _folder["fisher.safetensors"]), @"([0-9.]+)\s?% in the +[0-9,]+ weights of model\.").ToArray();
         Assert.Equal(10, tensors.Length);
         Assert.InRange(tensors.Sum(t => Number(t, 1)), 50, 100.5);

@@ -121,6 +121,21 @@ internal sealed record ElicitationSummary(int Samples, int Truncated, int Exact)
 /// </summary>
 internal static class Elicitation
 {
+    // One that ends a generation at once: what a backend that counts draws.
+    private const int Drawn = 0;
+
+    /// <summary>Takes the memory that a batch of prompts takes.</summary>
+    public static void Rehearse(Rehearsal rehearsal, int maxNewTokens)
+    {
+        using Decoder decoder = rehearsal.NewDecoder();
+        int count = Math.Min(maxNewTokens, rehearsal.Config.ContextLength - 1), prompt = Math.Max(1, rehearsal.Length - count);
+        int[][] prompts =
+        [
+            .. Enumerable.Range(0, Math.Max(1, new ElicitationOptions().BatchTokens / (prompt + count))).Select(_ => new int[prompt]),
+        ];
+        new Generator(decoder).Generate(prompts, new GenerationOptions { MaxNewTokens = count, StopIds = [Drawn] });
+    }
+
     private const string BlankLine = "\n\n";
 
     /// <summary>Elicits into a file.</summary>

@@ -6,7 +6,7 @@ namespace Forgetting.Methods.TokenForgetting;
 
 /// <summary>
 /// The reference model, whose losses tell which tokens are informative: the base model after ordinary fine-tuning on a set of its own, with the same recipe
-/// (arXiv 2508.04329, section 3). The stages that train and use it are <see cref="ScoringStages"/>.
+/// (arXiv 2508.04329, section 3). The stages that train and use it are <see cref="TokenForgettingMethod"/>.
 /// </summary>
 internal static class ReferenceModel
 {

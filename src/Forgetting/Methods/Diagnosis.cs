@@ -1,7 +1,6 @@
 using System.Globalization;
-using Forgetting.Data;
 
-namespace Forgetting.Methods.TokenForgetting;
+namespace Forgetting.Methods;
 
 /// <summary>
 /// What the tokens that are to be forgotten are to the base and the reference model, before anything is trained (this project's): whether they are known, so that forgetting them
@@ -22,22 +21,25 @@ public sealed record Diagnosis(long Negatives, double BaseProbability, double Re
     public const double ImplausibleProbability = 0.01;
 
     /// <summary>Looks at the tokens to be forgotten; null where there are none.</summary>
-    internal static Diagnosis? Of(IReadOnlyList<EncodedExample> examples, Scores scores)
+    /// <param name="signs">Per example, per token.</param>
+    /// <param name="baseLoss">Per example, per token: cross-entropy under the base model, nats.</param>
+    /// <param name="referenceLoss">The same under the reference model.</param>
+    internal static Diagnosis? Of(IReadOnlyList<sbyte[]> signs, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss)
     {
         long negatives = 0, known = 0, implausible = 0, believed = 0;
         double baseSum = 0, referenceSum = 0;
-        for (int i = 0; i < examples.Count; i++)
+        for (int i = 0; i < signs.Count; i++)
         {
-            for (int t = 0; t < examples[i].Length; t++)
+            for (int t = 0; t < signs[i].Length; t++)
             {
-                if (scores.Partition.Signs[i][t] >= 0)
+                if (signs[i][t] >= 0)
                     continue;
 
-                double p = Math.Exp(-scores.BaseLoss[i][t]);
-                bool isKnown = scores.ReferenceLoss[i][t] < KnownLoss, isImplausible = p < ImplausibleProbability;
+                double p = Math.Exp(-baseLoss[i][t]);
+                bool isKnown = referenceLoss[i][t] < KnownLoss, isImplausible = p < ImplausibleProbability;
                 negatives++;
                 baseSum += p;
-                referenceSum += Math.Exp(-scores.ReferenceLoss[i][t]);
+                referenceSum += Math.Exp(-referenceLoss[i][t]);
                 known += isKnown ? 1 : 0;
                 implausible += isImplausible ? 1 : 0;
                 believed += isKnown || isImplausible ? 0 : 1;

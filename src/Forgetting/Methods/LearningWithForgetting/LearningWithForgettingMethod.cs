@@ -1,0 +1,232 @@
+using Forgetting.Checkpoints;
+using Forgetting.Core;
+using Forgetting.Data;
+using Forgetting.IO;
+using Forgetting.Models;
+using Forgetting.Training;
+
+namespace Forgetting.Methods.LearningWithForgetting;
+
+/// <summary>
+/// Learning With Forgetting (arXiv 2505.19715). Stages: self-knowledge, θ_L, then the measured increase, or Fisher information and forgetting
+/// confidence. Each leaves its result in the folder <c>lwf</c> of the run; those are left out that the settings give. What ranks highest is D_U,
+/// which unlearning steps forget.
+/// </summary>
+internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IMethod
+{
+    private const string SamplesName = "elicited.jsonl", LearnedName = "learned", FisherName = "fisher.safetensors", ConfidenceName = "confidence.jsonl",
+        IncreaseName = "increase.jsonl", SelectionName = "selection.jsonl";
+
+    private readonly UnlearningSettings _settings = options.Unlearning;
+    private IReadOnlyList<EncodedExample>? _samples;
+
+    /// <inheritdoc/>
+    public string Name => Recipe.Text(options.Method);
+
+    /// <inheritdoc/>
+    public string Folder => "lwf";
+
+    /// <inheritdoc/>
+    public IReadOnlyList<MethodStage> Stages =>
+    [
+        .. Stage(_settings.Elicited is null, Elicit),
+        .. Stage(Ranks && _settings.Learned is null && (ByIncrease || _settings.Confidence is null), Learn),
+        .. Stage(ByIncrease, Increase),
+        .. Stage(ByConfidence && _settings.Confidence is null && _settings.Fisher is null, Fisher),
+        .. Stage(ByConfidence && _settings.Confidence is null, Confidence),
+    ];
+
+    private bool Ranks => UnlearningSelection.NeedsRanking(options);
+
+    private bool ByIncrease => Ranks && _settings.SelectBy == SelectionMeasure.Increase;
+
+    private bool ByConfidence => Ranks && _settings.SelectBy == SelectionMeasure.Confidence;
+
+    private ElicitationOptions Elicits => new()
+    {
+        MaxNewTokens = _settings.MaxNewTokens, AllowSpecial = options.Data.AllowSpecial, Layout = ExampleLoader.Layout(options),
+    };
+
+    private IReadOnlyList<PromptTask> Tasks => PromptTask.Read(_settings.Prompts, ExampleLoader.Fields(options));
+
+    private MethodStage Elicit => new()
+    {
+        Name = "elicit", Result = SamplesName,
+        Announce = _ => $"eliciting what the base model knows of {string.Join(", ", Tasks.Select(t => t.Name))}",
+        Inputs = run => run.Provenance.AddTo(run.BaseInputs(), "forget-prompts", "template")
+            .Add("max-new-tokens", _settings.MaxNewTokens).Add("allow-special", Recipe.Text(options.Data.AllowSpecial))
+            .Add("shape", Recipe.Text(options.Data.Shape)).Add("prompt-field", options.Data.PromptField)
+            .Add("template", Path.GetFileName(options.Data.Template)).Add("template-date", options.Data.TemplateDate)
+            .Add("tasks", string.Join(',', Tasks.Select(t => t.Name))).Parts,
+        Run = run =>
+        {
+            using LoadedModel model = LoadBase(run);
+            Elicitation.Run(model, Tasks, Elicits, SamplesPath(run), run.Observer, run.Cancellation);
+        },
+        Rehearse = rehearsal => Elicitation.Rehearse(rehearsal, _settings.MaxNewTokens),
+    };
+
+    private MethodStage Learn => new()
+    {
+        Name = "learn", Result = Path.Combine(LearnedName, "model"),
+        Announce = run => $"ordinary fine-tuning on {Learnt(run).Count} examples",
+        Inputs = run => PlainTuning.AddInputs(run.BaseInputs(), options, Path.Combine(run.Folder, LearnedName), Learnt(run)).Parts,
+        Run = run => PlainTuning.Train(options, Learnt(run), Path.Combine(run.Folder, LearnedName), run.Backend, run.Observer, run.Cancellation),
+        Rehearse = rehearsal => rehearsal.TrainPlainly(rehearsal.Training),
+    };
+
+    private MethodStage Increase => new()
+    {
+        Name = "increase", Result = IncreaseName,
+        Announce = run => $"measuring how fine-tuning raises the loss of {Samples(run).Count} samples",
+        Inputs = run => run.BaseInputs().AddFiles("learned", LearnedPath(run)).Add("samples", FileHash.Of(SamplesPath(run)))
+            .Add("max-length", options.Data.MaxLength).Parts,
+        Run = run =>
+        {
+            using LoadedModel model = LoadBase(run);
+            using LoadedModel tuned = LoadedModel.Load(LearnedPath(run), run.Backend);
+            MeasuredIncrease.Write(
+                Path.Combine(run.Folder, IncreaseName),
+                MeasuredIncrease.Compute(model.Decoder, tuned.Decoder, Samples(run), options.Compute.MicroBatchTokens, run.Observer, run.Cancellation));
+        },
+        Rehearse = rehearsal => rehearsal.Score(rehearsal.Samples),
+    };
+
+    private MethodStage Fisher => new()
+    {
+        Name = "fisher", Result = FisherName,
+        Announce = run => $"computing the Fisher information of {Drawn(run).Count} examples",
+        Inputs = run => new Fingerprint().Add("dtype", options.Compute.Dtype).AddFiles("learned", LearnedPath(run))
+            .Add("examples", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(Drawn(run)))).Add("kind", Recipe.Text(_settings.FisherKind))
+            .Add("seed", options.Seed).Parts,
+        Run = run =>
+        {
+            using LoadedModel model = LoadedModel.Load(LearnedPath(run), run.Backend, training: true);
+            IReadOnlyList<EncodedExample> drawn = Drawn(run);
+            FisherInformation.Compute(
+                model.Decoder, drawn, _settings.FisherKind, options.Compute.MicroBatchTokens, options.Seed, run.Observer, run.Cancellation);
+            FisherFile.Write(FisherPath(run), model.Decoder, drawn.Count, _settings.FisherKind);
+        },
+        Rehearse = rehearsal =>
+        {
+            using Decoder decoder = rehearsal.NewDecoder(training: true);
+            FisherInformation.Compute(decoder, rehearsal.All, _settings.FisherKind, options.Compute.MicroBatchTokens, options.Seed);
+        },
+    };
+
+    private MethodStage Confidence => new()
+    {
+        Name = "confidence", Result = ConfidenceName,
+        Announce = run => $"computing the forgetting confidence of {Samples(run).Count} samples",
+        Inputs = run => run.BaseInputs().AddFiles("learned", LearnedPath(run)).AddFiles("fisher", FisherPath(run))
+            .Add("samples", FileHash.Of(SamplesPath(run))).Add("alpha", Alpha).Add("max-length", options.Data.MaxLength).Parts,
+        Run = run =>
+        {
+            using LoadedModel model = LoadBase(run);
+            using Checkpoint learned = Checkpoint.Open(LearnedPath(run));
+            using var confidence = new ForgettingConfidence(model.Decoder, model.Source, learned, FisherPath(run));
+            ConfidenceRecord.Write(
+                ConfidencePath(run), confidence.Compute(Samples(run), Alpha, options.Compute.MicroBatchTokens, run.Observer, run.Cancellation));
+        },
+        Rehearse = rehearsal =>
+        {
+            using Decoder decoder = rehearsal.NewDecoder();
+            using var confidence = new ForgettingConfidence(decoder, _ => { });
+            confidence.Compute(rehearsal.Samples, alpha: 1, options.Compute.MicroBatchTokens);
+        },
+    };
+
+    private double Alpha => _settings.Alpha ?? options.Optimizer.LearningRate;
+
+    /// <summary>The schedule fits the run, and confidences, which are reductions over the base's own parameters, can be computed: a head that is tied in
+    /// the base and apart afterwards has none there.</summary>
+    void IMethod.Check(MethodRun run)
+    {
+        _ = new UnlearningSchedule(options, Trainer.CountSteps(options, run.Examples.Count));
+        using Checkpoint source = Checkpoint.Open(options.Model);
+        int trained = Decoder.Describe(source.Config, TrainedModel.NewAdapter(options, source.Config)).Base.Count;
+        if (Ranks && _settings.Confidence is null && trained > Decoder.Describe(source.Config).Base.Count)
+        {
+            throw new UserException(
+                $"lora-targets are {Recipe.Text(options.Lora.Targets)}, which takes the tied head and embedding of {options.Model} apart; "
+                + "expected others where forgetting confidence is computed");
+        }
+    }
+
+    MethodResult IMethod.Rehearse(Rehearsal rehearsal, MethodResult result) => result with { Unlearned = rehearsal.Unlearned() };
+
+    /// <inheritdoc/>
+    public MethodResult Apply(MethodRun run, MethodResult result)
+    {
+        IReadOnlyList<EncodedExample> samples = Samples(run);
+        IReadOnlyList<ConfidenceRecord>? records = ByConfidence ? ConfidenceRecord.Read(ConfidencePath(run), samples.Count) : null;
+        double[]? confidence = records is null ? null : [.. records.Select(r => r.Confidence)];
+        double[]? increase = ByIncrease ? [.. MeasuredIncrease.Read(Path.Combine(run.Folder, IncreaseName)).Select(r => r.Increase)] : null;
+        (IReadOnlyList<int> places, double? cut) = UnlearningSelection.Choose(confidence ?? increase, samples.Count, options);
+        WriteSelection(run, samples.Count, confidence, increase, places);
+        EncodedExample[] chosen = [.. places.Select(i => samples[i])];
+        return result with
+        {
+            Unlearned = TrainingSet.AllNegative(chosen, BaseLogProbabilities(run, chosen)),
+            Summary = result.Summary with
+            {
+                Unlearning = new UnlearningSummary
+                {
+                    Samples = SamplesPath(run), Given = _settings.Elicited != null, Elicited = samples.Count, Selected = chosen.Length, Cut = cut,
+                    Constant = records?[0].Constant, Stages = run.Log.Finished,
+                },
+            },
+        };
+    }
+
+    private static IEnumerable<MethodStage> Stage(bool needed, MethodStage stage) => needed ? [stage] : [];
+
+    // θ_base. Confidences are of whole weights, so an adapter that the run continues is merged.
+    private LoadedModel LoadBase(MethodRun run)
+    {
+        LoadedModel model = LoadedModel.Load(options.Model, run.Backend, adapter: options.Adapter);
+        model.Decoder.MergeAdapter();
+        return model;
+    }
+
+    private string SamplesPath(MethodRun run) => _settings.Elicited ?? Path.Combine(run.Folder, SamplesName);
+
+    // θ_L, given or learnt here; a run's folder stands for the model in it.
+    private string LearnedPath(MethodRun run) => ModelPath.Resolve(_settings.Learned ?? Path.Combine(run.Folder, LearnedName, "model"));
+
+    private string FisherPath(MethodRun run) => _settings.Fisher ?? Path.Combine(run.Folder, FisherName);
+
+    private string ConfidencePath(MethodRun run) => _settings.Confidence ?? Path.Combine(run.Folder, ConfidenceName);
+
+    // What the data says is to be forgotten is nothing that θ_L learns.
+    private static IReadOnlyList<EncodedExample> Learnt(MethodRun run) => ExampleLoader.ToLearn(run.Examples);
+
+    private IReadOnlyList<EncodedExample> Drawn(MethodRun run) => FisherInformation.Draw(Learnt(run), _settings.FisherExamples, options.Seed);
+
+    // Samples have the standard names of fields, whatever those of the learning data are.
+    private IReadOnlyList<EncodedExample> Samples(MethodRun run) => _samples ??= run.Encode(SamplesPath(run), options with
+    {
+        Data = options.Data with { PromptField = null, CompletionField = null, Shape = DataShape.Auto, TooLong = TooLong.Cut, TrainOn = TrainOn.Assistant },
+    });
+
+    private void WriteSelection(MethodRun run, int count, double[]? confidence, double[]? increase, IReadOnlyList<int> places)
+    {
+        IReadOnlyList<ElicitedSample>? samples = _settings.Elicited is null ? ElicitedSample.Read(SamplesPath(run)) : null;
+        HashSet<int> chosen = [.. places];
+        JsonLines.Write(
+            Path.Combine(run.Folder, SelectionName),
+            Enumerable.Range(0, count).Select(i => new SelectionRecord
+            {
+                Index = i, Task = samples?[i].Task, Confidence = confidence?[i], Increase = increase?[i], Selected = chosen.Contains(i),
+            }));
+    }
+
+    private IReadOnlyList<float[]>? BaseLogProbabilities(MethodRun run, IReadOnlyList<EncodedExample> chosen)
+    {
+        if (!options.ResolveAscent().NeedsBase)
+            return null;
+
+        using LoadedModel model = LoadBase(run);
+        return Scorer.LogProbabilities(model.Decoder, chosen, options.Compute.MicroBatchTokens, run.Cancellation);
+    }
+}

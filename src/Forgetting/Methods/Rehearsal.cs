@@ -1,0 +1,124 @@
+using Forgetting.Backends.DryRun;
+using Forgetting.Data;
+using Forgetting.IO;
+using Forgetting.Models;
+using Forgetting.Tensors;
+using Forgetting.Training;
+
+namespace Forgetting.Methods;
+
+/// <summary>The examples of a run whose memory is planned.</summary>
+/// <param name="Training">What is learnt.</param>
+/// <param name="Reference">What a reference is trained on; as the other where that is not here.</param>
+internal sealed record PlannedData(IReadOnlyList<EncodedExample> Training, IReadOnlyList<EncodedExample> Reference);
+
+/// <summary>
+/// A run's stages on a backend that counts and has no memory: the same code asks for the same memory. The micro-batches are those of the run's
+/// examples, or without examples as full as the settings allow, and every token of them is a response token, so that no data can take more.
+/// </summary>
+internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, LoraConfig? lora, DryRunBackend backend, PlannedData? data)
+{
+    /// <summary>Tokens of the longest example.</summary>
+    public int Length { get; } = Math.Max(2, ExampleLoader.LongestExample(config, options));
+
+    /// <summary>The model.</summary>
+    public ModelConfig Config => config;
+
+    /// <summary>The run's examples, or as many as a step has.</summary>
+    public IReadOnlyList<EncodedExample> Training { get; private set; } = [];
+
+    /// <summary>What a reference is trained on.</summary>
+    public IReadOnlyList<EncodedExample> Reference { get; private set; } = [];
+
+    /// <summary>What passes over the data see, which fill their batches whatever the size of a step.</summary>
+    public IReadOnlyList<EncodedExample> All { get; private set; } = [];
+
+    /// <summary>What the model will write, which is not known before.</summary>
+    public IReadOnlyList<EncodedExample> Samples => Examples(int.MaxValue);
+
+    /// <summary>Makes up what is not given.</summary>
+    public void MakeExamples()
+    {
+        Training = data?.Training ?? Examples(Sequences(options.Schedule.BatchSize));
+        Reference = data?.Reference ?? Training;
+        All = data?.Training ?? Examples(int.MaxValue);
+    }
+
+    /// <summary>A model without an adapter.</summary>
+    public Decoder NewDecoder(bool training = false) => new(config, backend, training: training);
+
+    /// <summary>A pass over examples with the base and a second model.</summary>
+    public void Score(IReadOnlyList<EncodedExample> examples)
+    {
+        using var decoder = new Decoder(config, backend, options.Adapter is null ? null : lora, training: false);
+        using var reference = new Decoder(config, backend, options.TokenForgetting.Reference is null ? lora : null, training: false);
+        Scorer.Losses([decoder, reference], examples, options.Compute.MicroBatchTokens, allTokens: false);
+    }
+
+    /// <summary>Ordinary fine-tuning with the run's recipe (<see cref="PlainTuning"/>).</summary>
+    public void TrainPlainly(IReadOnlyList<EncodedExample> examples) =>
+        Train(PlainTuning.Settings(options, ""), TrainingSet.AllPositive(examples), unlearned: null, regularizer: null, evaluator: null);
+
+    /// <summary>Training; bytes of base weights and adapter, of gradients, moments and masters, and of activations.</summary>
+    public (long Weights, long State, long Activations) Train(
+        TrainingOptions settings, TrainingSet set, TrainingSet? unlearned, IStepRegularizer? regularizer, IStepEvaluator? evaluator)
+    {
+        using var decoder = new Decoder(config, backend, lora, settings.Seed);
+        long trained = decoder.TrainableParameters.Sum(p => p.Shape.Count);
+        long weights = decoder.BaseParameters.Concat(decoder.AdapterParameters).Sum(p => p.Shape.Count) * backend.StorageType.Size();
+
+        // Long enough for unlearning steps to have a place in it. Made-up examples are in the order that fills a micro-batch.
+        TrainingOptions steps = settings with
+        {
+            Schedule = settings.Schedule with
+            {
+                Steps = Math.Max(
+                    unlearned is null ? 1 : options.Unlearning.Interval + 1, data is null ? 1 : Trainer.CountSteps(settings, set.Examples.Count)),
+            },
+            Data = settings.Data with { NoShuffle = settings.Data.NoShuffle || data is null },
+        };
+        new Trainer(decoder, set, steps, "", observer: null, unlearned, regularizer, evaluator).Rehearse();
+        int floats = backend.StorageType == DType.Float32 ? 3 : 4;
+        return (weights, trained * floats * sizeof(float), decoder.Activations.PeakBytes);
+    }
+
+    /// <summary>A result in which half of the tokens are negative, so that all that a method may measure is measured.</summary>
+    public MethodResult HalfNegative(MethodResult result) => result with { Set = HalfNegative(result.Set.Examples) };
+
+    /// <summary>What unlearning steps forget.</summary>
+    public TrainingSet Unlearned()
+    {
+        TrainingSet forget = HalfNegative(Examples(Sequences(options.Unlearning.BatchSize ?? options.Schedule.BatchSize)));
+        return TrainingSet.AllNegative(forget.Examples, forget.BaseLogProbabilities);
+    }
+
+    private TrainingSet HalfNegative(IReadOnlyList<EncodedExample> examples) => new()
+    {
+        Examples = examples,
+        Signs = [.. examples.Select(e => Enumerable.Range(0, e.Length).Select(i => (sbyte)(!e.Response[i] ? 0 : i % 2 == 0 ? 1 : -1)).ToArray())],
+        BaseLogProbabilities = options.ResolveAscent().NeedsBase ? [.. examples.Select(e => new float[e.Length])] : null,
+    };
+
+    // Of a step's micro-batches one is like the other: two full ones and a rest take what any number takes.
+    private int Sequences(int batchSize) => Math.Min(batchSize, (2 * Math.Max(1, options.Compute.MicroBatchTokens / Length)) + 2);
+
+    // The longest examples, of which a shorter one makes a micro-batch of just as many tokens as there may be; at most so many of them.
+    private EncodedExample[] Examples(int most)
+    {
+        int whole = Math.Clamp(options.Compute.MicroBatchTokens / Length, 1, most), rest = options.Compute.MicroBatchTokens - (whole * Length);
+        List<int> lengths = [.. Enumerable.Repeat(Length, whole)];
+        if (rest >= 2 && whole < most)
+            lengths.Insert(0, rest);
+
+        // The rest of a step.
+        if (most < int.MaxValue)
+            lengths.AddRange(Enumerable.Repeat(Length, most - lengths.Count));
+
+        return [.. lengths.Select((length, i) =>
+        {
+            var response = new bool[length];
+            Array.Fill(response, true, 1, length - 1);
+            return new EncodedExample { Index = i, Ids = new int[length], Response = response };
+        })];
+    }
+}

@@ -1,0 +1,154 @@
+using Forgetting.Checkpoints;
+using Forgetting.IO;
+using Forgetting.Training;
+
+namespace Forgetting.Methods.TokenForgetting;
+
+/// <summary>
+/// Token forgetting (arXiv 2508.04329). Stages: a reference model, and the influence of every token, which leave <c>reference/model</c> and
+/// <c>scores.jsonl</c> in the run's folder. Tokens get the signs of their scores, those apart that the data gives one.
+/// </summary>
+internal sealed class TokenForgettingMethod : IMethod
+{
+    /// <summary>Name of the score file in the run's folder.</summary>
+    public const string ScoresName = "scores.jsonl";
+
+    private const string ReferenceName = "reference", ScoreStage = "score", ReferenceStage = "reference";
+
+    // Settings that say how losses become signs (PartitionRule).
+    private static readonly string[] s_division = ["score", "rho", "level", "ignore-rho", "learn-above", "forget-below"];
+
+    private readonly TrainingOptions _options;
+    private readonly MethodStage _scoring;
+    private Scores? _scores;
+    private bool _scored = true;
+
+    public TokenForgettingMethod(TrainingOptions options)
+    {
+        _options = options;
+        _scoring = new()
+        {
+            Name = ScoreStage, Result = ScoresName, Inputs = run => ScoreInputs(run).Parts, Run = Score,
+            Rehearse = options.TokenForgetting.Scores is null ? rehearsal => rehearsal.Score(rehearsal.All) : null,
+
+            // Within it: who takes over scores from another run needs no reference.
+            Within = !Trains ? [] :
+            [
+                new()
+                {
+                    Name = ReferenceStage, Result = Path.Combine(ReferenceName, Adapts ? PlainTuning.AdapterName : "model"),
+                    Announce = run => $"training the reference model on {run.ForReference.Count} examples",
+                    Inputs = run => ReferenceInputs(run).Parts,
+                    Run = run => PlainTuning.Train(_options, run.ForReference, ReferenceFolder(run), run.Backend, run.Observer, run.Cancellation),
+                    Rehearse = rehearsal => rehearsal.TrainPlainly(rehearsal.Reference),
+                },
+            ],
+        };
+    }
+
+    /// <inheritdoc/>
+    public string Name => Recipe.Text(_options.Method);
+
+    /// <inheritdoc/>
+    public IReadOnlyList<MethodStage> Stages => _scored ? [_scoring] : [];
+
+    private bool Trains => _options.TokenForgetting.Reference is null && _options.TokenForgetting.Scores is null;
+
+    private bool Adapts => _options.Lora.Rank > 0 || _options.Adapter != null;
+
+    void IMethod.Check(MethodRun run)
+    {
+        TokenForgettingSettings settings = _options.TokenForgetting;
+
+        // The signs in a given file stand unless the settings say how to divide.
+        bool divides = settings.Rho != null || settings.IgnoreRho > 0 || settings.LearnAbove != null;
+        if (settings.Scores is { } given)
+            _scores = ScoreFile.Read(given, run.Examples, divides ? (_options.ResolveScore(), PartitionRule.Of(_options)) : null);
+
+        // Tokens that the data gives a sign are not scored.
+        _scored = _scores != null || ExampleLoader.HasUnsigned(run.Examples);
+        if (((Trains && _scored) || settings.LearnReference) && settings.ReferenceData is { } data)
+            run.ForReference = ExampleLoader.ToLearn(run.Encode(data, _options));
+
+        if (settings.LearnReference)
+            run.Further = run.ForReference;
+
+        if (_scored && _scores is null && settings.Reference is { } reference)
+            Checkpoint.Open(reference).Dispose();
+    }
+
+    /// <inheritdoc/>
+    public MethodResult Apply(MethodRun run, MethodResult result)
+    {
+        if (!_scored)
+            return result with { Set = TrainingSet.AsGiven([.. run.Examples, .. run.Further]) };
+
+        Scores scores = _scores ??= ScoreFile.Read(ScoresPath(run), run.Examples, anew: null);
+        var diagnosis = Diagnosis.Of(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss);
+        run.Observer?.StageBegan($"divided the response tokens: {scores.Partition}");
+        if (diagnosis != null)
+            run.Observer?.StageBegan(diagnosis.ToString());
+
+        return result with
+        {
+            Set = Signed(run, scores),
+            Summary = result.Summary with
+            {
+                Reference = Source(run),
+                Score = scores.Kind is { } kind ? Recipe.Text(kind) : null,
+                Cut = double.IsNaN(scores.Partition.Cut) ? null : scores.Partition.Cut,
+                Diagnosis = diagnosis,
+            },
+        };
+    }
+
+    private void Score(MethodRun run)
+    {
+        _scores ??= Scores.Compute(
+            run.Examples, _options, () => LoadedModel.Load(_options.Model, run.Backend, adapter: _options.Adapter), () => LoadReference(run),
+            run.Observer, run.Cancellation);
+        ScoreFile.Write(ScoresPath(run), run.Examples, _scores);
+    }
+
+    // Examples with the signs of their scores, and those of the reference that are learnt as they are.
+    private TrainingSet Signed(MethodRun run, Scores scores)
+    {
+        bool needsBase = _options.Method == TrainingMethod.Forget && _options.ResolveAscent().NeedsBase;
+        return new TrainingSet
+        {
+            Examples = [.. run.Examples, .. run.Further],
+            Signs = [.. scores.Partition.Signs, .. TrainingSet.AllPositive(run.Further).Signs],
+            BaseLogProbabilities = needsBase
+                ? [.. Scorer.Negative(scores.BaseLoss), .. run.Further.Select(e => new float[e.Length])]
+                : null,
+        };
+    }
+
+    // Where influence comes from: a score file, a checkpoint, or the reference that this run or the one it took the scores from has trained.
+    private string Source(MethodRun run) => _options.TokenForgetting.Scores ?? _options.TokenForgetting.Reference
+        ?? Path.Combine(run.Log.SourceOf(ScoreStage) ?? run.Log.SourceOf(ReferenceStage) ?? run.Folder, ReferenceName, "model");
+
+    // With LoRA as the base with the adapter, which no storage type rounds.
+    private LoadedModel LoadReference(MethodRun run) => _options.TokenForgetting.Reference is { } given ? LoadedModel.Load(given, run.Backend)
+        : Adapts ? LoadedModel.Load(_options.Model, run.Backend, adapter: Path.Combine(ReferenceFolder(run), PlainTuning.AdapterName))
+        : LoadedModel.Load(Path.Combine(ReferenceFolder(run), "model"), run.Backend);
+
+    private Fingerprint ReferenceInputs(MethodRun run) =>
+        Trains ? PlainTuning.AddInputs(run.BaseInputs(), _options, ReferenceFolder(run), run.ForReference) : run.BaseInputs();
+
+    private Fingerprint ScoreInputs(MethodRun run)
+    {
+        Fingerprint inputs = run.Provenance.AddTo(new Fingerprint().Add(ReferenceInputs(run)), "reference", "scores")
+            .Add("examples", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(run.Examples)));
+        foreach (string name in s_division)
+        {
+            inputs.Add(name, Recipe.Find(name)!.Read(_options));
+        }
+
+        return inputs;
+    }
+
+    private static string ReferenceFolder(MethodRun run) => Path.Combine(run.Folder, ReferenceName);
+
+    private static string ScoresPath(MethodRun run) => Path.Combine(run.Folder, ScoresName);
+}

@@ -1,0 +1,17 @@
+using Forgetting.Methods;
+using Forgetting.Methods.LearningWithForgetting;
+using Forgetting.Methods.TokenForgetting;
+using Forgetting.Training;
+
+namespace Forgetting.Runs;
+
+/// <summary>The methods there are; a new one is a folder under <c>Methods/</c> and a line here.</summary>
+internal static class MethodList
+{
+    /// <summary>The methods that settings ask for, in the order in which they are applied; none for ordinary fine-tuning.</summary>
+    public static IReadOnlyList<IMethod> Of(TrainingOptions options) =>
+    [
+        .. options.LearnsAll ? Array.Empty<IMethod>() : [new TokenForgettingMethod(options)],
+        .. options.Unlearns ? [new LearningWithForgettingMethod(options)] : Array.Empty<IMethod>(),
+    ];
+}
