@@ -1,7 +1,7 @@
 using System.CommandLine;
 using Forgetting.Backends;
-using Forgetting.Demo;
 using Forgetting.Core;
+using Forgetting.Demo;
 using Forgetting.IO;
 
 namespace Forgetting.Cli.Commands;
