@@ -105,7 +105,8 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
     // The longest examples, of which a shorter one makes a micro-batch of just as many tokens as there may be; at most so many of them.
     private EncodedExample[] Examples(int most)
     {
-        int whole = Math.Clamp(options.Compute.MicroBatchTokens / Length, 1, most), rest = options.Compute.MicroBatchTokens - (whole * Length);
+        int tokens = most < int.MaxValue ? options.PassTokens : options.Compute.MicroBatchTokens; // of a step's, or a pass over the data
+        int whole = Math.Clamp(tokens / Length, 1, most), rest = tokens - (whole * Length);
         List<int> lengths = [.. Enumerable.Repeat(Length, whole)];
         if (rest >= 2 && whole < most)
             lengths.Insert(0, rest);

@@ -2,6 +2,7 @@ using Forgetting.Backends.Cpu;
 using Forgetting.Backends.DryRun;
 using Forgetting.Backends.Selection;
 using Forgetting.Methods;
+using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Models;
 using Forgetting.Tensors;
 using Forgetting.Training;

@@ -7,6 +7,7 @@ using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Methods;
+using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Models;
 using Forgetting.Training;
