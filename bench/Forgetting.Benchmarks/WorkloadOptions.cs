@@ -12,7 +12,7 @@ internal sealed class WorkloadOptions
 {
     private readonly Option<string> _family = new Option<string>("--family") { Description = "blocks of the model", DefaultValueFactory = _ => "llama" }.AcceptOnlyFromAmong("llama", "gpt2");
     private readonly Option<int> _dim, _layers, _heads, _keyValueHeads, _mlp, _vocab, _batch, _length, _steps, _warmup, _threads;
-    private readonly Option<string> _device = new("--device") { Description = "cpu, cuda, cuda:N or cuda-emu", DefaultValueFactory = _ => "cpu" };
+    private readonly Option<string> _device = new("--device") { Description = "cpu, cuda, cuda:N, cuda-emu or cuda-ptx", DefaultValueFactory = _ => "cpu" };
     private readonly Option<string?> _dtype = new("--dtype") { Description = "fp32 or bf16: storage type on cuda and cuda-emu, operands of products on cpu" };
     private readonly Option<string> _products = new("--products") { Description = "what computes products on cpu: auto, managed or onednn", DefaultValueFactory = _ => "auto" };
     private readonly Option<bool> _json = new("--json") { Description = "one line of JSON" };

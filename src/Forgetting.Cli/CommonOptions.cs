@@ -24,7 +24,7 @@ internal static class CommonOptions
             HelpName = "NAME",
             DefaultValueFactory = _ => "auto",
         };
-        option.CompletionSources.Add("auto", "cpu", "cuda", "cuda-emu");
+        option.CompletionSources.Add("auto", "cpu", "cuda", "cuda-emu", "cuda-ptx");
         option.Validators.Add(result =>
         {
             foreach (Token token in result.Tokens.Where(t => !DeviceName.TryParse(t.Value, out _)))

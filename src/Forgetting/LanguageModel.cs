@@ -73,7 +73,7 @@ public sealed partial class LanguageModel : IDisposable
     /// <summary>Folder of the adapter in use, given or trained; null for none.</summary>
     public string? Adapter => _adapter;
 
-    /// <summary>Where it computes: cpu, cuda:N or cuda-emu.</summary>
+    /// <summary>Where it computes: cpu, cuda:N, cuda-emu or cuda-ptx.</summary>
     public string Device => _backend.Name;
 
     /// <summary>Most tokens of a text, prompt and continuation together.</summary>

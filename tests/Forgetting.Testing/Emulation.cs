@@ -10,6 +10,7 @@ namespace Forgetting.Testing;
 public static class Emulation
 {
     private static readonly Lazy<(string? Folder, string? Missing)> Built = new(Build);
+    private static readonly Lazy<(string? Folder, string? Missing)> Compiled = new(Compile);
 
     /// <summary>Why there is no emulation, or null.</summary>
     public static string? Missing => Built.Value.Missing;
@@ -25,6 +26,15 @@ public static class Emulation
 
     /// <summary>Kernels with planted bugs.</summary>
     public static string BrokenKernels => File("libforgetting_broken_kernels.so");
+
+    /// <summary>Why the kernels are not there as nvcc compiles them, or null.</summary>
+    public static string? MissingPtx => Missing ?? Compiled.Value.Missing;
+
+    /// <summary>The kernels as text of the card's instructions.</summary>
+    public static string Ptx => Path.Combine(Compiled.Value.Folder!, "forgetting.ptx");
+
+    /// <summary>The kernels with planted bugs as text of the card's instructions.</summary>
+    public static string BrokenPtx => Path.Combine(Compiled.Value.Folder!, "broken.ptx");
 
     private static string File(string name) => Path.Combine(Built.Value.Folder ?? throw new InvalidOperationException(Missing), name);
 
@@ -53,6 +63,20 @@ public static class Emulation
         Directory.CreateDirectory(folder);
         using FileStream gate = Lock(Path.Combine(folder, ".lock"));
         Run("cmake", "-S", root, "-B", folder);
+        Run("cmake", "--build", folder, "--parallel", "2");
+        return (folder, null);
+    }
+
+    // Compiles what has changed, once ./build.sh kernels has found nvcc.
+    private static (string? Folder, string? Missing) Compile()
+    {
+        string folder = Repository.Path("build", "kernels");
+        if (!System.IO.File.Exists(Path.Combine(folder, "CMakeCache.txt")))
+        {
+            return (null, "the interpreter needs build/kernels/forgetting.ptx: tools/install-nvcc.sh and ./build.sh kernels make it");
+        }
+
+        using FileStream gate = Lock(Path.Combine(folder, ".lock"));
         Run("cmake", "--build", folder, "--parallel", "2");
         return (folder, null);
     }
@@ -103,4 +127,20 @@ public sealed class EmulationTheoryAttribute : TheoryAttribute
 {
     /// <summary>Skips the test where the emulation cannot be built.</summary>
     public EmulationTheoryAttribute() => Skip = Emulation.Missing ?? Skip;
+}
+
+/// <summary>A test that needs the kernels as nvcc compiles them.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class PtxFactAttribute : FactAttribute
+{
+    /// <summary>Skips the test where there is no nvcc, or no emulation.</summary>
+    public PtxFactAttribute() => Skip = Emulation.MissingPtx ?? Skip;
+}
+
+/// <summary>A theory that needs the kernels as nvcc compiles them.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class PtxTheoryAttribute : TheoryAttribute
+{
+    /// <summary>Skips the test where there is no nvcc, or no emulation.</summary>
+    public PtxTheoryAttribute() => Skip = Emulation.MissingPtx ?? Skip;
 }

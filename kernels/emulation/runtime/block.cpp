@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <link.h>
-#include <numeric>
-#include <stdlib.h>
 #include <string.h>
 
 namespace emulation {
@@ -26,48 +24,12 @@ unsigned thread_count, warp_count, live_count;
 unsigned arrived, predicates;
 BarrierResult barrier_result;
 
-Order order;
-uint64_t random_state;
 CUresult failure;
 
 // Epochs never repeat, so that the shadow of shared memory need not be cleared between blocks.
 uint32_t epoch = 1, block_start = 1;
 SharedRange static_shared, dynamic_shared_range;
 alignas(1024) char dynamic_buffer[kMaxDynamicShared];
-
-uint64_t next_random() { // splitmix64
-    uint64_t z = random_state += 0x9e3779b97f4a7c15ull;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ull;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebull;
-    return z ^ (z >> 31);
-}
-
-// Visits 0 … count − 1 in the order that is set. A random order is i·a + b modulo the count, with a prime to it.
-class Sequence {
-public:
-    explicit Sequence(uint64_t count) : count_(count) {
-        if (order.kind == Order::Reverse) {
-            step_ = count - 1;
-            next_ = count - 1;
-        } else if (order.kind == Order::Random && count > 1) {
-            do {
-                step_ = next_random() % count;
-            } while (std::gcd(step_, count) != 1);
-            next_ = next_random() % count;
-        }
-    }
-    uint64_t next() {
-        uint64_t value = next_;
-        next_ += step_;
-        if (next_ >= count_) {
-            next_ -= count_;
-        }
-        return value;
-    }
-
-private:
-    uint64_t count_, step_ = 1, next_ = 0;
-};
 
 std::string describe(uint3 index) { return format("(%u, %u, %u)", index.x, index.y, index.z); }
 
@@ -251,7 +213,7 @@ void run_block(uint64_t linear) {
             while (warps[w].ready != 0 && failure == CUDA_SUCCESS) {
                 progress = true;
                 run_lanes(w);
-                if (order.kind == Order::Random) {
+                if (Order::current().kind == Order::Random) {
                     break;
                 }
             }
@@ -295,26 +257,6 @@ void find_static_shared(const Entry& entry) {
 }
 
 } // namespace
-
-bool Order::parse(const char* text, Order* order) {
-    if (strcmp(text, "forward") == 0) {
-        *order = {Forward, 0};
-    } else if (strcmp(text, "reverse") == 0) {
-        *order = {Reverse, 0};
-    } else if (strncmp(text, "random:", 7) == 0 && text[7] != '\0') {
-        char* end;
-        *order = {Random, strtoull(text + 7, &end, 10)};
-        return *end == '\0';
-    } else {
-        return false;
-    }
-    return true;
-}
-
-void set_order(Order value) {
-    order = value;
-    random_state = value.seed;
-}
 
 CUresult run(const Launch& next) {
     launch = &next;

@@ -2,6 +2,7 @@
 #pragma once
 #include "../runtime.h"
 #include "fiber.h"
+#include "order.h"
 #include "shared_memory.h"
 
 #include <string>
@@ -9,26 +10,21 @@
 
 namespace emulation {
 
-// Order in which the threads of a block, and the blocks, get their turn.
-struct Order {
-    enum Kind { Forward, Reverse, Random } kind = Forward;
-    uint64_t seed = 0;
-
-    // forward, reverse or random:SEED; false if the text is none of these.
-    static bool parse(const char* text, Order* order);
-};
+namespace ptx {
+struct Program;
+}
 
 struct Launch {
     const Entry* entry;
+    const ptx::Program* program; // of PTX; null where the entry is compiled for the emulation
     dim3 grid, block;
     size_t dynamic_shared;
     void** arguments;
     uintptr_t image_begin, image_end; // of the kernel library: constants lie there
 };
 
-// Runs a launch to its end; the order applies to launches that follow. The caller holds the driver's lock.
+// Runs a launch to its end. The caller holds the driver's lock.
 CUresult run(const Launch& launch);
-void set_order(Order order);
 
 enum class Wait : uint8_t { Nothing, BlockBarrier, WarpBarrier, Shuffle, Ballot, Mma, Ldmatrix };
 

@@ -189,7 +189,7 @@ CUDA_EXPORT CUresult cuInit(unsigned flags) {
         if (text != nullptr && !Order::parse(text, &order)) {
             return fail(CUDA_ERROR_INVALID_VALUE, format("cuInit: FORGETTING_EMU_ORDER is '%s', not forward, reverse or random:SEED", text));
         }
-        set_order(order);
+        Order::set(order);
         driver.initialised = true;
     }
     return CUDA_SUCCESS;
@@ -203,7 +203,7 @@ CUDA_EXPORT CUresult emulationSetOrder(const char* text) {
     if (text == nullptr || !Order::parse(text, &order)) {
         return fail(CUDA_ERROR_INVALID_VALUE, format("the thread order '%s' is not forward, reverse or random:SEED", text == nullptr ? "" : text));
     }
-    set_order(order);
+    Order::set(order);
     return CUDA_SUCCESS;
 }
 

@@ -1,5 +1,6 @@
 // State behind the driver API: one device, its primary context, modules, streams, events and graphs.
 #pragma once
+#include "../ptx/module.h"
 #include "block.h"
 
 #include <functional>
@@ -15,13 +16,16 @@ struct CUctx_st {
     unsigned references = 0;
 };
 
+// A library of kernels compiled for the emulation, or PTX.
 struct CUmod_st {
     void* library;
+    std::unique_ptr<emulation::ptx::Module> text;
     std::vector<std::unique_ptr<CUfunc_st>> functions;
 };
 
 struct CUfunc_st {
     const emulation::Entry* entry;
+    const emulation::ptx::Program* program; // null in a library
     int max_dynamic_shared;
     uintptr_t image_begin, image_end;
 };

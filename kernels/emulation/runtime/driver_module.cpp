@@ -1,8 +1,10 @@
-// Modules and launches. A module's image is a shared library of kernels compiled for the emulation, in place of a fatbin.
+// Modules and launches. A module's image is a shared library of kernels compiled for the emulation, in place of a fatbin, or PTX, which is interpreted.
 #include "driver.h"
 
 #include <dlfcn.h>
 #include <elf.h>
+#include <fstream>
+#include <iterator>
 #include <link.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -32,9 +34,35 @@ CUresult load(const Call& call, CUmodule* module, const char* path) {
     if (library == nullptr) {
         return fail(CUDA_ERROR_INVALID_IMAGE, format("%s: %s", call.name, dlerror()));
     }
-    *module = new CUmod_st{library, {}};
+    *module = new CUmod_st{library, nullptr, {}};
     call.driver.modules.insert(*module);
     return CUDA_SUCCESS;
+}
+
+CUresult load_text(const Call& call, CUmodule* module, std::string text) {
+    try {
+        *module = new CUmod_st{nullptr, std::make_unique<ptx::Module>(std::move(text)), {}};
+    } catch (const ptx::TextError& error) {
+        return fail(CUDA_ERROR_INVALID_IMAGE, format("%s: %s", call.name, error.what()));
+    }
+    call.driver.modules.insert(*module);
+    return CUDA_SUCCESS;
+}
+
+// The text of a file of PTX; empty if it is none.
+std::string read_text(const char* path) {
+    std::ifstream file(path, std::ios::binary);
+    std::string text(64, '\0');
+    text.resize(static_cast<size_t>(file.read(text.data(), 64).gcount()));
+    if (!ptx::is_text(text.c_str())) {
+        return {};
+    }
+    file.clear();
+    return text.append(std::istreambuf_iterator<char>(file), {});
+}
+
+CUresult run_launch(const Launch& launch) {
+    return launch.program == nullptr ? run(launch) : ptx::run(*launch.program, launch.grid, launch.block, launch.dynamic_shared, launch.arguments);
 }
 
 // Addresses of the library that holds `entry`.
@@ -94,13 +122,17 @@ CUDA_EXPORT CUresult cuModuleLoad(CUmodule* module, const char* path) {
     if (access(path, R_OK) != 0) {
         return fail(CUDA_ERROR_FILE_NOT_FOUND, format("cuModuleLoad: cannot read %s", path));
     }
-    return load(call, module, path);
+    std::string text = read_text(path);
+    return text.empty() ? load(call, module, path) : load_text(call, module, std::move(text));
 }
 
 CUDA_EXPORT CUresult cuModuleLoadData(CUmodule* module, const void* image) {
     Call call("cuModuleLoadData");
     if (CUresult status = check_unsafe(call); status != CUDA_SUCCESS) {
         return status;
+    }
+    if (ptx::is_text(static_cast<const char*>(image))) {
+        return load_text(call, module, static_cast<const char*>(image));
     }
     size_t bytes = image_bytes(image);
     if (bytes == 0) {
@@ -123,7 +155,11 @@ CUDA_EXPORT CUresult cuModuleUnload(CUmodule module) {
     if (call.driver.modules.erase(module) == 0) {
         return fail(CUDA_ERROR_INVALID_HANDLE, "cuModuleUnload: not a module");
     }
-    dlclose(module->library);
+    if (module->text != nullptr) {
+        ptx::write_counts(*module->text);
+    } else {
+        dlclose(module->library);
+    }
     delete module;
     return CUDA_SUCCESS;
 }
@@ -136,11 +172,24 @@ CUDA_EXPORT CUresult cuModuleGetFunction(CUfunction* function, CUmodule module, 
     if (call.driver.modules.count(module) == 0) {
         return fail(CUDA_ERROR_INVALID_HANDLE, "cuModuleGetFunction: not a module");
     }
+    if (module->text != nullptr) {
+        try {
+            const ptx::Kernel* kernel = module->text->kernel(name);
+            if (kernel != nullptr) {
+                module->functions.push_back(std::make_unique<CUfunc_st>(CUfunc_st{&kernel->entry, &kernel->program, kDefaultDynamicShared, 0, 0}));
+                *function = module->functions.back().get();
+                return CUDA_SUCCESS;
+            }
+        } catch (const ptx::TextError& error) {
+            return fail(CUDA_ERROR_INVALID_IMAGE, format("cuModuleGetFunction: %s", error.what()));
+        }
+        return fail(CUDA_ERROR_NOT_FOUND, format("cuModuleGetFunction: no kernel %s in the module", name));
+    }
     auto entry = static_cast<const Entry*>(dlsym(module->library, (std::string("emulation_entry_") + name).c_str()));
     if (entry == nullptr) {
         return fail(CUDA_ERROR_NOT_FOUND, format("cuModuleGetFunction: no kernel %s in the module", name));
     }
-    module->functions.push_back(std::make_unique<CUfunc_st>(CUfunc_st{entry, kDefaultDynamicShared, 0, 0}));
+    module->functions.push_back(std::make_unique<CUfunc_st>(CUfunc_st{entry, nullptr, kDefaultDynamicShared, 0, 0}));
     *function = module->functions.back().get();
     find_image(*function);
     return CUDA_SUCCESS;
@@ -186,11 +235,11 @@ CUDA_EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsign
         return fail(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, format("cuLaunchKernel: %s is compiled for at most %u threads a block, not %lu", entry.name,
                                                                entry.max_threads, static_cast<unsigned long>(threads)));
     }
-    Launch launch = {&entry, dim3(grid_x, grid_y, grid_z), dim3(block_x, block_y, block_z), shared_bytes, arguments, function->image_begin,
+    Launch launch = {&entry, function->program, dim3(grid_x, grid_y, grid_z), dim3(block_x, block_y, block_z), shared_bytes, arguments, function->image_begin,
                      function->image_end};
     if (stream != nullptr && call.driver.streams.count(stream) != 0 && stream->capture != nullptr) {
         auto kept = std::make_shared<KeptLaunch>(launch);
-        return submit(call, stream, [kept] { return run(kept->launch); });
+        return submit(call, stream, [kept] { return run_launch(kept->launch); });
     }
-    return submit(call, stream, [&launch] { return run(launch); });
+    return submit(call, stream, [&launch] { return run_launch(launch); });
 }

@@ -16,7 +16,7 @@ namespace Forgetting.Backends;
 internal interface IBackend : IMemory, IRepetition, IDenseOperations, ISequenceOperations, IElementwiseOperations, ILossOperations, ISinkOperations,
     IOptimizerOperations
 {
-    /// <summary>Name as in <c>--device</c>: cpu, cuda, cuda:N or cuda-emu.</summary>
+    /// <summary>Name as in <c>--device</c>: cpu, cuda, cuda:N, cuda-emu or cuda-ptx.</summary>
     string Name { get; }
 
     /// <summary>Element type of activations and of the weights used in products.</summary>

@@ -11,8 +11,8 @@ public sealed record ComputeSettings
     [Setting("compute activations again in the backward pass to save memory", MayChange = true)]
     public bool Recompute { get; init; }
 
-    /// <summary>Device: auto, cpu, cuda, cuda:N or cuda-emu.</summary>
-    [Setting("where to compute: auto, cpu, cuda, cuda:N for card N, or cuda-emu; auto is the first card where all that it needs is there and works, else the cpu", Value = "NAME", MayChange = true, Identity = false, Resolved = true)]
+    /// <summary>Device: auto, cpu, cuda, cuda:N, cuda-emu or cuda-ptx.</summary>
+    [Setting("where to compute: auto, cpu, cuda, cuda:N for card N, cuda-emu or cuda-ptx; auto is the first card where all that it needs is there and works, else the cpu", Value = "NAME", MayChange = true, Identity = false, Resolved = true)]
     public string Device { get; init; } = "auto";
 
     /// <summary>

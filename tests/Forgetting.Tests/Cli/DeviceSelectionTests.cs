@@ -125,7 +125,7 @@ public sealed class DeviceSelectionTests
     [InlineData("cuda:1x")]
     [InlineData("cuda:99999999999")]
     public void What_is_no_device_is_refused(string name) => Assert.Equal(
-        $"device is \"{name}\", expected auto, cpu, cuda, cuda:N or cuda-emu", Assert.Throws<UserException>(() => DeviceName.Parse(name)).Message);
+        $"device is \"{name}\", expected auto, cpu, cuda, cuda:N, cuda-emu or cuda-ptx", Assert.Throws<UserException>(() => DeviceName.Parse(name)).Message);
 
     [Fact]
     public void A_card_without_a_driver_is_seen()

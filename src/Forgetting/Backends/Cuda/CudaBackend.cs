@@ -45,10 +45,10 @@ internal sealed unsafe partial class CudaBackend : IBackend
     }
 
     /// <inheritdoc/>
-    public string Name => new DeviceName(_device.Emulated ? "cuda-emu" : "cuda", _device.Ordinal).ToString();
+    public string Name => _device.Chosen.ToString();
 
     /// <summary>Whether the kernels run on this machine's processor.</summary>
-    public bool IsEmulated => _device.Emulated;
+    public bool IsEmulated => _device.Chosen.IsEmulated;
 
     /// <inheritdoc/>
     public DType StorageType { get; }

@@ -33,14 +33,13 @@ internal sealed unsafe class CudaDevice : IDisposable
     /// <param name="context">Context of the card.</param>
     /// <param name="module">The kernels.</param>
     /// <param name="blas">cuBLAS.</param>
-    /// <param name="emulated">Whether the driver is the emulation.</param>
-    /// <param name="ordinal">Number of the card.</param>
+    /// <param name="chosen">What the card is called, and whether the driver is the emulation.</param>
     /// <exception cref="CudaException">The driver fails.</exception>
     /// <exception cref="CudaBlasException">cuBLAS fails.</exception>
     /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
-    public CudaDevice(PrimaryContext context, CUmodule module, CudaBlas blas, bool emulated, int ordinal)
+    public CudaDevice(PrimaryContext context, CUmodule module, CudaBlas blas, DeviceName chosen)
     {
-        (_context, _module, _blas, Emulated, Ordinal) = (context, module, blas, emulated, ordinal);
+        (_context, _module, _blas, Chosen) = (context, module, blas, chosen);
         Nvtx.Enable();
         _arguments = (long*)NativeMemory.AllocZeroed(MostArguments, sizeof(long));
         for (int i = 0; i < MostArguments; i++)
@@ -75,11 +74,8 @@ internal sealed unsafe class CudaDevice : IDisposable
         }
     }
 
-    /// <summary>Whether this is the emulation.</summary>
-    public bool Emulated { get; }
-
-    /// <summary>Number of the card.</summary>
-    public int Ordinal { get; }
+    /// <summary>What <c>--device</c> calls it.</summary>
+    public DeviceName Chosen { get; }
 
     /// <summary>Name of the card.</summary>
     public string Name { get; } = "";
@@ -294,7 +290,7 @@ internal sealed unsafe class CudaDevice : IDisposable
             }
             catch (CudaException error) when (error.CudaError == CUResult.ErrorNotFound)
             {
-                string target = Emulated ? "emulation" : "kernels";
+                string target = Chosen.Kind == DeviceName.Emulation ? "emulation" : "kernels";
                 throw new UserException($"the compiled kernels have no {name}: they are of another version than this program; ./build.sh {target} makes them anew", error);
             }
 

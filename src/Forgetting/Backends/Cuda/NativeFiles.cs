@@ -13,7 +13,13 @@ internal static class NativeFiles
     /// <summary>What to say where <see cref="Fatbin"/> is null.</summary>
     public static string NoFatbin => $"no kernels: forgetting.fatbin was not found in {AppContext.BaseDirectory}";
 
-    /// <summary>How to come by <see cref="Fatbin"/>.</summary>
+    /// <summary>The kernels as text of the card's instructions, for the interpreter, or null.</summary>
+    public static string? Ptx => Find("forgetting.ptx", "kernels");
+
+    /// <summary>What to say where <see cref="Ptx"/> is null.</summary>
+    public static string NoPtx => $"no kernels: forgetting.ptx was not found in {AppContext.BaseDirectory}";
+
+    /// <summary>How to come by <see cref="Fatbin"/> and <see cref="Ptx"/>.</summary>
     public static string FatbinRemedy => $"tools/install-nvcc.sh and ./build.sh kernels make them, or name their folder in {FolderVariable}";
 
     /// <summary>The driver API on the host, or null.</summary>

@@ -9,7 +9,7 @@ namespace Forgetting.Backends.Selection;
 internal static class BackendFactory
 {
     /// <summary>
-    /// The backend for <paramref name="device"/>: cpu; cuda or cuda:N, a card; cuda-emu, the card's kernels on this processor; or auto, the first card
+    /// The backend for <paramref name="device"/>: cpu; cuda or cuda:N, a card; cuda-emu, the card's kernels on this processor; cuda-ptx, the card's instructions interpreted; or auto, the first card
     /// where everything that it needs is there and works, and else the CPU.
     /// </summary>
     /// <param name="device">Name of a device.</param>
@@ -31,9 +31,10 @@ internal static class BackendFactory
 
         var name = DeviceName.Parse(device);
         DType? type = TypeOf(dtype);
-        if (name.Kind == "cuda-emu")
+        if (name.IsEmulated)
         {
-            return CardSurvey.OpenEmulation(type ?? DType.Float32, checks: false);
+            using CardSurvey emulation = Emulated(name, type ?? DType.Float32);
+            return emulation.Take();
         }
 
         if (name.Kind != "cpu")
@@ -55,11 +56,15 @@ internal static class BackendFactory
     public static IReadOnlyList<DeviceRequirement> Requirements(string device)
     {
         var name = DeviceName.Parse(device);
-        using CardSurvey survey = name.Kind == "cuda-emu"
-            ? CardSurvey.OfEmulation(DType.Float32, checks: false)
+        using CardSurvey survey = name.IsEmulated
+            ? Emulated(name, DType.Float32)
             : CardSurvey.OfCard(name.Ordinal, DType.Float32);
         return survey.Requirements;
     }
+
+    private static CardSurvey Emulated(DeviceName name, DType storageType) => name.Kind == DeviceName.Emulation
+        ? CardSurvey.OfEmulation(storageType, checks: false)
+        : CardSurvey.OfInterpreter(storageType);
 
     /// <summary>What <see cref="Create"/> would have to be given as dtype to make this backend: fp32 or bf16.</summary>
     public static string DtypeOf(IBackend backend) =>

@@ -24,14 +24,15 @@ internal sealed class CardSurvey : IDisposable
     private readonly DeviceName _name;
     private readonly DType _storageType;
     private readonly bool _checks;
+    private readonly string? _kernels;
     private PrimaryContext? _context;
     private CUmodule? _module;
     private CudaBlas? _blas;
     private CudaBackend? _backend;
 
-    private CardSurvey(DeviceName name, DType storageType, bool checks)
+    private CardSurvey(DeviceName name, DType storageType, bool checks, string? kernels = null)
     {
-        (_name, _storageType, _checks) = (name, storageType, checks);
+        (_name, _storageType, _checks, _kernels) = (name, storageType, checks, kernels);
         Try("driver", Driver);
         Try("card", Card);
         Try("compute capability", Capability);
@@ -48,7 +49,13 @@ internal sealed class CardSurvey : IDisposable
     /// <summary>Of the emulation, which stands in for driver and card.</summary>
     /// <param name="storageType">For the backend: Float32 or BFloat16.</param>
     /// <param name="checks">Whether kernels check every memory access.</param>
-    public static CardSurvey OfEmulation(DType storageType, bool checks) => new(new DeviceName("cuda-emu"), storageType, checks);
+    public static CardSurvey OfEmulation(DType storageType, bool checks) => new(new DeviceName(DeviceName.Emulation), storageType, checks);
+
+    /// <summary>Of the emulation's driver with the kernels as compiled for the card, which it interprets.</summary>
+    /// <param name="storageType">For the backend: Float32 or BFloat16.</param>
+    /// <param name="kernels">The text of the kernels, where it is not that of the build.</param>
+    public static CardSurvey OfInterpreter(DType storageType, string? kernels = null) =>
+        new(new DeviceName(DeviceName.Interpreter), storageType, checks: true, kernels);
 
     /// <summary>The kernels on this machine's processor. A process that has used the emulation cannot use a card, and the other way round.</summary>
     /// <param name="storageType">Float32 or BFloat16.</param>
@@ -98,7 +105,7 @@ internal sealed class CardSurvey : IDisposable
         }
     }
 
-    private bool IsEmulation => _name.Kind == "cuda-emu";
+    private bool IsEmulation => _name.IsEmulated;
 
     // Says what was found or throws a Lack; null where it cannot be tried.
     private void Try(string name, Func<string?> examine)
@@ -196,9 +203,12 @@ internal sealed class CardSurvey : IDisposable
         if (!Holds)
             return null;
 
-        string path = IsEmulation
-            ? NativeFiles.EmulationKernels(_checks) ?? throw new Lack(NativeFiles.NoEmulation, NativeFiles.EmulationRemedy)
-            : NativeFiles.Fatbin ?? throw new Lack(NativeFiles.NoFatbin, NativeFiles.FatbinRemedy);
+        string path = _kernels ?? _name.Kind switch
+        {
+            DeviceName.Emulation => NativeFiles.EmulationKernels(_checks) ?? throw new Lack(NativeFiles.NoEmulation, NativeFiles.EmulationRemedy),
+            DeviceName.Interpreter => NativeFiles.Ptx ?? throw new Lack(NativeFiles.NoPtx, NativeFiles.FatbinRemedy),
+            _ => NativeFiles.Fatbin ?? throw new Lack(NativeFiles.NoFatbin, NativeFiles.FatbinRemedy),
+        };
         _module = _context!.LoadModule(path);
         return path;
     }
@@ -235,7 +245,7 @@ internal sealed class CardSurvey : IDisposable
             // From here on these are the backend's.
             (PrimaryContext context, CUmodule module, CudaBlas blas) = (_context, _module!.Value, _blas!);
             (_context, _module, _blas) = (null, null, null);
-            _backend = new CudaBackend(new CudaDevice(context, module, blas, IsEmulation, _name.Ordinal), _storageType);
+            _backend = new CudaBackend(new CudaDevice(context, module, blas, _name), _storageType);
         }
 
         return found;

@@ -1,0 +1,73 @@
+using Forgetting.Backends.Cuda;
+using Forgetting.Backends.Selection;
+using Forgetting.Tensors;
+using Forgetting.Testing;
+using Forgetting.Testing.Operations;
+using Xunit;
+
+namespace Forgetting.Cuda.Tests;
+
+/// <summary>Every operation of the CUDA backend as nvcc compiles it, instruction by instruction: against the plain version, and to the bit in every order of warps.</summary>
+[Collection("emulation")]
+public sealed class PtxOperationTests(PtxOperationTests.Backends backends) : IClassFixture<PtxOperationTests.Backends>
+{
+    private static readonly string[] OtherOrders = ["reverse", "random:7"];
+
+    public static TheoryData<string> Names => OperationCases.SmallNames;
+
+    [PtxTheory]
+    [MemberData(nameof(Names))]
+    public void Float32_agrees_with_the_plain_version_in_every_order_of_warps(string name) => Check(backends.Float32!, name);
+
+    [PtxTheory]
+    [MemberData(nameof(Names))]
+    public void BFloat16_agrees_with_the_plain_version_in_every_order_of_warps(string name) => Check(backends.BFloat16!, name);
+
+    private static void Check(CudaBackend backend, string name)
+    {
+        OperationCase operationCase = OperationCases.Named(name);
+        CudaEmulation.SetThreadOrder("forward");
+        backend.ReleaseScratch();
+        OperationRunner.Check(backend, operationCase);
+        byte[][] expected = OperationRunner.Results(backend, operationCase);
+        foreach (string order in OtherOrders)
+        {
+            CudaEmulation.SetThreadOrder(order);
+            byte[][] results = OperationRunner.Results(backend, operationCase);
+            for (int i = 0; i < results.Length; i++)
+            {
+                Assert.True(expected[i].AsSpan().SequenceEqual(results[i]), $"{name}: {operationCase.Operands[i].Name} differs in the order {order}");
+            }
+        }
+    }
+
+    /// <summary>Both storage types, opened once for all tests of the class.</summary>
+    public sealed class Backends : IDisposable
+    {
+        public Backends()
+        {
+            if (Emulation.MissingPtx is null)
+            {
+                CudaLibrary.UseEmulation(Emulation.Driver);
+                Float32 = Open(DType.Float32);
+                BFloat16 = Open(DType.BFloat16);
+            }
+        }
+
+        internal CudaBackend? Float32 { get; }
+
+        internal CudaBackend? BFloat16 { get; }
+
+        public void Dispose()
+        {
+            Float32?.Dispose();
+            BFloat16?.Dispose();
+        }
+
+        private static CudaBackend Open(DType type)
+        {
+            using var survey = CardSurvey.OfInterpreter(type, Emulation.Ptx);
+            return survey.Take();
+        }
+    }
+}
