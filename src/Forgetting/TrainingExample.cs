@@ -43,6 +43,10 @@ public sealed record TrainingExample
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? Sign { get; init; }
 
+    /// <summary>As how many tokens each of its response tokens counts; null for one. <see cref="ChatMessage.Weight"/> multiplies it.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? Weight { get; init; }
+
     /// <summary>Writes examples as a data file (JSON Lines), for settings that name one, such as a run's trusted examples.</summary>
     /// <exception cref="UserException">The file cannot be written.</exception>
     public static void WriteFile(string path, IEnumerable<TrainingExample> examples) => JsonLines.Write(path, examples);
@@ -51,6 +55,6 @@ public sealed record TrainingExample
     /// <param name="index">Position in the data set, from 0.</param>
     internal DataExample ToData(int index) => new()
     {
-        Index = index, Place = $"example {index}", Prompt = Prompt ?? "", Completion = Completion ?? "", Messages = Messages, Sign = Sign,
+        Index = index, Place = $"example {index}", Prompt = Prompt ?? "", Completion = Completion ?? "", Messages = Messages, Sign = Sign, Weight = Weight,
     };
 }

@@ -63,6 +63,7 @@ internal static class DataCommand
             ("shapes", Of(summary.Shapes)),
             ("repeated", string.Create(CultureInfo.InvariantCulture, $"{summary.Repeated:N0} as an earlier record, {summary.Contradicting:N0} the prompt alone, with another answer")),
             .. summary.Unread.Count > 0 ? [("keys not read", Of(summary.Unread))] : Array.Empty<(string, string)>(),
+            .. summary.Weighted > 0 ? [("weights", string.Create(CultureInfo.InvariantCulture, $"{summary.Weighted:N0} records have answers of another weight than 1"))] : Array.Empty<(string, string)>(),
             .. summary.Lengths is { } lengths
                 ?
                 [
@@ -91,7 +92,7 @@ internal static class DataCommand
         if (tokenizer is null)
         {
             text.AppendJoin('\n', example.Turns?.Select(m => $"{m.Role}: {Marked(m.Content, m.Mark)}")
-                ?? [$"{example.Prompt}{example.Separator ?? ExampleEncoder.Joint(example.Prompt, example.Completion)}{Marked(example.Completion, TokenMark.Of(learnt: true, example.Sign))}"]);
+                ?? [$"{example.Prompt}{example.Separator ?? ExampleEncoder.Joint(example.Prompt, example.Completion)}{Marked(example.Completion, TokenMark.Of(learnt: true, example.Sign, example.Weight))}"]);
             return text.ToString();
         }
 

@@ -35,14 +35,18 @@ internal sealed record DataExample
     /// <summary>What becomes of all of it: 1 it is learnt, −1 forgotten, 0 neither; null where its messages or its scores say.</summary>
     public int? Sign { get; init; }
 
+    /// <summary>As how many tokens each of its response tokens counts, where its message does not say; null for one.</summary>
+    public double? Weight { get; init; }
+
     /// <summary>Whether it is the rejected answer of a record whose chosen one is the example before.</summary>
     public bool Rejected { get; init; }
 
-    /// <summary>The conversation with the record's sign on every answer that has none of its own; null for a prompt with its completion.</summary>
-    public IReadOnlyList<ChatMessage>? Turns => Sign is null ? Messages : Messages?.Select(m => m.Role == "assistant" ? m with { Sign = m.Sign ?? Sign } : m).ToArray();
+    /// <summary>The conversation with the record's sign on every answer that has none of its own, and its weight times theirs; null for a prompt with its completion.</summary>
+    public IReadOnlyList<ChatMessage>? Turns => Sign is null && Weight is null ? Messages
+        : Messages?.Select(m => m.Role == "assistant" ? m with { Sign = m.Sign ?? Sign, Weight = Weight is null ? m.Weight : (m.Weight ?? 1) * Weight } : m).ToArray();
 
-    /// <summary>Whether its signs say that none of it is trained on.</summary>
-    public bool IsLeftOut => Turns is { } turns ? turns.Any(m => m.Role == "assistant" && m.Sign == 0) && !turns.Any(m => m.Mark.Response) : Sign == 0;
+    /// <summary>Whether its signs or its weight say that none of it is trained on.</summary>
+    public bool IsLeftOut => Weight == 0 || (Turns is { } turns ? turns.Any(m => m.Role == "assistant" && m.Sign == 0) && !turns.Any(m => m.Mark.Response) : Sign == 0);
 
     /// <summary>What the line has for a chat template beside the messages: <c>tools</c>, <c>documents</c> and <c>chat_template_kwargs</c>; null where it has none.</summary>
     public Dictionary<string, JsonElement>? Variables { get; init; }
@@ -74,7 +78,7 @@ internal sealed record DataFields
 internal static class DataSet
 {
     /// <summary>
-    /// All examples of a file or folder, in order. Blank lines are passed over. Besides the fields of its <see cref="DataShape"/> a line may have <c>sign</c>, <c>label</c> (true: sign 1; false: −1), <c>separator</c> (text that
+    /// All examples of a file or folder, in order. Blank lines are passed over. Besides the fields of its <see cref="DataShape"/> a line may have <c>weight</c>, <c>sign</c>, <c>label</c> (true: sign 1; false: −1), <c>separator</c> (text that
     /// joins prompt and completion), <c>truncated</c> (true: no end-of-text follows) and <see cref="DataExample.Variables"/>; others are <see cref="DataExample.Unread"/>.
     /// </summary>
     /// <exception cref="UserException">

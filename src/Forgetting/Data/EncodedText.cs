@@ -66,6 +66,7 @@ internal sealed class EncodedText
             Ids = [.. _ids[..length]],
             Response = [.. _marks[..length].Select(mark => mark.Response)],
             Given = signs.AsSpan().ContainsAnyExcept((sbyte)0) ? signs : null,
+            Weights = _marks[..length].Exists(mark => mark.Weight != 1) ? [.. _marks[..length].Select(mark => mark.Weight)] : null,
             Rejected = example.Rejected,
             Conversation = example.Messages != null,
         };

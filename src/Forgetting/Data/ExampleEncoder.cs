@@ -65,7 +65,7 @@ internal sealed class ExampleEncoder
             : [$"in {_straddled:N0} of {_encoded:N0} examples one token holds the end of the prompt and the beginning of the answer; it is learnt"],
         .. TooLongExamples == 0 ? Array.Empty<string>()
             : [$"{TooLongExamples:N0} of {_encoded:N0} examples are longer than {_maxLength:N0} tokens and were {(_tooLong == TooLong.Drop ? "dropped" : "cut at their end")}"],
-        .. _leftOut == 0 ? Array.Empty<string>() : [$"{_leftOut:N0} examples are left out: their sign is 0, or the same answer is chosen and rejected"],
+        .. _leftOut == 0 ? Array.Empty<string>() : [$"{_leftOut:N0} examples are left out: their sign or weight is 0, or the same answer is chosen and rejected"],
         .. _spellings.Notices(_encoded),
     ];
 
@@ -113,7 +113,7 @@ internal sealed class ExampleEncoder
         DataExample once = Once(example);
         if (_template is not null)
         {
-            IReadOnlyList<ChatMessage> turns = once.Turns ?? [new("user", once.Prompt), new("assistant", once.Completion) { Sign = once.Sign }];
+            IReadOnlyList<ChatMessage> turns = once.Turns ?? [new("user", once.Prompt), new("assistant", once.Completion) { Sign = once.Sign, Weight = once.Weight }];
             AddRendered(text, _template.ForTraining(once, turns), once.Truncated && turns[^1].Mark.Response);
         }
         else if (once.Turns is { } messages)
@@ -139,10 +139,13 @@ internal sealed class ExampleEncoder
         DataExample once = Once(example);
         int[] ids = [.. _tokenizer.Encode(once.Completion, bos: true, _allowSpecial), .. once.Truncated ? Array.Empty<int>() : [_eos]];
         _encoded++;
-        return TextWindows.Cut(ids, _maxLength).Select(window => window with { Index = example.Index, Given = Signs(window.Response, example.Sign) });
+        return TextWindows.Cut(ids, _maxLength).Select(window => window with
+        {
+            Index = example.Index,
+            Given = example.Sign is { } sign ? Array.ConvertAll(window.Response, r => (sbyte)(r ? sign : 0)) : null,
+            Weights = example.Weight is { } weight and not 1 ? Array.ConvertAll(window.Response, r => r ? (float)weight : 1) : null,
+        });
     }
-
-    private static sbyte[]? Signs(bool[] response, int? sign) => sign is null ? null : Array.ConvertAll(response, r => (sbyte)(r ? sign : 0));
 
     /// <summary>
     /// What joins a prompt and its completion where the data does not say: one space, unless there is white space at the joint.
@@ -181,7 +184,7 @@ internal sealed class ExampleEncoder
     {
         RefuseMore(example, []);
         string joined = example.Prompt + (example.Separator ?? Joint(example.Prompt, example.Completion)) + example.Completion;
-        TokenMark mark = TokenMark.Of(learnt: true, example.Sign);
+        TokenMark mark = TokenMark.Of(learnt: true, example.Sign, example.Weight);
         AddStretch(text, joined, [new(example.Prompt.Length, joined.Length, mark)]);
         if (!example.Truncated)
             text.Add([_eos], mark);

@@ -10,17 +10,17 @@ namespace Forgetting.Data;
 internal sealed class ExampleReader(DataFields fields)
 {
     private const string System = "system", Conversations = "conversations", Instruction = "instruction", Input = "input", Output = "output", History = "history", Text = "text",
-        Chosen = "chosen", Rejected = "rejected", Sign = "sign", Label = "label";
+        Chosen = "chosen", Rejected = "rejected", Sign = "sign", Weight = "weight", Label = "label";
 
     // What this program itself reads or writes on a line.
-    private static readonly HashSet<string> s_own = ["separator", "truncated", "task", "index", "exact", Sign];
+    private static readonly HashSet<string> s_own = ["separator", "truncated", "task", "index", "exact", Sign, Weight];
 
     // What Hugging Face's libraries hand to a chat template from beside the messages.
     private static readonly HashSet<string> s_variables = ["tools", "documents", "chat_template_kwargs"];
 
     // What other programs read on a line and what changes how it is learnt.
     private static readonly HashSet<string> s_meaningful =
-        ["weight", "weights", System, "functions", "function_call", Chosen, Rejected, "images", "image", "audios", "audio", "videos", "video"];
+        ["weights", System, "functions", "function_call", Chosen, Rejected, "images", "image", "audios", "audio", "videos", "video"];
 
     private static readonly DataFields s_standard = new();
 
@@ -221,6 +221,7 @@ internal sealed class ExampleReader(DataFields fields)
         return example with
         {
             Sign = view.Find(Sign) is { } sign ? ChatMessage.ReadSign(sign) : Labelled(view),
+            Weight = view.Find(Weight) is { } weight ? ChatMessage.ReadWeight(weight) : null,
             Truncated = view.Flag("truncated"), Variables = variables.Count > 0 ? variables : null, Unread = unread.Count > 0 ? unread : example.Unread,
         };
     }

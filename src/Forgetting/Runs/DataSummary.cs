@@ -39,6 +39,9 @@ internal sealed record DataSummary
     /// <summary>Records with the same prompt as an earlier one, and another answer.</summary>
     public required int Contradicting { get; init; }
 
+    /// <summary>Records with answers of another weight than 1.</summary>
+    public int Weighted { get; init; }
+
     /// <summary>Keys that nothing reads, with the records that have them.</summary>
     public required IReadOnlyDictionary<string, int> Unread { get; init; }
 
@@ -77,7 +80,7 @@ internal sealed record DataSummary
     {
         ExampleEncoder? encoder = model is { } found ? ExampleLoader.Encoder(found.Tokenizer, found.Config, options) : null;
         int records = 0, repeated = 0, contradicting = 0;
-        int refused = 0;
+        int refused = 0, weighted = 0;
         string? refusal = null;
         long tokens = 0, learnt = 0, negative = 0;
         Dictionary<string, int> shapes = [], unread = [];
@@ -89,6 +92,7 @@ internal sealed record DataSummary
             if (!example.Rejected)
             {
                 records++;
+                weighted += (example.Turns?.Any(m => m.Weight is not (null or 0 or 1)) ?? false) || (example.Messages is null && example.Weight is not (null or 0 or 1)) ? 1 : 0;
                 string shape = Recipe.Text(example.Shape);
                 shapes[shape] = shapes.GetValueOrDefault(shape) + 1;
                 foreach (string key in example.Unread)
@@ -132,7 +136,7 @@ internal sealed record DataSummary
 
         return new DataSummary
         {
-            Records = records, Shapes = shapes, Repeated = repeated, Contradicting = contradicting, Unread = unread,
+            Records = records, Shapes = shapes, Repeated = repeated, Contradicting = contradicting, Unread = unread, Weighted = weighted,
             Lengths = lengths.Count == 0 ? null : LengthSummary.Of(lengths), Tokens = tokens, Learnt = learnt, Negative = negative,
             Refused = refused, Refusal = refusal, TooLong = encoder?.TooLongExamples ?? 0, Notices = encoder?.Notices ?? [],
         };

@@ -60,8 +60,18 @@ public sealed record TrainingOutcome
 
         double? Mean(int sign)
         {
-            float[] chosen = [.. places.SelectMany((place, i) => losses[i].Where((_, t) => set.Signs[place][t] == sign))];
-            return chosen.Length == 0 ? null : chosen.Average(loss => (double)loss);
+            double sum = 0, mass = 0;
+            for (int i = 0; i < examples.Length; i++)
+            {
+                for (int t = 0; t < examples[i].Length; t++)
+                {
+                    double weight = set.Signs[places[i]][t] == sign ? examples[i].Weights?[t] ?? 1 : 0;
+                    sum += weight * losses[i][t];
+                    mass += weight;
+                }
+            }
+
+            return mass == 0 ? null : sum / mass;
         }
 
         return new TrainingOutcome

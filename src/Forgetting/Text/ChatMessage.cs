@@ -13,9 +13,11 @@ public sealed record ChatMessage(string Role, string Content)
 {
     private const string WeightKey = "weight", SignKey = "sign";
 
-    /// <summary>0 for an assistant's turn that is not learnt, as OpenAI's format has it; null and 1 for one that is.</summary>
+    private const int MostWeight = 1000;
+
+    /// <summary>For an assistant's turn: as how many tokens each of its tokens counts. 0 is one that is not learnt, as OpenAI's format has it; null is 1.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public int? Weight { get; init; }
+    public double? Weight { get; init; }
 
     /// <summary>For an assistant's turn: 1 that it is learnt, −1 that it is forgotten, 0 that it is neither; null where its record or its score says.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
@@ -34,11 +36,11 @@ public sealed record ChatMessage(string Role, string Content)
 
     /// <summary>What training makes of the turn.</summary>
     [JsonIgnore]
-    internal TokenMark Mark => TokenMark.Of(Role == "assistant" && Weight != 0, Sign);
+    internal TokenMark Mark => TokenMark.Of(Role == "assistant", Sign, Weight);
 
     /// <summary>Reads a message: <c>role</c> and <c>content</c>, or <c>from</c> and <c>value</c> as ShareGPT has them.</summary>
     /// <exception cref="UserException">The role is missing; the content is no text, or missing where no other key stands for it; the
-    /// weight is not 0 or 1, or the sign none.</exception>
+    /// weight or the sign is none.</exception>
     internal static ChatMessage Read(JsonView view)
     {
         bool shareGpt = view.Find("role") is null && view.Find("from") is not null;
@@ -135,15 +137,21 @@ public sealed record ChatMessage(string Role, string Content)
         return value == 0 || role == "assistant" ? value : throw sign.Wrong($"{value} in a message of the {role}", "one in an assistant's message only: no other is learnt");
     }
 
-    private static int ReadWeight(JsonView weight, string role)
+    /// <summary>Reads a weight; a table has it as a text.</summary>
+    /// <exception cref="UserException">It is none.</exception>
+    internal static double ReadWeight(JsonView weight)
     {
-        bool known = weight.Element.ValueKind == JsonValueKind.Number && weight.Element.GetDouble() is 0 or 1;
-        if (!known)
-            throw weight.Wrong(weight.Describe(), "0 (not learnt) or 1");
+        double value = weight.Element.ValueKind == JsonValueKind.Number ? weight.Element.GetDouble()
+            : weight.Element.ValueKind == JsonValueKind.String && double.TryParse(weight.AsString(), NumberStyles.Float, CultureInfo.InvariantCulture, out double text) ? text
+            : double.NaN;
+        return value is >= 0 and <= MostWeight ? value : throw weight.Wrong(weight.Describe(), $"a number from 0 (not trained on) to {MostWeight}");
+    }
 
-        int value = (int)weight.Element.GetDouble();
+    private static double ReadWeight(JsonView weight, string role)
+    {
+        double value = ReadWeight(weight);
         return value == 0 || role == "assistant"
             ? value
-            : throw weight.Wrong($"1 in a message of the {role}", "1 in an assistant's message only: no other is learnt");
+            : throw weight.Wrong($"{weight.Element.GetRawText()} in a message of the {role}", "one in an assistant's message only: no other is learnt");
     }
 }

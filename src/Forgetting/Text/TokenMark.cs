@@ -3,15 +3,18 @@ namespace Forgetting.Text;
 /// <summary>What training makes of a token.</summary>
 /// <param name="Response">Whether it is trained on.</param>
 /// <param name="Sign">What the data says becomes of it: 1 it is learnt, −1 it is forgotten, 0 nothing is said.</param>
-internal readonly record struct TokenMark(bool Response, sbyte Sign = 0)
+/// <param name="Weight">As how many tokens it counts.</param>
+internal readonly record struct TokenMark(bool Response, sbyte Sign = 0, float Weight = 1)
 {
     /// <summary>The mark of what is given.</summary>
-    public static TokenMark Given { get; }
+    public static TokenMark Given { get; } = new(Response: false);
 
     /// <summary>The mark of a message, or of all of a record.</summary>
     /// <param name="learnt">Whether it is trained on at all.</param>
     /// <param name="sign">Its sign in the data; null where it has none.</param>
-    public static TokenMark Of(bool learnt, int? sign) => learnt && sign != 0 ? new(true, (sbyte)(sign ?? 0)) : Given;
+    /// <param name="weight">Its weight in the data; null where it has none.</param>
+    public static TokenMark Of(bool learnt, int? sign, double? weight) =>
+        learnt && sign != 0 && weight != 0 ? new(true, (sbyte)(sign ?? 0), (float)(weight ?? 1)) : Given;
 }
 
 /// <summary>A stretch of text with the mark of its tokens.</summary>

@@ -60,18 +60,23 @@ internal static class ExampleLoader
     internal static EncodedExample Learnt(EncodedExample example, TrainingOptions options) =>
         options.Data.TrainOn == TrainOn.Everything ? Everything(example) : example;
 
-    // What is given has the sign of the answers where these have one and the same; of an answer to be forgotten it is not forgotten too.
+    // What is given has the sign and the weight of the answers where these have one and the same; of an answer to be forgotten it is not forgotten too.
     private static EncodedExample Everything(EncodedExample example)
     {
         bool signed = !example.Unsigned.Contains(true);
         if (signed && example.NegativeCount == example.ResponseCount)
             return example;
 
+        float[] weights = example.Weights is null ? [] : [.. example.Weights.Where((_, i) => example.Response[i]).Distinct()];
+        if (weights.Length > 1)
+            weights = [1];
+
         sbyte given = (sbyte)(signed && example.NegativeCount == 0 ? 1 : 0);
         return example with
         {
             Response = [.. Enumerable.Range(0, example.Length).Select(i => i > 0)],
             Given = example.Given is null ? null : [.. example.Given.Select((sign, i) => i > 0 && !example.Response[i] ? given : sign)],
+            Weights = example.Weights is null ? null : [.. example.Weights.Select((weight, i) => i > 0 && !example.Response[i] ? weights[^1] : weight)],
         };
     }
 

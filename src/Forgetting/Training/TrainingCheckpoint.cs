@@ -42,7 +42,7 @@ internal sealed record TrainingState
     /// <summary>Time spent in training.</summary>
     public required double ElapsedSeconds { get; init; }
 
-    /// <summary>Fingerprint of the training set: ids and signs in order, those that the data gives among them.</summary>
+    /// <summary>Fingerprint of the training set: ids and signs in order, those that the data gives among them, and weights.</summary>
     public required string Data { get; init; }
 
     /// <summary>Settings by name.</summary>
@@ -140,6 +140,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
             hash.AppendData(MemoryMarshal.AsBytes(set.Examples[i].Ids.AsSpan()));
             hash.AppendData(MemoryMarshal.AsBytes(set.Signs[i].AsSpan()));
             hash.AppendData(MemoryMarshal.AsBytes(set.Examples[i].Given.AsSpan()));
+            hash.AppendData(MemoryMarshal.AsBytes(set.Examples[i].Weights.AsSpan()));
         }
     }
 

@@ -7,17 +7,17 @@ namespace Forgetting.Training;
 
 /// <summary>What a step's forward passes found.</summary>
 /// <param name="Objective">Value of the signed objective Σ weight·CE, whatever the kind of ascent.</param>
-/// <param name="PositiveSum">Σ CE of positive tokens, nats.</param>
-/// <param name="NegativeSum">Σ CE of negative tokens, nats.</param>
-/// <param name="Counts">Positive and negative tokens.</param>
+/// <param name="PositiveSum">Σ weight·CE of positive tokens, nats; of the weights that the data gives.</param>
+/// <param name="NegativeSum">The same of negative tokens.</param>
+/// <param name="Mass">Sums of these weights: without any, numbers of tokens.</param>
 /// <param name="Tokens">Tokens of the step's sequences, prompts included.</param>
-internal readonly record struct StepLosses(double Objective, double PositiveSum, double NegativeSum, TokenCounts Counts, long Tokens)
+internal readonly record struct StepLosses(double Objective, double PositiveSum, double NegativeSum, TokenMass Mass, long Tokens)
 {
     /// <summary>Mean CE of positive tokens, or null without any.</summary>
-    public double? PositiveLoss => Counts.Positive == 0 ? null : PositiveSum / Counts.Positive;
+    public double? PositiveLoss => Mass.Positive == 0 ? null : PositiveSum / Mass.Positive;
 
     /// <summary>Mean CE of negative tokens, or null without any.</summary>
-    public double? NegativeLoss => Counts.Negative == 0 ? null : NegativeSum / Counts.Negative;
+    public double? NegativeLoss => Mass.Negative == 0 ? null : NegativeSum / Mass.Negative;
 }
 
 /// <summary>A loss or gradient is not finite.</summary>
@@ -38,7 +38,7 @@ internal sealed class TrainingStep : IDisposable
     private List<EncodedExample> _examples = [];
     private List<float[]> _signs = [];
     private List<float[]>? _baseLogProbabilities;
-    private TokenCounts _counts;
+    private TokenMass _mass;
     private ulong _stepSeed;
     private ulong? _dropoutSeed;
     private double _lambda;
@@ -80,11 +80,11 @@ internal sealed class TrainingStep : IDisposable
         _stepSeed = StepSeed(_options.Seed, step);
         _dropoutSeed = _decoder.Lora is { Dropout: > 0 } ? _stepSeed : null;
         _batches.Clear();
-        _counts = default;
+        _mass = default;
         foreach (MicroBatch run in BatchBuilder.MicroBatches(_examples, _options.PassTokens))
         {
-            var batch = new MicroBatchOfStep(Create(run));
-            _counts += batch.Counts;
+            MicroBatchOfStep batch = Batch(run);
+            _mass += batch.Mass;
             _batches.Add(batch);
         }
 
@@ -106,24 +106,25 @@ internal sealed class TrainingStep : IDisposable
         long tokens = 0;
         foreach (MicroBatchOfStep batch in _batches)
         {
-            SignedWeights weights = Weights(_options.Method, batch.Counts, lambda);
+            SignedWeights weights = Weights(_options.Method, batch.Mass, lambda);
             Run(batch, weights, _regularizer);
             for (int i = 0; i < batch.Signs.Length; i++)
             {
-                objective += (double)weights.For(batch.Signs[i]) * batch.Losses[i];
-                positive += batch.Signs[i] > 0 ? batch.Losses[i] : 0;
-                negative += batch.Signs[i] < 0 ? batch.Losses[i] : 0;
+                double weighted = (double)batch.WeightOf(i) * batch.Losses[i];
+                objective += (double)weights.For(batch.Signs[i], batch.WeightOf(i)) * batch.Losses[i];
+                positive += batch.Signs[i] > 0 ? weighted : 0;
+                negative += batch.Signs[i] < 0 ? weighted : 0;
             }
 
             tokens += batch.Tokens.Rows;
         }
 
         tokens = _regularizer is IPairRegularizer ? tokens / 2 : tokens;
-        return new(objective, positive, negative, _counts, tokens);
+        return new(objective, positive, negative, _mass, tokens);
     }
 
     /// <summary>Whether the step has tokens of both signs, so that its two parts can be compared.</summary>
-    public bool HasParts => _counts.Positive > 0 && _counts.Negative > 0;
+    public bool HasParts => _mass.Positive > 0 && _mass.Negative > 0;
 
     /// <summary>Before <see cref="Accumulate"/>: computes the negative term's gradient at λ = 1 and keeps it for <see cref="CompareParts"/>.</summary>
     /// <exception cref="NonFiniteException">A loss is not finite.</exception>
@@ -134,7 +135,7 @@ internal sealed class TrainingStep : IDisposable
         _decoder.ZeroGradients();
         foreach (MicroBatchOfStep batch in _batches)
         {
-            Run(batch, Weights(method, batch.Counts, 1) with { Positive = 0 }, _regularizer?.Disturbance);
+            Run(batch, Weights(method, batch.Mass, 1) with { Positive = 0 }, _regularizer?.Disturbance);
         }
 
         _parts.KeepNegative();
@@ -159,10 +160,10 @@ internal sealed class TrainingStep : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _parts.Dispose();
 
-    private TokenBatch Create(MicroBatch run)
+    private MicroBatchOfStep Batch(MicroBatch run)
     {
         TokenBatch batch = BatchBuilder.Create(_examples, run, _signs, _baseLogProbabilities);
-        return _regularizer is IPairRegularizer ? BatchBuilder.Twice(batch) : batch;
+        return new(_regularizer is IPairRegularizer ? BatchBuilder.Twice(batch) : batch, _examples.GetRange(run.First, run.Count));
     }
 
     private static ulong StepSeed(ulong seed, int step)
@@ -171,9 +172,9 @@ internal sealed class TrainingStep : IDisposable
         return ((ulong)high << 32) | low;
     }
 
-    private SignedWeights Weights(TrainingMethod method, TokenCounts ofMicroBatch, double lambda) => _options.Compat == Compatibility.Paper
+    private SignedWeights Weights(TrainingMethod method, TokenMass ofMicroBatch, double lambda) => _options.Compat == Compatibility.Paper
         ? SignedWeights.OfMicroBatch(method, ofMicroBatch, lambda, _batches.Count, _options.TokenForgetting.NegativeNorm)
-        : SignedWeights.Of(method, _counts, lambda, _options.TokenForgetting.NegativeNorm);
+        : SignedWeights.Of(method, _mass, lambda, _options.TokenForgetting.NegativeNorm);
 
     // The regularizer looks at the whole step's features. One micro-batch shows them as it goes through; of several, or where dropout would disturb
     // them, they come from a forward pass before.
@@ -203,7 +204,7 @@ internal sealed class TrainingStep : IDisposable
 
         for (int i = 0; i < batch.Signs.Length; i++)
         {
-            tokens.Weights[i] = weights.For(batch.Signs[i]);
+            tokens.Weights[i] = weights.For(batch.Signs[i], batch.WeightOf(i));
         }
 
         _decoder.ForwardBackward(tokens, _ascent, _sink, batch.Losses, _dropoutSeed, _options.Compute.Recompute, regularizer);
@@ -220,11 +221,11 @@ internal sealed class TrainingStep : IDisposable
     // Which example's gradient alone is not finite; only when the run ends anyway.
     private string Offender()
     {
-        SignedWeights weights = SignedWeights.Of(_options.Method, _counts, _lambda, _options.TokenForgetting.NegativeNorm);
+        SignedWeights weights = SignedWeights.Of(_options.Method, _mass, _lambda, _options.TokenForgetting.NegativeNorm);
         for (int i = 0; i < _examples.Count; i++)
         {
             _decoder.ZeroGradients();
-            Run(new MicroBatchOfStep(Create(new MicroBatch(i, 1, 0))), weights);
+            Run(Batch(new MicroBatch(i, 1, 0)), weights);
             if (!double.IsFinite(_parts.Norm()))
                 return $": that of example {_examples[i].Index} alone is not";
         }
@@ -235,12 +236,16 @@ internal sealed class TrainingStep : IDisposable
     /// <summary>A micro-batch with the signs of its predictions; the weights are written into the batch before each pass.</summary>
     private sealed class MicroBatchOfStep
     {
-        public MicroBatchOfStep(TokenBatch tokens)
+        private readonly float[] _weights;
+
+        public MicroBatchOfStep(TokenBatch tokens, List<EncodedExample> examples)
         {
             Tokens = tokens;
+            _weights = examples.TrueForAll(e => e.Weights is null) ? []
+                : [.. examples.SelectMany(e => Enumerable.Range(1, e.Length - 1).Where(t => e.Response[t]).Select(t => e.Weights?[t] ?? 1))];
             Signs = Array.ConvertAll(tokens.Weights, sign => (sbyte)sign);
             Losses = new float[Signs.Length];
-            Counts = TokenCounts.Of(Signs);
+            Mass = TokenMass.Of(Signs, _weights);
         }
 
         public TokenBatch Tokens { get; }
@@ -249,6 +254,9 @@ internal sealed class TrainingStep : IDisposable
 
         public float[] Losses { get; }
 
-        public TokenCounts Counts { get; }
+        public TokenMass Mass { get; }
+
+        /// <summary>As how many tokens one counts by the data.</summary>
+        public float WeightOf(int i) => _weights.Length == 0 ? 1 : _weights[i];
     }
 }

@@ -38,7 +38,7 @@ internal sealed class Unlearning : IDisposable
     public UnlearningMetrics? Apply(int k, AdamWOptimizer optimizer, LearningRateSchedule learningRate)
     {
         double sum = 0, norm = 0;
-        long tokens = 0;
+        double tokens = 0;
         var examples = new List<int>();
         foreach (int number in _schedule.Before(k))
         {
@@ -48,7 +48,7 @@ internal sealed class Unlearning : IDisposable
             double own = _step.GradientNorm();
             optimizer.Step(learningRate.At(_schedule.RateOf(number)), Trainer.ClipScale(_options.Unlearning.Clip, own));
             sum += losses.NegativeSum;
-            tokens += losses.Counts.Negative;
+            tokens += losses.Mass.Negative;
             norm = Math.Max(norm, own);
             foreach (int place in chosen)
             {

@@ -76,6 +76,24 @@ public class ShapeTests
         Assert.Equal(expected.Length == 0, examples.All(e => e.IsLeftOut));
     }
 
+    // Weights of the response tokens: those of a record and a message multiply.
+    [Theory]
+    [InlineData("""{"prompt":"p","completion":"c","weight":0.5}""", 0.5, 0.5, 0.5)]
+    [InlineData("""{"prompt":"p","completion":"c","weight":"2"}""", 2.0, 2.0, 2.0)]
+    [InlineData("""{"prompt":"p","completion":"c","weight":1}""")]
+    [InlineData("""{"text":"a","weight":0.25}""", 0.25, 0.25)]
+    [InlineData("""{"weight":0.5,"messages":[{"role":"assistant","content":"a"},{"role":"assistant","content":"b","weight":0.5},{"role":"assistant","content":"c","weight":0}]}""", 0.5, 0.5, 0.25, 0.25)]
+    public void A_record_or_a_message_may_have_a_weight(string record, params double[] expected)
+    {
+        EncodedExample encoded = Assert.Single(new ExampleEncoder(Bytes(), 200).EncodeAll(Read(record, new DataFields())));
+        Assert.Equal(expected, encoded.Weights?.Where((_, t) => encoded.Response[t]).Select(w => (double)w) ?? []);
+        Assert.True(expected.Length == 0 || encoded.Weights!.Length == encoded.Length);
+    }
+
+    [Fact]
+    public void A_line_of_weight_0_is_left_out() =>
+        Assert.Empty(new ExampleEncoder(Bytes(), 200).EncodeEach(Assert.Single(Read("""{"prompt":"p","completion":"c","weight":0}""", new DataFields()))));
+
     [Fact]
     public void A_text_longer_than_an_example_is_cut_into_several_and_loses_nothing()
     {
@@ -98,7 +116,7 @@ public class ShapeTests
     [InlineData("""{"instruction":"i","output":"o","history":[["q"]]}""", "auto", "'history' is a list of another length; expected a question with its answer")]
     [InlineData("""{"prompt":[],"completion":[]}""", "auto", "'prompt' is empty; expected at least one message")]
     [InlineData("""{"text":""}""", "auto", "'text' is empty; expected a text to learn")]
-    [InlineData("""{"text":"a","weight":2}""", "auto", "'weight' is not supported")]
+    [InlineData("""{"text":"a","weight":-1}""", "auto", "'weight' is the number -1; expected a number from 0 (not trained on) to 1000")]
     [InlineData("""{"prompt":"p","completion":"c","sign":2}""", "auto", "'sign' is the number 2; expected -1 (forgotten), 0 (neither) or 1 (learnt)")]
     [InlineData("""{"prompt":"p","chosen":"c","rejected":"r","sign":1}""", "auto", "'sign' is given with 'chosen' and 'rejected'; expected none")]
     [InlineData("""{"messages":[{"role":"user","content":"u","sign":1}]}""", "auto", "'messages.sign' is 1 in a message of the user; expected one in an assistant's message only")]

@@ -73,10 +73,10 @@ public class TemplateDataTests
     [Theory]
     [InlineData("""{"messages":[{"role":"user","content":null}]}""", "d.jsonl: line 1: 'messages.content' is missing")]
     [InlineData("""{"messages":[{"role":"user","content":[{"type":"image_url","image_url":"x"}]}]}""", "d.jsonl: line 1: 'messages.content.type' is a part of type the string \"image_url\"; expected parts of type \"text\"")]
-    [InlineData("""{"messages":[{"role":"assistant","content":"a","weight":0.5}]}""", "d.jsonl: line 1: 'messages.weight' is the number 0.5; expected 0 (not learnt) or 1")]
-    [InlineData("""{"messages":[{"role":"user","content":"a","weight":1}]}""", "d.jsonl: line 1: 'messages.weight' is 1 in a message of the user; expected 1 in an assistant's message only: no other is learnt")]
+    [InlineData("""{"messages":[{"role":"assistant","content":"a","weight":-0.5}]}""", "d.jsonl: line 1: 'messages.weight' is the number -0.5; expected a number from 0 (not trained on) to 1000")]
+    [InlineData("""{"messages":[{"role":"user","content":"a","weight":1}]}""", "d.jsonl: line 1: 'messages.weight' is 1 in a message of the user; expected one in an assistant's message only: no other is learnt")]
     [InlineData("""{"messages":[{"role":"user","content":"a","name":"\ud800"}]}""", "d.jsonl: line 1: 'messages' is a string that is not valid Unicode; expected a string")]
-    [InlineData("""{"messages":[{"role":"user","content":"a"}],"weight":0.5}""", "d.jsonl: line 1: 'weight' is not supported, and without it the line would mean something else; expected messages without it")]
+    [InlineData("""{"messages":[{"role":"user","content":"a"}],"weights":[0.5]}""", "d.jsonl: line 1: 'weights' is not supported, and without it the line would mean something else; expected messages without it")]
     [InlineData("""{"prompt":"a","completion":"b","system":"c"}""", "d.jsonl: line 1: 'system' is not supported, and without it the line would mean something else; expected prompt and completion without it")]
     public void Keys_that_are_not_understood_are_refused_by_name(string line, string message) => Assert.Equal(message, Message(() => Read(line)));
 

@@ -1,4 +1,5 @@
 using Forgetting.Backends;
+using Forgetting.Data;
 using Forgetting.Training;
 using Xunit;
 
@@ -23,7 +24,7 @@ public class TrainingStepTests
             Assert.True(RelativeDistance(split, packed) < 1e-5);
             Assert.Equal(packedLosses.Objective, losses.Objective, 1e-5);
             Assert.Equal(packedLosses.PositiveSum, losses.PositiveSum, 1e-3);
-            Assert.Equal((packedLosses.Counts, packedLosses.Tokens), (losses.Counts, losses.Tokens));
+            Assert.Equal((packedLosses.Mass, packedLosses.Tokens), (losses.Mass, losses.Tokens));
         }
     }
 
@@ -41,7 +42,30 @@ public class TrainingStepTests
         (_, StepLosses losses) = Gradient(TinyRun.Full with { Compute = TinyRun.Full.Compute with { MicroBatchTokens = 20 } }, All);
         Assert.Equal(losses.PositiveLoss!.Value - Lambda * losses.NegativeLoss!.Value, losses.Objective, 1e-6);
         (_, losses) = Gradient(TinyRun.Full with { Method = TrainingMethod.Full }, All);
-        Assert.Equal((losses.PositiveSum + losses.NegativeSum) / losses.Counts.Total, losses.Objective, 1e-6);
+        Assert.Equal((losses.PositiveSum + losses.NegativeSum) / losses.Mass.Total, losses.Objective, 1e-6);
+    }
+
+    // An example of weight 2 is as if it were there twice, one of weight 1/2 as if all others were.
+    [Theory]
+    [InlineData(TrainingMethod.Full)]
+    [InlineData(TrainingMethod.Forget)]
+    public void A_weight_counts_an_example_several_times(TrainingMethod method)
+    {
+        TrainingOptions options = TinyRun.Full with { Method = method, Compute = TinyRun.Full.Compute with { MicroBatchTokens = 20 } };
+        (float[] several, StepLosses losses) = Gradient(options, [0, 0, 1, 1, 2]);
+        TrainingSet set = TinyRun.Examples(12);
+        foreach (float[] weights in (float[][])[[2, 2, 1], [1, 1, 0.5f]])
+        {
+            EncodedExample[] weighted = [.. set.Examples.Select((e, i) => i > 2 || weights[i] == 1 ? e : e with { Weights = Array.ConvertAll(e.Ids, _ => weights[i]) })];
+            using var run = new TinyRun(options);
+            using var step = new TrainingStep(run.Decoder, options);
+            step.Begin(set with { Examples = weighted }, [0, 1, 2], 0);
+            StepLosses own = step.Accumulate(Lambda);
+            Assert.True(RelativeDistance(run.Gradients(), several) < 1e-5);
+            Assert.Equal(losses.Objective, own.Objective, 1e-6);
+            Assert.Equal(losses.PositiveLoss!.Value, own.PositiveLoss!.Value, 1e-6);
+            Assert.Equal(losses.NegativeLoss!.Value, own.NegativeLoss!.Value, 1e-6);
+        }
     }
 
     // As the paper's program: each micro-batch's own objective, averaged.
