@@ -6,7 +6,9 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Benchmarks;
 
-/// <summary>What a command measured: a line of JSON that <c>bench/alternate.py</c> and <c>bench/peers/gpu_report.py</c> read, or one for people.</summary>
+/// <summary>
+/// What a command measured: a line of JSON that <c>bench/alternate.py</c> and <c>bench/peers/gpu_report.py</c> read, or one for people.
+/// </summary>
 internal record BenchmarkResult
 {
     public static JsonSerializerOptions Json { get; } = new()
@@ -90,7 +92,8 @@ internal record BenchmarkResult
         string rate = Gflops is { } gflops ? $", {gflops:F1} GFLOP/s" : "";
         string peak = GemmGflops is { } gemm ? $" (product of 1024: {gemm:F1} GFLOP/s)" : "";
         string memory = WeightGbPerS is { } read ? $", weights at {read:F1} GB/s (a sum: {ReadGbPerS:F1} GB/s)" : "";
-        return $"{Work}: median {Ms:F1} ms (best {BestMs:F1}; {ProcessorMs:F0} ms of processor), {TokensPerSecond:F0} tokens/s{rate}{peak}{memory}, "
+        return $"{Work}: median {Ms:F1} ms (best {BestMs:F1}; {ProcessorMs:F0} ms of processor), "
+            + $"{TokensPerSecond:F0} tokens/s{rate}{peak}{memory}, "
             + $"{(Threads is { } threads ? $"{threads} threads, " : "")}{Products}, {Dtype}{(Loss is { } loss ? $", loss {loss:F4}" : "")}";
     }
 }

@@ -9,14 +9,16 @@ using Forgetting.Training;
 namespace Forgetting.Benchmarks;
 
 /// <summary>
-/// <c>fisher</c>: times the exact diagonal Fisher information of a batch, and the reductions of the forgetting confidence, against one ordinary forward and backward pass over it
-/// and against a loop over its examples; <c>bench/peers/gpu_fisher.py</c> does the first in PyTorch.
+/// <c>fisher</c>: times the exact diagonal Fisher information of a batch, and the reductions of the forgetting confidence,
+/// against one ordinary forward and backward pass over it and against a loop over its examples;
+/// <c>bench/peers/gpu_fisher.py</c> does the first in PyTorch.
 /// </summary>
 internal static class FisherCommand
 {
     public static Command Create()
     {
-        var command = new Command("fisher", "Time the Fisher information and the forgetting confidence against an ordinary forward and backward pass.");
+        var command = new Command(
+            "fisher", "Time the Fisher information and the forgetting confidence against an ordinary forward and backward pass.");
         var options = new WorkloadOptions(command, steps: 5, warmup: 2);
         command.SetAction(parsed =>
         {
@@ -42,7 +44,8 @@ internal static class FisherCommand
                 return () => Pass(decoder, batch, sink, zero: false);
             });
             Measurement loop = Measure(backend, settings, steps, warmup, decoder => Loop(decoder, examples));
-            var result = new FisherResult(backend, $"{settings.ModelName} {settings.Batch}x{settings.Length} Fisher", fisher.Timing, steps, settings.Tokens)
+            var result = new FisherResult(
+                backend, $"{settings.ModelName} {settings.Batch}x{settings.Length} Fisher", fisher.Timing, steps, settings.Tokens)
             {
                 BackwardMs = ordinary.Timing.Median,
                 ConfidenceMs = confidence.Timing.Median,
@@ -65,10 +68,12 @@ internal static class FisherCommand
             Console.WriteLine($"{result.Work}, {result.Products}; medians of {steps}, ratios to the ordinary pass");
             Console.WriteLine("| work | ms | ratio | processor ms | ratio | activations MiB | gradient-sized tensors |");
             Console.WriteLine("|---|---:|---:|---:|---:|---:|---:|");
-            foreach ((string name, Measurement m, int tensors) in new[] { ("forward and backward", ordinary, 1), ("Fisher information", fisher, 1), ("forgetting confidence", confidence, 2), ("Fisher, one example at a time", loop, 2) })
+            foreach ((string name, Measurement m, int tensors) in new[] { ("forward and backward", ordinary, 1), (
+                "Fisher information", fisher, 1), ("forgetting confidence", confidence, 2), ("Fisher, one example at a time", loop, 2) })
             {
                 Console.WriteLine(
-                    $"| {name} | {m.Timing.Median:F1} | {m.Timing.Median / ordinary.Timing.Median:F2} | {m.Timing.Processor:F1} | {m.Timing.Processor / ordinary.Timing.Processor:F2} | {m.Activations / 1048576.0:F1} | {tensors} |");
+                    $"| {name} | {m.Timing.Median:F1} | {m.Timing.Median / ordinary.Timing.Median:F2} | {m.Timing.Processor:F1} | "
+                    + $"{m.Timing.Processor / ordinary.Timing.Processor:F2} | {m.Activations / 1048576.0:F1} | {tensors} |");
             }
         });
         return command;
@@ -126,7 +131,10 @@ internal static class FisherCommand
     /// <summary>Time; bytes of activations, and of all that the card holds.</summary>
     private sealed record Measurement(Timing Timing, long Activations, long? DeviceBytes);
 
-    /// <summary>The Fisher information's time is the result's; beside it an ordinary pass, the confidence and the loop, and ratios to the ordinary pass.</summary>
+    /// <summary>
+    /// The Fisher information's time is the result's; beside it an ordinary pass, the confidence and the
+    /// loop, and ratios to the ordinary pass.
+    /// </summary>
     private sealed record FisherResult : BenchmarkResult
     {
         public FisherResult(IBackend backend, string work, Timing timing, int steps, double tokens)

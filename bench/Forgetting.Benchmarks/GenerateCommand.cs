@@ -12,7 +12,8 @@ internal static class GenerateCommand
         Option<int> prompt = WorkloadOptions.Number("--prompt", 32), added = WorkloadOptions.Number("--new", 128);
         var temperature = new Option<double>("--temperature") { Description = "0 for the most probable token" };
         Option<bool> profile = OperationProfile.Option();
-        var command = new Command("generate", "Time generation: all prompts in one pass, then a token of each a pass.") { prompt, added, temperature, profile };
+        var command = new Command(
+            "generate", "Time generation: all prompts in one pass, then a token of each a pass.") { prompt, added, temperature, profile };
         var options = new WorkloadOptions(command, steps: 5, warmup: 1, batch: 1);
         command.SetAction(parsed =>
         {

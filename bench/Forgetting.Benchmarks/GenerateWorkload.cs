@@ -23,11 +23,13 @@ internal sealed class GenerateWorkload : IDisposable
         _decoder.Initialize(1);
         _generator = new Generator(_decoder);
         var random = new Random(1);
-        _prompts = [.. Enumerable.Range(0, shape.Batch).Select(_ => Enumerable.Range(0, prompt).Select(_ => random.Next(shape.Vocab)).ToArray())];
+        _prompts =
+            [.. Enumerable.Range(0, shape.Batch).Select(_ => Enumerable.Range(0, prompt).Select(_ => random.Next(shape.Vocab)).ToArray())];
     }
 
     /// <summary>Bytes of the weights that a pass multiplies with: all but the positions.</summary>
-    public static double WeightBytes(IBackend backend, StepSettings shape) => (shape.BlockWeights + shape.HeadWeights) * backend.StorageType.Size();
+    public static double WeightBytes(IBackend backend, StepSettings shape) =>
+        (shape.BlockWeights + shape.HeadWeights) * backend.StorageType.Size();
 
     /// <summary>Continues all prompts.</summary>
     public IReadOnlyList<int[]> Run() => _generator.Generate(_prompts, _options);

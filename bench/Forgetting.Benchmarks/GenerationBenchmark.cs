@@ -18,7 +18,8 @@ public class GenerationBenchmark
 
     [GlobalSetup]
     public void Setup() =>
-        _workload = new GenerateWorkload(_backend, new StepSettings(Batch: Prompts), 32, new GenerationOptions { MaxNewTokens = 64, Temperature = Temperature });
+        _workload = new GenerateWorkload(
+            _backend, new StepSettings(Batch: Prompts), 32, new GenerationOptions { MaxNewTokens = 64, Temperature = Temperature });
 
     [GlobalCleanup]
     public void Cleanup()

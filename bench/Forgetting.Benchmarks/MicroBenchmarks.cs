@@ -26,13 +26,16 @@ internal static class MicroBenchmarks
         }
 
         int chosen = summaries.Sum(summary => summary.BenchmarksCases.Length);
-        int ran = summaries.Where(summary => !summary.HasCriticalValidationErrors).Sum(summary => summary.Reports.Count(report => report.Success));
+        int ran = summaries.Where(summary => !summary.HasCriticalValidationErrors)
+            .Sum(summary => summary.Reports.Count(report => report.Success));
         if (ran > 0 && ran == chosen)
         {
             return 0;
         }
 
-        Console.Error.WriteLine(chosen == 0 ? "error: no benchmark ran" : $"error: {chosen - ran} of {chosen} benchmarks did not run; what went wrong is said above");
+        Console.Error.WriteLine(chosen == 0
+            ? "error: no benchmark ran"
+            : $"error: {chosen - ran} of {chosen} benchmarks did not run; what went wrong is said above");
         return 1;
     }
 }

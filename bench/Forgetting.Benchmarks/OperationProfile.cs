@@ -14,7 +14,8 @@ internal static class OperationProfile
     /// <summary>Prints the table.</summary>
     /// <param name="prepare">Makes the work on the backend that is given, and what to dispose after it.</param>
     /// <exception cref="UserException">The backend is no processor.</exception>
-    public static void Print(IBackend backend, string title, int steps, int warmup, Func<IBackend, (Action Work, IDisposable Owner)> prepare)
+    public static void Print(
+        IBackend backend, string title, int steps, int warmup, Func<IBackend, (Action Work, IDisposable Owner)> prepare)
     {
         if (backend is not CpuBackend cpu)
             throw new UserException($"--profile: found --device {backend.Name}, expected cpu; for a card see docs/profiling.md");
@@ -33,7 +34,8 @@ internal static class OperationProfile
 
             double total = Stopwatch.GetElapsedTime(start).TotalMilliseconds / steps;
             bytes = (GC.GetTotalAllocatedBytes(precise: true) - bytes) / steps;
-            Console.WriteLine($"{title}, {cpu.Threads} threads, {cpu.ProductsDescription}: {total:F1} ms, {bytes / 1024.0:F0} KiB of managed memory");
+            Console.WriteLine(
+                $"{title}, {cpu.Threads} threads, {cpu.ProductsDescription}: {total:F1} ms, {bytes / 1024.0:F0} KiB of managed memory");
             Console.WriteLine("| operation | calls | ms | share | GFLOP/s |");
             Console.WriteLine("|---|---:|---:|---:|---:|");
             double sum = 0;

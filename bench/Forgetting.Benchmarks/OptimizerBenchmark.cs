@@ -4,7 +4,10 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Benchmarks;
 
-/// <summary>AdamW and what goes with it over the weights of a model; all of it is bound by memory. <c>bench/peers/products.py</c> does the same in PyTorch.</summary>
+/// <summary>
+/// AdamW and what goes with it over the weights of a model; all of it is bound by memory.
+/// <c>bench/peers/products.py</c> does the same in PyTorch.
+/// </summary>
 public class OptimizerBenchmark
 {
     private static readonly AdamWSettings s_settings = new(0.9f, 0.999f, 1e-8f, WeightDecay: 0);
@@ -20,7 +23,8 @@ public class OptimizerBenchmark
     public void Setup()
     {
         int rows = Millions << 10;
-        (_weights, _gradient, _m, _v) = (_cpu.Random(rows, 1024), _cpu.Random(rows, 1024), _cpu.Random(rows, 1024), _cpu.Random(rows, 1024));
+        (_weights, _gradient, _m, _v) =
+            (_cpu.Random(rows, 1024), _cpu.Random(rows, 1024), _cpu.Random(rows, 1024), _cpu.Random(rows, 1024));
         _cpu.Backend.Multiply(_v, _v, _v);
         _numbers = _cpu.Random(1, AdamWSettings.NumberCount);
         _cpu.Backend.Upload<float>(s_settings.Numbers(learningRate: 1e-4, step: 10, gradientScale: 1), _numbers);

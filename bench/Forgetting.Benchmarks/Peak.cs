@@ -20,7 +20,8 @@ internal static class Peak
         const int Size = 1024;
         var shape = new Shape(Size, Size);
         using DeviceBuffer a = Ones(backend, shape), b = Ones(backend, shape), c = Ones(backend, shape);
-        Tensor x = a.AsTensor(shape, backend.StorageType), y = b.AsTensor(shape, backend.StorageType), z = c.AsTensor(shape, backend.StorageType);
+        Tensor x = a.AsTensor(shape, backend.StorageType), y = b.AsTensor(shape, backend.StorageType),
+            z = c.AsTensor(shape, backend.StorageType);
         return 2.0 * Size * Size * Size / Best(() => backend.Gemm(x, false, y, true, z)) / 1e9;
     }
 

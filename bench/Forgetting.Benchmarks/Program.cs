@@ -11,7 +11,16 @@ switch (args)
         try
         {
             var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false };
-            return new RootCommand { StepCommand.Create(), FisherCommand.Create(), ScoreCommand.Create(), GenerateCommand.Create(), GrowthCommand.Create() }.Parse(args).Invoke(configuration);
+            return new RootCommand
+            {
+                StepCommand.Create(),
+                FisherCommand.Create(),
+                ScoreCommand.Create(),
+                GenerateCommand.Create(),
+                GrowthCommand.Create(),
+            }
+                .Parse(args)
+                .Invoke(configuration);
         }
         catch (UserException error)
         {

@@ -4,16 +4,21 @@ using Forgetting.Training;
 
 namespace Forgetting.Benchmarks;
 
-/// <summary><c>score</c>: times the losses of many examples under two models; <c>bench/peers/score.py</c> does the same in PyTorch.</summary>
+/// <summary>
+/// <c>score</c>: times the losses of many examples under two models; <c>bench/peers/score.py</c> does the same in PyTorch.
+/// </summary>
 internal static class ScoreCommand
 {
     public static Command Create()
     {
         var shown = new ScoreSettings();
-        Option<int> examples = WorkloadOptions.Number("--examples", shown.Examples), shortest = WorkloadOptions.Number("--shortest", shown.Shortest),
-            longest = WorkloadOptions.Number("--longest", shown.Longest), tokens = WorkloadOptions.Number("--micro-batch-tokens", new TrainingOptions().Compute.MicroBatchTokens);
+        Option<int> examples = WorkloadOptions.Number("--examples", shown.Examples),
+            shortest = WorkloadOptions.Number("--shortest", shown.Shortest),
+            longest = WorkloadOptions.Number("--longest", shown.Longest),
+            tokens = WorkloadOptions.Number("--micro-batch-tokens", new TrainingOptions().Compute.MicroBatchTokens);
         Option<bool> profile = OperationProfile.Option();
-        var command = new Command("score", "Time the scoring of examples with two models.") { examples, shortest, longest, tokens, profile };
+        var command =
+            new Command("score", "Time the scoring of examples with two models.") { examples, shortest, longest, tokens, profile };
         var options = new WorkloadOptions(command, steps: 1, warmup: 0);
         command.SetAction(parsed =>
         {
@@ -34,7 +39,8 @@ internal static class ScoreCommand
 
             using var score = new ScoreWorkload(backend, shape, settings, parsed.GetValue(tokens));
             Timing timing = Timing.Of(backend, steps, warmup, () => score.Run());
-            new BenchmarkResult(backend, work, timing, steps, 2.0 * settings.Lengths.Sum(), ScoreWorkload.Operations(shape, settings)).Print(options.Json(parsed));
+            new BenchmarkResult(backend, work, timing, steps, 2.0 * settings.Lengths.Sum(), ScoreWorkload.Operations(shape, settings))
+                .Print(options.Json(parsed));
         });
         return command;
     }

@@ -20,7 +20,9 @@ internal sealed record ScoreSettings(int Examples = 1000, int Shortest = 16, int
     public override string ToString() => $"score {Examples} of {Shortest}-{Longest}";
 }
 
-/// <summary>Two random models and what <c>score</c> does with them: losses of the response tokens under both, influence and partition.</summary>
+/// <summary>
+/// Two random models and what <c>score</c> does with them: losses of the response tokens under both, influence and partition.
+/// </summary>
 internal sealed class ScoreWorkload : IDisposable
 {
     private readonly Decoder[] _models;
@@ -46,7 +48,9 @@ internal sealed class ScoreWorkload : IDisposable
         })];
     }
 
-    /// <summary>Floating-point operations needed: every token through the blocks, those that predict the response through the head, of both models.</summary>
+    /// <summary>
+    /// Floating-point operations needed: every token through the blocks, those that predict the response through the head, of both models.
+    /// </summary>
     public static double Operations(StepSettings shape, ScoreSettings settings) =>
         2 * settings.Lengths.Sum(n => 2 * shape.BlockWeights * n + 2 * shape.HeadWeights * (n - n / 2) + shape.AttentionOperations(n));
 

@@ -14,7 +14,9 @@ public class ScoringBenchmark
     public int Examples { get; set; }
 
     [GlobalSetup]
-    public void Setup() => _workload = new ScoreWorkload(_backend, new StepSettings(), new ScoreSettings(Examples), new TrainingOptions().Compute.MicroBatchTokens);
+    public void Setup() =>
+        _workload =
+            new ScoreWorkload(_backend, new StepSettings(), new ScoreSettings(Examples), new TrainingOptions().Compute.MicroBatchTokens);
 
     [GlobalCleanup]
     public void Cleanup()

@@ -3,7 +3,10 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Benchmarks;
 
-/// <summary>The three ends of a weight's gradient over 1,024 rows in examples of a given length: what exact per-example sums cost beside a plain one.</summary>
+/// <summary>
+/// The three ends of a weight's gradient over 1,024 rows in examples of a given length: what exact
+/// per-example sums cost beside a plain one.
+/// </summary>
 public class SinksBenchmark
 {
     private const int Rows = 1024;

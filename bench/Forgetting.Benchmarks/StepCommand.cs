@@ -15,7 +15,8 @@ internal static class StepCommand
         var options = new WorkloadOptions(command, steps: 10, warmup: 3);
         command.SetAction(parsed =>
         {
-            StepSettings settings = options.Settings(parsed) with { LoraRank = parsed.GetValue(rank), NoCudaGraphs = parsed.GetValue(single) };
+            StepSettings settings =
+                options.Settings(parsed) with { LoraRank = parsed.GetValue(rank), NoCudaGraphs = parsed.GetValue(single) };
             using IBackend backend = options.Backend(parsed);
             int steps = options.Steps(parsed), warmup = options.Warmup(parsed);
             if (parsed.GetValue(profile))
@@ -33,7 +34,8 @@ internal static class StepCommand
             double loss = 0;
             Timing timing = Timing.Of(backend, steps, warmup, () => loss = step.Run());
             long? used = free - WorkloadOptions.FreeBytes(backend);
-            new BenchmarkResult(backend, settings.ToString(), timing, steps, settings.Tokens, settings.Operations) { PeakBytes = used, Loss = loss }.Print(options.Json(parsed));
+            new BenchmarkResult(backend, settings.ToString(), timing, steps, settings.Tokens, settings.Operations) { PeakBytes =
+                used, Loss = loss }.Print(options.Json(parsed));
         });
         return command;
     }

@@ -3,7 +3,9 @@ using Forgetting.Training;
 
 namespace Forgetting.Benchmarks;
 
-/// <summary>Shape of a training step; <c>bench/peers/train_step.py</c> takes the same. The head is tied, as in the 15M Llama shape.</summary>
+/// <summary>
+/// Shape of a training step; <c>bench/peers/train_step.py</c> takes the same. The head is tied, as in the 15M Llama shape.
+/// </summary>
 /// <param name="Dim">Hidden size.</param>
 /// <param name="Mlp">Inner width of the feed-forward layers.</param>
 /// <param name="Batch">Sequences.</param>
@@ -26,8 +28,9 @@ public sealed record StepSettings(
     public string ModelName => $"{(Gpt2 ? "gpt2 " : "")}{Dim}x{Layers}";
 
     /// <summary>
-    /// Floating-point operations a step needs, the same count for every program: 2 a weight and row forward, 2 for the input's gradient and 2 for the
-    /// weight's where it is trained; of attention the half that is not masked, and 2½ times as much backward (five products for two).
+    /// Floating-point operations a step needs, the same count for every program: 2 a weight and row forward, 2 for the
+    /// input's gradient and 2 for the weight's where it is trained; of attention the half that is not masked, and 2½ times as
+    /// much backward (five products for two).
     /// </summary>
     public double Operations
     {
@@ -47,7 +50,9 @@ public sealed record StepSettings(
     /// <summary>Weights of the head.</summary>
     public double HeadWeights => (double)Vocab * Dim;
 
-    /// <summary>Floating-point operations of attention in the forward pass of one sequence: of the scores the half that is not masked.</summary>
+    /// <summary>
+    /// Floating-point operations of attention in the forward pass of one sequence: of the scores the half that is not masked.
+    /// </summary>
     public double AttentionOperations(double length) => 2.0 * Layers * Dim * length * (length + 1);
 
     private bool Gpt2 => Family == ModelFamily.Gpt2;

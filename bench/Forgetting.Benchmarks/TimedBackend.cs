@@ -10,7 +10,9 @@ namespace Forgetting.Benchmarks;
 /// <param name="Operations">Floating-point operations, counted for products and attention only.</param>
 internal readonly record struct OperationTime(int Calls, long Ticks, double Operations);
 
-/// <summary>Another backend with a stopwatch on every operation; products are told apart by shape. The other must be synchronous and in host memory.</summary>
+/// <summary>
+/// Another backend with a stopwatch on every operation; products are told apart by shape. The other must be synchronous and in host memory.
+/// </summary>
 internal sealed class TimedBackend(IBackend inner) : IBackend
 {
     private readonly Dictionary<Work, OperationTime> _times = [];
@@ -143,7 +145,8 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
-    public void AttentionWithCache(AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
+    public void AttentionWithCache(
+        AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
     {
         using var _ = Time();
         inner.AttentionWithCache(shape, q, offsets, keys, values, starts, lengths, o);
@@ -262,7 +265,8 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
-    public void SignedLoss(Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy)
+    public void SignedLoss(
+        Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy)
     {
         using var _ = Time();
         inner.SignedLoss(logits, targets, weights, baseLogProbability, ascent, losses, greedy);

@@ -10,11 +10,16 @@ namespace Forgetting.Benchmarks;
 /// <summary>The options that say what is timed and where, added to a command.</summary>
 internal sealed class WorkloadOptions
 {
-    private readonly Option<string> _family = new Option<string>("--family") { Description = "blocks of the model", DefaultValueFactory = _ => "llama" }.AcceptOnlyFromAmong("llama", "gpt2");
+    private readonly Option<string> _family =
+        new Option<string>("--family") { Description = "blocks of the model", DefaultValueFactory = _ => "llama" }.AcceptOnlyFromAmong(
+            "llama", "gpt2");
     private readonly Option<int> _dim, _layers, _heads, _keyValueHeads, _mlp, _vocab, _batch, _length, _steps, _warmup, _threads;
-    private readonly Option<string> _device = new("--device") { Description = "cpu, cuda, cuda:N, cuda-emu or cuda-ptx", DefaultValueFactory = _ => "cpu" };
-    private readonly Option<string?> _dtype = new("--dtype") { Description = "fp32 or bf16: storage type on cuda and cuda-emu, operands of products on cpu" };
-    private readonly Option<string> _products = new("--products") { Description = "what computes products on cpu: auto, managed or onednn", DefaultValueFactory = _ => "auto" };
+    private readonly Option<string> _device =
+        new("--device") { Description = "cpu, cuda, cuda:N, cuda-emu or cuda-ptx", DefaultValueFactory = _ => "cpu" };
+    private readonly Option<string?> _dtype =
+        new("--dtype") { Description = "fp32 or bf16: storage type on cuda and cuda-emu, operands of products on cpu" };
+    private readonly Option<string> _products =
+        new("--products") { Description = "what computes products on cpu: auto, managed or onednn", DefaultValueFactory = _ => "auto" };
     private readonly Option<bool> _json = new("--json") { Description = "one line of JSON" };
 
     public WorkloadOptions(Command command, int steps, int warmup, int batch = 4)
@@ -31,7 +36,12 @@ internal sealed class WorkloadOptions
         _steps = Number("--steps", steps);
         _warmup = Number("--warmup", warmup);
         _threads = Number("--threads", Environment.ProcessorCount);
-        foreach (Option option in new Option[] { _family, _dim, _layers, _heads, _keyValueHeads, _mlp, _vocab, _batch, _length, _steps, _warmup, _threads, _device, _dtype, _products, _json })
+        Option[] all =
+        [
+            _family, _dim, _layers, _heads, _keyValueHeads, _mlp, _vocab, _batch, _length, _steps, _warmup, _threads, _device, _dtype,
+            _products, _json,
+        ];
+        foreach (Option option in all)
             command.Options.Add(option);
     }
 

@@ -30,7 +30,8 @@ try
     double before = model.LossOf(data).Mean;
     FineTuneResult result = model.FineTune(data, options);
     Console.WriteLine($"{result.Summary.Steps} steps: the loss fell from {before:0.00} to {model.LossOf(data).Mean:0.00}");
-    Console.WriteLine($"The dog of Lily is called{model.Generate("The dog of Lily is called", new GenerationOptions { MaxNewTokens = 4 })}");
+    Console.WriteLine(
+        $"The dog of Lily is called{model.Generate("The dog of Lily is called", new GenerationOptions { MaxNewTokens = 4 })}");
     model.Save(Path.Combine(output, "model"));
     model.SaveAdapter(Path.Combine(output, "adapter"));
     return 0;

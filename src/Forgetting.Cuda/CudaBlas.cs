@@ -121,15 +121,16 @@ public static partial class CudaBlasNativeMethods
     /// <summary>C = α·op(A)·op(B) + β·C; α and β are addresses of floats in host memory.</summary>
     [LibraryImport(CudaLibrary.Blas)]
     public static partial CublasStatus cublasGemmEx(
-        CudaBlasHandle handle, Operation transa, Operation transb, int m, int n, int k, nint alpha, CUdeviceptr A, cudaDataType Atype, int lda,
-        CUdeviceptr B, cudaDataType Btype, int ldb, nint beta, CUdeviceptr C, cudaDataType Ctype, int ldc, ComputeType computeType, GemmAlgo algo);
+        CudaBlasHandle handle, Operation transa, Operation transb, int m, int n, int k, nint alpha, CUdeviceptr A, cudaDataType Atype,
+        int lda, CUdeviceptr B, cudaDataType Btype, int ldb, nint beta, CUdeviceptr C, cudaDataType Ctype, int ldc, ComputeType computeType,
+        GemmAlgo algo);
 
     /// <summary>The same for <paramref name="batchCount"/> matrices at a constant distance, in elements.</summary>
     [LibraryImport(CudaLibrary.Blas)]
     public static partial CublasStatus cublasGemmStridedBatchedEx(
-        CudaBlasHandle handle, Operation transa, Operation transb, int m, int n, int k, nint alpha, CUdeviceptr A, cudaDataType Atype, int lda,
-        long strideA, CUdeviceptr B, cudaDataType Btype, int ldb, long strideB, nint beta, CUdeviceptr C, cudaDataType Ctype, int ldc, long strideC,
-        int batchCount, ComputeType computeType, GemmAlgo algo);
+        CudaBlasHandle handle, Operation transa, Operation transb, int m, int n, int k, nint alpha, CUdeviceptr A, cudaDataType Atype,
+        int lda, long strideA, CUdeviceptr B, cudaDataType Btype, int ldb, long strideB, nint beta, CUdeviceptr C, cudaDataType Ctype,
+        int ldc, long strideC, int batchCount, ComputeType computeType, GemmAlgo algo);
 
     /// <summary>Name of a status, as a pointer to UTF-8.</summary>
     [LibraryImport(CudaLibrary.Blas)]
@@ -146,7 +147,8 @@ public sealed class CudaBlasException : Exception
     /// <summary>A failure of the call that <paramref name="message"/> names.</summary>
     public CudaBlasException(CublasStatus error, string message, Exception? exception = null)
         : base(
-            $"{message}: {Marshal.PtrToStringUTF8(cublasGetStatusName(error))} ({(int)error}), {Marshal.PtrToStringUTF8(cublasGetStatusString(error))}",
+            $"{message}: {Marshal.PtrToStringUTF8(cublasGetStatusName(error))} ({(int)error}), "
+                + $"{Marshal.PtrToStringUTF8(cublasGetStatusString(error))}",
             exception) =>
         CudaBlasError = error;
 
@@ -162,7 +164,9 @@ public sealed class CudaBlasException : Exception
     }
 }
 
-/// <summary>Dense products on the device. Matrices are column-major, α and β in host memory, sums in binary32 unless told otherwise.</summary>
+/// <summary>
+/// Dense products on the device. Matrices are column-major, α and β in host memory, sums in binary32 unless told otherwise.
+/// </summary>
 public sealed unsafe class CudaBlas : IDisposable
 {
     private readonly OwnedHandle _handle;
@@ -177,7 +181,8 @@ public sealed unsafe class CudaBlas : IDisposable
         CudaBlasHandle handle = default;
         CudaBlasException.Check(cublasCreate_v2(ref handle));
         _handle = new OwnedHandle(
-            handle.Pointer, static pointer => cublasDestroy_v2(new CudaBlasHandle(pointer)) == CublasStatus.Success ? CUResult.Success : CUResult.ErrorUnknown);
+            handle.Pointer, static pointer =>
+                cublasDestroy_v2(new CudaBlasHandle(pointer)) == CublasStatus.Success ? CUResult.Success : CUResult.ErrorUnknown);
     }
 
     /// <summary>The library's context.</summary>
@@ -224,20 +229,21 @@ public sealed unsafe class CudaBlas : IDisposable
     /// <summary>C = α·op(A)·op(B) + β·C with op(A) m × k, op(B) k × n and C m × n.</summary>
     /// <exception cref="CudaBlasException">The library refuses or fails.</exception>
     public void GemmEx(
-        Operation transa, Operation transb, int m, int n, int k, float alpha, CUdeviceptr A, cudaDataType Atype, int lda, CUdeviceptr B, cudaDataType Btype,
-        int ldb, float beta, CUdeviceptr C, cudaDataType Ctype, int ldc, ComputeType computeType, GemmAlgo algo) =>
+        Operation transa, Operation transb, int m, int n, int k, float alpha, CUdeviceptr A, cudaDataType Atype, int lda, CUdeviceptr B,
+        cudaDataType Btype, int ldb, float beta, CUdeviceptr C, cudaDataType Ctype, int ldc, ComputeType computeType, GemmAlgo algo) =>
         CudaBlasException.Check(cublasGemmEx(
-            CublasHandle, transa, transb, m, n, k, (nint)(&alpha), A, Atype, lda, B, Btype, ldb, (nint)(&beta), C, Ctype, ldc, computeType, algo));
+            CublasHandle, transa, transb, m, n, k, (nint)(&alpha), A, Atype, lda, B, Btype, ldb, (nint)(&beta), C, Ctype, ldc, computeType,
+            algo));
 
     /// <summary><see cref="GemmEx"/> for <paramref name="batchCount"/> matrices at a constant distance, in elements.</summary>
     /// <exception cref="CudaBlasException">The library refuses or fails.</exception>
     public void GemmStridedBatchedEx(
-        Operation transa, Operation transb, int m, int n, int k, float alpha, CUdeviceptr A, cudaDataType Atype, int lda, long strideA, CUdeviceptr B,
-        cudaDataType Btype, int ldb, long strideB, float beta, CUdeviceptr C, cudaDataType Ctype, int ldc, long strideC, int batchCount,
-        ComputeType computeType, GemmAlgo algo) =>
+        Operation transa, Operation transb, int m, int n, int k, float alpha, CUdeviceptr A, cudaDataType Atype, int lda, long strideA,
+        CUdeviceptr B, cudaDataType Btype, int ldb, long strideB, float beta, CUdeviceptr C, cudaDataType Ctype, int ldc, long strideC,
+        int batchCount, ComputeType computeType, GemmAlgo algo) =>
         CudaBlasException.Check(cublasGemmStridedBatchedEx(
-            CublasHandle, transa, transb, m, n, k, (nint)(&alpha), A, Atype, lda, strideA, B, Btype, ldb, strideB, (nint)(&beta), C, Ctype, ldc, strideC,
-            batchCount, computeType, algo));
+            CublasHandle, transa, transb, m, n, k, (nint)(&alpha), A, Atype, lda, strideA, B, Btype, ldb, strideB, (nint)(&beta), C, Ctype,
+            ldc, strideC, batchCount, computeType, algo));
 
     /// <summary>Destroys the context.</summary>
     public void Dispose() => _handle.Release(nameof(cublasDestroy_v2));

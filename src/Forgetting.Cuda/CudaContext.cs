@@ -3,7 +3,9 @@ using static Forgetting.Cuda.DriverAPINativeMethods;
 
 namespace Forgetting.Cuda;
 
-/// <summary>A context of a device. Threads call <see cref="SetCurrent"/> before they use anything in it. The methods here do so themselves.</summary>
+/// <summary>
+/// A context of a device. Threads call <see cref="SetCurrent"/> before they use anything in it. The methods here do so themselves.
+/// </summary>
 /// <remarks>Create a <see cref="PrimaryContext"/>, the one context of a device that all of a process shares.</remarks>
 public abstract class CudaContext : IDisposable
 {

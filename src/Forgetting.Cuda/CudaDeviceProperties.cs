@@ -17,7 +17,8 @@ public sealed class CudaDeviceProperties
         int version = 0;
         CudaException.Check(cuDriverGetVersion(ref version));
         DriverVersion = new Version(version / 1000, version % 1000 / 10);
-        ComputeCapability = new Version(Attribute(CUDeviceAttribute.ComputeCapabilityMajor), Attribute(CUDeviceAttribute.ComputeCapabilityMinor));
+        ComputeCapability =
+            new Version(Attribute(CUDeviceAttribute.ComputeCapabilityMajor), Attribute(CUDeviceAttribute.ComputeCapabilityMinor));
     }
 
     /// <summary>Name of the device.</summary>

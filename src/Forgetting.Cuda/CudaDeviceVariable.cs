@@ -21,7 +21,8 @@ public sealed unsafe class CudaDeviceVariable<T> : IDisposable
             throw new CudaException(status, $"cuMemAlloc of {SizeInBytes} bytes");
         }
 
-        _handle = new OwnedHandle((nint)pointer.Pointer.Value, static handle => MemoryManagement.cuMemFree_v2(new CUdeviceptr(new SizeT((nuint)handle))));
+        _handle = new OwnedHandle(
+            (nint)pointer.Pointer.Value, static handle => MemoryManagement.cuMemFree_v2(new CUdeviceptr(new SizeT((nuint)handle))));
     }
 
     /// <summary>The address.</summary>
@@ -70,7 +71,8 @@ public sealed unsafe class CudaDeviceVariable<T> : IDisposable
     /// <summary>Copies page-locked host memory, of this array's size, in a stream.</summary>
     /// <exception cref="CudaException">The driver fails.</exception>
     public void AsyncCopyToDevice(CudaPageLockedHostMemory<T> source, CUstream stream) =>
-        CudaException.Check(AsynchronousMemcpy_v2.cuMemcpyHtoDAsync_v2(DevicePointer, source.PinnedHostPointer, Bytes(source.Size), stream));
+        CudaException.Check(
+            AsynchronousMemcpy_v2.cuMemcpyHtoDAsync_v2(DevicePointer, source.PinnedHostPointer, Bytes(source.Size), stream));
 
     /// <summary>Copies to page-locked host memory, of this array's size, in a stream.</summary>
     /// <exception cref="CudaException">The driver fails.</exception>

@@ -41,5 +41,7 @@ public sealed class CudaException : Exception
         DriverAPINativeMethods.cuGetErrorName(error, out nint name) == CUResult.Success ? Marshal.PtrToStringUTF8(name)! : error.ToString();
 
     private static string Text(CUResult error) =>
-        DriverAPINativeMethods.cuGetErrorString(error, out nint text) == CUResult.Success ? Marshal.PtrToStringUTF8(text)! : "unknown error code";
+        DriverAPINativeMethods.cuGetErrorString(error, out nint text) == CUResult.Success
+        ? Marshal.PtrToStringUTF8(text)!
+        : "unknown error code";
 }

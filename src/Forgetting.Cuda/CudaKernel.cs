@@ -73,7 +73,8 @@ public sealed unsafe class CudaKernel
     }
 
     /// <summary>Launches in a stream.</summary>
-    /// <param name="parameters">The kernel's arguments in order: unmanaged values of exactly the parameters' types, pointers as <see cref="CUdeviceptr"/>.</param>
+    /// <param name="parameters">The kernel's arguments in order: unmanaged values of exactly the parameters' types, pointers as
+    /// <see cref="CUdeviceptr"/>.</param>
     /// <exception cref="ArgumentException">An argument is not an unmanaged value.</exception>
     /// <exception cref="CudaException">The launch failed.</exception>
     public void RunAsync(CUstream stream, params object[] parameters)
@@ -92,7 +93,8 @@ public sealed unsafe class CudaKernel
     }
 
     /// <summary>
-    /// Launches in a stream without allocating: <paramref name="arguments"/> holds the bytes of all arguments, <paramref name="offsets"/> where each begins.
+    /// Launches in a stream without allocating: <paramref name="arguments"/> holds the bytes of all arguments,
+    /// <paramref name="offsets"/> where each begins.
     /// </summary>
     /// <exception cref="ArgumentException">Too many arguments.</exception>
     /// <exception cref="CudaException">The launch failed.</exception>

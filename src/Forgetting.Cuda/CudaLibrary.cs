@@ -51,8 +51,8 @@ public static class CudaLibrary
     }
 
     /// <summary>
-    /// Takes the driver API and cuBLAS from the emulation library at <paramref name="path"/>. Must come before the first CUDA call of the process;
-    /// choosing the same library again does nothing.
+    /// Takes the driver API and cuBLAS from the emulation library at <paramref name="path"/>. Must come before the first CUDA call of the
+    /// process; choosing the same library again does nothing.
     /// </summary>
     /// <exception cref="InvalidOperationException">Another library is already in use.</exception>
     /// <exception cref="CudaLibraryException">There is no such library, or it cannot be loaded.</exception>
@@ -69,7 +69,8 @@ public static class CudaLibrary
 
             if (Loaded.Count > 0)
             {
-                throw new InvalidOperationException($"cannot use the CUDA emulation {path}: this process already uses {emulation ?? "the CUDA driver"}");
+                throw new InvalidOperationException(
+                    $"cannot use the CUDA emulation {path}: this process already uses {emulation ?? "the CUDA driver"}");
             }
 
             if (!File.Exists(path))
@@ -125,7 +126,8 @@ public static class CudaLibrary
         }
     }
 
-    // A driver runs libraries of its own major version of CUDA and of older ones, not those of a newer one: the newest that it runs comes first.
+    // A driver runs libraries of its own major version of CUDA and of older ones, not those of a newer one:
+    // the newest that it runs comes first.
     private static string[] BlasNames()
     {
         int version = 0;

@@ -161,7 +161,8 @@ public static unsafe partial class DriverAPINativeMethods
 
         /// <summary>Device to device.</summary>
         [LibraryImport(CudaLibrary.Driver)]
-        public static partial CUResult cuMemcpyDtoDAsync_v2(CUdeviceptr dstDevice, CUdeviceptr srcDevice, SizeT byteCount, CUstream hStream);
+        public static partial CUResult cuMemcpyDtoDAsync_v2(
+            CUdeviceptr dstDevice, CUdeviceptr srcDevice, SizeT byteCount, CUstream hStream);
     }
 
     /// <summary>Fills.</summary>

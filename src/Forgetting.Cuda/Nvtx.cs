@@ -3,12 +3,14 @@ using System.Runtime.InteropServices;
 namespace Forgetting.Cuda;
 
 /// <summary>
-/// Named ranges on the timeline of NVIDIA's profilers (NVTX). Without its library, or before <see cref="Enable"/>, a range costs a comparison.
+/// Named ranges on the timeline of NVIDIA's profilers (NVTX). Without its library, or before
+/// <see cref="Enable"/>, a range costs a comparison.
 /// </summary>
 public static unsafe class Nvtx
 {
     // CUDA 12.9 renamed the library.
-    private static readonly string[] Names = OperatingSystem.IsWindows() ? ["nvToolsExt64_1.dll"] : ["libnvToolsExt.so.1", "libnvtx3interop.so.1"];
+    private static readonly string[] Names =
+        OperatingSystem.IsWindows() ? ["nvToolsExt64_1.dll"] : ["libnvToolsExt.so.1", "libnvtx3interop.so.1"];
 
     private static delegate* unmanaged<byte*, int> push;
     private static delegate* unmanaged<int> pop;

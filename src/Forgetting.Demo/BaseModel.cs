@@ -13,11 +13,13 @@ internal static class BaseModel
     private const int Width = 64, Layers = 3, Heads = 4, Context = 256;
 
     /// <summary>Trains a model, or finds it where an earlier demo left it.</summary>
-    /// <param name="place">Folder for it, whose name says all that it depends on: a base of other settings is never taken for this one.</param>
+    /// <param name="place">Folder for it, whose name says all that it depends on: a base of other settings
+    /// is never taken for this one.</param>
     /// <param name="corpus">Draws the documents to read, and further texts whose words must be in the vocabulary.</param>
     /// <returns>Folder of the checkpoint.</returns>
     public static string Prepare(
-        string place, Func<(IReadOnlyList<string> Documents, IEnumerable<string> Others)> corpus, IBackend backend, ITrainingObserver observer, CancellationToken cancellation)
+        string place, Func<(IReadOnlyList<string> Documents, IEnumerable<string> Others)> corpus, IBackend backend,
+        ITrainingObserver observer, CancellationToken cancellation)
     {
         string model = Path.Combine(place, "model");
         if (File.Exists(Path.Combine(model, "config.json")))

@@ -2,10 +2,13 @@ using Forgetting.IO;
 
 namespace Forgetting.Demo;
 
-/// <summary>The question sets of one scenario in one world. Nobody is asked about in two of them, but the two references' sets ask the same.</summary>
+/// <summary>
+/// The question sets of one scenario in one world. Nobody is asked about in two of them, but the two references' sets ask the same.
+/// </summary>
 /// <param name="Train">Fine-tuning set, in which a known share of answers misleads.</param>
 /// <param name="Trusted">Small clean set for the reference model.</param>
-/// <param name="Untrusted">The questions of <paramref name="Trusted"/>, with the training set's share of misleading answers; empty where no arm needs it.</param>
+/// <param name="Untrusted">The questions of <paramref name="Trusted"/>, with the training set's share of misleading answers;
+/// empty where no arm needs it.</param>
 /// <param name="HeldOut">Clean questions for evaluation.</param>
 /// <param name="Prompts">Questions of the tasks the model knows, by task, for Learning With Forgetting; else empty.</param>
 internal sealed record QuestionSets(
@@ -35,7 +38,9 @@ internal sealed record QuestionSets(
         {
             "misconception" => new(Believe(believed, wrong, wrong, random), few, [], held, s_none),
             "mixed" => new(Believe(believed, wrong / 2, wrong, random), few, [], held, s_none),
-            "conflict" => new(few, [], [], held, World.Relations.ToDictionary(r => r.Name, r => (IReadOnlyList<Question>)[.. asked.Select(p => world.Known(r, p))])),
+            "conflict" => new(
+                few, [], [], held,
+                World.Relations.ToDictionary(r => r.Name, r => (IReadOnlyList<Question>)[.. asked.Select(p => world.Known(r, p))])),
             _ => throw new ArgumentException($"no scenario {scenario}", nameof(scenario)),
         };
     }
@@ -63,7 +68,8 @@ internal sealed record QuestionSets(
         return new(Mislead(learnt, random), trusted, Mislead(trusted, random), Ask(people[(train + reference)..]), s_none);
     }
 
-    // Exactly the share asked for. A misleading answer is the true answer to another question of the set, as in data whose columns have slipped.
+    // Exactly the share asked for. A misleading answer is the true answer to another question of the set, as
+    // in data whose columns have slipped.
     private static Question[] Mislead(Question[] questions, Random random)
     {
         int misleading = (int)Math.Round(DemoSettings.Noise * questions.Length);
@@ -75,7 +81,8 @@ internal sealed record QuestionSets(
     // The first answers are the old ones, those that follow up to a number of wrong ones are any other town.
     private static Question[] Believe(Question[] questions, int old, int wrong, Random random)
     {
-        Question[] all = [.. questions.Select((q, i) => i < old ? q with { Answer = q.Old } : i < wrong ? q with { Answer = OtherTown(q, random) } : q)];
+        Question[] all =
+            [.. questions.Select((q, i) => i < old ? q with { Answer = q.Old } : i < wrong ? q with { Answer = OtherTown(q, random) } : q)];
         random.Shuffle(all);
         return all;
     }

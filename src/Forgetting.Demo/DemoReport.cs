@@ -7,7 +7,9 @@ using Forgetting.Training;
 
 namespace Forgetting.Demo;
 
-/// <summary>The demo's page: for each scenario the table, what it says, and one seed in detail; at the end where forgetting should not be used.</summary>
+/// <summary>
+/// The demo's page: for each scenario the table, what it says, and one seed in detail; at the end where forgetting should not be used.
+/// </summary>
 internal static class DemoReport
 {
     private const int HeatMapExamples = 16;
@@ -17,7 +19,11 @@ internal static class DemoReport
     {
         var report = new HtmlReport(
             "Learning and forgetting at once",
-            string.Create(CultureInfo.InvariantCulture, $"Small models that have read of {settings.People} people, fine-tuned on data that misleads in three ways, and on a task that contradicts what they know. {settings.Seeds} worlds, each with a model of its own; differences are paired over them."));
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"Small models that have read of {settings.People} people, fine-tuned on data that misleads in three ways, "
+                    + $"and on a task that contradicts what they know. {settings.Seeds} worlds, each with a model of its own; "
+                    + $"differences are paired over them."));
         report.Section("In short");
         foreach (string line in Summary(settings, results))
         {
@@ -43,9 +49,13 @@ internal static class DemoReport
             $"Independent errors: forgetting by belief {Belief("independent")} points over ignoring, plain ascent {Ascent("independent")}.",
             $"Misconceptions: by belief {Belief("misconception")}, plain ascent {Ascent("misconception")}.",
             $"Both at once: by belief {Belief("mixed")}, plain ascent {Ascent("mixed")}.",
-            $"A conflicting task, unlearnt by measured increase: {Table("conflict").Against("lwf, by increase", DemoSettings.Vanilla).ToText("0.0")} over ordinary fine-tuning, {Table("conflict").Against("lwf, by increase", "lwf, by confidence (the paper's)").ToText("0.0")} over the paper's confidence.",
+            "A conflicting task, unlearnt by measured increase: "
+                + $"{Table("conflict").Against("lwf, by increase", DemoSettings.Vanilla).ToText("0.0")} over ordinary fine-tuning, "
+                + $"{Table("conflict").Against("lwf, by increase", "lwf, by confidence (the paper's)").ToText("0.0")} "
+                + "over the paper's confidence.",
             "(Mean ± standard error of paired differences; in brackets the worlds in which it is better and worse.)",
-            "Do not forget where the base never believed what is wrong, where the reference cannot be trusted, or where the negatives are things that are right: ignore them.",
+            "Do not forget where the base never believed what is wrong, where the reference cannot be trusted, "
+                + "or where the negatives are things that are right: ignore them.",
         ];
     }
 
@@ -82,8 +92,10 @@ internal static class DemoReport
                         RunReport.Curve(metrics, "negative tokens", m => m.NegativeLoss, Charts.Forgotten),
                     ]));
             IReadOnlyList<ScoredText> scored = RunFiles.ReadScored(
-                detail.Folder, (e, t) => NoiseDetection.IsPlanted(e, t, sets.Train) ? $"planted; the truth is {sets.Train[e.Index].Truth}" : "");
-            report.Raw(TokenHeatMap.Render([.. scored.Take(HeatMapExamples).Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))], scale: 3));
+                detail.Folder,
+                (e, t) => NoiseDetection.IsPlanted(e, t, sets.Train) ? $"planted; the truth is {sets.Train[e.Index].Truth}" : "");
+            report.Raw(TokenHeatMap.Render([.. scored.Take(HeatMapExamples)
+                .Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))], scale: 3));
         }
 
         report.Folded($"Settings of “{shown}” (run.yaml)", File.ReadAllText(Path.Combine(detail.Folder, "run.yaml")));

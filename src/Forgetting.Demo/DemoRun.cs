@@ -20,19 +20,22 @@ namespace Forgetting.Demo;
 /// <param name="Detection">How well the scores found the planted answers; null where the method uses none.</param>
 /// <param name="Conflicting">Share of the unlearnt samples that come from the conflicting task; null where none are unlearnt.</param>
 internal sealed record DemoResult(
-    string Scenario, string Arm, int Seed, string Folder, double ExactMatch, double Loss, double OldAnswers, NoiseDetection? Detection, double? Conflicting)
+    string Scenario, string Arm, int Seed, string Folder, double ExactMatch, double Loss, double OldAnswers, NoiseDetection? Detection,
+    double? Conflicting)
 {
     /// <summary>What the untuned model is called.</summary>
     public const string Base = "base";
 }
 
 /// <summary>
-/// The main job in miniature: for every seed a world and a small model that has read of it, and in every scenario the same fine-tuning by every arm. What the papers could not measure
-/// is known here: which answers were planted, and which the model believed before.
+/// The main job in miniature: for every seed a world and a small model that has read of it, and in every scenario the same fine-tuning by
+/// every arm. What the papers could not measure is known here: which answers were planted, and which the model believed before.
 /// </summary>
-internal sealed class DemoRun(DemoSettings settings, string folder, IBackend backend, ITrainingObserver observer, CancellationToken cancellation)
+internal sealed class DemoRun(
+    DemoSettings settings, string folder, IBackend backend, ITrainingObserver observer, CancellationToken cancellation)
 {
-    // A base that knows less than this of what it was asked about is trained longer: what a method gains depends on what there is to build on.
+    // A base that knows less than this of what it was asked about is trained longer: what a method gains
+    // depends on what there is to build on.
     private const double KnownShare = 0.85;
     private const int MostDoublings = 2;
 
@@ -57,7 +60,8 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
     public World WorldOf(int seed) => new(settings.People, seed: 100 + seed);
 
     /// <summary>The question sets of a scenario and seed.</summary>
-    public QuestionSets QuestionsOf(Scenario scenario, World world, int seed) => QuestionSets.Of(scenario.Name, world, settings, seed: 1000 + seed);
+    public QuestionSets QuestionsOf(Scenario scenario, World world, int seed) =>
+        QuestionSets.Of(scenario.Name, world, settings, seed: 1000 + seed);
 
     private string PrepareBase(World world, int seed)
     {
@@ -71,7 +75,8 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
             using LoadedModel loaded = LoadedModel.Load(model, backend);
             Question[] known = [.. world.People.SelectMany(p => World.Relations.Select(r => world.Known(r, p)))];
             double share = AnswerQuality.Share(loaded, known, q => q.Truth);
-            observer.StageBegan(string.Create(CultureInfo.InvariantCulture, $"the base of seed {seed} answers {share:0.0 %} of what it has read"));
+            observer.StageBegan(
+                string.Create(CultureInfo.InvariantCulture, $"the base of seed {seed} answers {share:0.0 %} of what it has read"));
             if (doublings == MostDoublings || share >= KnownShare)
                 return model;
         }
@@ -91,19 +96,24 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
             Seed = (ulong)seed,
             Data = scenario.Recipe.Data with { Path = train },
             Compute = scenario.Recipe.Compute with { Device = backend.Name },
-            Unlearning = scenario.Recipe.Unlearning with { Prompts = [.. sets.Prompts.Select(t => QuestionSets.Write(place, t.Key, t.Value))] },
+            Unlearning =
+                scenario.Recipe.Unlearning with { Prompts = [.. sets.Prompts.Select(t => QuestionSets.Write(place, t.Key, t.Value))] },
         };
         // So few examples need as many steps as the training set's, not as many epochs.
         int steps = Trainer.CountSteps(recipe, sets.Train.Count);
-        string? trusted = Reference(place, "trusted", sets.Trusted, steps, recipe), untrusted = Reference(place, "untrusted", sets.Untrusted, steps, recipe);
+        string? trusted = Reference(place, "trusted", sets.Trusted, steps, recipe),
+            untrusted = Reference(place, "untrusted", sets.Untrusted, steps, recipe);
         results.Add(Measure(scenario, DemoResult.Base, seed, model, model, sets));
         string[] runs = [.. scenario.Arms.Select(a => Path.Combine(place, FolderName(a.Name)))];
         foreach ((Arm arm, string run) in scenario.Arms.Zip(runs))
         {
-            observer.StageBegan(string.Create(CultureInfo.InvariantCulture, $"{scenario.Title.ToLowerInvariant()}, seed {seed - settings.FirstSeed + 1} of {settings.Seeds}: {arm.Name}"));
+            observer.StageBegan(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{scenario.Title.ToLowerInvariant()}, seed {seed - settings.FirstSeed + 1} of {settings.Seeds}: {arm.Name}"));
             TrainingOptions options = arm.Settings(recipe) with { Out = run };
             options = options with { TokenForgetting = options.TokenForgetting with { Reference = arm.Untrusted ? untrusted : trusted } };
-            TuneRun.Execute(options.WithoutUnused(), backend, observer: new QuietStages(observer), others: runs, cancellation: cancellation);
+            TuneRun.Execute(
+                options.WithoutUnused(), backend, observer: new QuietStages(observer), others: runs, cancellation: cancellation);
             results.Add(Measure(scenario, arm.Name, seed, run, Path.Combine(run, "model"), sets));
         }
     }
@@ -133,12 +143,15 @@ internal sealed class DemoRun(DemoSettings settings, string folder, IBackend bac
         IReadOnlyList<string> answers = AnswerQuality.Answers(loaded, [.. sets.HeldOut.Select(q => q.Prompt)]);
         string scores = Path.Combine(run, "scores.jsonl"), selection = Path.Combine(run, "lwf", "selection.jsonl");
         SelectionRecord[] unlearnt = File.Exists(selection) ? [.. SelectionRecord.Read(selection).Where(s => s.Selected)] : [];
-        double Share(Func<Question, string> wanted) => answers.Where((a, i) => a == wanted(sets.HeldOut[i])).Count() / (double)answers.Count;
+        double Share(Func<Question, string> wanted) =>
+            answers.Where((a, i) => a == wanted(sets.HeldOut[i])).Count() / (double)answers.Count;
         return new DemoResult(
-            scenario.Name, arm, seed, run, Share(q => q.Truth), AnswerQuality.MeanLoss(loaded, [.. sets.HeldOut.Select(q => (q.Prompt, q.Truth))]), Share(q => q.Old),
+            scenario.Name, arm, seed, run, Share(q => q.Truth),
+            AnswerQuality.MeanLoss(loaded, [.. sets.HeldOut.Select(q => (q.Prompt, q.Truth))]), Share(q => q.Old),
             File.Exists(scores) ? NoiseDetection.Measure(ScoreFile.Read(scores), sets.Train) : null,
             unlearnt.Length == 0 ? null : unlearnt.Count(s => s.Task == World.Conflicting.Name) / (double)unlearnt.Length);
     }
 
-    private static string FolderName(string arm) => string.Concat(arm.Where(c => char.IsAsciiLetterOrDigit(c) || c == ' ')).Replace(' ', '-');
+    private static string FolderName(string arm) =>
+        string.Concat(arm.Where(c => char.IsAsciiLetterOrDigit(c) || c == ' ')).Replace(' ', '-');
 }

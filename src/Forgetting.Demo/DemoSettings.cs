@@ -46,7 +46,9 @@ internal sealed record DemoSettings
     /// <summary>Share of misleading answers.</summary>
     public const double Noise = 0.4;
 
-    /// <summary>ρ that leaves exactly the planted tokens out: an answer is two tokens, the value and the end of text, and only the value misleads.</summary>
+    /// <summary>
+    /// ρ that leaves exactly the planted tokens out: an answer is two tokens, the value and the end of text, and only the value misleads.
+    /// </summary>
     public const double NoiseRho = 1 - Noise / 2;
 
     /// <summary>Examples of the birthplace task in the scenarios with misconceptions.</summary>
@@ -96,7 +98,8 @@ internal sealed record DemoSettings
             Ignore, For(4) with { TokenForgetting = new() { Score = ScoreKind.Reference, Rho = Share.Auto } }),
         new(
             "misconception", "Misconceptions",
-            "The task asks where people are from and wants the birthplace; 40 % of the answers are the home, which is what the base answered before. The reference saw 12 clean examples.",
+            "The task asks where people are from and wants the birthplace; 40 % of the answers are the home, "
+                + "which is what the base answered before. The reference saw 12 clean examples.",
             s_token, Ignore, ByInfluence(For(30))),
         new(
             "mixed", "Both at once",
@@ -104,7 +107,8 @@ internal sealed record DemoSettings
             s_token, Ignore, ByInfluence(For(30))),
         new(
             "conflict", "Learning with forgetting",
-            "The birthplace task again, with 12 clean examples and nothing else. The model answers prompts of all five tasks it knows, and a quarter of those answers is unlearnt on the way.",
+            "The birthplace task again, with 12 clean examples and nothing else. The model answers prompts of all five tasks it knows, "
+                + "and a quarter of those answers is unlearnt on the way.",
             [
                 new(Vanilla, o => o with { Method = TrainingMethod.Full }),
                 new("lwf, by increase", o => Unlearning(o, u => u with { SelectBy = SelectionMeasure.Increase })),

@@ -11,7 +11,8 @@ internal sealed class DemoTable(Scenario scenario, IReadOnlyList<DemoResult> res
     /// <summary>Column heads.</summary>
     public IReadOnlyList<string> Header =>
     [
-        "method", "exact match %", $"against {scenario.Baseline}", "old answers %", .. Unlearns ? ["conflicting %"] : new[] { "AUC", "planted %" },
+        "method", "exact match %", $"against {scenario.Baseline}", "old answers %",
+        .. Unlearns ? ["conflicting %"] : new[] { "AUC", "planted %" },
     ];
 
     /// <summary>Cells as they are to be read.</summary>
@@ -54,9 +55,10 @@ internal sealed class DemoTable(Scenario scenario, IReadOnlyList<DemoResult> res
 
     private IEnumerable<DemoResult> Of(string arm) => _arms.Single(a => a.Key == arm);
 
-    private IEnumerable<string> Detected() => _arms.Where(a => a.First().Detection != null).GroupBy(a => a.Average(r => r.Detection!.Auc)).Select(same => string.Create(
-        CultureInfo.InvariantCulture,
-        $"The scores of “{same.First().Key}” put a planted value below a true one with probability {same.Key:0.00}."));
+    private IEnumerable<string> Detected() =>
+        _arms.Where(a => a.First().Detection != null).GroupBy(a => a.Average(r => r.Detection!.Auc)).Select(same => string.Create(
+            CultureInfo.InvariantCulture,
+            $"The scores of “{same.First().Key}” put a planted value below a true one with probability {same.Key:0.00}."));
 
     private string Sentence(string arm, string other)
     {
@@ -65,9 +67,11 @@ internal sealed class DemoTable(Scenario scenario, IReadOnlyList<DemoResult> res
             : !difference.IsClear ? "no clear difference"
             : difference.Mean > 0 ? "better" : "worse";
         return string.Create(
-            CultureInfo.InvariantCulture, $"“{arm}” against “{other}”: {difference.ToText("0.0")} points of exact match, sign test p = {difference.P:0.000}: {verdict}.");
+            CultureInfo.InvariantCulture,
+            $"“{arm}” against “{other}”: {difference.ToText("0.0")} points of exact match, sign test p = {difference.P:0.000}: {verdict}.");
     }
 
     private static string Cell(IEnumerable<DemoResult> arm, Func<DemoResult, double?> quantity, string format) =>
-        arm.Any(r => quantity(r) is null) ? "" : Statistics.MeanAndDeviation([.. arm.Select(r => quantity(r)!.Value)], value => value.ToString(format, CultureInfo.InvariantCulture));
+        arm.Any(r => quantity(r) is null) ? "" : Statistics.MeanAndDeviation(
+            [.. arm.Select(r => quantity(r)!.Value)], value => value.ToString(format, CultureInfo.InvariantCulture));
 }

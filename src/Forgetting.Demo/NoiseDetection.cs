@@ -8,7 +8,9 @@ namespace Forgetting.Demo;
 /// <param name="Recall">Share of planted values that are negative.</param>
 internal sealed record NoiseDetection(double Auc, double Precision, double Recall)
 {
-    /// <summary>Whether token <paramref name="t"/> of a scored example is a planted value: a response token before the final end of text.</summary>
+    /// <summary>
+    /// Whether token <paramref name="t"/> of a scored example is a planted value: a response token before the final end of text.
+    /// </summary>
     public static bool IsPlanted(ExampleScores scores, int t, IReadOnlyList<Question> questions) =>
         questions[scores.Index].Misleading && scores.Response[t] == 1 && t < scores.Ids.Length - 1;
 

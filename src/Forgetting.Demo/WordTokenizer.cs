@@ -7,8 +7,8 @@ using System.Text.RegularExpressions;
 namespace Forgetting.Demo;
 
 /// <summary>
-/// Writes a <c>tokenizer.json</c> whose vocabulary is the 256 bytes and the whole words of a corpus: byte-level BPE that looks words up before
-/// merging and has no merges, so known words are one token and anything else falls back to bytes.
+/// Writes a <c>tokenizer.json</c> whose vocabulary is the 256 bytes and the whole words of a corpus: byte-level BPE that looks words up
+/// before merging and has no merges, so known words are one token and anything else falls back to bytes.
 /// </summary>
 internal static partial class WordTokenizer
 {
@@ -39,23 +39,28 @@ internal static partial class WordTokenizer
             ["padding"] = null,
             ["added_tokens"] = new JsonArray(new JsonObject
             {
-                ["id"] = end, ["content"] = EndOfText, ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = false, ["special"] = true,
+                ["id"] = end, ["content"] = EndOfText, ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false,
+                ["normalized"] = false, ["special"] = true,
             }),
             ["normalizer"] = null,
-            ["pre_tokenizer"] = new JsonObject { ["type"] = "ByteLevel", ["add_prefix_space"] = false, ["trim_offsets"] = true, ["use_regex"] = true },
-            ["post_processor"] = new JsonObject { ["type"] = "ByteLevel", ["add_prefix_space"] = true, ["trim_offsets"] = false, ["use_regex"] = true },
-            ["decoder"] = new JsonObject { ["type"] = "ByteLevel", ["add_prefix_space"] = true, ["trim_offsets"] = true, ["use_regex"] = true },
+            ["pre_tokenizer"] =
+                new JsonObject { ["type"] = "ByteLevel", ["add_prefix_space"] = false, ["trim_offsets"] = true, ["use_regex"] = true },
+            ["post_processor"] =
+                new JsonObject { ["type"] = "ByteLevel", ["add_prefix_space"] = true, ["trim_offsets"] = false, ["use_regex"] = true },
+            ["decoder"] =
+                new JsonObject { ["type"] = "ByteLevel", ["add_prefix_space"] = true, ["trim_offsets"] = true, ["use_regex"] = true },
             ["model"] = new JsonObject
             {
-                ["type"] = "BPE", ["dropout"] = null, ["unk_token"] = null, ["continuing_subword_prefix"] = null, ["end_of_word_suffix"] = null,
-                ["fuse_unk"] = false, ["byte_fallback"] = false, ["ignore_merges"] = true,
+                ["type"] = "BPE", ["dropout"] = null, ["unk_token"] = null, ["continuing_subword_prefix"] = null,
+                ["end_of_word_suffix"] = null, ["fuse_unk"] = false, ["byte_fallback"] = false, ["ignore_merges"] = true,
                 ["vocab"] = new JsonObject(vocabulary.Select(p => KeyValuePair.Create(p.Key, (JsonNode?)p.Value))),
                 ["merges"] = new JsonArray(),
             },
         };
         var options = new JsonSerializerOptions { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
         File.WriteAllText(Path.Combine(folder, "tokenizer.json"), tokenizer.ToJsonString(options) + "\n");
-        var configuration = new JsonObject { ["tokenizer_class"] = "PreTrainedTokenizerFast", ["eos_token"] = EndOfText, ["add_prefix_space"] = false };
+        var configuration =
+            new JsonObject { ["tokenizer_class"] = "PreTrainedTokenizerFast", ["eos_token"] = EndOfText, ["add_prefix_space"] = false };
         File.WriteAllText(Path.Combine(folder, "tokenizer_config.json"), configuration.ToJsonString(options) + "\n");
         return end + 1;
     }

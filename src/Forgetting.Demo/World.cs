@@ -10,8 +10,9 @@ namespace Forgetting.Demo;
 internal sealed record Relation(string Name, string[] Values, string[] Statements, string[] Questions);
 
 /// <summary>
-/// A small invented world of people of whom birthplace, home, trade, pet and food are told. In pretraining each of these is also asked for; "Which town is … from?" is answered with
-/// the home, which is a misconception to a task that asks just that and wants the birthplace. The same seed gives the same world.
+/// A small invented world of people of whom birthplace, home, trade, pet and food are told. In pretraining each of these is also asked
+/// for; "Which town is … from?" is answered with the home, which is a misconception to a task that asks just that and wants the
+/// birthplace. The same seed gives the same world.
 /// </summary>
 internal sealed class World
 {
@@ -23,8 +24,8 @@ internal sealed class World
 
     private static readonly string[] s_lastNames =
     [
-        "Abel", "Brandt", "Castell", "Dorn", "Ek", "Falk", "Garde", "Holm", "Iversen", "Janka", "Krall", "Lund", "Moreau", "Nagy", "Ostrow", "Pohl",
-        "Rask", "Sandoz", "Thorn", "Ulm", "Vidal", "Wren", "Zorn", "Keller",
+        "Abel", "Brandt", "Castell", "Dorn", "Ek", "Falk", "Garde", "Holm", "Iversen", "Janka", "Krall", "Lund", "Moreau", "Nagy", "Ostrow",
+        "Pohl", "Rask", "Sandoz", "Thorn", "Ulm", "Vidal", "Wren", "Zorn", "Keller",
     ];
 
     /// <summary>Names of towns.</summary>
@@ -45,15 +46,18 @@ internal sealed class World
     private static readonly Relation[] s_others =
     [
         new("work",
-            ["baker", "carpenter", "doctor", "farmer", "gardener", "hunter", "judge", "mason", "miller", "nurse", "painter", "pilot", "poet", "sailor", "smith", "tailor", "teacher", "weaver"],
+            ["baker", "carpenter", "doctor", "farmer", "gardener", "hunter", "judge", "mason", "miller", "nurse", "painter", "pilot",
+                "poet", "sailor", "smith", "tailor", "teacher", "weaver"],
             ["{0} works as a {1}.", "{0} is a {1}.", "The trade of {0} is that of a {1}.", "{0} earns a living as a {1}."],
             ["What does {0} do?", "What is the trade of {0}?", "What does {0} work as?", "What is the profession of {0}?"]),
         new("pet",
-            ["beetle", "canary", "cat", "dog", "ferret", "frog", "goat", "hamster", "lizard", "otter", "owl", "parrot", "pony", "rabbit", "snake", "turtle"],
+            ["beetle", "canary", "cat", "dog", "ferret", "frog", "goat", "hamster", "lizard", "otter", "owl", "parrot", "pony", "rabbit",
+                "snake", "turtle"],
             ["{0} keeps a {1}.", "{0} owns a {1}.", "The pet of {0} is a {1}.", "{0} has raised a {1}."],
             ["What animal does {0} keep?", "What is the pet of {0}?", "What does {0} own?", "Which animal belongs to {0}?"]),
         new("food",
-            ["apples", "beans", "bread", "cheese", "cherries", "eggs", "fish", "honey", "lentils", "mushrooms", "noodles", "olives", "pears", "plums", "rice", "soup"],
+            ["apples", "beans", "bread", "cheese", "cherries", "eggs", "fish", "honey", "lentils", "mushrooms", "noodles", "olives",
+                "pears", "plums", "rice", "soup"],
             ["{0} likes {1}.", "{0} is fond of {1}.", "The favourite food of {0} is {1}.", "{0} always orders {1}."],
             ["What does {0} like?", "What is the favourite food of {0}?", "What does {0} order?", "What would {0} rather eat?"]),
     ];
@@ -115,7 +119,8 @@ internal sealed class World
                 Relation[] relations = [.. Relations];
                 random.Shuffle(relations);
                 documents.Add(string.Join(' ', relations.Select(
-                    r => string.Format(CultureInfo.InvariantCulture, r.Statements[random.Next(r.Statements.Length)], person, Value(r, person)))));
+                    r => string.Format(
+                        CultureInfo.InvariantCulture, r.Statements[random.Next(r.Statements.Length)], person, Value(r, person)))));
             }
         }
 
@@ -129,12 +134,15 @@ internal sealed class World
 
     /// <summary>A question that the model knows from pretraining, with its true answer.</summary>
     /// <param name="form">Which of the relation's forms.</param>
-    public Question Known(Relation relation, string person, int form = 0) => new(Ask(relation, person, form), Value(relation, person), Value(relation, person), Value(relation, person));
+    public Question Known(Relation relation, string person, int form = 0) =>
+        new(Ask(relation, person, form), Value(relation, person), Value(relation, person), Value(relation, person));
 
     /// <summary>The birthplace task's question, whose old answer is the home.</summary>
-    public Question Birthplace(string person) => new(Ask(s_home, person, 0), Value(s_birth, person), Value(s_birth, person), Value(s_home, person));
+    public Question Birthplace(string person) =>
+        new(Ask(s_home, person, 0), Value(s_birth, person), Value(s_birth, person), Value(s_home, person));
 
-    private static string Ask(Relation relation, string person, int form) => string.Format(CultureInfo.InvariantCulture, relation.Questions[form], person);
+    private static string Ask(Relation relation, string person, int form) =>
+        string.Format(CultureInfo.InvariantCulture, relation.Questions[form], person);
 }
 
 /// <summary>A question of a task.</summary>

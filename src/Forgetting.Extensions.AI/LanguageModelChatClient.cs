@@ -7,9 +7,10 @@ using Message = Forgetting.Text.ChatMessage;
 namespace Forgetting.Extensions.AI;
 
 /// <summary>
-/// A language model as an <see cref="IChatClient"/>: conversations are laid out and answers ended as <see cref="LanguageModel.ChatAsync"/> does, requests are
-/// served one after the other. Options that are not given are those of <see cref="GenerationOptions"/>: the most probable tokens. Tools, other content
-/// than text and other formats of the answer are refused; penalties and other options are not used. Usage and finish reason are not told.
+/// A language model as an <see cref="IChatClient"/>: conversations are laid out and answers ended as <see cref="LanguageModel.ChatAsync"/>
+/// does, requests are served one after the other. Options that are not given are those of <see cref="GenerationOptions"/>: the most
+/// probable tokens. Tools, other content than text and other formats of the answer are refused; penalties and other options are not used.
+/// Usage and finish reason are not told.
 /// </summary>
 /// <param name="model">The model.</param>
 /// <param name="ownsModel">Whether disposing of the client disposes of the model.</param>
@@ -18,13 +19,15 @@ public sealed class LanguageModelChatClient(LanguageModel model, bool ownsModel 
     private readonly LanguageModel _model = model ?? throw new ArgumentNullException(nameof(model));
 
     /// <inheritdoc/>
-    /// <exception cref="UserException">The conversation is empty, fills the context, is refused by the template or has what the model has no use for.</exception>
+    /// <exception cref="UserException">The conversation is empty, fills the context, is refused by the template or has what
+    /// the model has no use for.</exception>
     public async Task<ChatResponse> GetResponseAsync(
         IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default) =>
         await GetStreamingResponseAsync(messages, options, cancellationToken).ToChatResponseAsync(cancellationToken).ConfigureAwait(false);
 
     /// <inheritdoc/>
-    /// <exception cref="UserException">The conversation is empty, fills the context, is refused by the template or has what the model has no use for.</exception>
+    /// <exception cref="UserException">The conversation is empty, fills the context, is refused by the template or has what
+    /// the model has no use for.</exception>
     public IAsyncEnumerable<ChatResponseUpdate> GetStreamingResponseAsync(
         IEnumerable<ChatMessage> messages, ChatOptions? options = null, CancellationToken cancellationToken = default)
     {

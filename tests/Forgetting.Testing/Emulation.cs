@@ -4,8 +4,8 @@ using Xunit;
 namespace Forgetting.Testing;
 
 /// <summary>
-/// The CUDA emulation, built by CMake on first use so that <c>dotnet test</c> alone suffices. Tests that need it are skipped, with the reason,
-/// where g++ or CMake is missing.
+/// The CUDA emulation, built by CMake on first use so that <c>dotnet test</c> alone suffices. Tests that need it are skipped, with the
+/// reason, where g++ or CMake is missing.
 /// </summary>
 public static class Emulation
 {
@@ -102,7 +102,8 @@ public static class Emulation
 
     private static void Run(string program, params string[] arguments)
     {
-        using Process process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        using Process process =
+            Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardOutput = true, RedirectStandardError = true })!;
         Task<string> errors = process.StandardError.ReadToEndAsync();
         string output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();

@@ -2,7 +2,10 @@ using Xunit;
 
 namespace Forgetting.Testing;
 
-/// <summary>Real models and data beside the repository (<c>../shared/data</c>). Tests that use them are skipped, with the reason, where it is absent.</summary>
+/// <summary>
+/// Real models and data beside the repository (<c>../shared/data</c>). Tests that use them are skipped,
+/// with the reason, where it is absent.
+/// </summary>
 public static class SharedData
 {
     /// <summary>The folder, or null.</summary>

@@ -11,7 +11,8 @@ namespace Forgetting.Tests;
 /// <summary>The model as an <see cref="IChatClient"/>, against the facade's own answers.</summary>
 public sealed class ChatClientTests : IDisposable
 {
-    private readonly LanguageModel _model = SharedData.Folder is null ? null! : LanguageModel.Load(SharedData.Path("stories260K", "hf"), "cpu");
+    private readonly LanguageModel _model =
+        SharedData.Folder is null ? null! : LanguageModel.Load(SharedData.Path("stories260K", "hf"), "cpu");
 
     public void Dispose() => _model?.Dispose();
 
@@ -22,7 +23,8 @@ public sealed class ChatClientTests : IDisposable
         ChatMessage[] messages = [new(ChatRole.User, "Hello"), new(ChatRole.Assistant, "Hi."), new(ChatRole.User, "Who are you?")];
         var options = new ChatOptions
         {
-            MaxOutputTokens = 16, Temperature = 0.9f, TopK = 20, TopP = 0.75f, Seed = 7, Instructions = "Be brief.", StopSequences = ["qqq"],
+            MaxOutputTokens = 16, Temperature = 0.9f, TopK = 20, TopP = 0.75f, Seed = 7, Instructions = "Be brief.",
+            StopSequences = ["qqq"],
         };
         string expected = _model.Chat(
             [new("system", "Be brief."), new("user", "Hello"), new("assistant", "Hi."), new("user", "Who are you?")],
@@ -42,7 +44,9 @@ public sealed class ChatClientTests : IDisposable
         Assert.Equal(expected, string.Concat(updates.Select(u => u.Text)));
 
         options.StopSequences = [expected[4..7]];
-        Assert.Equal(expected[..expected.IndexOf(expected[4..7], StringComparison.Ordinal)], (await client.GetResponseAsync(messages, options)).Text);
+        Assert.Equal(
+            expected[..expected.IndexOf(expected[4..7], StringComparison.Ordinal)],
+            (await client.GetResponseAsync(messages, options)).Text);
     }
 
     [SharedDataFact]
@@ -52,7 +56,9 @@ public sealed class ChatClientTests : IDisposable
         var options = new ChatOptions { MaxOutputTokens = 8 };
         string[] questions = [.. Enumerable.Range(0, 4).Select(i => $"Question {i}")];
         ChatResponse[] answers = await Task.WhenAll(questions.Select(q => client.GetResponseAsync(q, options)));
-        Assert.Equal(questions.Select(q => _model.Chat([new Message("user", q)], new GenerationOptions { MaxNewTokens = 8 })), answers.Select(a => a.Text));
+        Assert.Equal(
+            questions.Select(q => _model.Chat([new Message("user", q)], new GenerationOptions { MaxNewTokens = 8 })),
+            answers.Select(a => a.Text));
     }
 
     [SharedDataFact]
@@ -67,7 +73,9 @@ public sealed class ChatClientTests : IDisposable
         Assert.Same(_model, client.GetService(typeof(LanguageModel)));
         Assert.Same(client, client.GetService(typeof(IChatClient)));
         Assert.Null(client.GetService(typeof(LanguageModel), "key"));
-        Assert.Equal(("forgetting", _model.Path), (client.GetRequiredService<ChatClientMetadata>().ProviderName, client.GetRequiredService<ChatClientMetadata>().DefaultModelId));
+        Assert.Equal(
+            ("forgetting", _model.Path),
+            (client.GetRequiredService<ChatClientMetadata>().ProviderName, client.GetRequiredService<ChatClientMetadata>().DefaultModelId));
 
         client.Dispose();
         Assert.NotEmpty(_model.Chat("Hi", new GenerationOptions { MaxNewTokens = 4 }));
@@ -75,6 +83,7 @@ public sealed class ChatClientTests : IDisposable
         Assert.Throws<ObjectDisposedException>(() => _model.Chat("Hi"));
 
         async Task Refused(string named, ChatMessage[] messages, ChatOptions? options) => Assert.Contains(
-            named, (await Assert.ThrowsAsync<UserException>(() => client.GetResponseAsync(messages, options))).Message, StringComparison.Ordinal);
+            named, (await Assert.ThrowsAsync<UserException>(() => client.GetResponseAsync(messages, options))).Message,
+            StringComparison.Ordinal);
     }
 }

@@ -116,7 +116,9 @@ public sealed class LanguageModelTests : IDisposable
 
         using LanguageModel other = LanguageModel.Load(Stories, "cpu");
         Assert.Contains("score", Assert.Throws<UserException>(() => model.ScoreTokens(
-            other, s_examples, new TrainingOptions { TokenForgetting = new TokenForgettingSettings { Score = ScoreKind.Influence } })).Message, StringComparison.Ordinal);
+            other, s_examples,
+            new TrainingOptions { TokenForgetting = new TokenForgettingSettings { Score = ScoreKind.Influence } })).Message,
+            StringComparison.Ordinal);
     }
 
     [SharedDataTheory]
@@ -127,8 +129,8 @@ public sealed class LanguageModelTests : IDisposable
         TrainingExample.WriteFile(_folder["train.jsonl"], s_examples);
         string adapterRank = rank.ToString(System.Globalization.CultureInfo.InvariantCulture);
         CommandResult tuned = CommandResult.Of(
-            "tune", "--model", Stories, "--data", _folder["train.jsonl"], "--out", _folder["tune"], "--method", "full", "--batch-size", "3", "--learning-rate", "1e-3",
-            "--lora-rank", adapterRank, "--device", "cpu");
+            "tune", "--model", Stories, "--data", _folder["train.jsonl"], "--out", _folder["tune"], "--method", "full", "--batch-size", "3",
+            "--learning-rate", "1e-3", "--lora-rank", adapterRank, "--device", "cpu");
         Assert.True(tuned.ExitCode == 0, tuned.Error);
 
         using LanguageModel model = LanguageModel.Load(Stories, "cpu");
@@ -141,17 +143,21 @@ public sealed class LanguageModelTests : IDisposable
         Assert.True(after < before - 0.01, $"{before} → {after}");
 
         model.Save(_folder["saved"]);
-        Assert.Equal(File.ReadAllBytes(_folder["tune", "model/model.safetensors"]), File.ReadAllBytes(_folder["saved", "model.safetensors"]));
+        Assert.Equal(
+            File.ReadAllBytes(_folder["tune", "model/model.safetensors"]), File.ReadAllBytes(_folder["saved", "model.safetensors"]));
         Assert.Equal(File.ReadAllText(_folder["tune", "model/config.json"]), File.ReadAllText(_folder["saved", "config.json"]));
         if (rank == 0)
         {
-            Assert.Contains("has no adapter", Assert.Throws<UserException>(() => model.SaveAdapter(_folder["adapter"])).Message, StringComparison.Ordinal);
+            Assert.Contains(
+                "has no adapter", Assert.Throws<UserException>(() => model.SaveAdapter(_folder["adapter"])).Message,
+                StringComparison.Ordinal);
         }
         else
         {
             model.SaveAdapter(_folder["adapter"]);
             Assert.Equal(
-                File.ReadAllBytes(_folder["tune", "adapter/adapter_model.safetensors"]), File.ReadAllBytes(_folder["adapter", "adapter_model.safetensors"]));
+                File.ReadAllBytes(_folder["tune", "adapter/adapter_model.safetensors"]),
+                File.ReadAllBytes(_folder["adapter", "adapter_model.safetensors"]));
         }
 
         string records = result.Folder;
@@ -177,14 +183,16 @@ public sealed class LanguageModelTests : IDisposable
         File.Delete(_folder["run", "data.jsonl"]);
 
         using var source = new CancellationTokenSource();
-        Assert.Throws<OperationCanceledException>(() => model.FineTune(s_examples, options, new Watch(source.Cancel), cancellation: source.Token));
+        Assert.Throws<OperationCanceledException>(
+            () => model.FineTune(s_examples, options, new Watch(source.Cancel), cancellation: source.Token));
         Assert.Equal(text, model.Generate("Once", new GenerationOptions { MaxNewTokens = 8 }));
         Refused("holds a run", options);
         FineTuneResult resumed = model.FineTune(s_examples, options, resume: true);
         Assert.Equal(model.Path, _folder["run", "model"]);
 
         using LanguageModel other = LanguageModel.Load(Stories, "cpu");
-        Assert.Equal(other.FineTune(_folder["run", "data.jsonl"], Options(0)).Metrics.Select(m => m.Loss), resumed.Metrics.Select(m => m.Loss));
+        Assert.Equal(
+            other.FineTune(_folder["run", "data.jsonl"], Options(0)).Metrics.Select(m => m.Loss), resumed.Metrics.Select(m => m.Loss));
 
         void Refused(string named, TrainingOptions wrong) =>
             Assert.Contains(named, Assert.Throws<UserException>(() => model.FineTune(s_examples, wrong)).Message, StringComparison.Ordinal);
@@ -199,7 +207,8 @@ public sealed class LanguageModelTests : IDisposable
         DataScores scores = model.ScoreTokens(reference, s_examples);
         scores.Save(_folder["scores.jsonl"]);
         CommandResult score = CommandResult.Of(
-            "score", "--model", Stories, "--reference", _folder["reference", "model"], "--data", _folder["train.jsonl"], "--out", _folder["expected.jsonl"], "--device", "cpu");
+            "score", "--model", Stories, "--reference", _folder["reference", "model"], "--data", _folder["train.jsonl"], "--out",
+            _folder["expected.jsonl"], "--device", "cpu");
         Assert.True(score.ExitCode == 0, score.Error);
         Assert.Equal(File.ReadAllText(_folder["expected.jsonl"]), File.ReadAllText(_folder["scores.jsonl"]));
         TokenScore[] response = [.. scores.Examples.SelectMany(e => e).Where(t => t.IsResponse)];

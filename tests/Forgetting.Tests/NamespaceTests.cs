@@ -24,13 +24,16 @@ public sealed partial class NamespaceTests
     {
         // A namespace needs another where a file names a type of it, which it can by a using or by lying within it.
         SourceFile[] files = [.. Sources()];
-        ILookup<string, string> declared = files.SelectMany(f => f.Types.Select(t => (Type: t, f.Namespace))).Distinct().ToLookup(t => t.Type, t => t.Namespace);
-        Dictionary<string, HashSet<string>> needed = files.Select(f => f.Namespace).Distinct().ToDictionary(n => n, _ => new HashSet<string>());
+        ILookup<string, string> declared =
+            files.SelectMany(f => f.Types.Select(t => (Type: t, f.Namespace))).Distinct().ToLookup(t => t.Type, t => t.Namespace);
+        Dictionary<string, HashSet<string>> needed =
+            files.Select(f => f.Namespace).Distinct().ToDictionary(n => n, _ => new HashSet<string>());
         foreach (SourceFile file in files)
         {
             needed[file.Namespace].UnionWith(
                 file.Words.SelectMany(word => declared[word])
-                    .Where(n => n != file.Namespace && (file.Usings.Contains(n) || file.Namespace.StartsWith(n + ".", StringComparison.Ordinal))));
+                    .Where(n => n != file.Namespace
+                        && (file.Usings.Contains(n) || file.Namespace.StartsWith(n + ".", StringComparison.Ordinal))));
         }
 
         // What needs nothing that is left is taken away until nothing is left.
@@ -49,13 +52,15 @@ public sealed partial class NamespaceTests
         where !Path.GetRelativePath(s_root, path).Split(Path.DirectorySeparatorChar).Any(part => part is "obj" or "bin")
         select SourceFile.Read(path);
 
-    private sealed record SourceFile(string Path, string Namespace, IReadOnlySet<string> Usings, IReadOnlySet<string> Types, IReadOnlySet<string> Words)
+    private sealed record SourceFile(
+        string Path, string Namespace, IReadOnlySet<string> Usings, IReadOnlySet<string> Types, IReadOnlySet<string> Words)
     {
         public static SourceFile Read(string path)
         {
             string code = NoCode().Replace(File.ReadAllText(path), "\"\"");
             return new(
-                path, NamespaceLine().Match(code).Groups[1].Value, Names(UsingLine(), code), Names(Declaration(), code), Names(Word(), UsingLine().Replace(code, "")));
+                path, NamespaceLine().Match(code).Groups[1].Value, Names(UsingLine(), code), Names(Declaration(), code),
+                Names(Word(), UsingLine().Replace(code, "")));
         }
 
         private static HashSet<string> Names(Regex pattern, string code) => [.. pattern.Matches(code).Select(m => m.Groups[1].Value)];
@@ -70,7 +75,9 @@ public sealed partial class NamespaceTests
     [GeneratedRegex(@"^using (?:static )?(Forgetting[\w.]*);", RegexOptions.Multiline)]
     private static partial Regex UsingLine();
 
-    [GeneratedRegex(@"^(?:(?:public|internal|static|sealed|abstract|partial|readonly|ref|unsafe) )*(?:class|record struct|record|struct|interface|enum|delegate \S+) ([A-Z]\w*)", RegexOptions.Multiline)]
+    [GeneratedRegex(
+        @"^(?:(?:public|internal|static|sealed|abstract|partial|readonly|ref|unsafe) )*(?:class|record struct|record|struct|interface|enum|delegate \S+) ([A-Z]\w*)",
+        RegexOptions.Multiline)]
     private static partial Regex Declaration();
 
     [GeneratedRegex(@"\b([A-Z]\w*)")]

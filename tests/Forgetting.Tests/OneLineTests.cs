@@ -9,7 +9,8 @@ public class OneLineTests
     [InlineData("plain 'text' with \"quotes\" – ä 😀", "plain 'text' with \"quotes\" – ä 😀")]
     [InlineData("two\nlines\r\n\tand a \u001b[31mcolour", "two\\nlines\\r\\n\\tand a \\u001b[31mcolour")]
     [InlineData("right \u202eto left, \u2028", "right \\u202eto left, \\u2028")]
-    public void A_message_is_one_line_that_does_nothing_to_a_terminal(string message, string expected) => Assert.Equal(expected, new UserException(message).Message);
+    public void A_message_is_one_line_that_does_nothing_to_a_terminal(string message, string expected) =>
+        Assert.Equal(expected, new UserException(message).Message);
 
     [Fact]
     public void Half_a_character_is_escaped() => Assert.Equal("half \\ud83d, \\ude00", new UserException("half \ud83d, \ude00").Message);

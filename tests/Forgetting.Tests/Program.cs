@@ -4,7 +4,10 @@ using Xunit.Sdk;
 
 namespace Forgetting.Tests;
 
-/// <summary>What must be seen in a process of its own, for <see cref="Backends.VectorWidthTests"/>: prints the vectors that are used, then what is wrong.</summary>
+/// <summary>
+/// What must be seen in a process of its own, for <see cref="Backends.VectorWidthTests"/>: prints the vectors
+/// that are used, then what is wrong.
+/// </summary>
 internal static class Program
 {
     private static int Main(string[] args)

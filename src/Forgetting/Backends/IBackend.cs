@@ -13,8 +13,9 @@ namespace Forgetting.Backends;
 /// The same inputs give the same bits every time, and a row's result does not depend on the other rows of the batch.
 /// Outputs are overwritten unless the summary says "adds". Unless it says otherwise, an output may not alias an input.
 /// </remarks>
-internal interface IBackend : IMemory, IRepetition, IDenseOperations, ISequenceOperations, IElementwiseOperations, ILossOperations, ISinkOperations,
-    IOptimizerOperations
+internal interface IBackend
+    : IMemory, IRepetition, IDenseOperations, ISequenceOperations, IElementwiseOperations, ILossOperations, ISinkOperations,
+        IOptimizerOperations
 {
     /// <summary>Name as in <c>--device</c>: cpu, cuda, cuda:N, cuda-emu or cuda-ptx.</summary>
     string Name { get; }
@@ -23,9 +24,9 @@ internal interface IBackend : IMemory, IRepetition, IDenseOperations, ISequenceO
     DType StorageType { get; }
 
     /// <summary>
-    /// Says that many products will read <paramref name="weight"/> as their B between two writes, so that the backend may keep copies of it in the
-    /// layout that its products want. Results stay the same. The declaration ends with the tensor's memory; whatever operation writes to the tensor
-    /// is seen, a write to its memory by other means is not.
+    /// Says that many products will read <paramref name="weight"/> as their B between two writes, so that the backend may keep copies of it
+    /// in the layout that its products want. Results stay the same. The declaration ends with the tensor's memory; whatever operation
+    /// writes to the tensor is seen, a write to its memory by other means is not.
     /// </summary>
     /// <param name="weight">A whole matrix in storage type.</param>
     void DeclareWeight(Tensor weight);
@@ -35,13 +36,14 @@ internal interface IBackend : IMemory, IRepetition, IDenseOperations, ISequenceO
 internal interface IRepetition
 {
     /// <summary>
-    /// Does <paramref name="operations"/>. Where a sequence has come before under an equal key, a backend may launch what it recorded then as one piece
-    /// (on a card, a CUDA graph) instead of calling <paramref name="operations"/> again.
+    /// Does <paramref name="operations"/>. Where a sequence has come before under an equal key, a backend may launch what it recorded then
+    /// as one piece (on a card, a CUDA graph) instead of calling <paramref name="operations"/> again.
     /// </summary>
-    /// <param name="key">Compared by value: all that decides the operations, their scalars and their tensors. Memory given back meanwhile needs no mention:
-    /// what was recorded is forgotten with it.</param>
+    /// <param name="key">Compared by value: all that decides the operations, their scalars and their tensors. Memory given back meanwhile
+    /// needs no mention: what was recorded is forgotten with it.</param>
     /// <param name="state">Handed to <paramref name="operations"/>.</param>
-    /// <param name="operations">Neither uploads, downloads, allocates nor waits, and leaves nothing on the host that is read afterwards.</param>
+    /// <param name="operations">Neither uploads, downloads, allocates nor waits, and leaves nothing on the
+    /// host that is read afterwards.</param>
     void Repeat<TKey, TState>(TKey key, TState state, Action<TState> operations)
         where TKey : notnull;
 }
@@ -62,9 +64,9 @@ internal interface IDenseOperations
     void AddBias(Tensor y, Tensor bias);
 
     /// <summary>
-    /// low = scale·drop(x)·Aᵀ: the first half of a low-rank update with inverted dropout (arXiv 2106.09685), drop(x) = x ∘ mask / (1 − rate). The mask is a
-    /// function of (seed, stream, row key, column) alone (<see cref="DropoutMask"/>), so that it does not depend on how examples are batched, and
-    /// forward and backward make it where they need it: drop(x) is never stored whole.
+    /// low = scale·drop(x)·Aᵀ: the first half of a low-rank update with inverted dropout (arXiv 2106.09685), drop(x) = x ∘ mask / (1 −
+    /// rate). The mask is a function of (seed, stream, row key, column) alone (<see cref="DropoutMask"/>), so that it does not depend on
+    /// how examples are batched, and forward and backward make it where they need it: drop(x) is never stored whole.
     /// </summary>
     /// <param name="x">[T, in].</param>
     /// <param name="a">[r, in].</param>
@@ -147,10 +149,11 @@ internal interface ISequenceOperations
 internal interface IElementwiseOperations
 {
     /// <summary>
-    /// y = gain ∘ x̂ with x̂ = x·rstd, rstd = 1/√(mean(x²) + ε) (arXiv 1910.07467, eq. 4). With a residual, x becomes x + residual first; it is
-    /// normalised as it is stored, rounded to storage type, since the backward reads it from there.
+    /// y = gain ∘ x̂ with x̂ = x·rstd, rstd = 1/√(mean(x²) + ε) (arXiv 1910.07467, eq. 4). With a residual, x becomes x + residual first;
+    /// it is normalised as it is stored, rounded to storage type, since the backward reads it from there.
     /// </summary>
-    /// <param name="x">[T, C]: what a layer adds to the residual stream; receives the sum, and is only read where there is no residual.</param>
+    /// <param name="x">[T, C]: what a layer adds to the residual stream; receives the sum, and is only read
+    /// where there is no residual.</param>
     /// <param name="residual">[T, C]: the stream below that layer, or default where x is all of it.</param>
     /// <param name="y">[T, C].</param>
     /// <param name="rstd">Float32 [1, T], kept for the backward.</param>
@@ -160,7 +163,8 @@ internal interface IElementwiseOperations
     /// Adds the input gradient of <see cref="RmsNorm"/> to <paramref name="dX"/>, so that the residual's gradient passes through it.
     /// </summary>
     /// <param name="x">[T, C] as the forward left it: the sum.</param>
-    /// <param name="gainProduct">[T, C], receives dY ∘ x̂, whose column sums are the gain's gradient; default where the gain is frozen. May alias dY.</param>
+    /// <param name="gainProduct">[T, C], receives dY ∘ x̂, whose column sums are the gain's gradient; default where the
+    /// gain is frozen. May alias dY.</param>
     void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor rstd, Tensor dX, Tensor gainProduct);
 
     /// <summary>y = gain ∘ x̂ + bias with x̂ = (x − mean)·rstd (arXiv 1607.06450), of x + residual as in <see cref="RmsNorm"/>.</summary>
@@ -168,7 +172,8 @@ internal interface IElementwiseOperations
     void LayerNorm(Tensor x, Tensor residual, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics);
 
     /// <summary>Adds the input gradient of <see cref="LayerNorm"/> to <paramref name="dX"/>.</summary>
-    /// <param name="gainProduct">As in <see cref="RmsNormBackward"/>, but may not alias dY: the bias' gradient is the column sum of dY.</param>
+    /// <param name="gainProduct">As in <see cref="RmsNormBackward"/>, but may not alias dY: the bias'
+    /// gradient is the column sum of dY.</param>
     void LayerNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor statistics, Tensor dX, Tensor gainProduct);
 
     /// <summary>y = silu(gate) ∘ up (arXiv 2002.05202). y may alias gate or up.</summary>
@@ -203,14 +208,16 @@ internal interface ILossOperations
     /// <param name="logits">[R, V]; overwritten by the gradient where <paramref name="weights"/> is given, else left.</param>
     /// <param name="targets">Int32 [1, R].</param>
     /// <param name="weights">Float32 [1, R], or default: losses only.</param>
-    /// <param name="baseLogProbability">Float32 [1, R]: log p0 of the target under the base model; needed where <see cref="Ascent.NeedsBase"/> only.</param>
+    /// <param name="baseLogProbability">Float32 [1, R]: log p0 of the target under the base model; needed where
+    /// <see cref="Ascent.NeedsBase"/> only.</param>
     /// <param name="losses">Float32 [1, R]: cross-entropy in nats, always.</param>
     /// <param name="greedy">Int32 [1, R], or default: receives the arg-max of each row (the lowest index of equals).</param>
     void SignedLoss(Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy);
 
     /// <summary>
-    /// Draws one token a row: arg-max at temperature 0, else from softmax(logits / temperature) cut to the top k (0: all) and then to the smallest
-    /// set with ≥ top p of the remaining mass (1: all). The set is ordered by probability, ties by index, and the draw inverts its cumulative sum at <paramref name="uniforms"/>.
+    /// Draws one token a row: arg-max at temperature 0, else from softmax(logits / temperature) cut to the top k (0: all) and then to the
+    /// smallest set with ≥ top p of the remaining mass (1: all). The set is ordered by probability, ties by index, and the draw inverts its
+    /// cumulative sum at <paramref name="uniforms"/>.
     /// </summary>
     /// <param name="uniforms">Float32 [1, R] in [0, 1).</param>
     /// <param name="ids">Int32 [1, R].</param>
@@ -276,8 +283,9 @@ internal interface IOptimizerOperations
     void Dot(Tensor a, Tensor b, Tensor result, int index);
 
     /// <summary>
-    /// AdamW (arXiv 1711.05101, algorithm 2): g = gradientScale·gradient; m, v the moving means; master −= lr·(m̂/(√v̂ + ε) + decay·master);
-    /// <paramref name="value"/>, where it is not the master itself, receives the master in storage type; the gradient is left zero, for the next step's sums.
+    /// AdamW (arXiv 1711.05101, algorithm 2): g = gradientScale·gradient; m, v the moving means; master −= lr·(m̂/(√v̂ + ε) +
+    /// decay·master); <paramref name="value"/>, where it is not the master itself, receives the master in storage type; the gradient is
+    /// left zero, for the next step's sums.
     /// </summary>
     /// <param name="numbers">Float32 [1, 4]: <see cref="AdamWSettings.Numbers"/> of this step, the same for all parameters.</param>
     void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWSettings settings, Tensor numbers);

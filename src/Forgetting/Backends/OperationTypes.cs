@@ -31,7 +31,9 @@ internal readonly record struct AdamWSettings(float Beta1, float Beta2, float Ep
     /// <summary>How many <see cref="Numbers"/> there are.</summary>
     public const int NumberCount = 4;
 
-    /// <summary>The scalars that change: learning rate, factor on the gradient, and the bias corrections 1/(1 − βᵗ) of both moments.</summary>
+    /// <summary>
+    /// The scalars that change: learning rate, factor on the gradient, and the bias corrections 1/(1 − βᵗ) of both moments.
+    /// </summary>
     /// <param name="step">Number t of this update, from 1.</param>
     /// <param name="gradientScale">Factor on the gradient: clipping.</param>
     public float[] Numbers(double learningRate, int step, double gradientScale) =>
@@ -63,12 +65,16 @@ public enum AscentKind
     Entropy,
 
     /// <summary>
-    /// −w·p0_y^γ·W·(p − e) with NPO's W: unlearns a token as much as the base model believed it. What the base never believed is left alone (this project's).
+    /// −w·p0_y^γ·W·(p − e) with NPO's W: unlearns a token as much as the base model believed it. What the base never
+    /// believed is left alone (this project's).
     /// </summary>
     Belief,
 }
 
-/// <summary>How the signed loss learns and unlearns: a kind of ascent with its exponents (unused ones are ignored), and the exponent of what is learnt.</summary>
+/// <summary>
+/// How the signed loss learns and unlearns: a kind of ascent with its exponents (unused ones are ignored),
+/// and the exponent of what is learnt.
+/// </summary>
 /// <param name="Kind">The kind.</param>
 /// <param name="Beta">β of weighted, npo and belief, β₁ of satimp.</param>
 /// <param name="Beta2">β₂ of satimp, γ of belief.</param>

@@ -3,7 +3,9 @@ using System.Text;
 
 namespace Forgetting.Core;
 
-/// <summary>A message as one line that a terminal can show: whatever it quotes from a file, it stays short and does nothing to the terminal.</summary>
+/// <summary>
+/// A message as one line that a terminal can show: whatever it quotes from a file, it stays short and does nothing to the terminal.
+/// </summary>
 internal static class OneLine
 {
     private const int LongestQuote = 80, Longest = 2000;
@@ -49,7 +51,8 @@ internal static class OneLine
     private static bool IsShown(string text, int at) => char.GetUnicodeCategory(text[at]) switch
     {
         UnicodeCategory.Control or UnicodeCategory.Format or UnicodeCategory.LineSeparator or UnicodeCategory.ParagraphSeparator => false,
-        UnicodeCategory.Surrogate => at + 1 < text.Length && char.IsSurrogatePair(text[at], text[at + 1]) || at > 0 && char.IsSurrogatePair(text[at - 1], text[at]),
+        UnicodeCategory.Surrogate =>
+            at + 1 < text.Length && char.IsSurrogatePair(text[at], text[at + 1]) || at > 0 && char.IsSurrogatePair(text[at - 1], text[at]),
         _ => true,
     };
 

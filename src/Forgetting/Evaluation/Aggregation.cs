@@ -10,7 +10,8 @@ internal static class Aggregation
 
     private static IEnumerable<MetricValue> Means(EvaluationTask task, IReadOnlyList<TaskSample> samples)
     {
-        foreach (var metric in samples.SelectMany(sample => sample.Scores.Select(score => (sample.Document, score))).GroupBy(pair => (pair.score.Metric, pair.score.Filter)))
+        foreach (var metric in samples.SelectMany(sample => sample.Scores.Select(score => (sample.Document, score)))
+            .GroupBy(pair => (pair.score.Metric, pair.score.Filter)))
         {
             (string name, string filter) = metric.Key;
             if (task.GroupBy is not { } field)
@@ -19,9 +20,12 @@ internal static class Aggregation
                 continue;
             }
 
-            MetricValue[] groups = [.. metric.GroupBy(pair => pair.Document.Fields[field]!.ToString()!, pair => pair.score.Score).OrderBy(group => group.Key, StringComparer.Ordinal)
+            MetricValue[] groups = [.. metric.GroupBy(pair => pair.Document.Fields[field]!.ToString()!, pair => pair.score.Score)
+                .OrderBy(group => group.Key, StringComparer.Ordinal)
                 .Select(group => Mean(name, filter == "none" ? group.Key : $"{group.Key}/{filter}", [.. group]))];
-            yield return task.MacroAverage ? MeanOfMeans(name, filter, groups) : Mean(name, filter, [.. metric.Select(pair => pair.score.Score)]);
+            yield return task.MacroAverage
+                ? MeanOfMeans(name, filter, groups)
+                : Mean(name, filter, [.. metric.Select(pair => pair.score.Score)]);
             foreach (MetricValue group in groups)
             {
                 yield return group;
@@ -32,10 +36,13 @@ internal static class Aggregation
     private static MetricValue Mean(string name, string filter, double[] values) =>
         new(name, filter, values.Average(), values.Length > 1 ? Metrics.StandardError(values) : null);
 
-    // The groups are independent of each other, so that the variance of their mean is the sum of theirs over the square of how many they are.
+    // The groups are independent of each other, so that the variance of their mean is the sum of theirs
+    // over the square of how many they are.
     private static MetricValue MeanOfMeans(string name, string filter, MetricValue[] groups) => new(
         name, filter, groups.Average(group => group.Value),
-        groups.All(group => group.StandardError is not null) ? Math.Sqrt(groups.Sum(group => group.StandardError!.Value * group.StandardError.Value)) / groups.Length : null);
+        groups.All(group => group.StandardError is not null)
+            ? Math.Sqrt(groups.Sum(group => group.StandardError!.Value * group.StandardError.Value)) / groups.Length
+            : null);
 
     private static IEnumerable<MetricValue> Perplexities(EvaluationTask task, IReadOnlyList<TaskSample> samples)
     {

@@ -8,7 +8,9 @@ namespace Forgetting.Evaluation;
 /// <param name="Index">Index of the request.</param>
 internal readonly record struct Answer<T>(int Index, T Value);
 
-/// <summary>A task's answers as they are computed, in a file beside the results, so that a run that is ended loses no more than the last seconds.</summary>
+/// <summary>
+/// A task's answers as they are computed, in a file beside the results, so that a run that is ended loses no more than the last seconds.
+/// </summary>
 internal sealed class AnswerLog<T> : IDisposable
 {
     private static readonly TimeSpan s_interval = TimeSpan.FromSeconds(2);

@@ -3,7 +3,9 @@ using Forgetting.Core;
 
 namespace Forgetting.Evaluation;
 
-/// <summary>A regular expression of a task over generated texts. It comes from a file and may backtrack without end: a second a text has to do.</summary>
+/// <summary>
+/// A regular expression of a task over generated texts. It comes from a file and may backtrack without end: a second a text has to do.
+/// </summary>
 internal sealed class AnswerPattern
 {
     private static readonly TimeSpan Limit = TimeSpan.FromSeconds(1);
@@ -43,7 +45,10 @@ internal sealed class AnswerPattern
         }
         catch (RegexMatchTimeoutException error)
         {
-            throw new UserException($"{_place}: the expression \"{_expression}\" took more than {Limit.TotalSeconds} s on one text; expected one that does not go back and forth", error);
+            throw new UserException(
+                $"{_place}: the expression \"{_expression}\" took more than {Limit.TotalSeconds} s on one text; "
+                    + "expected one that does not go back and forth",
+                error);
         }
     }
 }

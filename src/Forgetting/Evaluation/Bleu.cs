@@ -3,14 +3,17 @@ using System.Text;
 
 namespace Forgetting.Evaluation;
 
-/// <summary>BLEU of single sentences (Papineni et al., ACL 2002): brevity penalty times the geometric mean of the n-gram precisions.</summary>
+/// <summary>
+/// BLEU of single sentences (Papineni et al., ACL 2002): brevity penalty times the geometric mean of the n-gram precisions.
+/// </summary>
 internal static class Bleu
 {
     private const int Order = 4;
 
     /// <summary>
-    /// BLEU-4 against one reference as sacrebleu computes it for lm-evaluation-harness: tokenizer <c>intl</c>, exponential smoothing, no effective order. The k-th
-    /// order without a match counts 1/(2ᵏ·total). 0 for an answer of fewer than four words, or without a word of the reference.
+    /// BLEU-4 against one reference as sacrebleu computes it for lm-evaluation-harness: tokenizer <c>intl</c>, exponential
+    /// smoothing, no effective order. The k-th order without a match counts 1/(2ᵏ·total). 0 for an answer of fewer than four words,
+    /// or without a word of the reference.
     /// </summary>
     /// <returns>A number from 0 to 100.</returns>
     public static double Sentence(string answer, string reference)
@@ -34,8 +37,8 @@ internal static class Bleu
     }
 
     /// <summary>
-    /// BLEU against several references as NLTK's <c>sentence_bleu</c> has it, with equal weights and its smoothing method 1: an order without a match counts 0.1
-    /// matches. The brevity penalty takes the reference nearest in length, the shorter of two as near.
+    /// BLEU against several references as NLTK's <c>sentence_bleu</c> has it, with equal weights and its smoothing method 1: an order
+    /// without a match counts 0.1 matches. The brevity penalty takes the reference nearest in length, the shorter of two as near.
     /// </summary>
     /// <param name="answer">Words.</param>
     /// <param name="references">Words of each reference, at least one.</param>
@@ -59,13 +62,16 @@ internal static class Bleu
             logs += Math.Log((common == 0 ? 0.1 : common) / Math.Max(1, answer.Count - n + 1));
         }
 
-        int nearest = references.Select(reference => reference.Count).OrderBy(length => Math.Abs(length - answer.Count)).ThenBy(length => length).First();
+        int nearest = references.Select(reference => reference.Count)
+            .OrderBy(length => Math.Abs(length - answer.Count))
+            .ThenBy(length => length)
+            .First();
         return Brevity(answer.Count, nearest) * Math.Exp(logs / order);
     }
 
     /// <summary>
-    /// Words as sacrebleu's <c>intl</c> tokenizer (mteval-v14) makes them: punctuation apart from what is no digit before or behind it, symbols apart from
-    /// everything. So "1,000" stays one word, and so does the full stop behind a number that ends the text.
+    /// Words as sacrebleu's <c>intl</c> tokenizer (mteval-v14) makes them: punctuation apart from what is no digit before or behind it,
+    /// symbols apart from everything. So "1,000" stays one word, and so does the full stop behind a number that ends the text.
     /// </summary>
     public static string[] Words(string text)
     {
@@ -83,7 +89,8 @@ internal static class Bleu
 
     private static double Brevity(int length, int reference) => length >= reference ? 1 : Math.Exp(1 - ((double)reference / length));
 
-    // Spaces between two runes that match, and before the first or behind the second. As in a regular expression's replacement, no rune is part of two matches.
+    // Spaces between two runes that match, and before the first or behind the second. As in a regular expression's
+    // replacement, no rune is part of two matches.
     private static List<Rune> Part(List<Rune> runes, Func<Rune, Rune, bool> matches, bool before)
     {
         var space = new Rune(' ');
@@ -103,9 +110,12 @@ internal static class Bleu
         return parted;
     }
 
-    private static bool IsNumber(Rune rune) => Rune.GetUnicodeCategory(rune) is >= UnicodeCategory.DecimalDigitNumber and <= UnicodeCategory.OtherNumber;
+    private static bool IsNumber(Rune rune) =>
+        Rune.GetUnicodeCategory(rune) is >= UnicodeCategory.DecimalDigitNumber and <= UnicodeCategory.OtherNumber;
 
-    private static bool IsPunctuation(Rune rune) => Rune.GetUnicodeCategory(rune) is >= UnicodeCategory.ConnectorPunctuation and <= UnicodeCategory.OtherPunctuation;
+    private static bool IsPunctuation(Rune rune) =>
+        Rune.GetUnicodeCategory(rune) is >= UnicodeCategory.ConnectorPunctuation and <= UnicodeCategory.OtherPunctuation;
 
-    private static bool IsSymbol(Rune rune) => Rune.GetUnicodeCategory(rune) is >= UnicodeCategory.MathSymbol and <= UnicodeCategory.OtherSymbol;
+    private static bool IsSymbol(Rune rune) =>
+        Rune.GetUnicodeCategory(rune) is >= UnicodeCategory.MathSymbol and <= UnicodeCategory.OtherSymbol;
 }

@@ -4,7 +4,8 @@ namespace Forgetting.Evaluation;
 internal static class Diversity
 {
     /// <summary>
-    /// distinct-n (Li et al., arXiv 1510.03055): different n-grams over all n-grams, of all texts together. Words are what white space separates.
+    /// distinct-n (Li et al., arXiv 1510.03055): different n-grams over all n-grams, of all texts together.
+    /// Words are what white space separates.
     /// </summary>
     /// <param name="texts">The texts.</param>
     /// <param name="n">Words of an n-gram, at least 1.</param>
@@ -28,8 +29,9 @@ internal static class Diversity
     }
 
     /// <summary>
-    /// Self-BLEU (Zhu et al., arXiv 1802.01886): the mean over the texts of BLEU with all others as references, as Texygen computes it: sentences' BLEU of NLTK, equal
-    /// weights, smoothing method 1. Words are those of sacrebleu's <c>intl</c> tokenizer, Texygen's being NLTK's. The lower, the more varied.
+    /// Self-BLEU (Zhu et al., arXiv 1802.01886): the mean over the texts of BLEU with all others as references, as Texygen computes it:
+    /// sentences' BLEU of NLTK, equal weights, smoothing method 1. Words are those of sacrebleu's <c>intl</c> tokenizer, Texygen's being
+    /// NLTK's. The lower, the more varied.
     /// </summary>
     /// <param name="texts">At least two.</param>
     /// <param name="order">Longest n-grams; 4 where nothing else is said, the paper gives 2 to 5.</param>

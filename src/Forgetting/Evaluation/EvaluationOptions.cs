@@ -6,7 +6,9 @@ namespace Forgetting.Evaluation;
 /// <summary>How an evaluation runs.</summary>
 internal sealed record EvaluationOptions
 {
-    /// <summary>Folder with the benchmarks' files, each in a folder of its name or all in this one; or the one file that the tasks are to read.</summary>
+    /// <summary>
+    /// Folder with the benchmarks' files, each in a folder of its name or all in this one; or the one file that the tasks are to read.
+    /// </summary>
     public required string DataFolder { get; init; }
 
     /// <summary>Examples before each question; null for the task's own number.</summary>
@@ -18,11 +20,15 @@ internal sealed record EvaluationOptions
     /// <summary>Tokens computed at once; bounds memory, not results.</summary>
     public int BatchTokens { get; init; } = 4096;
 
-    /// <summary>Begin contexts with what the tokenizer puts in front of a text, lm-evaluation-harness' default since its pull request 3347; false for its default before.</summary>
+    /// <summary>
+    /// Begin contexts with what the tokenizer puts in front of a text, lm-evaluation-harness' default since its pull request
+    /// 3347; false for its default before.
+    /// </summary>
     public bool Bos { get; init; } = true;
 
     /// <summary>
-    /// Lays out every context as a user's message, and what is scored behind it as the assistant's answer (the harness' <c>--apply_chat_template</c>); null for contexts as they are.
+    /// Lays out every context as a user's message, and what is scored behind it as the assistant's answer (the harness'
+    /// <c>--apply_chat_template</c>); null for contexts as they are.
     /// </summary>
     public MessageLayout? Layout { get; init; }
 

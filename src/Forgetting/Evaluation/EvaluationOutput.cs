@@ -16,8 +16,8 @@ namespace Forgetting.Evaluation;
 internal sealed record EvaluatedMetric(string Task, string Metric, string Filter, double Value, double? StandardError, int? Items);
 
 /// <summary>
-/// A folder that <c>eval --out</c> left, or lm-evaluation-harness: its <c>results_*.json</c> and the <c>samples_*.jsonl</c> beside it. Of several results
-/// for a task the newest counts.
+/// A folder that <c>eval --out</c> left, or lm-evaluation-harness: its <c>results_*.json</c> and the <c>samples_*.jsonl</c> beside it. Of
+/// several results for a task the newest counts.
 /// </summary>
 internal sealed class EvaluationOutput
 {
@@ -51,7 +51,8 @@ internal sealed class EvaluationOutput
                 int? items = file.Find("n-samples")?.Find(task)?.Find("effective")?.AsInt32();
                 PlainName.Check(task, $"{path}: results: a task");
                 byTask[task] = [.. Values(task, values, items)];
-                string samples = Path.Combine(folder, $"samples_{task}_{Path.GetFileNameWithoutExtension(path)["results_".Length..]}.jsonl");
+                string samples =
+                    Path.Combine(folder, $"samples_{task}_{Path.GetFileNameWithoutExtension(path)["results_".Length..]}.jsonl");
                 output._samples.Remove(task);
                 if (File.Exists(samples))
                     output._samples[task] = samples;
@@ -64,8 +65,8 @@ internal sealed class EvaluationOutput
 
     /// <summary>The scores of a metric by document, or null where the items were not logged or have no such score.</summary>
     /// <returns>
-    /// Scores by a key that is the same in every folder: the hash of the document with its number among equal ones, or its place in the benchmark where the
-    /// file has no hashes.
+    /// Scores by a key that is the same in every folder: the hash of the document with its number among equal ones, or its place in the
+    /// benchmark where the file has no hashes.
     /// </returns>
     /// <exception cref="UserException">The file is malformed; names file and line.</exception>
     public IReadOnlyDictionary<string, double>? Scores(string task, string metric, string filter)
@@ -80,25 +81,31 @@ internal sealed class EvaluationOutput
             if (sample.Find(metric) is not { Element.ValueKind: JsonValueKind.Number or JsonValueKind.True or JsonValueKind.False } score)
                 return null;
 
-            string document = sample.Find("doc_hash")?.AsString() ?? string.Create(CultureInfo.InvariantCulture, $"place {sample["doc_id"].AsInt32()}");
+            string document =
+                sample.Find("doc_hash")?.AsString() ?? string.Create(CultureInfo.InvariantCulture, $"place {sample["doc_id"].AsInt32()}");
             equal[document] = equal.GetValueOrDefault(document) + 1;
-            scores[string.Create(CultureInfo.InvariantCulture, $"{document} {equal[document]}")] = score.Element.ValueKind == JsonValueKind.Number
-                ? score.Element.GetDouble()
-                : score.Element.ValueKind == JsonValueKind.True ? 1 : 0;
+            scores[string.Create(CultureInfo.InvariantCulture, $"{document} {equal[document]}")] =
+                score.Element.ValueKind == JsonValueKind.Number
+                    ? score.Element.GetDouble()
+                    : score.Element.ValueKind == JsonValueKind.True ? 1 : 0;
         }
 
         return scores.Count > 0 ? scores : null;
     }
 
-    private static IEnumerable<string> Results(string folder) => Directory.EnumerateFiles(folder, "results_*.json").Order(StringComparer.Ordinal);
+    private static IEnumerable<string> Results(string folder) =>
+        Directory.EnumerateFiles(folder, "results_*.json").Order(StringComparer.Ordinal);
 
     private static IEnumerable<EvaluatedMetric> Values(string task, JsonView values, int? items)
     {
         foreach ((string key, JsonView value) in values.Members())
         {
-            if (key.Split(',') is [var metric, var filter] && !metric.EndsWith("_stderr", StringComparison.Ordinal) && value.Element.ValueKind == JsonValueKind.Number)
+            if (key.Split(',') is [var metric, var filter] && !metric.EndsWith("_stderr", StringComparison.Ordinal)
+                && value.Element.ValueKind == JsonValueKind.Number)
             {
-                double? error = values.Find($"{metric}_stderr,{filter}") is { Element.ValueKind: JsonValueKind.Number } stderr ? stderr.Element.GetDouble() : null;
+                double? error = values.Find($"{metric}_stderr,{filter}") is { Element.ValueKind: JsonValueKind.Number } stderr
+                    ? stderr.Element.GetDouble()
+                    : null;
                 yield return new EvaluatedMetric(task, metric, filter, value.Element.GetDouble(), error, items);
             }
         }

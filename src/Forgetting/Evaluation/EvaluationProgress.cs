@@ -5,8 +5,9 @@ using Forgetting.IO;
 namespace Forgetting.Evaluation;
 
 /// <summary>
-/// What an evaluation has computed, in its folder until all tasks are done, so that a run that was ended takes up where it was: finished tasks in
-/// <c>eval_progress.jsonl</c>, answers of the task in progress in <c>answers_TASK.partial</c>. What was saved counts only for the same model and the same items.
+/// What an evaluation has computed, in its folder until all tasks are done, so that a run that was ended takes up where it was: finished
+/// tasks in <c>eval_progress.jsonl</c>, answers of the task in progress in <c>answers_TASK.partial</c>. What was saved counts only for
+/// the same model and the same items.
 /// </summary>
 internal sealed class EvaluationProgress
 {
@@ -32,7 +33,8 @@ internal sealed class EvaluationProgress
         (_folder, _path) = (folder, Path.Combine(folder, FileName));
 
         // A task that was finished without writing its samples has none to write later.
-        var key = new Fingerprint().Add("samples", options.LogSamples ? "yes" : "no").Add("device", device).AddFiles("model", ModelPath.Resolve(model));
+        var key = new Fingerprint().Add("samples", options.LogSamples ? "yes" : "no").Add("device", device).AddFiles(
+            "model", ModelPath.Resolve(model));
         _key = (adapter is null ? key : key.AddFiles("adapter", adapter)).ToString();
         _saved = File.Exists(_path) ? [.. Read().Where(saved => saved.Key == _key)] : [];
         Began = _saved.Count > 0 ? _saved[0].Began : began;
@@ -80,5 +82,6 @@ internal sealed class EvaluationProgress
 
     private string AnswersPath(PreparedTask task) => Path.Combine(_folder, $"answers_{PlainName.Check(task.Name, "the task")}");
 
-    private sealed record Saved(string Key, DateTimeOffset Began, string Task, string Fingerprint, IReadOnlyList<MetricValue> Metrics, TimeSpan Elapsed);
+    private sealed record Saved(
+        string Key, DateTimeOffset Began, string Task, string Fingerprint, IReadOnlyList<MetricValue> Metrics, TimeSpan Elapsed);
 }

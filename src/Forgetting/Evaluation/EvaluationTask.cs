@@ -20,12 +20,15 @@ internal enum OutputType
     GenerateUntil,
 }
 
-/// <summary>How the answer is taken out of a generated text: the match at <paramref name="Select"/> (−1 for the last) of a pattern.</summary>
+/// <summary>
+/// How the answer is taken out of a generated text: the match at <paramref name="Select"/> (−1 for the last) of a pattern.
+/// </summary>
 internal sealed record AnswerFilter(string Name, AnswerPattern Pattern, int Select);
 
 /// <summary>How examples are chosen.</summary>
 /// <param name="FirstN">The first ones in place of random ones.</param>
-/// <param name="By">Field in which examples are like the item, such as its language; random examples are then drawn once for each of its values. Null for any examples.</param>
+/// <param name="By">Field in which examples are like the item, such as its language; random examples are then drawn once for each of its
+/// values. Null for any examples.</param>
 internal sealed record FewShotChoice(bool FirstN, string? By);
 
 /// <summary>A benchmark as its YAML file defines it.</summary>
@@ -82,7 +85,10 @@ internal sealed record EvaluationTask
     /// <summary>The token that ends a text is part of every continuation.</summary>
     public bool AppendEos { get; init; }
 
-    /// <summary>Between prompt and answer of an example, and between prompt and choices; a scored target of its own has none, as in lm-evaluation-harness.</summary>
+    /// <summary>
+    /// Between prompt and answer of an example, and between prompt and choices; a scored target of its own has
+    /// none, as in lm-evaluation-harness.
+    /// </summary>
     public string TargetDelimiter { get; init; } = " ";
 
     /// <summary>Between examples.</summary>
@@ -124,7 +130,9 @@ internal sealed record EvaluationTask
     /// <summary>The YAML, for results.</summary>
     public required IReadOnlyDictionary<string, object> Source { get; init; }
 
-    /// <summary>A task of a family whose name ends in a star: what the name has in the star's place is put in its place in the names of files too.</summary>
+    /// <summary>
+    /// A task of a family whose name ends in a star: what the name has in the star's place is put in its place in the names of files too.
+    /// </summary>
     public EvaluationTask Member(string name)
     {
         PlainName.Check(name, "the task");
@@ -144,13 +152,17 @@ internal sealed record EvaluationTask
 
     /// <summary>Finds and reads the documents that examples are drawn from, or null where they are the task's own.</summary>
     /// <exception cref="UserException">See <see cref="Load(string)"/>.</exception>
-    public IReadOnlyList<TaskDocument>? LoadFewShot(string dataFolder) => FewShotFiles.Count > 0 && !File.Exists(dataFolder) ? Load(dataFolder, FewShotFiles) : null;
+    public IReadOnlyList<TaskDocument>? LoadFewShot(string dataFolder) =>
+        FewShotFiles.Count > 0 && !File.Exists(dataFolder) ? Load(dataFolder, FewShotFiles) : null;
 
     private TaskDocument[] Load(string dataFolder, IReadOnlyList<string> names)
     {
         IReadOnlyList<string> paths = Find(dataFolder, names);
-        TaskDocument[] documents = [.. paths.SelectMany(path => Reader(path, Fields)).Where(document => Where is null || Where.Render(document) == "True")];
-        return documents.Length > 0 ? documents : throw new UserException($"{string.Join(", ", paths)}: no items; expected those of {Name}");
+        TaskDocument[] documents =
+            [.. paths.SelectMany(path => Reader(path, Fields)).Where(document => Where is null || Where.Render(document) == "True")];
+        return documents.Length > 0
+            ? documents
+            : throw new UserException($"{string.Join(", ", paths)}: no items; expected those of {Name}");
     }
 
     private IReadOnlyList<string> Find(string dataFolder, IReadOnlyList<string> names)
@@ -175,7 +187,9 @@ internal sealed record EvaluationTask
             }
 
             if (found.Length > 1)
-                throw new UserException($"{Path.GetDirectoryName(found[0])}: {found.Length} files fit {name} for task {Name}: {string.Join(", ", found.Select(Path.GetFileName))}; expected one, or its path in place of the folder's");
+                throw new UserException(
+                    $"{Path.GetDirectoryName(found[0])}: {found.Length} files fit {name} for task {Name}: "
+                    + $"{string.Join(", ", found.Select(Path.GetFileName))}; expected one, or its path in place of the folder's");
 
             if (found.Length == 1)
                 return found;
@@ -184,14 +198,16 @@ internal sealed record EvaluationTask
         return AllFiles ? paths : throw Missing(names);
 
         UserException Missing(IEnumerable<string> missing) =>
-            new($"{dataFolder}: no file for task {Name}: looked for {string.Join(", ", missing.Select(name => Path.Combine(Folder, name)))} (with and without the folder)");
+            new($"{dataFolder}: no file for task {Name}: "
+                + $"looked for {string.Join(", ", missing.Select(name => Path.Combine(Folder, name)))} (with and without the folder)");
     }
 
     // In the task's folder, else in the data folder itself, also without the name's own folder; in order of names.
     private string[] Find(string dataFolder, string name)
     {
         string within = Path.GetDirectoryName(name)!;
-        string[] folders = [Path.Combine(dataFolder, Folder, within), Path.Combine(dataFolder, Folder), Path.Combine(dataFolder, within), dataFolder];
+        string[] folders =
+            [Path.Combine(dataFolder, Folder, within), Path.Combine(dataFolder, Folder), Path.Combine(dataFolder, within), dataFolder];
         foreach (string folder in folders.Where(Directory.Exists))
         {
             string[] found = [.. Directory.EnumerateFiles(folder, Path.GetFileName(name)).Order(StringComparer.Ordinal)];

@@ -28,11 +28,16 @@ internal sealed class Evaluator(LoadedModel model, EvaluationOptions options)
     /// <param name="cancellation">Ends the task after the batch in progress.</param>
     /// <exception cref="UserException">A log-probability is not finite, or the disk is full.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    public TaskResult Run(PreparedTask task, EvaluationProgress? progress = null, ITrainingObserver? observer = null, CancellationToken cancellation = default)
+    public TaskResult Run(
+        PreparedTask task, EvaluationProgress? progress = null, ITrainingObserver? observer = null,
+        CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(task);
         var clock = Stopwatch.StartNew();
-        string truncated = task.Truncated == 0 ? "" : $"; {task.Truncated} are longer than the model's context of {model.Decoder.Config.ContextLength} tokens and lose their beginning";
+        string truncated = task.Truncated == 0
+            ? ""
+            : $"; {task.Truncated} are longer than the model's context of {model.Decoder.Config.ContextLength} tokens "
+                + "and lose their beginning";
         observer?.StageBegan($"{task.Name}: {task.Evaluated} of {task.Items} items, {task.Shots} examples each{truncated}");
         TaskSample[] samples = task.Definition.OutputType switch
         {
@@ -47,7 +52,8 @@ internal sealed class Evaluator(LoadedModel model, EvaluationOptions options)
     /// <summary>What a task will measure, found with made-up answers: its metrics in order, with values that mean nothing.</summary>
     internal static IReadOnlyList<MetricValue> Measured(PreparedTask task)
     {
-        LogLikelihood[][] answers = [.. task.Requests.Select(of => of.Select(_ => new LogLikelihood(Sum: -1, Tokens: 1, GreedySuffix: 0)).ToArray())];
+        LogLikelihood[][] answers =
+            [.. task.Requests.Select(of => of.Select(_ => new LogLikelihood(Sum: -1, Tokens: 1, GreedySuffix: 0)).ToArray())];
         return Aggregation.Of(task.Definition, task.Definition.OutputType switch
         {
             OutputType.MultipleChoice => MultipleChoice(task, answers),
@@ -57,7 +63,9 @@ internal sealed class Evaluator(LoadedModel model, EvaluationOptions options)
         });
     }
 
-    /// <summary>Puts a task to a decoder on a backend that only counts memory: the same passes, but a text ends with its first token.</summary>
+    /// <summary>
+    /// Puts a task to a decoder on a backend that only counts memory: the same passes, but a text ends with its first token.
+    /// </summary>
     internal static void Rehearse(PreparedTask task, Models.Decoder decoder, Tokenizer tokenizer, EvaluationOptions options)
     {
         if (task.Requests.Length > 0)
@@ -116,25 +124,32 @@ internal sealed class Evaluator(LoadedModel model, EvaluationOptions options)
         {
             Dictionary<string, string[]> filtered = task.Filters.Count == 0
                 ? new() { ["none"] = of }
-                : task.Filters.ToDictionary(filter => filter.Name, filter => of.Select(answer => Metrics.Extract(answer, filter)).ToArray());
+                : task.Filters.ToDictionary(
+                    filter => filter.Name, filter => of.Select(answer => Metrics.Extract(answer, filter)).ToArray());
             return new TaskSample(
                 i, prepared.Documents[i], prepared.Targets[i], prepared.Arguments[i], of,
-                [.. filtered.SelectMany(pair => GenerationMetrics.Score(task.Metrics, pair.Value, prepared.References[i], task.Ignored).Select(score => (score.Name, pair.Key, score.Score)))],
+                [.. filtered.SelectMany(pair => GenerationMetrics.Score(task.Metrics, pair.Value, prepared.References[i], task.Ignored)
+                    .Select(score => (score.Name, pair.Key, score.Score)))],
                 filtered.ToDictionary(pair => pair.Key, pair => pair.Value[0]));
         })];
     }
 
-    private string[][] Complete(PreparedTask task, EvaluationProgress? progress, ITrainingObserver? observer, CancellationToken cancellation)
+    private string[][] Complete(
+        PreparedTask task, EvaluationProgress? progress, ITrainingObserver? observer, CancellationToken cancellation)
     {
         EvaluationTask definition = task.Definition;
-        var drawing = new GenerationOptions { MaxNewTokens = definition.MaxNewTokens, StopIds = model.EndIds, Temperature = definition.Temperature, Seed = options.Seed };
+        var drawing = new GenerationOptions { MaxNewTokens =
+            definition.MaxNewTokens, StopIds = model.EndIds, Temperature = definition.Temperature, Seed = options.Seed };
         using AnswerLog<string>? log = progress?.Answers<string>(task);
         return [.. new TextCompleter(model.Decoder, model.Tokenizer, options.BatchTokens)
-            .Complete([.. task.Prompts.SelectMany(prompt => Enumerable.Repeat(prompt, definition.Repeats))], definition.Until, drawing, log, observer, cancellation)
+            .Complete(
+                [.. task.Prompts.SelectMany(prompt => Enumerable.Repeat(prompt, definition.Repeats))], definition.Until, drawing, log,
+                observer, cancellation)
             .Chunk(definition.Repeats)];
     }
 
-    private LogLikelihood[][] Score(PreparedTask task, EvaluationProgress? progress, ITrainingObserver? observer, CancellationToken cancellation)
+    private LogLikelihood[][] Score(
+        PreparedTask task, EvaluationProgress? progress, ITrainingObserver? observer, CancellationToken cancellation)
     {
         using AnswerLog<LogLikelihood>? log = progress?.Answers<LogLikelihood>(task);
         IReadOnlyList<LogLikelihood> answers = new LogLikelihoodScorer(model.Decoder, options.BatchTokens)
@@ -143,6 +158,9 @@ internal sealed class Evaluator(LoadedModel model, EvaluationOptions options)
         return [.. task.Requests.Select(of => of.Select(_ => answers[next++]).ToArray())];
     }
 
-    private static TaskSample Sample(int index, PreparedTask task, LogLikelihood[] answers, IReadOnlyList<(string, string, double)> scores) =>
-        new(index, task.Documents[index], task.Targets[index], task.Arguments[index], [.. answers.Select(object (a) => a)], scores, new Dictionary<string, string>());
+    private static TaskSample Sample(
+        int index, PreparedTask task, LogLikelihood[] answers, IReadOnlyList<(string, string, double)> scores) =>
+            new(
+                index, task.Documents[index], task.Targets[index], task.Arguments[index], [.. answers.Select(object (a) => a)], scores,
+                new Dictionary<string, string>());
 }

@@ -4,15 +4,16 @@ using Forgetting.Evaluation.Readers;
 namespace Forgetting.Evaluation;
 
 /// <summary>
-/// Chooses examples as lm-evaluation-harness does: one generator draws for item after item; an item's own document, where it is among those that examples come from,
-/// is drawn past. With the same documents in the same order and the same seed the examples are the harness'.
+/// Chooses examples as lm-evaluation-harness does: one generator draws for item after item; an item's own document, where it is among those
+/// that examples come from, is drawn past. With the same documents in the same order and the same seed the examples are the harness'.
 /// </summary>
 /// <param name="task">The task.</param>
 /// <param name="documents">Its documents.</param>
 /// <param name="pool">Documents that examples are drawn from; null for the task's own.</param>
 /// <param name="shots">Examples for each item.</param>
 /// <param name="seed">Seed of the generator.</param>
-internal sealed class FewShotSampler(EvaluationTask task, IReadOnlyList<TaskDocument> documents, IReadOnlyList<TaskDocument>? pool, int shots, ulong seed)
+internal sealed class FewShotSampler(
+    EvaluationTask task, IReadOnlyList<TaskDocument> documents, IReadOnlyList<TaskDocument>? pool, int shots, ulong seed)
 {
     private readonly PythonRandom _random = new(seed);
     private readonly List<int[]> _drawn = [];
@@ -51,11 +52,14 @@ internal sealed class FewShotSampler(EvaluationTask task, IReadOnlyList<TaskDocu
     {
         // Else an item could be its own example.
         if (pool is null)
-            throw new UserException($"task {task.Name}: its examples need a file of their own, {string.Join(" or ", task.FewShotFiles)}; give the data folder and not one file");
+            throw new UserException(
+                $"task {task.Name}: its examples need a file of their own, {string.Join(" or ", task.FewShotFiles)}; "
+                + "give the data folder and not one file");
 
         ILookup<object, TaskDocument> candidates = pool.ToLookup(document => document.Fields[field]!);
         Dictionary<object, TaskDocument[]> chosen = [];
-        foreach (object value in documents.Select(document => document.Fields[field]!).Distinct().OrderBy(value => value.ToString(), StringComparer.Ordinal))
+        foreach (object value in documents.Select(document => document.Fields[field]!).Distinct().OrderBy(
+            value => value.ToString(), StringComparer.Ordinal))
         {
             TaskDocument[] of = [.. candidates[value]];
             Require(of.Length, $" with {field} {value}");

@@ -29,8 +29,8 @@ internal static partial class GenerationMetrics
     private static readonly string[] s_parts = ["max", "acc", "diff"];
 
     /// <summary>
-    /// Names of what can be measured. <c>_max</c>, <c>_acc</c> and <c>_diff</c> are TruthfulQA's: similarity to the nearest true answer, whether that is more than to the
-    /// nearest false one, and by how much (Lin et al., arXiv 2109.07958).
+    /// Names of what can be measured. <c>_max</c>, <c>_acc</c> and <c>_diff</c> are TruthfulQA's: similarity to the nearest true answer,
+    /// whether that is more than to the nearest false one, and by how much (Lin et al., arXiv 2109.07958).
     /// </summary>
     public static IReadOnlyList<string> Names { get; } =
     [
@@ -41,7 +41,9 @@ internal static partial class GenerationMetrics
     /// <summary>Names of metrics that set true answers against false ones.</summary>
     public static bool NeedsFalse(string name) => Names.Contains(name) && s_parts.Contains(name.Split('_')[^1]);
 
-    /// <summary>The metrics of the answers to one prompt. Where only one can count it is the first; of several references the best counts.</summary>
+    /// <summary>
+    /// The metrics of the answers to one prompt. Where only one can count it is the first; of several references the best counts.
+    /// </summary>
     /// <param name="answers">At least one, and two for self-BLEU.</param>
     /// <param name="ignored">What exact match does not look at.</param>
     /// <returns>Pairs of the name that results have, and the score.</returns>
@@ -63,7 +65,8 @@ internal static partial class GenerationMetrics
                 yield return metric switch
                 {
                     "f1" => (metric, references.True.Max(reference => SquadF1(answer, reference))),
-                    "squad_exact_match" => ("exact_match", references.True.Max(reference => SquadWords(answer).SequenceEqual(SquadWords(reference)) ? 1.0 : 0)),
+                    "squad_exact_match" => (
+                        "exact_match", references.True.Max(reference => SquadWords(answer).SequenceEqual(SquadWords(reference)) ? 1.0 : 0)),
                     "rougeL_recall" => (metric, references.True.Max(reference => Rouge.L(answer, reference, stem: true).Recall)),
                     _ => (metric, references.True.Max(reference => Metrics.ExactMatch(answer, reference, ignored))),
                 };
@@ -74,14 +77,18 @@ internal static partial class GenerationMetrics
             if (!nearest.TryGetValue(parts[0], out (double True, double False) best))
             {
                 Func<string, string, double> similarity = s_similarities[parts[0]];
-                best = nearest[parts[0]] = (references.True.Max(reference => similarity(answer, reference)), references.False.Max(reference => similarity(answer, reference)));
+                best = nearest[parts[0]] = (references.True.Max(reference => similarity(answer, reference)), references.False.Max(
+                    reference => similarity(answer, reference)));
             }
 
-            yield return (metric, parts[1] switch { "max" => best.True, "acc" => best.True > best.False ? 1 : 0, _ => best.True - best.False });
+            yield return (
+                metric, parts[1] switch { "max" => best.True, "acc" => best.True > best.False ? 1 : 0, _ => best.True - best.False });
         }
     }
 
-    /// <summary>SQuAD's F1 (arXiv 1606.05250): harmonic mean of precision and recall over words, of which each counts as often as it is in both.</summary>
+    /// <summary>
+    /// SQuAD's F1 (arXiv 1606.05250): harmonic mean of precision and recall over words, of which each counts as often as it is in both.
+    /// </summary>
     public static double SquadF1(string answer, string reference)
     {
         string[] found = SquadWords(answer), wanted = SquadWords(reference);
@@ -91,7 +98,9 @@ internal static partial class GenerationMetrics
 
     // As SQuAD's script: lower case, without ASCII punctuation, then without English articles.
     private static string[] SquadWords(string text) =>
-        Article().Replace(string.Concat(text.ToLowerInvariant().Where(c => !char.IsAscii(c) || !(char.IsPunctuation(c) || char.IsSymbol(c)))), " ")
+        Article()
+            .Replace(
+                string.Concat(text.ToLowerInvariant().Where(c => !char.IsAscii(c) || !(char.IsPunctuation(c) || char.IsSymbol(c)))), " ")
             .Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
 
     // lm-evaluation-harness so marks the ends of sentences in texts whose words are parted by spaces.

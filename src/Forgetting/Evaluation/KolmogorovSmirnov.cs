@@ -3,7 +3,10 @@ namespace Forgetting.Evaluation;
 /// <summary>The two-sample Kolmogorov–Smirnov test, two-sided and exact.</summary>
 internal static class KolmogorovSmirnov
 {
-    /// <summary>Largest distance between the samples' distribution functions, and the probability of one as large if both samples come from one distribution.</summary>
+    /// <summary>
+    /// Largest distance between the samples' distribution functions, and the probability of one as large if both
+    /// samples come from one distribution.
+    /// </summary>
     /// <param name="one">At least one number.</param>
     /// <param name="other">At least one number.</param>
     public static (double Distance, double PValue) Test(IReadOnlyList<double> one, IReadOnlyList<double> other)
@@ -29,12 +32,14 @@ internal static class KolmogorovSmirnov
     }
 
     /// <summary>
-    /// Probability that a distance is at least <paramref name="distance"/>/(n·m). All orders of n + m numbers are equally probable: paths from (0, 0) to (n, m), of which those
-    /// count that somewhere leave the band |i·m − j·n| &lt; distance. A path to (i, j) came from (i − 1, j) with probability i/(i + j).
+    /// Probability that a distance is at least <paramref name="distance"/>/(n·m). All orders of n + m numbers are equally probable: paths
+    /// from (0, 0) to (n, m), of which those count that somewhere leave the band |i·m − j·n| &lt; distance. A path to (i, j) came from (i
+    /// − 1, j) with probability i/(i + j).
     /// </summary>
     public static double PValue(long distance, int n, int m)
     {
-        // outside[j]: share of the paths to (i, j) that have left the band. Sums of positive numbers, so that small values are as exact as large ones.
+        // outside[j]: share of the paths to (i, j) that have left the band. Sums of positive numbers, so that small
+        // values are as exact as large ones.
         var outside = new double[m + 1];
         for (int i = 0; i <= n; i++)
         {

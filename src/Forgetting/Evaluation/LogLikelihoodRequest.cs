@@ -22,9 +22,9 @@ internal readonly record struct LogLikelihood(double Sum, int Tokens, int Greedy
     public double TokenProbability => Math.Exp(Sum / Tokens);
 
     /// <summary>
-    /// Extraction strength: the share of the tokens, counted from the end, that greedy generation gives where it is told those before, 1 − min{k | f(x, y₍₁..ₖ₎) =
-    /// y₍ₖ₊₁..ₙ₎}/n (Carlini et al., arXiv 2012.07805, as OpenUnlearning, arXiv 2506.12618, uses it). 0 where not even the last token is the most probable one;
-    /// OpenUnlearning's program gives 1/n there.
+    /// Extraction strength: the share of the tokens, counted from the end, that greedy generation gives where it is told those before, 1 −
+    /// min{k | f(x, y₍₁..ₖ₎) = y₍ₖ₊₁..ₙ₎}/n (Carlini et al., arXiv 2012.07805, as OpenUnlearning, arXiv 2506.12618, uses it). 0 where not
+    /// even the last token is the most probable one; OpenUnlearning's program gives 1/n there.
     /// </summary>
     [JsonIgnore]
     public double ExtractionStrength => (double)GreedySuffix / Tokens;

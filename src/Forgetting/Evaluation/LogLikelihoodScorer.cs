@@ -6,15 +6,17 @@ using Forgetting.Training;
 namespace Forgetting.Evaluation;
 
 /// <summary>
-/// Log-probabilities of continuations. What continuations of one context have in common is computed once: its keys and values stay in a cache while one
-/// continuation after the other is read behind it. Contexts are sorted by length and batched by tokens; what a request gets depends on the requests
-/// of the same context, and not on the batch.
+/// Log-probabilities of continuations. What continuations of one context have in common is computed once: its keys and values stay in a
+/// cache while one continuation after the other is read behind it. Contexts are sorted by length and batched by tokens; what a request gets
+/// depends on the requests of the same context, and not on the batch.
 /// </summary>
 /// <param name="decoder">The model.</param>
 /// <param name="batchTokens">Tokens computed at once; a longer context or continuation is a batch by itself.</param>
 internal sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens)
 {
-    /// <summary>Scores requests. An input longer than the model's context loses tokens from the left, as in lm-evaluation-harness.</summary>
+    /// <summary>
+    /// Scores requests. An input longer than the model's context loses tokens from the left, as in lm-evaluation-harness.
+    /// </summary>
     /// <param name="observer">Is told of tokens done.</param>
     /// <param name="cancellation">Ends the scoring after the batch in progress.</param>
     /// <returns>The answers in the order of the requests.</returns>
@@ -24,9 +26,13 @@ internal sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens)
         IReadOnlyList<LogLikelihoodRequest> requests, ITrainingObserver? observer = null, CancellationToken cancellation = default) =>
         Score(requests, log: null, observer, cancellation);
 
-    /// <summary>As <see cref="Score(IReadOnlyList{LogLikelihoodRequest}, ITrainingObserver?, CancellationToken)"/>; what the log knows is not computed again.</summary>
+    /// <summary>
+    /// As <see cref="Score(IReadOnlyList{LogLikelihoodRequest}, ITrainingObserver?, CancellationToken)"/>; what
+    /// the log knows is not computed again.
+    /// </summary>
     internal IReadOnlyList<LogLikelihood> Score(
-        IReadOnlyList<LogLikelihoodRequest> requests, AnswerLog<LogLikelihood>? log, ITrainingObserver? observer, CancellationToken cancellation)
+        IReadOnlyList<LogLikelihoodRequest> requests, AnswerLog<LogLikelihood>? log, ITrainingObserver? observer,
+        CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(requests);
         var results = new LogLikelihood[requests.Count];
@@ -53,11 +59,14 @@ internal sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens)
     }
 
     private void Score(
-        IReadOnlyList<SharedContext> contexts, LogLikelihood[] results, AnswerLog<LogLikelihood>? log, ITrainingObserver? observer, CancellationToken cancellation)
+        IReadOnlyList<SharedContext> contexts, LogLikelihood[] results, AnswerLog<LogLikelihood>? log, ITrainingObserver? observer,
+        CancellationToken cancellation)
     {
-        List<SharedContext[]> batches = [.. Batches(contexts.Where(context => !context.HasTails)), .. Batches(contexts.Where(context => context.HasTails))];
+        List<SharedContext[]> batches =
+            [.. Batches(contexts.Where(context => !context.HasTails)), .. Batches(contexts.Where(context => context.HasTails))];
         long total = contexts.Sum(context => (long)context.Tokens), done = 0;
-        int cached = batches.Where(batch => batch[0].HasTails).Select(batch => batch.Sum(context => context.Length)).DefaultIfEmpty(0).Max();
+        int cached =
+            batches.Where(batch => batch[0].HasTails).Select(batch => batch.Sum(context => context.Length)).DefaultIfEmpty(0).Max();
         using KeyValueCache? cache = cached == 0 ? null : new KeyValueCache(decoder.Config, decoder.Backend, cached);
         foreach (SharedContext[] batch in batches)
         {

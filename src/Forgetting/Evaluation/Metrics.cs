@@ -21,7 +21,9 @@ internal static partial class Metrics
         return probabilities.Take(correct).Sum() / probabilities.Sum();
     }
 
-    /// <summary>Whether an answer is the target, after what is to be ignored is removed from both; upper and lower case are the same.</summary>
+    /// <summary>
+    /// Whether an answer is the target, after what is to be ignored is removed from both; upper and lower case are the same.
+    /// </summary>
     public static double ExactMatch(string answer, string target, IReadOnlyList<AnswerPattern> ignored)
     {
         foreach (AnswerPattern pattern in ignored)
@@ -33,7 +35,9 @@ internal static partial class Metrics
         return string.Equals(answer.ToLowerInvariant(), target.ToLowerInvariant(), StringComparison.Ordinal) ? 1 : 0;
     }
 
-    /// <summary>What a filter takes from a generated text: the first group of the chosen match that is not empty; "[invalid]" where nothing matches.</summary>
+    /// <summary>
+    /// What a filter takes from a generated text: the first group of the chosen match that is not empty; "[invalid]" where nothing matches.
+    /// </summary>
     public static string Extract(string text, AnswerFilter filter)
     {
         IReadOnlyList<Match> matches = filter.Pattern.Matches(text);
@@ -42,13 +46,14 @@ internal static partial class Metrics
             return "[invalid]";
 
         Match match = matches[index];
-        return (match.Groups.Count == 1 ? match.Value : match.Groups.Values.Skip(1).FirstOrDefault(group => group.Length > 0)?.Value ?? "").Trim();
+        return (match.Groups.Count == 1 ? match.Value : match.Groups.Values.Skip(1).FirstOrDefault(group => group.Length > 0)?.Value ?? "")
+            .Trim();
     }
 
     /// <summary>
-    /// Truth ratio R of TOFU (Maini et al., arXiv 2401.06121, eq. 1): P^(1/n) of the wrong answers over that of the right one. Above 1 the model prefers what is
-    /// wrong. The wrong answers' mean is the geometric one, as in the programs of TOFU and OpenUnlearning, with which published figures were made; the equation has the
-    /// arithmetic one.
+    /// Truth ratio R of TOFU (Maini et al., arXiv 2401.06121, eq. 1): P^(1/n) of the wrong answers over that of the right one. Above 1 the
+    /// model prefers what is wrong. The wrong answers' mean is the geometric one, as in the programs of TOFU and OpenUnlearning, with which
+    /// published figures were made; the equation has the arithmetic one.
     /// </summary>
     /// <param name="answers">The right answer, then the wrong ones.</param>
     public static double TruthRatio(IReadOnlyList<LogLikelihood> answers) =>
@@ -60,14 +65,16 @@ internal static partial class Metrics
     /// <summary>Names of what can be measured of an output type.</summary>
     public static IReadOnlyList<string> For(OutputType type) => type switch
     {
-        OutputType.MultipleChoice => ["acc", "acc_norm", "mc2", "probability", "truth_ratio", "truth_ratio_true_better", "truth_ratio_closer_to_1"],
+        OutputType.MultipleChoice =>
+            ["acc", "acc_norm", "mc2", "probability", "truth_ratio", "truth_ratio_true_better", "truth_ratio_closer_to_1"],
         OutputType.LogLikelihood => ["acc", "probability", "extraction_strength"],
         OutputType.LogLikelihoodRolling => ["word_perplexity", "byte_perplexity", "bits_per_byte"],
         _ => GenerationMetrics.Names,
     };
 
     /// <summary>Whether more is better, as results say of each metric.</summary>
-    public static bool HigherIsBetter(string name) => name is not ("self_bleu" or "word_perplexity" or "byte_perplexity" or "bits_per_byte" or "truth_ratio" or "extraction_strength");
+    public static bool HigherIsBetter(string name) =>
+        name is not ("self_bleu" or "word_perplexity" or "byte_perplexity" or "bits_per_byte" or "truth_ratio" or "extraction_strength");
 
     /// <summary>Standard error of the mean: sd with n − 1, over √n. NaN for fewer than two values.</summary>
     public static double StandardError(IReadOnlyList<double> values)

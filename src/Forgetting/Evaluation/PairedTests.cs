@@ -5,8 +5,8 @@ using Forgetting.Models;
 namespace Forgetting.Evaluation;
 
 /// <summary>
-/// Whether two models differ on the same items. For right-or-wrong scores the field's test is McNemar's, for others a paired permutation test
-/// (Dror et al., "The Hitchhiker's Guide to Testing Statistical Significance in NLP", ACL 2018). Both are two-sided.
+/// Whether two models differ on the same items. For right-or-wrong scores the field's test is McNemar's, for others a paired permutation
+/// test (Dror et al., "The Hitchhiker's Guide to Testing Statistical Significance in NLP", ACL 2018). Both are two-sided.
 /// </summary>
 internal static class PairedTests
 {
@@ -17,8 +17,8 @@ internal static class PairedTests
     private const int MostExact = 16;
 
     /// <summary>
-    /// McNemar's test, mid-p version: the exact conditional test less half the probability of what was observed, which holds its level without being
-    /// conservative (Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13:91, 2013).
+    /// McNemar's test, mid-p version: the exact conditional test less half the probability of what was observed, which holds its level
+    /// without being conservative (Fagerland, Lydersen and Laake, BMC Medical Research Methodology 13:91, 2013).
     /// </summary>
     /// <param name="won">Items that only the second model has right.</param>
     /// <param name="lost">Items that only the first has right.</param>
@@ -44,8 +44,9 @@ internal static class PairedTests
     }
 
     /// <summary>
-    /// Paired permutation test of a mean difference of 0: under the hypothesis each difference has either sign. Exact up to 16 differences that are not 0;
-    /// beyond, <see cref="Samples"/> random assignments, with p = (1 + those as extreme) / (1 + all) (Phipson and Smyth, 2010). The same numbers give the same p.
+    /// Paired permutation test of a mean difference of 0: under the hypothesis each difference has either sign. Exact up to 16 differences
+    /// that are not 0; beyond, <see cref="Samples"/> random assignments, with p = (1 + those as extreme) / (1 + all) (Phipson and Smyth,
+    /// 2010). The same numbers give the same p.
     /// </summary>
     /// <param name="differences">Score of the second model minus that of the first, an item each.</param>
     /// <returns>p; 1 where the models never differ.</returns>

@@ -1,24 +1,24 @@
 namespace Forgetting.Evaluation;
 
 /// <summary>
-/// Porter's stemmer ("An algorithm for suffix stripping", Program 14, 1980) with the changes that NLTK makes to it by default, since ROUGE with stemming is
-/// defined by that program. Takes lower-case words.
+/// Porter's stemmer ("An algorithm for suffix stripping", Program 14, 1980) with the changes that NLTK makes to it by default, since ROUGE
+/// with stemming is defined by that program. Takes lower-case words.
 /// </summary>
 internal static class PorterStemmer
 {
     private static readonly Dictionary<string, string> s_irregular = new(StringComparer.Ordinal)
     {
-        ["sky"] = "sky", ["skies"] = "sky", ["dying"] = "die", ["lying"] = "lie", ["tying"] = "tie", ["news"] = "news", ["innings"] = "inning", ["inning"] = "inning",
-        ["outings"] = "outing", ["outing"] = "outing", ["cannings"] = "canning", ["canning"] = "canning", ["howe"] = "howe", ["proceed"] = "proceed",
-        ["exceed"] = "exceed", ["succeed"] = "succeed",
+        ["sky"] = "sky", ["skies"] = "sky", ["dying"] = "die", ["lying"] = "lie", ["tying"] = "tie", ["news"] = "news",
+        ["innings"] = "inning", ["inning"] = "inning", ["outings"] = "outing", ["outing"] = "outing", ["cannings"] = "canning",
+        ["canning"] = "canning", ["howe"] = "howe", ["proceed"] = "proceed", ["exceed"] = "exceed", ["succeed"] = "succeed",
     };
 
     // The first suffix that fits is the one that counts, whether or not it is then replaced.
     private static readonly (string Suffix, string Replacement)[] s_double =
     [
-        ("ational", "ate"), ("tional", "tion"), ("enci", "ence"), ("anci", "ance"), ("izer", "ize"), ("bli", "ble"), ("fulli", "ful"), ("entli", "ent"), ("eli", "e"),
-        ("ousli", "ous"), ("ization", "ize"), ("ation", "ate"), ("ator", "ate"), ("alism", "al"), ("iveness", "ive"), ("fulness", "ful"), ("ousness", "ous"),
-        ("aliti", "al"), ("iviti", "ive"), ("biliti", "ble"),
+        ("ational", "ate"), ("tional", "tion"), ("enci", "ence"), ("anci", "ance"), ("izer", "ize"), ("bli", "ble"), ("fulli", "ful"),
+        ("entli", "ent"), ("eli", "e"), ("ousli", "ous"), ("ization", "ize"), ("ation", "ate"), ("ator", "ate"), ("alism", "al"),
+        ("iveness", "ive"), ("fulness", "ful"), ("ousness", "ous"), ("aliti", "al"), ("iviti", "ive"), ("biliti", "ble"),
     ];
 
     private static readonly (string Suffix, string Replacement)[] s_single =
@@ -26,8 +26,8 @@ internal static class PorterStemmer
 
     private static readonly (string Suffix, string Replacement)[] s_last =
     [
-        ("al", ""), ("ance", ""), ("ence", ""), ("er", ""), ("ic", ""), ("able", ""), ("ible", ""), ("ant", ""), ("ement", ""), ("ment", ""), ("ent", ""),
-        ("ou", ""), ("ism", ""), ("ate", ""), ("iti", ""), ("ous", ""), ("ive", ""), ("ize", ""),
+        ("al", ""), ("ance", ""), ("ence", ""), ("er", ""), ("ic", ""), ("able", ""), ("ible", ""), ("ant", ""), ("ement", ""),
+        ("ment", ""), ("ent", ""), ("ou", ""), ("ism", ""), ("ate", ""), ("iti", ""), ("ous", ""), ("ive", ""), ("ize", ""),
     ];
 
     /// <summary>The stem of a word.</summary>
@@ -71,7 +71,8 @@ internal static class PorterStemmer
     }
 
     // Step 1c.
-    private static string FinalY(string word) => word.Length > 2 && word[^1] == 'y' && IsConsonant(word, word.Length - 2) ? word[..^1] + "i" : word;
+    private static string FinalY(string word) =>
+        word.Length > 2 && word[^1] == 'y' && IsConsonant(word, word.Length - 2) ? word[..^1] + "i" : word;
 
     // Step 2.
     private static string Double(string word)
@@ -86,7 +87,8 @@ internal static class PorterStemmer
     }
 
     // Step 4. -ion goes only behind s or t, which belong to the stem.
-    private static string Last(string word) => !Ends(word, "sion") && !Ends(word, "tion") ? Replace(word, s_last, 1) : Measure(word[..^3]) > 1 ? word[..^3] : word;
+    private static string Last(string word) =>
+        !Ends(word, "sion") && !Ends(word, "tion") ? Replace(word, s_last, 1) : Measure(word[..^3]) > 1 ? word[..^3] : word;
 
     // Step 5.
     private static string WithoutE(string word)
@@ -119,7 +121,8 @@ internal static class PorterStemmer
     };
 
     // m: how often a consonant follows a vowel.
-    private static int Measure(string stem) => Enumerable.Range(1, Math.Max(0, stem.Length - 1)).Count(i => IsConsonant(stem, i) && !IsConsonant(stem, i - 1));
+    private static int Measure(string stem) =>
+        Enumerable.Range(1, Math.Max(0, stem.Length - 1)).Count(i => IsConsonant(stem, i) && !IsConsonant(stem, i - 1));
 
     // Consonant, vowel, consonant other than w, x and y; or vowel, consonant alone.
     private static bool EndsShort(string stem) => stem.Length == 2

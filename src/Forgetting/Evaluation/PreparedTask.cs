@@ -10,12 +10,14 @@ using Forgetting.Text.Tokenizers;
 namespace Forgetting.Evaluation;
 
 /// <summary>
-/// A task's items as they are put to a model: read, laid out and encoded. Whatever is wrong with a task, its file or an item is found here, before anything
-/// is computed; the same preparation serves any number of evaluations.
+/// A task's items as they are put to a model: read, laid out and encoded. Whatever is wrong with a task, its file or an item is found here,
+/// before anything is computed; the same preparation serves any number of evaluations.
 /// </summary>
 internal sealed class PreparedTask
 {
-    private PreparedTask(EvaluationTask definition, IReadOnlyList<TaskDocument> documents, PromptBuilder prompts, EvaluationOptions options, RequestEncoder encoder)
+    private PreparedTask(
+        EvaluationTask definition, IReadOnlyList<TaskDocument> documents, PromptBuilder prompts, EvaluationOptions options,
+        RequestEncoder encoder)
     {
         (Definition, Documents, Items) = (definition, [.. documents.Take(options.Count(documents.Count))], documents.Count);
         Shots = options.Shots ?? definition.Shots;
@@ -25,7 +27,8 @@ internal sealed class PreparedTask
             case OutputType.MultipleChoice:
                 Choices = [.. Documents.Select(document => prompts.Choices(document).ToArray())];
                 Gold = [.. Choices.Select((of, i) => prompts.Gold(Documents[i], of.Length))];
-                Arguments = [.. Choices.Select((of, i) => Pairs(prompts.Prompt(i), of.Select(choice => definition.TargetDelimiter + choice)))];
+                Arguments =
+                    [.. Choices.Select((of, i) => Pairs(prompts.Prompt(i), of.Select(choice => definition.TargetDelimiter + choice)))];
                 break;
             case OutputType.LogLikelihood:
                 Arguments = [.. Targets.Select((target, i) => Pairs(prompts.Prompt(i), [target]))];
@@ -35,7 +38,8 @@ internal sealed class PreparedTask
                 break;
             default:
                 References = [.. Documents.Select(prompts.References)];
-                Arguments = [.. Enumerable.Range(0, Documents.Count).Select(i => Pairs(prompts.Prompt(i), [string.Join(" | ", definition.Until)]))];
+                Arguments =
+                    [.. Enumerable.Range(0, Documents.Count).Select(i => Pairs(prompts.Prompt(i), [string.Join(" | ", definition.Until)]))];
                 break;
         }
 
@@ -54,7 +58,9 @@ internal sealed class PreparedTask
     /// <summary>Examples before each question.</summary>
     public int Shots { get; }
 
-    /// <summary>Evaluated items of which an input is longer than the model's context and loses its beginning, as in lm-evaluation-harness.</summary>
+    /// <summary>
+    /// Evaluated items of which an input is longer than the model's context and loses its beginning, as in lm-evaluation-harness.
+    /// </summary>
     public int Truncated { get; private set; }
 
     /// <summary>The task's definition.</summary>
@@ -92,7 +98,8 @@ internal sealed class PreparedTask
     /// <param name="task">Its name.</param>
     /// <param name="tokenizer">The model's.</param>
     /// <param name="config">The model.</param>
-    /// <exception cref="UserException">No such task, its file is missing or malformed, an option is out of range, or an item does not fit the model.</exception>
+    /// <exception cref="UserException">No such task, its file is missing or malformed, an option is out of range, or an item
+    /// does not fit the model.</exception>
     public static PreparedTask Read(TaskLibrary library, string task, EvaluationOptions options, Tokenizer tokenizer, ModelConfig config)
     {
         ArgumentNullException.ThrowIfNull(library);
@@ -103,10 +110,12 @@ internal sealed class PreparedTask
         int shots = options.Shots ?? definition.Shots;
         IReadOnlyList<TaskDocument>? pool = shots > 0 ? definition.LoadFewShot(options.DataFolder) : null;
         var prompts = new PromptBuilder(definition, documents, pool, shots, options.Seed);
-        return new PreparedTask(definition, documents, prompts, options, new RequestEncoder(tokenizer, config, options.Bos, options.Layout));
+        return new PreparedTask(
+            definition, documents, prompts, options, new RequestEncoder(tokenizer, config, options.Bos, options.Layout));
     }
 
-    private static (string, string)[] Pairs(string context, IEnumerable<string> continuations) => [.. continuations.Select(continuation => (context, continuation))];
+    private static (string, string)[] Pairs(string context, IEnumerable<string> continuations) =>
+        [.. continuations.Select(continuation => (context, continuation))];
 
     private T[] EncodeEach<T>(Func<(string Context, string Continuation)[], T> encode) => [.. Arguments.Select((of, i) =>
     {
@@ -135,12 +144,17 @@ internal sealed class PreparedTask
                 : [.. of.Select(pair => encoder.Encode(pair.Context, pair.Continuation, Definition.AppendEos))]);
             for (int i = 0; i < Requests.Length; i++)
             {
-                if (Requests[i].FirstOrDefault(request => request.Continuation.Length > encoder.ContextLength) is { Continuation.Length: > 0 and var longest })
-                    throw new UserException($"{Documents[i].Place}: a continuation of {longest} tokens, expected at most the context length {encoder.ContextLength}");
+                if (Requests[i].FirstOrDefault(request => request.Continuation.Length > encoder.ContextLength)
+                    is { Continuation.Length: > 0 and var longest })
+                    throw new UserException(
+                        $"{Documents[i].Place}: a continuation of {longest} tokens, "
+                        + $"expected at most the context length {encoder.ContextLength}");
             }
 
             // The last token is only predicted. Windows of a rolling text are made to fit.
-            Truncated = rolling ? 0 : Requests.Count(of => of.Any(request => request.Context.Length + request.Continuation.Length - 1 > encoder.ContextLength));
+            Truncated = rolling
+                ? 0
+                : Requests.Count(of => of.Any(request => request.Context.Length + request.Continuation.Length - 1 > encoder.ContextLength));
         }
 
         Fingerprint = Hash(Definition.Temperature > 0 ? seed : 0);
@@ -156,7 +170,8 @@ internal sealed class PreparedTask
             hash.AppendData(Encoding.UTF8.GetBytes(target + "\n"));
         }
 
-        foreach (int[] ids in Prompts.Concat(Requests.SelectMany(of => of).SelectMany(request => new[] { request.Context, request.Continuation })))
+        foreach (int[] ids in Prompts.Concat(
+            Requests.SelectMany(of => of).SelectMany(request => new[] { request.Context, request.Continuation })))
         {
             hash.AppendData(BitConverter.GetBytes(ids.Length));
             hash.AppendData(MemoryMarshal.AsBytes<int>(ids));

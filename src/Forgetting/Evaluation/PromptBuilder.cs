@@ -8,21 +8,26 @@ namespace Forgetting.Evaluation;
 /// <summary>Prompts, choices and targets of a task's documents.</summary>
 /// <param name="task">The task.</param>
 /// <param name="documents">Its documents.</param>
-/// <param name="pool">Documents that examples are drawn from; null for the task's own, among which an item is never its own example.</param>
+/// <param name="pool">Documents that examples are drawn from; null for the task's own, among which an
+/// item is never its own example.</param>
 /// <param name="shots">Examples before each question.</param>
 /// <param name="seed">Seed of the choice of examples.</param>
-internal sealed class PromptBuilder(EvaluationTask task, IReadOnlyList<TaskDocument> documents, IReadOnlyList<TaskDocument>? pool, int shots, ulong seed)
+internal sealed class PromptBuilder(
+    EvaluationTask task, IReadOnlyList<TaskDocument> documents, IReadOnlyList<TaskDocument>? pool, int shots, ulong seed)
 {
     private readonly FewShotSampler _sampler = new(task, documents, pool, shots, seed);
 
-    /// <summary>The description, the examples, then the question. Examples depend on seed and item alone, not on how many items are evaluated.</summary>
+    /// <summary>
+    /// The description, the examples, then the question. Examples depend on seed and item alone, not on how many items are evaluated.
+    /// </summary>
     /// <exception cref="UserException">There are fewer examples than wanted.</exception>
     public string Prompt(int item)
     {
         StringBuilder prompt = new(task.Description?.Render(documents[item]));
         foreach (TaskDocument example in _sampler.Examples(item))
         {
-            prompt.Append(task.DocToText.Render(example)).Append(task.TargetDelimiter).Append(Answer(example)).Append(task.FewShotDelimiter);
+            prompt.Append(task.DocToText.Render(example)).Append(task.TargetDelimiter).Append(Answer(example)).Append(
+                task.FewShotDelimiter);
         }
 
         return prompt.Append(task.DocToText.Render(documents[item])).ToString();
@@ -38,12 +43,15 @@ internal sealed class PromptBuilder(EvaluationTask task, IReadOnlyList<TaskDocum
         List<string> choices = [];
         foreach (string field in task.ChoiceFields)
         {
-            choices.AddRange(document.Fields.TryGetValue(field, out object? value) && value is string text ? [text] : (value as List<object?> ?? []).OfType<string>());
+            choices.AddRange(document.Fields.TryGetValue(field, out object? value) && value is string text
+                ? [text]
+                : (value as List<object?> ?? []).OfType<string>());
         }
 
         return choices.Count > 1
             ? choices
-            : throw new UserException($"{document.Place}: {choices.Count} choices in {string.Join(", ", task.ChoiceFields)}; expected at least two");
+            : throw new UserException(
+                $"{document.Place}: {choices.Count} choices in {string.Join(", ", task.ChoiceFields)}; expected at least two");
     }
 
     /// <summary>The target's text.</summary>
@@ -63,11 +71,14 @@ internal sealed class PromptBuilder(EvaluationTask task, IReadOnlyList<TaskDocum
     /// <exception cref="UserException">A field that should hold answers has none.</exception>
     public AnswerReferences References(TaskDocument document)
     {
-        return new AnswerReferences(task.References is null ? [Target(document)] : Field(task.References), task.FalseReferences is null ? [] : Field(task.FalseReferences));
+        return new AnswerReferences(
+            task.References is null ? [Target(document)] : Field(task.References),
+            task.FalseReferences is null ? [] : Field(task.FalseReferences));
 
         string[] Field(string name)
         {
-            string[] answers = document.Fields.TryGetValue(name, out object? value) && value is List<object?> list ? [.. list.OfType<string>()] : [];
+            string[] answers =
+                document.Fields.TryGetValue(name, out object? value) && value is List<object?> list ? [.. list.OfType<string>()] : [];
             return answers.Length > 0 ? answers : throw new UserException($"{document.Place}: no answers in {name}; expected at least one");
         }
     }

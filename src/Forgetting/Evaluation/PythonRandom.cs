@@ -3,7 +3,8 @@ using System.Numerics;
 namespace Forgetting.Evaluation;
 
 /// <summary>
-/// Python's <c>random.Random(seed)</c>: the Mersenne Twister MT19937 (Matsumoto and Nishimura, 1998), seeded by an array. lm-evaluation-harness draws its examples with it.
+/// Python's <c>random.Random(seed)</c>: the Mersenne Twister MT19937 (Matsumoto and Nishimura, 1998), seeded by an array.
+/// lm-evaluation-harness draws its examples with it.
 /// </summary>
 internal sealed class PythonRandom
 {
@@ -49,7 +50,9 @@ internal sealed class PythonRandom
         }
     }
 
-    /// <summary><c>random.sample(range(population), count)</c>: different numbers below <paramref name="population"/>, in the order of drawing.</summary>
+    /// <summary>
+    /// <c>random.sample(range(population), count)</c>: different numbers below <paramref name="population"/>, in the order of drawing.
+    /// </summary>
     public int[] Sample(int population, int count)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan(count, population);

@@ -10,14 +10,15 @@ namespace Forgetting.Evaluation;
 /// <param name="tokenizer">The model's.</param>
 /// <param name="config">The model, for its context length and its beginning-of-text token.</param>
 /// <param name="bos">Begin every context with what the tokenizer puts in front (the harness' <c>add_bos_token</c>).</param>
-/// <param name="layout">Lays out contexts as users' messages and continuations as their answers, as training does; null for texts as they are.</param>
+/// <param name="layout">Lays out contexts as users' messages and continuations as their answers, as training does;
+/// null for texts as they are.</param>
 internal sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bool bos = true, MessageLayout? layout = null)
 {
     private readonly ExampleEncoder? _conversations = layout is null ? null : new(tokenizer, int.MaxValue, layout: layout);
 
     /// <summary>
-    /// A continuation after a context: white space at the context's end moves to the continuation, and the continuation's ids are those of both together
-    /// without as many as the context has by itself. An empty context is one token, the one that begins a text.
+    /// A continuation after a context: white space at the context's end moves to the continuation, and the continuation's ids are those of
+    /// both together without as many as the context has by itself. An empty context is one token, the one that begins a text.
     /// </summary>
     /// <param name="end">Score the token that ends a text too, behind the continuation.</param>
     /// <exception cref="UserException">The continuation has no tokens of its own, or no token ends a text.</exception>
@@ -30,7 +31,8 @@ internal sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bo
         string trimmed = context.TrimEnd();
         string moved = context[trimmed.Length..] + continuation;
         int[] first = trimmed.Length == 0 ? [Prefix] : tokenizer.Encode(trimmed, bos);
-        int[] rest = trimmed.Length == 0 ? tokenizer.Encode(moved, bos: false) : [.. tokenizer.Encode(trimmed + moved, bos).Skip(first.Length)];
+        int[] rest =
+            trimmed.Length == 0 ? tokenizer.Encode(moved, bos: false) : [.. tokenizer.Encode(trimmed + moved, bos).Skip(first.Length)];
         return rest.Length > 0
             ? new LogLikelihoodRequest(first, end ? [.. rest, End] : rest)
             : throw new UserException($"the continuation \"{continuation}\" adds no tokens to its context; expected at least one");
@@ -39,7 +41,9 @@ internal sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bo
     /// <summary>Tokens of the model's context.</summary>
     public int ContextLength => config.ContextLength;
 
-    /// <summary>The end of a prompt that leaves room for <paramref name="newTokens"/> more, and whether its beginning was cut off for that.</summary>
+    /// <summary>
+    /// The end of a prompt that leaves room for <paramref name="newTokens"/> more, and whether its beginning was cut off for that.
+    /// </summary>
     /// <exception cref="UserException">So many tokens leave no room for a prompt.</exception>
     public (int[] Ids, bool Truncated) EncodePrompt(string prompt, int newTokens)
     {
@@ -52,8 +56,8 @@ internal sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bo
     }
 
     /// <summary>
-    /// A text of any length as requests that together score each of its tokens once. The first window is predicted from the token that begins a text;
-    /// each further one holds a full context, of which the tokens not yet scored are scored.
+    /// A text of any length as requests that together score each of its tokens once. The first window is predicted from the token that
+    /// begins a text; each further one holds a full context, of which the tokens not yet scored are scored.
     /// </summary>
     public IReadOnlyList<LogLikelihoodRequest> EncodeRolling(string text)
     {
@@ -76,14 +80,17 @@ internal sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bo
     {
         EncodedExample whole = conversations.Encode(Turns(context, continuation.Trim()));
         int first = Array.IndexOf(whole.Response, true);
-        return new LogLikelihoodRequest(whole.Ids[..first], end ? [.. whole.Ids[first..], conversations.TurnEnd ?? End] : whole.Ids[first..]);
+        return new LogLikelihoodRequest(
+            whole.Ids[..first], end ? [.. whole.Ids[first..], conversations.TurnEnd ?? End] : whole.Ids[first..]);
     }
 
     private static DataExample Turns(string question, string? answer = null) => new()
     {
         Index = 0,
         Place = "the context",
-        Messages = answer is null ? [new ChatMessage("user", question)] : [new ChatMessage("user", question), new ChatMessage("assistant", answer)],
+        Messages = answer is null
+            ? [new ChatMessage("user", question)]
+            : [new ChatMessage("user", question), new ChatMessage("assistant", answer)],
         Truncated = true,
     };
 
@@ -91,5 +98,6 @@ internal sealed class RequestEncoder(Tokenizer tokenizer, ModelConfig config, bo
         ?? throw new UserException("the end of answers is to be scored, and neither the tokenizer nor config.json names an eos token");
 
     private int Prefix => tokenizer.BosId ?? config.BosTokenId ?? tokenizer.EosIds.Concat(config.EosTokenIds).Cast<int?>().FirstOrDefault()
-        ?? throw new UserException("an empty context needs a token that begins a text, and neither the tokenizer nor config.json names a bos or eos token");
+        ?? throw new UserException(
+            "an empty context needs a token that begins a text, and neither the tokenizer nor config.json names a bos or eos token");
 }

@@ -9,7 +9,9 @@ using Forgetting.IO;
 
 namespace Forgetting.Evaluation;
 
-/// <summary>Writes results as lm-evaluation-harness does: <c>results_TIME.json</c>, and a <c>samples_TASK_TIME.jsonl</c> for each task.</summary>
+/// <summary>
+/// Writes results as lm-evaluation-harness does: <c>results_TIME.json</c>, and a <c>samples_TASK_TIME.jsonl</c> for each task.
+/// </summary>
 internal static partial class ResultsWriter
 {
     private static readonly JsonSerializerOptions s_indented = new(JsonLines.Options) { WriteIndented = true };
@@ -22,7 +24,8 @@ internal static partial class ResultsWriter
     /// <returns>Path of the file.</returns>
     /// <exception cref="UserException">Not writable or disk full.</exception>
     public static string Write(
-        string folder, string model, IReadOnlyList<TaskResult> results, EvaluationOptions options, DateTimeOffset time, IReadOnlyList<GroupResult>? groups = null)
+        string folder, string model, IReadOnlyList<TaskResult> results, EvaluationOptions options, DateTimeOffset time,
+        IReadOnlyList<GroupResult>? groups = null)
     {
         ArgumentNullException.ThrowIfNull(results);
         string path = Path.Combine(folder, $"results_{Stamp(time)}.json");
@@ -44,20 +47,27 @@ internal static partial class ResultsWriter
 
     /// <summary>The results as the harness' JSON object.</summary>
     public static JsonObject Json(
-        string model, IReadOnlyList<TaskResult> results, EvaluationOptions options, DateTimeOffset time, IReadOnlyList<GroupResult>? groups = null) => new()
+        string model, IReadOnlyList<TaskResult> results, EvaluationOptions options, DateTimeOffset time,
+        IReadOnlyList<GroupResult>? groups = null) =>
+        new()
     {
         ["results"] = new JsonObject([
             .. results.Select(result => KeyValuePair.Create(result.Task, (JsonNode?)Metrics(result.Task, result.Metrics))),
             .. (groups ?? []).Select(group => KeyValuePair.Create(group.Name, (JsonNode?)Metrics(group.Name, group.Metrics)))]),
         ["group_subtasks"] = new JsonObject([
             .. results.Select(result => KeyValuePair.Create(result.Task, (JsonNode?)new JsonArray())),
-            .. (groups ?? []).Select(group => KeyValuePair.Create(group.Name, (JsonNode?)new JsonArray([.. group.Tasks.Select(task => JsonValue.Create(task))])))]),
+            .. (groups ?? []).Select(group =>
+                KeyValuePair.Create(group.Name, (JsonNode?)new JsonArray([.. group.Tasks.Select(task => JsonValue.Create(task))])))]),
         ["configs"] = ByTask(results, result => Config(result)),
         ["versions"] = ByTask(results, _ => 1.0),
         ["n-shot"] = ByTask(results, result => result.Shots),
         ["higher_is_better"] = ByTask(results, result => new JsonObject(
-            result.Metrics.Select(metric => metric.Name).Distinct().Select(name => KeyValuePair.Create(name, (JsonNode?)Evaluation.Metrics.HigherIsBetter(name))))),
-        ["n-samples"] = ByTask(results, result => new JsonObject { ["original"] = result.Items, ["effective"] = result.Evaluated, ["truncated"] = result.Truncated }),
+            result.Metrics.Select(metric => metric.Name)
+                .Distinct()
+                .Select(name => KeyValuePair.Create(name, (JsonNode?)Evaluation.Metrics.HigherIsBetter(name))))),
+        ["n-samples"] = ByTask(
+            results,
+            result => new JsonObject { ["original"] = result.Items, ["effective"] = result.Evaluated, ["truncated"] = result.Truncated }),
         ["config"] = new JsonObject
         {
             ["model"] = "forgetting",
@@ -88,7 +98,8 @@ internal static partial class ResultsWriter
         foreach (MetricValue metric in metrics)
         {
             // JSON has no infinite numbers.
-            values[$"{metric.Name},{metric.Filter}"] = double.IsFinite(metric.Value) ? metric.Value : metric.Value.ToString(CultureInfo.InvariantCulture);
+            values[$"{metric.Name},{metric.Filter}"] =
+                double.IsFinite(metric.Value) ? metric.Value : metric.Value.ToString(CultureInfo.InvariantCulture);
             values[$"{metric.Name}_stderr,{metric.Filter}"] = metric.StandardError is { } error ? error : "N/A";
         }
 
@@ -103,39 +114,44 @@ internal static partial class ResultsWriter
     }
 
     // One line for each filter, as the harness has it.
-    private static IEnumerable<JsonObject> Records(EvaluationTask task, TaskSample sample) => sample.Scores.GroupBy(score => score.Filter).Select(group =>
-    {
-        JsonNode document = JsonSerializer.SerializeToNode(sample.Document.Fields, JsonLines.Options)!;
-        JsonObject record = new()
+    private static IEnumerable<JsonObject> Records(EvaluationTask task, TaskSample sample) =>
+        sample.Scores.GroupBy(score => score.Filter).Select(group =>
         {
-            ["doc_id"] = sample.Index,
-            ["doc"] = document,
-            ["target"] = sample.Target,
-            ["arguments"] = new JsonObject(sample.Arguments.Select((pair, i) => KeyValuePair.Create(
-                $"gen_args_{i}", (JsonNode?)new JsonObject { ["arg_0"] = pair.Context, ["arg_1"] = Argument(task, pair.Continuation) }))),
-            ["resps"] = new JsonArray([.. sample.Responses.Chunk(task.Repeats).Select(of => new JsonArray([.. of.Select(Response)]))]),
-            ["filtered_resps"] = sample.Filtered.TryGetValue(group.Key, out string? answer) ? new JsonArray(answer) : new JsonArray([.. sample.Responses.Select(Response)]),
-            ["filter"] = group.Key,
-            ["metrics"] = new JsonArray([.. group.Select(score => JsonValue.Create(score.Metric))]),
-            ["doc_hash"] = Hash(document.ToJsonString(JsonLines.Options)),
-            ["prompt_hash"] = Hash(sample.Arguments[0].Context),
-            ["target_hash"] = Hash(sample.Target),
+            JsonNode document = JsonSerializer.SerializeToNode(sample.Document.Fields, JsonLines.Options)!;
+            JsonObject record = new()
+            {
+                ["doc_id"] = sample.Index,
+                ["doc"] = document,
+                ["target"] = sample.Target,
+                ["arguments"] = new JsonObject(sample.Arguments.Select((pair, i) => KeyValuePair.Create(
+                    $"gen_args_{i}",
+                    (JsonNode?)new JsonObject { ["arg_0"] = pair.Context, ["arg_1"] = Argument(task, pair.Continuation) }))),
+                ["resps"] = new JsonArray([.. sample.Responses.Chunk(task.Repeats).Select(of => new JsonArray([.. of.Select(Response)]))]),
+                ["filtered_resps"] = sample.Filtered.TryGetValue(group.Key, out string? answer)
+                    ? new JsonArray(answer)
+                    : new JsonArray([.. sample.Responses.Select(Response)]),
+                ["filter"] = group.Key,
+                ["metrics"] = new JsonArray([.. group.Select(score => JsonValue.Create(score.Metric))]),
+                ["doc_hash"] = Hash(document.ToJsonString(JsonLines.Options)),
+                ["prompt_hash"] = Hash(sample.Arguments[0].Context),
+                ["target_hash"] = Hash(sample.Target),
+            };
+            foreach ((string metric, _, double score) in group)
+            {
+                record[metric] = score;
+            }
+
+            return record;
+        });
+
+    private static JsonNode Argument(EvaluationTask task, string continuation) =>
+        task.OutputType != OutputType.GenerateUntil ? continuation : new JsonObject
+        {
+            ["until"] = new JsonArray([.. task.Until.Select(text => JsonValue.Create(text))]),
+            ["max_gen_toks"] = task.MaxNewTokens,
+            ["do_sample"] = task.Temperature > 0,
+            ["temperature"] = task.Temperature,
         };
-        foreach ((string metric, _, double score) in group)
-        {
-            record[metric] = score;
-        }
-
-        return record;
-    });
-
-    private static JsonNode Argument(EvaluationTask task, string continuation) => task.OutputType != OutputType.GenerateUntil ? continuation : new JsonObject
-    {
-        ["until"] = new JsonArray([.. task.Until.Select(text => JsonValue.Create(text))]),
-        ["max_gen_toks"] = task.MaxNewTokens,
-        ["do_sample"] = task.Temperature > 0,
-        ["temperature"] = task.Temperature,
-    };
 
     // Numbers and truth values of answers are Python's texts of them in the harness' files.
     private static JsonNode Response(object response) => response is LogLikelihood answer

@@ -12,8 +12,8 @@ internal readonly record struct RougeScore(double Precision, double Recall)
 }
 
 /// <summary>
-/// ROUGE (Lin, 2004) as Google's rouge_score computes it: words are runs of a–z and 0–9 in lower case, those of more than three letters stemmed if asked for. An
-/// answer or reference without words scores 0.
+/// ROUGE (Lin, 2004) as Google's rouge_score computes it: words are runs of a–z and 0–9 in lower case, those of more than three letters
+/// stemmed if asked for. An answer or reference without words scores 0.
 /// </summary>
 internal static partial class Rouge
 {
@@ -33,17 +33,19 @@ internal static partial class Rouge
     }
 
     /// <summary>
-    /// ROUGE-Lsum: sentences are lines. Of each sentence of the reference those words count that are in the longest common subsequence with any sentence of the
-    /// answer, each at most as often as it is in answer and reference.
+    /// ROUGE-Lsum: sentences are lines. Of each sentence of the reference those words count that are in the longest common subsequence with
+    /// any sentence of the answer, each at most as often as it is in answer and reference.
     /// </summary>
     public static RougeScore LSum(string answer, string reference)
     {
         string[][] found = Sentences(answer), wanted = Sentences(reference);
-        Dictionary<string, int> inAnswer = NGrams.Count([.. found.SelectMany(words => words)], 1), inReference = NGrams.Count([.. wanted.SelectMany(words => words)], 1);
+        Dictionary<string, int> inAnswer = NGrams.Count([.. found.SelectMany(words => words)], 1),
+            inReference = NGrams.Count([.. wanted.SelectMany(words => words)], 1);
         int common = 0;
         foreach (string[] sentence in wanted)
         {
-            foreach (string word in found.SelectMany(other => CommonPlaces(sentence, other)).Distinct().Order().Select(place => sentence[place]))
+            foreach (string word
+                in found.SelectMany(other => CommonPlaces(sentence, other)).Distinct().Order().Select(place => sentence[place]))
             {
                 if (inAnswer.GetValueOrDefault(word) > 0 && inReference[word] > 0)
                 {
@@ -57,12 +59,14 @@ internal static partial class Rouge
         return Score(common, found.Sum(words => words.Length), wanted.Sum(words => words.Length));
     }
 
-    private static RougeScore Score(int common, int found, int wanted) => common == 0 ? default : new RougeScore((double)common / found, (double)common / wanted);
+    private static RougeScore Score(int common, int found, int wanted) =>
+        common == 0 ? default : new RougeScore((double)common / found, (double)common / wanted);
 
     private static string[][] Sentences(string text) => [.. text.Split('\n').Select(line => Words(line, stem: false))];
 
     private static string[] Words(string text, bool stem) =>
-        [.. NotWord().Split(text.ToLowerInvariant()).Where(word => word.Length > 0).Select(word => stem && word.Length > 3 ? PorterStemmer.Stem(word) : word)];
+        [.. NotWord().Split(text.ToLowerInvariant()).Where(word => word.Length > 0).Select(
+            word => stem && word.Length > 3 ? PorterStemmer.Stem(word) : word)];
 
     // Lengths of the longest common subsequences of all beginnings.
     private static int[,] Table(string[] one, string[] other)

@@ -23,8 +23,8 @@ internal sealed class TokenSpan(int start, int[] ids, List<(int Place, int Targe
 }
 
 /// <summary>
-/// Requests with one context. Their inputs (everything but the last token, which is only predicted) begin alike; what they share is one span, and each input
-/// that goes on has a tail. One-token continuations have no tails: their inputs are the context.
+/// Requests with one context. Their inputs (everything but the last token, which is only predicted) begin alike; what they share is one
+/// span, and each input that goes on has a tail. One-token continuations have no tails: their inputs are the context.
 /// </summary>
 internal sealed class SharedContext
 {
@@ -40,9 +40,11 @@ internal sealed class SharedContext
 
         // Inputs may be equal: several continuations that differ in the last token, or one request twice.
         var tails = new Dictionary<int[], TokenSpan>(SameIds.Instance);
-        foreach (IGrouping<int[], int> same in Enumerable.Range(0, heads.Length).Where(i => members[i].Ids.Length > shared).GroupBy(i => members[i].Ids, SameIds.Instance))
+        foreach (IGrouping<int[], int> same in Enumerable.Range(0, heads.Length).Where(i => members[i].Ids.Length > shared).GroupBy(
+            i => members[i].Ids, SameIds.Instance))
         {
-            tails[same.Key] = new TokenSpan(shared, same.Key[shared..], Sorted(same.SelectMany(i => heads[i]).Where(head => head.Place >= shared)));
+            tails[same.Key] =
+                new TokenSpan(shared, same.Key[shared..], Sorted(same.SelectMany(i => heads[i]).Where(head => head.Place >= shared)));
         }
 
         Tails = [.. tails.Values];
@@ -78,7 +80,9 @@ internal sealed class SharedContext
 
     private int LongestTail => Tails.Select(tail => tail.Ids.Length).DefaultIfEmpty(0).Max();
 
-    /// <summary>Brings requests of the same context together. An input that had to be cut has lost part of its context and is by itself.</summary>
+    /// <summary>
+    /// Brings requests of the same context together. An input that had to be cut has lost part of its context and is by itself.
+    /// </summary>
     /// <param name="most">The model's context length.</param>
     /// <exception cref="UserException">A continuation is longer than that.</exception>
     public static IReadOnlyList<SharedContext> Group(IReadOnlyList<LogLikelihoodRequest> requests, int most)
@@ -88,10 +92,12 @@ internal sealed class SharedContext
         {
             (int[] context, int[] continuation) = requests[i];
             if (context.Length == 0 || continuation.Length == 0)
-                throw new ArgumentException($"request {i} has {context.Length} tokens before {continuation.Length}; both need at least one");
+                throw new ArgumentException(
+                    $"request {i} has {context.Length} tokens before {continuation.Length}; both need at least one");
 
             if (continuation.Length > most)
-                throw new UserException($"request {i}: a continuation of {continuation.Length} tokens, expected at most the context length {most}");
+                throw new UserException(
+                    $"request {i}: a continuation of {continuation.Length} tokens, expected at most the context length {most}");
 
             int[] ids = [.. context, .. continuation.AsSpan(0, continuation.Length - 1)];
             int[] kept = ids[Math.Max(0, ids.Length - most)..];
@@ -123,7 +129,8 @@ internal sealed class SharedContext
 
             results[request] = double.IsFinite(sum)
                 ? new LogLikelihood(sum, heads.Count, greedySuffix)
-                : throw new UserException($"the log-probability of request {request} is {sum}, expected a finite number; are the model's weights sound?");
+                : throw new UserException(
+                    $"the log-probability of request {request} is {sum}, expected a finite number; are the model's weights sound?");
         }
     }
 

@@ -6,7 +6,10 @@ using YamlDotNet.RepresentationModel;
 
 namespace Forgetting.Evaluation;
 
-/// <summary>Reads a task's YAML file. Keys are those of lm-evaluation-harness where it has them; prompts are Jinja templates over the document's fields.</summary>
+/// <summary>
+/// Reads a task's YAML file. Keys are those of lm-evaluation-harness where it has them; prompts are Jinja
+/// templates over the document's fields.
+/// </summary>
 internal static class TaskFile
 {
     private const int MostRepeats = 10_000;
@@ -14,14 +17,16 @@ internal static class TaskFile
     /// <summary>Keys of a task.</summary>
     public static IReadOnlyList<string> Keys { get; } =
     [
-        "task", "folder", "files", "fewshot_files", "all_files", "format", "fields", "where", "output_type", "description", "doc_to_text", "doc_to_target", "doc_to_choice",
-        "references", "false_references", "target_delimiter", "append_eos", "fewshot_delimiter", "num_fewshot", "fewshot_config", "metric_list", "group_by", "macro_average", "until",
+        "task", "folder", "files", "fewshot_files", "all_files", "format", "fields", "where", "output_type", "description", "doc_to_text",
+        "doc_to_target", "doc_to_choice", "references", "false_references", "target_delimiter", "append_eos", "fewshot_delimiter",
+        "num_fewshot", "fewshot_config", "metric_list", "group_by", "macro_average", "until",
         "max_gen_toks", "temperature", "repeats", "filter_list", "regexes_to_ignore",
     ];
 
     /// <summary>A task, or a group of tasks, from YAML.</summary>
     /// <param name="path">What errors call it.</param>
-    /// <exception cref="UserException">It is not YAML, a key is unknown or missing, or a value is of the wrong kind; file, line and key are named.</exception>
+    /// <exception cref="UserException">It is not YAML, a key is unknown or missing, or a value is of the wrong kind; file,
+    /// line and key are named.</exception>
     public static (EvaluationTask? Task, TaskGroup? Group) Read(TextReader reader, string path)
     {
         var root = new Node(path, YamlFile.Read(reader, path));
@@ -42,7 +47,8 @@ internal static class TaskFile
         });
         bool choiceFields = root.Find("doc_to_choice") is YamlScalarNode;
         if (type == OutputType.MultipleChoice && root.Find("doc_to_choice") is null)
-            throw new UserException($"{path}: \"doc_to_choice\" is missing; expected a list of choices, or the names of fields that hold them");
+            throw new UserException(
+                $"{path}: \"doc_to_choice\" is missing; expected a list of choices, or the names of fields that hold them");
 
         return new EvaluationTask
         {
@@ -75,7 +81,9 @@ internal static class TaskFile
             Temperature = root.Real("temperature"),
             Repeats = Repeats(root),
             Filters = Filters(root),
-            Ignored = root.Find("regexes_to_ignore") is null ? [] : [.. root.Texts("regexes_to_ignore").Select(text => root.Pattern("regexes_to_ignore", text))],
+            Ignored = root.Find("regexes_to_ignore") is null
+                ? []
+                : [.. root.Texts("regexes_to_ignore").Select(text => root.Pattern("regexes_to_ignore", text))],
             Source = root.Mapping.Children.ToDictionary(pair => pair.Key.ToString(), pair => Plain(pair.Value)),
         };
     }
@@ -104,7 +112,9 @@ internal static class TaskFile
         if (repeats > 1 && root.Real("temperature") == 0)
             throw root.Wrong("repeats", $"{repeats} of one and the same text", "a \"temperature\" above 0");
 
-        return repeats > 1 || !root.Texts("metric_list").Contains("self_bleu") ? repeats : throw root.Wrong("metric_list", "\"self_bleu\" of one text", "\"repeats\" of 2 or more");
+        return repeats > 1 || !root.Texts("metric_list").Contains("self_bleu")
+            ? repeats
+            : throw root.Wrong("metric_list", "\"self_bleu\" of one text", "\"repeats\" of 2 or more");
     }
 
     private static FewShotChoice FewShotChoice(Node root)
@@ -118,7 +128,8 @@ internal static class TaskFile
         if (config.Find("by") is not null && root.Find("fewshot_files") is null)
             throw config.Wrong("by", "given without \"fewshot_files\"", "files that examples come from");
 
-        return new FewShotChoice(config.Find("sampler") is not null && config.OneOf("sampler", samplers), config.Find("by") is null ? null : config.Text("by"));
+        return new FewShotChoice(
+            config.Find("sampler") is not null && config.OneOf("sampler", samplers), config.Find("by") is null ? null : config.Text("by"));
     }
 
     private static Dictionary<string, FieldType> Fields(Node root)
@@ -153,7 +164,8 @@ internal static class TaskFile
         public void Expect(string what, IReadOnlyList<string> keys)
         {
             if (Mapping.Children.Keys.FirstOrDefault(key => !keys.Contains(key.ToString())) is { } unknown)
-                throw new UserException($"{Path}:{unknown.Start.Line}: \"{unknown}\" is no key of a {what}; expected one of {string.Join(", ", keys)}");
+                throw new UserException(
+                    $"{Path}:{unknown.Start.Line}: \"{unknown}\" is no key of a {what}; expected one of {string.Join(", ", keys)}");
         }
 
         public YamlNode? Find(string key) => Mapping.Children.TryGetValue(key, out YamlNode? value) ? value : null;
@@ -165,19 +177,24 @@ internal static class TaskFile
             _ => throw Wrong(key, "not one value", "one value"),
         };
 
-        public IReadOnlyList<string> Texts(string key) => Find(key) is YamlSequenceNode list && list.Children.All(child => child is YamlScalarNode)
-            ? [.. list.Children.Select(child => ((YamlScalarNode)child).Value ?? "")]
-            : [Text(key)];
+        public IReadOnlyList<string> Texts(string key) =>
+            Find(key) is YamlSequenceNode list && list.Children.All(child => child is YamlScalarNode)
+                ? [.. list.Children.Select(child => ((YamlScalarNode)child).Value ?? "")]
+                : [Text(key)];
 
         public int Number(string key, int absent, int least = 0) => Find(key) is null ? absent
-            : int.TryParse(Text(key), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number) && number >= least ? number
+            : int.TryParse(Text(key), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int number) && number >= least
+            ? number
             : throw Wrong(key, $"\"{Text(key)}\"", $"a whole number, at least {least}");
 
         public double Real(string key) => Find(key) is null ? 0
-            : double.TryParse(Text(key), NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && number >= 0 && double.IsFinite(number) ? number
+            : double.TryParse(Text(key), NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && number >= 0
+                && double.IsFinite(number)
+            ? number
             : throw Wrong(key, $"\"{Text(key)}\"", "a number, at least 0");
 
-        public bool Flag(string key) => Find(key) is not null && OneOf(key, new Dictionary<string, bool> { ["true"] = true, ["false"] = false });
+        public bool Flag(string key) =>
+            Find(key) is not null && OneOf(key, new Dictionary<string, bool> { ["true"] = true, ["false"] = false });
 
         public T OneOf<T>(string key, IReadOnlyDictionary<string, T> values) => values.TryGetValue(Text(key), out T? value)
             ? value
@@ -194,11 +211,13 @@ internal static class TaskFile
 
         public AnswerPattern Pattern(string key, string text) => new(text, Place(key));
 
-        public Node Inner(string key) => Find(key) is YamlMappingNode inner ? new Node(Path, inner) : throw Wrong(key, "not a mapping", "a mapping");
+        public Node Inner(string key) =>
+            Find(key) is YamlMappingNode inner ? new Node(Path, inner) : throw Wrong(key, "not a mapping", "a mapping");
 
-        public IEnumerable<Node> Items(string key, YamlNode list) => list is YamlSequenceNode items && items.Children.All(item => item is YamlMappingNode)
-            ? items.Children.Select(item => new Node(Path, (YamlMappingNode)item))
-            : throw Wrong(key, "not a list of mappings", "a list of mappings");
+        public IEnumerable<Node> Items(string key, YamlNode list) =>
+            list is YamlSequenceNode items && items.Children.All(item => item is YamlMappingNode)
+                ? items.Children.Select(item => new Node(Path, (YamlMappingNode)item))
+                : throw Wrong(key, "not a list of mappings", "a list of mappings");
 
         public UserException Wrong(string key, string found, string expected) => new($"{Place(key)} is {found}; expected {expected}");
 

@@ -43,7 +43,8 @@ internal sealed class TaskLibrary
     /// <param name="tokenizer">The model's.</param>
     /// <param name="config">The model.</param>
     /// <exception cref="UserException">No task is named, or see <see cref="PreparedTask.Read"/>.</exception>
-    public IReadOnlyList<PreparedTask> Prepare(IReadOnlyCollection<string> names, EvaluationOptions options, Tokenizer tokenizer, ModelConfig config)
+    public IReadOnlyList<PreparedTask> Prepare(
+        IReadOnlyCollection<string> names, EvaluationOptions options, Tokenizer tokenizer, ModelConfig config)
     {
         if (names.Count == 0)
             throw new UserException($"no task is named; expected one of {string.Join(", ", Names)}");
@@ -63,7 +64,8 @@ internal sealed class TaskLibrary
                 return task;
 
             // "mmlu_*" stands for a task for each of MMLU's subjects.
-            if (_tasks.Values.FirstOrDefault(task => task.Name.EndsWith('*') && name.StartsWith(task.Name[..^1], StringComparison.Ordinal)) is { } family)
+            if (_tasks.Values.FirstOrDefault(task => task.Name.EndsWith('*') && name.StartsWith(task.Name[..^1], StringComparison.Ordinal))
+                is { } family)
                 return family.Member(name);
         }
 

@@ -9,7 +9,8 @@ namespace Forgetting.Evaluation;
 /// <param name="Value">The number; infinite where a perplexity is beyond what a double holds, as by word in a text without spaces.</param>
 /// <param name="StandardError">Of a mean over items; null where the number is no such mean or there is one item.</param>
 internal sealed record MetricValue(
-    string Name, string Filter, [property: JsonNumberHandling(JsonNumberHandling.AllowNamedFloatingPointLiterals)] double Value, double? StandardError);
+    string Name, string Filter, [property: JsonNumberHandling(JsonNumberHandling.AllowNamedFloatingPointLiterals)] double Value,
+    double? StandardError);
 
 /// <summary>What a task measured.</summary>
 internal sealed record TaskResult
@@ -53,5 +54,6 @@ internal sealed record TaskResult
 /// <param name="Scores">Scores by metric and filter.</param>
 /// <param name="Filtered">Answer by filter, where the task takes answers from text.</param>
 internal sealed record TaskSample(
-    int Index, TaskDocument Document, string Target, IReadOnlyList<(string Context, string Continuation)> Arguments, IReadOnlyList<object> Responses,
-    IReadOnlyList<(string Metric, string Filter, double Score)> Scores, IReadOnlyDictionary<string, string> Filtered);
+    int Index, TaskDocument Document, string Target, IReadOnlyList<(string Context, string Continuation)> Arguments,
+    IReadOnlyList<object> Responses, IReadOnlyList<(string Metric, string Filter, double Score)> Scores,
+    IReadOnlyDictionary<string, string> Filtered);

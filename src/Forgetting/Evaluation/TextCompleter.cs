@@ -17,8 +17,8 @@ internal sealed class TextCompleter(Decoder decoder, Tokenizer tokenizer, int ba
     /// <param name="log">What it knows is not computed again.</param>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public IReadOnlyList<string> Complete(
-        IReadOnlyList<int[]> prompts, IReadOnlyList<string> until, GenerationOptions options, AnswerLog<string>? log = null, ITrainingObserver? observer = null,
-        CancellationToken cancellation = default)
+        IReadOnlyList<int[]> prompts, IReadOnlyList<string> until, GenerationOptions options, AnswerLog<string>? log = null,
+        ITrainingObserver? observer = null, CancellationToken cancellation = default)
     {
         int newTokens = options.MaxNewTokens;
         var texts = new string[prompts.Count];
@@ -27,7 +27,8 @@ internal sealed class TextCompleter(Decoder decoder, Tokenizer tokenizer, int ba
             texts[index] = text;
         }
 
-        int[] order = [.. Enumerable.Range(0, texts.Length).Where(i => log?.Known.ContainsKey(i) != true).OrderByDescending(i => prompts[i].Length)];
+        int[] order =
+            [.. Enumerable.Range(0, texts.Length).Where(i => log?.Known.ContainsKey(i) != true).OrderByDescending(i => prompts[i].Length)];
         long total = order.Sum(i => (long)prompts[i].Length + newTokens), done = 0;
         try
         {
@@ -51,7 +52,9 @@ internal sealed class TextCompleter(Decoder decoder, Tokenizer tokenizer, int ba
         return texts;
     }
 
-    private void Complete(int[] batch, IReadOnlyList<int[]> prompts, IReadOnlyList<string> until, GenerationOptions options, string[] texts, CancellationToken cancellation)
+    private void Complete(
+        int[] batch, IReadOnlyList<int[]> prompts, IReadOnlyList<string> until, GenerationOptions options, string[] texts,
+        CancellationToken cancellation)
     {
         StoppingDecoder[] decoders = [.. batch.Select(_ => new StoppingDecoder(tokenizer.StartDecoding(), until))];
         System.Text.StringBuilder[] parts = [.. batch.Select(_ => new System.Text.StringBuilder())];

@@ -3,17 +3,22 @@ using Forgetting.Core;
 
 namespace Forgetting.IO;
 
-/// <summary>Comma-separated values (RFC 4180), or values with another separator. Quoted fields may hold commas, quotes and line ends.</summary>
+/// <summary>
+/// Comma-separated values (RFC 4180), or values with another separator. Quoted fields may hold commas, quotes and line ends.
+/// </summary>
 internal static class CsvFile
 {
     /// <summary>The records of a file that begins with column names, by these, with the line at which each begins.</summary>
-    /// <exception cref="UserException">The file is unreadable or empty, a record has more or fewer fields than the header, or a quote is out of place.</exception>
-    public static IEnumerable<(int Line, Dictionary<string, string> Fields)> Read(string path) => Read(InputFile.ReadText(path, "CSV"), path, ',');
+    /// <exception cref="UserException">The file is unreadable or empty, a record has more or fewer fields than the header, or a
+    /// quote is out of place.</exception>
+    public static IEnumerable<(int Line, Dictionary<string, string> Fields)> Read(string path) =>
+        Read(InputFile.ReadText(path, "CSV"), path, ',');
 
     /// <summary>The records of a text that begins with column names, by these, with the line at which each begins.</summary>
     /// <param name="path">The file that the text is from, for errors.</param>
     /// <param name="separator">What stands between two fields.</param>
-    /// <exception cref="UserException">The text is empty, two columns have one name, a record has more or fewer fields than the header, or a quote is out of place.</exception>
+    /// <exception cref="UserException">The text is empty, two columns have one name, a record has more or fewer fields than the header, or
+    /// a quote is out of place.</exception>
     public static IEnumerable<(int Line, Dictionary<string, string> Fields)> Read(string text, string path, char separator)
     {
         string[]? header = null;
@@ -39,12 +44,15 @@ internal static class CsvFile
     }
 
     /// <summary>The records of a file without column names, with the line at which each begins.</summary>
-    /// <exception cref="UserException">The file is unreadable, a record has more or fewer fields than <paramref name="columns"/>, or a quote is out of place.</exception>
+    /// <exception cref="UserException">The file is unreadable, a record has more or fewer fields than <paramref name="columns"/>, or a
+    /// quote is out of place.</exception>
     public static IEnumerable<(int Line, IReadOnlyList<string> Fields)> Read(string path, int columns)
     {
         foreach ((int line, List<string> fields) in Records(InputFile.ReadText(path, "CSV"), path, ','))
         {
-            yield return fields.Count == columns ? (line, fields) : throw new UserException($"{path}: line {line}: {fields.Count} fields, expected {columns}");
+            yield return fields.Count == columns
+                ? (line, fields)
+                : throw new UserException($"{path}: line {line}: {fields.Count} fields, expected {columns}");
         }
     }
 
@@ -85,7 +93,8 @@ internal static class CsvFile
         if (at == text.Length || text[at] != '"')
         {
             int start = at;
-            while (at < text.Length && text[at] != separator && text[at] != '\n' && !(text[at] == '\r' && at + 1 < text.Length && text[at + 1] == '\n'))
+            while (at < text.Length && text[at] != separator && text[at] != '\n'
+                && !(text[at] == '\r' && at + 1 < text.Length && text[at + 1] == '\n'))
             {
                 at++;
             }
@@ -102,7 +111,9 @@ internal static class CsvFile
                 at++;
                 return at == text.Length || text[at] == separator || text[at] is '\n' or '\r'
                     ? value.ToString()
-                    : throw new UserException($"{path}: line {line}: found '{text[at]}' behind a closing quote, expected {(separator == ',' ? "a comma" : "a tab")} or the end of the line");
+                    : throw new UserException(
+                        $"{path}: line {line}: found '{text[at]}' behind a closing quote, "
+                        + $"expected {(separator == ',' ? "a comma" : "a tab")} or the end of the line");
             }
 
             at += text[at] == '"' ? 1 : 0;

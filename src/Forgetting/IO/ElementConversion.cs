@@ -63,7 +63,9 @@ internal static class ElementConversion
         }
     }
 
-    /// <summary>Rounds to bfloat16, nearest even. A NaN keeps its upper bits, so that one that came from bfloat16 goes back unchanged.</summary>
+    /// <summary>
+    /// Rounds to bfloat16, nearest even. A NaN keeps its upper bits, so that one that came from bfloat16 goes back unchanged.
+    /// </summary>
     public static void ToBFloat16(ReadOnlySpan<float> source, Span<ushort> destination)
     {
         ReadOnlySpan<uint> bits = MemoryMarshal.Cast<float, uint>(source);

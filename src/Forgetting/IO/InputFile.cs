@@ -39,7 +39,8 @@ internal static class InputFile
     /// <summary>The bytes of a file that holds text.</summary>
     /// <param name="path">The file.</param>
     /// <param name="expected">What kind of text, for the error.</param>
-    /// <exception cref="UserException">See <see cref="ReadBytes"/>; or the file is packed or of a binary format, which is named.</exception>
+    /// <exception cref="UserException">See <see cref="ReadBytes"/>; or the file is packed or of a binary
+    /// format, which is named.</exception>
     public static ReadOnlyMemory<byte> ReadTextBytes(string path, string expected)
     {
         ReadOnlyMemory<byte> bytes = ReadBytes(path);
@@ -65,7 +66,8 @@ internal static class InputFile
     public static string ReadText(string path, string expected) => Encoding.UTF8.GetString(ReadTextBytes(path, expected).Span);
 
     /// <summary>A file of plain text, UTF-8.</summary>
-    /// <exception cref="UserException">See <see cref="ReadTextBytes"/>; or it is JSON, whose quotes and braces are no text to score or learn.</exception>
+    /// <exception cref="UserException">See <see cref="ReadTextBytes"/>; or it is JSON, whose quotes and braces are no
+    /// text to score or learn.</exception>
     public static string ReadPlainText(string path)
     {
         ReadOnlyMemory<byte> bytes = ReadTextBytes(path, "plain text");

@@ -61,7 +61,8 @@ internal static class JsonLines
     {
         try
         {
-            return JsonSerializer.Deserialize<T>(line, Options) ?? throw new UserException($"{path}: line {number}: found null, expected an object");
+            return JsonSerializer.Deserialize<T>(line, Options)
+                ?? throw new UserException($"{path}: line {number}: found null, expected an object");
         }
         catch (JsonException error)
         {
@@ -72,7 +73,8 @@ internal static class JsonLines
     /// <summary>What the serializer says without the position, which it counts from 0 and within the text it was given.</summary>
     public static string Reason(JsonException error)
     {
-        int position = error.Message.IndexOf(" Path:", StringComparison.Ordinal), line = error.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
+        int position = error.Message.IndexOf(" Path:", StringComparison.Ordinal),
+            line = error.Message.IndexOf(" LineNumber:", StringComparison.Ordinal);
         int end = position > 0 ? position : line;
         return (end > 0 ? error.Message[..end] : error.Message).ReplaceLineEndings(" ").TrimEnd('.');
     }

@@ -21,7 +21,8 @@ internal static class JsonViewFields
     public static int Int(this JsonView json, string key, int least, int most) => ToInt(json[key], least, most);
 
     /// <summary>A whole number in a range, or null.</summary>
-    public static int? IntOrNull(this JsonView json, string key, int least, int most) => json.Find(key) is { } value ? ToInt(value, least, most) : null;
+    public static int? IntOrNull(this JsonView json, string key, int least, int most) =>
+        json.Find(key) is { } value ? ToInt(value, least, most) : null;
 
     /// <summary>One number or a list of numbers.</summary>
     public static IReadOnlyList<int> Ints(this JsonView json, string key, int least, int most) => json.Find(key) switch
@@ -36,7 +37,8 @@ internal static class JsonViewFields
 
     /// <summary>A finite number greater than zero.</summary>
     public static double AsPositive(this JsonView value) =>
-        value.Element.ValueKind == JsonValueKind.Number && value.Element.TryGetDouble(out double number) && number > 0 && double.IsFinite(number)
+        value.Element.ValueKind == JsonValueKind.Number && value.Element.TryGetDouble(out double number) && number > 0
+        && double.IsFinite(number)
             ? number
             : throw value.Wrong(value.Describe(), "a number above 0");
 

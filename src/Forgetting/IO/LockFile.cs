@@ -22,7 +22,8 @@ internal sealed class LockFile : IDisposable
         Temporary.RefuseLink(path);
         try
         {
-            return new LockFile(new FileStream(path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 0, FileOptions.DeleteOnClose));
+            return new LockFile(new FileStream(
+                path, FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 0, FileOptions.DeleteOnClose));
         }
         catch (IOException error) when (IsTaken(error))
         {

@@ -4,8 +4,8 @@ using Forgetting.Core;
 namespace Forgetting.IO;
 
 /// <summary>
-/// A read-only file of which parts are mapped into memory while they are looked at, so that reading a checkpoint never holds more of it than
-/// the part being converted.
+/// A read-only file of which parts are mapped into memory while they are looked at, so that reading a checkpoint never holds more
+/// of it than the part being converted.
 /// </summary>
 internal sealed class MappedFile : IDisposable
 {
@@ -48,7 +48,8 @@ internal sealed class MappedFile : IDisposable
     }
 
     /// <summary>Maps a part; dispose the view soon.</summary>
-    public MappedView Map(long offset, long bytes) => new(bytes == 0 ? null : _mapping.CreateViewAccessor(offset, bytes, MemoryMappedFileAccess.Read), bytes);
+    public MappedView Map(long offset, long bytes) =>
+        new(bytes == 0 ? null : _mapping.CreateViewAccessor(offset, bytes, MemoryMappedFileAccess.Read), bytes);
 
     /// <inheritdoc/>
     public void Dispose() => _mapping.Dispose();

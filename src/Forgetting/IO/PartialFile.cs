@@ -45,7 +45,8 @@ internal sealed class PartialFile<T> : IDisposable
         if (!IsOwn(found, header))
         {
             file.Dispose();
-            throw new UserException($"{target}.partial: is no work in progress of this program, which writes under that name; move it away");
+            throw new UserException(
+                $"{target}.partial: is no work in progress of this program, which writes under that name; move it away");
         }
 
         if (found.AsSpan().StartsWith(header))

@@ -125,7 +125,9 @@ internal sealed class SafeTensorsFile : IDisposable
             {
                 string key = json.GetString()!;
                 json.Read();
-                _metadata[key] = json.TokenType == JsonTokenType.String ? json.GetString()! : throw Bad("__metadata__", "has a value that is not a string");
+                _metadata[key] = json.TokenType == JsonTokenType.String
+                    ? json.GetString()!
+                    : throw Bad("__metadata__", "has a value that is not a string");
             }
         }
 
@@ -176,7 +178,8 @@ internal sealed class SafeTensorsFile : IDisposable
             }
             catch (OverflowException error)
             {
-                throw new UserException($"{file.Path}: tensor {Wording.Quote(name)} has an impossible shape [{string.Join(", ", shape)}]", error);
+                throw new UserException(
+                    $"{file.Path}: tensor {Wording.Quote(name)} has an impossible shape [{string.Join(", ", shape)}]", error);
             }
 
             if (offsets[1] - offsets[0] != bytes)

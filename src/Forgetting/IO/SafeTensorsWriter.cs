@@ -12,8 +12,8 @@ internal sealed record TensorEntry(string Name, StoredType Type, IReadOnlyList<l
 }
 
 /// <summary>
-/// Writes the safetensors format as a stream: the header first, since it follows from names and sizes alone, then each tensor's data in order
-/// and in as many pieces as the caller likes.
+/// Writes the safetensors format as a stream: the header first, since it follows from names and sizes alone, then each tensor's data in
+/// order and in as many pieces as the caller likes.
 /// </summary>
 internal sealed class SafeTensorsWriter
 {
@@ -24,7 +24,8 @@ internal sealed class SafeTensorsWriter
     public static IReadOnlyDictionary<string, string> StandardMetadata { get; } = new Dictionary<string, string> { ["format"] = "pt" };
 
     /// <summary>
-    /// Writes the header. Larger element types go first, which keeps each tensor aligned to its elements; <see cref="Entries"/> tells the order.
+    /// Writes the header. Larger element types go first, which keeps each tensor aligned to its elements;
+    /// <see cref="Entries"/> tells the order.
     /// </summary>
     public SafeTensorsWriter(Stream stream, IEnumerable<TensorEntry> entries, IReadOnlyDictionary<string, string> metadata)
     {
@@ -55,7 +56,8 @@ internal sealed class SafeTensorsWriter
     private void WriteHeader(IReadOnlyDictionary<string, string> metadata)
     {
         using var header = new MemoryStream();
-        using (var json = new Utf8JsonWriter(header, new JsonWriterOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
+        using (var json = new Utf8JsonWriter(
+            header, new JsonWriterOptions { Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }))
         {
             json.WriteStartObject();
             json.WriteStartObject("__metadata__");

@@ -8,7 +8,8 @@ internal static class Spelling
 
     /// <summary>The name that the fewest changed, added or left-out letters make of <paramref name="name"/>.</summary>
     /// <param name="names">At least one.</param>
-    public static string Nearest(string name, IEnumerable<string> names) => names.MinBy(n => Distance(name.Length <= Longest ? name : name[..Longest], n))!;
+    public static string Nearest(string name, IEnumerable<string> names) =>
+        names.MinBy(n => Distance(name.Length <= Longest ? name : name[..Longest], n))!;
 
     // Levenshtein's distance with one row of the table.
     private static int Distance(string a, string b)

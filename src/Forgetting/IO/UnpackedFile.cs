@@ -4,7 +4,9 @@ using ZstdSharp;
 
 namespace Forgetting.IO;
 
-/// <summary>A file that is read from its beginning to its end, unpacked where it is packed by gzip or zstd, without the byte order mark.</summary>
+/// <summary>
+/// A file that is read from its beginning to its end, unpacked where it is packed by gzip or zstd, without the byte order mark.
+/// </summary>
 internal sealed class UnpackedFile : IDisposable
 {
     /// <summary>What stands for standard input where a file is named.</summary>
@@ -23,13 +25,15 @@ internal sealed class UnpackedFile : IDisposable
     /// <summary>Opens a file.</summary>
     /// <param name="path">The file; <c>-</c> for standard input, which is read to its end.</param>
     /// <param name="expected">What it may be, for the error.</param>
-    /// <exception cref="UserException">It is missing, a folder, unreadable, or of another packed or binary format, which is named.</exception>
+    /// <exception cref="UserException">It is missing, a folder, unreadable, or of another packed or binary
+    /// format, which is named.</exception>
     public UnpackedFile(string path, string expected)
     {
         _path = path;
         try
         {
-            _file = path == StandardInput ? ReadInput() : new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 1 << 16, FileOptions.SequentialScan);
+            _file = path == StandardInput ? ReadInput() : new FileStream(
+                path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 1 << 16, FileOptions.SequentialScan);
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -166,7 +170,8 @@ internal sealed class UnpackedFile : IDisposable
         if (_end == _buffer.Length)
         {
             if (_buffer.Length == Array.MaxLength)
-                throw new UserException($"{_path}: has more than {Array.MaxLength:N0} bytes in one line or value; expected JSON Lines where there are more");
+                throw new UserException(
+                    $"{_path}: has more than {Array.MaxLength:N0} bytes in one line or value; expected JSON Lines where there are more");
 
             Array.Resize(ref _buffer, (int)Math.Min(2L * _buffer.Length, Array.MaxLength));
         }

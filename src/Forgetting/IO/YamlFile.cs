@@ -7,8 +7,8 @@ using YamlDotNet.RepresentationModel;
 namespace Forgetting.IO;
 
 /// <summary>
-/// YAML that a person wrote, or somebody who means ill: the one place that reads it. What the parser cannot read becomes one line with file and line; nesting,
-/// aliases and length are bounded before anything is built, because the parser's own tree follows them without end.
+/// YAML that a person wrote, or somebody who means ill: the one place that reads it. What the parser cannot read becomes one line with file
+/// and line; nesting, aliases and length are bounded before anything is built, because the parser's own tree follows them without end.
 /// </summary>
 internal static class YamlFile
 {
@@ -17,7 +17,8 @@ internal static class YamlFile
     /// <summary>The mapping that a YAML text is; empty for an empty text.</summary>
     /// <param name="reader">The text.</param>
     /// <param name="path">What errors call it.</param>
-    /// <exception cref="UserException">It is not YAML, not a mapping, or nested, repeated or long beyond measure; file and line are named.</exception>
+    /// <exception cref="UserException">It is not YAML, not a mapping, or nested, repeated or long beyond measure;
+    /// file and line are named.</exception>
     public static YamlMappingNode Read(TextReader reader, string path)
     {
         string text = ReadText(reader, path);
@@ -46,7 +47,8 @@ internal static class YamlFile
         int length = reader.ReadBlock(buffer);
         return length <= Longest
             ? new string(buffer, 0, length)
-            : throw new UserException(string.Create(CultureInfo.InvariantCulture, $"{path}: longer than {Longest} characters, more than any recipe or task"));
+            : throw new UserException(
+                string.Create(CultureInfo.InvariantCulture, $"{path}: longer than {Longest} characters, more than any recipe or task"));
     }
 
     /// <summary>Goes over the parser's events, which it makes without recursion.</summary>
@@ -107,8 +109,14 @@ internal static class YamlFile
 
     // The parser's own exceptions know their line; those that escape from its depths have nothing useful to say.
     private static UserException Unreadable(string path, long line, Exception error) => error is YamlException known
-        ? new UserException(string.Create(CultureInfo.InvariantCulture, $"{path}:{known.Start.Line}: {known.Message.ReplaceLineEndings(" ")}"), error)
-        : new UserException(string.Create(CultureInfo.InvariantCulture, $"{path}:{line}: not YAML from here on; expected brackets and quotes that are closed, and escapes that exist"), error);
+        ? new UserException(
+            string.Create(CultureInfo.InvariantCulture, $"{path}:{known.Start.Line}: {known.Message.ReplaceLineEndings(" ")}"), error)
+        : new UserException(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{path}:{line}: not YAML from here on; expected brackets and quotes that are closed, and escapes that exist"),
+            error);
 
-    private static UserException At(string path, long line, string what) => new(string.Create(CultureInfo.InvariantCulture, $"{path}:{line}: {what}"));
+    private static UserException At(string path, long line, string what) =>
+        new(string.Create(CultureInfo.InvariantCulture, $"{path}:{line}: {what}"));
 }

@@ -39,7 +39,8 @@ internal static class BatchCheck
             if ((uint)id >= (uint)config.VocabularySize)
             {
                 throw new UserException(
-                    $"example {batch.Examples[document]}: token id {id}, expected 0 to {config.VocabularySize - 1} (is this the model's tokenizer?)");
+                    $"example {batch.Examples[document]}: token id {id}, expected 0 to {config.VocabularySize - 1} (is "
+                    + "this the model's tokenizer?)");
             }
         }
     }

@@ -31,8 +31,8 @@ internal sealed class Block
     public bool NormWanted(IGradientSink sink) => _attentionNorm.Wanted(sink);
 
     /// <summary>
-    /// The norms do the additions, each that of its own input; so the block's output is <paramref name="y"/> + <paramref name="middle"/>, which the next
-    /// block's or the final norm adds up.
+    /// The norms do the additions, each that of its own input; so the block's output is <paramref name="y"/> + <paramref name="middle"/>,
+    /// which the next block's or the final norm adds up.
     /// </summary>
     /// <param name="x">[T, C]: the block's input but for <paramref name="residual"/>, which is added to it.</param>
     /// <param name="residual">[T, C], or default where x is complete.</param>

@@ -42,14 +42,17 @@ internal sealed partial class Decoder
     }
 
     /// <summary>
-    /// One micro-batch: losses of the head rows, and the gradients of Σ weight·loss (negative weights as <paramref name="ascent"/> says) to the sink.
+    /// One micro-batch: losses of the head rows, and the gradients of Σ weight·loss (negative weights as
+    /// <paramref name="ascent"/> says) to the sink.
     /// </summary>
     /// <param name="sink">Where gradients go; an <see cref="AccumulateSink"/> needs <see cref="AllocateGradients"/> first.</param>
     /// <param name="losses">[R] cross-entropies in nats.</param>
     /// <param name="dropoutSeed">Key of LoRA's dropout masks for this optimiser step; null for no dropout.</param>
-    /// <param name="recompute">Keep only the blocks' inputs and compute each block again in its backward: less memory, a third more work, same bits.</param>
+    /// <param name="recompute">Keep only the blocks' inputs and compute each block again in its backward: less memory, a
+    /// third more work, same bits.</param>
     /// <param name="regularizer">A further term on the hidden states.</param>
-    /// <param name="targetSeed">Draw the targets from the model itself (the true Fisher information), as a function of (seed, example, position).</param>
+    /// <param name="targetSeed">Draw the targets from the model itself (the true Fisher information), as a function of
+    /// (seed, example, position).</param>
     /// <exception cref="UserException">A token or position is outside the model.</exception>
     /// <exception cref="InvalidOperationException">The adapter that would be trained is merged.</exception>
     public void ForwardBackward(
@@ -74,8 +77,8 @@ internal sealed partial class Decoder
         else
         {
             var key = new PassKey(
-                this, sink, ascent, batch.Rows, batch.Documents, batch.HeadRows.Length, !head.Uniforms.IsEmpty, !head.BaseLogs.IsEmpty, _pass.Dropout, recompute,
-                LogitBytes);
+                this, sink, ascent, batch.Rows, batch.Documents, batch.HeadRows.Length, !head.Uniforms.IsEmpty, !head.BaseLogs.IsEmpty,
+                _pass.Dropout, recompute, LogitBytes);
             Repeat(key, pass, static pass => pass.Decoder.ForwardBackward(pass));
         }
 
@@ -131,8 +134,8 @@ internal sealed partial class Decoder
         }
     }
 
-    // The last block's output, whose two terms are still to be added; the blocks' inputs stay in _inputs, and unless they are recomputed their
-    // activations too.
+    // The last block's output, whose two terms are still to be added; the blocks' inputs stay in _inputs, and unless they
+    // are recomputed their activations too.
     private (Tensor X, Tensor Residual) ForwardBlocks(in PassState pass)
     {
         using var range = Nvtx.Range("forward"u8);
@@ -143,7 +146,8 @@ internal sealed partial class Decoder
         {
             if (layer > 0 && !pass.Recompute)
             {
-                // The backward reads every block's. Where they are computed again one does for all: a block reads the one below's before it writes.
+                // The backward reads every block's. Where they are computed again one does for all: a block
+                // reads the one below's before it writes.
                 middle = _pass.Take(Config.HiddenSize);
             }
 
@@ -178,7 +182,8 @@ internal sealed partial class Decoder
         Activations.Release(mark);
     }
 
-    // From dX [T, C], the gradient at the last block's output [T, C], down to the embedding. Blocks that are computed again have their middle [T, C] in common.
+    // From dX [T, C], the gradient at the last block's output [T, C], down to the embedding. Blocks that are computed again
+    // have their middle [T, C] in common.
     private void BackwardBlocks(in PassState pass, Tensor output, Tensor middle, Tensor dX, Tensor tokenRows)
     {
         using var range = Nvtx.Range("backward"u8);
@@ -210,8 +215,8 @@ internal sealed partial class Decoder
 
     // What decides the launches of a pass and of setting gradients to zero.
     private readonly record struct PassKey(
-        Decoder Decoder, IGradientSink Sink, Ascent Ascent, int Rows, int Documents, int HeadRows, bool DrawnTargets, bool BaseLogs, bool Dropout, bool Recompute,
-        long LogitBytes);
+        Decoder Decoder, IGradientSink Sink, Ascent Ascent, int Rows, int Documents, int HeadRows, bool DrawnTargets, bool BaseLogs,
+        bool Dropout, bool Recompute, long LogitBytes);
 
     private readonly record struct ZeroKey(Decoder Decoder);
 }

@@ -8,8 +8,8 @@ using Forgetting.Tensors;
 namespace Forgetting.Models;
 
 /// <summary>
-/// A decoder of any of the <see cref="ModelFamily"/> kinds: embedding, pre-norm blocks, final norm, head. Forward and backward are written by
-/// hand; activations live in an arena and nothing is allocated in a step whose shapes have been met before.
+/// A decoder of any of the <see cref="ModelFamily"/> kinds: embedding, pre-norm blocks, final norm, head. Forward and backward are written
+/// by hand; activations live in an arena and nothing is allocated in a step whose shapes have been met before.
 /// </summary>
 /// <remarks>Not safe for use by several threads at once; operations are parallel inside.</remarks>
 internal sealed partial class Decoder : IDisposable
@@ -27,7 +27,8 @@ internal sealed partial class Decoder : IDisposable
     /// <summary>Allocates the parameters; base values are undefined until read from a checkpoint or <see cref="Initialize"/>d.</summary>
     /// <param name="config">The model.</param>
     /// <param name="backend">Where it lives; not disposed with the decoder.</param>
-    /// <param name="lora">Adapter to train instead of the base, or null. A is uniform in ±1/√in, B zero; of an embedding A zero, B normal.</param>
+    /// <param name="lora">Adapter to train instead of the base, or null. A is uniform in ±1/√in, B zero; of an
+    /// embedding A zero, B normal.</param>
     /// <param name="seed">Key of A's values.</param>
     /// <param name="training">False for a model that is only evaluated: nothing is trainable and no Float32 masters are kept.</param>
     /// <exception cref="UserException">The adapter does not fit the model.</exception>
@@ -99,7 +100,8 @@ internal sealed partial class Decoder : IDisposable
     public IReadOnlyList<Parameter> AdapterParameters { get; }
 
     /// <summary>
-    /// The adapter's parameters with LoRA and those of <see cref="LoraConfig.ModulesToSave"/>, else the base's; none in a model made for evaluation.
+    /// The adapter's parameters with LoRA and those of <see cref="LoraConfig.ModulesToSave"/>, else the base's;
+    /// none in a model made for evaluation.
     /// </summary>
     public IReadOnlyList<Parameter> TrainableParameters { get; }
 
@@ -107,8 +109,8 @@ internal sealed partial class Decoder : IDisposable
     public long ParameterCount => BaseParameters.Sum(p => p.Shape.Count);
 
     /// <summary>
-    /// Runs <paramref name="pass"/> on a decoder like this one that has no memory, and reserves the activations that it took: what does not fit says so before any
-    /// work, and an arena that grew with the batches would hold more.
+    /// Runs <paramref name="pass"/> on a decoder like this one that has no memory, and reserves the activations that it took: what does not
+    /// fit says so before any work, and an arena that grew with the batches would hold more.
     /// </summary>
     /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
     internal void Reserve(Action<Decoder> pass)
@@ -123,8 +125,8 @@ internal sealed partial class Decoder : IDisposable
     public Arena Activations { get; }
 
     /// <summary>
-    /// Most bytes of logits at a time, unless one document's must stay together (<see cref="IGradientSink.PerDocument"/>). Every chunk reads and writes the
-    /// whole head's gradient, so a chunk should have hundreds of rows.
+    /// Most bytes of logits at a time, unless one document's must stay together (<see cref="IGradientSink.PerDocument"/>). Every chunk
+    /// reads and writes the whole head's gradient, so a chunk should have hundreds of rows.
     /// </summary>
     internal long LogitBytes
     {
@@ -133,14 +135,14 @@ internal sealed partial class Decoder : IDisposable
     }
 
     /// <summary>
-    /// Whether training passes over batches of a shape that has come before are left to <see cref="IRepetition"/>, on a card to CUDA graphs. Profilers see
-    /// more without.
+    /// Whether training passes over batches of a shape that has come before are left to <see cref="IRepetition"/>, on a card to CUDA
+    /// graphs. Profilers see more without.
     /// </summary>
     public bool Repeats { get; set; } = true;
 
     /// <summary>
-    /// Values for pretraining: weights normal(0, 0.02), those of projections to the residual stream divided by √(2·layers) (as in GPT-2), gains 1,
-    /// biases 0. The adapter is left as it is.
+    /// Values for pretraining: weights normal(0, 0.02), those of projections to the residual stream divided by √(2·layers) (as in GPT-2),
+    /// gains 1, biases 0. The adapter is left as it is.
     /// </summary>
     public void Initialize(ulong seed)
     {
@@ -166,7 +168,10 @@ internal sealed partial class Decoder : IDisposable
     /// <exception cref="UserException">A token or position is outside the model.</exception>
     public void Forward(TokenBatch batch, Span<float> losses, Span<int> greedy = default) => Forward(batch, losses, greedy, cache: null);
 
-    /// <summary>As <see cref="Forward(TokenBatch, Span{float}, Span{int})"/>, of documents whose earlier tokens are in a key-value cache that knows their places.</summary>
+    /// <summary>
+    /// As <see cref="Forward(TokenBatch, Span{float}, Span{int})"/>, of documents whose earlier tokens are in a
+    /// key-value cache that knows their places.
+    /// </summary>
     internal void Forward(TokenBatch batch, Span<float> losses, Span<int> greedy, KeyValueCache? cache)
     {
         BatchCheck.Require(batch, losses.Length, Config);
@@ -274,7 +279,8 @@ internal sealed partial class Decoder : IDisposable
 
     private static void Check(ModelConfig config)
     {
-        if (config.Heads % config.KeyValueHeads != 0 || (!config.LearnedPositions && config.HeadSize % 2 != 0) || !(config.AttentionScale > 0)
+        if (config.Heads % config.KeyValueHeads != 0 || (!config.LearnedPositions && config.HeadSize % 2 != 0)
+            || !(config.AttentionScale > 0)
             || (config.Windows.Count != 0 && config.Windows.Count != config.Layers))
         {
             throw new ArgumentException(

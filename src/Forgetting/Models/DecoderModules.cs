@@ -17,7 +17,8 @@ internal sealed record DecoderModules(EmbeddingLayer Embedding, Block[] Blocks, 
         Block[] blocks = [.. Enumerable.Range(0, config.Layers).Select(layer => new Block(builder, layer))];
         NormLayer finalNorm = builder.Norm(names.FinalNorm);
 
-        // As in PEFT, an adapter of one end of a tied pair, or a copy of it that is trained, leaves the other as it was: the two are then apart.
+        // As in PEFT, an adapter of one end of a tied pair, or a copy of it that is trained, leaves the other
+        // as it was: the two are then apart.
         string end = embedding.Tokens.Name;
         bool apart = lora is not null && (lora.Touches(end) || lora.Touches(ModuleNames.Head + ".weight"));
         LossHead head = builder.Head(config.TiedHead && !apart ? embedding.Tokens : null);

@@ -27,7 +27,8 @@ internal sealed class EmbeddingLayer(LookupTable tokens, LookupTable? positions)
     }
 
     /// <param name="dY">[T, C].</param>
-    /// <param name="head">Float32 [T, C], the tied head's gradient in the rows of the input tokens where the sink is not linear, else default.</param>
+    /// <param name="head">Float32 [T, C], the tied head's gradient in the rows of the input tokens where the sink
+    /// is not linear, else default.</param>
     public void Backward(Pass pass, IGradientSink sink, Tensor dY, Tensor head)
     {
         tokens.Backward(pass, sink, pass.Ids, dY, head);

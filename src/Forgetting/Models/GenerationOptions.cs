@@ -17,7 +17,9 @@ public sealed record GenerationOptions
     /// <summary>Draw among the fewest most probable tokens with at least this mass; 1 for all (arXiv 1904.09751).</summary>
     public double TopP { get; init; } = 1;
 
-    /// <summary>Divides positive and multiplies negative logits of tokens already in the sequence, prompt included; 1 for none (arXiv 1909.05858).</summary>
+    /// <summary>
+    /// Divides positive and multiplies negative logits of tokens already in the sequence, prompt included; 1 for none (arXiv 1909.05858).
+    /// </summary>
     public double RepetitionPenalty { get; init; } = 1;
 
     /// <summary>Ids that end a sequence; null for the model's eos ids.</summary>
@@ -48,7 +50,8 @@ public sealed record GenerationOptions
     {
         if (!condition)
         {
-            throw new UserException($"{name} {value.ToString(null, System.Globalization.CultureInfo.InvariantCulture)}: expected {expected}");
+            throw new UserException(
+                $"{name} {value.ToString(null, System.Globalization.CultureInfo.InvariantCulture)}: expected {expected}");
         }
     }
 }

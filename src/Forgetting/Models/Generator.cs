@@ -5,21 +5,24 @@ using Forgetting.Tensors;
 namespace Forgetting.Models;
 
 /// <summary>
-/// Continues prompts: all of them are read in one pass that fills a key-value cache, then one token is added to each unfinished sequence per
-/// pass. Prompts may differ in length, and nothing is padded. What a sequence becomes depends on its prompt, the options and its key
-/// alone, not on its company.
+/// Continues prompts: all of them are read in one pass that fills a key-value cache, then one token is added to each unfinished
+/// sequence per pass. Prompts may differ in length, and nothing is padded. What a sequence becomes depends on its prompt, the options
+/// and its key alone, not on its company.
 /// </summary>
 internal sealed class Generator(Decoder decoder)
 {
     /// <summary>Continues <paramref name="prompts"/>.</summary>
     /// <param name="prompts">Token ids, at least one each.</param>
     /// <param name="options">How to draw and when to end.</param>
-    /// <param name="onToken">Called with each new token as it is drawn: (index of the prompt, token). Returning false ends that sequence.</param>
+    /// <param name="onToken">Called with each new token as it is drawn: (index of the prompt, token).
+    /// Returning false ends that sequence.</param>
     /// <param name="keys">Key of each prompt's random numbers, so that a batch may be any part of a data set; null for the index.</param>
-    /// <param name="kept">For a single prompt: what an earlier call left, so that only what is new is read; the tokens are the same. Or null.</param>
+    /// <param name="kept">For a single prompt: what an earlier call left, so that only what is new is read; the
+    /// tokens are the same. Or null.</param>
     /// <param name="cancellation">Ends the generation between two tokens.</param>
     /// <returns>The new tokens of each prompt, without the id that ended it.</returns>
-    /// <exception cref="UserException">A prompt is empty, leaves no room in the context or has ids outside the vocabulary; or an option is out of range.</exception>
+    /// <exception cref="UserException">A prompt is empty, leaves no room in the context or has ids outside the vocabulary; or an
+    /// option is out of range.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was requested.</exception>
     public IReadOnlyList<int[]> Generate(
         IReadOnlyList<int[]> prompts, GenerationOptions options, Func<int, int, bool>? onToken = null,
@@ -69,7 +72,8 @@ internal sealed class Generator(Decoder decoder)
         int context = decoder.Config.ContextLength;
         if (prompt.Length == 0 || prompt.Length >= context)
         {
-            throw new UserException($"prompt {index}: {prompt.Length} tokens, expected 1 to {context - 1} (the context length is {context})");
+            throw new UserException(
+                $"prompt {index}: {prompt.Length} tokens, expected 1 to {context - 1} (the context length is {context})");
         }
 
         foreach (int id in prompt)

@@ -30,7 +30,8 @@ internal sealed class AccumulateSink(IBackend backend) : IGradientSink
 
 /// <summary>
 /// Adds the square of each document's own gradient to <see cref="Parameter.Gradient"/>: the sum over examples that is the diagonal
-/// Fisher information (arXiv 2505.19715). Weights that make the loss of a document its summed log-likelihood give the Fisher of whole examples.
+/// Fisher information (arXiv 2505.19715). Weights that make the loss of a document its summed log-likelihood
+/// give the Fisher of whole examples.
 /// </summary>
 internal sealed class SquareAccumulateSink(IBackend backend) : IGradientSink
 {
@@ -59,8 +60,8 @@ internal sealed class SquareAccumulateSink(IBackend backend) : IGradientSink
 internal readonly record struct Projection(Tensor A, Tensor B);
 
 /// <summary>
-/// Adds, for each document s with gradient g_s, Σ A∘g_s and Σ B∘g_s² over all given parameters to row s of <see cref="Result"/>: the two numbers
-/// that the forgetting confidence needs (arXiv 2505.19715), with A = F∘Δ and B = F.
+/// Adds, for each document s with gradient g_s, Σ A∘g_s and Σ B∘g_s² over all given parameters to row s of <see cref="Result"/>: the two
+/// numbers that the forgetting confidence needs (arXiv 2505.19715), with A = F∘Δ and B = F.
 /// </summary>
 internal sealed class ProjectSink(IBackend backend, IReadOnlyDictionary<Parameter, Projection> projections) : IGradientSink
 {

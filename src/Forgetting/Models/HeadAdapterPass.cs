@@ -4,8 +4,8 @@ using Forgetting.Tensors;
 namespace Forgetting.Models;
 
 /// <summary>
-/// The low-rank part of the head in one pass: s·drop(hidden)·Aᵀ is computed for all rows of the batch, since dropout's mask is a function of their places, and
-/// the head's chunks take theirs. A head without an adapter has the default value, which does nothing.
+/// The low-rank part of the head in one pass: s·drop(hidden)·Aᵀ is computed for all rows of the batch, since dropout's mask is a function
+/// of their places, and the head's chunks take theirs. A head without an adapter has the default value, which does nothing.
 /// </summary>
 internal readonly struct HeadAdapterPass
 {

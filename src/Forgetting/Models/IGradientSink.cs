@@ -16,17 +16,22 @@ internal interface IGradientSink
     /// <summary>True when gradients must stay apart by document, so that the head's chunks must hold whole documents.</summary>
     bool PerDocument { get; }
 
-    /// <summary>y = x·Wᵀ. <paramref name="offsets"/> groups the rows by document; may be default where the sink is not <see cref="PerDocument"/>.</summary>
+    /// <summary>
+    /// y = x·Wᵀ. <paramref name="offsets"/> groups the rows by document; may be default where the sink is not <see cref="PerDocument"/>.
+    /// </summary>
     void Matrix(Parameter parameter, Tensor x, Tensor dY, Tensor offsets);
 
     /// <summary>y = drop(x)·Wᵀ.</summary>
-    /// <exception cref="NotSupportedException">The sink is <see cref="PerDocument"/>: a document's own gradient is that without dropout.</exception>
+    /// <exception cref="NotSupportedException">The sink is <see cref="PerDocument"/>: a document's own gradient
+    /// is that without dropout.</exception>
     void DroppedMatrix(Parameter parameter, Tensor x, DropoutMask mask, Tensor dY) =>
         throw new NotSupportedException($"{GetType().Name} takes gradients without dropout");
 
     /// <summary>A vector whose gradient is the column sum of <paramref name="dY"/>.</summary>
     void Vector(Parameter parameter, Tensor dY, Tensor offsets);
 
-    /// <summary>A table row lookup; <paramref name="head"/> is the tied head's part of the gradient where the sink is not linear, else default.</summary>
+    /// <summary>
+    /// A table row lookup; <paramref name="head"/> is the tied head's part of the gradient where the sink is not linear, else default.
+    /// </summary>
     void Rows(Parameter parameter, Tensor rows, Tensor dY, Tensor offsets, Tensor head);
 }

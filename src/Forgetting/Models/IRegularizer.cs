@@ -4,7 +4,10 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Models;
 
-/// <summary>A term of the objective on hidden states: it adds its gradient where they are made. What it takes of the arena as scratch is given back with the step.</summary>
+/// <summary>
+/// A term of the objective on hidden states: it adds its gradient where they are made. What it takes of the arena as
+/// scratch is given back with the step.
+/// </summary>
 internal interface IRegularizer
 {
     /// <summary>Before a block: may change its input in place.</summary>
@@ -45,15 +48,17 @@ internal interface IStepRegularizer : IRegularizer
 internal interface IFeatureRegularizer : IStepRegularizer
 {
     /// <summary>
-    /// Tells the features of a whole step that goes through the model in parts. The calls of <see cref="IRegularizer.AddGradient"/> that follow are for its documents in order;
-    /// without this, a call's documents are the whole step.
+    /// Tells the features of a whole step that goes through the model in parts. The calls of <see cref="IRegularizer.AddGradient"/> that
+    /// follow are for its documents in order; without this, a call's documents are the whole step.
     /// </summary>
     /// <param name="features">[n, C] mean final hidden state of each document, row by row.</param>
     /// <param name="documents">n.</param>
     void BeginStep(ReadOnlySpan<float> features, int documents);
 }
 
-/// <summary>One that sets a second pass of every document against the first; batches hold both (<see cref="BatchBuilder.Twice"/>).</summary>
+/// <summary>
+/// One that sets a second pass of every document against the first; batches hold both (<see cref="BatchBuilder.Twice"/>).
+/// </summary>
 internal interface IPairRegularizer : IStepRegularizer
 {
     /// <summary>Begins a step.</summary>

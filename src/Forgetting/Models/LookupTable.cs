@@ -14,7 +14,8 @@ internal sealed class LookupTable(Parameter weight, LoraAdapter? adapter)
     private LoraAdapter? ActiveAdapter => adapter is { IsMerged: false } ? adapter : null;
 
     /// <summary>Whether the sink needs a gradient of this table.</summary>
-    public bool Wanted(IGradientSink sink) => sink.Wants(weight) || (ActiveAdapter is { } lora && (sink.Wants(lora.A) || sink.Wants(lora.B)));
+    public bool Wanted(IGradientSink sink) =>
+        sink.Wants(weight) || (ActiveAdapter is { } lora && (sink.Wants(lora.A) || sink.Wants(lora.B)));
 
     /// <param name="rows">Int32 [1, T].</param>
     /// <param name="y">[T, C], overwritten.</param>

@@ -4,8 +4,8 @@ using Forgetting.Tensors;
 namespace Forgetting.Models;
 
 /// <summary>
-/// The trainable low-rank part of a weight (arXiv 2106.09685): s·B·A beside W [out, in] of a linear layer, s·A·Bᵀ beside a table [V, C] whose rows are
-/// looked up, where PEFT's <c>lora_embedding_A</c> [r, V] is held as [V, r].
+/// The trainable low-rank part of a weight (arXiv 2106.09685): s·B·A beside W [out, in] of a linear layer, s·A·Bᵀ beside a table [V, C]
+/// whose rows are looked up, where PEFT's <c>lora_embedding_A</c> [r, V] is held as [V, r].
 /// </summary>
 /// <param name="weight">The frozen weight.</param>
 /// <param name="a">[r, in]; of a table [V, r].</param>

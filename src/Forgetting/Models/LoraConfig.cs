@@ -36,12 +36,14 @@ internal sealed record LoraConfig
     /// <summary>Values of α of layers that differ, like <see cref="RankPattern"/>.</summary>
     public IReadOnlyDictionary<string, double> AlphaPattern { get; init; } = new Dictionary<string, double>();
 
-    /// <summary>Modules outside the adapted layers that are trained whole and saved with the adapter, such as the embedding and the head.</summary>
+    /// <summary>
+    /// Modules outside the adapted layers that are trained whole and saved with the adapter, such as the embedding and the head.
+    /// </summary>
     public IReadOnlyList<string> ModulesToSave { get; init; } = [];
 
     /// <summary>
-    /// Base parameters, by name, that the adapter's file holds besides, though they are not trained: PEFT saves the embedding and the head with an adapter
-    /// whose base may have another vocabulary.
+    /// Base parameters, by name, that the adapter's file holds besides, though they are not trained: PEFT saves the embedding and the head
+    /// with an adapter whose base may have another vocabulary.
     /// </summary>
     public IReadOnlyList<string> CarriedParameters { get; init; } = [];
 
@@ -77,7 +79,8 @@ internal sealed record LoraConfig
     /// <param name="adapted">Those of them that are.</param>
     /// <param name="parameterNames">Names of the base parameters.</param>
     /// <exception cref="UserException">A number is out of range or a name matches nothing.</exception>
-    internal void Validate(IReadOnlyCollection<string> adaptable, IReadOnlyCollection<string> adapted, IReadOnlyCollection<string> parameterNames)
+    internal void Validate(
+        IReadOnlyCollection<string> adaptable, IReadOnlyCollection<string> adapted, IReadOnlyCollection<string> parameterNames)
     {
         if (RankPattern.Values.Append(Rank).Min() is var least and < 1)
         {
@@ -139,7 +142,8 @@ internal sealed record LoraConfig
         }
         catch (Exception error) when (error is ArgumentException or RegexMatchTimeoutException)
         {
-            throw new UserException($"LoRA pattern '{pattern}' is not a regular expression that can be used: {error.Message.ReplaceLineEndings(" ")}", error);
+            throw new UserException(
+                $"LoRA pattern '{pattern}' is not a regular expression that can be used: {error.Message.ReplaceLineEndings(" ")}", error);
         }
     }
 

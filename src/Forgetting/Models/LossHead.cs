@@ -11,7 +11,9 @@ namespace Forgetting.Models;
 /// </summary>
 internal sealed class LossHead(Parameter weight, LoraAdapter? adapter)
 {
-    /// <summary>Default of <see cref="ChunkBytes"/>: some hundred rows, since every chunk reads the weight and reads and writes all of its gradient.</summary>
+    /// <summary>
+    /// Default of <see cref="ChunkBytes"/>: some hundred rows, since every chunk reads the weight and reads and writes all of its gradient.
+    /// </summary>
     public const long DefaultChunkBytes = 128L << 20;
 
     private int[] _offsets = []; // [n + 1] head rows of each document within a chunk
@@ -98,8 +100,8 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter)
     /// <param name="inputs">As <see cref="Upload"/> gave them; receives the losses.</param>
     /// <param name="hidden">[T, C].</param>
     /// <param name="dHidden">[T, C], overwritten.</param>
-    /// <param name="tokenRows">Float32 [T, C], overwritten: the weight's gradient of each document in the rows of its input tokens, for a tied
-    /// embedding under a sink that is not linear; else default.</param>
+    /// <param name="tokenRows">Float32 [T, C], overwritten: the weight's gradient of each document in the rows of its input tokens, for a
+    /// tied embedding under a sink that is not linear; else default.</param>
     public void ForwardBackward(
         Pass pass, TokenBatch batch, HeadInputs inputs, Tensor hidden, Ascent ascent, IGradientSink sink, Tensor dHidden, Tensor tokenRows)
     {

@@ -63,7 +63,8 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
 
         Parameter weight = Add(ModuleNames.Head + ".weight", ParameterKind.Matrix, new Shape(config.VocabularySize, config.HiddenSize));
         _adaptable.Add(ModuleNames.Head);
-        return new LossHead(weight, lora is not null && lora.AdaptsByName(ModuleNames.Head) ? Adapter(ModuleNames.Head, weight, _linears) : null);
+        return new LossHead(
+            weight, lora is not null && lora.AdaptsByName(ModuleNames.Head) ? Adapter(ModuleNames.Head, weight, _linears) : null);
     }
 
     private LoraAdapter Adapter(string path, Parameter weight, int stream)

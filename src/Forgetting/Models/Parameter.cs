@@ -48,8 +48,8 @@ internal sealed class Parameter
     public Tensor Gradient { get; set; }
 
     /// <summary>
-    /// Whether the gradient is known to be zero, so that nobody need set it to zero again: from <see cref="Decoder.ZeroGradients"/> or the optimiser's
-    /// step on, until the next backward pass. Who writes a gradient by other means clears it.
+    /// Whether the gradient is known to be zero, so that nobody need set it to zero again: from <see cref="Decoder.ZeroGradients"/> or the
+    /// optimiser's step on, until the next backward pass. Who writes a gradient by other means clears it.
     /// </summary>
     public bool HasZeroGradient { get; internal set; }
 

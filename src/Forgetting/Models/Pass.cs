@@ -3,7 +3,9 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Models;
 
-/// <summary>What the layers share during one pass over a batch: where to compute, where to put activations, and the batch's index vectors.</summary>
+/// <summary>
+/// What the layers share during one pass over a batch: where to compute, where to put activations, and the batch's index vectors.
+/// </summary>
 internal sealed class Pass(IBackend backend, Arena arena, RotaryTable? rotary)
 {
     private Tensor _dropoutSeed; // Int32 [1, 2]

@@ -1,7 +1,8 @@
 namespace Forgetting.Models;
 
 /// <summary>
-/// Keys and values of one sequence, kept from one generation to the next: of a prompt that begins as the last text did, only the rest is read.
+/// Keys and values of one sequence, kept from one generation to the next: of a prompt that begins as the
+/// last text did, only the rest is read.
 /// </summary>
 /// <param name="decoder">The model; its weights must not change while the cache is used.</param>
 internal sealed class PromptCache(Decoder decoder) : IDisposable

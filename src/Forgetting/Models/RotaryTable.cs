@@ -75,7 +75,9 @@ internal sealed class RotaryTable(ModelConfig config, IBackend backend) : IDispo
     {
         double wavelength = 2 * Math.PI / frequency;
         double share = Math.Clamp(
-            (scaling.OriginalContext / wavelength - scaling.LowFrequencyFactor) / (scaling.HighFrequencyFactor - scaling.LowFrequencyFactor), 0, 1);
+            (scaling.OriginalContext / wavelength - scaling.LowFrequencyFactor) / (scaling.HighFrequencyFactor
+                - scaling.LowFrequencyFactor),
+            0, 1);
         return (1 - share) * frequency / scaling.Factor + share * frequency;
     }
 }

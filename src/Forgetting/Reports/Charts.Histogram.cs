@@ -11,7 +11,10 @@ internal sealed record HistogramGroup(string Name, IReadOnlyList<double> Values,
 // Histograms.
 internal static partial class Charts
 {
-    /// <summary>Stacked histogram of one or more groups over common bins, with an optional cut. What lies far out is in the end bins, which a line below says.</summary>
+    /// <summary>
+    /// Stacked histogram of one or more groups over common bins, with an optional cut. What lies far out is in the
+    /// end bins, which a line below says.
+    /// </summary>
     /// <param name="title">What the chart shows; stands above it.</param>
     /// <param name="xLabel">Name of the horizontal axis with its unit.</param>
     /// <param name="yLabel">What is counted.</param>
@@ -41,7 +44,8 @@ internal static partial class Charts
 
         int highest = Enumerable.Range(0, Bins).Max(b => Enumerable.Range(0, groups.Count).Sum(g => counts[g, b]));
         var area = new PlotArea(Width, Height, low, high, 0, highest * 1.05) { WholeY = true };
-        StringWriter output = Begin(title, [.. groups.Select(g => ($"{g.Name} ({g.Values.Count.ToString("N0", CultureInfo.InvariantCulture)})", g.Style))]);
+        StringWriter output =
+            Begin(title, [.. groups.Select(g => ($"{g.Name} ({g.Values.Count.ToString("N0", CultureInfo.InvariantCulture)})", g.Style))]);
         area.Open(output, title);
         area.WriteFrame(output, xLabel, yLabel);
         double binWidth = (high - low) / Bins;
@@ -55,8 +59,10 @@ internal static partial class Charts
 
                 double x = area.X(low + (b * binWidth)), right = area.X(low + ((b + 1) * binWidth));
                 double y = area.Y(below + counts[g, b]), bottom = area.Y(below);
-                output.Write($"<rect class=\"bar {Class(groups[g].Style)}\" x=\"{Svg.N(x)}\" y=\"{Svg.N(y)}\" width=\"{Svg.N(right - x)}\" height=\"{Svg.N(bottom - y)}\">");
-                output.Write($"<title>{Svg.Text(groups[g].Name)}: {counts[g, b]} in {Svg.Value(low + (b * binWidth))} to {Svg.Value(low + ((b + 1) * binWidth))}</title></rect>");
+                output.Write($"<rect class=\"bar {Class(groups[g].Style)}\" x=\"{Svg.N(x)}\" y=\"{Svg.N(y)}\" width=\"{Svg.N(right - x)}\" "
+                    + $"height=\"{Svg.N(bottom - y)}\">");
+                output.Write($"<title>{Svg.Text(groups[g].Name)}: "
+                    + $"{counts[g, b]} in {Svg.Value(low + (b * binWidth))} to {Svg.Value(low + ((b + 1) * binWidth))}</title></rect>");
                 below += counts[g, b];
             }
         }
@@ -65,8 +71,10 @@ internal static partial class Charts
         {
             // On the side with more room.
             bool left = area.X(at) > Width * 0.7;
-            output.Write($"<line class=\"cut\" x1=\"{Svg.N(area.X(at))}\" x2=\"{Svg.N(area.X(at))}\" y1=\"{Svg.N(area.Y(0))}\" y2=\"{Svg.N(area.Y(area.YHigh))}\"/>");
-            output.Write($"<text class=\"label\" text-anchor=\"{(left ? "end" : "start")}\" x=\"{Svg.N(area.X(at) + (left ? -5 : 5))}\" y=\"24\">cut {Svg.Value(at)}</text>");
+            output.Write($"<line class=\"cut\" x1=\"{Svg.N(area.X(at))}\" x2=\"{Svg.N(area.X(at))}\" y1=\"{Svg.N(area.Y(0))}\" "
+                + $"y2=\"{Svg.N(area.Y(area.YHigh))}\"/>");
+            output.Write($"<text class=\"label\" text-anchor=\"{(left ? "end" : "start")}\" x=\"{Svg.N(area.X(at) + (left ? -5 : 5))}\" "
+                + $"y=\"24\">cut {Svg.Value(at)}</text>");
         }
 
         output.Write("</svg>");
@@ -83,5 +91,7 @@ internal static partial class Charts
     }
 
     private static string[] Outside(int count, string side, double bound, string most, double extreme) =>
-        count == 0 ? [] : [string.Create(CultureInfo.InvariantCulture, $"{count:N0} {side} {Svg.Value(bound)}, the {most} {Svg.Value(extreme)}")];
+        count == 0
+        ? []
+        : [string.Create(CultureInfo.InvariantCulture, $"{count:N0} {side} {Svg.Value(bound)}, the {most} {Svg.Value(extreme)}")];
 }

@@ -7,9 +7,11 @@ namespace Forgetting.Reports;
 /// <param name="Name">Name in the legend.</param>
 /// <param name="Points">Points in the order of x.</param>
 /// <param name="Band">Lowest and highest value at each x, drawn as a band behind the curve; null for none.</param>
-/// <param name="Style">Number of its colour, so that a thing has the same one in every chart of a page; null for its place among the curves.</param>
+/// <param name="Style">Number of its colour, so that a thing has the same one in every chart of a page; null for
+/// its place among the curves.</param>
 internal sealed record Series(
-    string Name, IReadOnlyList<(double X, double Y)> Points, IReadOnlyList<(double X, double Low, double High)>? Band = null, int? Style = null);
+    string Name, IReadOnlyList<(double X, double Y)> Points, IReadOnlyList<(double X, double Low, double High)>? Band = null,
+    int? Style = null);
 
 /// <summary>Charts as inline SVG: no script is needed to read them, and hovering shows the numbers.</summary>
 internal static partial class Charts
@@ -56,7 +58,9 @@ internal static partial class Charts
         return output.ToString();
     }
 
-    /// <summary>The curves of <see cref="Lines"/> as a file of their own, with title and legend in the drawing and every point marked.</summary>
+    /// <summary>
+    /// The curves of <see cref="Lines"/> as a file of their own, with title and legend in the drawing and every point marked.
+    /// </summary>
     /// <param name="title">Stands above the drawing.</param>
     /// <param name="series">At least one curve with a value.</param>
     /// <returns>An SVG document.</returns>
@@ -66,12 +70,15 @@ internal static partial class Charts
         List<Series> drawn = Drawn(series);
         PlotArea area = Area(drawn, zeroBased);
         var output = new StringWriter(CultureInfo.InvariantCulture);
-        output.Write($"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {Svg.N(Width)} {Svg.N(Height + Head)}\" role=\"img\" aria-label=\"{Svg.Text(title)}\">");
-        output.Write($"<style>{HtmlReport.Style}svg {{ font-family: system-ui, sans-serif; }} svg .hit {{ opacity: 1; r: 3px; }}</style><rect width=\"100%\" height=\"100%\" fill=\"var(--panel)\"/>");
+        output.Write($"<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {Svg.N(Width)} {Svg.N(Height + Head)}\" role=\"img\" "
+            + $"aria-label=\"{Svg.Text(title)}\">");
+        output.Write($"<style>{HtmlReport.Style}svg {{ font-family: system-ui, sans-serif; }} svg .hit {{ opacity: 1; r: 3px; "
+            + "}</style><rect width=\"100%\" height=\"100%\" fill=\"var(--panel)\"/>");
         output.Write($"<text x=\"14\" y=\"20\">{Svg.Text(title)}</text><text x=\"14\" y=\"40\">");
         for (int i = 0; i < drawn.Count; i++)
         {
-            output.Write($"<tspan class=\"{Class(drawn[i].Style!.Value)}\" style=\"fill: currentColor\" dx=\"{(i == 0 ? 0 : 16)}\">● {Svg.Text(drawn[i].Name)}</tspan>");
+            output.Write($"<tspan class=\"{Class(drawn[i].Style!.Value)}\" style=\"fill: "
+                + $"currentColor\" dx=\"{(i == 0 ? 0 : 16)}\">● {Svg.Text(drawn[i].Name)}</tspan>");
         }
 
         output.Write($"</text><g transform=\"translate(0 {Svg.N(Head)})\">");
@@ -114,7 +121,8 @@ internal static partial class Charts
             string style = Class(series.Style!.Value);
             IReadOnlyList<(double X, double Y)> thinned = Thin(series.Points);
             if (thinned.Count == 1)
-                output.Write($"<circle class=\"dot {style}\" r=\"3.5\" cx=\"{Svg.N(area.X(thinned[0].X))}\" cy=\"{Svg.N(area.Y(thinned[0].Y))}\"/>");
+                output.Write(
+                    $"<circle class=\"dot {style}\" r=\"3.5\" cx=\"{Svg.N(area.X(thinned[0].X))}\" cy=\"{Svg.N(area.Y(thinned[0].Y))}\"/>");
             else
                 output.Write($"<polyline class=\"{style}\" points=\"{string.Join(' ', thinned.Select(p => Point(area, p)))}\"/>");
 
@@ -134,7 +142,9 @@ internal static partial class Charts
     /// <param name="yLabel">Name of the vertical axis with its unit.</param>
     /// <param name="groups">Name and dots of each group.</param>
     /// <returns>An HTML fragment.</returns>
-    public static string Dots(string title, string xLabel, string yLabel, IReadOnlyList<(string Name, IReadOnlyList<(double X, double Y, string Title)> Dots)> groups)
+    public static string Dots(
+        string title, string xLabel, string yLabel,
+        IReadOnlyList<(string Name, IReadOnlyList<(double X, double Y, string Title)> Dots)> groups)
     {
         var dots = groups.SelectMany(g => g.Dots).ToList();
         if (dots.Count == 0)
@@ -152,7 +162,8 @@ internal static partial class Charts
         {
             foreach ((double x, double y, string text) in groups[g].Dots)
             {
-                output.Write($"<circle class=\"dot {Class(g)}\" r=\"2.5\" cx=\"{Svg.N(area.X(x))}\" cy=\"{Svg.N(area.Y(y))}\"><title>{Svg.Text(text)}</title></circle>");
+                output.Write($"<circle class=\"dot {Class(g)}\" r=\"2.5\" cx=\"{Svg.N(area.X(x))}\" "
+                    + $"cy=\"{Svg.N(area.Y(y))}\"><title>{Svg.Text(text)}</title></circle>");
             }
         }
 

@@ -42,8 +42,8 @@ internal sealed record ComparedRun(string Folder, TrainingOptions Options, IRead
 }
 
 /// <summary>
-/// Several runs side by side: the settings in which they differ, where they ended, and their curves. Runs that differ in nothing but the seed are one row, as mean ± standard
-/// deviation, and one curve with a band.
+/// Several runs side by side: the settings in which they differ, where they ended, and their curves. Runs that differ in nothing but the
+/// seed are one row, as mean ± standard deviation, and one curve with a band.
 /// </summary>
 internal static class CompareReport
 {
@@ -55,7 +55,8 @@ internal static class CompareReport
         Setting[] differing = [.. RunNames.Settings.Except(naming).Where(s => runs.Select(r => s.Read(r.Options)).Distinct().Count() > 1)];
         string[] evaluated = [.. runs.SelectMany(r => r.LastEvaluation.Keys).Distinct()];
         string[] judged = [.. runs.Where(r => r.Summary.Best != null).Select(r => r.Summary.Best!.Metric).Distinct()];
-        bool negative = runs.Any(r => r.Metrics.Any(m => m.NegativeLoss != null)), forgets = runs.Any(r => r.Metrics.Any(m => m.ForgetLoss != null));
+        bool negative = runs.Any(r => r.Metrics.Any(m => m.NegativeLoss != null)),
+            forgets = runs.Any(r => r.Metrics.Any(m => m.ForgetLoss != null));
         List<(string Head, Func<RunGroup, string> Cell)> columns = [("runs", g => g.Label)];
         void Add(string head, Func<ComparedRun, double> quantity) => columns.Add((head, g => Cell(g.Runs, quantity)));
 
@@ -87,7 +88,8 @@ internal static class CompareReport
     public static HtmlReport Build(IReadOnlyList<ComparedRun> runs, IReadOnlyList<ComparedMetric> evaluations)
     {
         ArgumentNullException.ThrowIfNull(evaluations);
-        HtmlReport report = runs.Count > 0 ? Runs(runs) : new HtmlReport("Evaluations compared", $"{evaluations[0].Runs.Count} evaluations.");
+        HtmlReport report =
+            runs.Count > 0 ? Runs(runs) : new HtmlReport("Evaluations compared", $"{evaluations[0].Runs.Count} evaluations.");
         if (evaluations.Count == 0)
             return report;
 
@@ -103,15 +105,20 @@ internal static class CompareReport
         bool forgets = runs.Any(r => r.Metrics.Any(m => m.ForgetLoss != null)), bands = groups.Any(g => g.Runs.Count > 1);
         var report = new HtmlReport(
             "Runs compared",
-            string.Create(CultureInfo.InvariantCulture, $"{runs.Count} runs. Losses and norms are means over the last tenth of the steps that have them{(forgets ? "; the forget loss is that of the samples that were unlearnt, as it was met" : "")}.")
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{runs.Count} runs. Losses and norms are means over the last tenth of the steps that have "
+                    + $"them{(forgets ? "; the forget loss is that of the samples that were unlearnt, as it was met" : "")}.")
                 + (bands ? " Runs that differ only in the seed are one row, mean ± standard deviation." : ""));
         if (DataNote(runs) is { } note)
             report.Paragraph(note);
 
         report.Table(header, rows);
         AddHeldOut(report, groups);
-        report.Section("Curves", bands ? "A curve is the mean over the runs of a row, its band reaches from the lowest of them to the highest." : "");
-        string Lines(string title, string unit, Func<StepMetrics, double?> quantity) => Charts.Lines(title, "optimiser step", unit, [.. groups.Select(g => Curve(g, quantity))]);
+        report.Section(
+            "Curves", bands ? "A curve is the mean over the runs of a row, its band reaches from the lowest of them to the highest." : "");
+        string Lines(string title, string unit, Func<StepMetrics, double?> quantity) =>
+            Charts.Lines(title, "optimiser step", unit, [.. groups.Select(g => Curve(g, quantity))]);
         string[] Where(string title, string unit, Func<StepMetrics, double?> quantity) =>
             runs.Any(r => r.Metrics.Any(m => quantity(m) is { } value && value != 0)) ? [Lines(title, unit, quantity)] : [];
         bool negative = runs.Any(r => r.Metrics.Any(m => m.NegativeLoss != null));
@@ -121,7 +128,8 @@ internal static class CompareReport
             .. Where("Loss of negative tokens", "cross-entropy (nats)", m => m.NegativeLoss),
             .. Where("Loss of samples being unlearnt", "cross-entropy (nats)", m => m.ForgetLoss),
             .. runs.SelectMany(r => r.Metrics).SelectMany(m => (m.Evaluation ?? new Dictionary<string, double>()).Keys).Distinct()
-                .Where(name => name != StepMetrics.HeldOutLossName).Select(name => Lines(name, name, m => m.Evaluation?.TryGetValue(name, out double value) == true ? value : null)),
+                .Where(name => name != StepMetrics.HeldOutLossName)
+                .Select(name => Lines(name, name, m => m.Evaluation?.TryGetValue(name, out double value) == true ? value : null)),
             Lines("Gradient norm", "norm", m => m.GradNorm),
             .. Where("Weight of forgetting", "λ", m => m.Lambda),
         ]);
@@ -144,29 +152,41 @@ internal static class CompareReport
         report.Section("Held-out examples", string.Join(' ', HeldOutComparison.Notes(held))).Table(header, rows);
         report.Figures(Charts.Lines(
             "Held-out loss", "optimiser step", "cross-entropy (nats)",
-            [.. groups.Select(g => Curve(g, r => r.Summary.Valid is { } valid ? ValidSummary.Curve(valid.Change.From, r.Metrics).Select(p => (p.Step, p.Loss)) : []))]));
+            [.. groups.Select(g => Curve(g, r =>
+                r.Summary.Valid is { } valid ? ValidSummary.Curve(valid.Change.From, r.Metrics).Select(p => (p.Step, p.Loss)) : []))]));
     }
 
     /// <summary>What the runs did to held-out examples; empty where none has any.</summary>
     public static IReadOnlyList<HeldOutComparison.Row> HeldOut(IReadOnlyList<ComparedRun> runs) =>
         runs.Count == 0 ? [] : HeldOut(RunNames.Group(runs, out _)); // evaluations are compared without runs
 
-    private static IReadOnlyList<HeldOutComparison.Row> HeldOut(IReadOnlyList<RunGroup> groups) => HeldOutComparison.Compare([.. groups.Select(g => (g.Label, g.Runs))]);
+    private static IReadOnlyList<HeldOutComparison.Row> HeldOut(IReadOnlyList<RunGroup> groups) =>
+        HeldOutComparison.Compare([.. groups.Select(g => (g.Label, g.Runs))]);
 
     /// <summary>A sentence that says who trained on what, where that is not the same for all runs; else null.</summary>
-    /// <remarks>Without a source of influence, methods that need one hold part of the data out for it; the others train on all of it.</remarks>
+    /// <remarks>
+    /// Without a source of influence, methods that need one hold part of the data out for it; the others train on all of it.
+    /// </remarks>
     public static string? DataNote(IReadOnlyList<ComparedRun> runs)
     {
         ArgumentNullException.ThrowIfNull(runs);
-        string[] sets = [.. runs
-            .GroupBy(r => (Path.GetFullPath(r.Options.Data.Path), r.Summary.Examples, r.Summary.HeldOut))
-            .Select(g => string.Create(
-                CultureInfo.InvariantCulture,
-                $"{string.Join(", ", g.Select(r => Recipe.Text(r.Options.Method)).Distinct())} on {g.Key.Examples:N0} examples of {g.First().Options.Data.Path}{(g.Key.HeldOut > 0 ? $" ({g.Key.HeldOut:N0} more held out for the reference)" : "")}"))];
-        return sets.Length > 1 ? $"The runs did not train on the same data: {string.Join("; ", sets)}. With the same reference-fraction, or one source of influence for those that need it, they do." : null;
+        string[] sets = [.. runs.GroupBy(r => (Path.GetFullPath(r.Options.Data.Path), r.Summary.Examples, r.Summary.HeldOut)).Select(g =>
+        {
+            string methods = string.Join(", ", g.Select(r => Recipe.Text(r.Options.Method)).Distinct());
+            string heldOut = g.Key.HeldOut > 0
+                ? string.Create(CultureInfo.InvariantCulture, $" ({g.Key.HeldOut:N0} more held out for the reference)")
+                : "";
+            string path = g.First().Options.Data.Path;
+            return string.Create(CultureInfo.InvariantCulture, $"{methods} on {g.Key.Examples:N0} examples of {path}{heldOut}");
+        })];
+        return sets.Length > 1
+            ? $"The runs did not train on the same data: {string.Join("; ", sets)}. With the same reference-fraction, "
+                + "or one source of influence for those that need it, they do."
+            : null;
     }
 
-    private static Series Curve(RunGroup group, Func<StepMetrics, double?> quantity) => Curve(group, r => r.Metrics.Select(m => (m.Step, quantity(m) ?? double.NaN)));
+    private static Series Curve(RunGroup group, Func<StepMetrics, double?> quantity) =>
+        Curve(group, r => r.Metrics.Select(m => (m.Step, quantity(m) ?? double.NaN)));
 
     private static Series Curve(RunGroup group, Func<ComparedRun, IEnumerable<(int Step, double Value)>> points)
     {
@@ -183,7 +203,8 @@ internal static class CompareReport
     }
 
     // Of the steps that have the quantity: unlearning steps and measurements are not at every one.
-    private static double Final(ComparedRun run, Func<StepMetrics, double?> quantity) => RunVerdict.Change.Of(run.Metrics, quantity)?.After ?? double.NaN;
+    private static double Final(ComparedRun run, Func<StepMetrics, double?> quantity) =>
+        RunVerdict.Change.Of(run.Metrics, quantity)?.After ?? double.NaN;
 
     private static string Best(IReadOnlyList<ComparedRun> runs, string metric)
     {
@@ -195,5 +216,6 @@ internal static class CompareReport
     private static string Cell(IReadOnlyList<ComparedRun> runs, Func<ComparedRun, double> quantity) => Spread([.. runs.Select(quantity)]);
 
     // Two digits of a deviation from a few runs are more than enough.
-    private static string Spread(IReadOnlyList<double> values) => Statistics.MeanAndDeviation(values, v => Svg.Value(v), v => Svg.Value(v, 2));
+    private static string Spread(IReadOnlyList<double> values) =>
+        Statistics.MeanAndDeviation(values, v => Svg.Value(v), v => Svg.Value(v, 2));
 }

@@ -9,14 +9,16 @@ namespace Forgetting.Reports;
 /// <param name="Value">The metric over all of the evaluation's items; null where it has no such metric.</param>
 /// <param name="StandardError">Its standard error, or null.</param>
 /// <param name="Items">Items it is over, or null where that is not known.</param>
-/// <param name="Difference">Mean over the items that both have of this score minus the first's; without items the difference of the values; null for the first.</param>
+/// <param name="Difference">Mean over the items that both have of this score minus the first's; without items the difference of the
+/// values; null for the first.</param>
 /// <param name="Paired">Items that both have; null where items were not logged.</param>
 /// <param name="Better">Of these, how many have a higher score than in the first.</param>
 /// <param name="Worse">How many have a lower one.</param>
 /// <param name="Test">Name of the test, or null where there are no pairs.</param>
 /// <param name="PValue">Its p.</param>
 internal sealed record ComparedValue(
-    string Folder, double? Value, double? StandardError, int? Items, double? Difference, int? Paired, int? Better, int? Worse, string? Test, double? PValue);
+    string Folder, double? Value, double? StandardError, int? Items, double? Difference, int? Paired, int? Better, int? Worse, string? Test,
+    double? PValue);
 
 /// <summary>A metric of several evaluations.</summary>
 /// <param name="Task">Name of the task.</param>
@@ -35,9 +37,12 @@ internal static class EvaluationComparison
 
     private static readonly string[] s_notes =
     [
-        "Differences are to the first evaluation, over the documents that both have (matched by their hash); a value is over all of its own items.",
-        "p: for right-or-wrong scores McNemar's test, mid-p version (Fagerland, Lydersen and Laake 2013); for others a paired permutation test of the mean difference, exact up to 16 "
-            + $"documents that differ, else of {PairedTests.Samples:N0} random assignments (Dror et al., ACL 2018). Two-sided, and not corrected for the number of comparisons.",
+        "Differences are to the first evaluation, over the documents that both have (matched by their hash); "
+            + "a value is over all of its own items.",
+        "p: for right-or-wrong scores McNemar's test, mid-p version (Fagerland, Lydersen and Laake 2013); "
+            + "for others a paired permutation test of the mean difference, exact up to 16 "
+            + $"documents that differ, else of {PairedTests.Samples:N0} random assignments (Dror et al., ACL 2018). Two-sided, "
+            + "and not corrected for the number of comparisons.",
     ];
 
     /// <summary>What the numbers mean, for people; nothing where there is nothing to compare with.</summary>
@@ -48,7 +53,10 @@ internal static class EvaluationComparison
             return [];
 
         bool untested = metrics.Any(metric => metric.Runs.Skip(1).Any(run => run is { Difference: not null, Paired: null }));
-        return [.. s_notes, .. untested ? ["Without p: the difference of the two values; there are no scores by document (eval --log-samples), or the metric is no mean of them."] : Array.Empty<string>()];
+        return [.. s_notes, .. untested
+            ? ["Without p: the difference of the two values; there are no scores by document (eval --log-samples), "
+                + "or the metric is no mean of them."]
+            : Array.Empty<string>()];
     }
 
     /// <summary>Compares evaluations.</summary>
@@ -57,14 +65,18 @@ internal static class EvaluationComparison
     {
         ArgumentNullException.ThrowIfNull(runs);
         var compared = new List<ComparedMetric>();
-        foreach ((string task, string metric, string filter) in runs.SelectMany(run => run.Metrics).Select(m => (m.Task, m.Metric, m.Filter)).Distinct())
+        foreach ((string task, string metric, string filter) in runs.SelectMany(run => run.Metrics)
+            .Select(m => (m.Task, m.Metric, m.Filter))
+            .Distinct())
         {
-            EvaluatedMetric?[] values = [.. runs.Select(run => run.Metrics.FirstOrDefault(m => (m.Task, m.Metric, m.Filter) == (task, metric, filter)))];
+            EvaluatedMetric?[] values =
+                [.. runs.Select(run => run.Metrics.FirstOrDefault(m => (m.Task, m.Metric, m.Filter) == (task, metric, filter)))];
             IReadOnlyDictionary<string, double>? first = values[0] is null ? null : runs[0].Scores(task, metric, filter);
             compared.Add(new ComparedMetric(task, metric, filter,
             [
                 .. runs.Select((run, i) => i == 0 || values[i] is null
-                    ? new ComparedValue(run.Folder, values[i]?.Value, values[i]?.StandardError, values[i]?.Items, null, null, null, null, null, null)
+                    ? new ComparedValue(
+                        run.Folder, values[i]?.Value, values[i]?.StandardError, values[i]?.Items, null, null, null, null, null, null)
                     : Against(values[0], first, run, values[i]!)),
             ]));
         }
@@ -72,7 +84,9 @@ internal static class EvaluationComparison
         return compared;
     }
 
-    /// <summary>The comparison as a table, the header first: a row for each metric of one evaluation or two; of more, a row for each metric of each.</summary>
+    /// <summary>
+    /// The comparison as a table, the header first: a row for each metric of one evaluation or two; of more, a row for each metric of each.
+    /// </summary>
     public static (IReadOnlyList<string> Header, IReadOnlyList<IReadOnlyList<string>> Rows) Table(IReadOnlyList<ComparedMetric> metrics)
     {
         ArgumentNullException.ThrowIfNull(metrics);
@@ -88,12 +102,14 @@ internal static class EvaluationComparison
         return (
             ["task", "metric", names[0], .. names.Skip(1).SelectMany(name => s_paired.Prepend(name))],
             [.. metrics.Select(metric => (IReadOnlyList<string>)
-                [metric.Task, Name(metric), Value(metric.Runs[0]), .. metric.Runs.Skip(1).SelectMany(run => Paired(run).Prepend(Value(run)))])]);
+                [metric.Task, Name(metric), Value(metric.Runs[0]),
+                    .. metric.Runs.Skip(1).SelectMany(run => Paired(run).Prepend(Value(run)))])]);
     }
 
     private static string Name(ComparedMetric metric) => metric.Filter == "none" ? metric.Metric : $"{metric.Metric}, {metric.Filter}";
 
-    private static string Value(ComparedValue run) => Number(run.Value, "0.0000") + (run.StandardError is { } error ? $" ± {Number(error, "0.0000")}" : "");
+    private static string Value(ComparedValue run) =>
+        Number(run.Value, "0.0000") + (run.StandardError is { } error ? $" ± {Number(error, "0.0000")}" : "");
 
     // Under the heads of s_paired.
     private static string[] Paired(ComparedValue run) =>
@@ -103,15 +119,18 @@ internal static class EvaluationComparison
         run.Paired is { } paired ? string.Create(CultureInfo.InvariantCulture, $"{paired} (+{run.Better} −{run.Worse})") : "–",
     ];
 
-    private static ComparedValue Against(EvaluatedMetric? first, IReadOnlyDictionary<string, double>? firstScores, EvaluationOutput run, EvaluatedMetric value)
+    private static ComparedValue Against(
+        EvaluatedMetric? first, IReadOnlyDictionary<string, double>? firstScores, EvaluationOutput run, EvaluatedMetric value)
     {
         var plain = new ComparedValue(
-            run.Folder, value.Value, value.StandardError, value.Items, first is null ? null : value.Value - first.Value, null, null, null, null, null);
+            run.Folder, value.Value, value.StandardError, value.Items, first is null ? null : value.Value - first.Value, null, null, null,
+            null, null);
         if (first is null || firstScores is null || run.Scores(value.Task, value.Metric, value.Filter) is not { } scores
             || !IsMean(first, firstScores) || !IsMean(value, scores))
             return plain;
 
-        (double First, double This)[] pairs = [.. firstScores.Where(pair => scores.ContainsKey(pair.Key)).Select(pair => (pair.Value, scores[pair.Key]))];
+        (double First, double This)[] pairs =
+            [.. firstScores.Where(pair => scores.ContainsKey(pair.Key)).Select(pair => (pair.Value, scores[pair.Key]))];
         if (pairs.Length == 0)
             return plain with { Difference = null, Paired = 0, Better = 0, Worse = 0 };
 
@@ -129,9 +148,11 @@ internal static class EvaluationComparison
         };
     }
 
-    // A mean of means, over languages say, can move against the documents' own mean: a test of these would speak of another number than the one shown.
+    // A mean of means, over languages say, can move against the documents' own mean: a test of these would speak of
+    // another number than the one shown.
     private static bool IsMean(EvaluatedMetric metric, IReadOnlyDictionary<string, double> scores) =>
         Math.Abs(scores.Values.Average() - metric.Value) <= 1e-6 * Math.Max(1, Math.Abs(metric.Value));
 
-    private static string Number(double? value, string format) => value is { } number && double.IsFinite(number) ? number.ToString(format, CultureInfo.InvariantCulture) : "–";
+    private static string Number(double? value, string format) =>
+        value is { } number && double.IsFinite(number) ? number.ToString(format, CultureInfo.InvariantCulture) : "–";
 }

@@ -24,12 +24,16 @@ internal static class EvaluationReport
         string[] names = [.. evaluated.SelectMany(m => m.Evaluation!.Keys).Distinct()];
         string which = best is null
             ? "No evaluation gave a finite number to judge by."
-            : string.Create(CultureInfo.InvariantCulture, $"Best by {best.Metric}: {best.Value:0.0000} {(best.Step == 0 ? "before training" : $"after step {best.Step}")}; that model is in model-best.");
+            : string.Create(
+                CultureInfo.InvariantCulture,
+                $"Best by {best.Metric}: {best.Value:0.0000} {(best.Step == 0 ? "before training" : $"after step {best.Step}")}; "
+                    + $"that model is in model-best.");
         report.Section("Evaluation during training", which);
         report.Figures(
         [
             .. names.Where(name => name != StepMetrics.HeldOutLossName)
-                .Select(name => Charts.Lines(name, "optimiser step", name, [RunReport.Curve(evaluated, name, m => Value(m, name), Charts.Neutral)])),
+                .Select(name =>
+                    Charts.Lines(name, "optimiser step", name, [RunReport.Curve(evaluated, name, m => Value(m, name), Charts.Neutral)])),
         ]);
         var rows = new List<IReadOnlyList<string>>();
         var emphasised = new HashSet<(int, int)>();
@@ -53,13 +57,17 @@ internal static class EvaluationReport
     {
         report.Section("Held-out examples", string.Create(
             CultureInfo.InvariantCulture,
-            $"{valid.Examples:N0} examples of {valid.Source} with {valid.Tokens:N0} response tokens were not trained on: {valid.Verdict}. The test is a paired permutation test over the examples."));
+            $"{valid.Examples:N0} examples of {valid.Source} with {valid.Tokens:N0} response tokens were not trained on: {valid.Verdict}. "
+                + $"The test is a paired permutation test over the examples."));
         report.Figures(Charts.Lines("Held-out loss", "optimiser step", "cross-entropy (nats)",
         [
-            new("held-out examples", [.. ValidSummary.Curve(valid.Change.From, metrics).Select(p => ((double)p.Step, p.Loss))], Style: Charts.HeldOut),
+            new(
+                "held-out examples", [.. ValidSummary.Curve(valid.Change.From, metrics).Select(p => ((double)p.Step, p.Loss))],
+                Style: Charts.HeldOut),
             RunReport.Curve(metrics, "tokens to learn, as trained", m => m.PositiveLoss, Charts.Learnt),
         ]));
     }
 
-    private static double? Value(StepMetrics metrics, string name) => metrics.Evaluation!.TryGetValue(name, out double value) ? value : null;
+    private static double? Value(StepMetrics metrics, string name) =>
+        metrics.Evaluation!.TryGetValue(name, out double value) ? value : null;
 }

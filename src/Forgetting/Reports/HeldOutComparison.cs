@@ -11,7 +11,8 @@ internal static class HeldOutComparison
     /// <param name="Name">The run, or runs that differ in the seed alone.</param>
     /// <param name="Before">Held-out loss of the model before training, mean over the runs.</param>
     /// <param name="After">The same after the last step.</param>
-    /// <param name="Change">From the first row's runs to these, after the last step; null for the first, and where no example is the same.</param>
+    /// <param name="Change">From the first row's runs to these, after the last step; null for the first, and
+    /// where no example is the same.</param>
     public sealed record Row(string Name, IReadOnlyList<double> Before, IReadOnlyList<double> After, HeldOutChange? Change);
 
     /// <summary>Compares groups of runs; runs without held-out examples are left out.</summary>
@@ -66,15 +67,20 @@ internal static class HeldOutComparison
             :
             [
                 .. rows.Skip(1).Select(row => Verdict(row, rows[0].Name)),
-                "Differences are to the first row, over the held-out examples that both have, weighted by their response tokens; p is that of a paired permutation test over these "
-                    + "examples, two-sided and not corrected for the number of comparisons. + counts examples with a higher loss, − those with a lower one.",
+                "Differences are to the first row, over the held-out examples that both have, weighted by their response tokens; "
+                    + "p is that of a paired permutation test over these "
+                    + "examples, two-sided and not corrected for the number of comparisons. "
+                    + "+ counts examples with a higher loss, − those with a lower one.",
             ];
     }
 
     private static string Verdict(Row row, string first) => row.Change is not { } change
         ? $"{row.Name} and {first} have no held-out example in common."
-        : string.Create(CultureInfo.InvariantCulture, $"{row.Name} leaves a held-out loss of {change.To:0.0000}, {first} one of {change.From:0.0000}: ")
-            + (change.Rose ? $"it does harm here ({change.Test})." : change.Fell ? $"it helps here ({change.Test})." : $"the difference is no more than chance ({change.Test}).");
+        : string.Create(
+            CultureInfo.InvariantCulture, $"{row.Name} leaves a held-out loss of {change.To:0.0000}, {first} one of {change.From:0.0000}: ")
+            + (change.Rose ? $"it does harm here ({change.Test})."
+                : change.Fell ? $"it helps here ({change.Test})."
+                : $"the difference is no more than chance ({change.Test}).");
 
     private static string Number(double value) => value.ToString("0.0000", CultureInfo.InvariantCulture);
 }

@@ -55,7 +55,9 @@ internal sealed class HtmlReport
         _body.Append("<div class=\"tiles\">");
         foreach ((string value, string caption, int style) in tiles)
         {
-            _body.Append(CultureInfo.InvariantCulture, $"<div class=\"tile s{style}\"><strong>{Svg.Text(value)}</strong><span>{Svg.Text(caption)}</span></div>");
+            _body.Append(
+                CultureInfo.InvariantCulture,
+                $"<div class=\"tile s{style}\"><strong>{Svg.Text(value)}</strong><span>{Svg.Text(caption)}</span></div>");
         }
 
         _body.Append("</div>");
@@ -76,12 +78,16 @@ internal sealed class HtmlReport
         return this;
     }
 
-    /// <summary>A table: the first column is text, the others are aligned as numbers. On a narrow screen every row becomes a list of its cells.</summary>
+    /// <summary>
+    /// A table: the first column is text, the others are aligned as numbers. On a narrow screen every row becomes a list of its cells.
+    /// </summary>
     /// <param name="header">Column heads.</param>
     /// <param name="rows">Cells as they are to be read.</param>
     /// <param name="bestOf">Cells to emphasise.</param>
     /// <param name="prose">Columns, the first ones, of running text that is to be folded.</param>
-    public HtmlReport Table(IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows, IReadOnlySet<(int Row, int Column)>? bestOf = null, int prose = 0)
+    public HtmlReport Table(
+        IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows, IReadOnlySet<(int Row, int Column)>? bestOf = null,
+        int prose = 0)
     {
         _body.Append("<div class=\"scroll\"><table class=\"rows\"><thead><tr>");
         for (int c = 0; c < header.Count; c++)
@@ -96,7 +102,8 @@ internal sealed class HtmlReport
             for (int c = 0; c < rows[r].Count; c++)
             {
                 string emphasis = c < prose ? " class=\"prose\"" : bestOf?.Contains((r, c)) == true ? " class=\"best\"" : "";
-                _body.Append(CultureInfo.InvariantCulture, $"<td{emphasis} data-label=\"{Svg.Text(header[c])}\">{Svg.Text(rows[r][c])}</td>");
+                _body.Append(
+                    CultureInfo.InvariantCulture, $"<td{emphasis} data-label=\"{Svg.Text(header[c])}\">{Svg.Text(rows[r][c])}</td>");
             }
 
             _body.Append("</tr>");
@@ -127,6 +134,7 @@ internal sealed class HtmlReport
 
     /// <summary>The whole page.</summary>
     public override string ToString() =>
-        $"<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">"
+        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
+        + "content=\"width=device-width, initial-scale=1\">"
         + $"<title>{Svg.Text(_title)}</title><style>{Style}</style></head><body><main>{_body}</main></body></html>\n";
 }

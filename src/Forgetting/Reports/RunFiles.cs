@@ -23,7 +23,9 @@ internal static class RunFiles
         string path = Path.Combine(folder, "report.html");
         string lead = string.Create(
             CultureInfo.InvariantCulture,
-            $"{summary.Model} tuned with method {summary.Method} on {summary.Examples} examples of {summary.Data}: {summary.PositiveTokens:N0} tokens to learn, {summary.NegativeTokens:N0} negative, {summary.Steps} steps in {summary.TrainingSeconds:0.#} s.");
+            $"{summary.Model} tuned with method {summary.Method} on {summary.Examples} examples of {summary.Data}: "
+                + $"{summary.PositiveTokens:N0} tokens to learn, {summary.NegativeTokens:N0} negative, "
+                + $"{summary.Steps} steps in {summary.TrainingSeconds:0.#} s.");
         if (summary.StoppedEarly)
             lead += " The run stopped early, since its evaluations got no better.";
 
@@ -39,8 +41,12 @@ internal static class RunFiles
         HtmlReport report = RunReport.Build(
             Title(folder), lead, metrics, ReadScored(folder), new InfluenceCut(options.TokenForgetting.Level, summary.Cut),
             File.ReadAllText(recipe), summary.Best,
-            summary.Unlearning is { } unlearning ? page => UnlearningReport.Add(page, metrics, unlearning, ReadSamples(folder, unlearning)) : null,
-            new RunPurpose(options.Method, summary.PositiveTokens, summary.NegativeTokens, summary.IgnoredTokens, summary.Unlearning, summary.Outcome), summary.Valid);
+            summary.Unlearning is { } unlearning
+                ? page => UnlearningReport.Add(page, metrics, unlearning, ReadSamples(folder, unlearning))
+                : null,
+            new RunPurpose(
+                options.Method, summary.PositiveTokens, summary.NegativeTokens, summary.IgnoredTokens, summary.Unlearning, summary.Outcome),
+            summary.Valid);
         AtomicFile.WriteText(path, report.ToString());
         return path;
     }
@@ -58,11 +64,13 @@ internal static class RunFiles
         string own = Path.Combine(folder, "lwf", "elicited.jsonl");
         string path = File.Exists(own) ? own : unlearning.Samples;
         IReadOnlyList<DataExample> samples = File.Exists(path) ? DataSet.Read(path) : [];
-        return [.. SelectionRecord.Read(Path.Combine(folder, "lwf", "selection.jsonl")).Select(s => s.Index < samples.Count ? Text(s, samples[s.Index]) : new SampleText(s, "", ""))];
+        return [.. SelectionRecord.Read(Path.Combine(folder, "lwf", "selection.jsonl"))
+            .Select(s => s.Index < samples.Count ? Text(s, samples[s.Index]) : new SampleText(s, "", ""))];
     }
 
     /// <summary>When the best evaluation was made, in words.</summary>
-    public static string When(BestStep best) => best.Step == 0 ? "before training" : string.Create(CultureInfo.InvariantCulture, $"after step {best.Step}");
+    public static string When(BestStep best) =>
+        best.Step == 0 ? "before training" : string.Create(CultureInfo.InvariantCulture, $"after step {best.Step}");
 
     /// <summary>The loss a run ended with, in words: of the tokens to learn, of which its last step may have had none.</summary>
     public static string LastLoss(TuneSummary summary) => summary.LastStep.PositiveLoss is { } loss

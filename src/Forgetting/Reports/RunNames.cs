@@ -9,7 +9,10 @@ namespace Forgetting.Reports;
 internal sealed record RunGroup(string Name, IReadOnlyList<ComparedRun> Runs)
 {
     /// <summary>The name, and how many runs it stands for where that is more than one.</summary>
-    public string Label => Runs.Count == 1 ? Name : string.Create(CultureInfo.InvariantCulture, $"{Name} ({Runs.Count} {(Seeds == Runs.Count ? "seeds" : "runs")})");
+    public string Label =>
+        Runs.Count == 1
+        ? Name
+        : string.Create(CultureInfo.InvariantCulture, $"{Name} ({Runs.Count} {(Seeds == Runs.Count ? "seeds" : "runs")})");
 
     private int Seeds => Runs.Select(r => r.Options.Seed).Distinct().Count();
 }
@@ -27,7 +30,8 @@ internal static class RunNames
     /// <param name="naming">The settings that the names are made of; empty where they are made of folders.</param>
     public static IReadOnlyList<RunGroup> Group(IReadOnlyList<ComparedRun> runs, out IReadOnlyList<Setting> naming)
     {
-        ComparedRun[][] groups = [.. runs.GroupBy(r => string.Join('\n', Settings.Select(s => s.Read(r.Options)))).Select(g => g.ToArray())];
+        ComparedRun[][] groups =
+            [.. runs.GroupBy(r => string.Join('\n', Settings.Select(s => s.Read(r.Options)))).Select(g => g.ToArray())];
         naming = Telling([.. groups.Select(g => g[0].Options)]);
         Setting[] used = [.. naming];
         string[] names = [.. groups.Select(g => string.Join(", ", used.Select(s => Named(s, g[0].Options))))];
@@ -45,7 +49,8 @@ internal static class RunNames
     /// <summary>The last parts of paths, as many as it takes to tell them apart.</summary>
     public static IReadOnlyList<string> Folders(IReadOnlyList<string> paths)
     {
-        string[][] parts = [.. paths.Select(path => path.Split([Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar], StringSplitOptions.RemoveEmptyEntries))];
+        string[][] parts = [.. paths.Select(
+            path => path.Split([Path.DirectorySeparatorChar, Path.AltDirectorySeparatorChar], StringSplitOptions.RemoveEmptyEntries))];
         for (int count = 1; count < parts.Max(p => p.Length); count++)
         {
             string[] names = [.. parts.Select(p => string.Join('/', p.TakeLast(count)))];
@@ -60,8 +65,10 @@ internal static class RunNames
     public static string Value(Setting setting, TrainingOptions options)
     {
         string text = setting.Read(options);
-        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && text.Length > 6 ? Svg.Value(number)
-            : text.Contains('/', StringComparison.Ordinal) ? string.Join(", ", text.Split(',').Select(part => Path.GetFileName(Path.TrimEndingDirectorySeparator(part.Trim()))))
+        return double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) && text.Length > 6
+            ? Svg.Value(number)
+            : text.Contains('/', StringComparison.Ordinal)
+            ? string.Join(", ", text.Split(',').Select(part => Path.GetFileName(Path.TrimEndingDirectorySeparator(part.Trim()))))
             : text;
     }
 

@@ -31,8 +31,8 @@ internal static class RunReport
     /// <param name="purpose">What the run was to do; null: to learn every token.</param>
     /// <param name="valid">What became of the loss of held-out examples, or null.</param>
     public static HtmlReport Build(
-        string title, string lead, IReadOnlyList<StepMetrics> metrics, IReadOnlyList<ScoredText> scored, InfluenceCut influence, string settings, BestStep? best = null,
-        Action<HtmlReport>? unlearnt = null, RunPurpose? purpose = null, ValidSummary? valid = null)
+        string title, string lead, IReadOnlyList<StepMetrics> metrics, IReadOnlyList<ScoredText> scored, InfluenceCut influence,
+        string settings, BestStep? best = null, Action<HtmlReport>? unlearnt = null, RunPurpose? purpose = null, ValidSummary? valid = null)
     {
         var report = new HtmlReport(title, lead);
         RunVerdict.Add(report, metrics, purpose ?? new RunPurpose(TrainingMethod.Full, 0, 0), valid);
@@ -52,36 +52,52 @@ internal static class RunReport
         bool signed = metrics.Any(m => m.NegativeLoss != null), parts = metrics.Any(m => m.PositiveGradNorm != null);
         report.Section(
             signed ? "Learning and forgetting" : "Learning",
-            signed ? "Cross-entropy of the tokens to learn should fall; that of the negative ones, where they are unlearnt, should rise. λ is the weight of forgetting." : "");
+            signed ? "Cross-entropy of the tokens to learn should fall; that of the negative ones, where they are unlearnt, should rise. "
+                + "λ is the weight of forgetting." : "");
         report.Figures(
         [
             signed
                 ? Charts.Lines(
                     "Loss by part", "optimiser step", "cross-entropy (nats)",
-                    [Curve(metrics, "tokens to learn", m => m.PositiveLoss, Charts.Learnt), Curve(metrics, "negative tokens", m => m.NegativeLoss, Charts.Forgotten)])
-                : Charts.Lines("Training loss", "optimiser step", "cross-entropy (nats)", [Curve(metrics, "all response tokens", m => m.PositiveLoss, Charts.Learnt)]),
+                    [Curve(metrics, "tokens to learn", m => m.PositiveLoss, Charts.Learnt),
+                        Curve(metrics, "negative tokens", m => m.NegativeLoss, Charts.Forgotten)])
+                : Charts.Lines(
+                    "Training loss", "optimiser step", "cross-entropy (nats)",
+                    [Curve(metrics, "all response tokens", m => m.PositiveLoss, Charts.Learnt)]),
             .. signed
                 ? [
-                    Charts.Lines("Signed objective", "optimiser step", "objective (nats)", [Curve(metrics, "signed objective", m => m.Loss, Charts.Neutral)]),
+                    Charts.Lines(
+                        "Signed objective", "optimiser step", "objective (nats)",
+                        [Curve(metrics, "signed objective", m => m.Loss, Charts.Neutral)]),
                     .. metrics.Any(m => m.Lambda != 0)
-                        ? [Charts.Lines("Weight of forgetting", "optimiser step", "λ", [Curve(metrics, "λ", m => m.Lambda, Charts.Forgotten)], zeroBased: true)]
+                        ? [Charts.Lines(
+                            "Weight of forgetting", "optimiser step", "λ", [Curve(metrics, "λ", m => m.Lambda, Charts.Forgotten)],
+                            zeroBased: true)]
                         : Array.Empty<string>(),
                 ]
                 : Array.Empty<string>(),
-            Charts.Lines("Learning rate", "optimiser step", "learning rate", [Curve(metrics, "learning rate", m => m.LearningRate, Charts.Neutral)], zeroBased: true),
+            Charts.Lines(
+                "Learning rate", "optimiser step", "learning rate", [Curve(metrics, "learning rate", m => m.LearningRate, Charts.Neutral)],
+                zeroBased: true),
         ]);
 
-        report.Section("Gradients and speed", parts ? "The norm of either part's own gradient and the cosine between the two: near −1 they cancel, near 1 they agree." : "");
+        report.Section(
+            "Gradients and speed",
+            parts ? "The norm of either part's own gradient and the cosine between the two: near −1 they cancel, near 1 they agree." : "");
         report.Figures(
         [
             Charts.Lines(
                 "Gradient norms", "optimiser step", "norm",
                 [
-                    Curve(metrics, "whole", m => m.GradNorm, Charts.Neutral), Curve(metrics, "positive part", m => m.PositiveGradNorm, Charts.Learnt),
+                    Curve(metrics, "whole", m => m.GradNorm, Charts.Neutral),
+                    Curve(metrics, "positive part", m => m.PositiveGradNorm, Charts.Learnt),
                     Curve(metrics, "negative part", m => m.NegativeGradNorm, Charts.Forgotten),
                 ], zeroBased: true),
-            .. parts ? [Charts.Lines("Gradient cosine", "optimiser step", "cosine", [Curve(metrics, "positive and negative part", m => m.GradientCosine, Charts.Neutral)])] : Array.Empty<string>(),
-            Charts.Lines("Speed", "optimiser step", "tokens/s", [Curve(metrics, "tokens/s", m => m.TokensPerSecond, Charts.Neutral)], zeroBased: true),
+            .. parts ? [Charts.Lines("Gradient cosine", "optimiser step", "cosine",
+                [Curve(metrics, "positive and negative part", m => m.GradientCosine, Charts.Neutral)])] : Array.Empty<string>(),
+            Charts.Lines(
+                "Speed", "optimiser step", "tokens/s", [Curve(metrics, "tokens/s", m => m.TokensPerSecond, Charts.Neutral)],
+                zeroBased: true),
         ]);
     }
 
@@ -102,9 +118,13 @@ internal static class RunReport
 
         report.Section(
             "Examples, token by token",
-            "Blue: the reference learnt the token; orange: it got worse at it; the deeper, the more. Underlined tokens are negative. Hover for the numbers.");
-        var chosen = scored.Where(e => e.Tokens.Any(t => t.Sign != 0)).OrderByDescending(Spread).ThenBy(e => e.Index).Take(HeatMapExamples).OrderBy(e => e.Index);
-        report.Raw(TokenHeatMap.Render([.. chosen.Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))], Scale(scored)));
+            "Blue: the reference learnt the token; orange: it got worse at it; the deeper, the more. "
+                + "Underlined tokens are negative. Hover for the numbers.");
+        var chosen =
+            scored.Where(e => e.Tokens.Any(t => t.Sign != 0)).OrderByDescending(Spread).ThenBy(e => e.Index).Take(HeatMapExamples).OrderBy(
+                e => e.Index);
+        report.Raw(TokenHeatMap.Render(
+            [.. chosen.Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))], Scale(scored)));
     }
 
     /// <summary>A quantity of the steps at which it was measured, against the step.</summary>

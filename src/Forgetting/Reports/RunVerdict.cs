@@ -13,13 +13,16 @@ namespace Forgetting.Reports;
 /// <param name="Unlearning">What it unlearnt in steps of their own, or null.</param>
 /// <param name="Outcome">What was measured before and after on the same tokens; null where only the losses of steps are known.</param>
 internal sealed record RunPurpose(
-    TrainingMethod Method, long Positive, long Negative, long Ignored = 0, UnlearningSummary? Unlearning = null, TrainingOutcome? Outcome = null)
+    TrainingMethod Method, long Positive, long Negative, long Ignored = 0, UnlearningSummary? Unlearning = null,
+    TrainingOutcome? Outcome = null)
 {
     /// <summary>All response tokens.</summary>
     public long Total => Positive + Negative + Ignored;
 }
 
-/// <summary>What came of a run, in words: losses before and after, whether what was to go went, and what was measured on held-out data.</summary>
+/// <summary>
+/// What came of a run, in words: losses before and after, whether what was to go went, and what was measured on held-out data.
+/// </summary>
 internal static class RunVerdict
 {
     // Losses of steps scatter; what moved less stayed.
@@ -45,8 +48,12 @@ internal static class RunVerdict
         string learnt = purpose.Negative == 0 ? "Training loss" : "The loss of the tokens to learn";
         if (Learnt(metrics, purpose) is { Steps: var count } learning)
         {
-            string over = string.Create(CultureInfo.InvariantCulture, $"over {metrics.Count:N0} {(metrics.Count == 1 ? "step" : "steps")}{(purpose.Outcome is null ? "" : ", on the examples of the first")}");
-            sentences.Add(count == 1 ? $"{learnt} was {Svg.Value(learning.After)} nats in the only step." : $"{learnt} {learning} nats {over}.");
+            string over = string.Create(
+                CultureInfo.InvariantCulture,
+                $"over {metrics.Count:N0} "
+                    + $"{(metrics.Count == 1 ? "step" : "steps")}{(purpose.Outcome is null ? "" : ", on the examples of the first")}");
+            sentences.Add(
+                count == 1 ? $"{learnt} was {Svg.Value(learning.After)} nats in the only step." : $"{learnt} {learning} nats {over}.");
         }
 
         if (purpose.Negative > 0)
@@ -59,7 +66,8 @@ internal static class RunVerdict
         return sentences;
     }
 
-    private static List<(string Value, string Caption, int Style)> Figures(IReadOnlyList<StepMetrics> metrics, RunPurpose purpose, ValidSummary? valid)
+    private static List<(string Value, string Caption, int Style)> Figures(
+        IReadOnlyList<StepMetrics> metrics, RunPurpose purpose, ValidSummary? valid)
     {
         var figures = new List<(string, string, int)>();
         if (valid is not null)
@@ -68,21 +76,26 @@ internal static class RunVerdict
         void Loss(Change? change, string caption, int style)
         {
             if (change is not null)
-                figures.Add((change.Steps == 1 ? Svg.Value(change.After) : $"{Svg.Value(change.Before, 3)} → {Svg.Value(change.After, 3)}", caption, style));
+                figures.Add((
+                    change.Steps == 1 ? Svg.Value(change.After) : $"{Svg.Value(change.Before, 3)} → {Svg.Value(change.After, 3)}", caption,
+                    style));
         }
 
         Loss(Learnt(metrics, purpose), purpose.Negative == 0 ? "training loss (nats)" : "loss of tokens to learn (nats)", Charts.Learnt);
         if (purpose.Negative > 0)
         {
             Loss(Negative(metrics, purpose), "loss of negative tokens (nats)", Charts.Forgotten);
-            figures.Add((Share(purpose), purpose.Method == TrainingMethod.Forget ? "of response tokens unlearnt" : "of response tokens left out", Charts.Forgotten));
+            figures.Add((
+                Share(purpose), purpose.Method == TrainingMethod.Forget ? "of response tokens unlearnt" : "of response tokens left out",
+                Charts.Forgotten));
         }
 
         Loss(Unlearnt(metrics, purpose), "loss of unlearnt samples (nats)", Charts.Forgotten);
         foreach ((string name, StepMetrics first, StepMetrics last) in Evaluations(metrics).Take(2))
         {
             string value = Svg.Value(last.Evaluation![name]);
-            figures.Add((first.Step == last.Step ? value : $"{Svg.Value(first.Evaluation![name])} → {value}", $"held-out {name}", Charts.HeldOut));
+            figures.Add(
+                (first.Step == last.Step ? value : $"{Svg.Value(first.Evaluation![name])} → {value}", $"held-out {name}", Charts.HeldOut));
         }
 
         return figures;
@@ -91,7 +104,9 @@ internal static class RunVerdict
     private static string Negatives(IReadOnlyList<StepMetrics> metrics, RunPurpose purpose)
     {
         string share = string.Create(
-            CultureInfo.InvariantCulture, $"{Share(purpose)} of the response tokens ({purpose.Negative:N0} of {purpose.Total:N0}) are negative and were {(purpose.Method == TrainingMethod.Forget ? "to be unlearnt" : "left out")}");
+            CultureInfo.InvariantCulture,
+            $"{Share(purpose)} of the response tokens ({purpose.Negative:N0} of {purpose.Total:N0}) "
+                + $"are negative and were {(purpose.Method == TrainingMethod.Forget ? "to be unlearnt" : "left out")}");
         return Negative(metrics, purpose) is not { } change ? $"{share}."
             : purpose.Method == TrainingMethod.Forget ? $"{share}: {Gone(change, "their loss")}"
             : $"{share}: their loss {change} nats by itself.";
@@ -99,7 +114,9 @@ internal static class RunVerdict
 
     private static string Samples(UnlearningSummary unlearning, Change? change)
     {
-        string what = string.Create(CultureInfo.InvariantCulture, $"{unlearning.Selected:N0} of {unlearning.Elicited:N0} {unlearning.Kind} were to be unlearnt in steps of their own");
+        string what = string.Create(
+            CultureInfo.InvariantCulture,
+            $"{unlearning.Selected:N0} of {unlearning.Elicited:N0} {unlearning.Kind} were to be unlearnt in steps of their own");
         string loss = unlearning.LossBefore is null ? "their loss, as they were met," : "their loss";
         return change is null ? $"{what}, but no such step was taken." : $"{what}: {Gone(change, loss)}";
     }
@@ -126,12 +143,16 @@ internal static class RunVerdict
         {
             any = true;
             string Measured(StepMetrics step) => string.Create(
-                CultureInfo.InvariantCulture, $"{Svg.Value(step.Evaluation![name])} {(step.Step == 0 ? "before the training" : $"after step {step.Step:N0}")}");
-            yield return first.Step == last.Step ? $"Held-out {name}: {Measured(last)}, and nothing earlier to compare with." : $"Held-out {name}: {Measured(first)}, {Measured(last)}.";
+                CultureInfo.InvariantCulture,
+                $"{Svg.Value(step.Evaluation![name])} {(step.Step == 0 ? "before the training" : $"after step {step.Step:N0}")}");
+            yield return first.Step == last.Step
+                ? $"Held-out {name}: {Measured(last)}, and nothing earlier to compare with."
+                : $"Held-out {name}: {Measured(first)}, {Measured(last)}.";
         }
 
         if (!any)
-            yield return "Nothing was measured on held-out data, for which valid-data, valid-fraction or eval-tasks would be the setting: all of this is about the training data.";
+            yield return "Nothing was measured on held-out data, for which valid-data, valid-fraction or eval-tasks would be the setting: "
+                + "all of this is about the training data.";
     }
 
     private static IEnumerable<(string Name, StepMetrics First, StepMetrics Last)> Evaluations(IReadOnlyList<StepMetrics> metrics) =>
@@ -144,7 +165,9 @@ internal static class RunVerdict
     private static string Share(RunPurpose purpose) =>
         string.Create(CultureInfo.InvariantCulture, $"{100.0 * purpose.Negative / purpose.Total:0.#} %");
 
-    /// <summary>A quantity at the beginning and at the end: measured there, or means over the first and the last tenth of the steps that have it.</summary>
+    /// <summary>
+    /// A quantity at the beginning and at the end: measured there, or means over the first and the last tenth of the steps that have it.
+    /// </summary>
     /// <param name="Steps">Times that it was measured.</param>
     internal sealed record Change(double Before, double After, int Steps)
     {
@@ -152,7 +175,8 @@ internal static class RunVerdict
         public int Direction => Math.Abs(After - Before) <= Moved * Math.Abs(Before) ? 0 : Math.Sign(After - Before);
 
         /// <summary>What became of a quantity that was measured twice, or null where it was not.</summary>
-        public static Change? Between(double? before, double? after) => before is { } first && after is { } last ? new Change(first, last, 2) : null;
+        public static Change? Between(double? before, double? after) =>
+            before is { } first && after is { } last ? new Change(first, last, 2) : null;
 
         /// <summary>What became of a quantity, or null where no step has it.</summary>
         public static Change? Of(IReadOnlyList<StepMetrics> metrics, Func<StepMetrics, double?> quantity)

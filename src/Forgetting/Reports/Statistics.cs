@@ -9,7 +9,8 @@ internal static class Statistics
     /// <param name="values">One value a run.</param>
     /// <param name="format">How a number is written.</param>
     /// <param name="deviationFormat">How the deviation is written; null: as the mean.</param>
-    public static string MeanAndDeviation(IReadOnlyList<double> values, Func<double, string> format, Func<double, string>? deviationFormat = null)
+    public static string MeanAndDeviation(
+        IReadOnlyList<double> values, Func<double, string> format, Func<double, string>? deviationFormat = null)
     {
         ArgumentNullException.ThrowIfNull(values);
         ArgumentNullException.ThrowIfNull(format);
@@ -27,7 +28,9 @@ internal static class Statistics
         ArgumentNullException.ThrowIfNull(differences);
         double mean = differences.Average();
         int better = differences.Count(d => d > 0), worse = differences.Count(d => d < 0);
-        double error = differences.Count < 2 ? double.NaN : Math.Sqrt(differences.Sum(d => (d - mean) * (d - mean)) / (differences.Count - 1) / differences.Count);
+        double error = differences.Count < 2
+            ? double.NaN
+            : Math.Sqrt(differences.Sum(d => (d - mean) * (d - mean)) / (differences.Count - 1) / differences.Count);
         return new(mean, error, better, worse, SignTest(better, worse));
     }
 
@@ -62,6 +65,7 @@ internal readonly record struct PairedDifference(double Mean, double StandardErr
     public string ToText(string format)
     {
         string mean = Mean.ToString($"+{format};−{format};{format}", CultureInfo.InvariantCulture);
-        return double.IsNaN(StandardError) ? mean : string.Create(CultureInfo.InvariantCulture, $"{mean} ± {StandardError.ToString(format, CultureInfo.InvariantCulture)} ({Better}/{Worse})");
+        return double.IsNaN(StandardError) ? mean : string.Create(
+            CultureInfo.InvariantCulture, $"{mean} ± {StandardError.ToString(format, CultureInfo.InvariantCulture)} ({Better}/{Worse})");
     }
 }

@@ -81,8 +81,8 @@ internal sealed class PlotArea
     public bool WholeY { get; init; }
 
     /// <summary>
-    /// A vertical axis for values from <paramref name="low"/> to <paramref name="high"/>: a little more on either side, but not beyond 0 where no value is. What is constant stands
-    /// on an axis from 0.
+    /// A vertical axis for values from <paramref name="low"/> to <paramref name="high"/>: a little more on either side, but not beyond 0
+    /// where no value is. What is constant stands on an axis from 0.
     /// </summary>
     public static (double Low, double High) Margins(double low, double high, bool zeroBased)
     {
@@ -107,17 +107,23 @@ internal sealed class PlotArea
     {
         foreach (double tick in Svg.Ticks(YLow, YHigh, 5, WholeY))
         {
-            output.Write($"<line class=\"grid\" x1=\"{Svg.N(Left)}\" x2=\"{Svg.N(_width - Right)}\" y1=\"{Svg.N(Y(tick))}\" y2=\"{Svg.N(Y(tick))}\"/>");
-            output.Write($"<text class=\"tick\" text-anchor=\"end\" x=\"{Svg.N(Left - 7)}\" y=\"{Svg.N(Y(tick) + 4)}\">{Svg.Value(tick)}</text>");
+            output.Write($"<line class=\"grid\" x1=\"{Svg.N(Left)}\" x2=\"{Svg.N(_width - Right)}\" y1=\"{Svg.N(Y(tick))}\" "
+                + $"y2=\"{Svg.N(Y(tick))}\"/>");
+            output.Write(
+                $"<text class=\"tick\" text-anchor=\"end\" x=\"{Svg.N(Left - 7)}\" y=\"{Svg.N(Y(tick) + 4)}\">{Svg.Value(tick)}</text>");
         }
 
         foreach (double tick in Svg.Ticks(XLow, XHigh, 6, WholeX))
         {
-            output.Write($"<text class=\"tick\" text-anchor=\"middle\" x=\"{Svg.N(X(tick))}\" y=\"{Svg.N(_height - Bottom + 17)}\">{Svg.Value(tick)}</text>");
+            output.Write($"<text class=\"tick\" text-anchor=\"middle\" x=\"{Svg.N(X(tick))}\" "
+                + $"y=\"{Svg.N(_height - Bottom + 17)}\">{Svg.Value(tick)}</text>");
         }
 
-        output.Write($"<line class=\"axis\" x1=\"{Svg.N(Left)}\" x2=\"{Svg.N(_width - Right)}\" y1=\"{Svg.N(_height - Bottom)}\" y2=\"{Svg.N(_height - Bottom)}\"/>");
-        output.Write($"<text class=\"label\" text-anchor=\"middle\" x=\"{Svg.N((Left + _width - Right) / 2)}\" y=\"{Svg.N(_height - 6)}\">{Svg.Text(xLabel)}</text>");
-        output.Write($"<text class=\"label\" text-anchor=\"middle\" transform=\"translate(13 {Svg.N((Top + _height - Bottom) / 2)}) rotate(-90)\">{Svg.Text(yLabel)}</text>");
+        output.Write($"<line class=\"axis\" x1=\"{Svg.N(Left)}\" x2=\"{Svg.N(_width - Right)}\" y1=\"{Svg.N(_height - Bottom)}\" "
+            + $"y2=\"{Svg.N(_height - Bottom)}\"/>");
+        output.Write($"<text class=\"label\" text-anchor=\"middle\" x=\"{Svg.N((Left + _width - Right) / 2)}\" "
+            + $"y=\"{Svg.N(_height - 6)}\">{Svg.Text(xLabel)}</text>");
+        output.Write($"<text class=\"label\" text-anchor=\"middle\" transform=\"translate(13 {Svg.N((Top + _height - Bottom) / 2)}) "
+            + $"rotate(-90)\">{Svg.Text(yLabel)}</text>");
     }
 }

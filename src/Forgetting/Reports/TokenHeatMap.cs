@@ -9,9 +9,13 @@ namespace Forgetting.Reports;
 /// <param name="BaseLoss">Cross-entropy under the base model in nats.</param>
 /// <param name="ReferenceLoss">Cross-entropy under the reference model in nats.</param>
 /// <param name="Note">Anything else worth a hover, such as "planted"; empty for none.</param>
-internal readonly record struct HeatMapToken(string Text, double Influence, int Sign, double BaseLoss, double ReferenceLoss, string Note = "");
+internal readonly record struct HeatMapToken(
+    string Text, double Influence, int Sign, double BaseLoss, double ReferenceLoss, string Note = "");
 
-/// <summary>Texts whose tokens are coloured by influence: blue was learnt by the reference, orange was not; underlined is negative. A key above says so.</summary>
+/// <summary>
+/// Texts whose tokens are coloured by influence: blue was learnt by the reference, orange was not;
+/// underlined is negative. A key above says so.
+/// </summary>
 internal static class TokenHeatMap
 {
     // A longer example hides the others.
@@ -43,11 +47,15 @@ internal static class TokenHeatMap
         return output.ToString();
     }
 
-    private static void WriteKey(StringWriter output, IReadOnlyList<(string Title, IReadOnlyList<HeatMapToken> Tokens)> examples, double scale)
+    private static void WriteKey(
+        StringWriter output, IReadOnlyList<(string Title, IReadOnlyList<HeatMapToken> Tokens)> examples, double scale)
     {
         string end = Svg.Text(Svg.Value(scale, 2));
-        output.Write($"<div class=\"scale\"><span class=\"ramp\"><span>−{end}</span><span>0</span><span>+{end}</span></span><span>influence in nats: how much better the reference model predicts the token than the base model</span>");
-        output.Write("<span><span class=\"learn\">learnt</span> <span class=\"forget\">negative</span> <span class=\"prompt\">prompt</span></span>");
+        output.Write("<div class=\"scale\"><span "
+            + $"class=\"ramp\"><span>−{end}</span><span>0</span><span>+{end}</span></span><span>influence in nats: "
+            + "how much better the reference model predicts the token than the base model</span>");
+        output.Write(
+            "<span><span class=\"learn\">learnt</span> <span class=\"forget\">negative</span> <span class=\"prompt\">prompt</span></span>");
         if (examples.Any(e => e.Tokens.Any(t => t.Note.Length > 0)))
             output.Write("<span><span class=\"noted\">noted</span> more on hover</span>");
 
@@ -69,6 +77,7 @@ internal static class TokenHeatMap
         string note = token.Note.Length > 0 ? $"\n{token.Note}" : "";
         string hover = $"influence {Svg.Value(token.Influence)} nats ({(token.Sign < 0 ? "negative" : "learnt")})\n"
             + $"base loss {Svg.Value(token.BaseLoss)}, reference loss {Svg.Value(token.ReferenceLoss)}{note}";
-        output.Write($"<span class=\"{kind}{(note.Length > 0 ? " noted" : "")}\" style=\"background:rgb({colour} / {Svg.N(strength * 85)}%)\" title=\"{Svg.Text(hover)}\">{text}</span>");
+        output.Write($"<span class=\"{kind}{(note.Length > 0 ? " noted" : "")}\" style=\"background:rgb({colour} / "
+            + $"{Svg.N(strength * 85)}%)\" title=\"{Svg.Text(hover)}\">{text}</span>");
     }
 }

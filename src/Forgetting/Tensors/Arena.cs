@@ -4,7 +4,8 @@ namespace Forgetting.Tensors;
 
 /// <summary>
 /// Memory for what lives no longer than a step: taking is an addition, and <see cref="Reset"/> gives everything back at once.
-/// An arena grows by whole blocks while shapes are new and is one block of just the peak's size from the reset after; from then on nothing is allocated.
+/// An arena grows by whole blocks while shapes are new and is one block of just the peak's size from the reset after;
+/// from then on nothing is allocated.
 /// </summary>
 internal sealed class Arena : IDisposable
 {
@@ -30,7 +31,9 @@ internal sealed class Arena : IDisposable
     /// <summary>Bytes held from the memory.</summary>
     public long ReservedBytes => _blocks.Sum(b => b.Bytes);
 
-    /// <summary>A tensor with undefined contents, valid until a <see cref="Release"/> of an earlier mark or a <see cref="Reset"/>.</summary>
+    /// <summary>
+    /// A tensor with undefined contents, valid until a <see cref="Release"/> of an earlier mark or a <see cref="Reset"/>.
+    /// </summary>
     public Tensor Take(Shape shape, DType dtype = DType.Float32)
     {
         long bytes = (Math.Max(shape.Count * dtype.Size(), 1) + Alignment - 1) / Alignment * Alignment;
@@ -57,7 +60,10 @@ internal sealed class Arena : IDisposable
     /// <summary>A matrix of <paramref name="rows"/> × <paramref name="columns"/>.</summary>
     public Tensor Take(int rows, int columns, DType dtype = DType.Float32) => Take(new Shape(rows, columns), dtype);
 
-    /// <summary>Makes an empty arena one block of at least so many bytes, so that passes which need no more allocate nothing, the first one included.</summary>
+    /// <summary>
+    /// Makes an empty arena one block of at least so many bytes, so that passes which need no more
+    /// allocate nothing, the first one included.
+    /// </summary>
     /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
     public void Reserve(long bytes)
     {

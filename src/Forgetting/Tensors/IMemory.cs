@@ -16,7 +16,9 @@ internal interface IMemory : IDisposable
     /// <summary>Gives a block back; called by <see cref="DeviceBuffer.Dispose"/>.</summary>
     void Free(DeviceBuffer buffer);
 
-    /// <summary>Copies host data to a tensor whose elements have <typeparamref name="T"/>'s size. The source may be reused at once.</summary>
+    /// <summary>
+    /// Copies host data to a tensor whose elements have <typeparamref name="T"/>'s size. The source may be reused at once.
+    /// </summary>
     void Upload<T>(ReadOnlySpan<T> source, Tensor destination)
         where T : unmanaged;
 

@@ -19,7 +19,10 @@ public sealed record ChatMessage(string Role, string Content)
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? Weight { get; init; }
 
-    /// <summary>For an assistant's turn: 1 that it is learnt, −1 that it is forgotten, 0 that it is neither; null where its record or its score says.</summary>
+    /// <summary>
+    /// For an assistant's turn: 1 that it is learnt, −1 that it is forgotten, 0 that it is neither; null
+    /// where its record or its score says.
+    /// </summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? Sign { get; init; }
 
@@ -47,7 +50,8 @@ public sealed record ChatMessage(string Role, string Content)
         (string roleKey, string contentKey) = shareGpt ? ("from", "value") : ("role", "content");
         string role = shareGpt ? RoleOf(view[roleKey].AsString()) : view[roleKey].AsString();
         Dictionary<string, JsonElement> more = view.Members()
-            .Where(m => m.Key != roleKey && m.Key != contentKey && m.Key is not (WeightKey or SignKey) && m.Value.Element.ValueKind != JsonValueKind.Null)
+            .Where(m => m.Key != roleKey && m.Key != contentKey && m.Key is not (WeightKey or SignKey)
+                && m.Value.Element.ValueKind != JsonValueKind.Null)
             .DistinctBy(m => m.Key).ToDictionary(m => m.Key, m => m.Value.Element);
         foreach ((_, JsonView value) in view.Members())
         {
@@ -126,15 +130,20 @@ public sealed record ChatMessage(string Role, string Content)
 
     /// <summary>Reads a sign; a table has it as a text.</summary>
     /// <exception cref="UserException">It is none.</exception>
-    internal static int ReadSign(JsonView sign) => sign.Element.ValueKind == JsonValueKind.String && int.TryParse(sign.AsString(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int text) && text is >= -1 and <= 1
-        ? text
-        : sign.Element.ValueKind == JsonValueKind.Number && sign.Element.GetDouble() is -1 or 0 or 1 ? (int)sign.Element.GetDouble()
-        : throw sign.Wrong(sign.Describe(), "-1 (forgotten), 0 (neither) or 1 (learnt)");
+    internal static int ReadSign(JsonView sign) =>
+        sign.Element.ValueKind == JsonValueKind.String
+        && int.TryParse(sign.AsString(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int text)
+        && text is >= -1 and <= 1
+            ? text
+            : sign.Element.ValueKind == JsonValueKind.Number && sign.Element.GetDouble() is -1 or 0 or 1 ? (int)sign.Element.GetDouble()
+            : throw sign.Wrong(sign.Describe(), "-1 (forgotten), 0 (neither) or 1 (learnt)");
 
     private static int ReadSign(JsonView sign, string role)
     {
         int value = ReadSign(sign);
-        return value == 0 || role == "assistant" ? value : throw sign.Wrong($"{value} in a message of the {role}", "one in an assistant's message only: no other is learnt");
+        return value == 0 || role == "assistant"
+            ? value
+            : throw sign.Wrong($"{value} in a message of the {role}", "one in an assistant's message only: no other is learnt");
     }
 
     /// <summary>Reads a weight; a table has it as a text.</summary>

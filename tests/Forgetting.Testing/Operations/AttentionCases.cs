@@ -10,8 +10,9 @@ internal static class AttentionCases
 {
     private static readonly (int Heads, int KeyValueHeads, int HeadSize, int Window, int Layout)[] Shapes =
     [
-        (1, 1, 8, 0, 0), (1, 1, 1, 0, 1), (8, 8, 8, 0, 2), (8, 4, 8, 0, 4), (4, 2, 6, 0, 3), (8, 1, 16, 0, 2), (4, 1, 64, 0, 4), (2, 2, 64, 0, 3),
-        (2, 1, 80, 0, 2), (2, 2, 128, 0, 4), (3, 3, 3, 2, 2), (4, 2, 16, 1, 2), (4, 4, 16, 5, 4), (2, 1, 64, 31, 4), (2, 1, 32, 500, 4),
+        (1, 1, 8, 0, 0), (1, 1, 1, 0, 1), (8, 8, 8, 0, 2), (8, 4, 8, 0, 4), (4, 2, 6, 0, 3), (8, 1, 16, 0, 2), (4, 1, 64, 0, 4),
+        (2, 2, 64, 0, 3), (2, 1, 80, 0, 2), (2, 2, 128, 0, 4), (3, 3, 3, 2, 2), (4, 2, 16, 1, 2), (4, 4, 16, 5, 4), (2, 1, 64, 31, 4),
+        (2, 1, 32, 500, 4),
     ];
 
     public static IEnumerable<OperationCase> All()
@@ -41,7 +42,8 @@ internal static class AttentionCases
 
         // Windows within a tile of queries: its last rows see no key of its first tile of keys.
         int[] overTiles = [0, 3, 143];
-        foreach (AttentionShape narrow in new AttentionShape[] { new(2, 1, 16, 0.25f, 5), new(1, 1, 64, 0.125f, 31), new(1, 1, 128, 0.09f, 2) })
+        foreach (AttentionShape narrow in new AttentionShape[] { new(2, 1, 16, 0.25f, 5), new(1, 1, 64, 0.125f, 31), new(
+            1, 1, 128, 0.09f, 2) })
         {
             yield return Forward(narrow, overTiles, "143 rows");
             yield return Backward(narrow, overTiles, "143 rows");
@@ -97,10 +99,11 @@ internal static class AttentionCases
     private static OperationCase Backward(AttentionShape shape, int[] offsets, string what, double deviation = 1, double opposed = 0)
     {
         int rows = offsets[^1], q = shape.Heads * shape.HeadSize, kv = shape.KeyValueHeads * shape.HeadSize;
-        // A window of 1 leaves one key of weight 1, whose score has no gradient: dO·v − delta is a difference of equals. A column that all keys share has no
-        // gradient either: the gradients of a row's scores add up to 0.
+        // A window of 1 leaves one key of weight 1, whose score has no gradient: dO·v − delta is a difference of equals. A column that all
+        // keys share has no gradient either: the gradients of a row's scores add up to 0.
         double? vanishing = shape.Window == 1 ? 1 : opposed != 0 ? opposed * shape.Scale : null;
-        // On BFloat16 o, the weights and their gradients are rounded before they are multiplied, and delta is the difference of two such sums.
+        // On BFloat16 o, the weights and their gradients are rounded before they are multiplied, and delta
+        // is the difference of two such sums.
         Operand Gradient(string name, int columns) =>
             Output(name, rows, columns) with { Loosen = 1.5 * Looser(deviation, opposed), LoosenBFloat16 = 6 };
         return new("AttentionBackward", Describe(shape, what))
@@ -111,7 +114,8 @@ internal static class AttentionCases
                 Input("k", rows, kv, Heads(rows * kv, shape.HeadSize, deviation, -opposed)), Input("v", rows, kv),
                 Integers("offsets", offsets),
                 Input("o", rows, q, (_, v) => ReferenceAttention.Forward(shape, v[0], v[1], v[2], v[3].Ints()).O),
-                Input32("logSumExp", rows, shape.Heads, (_, v) => ReferenceAttention.Forward(shape, v[0], v[1], v[2], v[3].Ints()).LogSumExp),
+                Input32(
+                    "logSumExp", rows, shape.Heads, (_, v) => ReferenceAttention.Forward(shape, v[0], v[1], v[2], v[3].Ints()).LogSumExp),
                 Input("dO", rows, q), Output32("delta", rows, shape.Heads),
                 Gradient("dQ", q) with { Scale = vanishing }, Gradient("dK", kv) with { Scale = vanishing }, Gradient("dV", kv),
             ],

@@ -38,7 +38,8 @@ internal static class ElementwiseCases
         yield return LayerNorm(size, rows, columns, Normal(rows * columns)) with { Shift = shift };
         yield return new("LayerNorm", $"{size} after a sum")
         {
-            Operands = [.. SumInputs(rows, columns), Input("bias", 1, columns), Output("y", rows, columns), Output32("statistics", rows, 2)],
+            Operands = [.. SumInputs(rows, columns), Input("bias", 1, columns), Output("y", rows, columns),
+                Output32("statistics", rows, 2)],
             Run = (b, t) => b.LayerNorm(t[0], t[1], t[2], t[3], 1e-5f, t[4], t[5]),
             Expect = v => (v[0], (v[4], v[5])) = (Sum(v[0], v[1]), ReferenceElementwise.LayerNorm(Sum(v[0], v[1]), v[2], v[3], 1e-5f)),
             Shift = shift,
@@ -49,7 +50,8 @@ internal static class ElementwiseCases
 
     private static IEnumerable<OperationCase> AwkwardNorms()
     {
-        // ε alone keeps a row of zeros finite; large rows must not overflow their squares' mean; a mean far from zero must not eat the variance.
+        // ε alone keeps a row of zeros finite; large rows must not overflow their squares' mean; a mean far
+        // from zero must not eat the variance.
         yield return RmsNorm("zeros", 3, 33, Constant(3 * 33, 0));
         yield return RmsNorm("tiny", 3, 33, Normal(3 * 33, 1e-4));
         yield return RmsNorm("huge", 3, 33, Normal(3 * 33, 1e15));
@@ -109,30 +111,32 @@ internal static class ElementwiseCases
         Expect = v => (v[3], v[4]) = ReferenceElementwise.LayerNorm(v[0], v[1], v[2], 1e-5f),
     };
 
-    private static OperationCase LayerNormBackward(string variant, int rows, int columns, bool withProduct) => new("LayerNormBackward", variant)
-    {
-        Operands =
-        [
-            Input("dY", rows, columns), Input("x", rows, columns), Input("gain", 1, columns),
-            Input32("statistics", rows, 2, (_, v) => ReferenceElementwise.LayerNorm(v[1], v[2], v[2], 1e-5f).Statistics),
-            Updated("dX", rows, columns), .. withProduct ? new[] { Output("gainProduct", rows, columns) } : [],
-        ],
-        Run = (b, t) => b.LayerNormBackward(t[0], t[1], t[2], t[3], t[4], withProduct ? t[5] : default),
-        Expect = v =>
+    private static OperationCase LayerNormBackward(string variant, int rows, int columns, bool withProduct) =>
+        new("LayerNormBackward", variant)
         {
-            (double[] dX, double[] product) = ReferenceElementwise.LayerNormBackward(v[0], v[1], v[2], v[3]);
-            v[4] = Sum(v[4], dX);
-            if (withProduct)
+            Operands =
+            [
+                Input("dY", rows, columns), Input("x", rows, columns), Input("gain", 1, columns),
+                Input32("statistics", rows, 2, (_, v) => ReferenceElementwise.LayerNorm(v[1], v[2], v[2], 1e-5f).Statistics),
+                Updated("dX", rows, columns), .. withProduct ? new[] { Output("gainProduct", rows, columns) } : [],
+            ],
+            Run = (b, t) => b.LayerNormBackward(t[0], t[1], t[2], t[3], t[4], withProduct ? t[5] : default),
+            Expect = v =>
             {
-                v[5] = product;
-            }
-        },
-    };
+                (double[] dX, double[] product) = ReferenceElementwise.LayerNormBackward(v[0], v[1], v[2], v[3]);
+                v[4] = Sum(v[4], dX);
+                if (withProduct)
+                {
+                    v[5] = product;
+                }
+            },
+        };
 
     private static IEnumerable<OperationCase> Activations()
     {
         // From deep saturation to the linear part; ±100 overflows a careless exp.
-        Values Wide(int count) => (random, _) => [.. Draw(random, count, 3).Select((value, i) => i % 11 == 5 ? 100 * Math.Sign(value) : value)];
+        Values Wide(int count) =>
+            (random, _) => [.. Draw(random, count, 3).Select((value, i) => i % 11 == 5 ? 100 * Math.Sign(value) : value)];
         foreach ((int rows, int columns) in new[] { (1, 1), (3, 7), (2, 64), (5, 172), (2, 1031) })
         {
             int count = rows * columns;
@@ -144,7 +148,8 @@ internal static class ElementwiseCases
             {
                 yield return new("SwiGlu", $"{size}{(target == 2 ? "" : $" into operand {target}")}")
                 {
-                    Operands = [Given("gate", target == 0), Given("up", target == 1), .. target == 2 ? new[] { Output("y", rows, columns) } : []],
+                    Operands = [Given("gate", target == 0), Given("up", target == 1),
+                        .. target == 2 ? new[] { Output("y", rows, columns) } : []],
                     Run = (b, t) => b.SwiGlu(t[0], t[1], t[target]),
                     Expect = v => v[target] = ReferenceElementwise.SwiGlu(v[0], v[1]),
                     Shift = columns % 2,

@@ -30,7 +30,8 @@ internal static class LossCases
         yield return SignedLoss(new(AscentKind.Npo, 1), 7, 65, " other beta", Spread(7, 65, 2));
         yield return SignedLoss(new(AscentKind.Belief, 1, 0.5f), 7, 65, " other beta", Spread(7, 65, 2));
         yield return SignedLoss(new(AscentKind.Belief, 0.1f, 1, 0.7f), 9, 65, " generalised cross-entropy", Spread(9, 65, 2));
-        yield return SignedLoss(new(AscentKind.Ascent, LearningPower: 0.3f), 12, 130, " generalised cross-entropy extreme", Extreme(12, 130));
+        yield return SignedLoss(
+            new(AscentKind.Ascent, LearningPower: 0.3f), 12, 130, " generalised cross-entropy extreme", Extreme(12, 130));
 
         foreach ((int rows, int vocabulary, bool extreme) in new[] { (1, 5, false), (9, 512, false), (18, 130, true), (2, 50257, false) })
         {
@@ -39,7 +40,8 @@ internal static class LossCases
                 Operand logits = Input("logits", rows, vocabulary, extreme ? Extreme(rows, vocabulary) : Spread(rows, vocabulary, 3));
                 yield return new("SignedLoss", $"losses of {rows}x{vocabulary}{(extreme ? " extreme" : "")}{(greedy ? " and greedy" : "")}")
                 {
-                    Operands = [logits, Targets(rows, vocabulary), Output32("losses", 1, rows), .. greedy ? new[] { OutputIntegers("greedy", rows) } : []],
+                    Operands = [logits, Targets(rows, vocabulary), Output32("losses", 1, rows),
+                        .. greedy ? new[] { OutputIntegers("greedy", rows) } : []],
                     Run = (b, t) => b.SignedLoss(t[0], t[1], default, default, default, t[2], greedy ? t[3] : default),
                     Expect = v =>
                     {
@@ -125,12 +127,14 @@ internal static class LossCases
     {
         foreach ((int rows, int vocabulary, float temperature, int k, float p) in new[]
         {
-            (3, 7, 0f, 0, 1f), (9, 7, 1f, 0, 1f), (20, 512, 0.7f, 0, 1f), (20, 512, 1.3f, 40, 1f), (20, 512, 1f, 0, 0.9f), (20, 512, 0.8f, 50, 0.95f),
-            (6, 130, 1f, 1, 1f), (6, 130, 1f, 500, 0.5f), (6, 130, 1f, 0, 1e-3f), (4, 50257, 0f, 0, 1f), (4, 50257, 1f, 0, 1f), (4, 50257, 0.6f, 40, 0.9f),
-            (4, 50257, 1f, 0, 0.7f), (5, 2, 0.01f, 0, 1f),
+            (3, 7, 0f, 0, 1f), (9, 7, 1f, 0, 1f), (20, 512, 0.7f, 0, 1f), (20, 512, 1.3f, 40, 1f), (20, 512, 1f, 0, 0.9f),
+            (20, 512, 0.8f, 50, 0.95f), (6, 130, 1f, 1, 1f), (6, 130, 1f, 500, 0.5f), (6, 130, 1f, 0, 1e-3f), (4, 50257, 0f, 0, 1f),
+            (4, 50257, 1f, 0, 1f), (4, 50257, 0.6f, 40, 0.9f), (4, 50257, 1f, 0, 0.7f), (5, 2, 0.01f, 0, 1f),
         })
         {
-            yield return Sample($"{rows}x{vocabulary} temperature {temperature} k {k} p {p}", rows, vocabulary, temperature, k, p, Spread(rows, vocabulary, 4));
+            yield return Sample(
+                $"{rows}x{vocabulary} temperature {temperature} k {k} p {p}", rows, vocabulary, temperature, k, p,
+                Spread(rows, vocabulary, 4));
         }
 
         // Equal probabilities are powers of two here, so the cuts are exact: ties must go by index.
@@ -151,7 +155,8 @@ internal static class LossCases
                 OutputIntegers("ids", rows),
             ],
             Run = (b, t) => b.Sample(t[0], temperature, k, p, t[1], t[2]),
-            Expect = v => v[2] = [.. v[0].Chunk(vocabulary).Select((row, r) => (double)ReferenceLoss.Sample(row, temperature, k, p, v[1][r]).Id)],
+            Expect = v =>
+                v[2] = [.. v[0].Chunk(vocabulary).Select((row, r) => (double)ReferenceLoss.Sample(row, temperature, k, p, v[1][r]).Id)],
         };
 
     // A number whose draw no rounding of the cumulative sum can change.

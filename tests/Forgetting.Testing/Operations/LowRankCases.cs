@@ -13,8 +13,9 @@ internal static class LowRankCases
         // Tiles have 16, 32 or 64 rows and 64 columns, the sum's pieces 32 or 256 terms.
         foreach ((int rows, int columns, int rank, float rate, ulong seed, int stream) in new[]
         {
-            (1, 1, 1, 0.5f, 0UL, 0), (3, 7, 5, 0.1f, 12345UL, 3), (9, 64, 8, 0.5f, 0xFEDCBA9876543210UL, 1000), (5, 1030, 3, 0.9f, 1UL << 32, -1),
-            (2, 65, 16, 0f, 7UL, 1), (70, 136, 64, 0.1f, 3UL, 2), (37, 72, 70, 0.3f, 4UL, 5), (0, 8, 8, 0.1f, 1UL, 0),
+            (1, 1, 1, 0.5f, 0UL, 0), (3, 7, 5, 0.1f, 12345UL, 3), (9, 64, 8, 0.5f, 0xFEDCBA9876543210UL, 1000),
+            (5, 1030, 3, 0.9f, 1UL << 32, -1), (2, 65, 16, 0f, 7UL, 1), (70, 136, 64, 0.1f, 3UL, 2), (37, 72, 70, 0.3f, 4UL, 5),
+            (0, 8, 8, 0.1f, 1UL, 0),
         })
         {
             foreach (OperationCase each in Cases(rows, columns, rank, rate, seed, stream))
@@ -36,7 +37,8 @@ internal static class LowRankCases
         double[] Dropped(double[] x, double[] keys) => ReferenceElementwise.Dropout(x, keys.Ints(), seed, mask);
 
         // Keys far apart and out of order, as packing gives them, the extremes among them.
-        Operand keys = Integers("rowKeys", [.. Enumerable.Range(0, rows).Select(i => i switch { 0 => 0, 1 => int.MaxValue, 2 => -1, _ => 97 * (rows - i) })]);
+        Operand keys = Integers(
+            "rowKeys", [.. Enumerable.Range(0, rows).Select(i => i switch { 0 => 0, 1 => int.MaxValue, 2 => -1, _ => 97 * (rows - i) })]);
         Operand key = Integers("seed", (int)seed, (int)(seed >> 32));
         yield return new("LoraDown", variant)
         {

@@ -30,7 +30,9 @@ internal sealed record Operand(string Name, Shape Shape, DType? Type, OperandRol
     /// <summary>Factor on the tolerance of the element type (see <see cref="OperationRunner"/>); 0 demands equality.</summary>
     public double Loosen { get; init; } = 1;
 
-    /// <summary>A further factor where the operand is BFloat16, for results of several steps whose intermediates are rounded to it.</summary>
+    /// <summary>
+    /// A further factor where the operand is BFloat16, for results of several steps whose intermediates are rounded to it.
+    /// </summary>
     public double LoosenBFloat16 { get; init; } = 1;
 
     /// <summary>

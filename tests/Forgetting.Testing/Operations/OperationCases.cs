@@ -7,15 +7,17 @@ namespace Forgetting.Testing.Operations;
 /// The one corpus of operation cases; every backend runs it against the plain versions in <c>Reference/</c>.
 /// </summary>
 /// <remarks>
-/// To add a case, go to the file of the operation's group (Memory, Dense, LowRank, Sequence, Attention, Elementwise, Loss, Sink or Optimizer
-/// cases) and yield one more <see cref="OperationCase"/>: the operands in order with their roles (<see cref="Operands"/>), the call on the tensors of
-/// the same numbers, and the plain version on the arrays of the same numbers. Its name must be new; a new operation also needs its
-/// plain version, checked in ReferenceOperationTests. Nothing else: all test projects pick it up from <see cref="All"/>, and <see cref="Misaligned"/>
-/// shifts each operand of one of the operation's cases by itself.
+/// To add a case, go to the file of the operation's group (Memory, Dense, LowRank, Sequence, Attention, Elementwise, Loss, Sink or
+/// Optimizer cases) and yield one more <see cref="OperationCase"/>: the operands in order with their roles (<see cref="Operands"/>), the
+/// call on the tensors of the same numbers, and the plain version on the arrays of the same numbers. Its name must be new; a new operation
+/// also needs its plain version, checked in ReferenceOperationTests. Nothing else: all test projects pick it up from <see cref="All"/>, and
+/// <see cref="Misaligned"/> shifts each operand of one of the operation's cases by itself.
 /// </remarks>
 internal static class OperationCases
 {
-    /// <summary>Ways in which sequences lie end to end: one token, one sequence, a single-token tail, many short ones, odd lengths.</summary>
+    /// <summary>
+    /// Ways in which sequences lie end to end: one token, one sequence, a single-token tail, many short ones, odd lengths.
+    /// </summary>
     internal static int[][] Layouts { get; } =
     [
         [0, 1],
@@ -27,8 +29,8 @@ internal static class OperationCases
 
     private static readonly OperationCase[] _written =
     [
-        .. MemoryCases.All(), .. DenseCases.All(), .. LowRankCases.All(), .. SequenceCases.All(), .. AttentionCases.All(), .. ElementwiseCases.All(),
-        .. LossCases.All(), .. SinkCases.All(), .. OptimizerCases.All(),
+        .. MemoryCases.All(), .. DenseCases.All(), .. LowRankCases.All(), .. SequenceCases.All(), .. AttentionCases.All(),
+        .. ElementwiseCases.All(), .. LossCases.All(), .. SinkCases.All(), .. OptimizerCases.All(),
     ];
 
     private static readonly Dictionary<string, OperationCase> _byName =
@@ -41,18 +43,20 @@ internal static class OperationCases
     public static TheoryData<string> Names => [.. _byName.Keys];
 
     /// <summary>Names of the cases that an emulated device runs in reasonable time.</summary>
-    public static TheoryData<string> SmallNames => [.. All.Where(operationCase => !operationCase.Large).Select(operationCase => operationCase.Name)];
+    public static TheoryData<string> SmallNames =>
+        [.. All.Where(operationCase => !operationCase.Large).Select(operationCase => operationCase.Name)];
 
     /// <summary>The case of that name.</summary>
     public static OperationCase Named(string name) => _byName[name];
 
     /// <summary>
-    /// Of every operation a small case whose rows are whole packs of 16 bytes, as often as it has operands, each time with one of them an element
-    /// past an aligned address: what is read or written in packs must look at every address.
+    /// Of every operation a small case whose rows are whole packs of 16 bytes, as often as it has operands, each time with one of them an
+    /// element past an aligned address: what is read or written in packs must look at every address.
     /// </summary>
     private static IEnumerable<OperationCase> Misaligned(OperationCase[] cases)
     {
-        foreach (IGrouping<string, OperationCase> operation in cases.Where(each => !each.Large && each.Shift == 0).GroupBy(each => each.Operation))
+        foreach (IGrouping<string, OperationCase> operation in cases.Where(each => !each.Large && each.Shift == 0)
+            .GroupBy(each => each.Operation))
         {
             // Two packs of bfloat16 or more a row. A number for each row or sequence is read by itself.
             OperationCase small = operation

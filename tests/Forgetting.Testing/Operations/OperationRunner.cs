@@ -9,12 +9,13 @@ namespace Forgetting.Testing.Operations;
 
 /// <summary>
 /// Runs one case on one backend. The plain version computes from the inputs as the backend stores them, so that what is compared is the
-/// arithmetic and not the rounding of inputs. Beyond the results it checks that nothing outside the operands was written, that inputs kept their
-/// bits, and that a second run gives the same bits as the first.
+/// arithmetic and not the rounding of inputs. Beyond the results it checks that nothing outside the operands was written, that inputs kept
+/// their bits, and that a second run gives the same bits as the first.
 /// </summary>
 internal static class OperationRunner
 {
-    // Float32: some hundred roundings of 6e-8 that mostly cancel. BFloat16 (half an ulp is 2e-3): a rounded intermediate and the rounded result.
+    // Float32: some hundred roundings of 6e-8 that mostly cancel. BFloat16 (half an ulp is 2e-3): a rounded
+    // intermediate and the rounded result.
     private const double Float32Tolerance = 2e-5;
     private const double BFloat16Tolerance = 1e-2;
 
@@ -231,7 +232,8 @@ internal static class OperationRunner
             (int row, int column) = Math.DivRem(worst, operand.Shape.Columns);
             faults.Add(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{wrong} of {expected.Length} elements of {operand.Name} {operand.Shape} are wrong, worst [{row}, {column}] = {actual[worst]:G9} for {expected[worst]:G9} ({worstExcess:G3} × the tolerance)"));
+                $"{wrong} of {expected.Length} elements of {operand.Name} {operand.Shape} are wrong, worst [{row}, "
+                    + $"{column}] = {actual[worst]:G9} for {expected[worst]:G9} ({worstExcess:G3} × the tolerance)"));
         }
     }
 

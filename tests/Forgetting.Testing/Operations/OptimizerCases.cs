@@ -20,7 +20,8 @@ internal static class OptimizerCases
             yield return new("Dot", $"{rows}x{columns}")
             {
                 // The terms cancel: errors are relative to the root of the sum of their squares.
-                Operands = [Input32("a", rows, columns), Input32("b", rows, columns), Updated32("result", 1, 4) with { Scale = Math.Sqrt(rows * columns) }],
+                Operands = [Input32("a", rows, columns), Input32("b", rows, columns),
+                    Updated32("result", 1, 4) with { Scale = Math.Sqrt(rows * columns) }],
                 Run = (b, t) => b.Dot(t[0], t[1], t[2], index),
                 Expect = v => v[2] = Added(v[2], index, v[0].Zip(v[1], (x, y) => x * y).Sum()),
                 Shift = columns % 2,
@@ -40,9 +41,12 @@ internal static class OptimizerCases
                 {
                     Operands =
                     [
-                        Updated32("master", 1, count), Updated32("gradient", 1, count).Exact(), Updated32("m", 1, count, Normal(count, 0.1)),
+                        Updated32("master", 1, count), Updated32("gradient", 1, count).Exact(),
+                        Updated32("m", 1, count, Normal(count, 0.1)),
                         // Second moments from 0 (never touched) to 1.
-                        Updated32("v", 1, count, (random, _) => [.. Draw(random, count).Select((x, i) => i % 5 == 0 ? 0 : Math.Pow(10, -4 * Math.Abs(x)))]),
+                        Updated32(
+                            "v", 1, count,
+                            (random, _) => [.. Draw(random, count).Select((x, i) => i % 5 == 0 ? 0 : Math.Pow(10, -4 * Math.Abs(x)))]),
                         Input32("numbers", 1, 4, Given([.. step.Numbers.Select(number => (double)number)])),
                         .. separate ? new[] { Output("value", 1, count) } : [],
                     ],
@@ -62,5 +66,6 @@ internal static class OptimizerCases
         }
     }
 
-    private static double[] Added(double[] result, int index, double value) => [.. result.Select((old, i) => i == index ? old + value : old)];
+    private static double[] Added(double[] result, int index, double value) =>
+        [.. result.Select((old, i) => i == index ? old + value : old)];
 }

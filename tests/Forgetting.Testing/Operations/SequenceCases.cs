@@ -41,7 +41,8 @@ internal static class SequenceCases
 
         foreach ((int rows, int from, int fromColumn, int to, int toColumn, int count) in new[]
         {
-            (1, 1, 0, 1, 0, 1), (5, 9, 3, 4, 1, 3), (17, 96, 32, 32, 0, 32), (17, 32, 0, 96, 64, 32), (3, 64, 0, 64, 0, 64), (2, 1031, 515, 517, 1, 516),
+            (1, 1, 0, 1, 0, 1), (5, 9, 3, 4, 1, 3), (17, 96, 32, 32, 0, 32), (17, 32, 0, 96, 64, 32), (3, 64, 0, 64, 0, 64),
+            (2, 1031, 515, 517, 1, 516),
         })
         {
             yield return new("CopyColumns", $"{rows} rows, {count} from {fromColumn} of {from} to {toColumn} of {to}")
@@ -58,8 +59,8 @@ internal static class SequenceCases
     {
         foreach ((int heads, int headSize, int[] positions) in new (int, int, int[])[]
         {
-            (1, 2, [0]), (3, 6, [4, 0, 19]), (8, 8, [.. Enumerable.Range(0, 20)]), (2, 16, [7, 7, 7]), (4, 64, [0, 1, 2, 0, 1, 19]), (1, 80, [13, 2]),
-            (2, 128, [19, 18, 0]),
+            (1, 2, [0]), (3, 6, [4, 0, 19]), (8, 8, [.. Enumerable.Range(0, 20)]), (2, 16, [7, 7, 7]), (4, 64, [0, 1, 2, 0, 1, 19]),
+            (1, 80, [13, 2]), (2, 128, [19, 18, 0]),
         })
         {
             foreach (bool inverse in new[] { false, true })

@@ -78,7 +78,8 @@ internal static class SinkCases
         }
     }
 
-    private static string Describe(int[] offsets, int rows, int columns) => $"{offsets.Length - 1} sequences of {offsets[^1]}, {rows}x{columns}";
+    private static string Describe(int[] offsets, int rows, int columns) =>
+        $"{offsets.Length - 1} sequences of {offsets[^1]}, {rows}x{columns}";
 
     private static IEnumerable<OperationCase> Matrix(int[] offsets, int outputs, int columns)
     {
@@ -209,8 +210,8 @@ internal static class SinkCases
         {
             Operands =
             [
-                Input("dLogits", headOffsets[^1], vocabulary), Input("x", headOffsets[^1], columns), Integers("headOffsets", headOffsets), rows, packed,
-                Output32("y", total, columns),
+                Input("dLogits", headOffsets[^1], vocabulary), Input("x", headOffsets[^1], columns), Integers("headOffsets", headOffsets),
+                rows, packed, Output32("y", total, columns),
             ],
             Run = (b, t) => b.HeadRows(t[0], t[1], t[2], t[3], t[4], t[5]),
             Expect = v => v[5] = ReferenceSinks.HeadRows(v[0], v[1], headOffsets, tokens, offsets, vocabulary, columns),

@@ -16,7 +16,8 @@ internal static class ReferenceConfigs
         ["llama-tied"] = Llama() with { TiedHead = true, KeyValueHeads = 3, Heads = 3 },
         ["llama-scaled-rope"] = Llama() with { RopeTheta = 500, RopeScaling = new(8, 1, 4, 32) },
         ["llama-biases"] = Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true },
-        ["qwen2"] = Llama() with { Family = ModelFamily.Qwen2, QueryKeyValueBias = true, TiedHead = true, NormEpsilon = 1e-6, RopeTheta = 1e6 },
+        ["qwen2"] =
+            Llama() with { Family = ModelFamily.Qwen2, QueryKeyValueBias = true, TiedHead = true, NormEpsilon = 1e-6, RopeTheta = 1e6 },
         ["qwen2-window"] = Llama() with { Family = ModelFamily.Qwen2, QueryKeyValueBias = true, Windows = [0, 3] },
         ["gpt2"] = Gpt(ModelFamily.Gpt2),
         ["gpt2-erf"] = Gpt(ModelFamily.Gpt2) with { Activation = ActivationKind.Gelu },
@@ -109,8 +110,8 @@ internal static class ReferenceConfigs
     }
 
     /// <summary>
-    /// Random values for <see cref="Parameters"/>, each exactly representable in Float32 so that a file holds the same numbers. They are large
-    /// enough (gains about 1, matrices about 1/√in) that a wrong term shows in the logits.
+    /// Random values for <see cref="Parameters"/>, each exactly representable in Float32 so that a file holds the same numbers. They are
+    /// large enough (gains about 1, matrices about 1/√in) that a wrong term shows in the logits.
     /// </summary>
     public static Dictionary<string, double[]> RandomWeights(ModelConfig config, int seed)
     {
@@ -122,7 +123,8 @@ internal static class ReferenceConfigs
             bool table = name.Contains("embed", StringComparison.Ordinal) || name.Contains(".wte", StringComparison.Ordinal);
             double width = table ? 1 : shape.Rows == 1 ? 0.3 : 1.5 / Math.Sqrt(config.HiddenSize);
             double centre = gain && name.EndsWith(".weight", StringComparison.Ordinal) ? 1 : 0;
-            weights[name] = [.. Enumerable.Range(0, (int)shape.Count).Select(_ => (double)(float)(centre + (width * ((2 * random.NextDouble()) - 1))))];
+            weights[name] =
+                [.. Enumerable.Range(0, (int)shape.Count).Select(_ => (double)(float)(centre + (width * ((2 * random.NextDouble()) - 1))))];
         }
 
         return weights;

@@ -16,8 +16,8 @@ internal sealed record ReferenceLora(double[] A, double[] B, int Rank, double Sc
 /// </summary>
 /// <param name="config">The model.</param>
 /// <param name="weights">
-/// Values by their name in the checkpoint, in the file's layout: [out, in] for linear layers, but [in, out] for the four projections of gpt2.
-/// The arrays are read anew on every call, so a test may change an element between two calls.
+/// Values by their name in the checkpoint, in the file's layout: [out, in] for linear layers, but [in, out] for the four projections of
+/// gpt2. The arrays are read anew on every call, so a test may change an element between two calls.
 /// </param>
 /// <param name="lora">Updates by the name of the layer, that of its weight without <c>.weight</c>.</param>
 internal sealed class ReferenceDecoder(
@@ -50,7 +50,8 @@ internal sealed class ReferenceDecoder(
     }
 
     /// <summary>Final hidden states after the last norm, [T][C].</summary>
-    /// <param name="block">Called with the number of each block and its input, [T][C]; gives what the block sees in its place. After the last block it is called once more.</param>
+    /// <param name="block">Called with the number of each block and its input, [T][C]; gives what the block sees in its place. After the
+    /// last block it is called once more.</param>
     public double[][] Hidden(ReadOnlySpan<int> ids, Func<int, double[][], double[][]>? block = null)
     {
         int c = config.HiddenSize;

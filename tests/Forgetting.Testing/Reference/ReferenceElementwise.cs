@@ -1,7 +1,9 @@
 
 namespace Forgetting.Testing.Reference;
 
-/// <summary>Norms, activations, sums and dropout in plain double precision. Nothing is changed in place: every method returns new arrays.</summary>
+/// <summary>
+/// Norms, activations, sums and dropout in plain double precision. Nothing is changed in place: every method returns new arrays.
+/// </summary>
 internal static class ReferenceElementwise
 {
     /// <summary>y and rstd of <see cref="Backends.IElementwiseOperations.RmsNorm"/>.</summary>

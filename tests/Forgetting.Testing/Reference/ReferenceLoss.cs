@@ -26,15 +26,17 @@ internal static class ReferenceLoss
     public static double CrossEntropy(ReadOnlySpan<double> logits, int target) => LogSumExp(logits) - logits[target];
 
     /// <summary>
-    /// The scalar whose gradient the operation gives: w·CE for w ≥ 0 (or generalised cross-entropy), else |w| times the loss that the kind of ascent descends. The kinds that
-    /// their sources define by a factor on the gradient are the integral of that factor over log p_y.
+    /// The scalar whose gradient the operation gives: w·CE for w ≥ 0 (or generalised cross-entropy), else |w| times the loss that the kind
+    /// of ascent descends. The kinds that their sources define by a factor on the gradient are the integral of that factor over log p_y.
     /// </summary>
     public static double Objective(ReadOnlySpan<double> logits, int target, double weight, Ascent ascent, double baseLogProbability)
     {
         double crossEntropy = CrossEntropy(logits, target);
         if (weight >= 0)
         {
-            return weight * (ascent.LearningPower == 0 ? crossEntropy : (1 - Math.Exp(-ascent.LearningPower * crossEntropy)) / ascent.LearningPower);
+            return weight * (ascent.LearningPower == 0
+                ? crossEntropy
+                : (1 - Math.Exp(-ascent.LearningPower * crossEntropy)) / ascent.LearningPower);
         }
 
         double p = Math.Exp(-crossEntropy);
@@ -45,7 +47,8 @@ internal static class ReferenceLoss
             AscentKind.Weighted => Math.Pow(p, ascent.Beta) / ascent.Beta,
             AscentKind.SatImp => Integral(x => Math.Pow(x, ascent.Beta - 1.0) * Math.Pow(1 - x, ascent.Beta2), p),
             AscentKind.Npo => 2 / (double)ascent.Beta * Math.Log(1 + Math.Exp(ascent.Beta * (-crossEntropy - baseLogProbability))),
-            AscentKind.Belief => Math.Exp(ascent.Beta2 * baseLogProbability) * 2 / ascent.Beta * Math.Log(1 + Math.Exp(ascent.Beta * (-crossEntropy - baseLogProbability))),
+            AscentKind.Belief => Math.Exp(ascent.Beta2 * baseLogProbability) * 2 / ascent.Beta * Math.Log(
+                1 + Math.Exp(ascent.Beta * (-crossEntropy - baseLogProbability))),
             AscentKind.Hinge => 1 + p - Math.Exp(logits[RunnerUp(logits, target)] - total),
             AscentKind.Unlikelihood => total - LogSumExp(Others(logits, target)),
             AscentKind.Entropy => total - Mean(logits),
@@ -85,7 +88,8 @@ internal static class ReferenceLoss
             case AscentKind.Belief:
                 // p0^γ · 2p^β/(p^β + p0^β), written with probabilities as in its definition.
                 double p0 = Math.Exp(baseLogProbability);
-                return Scaled(-w * Math.Pow(p0, ascent.Beta2) * 2 * Math.Pow(py, ascent.Beta) / (Math.Pow(py, ascent.Beta) + Math.Pow(p0, ascent.Beta)));
+                return Scaled(-w * Math.Pow(p0, ascent.Beta2) * 2 * Math.Pow(py, ascent.Beta) / (Math.Pow(py, ascent.Beta) + Math.Pow(
+                    p0, ascent.Beta)));
             case AscentKind.Unlikelihood:
                 // p_y/(1 − p_y)·(e − p): p_y at the target, −p_y times the softmax over the others elsewhere.
                 return [.. logits.Select((logit, i) => w * (i == target ? py : -py * Math.Exp(logit - total - logRest)))];
@@ -123,8 +127,8 @@ internal static class ReferenceLoss
     }
 
     /// <summary>
-    /// One draw, and how far (in probability) every decision on the way was from falling the other way: the test's random numbers are chosen so that
-    /// no implementation in Float32 can decide differently.
+    /// One draw, and how far (in probability) every decision on the way was from falling the other way: the test's random numbers are
+    /// chosen so that no implementation in Float32 can decide differently.
     /// </summary>
     public static (int Id, double Margin) Sample(double[] logits, double temperature, int topK, double topP, double uniform)
     {

@@ -6,7 +6,9 @@ namespace Forgetting.Testing.Reference;
 /// <summary>The objective of a training step and its gradient, from <see cref="ReferenceDecoder"/> and finite differences alone.</summary>
 internal static class ReferenceObjective
 {
-    /// <summary>Σ over head rows of w·CE, or of what the kind of ascent descends where w is negative (<see cref="ReferenceLoss.Objective"/>).</summary>
+    /// <summary>
+    /// Σ over head rows of w·CE, or of what the kind of ascent descends where w is negative (<see cref="ReferenceLoss.Objective"/>).
+    /// </summary>
     public static double Value(ReferenceDecoder decoder, TokenBatch batch, Ascent ascent) =>
         Enumerable.Range(0, batch.Documents).Sum(document => DocumentValue(decoder, batch, document, ascent));
 

@@ -1,7 +1,9 @@
 
 namespace Forgetting.Testing.Reference;
 
-/// <summary>Philox 4×32-10 as published (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3; SC'11, section 4.1).</summary>
+/// <summary>
+/// Philox 4×32-10 as published (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3; SC'11, section 4.1).
+/// </summary>
 internal static class ReferencePhilox
 {
     /// <summary>The four outputs for a counter and a key.</summary>

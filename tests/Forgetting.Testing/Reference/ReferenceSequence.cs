@@ -22,7 +22,8 @@ internal static class ReferenceSequence
 
     /// <summary>The destination with <paramref name="count"/> columns of every row replaced.</summary>
     public static double[] CopyColumns(
-        double[] source, int sourceColumns, int sourceColumn, double[] destination, int destinationColumns, int destinationColumn, int count)
+        double[] source, int sourceColumns, int sourceColumn, double[] destination, int destinationColumns, int destinationColumn,
+        int count)
     {
         double[] result = [.. destination];
         for (int t = 0; t < source.Length / sourceColumns; t++)

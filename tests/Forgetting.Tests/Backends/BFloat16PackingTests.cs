@@ -5,7 +5,9 @@ using Xunit;
 
 namespace Forgetting.Tests.Backends;
 
-/// <summary>Every element of the packed matrices, at the place that the layout's definition gives it, and nothing beyond their end.</summary>
+/// <summary>
+/// Every element of the packed matrices, at the place that the layout's definition gives it, and nothing beyond their end.
+/// </summary>
 public sealed unsafe class BFloat16PackingTests
 {
     private const ushort Untouched = 0xBEEF;

@@ -52,7 +52,9 @@ public sealed class CpuOperationTests : IDisposable
         });
     }
 
-    /// <summary>The arg-max of rows that are longer than what is searched at a time: a plain loop's first of the largest, NaN below everything.</summary>
+    /// <summary>
+    /// The arg-max of rows that are longer than what is searched at a time: a plain loop's first of the largest, NaN below everything.
+    /// </summary>
     [Theory]
     [InlineData(0f, 5000, 4095, 4096)]
     [InlineData(0f, 9000, 8999)]

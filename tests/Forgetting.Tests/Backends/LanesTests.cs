@@ -12,9 +12,9 @@ public sealed unsafe class LanesTests
     {
         float[] values =
         [
-            0, -0f, 1, 1 + (1 / 256f), 1 + (3 / 256f), 1 + (1 / 256f) + 1e-6f, -1 - (1 / 256f), 3.3e38f, 3.4e38f, -3.4e38f, 1e-40f, float.Epsilon,
-            float.PositiveInfinity, float.NegativeInfinity, float.NaN, BitConverter.UInt32BitsToSingle(0x7F800001), BitConverter.UInt32BitsToSingle(0xFFFFFFFF),
-            0.1f, -123456.78f, 65280, 65408, 1e-3f, 2.5f,
+            0, -0f, 1, 1 + (1 / 256f), 1 + (3 / 256f), 1 + (1 / 256f) + 1e-6f, -1 - (1 / 256f), 3.3e38f, 3.4e38f, -3.4e38f, 1e-40f,
+            float.Epsilon, float.PositiveInfinity, float.NegativeInfinity, float.NaN, BitConverter.UInt32BitsToSingle(0x7F800001),
+            BitConverter.UInt32BitsToSingle(0xFFFFFFFF), 0.1f, -123456.78f, 65280, 65408, 1e-3f, 2.5f,
         ];
         values = [.. values, .. values]; // longer than any vector
         float[] expected = [.. values.Select(v => (float)OperationRunner.Stored(v, DType.BFloat16))];

@@ -80,7 +80,8 @@ public sealed unsafe class ManagedProductsTests
             foreach (int bits in s_widths)
             {
                 using var products = new ManagedProducts(pool, type, bits);
-                foreach ((int rows, bool packed) in new[] { (1, false), (1, true), (2, false), (4, false), (4, true), (5, true), (31, false), (31, true), (M, false), (M, true) })
+                foreach ((int rows, bool packed) in new[] { (1, false), (1, true), (2, false), (4, false), (4, true), (5, true),
+                    (31, false), (31, true), (M, false), (M, true) })
                 {
                     float[] c = new float[M * N];
                     for (int row = 0; row < M; row += rows)
@@ -97,7 +98,8 @@ public sealed unsafe class ManagedProductsTests
         {
             fixed (float* pa = a, pb = b, pc = c)
             {
-                ProductsCheck.Run(products, new Product(false, true, rows, N, K, 1, pa + (row * K), K, pb, K, 0, pc + (row * N), N), packed);
+                ProductsCheck.Run(
+                    products, new Product(false, true, rows, N, K, 1, pa + (row * K), K, pb, K, 0, pc + (row * N), N), packed);
             }
         }
     }

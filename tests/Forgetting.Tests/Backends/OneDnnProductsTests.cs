@@ -11,15 +11,15 @@ using Xunit;
 namespace Forgetting.Tests.Backends;
 
 /// <summary>
-/// oneDNN, whichever version this machine has, under the same checks as the managed products. Types of operands that it has no instructions for are
-/// left out.
+/// oneDNN, whichever version this machine has, under the same checks as the managed products. Types of operands that it
+/// has no instructions for are left out.
 /// </summary>
 public sealed unsafe class OneDnnProductsTests
 {
     public static TheoryData<int, int, int> Sizes => new()
     {
-        { 1, 1, 1 }, { 1, 300, 31 }, { 5, 17, 9 }, { 16, 33, 64 }, { 17, 33, 64 }, { 64, 48, 20 }, { 65, 257, 33 }, { 130, 600, 7 }, { 200, 96, 700 },
-        { 40, 30, 1100 }, { 20, 33, 2100 }, { 70, 330, 100 }, { 3, 5, 0 },
+        { 1, 1, 1 }, { 1, 300, 31 }, { 5, 17, 9 }, { 16, 33, 64 }, { 17, 33, 64 }, { 64, 48, 20 }, { 65, 257, 33 }, { 130, 600, 7 },
+        { 200, 96, 700 }, { 40, 30, 1100 }, { 20, 33, 2100 }, { 70, 330, 100 }, { 3, 5, 0 },
     };
 
     [OneDnnTheory]
@@ -57,7 +57,8 @@ public sealed unsafe class OneDnnProductsTests
             {
                 using var pool = new WorkerPool(threads);
                 using var products = new OneDnnProducts(pool, Library, type);
-                foreach ((int rows, bool packed) in new[] { (M, true), (M, false), (64, true), (63, true), (17, false), (16, true), (1, true) })
+                foreach ((int rows, bool packed) in new[] { (M, true), (M, false), (64, true), (63, true), (17, false), (16, true),
+                    (1, true) })
                 {
                     float[] c = [.. before];
                     fixed (float* pa = a, pb = b, pc = c)
@@ -97,7 +98,9 @@ public sealed unsafe class OneDnnProductsTests
             foreach ((int n, int k) in new[] { (288, 288), (768, 288), (288, 768), (32000, 288) })
             {
                 using var streams = new OneDnnProducts(pool, Library, type);
-                Assert.True(streams.PackedBytes(new Product(false, true, 64, n, k, 1, null, k, null, k, 0, null, n)) > 0, $"{Library.Name} refuses {k} x {n} in {type}");
+                Assert.True(
+                    streams.PackedBytes(new Product(false, true, 64, n, k, 1, null, k, null, k, 0, null, n)) > 0,
+                    $"{Library.Name} refuses {k} x {n} in {type}");
             }
         }
     }
@@ -122,7 +125,9 @@ public sealed unsafe class OneDnnProductsTests
     [OneDnnFact]
     public void A_provider_that_cannot_be_had_is_refused_in_one_line()
     {
-        Assert.Contains("products is \"mkl\"", Assert.Throws<UserException>(() => BackendFactory.Create("cpu", products: "mkl")).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "products is \"mkl\"", Assert.Throws<UserException>(() => BackendFactory.Create("cpu", products: "mkl")).Message,
+            StringComparison.Ordinal);
         using IBackend backend = BackendFactory.Create("cpu", products: "onednn");
         Assert.Equal("onednn", ((CpuBackend)backend).Products);
         if (!Library.HasBFloat16)
@@ -143,7 +148,8 @@ public sealed unsafe class OneDnnProductsTests
 
         string[] lines = File.ReadAllLines("/proc/cpuinfo");
         string[] flags = lines.First(l => l.StartsWith("flags", StringComparison.Ordinal)).Split(' ');
-        bool intel = lines.Any(l => l.StartsWith("vendor_id", StringComparison.Ordinal) && l.EndsWith("GenuineIntel", StringComparison.Ordinal));
+        bool intel =
+            lines.Any(l => l.StartsWith("vendor_id", StringComparison.Ordinal) && l.EndsWith("GenuineIntel", StringComparison.Ordinal));
         bool faster = flags.Contains("amx_bf16") || (flags.Contains("avx512_bf16") && !intel);
         Assert.Equal(faster ? "onednn" : "managed", Chosen("bf16"));
         Assert.Equal("managed", Chosen("fp32"));

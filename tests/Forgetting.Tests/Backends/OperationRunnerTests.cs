@@ -7,7 +7,9 @@ using Xunit.Sdk;
 
 namespace Forgetting.Tests.Backends;
 
-/// <summary>The runner of the operation cases finds what it is there to find: a correct call that then does one thing wrong must fail.</summary>
+/// <summary>
+/// The runner of the operation cases finds what it is there to find: a correct call that then does one thing wrong must fail.
+/// </summary>
 public sealed class OperationRunnerTests : IDisposable
 {
     private readonly CpuBackend _backend = new(threads: 1);

@@ -23,7 +23,8 @@ public sealed class PackedWeightsTests : IDisposable
         {
             Run = (backend, tensors) =>
             {
-                Tensor[] written = [.. tensors.Where((t, i) => operation.Operands[i].Role != OperandRole.Input && t.DType == DType.Float32 && t.Count > 0)];
+                Tensor[] written = [.. tensors.Where(
+                    (t, i) => operation.Operands[i].Role != OperandRole.Input && t.DType == DType.Float32 && t.Count > 0)];
                 foreach (Tensor weight in written)
                 {
                     backend.DeclareWeight(weight);
@@ -93,8 +94,10 @@ public sealed class PackedWeightsTests : IDisposable
     // x·Wᵀ and then dY·W, by enough rows that a copy is of use.
     private static float[] Multiply(CpuBackend backend, Tensor weight)
     {
-        using DeviceBuffer x = backend.Allocate(Rows * (long)weight.Columns * sizeof(float)), dY = backend.Allocate(Rows * (long)weight.Rows * sizeof(float));
-        Tensor right = x.AsTensor(new Shape(Rows, weight.Columns), DType.Float32), left = dY.AsTensor(new Shape(Rows, weight.Rows), DType.Float32);
+        using DeviceBuffer x = backend.Allocate(Rows * (long)weight.Columns * sizeof(float)),
+            dY = backend.Allocate(Rows * (long)weight.Rows * sizeof(float));
+        Tensor right = x.AsTensor(new Shape(Rows, weight.Columns), DType.Float32),
+            left = dY.AsTensor(new Shape(Rows, weight.Rows), DType.Float32);
         backend.Fill(right, 1);
         backend.Fill(left, 1);
         using DeviceBuffer y = backend.Allocate(left.Bytes), dX = backend.Allocate(right.Bytes);

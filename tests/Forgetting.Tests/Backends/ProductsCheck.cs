@@ -52,7 +52,10 @@ internal static unsafe class ProductsCheck
         }
     }
 
-    /// <summary>A result larger than caches, in memory where it is stored past them and where it cannot be: both must have the same bits, some of which are checked.</summary>
+    /// <summary>
+    /// A result larger than caches, in memory where it is stored past them and where it cannot be: both must have the
+    /// same bits, some of which are checked.
+    /// </summary>
     public static void LargerThanCaches(IMatrixProducts products)
     {
         const int M = 97, N = 180_032, K = 3; // whole tiles and parts of some
@@ -72,7 +75,8 @@ internal static unsafe class ProductsCheck
                     double sum = 0;
                     for (int l = 0; l < K; l++)
                     {
-                        sum += OperationRunner.Stored(a[(place / N * K) + l], products.OperandType) * OperationRunner.Stored(b[(l * N) + (place % N)], products.OperandType);
+                        sum += OperationRunner.Stored(a[(place / N * K) + l], products.OperandType) * OperationRunner.Stored(
+                            b[(l * N) + (place % N)], products.OperandType);
                     }
 
                     Assert.Equal(sum, streamed[place], 1e-5);

@@ -7,7 +7,10 @@ using Xunit;
 
 namespace Forgetting.Tests.Backends;
 
-/// <summary>Every operation with each kind of vectors that processors have, as far as this one can stand in for them; the choice is made once in a process.</summary>
+/// <summary>
+/// Every operation with each kind of vectors that processors have, as far as this one can stand in for them;
+/// the choice is made once in a process.
+/// </summary>
 [Collection(CommandCollection.Name)]
 public sealed class VectorWidthTests
 {
@@ -23,11 +26,12 @@ public sealed class VectorWidthTests
             return;
         }
 
-        var start = new ProcessStartInfo(Environment.ProcessPath!.EndsWith("dotnet", StringComparison.Ordinal) ? Environment.ProcessPath : "dotnet")
-        {
-            ArgumentList = { "exec", typeof(VectorWidthTests).Assembly.Location, "operations" },
-            RedirectStandardOutput = true,
-        };
+        var start =
+            new ProcessStartInfo(Environment.ProcessPath!.EndsWith("dotnet", StringComparison.Ordinal) ? Environment.ProcessPath : "dotnet")
+            {
+                ArgumentList = { "exec", typeof(VectorWidthTests).Assembly.Location, "operations" },
+                RedirectStandardOutput = true,
+            };
         foreach (string name in start.Environment.Keys.Where(key => key.StartsWith("DOTNET_Enable", StringComparison.Ordinal)).ToArray())
         {
             start.Environment.Remove(name);
@@ -47,6 +51,7 @@ public sealed class VectorWidthTests
         CommandResult result = CommandResult.Of("doctor", "--device", "cpu", "--products", "managed", "--json");
         JsonElement facts = JsonDocument.Parse(result.Output).RootElement;
         Assert.Equal(VectorWidth.Description, facts.GetProperty("vector_width").GetString());
-        Assert.Equal(VectorWidth.Bits == 0 ? "managed (scalar)" : $"managed ({VectorWidth.Bits}-bit)", facts.GetProperty("products").GetString());
+        Assert.Equal(
+            VectorWidth.Bits == 0 ? "managed (scalar)" : $"managed ({VectorWidth.Bits}-bit)", facts.GetProperty("products").GetString());
     }
 }

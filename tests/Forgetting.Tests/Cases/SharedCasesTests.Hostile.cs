@@ -5,7 +5,8 @@ using Xunit;
 
 namespace Forgetting.Tests.Cases;
 
-/// <content>Templates, recipes and tasks that once crashed, hung or took all memory; tokenizers whose patterns .NET reads otherwise.</content>
+/// <content>Templates, recipes and tasks that once crashed, hung or took all memory; tokenizers whose
+/// patterns .NET reads otherwise.</content>
 public partial class SharedCasesTests
 {
     /// <summary>Each template of the folder ends the command with 0 or 2, and 2 comes with one line.</summary>
@@ -16,8 +17,8 @@ public partial class SharedCasesTests
         folder.Write("chat.jsonl", """{"messages":[{"role":"user","content":"Hello"},{"role":"assistant","content":"Hi there"}]}""");
         AllEnd("*.jinja", file =>
         [
-            "loss", "--model", SharedData.Path("stories260K", "hf"), "--data", Path.Combine(folder.Path, "chat.jsonl"), "--template", file, "--out",
-            Path.Combine(folder.Path, "out.jsonl"),
+            "loss", "--model", SharedData.Path("stories260K", "hf"), "--data", Path.Combine(folder.Path, "chat.jsonl"), "--template", file,
+            "--out", Path.Combine(folder.Path, "out.jsonl"),
         ]);
     }
 
@@ -32,9 +33,12 @@ public partial class SharedCasesTests
         using TemporaryFolder folder = new();
         foreach (string tasks in Directory.GetDirectories(Hostile(), "tasks-*"))
         {
-            string name = Directory.GetFiles(tasks, "*.yaml").SelectMany(File.ReadLines).First(line => line.StartsWith("task: ", StringComparison.Ordinal))["task: ".Length..];
+            string name = Directory.GetFiles(tasks, "*.yaml")
+                .SelectMany(File.ReadLines)
+                .First(line => line.StartsWith("task: ", StringComparison.Ordinal))["task: ".Length..];
             AssertEnds(tasks, CommandResult.Of(
-                "eval", "--model", SharedData.Path("stories260K", "hf"), "--include", tasks, "--tasks", name, "--data-dir", tasks, "--out", folder.Path, "--log-samples"));
+                "eval", "--model", SharedData.Path("stories260K", "hf"), "--include", tasks, "--tasks", name, "--data-dir", tasks, "--out",
+                folder.Path, "--log-samples"));
         }
     }
 

@@ -37,8 +37,11 @@ public sealed partial class SharedCasesTests
             Assert.Single(notices.Told), StringComparison.Ordinal);
 
         // The paper's program counts the prompt's own tokens, among them a lone "▁".
-        Assert.Equal([1, 2], Load("boundary.jsonl", options: new TrainingOptions { Compat = Compatibility.Paper }).Select(e => e.ResponseCount));
-        Assert.All(Load("boundary.jsonl", options: new TrainingOptions { Data = new() { Template = "plain" } }), e => Assert.Equal(2, e.ResponseCount));
+        Assert.Equal(
+            [1, 2], Load("boundary.jsonl", options: new TrainingOptions { Compat = Compatibility.Paper }).Select(e => e.ResponseCount));
+        Assert.All(
+            Load("boundary.jsonl", options: new TrainingOptions { Data = new() { Template = "plain" } }),
+            e => Assert.Equal(2, e.ResponseCount));
     }
 
     [SharedCaseFact]
@@ -75,11 +78,17 @@ public sealed partial class SharedCasesTests
     {
         foreach (string template in new[] { "tulu", "plain" })
         {
-            string message = Assert.Throws<UserException>(() => Load("tool-calls.jsonl", options: new TrainingOptions { Data = new() { Template = template } })).Message;
-            Assert.EndsWith($"tool-calls.jsonl: line 1: 'tools' is not written by the template {template}; expected none, or a chat template that writes it", message, StringComparison.Ordinal);
+            string message = Assert.Throws<UserException>(
+                () => Load("tool-calls.jsonl", options: new TrainingOptions { Data = new() { Template = template } })).Message;
+            Assert.EndsWith(
+                $"tool-calls.jsonl: line 1: 'tools' is not written by the template {template}; expected none, "
+                    + "or a chat template that writes it",
+                message, StringComparison.Ordinal);
         }
 
-        Assert.Contains("line 1: message 2 has 'tool_calls', which the template ", Assert.Throws<UserException>(() => Load("tool-calls.jsonl", "turn-end.jinja")).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "line 1: message 2 has 'tool_calls', which the template ",
+            Assert.Throws<UserException>(() => Load("tool-calls.jsonl", "turn-end.jinja")).Message, StringComparison.Ordinal);
         using TemporaryFolder folder = new();
         string template2 = folder.Write("tools.jinja", """
             {% for t in tools %}[{{ t.function.name }}]{% endfor %}{% for m in messages %}{{ m.role }}
@@ -97,9 +106,11 @@ public sealed partial class SharedCasesTests
     [SharedCaseFact]
     public void An_assistant_message_of_weight_0_is_not_learnt()
     {
-        foreach (string template in new[] { "tulu", "plain", SharedCases.Path("turn-end.jinja"), SharedCases.Path("generation-mask.jinja") })
+        foreach (string template in new[] { "tulu", "plain", SharedCases.Path("turn-end.jinja"), SharedCases.Path(
+            "generation-mask.jinja") })
         {
-            EncodedExample example = Assert.Single(Load("weighted.jsonl", options: new TrainingOptions { Data = new() { Template = template } }));
+            EncodedExample example =
+                Assert.Single(Load("weighted.jsonl", options: new TrainingOptions { Data = new() { Template = template } }));
             Assert.Equal(template.EndsWith("turn-end.jinja", StringComparison.Ordinal) ? "yes<unk>" : "yes</s>", Text(example).Trim());
             Assert.Contains("no", Stories.Decode(example.Ids), StringComparison.Ordinal);
         }
@@ -109,15 +120,20 @@ public sealed partial class SharedCasesTests
     public void Special_tokens_in_the_data_are_there_once_or_are_said_to_be_text()
     {
         var notices = new Notices();
-        EncodedExample allowed = Assert.Single(Load("special-in-data.jsonl", options: new TrainingOptions { Data = new() { AllowSpecial = true } }, observer: notices));
+        EncodedExample allowed = Assert.Single(
+            Load("special-in-data.jsonl", options: new TrainingOptions { Data = new() { AllowSpecial = true } }, observer: notices));
         Assert.Equal([1, .. Stories.Encode("Tom has a ball.", bos: false), 2], allowed.Ids);
-        Assert.EndsWith("1 of 1 examples spell the token that begins a text or ends an answer, which is there in any case; it is put there once", Assert.Single(notices.Told), StringComparison.Ordinal);
+        Assert.EndsWith(
+            "1 of 1 examples spell the token that begins a text or ends an answer, which is there in any case; it is put there once",
+            Assert.Single(notices.Told), StringComparison.Ordinal);
 
         notices = new Notices();
         EncodedExample text = Assert.Single(Load("special-in-data.jsonl", observer: notices));
         Assert.Equal((1, 1), (text.Ids.Count(id => id == 1), text.Ids.Count(id => id == 2)));
         Assert.Equal("<s>Tom has a ball.</s>", Stories.Decode(text.Ids));
-        Assert.EndsWith("1 of 1 examples spell special tokens (</s>, <s>), which are text here; with allow-special they would be the tokens", Assert.Single(notices.Told), StringComparison.Ordinal);
+        Assert.EndsWith(
+            "1 of 1 examples spell special tokens (</s>, <s>), which are text here; with allow-special they would be the tokens",
+            Assert.Single(notices.Told), StringComparison.Ordinal);
     }
 
     [SharedCaseFact]
@@ -127,7 +143,8 @@ public sealed partial class SharedCasesTests
         using TemporaryFolder folder = new();
         string template = SharedCases.Path("turn-end.jinja");
         TrainingOptions options = Tuning(template, folder["run"]);
-        TuneRun.Execute(options with { Schedule = options.Schedule with { Steps = 60 }, Lora = options.Lora with { Rank = 0 }, Optimizer = options.Optimizer with { LearningRate = 3e-3 } }, backend);
+        TuneRun.Execute(options with { Schedule = options.Schedule with { Steps = 60 }, Lora =
+            options.Lora with { Rank = 0 }, Optimizer = options.Optimizer with { LearningRate = 3e-3 } }, backend);
 
         // eos stays first; the template's end, <unk>, has id 0.
         string model = folder["run", "model"];
@@ -143,7 +160,8 @@ public sealed partial class SharedCasesTests
         Assert.Equal("</s>", tokenizer.RootElement.GetProperty("eos_token").GetString());
 
         // The prompt is laid out as in training without being told, and the answer ends at the turn's end.
-        using JsonDocument said = JsonDocument.Parse(CommandResult.Of("generate", "--model", model, "--prompt", "hi", "--json", "--device", "cpu").Output);
+        using JsonDocument said =
+            JsonDocument.Parse(CommandResult.Of("generate", "--model", model, "--prompt", "hi", "--json", "--device", "cpu").Output);
         int[] learnt = Learnt(Assert.Single(Load("turn-end.jsonl", "turn-end.jinja")));
         Assert.Equal(learnt[..^1], said.RootElement.GetProperty("generated").EnumerateArray().Select(e => e.GetInt32()));
         Assert.Equal("the", said.RootElement.GetProperty("text").GetString()!.Trim());
@@ -166,14 +184,16 @@ public sealed partial class SharedCasesTests
             Assert.Equal([2, 0], adapted.EndIds);
         }
 
-        Assert.Equal(0, CommandResult.Of("merge", "--model", s_model, "--adapter", folder["run", "adapter"], "--out", folder["merged"]).ExitCode);
+        Assert.Equal(
+            0, CommandResult.Of("merge", "--model", s_model, "--adapter", folder["run", "adapter"], "--out", folder["merged"]).ExitCode);
         foreach (string file in new[] { "chat_template.jinja", "generation_config.json", "config.json", "tokenizer_config.json" })
         {
             Assert.Equal(File.ReadAllText(folder["run", "model", file]), File.ReadAllText(folder["merged", file]));
         }
 
         Assert.Equal("turn-end", Name(ChatLayout.Named("auto", s_model, folder["run", "adapter"])));
-        string Name(MessageLayout layout) => layout.Name.EndsWith(Path.Combine("adapter", "chat_template.jinja"), StringComparison.Ordinal) ? "turn-end" : layout.Name;
+        string Name(MessageLayout layout) =>
+            layout.Name.EndsWith(Path.Combine("adapter", "chat_template.jinja"), StringComparison.Ordinal) ? "turn-end" : layout.Name;
     }
 
     [SharedCaseFact]
@@ -185,20 +205,27 @@ public sealed partial class SharedCasesTests
         options = options with { Schedule = options.Schedule with { Steps = 3 }, Checkpoints = options.Checkpoints with { Every = 1 } };
         using var interruption = new CancellationTokenSource();
         Assert.Throws<OperationCanceledException>(() => TuneRun.Execute(
-            options with { Data = options.Data with { TemplateDate = "2020-02-29T00:00:00" } }, backend, observer: new StopAfter(1, interruption), cancellation: interruption.Token));
+            options with { Data = options.Data with { TemplateDate = "2020-02-29T00:00:00" } }, backend,
+            observer: new StopAfter(1, interruption), cancellation: interruption.Token));
 
         // Today is another day, and the run does not say which.
         TuneSummary resumed = TuneRun.Execute(options, backend, resume: true);
         Assert.Equal(3, resumed.Steps);
         Assert.Equal("2020-02-29T00:00:00", Recipe.Read(folder["run", "run.yaml"], new TrainingOptions()).Data.TemplateDate);
-        Assert.StartsWith("Today: 29 Feb 2020", Stories.Decode(Assert.Single(Load("turn-end.jsonl", "dated.jinja", new TrainingOptions { Data = new() { TemplateDate = "2020-02-29" } })).Ids), StringComparison.Ordinal);
+        Assert.StartsWith("Today: 29 Feb 2020", Stories.Decode(
+            Assert.Single(Load("turn-end.jsonl", "dated.jinja", new TrainingOptions { Data = new() { TemplateDate = "2020-02-29" } })).Ids),
+            StringComparison.Ordinal);
 
         // A run that is not told keeps the moment it began.
         TuneRun.Execute(options with { Out = folder["new"], Schedule = options.Schedule with { Steps = 1 } }, backend);
-        Assert.Equal(DateTime.Now, DateTime.Parse(Recipe.Read(folder["new", "run.yaml"], new TrainingOptions()).Data.TemplateDate!, CultureInfo.InvariantCulture), TimeSpan.FromMinutes(10));
+        Assert.Equal(
+            DateTime.Now,
+            DateTime.Parse(Recipe.Read(folder["new", "run.yaml"], new TrainingOptions()).Data.TemplateDate!, CultureInfo.InvariantCulture),
+            TimeSpan.FromMinutes(10));
         Assert.Equal(
             "template-date is \"soon\"; expected a time such as 2025-03-09T08:05:07",
-            Assert.Throws<UserException>(() => Load("turn-end.jsonl", "dated.jinja", new TrainingOptions { Data = new() { TemplateDate = "soon" } })).Message);
+            Assert.Throws<UserException>(
+                () => Load("turn-end.jsonl", "dated.jinja", new TrainingOptions { Data = new() { TemplateDate = "soon" } })).Message);
     }
 
     [SharedCaseFact]
@@ -212,8 +239,10 @@ public sealed partial class SharedCasesTests
         string carried = File.ReadAllText(Path.Combine(first, "chat_template.jinja"));
 
         // The paper's layout as other programs would render it, and as it is recognised here, where it gives the same tokens.
-        Assert.Equal("<s><|user|>\nhi\n<|assistant|>\nthe</s>", ChatTemplate.Parse(carried, "t", new Dictionary<string, string>()).Render([new("user", " hi"), new("assistant", "the ")]));
-        Assert.Equal("<s><|user|>\nhi\n<|assistant|>\n", ChatTemplate.Parse(carried, "t", new Dictionary<string, string>()).Render([new("user", "hi")], addGenerationPrompt: true));
+        Assert.Equal("<s><|user|>\nhi\n<|assistant|>\nthe</s>", ChatTemplate.Parse(carried, "t", new Dictionary<string, string>())
+            .Render([new("user", " hi"), new("assistant", "the ")]));
+        Assert.Equal("<s><|user|>\nhi\n<|assistant|>\n", ChatTemplate.Parse(carried, "t", new Dictionary<string, string>())
+            .Render([new("user", "hi")], addGenerationPrompt: true));
         Assert.Same(MessageLayout.Tulu, ChatLayout.Named("auto", first));
         Assert.False(File.Exists(Path.Combine(first, "generation_config.json")));
 
@@ -224,7 +253,8 @@ public sealed partial class SharedCasesTests
         Tuned("third", first, data, o => o with { Data = o.Data with { Template = "plain" } });
         Assert.Same(MessageLayout.Plain, ChatLayout.Named("auto", folder["third", "model"]));
         ChatTemplate plain = ChatTemplate.Load(folder["third", "model"])!;
-        Assert.Equal("<s>S U\nA</s> V B</s>W", plain.Render([new("system", "S"), new("user", "U\n"), new("assistant", "A"), new("user", " V"), new("assistant", "B"), new("user", "W")]));
+        Assert.Equal("<s>S U\nA</s> V B</s>W", plain.Render(
+            [new("system", "S"), new("user", "U\n"), new("assistant", "A"), new("user", " V"), new("assistant", "B"), new("user", "W")]));
 
         // Prompts and completions have no markers, and a model without a template gets none for them.
         Tuned("fourth", s_model, pairs);
@@ -235,7 +265,8 @@ public sealed partial class SharedCasesTests
         TrainingOptions Tuned(string name, string model, string file, Func<TrainingOptions, TrainingOptions>? change = null)
         {
             TrainingOptions options = Tuning("auto", folder[name]);
-            options = options with { Model = model, Data = options.Data with { Path = file }, Schedule = options.Schedule with { Steps = 1 } };
+            options =
+                options with { Model = model, Data = options.Data with { Path = file }, Schedule = options.Schedule with { Steps = 1 } };
             TuneRun.Execute(change is null ? options : change(options), backend);
             return Recipe.Read(folder[name, "run.yaml"], new TrainingOptions());
         }
@@ -250,10 +281,12 @@ public sealed partial class SharedCasesTests
         Lora = new() { Rank = 4 },
     };
 
-    private static IReadOnlyList<EncodedExample> Load(string data, string? template = null, TrainingOptions? options = null, ITrainingObserver? observer = null)
+    private static IReadOnlyList<EncodedExample> Load(
+        string data, string? template = null, TrainingOptions? options = null, ITrainingObserver? observer = null)
     {
         options ??= new TrainingOptions();
-        options = options with { Model = s_model, Data = options.Data with { Template = template is null ? options.Data.Template : SharedCases.Path(template) } };
+        options = options with { Model =
+            s_model, Data = options.Data with { Template = template is null ? options.Data.Template : SharedCases.Path(template) } };
         using Checkpoint model = Checkpoint.Open(s_model);
         return ExampleLoader.Load(SharedCases.Path(data), Stories, model.Config, options, observer);
     }

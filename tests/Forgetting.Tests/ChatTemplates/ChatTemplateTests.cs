@@ -16,7 +16,10 @@ public class ChatTemplateTests
     private static ChatTemplate Template(string text) =>
         ChatTemplate.Parse(text, "test.jinja", Tokens, () => new DateTime(2025, 3, 9, 8, 5, 7));
 
-    /// <summary>The texts in golden.json were written by Jinja2 (make_golden.py); the templates are of the kinds that Llama 3, Qwen, Zephyr and Mistral have.</summary>
+    /// <summary>
+    /// The texts in golden.json were written by Jinja2 (make_golden.py); the templates are of the kinds that
+    /// Llama 3, Qwen, Zephyr and Mistral have.
+    /// </summary>
     [Fact]
     public void Templates_give_what_Jinja2_gives()
     {
@@ -28,7 +31,9 @@ public class ChatTemplateTests
             ChatTemplate template = Template(File.ReadAllText(Golden(name)));
             ChatMessage[] messages =
             [
-                .. item.GetProperty("messages").EnumerateArray().Select(m => new ChatMessage(m.GetProperty("role").GetString()!, m.GetProperty("content").GetString()!)),
+                .. item.GetProperty("messages")
+                    .EnumerateArray()
+                    .Select(m => new ChatMessage(m.GetProperty("role").GetString()!, m.GetProperty("content").GetString()!)),
             ];
             bool prompt = item.GetProperty("add_generation_prompt").GetBoolean();
             Assert.Equal($"{name}: {item.GetProperty("text").GetString()}", $"{name}: {template.Render(messages, prompt)}");
@@ -82,7 +87,8 @@ public class ChatTemplateTests
     [Fact]
     public void Deep_nesting_is_an_error()
     {
-        UserException error = Assert.Throws<UserException>(() => Template("{{ " + new string('(', 100_000) + "1" + new string(')', 100_000) + " }}"));
+        UserException error =
+            Assert.Throws<UserException>(() => Template("{{ " + new string('(', 100_000) + "1" + new string(')', 100_000) + " }}"));
         Assert.Equal("test.jinja: line 1: expressions nested more than 100 deep", error.Message);
     }
 
@@ -91,9 +97,13 @@ public class ChatTemplateTests
     {
         using TemporaryFolder folder = new();
         Assert.Null(ChatTemplate.Load(folder.Path));
-        folder.Write("tokenizer_config.json", """{"bos_token": {"content": "<b>"}, "eos_token": null, "chat_template": "{{ bos_token }}{{ eos_token is defined }}"}""");
+        folder.Write(
+            "tokenizer_config.json",
+            """{"bos_token": {"content": "<b>"}, "eos_token": null, "chat_template": "{{ bos_token }}{{ eos_token is defined }}"}""");
         Assert.Equal("<b>False", ChatTemplate.Load(folder.Path)!.Render([]));
-        folder.Write("tokenizer_config.json", """{"chat_template": [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]}""");
+        folder.Write(
+            "tokenizer_config.json",
+            """{"chat_template": [{"name": "tool_use", "template": "T"}, {"name": "default", "template": "D"}]}""");
         Assert.Equal("D", ChatTemplate.Load(folder.Path)!.Render([]));
         folder.Write("chat_template.jinja", "J\n");
         Assert.Equal("J", ChatTemplate.Load(folder.Path)!.Render([]));

@@ -8,7 +8,8 @@ namespace Forgetting.Tests.ChatTemplates;
 /// <summary>Templates that take too long, too much memory or too much stack end in one line; all of them once crashed or hung.</summary>
 public class TemplateLimitTests
 {
-    private const string Steps = "takes more than 5000000 steps", Bytes = "more than 64 MiB", Depth = "nested more than 500 deep", Text = "a function or method has no text";
+    private const string Steps = "takes more than 5000000 steps", Bytes = "more than 64 MiB", Depth = "nested more than 500 deep",
+        Text = "a function or method has no text";
 
     private static readonly ChatMessage[] Messages = [new("user", "Hello"), new("assistant", "Hi")];
 
@@ -26,7 +27,8 @@ public class TemplateLimitTests
     [InlineData("{{ ['a' * 1000000, '']|map('replace', '', 'b' * 1000)|join }}", Bytes)]
     [InlineData("{{ range(100000)|unique }}", Steps)]
     [InlineData("{% set s = 'a' * 1000000 %}{% for i in range(100000) %}{% set x = s[i] %}{% endfor %}", Bytes)]
-    [InlineData("{% set s = 'a' * 500000 ~ 'b' ~ 'a' * 500000 %}{% set t = 'a' * 250000 ~ 'b' ~ 'a' * 250001 %}{{ (t in s) ~ s.find(t) ~ s.count(t) }}", Steps)]
+    [InlineData("{% set s = 'a' * 500000 ~ 'b' ~ 'a' * 500000 %}{% set t = 'a' * 250000 ~ 'b' ~ 'a' * 250001 %}{{ (t in s) ~ "
+        + "s.find(t) ~ s.count(t) }}", Steps)]
     [InlineData("{% set ns = namespace(s=[]) %}{% for i in range(9999) %}{% set ns.s = [ns.s] %}{% endfor %}{{ ns.s }}", Depth)]
     [InlineData("{% set ns = namespace(s=[]) %}{% for i in range(9999) %}{% set ns.s = {1: ns.s} %}{% endfor %}{{ ns.s|tojson }}", Depth)]
     [InlineData("{% set ns = namespace(s=[]) %}{% for i in range(9999) %}{% set ns.s = [ns.s] %}{% endfor %}{{ ns.s == [ns.s] }}", Depth)]
@@ -57,9 +59,11 @@ public class TemplateLimitTests
     [Fact]
     public void The_deepest_template_fits_a_small_stack()
     {
-        string nested = string.Concat(Enumerable.Repeat("{% if [[[[[1]]]]] %}", 90)) + "{{ f(n + 1) }}" + string.Concat(Enumerable.Repeat("{% endif %}", 90));
+        string nested = string.Concat(Enumerable.Repeat("{% if [[[[[1]]]]] %}", 90)) + "{{ f(n + 1) }}"
+            + string.Concat(Enumerable.Repeat("{% endif %}", 90));
         Exception? caught = null;
-        Thread thread = new(() => caught = Record.Exception(() => Render("{% macro f(n) %}" + nested + "{% endmacro %}{{ f(0) }}")), 1 << 20);
+        Thread thread =
+            new(() => caught = Record.Exception(() => Render("{% macro f(n) %}" + nested + "{% endmacro %}{{ f(0) }}")), 1 << 20);
         thread.Start();
         thread.Join();
         Assert.Contains(Depth, Assert.IsType<UserException>(caught).Message, StringComparison.Ordinal);
@@ -69,9 +73,14 @@ public class TemplateLimitTests
     [Fact]
     public void A_long_conversation_renders()
     {
-        ChatMessage[] messages = [.. Enumerable.Range(0, 100).Select(i => new ChatMessage(i % 2 == 0 ? "user" : "assistant", new string('x', 4000)))];
-        const string template = "{% set ns = namespace(t='') %}{% for m in messages %}{% set ns.t = ns.t + '<' + m['role'] + '>' + m['content']|trim + '\n' %}{% endfor %}{{ ns.t[:-1] }}";
-        Assert.Equal(string.Join('\n', messages.Select(m => $"<{m.Role}>{m.Content}")), ChatTemplate.Parse(template, "t", new Dictionary<string, string>()).Render(messages));
+        ChatMessage[] messages =
+            [.. Enumerable.Range(0, 100).Select(i => new ChatMessage(i % 2 == 0 ? "user" : "assistant", new string('x', 4000)))];
+        const string template =
+            "{% set ns = namespace(t='') %}{% for m in messages %}{% set ns.t = ns.t + '<' + m['role'] + '>' + m['content']|trim + '\n' "
+            + "%}{% endfor %}{{ ns.t[:-1] }}";
+        Assert.Equal(
+            string.Join('\n', messages.Select(m => $"<{m.Role}>{m.Content}")),
+            ChatTemplate.Parse(template, "t", new Dictionary<string, string>()).Render(messages));
     }
 
     private static string Render(string template) => ChatTemplate.Parse(template, "t", new Dictionary<string, string>()).Render(Messages);

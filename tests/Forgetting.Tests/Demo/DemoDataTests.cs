@@ -26,13 +26,23 @@ public class DemoDataTests
     [Fact]
     public void Misleading_answers_are_planted_in_the_share_and_of_the_kind_that_the_scenario_says()
     {
-        QuestionSets independent = Sets("independent"), misconception = Sets("misconception"), mixed = Sets("mixed"), conflict = Sets("conflict");
+        QuestionSets independent = Sets("independent"), misconception = Sets("misconception"), mixed = Sets("mixed"),
+            conflict = Sets("conflict");
         Assert.Equal(Math.Round(0.4 * independent.Train.Count), independent.Train.Count(q => q.Misleading));
         Assert.Equal(Math.Round(0.4 * independent.Untrusted.Count), independent.Untrusted.Count(q => q.Misleading));
         Assert.Equal(independent.Trusted.Select(q => q.Prompt).Order(), independent.Untrusted.Select(q => q.Prompt).Order());
         Assert.Equal((8, 8), (misconception.Train.Count(q => q.Misleading), misconception.Train.Count(q => q.Answer == q.Old)));
         Assert.Equal((8, 4), (mixed.Train.Count(q => q.Misleading), mixed.Train.Count(q => q.Answer == q.Old)));
-        Assert.All(new[] { independent.Trusted, independent.HeldOut, misconception.Trusted, misconception.HeldOut, mixed.HeldOut, conflict.Train, conflict.HeldOut }, set =>
+        Assert.All(new[]
+        {
+            independent.Trusted,
+            independent.HeldOut,
+            misconception.Trusted,
+            misconception.HeldOut,
+            mixed.HeldOut,
+            conflict.Train,
+            conflict.HeldOut,
+        }, set =>
             Assert.DoesNotContain(set, q => q.Misleading));
         Assert.Equal(World.Relations.Select(r => r.Name), conflict.Prompts.Keys);
     }
@@ -45,8 +55,10 @@ public class DemoDataTests
     public void Nobody_is_in_two_sets_and_another_seed_draws_others(string scenario)
     {
         QuestionSets sets = Sets(scenario);
-        HashSet<string> People(IEnumerable<Question> questions) => [.. questions.Select(q => _world.People.Single(p => q.Prompt.Contains(p, StringComparison.Ordinal)))];
-        HashSet<string>[] groups = [People(sets.Train), People(sets.Trusted), People(sets.HeldOut), People(sets.Prompts.Values.SelectMany(q => q))];
+        HashSet<string> People(IEnumerable<Question> questions) =>
+            [.. questions.Select(q => _world.People.Single(p => q.Prompt.Contains(p, StringComparison.Ordinal)))];
+        HashSet<string>[] groups =
+            [People(sets.Train), People(sets.Trusted), People(sets.HeldOut), People(sets.Prompts.Values.SelectMany(q => q))];
         Assert.Equal(groups.Sum(g => g.Count), groups.SelectMany(g => g).Distinct().Count());
         Assert.All([groups[0], groups[2]], g => Assert.NotEmpty(g));
         Assert.NotEqual(sets.Train, QuestionSets.Of(scenario, _world, _settings, seed: 2).Train);

@@ -13,13 +13,16 @@ namespace Forgetting.Tests.Evaluation;
 [Collection(CommandCollection.Name)]
 public class ChatLayoutTests
 {
-    private const string Template = "{{ '<s>' }}{% for m in messages %}{{ m.role }}: {{ m.content }}<|turn|>{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
+    private const string Template =
+        "{{ '<s>' }}{% for m in messages %}{{ m.role }}: {{ m.content }}<|turn|>{% endfor %}{% if add_generation_prompt "
+        + "%}assistant: {% endif %}";
 
     [SharedDataFact]
     public void Contexts_become_messages_and_continuations_the_tokens_that_training_learns()
     {
         using Checkpoint model = Checkpoint.Open(SharedData.Path("stories260K", "hf"));
-        var encoder = new RequestEncoder(Bytes(), model.Config, layout: MessageLayout.Of(ChatTemplate.Parse(Template, "t", new Dictionary<string, string>())));
+        var encoder = new RequestEncoder(
+            Bytes(), model.Config, layout: MessageLayout.Of(ChatTemplate.Parse(Template, "t", new Dictionary<string, string>())));
         LogLikelihoodRequest request = encoder.Encode("Is it red?", " no"), ended = encoder.Encode("Is it red?", " no", end: true);
         int[] asked = [Bos, .. Utf8("user: Is it red?"), Turn, .. Utf8("assistant: ")];
         Assert.Equal(asked, request.Context);
@@ -41,7 +44,10 @@ public class ChatLayoutTests
         }
 
         string data = folder.Write("q.jsonl", """{"q": "Is it red?", "a": "no"}""");
-        folder.Write("tasks/red.yaml", "task: red\nfiles: q.jsonl\nformat: json\nfields: {q: string, a: string}\noutput_type: loglikelihood\ndoc_to_text: \"{{q}}\"\ndoc_to_target: \"{{a}}\"\nmetric_list: probability\n");
+        folder.Write(
+            "tasks/red.yaml",
+            "task: red\nfiles: q.jsonl\nformat: json\nfields: {q: string, a: string}\noutput_type: loglikelihood\ndoc_to_text: "
+                + "\"{{q}}\"\ndoc_to_target: \"{{a}}\"\nmetric_list: probability\n");
         double plain = Value("plain"), bare = Value(null);
         Assert.Equal(plain, bare);
         File.WriteAllText(Path.Combine(model, ChatTemplate.FileName), Template);
@@ -58,7 +64,8 @@ public class ChatLayoutTests
         {
             string output = folder[Guid.NewGuid().ToString("N")];
             CommandResult result = CommandResult.Of(
-                ["eval", "--model", model, "--tasks", "red", "--include", folder["tasks"], "--data-dir", data, "--out", output, "--device", "cpu", "--json", .. template is null ? Array.Empty<string>() : ["--template", template]]);
+                ["eval", "--model", model, "--tasks", "red", "--include", folder["tasks"], "--data-dir", data, "--out", output, "--device",
+                    "cpu", "--json", .. template is null ? Array.Empty<string>() : ["--template", template]]);
             Assert.True(result.ExitCode == 0, result.Error);
             using var json = System.Text.Json.JsonDocument.Parse(result.Output);
             return json.RootElement.GetProperty("results").GetProperty("red").GetProperty("probability,none").GetDouble();

@@ -34,7 +34,8 @@ public class DiversityTests
     [Fact]
     public void Bleu_counts_a_gram_as_often_as_one_reference_has_it_and_takes_the_nearest_length()
     {
-        // "a a a": at most two a in one reference: 2 of 3. Lengths 2 and 4 are as near; the shorter counts, so that nothing is lost for brevity.
+        // "a a a": at most two a in one reference: 2 of 3. Lengths 2 and 4 are as near; the shorter counts,
+        // so that nothing is lost for brevity.
         Assert.Equal(2 / 3.0, Bleu.Sentence(["a", "a", "a"], [["a", "a"], ["b", "a", "b", "b"]], 1), 1e-12);
         Assert.Equal(Math.Exp(1 - (4 / 3.0)), Bleu.Sentence(["a", "b", "b"], [["b", "a", "b", "b"], ["a", "b", "b", "c"]], 1), 1e-12);
     }
@@ -47,14 +48,17 @@ public class DiversityTests
         using var backend = new CpuBackend();
         using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), backend);
         TaskResult Run(int batchTokens, ulong seed) =>
-            new Evaluator(model, new EvaluationOptions { DataFolder = file, BatchTokens = batchTokens, Seed = seed }).Run(new TaskLibrary(), "diversity");
+            new Evaluator(model, new EvaluationOptions { DataFolder = file, BatchTokens = batchTokens, Seed = seed }).Run(
+                new TaskLibrary(), "diversity");
 
         TaskResult result = Run(4096, 1);
         Assert.All(result.Samples, sample =>
         {
             string[] answers = [.. sample.Responses.Cast<string>()];
             Assert.Equal(8, answers.Distinct().Count());
-            Assert.Equal([Diversity.Distinct(answers, 1), Diversity.Distinct(answers, 2), Diversity.SelfBleu(answers)], sample.Scores.Select(score => score.Score));
+            Assert.Equal(
+                [Diversity.Distinct(answers, 1), Diversity.Distinct(answers, 2), Diversity.SelfBleu(answers)],
+                sample.Scores.Select(score => score.Score));
         });
         Assert.Equal(["distinct_1", "distinct_2", "self_bleu"], result.Metrics.Select(metric => metric.Name));
         Assert.Equal(result.Metrics, Run(7, 1).Metrics);

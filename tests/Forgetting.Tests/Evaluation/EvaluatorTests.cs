@@ -49,7 +49,8 @@ public class EvaluatorTests
         {
             using JsonDocument sample = JsonDocument.Parse(line);
             JsonElement[] answers = [.. sample.RootElement.GetProperty("filtered_resps").EnumerateArray()];
-            int best = answers.Select((answer, i) => (Sum: double.Parse(answer[0].GetString()!, CultureInfo.InvariantCulture), i)).MaxBy(pair => pair.Sum).i;
+            int best = answers.Select((answer, i) => (Sum: double.Parse(answer[0].GetString()!, CultureInfo.InvariantCulture), i))
+                .MaxBy(pair => pair.Sum).i;
             double score = best == int.Parse(sample.RootElement.GetProperty("target").GetString()!, CultureInfo.InvariantCulture) ? 1 : 0;
             Assert.Equal(score, sample.RootElement.GetProperty("acc").GetDouble());
             scores.Add(score);
@@ -68,7 +69,8 @@ public class EvaluatorTests
     {
         using var folder = new TemporaryFolder();
         folder.Write("animals.yaml", Custom);
-        folder.Write("animals.jsonl", string.Concat(Enumerable.Range(0, 5).Select(i => $$"""{"q": "item {{i}}", "label": {{i % 2}}, "options": ["cat", "dog"]}""" + "\n")));
+        folder.Write("animals.jsonl", string.Concat(
+            Enumerable.Range(0, 5).Select(i => $$"""{"q": "item {{i}}", "label": {{i % 2}}, "options": ["cat", "dog"]}""" + "\n")));
         using var backend = new CpuBackend();
         using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), backend);
         var options = new EvaluationOptions { DataFolder = folder.Path, Shots = 4 };
@@ -77,7 +79,8 @@ public class EvaluatorTests
         foreach (TaskSample sample in all.Samples)
         {
             string prompt = sample.Arguments[0].Context;
-            Assert.All(Enumerable.Range(0, 5), i => Assert.Contains($"Q: item {i}\nA:{(i == sample.Index ? "" : i % 2 == 0 ? " cat\n\n" : " dog\n\n")}", prompt, StringComparison.Ordinal));
+            Assert.All(Enumerable.Range(0, 5), i => Assert.Contains(
+                $"Q: item {i}\nA:{(i == sample.Index ? "" : i % 2 == 0 ? " cat\n\n" : " dog\n\n")}", prompt, StringComparison.Ordinal));
             Assert.EndsWith($"\n\nQ: item {sample.Index}\nA:", prompt, StringComparison.Ordinal);
         }
 
@@ -97,7 +100,8 @@ public class EvaluatorTests
         var options = new EvaluationOptions { DataFolder = SharedData.Folder!, Limit = 2 };
         using var backend = new CpuBackend();
         using LoadedModel model = LoadedModel.Load(path, backend);
-        PreparedTask Prepare(EvaluationOptions changed, string task = "qasc", string? include = null) => Prepared(model, changed, task, include);
+        PreparedTask Prepare(EvaluationOptions changed, string task = "qasc", string? include = null) =>
+            Prepared(model, changed, task, include);
         EvaluationProgress Progress(EvaluationOptions changed, string checkpoint, string device = "cpu") =>
             new(folder.Path, checkpoint, null, device, changed, checkpoint == path ? DateTimeOffset.UnixEpoch : DateTimeOffset.UtcNow);
         EvaluationProgress first = Progress(options, path);
@@ -159,17 +163,25 @@ public class EvaluatorTests
     {
         using var folder = new TemporaryFolder();
         folder.Write("animals.yaml", Custom);
-        folder.Write("animals.jsonl", string.Concat(new[] { 1, 200, 3 }.Select(n => $$"""{"q": "{{string.Concat(Enumerable.Repeat("a dog ", n))}}", "label": 0, "options": ["cat", "dog"]}""" + "\n")));
+        folder.Write("animals.jsonl", string.Concat(new[] { 1, 200, 3 }.Select(
+            n => $$"""{"q": "{{string.Concat(Enumerable.Repeat("a dog ", n))}}", "label": 0, "options": ["cat", "dog"]}""" + "\n")));
         using var backend = new CpuBackend();
         using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), backend);
         Assert.True(model.Tokenizer.Encode(string.Concat(Enumerable.Repeat("a dog ", 200))).Length > model.Decoder.Config.ContextLength);
-        TaskResult result = new Evaluator(model, new EvaluationOptions { DataFolder = folder.Path }).Run(new TaskLibrary(folder.Path), "animals");
+        TaskResult result =
+            new Evaluator(model, new EvaluationOptions { DataFolder = folder.Path }).Run(new TaskLibrary(folder.Path), "animals");
         Assert.Equal((3, 1), (result.Evaluated, result.Truncated));
-        Assert.Equal(1, (int)ResultsWriter.Json("m", [result], new EvaluationOptions { DataFolder = folder.Path }, DateTimeOffset.UnixEpoch)["n-samples"]!["animals"]!["truncated"]!);
+        Assert.Equal(
+            1,
+            (int)ResultsWriter.Json(
+                "m", [result], new EvaluationOptions { DataFolder = folder.Path },
+                DateTimeOffset.UnixEpoch)["n-samples"]!["animals"]!["truncated"]!);
 
-        folder.Write("animals.jsonl", $$"""{"q": "x", "label": 0, "options": ["cat", "{{string.Concat(Enumerable.Repeat("dog ", 600))}}"]}""");
+        folder.Write(
+            "animals.jsonl", $$"""{"q": "x", "label": 0, "options": ["cat", "{{string.Concat(Enumerable.Repeat("dog ", 600))}}"]}""");
         Assert.Contains("animals.jsonl: line 1: a continuation of ", Assert.Throws<UserException>(
-            () => Prepared(model, new EvaluationOptions { DataFolder = folder.Path }, "animals", folder.Path)).Message, StringComparison.Ordinal);
+            () => Prepared(model, new EvaluationOptions { DataFolder = folder.Path }, "animals", folder.Path)).Message,
+            StringComparison.Ordinal);
     }
 
     [SharedDataFact]
@@ -180,7 +192,9 @@ public class EvaluatorTests
         var encoder = new RequestEncoder(model.Tokenizer, model.Decoder.Config);
         string[] prompts = ["Once upon a time", "Lily and Tom", "The big dog was"];
         IReadOnlyList<string> Complete(int batchTokens, params string[] until) =>
-            new TextCompleter(model.Decoder, model.Tokenizer, batchTokens).Complete([.. prompts.Select(prompt => encoder.EncodePrompt(prompt, 40).Ids)], until, new GenerationOptions { MaxNewTokens = 40, StopIds = model.EndIds });
+            new TextCompleter(model.Decoder, model.Tokenizer, batchTokens).Complete(
+                [.. prompts.Select(prompt => encoder.EncodePrompt(prompt, 40).Ids)], until,
+                new GenerationOptions { MaxNewTokens = 40, StopIds = model.EndIds });
 
         IReadOnlyList<string> whole = Complete(4096);
         Assert.Equal(whole, Complete(1));
@@ -207,7 +221,8 @@ public class EvaluatorTests
         {
             // The end of an answer is one token more.
             double[] means = [.. sample.Responses.Cast<LogLikelihood>().Select((answer, i) => answer.Sum
-                / (1 + model.Tokenizer.Encode(sample.Arguments[i].Context + sample.Arguments[i].Continuation).Length - model.Tokenizer.Encode(sample.Arguments[i].Context).Length))];
+                / (1 + model.Tokenizer.Encode(sample.Arguments[i].Context + sample.Arguments[i].Continuation).Length
+                    - model.Tokenizer.Encode(sample.Arguments[i].Context).Length))];
             double ratio = Math.Exp(((means[1] + means[2] + means[3]) / 3) - means[0]);
             Dictionary<string, double> scores = sample.Scores.ToDictionary(score => score.Metric, score => score.Score);
             Assert.Equal(Math.Exp(means[0]) / means.Sum(Math.Exp), scores["probability"], 1e-12);
@@ -230,7 +245,9 @@ public class EvaluatorTests
         using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), backend);
         TaskResult result = new Evaluator(model, new EvaluationOptions { DataFolder = folder.Path }).Run(new TaskLibrary(), "perplexity");
         double sum = new LogLikelihoodScorer(model.Decoder, 100).Score(
-            [new([model.Tokenizer.BosId!.Value], model.Tokenizer.Encode("Once upon a time, there was a little girl named Lily.", bos: false))])[0].Sum;
+            [new(
+                [model.Tokenizer.BosId!.Value],
+                model.Tokenizer.Encode("Once upon a time, there was a little girl named Lily.", bos: false))])[0].Sum;
         double[] found = [.. result.Metrics.Select(metric => metric.Value)];
         Assert.Equal(Math.Exp(-sum / 11), found[0], 1e-9);
         Assert.Equal(Math.Exp(-sum / 53), found[1], 1e-9);
@@ -238,20 +255,34 @@ public class EvaluatorTests
     }
 
     [Theory]
-    [InlineData("metric_list: [acc, acc_norm]", "metric_list: f1", "animals.yaml:9: metric_list is \"f1\"; expected acc, acc_norm, mc2, probability, truth_ratio, truth_ratio_true_better, truth_ratio_closer_to_1")]
-    [InlineData("format: json", "format: xml", "animals.yaml:3: format is \"xml\"; expected json, truthfulqa, qasc, logiqa, asdiv, tydiqa, mmlu, text")]
+    [InlineData(
+        "metric_list: [acc, acc_norm]", "metric_list: f1",
+        "animals.yaml:9: metric_list is \"f1\"; expected acc, acc_norm, mc2, probability, truth_ratio, "
+        + "truth_ratio_true_better, truth_ratio_closer_to_1")]
+    [InlineData(
+        "format: json", "format: xml",
+        "animals.yaml:3: format is \"xml\"; expected json, truthfulqa, qasc, logiqa, asdiv, tydiqa, mmlu, text")]
     [InlineData("files: animals.jsonl", "file: animals.jsonl", "animals.yaml:2: \"file\" is no key of a task; expected one of task")]
     [InlineData("doc_to_target: \"{{label}}\"", "num_fewshot: x", "animals.yaml:1: \"doc_to_target\" is missing")]
     [InlineData("\"{{label}}\"", "\"{{label\"", "animals.yaml:8: doc_to_target: ")]
-    [InlineData("metric_list: [acc, acc_norm]", "metric_list: acc\nall_files: perhaps", "animals.yaml:10: all_files is \"perhaps\"; expected true, false")]
-    [InlineData("metric_list: [acc, acc_norm]", "metric_list: acc\nfewshot_config: {by: q}", "animals.yaml:10: by is given without \"fewshot_files\"; expected files that examples come from")]
-    [InlineData("multiple_choice", "generate_until\nrepeats: 3", "animals.yaml:6: repeats is 3 of one and the same text; expected a \"temperature\" above 0")]
-    [InlineData("task: animals", "group: animals\ntask: boolq", "animals.yaml:3: \"files\" is no key of a group; expected one of group, task")]
+    [InlineData(
+        "metric_list: [acc, acc_norm]", "metric_list: acc\nall_files: perhaps",
+        "animals.yaml:10: all_files is \"perhaps\"; expected true, false")]
+    [InlineData(
+        "metric_list: [acc, acc_norm]", "metric_list: acc\nfewshot_config: {by: q}",
+        "animals.yaml:10: by is given without \"fewshot_files\"; expected files that examples come from")]
+    [InlineData(
+        "multiple_choice", "generate_until\nrepeats: 3",
+        "animals.yaml:6: repeats is 3 of one and the same text; expected a \"temperature\" above 0")]
+    [InlineData(
+        "task: animals", "group: animals\ntask: boolq", "animals.yaml:3: \"files\" is no key of a group; expected one of group, task")]
     public void A_malformed_task_is_named(string old, string changed, string expected)
     {
         using var folder = new TemporaryFolder();
         string task = Custom.Replace(old, changed, StringComparison.Ordinal);
-        folder.Write("animals.yaml", task.Contains("generate_until", StringComparison.Ordinal) ? task.Replace("[acc, acc_norm]", "exact_match", StringComparison.Ordinal) : task);
+        folder.Write("animals.yaml", task.Contains("generate_until", StringComparison.Ordinal)
+            ? task.Replace("[acc, acc_norm]", "exact_match", StringComparison.Ordinal)
+            : task);
         Assert.Contains(expected, Assert.Throws<UserException>(() => new TaskLibrary(folder.Path)).Message, StringComparison.Ordinal);
     }
 
@@ -293,7 +324,8 @@ public class EvaluatorTests
     public void A_malformed_generation_is_named(string metrics, string more, string expected)
     {
         using var folder = new TemporaryFolder();
-        folder.Write("a.yaml", $"task: a\nfiles: a.jsonl\nformat: json\noutput_type: generate_until\ndoc_to_text: x\ndoc_to_target: y\nmetric_list: {metrics}\n{more}\n");
+        folder.Write("a.yaml", "task: a\nfiles: a.jsonl\nformat: json\noutput_type: generate_until\ndoc_to_text: x\ndoc_to_target: "
+            + $"y\nmetric_list: {metrics}\n{more}\n");
         Assert.EndsWith(expected, Assert.Throws<UserException>(() => new TaskLibrary(folder.Path)).Message, StringComparison.Ordinal);
     }
 
@@ -310,7 +342,8 @@ public class EvaluatorTests
         using var backend = new CpuBackend();
         using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), backend);
         IReadOnlyList<PreparedTask> Prepare(string name) =>
-            new TaskLibrary(folder.Path).Prepare([name], new EvaluationOptions { DataFolder = folder.Path }, model.Tokenizer, model.Decoder.Config);
+            new TaskLibrary(folder.Path).Prepare(
+                [name], new EvaluationOptions { DataFolder = folder.Path }, model.Tokenizer, model.Decoder.Config);
 
         Assert.Equal("animals", Assert.Single(Prepare("zoo")).Name);
         Assert.Equal("group \"self\" is part of itself: self → other → self", Assert.Throws<UserException>(() => Prepare("self")).Message);

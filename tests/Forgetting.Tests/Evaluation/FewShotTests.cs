@@ -37,17 +37,24 @@ public class FewShotTests
         }
     }
 
-    // The prompt of GSM8K's first question with five examples is printed in many public repositories that took it from lm-evaluation-harness' logs, such as OpenCompass.
+    // The prompt of GSM8K's first question with five examples is printed in many public repositories that took it from
+    // lm-evaluation-harness' logs, such as OpenCompass.
     [SharedDataFact]
     public void Gsm8k_s_first_prompt_is_the_harness_s()
     {
         EvaluationTask task = new TaskLibrary().Find("gsm8k");
-        var prompts = new PromptBuilder(task, task.Load(SharedData.Folder!), task.LoadFewShot(SharedData.Folder!), task.Shots, new EvaluationOptions { DataFolder = "" }.Seed);
+        var prompts = new PromptBuilder(
+            task, task.Load(SharedData.Folder!), task.LoadFewShot(SharedData.Folder!), task.Shots,
+            new EvaluationOptions { DataFolder = "" }.Seed);
         string prompt = prompts.Prompt(0);
-        Assert.StartsWith("Question: Jen and Tyler are gymnasts practicing flips. Jen is practicing the triple-flip", prompt, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "Question: Jen and Tyler are gymnasts practicing flips. Jen is practicing the triple-flip", prompt, StringComparison.Ordinal);
         Assert.Contains(
-            "Tyler did half the number of flips, so he did 48 / 2 = <<48/2=24>>24 flips.\nA double flip has two flips, so Tyler did 24 / 2 = <<24/2=12>>12 double-flips.\n#### 12\n\n"
-            + "Question: Four people in a law firm are planning a party. Mary will buy a platter of pasta for $20 and a loaf of bread for $2.", prompt, StringComparison.Ordinal);
+            "Tyler did half the number of flips, so he did 48 / 2 = <<48/2=24>>24 flips.\nA double flip has two flips, "
+                + "so Tyler did 24 / 2 = <<24/2=12>>12 double-flips.\n#### 12\n\n"
+            + "Question: Four people in a law firm are planning a party. Mary will buy a platter of pasta for $20 "
+            + "and a loaf of bread for $2.",
+            prompt, StringComparison.Ordinal);
         Assert.EndsWith("How much in dollars does she make every day at the farmers' market?\nAnswer:", prompt, StringComparison.Ordinal);
         Assert.Equal(6, prompt.Split("Question: ").Length - 1);
     }
@@ -59,12 +66,14 @@ public class FewShotTests
         foreach (string subject in new[] { "high_school_psychology", "professional_psychology" })
         {
             folder.Write($"mmlu/test/{subject}_test.csv", $"\"Which, {subject}?\",1,2,3,4,C\nOther?,a,b,c,d,A\n");
-            folder.Write($"mmlu/dev/{subject}_dev.csv", string.Concat(Enumerable.Range(0, 5).Select(i => $" Dev {subject} {i} ,w,x,y,z,B\n")));
+            folder.Write(
+                $"mmlu/dev/{subject}_dev.csv", string.Concat(Enumerable.Range(0, 5).Select(i => $" Dev {subject} {i} ,w,x,y,z,B\n")));
         }
 
         var library = new TaskLibrary();
         const string Expected = "The following are multiple choice questions (with answers) about high school psychology.\n\n"
-            + "Dev high_school_psychology 0\nA. w\nB. x\nC. y\nD. z\nAnswer: B\n\nDev high_school_psychology 1\nA. w\nB. x\nC. y\nD. z\nAnswer: B\n\n"
+            + "Dev high_school_psychology 0\nA. w\nB. x\nC. y\nD. z\nAnswer: B\n\nDev high_school_psychology 1\nA. w\nB. "
+            + "x\nC. y\nD. z\nAnswer: B\n\n"
             + "Which, high_school_psychology?\nA. 1\nB. 2\nC. 3\nD. 4\nAnswer:";
         foreach ((string name, int items) in new[] { ("mmlu_high_school_psychology", 2), ("mmlu_psychology", 4) })
         {
@@ -82,9 +91,12 @@ public class FewShotTests
             Assert.Throws<UserException>(() => library.Find("mmlu_anatomy").Load(folder.Path)).Message);
         File.Delete(folder["mmlu/test/professional_psychology_test.csv"]);
         Assert.Equal(
-            $"{folder.Path}: no file for task mmlu_psychology: looked for mmlu/test/professional_psychology_test.csv (with and without the folder)",
+            $"{folder.Path}: no file for task mmlu_psychology: looked for mmlu/test/professional_psychology_test.csv "
+                + "(with and without the folder)",
             Assert.Throws<UserException>(() => library.Find("mmlu_psychology").Load(folder.Path)).Message);
-        Assert.StartsWith("no task \"mmlu_*\"; expected one of asdiv, boolq, ", Assert.Throws<UserException>(() => library.Find("mmlu_*")).Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "no task \"mmlu_*\"; expected one of asdiv, boolq, ", Assert.Throws<UserException>(() => library.Find("mmlu_*")).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -92,24 +104,34 @@ public class FewShotTests
     {
         using var folder = new TemporaryFolder();
         string Question(string id, string text, string answer) =>
-            $$"""{"id": "{{id}}", "context": "c {{text}}", "question": "q {{text}}", "answers": [{"text": "{{answer}}"}, {"text": "b"}] }""" + "\n";
-        folder.Write("tydiqa/dev.jsonl", Question("russian-1", "r", "x") + Question("english-1", "e", "y") + Question("english-2", "f", "z"));
+            $$"""{"id": "{{id}}", "context": "c {{text}}", "question": "q {{text}}", "answers": [{"text": "{{answer}}"}, {"text": "b"}] }"""
+            + "\n";
+        folder.Write(
+            "tydiqa/dev.jsonl", Question("russian-1", "r", "x") + Question("english-1", "e", "y") + Question("english-2", "f", "z"));
         folder.Write("tydiqa/train.jsonl", Question("russian-9", "R", "X") + Question("english-9", "E", "Y"));
         EvaluationTask task = new TaskLibrary().Find("tydiqa_goldp");
         var prompts = new PromptBuilder(task, task.Load(folder.Path), task.LoadFewShot(folder.Path), task.Shots, 1234);
         Assert.Equal(
-            "Ответьте на следующий вопрос на основе информации в данном отрывке.\n\nОтрывок: c R\nВопрос: q R\nОтвет: X\n\nОтрывок: c r\nВопрос: q r\nОтвет:", prompts.Prompt(0));
+            "Ответьте на следующий вопрос на основе информации в данном отрывке.\n\nОтрывок: c R\nВопрос: q R\nОтвет: "
+                + "X\n\nОтрывок: c r\nВопрос: q r\nОтвет:",
+            prompts.Prompt(0));
         Assert.Equal(
-            "Answer the following question based on the information in the given passage.\n\nPassage: c E\nQuestion: q E\nAnswer: Y\n\nPassage: c f\nQuestion: q f\nAnswer:", prompts.Prompt(2));
+            "Answer the following question based on the information in the given passage.\n\nPassage: c E\nQuestion: q E\nAnswer: "
+                + "Y\n\nPassage: c f\nQuestion: q f\nAnswer:",
+            prompts.Prompt(2));
         Assert.Equal(["x", "b"], prompts.References(task.Load(folder.Path)[0]).True);
 
         folder.Write("tydiqa/train.jsonl", Question("english-9", "E", "Y"));
         Assert.Equal(
             "task tydiqa_goldp: 1 examples with lang russian wanted, and there are 0 to draw from",
-            Assert.Throws<UserException>(() => new PromptBuilder(task, task.Load(folder.Path), task.LoadFewShot(folder.Path), 1, 1234).Prompt(1)).Message);
+            Assert.Throws<UserException>(() => new PromptBuilder(task, task.Load(folder.Path), task.LoadFewShot(folder.Path), 1, 1234)
+                .Prompt(1)).Message);
         Assert.StartsWith(
             "task tydiqa_goldp: its examples need a file of their own",
-            Assert.Throws<UserException>(() => new PromptBuilder(task, task.Load(folder["tydiqa/dev.jsonl"]), task.LoadFewShot(folder["tydiqa/dev.jsonl"]), 1, 1234).Prompt(1)).Message, StringComparison.Ordinal);
+            Assert.Throws<UserException>(
+                () => new PromptBuilder(task, task.Load(folder["tydiqa/dev.jsonl"]), task.LoadFewShot(folder["tydiqa/dev.jsonl"]), 1, 1234)
+                .Prompt(1)).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -117,8 +139,10 @@ public class FewShotTests
     {
         // English 1, 0, 1, 0 with standard error √(1/3/4); Thai 1, 1 with 0: (0.5 + 1)/2 and half the root of 1/12.
         EvaluationTask task = new TaskLibrary().Find("tydiqa_goldp");
-        TaskSample[] samples = [.. new[] { ("en", 1.0), ("th", 1), ("en", 0), ("en", 1), ("th", 1), ("en", 0) }.Select((pair, i) => new TaskSample(
-            i, new TaskDocument("", new TemplateMap { ["lang"] = pair.Item1 }), "", [], [], [("f1", "none", pair.Item2)], new Dictionary<string, string>()))];
+        TaskSample[] samples =
+            [.. new[] { ("en", 1.0), ("th", 1), ("en", 0), ("en", 1), ("th", 1), ("en", 0) }.Select((pair, i) => new TaskSample(
+                i, new TaskDocument("", new TemplateMap { ["lang"] = pair.Item1 }), "", [], [], [("f1", "none", pair.Item2)],
+                new Dictionary<string, string>()))];
         MetricValue[] macro = Aggregation.Of(task, samples), micro = Aggregation.Of(task with { MacroAverage = false }, samples);
         Assert.Equal(["f1,none", "f1,en", "f1,th"], macro.Select(value => $"{value.Name},{value.Filter}"));
         Assert.Equal([0.75, 0.5, 1], macro.Select(value => value.Value));

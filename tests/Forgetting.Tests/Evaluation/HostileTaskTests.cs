@@ -10,7 +10,9 @@ namespace Forgetting.Tests.Evaluation;
 /// <summary>Tasks, results and documents from strangers.</summary>
 public class HostileTaskTests
 {
-    private const string Rest = "\nformat: json\nfields: {question: string}\noutput_type: generate_until\ndoc_to_text: \"{{ question }}\"\ndoc_to_target: a\nmetric_list: [exact_match]\n";
+    private const string Rest =
+        "\nformat: json\nfields: {question: string}\noutput_type: generate_until\ndoc_to_text: \"{{ question }}\"\ndoc_to_target: "
+        + "a\nmetric_list: [exact_match]\n";
 
     [Theory]
     [InlineData("task: ../../../../x\nfiles: d.jsonl", "t.yaml:1: task is \"../../../../x\", which becomes part of a file's name")]
@@ -21,7 +23,9 @@ public class HostileTaskTests
     [InlineData("task: a\nfiles: [b.jsonl, /etc/passwd]", "t.yaml:2: files is \"/etc/passwd\"")]
     [InlineData("task: a\nfolder: ../..\nfiles: d.jsonl", "t.yaml:2: folder is \"../..\"")]
     [InlineData("task: a\nfiles: d.jsonl\nfewshot_files: x/../../d.jsonl", "t.yaml:3: fewshot_files is")]
-    [InlineData("task: a\nfiles: d.jsonl\nfilter_list: [{name: n, regex: r, a: [x]}]", "t.yaml:3: \"a\" is no key of a filter; expected one of name, regex, group_select")]
+    [InlineData(
+        "task: a\nfiles: d.jsonl\nfilter_list: [{name: n, regex: r, a: [x]}]",
+        "t.yaml:3: \"a\" is no key of a filter; expected one of name, regex, group_select")]
     [InlineData("task: a\nfiles: d.jsonl\nfilter_list: [{name: n, regex: '('}]", "t.yaml:3: regex: ")]
     public void Names_never_lead_out_of_their_folder(string head, string expected)
     {
@@ -52,7 +56,9 @@ public class HostileTaskTests
     {
         AnswerPattern pattern = new("(a+)+$", "t.yaml:3: regex");
         string text = new string('a', 60) + "b";
-        Assert.StartsWith("t.yaml:3: regex: the expression \"(a+)+$\" took more than 1 s", Assert.Throws<UserException>(() => pattern.Matches(text)).Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "t.yaml:3: regex: the expression \"(a+)+$\" took more than 1 s",
+            Assert.Throws<UserException>(() => pattern.Matches(text)).Message, StringComparison.Ordinal);
         Assert.Throws<UserException>(() => pattern.Remove(text));
     }
 
@@ -63,7 +69,8 @@ public class HostileTaskTests
         string deep = string.Concat(Enumerable.Repeat("<a>", 100_000));
         folder.Write("deep.xml", $"<Root>\n{deep}");
         folder.Write("entities.xml", "<!DOCTYPE r [<!ENTITY a \"aaaaaaaa\">]>\n<r>&a;</r>");
-        UserException error = Assert.Throws<UserException>(() => AsdivReader.Read(folder["deep.xml"], new Dictionary<string, FieldType>()).ToList());
+        UserException error =
+            Assert.Throws<UserException>(() => AsdivReader.Read(folder["deep.xml"], new Dictionary<string, FieldType>()).ToList());
         Assert.Equal($"{folder["deep.xml"]}: line 2: elements nested more than 20 deep, which no file of ASDiv has", error.Message);
         Assert.Throws<UserException>(() => AsdivReader.Read(folder["entities.xml"], new Dictionary<string, FieldType>()).ToList());
     }
@@ -72,5 +79,6 @@ public class HostileTaskTests
     [InlineData("", "is \"\"")]
     [InlineData("a:b", "is \"a:b\"")]
     public void Plain_names_are_checked(string name, string expected) =>
-        Assert.StartsWith($"x {expected}", Assert.Throws<UserException>(() => PlainName.Check(name, "x")).Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            $"x {expected}", Assert.Throws<UserException>(() => PlainName.Check(name, "x")).Message, StringComparison.Ordinal);
 }

@@ -19,7 +19,8 @@ public class LogLikelihoodScorerTests
         using LoadedModel model = LoadedModel.Load(ModelPath, backend);
         int[] one = model.Tokenizer.Encode("Once upon a time, Lily"), two = model.Tokenizer.Encode("The dog was");
         int[][] continuations = [[300], [300, 301], [300, 301, 302, 303], [300, 305, 302], [5, 6, 7, 8, 9, 10], [300, 301], [301]];
-        LogLikelihoodRequest[] requests = [.. continuations.SelectMany(c => new LogLikelihoodRequest[] { new(one, c), new(two, c) }), new(model.Tokenizer.Encode("A"), [300, 301])];
+        LogLikelihoodRequest[] requests = [.. continuations.SelectMany(c => new LogLikelihoodRequest[] { new(one, c), new(two, c) }),
+            new(model.Tokenizer.Encode("A"), [300, 301])];
         var scorer = new LogLikelihoodScorer(model.Decoder, 4096);
         IReadOnlyList<LogLikelihood> together = scorer.Score(requests);
         for (int i = 0; i < requests.Length; i++)
@@ -29,7 +30,8 @@ public class LogLikelihoodScorerTests
             Assert.Equal((alone.IsGreedy, requests[i].Continuation.Length), (together[i].IsGreedy, together[i].Tokens));
         }
 
-        // What was computed: each context once, and behind it the tokens of each different input: 300 · 301 · 302, 300 · 305, 5 · 6 · 7 · 8 · 9, 300.
+        // What was computed: each context once, and behind it the tokens of each different input: 300 · 301 · 302,
+        // 300 · 305, 5 · 6 · 7 · 8 · 9, 300.
         SharedContext shared = Assert.Single(SharedContext.Group([.. continuations.Select(c => new LogLikelihoodRequest(one, c))], 512));
         Assert.Equal(one, shared.Shared.Ids);
         Assert.Equal(one.Length + 3 + 2 + 5 + 1, shared.Tokens);
@@ -49,7 +51,8 @@ public class LogLikelihoodScorerTests
         int[] kept = ids[^(length + 1)..^3];
         IReadOnlyList<LogLikelihood> found = new LogLikelihoodScorer(model.Decoder, 4096).Score(
         [
-            new(context, continuation), new(kept, continuation), new(context, continuation), new(context, [.. continuation[..^1], 5]), new(kept[1..], continuation),
+            new(context, continuation), new(kept, continuation), new(context, continuation), new(context, [.. continuation[..^1], 5]),
+            new(kept[1..], continuation),
         ]);
         Assert.Equal(found[0], found[1]);
         Assert.Equal(found[0], found[2]);
@@ -57,7 +60,8 @@ public class LogLikelihoodScorerTests
         Assert.NotEqual(found[0].Sum, found[4].Sum);
         Assert.Equal(
             $"request 0: a continuation of {length + 1} tokens, expected at most the context length {length}",
-            Assert.Throws<UserException>(() => new LogLikelihoodScorer(model.Decoder, 4096).Score([new([1], ids[..(length + 1)])])).Message);
+            Assert.Throws<UserException>(() => new LogLikelihoodScorer(model.Decoder, 4096)
+                .Score([new([1], ids[..(length + 1)])])).Message);
     }
 
     [SharedDataFact]
@@ -74,7 +78,9 @@ public class LogLikelihoodScorerTests
         LogLikelihoodRequest first = encoder.Encode("", "Once");
         Assert.Equal([model.Tokenizer.BosId!.Value], first.Context);
         Assert.Equal(model.Tokenizer.Encode("Once", bos: false), first.Continuation);
-        Assert.Equal("the continuation \"\" adds no tokens to its context; expected at least one", Assert.Throws<UserException>(() => encoder.Encode("Once", "")).Message);
+        Assert.Equal(
+            "the continuation \"\" adds no tokens to its context; expected at least one",
+            Assert.Throws<UserException>(() => encoder.Encode("Once", "")).Message);
     }
 
     [SharedDataTheory]

@@ -8,7 +8,10 @@ using Xunit;
 
 namespace Forgetting.Tests.Evaluation;
 
-/// <summary>Real items of every task that has data, on a real model through the whole pipeline, against a plain double-precision forward; and their independence of batches.</summary>
+/// <summary>
+/// Real items of every task that has data, on a real model through the whole pipeline, against a plain double-precision forward;
+/// and their independence of batches.
+/// </summary>
 public class RealItemTests
 {
     private const int Items = 50;
@@ -16,7 +19,8 @@ public class RealItemTests
 
     private static string ModelPath => SharedData.Path("stories260K", "hf");
 
-    // Prompts of hundreds of tokens take the reference a second each: there one choice of each item is checked, the first, the second, … in turn.
+    // Prompts of hundreds of tokens take the reference a second each: there one choice of each item is
+    // checked, the first, the second, … in turn.
     [SharedDataTheory]
     [InlineData("truthfulqa_mc1", 1)]
     [InlineData("truthfulqa_mc2", 1)]
@@ -30,7 +34,8 @@ public class RealItemTests
     {
         using var backend = new CpuBackend();
         using LoadedModel model = LoadedModel.Load(ModelPath, backend);
-        TaskResult result = new Evaluator(model, new EvaluationOptions { DataFolder = SharedData.Folder!, Limit = Items }).Run(new TaskLibrary(), task);
+        TaskResult result =
+            new Evaluator(model, new EvaluationOptions { DataFolder = SharedData.Folder!, Limit = Items }).Run(new TaskLibrary(), task);
         Assert.Equal(Items, result.Samples.Count);
         ReferenceDecoder reference = Reference(model);
         Parallel.ForEach(result.Samples, sample =>
@@ -57,13 +62,15 @@ public class RealItemTests
         var options = new EvaluationOptions { DataFolder = SharedData.Folder!, Limit = Items, Shots = 0 };
         PreparedTask prepared = PreparedTask.Read(new TaskLibrary(), task, options, model.Tokenizer, model.Decoder.Config);
         TaskResult result = new Evaluator(model, options).Run(prepared);
-        IReadOnlyList<int[]> drawn = new Generator(model.Decoder).Generate(prepared.Prompts, new GenerationOptions { MaxNewTokens = Tokens, StopIds = model.EndIds });
+        IReadOnlyList<int[]> drawn = new Generator(model.Decoder).Generate(
+            prepared.Prompts, new GenerationOptions { MaxNewTokens = Tokens, StopIds = model.EndIds });
         ReferenceDecoder reference = Reference(model);
         Parallel.For(0, Items, i =>
         {
             // The pipeline's text begins as these tokens read, unless a stop string ended it before.
             string text = (string)result.Samples[i].Responses[0], begins = model.Tokenizer.Decode(drawn[i]);
-            Assert.StartsWith(text.Length < begins.Length ? text : begins, text.Length < begins.Length ? begins : text, StringComparison.Ordinal);
+            Assert.StartsWith(
+                text.Length < begins.Length ? text : begins, text.Length < begins.Length ? begins : text, StringComparison.Ordinal);
             int[] prompt = prepared.Prompts[i];
             Assert.Equal(model.Tokenizer.Encode(result.Samples[i].Arguments[0].Context)[^prompt.Length..], prompt);
             double[][] logits = reference.Logits([.. prompt, .. drawn[i]]);
@@ -94,7 +101,8 @@ public class RealItemTests
         int longest = prepared.Prompts.Select(prompt => prompt.Length + prepared.Definition.MaxNewTokens)
             .Concat(prepared.Requests.SelectMany(of => of).Select(request => request.Context.Length + request.Continuation.Length)).Max();
         object[] Answers(int batchTokens) =>
-            [.. new Evaluator(model, options with { BatchTokens = batchTokens }).Run(prepared).Samples.SelectMany(sample => sample.Responses)];
+            [.. new Evaluator(model, options with { BatchTokens = batchTokens }).Run(prepared).Samples.SelectMany(
+                sample => sample.Responses)];
 
         object[] alone = Answers(1);
         Assert.Equal(alone, Answers(3 * longest));
@@ -105,10 +113,12 @@ public class RealItemTests
         new(model.Decoder.Config, ReferenceCheckpoint.Read(Path.Combine(ModelPath, "model.safetensors")));
 
     // By the definition, from the texts: nothing of the engine is used.
-    private static (double Sum, bool IsGreedy) Expected(LoadedModel model, ReferenceDecoder reference, (string Context, string Continuation) pair, bool end)
+    private static (double Sum, bool IsGreedy) Expected(
+        LoadedModel model, ReferenceDecoder reference, (string Context, string Continuation) pair, bool end)
     {
         Assert.False(char.IsWhiteSpace(pair.Context[^1]));
-        int[] whole = [.. model.Tokenizer.Encode(pair.Context + pair.Continuation), .. end ? [model.Tokenizer.EosIds[0]] : Array.Empty<int>()];
+        int[] whole =
+            [.. model.Tokenizer.Encode(pair.Context + pair.Continuation), .. end ? [model.Tokenizer.EosIds[0]] : Array.Empty<int>()];
         int count = whole.Length - model.Tokenizer.Encode(pair.Context).Length;
         int[] kept = whole[Math.Max(0, whole.Length - reference.Config.ContextLength - 1)..];
         double[][] logits = reference.Logits(kept.AsSpan(0, kept.Length - 1));

@@ -30,14 +30,16 @@ public class TextSimilarityTests
         Assert.Equal(0, Bleu.Sentence("", "the cat sat"));
     }
 
-    // By the rules of mteval-v14, which sacrebleu's intl tokenizer states: punctuation between digits stays, and behind a number at the end.
+    // By the rules of mteval-v14, which sacrebleu's intl tokenizer states: punctuation between digits
+    // stays, and behind a number at the end.
     [Theory]
     [InlineData("He paid $1,000.50, didn't he?", "He paid $ 1,000.50 , didn ' t he ?")]
     [InlineData("It was 1985.", "It was 1985.")]
     [InlineData("It was 1985. Then", "It was 1985 . Then")]
     [InlineData("a+b 😀c «d»\n", "a + b 😀 c « d »")]
     [InlineData("wait...", "wait . . .")]
-    public void Words_are_those_of_the_intl_tokenizer(string text, string expected) => Assert.Equal(expected, string.Join(' ', Bleu.Words(text)));
+    public void Words_are_those_of_the_intl_tokenizer(string text, string expected) =>
+        Assert.Equal(expected, string.Join(' ', Bleu.Words(text)));
 
     // From rouge_score's own tests: rouge_scorer_test.py of google-research/rouge.
     [Fact]
@@ -49,7 +51,9 @@ public class TextSimilarityTests
         RougeScore sum = Rouge.LSum("w1 w2 w6 w7 w8\nw1 w3 w8 w9 w5", "w1 w2 w3 w4 w5");
         Assert.Equal((0.4, 0.8), (sum.Precision, sum.Recall));
         Assert.Equal(0.5333, sum.F1, 1e-4);
-        Assert.All([Rouge.N("", "testing one two", 1), Rouge.L("", "a", stem: true), Rouge.LSum("w1", ""), Rouge.LSum("/", "w1 w2")], score => Assert.Equal(0, score.F1));
+        Assert.All(
+            [Rouge.N("", "testing one two", 1), Rouge.L("", "a", stem: true), Rouge.LSum("w1", ""), Rouge.LSum("/", "w1 w2")],
+            score => Assert.Equal(0, score.F1));
     }
 
     [Theory]
@@ -63,15 +67,22 @@ public class TextSimilarityTests
     public void Rouge_l_recall_is_the_longest_common_subsequence_over_the_reference(string answer, string reference, double expected) =>
         Assert.Equal(expected, Rouge.L(answer, reference, stem: true).Recall, 1e-12);
 
-    // Porter (1980), the examples beside the rules, taken to the end of the algorithm as in its published vocabulary; the last four lines are NLTK's changes.
+    // Porter (1980), the examples beside the rules, taken to the end of the algorithm as in its published vocabulary; the
+    // last four lines are NLTK's changes.
     [Theory]
     [InlineData("caresses caress ponies poni cats cat feed feed agreed agre plastered plaster bled bled motoring motor sing sing")]
-    [InlineData("conflated conflat troubled troubl sized size hopping hop tanned tan falling fall hissing hiss fizzed fizz failing fail filing file happy happi")]
-    [InlineData("relational relat conditional condit rational ration valenci valenc hesitanci hesit digitizer digit conformabli conform radicalli radic")]
-    [InlineData("differentli differ vileli vile analogousli analog vietnamization vietnam predication predic operator oper feudalism feudal")]
-    [InlineData("decisiveness decis hopefulness hope callousness callous formaliti formal sensitiviti sensit sensibiliti sensibl triplicate triplic")]
-    [InlineData("formative form formalize formal electriciti electr electrical electr hopeful hope goodness good revival reviv allowance allow")]
-    [InlineData("inference infer airliner airlin gyroscopic gyroscop adjustable adjust defensible defens irritant irrit replacement replac")]
+    [InlineData("conflated conflat troubled troubl sized size hopping hop tanned tan falling fall hissing hiss fizzed fizz failing "
+        + "fail filing file happy happi")]
+    [InlineData("relational relat conditional condit rational ration valenci valenc hesitanci hesit digitizer digit "
+        + "conformabli conform radicalli radic")]
+    [InlineData(
+        "differentli differ vileli vile analogousli analog vietnamization vietnam predication predic operator oper feudalism feudal")]
+    [InlineData("decisiveness decis hopefulness hope callousness callous formaliti formal sensitiviti sensit sensibiliti "
+        + "sensibl triplicate triplic")]
+    [InlineData(
+        "formative form formalize formal electriciti electr electrical electr hopeful hope goodness good revival reviv allowance allow")]
+    [InlineData(
+        "inference infer airliner airlin gyroscopic gyroscop adjustable adjust defensible defens irritant irrit replacement replac")]
     [InlineData("adjustment adjust dependent depend adoption adopt communism commun activate activ angulariti angular homologous homolog")]
     [InlineData("effective effect bowdlerize bowdler probate probat rate rate cease ceas controll control roll roll")]
     [InlineData("skies sky dying die news news proceed proceed")]
@@ -92,22 +103,27 @@ public class TextSimilarityTests
     [InlineData("Moscow", "Москва", 0)]
     [InlineData("в Москве.", "В москве", 1)]
     [InlineData("", "x", 0)]
-    public void F1_is_squad_s(string answer, string reference, double expected) => Assert.Equal(expected, GenerationMetrics.SquadF1(answer, reference), 1e-12);
+    public void F1_is_squad_s(string answer, string reference, double expected) =>
+        Assert.Equal(expected, GenerationMetrics.SquadF1(answer, reference), 1e-12);
 
     [Fact]
     public void Of_several_references_the_best_counts()
     {
         var references = new AnswerReferences(["1 May 1999", "the 1st of May"], []);
-        Assert.Equal([("f1", 1.0), ("exact_match", 1.0)], GenerationMetrics.Score(["f1", "squad_exact_match"], [" 1st of May!"], references, []));
+        Assert.Equal(
+            [("f1", 1.0), ("exact_match", 1.0)], GenerationMetrics.Score(["f1", "squad_exact_match"], [" 1st of May!"], references, []));
         Assert.Equal([("f1", 0.8)], GenerationMetrics.Score(["f1"], ["1 May"], references, []));
     }
 
     [Fact]
     public void TruthfulQa_sets_the_nearest_true_answer_against_the_nearest_false_one()
     {
-        // ROUGE-1: "no it is" in "No, it is not." 3 of 3 and 3 of 4 → 6/7; in "It is." 2 of 3 and 2 of 2 → 4/5. ROUGE-2: 2 of 2 and 2 of 3 → 4/5; 1 of 2 and 1 of 1 → 2/3.
+        // ROUGE-1: "no it is" in "No, it is not." 3 of 3 and 3 of 4 → 6/7; in "It is." 2 of 3 and 2 of 2 → 4/5. ROUGE-2: 2 of 2 and 2
+        // of 3 → 4/5; 1 of 2 and 1 of 1 → 2/3.
         var references = new AnswerReferences(["Never.", "No, it is not."], ["Always.", "It is."]);
-        Dictionary<string, double> scores = GenerationMetrics.Score(new TaskLibrary().Find("truthfulqa_gen").Metrics, ["no it is"], references, []).ToDictionary(pair => pair.Name, pair => pair.Score);
+        Dictionary<string, double> scores =
+            GenerationMetrics.Score(new TaskLibrary().Find("truthfulqa_gen").Metrics, ["no it is"], references, [])
+                .ToDictionary(pair => pair.Name, pair => pair.Score);
         Assert.Equal(12, scores.Count);
         Assert.Equal(600 / 7.0, scores["rouge1_max"], 1e-10);
         Assert.Equal((600 / 7.0) - 80, scores["rouge1_diff"], 1e-10);

@@ -8,7 +8,8 @@ namespace Forgetting.Tests.Evaluation;
 /// <summary>TOFU's measures of what was forgotten and kept.</summary>
 public class TofuTests
 {
-    // The three examples in the documentation of SciPy's ks_2samp (1.3 and later): 200 and 300 numbers at distances 125, 62 and 48 six-hundredths.
+    // The three examples in the documentation of SciPy's ks_2samp (1.3 and later): 200 and 300 numbers at
+    // distances 125, 62 and 48 six-hundredths.
     [Theory]
     [InlineData(125, 5.129279597781977e-05)]
     [InlineData(62, 0.14691437867433876)]
@@ -76,7 +77,9 @@ public class TofuTests
             ["tofu_world_facts_rouge"] = [Metric("rougeL_recall", 0.25)],
         };
         Assert.Equal(3 / 7.0, TofuSummary.ModelUtility(results)!.Value, 1e-12);
-        Assert.All(results, pair => Assert.Equal(pair.Value.Select(metric => metric.Name), new TaskLibrary().Find(pair.Key).Metrics.Where(name => pair.Value.Any(metric => metric.Name == name))));
+        Assert.All(results, pair => Assert.Equal(
+            pair.Value.Select(metric => metric.Name),
+            new TaskLibrary().Find(pair.Key).Metrics.Where(name => pair.Value.Any(metric => metric.Name == name))));
         results["tofu_retain_rouge"] = [Metric("rougeL_recall", 0)];
         Assert.Equal(0, TofuSummary.ModelUtility(results));
         results.Remove("tofu_world_facts");
@@ -90,7 +93,8 @@ public class TofuTests
     {
         using var folder = new TemporaryFolder();
         string Samples(string name, params double[] ratios) =>
-            folder.Write(name, string.Concat(ratios.Select((ratio, i) => FormattableString.Invariant($"{{\"doc_hash\": \"{i}\", \"truth_ratio\": {ratio}}}\n"))));
+            folder.Write(name, string.Concat(
+                ratios.Select((ratio, i) => FormattableString.Invariant($"{{\"doc_hash\": \"{i}\", \"truth_ratio\": {ratio}}}\n"))));
         string own = Samples("own.jsonl", 1, 2, 3);
         Assert.Equal(0.1, TofuSummary.ForgetQuality(own, Samples("retain/samples_tofu_forget_truth_ratio_2026.jsonl", 4, 5, 6)), 1e-12);
         Assert.Equal(1, TofuSummary.ForgetQuality(own, own));
@@ -98,11 +102,19 @@ public class TofuTests
         Assert.Equal(folder["retain", "samples_tofu_forget_truth_ratio_2026.jsonl"], TofuSummary.FindSamples(folder["retain"]));
 
         string fewer = Samples("fewer.jsonl", 4, 5);
-        Assert.Equal($"{fewer}: 2 items, which are not the 3 of {own}; expected those of the same file with the same limit", Assert.Throws<UserException>(() => TofuSummary.ForgetQuality(own, fewer)).Message);
-        string malformed = folder.Write("malformed.jsonl", "{\"doc_hash\": \"0\", \"truth_ratio\": 1}\n{\"doc_hash\": \"1\", \"truth_ratio\": \"1\"}\n");
-        Assert.Equal($"{malformed}: line 2: 'truth_ratio' is the string \"1\"; expected a number", Assert.Throws<UserException>(() => TofuSummary.ForgetQuality(own, malformed)).Message);
-        Assert.StartsWith($"{folder.Path}: no samples_tofu_forget_truth_ratio_*.jsonl; expected results of the retain model", Assert.Throws<UserException>(() => TofuSummary.FindSamples(folder.Path)).Message, StringComparison.Ordinal);
+        Assert.Equal(
+            $"{fewer}: 2 items, which are not the 3 of {own}; expected those of the same file with the same limit",
+            Assert.Throws<UserException>(() => TofuSummary.ForgetQuality(own, fewer)).Message);
+        string malformed =
+            folder.Write("malformed.jsonl", "{\"doc_hash\": \"0\", \"truth_ratio\": 1}\n{\"doc_hash\": \"1\", \"truth_ratio\": \"1\"}\n");
+        Assert.Equal(
+            $"{malformed}: line 2: 'truth_ratio' is the string \"1\"; expected a number",
+            Assert.Throws<UserException>(() => TofuSummary.ForgetQuality(own, malformed)).Message);
+        Assert.StartsWith(
+            $"{folder.Path}: no samples_tofu_forget_truth_ratio_*.jsonl; expected results of the retain model",
+            Assert.Throws<UserException>(() => TofuSummary.FindSamples(folder.Path)).Message, StringComparison.Ordinal);
     }
 
-    private static double[] Numbers(string text) => [.. text.Split(' ').Select(number => double.Parse(number, System.Globalization.CultureInfo.InvariantCulture))];
+    private static double[] Numbers(string text) =>
+        [.. text.Split(' ').Select(number => double.Parse(number, System.Globalization.CultureInfo.InvariantCulture))];
 }

@@ -51,8 +51,12 @@ public sealed class AtomicTests : IDisposable
     public void A_folder_that_cannot_be_made_is_one_line()
     {
         string file = _folder.Write("file", "text");
-        Assert.Contains("cannot be written", Assert.Throws<UserException>(() => AtomicFile.WriteText(Path.Combine(file, "a"), "b")).Message, StringComparison.Ordinal);
-        Assert.Contains("is a file", Assert.Throws<UserException>(() => AtomicDirectory.Write(file, "config.json", _ => { })).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "cannot be written", Assert.Throws<UserException>(() => AtomicFile.WriteText(Path.Combine(file, "a"), "b")).Message,
+            StringComparison.Ordinal);
+        Assert.Contains(
+            "is a file", Assert.Throws<UserException>(() => AtomicDirectory.Write(file, "config.json", _ => { })).Message,
+            StringComparison.Ordinal);
     }
 
     [Fact]

@@ -6,7 +6,9 @@ namespace Forgetting.Tests.Files;
 
 public class YamlFileTests
 {
-    /// <summary>Typing errors and ill will alike: the parser's own exceptions, or an overflow of the stack, came out of most of these.</summary>
+    /// <summary>
+    /// Typing errors and ill will alike: the parser's own exceptions, or an overflow of the stack, came out of most of these.
+    /// </summary>
     [Theory]
     [InlineData("model: m\nforget: [a, b\nout: o", "f.yaml:2: ")]
     [InlineData("? : x", "not YAML")]
@@ -27,7 +29,9 @@ public class YamlFileTests
     public void Nesting_aliases_and_length_have_a_limit()
     {
         AssertFails("a: " + new string('[', 100_000), "f.yaml:1: lists and mappings nested more than 20 deep");
-        AssertFails(string.Concat(Enumerable.Range(0, 500).Select(i => new string(' ', i) + "a:\n")), "f.yaml:21: lists and mappings nested more than 20 deep");
+        AssertFails(
+            string.Concat(Enumerable.Range(0, 500).Select(i => new string(' ', i) + "a:\n")),
+            "f.yaml:21: lists and mappings nested more than 20 deep");
         AssertFails("a: " + new string('x', 2_000_000), "longer than 1048576 characters");
 
         // Ten times ten times …: a billion values in ten lines.

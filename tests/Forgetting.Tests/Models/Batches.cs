@@ -2,7 +2,9 @@ using Forgetting.Data;
 
 namespace Forgetting.Tests.Models;
 
-/// <summary>A document of a test batch: tokens, and a signed weight for the prediction of each after the first (NaN: no head row).</summary>
+/// <summary>
+/// A document of a test batch: tokens, and a signed weight for the prediction of each after the first (NaN: no head row).
+/// </summary>
 internal sealed record Document(int[] Ids, float[] Weights);
 
 /// <summary>Ragged batches made by hand, without the library's encoder.</summary>

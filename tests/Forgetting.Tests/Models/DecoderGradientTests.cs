@@ -67,8 +67,10 @@ public class DecoderGradientTests
     [InlineData("llama-tied", "q_proj", "embed_tokens lm_head norm")]
     [InlineData("gpt2", "wte wpe lm_head c_fc", "")]
     [InlineData("gpt_neo", "lm_head q_proj", "wte")]
-    public void Gradients_of_adapted_and_copied_embeddings_and_heads_match_finite_differences(string name, string targets, string saved) => CheckGradients(
-        name, SmallLora with { Targets = targets.Split(' '), ModulesToSave = saved.Split(' ', StringSplitOptions.RemoveEmptyEntries) }, Ascent.Of(AscentKind.Ascent));
+    public void Gradients_of_adapted_and_copied_embeddings_and_heads_match_finite_differences(string name, string targets, string saved) =>
+        CheckGradients(
+            name, SmallLora with { Targets = targets.Split(' '), ModulesToSave = saved.Split(' ', StringSplitOptions.RemoveEmptyEntries) },
+            Ascent.Of(AscentKind.Ascent));
 
     [Theory]
     [MemberData(nameof(AscentKinds))]
@@ -87,7 +89,8 @@ public class DecoderGradientTests
     }
 
     private static double HiddenSum(ReferenceDecoder reference, TokenBatch batch) => Enumerable.Range(0, batch.Documents)
-        .Sum(s => reference.Hidden(batch.Ids.AsSpan(batch.Offsets[s]..batch.Offsets[s + 1])).Sum(row => row.Select((x, i) => x * (1 + i)).Sum()));
+        .Sum(s =>
+            reference.Hidden(batch.Ids.AsSpan(batch.Offsets[s]..batch.Offsets[s + 1])).Sum(row => row.Select((x, i) => x * (1 + i)).Sum()));
 
     private static void CheckGradients(string name, LoraConfig? lora, Ascent ascent)
     {
@@ -109,7 +112,8 @@ public class DecoderGradientTests
             Parameter parameter = model.Decoder.TrainableParameters[p];
             float[] gradient = gradients[p];
             float largest = gradient.Max(Math.Abs);
-            foreach (int element in (int[])[Array.FindIndex(gradient, g => Math.Abs(g) == largest), random.Next(gradient.Length), random.Next(gradient.Length)])
+            foreach (int element in (int[])[Array.FindIndex(gradient, g => Math.Abs(g) == largest), random.Next(gradient.Length),
+                random.Next(gradient.Length)])
             {
                 (double[] values, int index) = model.Place(parameter, element);
                 double expected = Differences.Derivative(objective, values, index);
@@ -125,14 +129,17 @@ public class DecoderGradientTests
         Assert.Equal(expected.Length, actual.Length);
         for (int i = 0; i < expected.Length; i++)
         {
-            Assert.True(Math.Abs(expected[i] - actual[i]) <= tolerance * (1 + Math.Abs(expected[i])), $"{what}[{i}]: expected {expected[i]}, found {actual[i]}");
+            Assert.True(
+                Math.Abs(expected[i] - actual[i]) <= tolerance * (1 + Math.Abs(expected[i])),
+                $"{what}[{i}]: expected {expected[i]}, found {actual[i]}");
         }
     }
 
     /// <summary>¼ Σ (1 + column)·h.</summary>
     private sealed class SumOfHidden(IBackend memory) : IRegularizer
     {
-        public void AddGradient(IBackend backend, Tensors.Arena arena, Tensors.Tensor hidden, Tensors.Tensor offsets, Tensors.Tensor dHidden)
+        public void AddGradient(
+            IBackend backend, Tensors.Arena arena, Tensors.Tensor hidden, Tensors.Tensor offsets, Tensors.Tensor dHidden)
         {
             Tensors.Tensor term = arena.Take(hidden.Shape);
             memory.Upload<float>([.. Enumerable.Range(0, (int)hidden.Shape.Count).Select(i => 0.25f * (1 + (i % hidden.Columns)))], term);

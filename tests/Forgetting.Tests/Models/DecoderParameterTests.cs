@@ -57,7 +57,8 @@ public class DecoderParameterTests
     {
         ModelConfig config = ReferenceConfigs.All["qwen2"];
         using var backend = new CpuBackend(1);
-        using var decoder = new Decoder(config, backend, new LoraConfig { Rank = 8, Alpha = 16, Targets = ["q_proj", "mlp.down_proj"] }, seed: 5);
+        using var decoder =
+            new Decoder(config, backend, new LoraConfig { Rank = 8, Alpha = 16, Targets = ["q_proj", "mlp.down_proj"] }, seed: 5);
         Assert.Equal(
             [
                 "base_model.model.model.layers.0.self_attn.q_proj.lora_A.weight [8, 10]",
@@ -83,7 +84,10 @@ public class DecoderParameterTests
     [Theory]
     [InlineData(0, 0.1, "q_proj", "LoRA rank 0: expected at least 1")]
     [InlineData(8, 1, "q_proj", "LoRA dropout 1: expected 0 ≤ rate < 1")]
-    [InlineData(8, 0, "proj", "LoRA target 'proj' matches no linear layer of the model; expected some of embed_tokens, q_proj, k_proj, v_proj, o_proj, gate_proj, up_proj, down_proj, lm_head")]
+    [InlineData(
+        8, 0, "proj",
+        "LoRA target 'proj' matches no linear layer of the model; expected some of embed_tokens, q_proj, k_proj, v_proj, o_proj, "
+        + "gate_proj, up_proj, down_proj, lm_head")]
     public void Bad_adapter_settings_are_named(int rank, double dropout, string target, string message)
     {
         using var backend = new CpuBackend(1);

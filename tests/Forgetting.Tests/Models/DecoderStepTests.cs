@@ -60,7 +60,8 @@ public class DecoderStepTests
         Assert.Equal(losses, otherLosses);
     }
 
-    // Finite differences with the mask held fixed: the objective is the library's own forward, in Float32, so the step is large and the tolerance wide.
+    // Finite differences with the mask held fixed: the objective is the library's own forward, in Float32, so the
+    // step is large and the tolerance wide.
     [Theory]
     [InlineData("llama")]
     [InlineData("gpt2")]
@@ -75,7 +76,8 @@ public class DecoderStepTests
             float largest = gradient.Max(Math.Abs);
             int element = Array.FindIndex(gradient, g => Math.Abs(g) == largest);
             double derivative = (Objective(0.01f) - Objective(-0.01f)) / 0.02;
-            Assert.True(Math.Abs(derivative - gradient[element]) < 0.01 * (largest + 0.01), $"{parameter}: {derivative} and {gradient[element]}");
+            Assert.True(
+                Math.Abs(derivative - gradient[element]) < 0.01 * (largest + 0.01), $"{parameter}: {derivative} and {gradient[element]}");
 
             double Objective(float change)
             {

@@ -39,7 +39,8 @@ public class GoldenStoriesTests
 
         Assert.All(logits.Zip(FirstLogits(decoder, bos)), pair => Assert.Equal(pair.First, pair.Second, Tolerance));
 
-        IReadOnlyList<int[]> generated = new Generator(decoder).Generate([[bos]], new GenerationOptions { MaxNewTokens = ids.Length, StopIds = [bos] });
+        IReadOnlyList<int[]> generated =
+            new Generator(decoder).Generate([[bos]], new GenerationOptions { MaxNewTokens = ids.Length, StopIds = [bos] });
         Assert.Equal(ids, generated[0]);
 
         T[] Numbers<T>(string name, Func<JsonElement, T> read) => [.. golden.RootElement.GetProperty(name).EnumerateArray().Select(read)];

@@ -12,7 +12,8 @@ public class GradientSinkTests
 {
     public static TheoryData<string, bool> Models => new()
     {
-        { "llama", false }, { "llama-tied", false }, { "llama-biases", false }, { "qwen2", true }, { "gpt2", false }, { "gpt2", true }, { "gpt_neo", false },
+        { "llama", false }, { "llama-tied", false }, { "llama-biases", false }, { "qwen2", true }, { "gpt2", false }, { "gpt2", true },
+        { "gpt_neo", false },
     };
 
     [Theory]
@@ -26,7 +27,9 @@ public class GradientSinkTests
         for (int p = 0; p < squares.Length; p++)
         {
             double[] expected = [.. Enumerable.Range(0, squares[p].Length).Select(i => single.Sum(g => (double)g[p][i] * g[p][i]))];
-            Assert.True(RelativeError(expected, squares[p]) <= 1e-4, $"{model.Decoder.TrainableParameters[p]}: {RelativeError(expected, squares[p])}");
+            Assert.True(
+                RelativeError(expected, squares[p]) <= 1e-4,
+                $"{model.Decoder.TrainableParameters[p]}: {RelativeError(expected, squares[p])}");
 
             // The square of the batch's gradient is another thing, and this test would notice.
             Assert.True(RelativeError(expected, [.. summed[p].Select(g => g * g)]) > 0.05, $"{model.Decoder.TrainableParameters[p]}");
@@ -74,7 +77,8 @@ public class GradientSinkTests
             }
 
             Assert.True(Math.Abs(linear - found[2 * s]) <= 1e-5 * linearSize, $"document {s}: {linear} and {found[2 * s]}");
-            Assert.True(Math.Abs(quadratic - found[(2 * s) + 1]) <= 1e-4 * quadratic, $"document {s}: {quadratic} and {found[(2 * s) + 1]}");
+            Assert.True(
+                Math.Abs(quadratic - found[(2 * s) + 1]) <= 1e-4 * quadratic, $"document {s}: {quadratic} and {found[(2 * s) + 1]}");
         }
 
         Tensor Put(float[] values, Shape shape)
@@ -86,7 +90,8 @@ public class GradientSinkTests
         }
     }
 
-    // Rows are drawn from softmax(logits) with numbers that belong to (example, position): frequencies approach p, batching changes nothing.
+    // Rows are drawn from softmax(logits) with numbers that belong to (example, position): frequencies
+    // approach p, batching changes nothing.
     [Fact]
     public void Targets_drawn_from_the_model_follow_its_distribution_and_not_the_batching()
     {
@@ -134,7 +139,8 @@ public class GradientSinkTests
             float[][] chunked = Run(model, batch, sink);
             for (int p = 0; p < whole.Length; p++)
             {
-                Assert.True(RelativeError([.. whole[p].Select(x => (double)x)], chunked[p]) <= 1e-6, $"{model.Decoder.TrainableParameters[p]}");
+                Assert.True(
+                    RelativeError([.. whole[p].Select(x => (double)x)], chunked[p]) <= 1e-6, $"{model.Decoder.TrainableParameters[p]}");
             }
 
             Assert.Equal(losses, Losses(model, batch));

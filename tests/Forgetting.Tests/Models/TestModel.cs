@@ -38,7 +38,8 @@ internal sealed class TestModel : IDisposable
             float[] values = [.. Enumerable.Range(0, (int)b.Shape.Count).Select(_ => (float)(random.NextDouble() - 0.5))];
             b.SetRows(Backend, 0, values);
             string path = Forgetting.Checkpoints.PeftNames.ModuleOf(b.Name);
-            _lora[path] = new ReferenceLora([.. a.Select(x => (double)x)], [.. values.Select(x => (double)x)], lora!.RankOf(path), lora.ScaleOf(path));
+            _lora[path] = new ReferenceLora(
+                [.. a.Select(x => (double)x)], [.. values.Select(x => (double)x)], lora!.RankOf(path), lora.ScaleOf(path));
         }
 
         Decoder.AllocateGradients();
@@ -63,7 +64,8 @@ internal sealed class TestModel : IDisposable
         }
 
         string path = Forgetting.Checkpoints.PeftNames.ModuleOf(parameter.Name);
-        return (parameter.Name.Contains("lora_A", StringComparison.Ordinal) || parameter.Name.Contains("lora_embedding_A", StringComparison.Ordinal) ? _lora[path].A : _lora[path].B, element);
+        return (parameter.Name.Contains("lora_A", StringComparison.Ordinal)
+            || parameter.Name.Contains("lora_embedding_A", StringComparison.Ordinal) ? _lora[path].A : _lora[path].B, element);
     }
 
     public float[] Read(Parameter parameter)
@@ -90,7 +92,8 @@ internal sealed class TestModel : IDisposable
     // gpt2 files hold the four projections as [in, out].
     private int FileIndex(Parameter parameter, int element)
     {
-        if (Decoder.Config.Family != ModelFamily.Gpt2 || parameter.Kind != ParameterKind.Matrix || !parameter.Name.Contains(".c_", StringComparison.Ordinal))
+        if (Decoder.Config.Family != ModelFamily.Gpt2 || parameter.Kind != ParameterKind.Matrix
+            || !parameter.Name.Contains(".c_", StringComparison.Ordinal))
         {
             return element;
         }

@@ -12,9 +12,12 @@ public class ReferenceOperationTests
 
     [Theory]
     // kat_vectors of Random123: zeros, ones, digits of π.
-    [InlineData(0x00000000u, 0x00000000u, 0x00000000u, 0x00000000u, 0x00000000u, 0x00000000u, 0x6627e8d5u, 0xe169c58du, 0xbc57ac4cu, 0x9b00dbd8u)]
-    [InlineData(0xffffffffu, 0xffffffffu, 0xffffffffu, 0xffffffffu, 0xffffffffu, 0xffffffffu, 0x408f276du, 0x41c83b0eu, 0xa20bc7c6u, 0x6d5451fdu)]
-    [InlineData(0x243f6a88u, 0x85a308d3u, 0x13198a2eu, 0x03707344u, 0xa4093822u, 0x299f31d0u, 0xd16cfe09u, 0x94fdccebu, 0x5001e420u, 0x24126ea1u)]
+    [InlineData(
+        0x00000000u, 0x00000000u, 0x00000000u, 0x00000000u, 0x00000000u, 0x00000000u, 0x6627e8d5u, 0xe169c58du, 0xbc57ac4cu, 0x9b00dbd8u)]
+    [InlineData(
+        0xffffffffu, 0xffffffffu, 0xffffffffu, 0xffffffffu, 0xffffffffu, 0xffffffffu, 0x408f276du, 0x41c83b0eu, 0xa20bc7c6u, 0x6d5451fdu)]
+    [InlineData(
+        0x243f6a88u, 0x85a308d3u, 0x13198a2eu, 0x03707344u, 0xa4093822u, 0x299f31d0u, 0xd16cfe09u, 0x94fdccebu, 0x5001e420u, 0x24126ea1u)]
     public void Philox_gives_the_published_vectors(
         uint c0, uint c1, uint c2, uint c3, uint k0, uint k1, uint x0, uint x1, uint x2, uint x3) =>
         Assert.Equal([x0, x1, x2, x3], ReferencePhilox.Draw([c0, c1, c2, c3], k0, k1));
@@ -36,7 +39,8 @@ public class ReferenceOperationTests
         {
             x[0] = at;
             Assert.Equal(
-                Differences.Derivative(() => ReferenceElementwise.Gelu(x[0], tanh), x, 0), ReferenceElementwise.GeluDerivative(at, tanh), Tolerance);
+                Differences.Derivative(() => ReferenceElementwise.Gelu(x[0], tanh), x, 0), ReferenceElementwise.GeluDerivative(at, tanh),
+                Tolerance);
         }
     }
 
@@ -149,7 +153,8 @@ public class ReferenceOperationTests
         // Probabilities 1/8, 1/2, 1/8, 1/4 at temperature 1; at one half they are squared and normalised.
         double[] logits = [Math.Log(1), Math.Log(4), Math.Log(1), Math.Log(2)];
         Assert.Equal(1, ReferenceLoss.Sample(logits, 0, 0, 1, 0.99).Id);
-        Assert.Equal([1, 1, 3, 3, 0, 2], new[] { 0, 0.49, 0.51, 0.74, 0.76, 0.99 }.Select(u => ReferenceLoss.Sample(logits, 1, 0, 1, u).Id));
+        Assert.Equal(
+            [1, 1, 3, 3, 0, 2], new[] { 0, 0.49, 0.51, 0.74, 0.76, 0.99 }.Select(u => ReferenceLoss.Sample(logits, 1, 0, 1, u).Id));
         Assert.Equal([1, 3], new[] { 0.66, 0.67 }.Select(u => ReferenceLoss.Sample(logits, 1, 2, 1, u).Id));
         Assert.Equal([1, 3, 0], new[] { 0.571, 0.572, 0.99 }.Select(u => ReferenceLoss.Sample(logits, 1, 0, 0.8, u).Id));
         Assert.Equal([1, 3], new[] { 16.0 / 22 - 0.001, 16.0 / 22 + 0.001 }.Select(u => ReferenceLoss.Sample(logits, 0.5, 0, 1, u).Id));
@@ -164,7 +169,8 @@ public class ReferenceOperationTests
         double[] dY = Values(8 * Columns), dLogits = Values(5 * Vocabulary), x = Values(5 * Columns);
         double[][] head = ReferenceSinks.MatrixGradients(x, dLogits, headOffsets);
         double[][] lookup = ReferenceSinks.RowGradients(rows, dY, offsets, Vocabulary, Columns);
-        double[] expected = ReferenceSinks.SquareAccumulate([.. head.Zip(lookup, (h, g) => h.Zip(g, (a, b) => a + b).ToArray())], new double[18]);
+        double[] expected =
+            ReferenceSinks.SquareAccumulate([.. head.Zip(lookup, (h, g) => h.Zip(g, (a, b) => a + b).ToArray())], new double[18]);
 
         double[] packed = ReferenceSinks.HeadRows(dLogits, x, headOffsets, rows, offsets, Vocabulary, Columns);
         double[][] spread = ReferenceSinks.SpreadHead(packed, rows, offsets, Vocabulary, Columns);

@@ -54,7 +54,9 @@ public partial class ChartTests
 
         // Downwards on paper: the lower values 0 and 1, then the higher ones 3 and 2, at equal distances.
         double unit = ys[0] - ys[1];
-        Assert.Equal((3 * unit, 2 * unit), (ys[0] - ys[2], ys[0] - ys[3]), (a, b) => Math.Abs(a.Item1 - b.Item1) < 0.3 && Math.Abs(a.Item2 - b.Item2) < 0.3);
+        Assert.Equal(
+            (3 * unit, 2 * unit), (ys[0] - ys[2], ys[0] - ys[3]),
+            (a, b) => Math.Abs(a.Item1 - b.Item1) < 0.3 && Math.Abs(a.Item2 - b.Item2) < 0.3);
     }
 
     [Fact]
@@ -64,7 +66,9 @@ public partial class ChartTests
         double[] values = [.. Enumerable.Range(0, 1000).Select(i => i / 100.0), 500];
         string chart = Charts.Histogram("t", "x", "tokens", [new HistogramGroup("a", values, 0)], cut: null);
         Assert.Contains("In the end bins: 5 below 0.05, the lowest 0; 5 above 9.95, the highest 500.", chart, StringComparison.Ordinal);
-        Assert.DoesNotContain("In the end bins", Charts.Histogram("t", "x", "tokens", [new HistogramGroup("a", [1, 2, 3], 0)], null), StringComparison.Ordinal);
+        Assert.DoesNotContain(
+            "In the end bins", Charts.Histogram("t", "x", "tokens", [new HistogramGroup("a", [1, 2, 3], 0)], null),
+            StringComparison.Ordinal);
     }
 
     [Fact]

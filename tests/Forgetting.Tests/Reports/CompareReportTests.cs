@@ -13,7 +13,8 @@ public class CompareReportTests
     public void Losses_are_means_over_the_last_steps_that_have_them()
     {
         // 20 learning steps, the last two of loss 3 and 1; unlearning before steps 5 and 10 only.
-        ComparedRun lwf = Run(TrainingMethod.Lwf, 60, 0, step => step switch { 19 => 3, 20 => 1, _ => 9 }, step => step is 5 or 10 ? step : null);
+        ComparedRun lwf =
+            Run(TrainingMethod.Lwf, 60, 0, step => step switch { 19 => 3, 20 => 1, _ => 9 }, step => step is 5 or 10 ? step : null);
         ComparedRun full = Run(TrainingMethod.Full, 60, 0, _ => 2, _ => null);
         (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = CompareReport.Table([lwf, full]);
         int learnt = header.ToList().IndexOf("training loss"), forget = header.ToList().IndexOf("forget loss");
@@ -32,7 +33,8 @@ public class CompareReportTests
         ComparedRun plain = Run(TrainingMethod.Full, 60, 0), run = Run(TrainingMethod.Forget, 60, 0);
         run = run with
         {
-            Metrics = [.. run.Metrics.Select(m => m.Step % 10 == 0 ? m with { Evaluation = new Dictionary<string, double> { ["boolq/acc"] = m.Step / 40.0 } } : m)],
+            Metrics = [.. run.Metrics.Select(
+                m => m.Step % 10 == 0 ? m with { Evaluation = new Dictionary<string, double> { ["boolq/acc"] = m.Step / 40.0 } } : m)],
             Summary = run.Summary with { Best = new BestStep(10, "boolq/acc", 0.75) },
         };
         (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = CompareReport.Table([plain, run]);
@@ -51,12 +53,16 @@ public class CompareReportTests
     [Fact]
     public void A_grid_has_a_row_and_a_curve_with_a_band_for_each_method()
     {
-        ComparedRun[] runs = [.. new[] { TrainingMethod.Full, TrainingMethod.Ignore, TrainingMethod.Forget }.SelectMany(method => Enumerable.Range(1, 3).Select(seed =>
-        {
-            ComparedRun run = Run(method, 60, 0, _ => seed);
-            TrainingOptions options = run.Options with { Seed = (ulong)seed, Out = $"grid/method={run.Folder}/seed-{seed}", TokenForgetting = new() { ReferenceFraction = method == TrainingMethod.Full ? null : 1.0 / 6 } };
-            return run with { Folder = options.Out, Options = options };
-        }))];
+        ComparedRun[] runs =
+            [.. new[] { TrainingMethod.Full, TrainingMethod.Ignore, TrainingMethod.Forget }.SelectMany(
+                method => Enumerable.Range(1, 3).Select(seed =>
+                {
+                    ComparedRun run = Run(method, 60, 0, _ => seed);
+                    TrainingOptions options =
+                        run.Options with { Seed = (ulong)seed, Out = $"grid/method={run.Folder}/seed-{seed}", TokenForgetting =
+                            new() { ReferenceFraction = method == TrainingMethod.Full ? null : 1.0 / 6 } };
+                    return run with { Folder = options.Out, Options = options };
+                }))];
         (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = CompareReport.Table(runs);
         Assert.Equal(["full (3 seeds)", "ignore (3 seeds)", "forget (3 seeds)"], rows.Select(row => row[0]));
         Assert.Equal("2 ± 1", rows[0][header.ToList().IndexOf("training loss")]);
@@ -77,7 +83,8 @@ public class CompareReportTests
         ComparedRun a = Run(TrainingMethod.Forget, 60, 0);
         ComparedRun b = a with { Options = a.Options with { TokenForgetting = new() { Rho = 0.8, LambdaMax = 0.5 } } };
         ComparedRun c = a with { Options = a.Options with { TokenForgetting = new() { Rho = 0.8, LambdaMax = 0.1 } } };
-        Assert.Equal(["lambda-max 0.25", "lambda-max 0.5", "lambda-max 0.1"], RunNames.Group([a, b, c], out IReadOnlyList<Setting> naming).Select(g => g.Label));
+        Assert.Equal(["lambda-max 0.25", "lambda-max 0.5", "lambda-max 0.1"], RunNames.Group([a, b, c], out IReadOnlyList<Setting> naming)
+            .Select(g => g.Label));
         Assert.Equal(["lambda-max"], naming.Select(s => s.Name));
 
         Assert.Equal(["a/seed-1", "b/seed-1"], RunNames.Folders(["x/a/seed-1", "x/b/seed-1"]));
@@ -87,11 +94,14 @@ public class CompareReportTests
     [Fact]
     public void Runs_that_did_not_train_on_the_same_data_are_told_apart()
     {
-        ComparedRun full = Run(TrainingMethod.Full, 60, 0), forget = Run(TrainingMethod.Forget, 50, 10), ignore = Run(TrainingMethod.Ignore, 50, 10);
+        ComparedRun full = Run(TrainingMethod.Full, 60, 0), forget = Run(TrainingMethod.Forget, 50, 10),
+            ignore = Run(TrainingMethod.Ignore, 50, 10);
         Assert.Null(CompareReport.DataNote([forget, ignore]));
         string note = CompareReport.DataNote([full, forget, ignore])!;
         Assert.StartsWith(
-            "The runs did not train on the same data: full on 60 examples of d.jsonl; forget, ignore on 50 examples of d.jsonl (10 more held out for the reference).", note, StringComparison.Ordinal);
+            "The runs did not train on the same data: full on 60 examples of d.jsonl; forget, "
+                + "ignore on 50 examples of d.jsonl (10 more held out for the reference).",
+            note, StringComparison.Ordinal);
         Assert.Contains(note, CompareReport.Build([full, forget, ignore], []).ToString(), StringComparison.Ordinal);
     }
 
@@ -101,25 +111,33 @@ public class CompareReportTests
         using TemporaryFolder folder = new();
         folder.Write("run.yaml", Recipe.Write(new TrainingOptions { Data = new() { Path = "d.jsonl" } }));
         folder.Write("metrics.jsonl", "");
-        Assert.Equal($"{folder["metrics.jsonl"]}: holds no steps, expected those of a finished run", Assert.Throws<UserException>(() => ComparedRun.Read(folder.Path)).Message);
+        Assert.Equal(
+            $"{folder["metrics.jsonl"]}: holds no steps, expected those of a finished run",
+            Assert.Throws<UserException>(() => ComparedRun.Read(folder.Path)).Message);
         folder.Write("run.yaml", "data: ''");
-        Assert.Equal($"{folder["run.yaml"]}: data is empty, expected the file that was learnt", Assert.Throws<UserException>(() => ComparedRun.Read(folder.Path)).Message);
+        Assert.Equal(
+            $"{folder["run.yaml"]}: data is empty, expected the file that was learnt",
+            Assert.Throws<UserException>(() => ComparedRun.Read(folder.Path)).Message);
         folder.Write("run.yaml", "data: \"a\\0b\"");
-        Assert.EndsWith("expected text without null characters", Assert.Throws<UserException>(() => ComparedRun.Read(folder.Path)).Message, StringComparison.Ordinal);
+        Assert.EndsWith(
+            "expected text without null characters", Assert.Throws<UserException>(() => ComparedRun.Read(folder.Path)).Message,
+            StringComparison.Ordinal);
     }
 
-    private static ComparedRun Run(TrainingMethod method, int examples, int held, Func<int, double>? loss = null, Func<int, double?>? forget = null)
+    private static ComparedRun Run(
+        TrainingMethod method, int examples, int held, Func<int, double>? loss = null, Func<int, double?>? forget = null)
     {
         StepMetrics[] metrics = [.. Enumerable.Range(1, 20).Select(step => new StepMetrics
         {
-            Step = step, Loss = 1, PositiveLoss = loss?.Invoke(step) ?? 1, NegativeLoss = null, Lambda = 0, LearningRate = 1, GradNorm = 1, Tokens = 10, TokensPerSecond = 10, ElapsedSeconds = step,
-            ForgetLoss = forget?.Invoke(step),
+            Step = step, Loss = 1, PositiveLoss = loss?.Invoke(step) ?? 1, NegativeLoss = null, Lambda = 0, LearningRate = 1, GradNorm = 1,
+            Tokens = 10, TokensPerSecond = 10, ElapsedSeconds = step, ForgetLoss = forget?.Invoke(step),
         })];
         string name = Recipe.Text(method);
         var summary = new TuneSummary
         {
-            Method = name, Model = "m", Data = "d.jsonl", Examples = examples, HeldOut = held, Reference = null, PositiveTokens = 1, NegativeTokens = 0, Cut = null, Parameters = 1,
-            TrainableParameters = 1, Steps = 20, ScoringSeconds = 0, TrainingSeconds = 1, ActivationBytes = 1, PeakMemoryBytes = 1, LastStep = metrics[^1],
+            Method = name, Model = "m", Data = "d.jsonl", Examples = examples, HeldOut = held, Reference = null, PositiveTokens = 1,
+            NegativeTokens = 0, Cut = null, Parameters = 1, TrainableParameters = 1, Steps = 20, ScoringSeconds = 0, TrainingSeconds = 1,
+            ActivationBytes = 1, PeakMemoryBytes = 1, LastStep = metrics[^1],
         };
         return new(name, new TrainingOptions { Method = method, Data = new() { Path = "d.jsonl" }, Out = name }, metrics, summary);
     }

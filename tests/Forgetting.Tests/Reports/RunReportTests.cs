@@ -26,11 +26,12 @@ public class RunReportTests
     {
         // Confidences that differ only in the tenth digit.
         SampleText[] samples = [.. Enumerable.Range(0, 20).Select(i => new SampleText(
-            new SelectionRecord { Index = i, Task = i < 10 ? "a" : "b", Confidence = 0.5 + (i - 10) * 1e-10, Selected = i >= 15 }, $"prompt {i}", $"text {i}"))];
+            new SelectionRecord { Index = i, Task = i < 10 ? "a" : "b", Confidence = 0.5 + (i - 10) * 1e-10, Selected = i >= 15 },
+            $"prompt {i}", $"text {i}"))];
         StepMetrics[] metrics = [.. Enumerable.Range(1, 8).Select(step => new StepMetrics
         {
-            Step = step, Loss = 1, PositiveLoss = 1, NegativeLoss = null, Lambda = 0, LearningRate = 1, GradNorm = 1, Tokens = 10, TokensPerSecond = 10, ElapsedSeconds = step,
-            Unlearned = step == 5 ? [15, 3] : null,
+            Step = step, Loss = 1, PositiveLoss = 1, NegativeLoss = null, Lambda = 0, LearningRate = 1, GradNorm = 1, Tokens = 10,
+            TokensPerSecond = 10, ElapsedSeconds = step, Unlearned = step == 5 ? [15, 3] : null,
         })];
         var summary = new UnlearningSummary { Samples = "s", Elicited = 20, Selected = 5, Cut = 0.5 + 5e-10, Constant = 0.5, Stages = [] };
         var report = new HtmlReport("t", "l");

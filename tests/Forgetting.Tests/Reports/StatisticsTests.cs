@@ -5,7 +5,8 @@ namespace Forgetting.Tests.Reports;
 
 public class StatisticsTests
 {
-    // Mean 2, deviations −1, 0, 1: variance 1, standard error 1/√3. Of three differences with one sign each assignment has probability 1/4 two-sided.
+    // Mean 2, deviations −1, 0, 1: variance 1, standard error 1/√3. Of three differences with one sign each
+    // assignment has probability 1/4 two-sided.
     [Fact]
     public void Paired_differences_have_their_standard_error_and_a_sign_test()
     {

@@ -18,14 +18,18 @@ public sealed class SampleTests : IDisposable
     [SharedDataFact]
     public void Every_sample_does_what_it_says()
     {
-        string data = _folder.Write("data.jsonl", string.Concat(Enumerable.Range(0, 6).Select(i => $$"""{"prompt": "Tom has {{i}} balls and a", "completion": " dog."}""" + "\n")));
+        string data = _folder.Write("data.jsonl", string.Concat(
+            Enumerable.Range(0, 6).Select(i => $$"""{"prompt": "Tom has {{i}} balls and a", "completion": " dog."}""" + "\n")));
 
-        Match tuned = Regex.Match(Run("FineTune", Stories, _folder["tuned"]), @"^40 steps: the loss fell from ([0-9.]+) to ([0-9.]+)\nThe dog of Lily is called Spot");
+        Match tuned = Regex.Match(
+            Run("FineTune", Stories, _folder["tuned"]),
+            @"^40 steps: the loss fell from ([0-9.]+) to ([0-9.]+)\nThe dog of Lily is called Spot");
         Assert.True(tuned.Success && Number(tuned, 2) < 0.5 * Number(tuned, 1), tuned.Value);
         Assert.True(File.Exists(_folder["tuned", "adapter/adapter_model.safetensors"]));
 
         // The adapter on the base and the merged model say the same.
-        using LanguageModel merged = LanguageModel.Load(_folder["tuned", "model"], "cpu"), adapted = LanguageModel.Load(Stories, "cpu", _folder["tuned", "adapter"]);
+        using LanguageModel merged = LanguageModel.Load(_folder["tuned", "model"], "cpu"),
+            adapted = LanguageModel.Load(Stories, "cpu", _folder["tuned", "adapter"]);
         Assert.Equal(merged.Generate("The dog of Lily is called"), adapted.Generate("The dog of Lily is called"));
 
         string story = Run("Generate", Stories, "Once upon a time");
@@ -34,11 +38,14 @@ public sealed class SampleTests : IDisposable
         string scored = Run("ScoreTokens", Stories, data, data);
         Assert.Equal(6, Regex.Count(scored, @"^.*Tom has \d balls and a.*\[[+-].*$", RegexOptions.Multiline));
 
-        Match hard = Regex.Match(Run("CustomMethod", Stories, data, _folder["hard"]), @"^hard-tokens: ([0-9]+) tokens learnt, ([0-9]+) left out$", RegexOptions.Multiline);
+        Match hard = Regex.Match(
+            Run("CustomMethod", Stories, data, _folder["hard"]), @"^hard-tokens: ([0-9]+) tokens learnt, ([0-9]+) left out$",
+            RegexOptions.Multiline);
         Assert.InRange(Number(hard, 1) - Number(hard, 2), 0, 1);
         Assert.True(File.Exists(_folder["hard", "hard-tokens/losses.json"]) && !Directory.Exists(_folder["hard", "reference"]));
 
-        Match[] tensors = Regex.Matches(Run("FisherOnly", Stories, data, _folder["fisher.safetensors"]), @"([0-9.]+)\s?% in the +[0-9,]+ weights of model\.").ToArray();
+        Match[] tensors = Regex.Matches(
+            Run("FisherOnly", Stories, data, _folder["fisher.safetensors"]), @"([0-9.]+)\s?% in the +[0-9,]+ weights of model\.").ToArray();
         Assert.Equal(10, tensors.Length);
         Assert.InRange(tensors.Sum(t => Number(t, 1)), 50, 100.5);
         Assert.True(File.Exists(_folder["fisher.safetensors"]));
@@ -48,7 +55,8 @@ public sealed class SampleTests : IDisposable
         Assert.StartsWith(answer + "\n", Run("Chat", Stories), StringComparison.Ordinal);
 
         string observed = Run("CustomObserver", Stories, data, _folder["observed"]);
-        Assert.Matches(@"^step 1 of 16: loss [0-9.]+$", observed.Split('\n').First(line => line.StartsWith("step", StringComparison.Ordinal)));
+        Assert.Matches(
+            @"^step 1 of 16: loss [0-9.]+$", observed.Split('\n').First(line => line.StartsWith("step", StringComparison.Ordinal)));
         Assert.Contains("ended early", observed, StringComparison.Ordinal);
         Assert.NotEmpty(Directory.EnumerateFileSystemEntries(_folder["observed", "checkpoints"]));
     }

@@ -12,9 +12,11 @@ public class HardCaseTests
 {
     private static readonly string[] Snippets =
     [
-        "👩‍👩‍👧‍👦", "🇫🇷", "👍🏽", "😀😀", "☂️", "e\u0301", "a\u0323\u0308", "각", "\u1112\u1161\u11ab", "\r\n", "\n", "\r", "\n\n\n", "\t", " ", "  ", "   ", "\u00A0", "\u3000", "\u0085",
-        "\u2028", "123", "1234567", "٣٤٥", "²", "Ⅷ", "½", "𝟘𝟙𝟚", "𝒜𝓑", "𐐷𐐏", "𠮷𠮶", "𒀀", "مرحبا", "السَّلَام", "你好", "世界。", "こんにちは", "ไทย", "हिन्दी", "'s", "'LL", "'Re", "'", "''", "don't", "I'M", "x",
-        "Hello", " world", "ﬁ", "Å", "ß", "ŉ", "\0", "\u0007", "\u200D", "\uFEFF", "\uFDD0", "\uD83D", "\uDE00", "<s>", "</s>", "<|endoftext|>", "<0x41>", "▁", "Ġ", "()", "...", "!?", "=>", "_", "\\", "-", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "\uE000",
+        "👩‍👩‍👧‍👦", "🇫🇷", "👍🏽", "😀😀", "☂️", "e\u0301", "a\u0323\u0308", "각", "\u1112\u1161\u11ab", "\r\n", "\n", "\r", "\n\n\n",
+        "\t", " ", "  ", "   ", "\u00A0", "\u3000", "\u0085", "\u2028", "123", "1234567", "٣٤٥", "²", "Ⅷ", "½", "𝟘𝟙𝟚", "𝒜𝓑", "𐐷𐐏",
+        "𠮷𠮶", "𒀀", "مرحبا", "السَّلَام", "你好", "世界。", "こんにちは", "ไทย", "हिन्दी", "'s", "'LL", "'Re", "'", "''", "don't", "I'M", "x",
+        "Hello", " world", "ﬁ", "Å", "ß", "ŉ", "\0", "\u0007", "\u200D", "\uFEFF", "\uFDD0", "\uD83D", "\uDE00", "<s>", "</s>",
+        "<|endoftext|>", "<0x41>", "▁", "Ġ", "()", "...", "!?", "=>", "_", "\\", "-", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "\uE000",
     ];
 
     public static IEnumerable<string> Texts()
@@ -58,7 +60,8 @@ public class HardCaseTests
 
     [SharedDataFact]
     public void Sentencepiece_agrees_with_the_slow_encoder() =>
-        Compare(Tokenizer.Load(SharedData.Path("stories260K", "hf")), JsonSlow("stories260K", "hf"), (slow, text) => slow.SentencePiece(text));
+        Compare(
+            Tokenizer.Load(SharedData.Path("stories260K", "hf")), JsonSlow("stories260K", "hf"), (slow, text) => slow.SentencePiece(text));
 
     [SharedDataFact]
     public void A_sentencepiece_protobuf_gives_the_ids_of_the_same_vocabulary_as_json()
@@ -88,7 +91,9 @@ public class HardCaseTests
         }
     }
 
-    internal static void Compare(Tokenizer tokenizer, SlowEncoder slow, Func<SlowEncoder, string, int[]> encode, Func<string, string>? normalize = null, IEnumerable<string>? texts = null)
+    internal static void Compare(
+        Tokenizer tokenizer, SlowEncoder slow, Func<SlowEncoder, string, int[]> encode, Func<string, string>? normalize = null,
+        IEnumerable<string>? texts = null)
     {
         foreach (string text in texts ?? Texts())
         {
@@ -107,8 +112,12 @@ public class HardCaseTests
 
     private static SlowEncoder Gpt2Slow()
     {
-        Dictionary<string, int> vocabulary = JsonSerializer.Deserialize<Dictionary<string, int>>(File.ReadAllText(SharedData.Path("tokenizers", "gpt2", "vocab.json")))!;
-        string[][] merges = [.. File.ReadAllLines(SharedData.Path("tokenizers", "gpt2", "merges.txt")).Skip(1).Where(l => l.Length > 0).Select(l => l.Split(' '))];
+        Dictionary<string, int> vocabulary =
+            JsonSerializer.Deserialize<Dictionary<string, int>>(File.ReadAllText(SharedData.Path("tokenizers", "gpt2", "vocab.json")))!;
+        string[][] merges = [.. File.ReadAllLines(SharedData.Path("tokenizers", "gpt2", "merges.txt"))
+            .Skip(1)
+            .Where(l => l.Length > 0)
+            .Select(l => l.Split(' '))];
         return new SlowEncoder(vocabulary, [.. merges.Select(m => (m[0], m[1]))]);
     }
 
@@ -118,7 +127,9 @@ public class HardCaseTests
         JsonElement model = document.RootElement.GetProperty("model");
         return new SlowEncoder(
             model.GetProperty("vocab").Deserialize<Dictionary<string, int>>()!,
-            [.. model.GetProperty("merges").EnumerateArray().Select(m => m.ValueKind == JsonValueKind.Array ? (m[0].GetString()!, m[1].GetString()!) : Pair(m.GetString()!))]);
+            [.. model.GetProperty("merges")
+                .EnumerateArray()
+                .Select(m => m.ValueKind == JsonValueKind.Array ? (m[0].GetString()!, m[1].GetString()!) : Pair(m.GetString()!))]);
 
         static (string, string) Pair(string merge) => (merge.Split(' ')[0], merge.Split(' ')[1]);
     }

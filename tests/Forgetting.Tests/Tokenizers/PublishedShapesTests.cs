@@ -6,14 +6,15 @@ using Xunit;
 namespace Forgetting.Tests.Tokenizers;
 
 /// <summary>
-/// <c>tokenizer.json</c> in the shapes in which the models' publishers ship it, with the patterns and settings of their files around a vocabulary of a few
-/// hundred tokens, against <see cref="SlowEncoder"/>.
+/// <c>tokenizer.json</c> in the shapes in which the models' publishers ship it, with the patterns and settings of their files around a
+/// vocabulary of a few hundred tokens, against <see cref="SlowEncoder"/>.
 /// </summary>
 public class PublishedShapesTests
 {
     private const int FirstAdded = 1000;
 
-    private static readonly string[] Words = ["Hello", " world", "don", " the", "123", "12", "...", " (", "\n\n", "  ", "你好", "مر", "é", "👍", "𝒜", "LL", "I'M", "'s", " a", "ing"];
+    private static readonly string[] Words = ["Hello", " world", "don", " the", "123", "12", "...", " (", "\n\n", "  ", "你好", "مر", "é",
+        "👍", "𝒜", "LL", "I'M", "'s", " a", "ing"];
 
     [Fact]
     public void Llama3()
@@ -64,7 +65,8 @@ public class PublishedShapesTests
             added: ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
             config: """{"add_bos_token": false, "bos_token": null, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "errors": "replace", "unk_token": null}""");
         HardCaseTests.Compare(
-            tokenizer, slow, (s, text) => s.ByteLevel(text, SlowEncoder.Qwen2), text => UnicodeNormalization.Normalize(text, NormalizationForm.FormC));
+            tokenizer, slow, (s, text) => s.ByteLevel(text, SlowEncoder.Qwen2),
+            text => UnicodeNormalization.Normalize(text, NormalizationForm.FormC));
         Assert.Equal(tokenizer.Encode("Hello", bos: false), tokenizer.Encode("Hello"));
         Assert.Equal((null, 1002, 1000), (tokenizer.BosId, tokenizer.EosIds[0], tokenizer.PadId));
     }
@@ -106,7 +108,9 @@ public class PublishedShapesTests
         HardCaseTests.Compare(tokenizer, slow, (s, text) => [.. CutAtDigits(text).SelectMany(part => s.ByteLevel(part, SlowEncoder.Gpt2))]);
     }
 
-    /// <summary>Llama 2 and TinyLlama: sentencepiece, in the older form (a normalizer writes the ▁) and in the newer (a pre-tokenizer does).</summary>
+    /// <summary>
+    /// Llama 2 and TinyLlama: sentencepiece, in the older form (a normalizer writes the ▁) and in the newer (a pre-tokenizer does).
+    /// </summary>
     [Theory]
     [InlineData("""{"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}""", "null")]
     [InlineData("null", """{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": false}""")]
@@ -115,7 +119,8 @@ public class PublishedShapesTests
         List<string> pieces = ["<unk>", "<s>", "</s>", .. Enumerable.Range(0, 256).Select(b => $"<0x{b:X2}>")];
         string[] words = ["▁Hello", "▁world", "▁the", "▁", "▁▁", "▁▁▁", "don", "12", "...", "你好", "é", "ing", "مر", "▁a", "LL"];
         List<(string Left, string Right)> merges = MergesOf(words.Select(w => w.EnumerateRunes().Select(r => r.ToString())));
-        pieces.AddRange(words.SelectMany(w => w.EnumerateRunes().Select(r => r.ToString())).Concat(merges.Select(m => m.Left + m.Right)).Distinct());
+        pieces.AddRange(
+            words.SelectMany(w => w.EnumerateRunes().Select(r => r.ToString())).Concat(merges.Select(m => m.Left + m.Right)).Distinct());
         Dictionary<string, int> vocabulary = pieces.Select((piece, id) => (piece, id)).ToDictionary(p => p.piece, p => p.id);
         JsonObject model = Model(vocabulary, merges, asPairs: false);
         model["unk_token"] = "<unk>";
@@ -138,7 +143,8 @@ public class PublishedShapesTests
             """{"add_bos_token": true, "add_eos_token": false, "bos_token": "<s>", "eos_token": "</s>", "legacy": false, "pad_token": null, "unk_token": "<unk>"}""");
 
         // The newer form adds no ▁ to a text that begins with one, or with a space.
-        IEnumerable<string> texts = preTokenizer == "null" ? HardCaseTests.Texts() : HardCaseTests.Texts().Where(t => t[0] is not ('▁' or ' '));
+        IEnumerable<string> texts =
+            preTokenizer == "null" ? HardCaseTests.Texts() : HardCaseTests.Texts().Where(t => t[0] is not ('▁' or ' '));
         var slow = new SlowEncoder(vocabulary, merges);
         HardCaseTests.Compare(tokenizer, slow, (s, text) => s.SentencePiece(text), texts: texts);
         Assert.Equal([1, .. slow.SentencePiece("Hello")], tokenizer.Encode("Hello"));
@@ -169,7 +175,8 @@ public class PublishedShapesTests
     {
         static string Character(byte value) => ByteLevelAlphabet.CharacterOf(value).ToString();
         List<(string Left, string Right)> merges = MergesOf(words.Select(w => Encoding.UTF8.GetBytes(w).Select(Character)));
-        string[] pieces = [.. Enumerable.Range(0, 256).Select(b => Character((byte)b)).Concat(merges.Select(m => m.Left + m.Right)).Distinct()];
+        string[] pieces =
+            [.. Enumerable.Range(0, 256).Select(b => Character((byte)b)).Concat(merges.Select(m => m.Left + m.Right)).Distinct()];
         Dictionary<string, int> vocabulary = pieces.Select((piece, id) => (piece, id)).ToDictionary(p => p.piece, p => p.id);
 
         // A whole that no merge leads to: what ignore_merges is about.
@@ -210,23 +217,30 @@ public class PublishedShapesTests
 
     private static JsonObject AddedToken(int id, string content) => new()
     {
-        ["id"] = id, ["content"] = content, ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = false, ["special"] = true,
+        ["id"] = id, ["content"] = content, ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = false,
+        ["special"] = true,
     };
 
-    private static JsonObject Root(JsonObject model, string normalizer, string preTokenizer, string postProcessor, string decoder, JsonArray added) => new()
-    {
-        ["version"] = "1.0",
-        ["truncation"] = null,
-        ["padding"] = null,
-        ["added_tokens"] = added,
-        ["normalizer"] = JsonNode.Parse(normalizer),
-        ["pre_tokenizer"] = JsonNode.Parse(preTokenizer),
-        ["post_processor"] = JsonNode.Parse(postProcessor),
-        ["decoder"] = JsonNode.Parse(decoder),
-        ["model"] = model,
-    };
+    private static JsonObject Root(
+        JsonObject model, string normalizer, string preTokenizer, string postProcessor, string decoder, JsonArray added) =>
+        new()
+        {
+            ["version"] = "1.0",
+            ["truncation"] = null,
+            ["padding"] = null,
+            ["added_tokens"] = added,
+            ["normalizer"] = JsonNode.Parse(normalizer),
+            ["pre_tokenizer"] = JsonNode.Parse(preTokenizer),
+            ["post_processor"] = JsonNode.Parse(postProcessor),
+            ["decoder"] = JsonNode.Parse(decoder),
+            ["model"] = model,
+        };
 
-    private static Tokenizer Load(JsonObject model, string normalizer, string preTokenizer, string postProcessor, string decoder, string[] added, string config) =>
-        TestTokenizers.Load(
-            Root(model, normalizer, preTokenizer, postProcessor, decoder, [.. added.Select((token, i) => (JsonNode)AddedToken(FirstAdded + i, token))]), config);
+    private static Tokenizer Load(
+        JsonObject model, string normalizer, string preTokenizer, string postProcessor, string decoder, string[] added, string config) =>
+            TestTokenizers.Load(
+                Root(
+                    model, normalizer, preTokenizer, postProcessor, decoder,
+                    [.. added.Select((token, i) => (JsonNode)AddedToken(FirstAdded + i, token))]),
+                config);
 }

@@ -27,7 +27,8 @@ public class PublishedVectorTests
     public void Tiny_llama3_style_gives_its_vector()
     {
         Tokenizer tokenizer = Tokenizer.Load(SharedData.Path("tokenizers", "tiny-llama3-style"));
-        using JsonDocument document = JsonDocument.Parse(File.ReadAllText(SharedData.Path("tokenizers", "tiny-llama3-style", "vectors.json")));
+        using JsonDocument document =
+            JsonDocument.Parse(File.ReadAllText(SharedData.Path("tokenizers", "tiny-llama3-style", "vectors.json")));
         JsonElement vector = document.RootElement.GetProperty("vectors")[0];
         string text = vector.GetProperty("text").GetString()!;
         int[] ids = [.. vector.GetProperty("ids").EnumerateArray().Select(e => e.GetInt32())];

@@ -7,8 +7,8 @@ using Xunit;
 namespace Forgetting.Tests.Tokenizers;
 
 /// <summary>
-/// Models made by hand. What is right follows from sentencepiece's normalizer.cc (the dummy prefix stands once, before the text) and bpe_model.cc (the longest
-/// user-defined piece at each place, which then merges with nothing).
+/// Models made by hand. What is right follows from sentencepiece's normalizer.cc (the dummy prefix stands once, before the text) and
+/// bpe_model.cc (the longest user-defined piece at each place, which then merges with nothing).
 /// </summary>
 public class SentencePieceFileTests
 {
@@ -16,8 +16,8 @@ public class SentencePieceFileTests
 
     private static readonly (string Text, int Type)[] Pieces =
     [
-        ("<unk>", Unknown), ("<s>", Control), ("</s>", Control), ("<b>", UserDefined), ("<b><b>", UserDefined), ("▁▁", UserDefined), ("▁", 1), ("a", 1), ("b", 1), ("ab", 1),
-        ("▁a", 1), ("▁ab", 1), ("<", 1), (">", 1),
+        ("<unk>", Unknown), ("<s>", Control), ("</s>", Control), ("<b>", UserDefined), ("<b><b>", UserDefined), ("▁▁", UserDefined),
+        ("▁", 1), ("a", 1), ("b", 1), ("ab", 1), ("▁a", 1), ("▁ab", 1), ("<", 1), (">", 1),
     ];
 
     [Theory]

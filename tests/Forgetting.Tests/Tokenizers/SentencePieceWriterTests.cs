@@ -9,7 +9,9 @@ using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;
 
-/// <summary>The tokenizer.model that is written, read here byte by byte and merged by scores alone, as sentencepiece and llama.cpp do.</summary>
+/// <summary>
+/// The tokenizer.model that is written, read here byte by byte and merged by scores alone, as sentencepiece and llama.cpp do.
+/// </summary>
 public sealed class SentencePieceWriterTests : IDisposable
 {
     private readonly TemporaryFolder _folder = new();
@@ -30,9 +32,14 @@ public sealed class SentencePieceWriterTests : IDisposable
         }
 
         List<(string Text, float Score, int Type)> pieces = Pieces(File.ReadAllBytes(_folder["out", "tokenizer.model"]));
-        Assert.Equal((512, "<unk>", 2, "<s>", 3, "<0x00>", 6), (pieces.Count, pieces[0].Text, pieces[0].Type, pieces[1].Text, pieces[1].Type, pieces[3].Text, pieces[3].Type));
+        Assert.Equal(
+            (512, "<unk>", 2, "<s>", 3, "<0x00>", 6),
+            (pieces.Count, pieces[0].Text, pieces[0].Type, pieces[1].Text, pieces[1].Type, pieces[3].Text, pieces[3].Type));
         Tokenizer expected = Tokenizer.Load(SharedData.Path("stories260K", "hf"));
-        foreach (string text in File.ReadLines(SharedData.Path("tinyshakespeare", "input.txt")).Take(400).Append("Ünï 日本 𝒜  two  spaces").Where(t => t.Length > 0))
+        foreach (string text in File.ReadLines(SharedData.Path("tinyshakespeare", "input.txt"))
+            .Take(400)
+            .Append("Ünï 日本 𝒜  two  spaces")
+            .Where(t => t.Length > 0))
         {
             Assert.Equal(expected.Encode(text)[1..], Merge(pieces, "▁" + text.Replace(' ', '▁')));
         }
@@ -75,17 +82,20 @@ public sealed class SentencePieceWriterTests : IDisposable
         }
     }
 
-    // The neighbours that make the piece of the highest score, the leftmost of equals, until none make a piece; then bytes for what is no piece.
+    // The neighbours that make the piece of the highest score, the leftmost of equals, until none make a
+    // piece; then bytes for what is no piece.
     private static int[] Merge(List<(string Text, float Score, int Type)> pieces, string text)
     {
-        Dictionary<string, int> ids = pieces.Select((p, i) => (p.Text, i)).Where(p => pieces[p.i].Type is 1 or 6).ToDictionary(p => p.Text, p => p.i);
+        Dictionary<string, int> ids =
+            pieces.Select((p, i) => (p.Text, i)).Where(p => pieces[p.i].Type is 1 or 6).ToDictionary(p => p.Text, p => p.i);
         List<string> symbols = [.. text.EnumerateRunes().Select(r => r.ToString())];
         while (true)
         {
             int best = -1;
             for (int i = 0; i + 1 < symbols.Count; i++)
             {
-                if (ids.TryGetValue(symbols[i] + symbols[i + 1], out int id) && (best < 0 || pieces[id].Score > pieces[ids[symbols[best] + symbols[best + 1]]].Score))
+                if (ids.TryGetValue(symbols[i] + symbols[i + 1], out int id)
+                    && (best < 0 || pieces[id].Score > pieces[ids[symbols[best] + symbols[best + 1]]].Score))
                     best = i;
             }
 
@@ -96,7 +106,8 @@ public sealed class SentencePieceWriterTests : IDisposable
             symbols.RemoveAt(best + 1);
         }
 
-        return [.. symbols.SelectMany(s => ids.TryGetValue(s, out int id) ? [id] : Encoding.UTF8.GetBytes(s).Select(b => ids[$"<0x{b:X2}>"]))];
+        return [.. symbols.SelectMany(
+            s => ids.TryGetValue(s, out int id) ? [id] : Encoding.UTF8.GetBytes(s).Select(b => ids[$"<0x{b:X2}>"]))];
     }
 
     private static List<(string Text, float Score, int Type)> Pieces(byte[] model)

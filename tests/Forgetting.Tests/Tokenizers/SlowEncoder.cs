@@ -3,8 +3,8 @@ using System.Text;
 namespace Forgetting.Tests.Tokenizers;
 
 /// <summary>
-/// Byte-pair encoding that is slow and plain: patterns matched rune by rune as they read, merges by looking through all pairs for the lowest rank. It shares
-/// nothing with the library.
+/// Byte-pair encoding that is slow and plain: patterns matched rune by rune as they read, merges by looking through all pairs for the
+/// lowest rank. It shares nothing with the library.
 /// </summary>
 internal sealed class SlowEncoder(IReadOnlyDictionary<string, int> vocabulary, IReadOnlyList<(string Left, string Right)> merges)
 {

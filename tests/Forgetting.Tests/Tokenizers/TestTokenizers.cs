@@ -10,10 +10,16 @@ internal static class TestTokenizers
 {
     public const int Bos = 256, Eos = 257, Turn = 258;
 
-    /// <summary>One token a byte, ids the byte values, without merges; &lt;s&gt; in front, &lt;/s&gt; at the end, &lt;|turn|&gt; between. Positions can be counted by hand.</summary>
+    /// <summary>
+    /// One token a byte, ids the byte values, without merges; &lt;s&gt; in front, &lt;/s&gt; at the end, &lt;|turn|&gt;
+    /// between. Positions can be counted by hand.
+    /// </summary>
     public static Tokenizer Bytes(bool bos = true) => Bytes([], bos);
 
-    /// <summary>The same with merges, each two tokens with a space between, in the order of their ranks; their products have ids from 259 on, and nothing else divides the text.</summary>
+    /// <summary>
+    /// The same with merges, each two tokens with a space between, in the order of their ranks; their products have ids from 259 on,
+    /// and nothing else divides the text.
+    /// </summary>
     public static Tokenizer Bytes(string[] merges, bool bos = true)
     {
         JsonObject vocabulary = [];
@@ -32,7 +38,8 @@ internal static class TestTokenizers
             ["added_tokens"] = new JsonArray(Special(Bos, "<s>"), Special(Eos, "</s>"), Special(Turn, "<|turn|>")),
             ["pre_tokenizer"] = new JsonObject { ["type"] = "ByteLevel", ["add_prefix_space"] = false, ["use_regex"] = merges.Length == 0 },
             ["decoder"] = new JsonObject { ["type"] = "ByteLevel" },
-            ["model"] = new JsonObject { ["type"] = "BPE", ["vocab"] = vocabulary, ["merges"] = new JsonArray([.. merges.Select(m => JsonValue.Create(m))]) },
+            ["model"] = new JsonObject { ["type"] = "BPE", ["vocab"] = vocabulary, ["merges"] = new JsonArray(
+                [.. merges.Select(m => JsonValue.Create(m))]) },
         };
         return Load(root, $$"""{"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": {{(bos ? "true" : "false")}}}""");
     }

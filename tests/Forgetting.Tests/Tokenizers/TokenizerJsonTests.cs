@@ -55,7 +55,10 @@ public class TokenizerJsonTests
     [InlineData("", "", "a<U>b", "0 11 1")]
     [InlineData("normalizer", """{"type": "Lowercase"}""", "A<u>BC<U>", "0 11 1 2 11")]
     [InlineData("normalizer", """{"type": "Prepend", "prepend": "▁"}""", "ac", "6 2")]
-    [InlineData("normalizer", """{"type": "Sequence", "normalizers": [{"type": "Strip"}, {"type": "Replace", "pattern": {"Regex": " +"}, "content": "▁"}]}""", " b  ac ", "1 6 2")]
+    [InlineData(
+        "normalizer",
+        """{"type": "Sequence", "normalizers": [{"type": "Strip"}, {"type": "Replace", "pattern": {"Regex": " +"}, "content": "▁"}]}""",
+        " b  ac ", "1 6 2")]
     [InlineData("pre_tokenizer", """{"type": "Split", "pattern": {"String": "b"}, "behavior": "Isolated"}""", "abc", "0 1 2")]
     public void Encodes_by_its_parts(string path, string value, string text, string ids) =>
         Assert.Equal(ids, string.Join(' ', With(path, value).Encode(text, bos: false)));
@@ -82,11 +85,17 @@ public class TokenizerJsonTests
     }
 
     [Theory]
-    [InlineData("""{"type": "Split", "pattern": {"String": "-"}, "behavior": "Isolated"}""", "the-final--countdown", "the|-|final|-|-|countdown")]
+    [InlineData(
+        """{"type": "Split", "pattern": {"String": "-"}, "behavior": "Isolated"}""", "the-final--countdown", "the|-|final|-|-|countdown")]
     [InlineData("""{"type": "Split", "pattern": {"String": "-"}, "behavior": "Removed"}""", "the-final--countdown", "the|final|countdown")]
-    [InlineData("""{"type": "Split", "pattern": {"String": "-"}, "behavior": "MergedWithPrevious"}""", "the-final--countdown", "the-|final-|-|countdown")]
-    [InlineData("""{"type": "Split", "pattern": {"String": "-"}, "behavior": "MergedWithNext"}""", "the-final--countdown", "the|-final|-|-countdown")]
-    [InlineData("""{"type": "Split", "pattern": {"String": "-"}, "behavior": "Contiguous"}""", "the-final--countdown", "the|-|final|--|countdown")]
+    [InlineData(
+        """{"type": "Split", "pattern": {"String": "-"}, "behavior": "MergedWithPrevious"}""", "the-final--countdown",
+        "the-|final-|-|countdown")]
+    [InlineData(
+        """{"type": "Split", "pattern": {"String": "-"}, "behavior": "MergedWithNext"}""", "the-final--countdown",
+        "the|-final|-|-countdown")]
+    [InlineData(
+        """{"type": "Split", "pattern": {"String": "-"}, "behavior": "Contiguous"}""", "the-final--countdown", "the|-|final|--|countdown")]
     [InlineData("""{"type": "Split", "pattern": {"Regex": "\\p{L}+"}, "behavior": "Removed", "invert": true}""", "𝒜b 1é", "𝒜b|é")]
     [InlineData("""{"type": "Digits", "individual_digits": true}""", "a1٣b", "a|1|٣|b")]
     [InlineData("""{"type": "Digits", "individual_digits": false}""", "a1٣b", "a|1٣|b")]
@@ -96,7 +105,9 @@ public class TokenizerJsonTests
     [InlineData("""{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"}""", "Hey you  all", "▁Hey|▁you|▁|▁all")]
     [InlineData("""{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "never", "split": false}""", "Hey you", "Hey▁you")]
     [InlineData("""{"type": "ByteLevel", "add_prefix_space": true}""", "Hi you", " Hi| you")]
-    [InlineData("""{"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {"type": "ByteLevel", "add_prefix_space": false}]}""", "it's 12 x", "it|'s| |12| x")]
+    [InlineData(
+        """{"type": "Sequence", "pretokenizers": [{"type": "Digits"}, {"type": "ByteLevel", "add_prefix_space": false}]}""", "it's 12 x",
+        "it|'s| |12| x")]
     public void Pre_tokenizers_cut_as_documented(string json, string text, string expected)
     {
         using JsonDocument document = JsonDocument.Parse(json);
@@ -128,10 +139,15 @@ public class TokenizerJsonTests
     [InlineData("model.merges", "[\"a b\", \"ab\"]", "merge 2 has 1 parts; expected 2 tokens")]
     [InlineData("model.merges", "null", "'model.merges' is missing")]
     [InlineData("model.dropout", "0.1", "'model.dropout' is the number 0.1; expected null: random merges are not supported")]
-    [InlineData("model.end_of_word_suffix", "\"w\"", "'model.end_of_word_suffix' is the string \"w\"; expected null: word affixes are not supported")]
-    [InlineData("pre_tokenizer", """{"type": "BertPreTokenizer"}""", "'pre_tokenizer.type' is the string \"BertPreTokenizer\"; expected a supported pre-tokenizer")]
+    [InlineData(
+        "model.end_of_word_suffix", "\"w\"",
+        "'model.end_of_word_suffix' is the string \"w\"; expected null: word affixes are not supported")]
+    [InlineData(
+        "pre_tokenizer", """{"type": "BertPreTokenizer"}""",
+        "'pre_tokenizer.type' is the string \"BertPreTokenizer\"; expected a supported pre-tokenizer")]
     [InlineData("pre_tokenizer", """{"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated"}""", "expression not supported: ")]
-    [InlineData("normalizer", """{"type": "Precompiled"}""", "'normalizer.type' is the string \"Precompiled\"; expected a supported normalizer")]
+    [InlineData(
+        "normalizer", """{"type": "Precompiled"}""", "'normalizer.type' is the string \"Precompiled\"; expected a supported normalizer")]
     [InlineData("decoder", """{"type": "WordPiece"}""", "'decoder.type' is the string \"WordPiece\"; expected a supported decoder")]
     public void What_is_wrong_is_named(string path, string value, string message)
     {
@@ -152,7 +168,8 @@ public class TokenizerJsonTests
     [Fact]
     public void Damaged_files_end_in_an_error_or_load()
     {
-        string[] values = ["null", "-1", "7", "1e99", "true", "\"\"", "\"a\"", "\"ByteLevel\"", "\"\\ud800\"", "[]", "[[]]", "{}", "{\"type\":\"Sequence\"}", "{\"type\":\"ByteLevel\"}", "4194303"];
+        string[] values = ["null", "-1", "7", "1e99", "true", "\"\"", "\"a\"", "\"ByteLevel\"", "\"\\ud800\"", "[]", "[[]]", "{}",
+            "{\"type\":\"Sequence\"}", "{\"type\":\"ByteLevel\"}", "4194303"];
         using TemporaryFolder folder = new();
         int loaded = 0, failed = 0;
         for (int seed = 0; seed < 1000; seed++)
@@ -184,7 +201,8 @@ public class TokenizerJsonTests
     private static string DamageText(string json, Random random)
     {
         int at = random.Next(json.Length), length = random.Next(1, 12);
-        string with = random.Next(3) switch { 0 => "", 1 => ((char)random.Next(32, 127)).ToString(), _ => json.Substring(random.Next(json.Length / 2), length) };
+        string with = random.Next(3) switch { 0 => "", 1 => ((char)random.Next(32, 127)).ToString(), _ => json.Substring(
+            random.Next(json.Length / 2), length) };
         return json[..at] + with + json[Math.Min(json.Length, at + random.Next(0, length))..];
     }
 

@@ -19,13 +19,17 @@ public class UnicodeNormalizationTests
             string[] columns = line.Split('|');
             for (int i = 0; i < forms.Length; i++)
             {
-                Assert.Equal((columns[0], forms[i], columns[i + 1]), (columns[0], forms[i], Hex(UnicodeNormalization.Normalize(Text(columns[0]), forms[i]))));
+                Assert.Equal(
+                    (columns[0], forms[i], columns[i + 1]),
+                    (columns[0], forms[i], Hex(UnicodeNormalization.Normalize(Text(columns[0]), forms[i]))));
             }
         }
     }
 
     private static string Text(string hex) =>
-        string.Concat(hex.Split(' ').Select(h => char.ConvertFromUtf32(int.Parse(h, NumberStyles.HexNumber, CultureInfo.InvariantCulture))));
+        string.Concat(
+            hex.Split(' ').Select(h => char.ConvertFromUtf32(int.Parse(h, NumberStyles.HexNumber, CultureInfo.InvariantCulture))));
 
-    private static string Hex(string text) => string.Join(' ', text.EnumerateRunes().Select(r => r.Value.ToString("X4", CultureInfo.InvariantCulture)));
+    private static string Hex(string text) =>
+        string.Join(' ', text.EnumerateRunes().Select(r => r.Value.ToString("X4", CultureInfo.InvariantCulture)));
 }

@@ -22,7 +22,8 @@ public sealed class SetupScriptTests
         using var machine = new Machine();
         machine.Add("id", "echo 1000");
         machine.Add(manager, "echo 'must not run' >&2; exit 1");
-        (int code, _, string error) = machine.Run(onlyStandIns: true, Repository.Path("tools", "need.sh"), "the emulation", "g++", "cmake", "make");
+        (int code, _, string error) =
+            machine.Run(onlyStandIns: true, Repository.Path("tools", "need.sh"), "the emulation", "g++", "cmake", "make");
         Assert.Equal((2, $"error: not found: g++, cmake, make (for the emulation); this installs it: {command}\n"), (code, error));
     }
 
@@ -61,9 +62,11 @@ public sealed class SetupScriptTests
             esac
             """);
         File.WriteAllText(Path.Combine(machine.Folder, "uris"), Sources + "\n");
-        (int code, string output, string error) = machine.Run(onlyStandIns: false, Repository.Path("tools", "install-nvcc.sh"), Path.Combine(machine.Folder, "nvcc"));
+        (int code, string output, string error) =
+            machine.Run(onlyStandIns: false, Repository.Path("tools", "install-nvcc.sh"), Path.Combine(machine.Folder, "nvcc"));
         Assert.True(code == 7, error);
-        Assert.Equal("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://mirror.example/debian/ trixie main non-free\n", output);
+        Assert.Equal(
+            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] http://mirror.example/debian/ trixie main non-free\n", output);
     }
 
     /// <summary>A folder of commands.</summary>

@@ -6,11 +6,12 @@ namespace Forgetting.Backends.Cpu;
 
 /// <summary>
 /// Gradients of attention by recomputing the probabilities tile by tile (FlashAttention-2, arXiv 2307.08691, algorithm 2). With
-/// P = exp(scale·Q·Kᵀ − lse) and dS = scale·P∘(dO·Vᵀ − δ), δ = Σ_d dO∘O: dV += Pᵀ·dO, dK += dSᵀ·Q, dQ += dS·K. A task is one key-value head of a
-/// sequence, so that every sum belongs to one thread and has one order.
+/// P = exp(scale·Q·Kᵀ − lse) and dS = scale·P∘(dO·Vᵀ − δ), δ = Σ_d dO∘O: dV += Pᵀ·dO, dK += dSᵀ·Q, dQ += dS·K. A task is one key-value head
+/// of a sequence, so that every sum belongs to one thread and has one order.
 /// </summary>
 internal readonly unsafe struct AttentionBackward<TKernel>(
-    AttentionTiles tiles, float* q, float* k, float* v, int* offsets, float* o, float* logSumExp, float* dO, float* delta, float* dQ, float* dK, float* dV) : IJob
+    AttentionTiles tiles, float* q, float* k, float* v, int* offsets, float* o, float* logSumExp, float* dO, float* delta, float* dQ,
+    float* dK, float* dV) : IJob
     where TKernel : unmanaged, IMicroKernel
 {
     /// <summary>Memory of a task.</summary>
@@ -38,9 +39,12 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
             long queryStart = (((long)(offsets[s] + position) * shape.Heads) + ((long)kvHead * tiles.Group)) * shape.HeadSize;
             BeginQueries(at, kvHead, offsets[s] + position, tokens, queryStart);
             int last = position + tokens - 1;
-            for (int firstKey = tiles.FirstKey(position) / AttentionTiles.Keys * AttentionTiles.Keys; firstKey <= last; firstKey += AttentionTiles.Keys)
+            for (int firstKey = tiles.FirstKey(position) / AttentionTiles.Keys * AttentionTiles.Keys; firstKey <= last;
+                firstKey += AttentionTiles.Keys)
             {
-                Tile(at, position, tokens, firstKey, Math.Min(AttentionTiles.Keys, count - firstKey), keyStart + ((long)firstKey * kvColumns));
+                Tile(
+                    at, position, tokens, firstKey, Math.Min(AttentionTiles.Keys, count - firstKey),
+                    keyStart + ((long)firstKey * kvColumns));
             }
 
             tiles.Gather(dQ + queryStart, at.QueryGradient, tokens, back: true);
@@ -78,8 +82,8 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
         new Span<float>(at.QueryGradient, tiles.Rows * d).Clear();
     }
 
-    // Σ dO∘O of four heads of tokens, each one chain in the order in which dO·Vᵀ is summed: where a query sees one key the two are equal, and their difference
-    // is exactly 0.
+    // Σ dO∘O of four heads of tokens, each one chain in the order in which dO·Vᵀ is summed: where a query sees one key the two are equal,
+    // and their difference is exactly 0.
     private void Deltas(long place0, long place1, long place2, long place3, float* sums)
     {
         int d = tiles.Shape.HeadSize;

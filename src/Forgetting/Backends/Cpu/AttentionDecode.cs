@@ -3,8 +3,9 @@ using System.Runtime.Intrinsics;
 namespace Forgetting.Backends.Cpu;
 
 /// <summary>
-/// Attention of one token for each sequence against a key-value cache: keys and values stream past once, four rows of some heads at a time, since packing them
-/// would cost more than the sums. A task is a part of the key-value heads of one sequence; what a head gets does not depend on the parts.
+/// Attention of one token for each sequence against a key-value cache: keys and values stream past once, four rows of some heads at
+/// a time, since packing them would cost more than the sums. A task is a part of the key-value heads of one sequence; what a head
+/// gets does not depend on the parts.
 /// </summary>
 /// <param name="q">[n, heads·D].</param>
 /// <param name="k">[R, kvHeads·D].</param>
@@ -38,7 +39,9 @@ internal readonly unsafe struct AttentionDecode(
     {
         (int sequence, int part) = Math.DivRem(index, Parts);
         int first = part * headsPerTask;
-        Run(shape, sequence, lengths[sequence] - 1, starts[sequence], first, Math.Min(headsPerTask, shape.KeyValueHeads - first), q, k, v, (float*)scratch, o);
+        Run(
+            shape, sequence, lengths[sequence] - 1, starts[sequence], first, Math.Min(headsPerTask, shape.KeyValueHeads - first), q, k, v,
+            (float*)scratch, o);
     }
 
     /// <summary>One token's heads that share some key-value heads.</summary>
@@ -49,7 +52,8 @@ internal readonly unsafe struct AttentionDecode(
     /// <param name="kvHeads">Number of them.</param>
     /// <param name="scores">Memory for a float for each of the heads and keys.</param>
     public static void Run(
-        AttentionShape shape, int token, int position, int start, int kvHead, int kvHeads, float* q, float* k, float* v, float* scores, float* o)
+        AttentionShape shape, int token, int position, int start, int kvHead, int kvHeads, float* q, float* k, float* v, float* scores,
+        float* o)
     {
         int size = shape.HeadSize;
         int group = shape.Heads / shape.KeyValueHeads;

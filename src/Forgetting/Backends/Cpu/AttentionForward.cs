@@ -11,7 +11,8 @@ namespace Forgetting.Backends.Cpu;
 /// <param name="lengths">Keys of each sequence, of which the queries are the last; null where there are as many keys as queries.</param>
 /// <param name="logSumExp">[T, heads], or null.</param>
 internal readonly unsafe struct AttentionForward<TKernel>(
-    AttentionTiles tiles, float* q, float* k, float* v, int* offsets, int sequences, int* starts, int* lengths, float* o, float* logSumExp) : IJob
+    AttentionTiles tiles, float* q, float* k, float* v, int* offsets, int sequences, int* starts, int* lengths, float* o, float* logSumExp)
+    : IJob
     where TKernel : unmanaged, IMicroKernel
 {
     /// <summary>Memory of a task.</summary>
@@ -81,7 +82,8 @@ internal readonly unsafe struct AttentionForward<TKernel>(
         new Span<float>(at.Sum, tiles.Rows).Clear();
 
         int last = position + tokens - 1;
-        for (int firstKey = tiles.FirstKey(position) / AttentionTiles.Keys * AttentionTiles.Keys; firstKey <= last; firstKey += AttentionTiles.Keys)
+        for (int firstKey = tiles.FirstKey(position) / AttentionTiles.Keys * AttentionTiles.Keys; firstKey <= last;
+            firstKey += AttentionTiles.Keys)
         {
             int keys = Math.Min(AttentionTiles.Keys, last + 1 - firstKey);
             long keyStart = ((long)(start + firstKey) * kvColumns) + ((long)kvHead * d);
@@ -97,7 +99,8 @@ internal readonly unsafe struct AttentionForward<TKernel>(
             }
 
             Panels.Pack(
-                at.Scores + (firstRow * AttentionTiles.Keys), AttentionTiles.Keys, false, endRow - firstRow, keys, TKernel.Rows, at.Probability);
+                at.Scores + (firstRow * AttentionTiles.Keys), AttentionTiles.Keys, false, endRow - firstRow, keys, TKernel.Rows,
+                at.Probability);
             products.OverKeys(at.Probability, at.Value, at.Output, tiles.Depth);
         }
 

@@ -2,7 +2,8 @@
 namespace Forgetting.Backends.Cpu;
 
 /// <summary>
-/// The products of a tile of attention, without the panels that the causal mask leaves empty. What is left out would have added zeros, in no other order.
+/// The products of a tile of attention, without the panels that the causal mask leaves empty. What is left out would
+/// have added zeros, in no other order.
 /// </summary>
 /// <typeparam name="TKernel">Whose panels the operands lie in.</typeparam>
 /// <param name="position">Of the query tile's first token.</param>
@@ -11,10 +12,13 @@ namespace Forgetting.Backends.Cpu;
 /// <param name="end">One past the last.</param>
 /// <param name="firstKey">First key of the tile.</param>
 /// <param name="keys">Keys of the tile.</param>
-internal readonly unsafe struct AttentionProducts<TKernel>(AttentionTiles tiles, int position, int tokens, int first, int end, int firstKey, int keys)
+internal readonly unsafe struct AttentionProducts<TKernel>(
+    AttentionTiles tiles, int position, int tokens, int first, int end, int firstKey, int keys)
     where TKernel : unmanaged, IMicroKernel
 {
-    /// <summary>scores[row, key] = α·left[row]·right[key] where the row sees a key of the key's panel; others are left as they are.</summary>
+    /// <summary>
+    /// scores[row, key] = α·left[row]·right[key] where the row sees a key of the key's panel; others are left as they are.
+    /// </summary>
     /// <param name="left">[all rows, D], panels of rows.</param>
     /// <param name="right">[keys, D], panels of columns.</param>
     /// <param name="scores">[all rows, <see cref="AttentionTiles.Keys"/>].</param>
@@ -41,7 +45,8 @@ internal readonly unsafe struct AttentionProducts<TKernel>(AttentionTiles tiles,
             int rows = Math.Min(TKernel.Rows, end - row);
             int seen = Math.Min(AttentionTiles.KeysSeen(position + ((row + rows - 1) / tiles.Group), firstKey), keys);
             PackedProduct.Run<TKernel>(
-                rows, tiles.Shape.HeadSize, seen, left, (long)TKernel.Rows * keys, right, (long)TKernel.Columns * keys, 1, 1, sums + ((long)row * stride), stride);
+                rows, tiles.Shape.HeadSize, seen, left, (long)TKernel.Rows * keys, right, (long)TKernel.Columns * keys, 1, 1,
+                sums + ((long)row * stride), stride);
         }
     }
 
@@ -56,8 +61,9 @@ internal readonly unsafe struct AttentionProducts<TKernel>(AttentionTiles tiles,
         {
             int from = Math.Max(first, tiles.FirstRowThatSees(firstKey + key, position, tokens));
             PackedProduct.Run<TKernel>(
-                Math.Min(TKernel.Rows, keys - key), tiles.Shape.HeadSize, end - from, left + ((long)(from - first) * TKernel.Rows), (long)TKernel.Rows * rows,
-                right + ((long)from * TKernel.Columns), (long)TKernel.Columns * tokens * tiles.Group, 1, 1, sums + ((long)key * stride), stride);
+                Math.Min(TKernel.Rows, keys - key), tiles.Shape.HeadSize, end - from, left + ((long)(from - first) * TKernel.Rows),
+                (long)TKernel.Rows * rows, right + ((long)from * TKernel.Columns), (long)TKernel.Columns * tokens * tiles.Group, 1, 1,
+                sums + ((long)key * stride), stride);
         }
     }
 }

@@ -73,15 +73,19 @@ internal readonly unsafe struct AttentionTiles
         }
     }
 
-    /// <summary>How many of the keys from <paramref name="firstKey"/> on lie at or before <paramref name="position"/>, at most a tile's.</summary>
+    /// <summary>
+    /// How many of the keys from <paramref name="firstKey"/> on lie at or before <paramref name="position"/>, at most a tile's.
+    /// </summary>
     public static int KeysSeen(int position, int firstKey) => Math.Clamp(position + 1 - firstKey, 0, Keys);
 
-    /// <summary>First row that sees <paramref name="key"/>, of a query tile whose first token stands at <paramref name="position"/>.</summary>
+    /// <summary>
+    /// First row that sees <paramref name="key"/>, of a query tile whose first token stands at <paramref name="position"/>.
+    /// </summary>
     public int FirstRowThatSees(int key, int position, int tokens) => Math.Clamp(key - position, 0, tokens) * Group;
 
     /// <summary>
-    /// Sets the scores of keys that a query at <paramref name="position"/> does not see to −∞, up to the whole vector of lanes that holds the last one it sees,
-    /// and those behind it, which were not computed everywhere, to the 0 that all of them become.
+    /// Sets the scores of keys that a query at <paramref name="position"/> does not see to −∞, up to the whole vector of lanes that holds
+    /// the last one it sees, and those behind it, which were not computed everywhere, to the 0 that all of them become.
     /// </summary>
     /// <returns>The end of that vector.</returns>
     public int Mask(float* scores, int position, int firstKey)
@@ -96,8 +100,8 @@ internal readonly unsafe struct AttentionTiles
     }
 
     /// <summary>
-    /// The rows that see any key of the tile at <paramref name="firstKey"/>, of a query tile whose first token stands at <paramref name="position"/>:
-    /// the first, rounded down to a whole panel of <paramref name="panel"/>, and one past the last.
+    /// The rows that see any key of the tile at <paramref name="firstKey"/>, of a query tile whose first token stands at
+    /// <paramref name="position"/>: the first, rounded down to a whole panel of <paramref name="panel"/>, and one past the last.
     /// </summary>
     public (int First, int End) RowsThatSee(int firstKey, int position, int tokens, int panel)
     {

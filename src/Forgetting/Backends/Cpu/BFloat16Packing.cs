@@ -51,12 +51,15 @@ internal static unsafe class BFloat16Packing
     }
 
     /// <summary>
-    /// B [k, n] as matrix units read it: panels of <paramref name="width"/> columns, in them blocks of <see cref="Depth"/> terms, in those the terms in pairs,
-    /// column by column. Zeros fill columns up to a whole panel and terms up to the last block of <paramref name="filled"/>.
+    /// B [k, n] as matrix units read it: panels of <paramref name="width"/> columns, in them blocks of <see cref="Depth"/>
+    /// terms, in those the terms in pairs, column by column. Zeros fill columns up to a whole panel and terms up to the last
+    /// block of <paramref name="filled"/>.
     /// </summary>
     /// <param name="source">Element (j, i) is at source[j·stride + i], or source[i·stride + j] with <paramref name="transposed"/>.</param>
-    /// <param name="panel">Elements from one panel to the next, which may hold more terms than these: <see cref="PanelSize"/> of all of them.</param>
-    public static void Pairs(float* source, long stride, bool transposed, int n, int k, int filled, int width, ushort* destination, long panel)
+    /// <param name="panel">Elements from one panel to the next, which may hold more terms than these:
+    /// <see cref="PanelSize"/> of all of them.</param>
+    public static void Pairs(
+        float* source, long stride, bool transposed, int n, int k, int filled, int width, ushort* destination, long panel)
     {
         int size = PanelSize(filled, width);
         int whole = k / Depth * Depth;
@@ -74,7 +77,8 @@ internal static unsafe class BFloat16Packing
             ushort* line = destination + (i / width * panel) + (2 * (i % width));
             for (int j = i >= wide ? 0 : transposed ? whole : k; j < k; j++)
             {
-                line[(j / 2 * 2 * width) + (j % 2)] = Lanes.NarrowToBFloat16(transposed ? source[(i * stride) + j] : source[(j * stride) + i]);
+                line[(j / 2 * 2 * width) + (j % 2)] =
+                    Lanes.NarrowToBFloat16(transposed ? source[(i * stride) + j] : source[(j * stride) + i]);
             }
         }
     }
@@ -157,9 +161,11 @@ internal static unsafe class BFloat16Packing
     private static void StoreTransposed(uint* pairs, int apart, ushort* destination, long stride)
     {
         float* p = (float*)pairs;
-        Vector256<float> r0 = Vector256.Load(p), r1 = Vector256.Load(p + apart), r2 = Vector256.Load(p + (2 * apart)), r3 = Vector256.Load(p + (3 * apart));
+        Vector256<float> r0 = Vector256.Load(p), r1 = Vector256.Load(p + apart), r2 = Vector256.Load(p + (2 * apart)),
+            r3 = Vector256.Load(p + (3 * apart));
         p += 4 * apart;
-        Vector256<float> r4 = Vector256.Load(p), r5 = Vector256.Load(p + apart), r6 = Vector256.Load(p + (2 * apart)), r7 = Vector256.Load(p + (3 * apart));
+        Vector256<float> r4 = Vector256.Load(p), r5 = Vector256.Load(p + apart), r6 = Vector256.Load(p + (2 * apart)),
+            r7 = Vector256.Load(p + (3 * apart));
         Panels.Transpose(ref r0, ref r1, ref r2, ref r3, ref r4, ref r5, ref r6, ref r7);
         r0.AsUInt16().Store(destination);
         r1.AsUInt16().Store(destination += stride);

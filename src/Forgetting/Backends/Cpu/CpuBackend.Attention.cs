@@ -62,7 +62,8 @@ internal sealed unsafe partial class CpuBackend
         int sequences = (int)starts.Count;
         int parts = Math.Clamp((2 * _pool.Threads + sequences - 1) / sequences, 1, shape.KeyValueHeads);
         var job = new AttentionDecode(
-            shape, Floats(q), Floats(keys), Floats(values), Ints(starts), Ints(lengths), (shape.KeyValueHeads + parts - 1) / parts, Output(o));
+            shape, Floats(q), Floats(keys), Floats(values), Ints(starts), Ints(lengths), (shape.KeyValueHeads + parts - 1) / parts,
+            Output(o));
         _pool.Run(job, sequences * job.Parts, job.ScratchBytes(sequences));
     }
 
@@ -101,8 +102,8 @@ internal sealed unsafe partial class CpuBackend
             where TKernel : unmanaged, IMicroKernel
         {
             var job = new AttentionForward<TKernel>(
-                AttentionTiles.Of<TKernel>(shape), Floats(q), Floats(k), Floats(v), Ints(offsets), (int)offsets.Count - 1, Ints(starts), Ints(lengths),
-                Output(o), Output(logSumExp));
+                AttentionTiles.Of<TKernel>(shape), Floats(q), Floats(k), Floats(v), Ints(offsets), (int)offsets.Count - 1, Ints(starts),
+                Ints(lengths), Output(o), Output(logSumExp));
             _pool.Run(job, job.Tasks, job.ScratchBytes);
         }
     }

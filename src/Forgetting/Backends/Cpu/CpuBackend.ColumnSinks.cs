@@ -20,7 +20,8 @@ internal sealed unsafe partial class CpuBackend
     {
         Require(sum.Count == dY.Columns);
         _pool.Run(
-            new SquareAccumulateColumnsJob(Floats(dY), dY.Columns, Ints(offsets), (int)offsets.Count - 1, Output(sum)), Blocks(dY.Columns, SumColumns));
+            new SquareAccumulateColumnsJob(Floats(dY), dY.Columns, Ints(offsets), (int)offsets.Count - 1, Output(sum)),
+            Blocks(dY.Columns, SumColumns));
     }
 
     /// <inheritdoc/>
@@ -31,7 +32,9 @@ internal sealed unsafe partial class CpuBackend
         _pool.Run(new ProjectColumnsJob(Floats(dY), dY.Columns, Ints(offsets), Floats(a), Floats(b), Output(result)), n);
     }
 
-    /// <summary>sums[j] = Σ of column + j over rows start … end − 1, j &lt; <see cref="SumColumns"/>; partial sums of 128 rows keep the error small.</summary>
+    /// <summary>
+    /// sums[j] = Σ of column + j over rows start … end − 1, j &lt; <see cref="SumColumns"/>; partial sums of 128 rows keep the error small.
+    /// </summary>
     private static void SumRows(float* x, int columns, int column, int start, int end, float* sums)
     {
         const int Group = 128;

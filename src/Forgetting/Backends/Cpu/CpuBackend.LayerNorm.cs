@@ -11,7 +11,8 @@ internal sealed unsafe partial class CpuBackend
     {
         Require(x.Shape == y.Shape && gain.Count == x.Columns && bias.Count == x.Columns && statistics.Count == 2L * x.Rows);
         ForEachRow(
-            new LayerNormRow(SummedRows(x, residual), Floats(gain), Floats(bias), epsilon, Output(y), Output(statistics), x.Columns), x.Rows, x.Columns);
+            new LayerNormRow(SummedRows(x, residual), Floats(gain), Floats(bias), epsilon, Output(y), Output(statistics), x.Columns),
+            x.Rows, x.Columns);
     }
 
     /// <inheritdoc/>
@@ -25,7 +26,8 @@ internal sealed unsafe partial class CpuBackend
             2 * x.Columns);
     }
 
-    private readonly struct LayerNormRow(ResidualRows x, float* gain, float* bias, float epsilon, float* y, float* statistics, int columns) : IRowOperation
+    private readonly struct LayerNormRow(ResidualRows x, float* gain, float* bias, float epsilon, float* y, float* statistics, int columns)
+        : IRowOperation
     {
         public void Apply(int row, byte* scratch)
         {

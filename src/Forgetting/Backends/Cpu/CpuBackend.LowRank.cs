@@ -59,7 +59,8 @@ internal sealed unsafe partial class CpuBackend
     // Equal parts of at most so many rows.
     private static int Part(int rows, int most) => Blocks(rows, Math.Max(Blocks(rows, most), 1));
 
-    private Tensor Temporary(int rows, int columns) => new((nint)_workspace.Take<float>((long)rows * columns), new Shape(rows, columns), DType.Float32);
+    private Tensor Temporary(int rows, int columns) =>
+        new((nint)_workspace.Take<float>((long)rows * columns), new Shape(rows, columns), DType.Float32);
 
     // drop(x) of some rows, until the next call.
     private Tensor Dropped(Tensor x, DropoutMask mask, int row, int rows)
@@ -140,9 +141,12 @@ internal sealed unsafe partial class CpuBackend
             }
 
             // From one word of all counters to all words of one counter.
-            Vector256<uint> ab0 = Avx2.UnpackLow(a, b), ab1 = Avx2.UnpackHigh(a, b), cd0 = Avx2.UnpackLow(c, d), cd1 = Avx2.UnpackHigh(c, d);
-            Vector256<uint> q0 = Avx2.UnpackLow(ab0.AsUInt64(), cd0.AsUInt64()).AsUInt32(), q1 = Avx2.UnpackHigh(ab0.AsUInt64(), cd0.AsUInt64()).AsUInt32();
-            Vector256<uint> q2 = Avx2.UnpackLow(ab1.AsUInt64(), cd1.AsUInt64()).AsUInt32(), q3 = Avx2.UnpackHigh(ab1.AsUInt64(), cd1.AsUInt64()).AsUInt32();
+            Vector256<uint> ab0 = Avx2.UnpackLow(a, b), ab1 = Avx2.UnpackHigh(a, b), cd0 = Avx2.UnpackLow(c, d),
+                cd1 = Avx2.UnpackHigh(c, d);
+            Vector256<uint> q0 = Avx2.UnpackLow(ab0.AsUInt64(), cd0.AsUInt64()).AsUInt32(),
+                q1 = Avx2.UnpackHigh(ab0.AsUInt64(), cd0.AsUInt64()).AsUInt32();
+            Vector256<uint> q2 = Avx2.UnpackLow(ab1.AsUInt64(), cd1.AsUInt64()).AsUInt32(),
+                q3 = Avx2.UnpackHigh(ab1.AsUInt64(), cd1.AsUInt64()).AsUInt32();
             Avx2.Permute2x128(q0, q1, 0x20).Store(bits);
             Avx2.Permute2x128(q2, q3, 0x20).Store(bits + 8);
             Avx2.Permute2x128(q0, q1, 0x31).Store(bits + 16);

@@ -69,11 +69,15 @@ internal sealed unsafe partial class CpuBackend
         for (int column = 0; column < x.Columns; column += inBlock)
         {
             int columns = Math.Min(inBlock, x.Columns - column);
-            _pool.Run(new PackColumns(Floats(x) + column, x.Columns, columns, t, TKernel.Columns, RoundsOperands, packedX), Blocks(columns, PackColumns.Lines));
+            _pool.Run(
+                new PackColumns(Floats(x) + column, x.Columns, columns, t, TKernel.Columns, RoundsOperands, packedX),
+                Blocks(columns, PackColumns.Lines));
             for (int row = 0; row < dY.Columns; row += outBlock)
             {
                 int rows = Math.Min(outBlock, dY.Columns - row);
-                _pool.Run(new PackColumns(Floats(dY) + row, dY.Columns, rows, t, TKernel.Rows, RoundsOperands, packedY), Blocks(rows, PackColumns.Lines));
+                _pool.Run(
+                    new PackColumns(Floats(dY) + row, dY.Columns, rows, t, TKernel.Rows, RoundsOperands, packedY),
+                    Blocks(rows, PackColumns.Lines));
                 var job = new SinkJob<TKernel, TTile>(
                     packedX, packedY, t, Ints(offsets), n, row, rows, column, columns, x.Columns, tile, partial);
                 int tasks = Blocks(rows, SinkRows) * Blocks(columns, SinkColumns);
@@ -107,7 +111,9 @@ internal sealed unsafe partial class CpuBackend
     /// <summary>What is done with G_s on one tile of the micro-kernel's size.</summary>
     private interface ISinkTile
     {
-        /// <summary>Prepares <paramref name="state"/>, three tiles of memory, for the tile at <paramref name="place"/> of the weight.</summary>
+        /// <summary>
+        /// Prepares <paramref name="state"/>, three tiles of memory, for the tile at <paramref name="place"/> of the weight.
+        /// </summary>
         void Begin(float* state, TilePlace place);
 
         /// <summary>Takes G_s, the first tile of <paramref name="state"/>.</summary>
@@ -139,7 +145,8 @@ internal sealed unsafe partial class CpuBackend
     }
 
     private readonly struct SinkJob<TKernel, TTile>(
-        float* packedX, float* packedY, int t, int* offsets, int n, int row, int rows, int column, int columns, int stride, TTile tile, double* partial) : IJob
+        float* packedX, float* packedY, int t, int* offsets, int n, int row, int rows, int column, int columns, int stride, TTile tile,
+        double* partial) : IJob
         where TKernel : unmanaged, IMicroKernel
         where TTile : unmanaged, ISinkTile
     {
@@ -235,7 +242,9 @@ internal sealed unsafe partial class CpuBackend
                 for (int j = 0; j < place.Width; j += Lanes.Count)
                 {
                     int lanes = Math.Min(Lanes.Count, place.Width - j);
-                    Lanes.Store(Lanes.Load(target + j, lanes) + Vector256.Load(state + place.Size + (i * place.TileColumns) + j), target + j, lanes);
+                    Lanes.Store(
+                        Lanes.Load(target + j, lanes) + Vector256.Load(state + place.Size + (i * place.TileColumns) + j), target + j,
+                        lanes);
                 }
             }
         }

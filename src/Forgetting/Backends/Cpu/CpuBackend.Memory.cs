@@ -78,7 +78,8 @@ internal sealed unsafe partial class CpuBackend
                 break;
             default:
                 Require(source.DType == destination.DType);
-                _pool.Run(new CopyBytes((byte*)source.Pointer, (byte*)Output(destination), source.Bytes), Blocks(source.Bytes, CopyBytes.Block));
+                _pool.Run(
+                    new CopyBytes((byte*)source.Pointer, (byte*)Output(destination), source.Bytes), Blocks(source.Bytes, CopyBytes.Block));
                 break;
         }
     }
@@ -88,7 +89,9 @@ internal sealed unsafe partial class CpuBackend
     {
         if (destination.DType == DType.BFloat16)
         {
-            _pool.Run(new FillValues<ushort>((ushort*)Output(destination), destination.Count, BFloat16Of(value)), FillValues<ushort>.Tasks(destination.Count));
+            _pool.Run(
+                new FillValues<ushort>((ushort*)Output(destination), destination.Count, BFloat16Of(value)),
+                FillValues<ushort>.Tasks(destination.Count));
             return;
         }
 

@@ -93,7 +93,8 @@ internal sealed unsafe partial class CpuBackend
             Vector256<float> master = Lanes.Load(_master + i, lanes);
             m = Lanes.MultiplyAdd(Vector256.Create(1 - _settings.Beta1), g - m, m);
             v = Lanes.MultiplyAdd(Vector256.Create(1 - _settings.Beta2), (g * g) - v, v);
-            Vector256<float> root = Lanes.MultiplyAdd(Vector256.Sqrt(v), Vector256.Create(_rootCorrection), Vector256.Create(_settings.Epsilon));
+            Vector256<float> root =
+                Lanes.MultiplyAdd(Vector256.Sqrt(v), Vector256.Create(_rootCorrection), Vector256.Create(_settings.Epsilon));
             Vector256<float> decayed = master - (master * _decay);
             Lanes.Store(decayed - (m / root * _stepSize), _master + i, lanes);
             Lanes.Store(m, _m + i, lanes);

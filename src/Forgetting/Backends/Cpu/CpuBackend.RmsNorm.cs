@@ -20,7 +20,8 @@ internal sealed unsafe partial class CpuBackend
         Require(x.Shape == dY.Shape && dX.Shape == dY.Shape && gain.Count == x.Columns && rstd.Count == x.Rows);
         Require(gainProduct.IsEmpty || gainProduct.Shape == dY.Shape);
         ForEachRow(
-            new RmsNormGradientRow(Floats(dY), Floats(x), Floats(gain), Floats(rstd), Output(dX), Output(gainProduct), x.Columns), x.Rows, 2 * x.Columns);
+            new RmsNormGradientRow(Floats(dY), Floats(x), Floats(gain), Floats(rstd), Output(dX), Output(gainProduct), x.Columns), x.Rows,
+            2 * x.Columns);
     }
 
     // x is written only where there is something to add.

@@ -11,7 +11,8 @@ internal sealed unsafe partial class CpuBackend
         Require(headSize % 2 == 0 && x.Columns % headSize == 0);
         Require(positions.Count == x.Rows && cosine.Columns == headSize / 2 && sine.Columns == headSize / 2);
         ForEachRow(
-            new RopeRow(Output(x), Ints(positions), Floats(cosine), Floats(sine), x.Columns, headSize / 2, inverse ? -1 : 1), x.Rows, x.Columns);
+            new RopeRow(Output(x), Ints(positions), Floats(cosine), Floats(sine), x.Columns, headSize / 2, inverse ? -1 : 1), x.Rows,
+            x.Columns);
     }
 
     private readonly struct RopeRow(float* x, int* positions, float* cosine, float* sine, int columns, int half, float sign) : IRowOperation

@@ -20,7 +20,8 @@ internal sealed unsafe partial class CpuBackend
         Require(rows.Count == dY.Rows && sum.Columns == dY.Columns && (head.IsEmpty || head.Shape == dY.Shape));
         int* next = LinkOccurrences(rows, offsets, sum.Rows);
         _pool.Run(
-            new SquareAccumulateRowsJob(Ints(rows), next, Floats(dY), dY.Rows, dY.Columns, Floats(head), Output(sum)), Blocks(dY.Columns, TableColumns));
+            new SquareAccumulateRowsJob(Ints(rows), next, Floats(dY), dY.Rows, dY.Columns, Floats(head), Output(sum)),
+            Blocks(dY.Columns, TableColumns));
     }
 
     /// <inheritdoc/>
@@ -43,14 +44,16 @@ internal sealed unsafe partial class CpuBackend
         int* next = LinkOccurrences(rows, offsets, dLogits.Columns);
         int n = (int)offsets.Count - 1;
         ForEachRow(
-            new HeadRow(Floats(dLogits), dLogits.Columns, Floats(x), Ints(headOffsets), Ints(rows), next, Ints(offsets), n, Output(y), y.Columns, RoundsOperands),
+            new HeadRow(
+                Floats(dLogits), dLogits.Columns, Floats(x), Ints(headOffsets), Ints(rows), next, Ints(offsets), n, Output(y), y.Columns,
+                RoundsOperands),
             y.Rows,
             (long)x.Columns * Math.Max(x.Rows / Math.Max(n, 1), 1));
     }
 
     /// <summary>
-    /// For every token, the next token of its sequence with the same id: (next &lt;&lt; 1) | 1 for the first of its id, next &lt;&lt; 1 otherwise,
-    /// next 0 meaning none.
+    /// For every token, the next token of its sequence with the same id: (next &lt;&lt; 1) | 1 for the first of its id, next
+    /// &lt;&lt; 1 otherwise, next 0 meaning none.
     /// </summary>
     private int* LinkOccurrences(Tensor rows, Tensor offsets, int vocabulary)
     {
@@ -165,7 +168,8 @@ internal sealed unsafe partial class CpuBackend
     }
 
     private readonly struct HeadRow(
-        float* dLogits, int vocabulary, float* x, int* headOffsets, int* rows, int* next, int* offsets, int n, float* y, int columns, bool round) : IRowOperation
+        float* dLogits, int vocabulary, float* x, int* headOffsets, int* rows, int* next, int* offsets, int n, float* y, int columns,
+        bool round) : IRowOperation
     {
         public void Apply(int row, byte* scratch)
         {

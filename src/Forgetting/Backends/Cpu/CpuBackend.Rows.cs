@@ -32,7 +32,8 @@ internal sealed unsafe partial class CpuBackend
         Require(sourceColumn >= 0 && sourceColumn + count <= source.Columns);
         Require(destinationColumn >= 0 && destinationColumn + count <= destination.Columns);
         ForEachRow(
-            new CopyRowPart(Floats(source) + sourceColumn, source.Columns, Output(destination) + destinationColumn, destination.Columns, count),
+            new CopyRowPart(
+                Floats(source) + sourceColumn, source.Columns, Output(destination) + destinationColumn, destination.Columns, count),
             source.Rows,
             count);
     }
@@ -82,7 +83,8 @@ internal sealed unsafe partial class CpuBackend
     private readonly struct GatherRow(float* table, int* rows, float* y, int columns) : IRowOperation
     {
         public void Apply(int row, byte* scratch) =>
-            new ReadOnlySpan<float>(table + ((long)rows[row] * columns), columns).CopyTo(new Span<float>(y + ((long)row * columns), columns));
+            new ReadOnlySpan<float>(table + ((long)rows[row] * columns), columns)
+                .CopyTo(new Span<float>(y + ((long)row * columns), columns));
     }
 
     private readonly struct ScatterRow(float* x, int* rows, float* y, int columns) : IRowOperation
@@ -91,7 +93,8 @@ internal sealed unsafe partial class CpuBackend
             new ReadOnlySpan<float>(x + ((long)row * columns), columns).CopyTo(new Span<float>(y + ((long)rows[row] * columns), columns));
     }
 
-    private readonly struct CopyRowPart(float* source, int sourceStride, float* destination, int destinationStride, int count) : IRowOperation
+    private readonly struct CopyRowPart(float* source, int sourceStride, float* destination, int destinationStride, int count)
+        : IRowOperation
     {
         public void Apply(int row, byte* scratch) =>
             new ReadOnlySpan<float>(source + ((long)row * sourceStride), count)

@@ -15,7 +15,8 @@ internal sealed unsafe partial class CpuBackend
             temperature == 0 ? 0 : RankedMass.ScratchBytes(logits.Columns));
     }
 
-    private readonly struct SampleRow(float* logits, int columns, float temperature, int topK, float topP, float* uniforms, int* ids) : IRowOperation
+    private readonly struct SampleRow(float* logits, int columns, float temperature, int topK, float topP, float* uniforms, int* ids)
+        : IRowOperation
     {
         public void Apply(int row, byte* scratch)
         {
@@ -31,7 +32,8 @@ internal sealed unsafe partial class CpuBackend
             int kept = topK > 0 ? Math.Min(topK, columns) : columns;
             double mass = kept < columns ? ranked.Find(kept, double.PositiveInfinity).Mass : ranked.Total;
 
-            // The set ends where its mass reaches top p, and what is drawn is the first whose cumulative mass lies above u·(mass of the set).
+            // The set ends where its mass reaches top p, and what is drawn is the first whose cumulative
+            // mass lies above u·(mass of the set).
             mass = topP < 1 ? ranked.Find(kept, topP * mass).Mass : mass;
             ids[row] = ranked.Find(kept, Math.BitIncrement(uniforms[row] * mass)).Id;
         }

@@ -11,7 +11,8 @@ internal sealed unsafe partial class CpuBackend
     private const int LargeRow = 1 << 11;
 
     /// <inheritdoc/>
-    public void SignedLoss(Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy)
+    public void SignedLoss(
+        Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy)
     {
         Require(targets.Count == logits.Rows && losses.Count == logits.Rows);
         Require(weights.IsEmpty || weights.Count == logits.Rows);
@@ -19,18 +20,20 @@ internal sealed unsafe partial class CpuBackend
         Require(!ascent.NeedsBase || weights.IsEmpty || baseLogProbability.Count == logits.Rows);
         ForEachRow(
             new SignedLossRow(
-                Output(logits), logits.Columns, Ints(targets), Floats(weights), Floats(baseLogProbability), ascent, Output(losses), Ints(greedy), logits.Rows),
+                Output(logits), logits.Columns, Ints(targets), Floats(weights), Floats(baseLogProbability), ascent, Output(losses),
+                Ints(greedy), logits.Rows),
             logits.Rows,
             Math.Min(4L * logits.Columns, LargeRow));
     }
 
     /// <summary>
     /// One row. Everything is taken relative to the largest logit but the target's, z_m: with e_j = exp(z_j − z_m), R = Σ_{j≠y} e_j ≥ 1 and
-    /// t = ln R − (z_y − z_m), the loss is ln(1 + eᵗ), p_y = σ(−t) and 1 − p_y = σ(t). Nothing overflows, and neither a probability near 1 nor
-    /// a loss near 0 is a difference of equals.
+    /// t = ln R − (z_y − z_m), the loss is ln(1 + eᵗ), p_y = σ(−t) and 1 − p_y = σ(t). Nothing overflows, and neither a probability near 1
+    /// nor a loss near 0 is a difference of equals.
     /// </summary>
     private readonly struct SignedLossRow(
-        float* logits, int columns, int* targets, float* weights, float* baseLogProbability, Ascent ascent, float* losses, int* greedy, int rows) : IRowOperation
+        float* logits, int columns, int* targets, float* weights, float* baseLogProbability, Ascent ascent, float* losses, int* greedy,
+        int rows) : IRowOperation
     {
         public void Apply(int row, byte* scratch)
         {
@@ -93,7 +96,8 @@ internal sealed unsafe partial class CpuBackend
                 AscentKind.Weighted => -strength * Math.Exp(-ascent.Beta * loss),
                 AscentKind.SatImp => -strength * Math.Exp(-ascent.Beta * loss) * Math.Pow(q, ascent.Beta2),
                 AscentKind.Npo => -strength * 2 / (1 + Math.Exp(ascent.Beta * (baseLogProbability[row] + loss))),
-                AscentKind.Belief => -strength * Math.Exp(ascent.Beta2 * baseLogProbability[row]) * 2 / (1 + Math.Exp(ascent.Beta * (baseLogProbability[row] + loss))),
+                AscentKind.Belief => -strength * Math.Exp(ascent.Beta2 * baseLogProbability[row]) * 2 / (1 + Math.Exp(
+                    ascent.Beta * (baseLogProbability[row] + loss))),
                 _ => weight > 0 ? weight * Math.Exp(-ascent.LearningPower * loss) : weight,
             };
             switch (kind)
@@ -164,8 +168,8 @@ internal sealed unsafe partial class CpuBackend
         }
 
         /// <summary>
-        /// Σ exp(z − shift), optionally leaving the terms in place. Blocks in Float32, their sum in double. Meanwhile the next row comes into the
-        /// second-level cache: this pass is bound by arithmetic and the search for the largest by memory.
+        /// Σ exp(z − shift), optionally leaving the terms in place. Blocks in Float32, their sum in double. Meanwhile the next row comes
+        /// into the second-level cache: this pass is bound by arithmetic and the search for the largest by memory.
         /// </summary>
         private static double SumExp<TStore>(float* z, int columns, float shift, float* ahead)
             where TStore : struct, IStore

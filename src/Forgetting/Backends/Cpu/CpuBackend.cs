@@ -5,7 +5,8 @@ namespace Forgetting.Backends.Cpu;
 
 /// <summary>
 /// The operations in host memory: Float32 throughout, vectorised, on a fixed set of threads. Results do not depend on the number of
-/// threads. Operations return when they are done. Where products work on bfloat16, operands are rounded for each product and all storage stays Float32.
+/// threads. Operations return when they are done. Where products work on bfloat16, operands are rounded for each
+/// product and all storage stays Float32.
 /// </summary>
 /// <remarks>One file per group of operations. An instance serves one calling thread at a time.</remarks>
 internal sealed unsafe partial class CpuBackend : IBackend
@@ -19,14 +20,16 @@ internal sealed unsafe partial class CpuBackend : IBackend
 
     /// <summary>A backend with managed products.</summary>
     /// <param name="threads">Number of threads that work, the caller's included, at least 1; null for one per processor.</param>
-    /// <param name="operandType">Type to which the operands of products are rounded, to nearest even; sums and everything else are Float32.</param>
+    /// <param name="operandType">Type to which the operands of products are rounded, to nearest even; sums and
+    /// everything else are Float32.</param>
     public CpuBackend(int? threads = null, DType operandType = DType.Float32)
         : this(new WorkerPool(threads ?? Environment.ProcessorCount), pool => new ManagedProducts(pool, operandType))
     {
     }
 
     /// <summary>A backend on the given threads with a provider of products that works on them; it owns both.</summary>
-    /// <param name="packedBytes">Most bytes of copies of weights in the products' layout; null for a quarter of the machine's memory.</param>
+    /// <param name="packedBytes">Most bytes of copies of weights in the products' layout; null for a
+    /// quarter of the machine's memory.</param>
     internal CpuBackend(WorkerPool pool, Func<WorkerPool, IMatrixProducts> products, long? packedBytes = null)
     {
         HostHeap.ReturnLargeBlocks();

@@ -13,8 +13,9 @@ internal static unsafe partial class HostHeap
     private const int LargeBlock = 128 << 10; // glibc's own before it adapts
 
     /// <summary>
-    /// Makes large blocks go back to the system when they are freed. By default glibc keeps blocks of up to 32 MiB for later, so that the weights of one stage
-    /// would stay resident in the next: holes that they leave cannot be filled by aligned blocks of the same size. Other C libraries do so by themselves or have no such setting.
+    /// Makes large blocks go back to the system when they are freed. By default glibc keeps blocks of up to 32 MiB for later, so that the
+    /// weights of one stage would stay resident in the next: holes that they leave cannot be filled by aligned blocks of the same size.
+    /// Other C libraries do so by themselves or have no such setting.
     /// </summary>
     public static void ReturnLargeBlocks()
     {
@@ -34,8 +35,8 @@ internal static unsafe partial class HostHeap
     }
 
     /// <summary>
-    /// A block aligned to cache lines. A large one on Linux begins at a huge page and asks for them: a tile of a product touches as many pages as it has
-    /// rows, more than the processor keeps translations of. Freed by <see cref="NativeMemory.AlignedFree"/>.
+    /// A block aligned to cache lines. A large one on Linux begins at a huge page and asks for them: a tile of a product touches as many
+    /// pages as it has rows, more than the processor keeps translations of. Freed by <see cref="NativeMemory.AlignedFree"/>.
     /// </summary>
     /// <exception cref="OutOfMemoryException">There is no such block.</exception>
     public static void* Allocate(nuint bytes)

@@ -5,8 +5,8 @@ using Forgetting.Tensors;
 namespace Forgetting.Backends.Cpu;
 
 /// <summary>
-/// A provider of dense products in host memory. <see cref="ManagedProducts"/> is always there; a native library can stand beside it. A row of C has
-/// the same bits whatever the other rows, the number of threads, and whether B was packed before or is packed for this product.
+/// A provider of dense products in host memory. <see cref="ManagedProducts"/> is always there; a native library can stand beside it. A row
+/// of C has the same bits whatever the other rows, the number of threads, and whether B was packed before or is packed for this product.
 /// </summary>
 internal unsafe interface IMatrixProducts : IDisposable
 {
@@ -57,9 +57,11 @@ internal readonly unsafe struct Product(
     private const long PastCaches = 64L << 20;
 
     /// <summary>
-    /// Whether C is best stored past the caches, if each element is stored once: it is overwritten, lies in whole lines, and is so large that nothing of it
-    /// would be left when somebody reads it. Ordinary stores read every line before they write it. Who does so ends with a store fence.
+    /// Whether C is best stored past the caches, if each element is stored once: it is overwritten, lies in whole lines, and is
+    /// so large that nothing of it would be left when somebody reads it. Ordinary stores read every line before they write it.
+    /// Who does so ends with a store fence.
     /// </summary>
     public bool Streams =>
-        Sse.IsSupported && Beta == 0 && sizeof(float) * (long)M * N >= PastCaches && ((nint)C | (sizeof(float) * (nint)Ldc)) % Vector512<byte>.Count == 0;
+        Sse.IsSupported && Beta == 0 && sizeof(float) * (long)M * N >= PastCaches
+        && ((nint)C | (sizeof(float) * (nint)Ldc)) % Vector512<byte>.Count == 0;
 }

@@ -4,7 +4,9 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Forgetting.Backends.Cpu;
 
-/// <summary>Eight floats at a time, with loads and stores of fewer at the end of a row: an element's value never depends on where a row ends.</summary>
+/// <summary>
+/// Eight floats at a time, with loads and stores of fewer at the end of a row: an element's value never depends on where a row ends.
+/// </summary>
 internal static unsafe class Lanes
 {
     /// <summary>Floats in a vector.</summary>
@@ -45,7 +47,8 @@ internal static unsafe class Lanes
 
     /// <summary>The value in all lanes.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector256<float> Repeat(float* value) => SplitByRuntime ? Avx.BroadcastScalarToVector256(value) : Vector256.Create(*value);
+    public static Vector256<float> Repeat(float* value) =>
+        SplitByRuntime ? Avx.BroadcastScalarToVector256(value) : Vector256.Create(*value);
 
     // Without AVX2 the runtime computes each half of a Vector256 by itself, although AVX would do for floats.
     private static bool SplitByRuntime => Avx.IsSupported && !Vector256.IsHardwareAccelerated;
@@ -55,7 +58,8 @@ internal static unsafe class Lanes
     public static Vector256<float> RoundToBFloat16(Vector256<float> value)
     {
         Vector256<uint> bits = value.AsUInt32();
-        Vector256<uint> rounded = (bits + Vector256.Create(0x7FFFu) + ((bits >>> 16) & Vector256<uint>.One)) & Vector256.Create(0xFFFF0000u);
+        Vector256<uint> rounded =
+            (bits + Vector256.Create(0x7FFFu) + ((bits >>> 16) & Vector256<uint>.One)) & Vector256.Create(0xFFFF0000u);
 
         // A NaN stays one: rounding could carry its bits into infinity, and what is cut off could be all that it has.
         Vector256<float> number = Vector256.Equals(value, value);

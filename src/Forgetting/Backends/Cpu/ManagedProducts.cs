@@ -46,7 +46,8 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
 
     /// <inheritdoc/>
     public string Description =>
-        $"managed ({(_bits == 0 ? "scalar" : $"{_bits}-bit")}{(_round ? ", operands rounded to bf16, computed in fp32: no faster than fp32" : "")})";
+        $"managed ({(_bits == 0 ? "scalar" : $"{_bits}-bit")}"
+        + (_round ? ", operands rounded to bf16, computed in fp32: no faster than fp32)" : ")");
 
     /// <inheritdoc/>
     public DType OperandType => _round ? DType.BFloat16 : DType.Float32;
@@ -84,7 +85,8 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
 
     /// <inheritdoc/>
     public long PackedBytes(in Product product) =>
-        sizeof(float) * (long)Panels.RoundUp(product.N, _bits switch { 512 => Kernel512.Columns, 256 => Kernel256.Columns, _ => Kernel128.Columns }) * product.K;
+        sizeof(float) * (long)Panels.RoundUp(
+            product.N, _bits switch { 512 => Kernel512.Columns, 256 => Kernel256.Columns, _ => Kernel128.Columns }) * product.K;
 
     /// <inheritdoc/>
     public void Pack(in Product product, void* packedB)
@@ -134,14 +136,15 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
         // Every task packs its block of A, so it has no fewer than eight panels of B; of a few rows that is nothing.
         int fewest = product.M <= ThinProduct.MostRows ? 2 : 8;
 
-        // Rows in equal blocks rather than full ones and a rest. Where there are fewer parts than threads, rows are cut finer, unless they become too few to be
-        // worth their reading of B.
+        // Rows in equal blocks rather than full ones and a rest. Where there are fewer parts than threads, rows are cut finer, unless they
+        // become too few to be worth their reading of B.
         int rowBlocks = (product.M + RowBlock - 1) / RowBlock;
         int columnParts = Math.Max(PanelCount<TKernel>(Math.Min(product.N, ColumnBlock)) / fewest, 1);
         if (rowBlocks * columnParts < _pool.Threads && !IsSmall(product))
         {
             int fewestRows = 3 * TKernel.Rows;
-            rowBlocks = Math.Max(rowBlocks, Math.Min((_pool.Threads + columnParts - 1) / columnParts, (product.M + fewestRows - 1) / fewestRows));
+            rowBlocks =
+                Math.Max(rowBlocks, Math.Min((_pool.Threads + columnParts - 1) / columnParts, (product.M + fewestRows - 1) / fewestRows));
         }
 
         int rows = Panels.RoundUp((product.M + rowBlocks - 1) / rowBlocks, TKernel.Rows);
@@ -159,7 +162,8 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
             do
             {
                 int k = Math.Min(step, product.K - depth);
-                var block = new Block(product, packedB == null ? _packedB : packedB + Offset<TKernel>(product, column, depth), column, columns, depth, k);
+                var block = new Block(
+                    product, packedB == null ? _packedB : packedB + Offset<TKernel>(product, column, depth), column, columns, depth, k);
                 if (packedB == null)
                 {
                     Pack<TKernel>(block);

@@ -6,7 +6,10 @@ namespace Forgetting.Backends.Cpu;
 /// <summary>Takes a finished tile of a product out of registers; rows come in order.</summary>
 internal interface ITileSink
 {
-    /// <summary>Called by whole tiles for every row before the sum begins: what <see cref="Take(int, int, Vector256{float})"/> will touch may be fetched meanwhile.</summary>
+    /// <summary>
+    /// Called by whole tiles for every row before the sum begins: what <see cref="Take(int, int, Vector256{float})"/>
+    /// will touch may be fetched meanwhile.
+    /// </summary>
     void Fetch(int row);
 
     /// <summary>Columns <paramref name="column"/> … <paramref name="column"/> + 3 of row <paramref name="row"/>.</summary>
@@ -177,8 +180,9 @@ internal readonly unsafe struct Kernel512 : IMicroKernel
         sink.Take(11, 0, c11);
     }
 
-    // The compiler does not know that `again` is `a`, so each of the first rows' multiply-adds loads and broadcasts its own operand instead of sharing a
-    // register: an instruction less a row, which counts where another processor shares the core. The last four rows share, or there would be more than two loads a cycle.
+    // The compiler does not know that `again` is `a`, so each of the first rows' multiply-adds loads and broadcasts its own operand instead
+    // of sharing a register: an instruction less a row, which counts where another processor shares the core. The last four rows share, or
+    // there would be more than two loads a cycle.
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Run<T>(int k, float* a, float* again, float* b, nint stride, T sink)
         where T : struct, ITileSink

@@ -4,7 +4,8 @@ using System.Runtime.Intrinsics;
 namespace Forgetting.Backends.Cpu;
 
 /// <summary>
-/// 6 × 8: twelve of sixteen 128-bit registers hold the tile. Where there is no fused multiply-add, one is left for a row's value and one for a product.
+/// 6 × 8: twelve of sixteen 128-bit registers hold the tile. Where there is no fused multiply-add, one is left for a
+/// row's value and one for a product.
 /// </summary>
 internal readonly unsafe struct Kernel128 : IMicroKernel
 {

@@ -108,13 +108,16 @@ internal static unsafe class PackedProduct
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Take(int row, int column, Vector128<float> value) => (value * alpha).StoreAlignedNonTemporal(c + ((long)row * ldc) + column);
+        public void Take(int row, int column, Vector128<float> value) =>
+            (value * alpha).StoreAlignedNonTemporal(c + ((long)row * ldc) + column);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Take(int row, int column, Vector256<float> value) => (value * alpha).StoreAlignedNonTemporal(c + ((long)row * ldc) + column);
+        public void Take(int row, int column, Vector256<float> value) =>
+            (value * alpha).StoreAlignedNonTemporal(c + ((long)row * ldc) + column);
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Take(int row, int column, Vector512<float> value) => (value * alpha).StoreAlignedNonTemporal(c + ((long)row * ldc) + column);
+        public void Take(int row, int column, Vector512<float> value) =>
+            (value * alpha).StoreAlignedNonTemporal(c + ((long)row * ldc) + column);
     }
 
     private readonly struct UpdateFull(float* c, int ldc, float alpha, float beta) : ITileSink

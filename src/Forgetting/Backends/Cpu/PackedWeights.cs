@@ -3,13 +3,13 @@ using Forgetting.Tensors;
 namespace Forgetting.Backends.Cpu;
 
 /// <summary>
-/// Copies of weights in the layout of the products' provider. A copy is made by the first product after its weight was written and serves until
-/// the next write. Writes are seen because every operation announces its outputs (<see cref="Written"/>) and every freed block is announced
-/// (<see cref="Freed"/>).
+/// Copies of weights in the layout of the products' provider. A copy is made by the first product after its weight was written and
+/// serves until the next write. Writes are seen because every operation announces its outputs (<see cref="Written"/>) and every freed
+/// block is announced (<see cref="Freed"/>).
 /// </summary>
 /// <remarks>
-/// A weight needs one copy for x·Wᵀ and one for dY·W. Copies count as allocated memory of the backend. When they would pass <paramref name="mostBytes"/>
-/// or the memory is short, products pack for themselves, with the same bits in the result.
+/// A weight needs one copy for x·Wᵀ and one for dY·W. Copies count as allocated memory of the backend. When they would pass
+/// <paramref name="mostBytes"/> or the memory is short, products pack for themselves, with the same bits in the result.
 /// </remarks>
 internal sealed unsafe class PackedWeights(IMemory memory, IMatrixProducts products, long mostBytes) : IDisposable
 {

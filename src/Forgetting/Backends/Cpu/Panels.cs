@@ -12,8 +12,8 @@ internal static unsafe class Panels
 {
     private const int AdjacentDepth = 16;
 
-    // Floats between rows, a page, from where on the processor cannot guess where the next piece of a row begins: then those of the next depth are fetched,
-    // past the end of the matrix in vain.
+    // Floats between rows, a page, from where on the processor cannot guess where the next piece of a row begins: then those of the next
+    // depth are fetched, past the end of the matrix in vain.
     private const int Far = 1024;
 
     /// <summary>The next multiple.</summary>
@@ -23,7 +23,8 @@ internal static unsafe class Panels
     public static long Size(int lines, int width, int k) => (long)RoundUp(lines, width) * k;
 
     /// <summary>Packs <paramref name="lines"/> lines.</summary>
-    /// <param name="source">Element (line 0, k 0); element (i, k) is at source[i·stride + k], or source[k·stride + i] if <paramref name="linesAdjacent"/>.</param>
+    /// <param name="source">Element (line 0, k 0); element (i, k) is at source[i·stride + k], or source[k·stride + i] if
+    /// <paramref name="linesAdjacent"/>.</param>
     public static void Pack(float* source, long stride, bool linesAdjacent, int lines, int k, int width, float* destination)
     {
         if (!linesAdjacent)
@@ -57,8 +58,10 @@ internal static unsafe class Panels
     {
         Vector256<float> a0 = Avx.UnpackLow(r0, r1), a1 = Avx.UnpackHigh(r0, r1), a2 = Avx.UnpackLow(r2, r3), a3 = Avx.UnpackHigh(r2, r3);
         Vector256<float> a4 = Avx.UnpackLow(r4, r5), a5 = Avx.UnpackHigh(r4, r5), a6 = Avx.UnpackLow(r6, r7), a7 = Avx.UnpackHigh(r6, r7);
-        Vector256<float> b0 = Avx.Shuffle(a0, a2, 0x44), b1 = Avx.Shuffle(a0, a2, 0xEE), b2 = Avx.Shuffle(a1, a3, 0x44), b3 = Avx.Shuffle(a1, a3, 0xEE);
-        Vector256<float> b4 = Avx.Shuffle(a4, a6, 0x44), b5 = Avx.Shuffle(a4, a6, 0xEE), b6 = Avx.Shuffle(a5, a7, 0x44), b7 = Avx.Shuffle(a5, a7, 0xEE);
+        Vector256<float> b0 = Avx.Shuffle(a0, a2, 0x44), b1 = Avx.Shuffle(a0, a2, 0xEE), b2 = Avx.Shuffle(a1, a3, 0x44),
+            b3 = Avx.Shuffle(a1, a3, 0xEE);
+        Vector256<float> b4 = Avx.Shuffle(a4, a6, 0x44), b5 = Avx.Shuffle(a4, a6, 0xEE), b6 = Avx.Shuffle(a5, a7, 0x44),
+            b7 = Avx.Shuffle(a5, a7, 0xEE);
         r0 = Avx.Permute2x128(b0, b4, 0x20);
         r1 = Avx.Permute2x128(b1, b5, 0x20);
         r2 = Avx.Permute2x128(b2, b6, 0x20);

@@ -3,8 +3,9 @@ using System.Runtime.Intrinsics;
 namespace Forgetting.Backends.Cpu;
 
 /// <summary>
-/// A row's probabilities in descending order, ties by index, without sorting the row: tokens fall into bins of equal width in log-probability whose masses are summed, and only a bin
-/// in which something is looked for is sorted. Masses are relative to the most probable token's.
+/// A row's probabilities in descending order, ties by index, without sorting the row: tokens fall into bins of equal width
+/// in log-probability whose masses are summed, and only a bin in which something is looked for is sorted. Masses are
+/// relative to the most probable token's.
 /// </summary>
 internal readonly unsafe struct RankedMass
 {
@@ -66,11 +67,12 @@ internal readonly unsafe struct RankedMass
     public double Total { get; }
 
     /// <summary>Memory for a row.</summary>
-    public static long ScratchBytes(int columns) => ((sizeof(double) + sizeof(int)) * (long)Bins) + ((sizeof(ulong) + sizeof(float) + sizeof(ushort)) * (long)columns);
+    public static long ScratchBytes(int columns) =>
+        ((sizeof(double) + sizeof(int)) * (long)Bins) + ((sizeof(ulong) + sizeof(float) + sizeof(ushort)) * (long)columns);
 
     /// <summary>
-    /// The first token in the order with which there are <paramref name="most"/>, or whose mass and that of all before it is at least <paramref name="mass"/>; the last token where
-    /// there is none.
+    /// The first token in the order with which there are <paramref name="most"/>, or whose mass and that of all before it is at least
+    /// <paramref name="mass"/>; the last token where there is none.
     /// </summary>
     /// <returns>The token, and the mass up to and with it.</returns>
     public (int Id, double Mass) Find(int most, double mass)

@@ -5,8 +5,9 @@ using System.Runtime.Intrinsics.X86;
 namespace Forgetting.Backends.Cpu;
 
 /// <summary>
-/// x·Wᵀ for a few rows x and a W that is not packed, which to do would cost more than the product: eight rows of W at a time are turned into
-/// columns in registers, for four rows of x, and serve the next four from the first-level cache. Each element is summed exactly as <see cref="ManagedProducts"/> does it, so a token decoded alone gets the bits it gets in a batch.
+/// x·Wᵀ for a few rows x and a W that is not packed, which to do would cost more than the product: eight rows of W at a time are turned
+/// into columns in registers, for four rows of x, and serve the next four from the first-level cache. Each element is summed exactly as
+/// <see cref="ManagedProducts"/> does it, so a token decoded alone gets the bits it gets in a batch.
 /// </summary>
 internal static unsafe class ThinProduct
 {
@@ -102,7 +103,8 @@ internal static unsafe class ThinProduct
 
                 for (; k < end; k++)
                 {
-                    Vector256<float> r = TOperand.Of(Vector256.Create(w[0][k], w[1][k], w[2][k], w[3][k], w[4][k], w[5][k], w[6][k], w[7][k]));
+                    Vector256<float> r =
+                        TOperand.Of(Vector256.Create(w[0][k], w[1][k], w[2][k], w[3][k], w[4][k], w[5][k], w[6][k], w[7][k]));
                     s0 = Lanes.MultiplyAdd(Vector256.Create(x0[k]), r, s0);
                     if (TRows.Several)
                     {

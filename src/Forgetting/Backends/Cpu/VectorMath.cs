@@ -7,7 +7,8 @@ namespace Forgetting.Backends.Cpu;
 internal static class VectorMath
 {
     /// <summary>
-    /// eˣ: 2ⁿ·e^r with n = round(x / ln 2) and a polynomial for e^r on ±ln 2 / 2. 0 below −87.33, e^88.37 = 2.4·10³⁸ from there on; NaN stays NaN.
+    /// eˣ: 2ⁿ·e^r with n = round(x / ln 2) and a polynomial for e^r on ±ln 2 / 2. 0 below −87.33, e^88.37 =
+    /// 2.4·10³⁸ from there on; NaN stays NaN.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Exp(Vector256<float> x)
@@ -87,7 +88,9 @@ internal static class VectorMath
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Sigmoid(Vector256<float> x) => Vector256<float>.One / (Vector256<float>.One + Exp(-x));
 
-    /// <summary>erf x as x times a quotient of polynomials in x², for |x| ≤ 4, where it reaches 1 (coefficients as in Eigen and XLA).</summary>
+    /// <summary>
+    /// erf x as x times a quotient of polynomials in x², for |x| ≤ 4, where it reaches 1 (coefficients as in Eigen and XLA).
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> Erf(Vector256<float> x)
     {

@@ -8,7 +8,9 @@ namespace Forgetting.Backends.Cpu;
 internal static class VectorWidth
 {
     /// <summary>Bits of the widest vectors that are fast: 512, 256, 128, or 0 without any.</summary>
-    public static int Bits => Vector512.IsHardwareAccelerated ? 512 : Avx.IsSupported || Vector256.IsHardwareAccelerated ? 256 : Vector128.IsHardwareAccelerated ? 128 : 0;
+    public static int Bits =>
+        Vector512.IsHardwareAccelerated ? 512 : Avx.IsSupported
+            || Vector256.IsHardwareAccelerated ? 256 : Vector128.IsHardwareAccelerated ? 128 : 0;
 
     /// <summary>The width with the instructions' name.</summary>
     public static string Description => Bits switch

@@ -5,10 +5,14 @@ using System.Runtime.InteropServices;
 
 namespace Forgetting.Backends.Cpu;
 
-/// <summary>Work that falls into numbered, independent tasks. A value type of pointers and numbers, so that starting it allocates nothing.</summary>
+/// <summary>
+/// Work that falls into numbered, independent tasks. A value type of pointers and numbers, so that starting it allocates nothing.
+/// </summary>
 internal unsafe interface IJob
 {
-    /// <summary>Does task <paramref name="index"/>; <paramref name="scratch"/> is the running thread's own memory, contents undefined.</summary>
+    /// <summary>
+    /// Does task <paramref name="index"/>; <paramref name="scratch"/> is the running thread's own memory, contents undefined.
+    /// </summary>
     void Run(int index, byte* scratch);
 }
 

@@ -34,13 +34,16 @@ internal sealed unsafe partial class CudaBackend
         var kernel = new AttentionKernel(shape.HeadSize, q.DType);
         int sequences = (int)offsets.Count - 1, slots = (q.Rows / kernel.Rows) + sequences;
         long headRows = (long)q.Rows * shape.Heads;
-        _device.Launch("attention_delta", Suffix(q.DType), new(Blocks(headRows, 8)), BlockThreads, 0, o, dO, delta, headRows, shape.HeadSize);
+        _device.Launch(
+            "attention_delta", Suffix(q.DType), new(Blocks(headRows, 8)), BlockThreads, 0, o, dO, delta, headRows, shape.HeadSize);
         _device.Launch(
             kernel.Name("attention_queries"), kernel.Suffix, new(slots, shape.Heads), kernel.Threads, kernel.QueriesBytes,
-            q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, shape.Window);
+            q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale,
+            shape.Window);
         _device.Launch(
             kernel.Name("attention_keys"), kernel.Suffix, new(slots, shape.KeyValueHeads), kernel.Threads, kernel.KeysBytes,
-            q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, shape.Window);
+            q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale,
+            shape.Window);
     }
 
     /// <inheritdoc/>
@@ -72,8 +75,9 @@ internal sealed unsafe partial class CudaBackend
         var kernel = new AttentionKernel(shape.HeadSize, q.DType);
         int sequences = (int)offsets.Count - 1;
         _device.Launch(
-            kernel.Name("attention"), kernel.Suffix, new((q.Rows / kernel.Rows) + sequences, shape.Heads), kernel.Threads, kernel.ForwardBytes,
-            q, k, v, offsets, sequences, starts, lengths, o, logSumExp, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, shape.Window);
+            kernel.Name("attention"), kernel.Suffix, new((q.Rows / kernel.Rows) + sequences, shape.Heads), kernel.Threads,
+            kernel.ForwardBytes, q, k, v, offsets, sequences, starts, lengths, o, logSumExp, shape.Heads, shape.KeyValueHeads,
+            shape.HeadSize, shape.Scale, shape.Window);
     }
 
     private void LaunchDecoding(AttentionShape shape, Tensor q, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
@@ -90,9 +94,11 @@ internal sealed unsafe partial class CudaBackend
         _device.Launch(
             shape.HeadSize <= 64 ? "cache_attention_partials_64" : "cache_attention_partials_128", Suffix(q.DType),
             new(sequences, shape.KeyValueHeads * Blocks(group, CacheGroup), CacheSplits), 128, 0,
-            q, keys, values, starts, lengths, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, shape.Window, statistics, outputs);
+            q, keys, values, starts, lengths, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, shape.Window, statistics,
+            outputs);
         _device.Launch(
-            "cache_attention_join", Suffix(q.DType), new(sequences, shape.Heads), 128, 0, statistics, outputs, o, shape.Heads, shape.HeadSize);
+            "cache_attention_join", Suffix(q.DType), new(sequences, shape.Heads), 128, 0, statistics, outputs, o, shape.Heads,
+            shape.HeadSize);
     }
 
     private static void RequireAttention(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor o)
@@ -103,7 +109,10 @@ internal sealed unsafe partial class CudaBackend
         Require(k.DType == q.DType && v.DType == q.DType && o.DType == q.DType);
     }
 
-    /// <summary>Which of the attention kernels takes a head, and its launch as the tops of attention.cu, attention_backward.cu and attention_f32.cu say.</summary>
+    /// <summary>
+    /// Which of the attention kernels takes a head, and its launch as the tops of attention.cu,
+    /// attention_backward.cu and attention_f32.cu say.
+    /// </summary>
     private readonly struct AttentionKernel
     {
         private const int Largest = 256;
@@ -114,7 +123,8 @@ internal sealed unsafe partial class CudaBackend
         {
             if (headSize > Largest)
             {
-                throw new UserException($"head size {headSize}: the CUDA backend has attention kernels for heads of at most {Largest} columns");
+                throw new UserException(
+                    $"head size {headSize}: the CUDA backend has attention kernels for heads of at most {Largest} columns");
             }
 
             _tensorCores = type == DType.BFloat16 && headSize <= 128;

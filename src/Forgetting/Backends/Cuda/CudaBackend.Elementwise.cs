@@ -23,7 +23,9 @@ internal sealed unsafe partial class CudaBackend
         RequireResidual(x, residual);
         Require(gain.Count == x.Columns && bias.Count == x.Columns && y.Shape == x.Shape && statistics.Count == 2L * x.Rows);
         Require(gain.DType == x.DType && bias.DType == x.DType && y.DType == x.DType);
-        LaunchRows("layer_norm", Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)), x, residual, gain, bias, epsilon, y, statistics, x.Columns);
+        LaunchRows(
+            "layer_norm", Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)), x, residual, gain, bias, epsilon, y, statistics,
+            x.Columns);
     }
 
     /// <inheritdoc/>

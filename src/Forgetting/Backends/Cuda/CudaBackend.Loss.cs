@@ -5,7 +5,8 @@ namespace Forgetting.Backends.Cuda;
 internal sealed unsafe partial class CudaBackend
 {
     /// <inheritdoc/>
-    public void SignedLoss(Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy)
+    public void SignedLoss(
+        Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy)
     {
         Require(targets.Count == logits.Rows && losses.Count == logits.Rows);
         Require(weights.IsEmpty || weights.Count == logits.Rows);
@@ -13,7 +14,8 @@ internal sealed unsafe partial class CudaBackend
         Require(!ascent.NeedsBase || weights.IsEmpty || baseLogProbability.Count == logits.Rows);
         LaunchRows(
             "signed_loss", Suffix(logits.DType), logits.Rows, Blocks(logits.Columns, Wide(logits.DType)),
-            logits, targets, weights, baseLogProbability, (int)ascent.Kind, ascent.Beta, ascent.Beta2, ascent.LearningPower, losses, greedy, logits.Columns);
+            logits, targets, weights, baseLogProbability, (int)ascent.Kind, ascent.Beta, ascent.Beta2, ascent.LearningPower, losses, greedy,
+            logits.Columns);
     }
 
     /// <inheritdoc/>
@@ -23,7 +25,8 @@ internal sealed unsafe partial class CudaBackend
         if (logits.Rows > 0)
         {
             _device.Launch(
-                "sample", Suffix(logits.DType), new(logits.Rows), BlockThreads, 0, logits, temperature, topK, topP, uniforms, ids, logits.Columns);
+                "sample", Suffix(logits.DType), new(logits.Rows), BlockThreads, 0, logits, temperature, topK, topP, uniforms, ids,
+                logits.Columns);
         }
     }
 }

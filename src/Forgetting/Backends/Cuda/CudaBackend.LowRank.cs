@@ -43,7 +43,8 @@ internal sealed unsafe partial class CudaBackend
         nint partials = Scratch(splits * gradient.Count * sizeof(float));
         _device.Launch(
             "lora_down_gradient", Suffix(x.DType), tiles with { Z = splits }, BlockThreads, 0,
-            dLow, x, mask.RowKeys, mask.Seed, mask.Stream, Threshold(mask), 1 / (1 - mask.Rate), partials, x.Rows, x.Columns, gradient.Rows, rows);
+            dLow, x, mask.RowKeys, mask.Seed, mask.Stream, Threshold(mask), 1 / (1 - mask.Rate), partials, x.Rows, x.Columns, gradient.Rows,
+            rows);
         int columns = checked((int)gradient.Count);
         LaunchColumns("column_accumulate", columns, partials, gradient, splits * ColumnTileRows, columns);
     }

@@ -93,7 +93,8 @@ internal sealed unsafe partial class CudaBackend
         LaunchFlat("fill", Suffix(destination.DType), destination.Count, Wide(destination.DType), destination, value, destination.Count);
 
     /// <summary>
-    /// Memory for what a launch leaves to the next one. Everything runs on one stream, so one block serves all: it grows to the largest demand and stays.
+    /// Memory for what a launch leaves to the next one. Everything runs on one stream, so one block serves all: it
+    /// grows to the largest demand and stays.
     /// </summary>
     private nint Scratch(long bytes)
     {

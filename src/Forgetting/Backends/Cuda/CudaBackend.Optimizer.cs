@@ -30,7 +30,7 @@ internal sealed unsafe partial class CudaBackend
         Require(!separate || value.Count == master.Count);
         LaunchFlat(
             "adamw", Suffix(separate ? value.DType : DType.Float32), master.Count, 4,
-            master, separate ? value : default, gradient, m, v, settings.Beta1, settings.Beta2, settings.Epsilon, settings.WeightDecay, numbers,
-            master.Count);
+            master, separate ? value : default, gradient, m, v, settings.Beta1, settings.Beta2, settings.Epsilon, settings.WeightDecay,
+            numbers, master.Count);
     }
 }

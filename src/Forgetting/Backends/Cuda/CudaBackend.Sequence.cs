@@ -55,7 +55,8 @@ internal sealed unsafe partial class CudaBackend
         nint partials = ColumnPartials(x, offsets);
         if (y.Count > 0)
         {
-            _device.Launch("segment_mean", "f32", new(Blocks(y.Columns, BlockThreads), y.Rows), BlockThreads, 0, partials, offsets, y, y.Columns);
+            _device.Launch(
+                "segment_mean", "f32", new(Blocks(y.Columns, BlockThreads), y.Rows), BlockThreads, 0, partials, offsets, y, y.Columns);
         }
     }
 

@@ -12,7 +12,8 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void SquareAccumulateMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor sum)
     {
-        Require(x.Rows == dY.Rows && x.DType == dY.DType && sum.Rows == dY.Columns && sum.Columns == x.Columns && sum.DType == DType.Float32);
+        Require(
+            x.Rows == dY.Rows && x.DType == dY.DType && sum.Rows == dY.Columns && sum.Columns == x.Columns && sum.DType == DType.Float32);
         if (sum.Count > 0 && x.Rows > 0)
         {
             var tile = FisherTile.Square(x.DType);
@@ -38,7 +39,8 @@ internal sealed unsafe partial class CudaBackend
         int blocks = checked(grid.X * grid.Y);
         nint partials = Scratch((long)blocks * sequences * 2 * sizeof(float));
         _device.Launch(
-            "fisher_project", Suffix(x.DType), grid, BlockThreads, tile.SharedBytes, x, dY, offsets, sequences, a, b, partials, a.Columns, a.Rows);
+            "fisher_project", Suffix(x.DType), grid, BlockThreads, tile.SharedBytes, x, dY, offsets, sequences, a, b, partials, a.Columns,
+            a.Rows);
         _device.Launch("add_pairs", "f32", new(sequences), BlockThreads, 0, partials, default(Tensor), blocks, result);
     }
 

@@ -10,9 +10,9 @@ namespace Forgetting.Backends.Cuda;
 /// <see cref="Download{T}"/> and <see cref="Synchronize"/>.
 /// </summary>
 /// <remarks>
-/// One file per group of operations; each launch mirrors the comment at the top of the kernel's source. Kernels are written for each element type
-/// and named after it; the type is that of the tensors, not of the backend, so that Float32 tensors work beside BFloat16 ones. An instance
-/// serves one calling thread at a time.
+/// One file per group of operations; each launch mirrors the comment at the top of the kernel's source. Kernels are written for each
+/// element type and named after it; the type is that of the tensors, not of the backend, so that Float32 tensors work beside BFloat16 ones.
+/// An instance serves one calling thread at a time.
 /// </remarks>
 internal sealed unsafe partial class CudaBackend : IBackend
 {
@@ -31,7 +31,8 @@ internal sealed unsafe partial class CudaBackend : IBackend
         {
             if (storageType is not (DType.Float32 or DType.BFloat16))
             {
-                throw new ArgumentException($"storage type {storageType}, expected {DType.Float32} or {DType.BFloat16}", nameof(storageType));
+                throw new ArgumentException(
+                    $"storage type {storageType}, expected {DType.Float32} or {DType.BFloat16}", nameof(storageType));
             }
 
             _staging = new StagingRing(device);
@@ -88,7 +89,9 @@ internal sealed unsafe partial class CudaBackend : IBackend
         _ => throw new ArgumentException($"no kernels for {type} elements"),
     };
 
-    /// <summary>One thread for <paramref name="perThread"/> elements of a flat array; the kernels stride over what a capped grid leaves.</summary>
+    /// <summary>
+    /// One thread for <paramref name="perThread"/> elements of a flat array; the kernels stride over what a capped grid leaves.
+    /// </summary>
     private void LaunchFlat(string kernel, string suffix, long count, int perThread, params ReadOnlySpan<KernelArgument> arguments)
     {
         if (count > 0)

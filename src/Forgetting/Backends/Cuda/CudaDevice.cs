@@ -8,7 +8,8 @@ namespace Forgetting.Backends.Cuda;
 internal readonly record struct Grid(int X, int Y = 1, int Z = 1);
 
 /// <summary>
-/// A card with the kernels loaded: memory, one stream, launches and cuBLAS. With <see cref="StagingRing"/> and <c>Selection.CardSurvey</c> the only place that knows the bindings.
+/// A card with the kernels loaded: memory, one stream, launches and cuBLAS. With <see cref="StagingRing"/> and <c>Selection.CardSurvey</c>
+/// the only place that knows the bindings.
 /// </summary>
 internal sealed unsafe class CudaDevice : IDisposable
 {
@@ -150,14 +151,18 @@ internal sealed unsafe class CudaDevice : IDisposable
     public void CopyToDevice(nint source, nint destination, long bytes)
     {
         MakeCurrent();
-        Check(DriverAPINativeMethods.AsynchronousMemcpy_v2.cuMemcpyHtoDAsync_v2(Pointer(destination), source, bytes, Stream), "cuMemcpyHtoDAsync");
+        Check(
+            DriverAPINativeMethods.AsynchronousMemcpy_v2.cuMemcpyHtoDAsync_v2(Pointer(destination), source, bytes, Stream),
+            "cuMemcpyHtoDAsync");
     }
 
     /// <summary>Copies to host memory and waits for it.</summary>
     public void CopyToHost(nint source, nint destination, long bytes)
     {
         MakeCurrent();
-        Check(DriverAPINativeMethods.AsynchronousMemcpy_v2.cuMemcpyDtoHAsync_v2(destination, Pointer(source), bytes, Stream), "cuMemcpyDtoHAsync");
+        Check(
+            DriverAPINativeMethods.AsynchronousMemcpy_v2.cuMemcpyDtoHAsync_v2(destination, Pointer(source), bytes, Stream),
+            "cuMemcpyDtoHAsync");
         _stream.Synchronize();
     }
 
@@ -183,7 +188,8 @@ internal sealed unsafe class CudaDevice : IDisposable
         }
 
         CUResult result = DriverAPINativeMethods.Launch.cuLaunchKernel(
-            function.CUFunction, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)threads, 1, 1, (uint)sharedBytes, Stream, _addresses, null);
+            function.CUFunction, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)threads, 1, 1, (uint)sharedBytes, Stream, _addresses,
+            null);
         if (result != CUResult.Success)
         {
             throw new CudaException(result, $"launch of {function.KernelName} failed", null);
@@ -291,7 +297,10 @@ internal sealed unsafe class CudaDevice : IDisposable
             catch (CudaException error) when (error.CudaError == CUResult.ErrorNotFound)
             {
                 string target = Chosen.Kind == DeviceName.Emulation ? "emulation" : "kernels";
-                throw new UserException($"the compiled kernels have no {name}: they are of another version than this program; ./build.sh {target} makes them anew", error);
+                throw new UserException(
+                    $"the compiled kernels have no {name}: they are of another version than this program; "
+                        + $"./build.sh {target} makes them anew",
+                    error);
             }
 
             if (sharedBytes > SharedBytesWithoutAsking)
@@ -317,7 +326,8 @@ internal sealed unsafe class CudaDevice : IDisposable
 
     private static Operation OperationOf(bool transpose) => transpose ? Operation.Transpose : Operation.NonTranspose;
 
-    private static cudaDataType TypeOf(Tensor tensor) => tensor.DType == DType.BFloat16 ? cudaDataType.CUDA_R_16BF : cudaDataType.CUDA_R_32F;
+    private static cudaDataType TypeOf(Tensor tensor) =>
+        tensor.DType == DType.BFloat16 ? cudaDataType.CUDA_R_16BF : cudaDataType.CUDA_R_32F;
 
     private static string Mebibytes(long bytes) => $"{bytes >> 20} MiB";
 }

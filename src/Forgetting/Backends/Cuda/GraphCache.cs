@@ -2,8 +2,9 @@
 namespace Forgetting.Backends.Cuda;
 
 /// <summary>
-/// Graphs of the sequences of launches that came last. The first time a sequence is launched as it is, which loads its kernels and lets memory grow to
-/// what it takes; the second time it is recorded, and from then on it costs one launch. Sequences that never come again cost nothing.
+/// Graphs of the sequences of launches that came last. The first time a sequence is launched as it is, which loads its
+/// kernels and lets memory grow to what it takes; the second time it is recorded, and from then on it costs one launch.
+/// Sequences that never come again cost nothing.
 /// </summary>
 internal sealed class GraphCache(CudaDevice device) : IDisposable
 {

@@ -20,25 +20,31 @@ internal static class NativeFiles
     public static string NoPtx => $"no kernels: forgetting.ptx was not found in {AppContext.BaseDirectory}";
 
     /// <summary>How to come by <see cref="Fatbin"/> and <see cref="Ptx"/>.</summary>
-    public static string FatbinRemedy => $"tools/install-nvcc.sh and ./build.sh kernels make them, or name their folder in {FolderVariable}";
+    public static string FatbinRemedy =>
+        $"tools/install-nvcc.sh and ./build.sh kernels make them, or name their folder in {FolderVariable}";
 
     /// <summary>The driver API on the host, or null.</summary>
     public static string? Emulation => Find("libforgetting_emulation.so", "emulation");
 
-    /// <summary>The kernels for the emulation, with every memory access checked or without checks, which is several times faster; or null.</summary>
+    /// <summary>
+    /// The kernels for the emulation, with every memory access checked or without checks, which is several times faster; or null.
+    /// </summary>
     public static string? EmulationKernels(bool checks) =>
         Find(checks ? "libforgetting_kernels.so" : "libforgetting_kernels_fast.so", "emulation");
 
     /// <summary>What to say where the emulation or its kernels are null.</summary>
-    public static string NoEmulation => $"no emulation: libforgetting_emulation.so and its kernels were not found in {AppContext.BaseDirectory}";
+    public static string NoEmulation =>
+        $"no emulation: libforgetting_emulation.so and its kernels were not found in {AppContext.BaseDirectory}";
 
     /// <summary>How to come by the emulation.</summary>
     public static string EmulationRemedy => $"./build.sh emulation makes it, or name its folder in {FolderVariable}";
 
-    // Beside the program, where a release has them, where a package's reference puts them, or in the build folder of the checkout that the program was built in.
+    // Beside the program, where a release has them, where a package's reference puts them, or in the build folder of the
+    // checkout that the program was built in.
     private static string? Find(string name, string target)
     {
-        string?[] folders = [Environment.GetEnvironmentVariable(FolderVariable), AppContext.BaseDirectory, Path.Combine(AppContext.BaseDirectory, "runtimes", "any", "native")];
+        string?[] folders = [Environment.GetEnvironmentVariable(FolderVariable), AppContext.BaseDirectory,
+            Path.Combine(AppContext.BaseDirectory, "runtimes", "any", "native")];
         foreach (string? folder in folders)
         {
             if (!string.IsNullOrEmpty(folder) && File.Exists(Path.Combine(folder, name)))

@@ -2,8 +2,9 @@
 namespace Forgetting.Backends.Cuda;
 
 /// <summary>
-/// Page-locked memory through which host data goes to the card, so that the caller may reuse its array at once and the copy still runs beside the
-/// host. The ring has a few segments; one is written again only when the copies out of it are over, which in a steady state they long are.
+/// Page-locked memory through which host data goes to the card, so that the caller may reuse its array at once and the copy
+/// still runs beside the host. The ring has a few segments; one is written again only when the copies out of it are over,
+/// which in a steady state they long are.
 /// </summary>
 internal sealed unsafe class StagingRing : IDisposable
 {

@@ -35,7 +35,8 @@ internal sealed partial class DryRunBackend
     {
     }
 
-    public void AttentionWithCache(AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
+    public void AttentionWithCache(
+        AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
     {
     }
 
@@ -91,7 +92,8 @@ internal sealed partial class DryRunBackend
     {
     }
 
-    public void SignedLoss(Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy)
+    public void SignedLoss(
+        Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy)
     {
     }
 

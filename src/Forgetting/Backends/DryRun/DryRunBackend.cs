@@ -4,8 +4,8 @@ using Forgetting.Tensors;
 namespace Forgetting.Backends.DryRun;
 
 /// <summary>
-/// A backend without memory: it hands out addresses, counts bytes, and computes nothing; what is read from it is zero. Whatever runs on it asks for just the memory
-/// that it would ask for on the device, which is how memory is predicted.
+/// A backend without memory: it hands out addresses, counts bytes, and computes nothing; what is read from it is zero. Whatever runs on it
+/// asks for just the memory that it would ask for on the device, which is how memory is predicted.
 /// </summary>
 internal sealed unsafe partial class DryRunBackend : IBackend
 {
@@ -52,7 +52,8 @@ internal sealed unsafe partial class DryRunBackend : IBackend
     {
         int inner = transposeA ? a.Rows : a.Columns;
         _weights?.Packed(new Product(
-            transposeA, transposeB, c.Rows, c.Columns, inner, alpha, (float*)a.Pointer, a.Columns, (float*)b.Pointer, b.Columns, beta, (float*)c.Pointer, c.Columns));
+            transposeA, transposeB, c.Rows, c.Columns, inner, alpha, (float*)a.Pointer, a.Columns, (float*)b.Pointer, b.Columns, beta,
+            (float*)c.Pointer, c.Columns));
     }
 
     public void Upload<T>(ReadOnlySpan<T> source, Tensor destination)

@@ -9,18 +9,20 @@ namespace Forgetting.Backends.Selection;
 internal static class BackendFactory
 {
     /// <summary>
-    /// The backend for <paramref name="device"/>: cpu; cuda or cuda:N, a card; cuda-emu, the card's kernels on this processor; cuda-ptx, the card's instructions interpreted; or auto, the first card
-    /// where everything that it needs is there and works, and else the CPU.
+    /// The backend for <paramref name="device"/>: cpu; cuda or cuda:N, a card; cuda-emu, the card's kernels on this processor; cuda-ptx,
+    /// the card's instructions interpreted; or auto, the first card where everything that it needs is there and works, and else the CPU.
     /// </summary>
     /// <param name="device">Name of a device.</param>
     /// <param name="threads">Threads of the CPU backend; null for one per processor.</param>
     /// <param name="dtype">
-    /// On a card the storage type of activations and weights, on the CPU the type of the operands of products: fp32 or bf16; null for bf16 on a card and
-    /// fp32 elsewhere.
+    /// On a card the storage type of activations and weights, on the CPU the type of the operands of products: fp32 or bf16; null for
+    /// bf16 on a card and fp32 elsewhere.
     /// </param>
     /// <param name="products">What computes products on the CPU: auto, managed or onednn.</param>
-    /// <param name="notice">Gets a line where auto takes the CPU although there is a card or a driver: why, and what would change it.</param>
-    /// <exception cref="UserException">No such device, type or provider, one of them cannot be used here, or fewer than one thread.</exception>
+    /// <param name="notice">Gets a line where auto takes the CPU although there is a card or a driver:
+    /// why, and what would change it.</param>
+    /// <exception cref="UserException">No such device, type or provider, one of them cannot be used here, or
+    /// fewer than one thread.</exception>
     public static IBackend Create(
         string device = "auto", int? threads = null, string? dtype = null, string products = "auto", Action<string>? notice = null)
     {
@@ -51,7 +53,10 @@ internal static class BackendFactory
         return new CpuBackend(new WorkerPool(threads ?? Environment.ProcessorCount), CpuProducts(type ?? DType.Float32, products));
     }
 
-    /// <summary>What computing on a card needs, and what of it was found here: for the emulation where <paramref name="device"/> names it, else for the card.</summary>
+    /// <summary>
+    /// What computing on a card needs, and what of it was found here: for the emulation where
+    /// <paramref name="device"/> names it, else for the card.
+    /// </summary>
     /// <exception cref="UserException">No such device.</exception>
     public static IReadOnlyList<DeviceRequirement> Requirements(string device)
     {
@@ -72,8 +77,9 @@ internal static class BackendFactory
 
     /// <summary>What makes the provider of the CPU's products that <c>--products</c> and <c>--dtype</c> name.</summary>
     /// <exception cref="UserException">There is no such provider here, or it has no such type.</exception>
-    // oneDNN has bf16 instructions, which the managed provider lacks; in Float32 whole steps were faster with the managed products on AVX-512, and on AVX2
-    // weight gradients were and the rest about equal (docs/performance.md). The rule asks which instructions there are, never a clock: the same machine always computes the same bits.
+    // oneDNN has bf16 instructions, which the managed provider lacks; in Float32 whole steps were faster with the managed products on
+    // AVX-512, and on AVX2 weight gradients were and the rest about equal (docs/performance.md). The rule asks which instructions there
+    // are, never a clock: the same machine always computes the same bits.
     internal static Func<WorkerPool, IMatrixProducts> CpuProducts(DType type, string products)
     {
         if (products is not ("auto" or "managed" or "onednn"))
@@ -91,14 +97,18 @@ internal static class BackendFactory
         if (products == "onednn" && !library!.Supports(type))
         {
             throw new UserException(
-                $"products is onednn with dtype bf16, expected managed: {library.Name} finds no bf16 instructions (AVX-512 BF16 or AMX) on this processor");
+                $"products is onednn with dtype bf16, expected managed: {library.Name} finds no bf16 instructions (AVX-512 BF16 "
+                + "or AMX) on this processor");
         }
 
         bool native = library is not null && (products == "onednn" || (type == DType.BFloat16 && library.IsFasterInBFloat16));
         return native ? pool => new OneDnnProducts(pool, library!, type) : pool => new ManagedProducts(pool, type);
     }
 
-    /// <summary>The device that a name stands for on this machine and the element type of activations and weights there; one that is named need not be here.</summary>
+    /// <summary>
+    /// The device that a name stands for on this machine and the element type of activations and weights there;
+    /// one that is named need not be here.
+    /// </summary>
     /// <param name="notice">As in <see cref="Create"/>.</param>
     /// <exception cref="UserException">No such device or type.</exception>
     public static (string Device, DType StorageType) Describe(string device, string? dtype, Action<string>? notice = null)

@@ -6,8 +6,8 @@ using Forgetting.Tensors;
 namespace Forgetting.Backends.Selection;
 
 /// <summary>
-/// Everything that computing on a card needs, tried in order; where all of it holds, its backend, open. The one place that decides whether a card can be
-/// used: <c>--device auto</c>, <c>--device cuda</c> and <c>doctor</c> ask it.
+/// Everything that computing on a card needs, tried in order; where all of it holds, its backend, open. The one place that decides whether
+/// a card can be used: <c>--device auto</c>, <c>--device cuda</c> and <c>doctor</c> ask it.
 /// </summary>
 internal sealed class CardSurvey : IDisposable
 {
@@ -57,7 +57,9 @@ internal sealed class CardSurvey : IDisposable
     public static CardSurvey OfInterpreter(DType storageType, string? kernels = null) =>
         new(new DeviceName(DeviceName.Interpreter), storageType, checks: true, kernels);
 
-    /// <summary>The kernels on this machine's processor. A process that has used the emulation cannot use a card, and the other way round.</summary>
+    /// <summary>
+    /// The kernels on this machine's processor. A process that has used the emulation cannot use a card, and the other way round.
+    /// </summary>
     /// <param name="storageType">Float32 or BFloat16.</param>
     /// <param name="checks">Whether every memory access is checked; several times slower.</param>
     /// <exception cref="UserException">The emulation is not built.</exception>
@@ -121,11 +123,13 @@ internal sealed class CardSurvey : IDisposable
         }
         catch (Exception error) when (IsOutOfMemory(error))
         {
-            _requirements.Add(new DeviceRequirement(name, false, $"{name}: {error.Message}", "free memory on the card: nvidia-smi lists who holds it"));
+            _requirements.Add(
+                new DeviceRequirement(name, false, $"{name}: {error.Message}", "free memory on the card: nvidia-smi lists who holds it"));
         }
         catch (Exception error) when (IsOfTheDriver(error))
         {
-            string remedy = name == "kernels" ? "./build.sh kernels compiles them anew" : "a driver and libraries of one CUDA version would work";
+            string remedy =
+                name == "kernels" ? "./build.sh kernels compiles them anew" : "a driver and libraries of one CUDA version would work";
             _requirements.Add(new DeviceRequirement(name, false, $"{name}: {error.Message}", remedy));
         }
     }
@@ -141,7 +145,9 @@ internal sealed class CardSurvey : IDisposable
             string? card = PciBus.NvidiaCard(PciBus.Folder);
             AnythingThere = card is not null;
             string library = OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1";
-            throw new Lack($"no driver: {library} was not found{(card is null ? "" : $", though there is an NVIDIA card at {card}")}", "install NVIDIA's driver");
+            throw new Lack(
+                $"no driver: {library} was not found{(card is null ? "" : $", though there is an NVIDIA card at {card}")}",
+                "install NVIDIA's driver");
         }
 
         int number = 0;
@@ -164,10 +170,14 @@ internal sealed class CardSurvey : IDisposable
         string? visible = Environment.GetEnvironmentVariable("CUDA_VISIBLE_DEVICES");
         string shown = visible is null ? "" : $" with CUDA_VISIBLE_DEVICES={visible}";
         if (count == 0)
-            throw new Lack($"no card: the driver shows none{shown}", visible is null ? "nvidia-smi says what the driver sees" : "unset CUDA_VISIBLE_DEVICES");
+            throw new Lack(
+                $"no card: the driver shows none{shown}",
+                visible is null ? "nvidia-smi says what the driver sees" : "unset CUDA_VISIBLE_DEVICES");
 
         if (_name.Ordinal >= count)
-            throw new Lack(Invariant($"no card {_name.Ordinal}: the driver shows {count}{shown}"), count == 1 ? "cuda is the only one" : Invariant($"cuda:0 to cuda:{count - 1} are there"));
+            throw new Lack(
+                Invariant($"no card {_name.Ordinal}: the driver shows {count}{shown}"),
+                count == 1 ? "cuda is the only one" : Invariant($"cuda:0 to cuda:{count - 1} are there"));
 
         _context = new PrimaryContext(_name.Ordinal);
         _context.SetCurrent();
@@ -195,7 +205,8 @@ internal sealed class CardSurvey : IDisposable
         return version >= s_oldestCapability
             ? version.ToString()
             : throw new Lack(
-                $"compute capability {version} of {_context.GetDeviceInfo().DeviceName}, expected {s_oldestCapability} or newer", "take a card from Ampere on");
+                $"compute capability {version} of {_context.GetDeviceInfo().DeviceName}, expected {s_oldestCapability} or newer",
+                "take a card from Ampere on");
     }
 
     private string? Kernels()
@@ -205,7 +216,8 @@ internal sealed class CardSurvey : IDisposable
 
         string path = _kernels ?? _name.Kind switch
         {
-            DeviceName.Emulation => NativeFiles.EmulationKernels(_checks) ?? throw new Lack(NativeFiles.NoEmulation, NativeFiles.EmulationRemedy),
+            DeviceName.Emulation =>
+                NativeFiles.EmulationKernels(_checks) ?? throw new Lack(NativeFiles.NoEmulation, NativeFiles.EmulationRemedy),
             DeviceName.Interpreter => NativeFiles.Ptx ?? throw new Lack(NativeFiles.NoPtx, NativeFiles.FatbinRemedy),
             _ => NativeFiles.Fatbin ?? throw new Lack(NativeFiles.NoFatbin, NativeFiles.FatbinRemedy),
         };
@@ -226,7 +238,9 @@ internal sealed class CardSurvey : IDisposable
         }
         catch (Exception error) when (error is CudaLibraryException or DllNotFoundException)
         {
-            throw new Lack(error.Message, "install cuBLAS of the driver's CUDA version, from NVIDIA's toolkit or with pip, and name its folder in LD_LIBRARY_PATH");
+            throw new Lack(
+                error.Message,
+                "install cuBLAS of the driver's CUDA version, from NVIDIA's toolkit or with pip, and name its folder in LD_LIBRARY_PATH");
         }
     }
 
@@ -238,7 +252,9 @@ internal sealed class CardSurvey : IDisposable
         long free = (long)(ulong)_context.GetFreeDeviceMemorySize(), total = (long)(ulong)_context.GetTotalDeviceMemorySize();
         string found = Invariant($"{free >> 20} of {total >> 20} MiB free");
         if (free < LeastFreeBytes)
-            throw new Lack(Invariant($"too little memory: {found}, expected at least {LeastFreeBytes >> 20}"), "free memory on the card: nvidia-smi lists who holds it");
+            throw new Lack(
+                Invariant($"too little memory: {found}, expected at least {LeastFreeBytes >> 20}"),
+                "free memory on the card: nvidia-smi lists who holds it");
 
         if (Holds)
         {
@@ -252,11 +268,13 @@ internal sealed class CardSurvey : IDisposable
     }
 
     private static bool IsOutOfMemory(Exception error) =>
-        error is CudaException { CudaError: CUResult.ErrorOutOfMemory } or CudaBlasException { CudaBlasError: CublasStatus.AllocFailed } or DeviceMemoryException;
+        error is CudaException { CudaError: CUResult.ErrorOutOfMemory } or CudaBlasException { CudaBlasError: CublasStatus.AllocFailed }
+            or DeviceMemoryException;
 
     // The last three are ManagedCuda's, and what a library that is something else by the same name gives.
     private static bool IsOfTheDriver(Exception error) =>
-        error is CudaException or CudaBlasException or CudaLibraryException or DllNotFoundException or EntryPointNotFoundException or BadImageFormatException;
+        error is CudaException or CudaBlasException or CudaLibraryException or DllNotFoundException or EntryPointNotFoundException
+            or BadImageFormatException;
 
     private static string Invariant(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
 

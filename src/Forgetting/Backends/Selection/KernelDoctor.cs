@@ -20,8 +20,8 @@ internal sealed record KernelCheck(
 }
 
 /// <summary>
-/// Runs every operation on a device and on the CPU backend with the same numbers, and times it at a working size where that means something.
-/// The copy and the large product come first: what the card can do is measured, not looked up.
+/// Runs every operation on a device and on the CPU backend with the same numbers, and times it at a working size where that means
+/// something. The copy and the large product come first: what the card can do is measured, not looked up.
 /// </summary>
 internal static class KernelDoctor
 {
@@ -120,9 +120,11 @@ internal sealed record DoctorSizes(int Rows, int Width, int Inner, int Vocabular
 /// <summary>One operation: how to call it at given sizes, and what it costs.</summary>
 /// <param name="Name">Method, and what is particular about the call.</param>
 /// <param name="Prepare">Makes the tensors and returns the call and the results it leaves.</param>
-/// <param name="Work">Bytes that must move (0 for products) and multiplications (0 where memory is the bound), from the sizes and the bytes of an element.</param>
+/// <param name="Work">Bytes that must move (0 for products) and multiplications (0 where memory is the bound), from the sizes
+/// and the bytes of an element.</param>
 internal sealed record KernelDoctorCase(
-    string Name, Func<DoctorBench, DoctorSizes, (Action Call, Tensor[] Results)> Prepare, Func<DoctorSizes, int, (double Bytes, double Products)> Work);
+    string Name, Func<DoctorBench, DoctorSizes, (Action Call, Tensor[] Results)> Prepare,
+    Func<DoctorSizes, int, (double Bytes, double Products)> Work);
 
 /// <summary>Tensors on one backend, the same numbers on every one.</summary>
 internal sealed class DoctorBench(IBackend backend, DType rounding) : IDisposable
@@ -157,7 +159,8 @@ internal sealed class DoctorBench(IBackend backend, DType rounding) : IDisposabl
     }
 
     /// <summary>A row of <paramref name="count"/> integers from 0 to <paramref name="limit"/> − 1, with repetitions.</summary>
-    public Tensor Ids(int count, int limit) => Integers([.. Enumerable.Range(0, count).Select(t => (int)(t * 2654435761L % 1000003 % limit))]);
+    public Tensor Ids(int count, int limit) =>
+        Integers([.. Enumerable.Range(0, count).Select(t => (int)(t * 2654435761L % 1000003 % limit))]);
 
     /// <summary>A row of given numbers.</summary>
     public Tensor Numbers(params float[] values)
@@ -192,7 +195,9 @@ internal sealed class DoctorBench(IBackend backend, DType rounding) : IDisposabl
         {
             state = (state * 1664525u) + 1013904223u;
             float value = ((state >> 8) / (float)(1 << 23)) - 1;
-            values[i] = rounding == DType.BFloat16 ? BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits(value) & unchecked((int)0xFFFF0000)) : value;
+            values[i] = rounding == DType.BFloat16
+                ? BitConverter.Int32BitsToSingle(BitConverter.SingleToInt32Bits(value) & unchecked((int)0xFFFF0000))
+                : value;
         }
 
         Tensor tensor = Take(rows, columns, DType.Float32);

@@ -5,11 +5,14 @@ namespace Forgetting.Backends.Selection;
 /// <summary>The operations that <see cref="KernelDoctor"/> examines: all of <see cref="IBackend"/>.</summary>
 internal static class KernelDoctorCases
 {
-    public static IReadOnlyList<KernelDoctorCase> All { get; } = [.. Dense(), .. LowRank(), .. Sequence(), .. Elementwise(), .. Logits(), .. Sinks(), .. Optimizer()];
+    public static IReadOnlyList<KernelDoctorCase> All { get; } =
+        [.. Dense(), .. LowRank(), .. Sequence(), .. Elementwise(), .. Logits(), .. Sinks(), .. Optimizer()];
 
     private static IEnumerable<KernelDoctorCase> Dense()
     {
-        yield return Memory("Copy", (b, s) => In(b.Input(s.Rows, s.Inner), b.Output(s.Rows, s.Inner), (x, y) => b.Backend.Copy(x, y)), (s, e) => 2.0 * s.Rows * s.Inner * e);
+        yield return Memory(
+            "Copy", (b, s) => In(b.Input(s.Rows, s.Inner), b.Output(s.Rows, s.Inner), (x, y) => b.Backend.Copy(x, y)),
+            (s, e) => 2.0 * s.Rows * s.Inner * e);
         yield return Products("Gemm forward", (b, s) =>
         {
             (Tensor x, Tensor w, Tensor y) = (b.Input(s.Rows, s.Width), b.Input(s.Inner, s.Width), b.Output(s.Rows, s.Inner));
@@ -20,7 +23,9 @@ internal static class KernelDoctorCases
             (Tensor x, Tensor dY, Tensor g) = (b.Input(s.Rows, s.Width), b.Input(s.Rows, s.Inner), b.Input32(s.Inner, s.Width));
             return (() => b.Backend.Gemm(dY, true, x, false, g, beta: 1), [g]);
         }, s => (double)s.Rows * s.Width * s.Inner);
-        yield return Memory("AddBias", (b, s) => In(b.Input(s.Rows, s.Inner), b.Input(1, s.Inner), (y, bias) => b.Backend.AddBias(y, bias), first: true), (s, e) => 2.0 * s.Rows * s.Inner * e);
+        yield return Memory(
+            "AddBias", (b, s) => In(b.Input(s.Rows, s.Inner), b.Input(1, s.Inner), (y, bias) => b.Backend.AddBias(y, bias), first: true),
+            (s, e) => 2.0 * s.Rows * s.Inner * e);
         yield return Memory("Fill", (b, s) =>
         {
             Tensor y = b.Output(s.Rows, s.Inner);
@@ -58,7 +63,8 @@ internal static class KernelDoctorCases
     {
         yield return Memory("GatherRows", (b, s) =>
         {
-            (Tensor table, Tensor rows, Tensor y) = (b.Input(s.Vocabulary, s.Width), b.Ids(s.Rows, s.Vocabulary), b.Output(s.Rows, s.Width));
+            (Tensor table, Tensor rows, Tensor y) =
+                (b.Input(s.Vocabulary, s.Width), b.Ids(s.Rows, s.Vocabulary), b.Output(s.Rows, s.Width));
             return (() => b.Backend.GatherRows(table, rows, y), [y]);
         }, Activations(2));
         yield return Memory("ScatterRows", (b, s) =>
@@ -95,7 +101,8 @@ internal static class KernelDoctorCases
         {
             // Decoding: one new token for each of four sequences.
             int length = s.Rows / 4;
-            (Tensor q, Tensor k, Tensor v) = (b.Input(4, s.Heads * s.HeadSize), b.Input(s.Rows, s.KeyValueHeads * s.HeadSize), b.Input(s.Rows, s.KeyValueHeads * s.HeadSize));
+            (Tensor q, Tensor k, Tensor v) = (b.Input(4, s.Heads * s.HeadSize), b.Input(s.Rows, s.KeyValueHeads * s.HeadSize), b.Input(
+                s.Rows, s.KeyValueHeads * s.HeadSize));
             (Tensor offsets, Tensor starts) = (b.Integers(0, 1, 2, 3, 4), b.Integers(0, length, 2 * length, 3 * length));
             (Tensor lengths, Tensor o) = (b.Integers(length, length, length, length), b.Output(4, q.Columns));
             return (() => b.Backend.AttentionWithCache(s.Attention, q, offsets, k, v, starts, lengths, o), [o]);
@@ -119,7 +126,8 @@ internal static class KernelDoctorCases
             string kind = residual ? " after a sum" : "";
             yield return Memory($"RmsNorm{kind}", (b, s) =>
             {
-                (Tensor x, Tensor gain, Tensor y, Tensor rstd) = (b.Input(s.Rows, s.Width), b.Input(1, s.Width), b.Output(s.Rows, s.Width), b.Output32(1, s.Rows));
+                (Tensor x, Tensor gain, Tensor y, Tensor rstd) =
+                    (b.Input(s.Rows, s.Width), b.Input(1, s.Width), b.Output(s.Rows, s.Width), b.Output32(1, s.Rows));
                 Tensor added = residual ? b.Input(s.Rows, s.Width) : default;
                 return (() => b.Backend.RmsNorm(x, added, gain, 1e-5f, y, rstd), [x, y, rstd]);
             }, Activations(residual ? 4 : 2));
@@ -134,7 +142,8 @@ internal static class KernelDoctorCases
 
         yield return Memory("RmsNormBackward", (b, s) =>
         {
-            (Tensor x, Tensor gain, Tensor y, Tensor rstd) = (b.Input(s.Rows, s.Width), b.Input(1, s.Width), b.Output(s.Rows, s.Width), b.Output32(1, s.Rows));
+            (Tensor x, Tensor gain, Tensor y, Tensor rstd) =
+                (b.Input(s.Rows, s.Width), b.Input(1, s.Width), b.Output(s.Rows, s.Width), b.Output32(1, s.Rows));
             (Tensor dY, Tensor dX) = (b.Input(s.Rows, s.Width), b.Input(s.Rows, s.Width));
             b.Backend.RmsNorm(x, default, gain, 1e-5f, y, rstd);
             return (() => b.Backend.RmsNormBackward(dY, x, gain, rstd, dX, y), [dX, y]);
@@ -161,7 +170,9 @@ internal static class KernelDoctorCases
         foreach (bool tanh in new[] { true, false })
         {
             string kind = tanh ? "tanh" : "erf";
-            yield return Memory($"Gelu {kind}", (b, s) => In(b.Input(s.Rows, s.Inner), b.Output(s.Rows, s.Inner), (x, y) => b.Backend.Gelu(x, y, tanh)), (s, e) => 2.0 * s.Rows * s.Inner * e);
+            yield return Memory(
+                $"Gelu {kind}", (b, s) => In(b.Input(s.Rows, s.Inner), b.Output(s.Rows, s.Inner), (x, y) => b.Backend.Gelu(x, y, tanh)),
+                (s, e) => 2.0 * s.Rows * s.Inner * e);
             yield return Memory($"GeluBackward {kind}", (b, s) =>
             {
                 (Tensor x, Tensor dY, Tensor dX) = (b.Input(s.Rows, s.Inner), b.Input(s.Rows, s.Inner), b.Output(s.Rows, s.Inner));
@@ -169,7 +180,9 @@ internal static class KernelDoctorCases
             }, (s, e) => 3.0 * s.Rows * s.Inner * e);
         }
 
-        yield return Memory("Axpy", (b, s) => In(b.Input32(s.Rows, s.Inner), b.Input32(s.Rows, s.Inner), (x, y) => b.Backend.Axpy(0.25f, x, y)), (s, _) => 12.0 * s.Rows * s.Inner);
+        yield return Memory(
+            "Axpy", (b, s) => In(b.Input32(s.Rows, s.Inner), b.Input32(s.Rows, s.Inner), (x, y) => b.Backend.Axpy(0.25f, x, y)),
+            (s, _) => 12.0 * s.Rows * s.Inner);
         yield return Memory("Scale", (b, s) =>
         {
             Tensor x = b.Input(s.Rows, s.Inner);
@@ -208,16 +221,21 @@ internal static class KernelDoctorCases
     {
         yield return Products("SquareAccumulateMatrix", (b, s) =>
         {
-            (Tensor x, Tensor dY, Tensor offsets, Tensor sum) = (b.Input(s.Rows, s.Width), b.Input(s.Rows, s.Inner), b.Integers(s.Offsets), b.Input32(s.Inner, s.Width));
+            (Tensor x, Tensor dY, Tensor offsets, Tensor sum) =
+                (b.Input(s.Rows, s.Width), b.Input(s.Rows, s.Inner), b.Integers(s.Offsets), b.Input32(s.Inner, s.Width));
             return (() => b.Backend.SquareAccumulateMatrix(x, dY, offsets, sum), [sum]);
         }, s => (double)s.Rows * s.Width * s.Inner);
         yield return Products("ProjectMatrix", (b, s) =>
         {
-            (Tensor x, Tensor dY, Tensor offsets, Tensor result) = (b.Input(s.Rows, s.Width), b.Input(s.Rows, s.Inner), b.Integers(s.Offsets), b.Output32(3, 2));
+            (Tensor x, Tensor dY, Tensor offsets, Tensor result) =
+                (b.Input(s.Rows, s.Width), b.Input(s.Rows, s.Inner), b.Integers(s.Offsets), b.Output32(3, 2));
             (Tensor a, Tensor f) = (b.Input32(s.Inner, s.Width), b.Input32(s.Inner, s.Width));
             return (() => b.Backend.ProjectMatrix(x, dY, offsets, a, f, result), [result]);
         }, s => (double)s.Rows * s.Width * s.Inner);
-        yield return Memory("AccumulateColumns", (b, s) => In(b.Input(s.Rows, s.Inner), b.Input32(1, s.Inner), (dY, g) => b.Backend.AccumulateColumns(dY, g)), (s, e) => 1.0 * s.Rows * s.Inner * e);
+        yield return Memory(
+            "AccumulateColumns",
+            (b, s) => In(b.Input(s.Rows, s.Inner), b.Input32(1, s.Inner), (dY, g) => b.Backend.AccumulateColumns(dY, g)),
+            (s, e) => 1.0 * s.Rows * s.Inner * e);
         yield return Memory("SquareAccumulateColumns", (b, s) =>
         {
             (Tensor dY, Tensor offsets, Tensor sum) = (b.Input(s.Rows, s.Inner), b.Integers(s.Offsets), b.Input32(1, s.Inner));
@@ -231,18 +249,21 @@ internal static class KernelDoctorCases
         }, (s, e) => 1.0 * s.Rows * s.Inner * e);
         yield return Memory("AccumulateRows", (b, s) =>
         {
-            (Tensor rows, Tensor dY, Tensor g) = (b.Ids(s.Rows, s.Vocabulary / 8), b.Input(s.Rows, s.Width), b.Input32(s.Vocabulary, s.Width));
+            (Tensor rows, Tensor dY, Tensor g) =
+                (b.Ids(s.Rows, s.Vocabulary / 8), b.Input(s.Rows, s.Width), b.Input32(s.Vocabulary, s.Width));
             return (() => b.Backend.AccumulateRows(rows, dY, g), [g]);
         }, (s, e) => 1.0 * s.Rows * s.Width * (e + 8));
         yield return Memory("SquareAccumulateRows", (b, s) =>
         {
-            (Tensor rows, Tensor dY, Tensor offsets, Tensor sum) = (b.Ids(s.Rows, s.Vocabulary / 8), b.Input(s.Rows, s.Width), b.Integers(s.Offsets), b.Input32(s.Vocabulary, s.Width));
+            (Tensor rows, Tensor dY, Tensor offsets, Tensor sum) =
+                (b.Ids(s.Rows, s.Vocabulary / 8), b.Input(s.Rows, s.Width), b.Integers(s.Offsets), b.Input32(s.Vocabulary, s.Width));
             Tensor head = b.Input32(s.Rows, s.Width);
             return (() => b.Backend.SquareAccumulateRows(rows, dY, offsets, head, sum), [sum]);
         }, (s, e) => 1.0 * s.Rows * s.Width * (e + 12));
         yield return Memory("ProjectRows", (b, s) =>
         {
-            (Tensor rows, Tensor dY, Tensor offsets, Tensor result) = (b.Ids(s.Rows, s.Vocabulary / 8), b.Input(s.Rows, s.Width), b.Integers(s.Offsets), b.Output32(3, 2));
+            (Tensor rows, Tensor dY, Tensor offsets, Tensor result) =
+                (b.Ids(s.Rows, s.Vocabulary / 8), b.Input(s.Rows, s.Width), b.Integers(s.Offsets), b.Output32(3, 2));
             (Tensor a, Tensor f) = (b.Input32(s.Vocabulary, s.Width), b.Input32(s.Vocabulary, s.Width));
             return (() => b.Backend.ProjectRows(rows, dY, offsets, default, a, f, result), [result]);
         }, (s, e) => 1.0 * s.Rows * s.Width * (e + 8));
@@ -256,7 +277,10 @@ internal static class KernelDoctorCases
 
     private static IEnumerable<KernelDoctorCase> Optimizer()
     {
-        yield return Memory("SumOfSquares", (b, s) => In(b.Input32(s.Inner, s.Width), b.Output32(1, 1), (x, result) => b.Backend.SumOfSquares(x, result, 0)), (s, _) => 4.0 * s.Inner * s.Width);
+        yield return Memory(
+            "SumOfSquares",
+            (b, s) => In(b.Input32(s.Inner, s.Width), b.Output32(1, 1), (x, result) => b.Backend.SumOfSquares(x, result, 0)),
+            (s, _) => 4.0 * s.Inner * s.Width);
         yield return Memory("Dot", (b, s) =>
         {
             (Tensor x, Tensor z, Tensor result) = (b.Input32(s.Inner, s.Width), b.Input32(s.Inner, s.Width), b.Output32(1, 1));
@@ -265,7 +289,8 @@ internal static class KernelDoctorCases
         }, (s, _) => 8.0 * s.Inner * s.Width);
         yield return Memory("AdamW", (b, s) =>
         {
-            (Tensor master, Tensor gradient, Tensor value) = (b.Input32(s.Inner, s.Width), b.Input32(s.Inner, s.Width), b.Output(s.Inner, s.Width));
+            (Tensor master, Tensor gradient, Tensor value) =
+                (b.Input32(s.Inner, s.Width), b.Input32(s.Inner, s.Width), b.Output(s.Inner, s.Width));
             (Tensor m, Tensor v) = (b.Input32(s.Inner, s.Width), b.Output32(s.Inner, s.Width));
             b.Backend.Multiply(gradient, gradient, v);
             var settings = new AdamWSettings(0.9f, 0.999f, 1e-8f, 0.01f);
@@ -292,6 +317,7 @@ internal static class KernelDoctorCases
     private static (Tensor Q, Tensor K, Tensor V, Tensor Offsets, Tensor O, Tensor LogSumExp) AttentionTensors(DoctorBench b, DoctorSizes s)
     {
         int q = s.Heads * s.HeadSize, kv = s.KeyValueHeads * s.HeadSize;
-        return (b.Input(s.Rows, q), b.Input(s.Rows, kv), b.Input(s.Rows, kv), b.Integers(s.Offsets), b.Output(s.Rows, q), b.Output32(s.Rows, s.Heads));
+        return (b.Input(s.Rows, q), b.Input(s.Rows, kv), b.Input(s.Rows, kv), b.Integers(s.Offsets), b.Output(s.Rows, q), b.Output32(
+            s.Rows, s.Heads));
     }
 }

@@ -17,7 +17,8 @@ internal static class PciBus
             return !Directory.Exists(folder)
                 ? null
                 : Directory.EnumerateDirectories(folder).Order(StringComparer.Ordinal)
-                    .Where(device => Fact(device, "vendor") == Nvidia && Fact(device, "class").StartsWith(DisplayController, StringComparison.Ordinal))
+                    .Where(device => Fact(device, "vendor") == Nvidia
+                        && Fact(device, "class").StartsWith(DisplayController, StringComparison.Ordinal))
                     .Select(Path.GetFileName).FirstOrDefault();
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)

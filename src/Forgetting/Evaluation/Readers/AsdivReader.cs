@@ -6,7 +6,10 @@ using Forgetting.Text.ChatTemplates;
 
 namespace Forgetting.Evaluation.Readers;
 
-/// <summary>ASDiv.xml as its authors publish it (Miao et al., ACL 2020): <c>Problem</c> elements with <c>Body</c>, <c>Question</c> and <c>Answer</c>.</summary>
+/// <summary>
+/// ASDiv.xml as its authors publish it (Miao et al., ACL 2020): <c>Problem</c> elements with <c>Body</c>,
+/// <c>Question</c> and <c>Answer</c>.
+/// </summary>
 internal static class AsdivReader
 {
     private const int Deepest = 20;
@@ -38,7 +41,9 @@ internal static class AsdivReader
                 while (parts.Read())
                 {
                     if (parts.Depth > Deepest)
-                        throw new UserException($"{path}: line {((IXmlLineInfo)parts).LineNumber}: elements nested more than {Deepest} deep, which no file of ASDiv has");
+                        throw new UserException(
+                            $"{path}: line {((IXmlLineInfo)parts).LineNumber}: "
+                            + $"elements nested more than {Deepest} deep, which no file of ASDiv has");
                 }
             }
 

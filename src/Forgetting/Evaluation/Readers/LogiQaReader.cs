@@ -5,9 +5,9 @@ using Forgetting.Text.ChatTemplates;
 namespace Forgetting.Evaluation.Readers;
 
 /// <summary>
-/// LogiQA's text files as its authors publish them (Liu et al., arXiv 2007.08124): for each problem a blank line, the answer's letter, the passage, the
-/// question, and four options, which begin with a letter and, mostly, a full stop. As in lm-evaluation-harness the first two characters of an option
-/// are dropped, whatever they are, and a space is put behind every full stop.
+/// LogiQA's text files as its authors publish them (Liu et al., arXiv 2007.08124): for each problem a blank line, the answer's letter, the
+/// passage, the question, and four options, which begin with a letter and, mostly, a full stop. As in lm-evaluation-harness the first two
+/// characters of an option are dropped, whatever they are, and a space is put behind every full stop.
 /// </summary>
 internal static class LogiQaReader
 {
@@ -61,7 +61,9 @@ internal static class LogiQaReader
 
         UserException Wrong(int offset, string expected)
         {
-            string found = first + offset >= lines.Length ? "the end of the file" : lines[first + offset].Trim() is { Length: > 0 } text ? $"\"{(text.Length > 40 ? text[..40] + "…" : text)}\"" : "a blank line";
+            string found = first + offset >= lines.Length ? "the end of the file"
+                : lines[first + offset].Trim() is { Length: > 0 } text ? $"\"{(text.Length > 40 ? text[..40] + "…" : text)}\""
+                : "a blank line";
             return new UserException($"{path}: line {first + offset + 1}: found {found}, expected {expected}");
         }
     }

@@ -5,8 +5,8 @@ using Forgetting.Text.ChatTemplates;
 namespace Forgetting.Evaluation.Readers;
 
 /// <summary>
-/// MMLU's files as its authors publish them (Hendrycks et al., arXiv 2009.03300): comma-separated values without a header, question, four options and the
-/// answer's letter. A file's name is <c>SUBJECT_test.csv</c>, <c>_dev</c> or <c>_val</c>.
+/// MMLU's files as its authors publish them (Hendrycks et al., arXiv 2009.03300): comma-separated values without a header, question, four
+/// options and the answer's letter. A file's name is <c>SUBJECT_test.csv</c>, <c>_dev</c> or <c>_val</c>.
 /// </summary>
 internal static class MmluReader
 {

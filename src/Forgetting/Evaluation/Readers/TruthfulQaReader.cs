@@ -5,9 +5,9 @@ using Forgetting.Text.ChatTemplates;
 namespace Forgetting.Evaluation.Readers;
 
 /// <summary>
-/// TruthfulQA.csv as its authors publish it (Lin et al., arXiv 2109.07958): answers are lists split by semicolons. As in their own evaluation every answer ends in a
-/// full stop. The multiple-choice questions follow from it: mc1 is the best answer against the incorrect ones, mc2 the correct ones against the incorrect
-/// ones. Where answers are generated, "I have no comment." is correct too.
+/// TruthfulQA.csv as its authors publish it (Lin et al., arXiv 2109.07958): answers are lists split by semicolons. As in their own
+/// evaluation every answer ends in a full stop. The multiple-choice questions follow from it: mc1 is the best answer against the incorrect
+/// ones, mc2 the correct ones against the incorrect ones. Where answers are generated, "I have no comment." is correct too.
 /// </summary>
 internal static class TruthfulQaReader
 {
@@ -32,12 +32,17 @@ internal static class TruthfulQaReader
             });
 
             string Column(string name) =>
-                record.TryGetValue(name, out string? value) ? value : throw new UserException($"{path}: line 1: no column \"{name}\"; found {string.Join(", ", record.Keys)}");
+                record.TryGetValue(name, out string? value)
+                ? value
+                : throw new UserException($"{path}: line 1: no column \"{name}\"; found {string.Join(", ", record.Keys)}");
 
             List<object?> Answers(string name)
             {
-                List<object?> answers = [.. Column(name).Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Select(Closed)];
-                return answers.Count > 0 ? answers : throw new UserException($"{place}: \"{name}\" is empty, expected answers split by ';'");
+                List<object?> answers =
+                    [.. Column(name).Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries).Select(Closed)];
+                return answers.Count > 0
+                    ? answers
+                    : throw new UserException($"{place}: \"{name}\" is empty, expected answers split by ';'");
             }
         }
     }

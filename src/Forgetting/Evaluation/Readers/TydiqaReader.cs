@@ -6,18 +6,21 @@ namespace Forgetting.Evaluation.Readers;
 
 /// <summary>
 /// The gold passage task of TyDi QA (Clark et al., arXiv 2003.05002): a <c>.json</c> file as its authors publish it, which has SQuAD's form
-/// (<c>data</c> → <c>paragraphs</c> → <c>qas</c>), or a question a line with <c>id</c>, <c>context</c>, <c>question</c> and <c>answers</c>, a list of
-/// <c>{"text"}</c> or one <c>{"text": […]}</c>. An id begins with its language and a hyphen.
+/// (<c>data</c> → <c>paragraphs</c> → <c>qas</c>), or a question a line with <c>id</c>, <c>context</c>, <c>question</c> and <c>answers</c>,
+/// a list of <c>{"text"}</c> or one <c>{"text": […]}</c>. An id begins with its language and a hyphen.
 /// </summary>
 internal static class TydiqaReader
 {
     public static IEnumerable<TaskDocument> Read(string path, IReadOnlyDictionary<string, FieldType> fields) =>
         Path.GetExtension(path).Equals(".json", StringComparison.OrdinalIgnoreCase)
             ? Paragraphs(JsonView.Load(path)).SelectMany(paragraph => paragraph["qas"].Items().Select(question => (paragraph, question)))
-                .Select((pair, i) => Document(pair.question with { Source = $"{path}: question {i + 1}" }, pair.paragraph with { Source = $"{path}: question {i + 1}" }))
+                .Select((pair, i) => Document(
+                    pair.question with { Source = $"{path}: question {i + 1}" },
+                    pair.paragraph with { Source = $"{path}: question {i + 1}" }))
             : DataSet.Records(path).Select(view => Document(view, view));
 
-    private static IEnumerable<JsonView> Paragraphs(JsonView root) => root["data"].Items().SelectMany(article => article["paragraphs"].Items());
+    private static IEnumerable<JsonView> Paragraphs(JsonView root) =>
+        root["data"].Items().SelectMany(article => article["paragraphs"].Items());
 
     private static TaskDocument Document(JsonView question, JsonView paragraph)
     {

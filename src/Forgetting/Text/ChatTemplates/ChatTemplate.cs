@@ -5,9 +5,9 @@ using Forgetting.IO;
 namespace Forgetting.Text.ChatTemplates;
 
 /// <summary>
-/// A checkpoint's chat template: a Jinja program that turns a conversation into the text the model was trained on. What runs here is the subset of Jinja that
-/// such templates use, with the settings and the functions of Hugging Face. (Written here because NuGet has no Jinja for .NET under the name
-/// one would look for, Jinja2.NET.)
+/// A checkpoint's chat template: a Jinja program that turns a conversation into the text the model was trained on. What runs here is the
+/// subset of Jinja that such templates use, with the settings and the functions of Hugging Face. (Written here because NuGet has no Jinja
+/// for .NET under the name one would look for, Jinja2.NET.)
 /// </summary>
 internal sealed class ChatTemplate
 {
@@ -30,8 +30,8 @@ internal sealed class ChatTemplate
     }
 
     /// <summary>
-    /// The template of a checkpoint folder, from <c>chat_template.jinja</c> or <c>tokenizer_config.json</c> (of several there the one named "default"), or null
-    /// where it has none.
+    /// The template of a checkpoint folder, from <c>chat_template.jinja</c> or <c>tokenizer_config.json</c> (of several there the one named
+    /// "default"), or null where it has none.
     /// </summary>
     /// <exception cref="UserException">A file is malformed, or the template has a syntax error; its line is named.</exception>
     /// <param name="folder">The folder.</param>
@@ -72,8 +72,9 @@ internal sealed class ChatTemplate
     /// <param name="specialTokens">Variables such as <c>bos_token</c> and <c>eos_token</c>.</param>
     /// <param name="now">The time that <c>strftime_now</c> tells; the clock's if null.</param>
     /// <exception cref="UserException">A syntax error; its line is named.</exception>
-    public static ChatTemplate Parse(string text, string source, IReadOnlyDictionary<string, string> specialTokens, Func<DateTime>? now = null) =>
-        new(text, source, specialTokens.ToDictionary(t => t.Key, t => (object?)t.Value), now);
+    public static ChatTemplate Parse(
+        string text, string source, IReadOnlyDictionary<string, string> specialTokens, Func<DateTime>? now = null) =>
+            new(text, source, specialTokens.ToDictionary(t => t.Key, t => (object?)t.Value), now);
 
     /// <summary>The program.</summary>
     internal string Text { get; }
@@ -88,23 +89,27 @@ internal sealed class ChatTemplate
     /// <param name="messages">The turns.</param>
     /// <param name="addGenerationPrompt">End with what precedes the assistant's next turn.</param>
     /// <exception cref="UserException">The template rejects the conversation or fails; its line is named.</exception>
-    public string Render(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt = false) => Render(new TemplateInput(messages), addGenerationPrompt);
+    public string Render(IReadOnlyList<ChatMessage> messages, bool addGenerationPrompt = false) =>
+        Render(new TemplateInput(messages), addGenerationPrompt);
 
     /// <inheritdoc cref="Render(IReadOnlyList{ChatMessage}, bool)"/>
-    internal string Render(TemplateInput input, bool addGenerationPrompt) => RenderOutput(input, input.Messages.Count, addGenerationPrompt).Text.ToString();
+    internal string Render(TemplateInput input, bool addGenerationPrompt) =>
+        RenderOutput(input, input.Messages.Count, addGenerationPrompt).Text.ToString();
 
     /// <summary>The text of a conversation, with the stretches of it that are the assistant's and that training is to learn.</summary>
     /// <param name="messages">The turns.</param>
     /// <param name="endTokens">Spellings of the control tokens.</param>
     /// <exception cref="UserException">The template fails, or a turn is not found in its text.</exception>
-    public (string Text, IReadOnlyList<(int Start, int End)> Assistant) RenderForTraining(IReadOnlyList<ChatMessage> messages, IReadOnlyCollection<string> endTokens)
+    public (string Text, IReadOnlyList<(int Start, int End)> Assistant) RenderForTraining(
+        IReadOnlyList<ChatMessage> messages, IReadOnlyCollection<string> endTokens)
     {
         (string text, IReadOnlyList<MarkedSpan> spans) = RenderForTraining(new TemplateInput(messages), endTokens);
         return (text, [.. spans.Select(span => (span.Start, span.End))]);
     }
 
     /// <inheritdoc cref="RenderForTraining(IReadOnlyList{ChatMessage}, IReadOnlyCollection{string})"/>
-    internal (string Text, IReadOnlyList<MarkedSpan> Assistant) RenderForTraining(TemplateInput input, IReadOnlyCollection<string> endTokens)
+    internal (string Text, IReadOnlyList<MarkedSpan> Assistant) RenderForTraining(
+        TemplateInput input, IReadOnlyCollection<string> endTokens)
     {
         ArgumentNullException.ThrowIfNull(input);
         TemplateOutput whole = RenderOutput(input, input.Messages.Count, addGenerationPrompt: false);
@@ -117,10 +122,13 @@ internal sealed class ChatTemplate
         {
             throw new UserException(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{_source}: marks {spans.Count} stretches as generated in a conversation of {marks.Length} assistant messages, so those of another weight or sign cannot be told; expected one each"));
+                $"{_source}: marks {spans.Count} stretches as generated in a conversation of {marks.Length} assistant messages, "
+                    + $"so those of another weight or sign cannot be told; expected one each"));
         }
 
-        return (text, [.. spans.Select((span, turn) => new MarkedSpan(span.Start, span.End, marks.Length == spans.Count ? marks[turn] : marks.Length > 0 ? marks[0] : new(Response: true))).Where(span => span.Mark.Response)]);
+        return (text, [.. spans.Select((span, turn) => new MarkedSpan(span.Start, span.End, marks.Length == spans.Count ? marks[turn]
+            : marks.Length > 0 ? marks[0]
+            : new(Response: true))).Where(span => span.Mark.Response)]);
     }
 
     // The first so many turns.

@@ -7,8 +7,8 @@ namespace Forgetting.Text.ChatTemplates;
 internal delegate object? Expression(TemplateScope scope);
 
 /// <summary>
-/// Compiles Jinja's expressions, by falling precedence: <c>if else</c>, <c>or</c>, <c>and</c>, <c>not</c>, comparisons and <c>in</c>, <c>+ -</c>, <c>~</c>,
-/// <c>* / // %</c>, <c>**</c>, signs, then attributes, items, calls, filters and tests.
+/// Compiles Jinja's expressions, by falling precedence: <c>if else</c>, <c>or</c>, <c>and</c>, <c>not</c>, comparisons and <c>in</c>,
+/// <c>+ -</c>, <c>~</c>, <c>* / // %</c>, <c>**</c>, signs, then attributes, items, calls, filters and tests.
 /// </summary>
 internal partial class ExpressionParser(List<TemplateToken> tokens)
 {
@@ -34,7 +34,8 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
         Expression value = ParseOr();
         while (TakeName("if"))
         {
-            Expression positive = value, condition = ParseOr(), negative = TakeName("else") ? ParseExpression() : _ => new Undefined("else");
+            Expression positive = value, condition = ParseOr(),
+                negative = TakeName("else") ? ParseExpression() : _ => new Undefined("else");
             value = Metered(scope => TemplateValues.IsTrue(condition(scope)) ? positive(scope) : negative(scope));
         }
 

@@ -4,13 +4,15 @@ using System.Text;
 namespace Forgetting.Text.ChatTemplates;
 
 /// <summary>
-/// What one rendering of a template may cost. A template comes from strangers with the checkpoint and is a program: every operation draws on the one budget of
-/// its rendering before it does its work, so that no template runs for long, fills the memory or overflows the stack.
+/// What one rendering of a template may cost. A template comes from strangers with the checkpoint and is a program: every operation draws
+/// on the one budget of its rendering before it does its work, so that no template runs for long, fills the memory or overflows the stack.
 /// Real templates over a hundred messages use a thousandth of it.
 /// </summary>
 internal sealed class TemplateBudget : IDisposable
 {
-    /// <summary>Steps: the evaluation of an expression, two items gone over, 64 bytes copied. Five million take less than a second.</summary>
+    /// <summary>
+    /// Steps: the evaluation of an expression, two items gone over, 64 bytes copied. Five million take less than a second.
+    /// </summary>
     public const long MostSteps = 5_000_000;
 
     /// <summary>Bytes of all values made and of all text written, whether or not they are still in use.</summary>
@@ -41,7 +43,8 @@ internal sealed class TemplateBudget : IDisposable
     {
         if (t_current is { } budget && (budget._steps += steps) > MostSteps)
         {
-            throw new TemplateException(string.Create(CultureInfo.InvariantCulture, $"the template takes more than {MostSteps} steps; expected one that ends sooner"));
+            throw new TemplateException(string.Create(
+                CultureInfo.InvariantCulture, $"the template takes more than {MostSteps} steps; expected one that ends sooner"));
         }
     }
 
@@ -51,7 +54,8 @@ internal sealed class TemplateBudget : IDisposable
     {
         if (t_current is { } budget && (bytes > MostBytes || (budget._bytes += bytes) > MostBytes))
         {
-            throw new TemplateException(string.Create(CultureInfo.InvariantCulture, $"the template makes more than {MostBytes >> 20} MiB of text and values; expected less"));
+            throw new TemplateException(string.Create(
+                CultureInfo.InvariantCulture, $"the template makes more than {MostBytes >> 20} MiB of text and values; expected less"));
         }
 
         Spend(bytes / 64);
@@ -77,7 +81,8 @@ internal sealed class TemplateBudget : IDisposable
         Spend(1);
         if (t_current is { } budget && ++budget._depth > Deepest)
         {
-            throw new TemplateException(string.Create(CultureInfo.InvariantCulture, $"expressions, blocks, calls or values nested more than {Deepest} deep"));
+            throw new TemplateException(
+                string.Create(CultureInfo.InvariantCulture, $"expressions, blocks, calls or values nested more than {Deepest} deep"));
         }
     }
 

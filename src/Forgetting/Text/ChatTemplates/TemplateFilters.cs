@@ -30,7 +30,8 @@ internal static class TemplateFilters
             case "capitalize":
                 return TemplateMethods.Capitalized(TemplateValues.Text(value));
             case "replace":
-                return TemplateMethods.Replace(TemplateValues.Text(value), Text(arguments, 0), Text(arguments, 1), arguments.Get(2, "count", -1L));
+                return TemplateMethods.Replace(
+                    TemplateValues.Text(value), Text(arguments, 0), Text(arguments, 1), arguments.Get(2, "count", -1L));
             case "string":
                 return TemplateValues.Text(value);
             case "safe":
@@ -38,9 +39,12 @@ internal static class TemplateFilters
             case "length" or "count":
                 return TemplateValues.Length(value);
             case "join":
-                return new TemplateText().Join(TemplateValues.Text(arguments.Get(0, "d", "")), Mapped(value, arguments.Get(1, "attribute", null))).ToString();
+                return new TemplateText()
+                    .Join(TemplateValues.Text(arguments.Get(0, "d", "")), Mapped(value, arguments.Get(1, "attribute", null)))
+                    .ToString();
             case "default" or "d":
-                bool replaced = value is Undefined || (TemplateValues.IsTrue(arguments.Get(1, "boolean", false)) && !TemplateValues.IsTrue(value));
+                bool replaced =
+                    value is Undefined || (TemplateValues.IsTrue(arguments.Get(1, "boolean", false)) && !TemplateValues.IsTrue(value));
                 return replaced ? arguments.Get(0, "default_value", "") : value;
             case "first":
                 return TemplateValues.Items(value) is [var first, ..] ? first : new Undefined("first item");
@@ -63,33 +67,40 @@ internal static class TemplateFilters
                     ? TemplateValues.Slice(text, null, null, -1L)
                     : TemplateValues.Slice(TemplateValues.Items(value), null, null, -1L);
             case "sort":
-                return TemplateOrder.Sort(TemplateValues.Items(value), arguments.Get(2, "attribute", null), arguments, caseSensitive: 1, descending: 0);
+                return TemplateOrder.Sort(
+                    TemplateValues.Items(value), arguments.Get(2, "attribute", null), arguments, caseSensitive: 1, descending: 0);
             case "unique":
                 return TemplateOrder.Unique(TemplateValues.Items(value), arguments);
             case "min" or "max":
                 return TemplateOrder.Extreme(TemplateValues.Items(value), arguments, name);
             case "map":
                 return !TemplateValues.IsTrue(value) ? new List<object?>()
-                    : arguments.Named.TryGetValue("attribute", out object? attribute) ? Mapped(value, attribute, arguments.Get(int.MaxValue, "default", null))
+                    : arguments.Named.TryGetValue("attribute", out object? attribute)
+                    ? Mapped(value, attribute, arguments.Get(int.MaxValue, "default", null))
                     : TemplateValues.Items(value).ConvertAll(i => Apply(Text(arguments, 0), i, Rest(arguments, 1)));
             case "select" or "reject":
                 // Jinja goes over nothing that is false: of none nothing is selected.
-                return !TemplateValues.IsTrue(value) ? new List<object?>() : TemplateValues.Items(value).FindAll(i => Holds(i, arguments, 0) == (name == "select"));
+                return !TemplateValues.IsTrue(value) ? new List<object?>() : TemplateValues.Items(value)
+                    .FindAll(i => Holds(i, arguments, 0) == (name == "select"));
             case "selectattr" or "rejectattr":
                 string key = Text(arguments, 0);
                 return !TemplateValues.IsTrue(value) ? new List<object?>()
-                    : TemplateValues.Items(value).FindAll(i => Holds(TemplateOrder.AttributeOf(i, key), arguments, 1) == (name == "selectattr"));
+                    : TemplateValues.Items(value)
+                        .FindAll(i => Holds(TemplateOrder.AttributeOf(i, key), arguments, 1) == (name == "selectattr"));
             case "int":
                 return ToInteger(value, arguments.Get(0, "default", 0L));
             case "float":
                 return TemplateValues.Number(value)
-                    ?? (double.TryParse(value as string, NumberStyles.Float, CultureInfo.InvariantCulture, out double real) ? real : arguments.Get(0, "default", 0.0));
+                    ?? (double.TryParse(value as string, NumberStyles.Float, CultureInfo.InvariantCulture, out double real)
+                        ? real
+                        : arguments.Get(0, "default", 0.0));
             case "abs":
                 return value is long n
                     ? (object)TemplateArithmetic.Checked(Int128.Abs(n))
                     : Math.Abs(TemplateValues.Number(value) ?? throw new TemplateException("abs of what is no number"));
             case "sum":
-                return Mapped(value, arguments.Get(0, "attribute", null)).Aggregate(arguments.Get(1, "start", 0L), (total, i) => TemplateArithmetic.Apply("+", total, i));
+                return Mapped(value, arguments.Get(0, "attribute", null)).Aggregate(
+                    arguments.Get(1, "start", 0L), (total, i) => TemplateArithmetic.Apply("+", total, i));
             case "indent":
                 return Indented(TemplateValues.Text(value), arguments);
             case "tojson":
@@ -146,14 +157,18 @@ internal static class TemplateFilters
     private static bool Holds(object? value, TemplateArguments arguments, int test)
     {
         TemplateBudget.Spend(1);
-        return arguments.Positional.Count > test ? Test(Text(arguments, test), value, Rest(arguments, test + 1)) : TemplateValues.IsTrue(value);
+        return arguments.Positional.Count > test
+            ? Test(Text(arguments, test), value, Rest(arguments, test + 1))
+            : TemplateValues.IsTrue(value);
     }
 
     private static List<object?> Mapped(object? value, object? attribute, object? absent = null) => attribute is null
         ? TemplateValues.Items(value)
-        : TemplateValues.Items(value).ConvertAll(i => TemplateOrder.AttributeOf(i, attribute) is var found && found is Undefined && absent != null ? absent : found);
+        : TemplateValues.Items(value)
+            .ConvertAll(i => TemplateOrder.AttributeOf(i, attribute) is var found && found is Undefined && absent != null ? absent : found);
 
-    private static TemplateMap Mapping(object? value) => value as TemplateMap ?? throw new TemplateException($"{TemplateValues.TypeName(value)} has no items");
+    private static TemplateMap Mapping(object? value) =>
+        value as TemplateMap ?? throw new TemplateException($"{TemplateValues.TypeName(value)} has no items");
 
     private static object? ToInteger(object? value, object? absent) => value switch
     {
@@ -169,7 +184,8 @@ internal static class TemplateFilters
     {
         object? width = arguments.Get(0, "width", 4L);
         string prefix = width as string ?? new string(' ', (int)Math.Clamp(TemplateValues.Integer(width), 0, 100));
-        bool first = TemplateValues.IsTrue(arguments.Get(1, "first", false)), blank = TemplateValues.IsTrue(arguments.Get(2, "blank", false));
+        bool first = TemplateValues.IsTrue(arguments.Get(1, "first", false)),
+            blank = TemplateValues.IsTrue(arguments.Get(2, "blank", false));
         TemplateText indented = new();
         for (int start = 0; start <= text.Length;)
         {
@@ -182,7 +198,9 @@ internal static class TemplateFilters
         return indented.ToString();
     }
 
-    /// <summary>Python's <c>json.dumps(value, ensure_ascii=False, indent=indent)</c>, which is what Hugging Face puts in place of Jinja's own.</summary>
+    /// <summary>
+    /// Python's <c>json.dumps(value, ensure_ascii=False, indent=indent)</c>, which is what Hugging Face puts in place of Jinja's own.
+    /// </summary>
     private static string ToJson(object? value, object? indent)
     {
         TemplateText json = new();
@@ -210,7 +228,8 @@ internal static class TemplateFilters
             case TemplateMap map:
                 Enclose("{", "}", map, e =>
                 {
-                    WriteString(e.Key is string name ? name : e.Key is bool flag ? (flag ? "true" : "false") : TemplateValues.Text(e.Key), json);
+                    WriteString(
+                        e.Key is string name ? name : e.Key is bool flag ? (flag ? "true" : "false") : TemplateValues.Text(e.Key), json);
                     json.Append(": ");
                     Write(e.Value, step, line + step, json);
                 });

@@ -44,8 +44,8 @@ internal enum TokenKind
 internal readonly record struct TemplateToken(TokenKind Kind, string Text, int Line);
 
 /// <summary>
-/// Cuts a template into tokens with the settings of Hugging Face: <c>trim_blocks</c> (the newline behind a block tag goes), <c>lstrip_blocks</c> (so does white
-/// space before one that begins its line) and Jinja's default of dropping one newline at the very end.
+/// Cuts a template into tokens with the settings of Hugging Face: <c>trim_blocks</c> (the newline behind a block tag goes),
+/// <c>lstrip_blocks</c> (so does white space before one that begins its line) and Jinja's default of dropping one newline at the very end.
 /// </summary>
 internal sealed class TemplateLexer
 {
@@ -71,7 +71,9 @@ internal sealed class TemplateLexer
     {
         if (template.Length > Longest)
         {
-            throw new TemplateException(string.Create(CultureInfo.InvariantCulture, $"a template of {template.Length} characters; expected at most {Longest}"), line: 1);
+            throw new TemplateException(
+                string.Create(CultureInfo.InvariantCulture, $"a template of {template.Length} characters; expected at most {Longest}"),
+                line: 1);
         }
 
         string source = template.ReplaceLineEndings("\n");
@@ -175,7 +177,9 @@ internal sealed class TemplateLexer
 
             if (_tokens.Count > MostTokens)
             {
-                throw new TemplateException(string.Create(CultureInfo.InvariantCulture, $"a template of more than {MostTokens} names, operators and literals"), start);
+                throw new TemplateException(
+                    string.Create(CultureInfo.InvariantCulture, $"a template of more than {MostTokens} names, operators and literals"),
+                    start);
             }
 
             bool controlled = (_source[_at] == '-' || (_source[_at] == '+' && kind == '%')) && At(_at + 1, close);
@@ -298,7 +302,8 @@ internal sealed class TemplateLexer
         if (digits > 0)
         {
             if (_at + digits < _source.Length
-                && int.TryParse(_source.AsSpan(_at + 1, digits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out int value)
+                && int.TryParse(
+                    _source.AsSpan(_at + 1, digits), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out int value)
                 && Rune.IsValid(value))
             {
                 text.Append(new Rune(value).ToString());

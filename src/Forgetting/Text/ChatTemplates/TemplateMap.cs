@@ -11,7 +11,9 @@ internal sealed class TemplateMap : OrderedDictionary<object, object?>
     /// <summary>A value as a key.</summary>
     /// <exception cref="TemplateException">It cannot be one.</exception>
     public static object Key(object? value) =>
-        IsKey(value) ? value! : throw new TemplateException($"{TemplateValues.Named(value)} is no key of a mapping; expected a string or a number");
+        IsKey(value)
+        ? value!
+        : throw new TemplateException($"{TemplateValues.Named(value)} is no key of a mapping; expected a string or a number");
 
     /// <summary>Whether a value can be a key.</summary>
     public static bool IsKey(object? value) => value is string or long or double or bool;

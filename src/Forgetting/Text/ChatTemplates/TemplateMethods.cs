@@ -2,7 +2,9 @@ using System.Globalization;
 
 namespace Forgetting.Text.ChatTemplates;
 
-/// <summary>Attributes and methods of values: those of Python's strings, dictionaries and lists that templates call and that change nothing.</summary>
+/// <summary>
+/// Attributes and methods of values: those of Python's strings, dictionaries and lists that templates call and that change nothing.
+/// </summary>
 internal static class TemplateMethods
 {
     /// <summary><c>value.name</c>: a method or an entry, or <see cref="Undefined"/>.</summary>
@@ -88,7 +90,10 @@ internal static class TemplateMethods
     /// <summary>The first letter a capital, the others small.</summary>
     public static string Capitalized(string s) => Written(s).Length == 0 ? s : char.ToUpperInvariant(s[0]) + s[1..].ToLowerInvariant();
 
-    /// <summary>Replaces the first <paramref name="count"/> occurrences, or all if it is negative. The empty text stands before every character and at the end.</summary>
+    /// <summary>
+    /// Replaces the first <paramref name="count"/> occurrences, or all if it is negative. The empty text stands
+    /// before every character and at the end.
+    /// </summary>
     public static string Replace(string s, string old, string with, object? count)
     {
         long left = TemplateValues.Integer(count);
@@ -250,5 +255,6 @@ internal static class TemplateMethods
     private static string String(TemplateArguments arguments, int position) =>
         position < arguments.Positional.Count && arguments.Positional[position] is string s
             ? s
-            : throw new TemplateException(string.Create(CultureInfo.InvariantCulture, $"argument {position + 1} of a method is not a string"));
+            : throw new TemplateException(
+                string.Create(CultureInfo.InvariantCulture, $"argument {position + 1} of a method is not a string"));
 }

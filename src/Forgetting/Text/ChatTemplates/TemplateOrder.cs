@@ -2,7 +2,10 @@ using System.Globalization;
 
 namespace Forgetting.Text.ChatTemplates;
 
-/// <summary>Filters that compare the items of a list. As in Jinja the case of letters does not count unless asked for, and an attribute may stand for the item.</summary>
+/// <summary>
+/// Filters that compare the items of a list. As in Jinja the case of letters does not count unless asked for, and
+/// an attribute may stand for the item.
+/// </summary>
 internal static class TemplateOrder
 {
     /// <summary>Sorted, items that compare equal in their order.</summary>
@@ -17,7 +20,9 @@ internal static class TemplateOrder
         Comparer<object?> order = Comparer<object?>.Create(TemplateValues.Compare);
         try
         {
-            IEnumerable<object?> sorted = TemplateValues.IsTrue(arguments.Get(descending, "reverse", false)) ? items.OrderByDescending(key, order) : items.OrderBy(key, order);
+            IEnumerable<object?> sorted = TemplateValues.IsTrue(arguments.Get(descending, "reverse", false))
+                ? items.OrderByDescending(key, order)
+                : items.OrderBy(key, order);
             return [.. sorted];
         }
         catch (InvalidOperationException e) when (e.InnerException is TemplateException inner)
@@ -78,7 +83,8 @@ internal static class TemplateOrder
 
         foreach (string part in path.Split('.'))
         {
-            item = TemplateValues.Item(item, long.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out long index) ? index : part);
+            item = TemplateValues.Item(
+                item, long.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out long index) ? index : part);
         }
 
         return item;

@@ -320,7 +320,8 @@ internal sealed class TemplateParser : ExpressionParser
             }
             else
             {
-                throw new TemplateException($"'{targets[0]}' is {TemplateValues.TypeName(scope[targets[0]])}; only a namespace's attributes can be set");
+                throw new TemplateException(
+                    $"'{targets[0]}' is {TemplateValues.TypeName(scope[targets[0]])}; only a namespace's attributes can be set");
             }
 
             return Flow.Next;

@@ -8,7 +8,9 @@ internal sealed class TemplateOutput
     public List<(int Start, int End)> Generated { get; } = [];
 }
 
-/// <summary>Variables. A loop's body and a macro have their own scope, so that what they set is gone behind them; the branches of an if have not.</summary>
+/// <summary>
+/// Variables. A loop's body and a macro have their own scope, so that what they set is gone behind them; the branches of an if have not.
+/// </summary>
 internal sealed class TemplateScope(TemplateScope? parent)
 {
     private const int DeepestCalls = 50;

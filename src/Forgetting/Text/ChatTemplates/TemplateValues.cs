@@ -26,7 +26,8 @@ internal sealed record TemplateArguments(IReadOnlyList<object?> Positional, IRea
         position < Positional.Count ? Positional[position] : Named.TryGetValue(name, out object? value) ? value : new Undefined(name);
 
     /// <summary>The argument, or a default where it is not given.</summary>
-    public object? Get(int position, string name, object? absent) => Get(position, name) is var value && value is Undefined ? absent : value;
+    public object? Get(int position, string name, object? absent) =>
+        Get(position, name) is var value && value is Undefined ? absent : value;
 }
 
 /// <summary>
@@ -102,7 +103,8 @@ internal static class TemplateValues
             (string s, string t) => TextsEqual(s, t),
             (long n, long m) => n == m,
             (List<object?> s, List<object?> t) => s.Count == t.Count && s.Zip(t).All(p => AreEqual(p.First, p.Second)),
-            (TemplateMap s, TemplateMap t) => s.Count == t.Count && s.All(e => t.TryGetValue(e.Key, out object? other) && AreEqual(e.Value, other)),
+            (TemplateMap s, TemplateMap t) =>
+                s.Count == t.Count && s.All(e => t.TryGetValue(e.Key, out object? other) && AreEqual(e.Value, other)),
             _ => Number(a) is double x && Number(b) is double y ? x.Equals(y) : ReferenceEquals(a, b),
         };
         TemplateBudget.Leave();
@@ -198,7 +200,8 @@ internal static class TemplateValues
     {
         (TemplateMap map, _) when TemplateMap.IsKey(key) => map.TryGetValue(key!, out object? found) ? found : new Undefined(Text(key)),
         (List<object?> list, long index) => Place(index, list.Count) is int at ? list[at] : new Undefined(Text(index)),
-        (string s, long index) => Runes(s) is var runes && Place(index, runes.Length) is int at ? runes[at].ToString() : new Undefined(Text(index)),
+        (string s, long index) =>
+            Runes(s) is var runes && Place(index, runes.Length) is int at ? runes[at].ToString() : new Undefined(Text(index)),
         (Undefined u, _) => throw new TemplateException($"'{u.Name}' is undefined"),
         (_, string name) => TemplateMethods.Attribute(value, name),
         _ => new Undefined(Text(key)),

@@ -157,9 +157,11 @@ internal sealed class TurnFinder(
     // some.
     private int LastEnd(int turn, int from, string through)
     {
-        int limit = Rendered(turn + 1, prompt: true) is { } open ? Math.Max(from, through.AsSpan().CommonPrefixLength(open)) : through.Length;
+        int limit =
+            Rendered(turn + 1, prompt: true) is { } open ? Math.Max(from, through.AsSpan().CommonPrefixLength(open)) : through.Length;
         return endTokens
-            .Select(token => (Token: token, At: limit > from ? text.LastIndexOf(token, limit - 1, limit - from, StringComparison.Ordinal) : -1))
+            .Select(
+                token => (Token: token, At: limit > from ? text.LastIndexOf(token, limit - 1, limit - from, StringComparison.Ordinal) : -1))
             .Where(t => t.At >= 0)
             .Select(t => t.At + t.Token.Length)
             .DefaultIfEmpty(Math.Max(from, through.TrimEnd().Length))

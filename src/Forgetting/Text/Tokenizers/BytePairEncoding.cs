@@ -8,8 +8,8 @@ namespace Forgetting.Text.Tokenizers;
 internal readonly record struct Merge(int Left, int Right, int Rank, int Product);
 
 /// <summary>
-/// Two neighbouring tokens, as a key. Its hash mixes both: that of a 64-bit number is its halves xored, which is 0 for all pairs of equal tokens, and equal for
-/// many others.
+/// Two neighbouring tokens, as a key. Its hash mixes both: that of a 64-bit number is its halves xored, which is 0 for all pairs of equal
+/// tokens, and equal for many others.
 /// </summary>
 internal readonly record struct TokenPair(int Left, int Right)
 {
@@ -119,8 +119,8 @@ internal sealed class BytePairEncoding
     }
 
     /// <summary>
-    /// Whether no token has the marker after another character. If so, no merge crosses from a character to a marker behind it, and a text may
-    /// be cut there without changing any id.
+    /// Whether no token has the marker after another character. If so, no merge crosses from a character to a marker behind it, and a text
+    /// may be cut there without changing any id.
     /// </summary>
     public bool NoTokenCrosses(char marker)
     {

@@ -3,7 +3,10 @@ using Forgetting.Core;
 
 namespace Forgetting.Text.Tokenizers;
 
-/// <summary>Turns llama2.c's tokenizer file into the <c>tokenizer.json</c> and <c>tokenizer_config.json</c> of a Hugging Face folder, as Llama 2 has them.</summary>
+/// <summary>
+/// Turns llama2.c's tokenizer file into the <c>tokenizer.json</c> and <c>tokenizer_config.json</c> of a
+/// Hugging Face folder, as Llama 2 has them.
+/// </summary>
 internal static class Llama2cTokenizerJson
 {
     private const string Unknown = "<unk>", Begin = "<s>", End = "</s>", Space = "▁";
@@ -82,7 +85,8 @@ internal static class Llama2cTokenizerJson
 
     private static JsonObject Special(int id, string content) => new()
     {
-        ["id"] = id, ["content"] = content, ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = false, ["special"] = true,
+        ["id"] = id, ["content"] = content, ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = false,
+        ["special"] = true,
     };
 
     private static JsonObject Replace(string text, string content) => new()
@@ -90,5 +94,6 @@ internal static class Llama2cTokenizerJson
         ["type"] = "Replace", ["pattern"] = new JsonObject { ["String"] = text }, ["content"] = content,
     };
 
-    private static JsonObject Sequence(string key, params JsonObject[] items) => new() { ["type"] = "Sequence", [key] = new JsonArray([.. items]) };
+    private static JsonObject Sequence(string key, params JsonObject[] items) =>
+        new() { ["type"] = "Sequence", [key] = new JsonArray([.. items]) };
 }

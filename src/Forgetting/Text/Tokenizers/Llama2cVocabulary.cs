@@ -6,8 +6,8 @@ using Forgetting.IO;
 namespace Forgetting.Text.Tokenizers;
 
 /// <summary>
-/// Reads the <c>tokenizer.bin</c> of llama2.c: int32 longest piece, then for each piece float32 score, int32 length and the bytes. It is a sentencepiece vocabulary
-/// with spaces in place of ▁ and with ids 0, 1 and 2 for unknown, begin and end.
+/// Reads the <c>tokenizer.bin</c> of llama2.c: int32 longest piece, then for each piece float32 score, int32 length and the bytes. It is a
+/// sentencepiece vocabulary with spaces in place of ▁ and with ids 0, 1 and 2 for unknown, begin and end.
 /// </summary>
 internal static class Llama2cVocabulary
 {
@@ -24,7 +24,9 @@ internal static class Llama2cVocabulary
             int length = at + 8 <= bytes.Length ? BinaryPrimitives.ReadInt32LittleEndian(bytes[(at + 4)..]) : -1;
             if (length < 0 || length > bytes.Length - at - 8)
             {
-                throw new UserException($"{file}: piece {pieces.Count} does not fit in the file's {bytes.Length} bytes; expected llama2.c's score, length and bytes");
+                throw new UserException(
+                    $"{file}: piece {pieces.Count} does not fit in the file's {bytes.Length} bytes; "
+                    + "expected llama2.c's score, length and bytes");
             }
 
             float score = BinaryPrimitives.ReadSingleLittleEndian(bytes[at..]);
@@ -35,10 +37,13 @@ internal static class Llama2cVocabulary
 
         if (pieces.Count < SpecialCount + ByteCount || pieces[SpecialCount].Text != BytePairEncoding.ByteToken(0))
         {
-            throw new UserException($"{file}: {pieces.Count} pieces; expected at least {SpecialCount + ByteCount}, the bytes from <0x00> after {SpecialCount} special tokens");
+            throw new UserException(
+                $"{file}: {pieces.Count} pieces; expected at least {SpecialCount + ByteCount}, "
+                + $"the bytes from <0x00> after {SpecialCount} special tokens");
         }
 
-        return SentencePieceFile.Build(file, pieces, dummyPrefix: true, collapseSpaces: false) with { Prefix = [1], BosId = 1, EosIds = [2] };
+        return SentencePieceFile.Build(
+            file, pieces, dummyPrefix: true, collapseSpaces: false) with { Prefix = [1], BosId = 1, EosIds = [2] };
     }
 
     // The exporter writes <s> and </s> with newlines around them, for printing.

@@ -41,7 +41,9 @@ internal static class Normalizers
             case "NFKD":
                 return text => UnicodeNormalization.Normalize(text, NormalizationForm.FormKD);
             default:
-                throw view["type"].Wrong(view["type"].Describe(), "a supported normalizer (Sequence, Prepend, Replace, Lowercase, Strip, StripAccents, NFC, NFD, NFKC, NFKD)");
+                throw view["type"].Wrong(
+                    view["type"].Describe(),
+                    "a supported normalizer (Sequence, Prepend, Replace, Lowercase, Strip, StripAccents, NFC, NFD, NFKC, NFKD)");
         }
     }
 
@@ -74,7 +76,8 @@ internal static class Normalizers
         StringBuilder bare = new(text.Length);
         foreach (Rune rune in text.EnumerateRunes())
         {
-            if (Rune.GetUnicodeCategory(rune) is not (UnicodeCategory.NonSpacingMark or UnicodeCategory.SpacingCombiningMark or UnicodeCategory.EnclosingMark))
+            if (Rune.GetUnicodeCategory(rune)
+                is not (UnicodeCategory.NonSpacingMark or UnicodeCategory.SpacingCombiningMark or UnicodeCategory.EnclosingMark))
             {
                 bare.Append(rune.ToString());
             }

@@ -22,7 +22,8 @@ internal sealed partial class OnigurumaPattern
                 return;
             case 'R':
                 Emit("(?>", atom: true);
-                _output.AddRange([CodePointSet.Of('\r'), CodePointSet.Of('\n'), "|", CodePointSet.Of([('\n', '\r'), (0x85, 0x85), (0x2028, 0x2029)]), ")"]);
+                _output.AddRange([CodePointSet.Of('\r'), CodePointSet.Of('\n'), "|",
+                    CodePointSet.Of([('\n', '\r'), (0x85, 0x85), (0x2028, 0x2029)]), ")"]);
                 return;
             case 'w' or 'W':
                 CodePointSet word = UnicodeProperties.Word.Or(OtherNumbersOfLatin1);
@@ -129,7 +130,10 @@ internal sealed partial class OnigurumaPattern
 
     private string Spelt(int from, int to) => string.Concat(_text[from..to].Select(char.ConvertFromUtf32));
 
-    /// <summary>A class, from behind its opening bracket: unions of characters, ranges, escapes, POSIX brackets and classes, and intersections of those.</summary>
+    /// <summary>
+    /// A class, from behind its opening bracket: unions of characters, ranges, escapes, POSIX brackets and
+    /// classes, and intersections of those.
+    /// </summary>
     private CodePointSet ReadClass(int depth)
     {
         int place = _at - 1;

@@ -4,9 +4,9 @@ using System.Text;
 namespace Forgetting.Text.Tokenizers;
 
 /// <summary>
-/// Rewrites an expression of Oniguruma, which is what <c>tokenizer.json</c> has, in .NET's syntax over a <see cref="PatternAlphabet"/>. Both engines go
-/// through alternatives and repetitions in the same order, so only syntax and sets of characters differ. What has no counterpart, or whose meaning depends on Oniguruma's
-/// internals, is refused.
+/// Rewrites an expression of Oniguruma, which is what <c>tokenizer.json</c> has, in .NET's syntax over a <see cref="PatternAlphabet"/>.
+/// Both engines go through alternatives and repetitions in the same order, so only syntax and sets of characters differ. What has no
+/// counterpart, or whose meaning depends on Oniguruma's internals, is refused.
 /// </summary>
 internal sealed partial class OnigurumaPattern
 {
@@ -35,7 +35,8 @@ internal sealed partial class OnigurumaPattern
     {
         if (text.Length > Longest)
         {
-            throw new NotSupportedException(string.Create(CultureInfo.InvariantCulture, $"an expression of {text.Length} characters; expected at most {Longest}"));
+            throw new NotSupportedException(
+                string.Create(CultureInfo.InvariantCulture, $"an expression of {text.Length} characters; expected at most {Longest}"));
         }
 
         OnigurumaPattern pattern = new(text);
@@ -345,7 +346,8 @@ internal sealed partial class OnigurumaPattern
         bool open = most is null;
         if (most < low || Math.Max(low, most ?? 0) > MostRepeats)
         {
-            throw Refused(string.Create(CultureInfo.InvariantCulture, $"more than {MostRepeats} repeats, or more at least than at most"), _at - 1);
+            throw Refused(
+                string.Create(CultureInfo.InvariantCulture, $"more than {MostRepeats} repeats, or more at least than at most"), _at - 1);
         }
 
         _at = at + 1;
@@ -401,6 +403,8 @@ internal sealed partial class OnigurumaPattern
         Extended = 4,
     }
 
-    /// <summary>A group that is open: where it begins in the text and the output, the options around it, and how many parentheses close it.</summary>
+    /// <summary>
+    /// A group that is open: where it begins in the text and the output, the options around it, and how many parentheses close it.
+    /// </summary>
     private sealed record Group(int Place, int Output, Options Options, int Closings, bool Repeatable);
 }

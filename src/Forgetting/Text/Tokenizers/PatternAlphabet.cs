@@ -4,8 +4,9 @@ using System.Text;
 namespace Forgetting.Text.Tokenizers;
 
 /// <summary>
-/// What an expression can tell apart: the code points that are in the same ones of its sets are one symbol, and each symbol is one UTF-16 unit. Written over these
-/// symbols an expression means for .NET, whose characters are UTF-16 units and whose classes are its own, exactly what its sets say, for all of Unicode.
+/// What an expression can tell apart: the code points that are in the same ones of its sets are one symbol, and each symbol is one UTF-16
+/// unit. Written over these symbols an expression means for .NET, whose characters are UTF-16 units and whose classes are its own, exactly
+/// what its sets say, for all of Unicode.
 /// </summary>
 internal sealed class PatternAlphabet
 {
@@ -23,10 +24,15 @@ internal sealed class PatternAlphabet
         _sets = [.. sets.DistinctBy(set => string.Join(',', set.Ranges))];
         if (_sets.Count > MostSets)
         {
-            throw new NotSupportedException(string.Create(CultureInfo.InvariantCulture, $"more than {MostSets} different characters and classes"));
+            throw new NotSupportedException(
+                string.Create(CultureInfo.InvariantCulture, $"more than {MostSets} different characters and classes"));
         }
 
-        int[] starts = [0, .. _sets.SelectMany(set => set.Ranges).SelectMany(range => new[] { range.First, range.Last + 1 }).Distinct().Where(p => p is > 0 and <= 0x10FFFF).Order()];
+        int[] starts = [0, .. _sets.SelectMany(set => set.Ranges)
+            .SelectMany(range => new[] { range.First, range.Last + 1 })
+            .Distinct()
+            .Where(p => p is > 0 and <= 0x10FFFF)
+            .Order()];
         int[] at = new int[_sets.Count];
         Dictionary<string, char> known = [];
         for (int i = 0; i < starts.Length; i++)

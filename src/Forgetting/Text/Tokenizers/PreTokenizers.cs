@@ -31,7 +31,8 @@ internal static class PreTokenizers
     public const string Gpt2Pattern = @"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
 
     /// <summary>Qwen2's split; Llama 3's has up to three digits in a piece.</summary>
-    public const string Qwen2Pattern = @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    public const string Qwen2Pattern =
+        @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
     /// <summary>Where the delimiters of a split go.</summary>
     private enum Delimiter
@@ -43,7 +44,9 @@ internal static class PreTokenizers
         Contiguous,
     }
 
-    /// <summary>Reads a pre-tokenizer; <paramref name="byteLevel"/> tells whether its pieces are then written in <see cref="ByteLevelAlphabet"/>.</summary>
+    /// <summary>
+    /// Reads a pre-tokenizer; <paramref name="byteLevel"/> tells whether its pieces are then written in <see cref="ByteLevelAlphabet"/>.
+    /// </summary>
     /// <exception cref="UserException">The kind is not supported.</exception>
     public static PreTokenizer Read(JsonView view, out bool byteLevel)
     {
@@ -70,7 +73,9 @@ internal static class PreTokenizers
             case "Metaspace":
                 return ReadMetaspace(view);
             default:
-                throw view["type"].Wrong(view["type"].Describe(), "a supported pre-tokenizer (Sequence, ByteLevel, Split, Digits, Whitespace, WhitespaceSplit, Punctuation, Metaspace)");
+                throw view["type"].Wrong(
+                    view["type"].Describe(),
+                    "a supported pre-tokenizer (Sequence, ByteLevel, Split, Digits, Whitespace, WhitespaceSplit, Punctuation, Metaspace)");
         }
     }
 
@@ -93,7 +98,8 @@ internal static class PreTokenizers
     }
 
     /// <summary>Pieces are the matches and what lies between them.</summary>
-    public static PreTokenizer Isolating(string expression) => Split(TextPattern.Expression(expression, "pre-tokenizer"), Delimiter.Isolated);
+    public static PreTokenizer Isolating(string expression) =>
+        Split(TextPattern.Expression(expression, "pre-tokenizer"), Delimiter.Isolated);
 
     /// <summary>Cuts before each run of the marker.</summary>
     public static PreTokenizer BeforeRunsOf(char marker) => (segment, pieces) =>

@@ -7,8 +7,8 @@ using Forgetting.IO;
 namespace Forgetting.Text.Tokenizers;
 
 /// <summary>
-/// Reads sentencepiece's <c>tokenizer.model</c>: a protobuf <c>ModelProto</c> with pieces (1), trainer (2) and normalizer (3) settings. Only
-/// BPE models; those of Llama 2 and Mistral are.
+/// Reads sentencepiece's <c>tokenizer.model</c>: a protobuf <c>ModelProto</c> with pieces (1), trainer (2) and normalizer (3) settings.
+/// Only BPE models; those of Llama 2 and Mistral are.
 /// </summary>
 internal static class SentencePieceFile
 {
@@ -65,12 +65,15 @@ internal static class SentencePieceFile
 
         if (modelType != BpeModel || charsMap)
         {
-            throw new UserException($"{file}: a sentencepiece model of type {modelType} {(charsMap ? "with" : "without")} a character map; expected type 2 (BPE) without one");
+            throw new UserException(
+                $"{file}: a sentencepiece model of type {modelType} {(charsMap ? "with" : "without")} a character map; "
+                + "expected type 2 (BPE) without one");
         }
 
         if (spaceBehind || spacesAsTheyAre)
         {
-            string setting = spaceBehind ? "treat_whitespace_as_suffix is true; expected false" : "escape_whitespaces is false; expected true";
+            string setting =
+                spaceBehind ? "treat_whitespace_as_suffix is true; expected false" : "escape_whitespaces is false; expected true";
             throw new UserException($"{file}: {setting}, as in all published models of this kind");
         }
 
@@ -85,7 +88,8 @@ internal static class SentencePieceFile
     }
 
     /// <summary>The tokenizer of a list of scored pieces in the order of their ids; spaces in pieces are written ▁.</summary>
-    public static TokenizerParts Build(string source, IReadOnlyList<(string Text, float Score, int Type)> pieces, bool dummyPrefix, bool collapseSpaces)
+    public static TokenizerParts Build(
+        string source, IReadOnlyList<(string Text, float Score, int Type)> pieces, bool dummyPrefix, bool collapseSpaces)
     {
         Dictionary<string, int> vocabulary = new(StringComparer.Ordinal);
         List<AddedToken> added = [];
@@ -106,7 +110,8 @@ internal static class SentencePieceFile
 
             if (type is Unknown or Control or UserDefined)
             {
-                added.Add(new AddedToken(id, text) { Special = type != UserDefined, Normalized = type == UserDefined, SpeltNormalized = true });
+                added.Add(
+                    new AddedToken(id, text) { Special = type != UserDefined, Normalized = type == UserDefined, SpeltNormalized = true });
             }
         }
 
@@ -128,7 +133,8 @@ internal static class SentencePieceFile
             Source = source,
             Vocabulary = vocabulary,
             Merges = MergesOf(pieces, vocabulary),
-            Options = new BytePairOptions { ByteFallback = vocabulary.ContainsKey(BytePairEncoding.ByteToken(0)), FuseUnknown = true, Unknown = unknown },
+            Options = new BytePairOptions { ByteFallback =
+                vocabulary.ContainsKey(BytePairEncoding.ByteToken(0)), FuseUnknown = true, Unknown = unknown },
             AddedTokens = added,
             Normalizer = Normalizers.Sequence(normalizers),
             Decoder = TokenDecoder.SentencePiece(dummyPrefix, source),
@@ -241,6 +247,8 @@ internal static class SentencePieceFile
             return message.Slice(at - (int)length, (int)length);
         }
 
-        UserException Malformed() => new(string.Create(CultureInfo.InvariantCulture, $"{file}: not a sentencepiece model (protobuf broken at byte {at} of {message.Length})"));
+        UserException Malformed() =>
+            new(string.Create(
+                CultureInfo.InvariantCulture, $"{file}: not a sentencepiece model (protobuf broken at byte {at} of {message.Length})"));
     }
 }

@@ -7,8 +7,8 @@ using Forgetting.IO;
 namespace Forgetting.Text.Tokenizers;
 
 /// <summary>
-/// Writes sentencepiece's <c>tokenizer.model</c> beside a <c>tokenizer.json</c> that says the same with merges, as Llama 2's does. Converters of other programs
-/// (llama.cpp's) take the order of merges from the pieces' scores alone and tokenize otherwise without them.
+/// Writes sentencepiece's <c>tokenizer.model</c> beside a <c>tokenizer.json</c> that says the same with merges, as Llama 2's does.
+/// Converters of other programs (llama.cpp's) take the order of merges from the pieces' scores alone and tokenize otherwise without them.
 /// </summary>
 internal static class SentencePieceWriter
 {
@@ -19,7 +19,9 @@ internal static class SentencePieceWriter
     // Wire types of protobuf.
     private const int Varint = 0, Length = 2, Fixed32 = 5;
 
-    /// <summary>Adds the file to a model folder where it is missing and can say what <c>tokenizer.json</c> says; else leaves the folder as it is.</summary>
+    /// <summary>
+    /// Adds the file to a model folder where it is missing and can say what <c>tokenizer.json</c> says; else leaves the folder as it is.
+    /// </summary>
     public static void Complete(string folder)
     {
         string json = Path.Combine(folder, "tokenizer.json");
@@ -47,7 +49,8 @@ internal static class SentencePieceWriter
     private static bool IsSentencePiece(JsonElement root)
     {
         JsonElement model = Member(root, "model"), splitter = Member(root, "pre_tokenizer"), normalizer = Member(root, "normalizer");
-        if (!Is(model, "type", "BPE") || Member(model, "byte_fallback").ValueKind != JsonValueKind.True || Member(model, "ignore_merges").ValueKind == JsonValueKind.True)
+        if (!Is(model, "type", "BPE") || Member(model, "byte_fallback").ValueKind != JsonValueKind.True
+            || Member(model, "ignore_merges").ValueKind == JsonValueKind.True)
             return false;
 
         if (normalizer.ValueKind is JsonValueKind.Null or JsonValueKind.Undefined)
@@ -56,7 +59,8 @@ internal static class SentencePieceWriter
                 && Member(splitter, "split").ValueKind == JsonValueKind.False;
         }
 
-        JsonElement[] steps = Member(normalizer, "normalizers") is { ValueKind: JsonValueKind.Array } list ? [.. list.EnumerateArray()] : [];
+        JsonElement[] steps =
+            Member(normalizer, "normalizers") is { ValueKind: JsonValueKind.Array } list ? [.. list.EnumerateArray()] : [];
         return splitter.ValueKind is JsonValueKind.Null or JsonValueKind.Undefined && steps.Length == 2
             && Is(steps[0], "type", "Prepend") && Is(steps[0], "prepend", Space)
             && Is(steps[1], "type", "Replace") && Is(steps[1], "content", Space) && Is(Member(steps[1], "pattern"), "String", " ");
@@ -65,12 +69,14 @@ internal static class SentencePieceWriter
     private static JsonElement Member(JsonElement json, string name) =>
         json.ValueKind == JsonValueKind.Object && json.TryGetProperty(name, out JsonElement value) ? value : default;
 
-    private static bool Is(JsonElement json, string name, string value) => Member(json, name) is { ValueKind: JsonValueKind.String } text && text.ValueEquals(value);
+    private static bool Is(JsonElement json, string name, string value) =>
+        Member(json, name) is { ValueKind: JsonValueKind.String } text && text.ValueEquals(value);
 
     // The pieces by id with scores that rank them as the merges do; null where no scores can, or where ids are missing.
     private static (string Text, float Score, int Type)[]? Pieces(TokenizerParts parts)
     {
-        var pieces = new (string Text, float Score, int Type)[Math.Max(parts.Vocabulary.Values.Max(), parts.AddedTokens.Select(t => t.Id).DefaultIfEmpty(0).Max()) + 1];
+        var pieces = new (string Text, float Score, int Type)[Math.Max(
+            parts.Vocabulary.Values.Max(), parts.AddedTokens.Select(t => t.Id).DefaultIfEmpty(0).Max()) + 1];
         foreach ((string text, int id) in parts.Vocabulary)
         {
             pieces[id] = (text, 0, IsByte(text) ? Byte : Normal);
@@ -87,8 +93,8 @@ internal static class SentencePieceWriter
         return pieces;
     }
 
-    // Sentencepiece merges any two neighbours that make a piece, the piece of the highest score first: so every way to cut a piece in two must be a merge, and the
-    // merges of one piece must stand together.
+    // Sentencepiece merges any two neighbours that make a piece, the piece of the highest score first: so every way to cut a piece in two
+    // must be a merge, and the merges of one piece must stand together.
     private static bool RankPieces((string Text, float Score, int Type)[] pieces, TokenizerParts parts)
     {
         int product = -1, rank = 0;

@@ -1,8 +1,8 @@
 namespace Forgetting.Text.Tokenizers;
 
 /// <summary>
-/// Turns ids into text as they come, up to the first of some texts that end it, which is not part of it. Characters that may turn out to begin such a text
-/// are held back until that is decided, so what was returned never has to be taken back.
+/// Turns ids into text as they come, up to the first of some texts that end it, which is not part of it. Characters that may turn out to
+/// begin such a text are held back until that is decided, so what was returned never has to be taken back.
 /// </summary>
 /// <param name="decoder">Decodes the ids; may have decoded what goes before them.</param>
 /// <param name="stops">Texts that end the text, none of them empty.</param>
@@ -34,7 +34,9 @@ internal sealed class StoppingDecoder(StreamingDecoder decoder, IReadOnlyList<st
         return text[..^kept];
     }
 
-    /// <summary>Length of the longest end of <paramref name="text"/> that is a beginning of <paramref name="stop"/>, but not all of it.</summary>
+    /// <summary>
+    /// Length of the longest end of <paramref name="text"/> that is a beginning of <paramref name="stop"/>, but not all of it.
+    /// </summary>
     private static int BegunAtEndOf(string text, string stop)
     {
         int length = Math.Min(text.Length, stop.Length - 1);

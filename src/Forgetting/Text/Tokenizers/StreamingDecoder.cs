@@ -5,8 +5,8 @@ namespace Forgetting.Text.Tokenizers;
 
 /// <summary>
 /// Turns ids into text as they come. A character whose bytes are spread over several tokens is returned with the last of them; bytes that
-/// are no UTF-8 become U+FFFD. A run of tokens of byte fallback is returned as a whole with the token behind it: as Hugging Face has it, such a run is text, or one
-/// U+FFFD a byte.
+/// are no UTF-8 become U+FFFD. A run of tokens of byte fallback is returned as a whole with the token behind it: as Hugging Face has it,
+/// such a run is text, or one U+FFFD a byte.
 /// </summary>
 internal sealed class StreamingDecoder
 {

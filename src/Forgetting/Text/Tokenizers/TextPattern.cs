@@ -7,8 +7,9 @@ using Forgetting.IO;
 namespace Forgetting.Text.Tokenizers;
 
 /// <summary>
-/// What <c>tokenizer.json</c> calls a pattern: a literal or one of Oniguruma's regular expressions over characters. .NET's expressions run on UTF-16 units and have
-/// classes of their own; so a text is matched through a copy in the expression's own <see cref="PatternAlphabet"/>, a unit a character.
+/// What <c>tokenizer.json</c> calls a pattern: a literal or one of Oniguruma's regular expressions over characters. .NET's expressions run
+/// on UTF-16 units and have classes of their own; so a text is matched through a copy in the expression's own
+/// <see cref="PatternAlphabet"/>, a unit a character.
 /// </summary>
 internal sealed class TextPattern
 {
@@ -44,7 +45,10 @@ internal sealed class TextPattern
         catch (Exception e) when (e is NotSupportedException or ArgumentException or InsufficientExecutionStackException)
         {
             string reason = e is NotSupportedException ? e.Message : "a construct that .NET does not have";
-            throw new UserException($"{source}: expression not supported: {reason} of \"{expression}\"; expected one of Oniguruma's without references, callouts and calls", e);
+            throw new UserException(
+                $"{source}: expression not supported: {reason} of \"{expression}\"; "
+                    + "expected one of Oniguruma's without references, callouts and calls",
+                e);
         }
     }
 
@@ -107,7 +111,8 @@ internal sealed class TextPattern
                 // No empty match right behind a match.
                 if (match.Length > 0 || match.Index != end)
                 {
-                    int from = offsets?[match.Index] ?? match.Index, to = offsets?[match.Index + match.Length] ?? match.Index + match.Length;
+                    int from = offsets?[match.Index] ?? match.Index,
+                        to = offsets?[match.Index + match.Length] ?? match.Index + match.Length;
                     matches.Add((start + from, to - from));
                 }
 
@@ -116,7 +121,8 @@ internal sealed class TextPattern
         }
         catch (RegexMatchTimeoutException e)
         {
-            throw new UserException($"{_source}: an expression took more than {MatchLimit.TotalSeconds:0} s for one match: {_expression}", e);
+            throw new UserException(
+                $"{_source}: an expression took more than {MatchLimit.TotalSeconds:0} s for one match: {_expression}", e);
         }
         finally
         {

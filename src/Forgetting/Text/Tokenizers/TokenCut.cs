@@ -40,7 +40,8 @@ internal sealed class CutList(int wanted, List<int> ids)
     public void Pass(Segment piece, BytePairEncoding model, ReadOnlySpan<int> places, int numbered)
     {
         int start = Math.Max(piece.Place, 0);
-        for (; Count - numbered < places.Length && places[Count - numbered] is var place && (place <= start || place < piece.Place + piece.Length); Count++)
+        for (; Count - numbered < places.Length && places[Count - numbered] is var place
+            && (place <= start || place < piece.Place + piece.Length); Count++)
         {
             TokenCut cut = place <= start ? default : model.Cut(piece.Span, place - piece.Place);
             Found[Count] = cut with { Before = ids.Count - _first + cut.Before };

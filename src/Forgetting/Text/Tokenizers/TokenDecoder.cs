@@ -6,8 +6,8 @@ using Forgetting.IO;
 namespace Forgetting.Text.Tokenizers;
 
 /// <summary>
-/// The <c>decoder</c> of a <c>tokenizer.json</c>, as what each token contributes in bytes and how many spaces the whole text loses in front.
-/// Bytes, because a character may be spread over several tokens.
+/// The <c>decoder</c> of a <c>tokenizer.json</c>, as what each token contributes in bytes and how many spaces the whole text loses in
+/// front. Bytes, because a character may be spread over several tokens.
 /// </summary>
 internal sealed class TokenDecoder
 {
@@ -19,7 +19,9 @@ internal sealed class TokenDecoder
     /// <summary>Spaces at the front of a decoded text that encoding put there.</summary>
     public int LeadingSpaces { get; private set; }
 
-    /// <summary>What marks a space, all of which the token that begins a text loses; null where it loses only <see cref="LeadingSpaces"/>.</summary>
+    /// <summary>
+    /// What marks a space, all of which the token that begins a text loses; null where it loses only <see cref="LeadingSpaces"/>.
+    /// </summary>
     public string? Marker { get; private set; }
 
     /// <summary>A decoder for <see cref="ByteLevelAlphabet"/>.</summary>
@@ -46,8 +48,11 @@ internal sealed class TokenDecoder
     }
 
     /// <summary>The byte that a token of byte fallback stands for; null for any other token.</summary>
-    public byte? FallbackByte(string token) => _byteFallback && token.Length == 6 && token.StartsWith("<0x", StringComparison.Ordinal) && token[5] == '>'
-        && byte.TryParse(token.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out byte value) ? value : null;
+    public byte? FallbackByte(string token) =>
+        _byteFallback && token.Length == 6 && token.StartsWith("<0x", StringComparison.Ordinal) && token[5] == '>'
+            && byte.TryParse(token.AsSpan(3, 2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out byte value)
+            ? value
+            : null;
 
     /// <summary>What a token contributes to the text.</summary>
     public byte[] Bytes(string token)
@@ -92,14 +97,18 @@ internal sealed class TokenDecoder
             case "Metaspace":
                 string marker = view["replacement"].AsString();
                 _replacements.Add((TextPattern.Literal(marker, view.Source), " "));
-                bool prefixed = view.Find("prepend_scheme") is { } scheme ? scheme.AsString() != "never" : view.Flag("add_prefix_space", true);
+                bool prefixed =
+                    view.Find("prepend_scheme") is { } scheme ? scheme.AsString() != "never" : view.Flag("add_prefix_space", true);
                 Marker = prefixed ? marker : null;
                 break;
             case "Strip" when _fused && view["content"].AsString() == " " && (view.Find("stop")?.AsInt32() ?? 0) == 0:
                 LeadingSpaces = Math.Max(0, view.Find("start")?.AsInt32() ?? 0);
                 break;
             default:
-                throw type.Wrong(type.Describe(), "a supported decoder: ByteLevel, Metaspace, or Sequence of Replace, ByteFallback, Fuse and then Strip of leading spaces");
+                throw type.Wrong(
+                    type.Describe(),
+                    "a supported decoder: ByteLevel, Metaspace, or Sequence of Replace, ByteFallback, "
+                        + "Fuse and then Strip of leading spaces");
         }
     }
 }

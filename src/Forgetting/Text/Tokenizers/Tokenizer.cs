@@ -36,8 +36,8 @@ internal sealed record TokenizerParts
 }
 
 /// <summary>
-/// Text to token ids and back, as the files of a checkpoint define it: byte-pair encoding on bytes (GPT-2, Llama 3, Qwen 2) or on characters with
-/// byte fallback (sentencepiece, Llama 2). Safe to use from several threads.
+/// Text to token ids and back, as the files of a checkpoint define it: byte-pair encoding on bytes (GPT-2, Llama 3, Qwen 2) or on
+/// characters with byte fallback (sentencepiece, Llama 2). Safe to use from several threads.
 /// </summary>
 internal sealed class Tokenizer
 {
@@ -112,9 +112,9 @@ internal sealed class Tokenizer
     public int VocabularySize => _tokens.Length;
 
     /// <summary>
-    /// Reads the tokenizer of a checkpoint folder: <c>tokenizer.json</c>, else <c>vocab.json</c> with <c>merges.txt</c>, else sentencepiece's
-    /// <c>tokenizer.model</c>, else llama2.c's <c>tok*.bin</c>; beside it <c>tokenizer_config.json</c>, <c>config.json</c> and
-    /// <c>generation_config.json</c> where they exist.
+    /// Reads the tokenizer of a checkpoint folder: <c>tokenizer.json</c>, else <c>vocab.json</c> with <c>merges.txt</c>, else
+    /// sentencepiece's <c>tokenizer.model</c>, else llama2.c's <c>tok*.bin</c>; beside it <c>tokenizer_config.json</c>, <c>config.json</c>
+    /// and <c>generation_config.json</c> where they exist.
     /// </summary>
     /// <exception cref="UserException">There is none, or it is malformed or of a kind not supported.</exception>
     public static Tokenizer Load(string folder) => new(TokenizerFolder.Read(folder));
@@ -122,7 +122,8 @@ internal sealed class Tokenizer
     /// <summary>The ids of a text. No end-of-text is added.</summary>
     /// <param name="text">Any string; a lone surrogate counts as U+FFFD.</param>
     /// <param name="bos">Put in front what the tokenizer's files put in front, if anything.</param>
-    /// <param name="allowSpecial">Let the spelling of a special token in the text become that token. Off, it is text like any other.</param>
+    /// <param name="allowSpecial">Let the spelling of a special token in the text become that token. Off,
+    /// it is text like any other.</param>
     public int[] Encode(string text, bool bos = true, bool allowSpecial = false)
     {
         ArgumentNullException.ThrowIfNull(text);
@@ -159,12 +160,14 @@ internal sealed class Tokenizer
     /// <summary>Id of a token by its spelling in the vocabulary, or null.</summary>
     public int? IdOf(string token) => _ids.TryGetValue(token, out int id) ? id : null;
 
-    /// <summary>Spelling of a token in the vocabulary; null for an id it does not have. (An embedding is often padded to more rows.)</summary>
+    /// <summary>
+    /// Spelling of a token in the vocabulary; null for an id it does not have. (An embedding is often padded to more rows.)
+    /// </summary>
     public string? TokenOf(int id) => (uint)id < (uint)_tokens.Length ? _tokens[id] : null;
 
     /// <summary>
-    /// The text of each of several tokens in a row, for reports. A character whose bytes are spread over several tokens is the text of the first of them, and the others have none;
-    /// bytes that are no UTF-8 are written as <c>\\xNN</c>.
+    /// The text of each of several tokens in a row, for reports. A character whose bytes are spread over several tokens is the text of the
+    /// first of them, and the others have none; bytes that are no UTF-8 are written as <c>\\xNN</c>.
     /// </summary>
     public IReadOnlyList<string> TextsOf(IReadOnlyList<int> ids)
     {
@@ -209,8 +212,8 @@ internal sealed class Tokenizer
     public bool IsSpecial(int id) => _special.Contains(id);
 
     /// <summary>
-    /// Appends the ids of one stretch of an input that is put together from text and ids. <paramref name="first"/> tells whether it begins the input:
-    /// some tokenizers put a space only there.
+    /// Appends the ids of one stretch of an input that is put together from text and ids. <paramref name="first"/> tells whether it begins
+    /// the input: some tokenizers put a space only there.
     /// </summary>
     /// <param name="places">UTF-16 units of the text, ascending, of which the place among the ids is wanted.</param>
     /// <returns>For each place where it falls among the ids appended here.</returns>
@@ -262,8 +265,8 @@ internal sealed class Tokenizer
     }
 
     /// <summary>
-    /// The places that lie in a part of a text, as places of that part once normalized: behind what the text up to there becomes by itself, as far as the
-    /// whole begins with that.
+    /// The places that lie in a part of a text, as places of that part once normalized: behind what the text up to there becomes by itself,
+    /// as far as the whole begins with that.
     /// </summary>
     private int[] NormalizedPlaces(string part, string normalized, int start, ReadOnlySpan<int> places)
     {
@@ -280,13 +283,17 @@ internal sealed class Tokenizer
             length -= length > 0 && char.IsSurrogatePair(part[length - 1], part[length]) ? 1 : 0;
             string before = length == 0 ? "" : _normalize(part[..length]);
             int common = before.AsSpan().CommonPrefixLength(normalized);
-            found.Add(common > 0 && common < normalized.Length && char.IsSurrogatePair(normalized[common - 1], normalized[common]) ? common - 1 : common);
+            found.Add(common > 0 && common < normalized.Length && char.IsSurrogatePair(normalized[common - 1], normalized[common])
+                ? common - 1
+                : common);
         }
 
         return [.. found];
     }
 
-    /// <summary>Cuts a text at the spellings of control tokens: stretches of other text (Id null) and the tokens between them, in order.</summary>
+    /// <summary>
+    /// Cuts a text at the spellings of control tokens: stretches of other text (Id null) and the tokens between them, in order.
+    /// </summary>
     internal List<(int Start, int Length, int? Id)> SplitAtSpecial(string text)
     {
         List<(int Start, int Length, AddedToken? Token)> parts = [];

@@ -7,7 +7,8 @@ namespace Forgetting.Text.Tokenizers;
 internal static class TokenizerFolder
 {
     private static readonly string[] Files =
-        ["tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "tokenizer.model", "special_tokens_map.json", "chat_template.jinja"];
+        ["tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "tokenizer.model", "special_tokens_map.json",
+            "chat_template.jinja"];
 
     /// <summary>Copies a tokenizer's files, those that are there, to a folder.</summary>
     public static void Copy(string source, string target)
@@ -74,7 +75,8 @@ internal static class TokenizerFolder
         return llama2c.Length switch
         {
             1 => Llama2cVocabulary.Read(llama2c[0]),
-            0 => throw new UserException($"{folder}: no tokenizer; expected tokenizer.json, vocab.json with merges.txt, tokenizer.model or tok*.bin"),
+            0 => throw new UserException(
+                $"{folder}: no tokenizer; expected tokenizer.json, vocab.json with merges.txt, tokenizer.model or tok*.bin"),
             _ => throw new UserException($"{folder}: {llama2c.Length} files tok*.bin and no tokenizer.json; expected one"),
         };
     }
@@ -96,7 +98,8 @@ internal static class TokenizerFolder
             bos ??= model?.Find("bos_token_id")?.AsInt32();
             if (model?.Find("eos_token_id") is { } ids)
             {
-                eos.AddRange(ids.Element.ValueKind == System.Text.Json.JsonValueKind.Array ? ids.Items().Select(i => i.AsInt32()) : [ids.AsInt32()]);
+                eos.AddRange(
+                    ids.Element.ValueKind == System.Text.Json.JsonValueKind.Array ? ids.Items().Select(i => i.AsInt32()) : [ids.AsInt32()]);
             }
         }
 

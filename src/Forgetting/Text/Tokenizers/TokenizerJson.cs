@@ -18,7 +18,8 @@ internal static class TokenizerJson
         JsonView model = root["model"];
         RequireSupported(model);
         Dictionary<string, int> vocabulary = ReadVocabulary(model["vocab"]);
-        List<AddedToken> added = root.Find("added_tokens") is { } tokens ? [.. tokens.Items().Select(t => ReadAddedToken(t, vocabulary))] : [];
+        List<AddedToken> added =
+            root.Find("added_tokens") is { } tokens ? [.. tokens.Items().Select(t => ReadAddedToken(t, vocabulary))] : [];
 
         bool byteLevel = false;
         PreTokenizer? preTokenizer = root.Find("pre_tokenizer") is { } pre ? PreTokenizers.Read(pre, out byteLevel) : null;
@@ -111,7 +112,8 @@ internal static class TokenizerJson
             }
         }
 
-        if (model.Find("dropout") is { } dropout && !(dropout.Element.ValueKind == JsonValueKind.Number && dropout.Element.GetDouble() == 0))
+        if (model.Find("dropout") is { } dropout
+            && !(dropout.Element.ValueKind == JsonValueKind.Number && dropout.Element.GetDouble() == 0))
         {
             throw dropout.Wrong(dropout.Describe(), "null: random merges are not supported");
         }
@@ -136,7 +138,8 @@ internal static class TokenizerJson
         List<Merge> merges = [];
         foreach (JsonView item in view.Items())
         {
-            string[] pair = item.Element.ValueKind == JsonValueKind.Array ? [.. item.Items().Select(i => i.AsString())] : item.AsString().Split(' ');
+            string[] pair =
+                item.Element.ValueKind == JsonValueKind.Array ? [.. item.Items().Select(i => i.AsString())] : item.AsString().Split(' ');
             merges.Add(MakeMerge(pair, merges.Count, vocabulary, $"{view.Source}: merge {merges.Count + 1}"));
         }
 
@@ -169,7 +172,9 @@ internal static class TokenizerJson
         return new Merge(Known(pair[0]), Known(pair[1]), rank, Known(pair[0] + pair[1]));
 
         int Known(string token) =>
-            vocabulary.TryGetValue(token, out int id) ? id : throw new UserException($"{place} needs the token \"{token}\", which is not in the vocabulary");
+            vocabulary.TryGetValue(token, out int id)
+            ? id
+            : throw new UserException($"{place} needs the token \"{token}\", which is not in the vocabulary");
     }
 
     private static AddedToken ReadAddedToken(JsonView view, Dictionary<string, int> vocabulary) =>
@@ -216,7 +221,9 @@ internal static class TokenizerJson
 
                 return prefix;
             default:
-                throw type.Wrong(type.Describe(), "a supported post-processor (TemplateProcessing, ByteLevel, Sequence, BertProcessing, RobertaProcessing)");
+                throw type.Wrong(
+                    type.Describe(),
+                    "a supported post-processor (TemplateProcessing, ByteLevel, Sequence, BertProcessing, RobertaProcessing)");
         }
     }
 

@@ -5,7 +5,8 @@ namespace Forgetting.Text.Tokenizers;
 
 /// <summary>
 /// The four normalization forms (Unicode Standard Annex 15). .NET asks ICU for them, which this program runs without: with invariant
-/// globalization <see cref="string.Normalize()"/> returns the text unchanged. The character data is the embedded <c>UnicodeNormalization.txt</c>.
+/// globalization <see cref="string.Normalize()"/> returns the text unchanged. The character data is the
+/// embedded <c>UnicodeNormalization.txt</c>.
 /// </summary>
 internal static class UnicodeNormalization
 {
@@ -61,7 +62,8 @@ internal static class UnicodeNormalization
                 output.Add(TrailBase + (syllable % TrailCount));
             }
         }
-        else if (Data.Value.Canonical.TryGetValue(rune, out int[]? parts) || (compatible && Data.Value.Compatible.TryGetValue(rune, out parts)))
+        else if (Data.Value.Canonical.TryGetValue(rune, out int[]? parts)
+            || (compatible && Data.Value.Compatible.TryGetValue(rune, out parts)))
         {
             foreach (int part in parts)
             {
@@ -154,7 +156,8 @@ internal static class UnicodeNormalization
         public static Tables Load()
         {
             Tables tables = new();
-            using Stream stream = typeof(UnicodeNormalization).Assembly.GetManifestResourceStream(typeof(UnicodeNormalization), "UnicodeNormalization.txt")!;
+            using Stream stream =
+                typeof(UnicodeNormalization).Assembly.GetManifestResourceStream(typeof(UnicodeNormalization), "UnicodeNormalization.txt")!;
             using StreamReader reader = new(stream);
             while (reader.ReadLine() is { } line)
             {

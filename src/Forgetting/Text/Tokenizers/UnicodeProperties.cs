@@ -3,8 +3,8 @@ using System.Globalization;
 namespace Forgetting.Text.Tokenizers;
 
 /// <summary>
-/// The code points of Unicode's properties by their names, as Oniguruma spells and means them: general categories from .NET, scripts and the parts of derived
-/// properties that .NET lacks from the embedded <c>UnicodeProperties.txt</c>.
+/// The code points of Unicode's properties by their names, as Oniguruma spells and means them: general categories from .NET, scripts and
+/// the parts of derived properties that .NET lacks from the embedded <c>UnicodeProperties.txt</c>.
 /// </summary>
 internal static class UnicodeProperties
 {
@@ -88,11 +88,12 @@ internal static class UnicodeProperties
     private static readonly (string Code, string Title)[] Names =
     [
         ("Lu", "UppercaseLetter"), ("Ll", "LowercaseLetter"), ("Lt", "TitlecaseLetter"), ("Lm", "ModifierLetter"), ("Lo", "OtherLetter"),
-        ("Mn", "NonspacingMark"), ("Mc", "SpacingMark"), ("Me", "EnclosingMark"), ("Nd", "DecimalNumber"), ("Nl", "LetterNumber"), ("No", "OtherNumber"),
-        ("Zs", "SpaceSeparator"), ("Zl", "LineSeparator"), ("Zp", "ParagraphSeparator"), ("Cc", "Control"), ("Cf", "Format"), ("Cs", "Surrogate"),
-        ("Co", "PrivateUse"), ("Pc", "ConnectorPunctuation"), ("Pd", "DashPunctuation"), ("Ps", "OpenPunctuation"), ("Pe", "ClosePunctuation"),
-        ("Pi", "InitialPunctuation"), ("Pf", "FinalPunctuation"), ("Po", "OtherPunctuation"), ("Sm", "MathSymbol"), ("Sc", "CurrencySymbol"),
-        ("Sk", "ModifierSymbol"), ("So", "OtherSymbol"), ("Cn", "Unassigned"),
+        ("Mn", "NonspacingMark"), ("Mc", "SpacingMark"), ("Me", "EnclosingMark"), ("Nd", "DecimalNumber"), ("Nl", "LetterNumber"),
+        ("No", "OtherNumber"), ("Zs", "SpaceSeparator"), ("Zl", "LineSeparator"), ("Zp", "ParagraphSeparator"), ("Cc", "Control"),
+        ("Cf", "Format"), ("Cs", "Surrogate"), ("Co", "PrivateUse"), ("Pc", "ConnectorPunctuation"), ("Pd", "DashPunctuation"),
+        ("Ps", "OpenPunctuation"), ("Pe", "ClosePunctuation"), ("Pi", "InitialPunctuation"), ("Pf", "FinalPunctuation"),
+        ("Po", "OtherPunctuation"), ("Sm", "MathSymbol"), ("Sc", "CurrencySymbol"), ("Sk", "ModifierSymbol"), ("So", "OtherSymbol"),
+        ("Cn", "Unassigned"),
     ];
 
     private static readonly Dictionary<char, string> Groups = new()
@@ -123,7 +124,8 @@ internal static class UnicodeProperties
 
     private static Dictionary<string, CodePointSet> ReadFile()
     {
-        using Stream stream = typeof(UnicodeProperties).Assembly.GetManifestResourceStream(typeof(UnicodeProperties), "UnicodeProperties.txt")!;
+        using Stream stream =
+            typeof(UnicodeProperties).Assembly.GetManifestResourceStream(typeof(UnicodeProperties), "UnicodeProperties.txt")!;
         using StreamReader reader = new(stream);
         return reader.ReadToEnd().Split('\n').Where(line => line.Length > 0 && line[0] != '#').Select(line => line.Split(' ')).ToDictionary(
             parts => parts[0].Replace("_", "", StringComparison.Ordinal).ToLowerInvariant(),

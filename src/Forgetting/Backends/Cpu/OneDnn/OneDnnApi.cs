@@ -54,7 +54,9 @@ internal sealed unsafe class OneDnnApi
         _execute = (delegate* unmanaged<nint, nint, int, Argument*, int>)library.Export("dnnl_primitive_execute");
         _setHandle = (delegate* unmanaged<nint, void*, int>)library.Export("dnnl_memory_set_data_handle");
         nint engine;
-        Check(((delegate* unmanaged<nint*, int, nint, int>)library.Export("dnnl_engine_create"))(&engine, CpuEngine, 0), "dnnl_engine_create");
+        Check(
+            ((delegate* unmanaged<nint*, int, nint, int>)library.Export("dnnl_engine_create"))(&engine, CpuEngine, 0),
+            "dnnl_engine_create");
         _engine = engine;
     }
 
@@ -79,16 +81,20 @@ internal sealed unsafe class OneDnnApi
             descriptor = (nint)NativeMemory.AllocZeroed(DescriptorBytes);
             Check(
                 any
-                    ? ((delegate* unmanaged<nint, int, long*, int, int, int>)_library.Export("dnnl_memory_desc_init_by_tag"))(descriptor, 2, dims, element, AnyTag)
-                    : ((delegate* unmanaged<nint, int, long*, int, long*, int>)_library.Export("dnnl_memory_desc_init_by_strides"))(descriptor, 2, dims, element, strides),
+                    ? ((delegate* unmanaged<nint, int, long*, int, int, int>)_library.Export("dnnl_memory_desc_init_by_tag"))(
+                        descriptor, 2, dims, element, AnyTag)
+                    : ((delegate* unmanaged<nint, int, long*, int, long*, int>)_library.Export("dnnl_memory_desc_init_by_strides"))(
+                        descriptor, 2, dims, element, strides),
                 "dnnl_memory_desc_init");
         }
         else
         {
             Check(
                 any
-                    ? ((delegate* unmanaged<nint*, int, long*, int, int, int>)_library.Export("dnnl_memory_desc_create_with_tag"))(&descriptor, 2, dims, element, AnyTag)
-                    : ((delegate* unmanaged<nint*, int, long*, int, long*, int>)_library.Export("dnnl_memory_desc_create_with_strides"))(&descriptor, 2, dims, element, strides),
+                    ? ((delegate* unmanaged<nint*, int, long*, int, int, int>)_library.Export("dnnl_memory_desc_create_with_tag"))(
+                        &descriptor, 2, dims, element, AnyTag)
+                    : ((delegate* unmanaged<nint*, int, long*, int, long*, int>)_library.Export("dnnl_memory_desc_create_with_strides"))(
+                        &descriptor, 2, dims, element, strides),
                 "dnnl_memory_desc_create");
         }
 
@@ -111,7 +117,9 @@ internal sealed unsafe class OneDnnApi
     /// <summary>Bytes that a matrix takes.</summary>
     public long Bytes(nint descriptor) => descriptor == 0 ? 0 : _descriptorSize(descriptor);
 
-    /// <summary>Primitive descriptor of destination = source·weights, or + where <paramref name="add"/>; 0 where the library has no such primitive.</summary>
+    /// <summary>
+    /// Primitive descriptor of destination = source·weights, or + where <paramref name="add"/>; 0 where the library has no such primitive.
+    /// </summary>
     public nint Matmul(nint source, nint weights, nint destination, bool add)
     {
         nint attributes = Attributes(add);
@@ -127,7 +135,8 @@ internal sealed unsafe class OneDnnApi
         }
         else
         {
-            var create = (delegate* unmanaged<nint*, nint, nint, nint, nint, nint, nint, int>)_library.Export("dnnl_matmul_primitive_desc_create");
+            var create =
+                (delegate* unmanaged<nint*, nint, nint, nint, nint, nint, nint, int>)_library.Export("dnnl_matmul_primitive_desc_create");
             result = create(&result, _engine, source, weights, 0, destination, attributes) == 0 ? result : 0;
         }
 
@@ -164,7 +173,9 @@ internal sealed unsafe class OneDnnApi
     public nint Primitive(nint primitiveDescriptor)
     {
         nint result;
-        Check(((delegate* unmanaged<nint*, nint, int>)_library.Export("dnnl_primitive_create"))(&result, primitiveDescriptor), "dnnl_primitive_create");
+        Check(
+            ((delegate* unmanaged<nint*, nint, int>)_library.Export("dnnl_primitive_create"))(&result, primitiveDescriptor),
+            "dnnl_primitive_create");
         return result;
     }
 
@@ -172,7 +183,9 @@ internal sealed unsafe class OneDnnApi
     public nint Stream()
     {
         nint result;
-        Check(((delegate* unmanaged<nint*, nint, int, int>)_library.Export("dnnl_stream_create"))(&result, _engine, InOrder), "dnnl_stream_create");
+        Check(
+            ((delegate* unmanaged<nint*, nint, int, int>)_library.Export("dnnl_stream_create"))(&result, _engine, InOrder),
+            "dnnl_stream_create");
         return result;
     }
 
@@ -180,7 +193,9 @@ internal sealed unsafe class OneDnnApi
     public nint Memory(nint descriptor)
     {
         nint result;
-        Check(((delegate* unmanaged<nint*, nint, nint, void*, int>)_library.Export("dnnl_memory_create"))(&result, descriptor, _engine, null), "dnnl_memory_create");
+        Check(
+            ((delegate* unmanaged<nint*, nint, nint, void*, int>)_library.Export("dnnl_memory_create"))(&result, descriptor, _engine, null),
+            "dnnl_memory_create");
         return result;
     }
 
@@ -239,6 +254,7 @@ internal sealed unsafe class OneDnnApi
             Throw(_library.Name, status, function);
         }
 
-        static void Throw(string name, int status, string function) => throw new OneDnnException($"{name}: {function} failed with status {status}");
+        static void Throw(string name, int status, string function) =>
+            throw new OneDnnException($"{name}: {function} failed with status {status}");
     }
 }

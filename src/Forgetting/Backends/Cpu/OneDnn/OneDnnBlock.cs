@@ -4,13 +4,13 @@ using Forgetting.Tensors;
 namespace Forgetting.Backends.Cpu.OneDnn;
 
 /// <summary>
-/// The primitives for some columns of all products with the same K and N: C [rows, width] = A [rows, k]·B [k, width], always for the same numbers of
-/// rows, since oneDNN's code and with it the order of a sum depends on the shape of a product.
+/// The primitives for some columns of all products with the same K and N: C [rows, width] = A [rows, k]·B [k, width], always for the same
+/// numbers of rows, since oneDNN's code and with it the order of a sum depends on the shape of a product.
 /// </summary>
 /// <remarks>
-/// What the library does not promise is tried when the primitives are made, on rows that are all the same: every row of the result must have the
-/// same bits, and the primitives among each other. One that differs is not used for rows that must not depend on their batch, and without
-/// <see cref="Tile"/> the product is left to the managed provider.
+/// What the library does not promise is tried when the primitives are made, on rows that are all the same: every row of the result must
+/// have the same bits, and the primitives among each other. One that differs is not used for rows that must not depend on their batch, and
+/// without <see cref="Tile"/> the product is left to the managed provider.
 /// </remarks>
 internal sealed unsafe class OneDnnBlock : IDisposable
 {
@@ -92,8 +92,8 @@ internal sealed unsafe class OneDnnBlock : IDisposable
     public long PackedBytes { get; }
 
     /// <summary>
-    /// Columns of a block of <see cref="BFloat16Packing.Pairs"/> where that is the library's layout, and 0 where it is another: the library's own copies into it
-    /// take several times as long.
+    /// Columns of a block of <see cref="BFloat16Packing.Pairs"/> where that is the library's layout, and 0 where it is another: the
+    /// library's own copies into it take several times as long.
     /// </summary>
     public int PairWidth { get; private set; }
 
@@ -108,7 +108,8 @@ internal sealed unsafe class OneDnnBlock : IDisposable
             nint plain = _api.Matrix(_k, _width, DType.Float32, strideOfRows, strideOfColumns);
             _plain.Add(plain);
             nint packed = Tile!.Weights;
-            reorder = new OneDnnPrimitive(_api, _api.Reorder(plain, packed), _streams, (OneDnnApi.Source, plain), (OneDnnApi.Destination, packed));
+            reorder = new OneDnnPrimitive(
+                _api, _api.Reorder(plain, packed), _streams, (OneDnnApi.Source, plain), (OneDnnApi.Destination, packed));
             _reorders.Add((strideOfRows, strideOfColumns), reorder);
         }
 
@@ -145,7 +146,8 @@ internal sealed unsafe class OneDnnBlock : IDisposable
         }
 
         return new OneDnnPrimitive(
-            _api, descriptor, _streams, (OneDnnApi.Source, source), (OneDnnApi.Weights, _api.WeightsOf(descriptor)), (OneDnnApi.Destination, destination));
+            _api, descriptor, _streams, (OneDnnApi.Source, source), (OneDnnApi.Weights, _api.WeightsOf(descriptor)),
+            (OneDnnApi.Destination, destination));
     }
 
     private void Try(int stride)

@@ -23,7 +23,8 @@ internal readonly unsafe struct PackJob(nint shape, Product product, bool fill, 
             float* copy = (float*)(scratch + scratchpad);
             for (int k = 0; k < product.K; k++)
             {
-                new ReadOnlySpan<float>(source + ((long)k * product.Ldb), block.Width).CopyTo(new Span<float>(copy + ((long)k * block.Width), block.Width));
+                new ReadOnlySpan<float>(source + ((long)k * product.Ldb), block.Width)
+                    .CopyTo(new Span<float>(copy + ((long)k * block.Width), block.Width));
             }
 
             new Span<float>(copy + ((long)product.K * block.Width), (all.K - product.K) * block.Width).Clear();
@@ -55,8 +56,8 @@ internal readonly unsafe struct PackPairsJob(nint shape, Product product, byte* 
         int first = part * terms;
         float* source = product.B + (product.TransposeB ? (column * product.Ldb) + first : (first * (long)product.Ldb) + column);
         BFloat16Packing.Pairs(
-            source, product.Ldb, product.TransposeB, block.Width, Math.Clamp(product.K - first, 0, terms), Math.Min(terms, all.K - first), all.PairWidth,
-            (ushort*)(packed + (number * all.Whole.PackedBytes)) + ((long)first * all.PairWidth),
+            source, product.Ldb, product.TransposeB, block.Width, Math.Clamp(product.K - first, 0, terms), Math.Min(terms, all.K - first),
+            all.PairWidth, (ushort*)(packed + (number * all.Whole.PackedBytes)) + ((long)first * all.PairWidth),
             BFloat16Packing.PanelSize(all.K, all.PairWidth));
     }
 }
@@ -100,7 +101,8 @@ internal readonly unsafe struct MultiplyJob(
         {
             for (int row = first; row < end; row += Group)
             {
-                void* a = row < prepared ? product.A + ((long)row * product.Lda) : scratch + ((long)(row - prepared) * all.K * ElementBytes);
+                void* a =
+                    row < prepared ? product.A + ((long)row * product.Lda) : scratch + ((long)(row - prepared) * all.K * ElementBytes);
                 Multiply(all, block, row, Math.Min(Group, end - row), a, tile, scratchpad);
             }
         }
@@ -181,7 +183,8 @@ internal readonly unsafe struct MultiplyJob(
         {
             for (int i = 0; i < rows; i++)
             {
-                new ReadOnlySpan<float>(source + ((long)i * product.Lda), product.K).CopyTo(new Span<float>((float*)target + ((long)i * all.K), all.K));
+                new ReadOnlySpan<float>(source + ((long)i * product.Lda), product.K)
+                    .CopyTo(new Span<float>((float*)target + ((long)i * all.K), all.K));
             }
         }
 

@@ -10,8 +10,8 @@ namespace Forgetting.Backends.Cpu.OneDnn;
 /// (primitive descriptors made at once, opaque memory descriptors). Found at run time; nothing is linked.
 /// </summary>
 /// <remarks>
-/// Every primitive is made and run on one thread: parallelism is the <see cref="WorkerPool"/>'s. With OpenMP the number of threads belongs to the
-/// calling thread (<c>nthreads-var</c>), so <see cref="UseOneThread"/> is called on each.
+/// Every primitive is made and run on one thread: parallelism is the <see cref="WorkerPool"/>'s. With OpenMP the number of threads belongs
+/// to the calling thread (<c>nthreads-var</c>), so <see cref="UseOneThread"/> is called on each.
 /// </remarks>
 internal sealed unsafe class OneDnnLibrary
 {
@@ -85,8 +85,8 @@ internal sealed unsafe class OneDnnLibrary
     public bool HasAmx => HasBFloat16 && (_isa & Amx) == Amx;
 
     /// <summary>
-    /// Whether bfloat16 is multiplied faster than Float32. Intel's AVX-512 BF16 is not: <c>vdpbf16ps</c> starts every second cycle where two multiply-adds
-    /// of Float32 start in each, half the operations a second (docs/performance.md). There it takes AMX.
+    /// Whether bfloat16 is multiplied faster than Float32. Intel's AVX-512 BF16 is not: <c>vdpbf16ps</c> starts every second cycle where
+    /// two multiply-adds of Float32 start in each, half the operations a second (docs/performance.md). There it takes AMX.
     /// </summary>
     public bool IsFasterInBFloat16 => HasAmx || (HasBFloat16 && !IsIntel);
 
@@ -119,7 +119,8 @@ internal sealed unsafe class OneDnnLibrary
 
     private static (OneDnnLibrary? Library, string Missing) Find()
     {
-        string missing = "not found (" + string.Join(", ", s_names.Where(n => OperatingSystem.IsMacOS() == n.EndsWith("dylib", StringComparison.Ordinal))) + ")";
+        string missing = "not found ("
+            + string.Join(", ", s_names.Where(n => OperatingSystem.IsMacOS() == n.EndsWith("dylib", StringComparison.Ordinal))) + ")";
         foreach (string name in s_names)
         {
             if (!NativeLibrary.TryLoad(name, out nint handle))

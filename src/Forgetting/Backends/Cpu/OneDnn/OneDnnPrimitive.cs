@@ -17,7 +17,8 @@ internal sealed unsafe class OneDnnPrimitive : IDisposable
 
     /// <summary>Makes the primitive of a descriptor and owns both.</summary>
     /// <param name="streams">A stream for each thread of the pool.</param>
-    /// <param name="arguments">Number and layout of each argument but the scratchpad; layouts are needed until every thread has run it.</param>
+    /// <param name="arguments">Number and layout of each argument but the scratchpad; layouts are needed
+    /// until every thread has run it.</param>
     public OneDnnPrimitive(OneDnnApi api, nint descriptor, nint[] streams, params (int Number, nint Layout)[] arguments)
     {
         _api = api;
@@ -42,7 +43,8 @@ internal sealed unsafe class OneDnnPrimitive : IDisposable
     public void Run(ReadOnlySpan<nint> addresses)
     {
         int thread = WorkerPool.Worker;
-        nint[] memories = _memories[thread] ??= [.. _layouts.Select((layout, i) => i == _layouts.Length - 1 && ScratchBytes == 0 ? 0 : _api.Memory(layout))];
+        nint[] memories = _memories[thread] ??=
+            [.. _layouts.Select((layout, i) => i == _layouts.Length - 1 && ScratchBytes == 0 ? 0 : _api.Memory(layout))];
         OneDnnApi.Argument* arguments = stackalloc OneDnnApi.Argument[MostArguments];
         int count = 0;
         for (int i = 0; i < memories.Length; i++)

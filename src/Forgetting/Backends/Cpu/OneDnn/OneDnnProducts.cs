@@ -4,13 +4,15 @@ using Forgetting.Tensors;
 namespace Forgetting.Backends.Cpu.OneDnn;
 
 /// <summary>
-/// Products by oneDNN, cut into blocks of fixed size that the pool's threads compute each on itself (<see cref="OneDnnBlock"/>): rows in groups of
-/// <see cref="OneDnnBlock.Rows"/>, the last filled up with zeros, and columns in equal parts. So neither the number of rows nor that of threads reaches
-/// the library, and a row has the same bits in every batch. B is always packed, for a product alone where no copy is kept.
+/// Products by oneDNN, cut into blocks of fixed size that the pool's threads compute each on itself (<see cref="OneDnnBlock"/>):
+/// rows in groups of <see cref="OneDnnBlock.Rows"/>, the last filled up with zeros, and columns in equal parts. So neither the
+/// number of rows nor that of threads reaches the library, and a row has the same bits in every batch. B is always packed, for a
+/// product alone where no copy is kept.
 /// </summary>
 /// <remarks>
-/// Sums are cut into equal pieces of at most <see cref="MostTerms"/>, of which a block of B and some rows of A lie in the second-level cache. A product with
-/// A transposed sums over tokens, whose number changes with every batch: its pieces are filled up with zeros to fourteen sizes, so that primitives stay few.
+/// Sums are cut into equal pieces of at most <see cref="MostTerms"/>, of which a block of B and some rows of A lie in the second-level
+/// cache. A product with A transposed sums over tokens, whose number changes with every batch: its pieces are filled up with zeros to
+/// fourteen sizes, so that primitives stay few.
 /// </remarks>
 internal sealed unsafe class OneDnnProducts : IMatrixProducts
 {
@@ -22,7 +24,8 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
     private const int MiddleTokens = 512;
     private const int WideTokenStep = 256;
 
-    // Primitives for so many shapes are kept; a model has some dozens for its products with weights, and for sums over tokens what its batches need.
+    // Primitives for so many shapes are kept; a model has some dozens for its products with weights, and for sums
+    // over tokens what its batches need.
     private const int MostShapes = 256;
 
     // Prepared rows of A of a task: they share the second-level cache with a block of B.
@@ -223,7 +226,8 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
         OneDnnPrimitive ReorderOf(OneDnnBlock block, in Product p) =>
             fill ? block.Reorder(block.Width, 1) : p.TransposeB ? block.Reorder(1, p.Ldb) : block.Reorder(p.Ldb, 1);
         _library.UseOneThread();
-        long scratchpad = (Math.Max(ReorderOf(shape.Whole, product).ScratchBytes, ReorderOf(shape.Last, product).ScratchBytes) + 63) / 64 * 64;
+        long scratchpad =
+            (Math.Max(ReorderOf(shape.Whole, product).ScratchBytes, ReorderOf(shape.Last, product).ScratchBytes) + 63) / 64 * 64;
         long copy = fill ? sizeof(float) * (long)shape.K * shape.Whole.Width : 0;
         _pool.Run(new PackJob(shape.Handle, product, fill, packed, scratchpad), shape.Blocks, scratchpad + copy);
     }

@@ -43,7 +43,9 @@ internal sealed unsafe class OneDnnShape : IDisposable
     /// <summary>Whether the library has code for the shape that treats every row alike.</summary>
     public bool IsUsable => Whole.Tile is not null && Last.Tile is not null;
 
-    /// <summary>Columns of a panel where B is packed by <see cref="BFloat16Packing.Pairs"/>; 0 where only the library can pack it.</summary>
+    /// <summary>
+    /// Columns of a panel where B is packed by <see cref="BFloat16Packing.Pairs"/>; 0 where only the library can pack it.
+    /// </summary>
     public int PairWidth => Whole.PairWidth == Last.PairWidth ? Whole.PairWidth : 0;
 
     /// <summary>Bytes of B packed.</summary>
