@@ -78,7 +78,7 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
             Data = settings.Data with { NoShuffle = settings.Data.NoShuffle || data is null },
         };
         new Trainer(decoder, set, steps, "", observer: null, unlearned, regularizer, evaluator).Rehearse();
-        int floats = backend.StorageType == DType.Float32 ? 3 : 4;
+        int floats = (backend.StorageType == DType.Float32 ? 3 : 4) + (unlearned != null && settings.ResolveMoments() == UnlearningMoments.Own ? 2 : 0);
         return (weights, trained * floats * sizeof(float), decoder.Activations.PeakBytes);
     }
 

@@ -48,15 +48,18 @@ internal static class UnlearningReport
                 RunReport.Curve(metrics, "learning task", m => m.PositiveLoss, Charts.Learnt),
                 RunReport.Curve(metrics, "samples being unlearnt", m => m.ForgetLoss, Charts.Forgotten),
             ]);
+        string norms = Charts.Lines(
+            "Gradients of learning and unlearning steps", "optimiser step", "norm before weight and clip",
+            [RunReport.Curve(metrics, "learning", m => m.GradNorm, Charts.Learnt), RunReport.Curve(metrics, "unlearning", m => m.ForgetGradNorm, Charts.Forgotten)], zeroBased: true);
         if (known.Length == 0)
         {
-            report.Figures(losses, Times(metrics, samples));
+            report.Figures(losses, norms, Times(metrics, samples));
         }
         else
         {
             List<double> Of(bool selected) => [.. known.Where(k => k.Selected == selected).Select(k => k.Rank)];
             report.Figures(
-                losses,
+                losses, norms,
                 Charts.Histogram(
                     name, ByIncrease(samples) ? "increase of the loss (nats)" : $"confidence − {Svg.Value(constant)}", "samples",
                     [new("unlearnt", Of(true), Charts.Forgotten), new("kept", Of(false), Charts.Neutral)], summary.Cut - constant),

@@ -41,7 +41,7 @@ internal sealed record MemoryPlan
     /// <summary>In training: base weights and adapter in storage type.</summary>
     public required long Weights { get; init; }
 
-    /// <summary>In training: gradients, both moments and, where they are not the weights themselves, masters of what is trained.</summary>
+    /// <summary>In training: gradients, both moments (where unlearning steps have their own, those too) and, where they are not the weights themselves, masters of what is trained.</summary>
     public required long State { get; init; }
 
     /// <summary>In training: activations of a pass, the head's logits included; what a run reserves for them.</summary>

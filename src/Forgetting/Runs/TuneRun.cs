@@ -106,10 +106,15 @@ internal sealed class TuneRun
                 Rho = options.TokenForgetting.Rho ?? (options.TokenForgetting.Scores is null && options.TokenForgetting.LearnAbove is null && scores ? Scores.DefaultRho : null),
                 ReferenceFraction = options.TokenForgetting.ReferenceFraction ?? (source || !scores ? null : ReferenceModel.DefaultFraction),
             },
-            Optimizer = options.Optimizer with { RegularizerWeight = options.Optimizer.ResolveRegularizerWeight() },
+            Optimizer = options.Optimizer with
+            {
+                RegularizerWeight = options.Optimizer.Regularizer == RegularizerKind.None ? options.Optimizer.RegularizerWeight : options.Optimizer.ResolveRegularizerWeight(),
+            },
             Unlearning = options.Unlearning with
             {
                 Alpha = options.Unlearns ? options.Unlearning.Alpha ?? options.Optimizer.LearningRate : options.Unlearning.Alpha,
+                Moments = options.Unlearns ? options.ResolveMoments() : options.Unlearning.Moments,
+                Weight = options.Unlearns ? options.ResolveUnlearningWeight() : options.Unlearning.Weight,
             },
         };
     }

@@ -66,6 +66,17 @@ internal sealed class AdamWOptimizer : IDisposable
         }
     }
 
+    /// <summary>Of a second optimiser of the same parameters, all that a checkpoint must keep.</summary>
+    /// <param name="whose">What its moments are called beside the first's.</param>
+    internal IEnumerable<(string Name, Tensor Values)> Moments(string whose)
+    {
+        for (int i = 0; i < _parameters.Count; i++)
+        {
+            yield return ($"{_parameters[i].Name}.{whose}.exp_avg", _first[i]);
+            yield return ($"{_parameters[i].Name}.{whose}.exp_avg_sq", _second[i]);
+        }
+    }
+
     /// <summary>Makes the values that products read agree with masters that were just loaded.</summary>
     internal void MastersChanged()
     {

@@ -60,7 +60,7 @@ public sealed record StepMetrics
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? ForgetLoss { get; init; }
 
-    /// <summary>Largest gradient norm of those unlearning steps, before clipping.</summary>
+    /// <summary>Largest norm of the gradient of that mean in those unlearning steps, before weight and clip.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? ForgetGradNorm { get; init; }
 

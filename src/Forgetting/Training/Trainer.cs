@@ -87,7 +87,7 @@ internal sealed class Trainer
         using var step = new TrainingStep(_decoder, _options, _regularizer);
         using Unlearning? unlearning = BeginUnlearning();
         using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);
-        TrainingState state = Begin(resume, optimizer);
+        TrainingState state = Begin(resume, optimizer, unlearning);
         using var log = new MetricsLog(Path.Combine(_folder, "metrics.jsonl"), state.MetricsBytes, state.MetricsHash);
         if (state.Step == 0 && _evaluator is { EvaluatesBefore: true })
             _evaluator.Evaluate(0, cancellation);
@@ -146,7 +146,7 @@ internal sealed class Trainer
 
         void Save(TrainingState now)
         {
-            string written = _checkpoints.Write(now, optimizer, _decoder.Backend);
+            string written = _checkpoints.Write(now, optimizer, _decoder.Backend, unlearning?.Own);
             _observer?.CheckpointWritten(written);
         }
     }
@@ -204,7 +204,7 @@ internal sealed class Trainer
 
     private Unlearning? BeginUnlearning() => _unlearned is null ? null : new Unlearning(_decoder, _unlearned, _options, Steps);
 
-    private TrainingState Begin(bool resume, AdamWOptimizer optimizer)
+    private TrainingState Begin(bool resume, AdamWOptimizer optimizer, Unlearning? unlearning)
     {
         var fresh = new TrainingState
         {
@@ -218,7 +218,8 @@ internal sealed class Trainer
             Data = _unlearned is null ? TrainingCheckpoint.Fingerprint(_set) : TrainingCheckpoint.Fingerprint(_set, _unlearned),
             Settings = Recipe.Values(_options),
         };
-        TrainingState? restored = resume ? _checkpoints.Restore(fresh, optimizer, _decoder.Backend) : null;
+        TrainingState? restored = resume ? _checkpoints.Restore(fresh, optimizer, _decoder.Backend, unlearning?.Own) : null;
+        unlearning?.Resume(restored?.Step ?? 0);
         _lambda.Bound = restored?.LambdaBound ?? double.PositiveInfinity;
         if (_evaluator != null)
             _evaluator.Best = restored?.Best;

@@ -66,12 +66,13 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
 
     /// <summary>Writes a checkpoint, then removes the oldest ones beyond the number to keep.</summary>
     /// <exception cref="UserException">Not writable or disk full.</exception>
-    public string Write(TrainingState state, AdamWOptimizer optimizer, IMemory memory)
+    /// <param name="unlearning">The unlearning steps' own optimiser, or null.</param>
+    public string Write(TrainingState state, AdamWOptimizer optimizer, IMemory memory, AdamWOptimizer? unlearning = null)
     {
         string path = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"step-{state.Step:D6}"));
         AtomicDirectory.Write(path, StateName, beside =>
         {
-            WriteTensors(Path.Combine(beside, TensorsName), [.. optimizer.State()], memory);
+            WriteTensors(Path.Combine(beside, TensorsName), [.. Tensors(optimizer, unlearning)], memory);
             File.WriteAllBytes(Path.Combine(beside, StateName), JsonSerializer.SerializeToUtf8Bytes(state, JsonLines.Options));
             Checksums.Write(beside);
         });
@@ -80,9 +81,10 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
     }
 
     /// <summary>Restores the optimiser and the masters from the newest checkpoint.</summary>
+    /// <param name="unlearning">The unlearning steps' own optimiser, or null; its number of updates is the caller's to tell.</param>
     /// <returns>Its state, or null without a checkpoint.</returns>
     /// <exception cref="UserException">It belongs to another run, naming what differs, or is damaged.</exception>
-    public TrainingState? Restore(TrainingState expected, AdamWOptimizer optimizer, IMemory memory)
+    public TrainingState? Restore(TrainingState expected, AdamWOptimizer optimizer, IMemory memory, AdamWOptimizer? unlearning = null)
     {
         if (Latest is not { } path)
             return null;
@@ -98,7 +100,8 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         if (state.Data != expected.Data)
             throw new UserException($"{path}: the training set is not the one this run began with");
 
-        ReadTensors(Path.Combine(path, TensorsName), optimizer, memory);
+        ReadTensors(Path.Combine(path, TensorsName), Tensors(optimizer, unlearning), memory);
+        optimizer.MastersChanged();
         optimizer.Updates = state.Updates;
         return state;
     }
@@ -157,6 +160,9 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         }
     }
 
+    private static IEnumerable<(string Name, Tensor Values)> Tensors(AdamWOptimizer optimizer, AdamWOptimizer? unlearning) =>
+        [.. optimizer.State(), .. unlearning?.Moments("unlearning") ?? []];
+
     private static void WriteTensors(string path, List<(string Name, Tensor Values)> tensors, IMemory memory)
     {
         using FileStream stream = File.Create(path);
@@ -174,12 +180,12 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         writer.Complete();
     }
 
-    private static void ReadTensors(string path, AdamWOptimizer optimizer, IMemory memory)
+    private static void ReadTensors(string path, IEnumerable<(string Name, Tensor Values)> tensors, IMemory memory)
     {
         using SafeTensorsFile file = SafeTensorsFile.Open(path);
         Dictionary<string, StoredTensor> byName = file.Tensors.ToDictionary(t => t.Name);
         var buffers = new TransferBuffers();
-        foreach ((string name, Tensor values) in optimizer.State())
+        foreach ((string name, Tensor values) in tensors)
         {
             StoredTensor stored = byName.GetValueOrDefault(name) ?? throw new UserException($"{path}: {name} is missing");
             if (stored.Type != StoredType.F32 || !stored.Has(values.Shape))
@@ -187,8 +193,6 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
 
             TensorTransfer.Load(stored, transposed: false, values, memory, buffers);
         }
-
-        optimizer.MastersChanged();
     }
 
     private static TrainingState ReadState(string path)

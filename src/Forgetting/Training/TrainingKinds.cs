@@ -54,6 +54,16 @@ public enum UnlearningScheduleKind
     Random,
 }
 
+/// <summary>AdamW's moments in unlearning steps.</summary>
+public enum UnlearningMoments
+{
+    /// <summary>Moments of their own: a step is w times as large as a learning step, whatever the gradients (this project's).</summary>
+    Own,
+
+    /// <summary>Those of the learning steps: w scales the gradient, which the clip and the learning gradients in the moments may undo.</summary>
+    Shared,
+}
+
 /// <summary>Where the targets of a Fisher information come from.</summary>
 public enum FisherKind
 {

@@ -85,6 +85,12 @@ public sealed partial record TrainingOptions
     public ScoreKind ResolveScore() =>
         Compat == Compatibility.Paper && TokenForgetting.Score == ScoreKind.Auto ? ScoreKind.Influence : TokenForgetting.Score;
 
+    /// <summary><see cref="UnlearningSettings.Moments"/>, or what the method has unless they are given.</summary>
+    internal UnlearningMoments ResolveMoments() => Unlearning.Moments ?? (Compat == Compatibility.Paper ? UnlearningMoments.Shared : UnlearningMoments.Own);
+
+    /// <summary><see cref="UnlearningSettings.Weight"/>, or what goes with the moments unless it is given.</summary>
+    internal double ResolveUnlearningWeight() => Unlearning.Weight ?? (ResolveMoments() == UnlearningMoments.Own ? 2 : 0.05);
+
     /// <summary><see cref="TokenForgettingSettings.Ascent"/> with its exponents.</summary>
     internal Ascent ResolveAscent()
     {

@@ -94,9 +94,17 @@ public sealed record UnlearningSettings
         Formerly = "interval", Range = "[1, ∞)", Methods = MethodSet.Unlearning, Needs = "forget-prompts|elicited")]
     public int Interval { get; init; } = 10;
 
-    /// <summary>Weight w of an unlearning step's objective (this project's choice).</summary>
-    [Setting("weight of an unlearning step", Range = "(0, ∞)", Methods = MethodSet.Unlearning, Needs = "forget-prompts|elicited")]
-    public double Weight { get; init; } = 0.05;
+    /// <summary>AdamW's moments in unlearning steps; null: their own, with <see cref="Compatibility.Paper"/> those of the learning steps.</summary>
+    [Setting(
+        "AdamW's moments in unlearning steps: own, where a step is forget-weight times a learning step, or shared with learning, where the clip may undo the weight",
+        Methods = MethodSet.Unlearning, Needs = "forget-prompts|elicited")]
+    public UnlearningMoments? Moments { get; init; }
+
+    /// <summary>Weight w of an unlearning step: of its length with moments of its own, else of its gradient; null: 2 and 0.05 (this project's choice).</summary>
+    [Setting(
+        "weight of an unlearning step against a learning step; 2 unless given, and of its gradient 0.05 with shared moments",
+        Range = "(0, ∞)", Methods = MethodSet.Unlearning, Needs = "forget-prompts|elicited")]
+    public double? Weight { get; init; }
 
     /// <summary>Largest gradient norm of an unlearning step; 0: no clipping (this project's choice).</summary>
     [Setting(

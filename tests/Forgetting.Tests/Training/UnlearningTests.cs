@@ -18,27 +18,35 @@ public class UnlearningTests
         Schedule = TinyRun.Full.Schedule with { Steps = 7, LrSchedule = LrScheduleKind.Constant },
     };
 
-    [Fact]
-    public void A_run_is_learning_steps_with_ascent_on_the_other_set_in_between()
+    [Theory]
+    [InlineData(UnlearningMoments.Shared)]
+    [InlineData(UnlearningMoments.Own)]
+    public void A_run_is_learning_steps_with_ascent_on_the_other_set_in_between(UnlearningMoments moments)
     {
-        using var run = new TinyRun(Lwf);
+        TrainingOptions options = Lwf with { Unlearning = Lwf.Unlearning with { Moments = moments } };
+        using var run = new TinyRun(options);
         TrainingSet other = Others();
         Train(run, other).Run();
 
-        // The same by hand: descent on Σ CE/n, and before steps 2, 4 and 6 ascent on w·Σ CE/n, each with the whole batch at once.
-        using var manual = new TinyRun(Lwf);
+        // The same by hand: descent on Σ CE/n, and before steps 2, 4 and 6 ascent, each with the whole batch at once: on w·Σ CE/n through the same moments, or on Σ CE/n
+        // through others, in a step of w times the learning rate.
+        bool shared = moments == UnlearningMoments.Shared;
+        using var manual = new TinyRun(options);
         manual.Decoder.AllocateGradients();
-        using var optimizer = new AdamWOptimizer(manual.Decoder.Backend, manual.Decoder.TrainableParameters, Lwf);
+        using var optimizer = new AdamWOptimizer(manual.Decoder.Backend, manual.Decoder.TrainableParameters, options);
+        using var second = new AdamWOptimizer(manual.Decoder.Backend, manual.Decoder.TrainableParameters, options);
+        var norms = new List<double>();
         var order = new DataOrder(12, 4, Lwf.Seed, shuffle: true);
         var otherOrder = new DataOrder(8, 3, ~Lwf.Seed, shuffle: true);
         for (int k = 0; k < 7; k++)
         {
             if (k is 2 or 4 or 6)
             {
-                Gradient(manual, other, otherOrder.At(k / 2 - 1), -0.3f);
+                Gradient(manual, other, otherOrder.At(k / 2 - 1), shared ? -0.3f : -1);
                 double norm = Math.Sqrt(manual.Gradients().Sum(g => (double)g * g));
+                norms.Add(shared ? norm / 0.3 : norm);
                 Assert.True(norm > 0.01);
-                optimizer.Step(1e-3, 0.01 / norm);
+                (shared ? optimizer : second).Step(shared ? 1e-3 : 0.3e-3, 0.01 / norm);
             }
 
             Gradient(manual, manual.Set, order.At(k), 1);
@@ -49,15 +57,28 @@ public class UnlearningTests
         IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(run.Folder, "metrics.jsonl"));
         Assert.Equal([3, 5, 7], metrics.Where(m => m.Unlearned != null).Select(m => m.Step));
         Assert.Equal(otherOrder.At(1).ToArray().Select(place => other.Examples[place].Index), metrics[4].Unlearned);
-        Assert.True(metrics[2].ForgetGradNorm > 0.01 && metrics[2].ForgetLoss > 1);
+        Assert.All(metrics.Where(m => m.Unlearned != null).Zip(norms), pair => Assert.Equal(pair.Second, pair.First.ForgetGradNorm!.Value, 1e-5));
+        Assert.True(metrics[2].ForgetLoss > 1);
+    }
+
+    [Fact]
+    public void The_papers_program_unlearns_through_the_moments_of_learning()
+    {
+        TrainingOptions paper = Lwf with { Compat = Compatibility.Paper, Unlearning = Lwf.Unlearning with { Weight = null } };
+        using var implied = new TinyRun(paper);
+        using var given = new TinyRun(paper with { Unlearning = paper.Unlearning with { Moments = UnlearningMoments.Shared, Weight = 0.05 } });
+        Train(implied, Others()).Run();
+        Train(given, Others()).Run();
+        Assert.Equal(given.Weights().Select(BitConverter.SingleToUInt32Bits), implied.Weights().Select(BitConverter.SingleToUInt32Bits));
     }
 
     [Theory]
-    [InlineData(false)]
-    [InlineData(true)]
-    public void A_killed_run_resumes_to_the_same_bits(bool lora)
+    [InlineData(false, UnlearningMoments.Own)]
+    [InlineData(true, UnlearningMoments.Own)]
+    [InlineData(true, UnlearningMoments.Shared)]
+    public void A_killed_run_resumes_to_the_same_bits(bool lora, UnlearningMoments moments)
     {
-        TrainingOptions options = Lwf with { Lora = Lwf.Lora with { Rank = lora ? 4 : 0, Dropout = 0.25 }, Checkpoints = Lwf.Checkpoints with { Every = 3 }, TokenForgetting = Lwf.TokenForgetting with { Ascent = AscentKind.Unlikelihood } };
+        TrainingOptions options = Lwf with { Unlearning = Lwf.Unlearning with { Moments = moments }, Lora = Lwf.Lora with { Rank = lora ? 4 : 0, Dropout = 0.25 }, Checkpoints = Lwf.Checkpoints with { Every = 3 }, TokenForgetting = Lwf.TokenForgetting with { Ascent = AscentKind.Unlikelihood } };
         using var whole = new TinyRun(options);
         Train(whole, Others()).Run();
         using var source = new CancellationTokenSource();
