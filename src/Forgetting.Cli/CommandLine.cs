@@ -41,6 +41,7 @@ internal static class CommandLine
             TokenizeCommand.Create(),
             PretrainCommand.Create(),
             MergeCommand.Create(),
+            ExportCommand.Create(),
             CompareCommand.Create(),
             InspectCommand.Create(),
             DoctorCommand.Create(),

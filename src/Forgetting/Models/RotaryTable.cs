@@ -58,7 +58,8 @@ internal sealed class RotaryTable(ModelConfig config, IBackend backend) : IDispo
         _sine?.Dispose();
     }
 
-    private static double[] Frequencies(ModelConfig config)
+    /// <summary>The angle by which each pair of a head turns from one position to the next.</summary>
+    internal static double[] Frequencies(ModelConfig config)
     {
         var frequencies = new double[config.HeadSize / 2];
         for (int i = 0; i < frequencies.Length; i++)

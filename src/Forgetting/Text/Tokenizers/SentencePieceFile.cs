@@ -6,6 +6,12 @@ using Forgetting.IO;
 
 namespace Forgetting.Text.Tokenizers;
 
+/// <summary>A sentencepiece model.</summary>
+/// <param name="Pieces">Pieces by id; neighbours become one whose piece has the highest score of all.</param>
+/// <param name="SpaceInFront">A space is put in front of a text.</param>
+/// <param name="CollapsesSpaces">Runs of spaces are one space, and those at both ends of a text are dropped.</param>
+internal sealed record SentencePieceModel(IReadOnlyList<(string Text, float Score, int Type)> Pieces, bool SpaceInFront, bool CollapsesSpaces);
+
 /// <summary>
 /// Reads sentencepiece's <c>tokenizer.model</c>: a protobuf <c>ModelProto</c> with pieces (1), trainer (2) and normalizer (3) settings.
 /// Only BPE models; those of Llama 2 and Mistral are.
@@ -139,6 +145,7 @@ internal static class SentencePieceFile
             Normalizer = Normalizers.Sequence(normalizers),
             Decoder = TokenDecoder.SentencePiece(dummyPrefix, source),
             Prefix = [],
+            SentencePiece = new SentencePieceModel(pieces, dummyPrefix, collapseSpaces),
         };
     }
 

@@ -45,8 +45,8 @@ internal static class SentencePieceWriter
             File.WriteAllBytes(Path.Combine(folder, FileName), Encode(pieces, parts));
     }
 
-    // ▁ in front of the text and in place of spaces, and no splitting: what sentencepiece does by itself.
-    private static bool IsSentencePiece(JsonElement root)
+    /// <summary>Whether a <c>tokenizer.json</c> puts ▁ in front of the text and in place of spaces and splits nothing: what sentencepiece does by itself.</summary>
+    internal static bool IsSentencePiece(JsonElement root)
     {
         JsonElement model = Member(root, "model"), splitter = Member(root, "pre_tokenizer"), normalizer = Member(root, "normalizer");
         if (!Is(model, "type", "BPE") || Member(model, "byte_fallback").ValueKind != JsonValueKind.True
@@ -72,8 +72,8 @@ internal static class SentencePieceWriter
     private static bool Is(JsonElement json, string name, string value) =>
         Member(json, name) is { ValueKind: JsonValueKind.String } text && text.ValueEquals(value);
 
-    // The pieces by id with scores that rank them as the merges do; null where no scores can, or where ids are missing.
-    private static (string Text, float Score, int Type)[]? Pieces(TokenizerParts parts)
+    /// <summary>The pieces by id with scores that rank them as the merges do; null where no scores can, or where ids are missing.</summary>
+    internal static (string Text, float Score, int Type)[]? Pieces(TokenizerParts parts)
     {
         var pieces = new (string Text, float Score, int Type)[Math.Max(
             parts.Vocabulary.Values.Max(), parts.AddedTokens.Select(t => t.Id).DefaultIfEmpty(0).Max()) + 1];

@@ -33,6 +33,9 @@ internal sealed record TokenizerParts
     public IReadOnlyList<int> EosIds { get; init; } = [];
 
     public int? PadId { get; init; }
+
+    /// <summary>What was read of a sentencepiece model; null of other files.</summary>
+    public SentencePieceModel? SentencePiece { get; init; }
 }
 
 /// <summary>

@@ -76,7 +76,7 @@ internal static class TokenizerJson
             added.Add(new AddedToken(end, endOfText) { Special = true });
         }
 
-        bool qwen2 = config?.Find("tokenizer_class")?.AsString().StartsWith("Qwen2", StringComparison.Ordinal) ?? false;
+        bool qwen2 = IsQwen2(config);
         int? endId = added.Find(t => t.Content == endOfText)?.Id;
         return new TokenizerParts
         {
@@ -95,6 +95,9 @@ internal static class TokenizerJson
             EosIds = endId is int id2 ? [id2] : [],
         };
     }
+
+    /// <summary>Whether a <c>tokenizer_config.json</c> names Qwen2's class, whose split is not GPT-2's.</summary>
+    internal static bool IsQwen2(JsonView? config) => config?.Find("tokenizer_class")?.AsString().StartsWith("Qwen2", StringComparison.Ordinal) ?? false;
 
     private static void RequireSupported(JsonView model)
     {

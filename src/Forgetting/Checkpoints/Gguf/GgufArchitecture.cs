@@ -1,0 +1,115 @@
+using Forgetting.HuggingFace;
+using Forgetting.Models;
+
+namespace Forgetting.Checkpoints.Gguf;
+
+/// <summary>How llama.cpp knows a model family: name, sizes, and names of tensors.</summary>
+internal sealed class GgufArchitecture
+{
+    private readonly ModelConfig _config;
+    private readonly ModuleNames _modules;
+
+    private GgufArchitecture(string name, ModelConfig config)
+    {
+        (Name, _config) = (name, config);
+        _modules = ModuleNames.Of(config.Family);
+    }
+
+    /// <summary>The name, which begins the keys of its sizes.</summary>
+    public string Name { get; }
+
+    /// <summary>Columns of a head where rows of q and k are read with RoPE's pairs side by side, as llama.cpp has them for Llama alone; else 0.</summary>
+    public int PairedHeadSize => _config.Family == ModelFamily.Llama ? _config.HeadSize : 0;
+
+    /// <summary>The architecture of a model.</summary>
+    /// <param name="model">Path for errors.</param>
+    /// <exception cref="UserException">llama.cpp does not know the family, or computes something else for a model of this configuration.</exception>
+    public static GgufArchitecture Of(string model, ModelConfig config)
+    {
+        string name = config.Family switch
+        {
+            ModelFamily.Llama => "llama",
+            ModelFamily.Qwen2 => "qwen2",
+            ModelFamily.Gpt2 => "gpt2",
+            _ => throw Unknown("model_type is gpt_neo", "llama, qwen2 or gpt2"),
+        };
+        if (config.Windows.Any(window => window > 0 && window < config.ContextLength))
+            throw Unknown("a layer looks back over a sliding window", "full attention, which is all that llama.cpp has for qwen2");
+
+        if (config.Family != ModelFamily.Llama && config.RopeScaling is not null)
+            throw Unknown("rope_type is llama3", $"default, which is all that llama.cpp has for {name}");
+
+        if (config.Family == ModelFamily.Gpt2 && config.Activation != ActivationKind.GeluTanh)
+            throw Unknown("activation_function is gelu", "gelu_new, which is all that llama.cpp has for gpt2");
+
+        if (config.Family == ModelFamily.Gpt2 && config.AttentionScale == 1 && config.HeadSize > 1)
+            throw Unknown("scale_attn_weights is false", "true, which is all that llama.cpp has for gpt2");
+
+        return new GgufArchitecture(name, config);
+
+        UserException Unknown(string found, string expected) => new($"{model}: {found}; for GGUF expected {expected}");
+    }
+
+    /// <summary>Adds the sizes.</summary>
+    public void AddTo(GgufMetadata metadata)
+    {
+        metadata.Add($"{Name}.vocab_size", _config.VocabularySize);
+        metadata.Add($"{Name}.context_length", _config.ContextLength);
+        metadata.Add($"{Name}.embedding_length", _config.HiddenSize);
+        metadata.Add($"{Name}.block_count", _config.Layers);
+        metadata.Add($"{Name}.feed_forward_length", _config.IntermediateSize);
+        metadata.Add($"{Name}.attention.head_count", _config.Heads);
+        metadata.Add($"{Name}.attention.head_count_kv", _config.KeyValueHeads);
+        if (_config.LayerNorm)
+        {
+            metadata.Add($"{Name}.attention.layer_norm_epsilon", (float)_config.NormEpsilon);
+            return;
+        }
+
+        metadata.Add($"{Name}.attention.key_length", _config.HeadSize);
+        metadata.Add($"{Name}.attention.value_length", _config.HeadSize);
+        metadata.Add($"{Name}.attention.layer_norm_rms_epsilon", (float)_config.NormEpsilon);
+        metadata.Add($"{Name}.rope.dimension_count", _config.HeadSize);
+        metadata.Add($"{Name}.rope.freq_base", (float)_config.RopeTheta);
+    }
+
+    /// <summary>Name of the tensor that holds a parameter, such as <c>blk.0.attn_q.weight</c>.</summary>
+    public string TensorOf(string parameter)
+    {
+        int dot = parameter.LastIndexOf('.');
+        return $"{NameOf(parameter[..dot])}{parameter[dot..]}";
+    }
+
+    /// <summary>Name of a module, such as <c>blk.0.attn_q</c>.</summary>
+    public string NameOf(string module)
+    {
+        if (module == _modules.Embedding)
+            return "token_embd";
+
+        if (module == _modules.Positions)
+            return "position_embd";
+
+        if (module == _modules.FinalNorm)
+            return "output_norm";
+
+        if (module == ModuleNames.Head)
+            return "output";
+
+        string[] parts = module[(_modules.Blocks.Length + 1)..].Split('.', 2);
+        return $"blk.{parts[0]}.{NameInBlock(parts[1])}";
+    }
+
+    /// <summary>Whether a module's rows are those of heads that RoPE turns.</summary>
+    public bool IsRotated(string module) => module.EndsWith(_modules.Query, StringComparison.Ordinal) || module.EndsWith(_modules.Key, StringComparison.Ordinal);
+
+    private string NameInBlock(string module)
+    {
+        (string Module, string Name)[] names =
+        [
+            (_modules.AttentionNorm, "attn_norm"), (_modules.MlpNorm, "ffn_norm"), (_modules.FusedQueryKeyValue ?? "", "attn_qkv"), (_modules.Query, "attn_q"),
+            (_modules.Key, "attn_k"), (_modules.Value, "attn_v"), (_modules.AttentionOutput, "attn_output"), (_modules.Gate, "ffn_gate"), (_modules.Up, "ffn_up"),
+            (_modules.Down, "ffn_down"),
+        ];
+        return names.First(n => n.Module == module).Name;
+    }
+}

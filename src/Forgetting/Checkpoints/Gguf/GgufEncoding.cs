@@ -1,0 +1,66 @@
+using System.Buffers.Binary;
+using System.Globalization;
+using System.Numerics.Tensors;
+using Forgetting.HuggingFace;
+
+namespace Forgetting.Checkpoints.Gguf;
+
+/// <summary>Encodes Float32 numbers as the elements of a GGUF file.</summary>
+internal static class GgufEncoding
+{
+    // Largest magnitude of a signed byte, used symmetrically.
+    private const float MostSteps = 127;
+
+    /// <summary>Encodes numbers, whole blocks of them where the type has blocks.</summary>
+    /// <param name="tensor">Name for errors.</param>
+    /// <exception cref="UserException">A number is not finite, or too large for the type.</exception>
+    public static void Encode(string tensor, ReadOnlySpan<float> values, GgufType type, Span<byte> bytes)
+    {
+        float largest = values.Length == 0 ? 0 : Math.Abs(TensorPrimitives.MaxMagnitude(values)); // NaN where one is NaN
+        if (!float.IsFinite(largest))
+            throw new UserException($"{tensor}: a value is not finite; expected finite weights");
+
+        // Beyond this the nearest binary16 is infinite; a block's scale is a 127th of its largest value.
+        float most = type switch { GgufType.F16 => 65520, GgufType.Q8_0 => 65520 * MostSteps, GgufType.BF16 => 3.3961775e38f, _ => float.MaxValue };
+        if (largest >= most && type != GgufType.F32)
+        {
+            throw new UserException(string.Create(
+                CultureInfo.InvariantCulture, $"{tensor}: a value is {largest:0.###e+0} in magnitude, too large for {type.ToString().ToLowerInvariant()}; expected another type, such as f32"));
+        }
+
+        switch (type)
+        {
+            case GgufType.F32:
+                ElementConversion.FromSingle(values, StoredType.F32, bytes);
+                break;
+            case GgufType.F16:
+                ElementConversion.FromSingle(values, StoredType.F16, bytes);
+                break;
+            case GgufType.BF16:
+                ElementConversion.FromSingle(values, StoredType.BF16, bytes);
+                break;
+            case GgufType.Q8_0:
+                EncodeBlocks(values, bytes);
+                break;
+            default:
+                throw new ArgumentOutOfRangeException(nameof(type), type, null);
+        }
+    }
+
+    // Each block: the scale in binary16, then its values in steps of the scale before it was rounded, halves away from zero.
+    private static void EncodeBlocks(ReadOnlySpan<float> values, Span<byte> bytes)
+    {
+        for (int start = 0, at = 0; start < values.Length; start += GgufTypes.BlockElements)
+        {
+            ReadOnlySpan<float> block = values.Slice(start, GgufTypes.BlockElements);
+            float scale = Math.Abs(TensorPrimitives.MaxMagnitude(block)) / MostSteps;
+            float steps = scale == 0 ? 0 : 1 / scale;
+            BinaryPrimitives.WriteHalfLittleEndian(bytes[at..], (Half)scale);
+            at += 2;
+            foreach (float value in block)
+            {
+                bytes[at++] = (byte)(sbyte)Math.Clamp(MathF.Round(value * steps, MidpointRounding.AwayFromZero), -MostSteps, MostSteps);
+            }
+        }
+    }
+}

@@ -1,0 +1,75 @@
+using Forgetting.HuggingFace;
+using Forgetting.IO;
+using Forgetting.Models;
+
+namespace Forgetting.Checkpoints.Gguf;
+
+/// <summary>Writes a checkpoint as a GGUF file, one piece of a tensor at a time.</summary>
+internal static class GgufModel
+{
+    // What llama.cpp asks of a file with quantised tensors.
+    private const uint QuantizationVersion = 2;
+
+    /// <summary>Writes the file.</summary>
+    /// <param name="path">File to write; appears whole or not at all.</param>
+    /// <param name="source">The checkpoint, still open.</param>
+    /// <param name="type">Element type of its matrices.</param>
+    /// <param name="ends">Ids that end an answer, the first also a text.</param>
+    /// <exception cref="UserException">
+    /// llama.cpp has no such model or tokenizer, a weight is not finite or too large for the type, or the file cannot be written.
+    /// </exception>
+    public static void Write(string path, Checkpoint source, GgufType type, IReadOnlyList<int> ends)
+    {
+        var architecture = GgufArchitecture.Of(source.Path, source.Config);
+        var metadata = new GgufMetadata();
+        metadata.Add("general.architecture", architecture.Name);
+        metadata.Add("general.type", "model");
+        metadata.Add("general.name", NameOf(source.Path));
+        metadata.Add("general.file_type", type.FileType());
+        if (type == GgufType.Q8_0)
+            metadata.Add("general.quantization_version", QuantizationVersion);
+
+        architecture.AddTo(metadata);
+        GgufTokenizer.AddTo(metadata, source, ends);
+        List<GgufTensor> tensors = Tensors(architecture, source, type);
+        AtomicFile.Write(path, stream => GgufFile.Write(stream, metadata, tensors));
+    }
+
+    /// <summary>What a model is called, by its path.</summary>
+    public static string NameOf(string path)
+    {
+        string full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)), name = Path.GetFileName(full);
+
+        // A run's folder says more than that of the model in it.
+        return name == "model" && Path.GetFileName(Path.GetDirectoryName(full)) is { Length: > 0 } run ? run
+            : File.Exists(full) ? Path.GetFileNameWithoutExtension(full) : name;
+    }
+
+    private static List<GgufTensor> Tensors(GgufArchitecture architecture, Checkpoint source, GgufType type)
+    {
+        List<GgufTensor> tensors = [];
+        foreach (TensorBinding binding in TensorMap.Bind(source, Decoder.Describe(source.Config).Base))
+        {
+            // A tied head's copy says the same as the embedding, and buffers nothing that llama.cpp would read.
+            if (binding.Parameter is not { } parameter || binding.AliasOf is not null)
+                continue;
+
+            string name = architecture.TensorOf(parameter.Name);
+            bool isVector = parameter.Kind == ParameterKind.Vector;
+            int headSize = architecture.IsRotated(parameter.Name[..parameter.Name.LastIndexOf('.')]) ? architecture.PairedHeadSize : 0;
+            var rows = new StoredRows(binding.Source, isVector, binding.Transposed, headSize);
+
+            // Positions are added, not multiplied, and are kept as norms are.
+            tensors.Add(isVector ? GgufTensor.Vector(name, rows) : GgufTensor.Matrix(name, name.StartsWith("position_embd.", StringComparison.Ordinal) ? GgufType.F32 : type, rows));
+        }
+
+        if (source.Config.RopeScaling is not null)
+            tensors.Add(GgufTensor.Vector("rope_freqs.weight", new MemoryRow(RopeFactors(source.Config))));
+
+        return tensors;
+    }
+
+    // What llama.cpp divides each frequency by.
+    private static float[] RopeFactors(ModelConfig config) =>
+        [.. RotaryTable.Frequencies(config with { RopeScaling = null }).Zip(RotaryTable.Frequencies(config), (plain, scaled) => (float)(plain / scaled))];
+}

@@ -1,0 +1,117 @@
+using Forgetting.Backends.Cpu;
+using Forgetting.Data;
+using Forgetting.HuggingFace;
+using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Methods;
+using Forgetting.Models;
+using Forgetting.Testing;
+using Forgetting.Training;
+
+namespace Forgetting.LlamaCpp.Tests;
+
+/// <summary>
+/// Small models of each family that have learnt a sequence by heart which only attention to more than the last tokens can continue, so that the most probable token is
+/// far ahead of the next and rounding does not decide. Made once for all tests.
+/// </summary>
+public sealed class TinyModels : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly Dictionary<string, string> _made = [];
+
+    /// <summary>Names of the models.</summary>
+    internal static IReadOnlyDictionary<string, (ModelConfig Config, string Tokenizer)> All { get; } = new Dictionary<string, (ModelConfig, string)>
+    {
+        ["llama"] = (Llama(), TinyTokenizers.SentencePiece),
+        ["llama3"] = (Llama() with { RopeTheta = 500, RopeScaling = new(8, 1, 4, 64), TiedHead = true, Heads = 4, KeyValueHeads = 4, HeadSize = 12, AttentionScale = 1 / Math.Sqrt(12) }, TinyTokenizers.Llama3),
+        ["llama-biases"] = (Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true }, TinyTokenizers.SmolLm),
+        ["qwen2"] = (Llama() with { Family = ModelFamily.Qwen2, QueryKeyValueBias = true, TiedHead = true, NormEpsilon = 1e-6, RopeTheta = 1e6 }, TinyTokenizers.Qwen2),
+        ["gpt2"] = (Gpt2(), TinyTokenizers.VocabAndMerges),
+        ["gpt2-untied"] = (Gpt2() with { TiedHead = false, IntermediateSize = 96 }, TinyTokenizers.Gpt2),
+    };
+
+    /// <summary>What the models have learnt: few different tokens, so that the last two do not tell the next.</summary>
+    internal static int[] Sequence { get; } = Draw();
+
+    /// <summary>Folder of a model.</summary>
+    internal string this[string name]
+    {
+        get
+        {
+            lock (_made)
+            {
+                return _made.TryGetValue(name, out string? folder) ? folder : _made[name] = Make(name);
+            }
+        }
+    }
+
+    /// <summary>Continues a prompt with the most probable tokens, whatever they are.</summary>
+    internal static int[] Greedy(string model, int[] prompt, int count, string? adapter = null)
+    {
+        using var backend = new CpuBackend(2);
+        using LoadedModel loaded = LoadedModel.Load(model, backend, adapter: adapter);
+        return new Generator(loaded.Decoder).Generate([prompt], new GenerationOptions { MaxNewTokens = count, StopIds = [] })[0];
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _folder.Dispose();
+
+    private string Make(string name)
+    {
+        (ModelConfig config, string tokenizerKind) = All[name];
+        string tokenizer = Path.Combine(_folder.Path, name, "tokenizer");
+        int vocabulary = TinyTokenizers.Write(tokenizerKind, tokenizer);
+
+        // Some rows more than tokens, as published models have.
+        int end = tokenizerKind == TinyTokenizers.SentencePiece ? 2 : 0;
+        config = config with { VocabularySize = vocabulary + 5, EosTokenIds = [end], BosTokenId = end };
+        using var backend = new CpuBackend(2);
+        TrainingOptions options = PretrainRun.DefaultOptions with
+        {
+            Out = Path.Combine(_folder.Path, name),
+            Schedule = PretrainRun.DefaultOptions.Schedule with { BatchSize = 1, Steps = 250 },
+            Optimizer = PretrainRun.DefaultOptions.Optimizer with { LearningRate = 5e-3, WeightDecay = 0 },
+            Checkpoints = PretrainRun.DefaultOptions.Checkpoints with { Every = 0 },
+        };
+        var example = new EncodedExample { Index = 0, Ids = Sequence, Response = [.. Sequence.Select((_, i) => i > 0)] };
+        return PretrainRun.Execute(config, [example], tokenizer, options, backend);
+    }
+
+    private static int[] Draw()
+    {
+        var random = new Random(4);
+        return [.. Enumerable.Range(0, 130).Select(_ => 20 + random.Next(9))];
+    }
+
+    private static ModelConfig Llama() => new()
+    {
+        Family = ModelFamily.Llama,
+        VocabularySize = 0,
+        HiddenSize = 64,
+        IntermediateSize = 96,
+        Layers = 2,
+        Heads = 4,
+        KeyValueHeads = 2,
+        HeadSize = 16,
+        ContextLength = 192,
+        AttentionScale = 1 / Math.Sqrt(16),
+    };
+
+    private static ModelConfig Gpt2() => new()
+    {
+        Family = ModelFamily.Gpt2,
+        VocabularySize = 0,
+        HiddenSize = 64,
+        IntermediateSize = 256,
+        Layers = 2,
+        Heads = 4,
+        KeyValueHeads = 4,
+        HeadSize = 16,
+        ContextLength = 192,
+        AttentionScale = 1 / Math.Sqrt(16),
+        Activation = ActivationKind.GeluTanh,
+        QueryKeyValueBias = true,
+        AttentionOutputBias = true,
+        MlpBias = true,
+        TiedHead = true,
+    };
+}
