@@ -4,6 +4,7 @@ using System.Threading.Channels;
 using Forgetting.Backends;
 using Forgetting.Backends.Selection;
 using Forgetting.Checkpoints;
+using Forgetting.Checkpoints.Gguf;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.IO;
@@ -138,6 +139,34 @@ public sealed partial class LanguageModel : IDisposable
 
         PeftAdapter.Write(folder, Loaded.Decoder, Loaded.Source.Path, ChatFiles.OfAdapter(_adapter).AddToAdapter);
         return 0;
+    });
+
+    /// <summary>
+    /// Writes the model as a GGUF file, which llama.cpp and ollama run, an adapter merged into the weights; beside it a Modelfile for ollama.
+    /// </summary>
+    /// <param name="file">File to write; appears whole or not at all.</param>
+    /// <param name="type">Element type of the weights' matrices; vectors are kept in Float32.</param>
+    /// <exception cref="UserException">llama.cpp does not know the model's family or tokenizer, or the file cannot be written.</exception>
+    public void ExportGguf(string file, GgufType type = GgufType.F16) => Locked(() =>
+    {
+        ArgumentNullException.ThrowIfNull(file);
+        if (_adapter is null)
+        {
+            GgufExport.WriteModel(_path, file, type);
+            return 0;
+        }
+
+        string merged = Directory.CreateTempSubdirectory("forgetting-").FullName;
+        try
+        {
+            AdapterMerge.Write(merged, Loaded.Decoder, Loaded.Source, ChatFiles.OfAdapter(_adapter).AddTo, StoredType.F32);
+            GgufExport.WriteModel(merged, file, type, GgufModel.NameOf(_adapter));
+            return 0;
+        }
+        finally
+        {
+            Temporary.Delete(merged);
+        }
     });
 
     /// <summary>Frees the memory of the device, and the records of trainings that were given no folder.</summary>

@@ -13,7 +13,7 @@ internal sealed class LlamaCppModel : IDisposable
 
     static LlamaCppModel() => NativeLibraryConfig.All.WithLogCallback((level, message) =>
     {
-        if (level >= LLamaLogLevel.Error)
+        if (level == LLamaLogLevel.Error)
             Console.Error.Write(message);
     });
 
@@ -35,6 +35,8 @@ internal sealed class LlamaCppModel : IDisposable
         if (adapter != null)
             _context.NativeHandle.SetLoraAdapters([(_weights.NativeHandle.LoadLoraFromFile(adapter), 1f)]);
     }
+
+    public int VocabularySize => _weights.Vocab.Count;
 
     /// <summary>Metadata that are texts or numbers, as text.</summary>
     public IReadOnlyDictionary<string, string> Metadata => _weights.Metadata;

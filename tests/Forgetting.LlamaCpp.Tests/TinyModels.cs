@@ -1,11 +1,12 @@
 using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
 using Forgetting.Data;
-using Forgetting.HuggingFace;
-using Forgetting.HuggingFace.Tokenizers;
-using Forgetting.Methods;
 using Forgetting.Models;
+using Forgetting.Runs;
 using Forgetting.Testing;
+using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
+using Xunit;
 
 namespace Forgetting.LlamaCpp.Tests;
 
@@ -13,8 +14,12 @@ namespace Forgetting.LlamaCpp.Tests;
 /// Small models of each family that have learnt a sequence by heart which only attention to more than the last tokens can continue, so that the most probable token is
 /// far ahead of the next and rounding does not decide. Made once for all tests.
 /// </summary>
-public sealed class TinyModels : IDisposable
+[CollectionDefinition(Shared)]
+public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
 {
+    /// <summary>The tests that share them.</summary>
+    public const string Shared = "models";
+
     private readonly TemporaryFolder _folder = new();
     private readonly Dictionary<string, string> _made = [];
 
@@ -42,14 +47,6 @@ public sealed class TinyModels : IDisposable
                 return _made.TryGetValue(name, out string? folder) ? folder : _made[name] = Make(name);
             }
         }
-    }
-
-    /// <summary>Continues a prompt with the most probable tokens, whatever they are.</summary>
-    internal static int[] Greedy(string model, int[] prompt, int count, string? adapter = null)
-    {
-        using var backend = new CpuBackend(2);
-        using LoadedModel loaded = LoadedModel.Load(model, backend, adapter: adapter);
-        return new Generator(loaded.Decoder).Generate([prompt], new GenerationOptions { MaxNewTokens = count, StopIds = [] })[0];
     }
 
     /// <inheritdoc/>

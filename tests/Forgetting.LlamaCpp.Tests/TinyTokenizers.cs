@@ -20,6 +20,9 @@ internal static class TinyTokenizers
         "    if (x == 10) { return y + 200; }\t// done...\n" +
         "We've 3.14159 reasons, don't we? She'd say: that's 99% of 100.\n";
 
+    /// <summary>All kinds.</summary>
+    public static IReadOnlyList<string> Kinds { get; } = [Gpt2, VocabAndMerges, SmolLm, Llama3, Llama3Merging, Qwen2, SentencePiece];
+
     /// <summary>Writes a tokenizer of a kind.</summary>
     /// <returns>Size of its vocabulary; id 0 ends a text, and begins one where the kind has that.</returns>
     public static int Write(string kind, string folder)
@@ -30,7 +33,8 @@ internal static class TinyTokenizers
 
     private static int WriteByteLevel(string kind, string folder)
     {
-        const string end = "<|end|>", turn = "<|turn|>";
+        const string turn = "<|turn|>";
+        string end = kind == VocabAndMerges ? "<|endoftext|>" : "<|end|>";
         string[] alphabet = [.. Enumerable.Range(0, 256).Select(b => Symbol((byte)b).ToString())];
         List<string> vocabulary = [end, .. alphabet];
         List<(string, string)> merges = Learn([.. Encoding.UTF8.GetBytes(Text).Select(b => alphabet[b])], vocabulary);

@@ -1,27 +1,37 @@
 using System.CommandLine;
+using Forgetting.Checkpoints;
 using Forgetting.Checkpoints.Gguf;
-using Forgetting.Methods;
 using Forgetting.Runs;
 
 namespace Forgetting.Cli.Commands;
 
-/// <summary><c>forgetting export</c>: writes a model for other programs.</summary>
+/// <summary><c>forgetting export</c>: writes a model or an adapter for other programs.</summary>
 internal static class ExportCommand
 {
     public static Command Create()
     {
-        Option<string> model = CommonOptions.Model("checkpoint: a Hugging Face folder, a llama2.c .bin, a run, or a PEFT adapter");
-        var format = CommonOptions.Among(new Option<string>("--format") { Description = "format of the file", DefaultValueFactory = _ => "gguf" }, "gguf");
-        var type = CommonOptions.Among(new Option<string>("--type") { Description = "element type of the weights", DefaultValueFactory = _ => "f16" }, "f32", "f16", "bf16", "q8_0");
-        Option<string> output = CommonOptions.Out("file to write");
+        Option<string> model = CommonOptions.Model("checkpoint, run, or PEFT adapter, whose base its files name");
+        var adapter = new Option<string?>("--adapter") { Description = "PEFT adapter of the model, to be written instead of it", HelpName = "DIR" };
+        Option<string> format = CommonOptions.Among(new Option<string>("--format") { Description = "format of the file", DefaultValueFactory = _ => "gguf" }, "gguf");
+        Option<string> type = CommonOptions.Among(
+            new Option<string>("--type") { Description = "element type of the weights", DefaultValueFactory = _ => "f16" }, "f32", "f16", "bf16", "q8_0");
+        Option<string> output = CommonOptions.Out("file to write; a Modelfile for ollama comes to lie beside it");
         Option<bool> overwrite = CommonOptions.Overwrite();
-        var command = new Command("export", "Write a model for llama.cpp and ollama.") { model, format, type, output, overwrite };
+        var command = new Command("export", "Write a model or an adapter for llama.cpp and ollama.") { model, adapter, format, type, output, overwrite };
         command.SetAction(parsed =>
         {
-            string file = parsed.GetValue(output)!;
-            using OutputClaim claim = OutputClaim.OfFile(file, parsed.GetValue(overwrite));
-            GgufExport.WriteModel(parsed.GetValue(model)!, file, Enum.Parse<GgufType>(parsed.GetValue(type)!, ignoreCase: true));
+            string path = parsed.GetValue(model)!, file = parsed.GetValue(output)!, modelfile = Modelfile.PathOf(file);
+            using OutputClaim claim = OutputClaim.OfFile(file, parsed.GetValue(overwrite)), second = OutputClaim.OfFile(modelfile, parsed.GetValue(overwrite));
+            GgufType kind = Enum.Parse<GgufType>(parsed.GetValue(type)!, ignoreCase: true);
+            if (parsed.GetValue(adapter) is { } given)
+                GgufExport.WriteAdapter(path, given, file, kind);
+            else if (PeftConfig.IsIn(path))
+                GgufExport.WriteAdapter(PeftConfig.ReadBase(path), path, file, kind);
+            else
+                GgufExport.WriteModel(path, file, kind);
+
             Console.Out.WriteLine(file);
+            Console.Out.WriteLine(modelfile);
         });
         return command;
     }

@@ -48,35 +48,21 @@ internal sealed class PeftAdapter : IDisposable
     /// <exception cref="UserException">Names the tensors that fit no parameter, are missing, or have the wrong shape or type.</exception>
     public void LoadInto(Decoder decoder)
     {
-        Dictionary<string, StoredTensor> tensors = _file.Tensors.ToDictionary(t => t.Name);
-        List<(StoredTensor Source, Parameter Parameter)> pairs = [];
-        List<string> missing = [];
         HashSet<Parameter> adapted = [.. decoder.Adapters.Select(a => a.Weight)];
         IEnumerable<Parameter> held = decoder.BaseParameters.Where(p => Config.Holds(p.Name));
-        foreach (Parameter parameter in decoder.AdapterParameters.Concat(held))
-        {
-            string name = PeftNames.Of(parameter, adapted.Contains(parameter));
-            if (tensors.Remove(name, out StoredTensor? tensor))
-                pairs.Add((tensor, parameter));
-            else
-                missing.Add(name);
-        }
-
-        PlaceTiedHead(tensors, pairs, decoder);
-        if (tensors.Count > 0)
-            throw new UserException($"{_file.Path}: tensors that fit nothing in the model: {Wording.List([.. tensors.Keys])}");
-
-        if (missing.Count > 0)
-            throw new UserException($"{_file.Path}: missing tensors: {Wording.List(missing)}");
-
-        // Checked as a whole before the first is loaded.
-        pairs.ForEach(p => TensorMap.CheckShape(p.Source, FileShape(decoder.Config.Family, p.Parameter)));
         var buffers = new TransferBuffers();
-        foreach ((StoredTensor source, Parameter parameter) in pairs)
+        foreach ((StoredTensor source, Parameter parameter) in Bind(
+            decoder.Config.Family, decoder.AdapterParameters.Concat(held).Select(p => (PeftNames.Of(p, adapted.Contains(p)), p)), decoder))
         {
             TensorTransfer.Load(source, TensorMap.IsTransposed(decoder.Config.Family, parameter.Name), parameter, decoder.Backend, buffers);
         }
     }
+
+    /// <summary>The layers of a model that are adapted, with A and B of each, where the adapter holds nothing else.</summary>
+    /// <exception cref="UserException">As <see cref="LoadInto"/>.</exception>
+    public IEnumerable<(string Module, StoredTensor A, StoredTensor B)> Pairs(ModelConfig model) =>
+        Bind(model.Family, Decoder.Describe(model, Config).Adapter.Select(p => (PeftNames.Of(p), p)), decoder: null)
+            .Chunk(2).Select(pair => (PeftNames.ModuleOf(pair[0].Parameter.Name), pair[0].Source, pair[1].Source));
 
     /// <summary>Writes a decoder's adapter, and the base parameters that it holds whole, as Float32.</summary>
     /// <param name="outDirectory">Folder to write; appears whole or not at all.</param>
@@ -102,6 +88,33 @@ internal sealed class PeftAdapter : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _file.Dispose();
+
+    // The file's tensors of parameters, all of them checked before the first is used.
+    private List<(StoredTensor Source, Parameter Parameter)> Bind(ModelFamily family, IEnumerable<(string Name, Parameter Parameter)> wanted, Decoder? decoder)
+    {
+        Dictionary<string, StoredTensor> tensors = _file.Tensors.ToDictionary(t => t.Name);
+        List<(StoredTensor Source, Parameter Parameter)> pairs = [];
+        List<string> missing = [];
+        foreach ((string name, Parameter parameter) in wanted)
+        {
+            if (tensors.Remove(name, out StoredTensor? tensor))
+                pairs.Add((tensor, parameter));
+            else
+                missing.Add(name);
+        }
+
+        if (decoder is not null)
+            PlaceTiedHead(tensors, pairs, decoder);
+
+        if (tensors.Count > 0)
+            throw new UserException($"{_file.Path}: tensors that fit nothing in the model: {Wording.List([.. tensors.Keys])}");
+
+        if (missing.Count > 0)
+            throw new UserException($"{_file.Path}: missing tensors: {Wording.List(missing)}");
+
+        pairs.ForEach(p => TensorMap.CheckShape(p.Source, FileShape(family, p.Parameter)));
+        return pairs;
+    }
 
     // PEFT saves a tied head beside its embedding. There is one parameter for both, so that both tensors must say the same.
     private void PlaceTiedHead(Dictionary<string, StoredTensor> tensors, List<(StoredTensor Source, Parameter Parameter)> pairs, Decoder decoder)

@@ -54,6 +54,21 @@ internal static class PeftConfig
         };
     }
 
+    /// <summary>Whether a folder is an adapter's and no model's besides.</summary>
+    public static bool IsIn(string folder) =>
+        File.Exists(Path.Combine(folder, Name)) && !File.Exists(Path.Combine(folder, Checkpoint.WeightsName)) && !File.Exists(Path.Combine(folder, Checkpoint.IndexName));
+
+    /// <summary>The model that an adapter belongs to, where its folder names one that is here: by its path, or by that from the folder.</summary>
+    /// <exception cref="UserException">It names none, or none that is here.</exception>
+    public static string ReadBase(string folder)
+    {
+        JsonView name = JsonViewFields.LoadObject(Path.Combine(folder, Name))["base_model_name_or_path"];
+        string path = name.AsString(), beside = Path.Combine(folder, path);
+        return Path.Exists(path) ? path
+            : path.Length > 0 && Path.Exists(beside) ? beside
+            : throw name.Wrong(name.Describe(), "a model that is here, or the model's own path together with the adapter's");
+    }
+
     /// <summary>Writes the file into a folder.</summary>
     /// <param name="adapted">Paths of the adapted layers, from which the targets are named where <paramref name="config"/> means all.</param>
     public static void Write(string folder, LoraConfig config, ModelFamily family, string baseModel, IEnumerable<string> adapted)

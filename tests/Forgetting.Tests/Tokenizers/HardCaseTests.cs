@@ -10,29 +10,6 @@ namespace Forgetting.Tests.Tokenizers;
 /// <summary>Generated texts of the kinds that tokenizers get wrong, against <see cref="SlowEncoder"/>, and back.</summary>
 public class HardCaseTests
 {
-    private static readonly string[] Snippets =
-    [
-        "👩‍👩‍👧‍👦", "🇫🇷", "👍🏽", "😀😀", "☂️", "e\u0301", "a\u0323\u0308", "각", "\u1112\u1161\u11ab", "\r\n", "\n", "\r", "\n\n\n",
-        "\t", " ", "  ", "   ", "\u00A0", "\u3000", "\u0085", "\u2028", "123", "1234567", "٣٤٥", "²", "Ⅷ", "½", "𝟘𝟙𝟚", "𝒜𝓑", "𐐷𐐏",
-        "𠮷𠮶", "𒀀", "مرحبا", "السَّلَام", "你好", "世界。", "こんにちは", "ไทย", "हिन्दी", "'s", "'LL", "'Re", "'", "''", "don't", "I'M", "x",
-        "Hello", " world", "ﬁ", "Å", "ß", "ŉ", "\0", "\u0007", "\u200D", "\uFEFF", "\uFDD0", "\uD83D", "\uDE00", "<s>", "</s>",
-        "<|endoftext|>", "<0x41>", "▁", "Ġ", "()", "...", "!?", "=>", "_", "\\", "-", "🏴󠁧󠁢󠁥󠁮󠁧󠁿", "\uE000",
-    ];
-
-    public static IEnumerable<string> Texts()
-    {
-        Random random = new(20250309);
-        foreach (string snippet in Snippets)
-        {
-            yield return snippet;
-        }
-
-        for (int i = 0; i < 400; i++)
-        {
-            yield return string.Concat(Enumerable.Range(0, random.Next(1, 14)).Select(_ => Snippets[random.Next(Snippets.Length)]));
-        }
-    }
-
     [SharedDataFact]
     public void Gpt2_split_agrees_with_the_slow_encoder() =>
         Compare(Tokenizer.Load(SharedData.Path("tokenizers", "gpt2")), Gpt2Slow(), (slow, text) => slow.ByteLevel(text, SlowEncoder.Gpt2));
@@ -70,7 +47,7 @@ public class HardCaseTests
         File.WriteAllBytes(folder["tokenizer.model"], SentencePieceModel(File.ReadAllBytes(SharedData.Path("stories260K", "tok512.bin"))));
         Tokenizer json = Tokenizer.Load(SharedData.Path("stories260K", "hf")), model = Tokenizer.Load(folder.Path);
         Assert.Equal((1, 2), (model.BosId, model.EosIds[0]));
-        foreach (string text in Texts())
+        foreach (string text in HardTexts.All())
         {
             Assert.Equal(json.Encode(text), model.Encode(text));
             Assert.Equal(json.Decode(json.Encode(text)), model.Decode(model.Encode(text)));
@@ -95,7 +72,7 @@ public class HardCaseTests
         Tokenizer tokenizer, SlowEncoder slow, Func<SlowEncoder, string, int[]> encode, Func<string, string>? normalize = null,
         IEnumerable<string>? texts = null)
     {
-        foreach (string text in texts ?? Texts())
+        foreach (string text in texts ?? HardTexts.All())
         {
             string wellFormed = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text));
             string normalized = normalize is null ? wellFormed : normalize(wellFormed);

@@ -1,4 +1,4 @@
-using Forgetting.HuggingFace;
+using Forgetting.Core;
 using Forgetting.Models;
 
 namespace Forgetting.Checkpoints.Gguf;

@@ -1,7 +1,8 @@
 using System.Buffers.Binary;
 using System.Globalization;
 using System.Numerics.Tensors;
-using Forgetting.HuggingFace;
+using Forgetting.Core;
+using Forgetting.IO;
 
 namespace Forgetting.Checkpoints.Gguf;
 

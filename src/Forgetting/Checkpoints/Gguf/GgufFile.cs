@@ -1,4 +1,5 @@
 using System.Text;
+using Forgetting.Core;
 
 namespace Forgetting.Checkpoints.Gguf;
 

@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Text;
@@ -7,7 +8,7 @@ namespace Forgetting.Checkpoints.Gguf;
 /// <summary>The keys and values at the front of a GGUF file, in the order in which they are added.</summary>
 internal sealed class GgufMetadata
 {
-    private readonly MemoryStream _bytes = new();
+    private readonly ArrayBufferWriter<byte> _bytes = new();
 
     // Numbers of the value types in the format.
     private enum ValueType : uint
@@ -51,7 +52,7 @@ internal sealed class GgufMetadata
     public void Add(string key, bool value)
     {
         Begin(key, ValueType.Bool);
-        _bytes.WriteByte(value ? (byte)1 : (byte)0);
+        _bytes.Write([value ? (byte)1 : (byte)0]);
     }
 
     /// <summary>Adds texts.</summary>
@@ -79,7 +80,7 @@ internal sealed class GgufMetadata
     }
 
     /// <summary>Writes them all.</summary>
-    public void WriteTo(Stream stream) => _bytes.WriteTo(stream);
+    public void WriteTo(Stream stream) => stream.Write(_bytes.WrittenSpan);
 
     private void Begin(string key, ValueType type)
     {

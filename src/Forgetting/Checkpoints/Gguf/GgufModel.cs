@@ -1,4 +1,4 @@
-using Forgetting.HuggingFace;
+using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Models;
 
@@ -15,16 +15,17 @@ internal static class GgufModel
     /// <param name="source">The checkpoint, still open.</param>
     /// <param name="type">Element type of its matrices.</param>
     /// <param name="ends">Ids that end an answer, the first also a text.</param>
+    /// <param name="name">What the file calls the model.</param>
     /// <exception cref="UserException">
     /// llama.cpp has no such model or tokenizer, a weight is not finite or too large for the type, or the file cannot be written.
     /// </exception>
-    public static void Write(string path, Checkpoint source, GgufType type, IReadOnlyList<int> ends)
+    public static void Write(string path, Checkpoint source, GgufType type, IReadOnlyList<int> ends, string name)
     {
         var architecture = GgufArchitecture.Of(source.Path, source.Config);
         var metadata = new GgufMetadata();
         metadata.Add("general.architecture", architecture.Name);
         metadata.Add("general.type", "model");
-        metadata.Add("general.name", NameOf(source.Path));
+        metadata.Add("general.name", name);
         metadata.Add("general.file_type", type.FileType());
         if (type == GgufType.Q8_0)
             metadata.Add("general.quantization_version", QuantizationVersion);
@@ -54,13 +55,14 @@ internal static class GgufModel
             if (binding.Parameter is not { } parameter || binding.AliasOf is not null)
                 continue;
 
-            string name = architecture.TensorOf(parameter.Name);
+            string tensor = architecture.TensorOf(parameter.Name);
             bool isVector = parameter.Kind == ParameterKind.Vector;
             int headSize = architecture.IsRotated(parameter.Name[..parameter.Name.LastIndexOf('.')]) ? architecture.PairedHeadSize : 0;
             var rows = new StoredRows(binding.Source, isVector, binding.Transposed, headSize);
 
             // Positions are added, not multiplied, and are kept as norms are.
-            tensors.Add(isVector ? GgufTensor.Vector(name, rows) : GgufTensor.Matrix(name, name.StartsWith("position_embd.", StringComparison.Ordinal) ? GgufType.F32 : type, rows));
+            bool isPosition = tensor.StartsWith("position_embd.", StringComparison.Ordinal);
+            tensors.Add(isVector ? GgufTensor.Vector(tensor, rows) : GgufTensor.Matrix(tensor, isPosition ? GgufType.F32 : type, rows));
         }
 
         if (source.Config.RopeScaling is not null)

@@ -1,7 +1,8 @@
 using System.Text;
 using System.Text.Json;
-using Forgetting.HuggingFace;
-using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Core;
+using Forgetting.IO;
+using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Checkpoints.Gguf;
 
@@ -27,7 +28,7 @@ internal static class GgufSplit
             _ => null,
         };
         if (split is { } known && known.Whole != whole && UnmergedWord(parts) is { } word)
-            throw new UserException($"{parts.Source}: ignore_merges is true and {Text.Quote(word)} is no product of merges; for GGUF expected ignore_merges with the split of llama3 only, or merges that make every token");
+            throw new UserException($"{parts.Source}: ignore_merges is true and {Wording.Quote(word)} is no product of merges; for GGUF expected ignore_merges with the split of llama3 only, or merges that make every token");
 
         return split?.Name;
     }
@@ -81,7 +82,7 @@ internal static class GgufSplit
         };
     }
 
-    // A token of whole characters that merging its bytes does not give.
+    // A token of whole characters that is a piece of the split, and that merging its bytes does not give.
     private static string? UnmergedWord(TokenizerParts parts)
     {
         HashSet<int> added = [.. parts.AddedTokens.Select(t => t.Id)];
@@ -89,6 +90,7 @@ internal static class GgufSplit
         var merging = new BytePairEncoding(plain, parts.Merges, parts.Options with { IgnoreMerges = false });
         var utf8 = new UTF8Encoding(false, throwOnInvalidBytes: true);
         List<int> ids = [];
+        List<Segment> pieces = [];
         foreach ((string token, int id) in plain)
         {
             string word;
@@ -102,8 +104,10 @@ internal static class GgufSplit
             }
 
             ids.Clear();
+            pieces.Clear();
+            parts.PreTokenizer!(new Segment(word, 0, word.Length, First: true), pieces);
             merging.Encode(word, ids);
-            if (ids is not [var only] || only != id)
+            if (pieces.Count == 1 && (ids is not [var only] || only != id))
                 return word;
         }
 

@@ -1,4 +1,6 @@
-using Forgetting.HuggingFace;
+using Forgetting.Core;
+using Forgetting.IO;
+using Forgetting.Tensors;
 
 namespace Forgetting.Checkpoints.Gguf;
 

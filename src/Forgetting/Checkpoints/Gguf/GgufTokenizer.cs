@@ -1,6 +1,7 @@
-using Forgetting.HuggingFace;
-using Forgetting.HuggingFace.ChatTemplates;
-using Forgetting.HuggingFace.Tokenizers;
+using Forgetting.Core;
+using Forgetting.IO;
+using Forgetting.Text.ChatTemplates;
+using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Checkpoints.Gguf;
 

@@ -1,0 +1,81 @@
+using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
+using Forgetting.Models;
+using Forgetting.Tensors;
+
+namespace Forgetting.LlamaCpp.Tests;
+
+/// <summary>A checkpoint in this program, whose weights may be made those of a GGUF file.</summary>
+internal sealed class HeldModel : IDisposable
+{
+    private readonly CpuBackend _backend = new(2);
+    private readonly LoadedModel _loaded;
+
+    public HeldModel(string folder, string? adapter = null) => _loaded = LoadedModel.Load(folder, _backend, adapter: adapter);
+
+    private Decoder Decoder => _loaded.Decoder;
+
+    /// <summary>Fills every weight from the file.</summary>
+    public HeldModel With(GgufReader file)
+    {
+        foreach (Parameter parameter in Decoder.BaseParameters)
+        {
+            float[] values = file.Tensors[NameOf(parameter.Name)].Values();
+            if (Decoder.Config.Family == ModelFamily.Llama && (parameter.Name.Contains("q_proj", StringComparison.Ordinal) || parameter.Name.Contains("k_proj", StringComparison.Ordinal)))
+                values = Halves(values, Decoder.Config.HeadSize, parameter.Name.EndsWith("bias", StringComparison.Ordinal) ? 1 : parameter.Shape.Columns);
+
+            parameter.SetRows(_backend, 0, values);
+        }
+
+        return this;
+    }
+
+    /// <summary>The most probable tokens after a prompt, end tokens among them.</summary>
+    public int[] Greedy(int[] prompt, int count) =>
+        new Generator(Decoder).Generate([prompt], new GenerationOptions { MaxNewTokens = count, StopIds = [] })[0];
+
+    /// <summary>Logits after each token of a text.</summary>
+    public float[][] Logits(int[] ids)
+    {
+        int[] all = [.. Enumerable.Range(0, ids.Length)];
+        using var cache = new KeyValueCache(Decoder.Config, _backend, ids.Length);
+        cache.Place(all, [0], [ids.Length]);
+        Tensor logits = Decoder.Logits(ids, all, [0, ids.Length], all, cache);
+        var values = new float[logits.Count];
+        _backend.Download<float>(logits, values);
+        return [.. values.Chunk(logits.Columns)];
+    }
+
+    public void Dispose()
+    {
+        _loaded.Dispose();
+        _backend.Dispose();
+    }
+
+    // The names of the parts of llama.cpp's models, beside Hugging Face's.
+    private static string NameOf(string parameter)
+    {
+        (string Theirs, string Ours)[] parts =
+        [
+            ("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm"), ("self_attn.q_proj", "attn_q"), ("self_attn.k_proj", "attn_k"), ("self_attn.v_proj", "attn_v"),
+            ("self_attn.o_proj", "attn_output"), ("mlp.gate_proj", "ffn_gate"), ("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down"), ("model.embed_tokens", "token_embd"),
+            ("model.norm", "output_norm"), ("lm_head", "output"), ("model.layers", "blk"), ("transformer.h", "blk"), ("transformer.wte", "token_embd"), ("transformer.wpe", "position_embd"),
+            ("transformer.ln_f", "output_norm"), ("ln_1", "attn_norm"), ("ln_2", "ffn_norm"), ("attn.c_attn", "attn_qkv"), ("attn.c_proj", "attn_output"), ("mlp.c_fc", "ffn_up"), ("mlp.c_proj", "ffn_down"),
+        ];
+        return parts.Aggregate(parameter, (name, part) => name.Replace(part.Theirs, part.Ours, StringComparison.Ordinal));
+    }
+
+    // RoPE's pairs lie side by side in the file, and half a head apart here.
+    private static float[] Halves(float[] paired, int headSize, int columns)
+    {
+        var halves = new float[paired.Length];
+        for (int row = 0; row < paired.Length / columns; row++)
+        {
+            int head = row / headSize * headSize, within = row % headSize;
+            int to = head + (within / 2) + (within % 2 * headSize / 2);
+            Array.Copy(paired, row * columns, halves, to * columns, columns);
+        }
+
+        return halves;
+    }
+}

@@ -1,0 +1,88 @@
+using System.Text;
+using Forgetting.Backends.Cpu;
+using Forgetting.Checkpoints;
+using Forgetting.Checkpoints.Gguf;
+using Forgetting.Models;
+using Forgetting.Testing;
+using Forgetting.Text.Tokenizers;
+using Xunit;
+
+namespace Forgetting.LlamaCpp.Tests;
+
+/// <summary>llama.cpp tokenizes as this program does what tokenizers get wrong.</summary>
+public class TokenizationTests
+{
+    public static TheoryData<string> Kinds => [.. TinyTokenizers.Kinds];
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public void Hard_texts_have_the_same_ids(string kind)
+    {
+        using TemporaryFolder folder = new();
+        TinyTokenizers.Write(kind, folder["tokenizer"]);
+        Compare(folder, folder["tokenizer"], composed: kind == TinyTokenizers.Qwen2);
+    }
+
+    [SharedDataTheory]
+    [InlineData("tokenizers", "gpt2")]
+    [InlineData("tokenizers", "tiny-llama3-style")]
+    [InlineData("stories260K", "hf")]
+    public void Hard_texts_have_the_same_ids_in_published_vocabularies(string first, string second)
+    {
+        using TemporaryFolder folder = new();
+        Directory.CreateDirectory(folder["tokenizer"]);
+        TokenizerFolder.Copy(SharedData.Path(first, second), folder["tokenizer"]);
+        Compare(folder, folder["tokenizer"], composed: false);
+    }
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public void Control_tokens_are_found_in_a_text_only_where_that_is_asked_for(string kind)
+    {
+        using TemporaryFolder folder = new();
+        TinyTokenizers.Write(kind, folder["tokenizer"]);
+        (Tokenizer ours, LlamaCppModel theirs) = Both(folder, folder["tokenizer"]);
+        using (theirs)
+        {
+            foreach (string text in (string[])["gulls<|turn|>noon <extra> and <|end|>", "a<|endoftext|>b", "<|end|><|end|>fair<extra>", "</s>gulls<s>"])
+            {
+                Assert.Equal(ours.Encode(text, bos: false), theirs.Tokenize(text, bos: false));
+                if (kind != TinyTokenizers.SentencePiece || !text.Contains('s', StringComparison.Ordinal))
+                    Assert.Equal(ours.Encode(text, bos: false, allowSpecial: true), theirs.Tokenize(text, bos: false, special: true));
+            }
+        }
+    }
+
+    // Qwen2's text is composed first, which llama.cpp does not do.
+    private static void Compare(TemporaryFolder folder, string tokenizer, bool composed)
+    {
+        (Tokenizer ours, LlamaCppModel theirs) = Both(folder, tokenizer);
+        using (theirs)
+        {
+            foreach (string text in HardTexts.All().Concat(TinyTokenizers.Text.Split('\n')).Append(TinyTokenizers.Text))
+            {
+                // As UTF-8, which has no halves of characters.
+                string whole = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text));
+                whole = composed ? UnicodeNormalization.Normalize(whole, NormalizationForm.FormC) : whole;
+                Assert.Equal((text, string.Join(' ', ours.Encode(whole, bos: true))), (text, string.Join(' ', theirs.Tokenize(whole, bos: true))));
+            }
+        }
+    }
+
+    // The tokenizer here, and in a model with random weights there.
+    private static (Tokenizer Ours, LlamaCppModel Theirs) Both(TemporaryFolder folder, string tokenizer)
+    {
+        Tokenizer ours = Tokenizer.Load(tokenizer);
+        var config = new ModelConfig
+        {
+            Family = ModelFamily.Llama, VocabularySize = ours.VocabularySize, HiddenSize = 8, IntermediateSize = 8, Layers = 1, Heads = 2, KeyValueHeads = 2, HeadSize = 4,
+            ContextLength = 64, AttentionScale = 0.5, EosTokenIds = ours.EosIds.Count > 0 ? ours.EosIds : [0], TiedHead = true,
+        };
+        using var backend = new CpuBackend(1);
+        using var decoder = new Models.Decoder(config, backend);
+        decoder.Initialize(1);
+        CheckpointWriter.WriteNew(folder["model"], config, decoder.BaseParameters, backend, addFiles: target => TokenizerFolder.Copy(tokenizer, target));
+        GgufExport.WriteModel(folder["model"], folder["model.gguf"], GgufType.F32);
+        return (ours, new LlamaCppModel(folder["model.gguf"]));
+    }
+}
