@@ -76,7 +76,8 @@ public sealed partial class NamespaceTests
     private static partial Regex UsingLine();
 
     [GeneratedRegex(
-        @"^(?:(?:public|internal|static|sealed|abstract|partial|readonly|ref|unsafe) )*(?:class|record struct|record|struct|interface|enum|delegate \S+) ([A-Z]\w*)",
+        @"^(?:(?:public|internal|static|sealed|abstract|partial|readonly|ref|unsafe) )*"
+        + @"(?:class|record struct|record|struct|interface|enum|delegate \S+) ([A-Z]\w*)",
         RegexOptions.Multiline)]
     private static partial Regex Declaration();
 

@@ -63,15 +63,17 @@ public sealed partial class SharedCasesTests
     public void Thinking_that_a_template_opens_or_leaves_out_does_not_hide_a_turn()
     {
         using TemporaryFolder folder = new();
-        string data = folder.Write("two.jsonl", """
-            {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "<think>\nsee</think>the ball"}, {"role": "user", "content": "go"}, {"role": "assistant", "content": "<think>\nsaw</think>a ball"}]}
-            {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "the ball"}, {"role": "user", "content": "go"}, {"role": "assistant", "content": "a ball"}]}
-            """);
+        string data = folder.Write(
+            "two.jsonl", Turns("<think>\\nsee</think>the ball", "<think>\\nsaw</think>a ball") + Turns("the ball", "a ball"));
         IReadOnlyList<EncodedExample> examples = Load(data, "think.jinja");
         Assert.Equal("the ball</s><think>\nsaw</think>a ball</s>", Text(examples[0]));
         Assert.Equal("the ball</s>a ball</s>", Text(examples[1]));
         Assert.Equal("[U]hi[A]the ball</s> [U]go[A]a ball</s>", Stories.Decode(examples[1].Ids, skipSpecial: false));
     }
+
+    private static string Turns(string first, string second) =>
+        $$"""{"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "{{first}}"}, """
+        + $$"""{"role": "user", "content": "go"}, {"role": "assistant", "content": "{{second}}"}]}""" + "\n";
 
     [SharedCaseFact]
     public void Tool_calls_are_written_by_the_template_or_refused_by_name_and_line()
@@ -92,7 +94,8 @@ public sealed partial class SharedCasesTests
         using TemporaryFolder folder = new();
         string template2 = folder.Write("tools.jinja", """
             {% for t in tools %}[{{ t.function.name }}]{% endfor %}{% for m in messages %}{{ m.role }}
-            {{ m.content }}{% for c in m.tool_calls or [] %}({{ c.function.name }}){% endfor %}<unk>{% endfor %}{% if add_generation_prompt %}assistant
+            {{ m.content }}{% for c in m.tool_calls or [] %}({{ c.function.name }}){% endfor %}<unk>{% endfor %}
+            {%- if add_generation_prompt %}assistant
             {% endif %}
             """);
         EncodedExample example = Assert.Single(Load("tool-calls.jsonl", template2));

@@ -11,7 +11,8 @@ public class TurnFinderTests
 {
     // Qwen 3: thinking is taken apart and put together again, and left out before the last question.
     private const string Rethinking = """
-        {%- set ns = namespace(last=0) %}{%- for m in messages %}{%- if m.role == 'user' %}{%- set ns.last = loop.index0 %}{%- endif %}{%- endfor %}
+        {%- set ns = namespace(last=0) %}
+        {%- for m in messages %}{%- if m.role == 'user' %}{%- set ns.last = loop.index0 %}{%- endif %}{%- endfor %}
         {%- for m in messages %}
             {%- if m.role == 'assistant' %}
                 {%- set content = m.content %}{%- set thought = m.reasoning_content or '' %}

@@ -130,8 +130,10 @@ public class ComparisonTests
         Directory.CreateDirectory(path);
         File.WriteAllText(
             Path.Combine(path, $"results_{time}.json"),
-            FormattableString.Invariant(
-                $$"""{"results": {"sst5": {"alias": "sst5", "acc,none": {{value}}, "acc_stderr,none": 0.125} }, "n-samples": {"sst5": {"original": 20, "effective": {{documents.Length}} } } }"""));
+            FormattableString.Invariant($$"""
+                {"results": {"sst5": {"alias": "sst5", "acc,none": {{value}}, "acc_stderr,none": 0.125} },
+                 "n-samples": {"sst5": {"original": 20, "effective": {{documents.Length}} } } }
+                """));
         File.WriteAllLines(
             Path.Combine(path, $"samples_sst5_{time}.jsonl"),
             documents.Select(

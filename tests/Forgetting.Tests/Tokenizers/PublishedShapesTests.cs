@@ -14,6 +14,15 @@ public class PublishedShapesTests
 {
     private const int FirstAdded = 1000;
 
+    // Of their files, as JSON writes them.
+    private const string Llama3Split =
+        @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
+        + @"|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+
+    private const string Qwen2Split =
+        @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
+        + @"|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+
     private static readonly string[] Words = ["Hello", " world", "don", " the", "123", "12", "...", " (", "\n\n", "  ", "你好", "مر", "é",
         "👍", "𝒜", "LL", "I'M", "'s", " a", "ing"];
 
@@ -25,9 +34,9 @@ public class PublishedShapesTests
         Tokenizer tokenizer = Load(
             model,
             normalizer: "null",
-            preTokenizer: """
+            preTokenizer: $$$"""
                 {"type": "Sequence", "pretokenizers": [
-                  {"type": "Split", "pattern": {"Regex": "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}, "behavior": "Isolated", "invert": false},
+                  {"type": "Split", "pattern": {"Regex": "{{{Llama3Split}}}"}, "behavior": "Isolated", "invert": false},
                   {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": false}]}
                 """,
             postProcessor: """
@@ -35,12 +44,17 @@ public class PublishedShapesTests
                   {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false, "use_regex": true},
                   {"type": "TemplateProcessing",
                    "single": [{"SpecialToken": {"id": "<|begin_of_text|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-                   "pair": [{"SpecialToken": {"id": "<|begin_of_text|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "<|begin_of_text|>", "type_id": 1}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                   "pair": [
+                     {"SpecialToken": {"id": "<|begin_of_text|>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+                     {"SpecialToken": {"id": "<|begin_of_text|>", "type_id": 1}}, {"Sequence": {"id": "B", "type_id": 1}}],
                    "special_tokens": {"<|begin_of_text|>": {"id": "<|begin_of_text|>", "ids": [1000], "tokens": ["<|begin_of_text|>"]}}}]}
                 """,
             decoder: """{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}""",
             added: ["<|begin_of_text|>", "<|end_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
-            config: """{"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>", "clean_up_tokenization_spaces": true, "model_max_length": 131072}""");
+            config: """
+                {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>", "clean_up_tokenization_spaces": true,
+                 "model_max_length": 131072}
+                """);
         HardCaseTests.Compare(tokenizer, slow, (s, text) => s.ByteLevel(text, SlowEncoder.Llama3, wholeFirst: true));
         Assert.Equal([1000, .. tokenizer.Encode("Hello", bos: false)], tokenizer.Encode("Hello"));
         Assert.Equal(
@@ -56,15 +70,18 @@ public class PublishedShapesTests
         Tokenizer tokenizer = Load(
             model,
             normalizer: """{"type": "NFC"}""",
-            preTokenizer: """
+            preTokenizer: $$$"""
                 {"type": "Sequence", "pretokenizers": [
-                  {"type": "Split", "pattern": {"Regex": "(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+"}, "behavior": "Isolated", "invert": false},
+                  {"type": "Split", "pattern": {"Regex": "{{{Qwen2Split}}}"}, "behavior": "Isolated", "invert": false},
                   {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false}]}
                 """,
             postProcessor: """{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false}""",
             decoder: """{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": false, "use_regex": false}""",
             added: ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-            config: """{"add_bos_token": false, "bos_token": null, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "errors": "replace", "unk_token": null}""");
+            config: """
+                {"add_bos_token": false, "bos_token": null, "eos_token": "<|im_end|>", "pad_token": "<|endoftext|>", "errors": "replace",
+                 "unk_token": null}
+                """);
         HardCaseTests.Compare(
             tokenizer, slow, (s, text) => s.ByteLevel(text, SlowEncoder.Qwen2),
             text => UnicodeNormalization.Normalize(text, NormalizationForm.FormC));
@@ -84,7 +101,12 @@ public class PublishedShapesTests
             postProcessor: """{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": false}""",
             decoder: """{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true}""",
             added: ["<|endoftext|>"],
-            config: """{"errors": "replace", "unk_token": {"__type": "AddedToken", "content": "<|endoftext|>"}, "bos_token": {"__type": "AddedToken", "content": "<|endoftext|>"}, "eos_token": {"__type": "AddedToken", "content": "<|endoftext|>"}, "add_prefix_space": false}""");
+            config: """
+                {"errors": "replace", "add_prefix_space": false,
+                 "unk_token": {"__type": "AddedToken", "content": "<|endoftext|>"},
+                 "bos_token": {"__type": "AddedToken", "content": "<|endoftext|>"},
+                 "eos_token": {"__type": "AddedToken", "content": "<|endoftext|>"}}
+                """);
         HardCaseTests.Compare(tokenizer, slow, (s, text) => s.ByteLevel(text, SlowEncoder.Gpt2));
         Assert.Equal(tokenizer.Encode("Hello", bos: false), tokenizer.Encode("Hello"));
         Assert.Equal((1000, 1000), (tokenizer.BosId, tokenizer.EosIds[0]));
@@ -105,7 +127,9 @@ public class PublishedShapesTests
             postProcessor: "null",
             decoder: """{"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true}""",
             added: ["<|endoftext|>", "<|im_start|>", "<|im_end|>"],
-            config: """{"add_prefix_space": false, "bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "unk_token": "<|endoftext|>"}""");
+            config: """
+                {"add_prefix_space": false, "bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "unk_token": "<|endoftext|>"}
+                """);
         HardCaseTests.Compare(tokenizer, slow, (s, text) => [.. CutAtDigits(text).SelectMany(part => s.ByteLevel(part, SlowEncoder.Gpt2))]);
     }
 
@@ -113,7 +137,12 @@ public class PublishedShapesTests
     /// Llama 2 and TinyLlama: sentencepiece, in the older form (a normalizer writes the ▁) and in the newer (a pre-tokenizer does).
     /// </summary>
     [Theory]
-    [InlineData("""{"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}""", "null")]
+    [InlineData(
+        """
+        {"type": "Sequence", "normalizers": [
+          {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}
+        """,
+        "null")]
     [InlineData("null", """{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "first", "split": false}""")]
     public void Llama2(string normalizer, string preTokenizer)
     {
@@ -136,12 +165,21 @@ public class PublishedShapesTests
                 """
                 {"type": "TemplateProcessing",
                  "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
-                 "pair": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}, {"SpecialToken": {"id": "<s>", "type_id": 1}}, {"Sequence": {"id": "B", "type_id": 1}}],
+                 "pair": [
+                   {"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}},
+                   {"SpecialToken": {"id": "<s>", "type_id": 1}}, {"Sequence": {"id": "B", "type_id": 1}}],
                  "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}
                 """,
-                """{"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}""",
+                """
+                {"type": "Sequence", "decoders": [
+                  {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
+                  {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
+                """,
                 added),
-            """{"add_bos_token": true, "add_eos_token": false, "bos_token": "<s>", "eos_token": "</s>", "legacy": false, "pad_token": null, "unk_token": "<unk>"}""");
+            """
+            {"add_bos_token": true, "add_eos_token": false, "bos_token": "<s>", "eos_token": "</s>", "legacy": false, "pad_token": null,
+             "unk_token": "<unk>"}
+            """);
 
         // The newer form adds no ▁ to a text that begins with one, or with a space.
         IEnumerable<string> texts = preTokenizer == "null" ? HardTexts.All() : HardTexts.All().Where(t => t[0] is not ('▁' or ' '));

@@ -7,8 +7,9 @@ namespace Forgetting.Tests.Tokenizers;
 public class TokenDecoderTests
 {
     private const string Sequence = """
-        {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
-        {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
+        {"type": "Sequence", "decoders": [
+          {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
+          {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
         """;
 
     private const string Always = """{"type": "Metaspace", "replacement": "▁", "prepend_scheme": "always"}""";

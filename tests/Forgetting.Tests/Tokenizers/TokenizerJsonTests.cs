@@ -16,9 +16,12 @@ public class TokenizerJsonTests
           "added_tokens": [{"id": 8, "content": "<t>", "special": true}, {"id": 11, "content": "<U>"}],
           "normalizer": null,
           "pre_tokenizer": null,
-          "post_processor": {"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<t>"}}, {"Sequence": {"id": "A"}}], "special_tokens": {"<t>": {"ids": [8]}}},
-          "decoder": {"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}]},
-          "model": {"type": "BPE", "unk_token": "<unk>", "merges": ["a b", ["ab", "c"], "▁ a"], "byte_fallback": false, "fuse_unk": false, "ignore_merges": false,
+          "post_processor": {"type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "<t>"}}, {"Sequence": {"id": "A"}}], "special_tokens": {"<t>": {"ids": [8]}}},
+          "decoder": {"type": "Sequence", "decoders": [
+            {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}]},
+          "model": {"type": "BPE", "unk_token": "<unk>", "merges": ["a b", ["ab", "c"], "▁ a"],
+            "byte_fallback": false, "fuse_unk": false, "ignore_merges": false,
             "vocab": {"a": 0, "b": 1, "c": 2, "▁": 3, "ab": 4, "abc": 5, "▁a": 6, "<unk>": 7, "<0xC3>": 9, "<0xA9>": 10, "cab": 12}}
         }
         """;

@@ -56,7 +56,12 @@ public sealed class SetupScriptTests
         machine.Add("g++", "");
         machine.Add("apt-get", $"""
             case "$*" in
-            *--print-uris*) case "$*" in *Dir::State::Lists=/var/lib/apt*) exit 100 ;; *Dir::State::Lists=*) cat '{machine.Folder}/uris' ;; *) exit 100 ;; esac ;;
+            *--print-uris*)
+                case "$*" in
+                *Dir::State::Lists=/var/lib/apt*) exit 100 ;;
+                *Dir::State::Lists=*) cat '{machine.Folder}/uris' ;;
+                *) exit 100 ;;
+                esac ;;
             *indextargets*) ;;
             *) cat '{machine.Folder}/nvcc.partial/sources.list'; exit 7 ;;
             esac
