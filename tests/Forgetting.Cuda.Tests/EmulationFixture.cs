@@ -13,12 +13,18 @@ public sealed class EmulationFixture : IDisposable
             CudaLibrary.UseEmulation(Emulation.Driver);
             Context = new PrimaryContext();
             Module = Context.LoadModule(Emulation.BrokenKernels);
+            if (Emulation.MissingPtx is null)
+                Interpreted = Context.LoadModule(Emulation.BrokenPtx);
         }
     }
 
     public PrimaryContext Context { get; } = null!;
 
+    /// <summary>The kernels of kernels/emulation/broken as compiled for this processor.</summary>
     public CUmodule Module { get; }
+
+    /// <summary>The same as nvcc compiles them, where it is there.</summary>
+    public CUmodule Interpreted { get; }
 
     /// <summary>Makes the context current on the thread of the test that begins, and the order the default.</summary>
     public void Begin(string order = "forward")
@@ -27,8 +33,8 @@ public sealed class EmulationFixture : IDisposable
         CudaEmulation.SetThreadOrder(order);
     }
 
-    public CudaKernel Kernel(string name, uint threads, uint blocks = 1) =>
-        new(name, Module) { BlockDimensions = new dim3(threads), GridDimensions = new dim3(blocks) };
+    public CudaKernel Kernel(string name, uint threads, uint blocks = 1, bool interpreted = false) =>
+        new(name, interpreted ? Interpreted : Module) { BlockDimensions = new dim3(threads), GridDimensions = new dim3(blocks) };
 
     public static CudaDeviceVariable<T> Upload<T>(params T[] values)
         where T : unmanaged

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using System.Runtime.InteropServices;
 using Forgetting.Testing;
 using Xunit;
@@ -34,13 +35,28 @@ public sealed class ProcessTests
     public void TheLibraryCannotBeChangedOnceChosen() => Assert.StartsWith(
         "InvalidOperationException: cannot use the CUDA emulation", Run("too-late"), StringComparison.Ordinal);
 
-    private static string Run(string scenario)
+    /// <summary>Of four warps three have something to do.</summary>
+    [PtxFact]
+    public void Instructions_are_counted()
+    {
+        using var folder = new TemporaryFolder();
+        Run("count", folder["counts.txt"]);
+        string[] lines = File.ReadAllLines(folder["counts.txt"]);
+        Assert.Equal(["axpy", "1 launches"], lines[0].Split('\t')[..2]);
+        Assert.Contains("\t3\tfma.rn.f32", lines);
+        Assert.Contains("\t6\tld.global.f32", lines);
+        Assert.Contains("\t4\tret", lines);
+        Assert.Equal($"{lines[1..].Sum(line => int.Parse(line.Split('\t')[1], CultureInfo.InvariantCulture))} instructions", lines[0].Split('\t')[2]);
+    }
+
+    private static string Run(string scenario, string? counts = null)
     {
         var start = new ProcessStartInfo(Environment.ProcessPath!.EndsWith("dotnet", StringComparison.Ordinal) ? Environment.ProcessPath : "dotnet")
         {
             ArgumentList = { "exec", typeof(ProcessTests).Assembly.Location, scenario },
             RedirectStandardOutput = true,
         };
+        start.Environment["FORGETTING_PTX_COUNTS"] = counts;
         using Process process = Process.Start(start)!;
         string output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();

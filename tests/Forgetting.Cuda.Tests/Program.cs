@@ -33,6 +33,22 @@ internal static class Program
                 CudaLibrary.UseEmulation(Emulation.Driver);
                 Print(() => CudaLibrary.UseEmulation(Emulation.Kernels));
                 return 0;
+            case ["count"]:
+                CudaLibrary.UseEmulation(Emulation.Driver);
+                using (var counted = new PrimaryContext())
+                {
+                    counted.SetCurrent();
+                    CUmodule module = counted.LoadModule(Emulation.BrokenPtx);
+                    using (var x = new CudaDeviceVariable<float>(100))
+                    {
+                        x.Memset((byte)0);
+                        new CudaKernel("axpy", module) { BlockDimensions = new dim3(64), GridDimensions = new dim3(2) }.Run(1f, x.DevicePointer, x.DevicePointer, 96);
+                    }
+
+                    counted.UnloadModule(module);
+                }
+
+                return 0;
             default:
                 return 2;
         }

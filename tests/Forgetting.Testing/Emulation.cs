@@ -78,7 +78,7 @@ public static class Emulation
 
         using FileStream gate = Lock(Path.Combine(folder, ".lock"));
         Run("cmake", "--build", folder, "--parallel", "2");
-        return (folder, null);
+        return System.IO.File.Exists(Path.Combine(folder, "forgetting.ptx")) ? (folder, null) : (null, "build/kernels is an older version's: ./build.sh kernels");
     }
 
     private static bool OnPath(string tool) =>
