@@ -20,10 +20,10 @@ internal static class DataCommand
 
     public static Command Create()
     {
-        var file = new Argument<string>("file") { Description = "data file of any format, a folder of them, or - for standard input" };
+        var file = new Argument<string[]>("file") { Description = "data files of any format, folders of them, or - for standard input; with weights as a.jsonl=0.7 b.jsonl=0.3", Arity = ArgumentArity.OneOrMore };
         var show = new Option<int>("--show") { Description = "examples to print, with what is learnt of them in colour", HelpName = "N", DefaultValueFactory = _ => 3 };
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("data", "Say what is seen of a data file: shapes, counts, lengths, duplicates, and what is learnt.") { file };
+        var command = new Command("data", "Say what is seen of data files: shapes, counts, lengths, duplicates, and what is learnt.") { file };
         var settings = new SettingsOptions(
             command, new TrainingOptions(), ["model", "adapter", .. SettingsOptions.DataSettings], help: new Dictionary<string, string>
             {
@@ -34,8 +34,8 @@ internal static class DataCommand
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
+            options = Recipe.Find("data")!.Apply(options, parsed.GetValue(file)!, "file");
             options.ValidateValues();
-            options = options with { Data = options.Data with { Path = parsed.GetValue(file)! } };
             (Tokenizer Tokenizer, ModelConfig Config)? model = options.Model.Length > 0 ? Load(options.Model) : null;
             List<string> shown = [];
             DataSummary summary = DataSummary.Of(
@@ -60,6 +60,9 @@ internal static class DataCommand
         Terminal.PrintFacts(
         [
             ("records", string.Create(CultureInfo.InvariantCulture, $"{summary.Records:N0}")),
+            .. summary.Files.Select(f => ("", string.Create(
+                CultureInfo.InvariantCulture,
+                $"{f.Records:N0} of {f.File}{(f.PerEpoch is { } seen ? $": {seen:N0} of {summary.Files.Sum(s => s.PerEpoch):N0} examples of an epoch, each of its {f.Examples:N0} {(double)seen / f.Examples:0.##} times on average" : "")}"))),
             ("shapes", Of(summary.Shapes)),
             ("repeated", string.Create(CultureInfo.InvariantCulture, $"{summary.Repeated:N0} as an earlier record, {summary.Contradicting:N0} the prompt alone, with another answer")),
             .. summary.Unread.Count > 0 ? [("keys not read", Of(summary.Unread))] : Array.Empty<(string, string)>(),

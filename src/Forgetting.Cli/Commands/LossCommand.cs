@@ -46,6 +46,6 @@ internal static class LossCommand
     internal static IReadOnlyList<EncodedExample> Encode(TrainingOptions options)
     {
         using Checkpoint source = Checkpoint.Open(options.Model);
-        return ExampleLoader.Load(options.Data.Path, Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config, options, new TerminalProgress());
+        return ExampleLoader.LoadData(Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config, options, new TerminalProgress());
     }
 }

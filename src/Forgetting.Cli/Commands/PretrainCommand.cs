@@ -52,6 +52,9 @@ internal static class PretrainCommand
             if (tokenizer.VocabularySize > model.VocabularySize)
                 throw new UserException($"{folder}: config.json has vocab_size {model.VocabularySize}, expected at least the tokenizer's {tokenizer.VocabularySize}");
 
+            if (options.Data.Files.Count > 1)
+                throw new UserException($"data is {options.Data.Files.Count} files, expected one text");
+
             IReadOnlyList<EncodedExample> windows = TextWindows.Read(options.Data.Path, tokenizer, ExampleLoader.LongestExample(model, options));
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);

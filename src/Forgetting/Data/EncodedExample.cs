@@ -6,6 +6,9 @@ internal sealed record EncodedExample
     /// <summary>Position in the data set, from 0.</summary>
     public required int Index { get; init; }
 
+    /// <summary>Which of several weighted files it is of, from 0; null where it is of none.</summary>
+    public int? Source { get; init; }
+
     /// <summary>[n] token ids, the beginning-of-text token included where the tokenizer has one.</summary>
     public required int[] Ids { get; init; }
 

@@ -170,7 +170,7 @@ internal static class CompareReport
     public static string? DataNote(IReadOnlyList<ComparedRun> runs)
     {
         ArgumentNullException.ThrowIfNull(runs);
-        string[] sets = [.. runs.GroupBy(r => (Path.GetFullPath(r.Options.Data.Path), r.Summary.Examples, r.Summary.HeldOut)).Select(g =>
+        string[] sets = [.. runs.GroupBy(r => (SetOf(r.Options.Data), r.Summary.Examples, r.Summary.HeldOut)).Select(g =>
         {
             string methods = string.Join(", ", g.Select(r => Recipe.Text(r.Options.Method)).Distinct());
             string heldOut = g.Key.HeldOut > 0
@@ -184,6 +184,8 @@ internal static class CompareReport
                 + "or one source of influence for those that need it, they do."
             : null;
     }
+
+    private static string SetOf(DataSettings data) => string.Join('\n', data.Files.Select(Path.GetFullPath)) + Recipe.Text(data.Weights);
 
     private static Series Curve(RunGroup group, Func<StepMetrics, double?> quantity) =>
         Curve(group, r => r.Metrics.Select(m => (m.Step, quantity(m) ?? double.NaN)));

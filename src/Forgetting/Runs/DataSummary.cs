@@ -24,11 +24,21 @@ internal sealed record LengthSummary(int Shortest, int Median, double Mean, int 
     }
 }
 
+/// <summary>What is seen of one of several files.</summary>
+/// <param name="File">Its path.</param>
+/// <param name="Records">Its records.</param>
+/// <param name="Examples">What these become to train on.</param>
+/// <param name="PerEpoch">How many of these an epoch sees by the weights of the files; null without any.</param>
+internal sealed record DataFileSummary(string File, int Records, int Examples, int? PerEpoch);
+
 /// <summary>What is seen of a data set.</summary>
 internal sealed record DataSummary
 {
     /// <summary>Records.</summary>
     public required int Records { get; init; }
+
+    /// <summary>The files, where they are several.</summary>
+    public IReadOnlyList<DataFileSummary> Files { get; init; } = [];
 
     /// <summary>Records of each shape.</summary>
     public required IReadOnlyDictionary<string, int> Shapes { get; init; }
@@ -86,12 +96,16 @@ internal sealed record DataSummary
         Dictionary<string, int> shapes = [], unread = [];
         HashSet<ulong> prompts = [], seen = [];
         List<int> lengths = [];
-        foreach (DataExample read in DataSet.Stream(options.Data.Path, ExampleLoader.Fields(options)))
+        var ofFile = new (int Records, int Examples)[options.Data.Files.Count];
+        IEnumerable<(int Source, DataExample Example)> all =
+            options.Data.Files.SelectMany((file, source) => DataSet.Stream(file, ExampleLoader.Fields(options)).Select(example => (source, example)));
+        foreach ((int source, DataExample read) in all)
         {
             DataExample example = ExampleLoader.Asked(read, options);
             if (!example.Rejected)
             {
                 records++;
+                ofFile[source].Records++;
                 weighted += (example.Turns?.Any(m => m.Weight is not (null or 0 or 1)) ?? false) || (example.Messages is null && example.Weight is not (null or 0 or 1)) ? 1 : 0;
                 string shape = Recipe.Text(example.Shape);
                 shapes[shape] = shapes.GetValueOrDefault(shape) + 1;
@@ -119,6 +133,7 @@ internal sealed record DataSummary
                 refusal ??= error.Message;
             }
 
+            ofFile[source].Examples += encoder is null ? example.IsLeftOut ? 0 : 1 : encoded.Length;
             foreach (EncodedExample one in encoded)
             {
                 lengths.Add(one.Length);
@@ -134,9 +149,10 @@ internal sealed record DataSummary
         if (records == 0)
             throw new UserException($"{options.Data.Path}: no examples; expected a record a line or row");
 
+        int[]? perEpoch = options.Data.Weights.Count > 1 ? Mixture.Divide(ofFile.Sum(f => f.Examples), options.Data.Weights) : null;
         return new DataSummary
         {
-            Records = records, Shapes = shapes, Repeated = repeated, Contradicting = contradicting, Unread = unread, Weighted = weighted,
+            Records = records, Files = ofFile.Length < 2 ? [] : [.. ofFile.Select((f, i) => new DataFileSummary(options.Data.Files[i], f.Records, f.Examples, perEpoch?[i]))], Shapes = shapes, Repeated = repeated, Contradicting = contradicting, Unread = unread, Weighted = weighted,
             Lengths = lengths.Count == 0 ? null : LengthSummary.Of(lengths), Tokens = tokens, Learnt = learnt, Negative = negative,
             Refused = refused, Refusal = refusal, TooLong = encoder?.TooLongExamples ?? 0, Notices = encoder?.Notices ?? [],
         };

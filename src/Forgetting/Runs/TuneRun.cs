@@ -108,7 +108,8 @@ internal sealed class TuneRun
             },
             Optimizer = options.Optimizer with
             {
-                RegularizerWeight = options.Optimizer.Regularizer == RegularizerKind.None ? options.Optimizer.RegularizerWeight : options.Optimizer.ResolveRegularizerWeight(),
+                RegularizerWeight = options.Optimizer.Regularizer == RegularizerKind.None
+                    ? options.Optimizer.RegularizerWeight : options.Optimizer.ResolveRegularizerWeight(),
             },
             Unlearning = options.Unlearning with
             {
@@ -203,7 +204,7 @@ internal sealed class TuneRun
     // The tokenizer and the configuration are enough here; weights are loaded by the stages that need them.
     private (IReadOnlyList<EncodedExample> Held, IReadOnlyList<EncodedExample> Training, IReadOnlyList<EncodedExample> Valid) LoadExamples()
     {
-        IReadOnlyList<EncodedExample> all = Encode(_options.Data.Path), valid = _options.Evaluation.ValidData is { } file ? Encode(file) : [], reference = [];
+        IReadOnlyList<EncodedExample> all = Encode(null), valid = _options.Evaluation.ValidData is { } file ? Encode(file) : [], reference = [];
 
         // First, so that runs of all methods hold out the same examples.
         if (_options.Evaluation.ValidFraction is { } share)
@@ -220,7 +221,22 @@ internal sealed class TuneRun
         if (_options.TokenForgetting.ReferenceFraction is { } fraction && ExampleLoader.HasUnsigned(all))
             (reference, all) = ReferenceModel.Split(all, fraction, _options.Seed);
 
+        NoticeShares(all);
         return (ExampleLoader.ToLearn(reference), all, valid);
+    }
+
+    private void NoticeShares(IReadOnlyList<EncodedExample> examples)
+    {
+        if (DataOrder.MixtureOf(examples, _options) is not { } mixture)
+            return;
+
+        foreach ((int source, string file) in _options.Data.Files.Index())
+        {
+            int count = mixture.Counts[source], size = mixture.Sizes[source];
+            _observer?.Noticed(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{file}: {count:N0} of {mixture.Counts.Sum():N0} examples of an epoch, each of its {size:N0} {(double)count / size:0.##} times on average"));
+        }
     }
 
     private void NoticeSigns(IReadOnlyList<EncodedExample> examples)
@@ -233,10 +249,14 @@ internal sealed class TuneRun
             _observer?.Noticed(string.Create(CultureInfo.InvariantCulture, $"{_options.Data.Path}: {text}"));
     }
 
-    private IReadOnlyList<EncodedExample> Encode(string path)
+    // The examples of a file, or of the data itself.
+    private IReadOnlyList<EncodedExample> Encode(string? path)
     {
         using Checkpoint source = Checkpoint.Open(_options.Model);
-        return ExampleLoader.Load(path, Text.Tokenizers.Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options, _observer);
+        Text.Tokenizers.Tokenizer tokenizer = Text.Tokenizers.Tokenizer.Load(source.TokenizerPath ?? _options.Model);
+        return path is null
+            ? ExampleLoader.LoadData(tokenizer, source.Config, _options, _observer)
+            : ExampleLoader.Load(path, tokenizer, source.Config, _options, _observer);
     }
 
     // A new adapter fits the model.

@@ -1,4 +1,6 @@
 using Forgetting.Backends;
+using Forgetting.Core;
+using Forgetting.Data;
 using Forgetting.Models;
 
 namespace Forgetting.Training;
@@ -13,17 +15,29 @@ internal sealed class DataOrder
     private readonly int _batchSize;
     private readonly ulong _seed;
     private readonly bool _shuffle;
+    private readonly Mixture? _mixture;
     private int _epoch = -1;
     private int[] _order = [];
 
     /// <summary>The order of <paramref name="examples"/> examples, <paramref name="batchSize"/> a step.</summary>
-    public DataOrder(int examples, int batchSize, ulong seed, bool shuffle)
+    public DataOrder(int examples, int batchSize, ulong seed, bool shuffle, Mixture? mixture = null)
     {
+        _mixture = mixture;
         _examples = examples;
         _batchSize = batchSize;
         _seed = seed;
         _shuffle = shuffle;
     }
+
+    /// <summary>The order that the settings ask for.</summary>
+    /// <exception cref="UserException">A file has no part in it.</exception>
+    public static DataOrder Of(IReadOnlyList<EncodedExample> examples, TrainingOptions options) => new(
+        examples.Count, options.Schedule.BatchSize, options.Seed, !options.Data.NoShuffle, MixtureOf(examples, options));
+
+    /// <summary>The shares of files that the settings ask for; null where they ask for none, or no example is of a file.</summary>
+    /// <exception cref="UserException">A file has no part in it.</exception>
+    public static Mixture? MixtureOf(IReadOnlyList<EncodedExample> examples, TrainingOptions options) =>
+        options.Data.Weights.Count > 1 && examples.Any(e => e.Source != null) ? new Mixture(examples, options.Data.Weights) : null;
 
     /// <summary>Optimiser steps of one pass over the data.</summary>
     public int StepsPerEpoch => (int)(((long)_examples + _batchSize - 1) / _batchSize);
@@ -35,6 +49,9 @@ internal sealed class DataOrder
         if (epoch != _epoch)
         {
             _order = _shuffle ? Permutation(_examples, _seed, (uint)epoch) : [.. Enumerable.Range(0, _examples)];
+            if (_mixture?.Epoch(epoch, _seed, _shuffle) is { } seen)
+                _order = Array.ConvertAll(_order, i => seen[i]);
+
             _epoch = epoch;
         }
 
@@ -42,14 +59,14 @@ internal sealed class DataOrder
         return _order.AsSpan(start, Math.Min(_batchSize, _examples - start));
     }
 
-    /// <summary>A random permutation of 0 … count − 1, by Fisher and Yates, as a function of <paramref name="seed"/> and <paramref name="stream"/>.</summary>
-    public static int[] Permutation(int count, ulong seed, uint stream)
+    /// <summary>A random permutation of 0 … count − 1, by Fisher and Yates, as a function of <paramref name="seed"/> and the stream.</summary>
+    public static int[] Permutation(int count, ulong seed, uint stream, uint source = 0)
     {
         int[] order = [.. Enumerable.Range(0, count)];
         for (int i = count - 1; i > 0; i--)
         {
             // 64 random bits scaled to [0, i]: the bias of the product is below 2⁻³².
-            (uint low, uint high, _, _) = Philox.Words(seed, (uint)i, stream, 0, RandomDomain.Order);
+            (uint low, uint high, _, _) = Philox.Words(seed, (uint)i, stream, source, RandomDomain.Order);
             ulong bits = ((ulong)high << 32) | low;
             int j = (int)Math.BigMul(bits, (ulong)i + 1, out _);
             (order[i], order[j]) = (order[j], order[i]);

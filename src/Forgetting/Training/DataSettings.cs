@@ -5,9 +5,22 @@ namespace Forgetting.Training;
 /// <summary>What is learnt from, and how it becomes tokens.</summary>
 public sealed record DataSettings
 {
-    /// <summary>File or folder of training examples.</summary>
-    [Setting("training examples: JSON Lines or array, Parquet, CSV, TSV or text, also packed by gzip or zstd, or a folder of them", Name = "data", Group = "run", Common = true, Value = "FILE", MayChange = true)]
-    public string Path { get; init; } = "";
+    /// <summary>Files or folders of training examples.</summary>
+    [Setting(
+        "training examples: JSON Lines or array, Parquet, CSV, TSV or text, also packed by gzip or zstd, or a folder of them; several with weights as a.jsonl=0.7 b.jsonl=0.3",
+        Name = "data", Group = "run", Common = true, Value = "FILE", MayChange = true, Weights = "data-weights")]
+    public IReadOnlyList<string> Files { get; init; } = [];
+
+    /// <summary>Shares of the files in what an epoch sees, in proportion; empty where their examples are one set.</summary>
+    [Setting("shares of the files in what an epoch sees, in proportion, as the numbers behind their names; none: all examples once", Name = "data-weights", Range = "(0, ∞)")]
+    public IReadOnlyList<double> Weights { get; init; } = [];
+
+    /// <summary>The only one of <see cref="Files"/>; of several, what messages call them.</summary>
+    public string Path
+    {
+        get => string.Join(", ", Files.Select((file, i) => i < Weights.Count ? $"{file}={Recipe.Text(Weights[i])}" : file));
+        init => Files = value.Length == 0 ? [] : [value];
+    }
 
     /// <summary>Tokens kept of a sequence; longer ones are cut at the right.</summary>
     [Setting("tokens kept of a sequence, cut at the right", Range = "[2, ∞)", Resolved = true)]

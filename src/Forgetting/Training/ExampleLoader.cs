@@ -25,6 +25,22 @@ internal static class ExampleLoader
         return Encode(DataSet.Read(path, Fields(options)), path, tokenizer, config, options, observer);
     }
 
+    /// <summary>The examples of <see cref="DataSettings.Files"/>, one file behind the other.</summary>
+    /// <exception cref="UserException">See <see cref="Load"/>.</exception>
+    public static IReadOnlyList<EncodedExample> LoadData(Tokenizer tokenizer, ModelConfig config, TrainingOptions options, ITrainingObserver? observer = null)
+    {
+        List<EncodedExample> all = [];
+        foreach ((int source, string file) in options.Data.Files.Index())
+        {
+            IReadOnlyList<EncodedExample> examples = Load(file, tokenizer, config, options, observer);
+            int first = all.Count == 0 ? 0 : all[^1].Index + 1;
+            all.AddRange(options.Data.Files.Count == 1 ? examples
+                : examples.Select(e => e with { Index = first + e.Index, Source = options.Data.Weights.Count > 0 ? source : null }));
+        }
+
+        return all;
+    }
+
     /// <summary>Examples as token ids, in order.</summary>
     /// <param name="name">What notices call the examples.</param>
     /// <exception cref="UserException">See <see cref="Load"/>.</exception>

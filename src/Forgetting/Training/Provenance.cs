@@ -92,11 +92,7 @@ public sealed record Provenance
             RunInput[] began = [.. Inputs.Where(i => i.Setting == setting)], found = [.. now.Inputs.Where(i => i.Setting == setting)];
             string? what = began.Length == 0 && found.Length > 0 ? $"{setting} is given, and was not when the run began"
                 : found.Length == 0 && began.Length > 0 ? $"{setting} is not given, and was when the run began"
-                : found.Any(i => i.File != null) ? ChangedFile(began, found)
-                : began.Length != found.Length ? $"{setting} names {found.Length} files, and {began.Length} when the run began"
-                : began.Zip(found).FirstOrDefault(pair => pair.First.Sha256 != pair.Second.Sha256) is ({ } then, { } changed)
-                    ? Changed(then, changed)
-                : null;
+                : Difference(setting, [.. began.GroupBy(i => i.Path, (_, of) => of.ToArray())], [.. found.GroupBy(i => i.Path, (_, of) => of.ToArray())]);
             if (what != null)
                 throw new UserException($"{folder}: {what}; a run resumes with what it began with");
         }
@@ -183,6 +179,11 @@ public sealed record Provenance
         RunInput File(string place, string? name, string hash) =>
             new(setting, name, place, System.IO.Path.GetRelativePath(System.IO.Path.GetFullPath(folder), place).Replace('\\', '/'), hash);
     }
+
+    // Files and folders in the order in which the setting names them.
+    private static string? Difference(string setting, RunInput[][] began, RunInput[][] found) => began.Length != found.Length
+        ? $"{setting} names {found.Length} files, and {began.Length} when the run began"
+        : began.Zip(found).Select(pair => ChangedFile(pair.First, pair.Second)).FirstOrDefault(what => what != null);
 
     private static string? ChangedFile(RunInput[] began, RunInput[] found)
     {

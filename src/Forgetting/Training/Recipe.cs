@@ -107,8 +107,12 @@ internal static class Recipe
     /// <summary>A value, or the values of a list, as <see cref="Setting.Apply"/> reads them. Files and folders that are not where it says are looked for from the recipe's folder.</summary>
     internal static IReadOnlyList<string> Values(string path, Setting setting, YamlNode value, string named)
     {
-        IReadOnlyList<string> texts = Texts(value, named);
-        return setting.IsPath && setting.Name != "out" ? [.. texts.Select(text => text.Length > 0 ? Found(text, path, text) : text)] : texts;
+        IReadOnlyList<string> texts = setting.HasWeights && value is YamlMappingNode weighted
+            ? [.. weighted.Select(pair => $"{Texts(pair.Key, named)[0]}={Texts(pair.Value, named)[0]}")]
+            : Texts(value, named);
+        return !setting.IsPath || setting.Name == "out" ? texts
+            : [.. texts.Select(text => text.Length == 0 ? text : Path.Exists(Found(text, path, text)) || !setting.HasWeights
+                ? Found(text, path, text) : WeightedPath.Map(text, file => Found(file, path, file)))];
     }
 
     private static IReadOnlyList<string> Texts(YamlNode value, string named) => value switch
@@ -176,6 +180,7 @@ internal static class Recipe
         // One word each, as --ascent spells them: SatImp is satimp.
         Enum kind => kind.ToString().ToLowerInvariant(),
         IReadOnlyList<string> names => string.Join(',', names),
+        IReadOnlyList<double> numbers => string.Join(',', numbers.Select(n => Text(n))),
         _ => Convert.ToString(value, CultureInfo.InvariantCulture)!,
     };
 

@@ -59,8 +59,12 @@ internal static class RecipeSchema
         Type type = setting.Type;
         if (setting.IsList)
         {
-            var text = new JsonObject { ["type"] = "string" };
-            return new JsonObject { ["anyOf"] = new JsonArray(text, new JsonObject { ["type"] = "array", ["items"] = text.DeepClone() }) };
+            var item = new JsonObject { ["type"] = setting.IsNumbers ? "number" : "string" };
+            var forms = new JsonArray(item, new JsonObject { ["type"] = "array", ["items"] = item.DeepClone() });
+            if (setting.HasWeights)
+                forms.Add(new JsonObject { ["type"] = "object", ["additionalProperties"] = new JsonObject { ["type"] = "number", ["exclusiveMinimum"] = 0 } });
+
+            return new JsonObject { ["anyOf"] = forms };
         }
 
         if (type.IsEnum)

@@ -70,10 +70,16 @@ internal sealed class Setting
     public bool IsOptional { get; }
 
     /// <summary>True for a list.</summary>
-    public bool IsList => _property.PropertyType == typeof(IReadOnlyList<string>);
+    public bool IsList => _property.PropertyType == typeof(IReadOnlyList<string>) || IsNumbers;
+
+    /// <summary>True for a list of numbers.</summary>
+    internal bool IsNumbers => _property.PropertyType == typeof(IReadOnlyList<double>);
+
+    /// <summary>Whether a number may stand behind each of its values, which another setting takes.</summary>
+    internal bool HasWeights => _about.Weights.Length > 0;
 
     // Names stand behind each other with commas; a path may have commas of its own.
-    private bool IsSplitAtCommas => IsList && ValueName == "NAMES";
+    private bool IsSplitAtCommas => IsNumbers || (IsList && ValueName == "NAMES");
 
     /// <summary>True where the value names a file or folder, or several.</summary>
     public bool IsPath => ValueName is "PATH" or "DIR" or "FILE" or "FILES" or "NAME|FILE";
@@ -82,7 +88,8 @@ internal sealed class Setting
     public string Read(TrainingOptions options) => Recipe.Text(Value(options));
 
     /// <summary>The values of a list.</summary>
-    public IReadOnlyList<string> ReadList(TrainingOptions options) => (IReadOnlyList<string>)Value(options)!;
+    public IReadOnlyList<string> ReadList(TrainingOptions options) =>
+        Value(options) is IReadOnlyList<double> numbers ? [.. numbers.Select(n => Recipe.Text(n))] : (IReadOnlyList<string>)Value(options)!;
 
     /// <summary>The options with this setting read from texts.</summary>
     /// <param name="options">What is changed.</param>
@@ -90,7 +97,9 @@ internal sealed class Setting
     /// <param name="named">What an error calls the setting: its name behind file and line, or the option's name.</param>
     /// <exception cref="UserException">The text is not a value of the setting's type.</exception>
     public TrainingOptions Apply(TrainingOptions options, IReadOnlyList<string> values, string named) =>
-        With(options, IsList ? ParseList([.. values.Select(v => WithoutNull(v, named))]) : values.Count == 1 ? Parse(values[0], named) : throw new UserException($"{named} is a list, expected one value"));
+        HasWeights ? WithWeights(options, ParseList([.. values.Select(v => WithoutNull(v, named))]), named)
+        : IsNumbers ? With(options, ParseList(values).Select(v => (double)Parse(v, typeof(double), named)!).ToArray())
+        : With(options, IsList ? ParseList([.. values.Select(v => WithoutNull(v, named))]) : values.Count == 1 ? Parse(values[0], Type, named) : throw new UserException($"{named} is a list, expected one value"));
 
     /// <summary>The files and folders that the setting names; none unless <see cref="IsPath"/>.</summary>
     internal IReadOnlyList<string> Paths(TrainingOptions options) => !IsPath ? [] : Value(options) switch
@@ -141,8 +150,24 @@ internal sealed class Setting
     /// <exception cref="UserException">It is outside; names the setting, the value and what was expected.</exception>
     public void CheckRange(TrainingOptions options)
     {
-        if (_range is { } range && Value(options) is { } value && !range.Holds(Convert.ToDouble(value, CultureInfo.InvariantCulture)))
-            throw new UserException($"{Name} is {Recipe.Text(value)}, expected {range.Describe(whole: Type == typeof(int))}");
+        if (_range is { } range && Value(options) is { } value && !Numbers(value).All(range.Holds))
+            throw new UserException($"{Name} is {Recipe.Text(value)}, expected {range.Describe(whole: Type == typeof(int))}{(IsNumbers ? " each" : "")}");
+    }
+
+    private static IEnumerable<double> Numbers(object value) => value as IReadOnlyList<double> ?? [Convert.ToDouble(value, CultureInfo.InvariantCulture)];
+
+    // The numbers of an earlier list go with it.
+    private TrainingOptions WithWeights(TrainingOptions options, string[] values, string named)
+    {
+        (string Path, string? Weight)[] weighted = [.. values.Select(WeightedPath.Split)];
+        Setting weights = Recipe.Find(_about.Weights)!;
+        TrainingOptions with = With(options, weighted.Select(v => v.Path).ToArray());
+        if (Array.TrueForAll(weighted, v => v.Weight is null))
+            return weights.ReadList(with).Count == weighted.Length ? with : weights.Reset(with);
+
+        return Array.Find(weighted, v => v.Weight is null) is { Path: { } without }
+            ? throw new UserException($"{named}: {without} has no weight, and others have; expected one for each, as {without}=0.5, or for none")
+            : weights.Apply(with, [.. weighted.Select(v => v.Weight!)], named);
     }
 
     private object? Value(TrainingOptions options) => _property.GetValue(_group is null ? options : _group.GetValue(options));
@@ -176,9 +201,8 @@ internal sealed class Setting
     private static string WithoutNull(string text, string named) =>
         text.Contains('\0', StringComparison.Ordinal) ? throw new UserException($"{named} is \"{text}\", expected text without null characters") : text;
 
-    private object? Parse(string text, string named)
+    private object? Parse(string text, Type type, string named)
     {
-        Type type = Type;
         if (IsOptional && text is "" or "~" or "null")
             return null;
 
@@ -213,6 +237,6 @@ internal sealed class Setting
     private static string KindName(Type type)
     {
         Type kind = Nullable.GetUnderlyingType(type) ?? type;
-        return kind == typeof(int) || kind == typeof(ulong) ? "N" : kind == typeof(double) || kind == typeof(Share) ? "X" : "NAME";
+        return kind == typeof(int) || kind == typeof(ulong) ? "N" : kind == typeof(double) || kind == typeof(IReadOnlyList<double>) || kind == typeof(Share) ? "X" : "NAME";
     }
 }

@@ -55,6 +55,9 @@ internal sealed class SettingAttribute(string help) : Attribute
     /// <summary>What help calls the value where its type does not say: a path, a file, a folder. NAMES are split at commas, FILES are not.</summary>
     public string? Value { get; init; }
 
+    /// <summary>The setting that takes the numbers behind an equals sign at the ends of its values; empty for none.</summary>
+    public string Weights { get; init; } = "";
+
     /// <summary>Methods that use it; with any other it is refused.</summary>
     public MethodSet Methods { get; init; } = MethodSet.All;
 

@@ -52,7 +52,7 @@ internal sealed class Trainer
         _options = options;
         _folder = folder;
         _observer = observer;
-        _order = new DataOrder(set.Examples.Count, options.Schedule.BatchSize, options.Seed, !options.Data.NoShuffle);
+        _order = DataOrder.Of(set.Examples, options);
         Steps = CountSteps(options, set.Examples.Count);
         _learningRate = new LearningRateSchedule(options.Schedule.LrSchedule, options.Optimizer.LearningRate, options.Schedule.WarmupRatio, Steps, options.Compat);
         _lambda = new LambdaSchedule(options, Steps, _order.StepsPerEpoch);

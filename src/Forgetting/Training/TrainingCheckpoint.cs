@@ -135,7 +135,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
 
     private static void Append(IncrementalHash hash, TrainingSet set)
     {
-        Span<int> length = stackalloc int[1];
+        Span<int> length = stackalloc int[1], source = stackalloc int[1];
         for (int i = 0; i < set.Examples.Count; i++)
         {
             length[0] = set.Examples[i].Length;
@@ -144,6 +144,11 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
             hash.AppendData(MemoryMarshal.AsBytes(set.Signs[i].AsSpan()));
             hash.AppendData(MemoryMarshal.AsBytes(set.Examples[i].Given.AsSpan()));
             hash.AppendData(MemoryMarshal.AsBytes(set.Examples[i].Weights.AsSpan()));
+            if (set.Examples[i].Source is { } from)
+            {
+                source[0] = from;
+                hash.AppendData(MemoryMarshal.AsBytes(source));
+            }
         }
     }
 

@@ -45,6 +45,9 @@ public sealed partial record TrainingOptions
         Check("forget-below", forgetting.ForgetBelow, forgetting.ForgetBelow is null || forgetting.ForgetBelow <= (forgetting.LearnAbove ?? double.PositiveInfinity), "a number not above learn-above");
         Check("lambda-max", forgetting.LambdaMax, forgetting.LambdaMax >= forgetting.LambdaMin, "a number not below lambda-min");
         Check("template", Data.Template, Data.Template.Length > 0, "auto, tulu, plain, chat or a file with a chat template");
+        if (Data.Weights.Count > 0 && Data.Files.Count > 0 && Data.Weights.Count != Data.Files.Count)
+            throw new UserException($"data-weights are {Data.Weights.Count} numbers, and data is {Data.Files.Count} files; expected a number for each file");
+
         CheckExclusive();
     }
 
