@@ -1,4 +1,5 @@
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Training;
 
 namespace Forgetting.Benchmarks;
@@ -12,11 +13,11 @@ namespace Forgetting.Benchmarks;
 /// <param name="Length">Tokens of each; the last of them is only predicted.</param>
 /// <param name="LoraRank">Rank of an adapter on every linear layer of every block; 0: all weights are trained.</param>
 /// <param name="KeyValueHeads">Heads of keys and values; 0: as many as of queries.</param>
-/// <param name="Family">Llama's blocks or GPT-2's.</param>
+/// <param name="Gpt2">GPT-2's blocks instead of Llama's.</param>
 /// <param name="NoCudaGraphs">Launch every kernel by itself.</param>
 public sealed record StepSettings(
     int Dim = 288, int Layers = 6, int Heads = 6, int Mlp = 768, int Vocab = 32000, int Batch = 4, int Length = 256, int LoraRank = 0,
-    int KeyValueHeads = 0, ModelFamily Family = ModelFamily.Llama, bool NoCudaGraphs = false)
+    int KeyValueHeads = 0, bool Gpt2 = false, bool NoCudaGraphs = false)
 {
     /// <summary>Tokens of a step.</summary>
     public int Tokens => Batch * Length;
@@ -55,15 +56,15 @@ public sealed record StepSettings(
     /// </summary>
     public double AttentionOperations(double length) => 2.0 * Layers * Dim * length * (length + 1);
 
-    private bool Gpt2 => Family == ModelFamily.Gpt2;
-
     private double KeyWidth => (double)Dim / Heads * GroupHeads;
 
     private double MlpLayers => Gpt2 ? 2 : 3;
 
     internal ModelConfig Model => new()
     {
-        Family = Family,
+        Family = Gpt2 ? ModelFamilies.Gpt2 : ModelFamilies.Llama,
+        LayerNorm = Gpt2,
+        LearnedPositions = Gpt2,
         VocabularySize = Vocab,
         HiddenSize = Dim,
         IntermediateSize = Mlp,

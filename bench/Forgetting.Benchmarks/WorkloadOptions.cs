@@ -3,7 +3,6 @@ using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Backends.Cuda;
 using Forgetting.Backends.Selection;
-using Forgetting.Models;
 
 namespace Forgetting.Benchmarks;
 
@@ -57,7 +56,7 @@ internal sealed class WorkloadOptions
     public StepSettings Settings(ParseResult parsed) => new(
         parsed.GetValue(_dim), parsed.GetValue(_layers), parsed.GetValue(_heads), parsed.GetValue(_mlp), parsed.GetValue(_vocab),
         parsed.GetValue(_batch), parsed.GetValue(_length), KeyValueHeads: parsed.GetValue(_keyValueHeads),
-        Family: parsed.GetValue(_family) == "gpt2" ? ModelFamily.Gpt2 : ModelFamily.Llama);
+        Gpt2: parsed.GetValue(_family) == "gpt2");
 
     public IBackend Backend(ParseResult parsed) =>
         BackendFactory.Create(parsed.GetValue(_device)!, parsed.GetValue(_threads), parsed.GetValue(_dtype), parsed.GetValue(_products)!);

@@ -1,6 +1,7 @@
 using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Runs;
 using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
@@ -36,7 +37,7 @@ internal static class BaseModel
         int end = vocabulary - 1;
         var config = new ModelConfig
         {
-            Family = ModelFamily.Llama,
+            Family = ModelFamilies.Llama,
             VocabularySize = vocabulary,
             HiddenSize = Width,
             IntermediateSize = 168,

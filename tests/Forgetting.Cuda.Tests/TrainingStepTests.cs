@@ -3,6 +3,7 @@ using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
 using Forgetting.Data;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Tensors;
 using Forgetting.Testing;
 using Forgetting.Training;
@@ -23,7 +24,9 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     /// <summary>GPT-2 with one head size that no tile has: layer norms, biases, learned positions, both kinds of projection.</summary>
     internal static readonly ModelConfig Gpt2 = new()
     {
-        Family = ModelFamily.Gpt2,
+        Family = ModelFamilies.Gpt2,
+        LayerNorm = true,
+        LearnedPositions = true,
         VocabularySize = 61,
         HiddenSize = 36,
         IntermediateSize = 50,

@@ -1,5 +1,4 @@
 using Forgetting.Core;
-using Forgetting.Models;
 using Forgetting.Tensors;
 using Xunit;
 
@@ -9,7 +8,7 @@ namespace Forgetting.Tests;
 public sealed class PublicTypesTests
 {
     // Values that theories and benchmarks, which must be public, take as they are.
-    private static readonly Type[] s_others = [typeof(UserException), typeof(DType), typeof(ModelFamily)];
+    private static readonly Type[] s_others = [typeof(UserException), typeof(DType)];
 
     [Fact]
     public void Every_public_type_is_named_by_the_facade()

@@ -73,7 +73,7 @@ internal static class InspectCommand
         Row("model", found.Path);
         if (found.Config is { } config)
         {
-            Row("family", JsonSerializer.SerializeToNode(config.Family, Json.Indented)!.GetValue<string>());
+            Row("family", config.Family.ModelType);
             Row("parameters", Number(found.Parameters ?? 0));
             Row("layers", string.Create(CultureInfo.InvariantCulture, $"{config.Layers} of width {config.HiddenSize}, {config.Heads} heads ({config.KeyValueHeads} key-value), MLP {config.IntermediateSize}"));
             Row("attention", Attention(config));

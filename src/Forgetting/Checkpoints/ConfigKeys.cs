@@ -1,8 +1,8 @@
 using System.Collections.Frozen;
-using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 
 namespace Forgetting.Checkpoints;
 
@@ -33,63 +33,9 @@ internal static class ConfigKeys
     // Refused where read: these say by their value whether they matter.
     private static readonly FrozenSet<string> Read = FrozenSet.ToFrozenSet(["model_type", "vocab_size", "tie_word_embeddings", "quantization_config"]);
 
-    private static readonly string[] s_llama =
-    [
-        "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "hidden_act", "max_position_embeddings",
-        "rms_norm_eps", "attention_bias", "mlp_bias", "rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor",
-
-        // Llama's own code does not look at these, Qwen2's does.
-        "use_sliding_window", "sliding_window", "max_window_layers", "layer_types",
-    ];
-
-    private static readonly string[] s_gpt2 =
-    [
-        "n_embd", "n_head", "n_layer", "n_inner", "n_positions", "layer_norm_epsilon", "activation_function", "scale_attn_weights", "scale_attn_by_inverse_layer_idx",
-        "add_cross_attention",
-    ];
-
-    private static readonly string[] s_gptNeo =
-    [
-        "hidden_size", "intermediate_size", "num_layers", "num_heads", "max_position_embeddings", "layer_norm_epsilon", "activation_function", "attention_types",
-        "attention_layers", "window_size",
-    ];
-
-    private static readonly string[] s_rope =
-    [
-        "rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings", "partial_rotary_factor",
-    ];
-
     /// <summary>Refuses keys that say something and are neither read for a family nor known to be harmless.</summary>
     /// <exception cref="UserException">Names the first such key and its value.</exception>
-    public static void Check(JsonView json, ModelFamily family)
-    {
-        string[] own = family switch
-        {
-            ModelFamily.Gpt2 => s_gpt2,
-            ModelFamily.GptNeo => s_gptNeo,
-            _ => s_llama,
-        };
-        Check(json, key => Read.Contains(key) || own.Contains(key) || Harmless.Contains(key) || key.StartsWith("unsloth_", StringComparison.Ordinal));
-    }
-
-    /// <summary>The same for the object that describes RoPE.</summary>
-    public static void CheckRope(JsonView rope) => Check(rope, s_rope.Contains);
-
-    private static void Check(JsonView json, Func<string, bool> known)
-    {
-        foreach ((string key, JsonView value) in json.Members())
-        {
-            if (!SaysNothing(value.Element) && !known(key))
-                throw json[key].Wrong(json[key].Describe(), "no such key: it is not known to leave the computation as it is; null or its removal says that it does");
-        }
-    }
-
-    // Off in every convention: a feature that is not there.
-    private static bool SaysNothing(JsonElement value) => value.ValueKind switch
-    {
-        JsonValueKind.Null or JsonValueKind.False => true,
-        JsonValueKind.Array => value.GetArrayLength() == 0,
-        JsonValueKind.Object => !value.EnumerateObject().Any(),
-        _ => false,
-    };
+    public static void Check(JsonView json, ModelFamily family) => UnknownKeys.Check(
+        json,
+        key => Read.Contains(key) || family.ConfigKeys.Contains(key) || Harmless.Contains(key) || key.StartsWith("unsloth_", StringComparison.Ordinal));
 }

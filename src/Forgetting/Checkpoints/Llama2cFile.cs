@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 
 namespace Forgetting.Checkpoints;
 
@@ -76,7 +77,7 @@ internal static class Llama2cFile
         int headSize = hidden / heads;
         return new ModelConfig
         {
-            Family = ModelFamily.Llama,
+            Family = ModelFamilies.Llama,
             VocabularySize = Size(file, "vocab_size", Math.Abs(header[5]), 1 << 24),
             HiddenSize = hidden,
             IntermediateSize = Size(file, "hidden_dim", header[1], 1 << 20),

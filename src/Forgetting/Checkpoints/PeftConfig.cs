@@ -86,7 +86,7 @@ internal static class PeftConfig
         json.WriteNumber("lora_dropout", config.Dropout);
         json.WriteBoolean("use_rslora", config.RankStabilized);
         json.WriteString("bias", "none");
-        json.WriteBoolean("fan_in_fan_out", family == ModelFamily.Gpt2);
+        json.WriteBoolean("fan_in_fan_out", family.StoresTransposed);
         json.WriteBoolean("init_lora_weights", true);
         WriteNumbers(json, "rank_pattern", config.RankPattern.Select(p => (p.Key, (double)p.Value)));
         WriteNumbers(json, "alpha_pattern", config.AlphaPattern.Select(p => (p.Key, p.Value)));

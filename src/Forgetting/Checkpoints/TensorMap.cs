@@ -39,7 +39,7 @@ internal static partial class TensorMap
         List<string> missing = [];
         foreach (Parameter parameter in parameters.Where(p => !PeftNames.IsAdapter(p.Name)))
         {
-            if (FindName(tensors, parameter.Name) is { } name)
+            if (FindName(tensors, parameter.Name, checkpoint.Config.Family.Names) is { } name)
                 byTensor.Add(name, parameter);
             else if (parameter.Name == HeadName && checkpoint.Config.TiedHead)
                 untied = parameter;
@@ -52,7 +52,7 @@ internal static partial class TensorMap
 
         List<TensorBinding> bindings = [.. checkpoint.Tensors.Select(t => Bind(checkpoint.Config, t, byTensor, tensors))];
         if (untied is not null)
-            bindings.Add(new TensorBinding(tensors[EmbeddingName(byTensor)], untied, IsTiedHead: true));
+            bindings.Add(new TensorBinding(tensors[EmbeddingName(checkpoint.Config, byTensor)], untied, IsTiedHead: true));
 
         string[] unused = [.. bindings.Where(b => b.Parameter == null && !IsBuffer(b.Source.Name)).Select(b => b.Source.Name)];
         return unused.Length == 0
@@ -62,25 +62,23 @@ internal static partial class TensorMap
 
     /// <summary>Whether files of this family hold the transpose of a matrix: GPT-2's Conv1D, and A of an adapted embedding.</summary>
     public static bool IsTransposed(ModelFamily family, string name) => name.EndsWith(".lora_embedding_A", StringComparison.Ordinal)
-        || (family == ModelFamily.Gpt2 && name.EndsWith(".weight", StringComparison.Ordinal) && Conv1D().IsMatch(name));
+        || family.IsTransposed(name);
 
     // Checkpoints saved from the bare decoder lack the first part of each name.
-    private static string? FindName(Dictionary<string, StoredTensor> tensors, string name)
+    private static string? FindName(Dictionary<string, StoredTensor> tensors, string name, ModuleNames names)
     {
         if (tensors.ContainsKey(name))
             return name;
 
-        string bare = name[(name.IndexOf('.', StringComparison.Ordinal) + 1)..];
-        return name.StartsWith("transformer.", StringComparison.Ordinal) || name.StartsWith("model.", StringComparison.Ordinal)
-            ? tensors.ContainsKey(bare) ? bare : null
-            : null;
+        string root = names.Embedding[..(names.Embedding.IndexOf('.', StringComparison.Ordinal) + 1)];
+        return name.StartsWith(root, StringComparison.Ordinal) && tensors.ContainsKey(Bare(name)) ? Bare(name) : null;
     }
 
     private static TensorBinding Bind(
         ModelConfig config, StoredTensor tensor, Dictionary<string, Parameter> byTensor, Dictionary<string, StoredTensor> tensors)
     {
         if (!byTensor.TryGetValue(tensor.Name, out Parameter? parameter))
-            return tensor.Name == HeadName && config.TiedHead ? BindTiedHead(tensor, byTensor, tensors) : new TensorBinding(tensor, null);
+            return tensor.Name == HeadName && config.TiedHead ? BindTiedHead(config, tensor, byTensor, tensors) : new TensorBinding(tensor, null);
 
         bool transposed = IsTransposed(config.Family, tensor.Name);
         CheckShape(tensor, transposed ? new Shape(parameter.Shape.Columns, parameter.Shape.Rows) : parameter.Shape);
@@ -101,20 +99,20 @@ internal static partial class TensorMap
     }
 
     // Some tools store the tied head a second time. It may stay if it says the same.
-    private static TensorBinding BindTiedHead(StoredTensor head, Dictionary<string, Parameter> byTensor, Dictionary<string, StoredTensor> tensors)
+    private static TensorBinding BindTiedHead(ModelConfig config, StoredTensor head, Dictionary<string, Parameter> byTensor, Dictionary<string, StoredTensor> tensors)
     {
-        string name = EmbeddingName(byTensor);
+        string name = EmbeddingName(config, byTensor);
         CheckShape(head, byTensor[name].Shape);
         return new TensorBinding(head, byTensor[name], AliasOf: tensors[name]);
     }
 
-    private static string EmbeddingName(Dictionary<string, Parameter> byTensor) =>
-        byTensor.Keys.First(k => k.EndsWith("embed_tokens.weight", StringComparison.Ordinal) || k.EndsWith("wte.weight", StringComparison.Ordinal));
+    private static string EmbeddingName(ModelConfig config, Dictionary<string, Parameter> byTensor) =>
+        byTensor.Keys.First(k => $".{k}".EndsWith($".{Bare(config.Family.Names.Embedding)}.weight", StringComparison.Ordinal));
+
+    // Without the first part.
+    private static string Bare(string name) => name[(name.IndexOf('.', StringComparison.Ordinal) + 1)..];
 
     private static bool IsBuffer(string name) => Buffers().IsMatch(name);
-
-    [GeneratedRegex(@"(^|\.)(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weight$", RegexOptions.CultureInvariant)]
-    private static partial Regex Conv1D();
 
     // Causal masks and rotary frequencies, which older versions of the library saved with the weights.
     [GeneratedRegex(@"(\.attn(\.attention)?\.(masked_)?bias|rotary_emb\.inv_freq)$", RegexOptions.CultureInvariant)]

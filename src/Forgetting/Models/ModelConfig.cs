@@ -1,26 +1,4 @@
-using System.Text.Json.Serialization;
-
 namespace Forgetting.Models;
-
-/// <summary>Decoder families, by Hugging Face <c>model_type</c>.</summary>
-public enum ModelFamily
-{
-    /// <summary>llama: RMSNorm, RoPE, SwiGLU, no biases.</summary>
-    [JsonStringEnumMemberName("llama")]
-    Llama,
-
-    /// <summary>qwen2: llama with biases on q, k and v.</summary>
-    [JsonStringEnumMemberName("qwen2")]
-    Qwen2,
-
-    /// <summary>gpt2: LayerNorm, learned positions, GELU, biases, fused q-k-v stored [in, out].</summary>
-    [JsonStringEnumMemberName("gpt2")]
-    Gpt2,
-
-    /// <summary>gpt_neo: gpt2 with separate unbiased q, k, v, unscaled scores and alternating local attention.</summary>
-    [JsonStringEnumMemberName("gpt_neo")]
-    GptNeo,
-}
 
 /// <summary>Activations of the MLP.</summary>
 internal enum ActivationKind
@@ -40,7 +18,7 @@ internal sealed record RopeScaling(double Factor, double LowFrequencyFactor, dou
 
 /// <summary>
 /// Everything the decoder must know of a checkpoint; one record serves all families, since norm, position, activation, bias and tying are
-/// configuration. Made from <c>config.json</c> by <c>Checkpoints.ConfigFile</c>.
+/// configuration. Made from <c>config.json</c> by its <see cref="ModelFamily"/>.
 /// </summary>
 internal sealed record ModelConfig
 {
@@ -75,10 +53,10 @@ internal sealed record ModelConfig
     public double NormEpsilon { get; init; } = 1e-5;
 
     /// <summary>True for LayerNorm, false for RMSNorm.</summary>
-    public bool LayerNorm => Family is ModelFamily.Gpt2 or ModelFamily.GptNeo;
+    public bool LayerNorm { get; init; }
 
     /// <summary>True for a learned position table, false for RoPE.</summary>
-    public bool LearnedPositions => Family is ModelFamily.Gpt2 or ModelFamily.GptNeo;
+    public bool LearnedPositions { get; init; }
 
     /// <summary>MLP activation.</summary>
     public ActivationKind Activation { get; init; } = ActivationKind.SwiGlu;

@@ -13,7 +13,7 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
 
     public ModelConfig Config => config;
 
-    public ModuleNames Names { get; } = ModuleNames.Of(config.Family);
+    public ModuleNames Names { get; } = config.Family.Names;
 
     public IReadOnlyList<Parameter> BaseParameters => _base;
 

@@ -1,4 +1,5 @@
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Tensors;
 
 namespace Forgetting.Testing.Reference;
@@ -17,11 +18,11 @@ internal static class ReferenceConfigs
         ["llama-scaled-rope"] = Llama() with { RopeTheta = 500, RopeScaling = new(8, 1, 4, 32) },
         ["llama-biases"] = Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true },
         ["qwen2"] =
-            Llama() with { Family = ModelFamily.Qwen2, QueryKeyValueBias = true, TiedHead = true, NormEpsilon = 1e-6, RopeTheta = 1e6 },
-        ["qwen2-window"] = Llama() with { Family = ModelFamily.Qwen2, QueryKeyValueBias = true, Windows = [0, 3] },
-        ["gpt2"] = Gpt(ModelFamily.Gpt2),
-        ["gpt2-erf"] = Gpt(ModelFamily.Gpt2) with { Activation = ActivationKind.Gelu },
-        ["gpt_neo"] = Gpt(ModelFamily.GptNeo) with { AttentionScale = 1, Windows = [0, 3], QueryKeyValueBias = false },
+            Llama() with { Family = ModelFamilies.Qwen2, QueryKeyValueBias = true, TiedHead = true, NormEpsilon = 1e-6, RopeTheta = 1e6 },
+        ["qwen2-window"] = Llama() with { Family = ModelFamilies.Qwen2, QueryKeyValueBias = true, Windows = [0, 3] },
+        ["gpt2"] = Gpt(ModelFamilies.Gpt2),
+        ["gpt2-erf"] = Gpt(ModelFamilies.Gpt2) with { Activation = ActivationKind.Gelu },
+        ["gpt_neo"] = Gpt(ModelFamilies.GptNeo) with { AttentionScale = 1, Windows = [0, 3], QueryKeyValueBias = false },
     };
 
     /// <summary>Names and shapes of the parameters as they stand in the file; vectors have one row.</summary>
@@ -46,13 +47,13 @@ internal static class ReferenceConfigs
         {
             string block = config.LayerNorm ? $"transformer.h.{layer}." : $"model.layers.{layer}.";
             Norm(block + norm1);
-            switch (config.Family)
+            switch (config.Family.ModelType)
             {
-                case ModelFamily.Gpt2:
+                case "gpt2":
                     Linear(block + "attn.c_attn", 3 * queries, c, bias: true);
                     Linear(block + "attn.c_proj", c, queries, bias: true);
                     break;
-                case ModelFamily.GptNeo:
+                case "gpt_neo":
                     Projections(block + "attn.attention.", "out_proj");
                     break;
                 default:
@@ -92,7 +93,7 @@ internal static class ReferenceConfigs
 
         void Linear(string name, int rows, int columns, bool bias)
         {
-            all.Add((name + ".weight", config.Family == ModelFamily.Gpt2 ? new(columns, rows) : new(rows, columns)));
+            all.Add((name + ".weight", config.Family == ModelFamilies.Gpt2 ? new(columns, rows) : new(rows, columns)));
             if (bias)
             {
                 all.Add((name + ".bias", new(rows)));
@@ -132,7 +133,7 @@ internal static class ReferenceConfigs
 
     private static ModelConfig Llama() => new()
     {
-        Family = ModelFamily.Llama,
+        Family = ModelFamilies.Llama,
         VocabularySize = 23,
         HiddenSize = 10,
         IntermediateSize = 13,
@@ -149,6 +150,8 @@ internal static class ReferenceConfigs
     private static ModelConfig Gpt(ModelFamily family) => new()
     {
         Family = family,
+        LayerNorm = true,
+        LearnedPositions = true,
         VocabularySize = 19,
         HiddenSize = 9,
         IntermediateSize = 14,

@@ -1,4 +1,5 @@
 using Forgetting.Models;
+using Forgetting.Models.Families;
 
 namespace Forgetting.Testing.Reference;
 
@@ -88,7 +89,7 @@ internal sealed class ReferenceDecoder(
         int d = config.HeadSize, length = x.Length, queryColumns = config.Heads * d, keyColumns = config.KeyValueHeads * d;
         double[][] q, k, v;
         string output;
-        if (config.Family == ModelFamily.Gpt2)
+        if (config.Family == ModelFamilies.Gpt2)
         {
             double[][] fused = [.. x.Select(row => Linear(block + "attn.c_attn", row, 3 * queryColumns))];
             q = [.. fused.Select(row => row[..queryColumns])];
@@ -98,11 +99,11 @@ internal sealed class ReferenceDecoder(
         }
         else
         {
-            string attention = block + (config.Family == ModelFamily.GptNeo ? "attn.attention." : "self_attn.");
+            string attention = block + (config.Family == ModelFamilies.GptNeo ? "attn.attention." : "self_attn.");
             q = [.. x.Select(row => Linear(attention + "q_proj", row, queryColumns))];
             k = [.. x.Select(row => Linear(attention + "k_proj", row, keyColumns))];
             v = [.. x.Select(row => Linear(attention + "v_proj", row, keyColumns))];
-            output = attention + (config.Family == ModelFamily.GptNeo ? "out_proj" : "o_proj");
+            output = attention + (config.Family == ModelFamilies.GptNeo ? "out_proj" : "o_proj");
         }
 
         if (!config.LearnedPositions)
@@ -114,7 +115,7 @@ internal sealed class ReferenceDecoder(
             }
         }
 
-        double scale = config.Family == ModelFamily.GptNeo ? 1 : 1 / Math.Sqrt(d);
+        double scale = config.Family == ModelFamilies.GptNeo ? 1 : 1 / Math.Sqrt(d);
         int window = config.WindowOf(layer) is > 0 and int w ? w : int.MaxValue;
         double[][] result = new double[length][];
         for (int t = 0; t < length; t++)
@@ -165,7 +166,7 @@ internal sealed class ReferenceDecoder(
     {
         double[] weight = weights[name + ".weight"];
         double[] y;
-        if (config.Family == ModelFamily.Gpt2)
+        if (config.Family == ModelFamilies.Gpt2)
         {
             y = new double[columns];
             for (int i = 0; i < x.Length; i++)

@@ -4,6 +4,7 @@ using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Testing;
 using Forgetting.Testing.Reference;
 using Xunit;
@@ -47,7 +48,7 @@ public sealed class AdapterMergeTests : IDisposable
             double weight = before.Max(Math.Abs), most = 0;
             for (int j = 0; j < before.Length; j++)
             {
-                bool transposed = config.Family == ModelFamily.Gpt2;
+                bool transposed = config.Family == ModelFamilies.Gpt2;
                 (int o, int n) = transposed ? (j % b.Shape.Rows, j / b.Shape.Rows) : (j / a.Shape.Columns, j % a.Shape.Columns);
                 double update = 0;
                 for (int r = 0; r < 3; r++)
@@ -143,7 +144,7 @@ public sealed class AdapterMergeTests : IDisposable
 
     private Decoder Load(Checkpoint checkpoint, float scale)
     {
-        var lora = Lora with { Targets = checkpoint.Config.Family == ModelFamily.Gpt2 ? Lora.Targets.Skip(2).ToArray() : Lora.Targets.Take(2).ToArray() };
+        var lora = Lora with { Targets = checkpoint.Config.Family == ModelFamilies.Gpt2 ? Lora.Targets.Skip(2).ToArray() : Lora.Targets.Take(2).ToArray() };
         var decoder = new Decoder(checkpoint.Config, _backend, lora, seed: 1);
         checkpoint.LoadInto(decoder.BaseParameters, _backend);
         var random = new Random(2);

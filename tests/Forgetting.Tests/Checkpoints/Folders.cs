@@ -4,6 +4,7 @@ using System.Text;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Tensors;
 using Forgetting.Testing.Reference;
 using Xunit;
@@ -26,26 +27,26 @@ internal static class Folders
             ["eos_token_id"] = config.EosTokenIds[0],
             ["task_specific_params"] = new JsonObject { ["kept"] = true },
         };
-        switch (config.Family)
+        switch (config.Family.ModelType)
         {
-            case ModelFamily.Gpt2:
+            case "gpt2":
                 Set(json, "gpt2", ("n_embd", config.HiddenSize), ("n_inner", config.IntermediateSize), ("n_layer", config.Layers),
                     ("n_head", config.Heads), ("n_positions", config.ContextLength));
                 break;
-            case ModelFamily.GptNeo:
+            case "gpt_neo":
                 Set(json, "gpt_neo", ("hidden_size", config.HiddenSize), ("intermediate_size", config.IntermediateSize),
                     ("num_layers", config.Layers), ("num_heads", config.Heads), ("max_position_embeddings", config.ContextLength),
                     ("window_size", config.Windows[1]));
                 json["attention_types"] = new JsonArray(new JsonArray(new JsonArray("global", "local"), config.Layers / 2));
                 break;
             default:
-                Set(json, config.Family == ModelFamily.Llama ? "llama" : "qwen2", ("hidden_size", config.HiddenSize),
+                Set(json, config.Family.ModelType, ("hidden_size", config.HiddenSize),
                     ("intermediate_size", config.IntermediateSize), ("num_hidden_layers", config.Layers), ("num_attention_heads", config.Heads),
                     ("num_key_value_heads", config.KeyValueHeads), ("head_dim", config.HeadSize), ("max_position_embeddings", config.ContextLength));
                 json["rms_norm_eps"] = config.NormEpsilon;
                 json["rope_theta"] = config.RopeTheta;
                 json["hidden_act"] = "silu";
-                if (config.Family == ModelFamily.Llama)
+                if (config.Family == ModelFamilies.Llama)
                 {
                     json["attention_bias"] = config.AttentionOutputBias;
                     json["mlp_bias"] = config.MlpBias;
@@ -168,7 +169,7 @@ internal static class Folders
             ? ParameterKind.Embedding : ParameterKind.Matrix;
 
     private static Shape InMemory(ModelConfig config, string name, Shape file) =>
-        config.Family == ModelFamily.Gpt2 && Kind(name, file) == ParameterKind.Matrix && name != "lm_head.weight" ? new Shape(file.Columns, file.Rows) : file;
+        config.Family == ModelFamilies.Gpt2 && Kind(name, file) == ParameterKind.Matrix && name != "lm_head.weight" ? new Shape(file.Columns, file.Rows) : file;
 
     private static void Set(JsonObject json, string type, params (string Key, int Value)[] fields)
     {

@@ -3,6 +3,7 @@ using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Testing;
 using Forgetting.Testing.Reference;
 using Xunit;
@@ -52,7 +53,7 @@ public sealed class PeftAdapterTests : IDisposable
         JsonNode json = JsonNode.Parse(File.ReadAllText(_folder["adapter", "adapter_config.json"]))!;
         Assert.Equal("LORA", (string?)json["peft_type"]);
         Assert.Equal("CAUSAL_LM", (string?)json["task_type"]);
-        Assert.Equal(config.Family == ModelFamily.Gpt2, (bool)json["fan_in_fan_out"]!);
+        Assert.Equal(config.Family == ModelFamilies.Gpt2, (bool)json["fan_in_fan_out"]!);
         Assert.Equal(3, (int)json["r"]!);
         Assert.Equal("some/base", (string?)json["base_model_name_or_path"]);
         Assert.Equal(whole, json["modules_to_save"]!.AsArray().Select(n => (string)n!));

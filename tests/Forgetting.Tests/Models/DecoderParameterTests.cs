@@ -1,6 +1,7 @@
 using Forgetting.Backends.Cpu;
 using Forgetting.Core;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Tensors;
 using Forgetting.Testing.Reference;
 using Xunit;
@@ -17,7 +18,7 @@ public class DecoderParameterTests
         ModelConfig config = ReferenceConfigs.All[name];
         using var backend = new CpuBackend(1);
         using var decoder = new Decoder(config, backend);
-        bool transposed = config.Family == ModelFamily.Gpt2;
+        bool transposed = config.Family == ModelFamilies.Gpt2;
         Dictionary<string, Shape> expected = ReferenceConfigs.Parameters(config).ToDictionary(p => p.Name, p => p.Shape);
         Assert.Equal(expected.Keys.Order(), decoder.BaseParameters.Select(p => p.Name).Order());
         Assert.All(decoder.BaseParameters, p => Assert.Equal(

@@ -1,5 +1,6 @@
 using Forgetting.Backends.Cpu;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Testing.Reference;
 using Xunit;
 
@@ -92,7 +93,7 @@ internal sealed class TestModel : IDisposable
     // gpt2 files hold the four projections as [in, out].
     private int FileIndex(Parameter parameter, int element)
     {
-        if (Decoder.Config.Family != ModelFamily.Gpt2 || parameter.Kind != ParameterKind.Matrix
+        if (Decoder.Config.Family != ModelFamilies.Gpt2 || parameter.Kind != ParameterKind.Matrix
             || !parameter.Name.Contains(".c_", StringComparison.Ordinal))
         {
             return element;

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Testing;
 using Forgetting.Testing.Reference;
 using Xunit;
@@ -18,7 +19,7 @@ public class ReferenceDecoderTests
         double[] expectedLogits = [.. golden.RootElement.GetProperty("logits_pos0").EnumerateArray().Select(logit => logit.GetDouble())];
         var config = new ModelConfig
         {
-            Family = ModelFamily.Llama,
+            Family = ModelFamilies.Llama,
             VocabularySize = 512,
             HiddenSize = 64,
             IntermediateSize = 172,

@@ -2,6 +2,7 @@ using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Data;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Testing;
 using Forgetting.Training;
 
@@ -12,7 +13,7 @@ internal sealed class TinyRun : IDisposable
 {
     private static readonly ModelConfig Config = new()
     {
-        Family = ModelFamily.Llama,
+        Family = ModelFamilies.Llama,
         VocabularySize = 40,
         HiddenSize = 16,
         IntermediateSize = 24,

@@ -3,6 +3,7 @@ using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Tensors;
 using Forgetting.Testing;
 using Forgetting.Training;
@@ -14,7 +15,7 @@ public sealed class FisherFileTests : IDisposable
 {
     private static readonly ModelConfig Config = new()
     {
-        Family = ModelFamily.Gpt2, VocabularySize = 9, HiddenSize = 8, IntermediateSize = 12, Layers = 1, Heads = 2, KeyValueHeads = 2, HeadSize = 4, ContextLength = 8,
+        Family = ModelFamilies.Gpt2, LayerNorm = true, LearnedPositions = true, VocabularySize = 9, HiddenSize = 8, IntermediateSize = 12, Layers = 1, Heads = 2, KeyValueHeads = 2, HeadSize = 4, ContextLength = 8,
         AttentionScale = 0.5, TiedHead = true, Activation = ActivationKind.GeluTanh, QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true,
     };
 

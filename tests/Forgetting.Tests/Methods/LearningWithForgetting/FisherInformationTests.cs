@@ -3,6 +3,7 @@ using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Testing;
 using Forgetting.Training;
 using Xunit;
@@ -56,7 +57,7 @@ public class FisherInformationTests
         const int vocabulary = 7, width = 6;
         var config = new ModelConfig
         {
-            Family = ModelFamily.Llama, VocabularySize = vocabulary, HiddenSize = width, IntermediateSize = 4, Layers = 0, Heads = 1, KeyValueHeads = 1,
+            Family = ModelFamilies.Llama, VocabularySize = vocabulary, HiddenSize = width, IntermediateSize = 4, Layers = 0, Heads = 1, KeyValueHeads = 1,
             HeadSize = width, ContextLength = 8, AttentionScale = 1,
         };
         using var backend = new CpuBackend();
@@ -98,7 +99,7 @@ public class FisherInformationTests
     {
         using var backend = new CpuBackend();
         using var decoder = new Decoder(
-            new ModelConfig { Family = ModelFamily.Llama, VocabularySize = 4, HiddenSize = 4, IntermediateSize = 4, Layers = 0, Heads = 1, KeyValueHeads = 1, HeadSize = 4, ContextLength = 4, AttentionScale = 1 },
+            new ModelConfig { Family = ModelFamilies.Llama, VocabularySize = 4, HiddenSize = 4, IntermediateSize = 4, Layers = 0, Heads = 1, KeyValueHeads = 1, HeadSize = 4, ContextLength = 4, AttentionScale = 1 },
             backend);
         Assert.Contains("of no examples", Assert.Throws<UserException>(() => FisherInformation.Compute(decoder, [], FisherKind.True, 10, 1)).Message, StringComparison.Ordinal);
     }

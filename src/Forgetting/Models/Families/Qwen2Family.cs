@@ -1,0 +1,64 @@
+using System.Text.Json;
+using Forgetting.IO;
+using static Forgetting.Models.Families.ConfigFields;
+
+namespace Forgetting.Models.Families;
+
+/// <summary>qwen2: llama with biases on q, k and v, and sliding windows in its upper layers where they are switched on.</summary>
+internal sealed class Qwen2Family : LlamaFamily
+{
+    /// <inheritdoc/>
+    public override string ModelType => "qwen2";
+
+    /// <inheritdoc/>
+    protected override string Architecture => "Qwen2ForCausalLM";
+
+    /// <inheritdoc/>
+    protected override int DefaultContext => 32768;
+
+    /// <inheritdoc/>
+    protected override bool QueryKeyValueBias(bool attentionBias) => true;
+
+    /// <inheritdoc/>
+    protected override bool OutputBias(bool attentionBias) => false;
+
+    /// <inheritdoc/>
+    protected override bool MlpBias(JsonView json) => false;
+
+    /// <inheritdoc/>
+    protected override int[] ReadWindows(JsonView json, int layers)
+    {
+        if (!json.Flag("use_sliding_window") || json.IntOrNull("sliding_window", 1, int.MaxValue) is not { } window)
+            return [];
+
+        if (json.Find("layer_types") is not { } types)
+        {
+            int firstWindowed = json.IntOrNull("max_window_layers", 0, int.MaxValue) ?? 28;
+            return [.. Enumerable.Range(0, layers).Select(i => i < firstWindowed ? 0 : window)];
+        }
+
+        int[] windows = [.. types.Items().Select(kind => WindowOf(kind, "full_attention", "sliding_attention", window))];
+        return windows.Length == layers
+            ? windows
+            : throw types.Wrong($"a list of {windows.Length}", $"one entry for each of {layers} layers");
+    }
+
+    /// <inheritdoc/>
+    protected override void WriteOwn(Utf8JsonWriter json, ModelConfig config)
+    {
+        int window = config.Windows.FirstOrDefault(w => w > 0);
+        json.WriteBoolean("use_sliding_window", window > 0);
+        if (window == 0)
+            return;
+
+        json.WriteNumber("sliding_window", window);
+        json.WriteNumber("max_window_layers", config.Windows.TakeWhile(w => w == 0).Count());
+        json.WriteStartArray("layer_types");
+        foreach (int layerWindow in config.Windows)
+        {
+            json.WriteStringValue(layerWindow == 0 ? "full_attention" : "sliding_attention");
+        }
+
+        json.WriteEndArray();
+    }
+}

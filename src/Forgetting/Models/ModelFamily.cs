@@ -1,0 +1,39 @@
+using System.Text.Json;
+using Forgetting.Core;
+using Forgetting.IO;
+
+namespace Forgetting.Models;
+
+/// <summary>
+/// A decoder family: how its <c>config.json</c> says what the decoder computes, and how its files name and lay out the weights. The decoder itself
+/// never asks for the family, only for what <see cref="ModelConfig"/> says.
+/// </summary>
+internal abstract class ModelFamily
+{
+    /// <summary>Its <c>model_type</c> in <c>config.json</c>.</summary>
+    public abstract string ModelType { get; }
+
+    /// <summary>Paths of its modules.</summary>
+    public abstract ModuleNames Names { get; }
+
+    /// <summary>Keys of <c>config.json</c> that <see cref="ReadConfig"/> looks at, those of every family apart.</summary>
+    public abstract IReadOnlyCollection<string> ConfigKeys { get; }
+
+    /// <summary>Whether its files hold linear layers as [in, out], as GPT-2's Conv1D does.</summary>
+    public virtual bool StoresTransposed => false;
+
+    /// <summary>Whether files hold the transpose of a matrix.</summary>
+    /// <param name="name">Name of the tensor.</param>
+    public virtual bool IsTransposed(string name) => false;
+
+    /// <summary>What the decoder must know, but for the special tokens.</summary>
+    /// <param name="json">The file's object.</param>
+    /// <exception cref="Core.UserException">A size is missing or out of range, or a feature is not supported.</exception>
+    public abstract ModelConfig ReadConfig(JsonView json);
+
+    /// <summary>Writes what <see cref="ReadConfig"/> reads, in the spelling that every version of Hugging Face's library reads.</summary>
+    public abstract void WriteConfig(Utf8JsonWriter json, ModelConfig config);
+
+    /// <inheritdoc/>
+    public override string ToString() => ModelType;
+}
