@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using Forgetting.Core;
 using Forgetting.IO;
 
@@ -8,6 +9,7 @@ namespace Forgetting.Models;
 /// A decoder family: how its <c>config.json</c> says what the decoder computes, and how its files name and lay out the weights. The decoder itself
 /// never asks for the family, only for what <see cref="ModelConfig"/> says.
 /// </summary>
+[JsonConverter(typeof(NameConverter))]
 internal abstract class ModelFamily
 {
     /// <summary>Its <c>model_type</c> in <c>config.json</c>.</summary>
@@ -36,4 +38,14 @@ internal abstract class ModelFamily
 
     /// <inheritdoc/>
     public override string ToString() => ModelType;
+
+    // Written only: inspections say it.
+    private sealed class NameConverter : JsonConverter<ModelFamily>
+    {
+        public override bool CanConvert(Type typeToConvert) => typeof(ModelFamily).IsAssignableFrom(typeToConvert);
+
+        public override ModelFamily Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => throw new NotSupportedException();
+
+        public override void Write(Utf8JsonWriter writer, ModelFamily value, JsonSerializerOptions options) => writer.WriteStringValue(value.ModelType);
+    }
 }
