@@ -1,6 +1,7 @@
 using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Tensors;
 
 namespace Forgetting.LlamaCpp.Tests;
@@ -21,7 +22,7 @@ internal sealed class HeldModel : IDisposable
         foreach (Parameter parameter in Decoder.BaseParameters)
         {
             float[] values = file.Tensors[NameOf(parameter.Name)].Values();
-            if (Decoder.Config.Family == ModelFamily.Llama && (parameter.Name.Contains("q_proj", StringComparison.Ordinal) || parameter.Name.Contains("k_proj", StringComparison.Ordinal)))
+            if (Decoder.Config.Family == ModelFamilies.Llama && (parameter.Name.Contains("q_proj", StringComparison.Ordinal) || parameter.Name.Contains("k_proj", StringComparison.Ordinal)))
                 values = Halves(values, Decoder.Config.HeadSize, parameter.Name.EndsWith("bias", StringComparison.Ordinal) ? 1 : parameter.Shape.Columns);
 
             parameter.SetRows(_backend, 0, values);

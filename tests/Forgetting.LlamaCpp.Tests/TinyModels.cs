@@ -2,6 +2,7 @@ using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
 using Forgetting.Data;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Runs;
 using Forgetting.Testing;
 using Forgetting.Text.Tokenizers;
@@ -29,7 +30,7 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
         ["llama"] = (Llama(), TinyTokenizers.SentencePiece),
         ["llama3"] = (Llama() with { RopeTheta = 500, RopeScaling = new(8, 1, 4, 64), TiedHead = true, Heads = 4, KeyValueHeads = 4, HeadSize = 12, AttentionScale = 1 / Math.Sqrt(12) }, TinyTokenizers.Llama3),
         ["llama-biases"] = (Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true }, TinyTokenizers.SmolLm),
-        ["qwen2"] = (Llama() with { Family = ModelFamily.Qwen2, QueryKeyValueBias = true, TiedHead = true, NormEpsilon = 1e-6, RopeTheta = 1e6 }, TinyTokenizers.Qwen2),
+        ["qwen2"] = (Llama() with { Family = ModelFamilies.Qwen2, QueryKeyValueBias = true, TiedHead = true, NormEpsilon = 1e-6, RopeTheta = 1e6 }, TinyTokenizers.Qwen2),
         ["gpt2"] = (Gpt2(), TinyTokenizers.VocabAndMerges),
         ["gpt2-untied"] = (Gpt2() with { TiedHead = false, IntermediateSize = 96 }, TinyTokenizers.Gpt2),
     };
@@ -81,7 +82,7 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
 
     private static ModelConfig Llama() => new()
     {
-        Family = ModelFamily.Llama,
+        Family = ModelFamilies.Llama,
         VocabularySize = 0,
         HiddenSize = 64,
         IntermediateSize = 96,
@@ -95,7 +96,7 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
 
     private static ModelConfig Gpt2() => new()
     {
-        Family = ModelFamily.Gpt2,
+        Family = ModelFamilies.Gpt2, LayerNorm = true, LearnedPositions = true,
         VocabularySize = 0,
         HiddenSize = 64,
         IntermediateSize = 256,

@@ -3,6 +3,7 @@ using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
 using Forgetting.Checkpoints.Gguf;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 using Forgetting.Testing;
 using Forgetting.Text.Tokenizers;
 using Xunit;
@@ -75,7 +76,7 @@ public class TokenizationTests
         Tokenizer ours = Tokenizer.Load(tokenizer);
         var config = new ModelConfig
         {
-            Family = ModelFamily.Llama, VocabularySize = ours.VocabularySize, HiddenSize = 8, IntermediateSize = 8, Layers = 1, Heads = 2, KeyValueHeads = 2, HeadSize = 4,
+            Family = ModelFamilies.Llama, VocabularySize = ours.VocabularySize, HiddenSize = 8, IntermediateSize = 8, Layers = 1, Heads = 2, KeyValueHeads = 2, HeadSize = 4,
             ContextLength = 64, AttentionScale = 0.5, EosTokenIds = ours.EosIds.Count > 0 ? ours.EosIds : [0], TiedHead = true,
         };
         using var backend = new CpuBackend(1);

@@ -36,6 +36,15 @@ internal abstract class ModelFamily
     /// <summary>Writes what <see cref="ReadConfig"/> reads, in the spelling that every version of Hugging Face's library reads.</summary>
     public abstract void WriteConfig(Utf8JsonWriter json, ModelConfig config);
 
+    /// <summary>Name of the architecture in GGUF files; null where llama.cpp has none.</summary>
+    public virtual string? GgufArchitecture => null;
+
+    /// <summary>Whether llama.cpp reads the rows of q and k with RoPE's pairs side by side.</summary>
+    public virtual bool GgufPairsRows => false;
+
+    /// <summary>What llama.cpp computes otherwise than a configuration says, and what it would have to say; null where there is nothing.</summary>
+    public virtual (string Found, string Expected)? GgufLimit(ModelConfig config) => null;
+
     /// <inheritdoc/>
     public override string ToString() => ModelType;
 

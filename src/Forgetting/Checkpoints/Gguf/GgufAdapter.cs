@@ -32,7 +32,7 @@ internal static class GgufAdapter
         List<GgufTensor> tensors = [];
         foreach ((string module, StoredTensor a, StoredTensor b) in adapter.Pairs(source.Config))
         {
-            if (module == ModuleNames.Of(source.Config.Family).Embedding || (module == ModuleNames.Head && source.Config.TiedHead))
+            if (module == source.Config.Family.Names.Embedding || (module == ModuleNames.Head && source.Config.TiedHead))
                 throw new UserException($"{adapter.Path}: adapts {module}, which a GGUF adapter cannot where it is the embedding; expected it merged into its base, whose model can be exported");
 
             // What else the scale should be is in B.

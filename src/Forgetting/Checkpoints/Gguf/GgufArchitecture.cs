@@ -1,5 +1,6 @@
 using Forgetting.Core;
 using Forgetting.Models;
+using Forgetting.Models.Families;
 
 namespace Forgetting.Checkpoints.Gguf;
 
@@ -12,38 +13,31 @@ internal sealed class GgufArchitecture
     private GgufArchitecture(string name, ModelConfig config)
     {
         (Name, _config) = (name, config);
-        _modules = ModuleNames.Of(config.Family);
+        _modules = config.Family.Names;
     }
 
     /// <summary>The name, which begins the keys of its sizes.</summary>
     public string Name { get; }
 
-    /// <summary>Columns of a head where rows of q and k are read with RoPE's pairs side by side, as llama.cpp has them for Llama alone; else 0.</summary>
-    public int PairedHeadSize => _config.Family == ModelFamily.Llama ? _config.HeadSize : 0;
+    /// <summary>Columns of a head where rows of q and k are read with RoPE's pairs side by side; else 0.</summary>
+    public int PairedHeadSize => _config.Family.GgufPairsRows ? _config.HeadSize : 0;
 
     /// <summary>The architecture of a model.</summary>
     /// <param name="model">Path for errors.</param>
     /// <exception cref="UserException">llama.cpp does not know the family, or computes something else for a model of this configuration.</exception>
     public static GgufArchitecture Of(string model, ModelConfig config)
     {
-        string name = config.Family switch
+        if (config.Family.GgufArchitecture is not { } name)
         {
-            ModelFamily.Llama => "llama",
-            ModelFamily.Qwen2 => "qwen2",
-            ModelFamily.Gpt2 => "gpt2",
-            _ => throw Unknown("model_type is gpt_neo", "llama, qwen2 or gpt2"),
-        };
+            string[] known = [.. ModelFamilies.All.Where(f => f.GgufArchitecture != null).Select(f => f.ModelType)];
+            throw Unknown($"model_type is {config.Family.ModelType}", $"{string.Join(", ", known[..^1])} or {known[^1]}");
+        }
+
         if (config.Windows.Any(window => window > 0 && window < config.ContextLength))
             throw Unknown("a layer looks back over a sliding window", "full attention, which is all that llama.cpp has for qwen2");
 
-        if (config.Family != ModelFamily.Llama && config.RopeScaling is not null)
-            throw Unknown("rope_type is llama3", $"default, which is all that llama.cpp has for {name}");
-
-        if (config.Family == ModelFamily.Gpt2 && config.Activation != ActivationKind.GeluTanh)
-            throw Unknown("activation_function is gelu", "gelu_new, which is all that llama.cpp has for gpt2");
-
-        if (config.Family == ModelFamily.Gpt2 && config.AttentionScale == 1 && config.HeadSize > 1)
-            throw Unknown("scale_attn_weights is false", "true, which is all that llama.cpp has for gpt2");
+        if (config.Family.GgufLimit(config) is var (found, expected))
+            throw Unknown(found, $"{expected}, which is all that llama.cpp has for {name}");
 
         return new GgufArchitecture(name, config);
 

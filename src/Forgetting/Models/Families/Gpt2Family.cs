@@ -37,6 +37,15 @@ internal sealed partial class Gpt2Family : ModelFamily
     public override bool StoresTransposed => true;
 
     /// <inheritdoc/>
+    public override string? GgufArchitecture => "gpt2";
+
+    /// <inheritdoc/>
+    public override (string Found, string Expected)? GgufLimit(ModelConfig config) =>
+        config.Activation != ActivationKind.GeluTanh ? ("activation_function is gelu", "gelu_new")
+        : config.AttentionScale == 1 && config.HeadSize > 1 ? ("scale_attn_weights is false", "true")
+        : null;
+
+    /// <inheritdoc/>
     public override bool IsTransposed(string name) => Conv1D().IsMatch(name);
 
     /// <inheritdoc/>

@@ -40,6 +40,12 @@ internal class LlamaFamily : ModelFamily
         "use_sliding_window", "sliding_window", "max_window_layers", "layer_types",
     ];
 
+    /// <inheritdoc/>
+    public override string? GgufArchitecture => "llama";
+
+    /// <inheritdoc/>
+    public override bool GgufPairsRows => true;
+
     /// <summary>Name of the class in Hugging Face's library.</summary>
     protected virtual string Architecture => "LlamaForCausalLM";
 

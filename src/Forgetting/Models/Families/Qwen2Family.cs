@@ -11,6 +11,16 @@ internal sealed class Qwen2Family : LlamaFamily
     public override string ModelType => "qwen2";
 
     /// <inheritdoc/>
+    public override string? GgufArchitecture => "qwen2";
+
+    /// <inheritdoc/>
+    public override bool GgufPairsRows => false;
+
+    /// <inheritdoc/>
+    public override (string Found, string Expected)? GgufLimit(ModelConfig config) =>
+        config.RopeScaling is null ? null : ("rope_type is llama3", "default");
+
+    /// <inheritdoc/>
     protected override string Architecture => "Qwen2ForCausalLM";
 
     /// <inheritdoc/>
