@@ -5,7 +5,9 @@ using Xunit;
 
 namespace Forgetting.Tests.Tokenizers;
 
-/// <summary>Real tokenizers against Hugging Face's own library; those that are made for a test are in <see cref="PublishedShapesTests"/>.</summary>
+/// <summary>
+/// Real tokenizers against Hugging Face's own library; those that are made for a test are in <see cref="PublishedShapesTests"/>.
+/// </summary>
 public class HuggingFaceTests
 {
     [HuggingFaceTheory]
@@ -34,7 +36,8 @@ public class HuggingFaceTests
                 ["type"] = "BPE",
                 ["vocab"] = vocabulary,
                 ["merges"] = new JsonArray(
-                    [.. File.ReadLines(Path.Combine(path, "merges.txt")).Skip(1).Where(l => l.Length > 0).Select(l => JsonValue.Create(l))]),
+                    [.. File.ReadLines(Path.Combine(path, "merges.txt")).Skip(1).Where(l => l.Length > 0).Select(
+                        l => JsonValue.Create(l))]),
             },
         };
         using TemporaryFolder folder = new();

@@ -51,9 +51,7 @@ internal static class TestTokenizers
         using TemporaryFolder folder = new();
         folder.Write("tokenizer.json", root.ToJsonString());
         if (config != null)
-        {
             folder.Write("tokenizer_config.json", config);
-        }
 
         Tokenizer tokenizer = Tokenizer.Load(folder.Path);
         if (HuggingFaceTokenizer.Runs && compared != null)
