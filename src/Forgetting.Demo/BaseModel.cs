@@ -11,15 +11,16 @@ namespace Forgetting.Demo;
 /// <summary>The demo's own pretrained models: small Llamas that have read their world's documents. They are kept and used again.</summary>
 internal static class BaseModel
 {
-    private const int Width = 64, Layers = 3, Heads = 4, Context = 256;
+    private const int Layers = 3, Heads = 4, Context = 256;
 
     /// <summary>Trains a model, or finds it where an earlier demo left it.</summary>
     /// <param name="place">Folder for it, whose name says all that it depends on: a base of other settings
     /// is never taken for this one.</param>
+    /// <param name="width">Size of hidden states, a multiple of 8.</param>
     /// <param name="corpus">Draws the documents to read, and further texts whose words must be in the vocabulary.</param>
     /// <returns>Folder of the checkpoint.</returns>
     public static string Prepare(
-        string place, Func<(IReadOnlyList<string> Documents, IEnumerable<string> Others)> corpus, IBackend backend,
+        string place, int width, Func<(IReadOnlyList<string> Documents, IEnumerable<string> Others)> corpus, IBackend backend,
         ITrainingObserver observer, CancellationToken cancellation)
     {
         string model = Path.Combine(place, "model");
@@ -39,14 +40,14 @@ internal static class BaseModel
         {
             Family = ModelFamilies.Llama,
             VocabularySize = vocabulary,
-            HiddenSize = Width,
-            IntermediateSize = 168,
+            HiddenSize = width,
+            IntermediateSize = width * 21 / 8,
             Layers = Layers,
             Heads = Heads,
             KeyValueHeads = Heads,
-            HeadSize = Width / Heads,
+            HeadSize = width / Heads,
             ContextLength = Context,
-            AttentionScale = 1 / Math.Sqrt(Width / Heads),
+            AttentionScale = 1 / Math.Sqrt(width / Heads),
             TiedHead = true,
             EosTokenIds = [end],
         };

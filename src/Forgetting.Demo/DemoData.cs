@@ -45,6 +45,40 @@ internal sealed record QuestionSets(
         };
     }
 
+    /// <summary>People whom no question of training is about.</summary>
+    public IReadOnlyList<string> Others(World world) =>
+        [.. world.People.Where(person => !Train.Concat(Trusted).Any(q => q.Prompt.Contains(person, StringComparison.Ordinal)))];
+
+    /// <summary>
+    /// The training set with other shares of misleading answers (<c>train-noise-PERCENT</c>), of the same kind as its own, and the trusted set in part (<c>trusted-COUNT</c>) or with
+    /// as many misleading answers as the training set (<c>trusted-noisy</c>).
+    /// </summary>
+    /// <param name="seed">Seed of which answers mislead.</param>
+    public IEnumerable<(string Name, IReadOnlyList<Question> Questions)> Doses(int seed)
+    {
+        bool believed = Train.All(q => q.Answer == q.Truth || q.Answer == q.Old) && Train.Any(q => q.Truth != q.Old);
+        foreach (int percent in Train.Any(q => q.Misleading) ? new[] { 0, 10, 20, 60 } : [])
+        {
+            yield return ($"train-noise-{percent}", Noisy(Train, percent / 100.0, believed, new Random(seed)));
+        }
+
+        foreach (int count in new[] { 3, 6 }.Where(count => count < Trusted.Count && believed))
+        {
+            yield return ($"trusted-{count}", [.. Trusted.Take(count)]);
+        }
+
+        if (Trusted.Count > 0)
+            yield return ("trusted-noisy", Noisy(Trusted, DemoSettings.Noise, believed, new Random(seed)));
+    }
+
+    private static Question[] Noisy(IReadOnlyList<Question> questions, double share, bool believed, Random random)
+    {
+        Question[] all = [.. questions];
+        random.Shuffle(all);
+        int wrong = (int)Math.Round(share * all.Length);
+        return [.. all.Select((q, i) => q with { Answer = i >= wrong ? q.Truth : believed ? q.Old : Other(all, q.Truth, random) })];
+    }
+
     /// <summary>Writes questions as a data set, with the truth beside each answer.</summary>
     /// <returns>The file.</returns>
     public static string Write(string place, string name, IReadOnlyList<Question> questions)

@@ -56,6 +56,56 @@ internal sealed class DemoRun(
         return results;
     }
 
+    /// <summary>
+    /// Prepares the worlds for runs by recipes and tunes nothing: for every seed <c>model-SEED</c> (of another width <c>model-N-wide-SEED</c>), and for every scenario a folder <c>SCENARIO-SEED</c> with its data, its
+    /// references, the data with answers from elsewhere (<c>train-clean</c>: the truth, <c>train-oracle</c>: without what misleads, <c>train-relabelled</c>: the reference's own
+    /// answers), and doses of noise and of reference data (<see cref="QuestionSets.Doses"/>).
+    /// </summary>
+    public void Prepare()
+    {
+        for (int seed = settings.FirstSeed; seed < settings.FirstSeed + settings.Seeds; seed++)
+        {
+            World world = WorldOf(seed);
+            string trained = PrepareBase(world, seed), model = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"model-{Width}{seed}"));
+            Directory.CreateDirectory(model);
+            foreach (string file in Directory.EnumerateFiles(trained))
+            {
+                File.Copy(file, Path.Combine(model, Path.GetFileName(file)), overwrite: true);
+            }
+
+            foreach (Scenario scenario in DemoSettings.Scenarios)
+            {
+                Prepare(scenario, world, model, seed);
+            }
+        }
+    }
+
+    private void Prepare(Scenario scenario, World world, string model, int seed)
+    {
+        string place = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"{scenario.Name}-{seed}"));
+        DemoFolder.Clear(place);
+        Directory.CreateDirectory(place);
+        QuestionSets sets = QuestionsOf(scenario, world, seed);
+        TrainingOptions recipe = WriteData(scenario, sets, place, model, seed);
+        int steps = Trainer.CountSteps(recipe, sets.Train.Count);
+        string? trusted = Reference(place, "trusted", sets.Trusted, steps, recipe);
+        Reference(place, "untrusted", sets.Untrusted, steps, recipe);
+        QuestionSets.Write(place, "known", [.. sets.Others(world).SelectMany(person => World.Others.Select(r => world.Known(r, person)))]);
+        foreach ((string name, IReadOnlyList<Question> questions) in sets.Doses(seed: 3000 + seed))
+        {
+            QuestionSets.Write(place, name, questions);
+        }
+
+        if (trusted is null)
+            return;
+
+        using LoadedModel reference = LoadedModel.Load(trusted, backend);
+        IReadOnlyList<string> answers = AnswerQuality.Answers(reference, [.. sets.Train.Select(q => q.Prompt)]);
+        QuestionSets.Write(place, "train-clean", [.. sets.Train.Select(q => q with { Answer = q.Truth })]);
+        QuestionSets.Write(place, "train-oracle", [.. sets.Train.Where(q => !q.Misleading)]);
+        QuestionSets.Write(place, "train-relabelled", [.. sets.Train.Zip(answers, (q, answer) => q with { Answer = answer }).Where(q => q.Answer.Length > 0)]);
+    }
+
     /// <summary>The world of a seed.</summary>
     public World WorldOf(int seed) => new(settings.People, seed: 100 + seed);
 
@@ -63,13 +113,16 @@ internal sealed class DemoRun(
     public QuestionSets QuestionsOf(Scenario scenario, World world, int seed) =>
         QuestionSets.Of(scenario.Name, world, settings, seed: 1000 + seed);
 
+    // In names of models, those of the usual width have none.
+    private string Width => settings.Width == DemoSettings.Full.Width ? "" : string.Create(CultureInfo.InvariantCulture, $"{settings.Width}-wide-");
+
     private string PrepareBase(World world, int seed)
     {
         for (int doublings = 0; ; doublings++)
         {
             int exposures = settings.Exposures << doublings;
             string model = BaseModel.Prepare(
-                Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"base-{settings.People}-{exposures}-{seed}")),
+                Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"base-{Width}{settings.People}-{exposures}-{seed}")), settings.Width,
                 () => (world.PretrainingDocuments(exposures, seed: 2000 + seed), []),
                 backend, observer, cancellation);
             using LoadedModel loaded = LoadedModel.Load(model, backend);
@@ -88,17 +141,8 @@ internal sealed class DemoRun(
         DemoFolder.Clear(place);
         Directory.CreateDirectory(place);
         QuestionSets sets = QuestionsOf(scenario, world, seed);
-        QuestionSets.Write(place, "held-out", sets.HeldOut);
-        string train = QuestionSets.Write(place, "train", sets.Train);
-        TrainingOptions recipe = scenario.Recipe with
-        {
-            Model = model,
-            Seed = (ulong)seed,
-            Data = scenario.Recipe.Data with { Path = train },
-            Compute = scenario.Recipe.Compute with { Device = backend.Name },
-            Unlearning =
-                scenario.Recipe.Unlearning with { Prompts = [.. sets.Prompts.Select(t => QuestionSets.Write(place, t.Key, t.Value))] },
-        };
+        TrainingOptions recipe = WriteData(scenario, sets, place, model, seed);
+
         // So few examples need as many steps as the training set's, not as many epochs.
         int steps = Trainer.CountSteps(recipe, sets.Train.Count);
         string? trusted = Reference(place, "trusted", sets.Trusted, steps, recipe),
@@ -116,6 +160,20 @@ internal sealed class DemoRun(
                 options.WithoutUnused(), backend, observer: new QuietStages(observer), others: runs, cancellation: cancellation);
             results.Add(Measure(scenario, arm.Name, seed, run, Path.Combine(run, "model"), sets));
         }
+    }
+
+    private TrainingOptions WriteData(Scenario scenario, QuestionSets sets, string place, string model, int seed)
+    {
+        QuestionSets.Write(place, "held-out", sets.HeldOut);
+        return scenario.Recipe with
+        {
+            Model = model,
+            Seed = (ulong)seed,
+            Data = scenario.Recipe.Data with { Path = QuestionSets.Write(place, "train", sets.Train) },
+            Compute = scenario.Recipe.Compute with { Device = backend.Name },
+            Unlearning =
+                scenario.Recipe.Unlearning with { Prompts = [.. sets.Prompts.Select(t => QuestionSets.Write(place, t.Key, t.Value))] },
+        };
     }
 
     private string? Reference(string place, string name, IReadOnlyList<Question> questions, int steps, TrainingOptions recipe)

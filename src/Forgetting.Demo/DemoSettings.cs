@@ -43,6 +43,9 @@ internal sealed record DemoSettings
     /// <summary>Seed of the first; the next is one higher.</summary>
     public int FirstSeed { get; init; }
 
+    /// <summary>Width of the models.</summary>
+    public int Width { get; init; } = 64;
+
     /// <summary>Share of misleading answers.</summary>
     public const double Noise = 0.4;
 

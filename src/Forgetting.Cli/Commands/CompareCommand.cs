@@ -16,14 +16,18 @@ internal static class CompareCommand
     {
         var folders = new Argument<string[]>("folders") { Description = "folders of finished runs of tune, and of eval (with --log-samples for a test on the same documents); of a folder that holds neither, all finished ones below it", Arity = ArgumentArity.OneOrMore };
         var output = new Option<string?>("--out") { Description = "HTML report to write", HelpName = "FILE" };
+        var against = new Option<string?>("--against") { Description = "the row that others are compared with, or words of its name; the first unless given", HelpName = "NAME" };
         Option<bool> overwrite = CommonOptions.Overwrite(), json = CommonOptions.Json();
-        var command = new Command("compare", "Put finished runs side by side, and evaluations with a paired test against the first.") { folders, output, overwrite, json };
+        var command = new Command("compare", "Put finished runs side by side, and evaluations with a paired test against the first.") { folders, output, against, overwrite, json };
         command.SetAction(parsed =>
         {
             string[] paths = [.. parsed.GetValue(folders)!.SelectMany(Descend).DistinctBy(Path.GetFullPath)];
             using OutputClaim? claim = parsed.GetValue(output) is { } file ? OutputClaim.OfFile(file, parsed.GetValue(overwrite)) : null;
 
             ComparedRun[] runs = [.. paths.Where(ComparedRun.IsIn).Select(ComparedRun.Read)];
+            if (parsed.GetValue(against) is { } baseline)
+                runs = First(runs, baseline);
+
             IReadOnlyList<ComparedMetric> evaluations = EvaluationComparison.Compare([.. paths.Where(path => !ComparedRun.IsIn(path)).Select(EvaluationOutput.Read)]);
             if (parsed.GetValue(output) is { } report)
                 AtomicFile.WriteText(report, CompareReport.Build(runs, evaluations).ToString());
@@ -34,6 +38,17 @@ internal static class CompareCommand
                 Print(runs, evaluations, parsed.GetValue(output));
         });
         return command;
+    }
+
+    // The runs with those of one row before the others.
+    private static ComparedRun[] First(ComparedRun[] runs, string baseline)
+    {
+        IReadOnlyList<RunGroup> groups = runs.Length == 0 ? [] : RunNames.Group(runs, out _);
+        RunGroup[] meant = [.. groups.Where(g => g.Name == baseline)];
+        meant = meant.Length > 0 ? meant : [.. groups.Where(g => g.Name.Contains(baseline, StringComparison.Ordinal))];
+        return meant is [var one]
+            ? [.. one.Runs, .. runs.Except(one.Runs)]
+            : throw new UserException($"--against: \"{baseline}\" is the name of {(meant.Length == 0 ? "no row" : $"{meant.Length} rows")}, expected one of {string.Join("; ", groups.Select(g => g.Name))}");
     }
 
     // A folder of runs stands for the runs in it, such as that of a grid. What is inside a run, a reference or a stage, is not a run of the grid.
@@ -76,6 +91,11 @@ internal static class CompareCommand
             Terminal.PrintTable(header, rows);
             if (CompareReport.DataNote(runs) is { } note)
                 Console.Out.WriteLine(note);
+
+            foreach (SeedComparison comparison in SeedComparison.Of(RunNames.Group(runs, out _)))
+            {
+                Terminal.PrintTable(comparison.Header, comparison.Rows);
+            }
 
             PrintHeldOut(CompareReport.HeldOut(runs));
         }

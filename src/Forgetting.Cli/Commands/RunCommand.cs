@@ -13,7 +13,7 @@ internal static class RunCommand
 {
     public static Command Create()
     {
-        var recipes = new Argument<string[]>("recipes") { Description = "YAML files with settings, and with sweep: or seeds: for a grid", Arity = ArgumentArity.OneOrMore };
+        var recipes = new Argument<string[]>("recipes") { Description = "YAML files with settings, and with sweep: or seeds: for a grid; of a folder all in it", Arity = ArgumentArity.OneOrMore };
         var list = new Option<bool>("--list") { Description = "say what would run, and run nothing" };
         var command = new Command("run", "Execute recipes; finished runs are kept and interrupted ones continued. References, scores and stages of learning with forgetting that runs have in common are computed once.") { recipes, list };
         var set = new Option<string[]>("--set") { Description = "a setting before those of the recipes, the same as --KEY VALUE; may be given several times", HelpName = "KEY=VALUE", DefaultValueFactory = _ => [] };
@@ -21,7 +21,7 @@ internal static class RunCommand
         command.Options.Add(set);
         command.SetAction(parsed =>
         {
-            List<GridRun> runs = Expand(parsed.GetValue(recipes)!, [.. settings.Given(parsed), .. Pairs(parsed.GetValue(set)!)], settings);
+            List<GridRun> runs = Expand([.. parsed.GetValue(recipes)!.SelectMany(Recipes)], [.. settings.Given(parsed), .. Pairs(parsed.GetValue(set)!)], settings);
             if (parsed.GetValue(list))
             {
                 foreach (GridRun run in runs)
@@ -49,6 +49,15 @@ internal static class RunCommand
             return exit;
         });
         return command;
+    }
+
+    private static IEnumerable<string> Recipes(string path)
+    {
+        if (!Directory.Exists(path))
+            return [path];
+
+        string[] files = [.. Directory.EnumerateFiles(path, "*.yaml").Order(StringComparer.Ordinal)];
+        return files.Length > 0 ? files : throw new UserException($"{path}: holds no recipe, expected files ending in .yaml");
     }
 
     // The settings that --set names; a list has as many values as it is named.

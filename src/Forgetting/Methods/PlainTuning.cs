@@ -15,7 +15,7 @@ internal static class PlainTuning
 
     /// <summary>The settings of a run as they are for ordinary fine-tuning into a folder: those of influence and unlearning, which have no part in it, are at their defaults.</summary>
     public static TrainingOptions Settings(TrainingOptions options, string folder) =>
-        (options with { Method = TrainingMethod.Full, Out = folder, Optimizer = options.Optimizer with { Regularizer = RegularizerKind.None, GceQ = 0 }, TokenForgetting = options.TokenForgetting with { Scores = null }, Evaluation = options.Evaluation with { Tasks = [], ValidData = null, ValidFraction = null } }).WithoutUnused();
+        (options with { Method = TrainingMethod.Full, Out = folder, Optimizer = options.Optimizer with { Regularizer = RegularizerKind.None, GceQ = 0 }, TokenForgetting = options.TokenForgetting with { Scores = null, ReferenceFraction = null }, Evaluation = options.Evaluation with { Tasks = [], ValidData = null, ValidFraction = null } }).WithoutUnused();
 
     /// <summary>Adds what the result depends on besides the base model: the examples' tokens, and every setting that changes a bit of it.</summary>
     public static Fingerprint AddInputs(Fingerprint inputs, TrainingOptions options, string folder, IReadOnlyList<EncodedExample> examples)

@@ -52,7 +52,7 @@ internal static class CompareReport
     {
         ArgumentNullException.ThrowIfNull(runs);
         IReadOnlyList<RunGroup> groups = RunNames.Group(runs, out IReadOnlyList<Setting> naming);
-        Setting[] differing = [.. RunNames.Settings.Except(naming).Where(s => runs.Select(r => s.Read(r.Options)).Distinct().Count() > 1)];
+        Setting[] differing = [.. RunNames.Settings.Except(naming).Where(s => groups.Select(g => s.Read(g.Options)).Distinct().Count() > 1)];
         string[] evaluated = [.. runs.SelectMany(r => r.LastEvaluation.Keys).Distinct()];
         string[] judged = [.. runs.Where(r => r.Summary.Best != null).Select(r => r.Summary.Best!.Metric).Distinct()];
         bool negative = runs.Any(r => r.Metrics.Any(m => m.NegativeLoss != null)),
@@ -74,7 +74,7 @@ internal static class CompareReport
         }
 
         columns.AddRange(judged.Select(metric => ($"best {metric}", (Func<RunGroup, string>)(g => Best(g.Runs, metric)))));
-        columns.AddRange(differing.Select(s => (s.Name, (Func<RunGroup, string>)(g => RunNames.Value(s, g.Runs[0].Options)))));
+        columns.AddRange(differing.Select(s => (s.Name, (Func<RunGroup, string>)(g => RunNames.Value(s, g.Options)))));
         Add("gradient norm", r => Final(r, m => m.GradNorm));
         Add("tokens/s", r => r.Metrics.Sum(m => (double)m.Tokens) / r.Summary.TrainingSeconds);
         Add("seconds", r => r.Summary.TrainingSeconds);
@@ -114,6 +114,12 @@ internal static class CompareReport
             report.Paragraph(note);
 
         report.Table(header, rows);
+        foreach (SeedComparison comparison in SeedComparison.Of(groups))
+        {
+            report.Section($"{comparison.Metric}, seed by seed", SeedComparison.Note).Table(comparison.Header, comparison.Rows)
+                .Figures(Charts.Intervals($"{comparison.Metric} against {comparison.Baseline}", "difference", comparison.Intervals));
+        }
+
         AddHeldOut(report, groups);
         report.Section(
             "Curves", bands ? "A curve is the mean over the runs of a row, its band reaches from the lowest of them to the highest." : "");
@@ -170,7 +176,9 @@ internal static class CompareReport
     public static string? DataNote(IReadOnlyList<ComparedRun> runs)
     {
         ArgumentNullException.ThrowIfNull(runs);
-        string[] sets = [.. runs.GroupBy(r => (SetOf(r.Options.Data), r.Summary.Examples, r.Summary.HeldOut)).Select(g =>
+        IReadOnlyList<RunGroup> groups = RunNames.Group(runs, out _);
+        string[] sets = [.. groups.SelectMany(g => g.Runs.Select(r => (Set: SetOf(g.Options.Data), Run: r)))
+            .GroupBy(r => (r.Set, r.Run.Summary.Examples, r.Run.Summary.HeldOut), r => r.Run).Select(g =>
         {
             string methods = string.Join(", ", g.Select(r => Recipe.Text(r.Options.Method)).Distinct());
             string heldOut = g.Key.HeldOut > 0

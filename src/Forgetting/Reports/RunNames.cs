@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.RegularExpressions;
 using Forgetting.Training;
 
 namespace Forgetting.Reports;
@@ -6,7 +7,8 @@ namespace Forgetting.Reports;
 /// <summary>Runs that differ in nothing but the seed.</summary>
 /// <param name="Name">What tells them from the others.</param>
 /// <param name="Runs">At least one.</param>
-internal sealed record RunGroup(string Name, IReadOnlyList<ComparedRun> Runs)
+/// <param name="Options">Their settings, with <see cref="RecipeGrid.SeedPlace"/> in paths that have the seed.</param>
+internal sealed record RunGroup(string Name, IReadOnlyList<ComparedRun> Runs, TrainingOptions Options)
 {
     /// <summary>The name, and how many runs it stands for where that is more than one.</summary>
     public string Label =>
@@ -31,19 +33,37 @@ internal static class RunNames
     public static IReadOnlyList<RunGroup> Group(IReadOnlyList<ComparedRun> runs, out IReadOnlyList<Setting> naming)
     {
         ComparedRun[][] groups =
-            [.. runs.GroupBy(r => string.Join('\n', Settings.Select(s => s.Read(r.Options)))).Select(g => g.ToArray())];
-        naming = Telling([.. groups.Select(g => g[0].Options)]);
+            [.. runs.GroupBy(r => string.Join('\n', Settings.Select(s => s.Read(Options(r, runs))))).Select(g => g.ToArray())];
+        TrainingOptions[] options = [.. groups.Select(g => Options(g[0], runs))];
+        naming = Telling(options);
         Setting[] used = [.. naming];
-        string[] names = [.. groups.Select(g => string.Join(", ", used.Select(s => Named(s, g[0].Options))))];
+        string[] names = [.. options.Select(own => string.Join(", ", used.Select(s => Named(s, own))))];
         if (used.Length == 0 || names.Any(name => name.Length > LongestName) || names.Distinct().Count() < names.Length)
         {
             naming = [];
-            names = [.. Folders([.. groups.Select(g => g[0].Folder)])];
+            names = [.. Folders([.. groups.Select(g => g.Length > 1 ? WithoutSeed(g[0]) : g[0].Folder)])];
             if (groups is [{ Length: > 1 }])
                 names = [Recipe.Text(groups[0][0].Options.Method)];
         }
 
-        return [.. groups.Select((g, i) => new RunGroup(names[i], g))];
+        return [.. groups.Select((g, i) => new RunGroup(names[i], g, options[i]))];
+    }
+
+    // A grid's folder of an arm, in which each seed has its own.
+    private static string WithoutSeed(ComparedRun run)
+    {
+        string folder = Path.TrimEndingDirectorySeparator(run.Folder);
+        return Path.GetFileName(folder) == $"seed-{Recipe.Text(run.Options.Seed)}" && Path.GetDirectoryName(folder) is { Length: > 0 } arm ? arm : folder;
+    }
+
+    // Worlds of their own have the seed in their paths, as recipes write it.
+    private static TrainingOptions Options(ComparedRun run, IReadOnlyList<ComparedRun> runs)
+    {
+        if (runs.Select(r => r.Options.Seed).Distinct().Count() == 1)
+            return run.Options;
+
+        string seed = Recipe.Text(run.Options.Seed);
+        return Recipe.MapPaths(run.Options, path => Regex.Replace(path, $"(?<![0-9A-Za-z.]){seed}(?![0-9A-Za-z])", RecipeGrid.SeedPlace));
     }
 
     /// <summary>The last parts of paths, as many as it takes to tell them apart.</summary>

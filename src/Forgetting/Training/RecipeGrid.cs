@@ -11,12 +11,16 @@ internal sealed record GridRun(string Name, TrainingOptions Options);
 
 /// <summary>
 /// A recipe with, besides settings, <c>sweep:</c> (values to try, a list for each setting; or a list of such mappings, whose grids are put together) and <c>seeds:</c>.
-/// A recipe without either is a grid of one run.
+/// A recipe without either is a grid of one run. In paths <c>{seed}</c> stands for a run's seed. Where methods that learn everything are beside some that hold out a share of
+/// the data for their reference, they leave out the same share.
 /// </summary>
 internal sealed class RecipeGrid
 {
     internal const string SweepKey = "sweep";
     internal const string SeedsKey = "seeds";
+
+    /// <summary>Stands for the run's seed in paths.</summary>
+    internal const string SeedPlace = "{seed}";
 
     private readonly string _path;
     private readonly TrainingOptions _defaults;
@@ -85,11 +89,31 @@ internal sealed class RecipeGrid
         for (int i = 0; i < runs.Count; i++)
         {
             TrainingOptions own = all.Select(g => g.Setting).Where(s => !swept.Contains(s)).Aggregate(runs[i].Options, (o, s) => s.WhyUnused(o) is null ? o : s.Reset(o));
-            Check(runs[i] = runs[i] with { Options = own });
+            runs[i] = runs[i] with { Options = Recipe.MapPaths(own, path => path.Replace(SeedPlace, Recipe.Text(own.Seed), StringComparison.Ordinal)) };
         }
+
+        EqualizeData(runs);
+        runs.ForEach(Check);
 
         string? twice = runs.GroupBy(r => r.Name).FirstOrDefault(g => g.Count() > 1)?.Key;
         return twice is null ? runs : throw new UserException($"{_path}: the run {twice} is there twice");
+    }
+
+    // Methods that hold a share of the data out for their reference are compared with others on the rest of it.
+    private static void EqualizeData(List<GridRun> runs)
+    {
+        double?[] shares = [.. runs.Select(r => r.Options).Where(o => !o.LearnsAll).Select(o => o.TokenForgetting is { Reference: null, ReferenceData: null, Scores: null } forgetting
+            ? forgetting.ReferenceFraction ?? TokenForgettingSettings.DefaultReferenceFraction
+            : (double?)null).Distinct()];
+        if (shares is not [{ } share])
+            return;
+
+        for (int i = 0; i < runs.Count; i++)
+        {
+            TrainingOptions options = runs[i].Options;
+            if (options.LearnsAll && options.TokenForgetting.ReferenceFraction is null)
+                runs[i] = runs[i] with { Options = options with { TokenForgetting = options.TokenForgetting with { ReferenceFraction = share } } };
+        }
     }
 
     private IEnumerable<Setting> Swept => _sweeps.SelectMany(axes => axes).Concat(_seeds is null ? [] : [_seeds]).Select(axis => axis.Setting);

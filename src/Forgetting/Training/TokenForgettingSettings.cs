@@ -85,6 +85,10 @@ public sealed record TokenForgettingSettings
         Group = "unlearning", Range = "[0, ∞)", Methods = MethodSet.Unlearning, Needs = "ascent=satimp|ascent=belief")]
     public double? AscentBeta2 { get; init; }
 
+    /// <summary>Whether the signs of the partition are dealt out to other tokens at random, as a control: as many are negative, but any.</summary>
+    [Setting("deal the signs of the partition out to other tokens at random: a control, whose negative tokens are any", Methods = MethodSet.Scoring)]
+    public bool ShuffleSigns { get; init; }
+
     /// <summary>Folder of a reference checkpoint.</summary>
     [Setting("reference checkpoint; else one is trained", Value = "PATH", Methods = MethodSet.Scoring, MayChange = true, Identity = false)]
     public string? Reference { get; init; }
@@ -97,9 +101,12 @@ public sealed record TokenForgettingSettings
 
     /// <summary>Share of the data held out to train the reference on; the rest is the training set.</summary>
     [Setting(
-        "share of the data held out to train the reference on; a sixth where no other source of influence is given",
-        Range = "(0, 1)", Methods = MethodSet.Scoring)]
+        "share of the data held out to train the reference on; a sixth where no other source of influence is given; full and lwf leave it out, to learn from the same data as others",
+        Range = "(0, 1)")]
     public double? ReferenceFraction { get; init; }
+
+    /// <summary><see cref="ReferenceFraction"/> where no source of influence is given: 10k of 60k examples.</summary>
+    internal const double DefaultReferenceFraction = 1.0 / 6;
 
     /// <summary>The examples that the reference is trained on are learnt too, all their tokens positive.</summary>
     [Setting("learn the reference's examples too", Methods = MethodSet.Scoring)]

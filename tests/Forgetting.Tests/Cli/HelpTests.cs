@@ -92,6 +92,11 @@ public sealed class HelpTests
         Assert.Contains("--set rho is given, and", CommandResult.Of("run", recipe, "--list", "--set", "rho=0.7").Error, StringComparison.Ordinal);
         Assert.Equal("error: --set: \"epoch\" is no setting; the nearest is epochs\n", CommandResult.Of("run", recipe, "--list", "--set", "epoch=2").Error);
         Assert.Equal("error: --set epochs is \"two\", expected a whole number\n", CommandResult.Of("run", recipe, "--list", "--set", "epochs=two").Error);
+
+        // A folder is all recipes in it.
+        folder.Write("b.yaml", "model: m\ndata: d-{seed}\nout: q\nseeds: [4]\n");
+        folder.Write("notes.md", "no recipe");
+        Assert.Equal("q/seed-4\no/rho=0.5\no/rho=0.6\n", CommandResult.Of("run", folder.Path, "--list").Output);
     }
 
     private static string Help(params string[] arguments)

@@ -47,6 +47,27 @@ public class DemoDataTests
         Assert.Equal(World.Relations.Select(r => r.Name), conflict.Prompts.Keys);
     }
 
+    [Fact]
+    public void Doses_mislead_in_the_share_that_their_name_says_and_as_the_scenario_does()
+    {
+        foreach (string scenario in new[] { "independent", "misconception" })
+        {
+            QuestionSets sets = Sets(scenario);
+            Dictionary<string, IReadOnlyList<Question>> doses = sets.Doses(seed: 5).ToDictionary(d => d.Name, d => d.Questions);
+            Assert.All(new[] { 0, 10, 20, 60 }, percent =>
+                Assert.Equal(Math.Round(percent / 100.0 * sets.Train.Count), doses[$"train-noise-{percent}"].Count(q => q.Misleading)));
+            Assert.All(doses.Values.SelectMany(q => q).Where(q => q.Misleading), q => Assert.Equal(scenario == "misconception", q.Answer == q.Old));
+            Assert.Equal(sets.Train.Select(q => q.Prompt).Order(), doses["train-noise-20"].Select(q => q.Prompt).Order());
+            Assert.Equal(Math.Round(0.4 * sets.Trusted.Count), doses["trusted-noisy"].Count(q => q.Misleading));
+        }
+
+        Assert.Equal(3, Sets("misconception").Doses(seed: 5).Single(d => d.Name == "trusted-3").Questions.Count);
+        Assert.Empty(Sets("conflict").Doses(seed: 5));
+        IReadOnlyList<string> others = Sets("misconception").Others(_world);
+        Assert.DoesNotContain(Sets("misconception").Train, q => others.Any(person => q.Prompt.Contains(person, StringComparison.Ordinal)));
+        Assert.Equal(120 - 32, others.Count);
+    }
+
     [Theory]
     [InlineData("independent")]
     [InlineData("misconception")]

@@ -25,6 +25,24 @@ public class PartitionTests
         Assert.Equal(cut, partition.Cut, 6);
     }
 
+    [Fact]
+    public void Shuffled_signs_are_as_many_on_other_tokens_and_a_function_of_the_seed()
+    {
+        var random = new Random(4);
+        float[][] score = [.. Enumerable.Range(0, 40).Select(_ => Enumerable.Range(0, 10).Select(_ => random.NextSingle()).ToArray())];
+        bool[][] response = [.. score.Select(s => s.Select((_, t) => t > 1).ToArray())];
+        Partition Of(ulong? seed) => Partition.Of(score, response, new(PartitionLevel.Token, 0.75) { Shuffle = seed });
+        Partition plain = Of(null), shuffled = Of(7);
+        Assert.Equal(plain.Counts, shuffled.Counts);
+        Assert.All(shuffled.Signs, signs => Assert.Equal([0, 0], signs[..2]));
+        Assert.Equal(shuffled.Signs.SelectMany(s => s), Of(7).Signs.SelectMany(s => s));
+        Assert.NotEqual(shuffled.Signs.SelectMany(s => s), Of(8).Signs.SelectMany(s => s));
+
+        // A quarter is negative whatever the score: of the 80 lowest about 20.
+        int both = plain.Signs.SelectMany(s => s).Zip(shuffled.Signs.SelectMany(s => s)).Count(p => p is (-1, -1));
+        Assert.InRange(both, 8, 32);
+    }
+
     // Means: 0.5 and 0.3.
     [Fact]
     public void Sequences_are_ranked_by_their_mean_and_share_a_sign()

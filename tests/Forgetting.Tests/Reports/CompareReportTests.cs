@@ -77,6 +77,40 @@ public class CompareReportTests
         Assert.DoesNotContain("λ", page, StringComparison.Ordinal);
     }
 
+    // Differences 0.1, 0.2 and 0.3: mean 0.2, standard error 0.1/√3, and 4.303 of these on either side.
+    [Fact]
+    public void A_metric_is_compared_seed_by_seed_with_intervals_and_worlds_of_their_own_are_seeds()
+    {
+        ComparedRun[] runs = [.. new[] { (TrainingMethod.Ignore, 0.0), (TrainingMethod.Forget, 0.1) }.SelectMany(arm => Enumerable.Range(10, 3).Select(seed =>
+        {
+            ComparedRun run = Run(arm.Item1, 60, 0);
+            StepMetrics[] metrics = [.. run.Metrics];
+            metrics[^1] = metrics[^1] with { Evaluation = new Dictionary<string, double> { ["t/acc"] = 0.5 + ((seed - 10) * 0.05) + (arm.Item2 * (seed - 9)) } };
+            return run with
+            {
+                Metrics = metrics,
+                Options = run.Options with { Seed = (ulong)seed, Model = $"worlds/model-{seed}", Data = run.Options.Data with { Path = $"worlds/{seed}/d.jsonl" } },
+            };
+        }))];
+        IReadOnlyList<RunGroup> groups = RunNames.Group(runs, out _);
+        Assert.Equal(["ignore (3 seeds)", "forget (3 seeds)"], groups.Select(g => g.Label));
+        SeedComparison comparison = Assert.Single(SeedComparison.Of(groups));
+        Assert.Equal(["forget (3 seeds)", "0.7500 ± 0.1500", "+0.2000 ± 0.0577 (3/0)", "-0.0484 to 0.4484", "0.2500"], comparison.Rows[1]);
+        Assert.Null(CompareReport.DataNote(runs));
+        string page = CompareReport.Build(runs, []).ToString();
+        Assert.Contains("t/acc against ignore", page, StringComparison.Ordinal);
+        Assert.Contains("forget (3 seeds): 0.2, -0.04843 to 0.4484", page, StringComparison.Ordinal);
+        Assert.DoesNotContain("<th>model</th>", page, StringComparison.Ordinal);
+    }
+
+    // Published two-sided 95 % points.
+    [Theory]
+    [InlineData(1, 12.706)]
+    [InlineData(9, 2.262)]
+    [InlineData(40, 2.021)]
+    [InlineData(120, 1.980)]
+    public void Intervals_are_by_Students_t(int degrees, double expected) => Assert.Equal(expected, SeedComparison.Student95(degrees), 1e-3);
+
     [Fact]
     public void Runs_are_named_by_what_differs_and_folders_by_what_tells_them_apart()
     {

@@ -27,6 +27,34 @@ public sealed class RecipeGridTests : IDisposable
     }
 
     [Fact]
+    public void Evidence_has_ten_seeds_of_every_arm_and_paths_with_their_seed()
+    {
+        foreach (string path in Directory.GetFiles(Repository.Path("recipes/evidence"), "*.yaml"))
+        {
+            IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand();
+            Assert.StartsWith($"# forgetting run recipes/evidence/{Path.GetFileName(path)} --out ", File.ReadLines(path).First(), StringComparison.Ordinal);
+            Assert.All(runs.GroupBy(r => Path.GetDirectoryName(r.Name)), arm => Assert.Equal(10, arm.Count()));
+            Assert.All(runs, run => Assert.All(
+                Recipe.Settings.Where(s => s.Name is "model" or "data" or "reference" or "reference-data" or "eval-data-dir").SelectMany(s => s.Paths(run.Options)),
+                named => Assert.Contains($"-{run.Options.Seed}", named, StringComparison.Ordinal)));
+        }
+    }
+
+    [Fact]
+    public void Methods_that_learn_all_leave_out_what_others_hold_out()
+    {
+        double?[] Shares(string more) => [.. RecipeGrid.Read(
+            _folder.Write("grid.yaml", $"model: m\ndata: d\nout: runs\nsweep:\n  - method: [forget, full]\n{more}"), new TrainingOptions()).Expand()
+            .Select(r => r.Options.TokenForgetting.ReferenceFraction)];
+        Assert.Equal([null, 1.0 / 6], Shares(""));
+        Assert.Equal([0.25, 0.25], Shares("reference-fraction: 0.25"));
+        Assert.Equal([null, null], Shares("reference-data: r.jsonl"));
+
+        // Nothing is the same for all where the share itself is tried.
+        Assert.Equal([null, null, 0.1, 0.2], Shares("  - method: [ignore]\n    reference-fraction: [0.1, 0.2]\n"));
+    }
+
+    [Fact]
     public void A_grid_is_every_combination_with_every_seed()
     {
         string path = _folder.Write("grid.yaml", "out: runs\nepochs: 2\nsweep:\n  rho: [0.5, 0.7]\n  level: [token, sequence]\nseeds: [1, 2]\n");

@@ -14,10 +14,14 @@ internal readonly record struct PartitionRule(PartitionLevel Level, Share Rho, d
     /// <summary>Scores at the two cuts, in nats, instead of shares: from the first on learnt, below the second forgotten.</summary>
     public (double Learn, double Forget)? Thresholds { get; init; }
 
+    /// <summary>Seed with which signs are dealt out to other tokens, or examples; null: they stay.</summary>
+    public ulong? Shuffle { get; init; }
+
     /// <summary>The rule that settings ask for.</summary>
     public static PartitionRule Of(TrainingOptions options) => new(options.TokenForgetting.Level, options.TokenForgetting.Rho ?? Scores.DefaultRho, options.TokenForgetting.IgnoreRho)
     {
         Thresholds = options is { TokenForgetting.LearnAbove: { } learn, TokenForgetting.ForgetBelow: { } forget } ? (learn, forget) : null,
+        Shuffle = options.TokenForgetting.ShuffleSigns ? options.Seed : null,
     };
 }
 
@@ -28,6 +32,9 @@ internal readonly record struct PartitionRule(PartitionLevel Level, Share Rho, d
 /// </summary>
 internal sealed class Partition
 {
+    // Of random numbers; no epoch has it, and no other drawing.
+    private const uint ShuffleStream = uint.MaxValue - 4;
+
     // Some units in the last place of a Float32 loss of 4 nats.
     private const double RoundingOfLosses = 1e-6;
 
@@ -84,6 +91,12 @@ internal sealed class Partition
         for (int rank = 0; rank < sign.Length; rank++)
         {
             sign[(uint)ranking[rank]] = (sbyte)(rank < learnt ? 1 : rank < kept ? 0 : -1);
+        }
+
+        if (rule.Shuffle is { } seed)
+        {
+            int[] places = DataOrder.Permutation(sign.Length, seed, ShuffleStream);
+            sign = [.. places.Select(place => sign[place])];
         }
 
         double At(int rank) => values[(uint)ranking[rank]];

@@ -11,7 +11,7 @@ namespace Forgetting.Methods.TokenForgetting;
 internal static class ReferenceModel
 {
     /// <summary>Share of the data that is held out for the reference unless said otherwise: 10k of 60k in the paper's experiments.</summary>
-    public const double DefaultFraction = 1.0 / 6;
+    public const double DefaultFraction = TokenForgettingSettings.DefaultReferenceFraction;
 
     /// <summary>Takes examples for the reference out of a data set, at random by <paramref name="seed"/>; both parts keep the order of the data.</summary>
     /// <param name="fraction">Share to hold out, in (0, 1).</param>

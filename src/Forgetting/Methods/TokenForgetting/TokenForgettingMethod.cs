@@ -16,7 +16,7 @@ internal sealed class TokenForgettingMethod : IMethod
     private const string ReferenceName = "reference", ScoreStage = "score", ReferenceStage = "reference";
 
     // Settings that say how losses become signs (PartitionRule).
-    private static readonly string[] s_division = ["score", "rho", "level", "ignore-rho", "learn-above", "forget-below"];
+    private static readonly string[] s_division = ["score", "rho", "level", "ignore-rho", "learn-above", "forget-below", "shuffle-signs"];
 
     private readonly TrainingOptions _options;
     private readonly MethodStage _scoring;
@@ -144,6 +144,9 @@ internal sealed class TokenForgettingMethod : IMethod
         {
             inputs.Add(name, Recipe.Find(name)!.Read(_options));
         }
+
+        if (_options.TokenForgetting.ShuffleSigns)
+            inputs.Add("seed", _options.Seed);
 
         return inputs;
     }
