@@ -60,7 +60,7 @@ internal sealed class SettingsOptions
     /// <exception cref="UserException">Names all that are missing.</exception>
     public void CheckRequired(TrainingOptions options)
     {
-        string[] missing = [.. _required.Where(name => Recipe.Find(name)!.Read(options).Length == 0).Select(name => $"--{name}")];
+        string[] missing = [.. _required.Where(name => Recipe.Find(name)!.WhyUnused(options) is null && Recipe.Find(name)!.Read(options).Length == 0).Select(name => $"--{name}")];
         if (missing.Length > 0)
             throw new UserException(ParseComplaint.Missing(missing));
     }

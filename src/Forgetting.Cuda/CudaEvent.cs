@@ -53,7 +53,9 @@ public sealed class CudaEvent : IDisposable
     {
         CUResult status = Events.cuEventQuery(Event);
         if (status == CUResult.ErrorNotReady)
+        {
             return false;
+        }
 
         CudaException.Check(status, nameof(Events.cuEventQuery));
         return true;

@@ -36,7 +36,9 @@ public sealed class CudaStream : IDisposable
     {
         CUResult status = Streams.cuStreamQuery(Stream);
         if (status == CUResult.ErrorNotReady)
+        {
             return false;
+        }
 
         CudaException.Check(status, nameof(Streams.cuStreamQuery));
         return true;

@@ -9,49 +9,51 @@ namespace Forgetting.Cuda;
 public static unsafe class Nvtx
 {
     // CUDA 12.9 renamed the library.
-    private static readonly string[] s_names =
+    private static readonly string[] Names =
         OperatingSystem.IsWindows() ? ["nvToolsExt64_1.dll"] : ["libnvToolsExt.so.1", "libnvtx3interop.so.1"];
 
-    private static delegate* unmanaged<byte*, int> s_push;
-    private static delegate* unmanaged<int> s_pop;
+    private static delegate* unmanaged<byte*, int> push;
+    private static delegate* unmanaged<int> pop;
 
     /// <summary>Looks for the library; ranges begin to count if it is there.</summary>
     /// <returns>Whether it is.</returns>
     public static bool Enable()
     {
-        if (s_push == null)
+        if (push == null)
         {
-            foreach (string name in s_names)
+            foreach (string name in Names)
             {
                 if (NativeLibrary.TryLoad(name, out nint library) && NativeLibrary.TryGetExport(library, "nvtxRangePushA", out nint begin)
                     && NativeLibrary.TryGetExport(library, "nvtxRangePop", out nint end))
                 {
-                    s_pop = (delegate* unmanaged<int>)end;
-                    s_push = (delegate* unmanaged<byte*, int>)begin;
+                    pop = (delegate* unmanaged<int>)end;
+                    push = (delegate* unmanaged<byte*, int>)begin;
                     break;
                 }
             }
         }
 
-        return s_push != null;
+        return push != null;
     }
 
     /// <summary>Begins a range of the calling thread, which ends when the result is disposed; ranges nest.</summary>
     /// <param name="name">A UTF-8 literal: the compiler puts a zero after it.</param>
     public static NvtxRange Range(ReadOnlySpan<byte> name)
     {
-        if (s_push == null)
+        if (push == null)
+        {
             return default;
+        }
 
         fixed (byte* text = name)
         {
-            s_push(text);
+            push(text);
         }
 
         return new NvtxRange(true);
     }
 
-    internal static void End() => s_pop();
+    internal static void End() => pop();
 }
 
 /// <summary>A range begun by <see cref="Nvtx.Range"/>.</summary>
@@ -65,6 +67,8 @@ public readonly ref struct NvtxRange
     public void Dispose()
     {
         if (_begun)
+        {
             Nvtx.End();
+        }
     }
 }

@@ -25,7 +25,9 @@ public sealed partial class LanguageModel
     /// Fine-tunes the model on a data file; from then on it is the tuned one. With <see cref="LoraSettings.Rank"/> above 0 a new adapter is trained and a
     /// given one is continued, else all weights are trained. After an exception the model is as it was.
     /// </summary>
-    /// <param name="data">Examples, JSON Lines: <c>prompt</c> and <c>completion</c>, or <c>messages</c>.</param>
+    /// <param name="data">
+    /// Examples, JSON Lines: <c>prompt</c> and <c>completion</c>, or <c>messages</c>; with <see cref="TrainingMethod.Unlearn"/> those that must go.
+    /// </param>
     /// <param name="options">
     /// The settings; null for the defaults, which are token forgetting with a reference model that is trained on a held-out part of the data
     /// (arXiv 2508.04329). <see cref="TrainingOptions.Out"/> is where the run leaves its records; where it is not given, they are kept until the model
@@ -93,7 +95,9 @@ public sealed partial class LanguageModel
 
     private FineTuneResult Tune(string data, TrainingOptions settings, ITrainingObserver? progress, IMethod? method, bool resume, CancellationToken cancellation)
     {
-        settings = settings with { Data = settings.Data with { Path = data } };
+        settings = settings.Method == TrainingMethod.Unlearn
+            ? settings with { ForgetSet = settings.ForgetSet with { ForgetData = data } }
+            : settings with { Data = settings.Data with { Path = data } };
         settings.Validate();
 
         // The run has the weights in memory once; beside a second copy of them it might not fit.

@@ -73,7 +73,7 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
             Schedule = settings.Schedule with
             {
                 Steps = Math.Max(
-                    unlearned is null ? 1 : options.Unlearning.Interval + 1, data is null ? 1 : Trainer.CountSteps(settings, set.Examples.Count)),
+                    unlearned is null ? 1 : options.Unlearning.Interval + 1, data is null ? 1 : Trainer.CountSteps(settings, set.Counted)),
             },
             Data = settings.Data with { NoShuffle = settings.Data.NoShuffle || data is null },
         };
@@ -96,7 +96,7 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
     {
         Examples = examples,
         Signs = [.. examples.Select(e => Enumerable.Range(0, e.Length).Select(i => (sbyte)(!e.Response[i] ? 0 : i % 2 == 0 ? 1 : -1)).ToArray())],
-        BaseLogProbabilities = options.ResolveAscent().NeedsBase ? [.. examples.Select(e => new float[e.Length])] : null,
+        BaseLogProbabilities = options.NeedsBase || options.ResolveAscent().NeedsBase ? [.. examples.Select(e => new float[e.Length])] : null,
     };
 
     // Of a step's micro-batches one is like the other: two full ones and a rest take what any number takes.

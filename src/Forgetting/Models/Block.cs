@@ -60,7 +60,9 @@ internal sealed class Block
         _mlpNorm.Backward(pass, sink, dNorm, _middle, dX);
         _attention.Backward(pass, sink, _attentionInput, dX, inputGradient ? dNorm : default);
         if (inputGradient)
+        {
             _attentionNorm.Backward(pass, sink, dNorm, _x, dX);
+        }
 
         pass.Arena.Release(mark);
     }

@@ -41,7 +41,9 @@ internal static class Initializer
     {
         backend.Fill(parameter.Value, value);
         if (!parameter.Master.IsEmpty)
+        {
             backend.Fill(parameter.Master, value);
+        }
     }
 
     private static void Fill(IBackend backend, Parameter parameter, ulong seed, int index, Filler filler)

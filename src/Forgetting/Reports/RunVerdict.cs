@@ -16,6 +16,9 @@ internal sealed record RunPurpose(
     TrainingMethod Method, long Positive, long Negative, long Ignored = 0, UnlearningSummary? Unlearning = null,
     TrainingOutcome? Outcome = null)
 {
+    /// <summary>Whether negative tokens were to be unlearnt, and not left out.</summary>
+    public bool Forgets => Method is TrainingMethod.Forget or TrainingMethod.Unlearn;
+
     /// <summary>All response tokens.</summary>
     public long Total => Positive + Negative + Ignored;
 }
@@ -86,7 +89,7 @@ internal static class RunVerdict
         {
             Loss(Negative(metrics, purpose), "loss of negative tokens (nats)", Charts.Forgotten);
             figures.Add((
-                Share(purpose), purpose.Method == TrainingMethod.Forget ? "of response tokens unlearnt" : "of response tokens left out",
+                Share(purpose), purpose.Forgets ? "of response tokens unlearnt" : "of response tokens left out",
                 Charts.Forgotten));
         }
 
@@ -106,9 +109,9 @@ internal static class RunVerdict
         string share = string.Create(
             CultureInfo.InvariantCulture,
             $"{Share(purpose)} of the response tokens ({purpose.Negative:N0} of {purpose.Total:N0}) "
-                + $"are negative and were {(purpose.Method == TrainingMethod.Forget ? "to be unlearnt" : "left out")}");
+                + $"are negative and were {(purpose.Forgets ? "to be unlearnt" : "left out")}");
         return Negative(metrics, purpose) is not { } change ? $"{share}."
-            : purpose.Method == TrainingMethod.Forget ? $"{share}: {Gone(change, "their loss")}"
+            : purpose.Forgets ? $"{share}: {Gone(change, "their loss")}"
             : $"{share}: their loss {change} nats by itself.";
     }
 

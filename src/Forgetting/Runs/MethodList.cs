@@ -1,6 +1,7 @@
 using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
+using Forgetting.Methods.Unlearning;
 using Forgetting.Training;
 
 namespace Forgetting.Runs;
@@ -11,7 +12,8 @@ internal static class MethodList
     /// <summary>The methods that settings ask for, in the order in which they are applied; none for ordinary fine-tuning.</summary>
     public static IReadOnlyList<IMethod> Of(TrainingOptions options) =>
     [
-        .. options.LearnsAll ? Array.Empty<IMethod>() : [new TokenForgettingMethod(options)],
+        .. options.ScoresTokens ? [new TokenForgettingMethod(options)] : Array.Empty<IMethod>(),
         .. options.Unlearns ? [new LearningWithForgettingMethod(options)] : Array.Empty<IMethod>(),
+        .. options.Method == TrainingMethod.Unlearn ? [new UnlearningMethod(options)] : Array.Empty<IMethod>(),
     ];
 }

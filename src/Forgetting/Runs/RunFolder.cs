@@ -22,13 +22,13 @@ internal sealed class RunFolder : IDisposable
     // What a run leaves besides its record.
     private static readonly string[] s_results =
     [
-        "metrics.jsonl", "scores.jsonl", "stages.jsonl", SummaryName, "report.html", "checkpoints", "reference", "lwf",
+        "metrics.jsonl", "scores.jsonl", "stages.jsonl", SummaryName, "report.html", "checkpoints", "reference", "lwf", "unlearn",
         "model", "model-best", "adapter", "adapter-best",
     ];
 
     // Where a run writes; folders of other runs may lie below it, which others may be at work in.
     private static readonly string[] s_writing =
-        ["", "checkpoints", "reference", "reference/checkpoints", "lwf", "lwf/learned", "lwf/learned/checkpoints"];
+        ["", "checkpoints", "reference", "reference/checkpoints", "lwf", "lwf/learned", "lwf/learned/checkpoints", "unlearn"];
 
     private LockFile? _lock;
 

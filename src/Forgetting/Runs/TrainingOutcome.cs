@@ -46,7 +46,7 @@ public sealed record TrainingOutcome
     /// <exception cref="UserException">A loss is not finite: the last update broke the model.</exception>
     internal static TrainingOutcome Measure(Decoder decoder, TrainingSet set, TrainingOptions options, StepMetrics first, CancellationToken cancellation)
     {
-        int[] places = [.. DataOrder.Of(set.Examples, options).At(0)];
+        int[] places = [.. DataOrder.Of(set, options).At(0)];
         EncodedExample[] examples = [.. places.Select(i => set.Examples[i])];
         IReadOnlyList<float[]> losses;
         try

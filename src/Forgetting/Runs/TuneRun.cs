@@ -9,6 +9,7 @@ using Forgetting.Data;
 using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
+using Forgetting.Methods.Unlearning;
 using Forgetting.Models;
 using Forgetting.Training;
 
@@ -43,7 +44,7 @@ internal sealed class TuneRun
 
     /// <summary>
     /// Runs to the end. Leaves <c>model/</c> (adapter merged), <c>adapter/</c> with LoRA, <c>checkpoints/</c>, <c>run.yaml</c>, <c>metrics.jsonl</c>,
-    /// <c>model-best/</c> (with LoRA also <c>adapter-best/</c>) where tasks were evaluated, <c>scores.jsonl</c> where tokens were scored, <c>lwf/</c> with the stages of Learning With Forgetting where samples were unlearnt, <c>reference/</c> where the reference was trained here, and <c>summary.json</c>.
+    /// <c>model-best/</c> (with LoRA also <c>adapter-best/</c>) where tasks were evaluated, <c>scores.jsonl</c> where tokens were scored, <c>lwf/</c> with the stages of Learning With Forgetting where samples were unlearnt, <c>unlearn/</c> with the base model's losses of a forget set, <c>reference/</c> where the reference was trained here, and <c>summary.json</c>.
     /// </summary>
     /// <param name="resume">Continue what an interrupted run left in the folder.</param>
     /// <param name="others">Folders of other runs, there or not: stages of Learning With Forgetting that they finished with the same inputs are copied from there.</param>
@@ -55,10 +56,13 @@ internal sealed class TuneRun
         IMethod? method = null, CancellationToken cancellation = default)
     {
         options.Validate();
+        if (method != null && options.Method == TrainingMethod.Unlearn)
+            throw new UserException("method is unlearn beside a method of one's own, expected forget or ignore, which say what becomes of its negative tokens");
+
         using RunFolder folder = RunFolder.Open(options.Out);
         using Checkpoint source = Checkpoint.Open(options.Model);
         string? date = resume ? RunRecord.Read(options.Out)?.Options.Data.TemplateDate : null;
-        TrainingOptions resolved = Resolve(ExampleLoader.Resolve(options, date), source.Config, scores: method is null && !options.LearnsAll);
+        TrainingOptions resolved = Resolve(ExampleLoader.Resolve(options, date), source.Config, scores: method is null && options.ScoresTokens);
         resolved = resolved with
         {
             Model = source.Path,
@@ -100,11 +104,15 @@ internal sealed class TuneRun
             },
             TokenForgetting = options.TokenForgetting with
             {
-                Ascent = options.Method == TrainingMethod.Forget || options.Unlearns ? ascent.Kind : options.TokenForgetting.Ascent,
+                Ascent = options.Method == TrainingMethod.Forget || options.Unlearns || options.UnlearnsTokens ? ascent.Kind : options.TokenForgetting.Ascent,
                 AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo or AscentKind.Belief ? (double)(decimal)ascent.Beta : null,
                 AscentBeta2 = ascent.Kind is AscentKind.SatImp or AscentKind.Belief ? (double)(decimal)ascent.Beta2 : null,
                 Rho = options.TokenForgetting.Rho ?? (options.TokenForgetting.Scores is null && options.TokenForgetting.LearnAbove is null && scores ? Scores.DefaultRho : null),
                 ReferenceFraction = options.TokenForgetting.ReferenceFraction ?? (source || !scores ? null : ReferenceModel.DefaultFraction),
+            },
+            ForgetSet = options.ForgetSet with
+            {
+                ObjectiveBeta = options.Method == TrainingMethod.Unlearn && !options.UnlearnsTokens ? options.ForgetSet.ResolveBeta() : null,
             },
             Optimizer = options.Optimizer with
             {
@@ -145,10 +153,10 @@ internal sealed class TuneRun
         Provenance provenance = RunRecord.Begin(folder, _options, began, _observer).Provenance;
         MethodResult result = runs.Aggregate(
             new MethodResult(TrainingSet.AsGiven(examples)), (sofar, run) => run.Execute(provenance, sofar));
-        if (_options.Method == TrainingMethod.Forget && _options.ResolveAscent().NeedsBase && result.Set.BaseLogProbabilities is null)
+        if (_options.NeedsBase && result.Set.BaseLogProbabilities is null)
             result = result with { Set = result.Set with { BaseLogProbabilities = OfNegatives(result.Set) } };
 
-        _observer?.StageBegan($"training on {examples.Count} examples");
+        _observer?.StageBegan($"training on {result.Set.Examples.Count} examples");
         TuneSummary summary;
         using (LoadedModel model = TrainedModel.Load(_options, _backend))
         {
@@ -204,7 +212,7 @@ internal sealed class TuneRun
     // The tokenizer and the configuration are enough here; weights are loaded by the stages that need them.
     private (IReadOnlyList<EncodedExample> Held, IReadOnlyList<EncodedExample> Training, IReadOnlyList<EncodedExample> Valid) LoadExamples()
     {
-        IReadOnlyList<EncodedExample> all = Encode(null), valid = _options.Evaluation.ValidData is { } file ? Encode(file) : [], reference = [];
+        IReadOnlyList<EncodedExample> all = Encode(_options.ForgetSet.ForgetData), valid = _options.Evaluation.ValidData is { } file ? Encode(file) : [], reference = [];
 
         // First, so that runs of all methods hold out the same examples.
         if (_options.Evaluation.ValidFraction is { } share)
@@ -213,6 +221,9 @@ internal sealed class TuneRun
         valid = ExampleLoader.ToLearn(valid);
         if (HeldOutLoss.Leak(valid, all) is { } leak)
             _observer?.Noticed(leak);
+
+        if (_options.Method == TrainingMethod.Unlearn)
+            return ([], UnlearningMethod.ToForget(_options.MainData, all), valid);
 
         NoticeSigns(all);
         if (_options.LearnsAll)
@@ -291,7 +302,7 @@ internal sealed class TuneRun
         {
             Method = _methods is [var method, ..] ? method.Name : Recipe.Text(_options.Method),
             Model = _options.Model,
-            Data = _options.Data.Path,
+            Data = _options.MainData,
             Examples = set.Examples.Count,
             HeldOut = held,
             Reference = result.Summary.Reference,
@@ -305,7 +316,7 @@ internal sealed class TuneRun
             Parameters = model.Decoder.ParameterCount,
             TrainableParameters = model.Decoder.TrainableParameters.Sum(p => p.Shape.Count),
             Steps = metrics.Count,
-            StoppedEarly = metrics.Count < Trainer.CountSteps(_options, set.Examples.Count),
+            StoppedEarly = metrics.Count < Trainer.CountSteps(_options, set.Counted),
             ScoringSeconds = seconds,
             TrainingSeconds = metrics[^1].ElapsedSeconds,
             Products = (_backend as CpuBackend)?.ProductsDescription,

@@ -13,13 +13,13 @@ public sealed record TuneSummary
     /// <summary>Name of the file in the run's folder.</summary>
     public const string FileName = RunFolder.SummaryName;
 
-    /// <summary>full, ignore, forget or lwf.</summary>
+    /// <summary>full, ignore, forget, lwf or unlearn.</summary>
     public required string Method { get; init; }
 
     /// <summary>The pretrained checkpoint.</summary>
     public required string Model { get; init; }
 
-    /// <summary>The training data.</summary>
+    /// <summary>The training data; in explicit unlearning what must go.</summary>
     public required string Data { get; init; }
 
     /// <summary>Examples trained on.</summary>

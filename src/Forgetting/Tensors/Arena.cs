@@ -68,7 +68,9 @@ internal sealed class Arena : IDisposable
     public void Reserve(long bytes)
     {
         if (_blocks.Count == 1 && _blocks[0].Bytes >= bytes)
+        {
             return;
+        }
 
         // Never below what was once needed: passes of known shapes count on finding it.
         bytes = Math.Max(bytes, PeakBytes);
@@ -86,7 +88,9 @@ internal sealed class Arena : IDisposable
     {
         _current = mark.Block;
         if (_current >= 0)
+        {
             _used[_current] = mark.Used;
+        }
 
         _inUse = mark.InUse;
     }
@@ -104,7 +108,9 @@ internal sealed class Arena : IDisposable
         _current = _blocks.Count - 1;
         _inUse = 0;
         if (_current >= 0)
+        {
             _used[_current] = 0;
+        }
     }
 
     /// <summary>Frees all blocks.</summary>

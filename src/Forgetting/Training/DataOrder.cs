@@ -7,7 +7,8 @@ namespace Forgetting.Training;
 
 /// <summary>
 /// Which examples each optimiser step sees. The order of an epoch is a function of seed and epoch alone, so the number of steps done is all that a
-/// resumed run needs to know. The last step of an epoch may be smaller.
+/// resumed run needs to know. The last step of an epoch may be smaller. In explicit unlearning these are the examples that must go; with them come as many that must stay, of which none comes
+/// twice before all have come, and the refusals.
 /// </summary>
 internal sealed class DataOrder
 {
@@ -16,13 +17,18 @@ internal sealed class DataOrder
     private readonly ulong _seed;
     private readonly bool _shuffle;
     private readonly Mixture? _mixture;
+    private readonly SetParts? _parts;
     private int _epoch = -1;
     private int[] _order = [];
+    private int _retainEpoch = -1;
+    private int[] _retainOrder = [];
 
     /// <summary>The order of <paramref name="examples"/> examples, <paramref name="batchSize"/> a step.</summary>
-    public DataOrder(int examples, int batchSize, ulong seed, bool shuffle, Mixture? mixture = null)
+    /// <param name="parts">The parts of a set for explicit unlearning, or null.</param>
+    public DataOrder(int examples, int batchSize, ulong seed, bool shuffle, Mixture? mixture = null, SetParts? parts = null)
     {
         _mixture = mixture;
+        _parts = parts;
         _examples = examples;
         _batchSize = batchSize;
         _seed = seed;
@@ -31,13 +37,16 @@ internal sealed class DataOrder
 
     /// <summary>The order that the settings ask for.</summary>
     /// <exception cref="UserException">A file has no part in it.</exception>
-    public static DataOrder Of(IReadOnlyList<EncodedExample> examples, TrainingOptions options) => new(
-        examples.Count, options.Schedule.BatchSize, options.Seed, !options.Data.NoShuffle, MixtureOf(examples, options));
+    public static DataOrder Of(TrainingSet set, TrainingOptions options) => new(
+        set.Counted, options.Schedule.BatchSize, options.Seed, !options.Data.NoShuffle, MixtureOf(set.Examples, options), set.Parts);
 
     /// <summary>The shares of files that the settings ask for; null where they ask for none, or no example is of a file.</summary>
     /// <exception cref="UserException">A file has no part in it.</exception>
     public static Mixture? MixtureOf(IReadOnlyList<EncodedExample> examples, TrainingOptions options) =>
         options.Data.Weights.Count > 1 && examples.Any(e => e.Source != null) ? new Mixture(examples, options.Data.Weights) : null;
+
+    /// <summary>Most examples of a step.</summary>
+    public int MostAtOnce => Math.Min(_batchSize, _examples) * (1 + (_parts is { Retain: > 0 } ? 1 : 0) + (_parts is { Refusals: true } ? 1 : 0));
 
     /// <summary>Optimiser steps of one pass over the data.</summary>
     public int StepsPerEpoch => (int)(((long)_examples + _batchSize - 1) / _batchSize);
@@ -56,7 +65,33 @@ internal sealed class DataOrder
         }
 
         int start = step % StepsPerEpoch * _batchSize;
-        return _order.AsSpan(start, Math.Min(_batchSize, _examples - start));
+        ReadOnlySpan<int> chosen = _order.AsSpan(start, Math.Min(_batchSize, _examples - start));
+        return _parts is null ? chosen : WithCompany(chosen, ((long)epoch * _examples) + start, _parts);
+    }
+
+    // "before" examples that must go, and so as many that must stay, have had their turn.
+    private int[] WithCompany(ReadOnlySpan<int> chosen, long before, SetParts parts)
+    {
+        List<int> all = [.. chosen];
+        for (int i = 0; i < chosen.Length && parts.Retain > 0; i++)
+        {
+            int epoch = (int)((before + i) / parts.Retain);
+            if (epoch != _retainEpoch)
+            {
+                _retainOrder = _shuffle ? Permutation(parts.Retain, ~_seed, (uint)epoch) : [.. Enumerable.Range(0, parts.Retain)];
+                _retainEpoch = epoch;
+            }
+
+            all.Add(parts.Forget + _retainOrder[(int)((before + i) % parts.Retain)]);
+        }
+
+        foreach (int place in chosen)
+        {
+            if (parts.Refusals)
+                all.Add(parts.RefusalOf(place));
+        }
+
+        return [.. all];
     }
 
     /// <summary>A random permutation of 0 … count − 1, by Fisher and Yates, as a function of <paramref name="seed"/> and the stream.</summary>

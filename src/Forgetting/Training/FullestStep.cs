@@ -19,7 +19,7 @@ internal static class FullestStep
     public static IReadOnlyList<IReadOnlyList<EncodedExample>> MicroBatches(TrainingSet set, TrainingSet? unlearned, DataOrder order, int steps, TrainingOptions options)
     {
         var fullest = new List<(int Tokens, EncodedExample[] Examples)>();
-        int size = Math.Min(options.Schedule.BatchSize, set.Examples.Count);
+        int size = order.MostAtOnce;
         if ((long)steps * size > MostConsidered)
         {
             // In so many steps the longest examples may well meet.

@@ -27,11 +27,11 @@ public sealed record Provenance
     private static readonly string[] s_inputs =
     [
         "model", "adapter", "data", "valid-data", "reference", "reference-data", "scores", "forget-prompts", "elicited", "learned", "fisher", "forget-confidence",
-        "template",
+        "forget-data", "retain-data", "template",
     ];
 
     // Of these, those whose folders hold shards of data.
-    private static readonly string[] s_data = ["data", "valid-data", "reference-data", "forget-prompts"];
+    private static readonly string[] s_data = ["data", "valid-data", "reference-data", "forget-prompts", "forget-data", "retain-data"];
 
     /// <summary>Version of the program.</summary>
     public required string Version { get; init; }

@@ -19,14 +19,23 @@ internal enum MethodSet
     /// <summary>Learning With Forgetting.</summary>
     Lwf = 1 << TrainingMethod.Lwf,
 
+    /// <summary>Explicit unlearning of a forget set.</summary>
+    Unlearn = 1 << TrainingMethod.Unlearn,
+
+    /// <summary>Those that learn from one set of examples.</summary>
+    Learning = Full | Ignore | Forget | Lwf,
+
     /// <summary>Those that give tokens a sign by their influence.</summary>
     Scoring = Ignore | Forget,
 
     /// <summary>Those that can unlearn self-generated samples.</summary>
     Unlearning = Forget | Lwf,
 
+    /// <summary>Those that can unlearn token by token.</summary>
+    Ascending = Unlearning | Unlearn,
+
     /// <summary>Every method.</summary>
-    All = Full | Ignore | Forget | Lwf,
+    All = Learning | Unlearn,
 }
 
 /// <summary>Everything about a setting besides its name, type and default, which its property says.</summary>

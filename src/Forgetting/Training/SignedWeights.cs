@@ -86,6 +86,10 @@ internal readonly record struct SignedWeights(double Positive, double Negative)
         _ => new(Inverse(mass.Positive), -lambda * Inverse(norm == NegativeNormKind.Forgotten ? mass.Negative : mass.Negative + mass.Ignored)),
     };
 
+    /// <summary>Weights of explicit unlearning, token by token: each set's losses divided by its own tokens.</summary>
+    public static SignedWeights OfSets(double retainWeight, double retained, double forgetWeight, double forgotten) =>
+        new(retainWeight * Inverse(retained), -forgetWeight * Inverse(forgotten));
+
     /// <summary>
     /// As the paper's program weighs them: each of <paramref name="microBatches"/> micro-batches counts its own tokens, and their objectives are averaged.
     /// </summary>

@@ -67,22 +67,22 @@ public sealed record TokenForgettingSettings
     [Setting("adaptive lambda: steps between measurements", Range = "[1, ∞)", Methods = MethodSet.Forget, Needs = "lambda=adaptive")]
     public int LambdaEvery { get; init; } = 10;
 
-    /// <summary>What unlearning a negative token means at the logits; null: belief for negative tokens of the data (this project's), plain ascent with lwf and with compat paper.</summary>
+    /// <summary>What unlearning a negative token means at the logits; null: belief for negative tokens of the data (this project's), plain ascent with lwf, unlearn and compat paper.</summary>
     [Setting(
-        "how a negative token is unlearnt: ascent, weighted, satimp, npo, hinge, unlikelihood, entropy or belief (as much as the base believed it); belief for forget, ascent for lwf and with compat paper unless given",
-        Group = "unlearning", Methods = MethodSet.Unlearning)]
+        "how a negative token is unlearnt: ascent, weighted, satimp, npo, hinge, unlikelihood, entropy or belief (as much as the base believed it); belief for forget, ascent for lwf, unlearn and with compat paper unless given",
+        Group = "unlearning", Methods = MethodSet.Ascending)]
     public AscentKind? Ascent { get; init; }
 
     /// <summary>β of weighted, npo and belief, β₁ of satimp; null: the source's.</summary>
     [Setting(
         "first exponent of a bounded ascent",
-        Group = "unlearning", Range = "[0, ∞)", Methods = MethodSet.Unlearning, Needs = "ascent=weighted|ascent=satimp|ascent=npo|ascent=belief")]
+        Group = "unlearning", Range = "[0, ∞)", Methods = MethodSet.Ascending, Needs = "ascent=weighted|ascent=satimp|ascent=npo|ascent=belief")]
     public double? AscentBeta { get; init; }
 
     /// <summary>β₂ of satimp, γ of belief; null: the source's.</summary>
     [Setting(
         "second exponent of satimp and belief",
-        Group = "unlearning", Range = "[0, ∞)", Methods = MethodSet.Unlearning, Needs = "ascent=satimp|ascent=belief")]
+        Group = "unlearning", Range = "[0, ∞)", Methods = MethodSet.Ascending, Needs = "ascent=satimp|ascent=belief")]
     public double? AscentBeta2 { get; init; }
 
     /// <summary>Whether the signs of the partition are dealt out to other tokens at random, as a control: as many are negative, but any.</summary>
@@ -119,6 +119,6 @@ public sealed record TokenForgettingSettings
     /// <summary>Steps between measurements of the two gradients' norms and cosine; 0: never. Each costs a second forward and backward pass.</summary>
     [Setting(
         "steps between measurements of the two gradients, 0 for never",
-        Group = "advanced", Range = "[0, ∞)", Methods = MethodSet.Scoring, AlsoWith = "scores", MayChange = true)]
+        Group = "advanced", Range = "[0, ∞)", Methods = MethodSet.Scoring | MethodSet.Unlearn, AlsoWith = "scores", MayChange = true)]
     public int PartsEvery { get; init; }
 }

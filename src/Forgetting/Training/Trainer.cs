@@ -40,9 +40,8 @@ internal sealed class Trainer
         if (set.Examples.Count == 0)
             throw new UserException("there are no examples to train on");
 
-        bool needsBase = options.ResolveAscent().NeedsBase;
-        if (needsBase && ((options.Method == TrainingMethod.Forget && set.BaseLogProbabilities is null) || unlearned is { BaseLogProbabilities: null }))
-            throw new ArgumentException($"{Recipe.Text(options.ResolveAscent().Kind)} needs the log-probabilities of the base model", nameof(set));
+        if ((options.NeedsBase && set.BaseLogProbabilities is null) || (options.ResolveAscent().NeedsBase && unlearned is { BaseLogProbabilities: null }))
+            throw new ArgumentException("how tokens are unlearnt needs the log-probabilities of the base model", nameof(set));
 
         _decoder = decoder;
         _set = set;
@@ -52,8 +51,8 @@ internal sealed class Trainer
         _options = options;
         _folder = folder;
         _observer = observer;
-        _order = DataOrder.Of(set.Examples, options);
-        Steps = CountSteps(options, set.Examples.Count);
+        _order = DataOrder.Of(set, options);
+        Steps = CountSteps(options, set.Counted);
         _learningRate = new LearningRateSchedule(options.Schedule.LrSchedule, options.Optimizer.LearningRate, options.Schedule.WarmupRatio, Steps, options.Compat);
         _lambda = new LambdaSchedule(options, Steps, _order.StepsPerEpoch);
         _checkpoints = new TrainingCheckpoint(Path.Combine(folder, "checkpoints"), options.Checkpoints.Keep);
@@ -62,7 +61,7 @@ internal sealed class Trainer
     /// <summary>All optimiser steps of the run.</summary>
     public int Steps { get; }
 
-    /// <summary>Optimiser steps of a run over so many examples.</summary>
+    /// <summary>Optimiser steps of a run over so many examples (<see cref="TrainingSet.Counted"/>).</summary>
     /// <exception cref="UserException">They are more than any run takes; schedules have a place for each.</exception>
     public static int CountSteps(TrainingOptions options, int examples)
     {
@@ -186,6 +185,7 @@ internal sealed class Trainer
                 {
                     Schedule = _options.Schedule with { BatchSize = batch.Count },
                     TokenForgetting = _options.TokenForgetting with { Ascent = AscentKind.Ascent },
+                    ForgetSet = _options.ForgetSet with { Objective = ForgetObjective.Token },
                 };
                 TrainingSet set = TrainingSet.AllPositive(batch) with { BaseLogProbabilities = held ? [.. batch.Select(e => new float[e.Length])] : null };
                 new Trainer(twin, set, options, _folder, regularizer: _regularizer).TakeStep();
@@ -233,7 +233,7 @@ internal sealed class Trainer
     private StepMetrics Step(int k, TrainingStep step, Unlearning? unlearning, AdamWOptimizer optimizer, long started)
     {
         long before = Stopwatch.GetTimestamp();
-        double lambda = _options.Method == TrainingMethod.Forget ? _lambda.At(k) : 0;
+        double lambda = _options.Method switch { TrainingMethod.Forget => _lambda.At(k), TrainingMethod.Unlearn => 1, _ => 0 };
         double learningRate = _learningRate.At(k);
         StepLosses losses;
         double norm;

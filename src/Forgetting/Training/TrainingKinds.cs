@@ -16,6 +16,27 @@ public enum TrainingMethod
 
     /// <summary>Learning With Forgetting (arXiv 2505.19715): 1/n on every response token, and steps in between that unlearn self-generated samples of other tasks.</summary>
     Lwf,
+
+    /// <summary>Explicit unlearning: an objective on a forget set beside one on a retain set, in every step.</summary>
+    Unlearn,
+}
+
+/// <summary>What explicit unlearning does to the forget set. ℓ is the cross-entropy of an answer, summed over its n tokens, and ℓ₀ that under the base model.</summary>
+public enum ForgetObjective
+{
+    /// <summary>Each token as <see cref="TokenForgettingSettings.Ascent"/> says, divided by the tokens of the step's forget examples; with plain ascent and a retain set it is GradDiff.</summary>
+    Token,
+
+    /// <summary>(2/β) log(1 + e^(β(ℓ₀ − ℓ))), mean over answers: NPO (arXiv 2404.05868).</summary>
+    Npo,
+
+    /// <summary>(2/β) log(1 + e^(γ − βℓ/n)), mean over answers: SimNPO (arXiv 2410.07163).</summary>
+    SimNpo,
+
+    /// <summary>
+    /// (2/β) log(1 + e^(β((ℓ₀ − ℓ) − (r₀ − r)))), mean over answers, with r and r₀ of a refusal in the answer's place: DPO (arXiv 2305.18290) as unlearning uses it.
+    /// </summary>
+    IdkDpo,
 }
 
 /// <summary>What self-generated samples are ranked by.</summary>

@@ -10,7 +10,7 @@ public sealed partial record TrainingOptions
     public void Validate()
     {
         ValidateValues();
-        foreach (string name in new[] { "data", "valid-data", "reference-data", "forget-prompts" })
+        foreach (string name in new[] { "data", "valid-data", "reference-data", "forget-prompts", "forget-data", "retain-data" })
         {
             if (Recipe.Find(name)!.Paths(this).Contains(IO.UnpackedFile.StandardInput))
                 throw new UserException($"{name} is -, standard input, which a run could not read again to go on or be repeated; expected a file");
@@ -18,6 +18,9 @@ public sealed partial record TrainingOptions
 
         if (Method == TrainingMethod.Lwf && !Unlearns)
             throw new UserException("method is lwf, expected forget-prompts (files of prompts) or elicited (samples made before) with it");
+
+        if (Method == TrainingMethod.Unlearn && ForgetSet.ForgetData is null)
+            throw new UserException("method is unlearn, expected forget-data (examples that must go) with it");
 
         foreach (Setting setting in Recipe.Settings.Where(s => s.IsSet(this)))
         {
@@ -61,6 +64,9 @@ public sealed partial record TrainingOptions
 
         if (TokenForgetting.LearnReference && (TokenForgetting.Reference != null || TokenForgetting.Scores != null))
             throw new UserException($"learn-reference is given with {(TokenForgetting.Reference != null ? "reference" : "scores")}, expected reference-data or reference-fraction, whose examples it learns too");
+
+        if (Method == TrainingMethod.Unlearn && !UnlearnsTokens && TokenForgetting.Ascent is { } ascent)
+            throw new UserException($"ascent is {Recipe.Text(ascent)} with objective {Recipe.Text(ForgetSet.Objective)}, expected objective token with it");
 
         if (Unlearning.Threshold != null && Unlearning.Fraction != new UnlearningSettings().Fraction)
             throw new UserException("forget-fraction and forget-threshold are both given, expected one of them");

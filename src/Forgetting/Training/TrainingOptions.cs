@@ -21,11 +21,11 @@ public sealed partial record TrainingOptions
     public string Out { get; init; } = "";
 
     /// <summary>Which tokens are learnt, ignored or forgotten.</summary>
-    [Setting("what is learnt and unlearnt: full, ignore, forget or lwf", Common = true)]
+    [Setting("what is learnt and unlearnt: full, ignore, forget, lwf or unlearn", Common = true)]
     public TrainingMethod Method { get; init; } = TrainingMethod.Forget;
 
     /// <summary>Deviations from the method as written.</summary>
-    [Setting("reproduce the paper's program: none or paper", Group = "advanced")]
+    [Setting("reproduce the paper's program: none or paper", Group = "advanced", Methods = MethodSet.Learning)]
     public Compatibility Compat { get; init; } = Compatibility.None;
 
     /// <summary>Seed of initialisation, order and dropout.</summary>
@@ -60,6 +60,10 @@ public sealed partial record TrainingOptions
     [SettingGroup("learning-with-forgetting", Prefix = "forget")]
     public UnlearningSettings Unlearning { get; init; } = new();
 
+    /// <summary>What must go and what must stay, where both are known.</summary>
+    [SettingGroup("unlearning")]
+    public ForgetSetSettings ForgetSet { get; init; } = new();
+
     /// <summary>Benchmark tasks on the model in training.</summary>
     [SettingGroup("evaluation", Prefix = "eval")]
     public EvaluationSettings Evaluation { get; init; } = new();
@@ -77,6 +81,23 @@ public sealed partial record TrainingOptions
 
     /// <summary>Whether every response token is learnt, whatever its sign.</summary>
     internal bool LearnsAll => Method is TrainingMethod.Full or TrainingMethod.Lwf;
+
+    /// <summary>Whether tokens get their sign from a score.</summary>
+    internal bool ScoresTokens => Method is TrainingMethod.Ignore or TrainingMethod.Forget;
+
+    /// <summary>Whether training needs the base model's log-probabilities of what is forgotten.</summary>
+    internal bool NeedsBase => Method switch
+    {
+        TrainingMethod.Forget => ResolveAscent().NeedsBase,
+        TrainingMethod.Unlearn => ForgetSet.Objective is ForgetObjective.Npo or ForgetObjective.IdkDpo || (UnlearnsTokens && ResolveAscent().NeedsBase),
+        _ => false,
+    };
+
+    /// <summary>Whether explicit unlearning goes token by token.</summary>
+    internal bool UnlearnsTokens => Method == TrainingMethod.Unlearn && ForgetSet.Objective == ForgetObjective.Token;
+
+    /// <summary>File of the examples that a run is about.</summary>
+    internal string MainData => Method == TrainingMethod.Unlearn ? ForgetSet.ForgetData ?? "" : Data.Path;
 
     /// <summary>Most tokens of the examples that go through the model at once in training; srs takes each of them twice.</summary>
     internal int PassTokens => Optimizer.Regularizer == RegularizerKind.Srs ? Math.Max(1, Compute.MicroBatchTokens / 2) : Compute.MicroBatchTokens;

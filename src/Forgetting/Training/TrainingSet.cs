@@ -2,6 +2,22 @@ using Forgetting.Data;
 
 namespace Forgetting.Training;
 
+/// <summary>
+/// How a set for explicit unlearning is put together: what must go, then what must stay, then, where the objective has them, the refusals in the order of what must go. A step has as many
+/// of each.
+/// </summary>
+/// <param name="Forget">Examples that must go.</param>
+/// <param name="Retain">Examples that must stay; 0 for none.</param>
+/// <param name="Refusals">Whether every example that must go has a refusal.</param>
+internal sealed record SetParts(int Forget, int Retain, bool Refusals)
+{
+    /// <summary>Whether the example of a place must stay.</summary>
+    public bool IsRetained(int place) => place >= Forget && place < Forget + Retain;
+
+    /// <summary>Place of the refusal of what must go.</summary>
+    public int RefusalOf(int place) => Forget + Retain + place;
+}
+
 /// <summary>Encoded examples with the sign of every token.</summary>
 internal sealed record TrainingSet
 {
@@ -13,6 +29,12 @@ internal sealed record TrainingSet
 
     /// <summary>Per example, per token: log-probability under the base model, where the ascent asks for it (<see cref="Backends.Ascent.NeedsBase"/>); else null.</summary>
     public IReadOnlyList<float[]>? BaseLogProbabilities { get; init; }
+
+    /// <summary>The parts of a set for explicit unlearning; null for other sets.</summary>
+    public SetParts? Parts { get; init; }
+
+    /// <summary>Examples by which batches and passes over the set are counted: all, in explicit unlearning those that must go.</summary>
+    public int Counted => Parts?.Forget ?? Examples.Count;
 
     /// <summary>A set in which every response token is to be forgotten.</summary>
     public static TrainingSet AllNegative(IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]>? baseLogProbabilities = null) => new()

@@ -32,12 +32,16 @@ internal sealed class TrainingStep : IDisposable
     private readonly TrainingOptions _options;
     private readonly Ascent _ascent;
     private readonly IStepRegularizer? _regularizer;
+    private readonly SequenceObjective? _objective;
     private readonly AccumulateSink _sink;
     private readonly GradientParts _parts;
     private readonly List<MicroBatchOfStep> _batches = [];
     private List<EncodedExample> _examples = [];
     private List<float[]> _signs = [];
     private List<float[]>? _baseLogProbabilities;
+    private AnswerTerms? _answers;
+    private bool _measured;
+    private double _retained; // tokens that must stay, in explicit unlearning
     private TokenMass _mass;
     private ulong _stepSeed;
     private ulong? _dropoutSeed;
@@ -55,7 +59,8 @@ internal sealed class TrainingStep : IDisposable
 
         // The other methods have no negative weights, and no base model's probabilities.
         Ascent ascent = options.ResolveAscent();
-        _ascent = options.Method == TrainingMethod.Forget ? ascent : new Ascent { LearningPower = ascent.LearningPower };
+        _ascent = options.Method == TrainingMethod.Forget || options.UnlearnsTokens ? ascent : new Ascent { LearningPower = ascent.LearningPower };
+        _objective = SequenceObjective.Of(options);
         _sink = new AccumulateSink(decoder.Backend);
         decoder.Repeats = !options.Compute.NoCudaGraphs;
         decoder.AllocateGradients();
@@ -69,12 +74,17 @@ internal sealed class TrainingStep : IDisposable
     {
         _examples = [];
         _signs = [];
-        _baseLogProbabilities = set.BaseLogProbabilities is null ? null : [];
+        _baseLogProbabilities = set.BaseLogProbabilities is null || _objective != null ? null : [];
+        _answers = _objective is null || set.Parts is null ? null : new AnswerTerms(_objective, set, chosen);
+        _measured = false;
+        _retained = 0;
         foreach (int place in chosen)
         {
             _examples.Add(set.Examples[place]);
             _signs.Add(Array.ConvertAll(set.Signs[place], sign => (float)sign));
             _baseLogProbabilities?.Add(set.BaseLogProbabilities![place]);
+            if (set.Parts is null || set.Parts.IsRetained(place))
+                _retained += TokenMass.Of(set.Signs[place], set.Examples[place].Weights ?? []).Positive;
         }
 
         _stepSeed = StepSeed(_options.Seed, step);
@@ -98,9 +108,10 @@ internal sealed class TrainingStep : IDisposable
         if (_regularizer is IFeatureRegularizer features)
             BeginRegularizer(features);
 
+        MeasureAnswers();
         _decoder.ZeroGradients();
         _lambda = lambda;
-        double objective = 0;
+        double objective = _answers?.Value ?? 0;
         double positive = 0;
         double negative = 0;
         long tokens = 0;
@@ -108,10 +119,18 @@ internal sealed class TrainingStep : IDisposable
         {
             SignedWeights weights = Weights(_options.Method, batch.Mass, lambda);
             Run(batch, weights, _regularizer);
+            for (int document = 0; document < batch.Tokens.Documents; document++)
+            {
+                bool answer = _answers?.WeightOf(batch.First + document) != null;
+                for (int i = batch.Tokens.HeadOffsets[document]; !answer && i < batch.Tokens.HeadOffsets[document + 1]; i++)
+                {
+                    objective += (double)weights.For(batch.Signs[i], batch.WeightOf(i)) * batch.Losses[i];
+                }
+            }
+
             for (int i = 0; i < batch.Signs.Length; i++)
             {
                 double weighted = (double)batch.WeightOf(i) * batch.Losses[i];
-                objective += (double)weights.For(batch.Signs[i], batch.WeightOf(i)) * batch.Losses[i];
                 positive += batch.Signs[i] > 0 ? weighted : 0;
                 negative += batch.Signs[i] < 0 ? weighted : 0;
             }
@@ -132,6 +151,7 @@ internal sealed class TrainingStep : IDisposable
     {
         // Where negatives are ignored, the direction in which plain ascent would forget them is still worth knowing.
         TrainingMethod method = _options.Method == TrainingMethod.Ignore ? TrainingMethod.Forget : _options.Method;
+        MeasureAnswers();
         _decoder.ZeroGradients();
         foreach (MicroBatchOfStep batch in _batches)
         {
@@ -163,7 +183,7 @@ internal sealed class TrainingStep : IDisposable
     private MicroBatchOfStep Batch(MicroBatch run)
     {
         TokenBatch batch = BatchBuilder.Create(_examples, run, _signs, _baseLogProbabilities);
-        return new(_regularizer is IPairRegularizer ? BatchBuilder.Twice(batch) : batch, _examples.GetRange(run.First, run.Count));
+        return new(_regularizer is IPairRegularizer ? BatchBuilder.Twice(batch) : batch, _examples.GetRange(run.First, run.Count), run.First);
     }
 
     private static ulong StepSeed(ulong seed, int step)
@@ -174,7 +194,20 @@ internal sealed class TrainingStep : IDisposable
 
     private SignedWeights Weights(TrainingMethod method, TokenMass ofMicroBatch, double lambda) => _options.Compat == Compatibility.Paper
         ? SignedWeights.OfMicroBatch(method, ofMicroBatch, lambda, _batches.Count, _options.TokenForgetting.NegativeNorm)
+        : OfStep(method, lambda);
+
+    private SignedWeights OfStep(TrainingMethod method, double lambda) => method == TrainingMethod.Unlearn
+        ? SignedWeights.OfSets(_options.ForgetSet.RetainWeight, _retained, lambda, _mass.Negative)
         : SignedWeights.Of(method, _mass, lambda, _options.TokenForgetting.NegativeNorm);
+
+    // Weights of answers as a whole are those of the model as it is, so once a step is enough.
+    private void MeasureAnswers()
+    {
+        if (!_measured)
+            _answers?.Measure(_decoder, _batches.Select(batch => batch.Tokens));
+
+        _measured = true;
+    }
 
     // The regularizer looks at the whole step's features. One micro-batch shows them as it goes through; of several, or where dropout would disturb
     // them, they come from a forward pass before.
@@ -202,9 +235,14 @@ internal sealed class TrainingStep : IDisposable
         if (batch.Signs.Length == 0)
             return;
 
-        for (int i = 0; i < batch.Signs.Length; i++)
+        for (int document = 0; document < tokens.Documents; document++)
         {
-            tokens.Weights[i] = weights.For(batch.Signs[i], batch.WeightOf(i));
+            float? ofAnswer = _answers?.WeightOf(batch.First + document);
+            for (int i = tokens.HeadOffsets[document]; i < tokens.HeadOffsets[document + 1]; i++)
+            {
+                float weight = batch.WeightOf(i);
+                tokens.Weights[i] = ofAnswer is { } all ? weight * all * Math.Abs(batch.Signs[i]) : weights.For(batch.Signs[i], weight);
+            }
         }
 
         _decoder.ForwardBackward(tokens, _ascent, _sink, batch.Losses, _dropoutSeed, _options.Compute.Recompute, regularizer);
@@ -221,7 +259,7 @@ internal sealed class TrainingStep : IDisposable
     // Which example's gradient alone is not finite; only when the run ends anyway.
     private string Offender()
     {
-        SignedWeights weights = SignedWeights.Of(_options.Method, _mass, _lambda, _options.TokenForgetting.NegativeNorm);
+        SignedWeights weights = OfStep(_options.Method, _lambda);
         for (int i = 0; i < _examples.Count; i++)
         {
             _decoder.ZeroGradients();
@@ -238,9 +276,10 @@ internal sealed class TrainingStep : IDisposable
     {
         private readonly float[] _weights;
 
-        public MicroBatchOfStep(TokenBatch tokens, List<EncodedExample> examples)
+        public MicroBatchOfStep(TokenBatch tokens, List<EncodedExample> examples, int first)
         {
             Tokens = tokens;
+            First = first;
             _weights = examples.TrueForAll(e => e.Weights is null) ? []
                 : [.. examples.SelectMany(e => Enumerable.Range(1, e.Length - 1).Where(t => e.Response[t]).Select(t => e.Weights?[t] ?? 1))];
             Signs = Array.ConvertAll(tokens.Weights, sign => (sbyte)sign);
@@ -249,6 +288,9 @@ internal sealed class TrainingStep : IDisposable
         }
 
         public TokenBatch Tokens { get; }
+
+        /// <summary>Number of its first example in the step.</summary>
+        public int First { get; }
 
         public sbyte[] Signs { get; }
 

@@ -101,7 +101,9 @@ internal static class ReferenceSinks
             for (int t = offsets[s]; t < offsets[s + 1]; t++)
             {
                 if (Array.IndexOf(rows, rows[t], offsets[s]) != t)
+                {
                     continue;
+                }
 
                 for (int r = headOffsets[s]; r < headOffsets[s + 1]; r++)
                 {

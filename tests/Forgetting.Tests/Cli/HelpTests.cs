@@ -78,7 +78,7 @@ public sealed class HelpTests
             Assert.All((YamlMappingNode)yaml.Documents[0].RootNode, pair => Assert.NotNull(properties[((YamlScalarNode)pair.Key).Value!]));
         }
 
-        Assert.Equal(["full", "ignore", "forget", "lwf"], properties["method"]!["enum"]!.AsArray().Select(v => v!.GetValue<string>()));
+        Assert.Equal(["full", "ignore", "forget", "lwf", "unlearn"], properties["method"]!["enum"]!.AsArray().Select(v => v!.GetValue<string>()));
         Assert.Equal((0.0, 1.0), (properties["lora-dropout"]!["minimum"]!.GetValue<double>(), properties["lora-dropout"]!["exclusiveMaximum"]!.GetValue<double>()));
         Assert.Equal(24, properties["batch-size"]!["default"]!.GetValue<int>());
     }

@@ -23,13 +23,13 @@ public class PublishedShapesTests
         @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
         + @"|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
-    private static readonly string[] s_words = ["Hello", " world", "don", " the", "123", "12", "...", " (", "\n\n", "  ", "你好", "مر", "é",
+    private static readonly string[] Words = ["Hello", " world", "don", " the", "123", "12", "...", " (", "\n\n", "  ", "你好", "مر", "é",
         "👍", "𝒜", "LL", "I'M", "'s", " a", "ing"];
 
     [Fact]
     public void Llama3()
     {
-        (JsonObject model, SlowEncoder slow) = ByteLevelModel(s_words, asPairs: true);
+        (JsonObject model, SlowEncoder slow) = ByteLevelModel(Words, asPairs: true);
         model["ignore_merges"] = true;
         Tokenizer tokenizer = Load(
             model,
@@ -66,7 +66,7 @@ public class PublishedShapesTests
     [Fact]
     public void Qwen2()
     {
-        (JsonObject model, SlowEncoder slow) = ByteLevelModel(s_words, asPairs: false);
+        (JsonObject model, SlowEncoder slow) = ByteLevelModel(Words, asPairs: false);
         Tokenizer tokenizer = Load(
             model,
             normalizer: """{"type": "NFC"}""",
@@ -93,7 +93,7 @@ public class PublishedShapesTests
     [Fact]
     public void GptNeo()
     {
-        (JsonObject model, SlowEncoder slow) = ByteLevelModel(s_words, asPairs: false);
+        (JsonObject model, SlowEncoder slow) = ByteLevelModel(Words, asPairs: false);
         Tokenizer tokenizer = Load(
             model,
             normalizer: "null",
@@ -115,7 +115,7 @@ public class PublishedShapesTests
     [Fact]
     public void SmolLm()
     {
-        (JsonObject model, SlowEncoder slow) = ByteLevelModel(s_words, asPairs: false);
+        (JsonObject model, SlowEncoder slow) = ByteLevelModel(Words, asPairs: false);
         Tokenizer tokenizer = Load(
             model,
             normalizer: "null",
@@ -179,8 +179,7 @@ public class PublishedShapesTests
             """
             {"add_bos_token": true, "add_eos_token": false, "bos_token": "<s>", "eos_token": "</s>", "legacy": false, "pad_token": null,
              "unk_token": "<unk>"}
-            """,
-            HardTexts.All());
+            """);
 
         // The newer form adds no ▁ to a text that begins with one, or with a space.
         IEnumerable<string> texts = preTokenizer == "null" ? HardTexts.All() : HardTexts.All().Where(t => t[0] is not ('▁' or ' '));
@@ -281,7 +280,5 @@ public class PublishedShapesTests
                 Root(
                     model, normalizer, preTokenizer, postProcessor, decoder,
                     [.. added.Select((token, i) => (JsonNode)AddedToken(FirstAdded + i, token))]),
-                config,
-                // The library numbers added tokens on from the vocabulary, whatever the file says.
-                HardTexts.All().Where(text => !added.Any(token => text.Contains(token, StringComparison.Ordinal))));
+                config);
 }

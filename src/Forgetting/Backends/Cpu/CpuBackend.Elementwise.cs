@@ -49,7 +49,9 @@ internal sealed unsafe partial class CpuBackend
             }
 
             if (i < end)
+            {
                 operation.Apply(i, (int)(end - i));
+            }
         }
     }
 

@@ -83,7 +83,9 @@ internal sealed unsafe partial class CpuBackend
                 int tasks = Blocks(rows, SinkRows) * Blocks(columns, SinkColumns);
                 _pool.Run(job, tasks, 4 * sizeof(float) * TKernel.Rows * TKernel.Columns);
                 if (!result.IsEmpty)
+                {
                     AddPartialSums(partial, tasks, Output(result), 2 * n);
+                }
             }
         }
 
@@ -136,7 +138,9 @@ internal sealed unsafe partial class CpuBackend
             float* packed = destination + ((long)first * k);
             Panels.Pack(source + first, stride, true, count, k, width, packed);
             if (round)
+            {
                 Lanes.RoundToBFloat16(packed, packed, Panels.Size(count, width, k));
+            }
         }
     }
 

@@ -31,7 +31,9 @@ internal sealed unsafe partial class CpuBackend
                 }
 
                 if (i < half)
+                {
                     Turn(head + i, cosines + i, sines + i, half - i);
+                }
             }
         }
 

@@ -20,7 +20,9 @@ internal static unsafe partial class HostHeap
     public static void ReturnLargeBlocks()
     {
         if (!OperatingSystem.IsLinux())
+        {
             return;
+        }
 
         try
         {
@@ -40,7 +42,9 @@ internal static unsafe partial class HostHeap
     public static void* Allocate(nuint bytes)
     {
         if (bytes < 2 * HugePage || !OperatingSystem.IsLinux())
+        {
             return NativeMemory.AlignedAlloc(bytes, CacheLine);
+        }
 
         void* block = NativeMemory.AlignedAlloc(bytes, HugePage);
         try

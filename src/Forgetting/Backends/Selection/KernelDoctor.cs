@@ -84,7 +84,9 @@ internal static class KernelDoctor
 
             backend.Synchronize();
             if (watch.Elapsed.TotalMilliseconds >= MeasuredMilliseconds)
+            {
                 return watch.Elapsed.TotalMilliseconds / repetitions;
+            }
         }
     }
 }

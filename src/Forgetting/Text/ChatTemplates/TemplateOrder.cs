@@ -54,7 +54,9 @@ internal static class TemplateOrder
     public static object? Extreme(List<object?> items, TemplateArguments arguments, string name)
     {
         if (items.Count == 0)
+        {
             return new Undefined(name);
+        }
 
         Func<object?, object?> key = Key(arguments.Get(1, "attribute", null), arguments, 0);
         object? best = items[0], bestKey = key(best);
@@ -63,7 +65,9 @@ internal static class TemplateOrder
             object? own = key(item);
             int order = TemplateValues.Compare(own, bestKey);
             if (name == "min" ? order < 0 : order > 0)
+            {
                 (best, bestKey) = (item, own);
+            }
         }
 
         return best;
@@ -73,7 +77,9 @@ internal static class TemplateOrder
     public static object? AttributeOf(object? item, object? attribute)
     {
         if (attribute is not string path)
+        {
             return TemplateValues.Item(item, attribute);
+        }
 
         foreach (string part in path.Split('.'))
         {

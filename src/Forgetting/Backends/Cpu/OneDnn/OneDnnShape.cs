@@ -68,7 +68,9 @@ internal sealed unsafe class OneDnnShape : IDisposable
     {
         Whole.Dispose();
         if (Last != Whole)
+        {
             Last.Dispose();
+        }
 
         _handle.Free();
     }

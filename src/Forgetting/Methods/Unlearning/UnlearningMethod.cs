@@ -1,0 +1,130 @@
+using Forgetting.Checkpoints;
+using Forgetting.Core;
+using Forgetting.Data;
+using Forgetting.IO;
+using Forgetting.Models;
+using Forgetting.Text.Tokenizers;
+using Forgetting.Training;
+
+namespace Forgetting.Methods.Unlearning;
+
+/// <summary>
+/// Explicit unlearning of a forget set, beside a retain set (GradDiff, NPO, SimNPO, IdkDPO: <see cref="ForgetObjective"/>). The run's examples are what must go. One stage, where the
+/// objective asks for it: their losses under the base model, in <c>unlearn/base.jsonl</c>.
+/// </summary>
+internal sealed class UnlearningMethod : IMethod
+{
+    private const string LossesName = "base.jsonl";
+
+    private readonly TrainingOptions _options;
+    private readonly MethodStage _base;
+    private SetParts? _parts;
+
+    public UnlearningMethod(TrainingOptions options)
+    {
+        _options = options;
+        _base = new()
+        {
+            Name = "base", Result = LossesName,
+            Announce = _ => "scoring what must go with the base model",
+            Inputs = run => run.BaseInputs().Add("examples", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(Scored(run)))).Parts,
+            Run = Score,
+            Rehearse = rehearsal =>
+            {
+                using Decoder decoder = rehearsal.NewDecoder();
+                Scorer.Losses(decoder, rehearsal.All, options.Compute.MicroBatchTokens, allTokens: false);
+            },
+        };
+    }
+
+    /// <inheritdoc/>
+    public string Name => Recipe.Text(_options.Method);
+
+    /// <inheritdoc/>
+    public string Folder => "unlearn";
+
+    /// <inheritdoc/>
+    public IReadOnlyList<MethodStage> Stages => _options.NeedsBase ? [_base] : [];
+
+    /// <summary>Examples of which every answer must go.</summary>
+    /// <param name="path">Their file, for errors.</param>
+    /// <exception cref="UserException">The data says of some of them that they are to be learnt.</exception>
+    public static IReadOnlyList<EncodedExample> ToForget(string path, IReadOnlyList<EncodedExample> examples)
+    {
+        int learnt = examples.Sum(e => e.Given?.Count(sign => sign > 0) ?? 0);
+        return learnt == 0
+            ? [.. examples.Select(e => e with { Given = Array.ConvertAll(e.Response, r => (sbyte)(r ? -1 : 0)) })]
+            : throw new UserException($"{path}: gives {learnt} response tokens the sign 1, expected examples of which every answer must go; what must stay belongs into retain-data");
+    }
+
+    void IMethod.Check(MethodRun run)
+    {
+        IReadOnlyList<EncodedExample> retained = _options.ForgetSet.RetainData is { } file ? ExampleLoader.ToLearn(run.Encode(file, _options)) : [];
+        IReadOnlyList<EncodedExample> refusals = _options.ForgetSet.Objective == ForgetObjective.IdkDpo ? Refusals(run) : [];
+        _parts = new SetParts(run.Examples.Count, retained.Count, refusals.Count > 0);
+
+        // A number that tells each from all others.
+        run.Further = [.. retained.Concat(refusals).Select((e, i) => e with { Index = run.Examples.Count + i })];
+    }
+
+    /// <inheritdoc/>
+    public MethodResult Apply(MethodRun run, MethodResult result)
+    {
+        TrainingSet set = TrainingSet.AsGiven([.. run.Examples, .. run.Further]) with { Parts = _parts };
+        if (!_options.NeedsBase)
+            return result with { Set = set };
+
+        Dictionary<int, float[]> losses = LossFile.Read(Path.Combine(run.Folder, LossesName)).ToDictionary(e => e.Index, e => e.Loss);
+        return result with
+        {
+            Set = set with { BaseLogProbabilities = Scorer.Negative([.. set.Examples.Select(e => losses.GetValueOrDefault(e.Index) ?? new float[e.Length])]) },
+        };
+    }
+
+    MethodResult IMethod.Rehearse(Rehearsal rehearsal, MethodResult result)
+    {
+        MethodResult half = rehearsal.HalfNegative(result);
+        return half with { Set = half.Set with { Parts = _parts } };
+    }
+
+    private void Score(MethodRun run)
+    {
+        using LoadedModel model = LoadedModel.Load(_options.Model, run.Backend, adapter: _options.Adapter);
+        IReadOnlyList<EncodedExample> examples = Scored(run);
+        LossFile.Write(
+            Path.Combine(run.Folder, LossesName), examples,
+            Scorer.Losses(model.Decoder, examples, _options.Compute.MicroBatchTokens, allTokens: false, run.Observer, run.Cancellation));
+    }
+
+    // What must go, and the refusals.
+    private IReadOnlyList<EncodedExample> Scored(MethodRun run) => [.. run.Examples, .. run.Further.Skip(_parts!.Retain)];
+
+    // The same prompts, answered by the refusal.
+    private IReadOnlyList<EncodedExample> Refusals(MethodRun run)
+    {
+        string path = _options.ForgetSet.ForgetData!;
+        DataExample[] refused = [.. DataSet.Read(path, ExampleLoader.Fields(_options)).Select(Refused)];
+        using Checkpoint source = Checkpoint.Open(_options.Model);
+        Dictionary<int, EncodedExample> encoded = ExampleLoader.Encode(
+            refused, path, Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options with { Data = _options.Data with { TooLong = TooLong.Cut } }).ToDictionary(e => e.Index);
+        return [.. run.Examples.Select(e => encoded[e.Index] with { Weights = null })];
+    }
+
+    private DataExample Refused(DataExample example)
+    {
+        if (example.Shape == DataShape.Text)
+            throw new UserException($"{example.Place}: is a text, expected a prompt with its answer, which objective idkdpo has a refusal for");
+
+        if (example.Messages is not { } messages)
+            return example with { Completion = _options.ForgetSet.Refusal, Sign = example.Sign == 0 ? 0 : null, Truncated = false };
+
+        // What the last answer of a conversation is preferred to; those before it are given.
+        int last = messages.Select((m, i) => m.Role == "assistant" && m.Mark.Response ? i : -1).Max();
+        return example with
+        {
+            Messages = [.. messages.Take(last + 1).Select((m, i) => i == last ? m with { Content = _options.ForgetSet.Refusal, Sign = null } : m with { Weight = m.Role == "assistant" ? 0 : m.Weight })],
+            Sign = example.Sign == 0 ? 0 : null,
+            Truncated = false,
+        };
+    }
+}
