@@ -49,21 +49,25 @@ def find_python(given):
         except OSError:
             continue
     sys.exit(
-        f"error: {given or 'python3'} has no torch, expected an interpreter with PyTorch: apt-get install python3-torch libopenblas0-pthread, "
+        f"error: {given or 'python3'} has no torch, expected an interpreter with PyTorch: "
+        f"apt-get install python3-torch libopenblas0-pthread, "
         "or name one with --python (bench/README.md)")
 
 
 def build():
     done = subprocess.run(
-        ["dotnet", "build", "-c", "Release", "-v", "q", "-nologo", os.path.join(HERE, "Forgetting.Benchmarks")], stdout=sys.stderr, check=False)
+        ["dotnet", "build", "-c", "Release", "-v", "q", "-nologo", os.path.join(HERE, "Forgetting.Benchmarks")],
+        stdout=sys.stderr,
+        check=False,
+    )
     if done.returncode != 0:
         sys.exit("error: Forgetting.Benchmarks does not build")
 
 
 def choose_kernels(python):
     """
-    The variables that give the peer the right kernels of OpenBLAS. A processor that is newer than the library, or a virtual one without some of its
-    instructions, falls back to kernels of 2004 there, several times slower: no peer to compare with.
+    The variables that give the peer the right kernels of OpenBLAS. A processor that is newer than the library, or a virtual one without
+    some of its instructions, falls back to kernels of 2004 there, several times slower: no peer to compare with.
     """
     if "OPENBLAS_CORETYPE" in os.environ:
         return {"OPENBLAS_CORETYPE": os.environ["OPENBLAS_CORETYPE"]}
@@ -77,7 +81,10 @@ def choose_kernels(python):
     best = max(rates, key=rates.get)
     if best is None or rates[None] > 0.7 * rates[best]:
         return {}
-    print(f"OpenBLAS by itself: {rates[None]:.0f} GFLOP/s, with OPENBLAS_CORETYPE={best}: {rates[best]:.0f}; the peer gets that", file=sys.stderr)
+    print(
+        f"OpenBLAS by itself: {rates[None]:.0f} GFLOP/s, with OPENBLAS_CORETYPE={best}: {rates[best]:.0f}; the peer gets that",
+        file=sys.stderr,
+    )
     return {"OPENBLAS_CORETYPE": best}
 
 
@@ -99,7 +106,10 @@ def processor(what="model name"):
 
 
 def default_pairs(pairs):
-    """All of them; those of bf16 only where the processor multiplies it, since elsewhere it is emulated, in PyTorch a hundred times slower than float32."""
+    """
+    All of them; those of bf16 only where the processor multiplies it, since elsewhere it is emulated, in PyTorch a hundred times slower
+    than float32.
+    """
     if {"avx512_bf16", "amx_bf16"} & set(processor("flags").split()):
         return list(pairs)
     left_out = [name for name, (ours, peer, _) in pairs.items() if "bf16" in ours + peer]
@@ -148,7 +158,8 @@ def number(value, form="{:.1f}"):
 
 
 def table(summaries):
-    yield "| pair | threads | ours, ms | ± | tokens/s | GFLOP/s | of peak | PyTorch, ms | ± | tokens/s | GFLOP/s | of peak | ratio | least – most |"
+    side = "± | tokens/s | GFLOP/s | of peak"
+    yield f"| pair | threads | ours, ms | {side} | PyTorch, ms | {side} | ratio | least – most |"
     yield "|---|---|" + "---:|" * 12
     for s in summaries:
         sides = [
@@ -156,7 +167,8 @@ def table(summaries):
             f"{number(s[side + '_gflops'])} | {number(s[side + '_share'], '{:.0f} %')}"
             for side in ("ours", "peer")
         ]
-        yield f"| {s['pair']} | {s['setting']} | {sides[0]} | {sides[1]} | **{s['ratio']:.2f}** | {s['ratio_least']:.2f} – {s['ratio_most']:.2f} |"
+        ratio = f"**{s['ratio']:.2f}** | {s['ratio_least']:.2f} – {s['ratio_most']:.2f}"
+        yield f"| {s['pair']} | {s['setting']} | {sides[0]} | {sides[1]} | {ratio} |"
 
 
 def sinks_table(rounds):
@@ -176,14 +188,16 @@ def heading(o, rounds, peak, kernels):
     results = next(iter(rounds.values()))
     ours = results[0]["ours"]
     yield (
-        f"{time.strftime('%Y-%m-%d')}, {processor()}, {os.cpu_count()} processors, median of {o.rounds} rounds of {o.steps} steps, ± half the range, "
+        f"{time.strftime('%Y-%m-%d')}, {processor()}, {os.cpu_count()} processors, "
+        f"median of {o.rounds} rounds of {o.steps} steps, ± half the range, "
         "ratio of each round's two sides.")
     yield f"Ours: {ours.get('products')}, {ours.get('threads')} threads."
     for setting in (side for side in results[0] if side != "ours"):
         peer = results[0][setting]
         rate = statistics.median(r[setting]["gemm_gflops"] for r in results)
         yield f"Peer, {setting}: {peer.get('products')}, {peer.get('threads')} threads, product of 1024 at {rate:.0f} GFLOP/s."
-    yield "Peak, the best product of 1024 that either side measured: " + ", ".join(f"{kind} {rate:.0f} GFLOP/s" for kind, rate in sorted(peak.items())) + "."
+    rates = ", ".join(f"{kind} {rate:.0f} GFLOP/s" for kind, rate in sorted(peak.items()))
+    yield f"Peak, the best product of 1024 that either side measured: {rates}."
     for name, value in kernels.items():
         yield f"The peer's {name} is {value} (bench/README.md)."
 

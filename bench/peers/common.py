@@ -101,5 +101,8 @@ def report(o, work, tokens, timing, operations=None, **more):
         print(json.dumps(result))
         return
     rate = f", {result['gflops']:.1f} GFLOP/s" if operations else ""
-    rest = "".join(f", {name.replace('_', ' ')} {value if isinstance(value, str) else format(value, '.4g')}" for name, value in more.items())
-    print(f"{work}: median {median:.1f} ms (best {best:.1f}; {processor:.0f} ms of processor), {result['tokens_per_second']:.0f} tokens/s{rate}{rest}")
+    rest = "".join(
+        f", {name.replace('_', ' ')} {value if isinstance(value, str) else format(value, '.4g')}" for name, value in more.items())
+    print(
+        f"{work}: median {median:.1f} ms (best {best:.1f}; {processor:.0f} ms of processor), "
+        f"{result['tokens_per_second']:.0f} tokens/s{rate}{rest}")

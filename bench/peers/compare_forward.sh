@@ -11,7 +11,8 @@ dotnet build -c Release -v q -nologo "$here/../Forgetting.Benchmarks" > /dev/nul
 for family in llama qwen2 gpt2 gpt_neo; do
     for dtype in F32 F16 BF16; do
         "$python" "$here/random_checkpoint.py" "$family" "$work/$family-$dtype" --dtype "$dtype"
-        dotnet run --no-build -c Release --project "$here/../Forgetting.Benchmarks" -- logits "$work/$family-$dtype" "$ids" "$work/ours.json"
+        dotnet run --no-build -c Release --project "$here/../Forgetting.Benchmarks" -- \
+            logits "$work/$family-$dtype" "$ids" "$work/ours.json"
         printf '%-5s' "$dtype"
         "$python" "$here/reference_forward.py" "$work/$family-$dtype" "$work/ours.json"
     done

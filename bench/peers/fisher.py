@@ -3,8 +3,8 @@
 
     fisher.py [shape of train_step.py] [--steps 5] [--warmup 2] [--json]
 
-The same work as `Forgetting.Benchmarks fisher`: F += g² over the batch's examples ("ms"); <FΔ, g> and <F, g²> of each ("confidence_ms"); and a plain
-forward and backward pass over the whole batch ("backward_ms").
+The same work as `Forgetting.Benchmarks fisher`: F += g² over the batch's examples ("ms"); <FΔ, g> and <F, g²> of each ("confidence_ms");
+and a plain forward and backward pass over the whole batch ("backward_ms").
 """
 
 import common
@@ -43,7 +43,8 @@ def main():
     timing = common.measure(information, o.steps, o.warmup)
     confident = common.measure(confidence, o.steps, o.warmup)
     common.report(
-        o, f"{describe(o)} {o.batch}x{o.length} Fisher, batch size 1", o.batch * o.length, timing, backward_ms=backward[0], confidence_ms=confident[0])
+        o, f"{describe(o)} {o.batch}x{o.length} Fisher, batch size 1", o.batch * o.length, timing,
+        backward_ms=backward[0], confidence_ms=confident[0])
 
 
 if __name__ == "__main__":

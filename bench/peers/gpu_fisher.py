@@ -6,8 +6,8 @@
 
     gpu_fisher.py [--way loop|func] [--batch 16] [--length 256] [--chunk 2] [--layers 16] [--steps 3] [--warmup 1] [--json]
 
-`Forgetting.Benchmarks fisher` does the same work: F += (∂ Σ log P / ∂θ)² for each of the batch's examples. "backward_ms" is one ordinary forward
-and backward pass over the whole batch, which is what ours is measured against.
+`Forgetting.Benchmarks fisher` does the same work: F += (∂ Σ log P / ∂θ)² for each of the batch's examples. "backward_ms" is one ordinary
+forward and backward pass over the whole batch, which is what ours is measured against.
 """
 
 import argparse
@@ -39,7 +39,8 @@ def main():
 
     def loop():
         for i in range(o.batch):
-            gradients = torch.autograd.grad(log_probability(model(input_ids=ids[i : i + 1]).logits, ids[i : i + 1]), list(parameters.values()))
+            sequence = ids[i : i + 1]
+            gradients = torch.autograd.grad(log_probability(model(input_ids=sequence).logits, sequence), list(parameters.values()))
             for name, gradient in zip(parameters, gradients):
                 fisher[name].addcmul_(gradient.float(), gradient.float())
 

@@ -50,7 +50,8 @@ def doctor(title, report):
         bandwidth, rate = kernel.get("gb_per_s"), kernel.get("tflop_per_s")
         share = bandwidth / copy if bandwidth and copy else rate / product if rate and product else None
         rows.append([
-            kernel["operation"], number(kernel["error"], "{:.1e}"), "ok" if kernel["ok"] else "**wrong**", number(kernel.get("ms"), "{:.3f}"),
+            kernel["operation"], number(kernel["error"], "{:.1e}"), "ok" if kernel["ok"] else "**wrong**",
+            number(kernel.get("ms"), "{:.3f}"),
             number(bandwidth, "{:.0f}"), number(rate, "{:.1f}"), number(share, "{:.0%}")])
     yield from table(["operation", "error", "", "ms", "GB/s", "TFLOP/s", "share"], rows)
 
@@ -74,12 +75,15 @@ def benchmark(title, prefix, results):
         ratio = r["ms"] / ours[r["work"]] if r["work"] in ours and (r["program"] != "forgetting" or "way" in r) else None
         peak = r.get("peak_bytes")
         rows.append([
-            r["work"], r["program"] + (f", {r['way']}" if "way" in r else ""), number(r["ms"], "{:.1f}"), number(r.get("tokens_per_second"), "{:.0f}"),
+            r["work"], r["program"] + (f", {r['way']}" if "way" in r else ""), number(r["ms"], "{:.1f}"),
+            number(r.get("tokens_per_second"), "{:.0f}"),
             number(peak / 2**30 if peak else None, "{:.2f}"), number(ratio, "{:.2f}"), number(r.get("backward_ms"), "{:.1f}")])
     if rows:
         yield f"## {title}"
         yield ""
-        yield "Peak memory: ours is what the card has less while the work is there; PyTorch's is the most its allocator had handed out, without its caches."
+        yield (
+            "Peak memory: ours is what the card has less while the work is there; "
+            "PyTorch's is the most its allocator had handed out, without its caches.")
         yield ""
         yield from table(["work", "program", "ms", "tokens/s", "peak GiB", "ours is faster by", "ms of an ordinary pass"], rows)
 
@@ -106,7 +110,8 @@ def main():
     with open(options.markdown, "w", encoding="utf-8") as file:
         file.write("\n".join(lines))
     with open(options.json, "w", encoding="utf-8") as file:
-        json.dump({"card": options.card, "stages": [dict(zip(("stage", "seconds", "outcome"), s)) for s in stages], **results}, file, indent=1)
+        named = [dict(zip(("stage", "seconds", "outcome"), s)) for s in stages]
+        json.dump({"card": options.card, "stages": named, **results}, file, indent=1)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ transformers and PEFT at their fastest: torch.compile, fused AdamW, the fused at
 
     gpu_step.py [--lora-rank 0] [--batch 1] [--length 2048] [--steps 20] [--warmup 5] [--weights fp32|bf16] [--no-compile] [--json]
 
-`Forgetting.Benchmarks step` of that shape with `--device cuda --dtype bf16` does the same work. Ours keeps Float32 master weights and moments; so does
---weights fp32 (the default: Float32 parameters under bf16 autocast), while bf16 trains bf16 weights with bf16 moments, which is less work and
-less memory but not the same optimiser. With LoRA the frozen weights are bf16 and the adapter Float32, as PEFT does it.
+`Forgetting.Benchmarks step` of that shape with `--device cuda --dtype bf16` does the same work. Ours keeps Float32 master weights and
+moments; so does --weights fp32 (the default: Float32 parameters under bf16 autocast), while bf16 trains bf16 weights with bf16 moments,
+which is less work and less memory but not the same optimiser. With LoRA the frozen weights are bf16 and the adapter Float32, as PEFT does
+it.
 """
 
 import argparse

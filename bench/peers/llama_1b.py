@@ -11,8 +11,10 @@ LORA_TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", 
 def model(length, attention="sdpa", layers=16, seed=1):
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=128256, hidden_size=2048, intermediate_size=8192, num_hidden_layers=layers, num_attention_heads=32, num_key_value_heads=8,
-        head_dim=64, max_position_embeddings=length, rms_norm_eps=1e-5, rope_theta=500000.0, tie_word_embeddings=True, attention_dropout=0.0,
+        vocab_size=128256, hidden_size=2048, intermediate_size=8192, num_hidden_layers=layers,
+        num_attention_heads=32, num_key_value_heads=8,
+        head_dim=64, max_position_embeddings=length, rms_norm_eps=1e-5, rope_theta=500000.0,
+        tie_word_embeddings=True, attention_dropout=0.0,
         use_cache=False)
     config._attn_implementation = attention
     before = torch.get_default_dtype()

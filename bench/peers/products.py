@@ -22,7 +22,8 @@ def measure(name, operations, work):
         times.append(time.perf_counter() - start)
     times.sort()
     median = times[len(times) // 2]
-    print(f"{name:42} median {median * 1e3:9.3f} ms {operations / median / 1e9:7.1f} G/s   best {operations / times[0] / 1e9:7.1f} G/s", flush=True)
+    rate, best = operations / median / 1e9, operations / times[0] / 1e9
+    print(f"{name:42} median {median * 1e3:9.3f} ms {rate:7.1f} G/s   best {best:7.1f} G/s", flush=True)
 
 
 def products():

@@ -3,9 +3,9 @@
 
     score.py [--examples 1000] [--shortest 16] [--longest 96] [--batch 16] [--head all|response] [shape of train_step.py] [--json]
 
-The same work as `Forgetting.Benchmarks score`: the second half of each example is its response. Examples are sorted by length and padded to the
-longest of their batch. With --head all every position's logits are computed, as models of the transformers library do; with --head response only those
-before a response token.
+The same work as `Forgetting.Benchmarks score`: the second half of each example is its response. Examples are sorted by length and padded to
+the longest of their batch. With --head all every position's logits are computed, as models of the transformers library do; with --head
+response only those before a response token.
 """
 
 import common
@@ -30,7 +30,8 @@ def losses(model, batches, head):
     for ids, response in batches:
         hidden = model(ids)[:, :-1]
         if head == "all":
-            loss = F.cross_entropy(model.logits(hidden).flatten(0, 1), ids[:, 1:].flatten(), reduction="none").view(ids.shape[0], -1)[response]
+            loss = F.cross_entropy(model.logits(hidden).flatten(0, 1), ids[:, 1:].flatten(), reduction="none")
+            loss = loss.view(ids.shape[0], -1)[response]
         else:
             loss = F.cross_entropy(model.logits(hidden[response]), ids[:, 1:][response], reduction="none")
         results.append(loss)
@@ -65,7 +66,8 @@ def main():
 
     timing = common.measure(score, o.steps, o.warmup)
     common.report(
-        o, f"{describe(o)} score {o.examples} of {o.shortest}-{o.longest}, head {o.head}", 2 * sum(lengths(o)), timing, operations(o), influence=found[-1])
+        o, f"{describe(o)} score {o.examples} of {o.shortest}-{o.longest}, head {o.head}", 2 * sum(lengths(o)), timing, operations(o),
+        influence=found[-1])
 
 
 if __name__ == "__main__":

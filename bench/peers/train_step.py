@@ -4,9 +4,10 @@
     train_step.py [--family llama|gpt2] [--dim 288] [--layers 6] [--heads 6] [--mlp 768] [--vocab 32000] [--batch 4] [--length 256]
                   [--lora-rank 0] [--dtype fp32|bf16] [--steps 10] [--warmup 3] [--threads N] [--json]
 
-The same work as `Forgetting.Benchmarks step`: tied head, no dropout, every token but each sequence's first is predicted, and only rows with a
-target reach the head. bf16 is torch.autocast: weights and optimiser stay float32. PyTorch is as fast as the BLAS it finds, so that is looked up and
-measured first; with the reference BLAS the figures would mean nothing and the script ends with exit code 2 (--any-blas to go on).
+The same work as `Forgetting.Benchmarks step`: tied head, no dropout, every token but each sequence's first is predicted, and only rows with
+a target reach the head. bf16 is torch.autocast: weights and optimiser stay float32. PyTorch is as fast as the BLAS it finds, so that is
+looked up and measured first; with the reference BLAS the figures would mean nothing and the script ends with exit code 2 (--any-blas to go
+on).
 """
 
 import common
@@ -44,7 +45,8 @@ def main():
 
     timing = common.measure(step, o.steps, o.warmup)
     what = f"LoRA {o.lora_rank}" if o.lora_rank else "full"
-    common.report(o, f"{describe(o)} {o.batch}x{o.length} {what}", o.batch * o.length, timing, operations(o), dtype=o.dtype, loss=losses[-1])
+    common.report(
+        o, f"{describe(o)} {o.batch}x{o.length} {what}", o.batch * o.length, timing, operations(o), dtype=o.dtype, loss=losses[-1])
 
 
 if __name__ == "__main__":

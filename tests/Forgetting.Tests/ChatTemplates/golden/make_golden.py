@@ -46,7 +46,9 @@ for path in sorted(glob.glob(str(Path(__file__).parent / "*.jinja"))):
     for conversation in conversations:
         for prompt in (False, True):
             messages = [{"role": role, "content": content} for role, content in conversation]
-            text = render(Path(path).read_text(), messages=messages, tools=None, documents=None, add_generation_prompt=prompt, bos_token="<s>", eos_token="</s>")
+            text = render(
+                Path(path).read_text(), messages=messages, tools=None, documents=None, add_generation_prompt=prompt,
+                bos_token="<s>", eos_token="</s>")
             generated, plain = [], ""
             for part in text.replace("\ue001", "\ue000\ue001").split("\ue000"):
                 if part.startswith("\ue001"):
