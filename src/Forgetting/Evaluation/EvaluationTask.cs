@@ -187,9 +187,11 @@ internal sealed record EvaluationTask
             }
 
             if (found.Length > 1)
+            {
                 throw new UserException(
                     $"{Path.GetDirectoryName(found[0])}: {found.Length} files fit {name} for task {Name}: "
                     + $"{string.Join(", ", found.Select(Path.GetFileName))}; expected one, or its path in place of the folder's");
+            }
 
             if (found.Length == 1)
                 return found;

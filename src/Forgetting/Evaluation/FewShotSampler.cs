@@ -52,9 +52,11 @@ internal sealed class FewShotSampler(
     {
         // Else an item could be its own example.
         if (pool is null)
+        {
             throw new UserException(
                 $"task {task.Name}: its examples need a file of their own, {string.Join(" or ", task.FewShotFiles)}; "
                 + "give the data folder and not one file");
+        }
 
         ILookup<object, TaskDocument> candidates = pool.ToLookup(document => document.Fields[field]!);
         Dictionary<object, TaskDocument[]> chosen = [];

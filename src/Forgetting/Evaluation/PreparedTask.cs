@@ -146,9 +146,11 @@ internal sealed class PreparedTask
             {
                 if (Requests[i].FirstOrDefault(request => request.Continuation.Length > encoder.ContextLength)
                     is { Continuation.Length: > 0 and var longest })
+                {
                     throw new UserException(
                         $"{Documents[i].Place}: a continuation of {longest} tokens, "
                         + $"expected at most the context length {encoder.ContextLength}");
+                }
             }
 
             // The last token is only predicted. Windows of a rolling text are made to fit.

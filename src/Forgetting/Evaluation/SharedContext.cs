@@ -92,12 +92,16 @@ internal sealed class SharedContext
         {
             (int[] context, int[] continuation) = requests[i];
             if (context.Length == 0 || continuation.Length == 0)
+            {
                 throw new ArgumentException(
                     $"request {i} has {context.Length} tokens before {continuation.Length}; both need at least one");
+            }
 
             if (continuation.Length > most)
+            {
                 throw new UserException(
                     $"request {i}: a continuation of {continuation.Length} tokens, expected at most the context length {most}");
+            }
 
             int[] ids = [.. context, .. continuation.AsSpan(0, continuation.Length - 1)];
             int[] kept = ids[Math.Max(0, ids.Length - most)..];

@@ -47,8 +47,10 @@ internal static class TaskFile
         });
         bool choiceFields = root.Find("doc_to_choice") is YamlScalarNode;
         if (type == OutputType.MultipleChoice && root.Find("doc_to_choice") is null)
+        {
             throw new UserException(
                 $"{path}: \"doc_to_choice\" is missing; expected a list of choices, or the names of fields that hold them");
+        }
 
         return new EvaluationTask
         {
@@ -164,8 +166,10 @@ internal static class TaskFile
         public void Expect(string what, IReadOnlyList<string> keys)
         {
             if (Mapping.Children.Keys.FirstOrDefault(key => !keys.Contains(key.ToString())) is { } unknown)
+            {
                 throw new UserException(
                     $"{Path}:{unknown.Start.Line}: \"{unknown}\" is no key of a {what}; expected one of {string.Join(", ", keys)}");
+            }
         }
 
         public YamlNode? Find(string key) => Mapping.Children.TryGetValue(key, out YamlNode? value) ? value : null;

@@ -66,7 +66,9 @@ internal sealed class TaskLibrary
             // "mmlu_*" stands for a task for each of MMLU's subjects.
             if (_tasks.Values.FirstOrDefault(task => task.Name.EndsWith('*') && name.StartsWith(task.Name[..^1], StringComparison.Ordinal))
                 is { } family)
+            {
                 return family.Member(name);
+            }
         }
 
         throw new UserException($"no task \"{name}\"; expected one of {string.Join(", ", Names)}");

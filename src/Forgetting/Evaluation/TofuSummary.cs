@@ -44,9 +44,11 @@ internal static class TofuSummary
     {
         List<(string Question, double Ratio)> one = Read(samples), other = Read(retainSamples);
         if (!one.Select(sample => sample.Question).ToHashSet().SetEquals(other.Select(sample => sample.Question)))
+        {
             throw new UserException(
                 $"{retainSamples}: {other.Count} items, which are not the {one.Count} of {samples}; "
                 + "expected those of the same file with the same limit");
+        }
 
         return KolmogorovSmirnov.Test([.. one.Select(sample => sample.Ratio)], [.. other.Select(sample => sample.Ratio)]).PValue;
     }

@@ -59,8 +59,10 @@ internal static class AtomicDirectory
             return;
 
         if (!File.Exists(Path.Combine(full, marker)) || Directory.EnumerateDirectories(full).Any())
+        {
             throw new UserException(
                 $"{path}: exists and is not a folder that this replaces (one with {marker} and no folders in it); choose another");
+        }
     }
 
     private static void FlushFiles(string folder)

@@ -49,8 +49,10 @@ internal static partial class Temporary
     public static void RefuseLink(string path)
     {
         if (new FileInfo(path).LinkTarget is { } target)
+        {
             throw new UserException(
                 $"{path}: is a symbolic link to {target}, expected a file or folder of its own; nothing is written through it");
+        }
     }
 
     /// <summary>A new file without a buffer of its own: whatever was written has reached the system, so closing after a failure cannot

@@ -170,8 +170,10 @@ internal sealed class UnpackedFile : IDisposable
         if (_end == _buffer.Length)
         {
             if (_buffer.Length == Array.MaxLength)
+            {
                 throw new UserException(
                     $"{_path}: has more than {Array.MaxLength:N0} bytes in one line or value; expected JSON Lines where there are more");
+            }
 
             Array.Resize(ref _buffer, (int)Math.Min(2L * _buffer.Length, Array.MaxLength));
         }

@@ -121,10 +121,14 @@ internal static partial class Charts
             string style = Class(series.Style!.Value);
             IReadOnlyList<(double X, double Y)> thinned = Thin(series.Points);
             if (thinned.Count == 1)
+            {
                 output.Write(
                     $"<circle class=\"dot {style}\" r=\"3.5\" cx=\"{Svg.N(area.X(thinned[0].X))}\" cy=\"{Svg.N(area.Y(thinned[0].Y))}\"/>");
+            }
             else
+            {
                 output.Write($"<polyline class=\"{style}\" points=\"{string.Join(' ', thinned.Select(p => Point(area, p)))}\"/>");
+            }
 
             foreach ((double x, double y) in thinned)
             {

@@ -127,7 +127,9 @@ internal static class EvaluationComparison
             null, null);
         if (first is null || firstScores is null || run.Scores(value.Task, value.Metric, value.Filter) is not { } scores
             || !IsMean(first, firstScores) || !IsMean(value, scores))
+        {
             return plain;
+        }
 
         (double First, double This)[] pairs =
             [.. firstScores.Where(pair => scores.ContainsKey(pair.Key)).Select(pair => (pair.Value, scores[pair.Key]))];

@@ -79,9 +79,11 @@ internal static class RunVerdict
         void Loss(Change? change, string caption, int style)
         {
             if (change is not null)
+            {
                 figures.Add((
                     change.Steps == 1 ? Svg.Value(change.After) : $"{Svg.Value(change.Before, 3)} → {Svg.Value(change.After, 3)}", caption,
                     style));
+            }
         }
 
         Loss(Learnt(metrics, purpose), purpose.Negative == 0 ? "training loss (nats)" : "loss of tokens to learn (nats)", Charts.Learnt);
@@ -154,8 +156,10 @@ internal static class RunVerdict
         }
 
         if (!any)
+        {
             yield return "Nothing was measured on held-out data, for which valid-data, valid-fraction or eval-tasks would be the setting: "
                 + "all of this is about the training data.";
+        }
     }
 
     private static IEnumerable<(string Name, StepMetrics First, StepMetrics Last)> Evaluations(IReadOnlyList<StepMetrics> metrics) =>

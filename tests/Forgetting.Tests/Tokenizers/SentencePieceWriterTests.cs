@@ -96,7 +96,9 @@ public sealed class SentencePieceWriterTests : IDisposable
             {
                 if (ids.TryGetValue(symbols[i] + symbols[i + 1], out int id)
                     && (best < 0 || pieces[id].Score > pieces[ids[symbols[best] + symbols[best + 1]]].Score))
+                {
                     best = i;
+                }
             }
 
             if (best < 0)

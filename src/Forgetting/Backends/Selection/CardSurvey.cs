@@ -170,14 +170,18 @@ internal sealed class CardSurvey : IDisposable
         string? visible = Environment.GetEnvironmentVariable("CUDA_VISIBLE_DEVICES");
         string shown = visible is null ? "" : $" with CUDA_VISIBLE_DEVICES={visible}";
         if (count == 0)
+        {
             throw new Lack(
                 $"no card: the driver shows none{shown}",
                 visible is null ? "nvidia-smi says what the driver sees" : "unset CUDA_VISIBLE_DEVICES");
+        }
 
         if (_name.Ordinal >= count)
+        {
             throw new Lack(
                 Invariant($"no card {_name.Ordinal}: the driver shows {count}{shown}"),
                 count == 1 ? "cuda is the only one" : Invariant($"cuda:0 to cuda:{count - 1} are there"));
+        }
 
         _context = new PrimaryContext(_name.Ordinal);
         _context.SetCurrent();
@@ -252,9 +256,11 @@ internal sealed class CardSurvey : IDisposable
         long free = (long)(ulong)_context.GetFreeDeviceMemorySize(), total = (long)(ulong)_context.GetTotalDeviceMemorySize();
         string found = Invariant($"{free >> 20} of {total >> 20} MiB free");
         if (free < LeastFreeBytes)
+        {
             throw new Lack(
                 Invariant($"too little memory: {found}, expected at least {LeastFreeBytes >> 20}"),
                 "free memory on the card: nvidia-smi lists who holds it");
+        }
 
         if (Holds)
         {

@@ -41,9 +41,11 @@ internal static class AsdivReader
                 while (parts.Read())
                 {
                     if (parts.Depth > Deepest)
+                    {
                         throw new UserException(
                             $"{path}: line {((IXmlLineInfo)parts).LineNumber}: "
                             + $"elements nested more than {Deepest} deep, which no file of ASDiv has");
+                    }
                 }
             }
 

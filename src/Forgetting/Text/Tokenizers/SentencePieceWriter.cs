@@ -51,7 +51,9 @@ internal static class SentencePieceWriter
         JsonElement model = Member(root, "model"), splitter = Member(root, "pre_tokenizer"), normalizer = Member(root, "normalizer");
         if (!Is(model, "type", "BPE") || Member(model, "byte_fallback").ValueKind != JsonValueKind.True
             || Member(model, "ignore_merges").ValueKind == JsonValueKind.True)
+        {
             return false;
+        }
 
         if (normalizer.ValueKind is JsonValueKind.Null or JsonValueKind.Undefined)
         {
