@@ -1,7 +1,7 @@
 using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.Models;
-using Forgetting.Testing.Reference;
+using Forgetting.Operations.Reference;
 using Forgetting.Tests.Models;
 using Forgetting.Tests.Training;
 using Forgetting.Training;
