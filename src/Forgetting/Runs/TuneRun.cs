@@ -196,16 +196,22 @@ internal sealed class TuneRun
         evaluation?.Begin(model, chat);
         var trainer = new Trainer(model.Decoder, set, _options, _options.Out, _observer, unlearned, Regularizers.Of(_options.Optimizer, model.Decoder.Config), evaluation);
         trainer.Run(_resume, _cancellation);
-        StepMetrics first = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))[0];
-        TrainingOutcome outcome = TrainingOutcome.Measure(model.Decoder, set, _options, first, _cancellation);
+        IReadOnlyList<StepMetrics> steps = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"));
+        TrainingOutcome outcome = TrainingOutcome.Measure(model.Decoder, set, _options, steps[0], _cancellation);
         unlearnedLoss = MeanLoss(model, unlearned);
 
         _observer?.StageBegan("writing the model");
         model.Decoder.Activations.Dispose();
+        (string, double)[] measured = [.. outcome.Measured(steps)];
         if (model.Decoder.Lora != null)
-            PeftAdapter.Write(Path.Combine(_options.Out, "adapter"), model.Decoder, _options.Model, chat.AddToAdapter);
+        {
+            ModelCard ofAdapter = TrainingCard.Of(_options, isAdapter: true, measured);
+            PeftAdapter.Write(Path.Combine(_options.Out, "adapter"), model.Decoder, _options.Model, chat.AddToAdapter + (Action<string>)ofAdapter.AddTo);
+        }
 
-        MergeResult written = AdapterMerge.Write(Path.Combine(_options.Out, "model"), model.Decoder, model.Source, chat.AddTo, _options.SaveDtype.ToStoredType());
+        ModelCard card = TrainingCard.Of(_options, isAdapter: false, measured);
+        MergeResult written = AdapterMerge.Write(
+            Path.Combine(_options.Out, "model"), model.Decoder, model.Source, chat.AddTo + (Action<string>)card.AddTo, _options.SaveDtype.ToStoredType());
         return (outcome, written.RoundingLoss);
     }
 

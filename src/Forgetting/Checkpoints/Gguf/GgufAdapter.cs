@@ -23,7 +23,7 @@ internal static class GgufAdapter
         var metadata = new GgufMetadata();
         metadata.Add("general.architecture", architecture.Name);
         metadata.Add("general.type", "adapter");
-        metadata.Add("general.name", GgufModel.NameOf(adapter.Path));
+        metadata.Add("general.name", ModelCard.NameOf(adapter.Path));
         metadata.Add("general.file_type", type.FileType());
         metadata.Add("adapter.type", "lora");
 

@@ -19,7 +19,7 @@ internal static class GgufExport
     {
         using Checkpoint source = Checkpoint.Open(model);
         (Tokenizer tokenizer, ChatTemplate? template, IReadOnlyList<int> ends) = Read(source, adapter: null);
-        GgufModel.Write(file, source, type, ends, name ?? GgufModel.NameOf(source.Path));
+        GgufModel.Write(file, source, type, ends, name ?? ModelCard.NameOf(source.Path));
         WriteModelfile(file, source, $"./{Path.GetFileName(file)}", adapter: null, tokenizer, template, ends);
     }
 
