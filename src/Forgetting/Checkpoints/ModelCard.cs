@@ -9,8 +9,8 @@ using YamlDotNet.RepresentationModel;
 namespace Forgetting.Checkpoints;
 
 /// <summary>
-/// The model card of a folder, <c>README.md</c>: what Hugging Face's tools read at its front, as YAML, and the same for people below. Nothing in it
-/// depends on when or where it was written, so that the same run leaves the same bits.
+/// The model card of a folder, <c>README.md</c>: what Hugging Face's tools read at its front, as YAML, and the same for people below.
+/// Nothing in it depends on when or where it was written, so that the same run leaves the same bits.
 /// </summary>
 /// <param name="Title">Name of the model.</param>
 /// <param name="Text">What it is, in a sentence.</param>
@@ -21,7 +21,8 @@ internal sealed partial record ModelCard(string Title, string Text, string? Base
     /// <summary>Name of the file.</summary>
     public const string FileName = "README.md";
 
-    private const string Fence = "---", RunKey = "forgetting", DatasetsKey = "datasets", MetricsKey = "metrics", RecipeKey = "recipe", TagsKey = "tags";
+    private const string Fence = "---";
+    private const string RunKey = "forgetting", DatasetsKey = "datasets", MetricsKey = "metrics", RecipeKey = "recipe", TagsKey = "tags";
 
     // What a model has from its base, where that says it.
     private static readonly string[] s_inherited = ["language", "license", "license_name", "license_link"];
@@ -64,8 +65,11 @@ internal sealed partial record ModelCard(string Title, string Text, string? Base
     /// <summary>The card of a model with an adapter merged into its weights, which says what the adapter's does.</summary>
     /// <param name="model">The base.</param>
     /// <param name="adapter">Folder of the adapter.</param>
-    public static ModelCard Merged(string model, string adapter) =>
-        Continued(new(NameOf(adapter), $"The adapter {NameOf(adapter)} merged into the weights of {NameOf(model)}.", model, IsAdapter: false), adapter);
+    public static ModelCard Merged(string model, string adapter)
+    {
+        string text = $"The adapter {NameOf(adapter)} merged into the weights of {NameOf(model)}.";
+        return Continued(new(NameOf(adapter), text, model, IsAdapter: false), adapter);
+    }
 
     /// <summary>The card of a copy of an adapter.</summary>
     /// <param name="model">The base.</param>
@@ -74,7 +78,8 @@ internal sealed partial record ModelCard(string Title, string Text, string? Base
         Continued(new(NameOf(adapter), $"An adapter of {NameOf(model)}.", model, IsAdapter: true), adapter);
 
     /// <summary>Writes it into a folder, in place of any that is there.</summary>
-    public void AddTo(string folder) => File.WriteAllText(Path.Combine(folder, FileName), $"{Fence}\n{YamlFile.Write(Front())}{Fence}\n\n{Body()}");
+    public void AddTo(string folder) =>
+        File.WriteAllText(Path.Combine(folder, FileName), $"{Fence}\n{YamlFile.Write(Front())}{Fence}\n\n{Body()}");
 
     /// <summary>Writes it into a folder that has none.</summary>
     public void AddWhereMissing(string folder)
@@ -97,7 +102,9 @@ internal sealed partial record ModelCard(string Title, string Text, string? Base
             : File.Exists(full) ? Path.GetFileNameWithoutExtension(full) : name;
     }
 
-    /// <summary>The YAML at the front of a folder's card; null where there is none that can be read, which is nobody's error but its author's.</summary>
+    /// <summary>
+    /// The YAML at the front of a folder's card; null where there is none that can be read, which is nobody's error but its author's.
+    /// </summary>
     public static YamlMappingNode? Read(string folder)
     {
         string path = Path.Combine(folder, FileName);
@@ -108,7 +115,9 @@ internal sealed partial record ModelCard(string Title, string Text, string? Base
 
             string text = InputFile.ReadText(path, "a model card").ReplaceLineEndings("\n");
             int end = text.IndexOf($"\n{Fence}\n", StringComparison.Ordinal);
-            return text.StartsWith($"{Fence}\n", StringComparison.Ordinal) && end > 0 ? YamlFile.Read(new StringReader(text[(Fence.Length + 1)..(end + 1)]), path) : null;
+            return text.StartsWith($"{Fence}\n", StringComparison.Ordinal) && end > 0
+                ? YamlFile.Read(new StringReader(text[(Fence.Length + 1)..(end + 1)]), path)
+                : null;
         }
         catch (UserException)
         {
@@ -175,9 +184,10 @@ internal sealed partial record ModelCard(string Title, string Text, string? Base
         return front;
     }
 
-    private List<(string Name, string Value)> Metrics() => Run?.Children.TryGetValue(MetricsKey, out YamlNode? metrics) == true && metrics is YamlMappingNode measured
-        ? [.. measured.Select(m => (m.Key.ToString(), m.Value.ToString()))]
-        : [];
+    private List<(string Name, string Value)> Metrics() =>
+        Run?.Children.TryGetValue(MetricsKey, out YamlNode? metrics) == true && metrics is YamlMappingNode measured
+            ? [.. measured.Select(m => (m.Key.ToString(), m.Value.ToString()))]
+            : [];
 
     private string Body()
     {
@@ -185,7 +195,8 @@ internal sealed partial record ModelCard(string Title, string Text, string? Base
         if (Metrics() is { Count: > 0 } metrics)
             text.Append("\n| measured | |\n|---|---|\n").AppendJoin("", metrics.Select(m => $"| {m.Name} | {m.Value} |\n"));
 
-        if (Run?.Children.TryGetValue(RecipeKey, out YamlNode? recipe) == true && recipe is YamlMappingNode { Children.Count: > 0 } settings)
+        YamlNode? recipe = null;
+        if (Run?.Children.TryGetValue(RecipeKey, out recipe) == true && recipe is YamlMappingNode { Children.Count: > 0 } settings)
             text.Append($"\nSettings that are not at their defaults:\n\n```yaml\n{YamlFile.Write(settings)}```\n");
 
         return text.ToString();

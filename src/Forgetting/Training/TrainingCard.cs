@@ -34,7 +34,8 @@ internal static class TrainingCard
     public static ModelCard OfNew(TrainingOptions options, int steps)
     {
         string data = Name(options.Data.Path);
-        return new ModelCard("pretrained", data.Length > 0 ? $"A model trained on {data} from random weights." : "A model trained from random weights.", null, IsAdapter: false)
+        string text = $"A model trained{(data.Length > 0 ? $" on {data}" : "")} from random weights.";
+        return new ModelCard("pretrained", text, null, IsAdapter: false)
         {
             Datasets = data.Length > 0 ? [data] : [],
             Run = ModelCard.RunOf([], [("steps", steps)], Changed(options)),

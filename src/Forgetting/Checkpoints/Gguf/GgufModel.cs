@@ -62,6 +62,9 @@ internal static class GgufModel
     }
 
     // What llama.cpp divides each frequency by.
-    private static float[] RopeFactors(ModelConfig config) =>
-        [.. RotaryTable.Frequencies(config with { RopeScaling = null }).Zip(RotaryTable.Frequencies(config), (plain, scaled) => (float)(plain / scaled))];
+    private static float[] RopeFactors(ModelConfig config)
+    {
+        double[] plain = RotaryTable.Frequencies(config with { RopeScaling = null }), scaled = RotaryTable.Frequencies(config);
+        return [.. plain.Zip(scaled, (p, s) => (float)(p / s))];
+    }
 }
