@@ -52,17 +52,17 @@ public class AdapterTests(TinyModels models)
     public void The_facade_and_the_command_export_what_they_have()
     {
         using TemporaryFolder folder = new();
-        WriteAdapter("qwen2", folder["adapter"], s_plain);
-        using (var model = LanguageModel.Load(models["qwen2"], "cpu", folder["adapter"]))
+        WriteAdapter("qwen2", folder["cats"], s_plain);
+        using (var model = LanguageModel.Load(models["qwen2"], "cpu", folder["cats"]))
         {
             model.ExportGguf(folder["merged.gguf"], GgufType.F32);
         }
 
         // An adapter's own folder names its base.
         Assert.Equal(0, CommandLine.Run(["export", "--model", models["qwen2"], "--type", "f32", "--out", folder["base.gguf"]]));
-        Assert.Equal(0, CommandLine.Run(["export", "--model", folder["adapter"], "--type", "f32", "--out", folder["adapter.gguf"]]));
-        Assert.Equal(CommandLine.BadInput, CommandLine.Run(["export", "--model", folder["adapter"], "--out", folder["adapter.gguf"]]));
-        Assert.Equal("adapter", new GgufReader(folder["merged.gguf"]).Metadata["general.name"]);
+        Assert.Equal(0, CommandLine.Run(["export", "--model", folder["cats"], "--type", "f32", "--out", folder["adapter.gguf"]]));
+        Assert.Equal(CommandLine.BadInput, CommandLine.Run(["export", "--model", folder["cats"], "--out", folder["adapter.gguf"]]));
+        Assert.Equal("cats", new GgufReader(folder["merged.gguf"]).Metadata["general.name"]);
         string modelfile = File.ReadAllText(folder["merged.Modelfile"]);
         Assert.StartsWith("FROM ./merged.gguf\nTEMPLATE \"\"\"{{ .Prompt }}", modelfile, StringComparison.Ordinal);
         Assert.Contains("\nADAPTER ./adapter.gguf\n", File.ReadAllText(folder["adapter.Modelfile"]), StringComparison.Ordinal);

@@ -15,7 +15,8 @@ internal static class TrainingCard
     /// <param name="metrics">What is known of the model.</param>
     public static ModelCard Of(TrainingOptions options, bool isAdapter, IEnumerable<(string Name, double Value)> metrics)
     {
-        string name = ModelCard.NameOf(options.Model), data = Name(options.Data.Path), method = Recipe.Text(options.Method);
+        string[] files = [.. options.Data.Files.Select(Name)];
+        string name = ModelCard.NameOf(options.Model), data = string.Join(", ", files), method = Recipe.Text(options.Method);
         bool lora = options.Lora.Rank > 0;
         string text = isAdapter
             ? $"A LoRA adapter of {name}, trained on {data} by the method {method}."
@@ -23,7 +24,7 @@ internal static class TrainingCard
         return new ModelCard($"{Path.GetFileName(name)}-{method}", text, options.Model, isAdapter)
         {
             Tags = lora ? [method, "lora"] : [method],
-            Datasets = [data],
+            Datasets = files,
             Run = ModelCard.RunOf([("method", method), ("template", Name(options.Data.Template))], metrics, Changed(options)),
         };
     }
@@ -33,11 +34,11 @@ internal static class TrainingCard
     /// <param name="steps">Steps taken.</param>
     public static ModelCard OfNew(TrainingOptions options, int steps)
     {
-        string data = Name(options.Data.Path);
-        string text = $"A model trained{(data.Length > 0 ? $" on {data}" : "")} from random weights.";
+        string[] files = [.. options.Data.Files.Select(Name)];
+        string text = $"A model trained{(files.Length > 0 ? $" on {string.Join(", ", files)}" : "")} from random weights.";
         return new ModelCard("pretrained", text, null, IsAdapter: false)
         {
-            Datasets = data.Length > 0 ? [data] : [],
+            Datasets = files,
             Run = ModelCard.RunOf([], [("steps", steps)], Changed(options)),
         };
     }
