@@ -149,7 +149,7 @@ internal sealed class TuneRun
         CheckAdapter();
         TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, valid, _observer);
         MemoryPlan memory = PlanMemory(
-            new PlannedData([.. examples, .. runs.SelectMany(r => r.Further)], runs is [var first, ..] ? first.ForReference : held), evaluation);
+            new PlannedData(ExampleLists.Joined(examples, [.. runs.SelectMany(r => r.Further)]), runs is [var first, ..] ? first.ForReference : held), evaluation);
         Provenance provenance = RunRecord.Begin(folder, _options, began, _observer).Provenance;
         MethodResult result = runs.Aggregate(
             new MethodResult(TrainingSet.AsGiven(examples)), (sofar, run) => run.Execute(provenance, sofar));
@@ -258,6 +258,9 @@ internal sealed class TuneRun
 
     private void NoticeSigns(IReadOnlyList<EncodedExample> examples)
     {
+        if (!ExampleLists.Any(examples, ExampleTraits.Signs))
+            return;
+
         long negative = examples.Sum(e => (long)e.NegativeCount), given = examples.Sum(e => e.Given is null ? 0L : e.Given.Count(sign => sign != 0)), all = examples.Sum(e => (long)e.ResponseCount);
         string text = _options.LearnsAll
             ? negative == 0 ? "" : $"the data gives {negative:N0} of {all:N0} response tokens a negative sign: method {Recipe.Text(_options.Method)} leaves them out; forget unlearns them"
