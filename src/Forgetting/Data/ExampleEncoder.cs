@@ -104,8 +104,8 @@ internal sealed class ExampleEncoder
         if (first != null && !any)
         {
             throw new UserException(
-                $"{first}: this example and all others are {(_leftOut > 0 ? "left out or " : "")}longer than {_maxLength} tokens and were dropped; "
-                + "expected one that is not");
+                $"{first}: this example and all others are {(_leftOut > 0 ? "left out or " : "")}longer than {_maxLength} tokens "
+                + "and were dropped; expected one that is not");
         }
     }
 

@@ -86,8 +86,8 @@ internal sealed class ExampleFile : ILazyExamples, IDisposable
         Span<byte> marks = record.AsSpan(Head + (4 * n), n);
         MemoryMarshal.Write(record, example.Index);
         MemoryMarshal.Write(record.AsSpan(4), example.Source ?? -1);
-        record[8] = (byte)((example.Rejected ? Rejected : 0) | (example.Conversation ? Conversation : 0) | (example.Given is null ? 0 : Signed)
-            | (example.Weights is null ? 0 : Weighted));
+        record[8] = (byte)((example.Rejected ? Rejected : 0) | (example.Conversation ? Conversation : 0)
+            | (example.Given is null ? 0 : Signed) | (example.Weights is null ? 0 : Weighted));
         MemoryMarshal.AsBytes(example.Ids.AsSpan()).CopyTo(record.AsSpan(Head));
         for (int t = 0; t < n; t++)
         {

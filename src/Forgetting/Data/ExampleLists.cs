@@ -108,10 +108,15 @@ internal static class ExampleLists
         examples is ILazyExamples lazy ? new View(lazy, places, example => example) : Array.ConvertAll(places, i => examples[i]);
 
     /// <summary>Those examples, changed, of which the change leaves something; their lengths stay.</summary>
-    public static IReadOnlyList<EncodedExample> Changed(IReadOnlyList<EncodedExample> examples, Func<EncodedExample, EncodedExample?> change) =>
-        examples is ILazyExamples lazy
-            ? new View(lazy, [.. examples.Select(change).Index().Where(e => e.Item != null).Select(e => e.Index)], example => change(example)!)
-            : [.. examples.Select(change).OfType<EncodedExample>()];
+    public static IReadOnlyList<EncodedExample> Changed(
+        IReadOnlyList<EncodedExample> examples, Func<EncodedExample, EncodedExample?> change)
+    {
+        if (examples is not ILazyExamples lazy)
+            return [.. examples.Select(change).OfType<EncodedExample>()];
+
+        int[] left = [.. examples.Select(change).Index().Where(e => e.Item != null).Select(e => e.Index)];
+        return new View(lazy, left, example => change(example)!);
+    }
 
     /// <summary>Examples behind others.</summary>
     public static IReadOnlyList<EncodedExample> Joined(IReadOnlyList<EncodedExample> first, IReadOnlyList<EncodedExample> second) =>

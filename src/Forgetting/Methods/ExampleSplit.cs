@@ -26,7 +26,8 @@ internal static class ExampleSplit
 
         return Divide(examples, record, records);
 
-        (IReadOnlyList<EncodedExample> Taken, IReadOnlyList<EncodedExample> Others) Divide(IReadOnlyList<EncodedExample> examples, int[] record, int records)
+        (IReadOnlyList<EncodedExample> Taken, IReadOnlyList<EncodedExample> Others) Divide(
+            IReadOnlyList<EncodedExample> examples, int[] record, int records)
         {
             var taken = new bool[records];
             foreach (int drawn in DataOrder.Permutation(records, seed, stream).Take((int)Math.Round(fraction * records)))

@@ -43,8 +43,8 @@ internal static class Scorer
     {
         ArgumentNullException.ThrowIfNull(decoders);
         ArgumentNullException.ThrowIfNull(examples);
-        float[][][] results =
-            [.. decoders.Select(_ => Enumerable.Range(0, examples.Count).Select(i => new float[ExampleLists.LengthAt(examples, i)]).ToArray())];
+        int[] all = [.. Enumerable.Range(0, examples.Count)];
+        float[][][] results = [.. decoders.Select(_ => Array.ConvertAll(all, i => new float[ExampleLists.LengthAt(examples, i)]))];
 
         // The longest first, so that memory grows at once or not at all.
         int[] places = [.. Enumerable.Range(0, examples.Count)

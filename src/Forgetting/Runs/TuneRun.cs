@@ -149,7 +149,9 @@ internal sealed class TuneRun
         CheckAdapter();
         TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, valid, _observer);
         MemoryPlan memory = PlanMemory(
-            new PlannedData(ExampleLists.Joined(examples, [.. runs.SelectMany(r => r.Further)]), runs is [var first, ..] ? first.ForReference : held), evaluation);
+            new PlannedData(
+                ExampleLists.Joined(examples, [.. runs.SelectMany(r => r.Further)]), runs is [var first, ..] ? first.ForReference : held),
+            evaluation);
         Provenance provenance = RunRecord.Begin(folder, _options, began, _observer).Provenance;
         MethodResult result = runs.Aggregate(
             new MethodResult(TrainingSet.AsGiven(examples)), (sofar, run) => run.Execute(provenance, sofar));

@@ -59,7 +59,12 @@ internal static class ExampleLoader
             observer?.Noticed($"{path}: {others:N0} files of other splits than train are not read");
 
         bool any = false;
-        foreach (EncodedExample example in Encoded(DataSet.Stream(path, Fields(options)).Select(e => { any = true; return e; }), path, tokenizer, config, options, observer))
+        IEnumerable<DataExample> read = DataSet.Stream(path, Fields(options)).Select(e =>
+        {
+            any = true;
+            return e;
+        });
+        foreach (EncodedExample example in Encoded(read, path, tokenizer, config, options, observer))
         {
             yield return example;
         }
@@ -70,7 +75,8 @@ internal static class ExampleLoader
 
     // One at a time; what is worth knowing of all of them is said at their end.
     private static IEnumerable<EncodedExample> Encoded(
-        IEnumerable<DataExample> examples, string name, Tokenizer tokenizer, ModelConfig config, TrainingOptions options, ITrainingObserver? observer)
+        IEnumerable<DataExample> examples, string name, Tokenizer tokenizer, ModelConfig config, TrainingOptions options,
+        ITrainingObserver? observer)
     {
         ExampleEncoder encoder = Encoder(tokenizer, config, options);
         int count = 0, unread = 0;
@@ -81,7 +87,8 @@ internal static class ExampleLoader
             yield return Learnt(encoded, options);
         }
 
-        // Pairs and messages speak for themselves. Keys such as id and source say nothing of what is learnt, and a misspelt one should not go unnoticed.
+        // Pairs and messages speak for themselves. Keys such as id and source say nothing of what is learnt, and a misspelt one should not
+        // go unnoticed.
         string named = string.Join(", ", keys.Take(8)) + (keys.Count > 8 ? ", …" : "");
         string[] notices =
         [

@@ -33,7 +33,10 @@ internal static class FullestStep
         }
 
         if (unlearned is not null)
-            Consider(ExampleLists.At(unlearned.Examples, Longest(unlearned.Examples, options.Unlearning.BatchSize ?? options.Schedule.BatchSize)));
+        {
+            int together = options.Unlearning.BatchSize ?? options.Schedule.BatchSize;
+            Consider(ExampleLists.At(unlearned.Examples, Longest(unlearned.Examples, together)));
+        }
 
         return [.. fullest.Select(batch => Array.ConvertAll(batch.Examples, Answered))];
 
