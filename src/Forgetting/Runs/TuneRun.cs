@@ -226,7 +226,11 @@ internal sealed class TuneRun
         if (_options.Evaluation.ValidFraction is { } share)
             (valid, all) = HeldOutLoss.Split(all, share, _options.Seed);
 
+        int held = valid.Count;
         valid = ExampleLoader.ToLearn(valid);
+        if (held > 0 && valid.Count == 0)
+            throw new UserException($"none of the {held} held-out examples has anything to learn: their signs are negative; expected some that have");
+
         if (HeldOutLoss.Leak(valid, all) is { } leak)
             _observer?.Noticed(leak);
 
