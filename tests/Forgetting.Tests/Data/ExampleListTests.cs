@@ -63,8 +63,11 @@ public class ExampleListTests
         Assert.Equal(first.Weights(), second.Weights());
         Assert.Equal(Fullest(examples), Fullest(stored));
 
-        IEnumerable<IEnumerable<int>> Fullest(IReadOnlyList<EncodedExample> all) => FullestStep
-            .MicroBatches(TrainingSet.AllPositive(all), null, DataOrder.Of(all, first.Options), 6, first.Options).Select(b => b.Select(e => e.Index));
+        IEnumerable<IEnumerable<int>> Fullest(IReadOnlyList<EncodedExample> all)
+        {
+            TrainingSet set = TrainingSet.AllPositive(all);
+            return FullestStep.MicroBatches(set, null, DataOrder.Of(set, first.Options), 6, first.Options).Select(b => b.Select(e => e.Index));
+        }
     }
 
     [Fact]
