@@ -118,7 +118,7 @@ internal static class CommandLine
         || (error is FileNotFoundException { FileName: { } name } && name.Contains(", Version=", StringComparison.Ordinal))
         || (error is TypeInitializationException or AggregateException && error.InnerException is { } cause && IsLackOfMeans(cause));
 
-    private static int Fail(string message)
+    internal static int Fail(string message)
     {
         // What the system or the parser of arguments says quotes the user's input, too.
         message = new UserException(string.Join(' ', message.Split(s_space, StringSplitOptions.RemoveEmptyEntries))).Message;

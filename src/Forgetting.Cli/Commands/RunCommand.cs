@@ -37,7 +37,15 @@ internal static class RunCommand
             string[] folders = [.. runs.Select(r => r.Options.Out)];
             foreach (GridRun run in runs)
             {
-                exit = Math.Max(exit, Execute(run.Options, folders, interruption.Token));
+                try
+                {
+                    exit = Math.Max(exit, Execute(run.Options, folders, interruption.Token));
+                }
+                catch (UserException error) when (runs.Count > 1)
+                {
+                    // What one arm cannot do, another may.
+                    exit = CommandLine.Fail($"{run.Options.Out}: {error.Message}");
+                }
             }
 
             if (runs.Count > 1)

@@ -16,6 +16,8 @@ internal static class RunFiles
     // Enough for a histogram's shape and for choosing examples; a page with every token of a large set would not open.
     private const int MostScoredExamples = 4000;
 
+    private static string Capitalized(string sentence) => char.ToUpperInvariant(sentence[0]) + sentence[1..];
+
     /// <summary>Writes <c>report.html</c> into a run's folder and returns its path.</summary>
     public static string WriteReport(string folder)
     {
@@ -30,10 +32,16 @@ internal static class RunFiles
             lead += " The run stopped early, since its evaluations got no better.";
 
         if (summary.Outcome?.Warning is { } warning)
-            lead += $" {char.ToUpperInvariant(warning[0])}{warning[1..]}.";
+            lead += $" {Capitalized(warning)}.";
+
+        if (summary.Diagnosis is { } diagnosis)
+            lead += $" Before training: {diagnosis}.";
+
+        if (summary.ReferenceQuality is { } quality)
+            lead += $" {Capitalized(quality.ToString())}.";
 
         if (RoundingNote.Of(summary.RoundingLoss) is { } note)
-            lead += $" {char.ToUpperInvariant(note[0])}{note[1..]}.";
+            lead += $" {Capitalized(note)}.";
 
         IReadOnlyList<StepMetrics> metrics = Metrics(folder);
         string recipe = Path.Combine(folder, "run.yaml");

@@ -326,6 +326,7 @@ internal sealed class TuneRun
             IgnoredTokens = counts.Ignored,
             Score = result.Summary.Score,
             Diagnosis = result.Summary.Diagnosis,
+            ReferenceQuality = result.Summary.ReferenceQuality,
             EffectiveLambda = LambdaSchedule.Effective(metrics),
             Cut = result.Summary.Cut,
             Parameters = model.Decoder.ParameterCount,

@@ -48,6 +48,10 @@ public sealed record TuneSummary
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public Diagnosis? Diagnosis { get; init; }
 
+    /// <summary>Whether the reference's examples agree with each other; null where it was not measured.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ReferenceQuality? ReferenceQuality { get; init; }
+
     /// <summary>Mean of λ over the run, each step weighted by its learning rate: λ rises while the learning rate falls. Null where nothing is forgotten.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? EffectiveLambda { get; init; }

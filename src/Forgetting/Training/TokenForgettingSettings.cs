@@ -89,6 +89,10 @@ public sealed record TokenForgettingSettings
     [Setting("deal the signs of the partition out to other tokens at random: a control, whose negative tokens are any", Methods = MethodSet.Scoring)]
     public bool ShuffleSigns { get; init; }
 
+    /// <summary>Whether the quality of the reference's examples is measured, by two further references of half of them each.</summary>
+    [Setting("measure how well the reference's examples agree, by training on either half of them; takes as long as the reference again", Methods = MethodSet.Scoring)]
+    public bool ReferenceQuality { get; init; }
+
     /// <summary>Folder of a reference checkpoint.</summary>
     [Setting("reference checkpoint; else one is trained", Value = "PATH", Methods = MethodSet.Scoring, MayChange = true, Identity = false)]
     public string? Reference { get; init; }

@@ -68,6 +68,9 @@ public sealed partial record TrainingOptions
         if (Method == TrainingMethod.Unlearn && !UnlearnsTokens && TokenForgetting.Ascent is { } ascent)
             throw new UserException($"ascent is {Recipe.Text(ascent)} with objective {Recipe.Text(ForgetSet.Objective)}, expected objective token with it");
 
+        if (TokenForgetting.ReferenceQuality && (TokenForgetting.Reference != null || TokenForgetting.Scores != null))
+            throw new UserException($"reference-quality is given with {(TokenForgetting.Reference != null ? "reference" : "scores")}, expected reference-data or reference-fraction, whose examples it looks at");
+
         if (Unlearning.Threshold != null && Unlearning.Fraction != new UnlearningSettings().Fraction)
             throw new UserException("forget-fraction and forget-threshold are both given, expected one of them");
 

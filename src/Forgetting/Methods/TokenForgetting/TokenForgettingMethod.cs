@@ -51,7 +51,9 @@ internal sealed class TokenForgettingMethod : IMethod
     public string Name => Recipe.Text(_options.Method);
 
     /// <inheritdoc/>
-    public IReadOnlyList<MethodStage> Stages => _scored ? [_scoring] : [];
+    public IReadOnlyList<MethodStage> Stages => !_scored ? [] : _options.TokenForgetting.ReferenceQuality
+        ? [ReferenceQualityStage.Of(_options, run => ReferenceInputs(run).Parts), _scoring]
+        : [_scoring];
 
     private bool Trains => _options.TokenForgetting.Reference is null && _options.TokenForgetting.Scores is null;
 
@@ -70,6 +72,9 @@ internal sealed class TokenForgettingMethod : IMethod
         _scored = _scores != null || ExampleLoader.HasUnsigned(run.Examples);
         if (((Trains && _scored) || settings.LearnReference) && settings.ReferenceData is { } data)
             run.ForReference = ExampleLoader.ToLearn(run.Encode(data, _options));
+
+        if (settings.ReferenceQuality && _scored)
+            ReferenceQualityStage.Check(run);
 
         if (settings.LearnReference)
             run.Further = run.ForReference;
@@ -90,6 +95,12 @@ internal sealed class TokenForgettingMethod : IMethod
         if (diagnosis != null)
             run.Observer?.StageBegan(diagnosis.ToString());
 
+        ReferenceQuality? quality = _options.TokenForgetting.ReferenceQuality ? ReferenceQualityStage.Read(run) : null;
+        if (quality?.Warning != null)
+            run.Observer?.Noticed(quality.ToString());
+        else if (quality != null)
+            run.Observer?.StageBegan(quality.ToString());
+
         return result with
         {
             Set = Signed(run, scores),
@@ -99,6 +110,7 @@ internal sealed class TokenForgettingMethod : IMethod
                 Score = scores.Kind is { } kind ? Recipe.Text(kind) : null,
                 Cut = double.IsNaN(scores.Partition.Cut) ? null : scores.Partition.Cut,
                 Diagnosis = diagnosis,
+                ReferenceQuality = quality,
             },
         };
     }
