@@ -37,6 +37,7 @@ internal static class CommandLine
             GenerateCommand.Create(),
             ChatCommand.Create(),
             EvalCommand.Create(),
+            MembershipCommand.Create(),
             DataCommand.Create(),
             TokenizeCommand.Create(),
             PretrainCommand.Create(),

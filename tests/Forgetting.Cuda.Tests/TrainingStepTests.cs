@@ -59,6 +59,20 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     [MemberData(nameof(Types))]
     public void A_step_of_GPT2_is_the_CPUs(DType type, double tolerance) => CompareSteps(type, tolerance, Full, Random);
 
+    // Two answers to forget and two to retain; their weights come from a forward pass before.
+    [EmulationTheory]
+    [InlineData(ForgetObjective.Npo)]
+    [InlineData(ForgetObjective.SimNpo)]
+    public void A_step_of_explicit_unlearning_is_the_CPUs(ForgetObjective objective)
+    {
+        TrainingOptions options = Full with
+        {
+            Method = TrainingMethod.Unlearn, ForgetSet = new() { ForgetData = "forget", RetainData = "retain", Objective = objective },
+            TokenForgetting = new(),
+        };
+        CompareSteps(DType.Float32, 1e-4, options, Random);
+    }
+
     [EmulationTheory]
     [MemberData(nameof(Types))]
     public void Fisher_information_is_the_CPUs(DType type, double tolerance)
@@ -83,7 +97,8 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
         using Decoder decoder = create(backend);
         using var step = new TrainingStep(decoder, options);
         using var optimizer = new AdamWOptimizer(backend, decoder.TrainableParameters, options);
-        step.Begin(Examples(decoder.Config.VocabularySize, 33, 9, 20, 14), [0, 1, 2, 3], 0);
+        TrainingSet set = Examples(decoder.Config.VocabularySize, 33, 9, 20, 14);
+        step.Begin(options.Method == TrainingMethod.Unlearn ? InParts(set) : set, [0, 1, 2, 3], 0);
         StepLosses losses = step.Accumulate(Lambda);
         float[] gradient = Concatenate(decoder, p => p.Gradient);
         double norm = step.GradientNorm();
@@ -138,6 +153,13 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
 
         return new TrainingSet { Examples = examples, Signs = signs };
     }
+
+    private static TrainingSet InParts(TrainingSet set) => set with
+    {
+        Signs = [.. set.Examples.Select((e, i) => Array.ConvertAll(e.Response, r => (sbyte)(!r ? 0 : i < 2 ? -1 : 1)))],
+        BaseLogProbabilities = [.. set.Examples.Select(e => Array.ConvertAll(e.Response, r => r ? -4f : 0))],
+        Parts = new SetParts(2, 2, Refusals: false),
+    };
 
     internal static float[] Concatenate(Decoder decoder, Func<Parameter, Tensor> select)
     {

@@ -1,5 +1,6 @@
 using Forgetting.Backends.Cpu;
-using Forgetting.Operations;
+using Forgetting.Testing.Operations;
+using Xunit.Sdk;
 
 namespace Forgetting.Tests;
 
@@ -25,7 +26,7 @@ internal static class Program
             {
                 OperationRunner.Check(backend, operationCase);
             }
-            catch (OperationFaultException e)
+            catch (XunitException e)
             {
                 Console.WriteLine(e.Message);
             }

@@ -29,9 +29,7 @@ internal static class MergeCommand
             using var decoder = new Decoder(source.Config, backend, peft.Config);
             source.LoadInto(decoder.BaseParameters, backend);
             peft.LoadInto(decoder);
-            Action<string> addFiles = ChatFiles.OfAdapter(peft.Path).AddTo;
-            addFiles += ModelCard.Merged(source.Path, peft.Path).AddTo;
-            MergeResult result = AdapterMerge.Write(parsed.GetValue(output)!, decoder, source, addFiles, parsed.GetValue(saveDtype).ToStoredType());
+            MergeResult result = AdapterMerge.Write(parsed.GetValue(output)!, decoder, source, ChatFiles.OfAdapter(peft.Path).AddTo, parsed.GetValue(saveDtype).ToStoredType());
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture, $"{parsed.GetValue(output)}: taken apart again, the merged weights differ from the base by at most {result.Difference:0.0e+0} of a layer's largest"));
             if (RoundingNote.Of(result.RoundingLoss) is { } note)

@@ -20,14 +20,13 @@ internal static class BatchBuilder
         int first = 0, key = 0, tokens = 0;
         for (int i = 0; i < examples.Count; i++)
         {
-            int length = ExampleLists.LengthAt(examples, i);
-            if (i > first && tokens + length > maxTokens)
+            if (i > first && tokens + examples[i].Length > maxTokens)
             {
                 runs.Add(new MicroBatch(first, i - first, key));
                 (first, key, tokens) = (i, key + tokens, 0);
             }
 
-            tokens += length;
+            tokens += examples[i].Length;
         }
 
         if (examples.Count > first)
@@ -45,7 +44,7 @@ internal static class BatchBuilder
     /// <param name="examples">At least one.</param>
     public static TokenBatch Fullest(IReadOnlyList<EncodedExample> examples, int maxTokens)
     {
-        MicroBatch fullest = MicroBatches(examples, maxTokens).MaxBy(run => ExampleLists.Tokens(examples, run.First, run.Count));
+        MicroBatch fullest = MicroBatches(examples, maxTokens).MaxBy(run => examples.Skip(run.First).Take(run.Count).Sum(e => (long)e.Length));
         return ForScoring(examples, fullest, allTokens: true);
     }
 

@@ -53,7 +53,7 @@ internal sealed class Evaluator(LoadedModel model, EvaluationOptions options)
     internal static IReadOnlyList<MetricValue> Measured(PreparedTask task)
     {
         LogLikelihood[][] answers =
-            [.. task.Requests.Select(of => of.Select(_ => new LogLikelihood(Sum: -1, Tokens: 1, GreedySuffix: 0)).ToArray())];
+            [.. task.Requests.Select(of => of.Select(_ => new LogLikelihood(Sum: -1, Tokens: 1, GreedySuffix: 0, Greedy: 0)).ToArray())];
         return Aggregation.Of(task.Definition, task.Definition.OutputType switch
         {
             OutputType.MultipleChoice => MultipleChoice(task, answers),
@@ -104,6 +104,7 @@ internal sealed class Evaluator(LoadedModel model, EvaluationOptions options)
             {
                 "probability" => answer[0].TokenProbability,
                 "extraction_strength" => answer[0].ExtractionStrength,
+                "exact_memorization" => answer[0].ExactMemorization,
                 _ => answer[0].IsGreedy ? 1 : 0,
             }))]))];
 

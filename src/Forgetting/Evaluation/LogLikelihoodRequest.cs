@@ -11,7 +11,8 @@ internal readonly record struct LogLikelihoodRequest(int[] Context, int[] Contin
 /// <param name="Sum">Sum of the continuation's log-probabilities, in nats.</param>
 /// <param name="Tokens">How many they are.</param>
 /// <param name="GreedySuffix">How many of the last tokens in a row are the most probable ones at their places.</param>
-internal readonly record struct LogLikelihood(double Sum, int Tokens, int GreedySuffix)
+/// <param name="Greedy">How many of all tokens are.</param>
+internal readonly record struct LogLikelihood(double Sum, int Tokens, int GreedySuffix, int Greedy)
 {
     /// <summary>Whether each of the continuation's tokens is the most probable one at its place.</summary>
     [JsonIgnore]
@@ -28,4 +29,8 @@ internal readonly record struct LogLikelihood(double Sum, int Tokens, int Greedy
     /// </summary>
     [JsonIgnore]
     public double ExtractionStrength => (double)GreedySuffix / Tokens;
+
+    /// <summary>Exact memorisation: the share of the tokens that are the most probable ones at their places (arXiv 2205.10770).</summary>
+    [JsonIgnore]
+    public double ExactMemorization => (double)Greedy / Tokens;
 }

@@ -67,14 +67,15 @@ internal static partial class Metrics
     {
         OutputType.MultipleChoice =>
             ["acc", "acc_norm", "mc2", "probability", "truth_ratio", "truth_ratio_true_better", "truth_ratio_closer_to_1"],
-        OutputType.LogLikelihood => ["acc", "probability", "extraction_strength"],
+        OutputType.LogLikelihood => ["acc", "probability", "extraction_strength", "exact_memorization"],
         OutputType.LogLikelihoodRolling => ["word_perplexity", "byte_perplexity", "bits_per_byte"],
         _ => GenerationMetrics.Names,
     };
 
     /// <summary>Whether more is better, as results say of each metric.</summary>
     public static bool HigherIsBetter(string name) =>
-        name is not ("self_bleu" or "word_perplexity" or "byte_perplexity" or "bits_per_byte" or "truth_ratio" or "extraction_strength");
+        name is not ("self_bleu" or "word_perplexity" or "byte_perplexity" or "bits_per_byte" or "truth_ratio"
+            or "extraction_strength" or "exact_memorization");
 
     /// <summary>Standard error of the mean: sd with n − 1, over √n. NaN for fewer than two values.</summary>
     public static double StandardError(IReadOnlyList<double> values)

@@ -122,17 +122,19 @@ internal sealed class SharedContext
         foreach ((int request, List<(int Place, int Target)> heads, TokenSpan? tail) in _requests)
         {
             double sum = 0;
-            int greedySuffix = 0;
+            int greedySuffix = 0, greedy = 0;
             foreach ((int Place, int Target) head in heads)
             {
                 TokenSpan span = head.Place < Shared.Ids.Length ? Shared : tail!;
                 int at = span.Heads.BinarySearch(head);
                 sum -= span.Losses[at];
-                greedySuffix = span.Greedy[at] == head.Target ? greedySuffix + 1 : 0;
+                bool likeliest = span.Greedy[at] == head.Target;
+                greedySuffix = likeliest ? greedySuffix + 1 : 0;
+                greedy += likeliest ? 1 : 0;
             }
 
             results[request] = double.IsFinite(sum)
-                ? new LogLikelihood(sum, heads.Count, greedySuffix)
+                ? new LogLikelihood(sum, heads.Count, greedySuffix, greedy)
                 : throw new UserException(
                     $"the log-probability of request {request} is {sum}, expected a finite number; are the model's weights sound?");
         }

@@ -12,9 +12,6 @@ internal static class ExampleSplit
     /// <param name="stream">Stream of random numbers, which no epoch has.</param>
     public static (IReadOnlyList<EncodedExample> Taken, IReadOnlyList<EncodedExample> Others) Take(IReadOnlyList<EncodedExample> examples, double fraction, ulong seed, uint stream)
     {
-        if (!ExampleLists.Any(examples, ExampleTraits.Rejected))
-            return Divide(examples, [.. Enumerable.Range(0, examples.Count)], examples.Count);
-
         var record = new int[examples.Count];
         int records = 0;
         for (int i = 0; i < record.Length; i++)
@@ -24,19 +21,7 @@ internal static class ExampleSplit
             record[i] = follows ? record[i - 1] : records++;
         }
 
-        return Divide(examples, record, records);
-
-        (IReadOnlyList<EncodedExample> Taken, IReadOnlyList<EncodedExample> Others) Divide(
-            IReadOnlyList<EncodedExample> examples, int[] record, int records)
-        {
-            var taken = new bool[records];
-            foreach (int drawn in DataOrder.Permutation(records, seed, stream).Take((int)Math.Round(fraction * records)))
-            {
-                taken[drawn] = true;
-            }
-
-            ILookup<bool, int> places = Enumerable.Range(0, record.Length).ToLookup(i => taken[record[i]]);
-            return (ExampleLists.At(examples, [.. places[true]]), ExampleLists.At(examples, [.. places[false]]));
-        }
+        HashSet<int> taken = [.. DataOrder.Permutation(records, seed, stream).Take((int)Math.Round(fraction * records))];
+        return ([.. examples.Where((_, i) => taken.Contains(record[i]))], [.. examples.Where((_, i) => !taken.Contains(record[i]))]);
     }
 }

@@ -107,7 +107,7 @@ public sealed class MethodRun
         for (int i = 0; i < set.Examples.Count; i++)
         {
             EncodedExample example = set.Examples[i];
-            sbyte[] signs = i < set.Signs.Count ? set.Signs[i] : [];
+            sbyte[] signs = set.Signs.ElementAtOrDefault(i) ?? [];
             if (signs.Length != example.Length)
                 throw new UserException($"method {_method.Name}: example {i} has {signs.Length} signs, expected {example.Length}, one per token");
 

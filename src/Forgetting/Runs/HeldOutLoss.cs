@@ -66,11 +66,8 @@ internal sealed class HeldOutLoss
     /// <summary>A sentence about held-out examples that are trained on as well, whose loss says nothing of others; null where there are none.</summary>
     public static string? Leak(IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> training)
     {
-        if (held.Count == 0)
-            return null;
-
-        ILookup<string, EncodedExample> byHash = held.ToLookup(Hash);
-        int count = training.Select(Hash).Where(byHash.Contains).Distinct().Sum(hash => byHash[hash].Count());
+        HashSet<string> known = [.. training.Select(Hash)];
+        int count = held.Count(e => known.Contains(Hash(e)));
         return count == 0 ? null : string.Create(CultureInfo.InvariantCulture, $"{count:N0} of the {held.Count:N0} held-out examples are trained on too");
     }
 

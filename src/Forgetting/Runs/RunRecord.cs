@@ -122,7 +122,7 @@ internal sealed record RunRecord(TrainingOptions Options, Provenance Provenance)
         YamlMappingNode provenance = Provenance.ToYaml();
         provenance.Add(ChecksumKey, Checksum(mapping));
         mapping.Add(Recipe.ProvenanceKey, provenance);
-        return YamlFile.Write(mapping);
+        return Recipe.Serialize(mapping);
     }
 
     // Of all settings but paths, whose files have checksums of their own.

@@ -5,7 +5,8 @@ using Forgetting.Models;
 namespace Forgetting.Training;
 
 /// <summary>
-/// The terms of a step's answers in an objective that depends on each as a whole. A forward pass, without dropout, gives their losses; from then on a token of an answer weighs what
+/// The terms of a step's answers in an objective that depends on each as a whole. A forward pass, without dropout, gives their losses;
+/// from then on a token of an answer weighs what
 /// all tokens of the answer do.
 /// </summary>
 internal sealed class AnswerTerms

@@ -43,8 +43,7 @@ internal sealed class DataOrder
     /// <summary>The shares of files that the settings ask for; null where they ask for none, or no example is of a file.</summary>
     /// <exception cref="UserException">A file has no part in it.</exception>
     public static Mixture? MixtureOf(IReadOnlyList<EncodedExample> examples, TrainingOptions options) =>
-        options.Data.Weights.Count > 1 && ExampleLists.Any(examples, ExampleTraits.Source)
-            ? new Mixture(examples, options.Data.Weights) : null;
+        options.Data.Weights.Count > 1 && examples.Any(e => e.Source != null) ? new Mixture(examples, options.Data.Weights) : null;
 
     /// <summary>Most examples of a step.</summary>
     public int MostAtOnce => Math.Min(_batchSize, _examples) * (1 + (_parts is { Retain: > 0 } ? 1 : 0) + (_parts is { Refusals: true } ? 1 : 0));

@@ -23,7 +23,9 @@ public sealed record ForgetSetSettings
     public ForgetObjective Objective { get; init; } = ForgetObjective.Npo;
 
     /// <summary>β of npo, simnpo and idkdpo; null: 0.1, and 4.5 for simnpo (this project's choice).</summary>
-    [Setting("beta of npo, simnpo and idkdpo; 0.1, for simnpo 4.5 unless given", Range = "(0, ∞)", Methods = MethodSet.Unlearn, Needs = Preference)]
+    [Setting(
+        "beta of npo, simnpo and idkdpo; 0.1, for simnpo 4.5 unless given",
+        Range = "(0, ∞)", Methods = MethodSet.Unlearn, Needs = Preference)]
     public double? ObjectiveBeta { get; init; }
 
     /// <summary>γ of simnpo.</summary>

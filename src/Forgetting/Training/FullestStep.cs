@@ -23,40 +23,46 @@ internal static class FullestStep
         if ((long)steps * size > MostConsidered)
         {
             // In so many steps the longest examples may well meet.
-            Consider(ExampleLists.At(set.Examples, Longest(set.Examples, size)));
+            Consider([.. set.Examples.OrderByDescending(e => e.Length).Take(size)]);
             steps = 0;
         }
 
         for (int k = 0; k < steps; k++)
         {
-            Consider(ExampleLists.At(set.Examples, order.At(k).ToArray()));
+            List<EncodedExample> examples = [];
+            foreach (int place in order.At(k))
+            {
+                examples.Add(set.Examples[place]);
+            }
+
+            Consider(examples);
         }
 
         if (unlearned is not null)
-        {
-            int together = options.Unlearning.BatchSize ?? options.Schedule.BatchSize;
-            Consider(ExampleLists.At(unlearned.Examples, Longest(unlearned.Examples, together)));
-        }
+            Consider([.. unlearned.Examples.OrderByDescending(e => e.Length).Take(options.Unlearning.BatchSize ?? options.Schedule.BatchSize)]);
 
         return [.. fullest.Select(batch => Array.ConvertAll(batch.Examples, Answered))];
 
-        void Consider(IReadOnlyList<EncodedExample> examples)
+        void Consider(List<EncodedExample> examples)
         {
             foreach (MicroBatch run in BatchBuilder.MicroBatches(examples, options.PassTokens))
             {
+                int tokens = 0;
+                for (int i = run.First; i < run.First + run.Count; i++)
+                {
+                    tokens += examples[i].Length;
+                }
+
                 // Rows at the head are the tokens but each example's first.
-                int tokens = (int)ExampleLists.Tokens(examples, run.First, run.Count), heads = tokens - run.Count;
+                int heads = tokens - run.Count;
                 if (fullest.Exists(batch => batch.Tokens >= tokens && batch.Tokens - batch.Examples.Length >= heads))
                     continue;
 
                 fullest.RemoveAll(batch => batch.Tokens <= tokens && batch.Tokens - batch.Examples.Length <= heads);
-                fullest.Add((tokens, [.. Enumerable.Range(run.First, run.Count).Select(i => examples[i])]));
+                fullest.Add((tokens, [.. examples.Skip(run.First).Take(run.Count)]));
             }
         }
     }
-
-    private static int[] Longest(IReadOnlyList<EncodedExample> examples, int count) =>
-        [.. Enumerable.Range(0, examples.Count).OrderByDescending(i => ExampleLists.LengthAt(examples, i)).Take(count)];
 
     private static EncodedExample Answered(EncodedExample example)
     {

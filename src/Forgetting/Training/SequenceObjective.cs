@@ -7,7 +7,8 @@ namespace Forgetting.Training;
 internal readonly record struct AnswerLoss(double Loss, double BaseLoss, double Tokens);
 
 /// <summary>
-/// Objectives of explicit unlearning that depend on an answer as a whole (<see cref="ForgetObjective"/>). Their gradient is that of the tokens' cross-entropies times a factor
+/// Objectives of explicit unlearning that depend on an answer as a whole (<see cref="ForgetObjective"/>). Their gradient is that of the
+/// tokens' cross-entropies times a factor
 /// that all tokens of an answer share and that a forward pass before gives.
 /// </summary>
 internal sealed class SequenceObjective(ForgetObjective kind, double beta, double margin)

@@ -3,7 +3,8 @@ using Forgetting.Data;
 namespace Forgetting.Training;
 
 /// <summary>
-/// How a set for explicit unlearning is put together: what must go, then what must stay, then, where the objective has them, the refusals in the order of what must go. A step has as many
+/// How a set for explicit unlearning is put together: what must go, then what must stay, then, where the objective has them, the refusals
+/// in the order of what must go. A step has as many
 /// of each.
 /// </summary>
 /// <param name="Forget">Examples that must go.</param>
@@ -27,7 +28,10 @@ internal sealed record TrainingSet
     /// <summary>Per example, per token: 1 learnt, −1 forgotten, 0 ignored or no response.</summary>
     public required IReadOnlyList<sbyte[]> Signs { get; init; }
 
-    /// <summary>Per example, per token: log-probability under the base model, where the ascent asks for it (<see cref="Backends.Ascent.NeedsBase"/>); else null.</summary>
+    /// <summary>
+    /// Per example, per token: log-probability under the base model, where the ascent asks for it (<see
+    /// cref="Backends.Ascent.NeedsBase"/>); else null.
+    /// </summary>
     public IReadOnlyList<float[]>? BaseLogProbabilities { get; init; }
 
     /// <summary>The parts of a set for explicit unlearning; null for other sets.</summary>
@@ -47,7 +51,7 @@ internal sealed record TrainingSet
     /// <summary>A set in which every response token has the sign that the data gives it, and is positive where it gives none.</summary>
     public static TrainingSet AsGiven(IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]>? baseLogProbabilities = null) => AllPositive(examples) with
     {
-        Signs = ExampleLists.Map(examples, e => e.Response.Select((r, t) => (sbyte)(!r ? 0 : e.Given?[t] is -1 ? -1 : 1)).ToArray()),
+        Signs = [.. examples.Select(e => e.Response.Select((r, t) => (sbyte)(!r ? 0 : e.Given?[t] is -1 ? -1 : 1)).ToArray())],
         BaseLogProbabilities = baseLogProbabilities,
     };
 
@@ -55,6 +59,6 @@ internal sealed record TrainingSet
     public static TrainingSet AllPositive(IReadOnlyList<EncodedExample> examples) => new()
     {
         Examples = examples,
-        Signs = ExampleLists.Map(examples, e => Array.ConvertAll(e.Response, r => (sbyte)(r ? 1 : 0))),
+        Signs = [.. examples.Select(e => Array.ConvertAll(e.Response, r => (sbyte)(r ? 1 : 0)))],
     };
 }

@@ -1,6 +1,5 @@
 using Forgetting.Models;
 using Forgetting.Models.Families;
-using Forgetting.Operations.Reference;
 
 namespace Forgetting.Testing.Reference;
 

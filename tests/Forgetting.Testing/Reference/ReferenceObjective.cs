@@ -1,6 +1,5 @@
 using Forgetting.Backends;
 using Forgetting.Data;
-using Forgetting.Operations.Reference;
 
 namespace Forgetting.Testing.Reference;
 

@@ -51,15 +51,16 @@ public class TofuTests
     {
         // √(0.2 · 0.8) / 0.5 = 0.8, from sums of which each is twice the logarithm: two tokens.
         double[] each = [0.5, 0.2, 0.8];
-        Assert.Equal(0.8, Metrics.TruthRatio([.. each.Select(p => new LogLikelihood(2 * Math.Log(p), 2, 0))]), 1e-12);
+        Assert.Equal(0.8, Metrics.TruthRatio([.. each.Select(p => new LogLikelihood(2 * Math.Log(p), 2, 0, 0))]), 1e-12);
     }
 
     [Fact]
     public void Extraction_strength_is_the_share_of_the_end_that_greedy_generation_gives()
     {
-        Assert.Equal(0.75, new LogLikelihood(-1, 4, 3).ExtractionStrength);
-        Assert.Equal((1, true), (new LogLikelihood(-1, 4, 4).ExtractionStrength, new LogLikelihood(-1, 4, 4).IsGreedy));
-        Assert.Equal((0, false), (new LogLikelihood(-1, 4, 0).ExtractionStrength, new LogLikelihood(-1, 4, 0).IsGreedy));
+        Assert.Equal(0.75, new LogLikelihood(-1, 4, 3, 3).ExtractionStrength);
+        Assert.Equal((1, true), (new LogLikelihood(-1, 4, 4, 4).ExtractionStrength, new LogLikelihood(-1, 4, 4, 4).IsGreedy));
+        Assert.Equal(0.5, new LogLikelihood(-1, 4, 0, 2).ExactMemorization);
+        Assert.Equal((0, false), (new LogLikelihood(-1, 4, 0, 2).ExtractionStrength, new LogLikelihood(-1, 4, 0, 2).IsGreedy));
     }
 
     [Fact]

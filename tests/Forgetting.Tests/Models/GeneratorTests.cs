@@ -1,6 +1,5 @@
 using Forgetting.Core;
 using Forgetting.Models;
-using Forgetting.Operations.Reference;
 using Forgetting.Testing.Reference;
 using Xunit;
 

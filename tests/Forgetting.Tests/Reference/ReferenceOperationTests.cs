@@ -1,5 +1,4 @@
 using Forgetting.Backends;
-using Forgetting.Operations.Reference;
 using Forgetting.Testing.Reference;
 using Xunit;
 

@@ -1,5 +1,4 @@
 using Forgetting.Checkpoints;
-using Forgetting.Data;
 using Forgetting.IO;
 using Forgetting.Training;
 
@@ -87,7 +86,7 @@ internal sealed class TokenForgettingMethod : IMethod
     public MethodResult Apply(MethodRun run, MethodResult result)
     {
         if (!_scored)
-            return result with { Set = TrainingSet.AsGiven(ExampleLists.Joined(run.Examples, run.Further)) };
+            return result with { Set = TrainingSet.AsGiven([.. run.Examples, .. run.Further]) };
 
         Scores scores = _scores ??= ScoreFile.Read(ScoresPath(run), run.Examples, anew: null);
         var diagnosis = Diagnosis.Of(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss);
@@ -129,7 +128,7 @@ internal sealed class TokenForgettingMethod : IMethod
         bool needsBase = _options.Method == TrainingMethod.Forget && _options.ResolveAscent().NeedsBase;
         return new TrainingSet
         {
-            Examples = ExampleLists.Joined(run.Examples, run.Further),
+            Examples = [.. run.Examples, .. run.Further],
             Signs = [.. scores.Partition.Signs, .. TrainingSet.AllPositive(run.Further).Signs],
             BaseLogProbabilities = needsBase
                 ? [.. Scorer.Negative(scores.BaseLoss), .. run.Further.Select(e => new float[e.Length])]

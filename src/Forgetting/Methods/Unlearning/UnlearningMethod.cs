@@ -9,7 +9,8 @@ using Forgetting.Training;
 namespace Forgetting.Methods.Unlearning;
 
 /// <summary>
-/// Explicit unlearning of a forget set, beside a retain set (GradDiff, NPO, SimNPO, IdkDPO: <see cref="ForgetObjective"/>). The run's examples are what must go. One stage, where the
+/// Explicit unlearning of a forget set, beside a retain set (GradDiff, NPO, SimNPO, IdkDPO: <see cref="ForgetObjective"/>). The run's
+/// examples are what must go. One stage, where the
 /// objective asks for it: their losses under the base model, in <c>unlearn/base.jsonl</c>.
 /// </summary>
 internal sealed class UnlearningMethod : IMethod
@@ -54,12 +55,15 @@ internal sealed class UnlearningMethod : IMethod
         int learnt = examples.Sum(e => e.Given?.Count(sign => sign > 0) ?? 0);
         return learnt == 0
             ? [.. examples.Select(e => e with { Given = Array.ConvertAll(e.Response, r => (sbyte)(r ? -1 : 0)) })]
-            : throw new UserException($"{path}: gives {learnt} response tokens the sign 1, expected examples of which every answer must go; what must stay belongs into retain-data");
+            : throw new UserException(
+                $"{path}: gives {learnt} response tokens the sign 1, expected examples of which every answer must go; "
+                    + "what must stay belongs into retain-data");
     }
 
     void IMethod.Check(MethodRun run)
     {
-        IReadOnlyList<EncodedExample> retained = _options.ForgetSet.RetainData is { } file ? ExampleLoader.ToLearn(run.Encode(file, _options)) : [];
+        IReadOnlyList<EncodedExample> retained =
+            _options.ForgetSet.RetainData is { } file ? ExampleLoader.ToLearn(run.Encode(file, _options)) : [];
         IReadOnlyList<EncodedExample> refusals = _options.ForgetSet.Objective == ForgetObjective.IdkDpo ? Refusals(run) : [];
         _parts = new SetParts(run.Examples.Count, retained.Count, refusals.Count > 0);
 
@@ -75,10 +79,8 @@ internal sealed class UnlearningMethod : IMethod
             return result with { Set = set };
 
         Dictionary<int, float[]> losses = LossFile.Read(Path.Combine(run.Folder, LossesName)).ToDictionary(e => e.Index, e => e.Loss);
-        return result with
-        {
-            Set = set with { BaseLogProbabilities = Scorer.Negative([.. set.Examples.Select(e => losses.GetValueOrDefault(e.Index) ?? new float[e.Length])]) },
-        };
+        IReadOnlyList<float[]> known = [.. set.Examples.Select(e => losses.GetValueOrDefault(e.Index) ?? new float[e.Length])];
+        return result with { Set = set with { BaseLogProbabilities = Scorer.Negative(known) } };
     }
 
     MethodResult IMethod.Rehearse(Rehearsal rehearsal, MethodResult result)
@@ -105,15 +107,19 @@ internal sealed class UnlearningMethod : IMethod
         string path = _options.ForgetSet.ForgetData!;
         DataExample[] refused = [.. DataSet.Read(path, ExampleLoader.Fields(_options)).Select(Refused)];
         using Checkpoint source = Checkpoint.Open(_options.Model);
-        Dictionary<int, EncodedExample> encoded = ExampleLoader.Encode(
-            refused, path, Tokenizer.Load(source.TokenizerPath ?? _options.Model), source.Config, _options with { Data = _options.Data with { TooLong = TooLong.Cut } }).ToDictionary(e => e.Index);
+        var tokenizer = Tokenizer.Load(source.TokenizerPath ?? _options.Model);
+        TrainingOptions cut = _options with { Data = _options.Data with { TooLong = TooLong.Cut } };
+        var encoded = ExampleLoader.Encode(refused, path, tokenizer, source.Config, cut).ToDictionary(e => e.Index);
         return [.. run.Examples.Select(e => encoded[e.Index] with { Weights = null })];
     }
 
     private DataExample Refused(DataExample example)
     {
         if (example.Shape == DataShape.Text)
-            throw new UserException($"{example.Place}: is a text, expected a prompt with its answer, which objective idkdpo has a refusal for");
+        {
+            throw new UserException(
+                $"{example.Place}: is a text, expected a prompt with its answer, which objective idkdpo has a refusal for");
+        }
 
         if (example.Messages is not { } messages)
             return example with { Completion = _options.ForgetSet.Refusal, Sign = example.Sign == 0 ? 0 : null, Truncated = false };
@@ -122,7 +128,11 @@ internal sealed class UnlearningMethod : IMethod
         int last = messages.Select((m, i) => m.Role == "assistant" && m.Mark.Response ? i : -1).Max();
         return example with
         {
-            Messages = [.. messages.Take(last + 1).Select((m, i) => i == last ? m with { Content = _options.ForgetSet.Refusal, Sign = null } : m with { Weight = m.Role == "assistant" ? 0 : m.Weight })],
+            Messages =
+            [
+                .. messages.Take(last).Select(m => m with { Weight = m.Role == "assistant" ? 0 : m.Weight }),
+                messages[last] with { Content = _options.ForgetSet.Refusal, Sign = null },
+            ],
             Sign = example.Sign == 0 ? 0 : null,
             Truncated = false,
         };

@@ -37,11 +37,19 @@ public sealed class UnlearningMethodTests : IDisposable
         TuneSummary summary = TuneRun.Execute(options, _backend);
         (double forgetBefore, double retainBefore) = (Mean(options.Model, "forget"), Mean(options.Model, "retain"));
         (double forget, double retain) = (Mean(_folder["run", "model"], "forget"), Mean(_folder["run", "model"], "retain"));
-        Assert.True(forget > forgetBefore + 0.05 && forget - forgetBefore > 2 * (retain - retainBefore), $"{objective}: forget {forgetBefore} → {forget}, retain {retainBefore} → {retain}");
+        Assert.True(
+            forget > forgetBefore + 0.05 && forget - forgetBefore > 2 * (retain - retainBefore),
+            $"{objective}: forget {forgetBefore} → {forget}, retain {retainBefore} → {retain}");
         bool refuses = objective == ForgetObjective.IdkDpo;
-        Assert.Equal((8 + 6 + (refuses ? 8 : 0), 8, "unlearn"), (summary.Examples, summary.Steps, summary.Method)); // four epochs of eight, four a step
-        Assert.Equal(objective is ForgetObjective.Npo or ForgetObjective.IdkDpo, File.Exists(_folder["run", "unlearn", "base.jsonl"]));
-        Assert.Equal(["forget-data", "retain-data"], summary.Provenance!.Inputs.Select(i => i.Setting).Where(s => s.EndsWith("data", StringComparison.Ordinal)));
+
+        // Four epochs of eight, four a step.
+        Assert.Equal((8 + 6 + (refuses ? 8 : 0), 8, "unlearn"), (summary.Examples, summary.Steps, summary.Method));
+        string losses = _folder["run", "unlearn", "base.jsonl"];
+        Assert.Equal(objective is ForgetObjective.Npo or ForgetObjective.IdkDpo, File.Exists(losses));
+        Assert.True(!refuses || File.ReadAllLines(losses).Length == 16);
+        Assert.Equal(
+            ["forget-data", "retain-data"],
+            summary.Provenance!.Inputs.Select(i => i.Setting).Where(s => s.EndsWith("data", StringComparison.Ordinal)));
 
         // The first step's model is the base, under which every answer's ratio is 1.
         StepMetrics first = StepMetrics.Read(_folder["run", "metrics.jsonl"])[0];
@@ -57,61 +65,94 @@ public sealed class UnlearningMethodTests : IDisposable
         TrainingOptions options = Options(objective) with { Lora = new() { Rank = 4, Dropout = 0.1 }, Checkpoints = new() { Every = 1 } };
         TuneRun.Execute(options with { Out = _folder["whole"] }, _backend);
         using var cancellation = new CancellationTokenSource();
-        Assert.Throws<OperationCanceledException>(() => TuneRun.Execute(options, _backend, observer: new StopAt(5, cancellation), cancellation: cancellation.Token));
+        var stop = new StopAt(5, cancellation);
+        Assert.Throws<OperationCanceledException>(
+            () => TuneRun.Execute(options, _backend, observer: stop, cancellation: cancellation.Token));
         Assert.False(File.Exists(_folder["run", TuneSummary.FileName]));
         CommandResult result = CommandResult.Of("tune", "--resume", "--out", _folder["run"]);
         Assert.True(result.ExitCode == 0, result.Error);
-        Assert.Equal(File.ReadAllBytes(_folder["whole", "model/model.safetensors"]), File.ReadAllBytes(_folder["run", "model/model.safetensors"]));
-        Assert.Contains("answered", RunResult(), StringComparison.Ordinal);
-
+        Assert.Equal(
+            File.ReadAllBytes(_folder["whole", "model/model.safetensors"]), File.ReadAllBytes(_folder["run", "model/model.safetensors"]));
         // Other data is another run.
         File.AppendAllText(_folder["retain.jsonl"], "{\"prompt\": \"a\", \"completion\": \"b\"}\n");
-        Assert.Contains("retain-data", CommandResult.Of("tune", "--resume", "--out", _folder["run"], "--epochs", "5").Error, StringComparison.Ordinal);
-
-        string RunResult() => objective == ForgetObjective.IdkDpo && File.ReadAllLines(_folder["run", "unlearn/base.jsonl"]).Length == 16 ? "answered" : "answered by no refusal";
+        CommandResult other = CommandResult.Of("tune", "--resume", "--out", _folder["run"], "--epochs", "5");
+        Assert.Contains("retain-data", other.Error, StringComparison.Ordinal);
     }
 
     [SharedDataTheory]
     [InlineData("method is unlearn, expected forget-data (examples that must go) with it", "--method", "unlearn")]
-    [InlineData("--data is FORGET: method unlearn does not use it, expected method full or ignore or forget or lwf", "--method", "unlearn", "--forget-data", "FORGET", "--data", "FORGET")]
-    [InlineData("--forget-data is FORGET: method full does not use it, expected method unlearn", "--method", "full", "--data", "FORGET", "--forget-data", "FORGET")]
-    [InlineData("ascent is belief with objective npo, expected objective token with it", "--method", "unlearn", "--forget-data", "FORGET", "--ascent", "belief")]
-    [InlineData("--retain-weight is 2: it is used only with retain-data", "--method", "unlearn", "--forget-data", "FORGET", "--retain-weight", "2")]
-    [InlineData("--refusal is No.: it is used only with objective idkdpo", "--method", "unlearn", "--forget-data", "FORGET", "--refusal", "No.")]
-    [InlineData("response tokens the sign 1, expected examples of which every answer must go; what must stay belongs into retain-data", "--method", "unlearn", "--forget-data", "SIGNED")]
-    [InlineData("objective-beta is 0, expected a number above 0", "--method", "unlearn", "--forget-data", "FORGET", "--objective-beta", "0")]
-    [InlineData("is a text, expected a prompt with its answer, which objective idkdpo has a refusal for", "--method", "unlearn", "--forget-data", "TEXT", "--objective", "idkdpo")]
+    [InlineData(
+        "--data is FORGET: method unlearn does not use it, expected method full or ignore or forget or lwf",
+        "--method", "unlearn", "--forget-data", "FORGET", "--data", "FORGET")]
+    [InlineData(
+        "--forget-data is FORGET: method full does not use it, expected method unlearn",
+        "--method", "full", "--data", "FORGET", "--forget-data", "FORGET")]
+    [InlineData(
+        "ascent is belief with objective npo, expected objective token with it",
+        "--method", "unlearn", "--forget-data", "FORGET", "--ascent", "belief")]
+    [InlineData(
+        "--retain-weight is 2: it is used only with retain-data",
+        "--method", "unlearn", "--forget-data", "FORGET", "--retain-weight", "2")]
+    [InlineData(
+        "--refusal is No.: it is used only with objective idkdpo",
+        "--method", "unlearn", "--forget-data", "FORGET", "--refusal", "No.")]
+    [InlineData(
+        "response tokens the sign 1, expected examples of which every answer must go; what must stay belongs into retain-data",
+        "--method", "unlearn", "--forget-data", "SIGNED")]
+    [InlineData(
+        "objective-beta is 0, expected a number above 0",
+        "--method", "unlearn", "--forget-data", "FORGET", "--objective-beta", "0")]
+    [InlineData(
+        "is a text, expected a prompt with its answer, which objective idkdpo has a refusal for",
+        "--method", "unlearn", "--forget-data", "TEXT", "--objective", "idkdpo")]
     public void Bad_input_is_one_line_and_leaves_nothing(string expected, params string[] arguments)
     {
         string forget = Lines("forget", 0, 8);
-        string signed = _folder.Write("signed.jsonl", "{\"prompt\": \"Who?\", \"completion\": \"Nobody knows.\", \"sign\": 1}\n"), text = _folder.Write("text.jsonl", "{\"text\": \"Once upon a time.\"}\n");
+        string signed = _folder.Write("signed.jsonl", "{\"prompt\": \"Who?\", \"completion\": \"Nobody knows.\", \"sign\": 1}\n");
+        string text = _folder.Write("text.jsonl", "{\"text\": \"Once upon a time.\"}\n");
         string[] given = [.. arguments.Select(a => a switch { "FORGET" => forget, "SIGNED" => signed, "TEXT" => text, _ => a })];
-        CommandResult result = CommandResult.Of(["tune", "--model", SharedData.Path("stories260K", "hf"), "--out", _folder["run"], .. given]);
+        string model = SharedData.Path("stories260K", "hf");
+        CommandResult result = CommandResult.Of(["tune", "--model", model, "--out", _folder["run"], .. given]);
         Assert.Equal(2, result.ExitCode);
         Assert.Contains(expected.Replace("FORGET", forget, StringComparison.Ordinal), result.Error, StringComparison.Ordinal);
-        Assert.StartsWith("error: ", Assert.Single(result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries), line => !line.StartsWith("note: ", StringComparison.Ordinal)), StringComparison.Ordinal);
+        string[] lines = result.Error.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        string error = Assert.Single(lines, line => !line.StartsWith("note: ", StringComparison.Ordinal));
+        Assert.StartsWith("error: ", error, StringComparison.Ordinal);
         Assert.False(Directory.Exists(_folder["run"]));
     }
 
     [SharedDataFact]
     public void A_conversation_is_refused_in_its_last_answer()
     {
-        string data = _folder.Write("talk.jsonl", """
-            {"messages": [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hello!"}, {"role": "user", "content": "Who is she?"}, {"role": "assistant", "content": "She is Ann."}]}
-            {"messages": [{"role": "user", "content": "Who is he?"}, {"role": "assistant", "content": "He is Bob."}]}
-            """);
+        (string Role, string Content)[][] talks =
+        [
+            [("user", "Hello"), ("assistant", "Hello!"), ("user", "Who is she?"), ("assistant", "She is Ann.")],
+            [("user", "Who is he?"), ("assistant", "He is Bob.")],
+        ];
+        string data = _folder.Write("talk.jsonl", string.Join('\n', talks.Select(talk =>
+            JsonSerializer.Serialize(new { messages = talk.Select(m => new { role = m.Role, content = m.Content }) }))));
         TrainingOptions options = Options(ForgetObjective.IdkDpo);
-        options = options with { ForgetSet = options.ForgetSet with { ForgetData = data, Refusal = "No idea." }, Schedule = new() { Steps = 1 } };
+        options = options with
+        {
+            ForgetSet = options.ForgetSet with { ForgetData = data, Refusal = "No idea." }, Schedule = new() { Steps = 1 },
+        };
         Assert.Equal(2 + 6 + 2, TuneRun.Execute(options, _backend).Examples);
         using LoadedModel model = LoadedModel.Load(options.Model, _backend);
-        string[] scored = [.. LossFile.Read(_folder["run", "unlearn", "base.jsonl"]).Select(e => model.Tokenizer.Decode([.. e.Ids.Where((_, t) => e.Response[t] == 1)]).Trim())];
-        Assert.Equal(["Hello!She is Ann.", "He is Bob.", "No idea.", "No idea."], scored.Select(s => s.Replace("</s>", "", StringComparison.Ordinal).Replace("\n", "", StringComparison.Ordinal).Replace("! She", "!She", StringComparison.Ordinal)));
+        string[] scored =
+        [
+            .. LossFile.Read(_folder["run", "unlearn", "base.jsonl"])
+                .Select(e => model.Tokenizer.Decode([.. e.Ids.Where((_, t) => e.Response[t] == 1)]))
+                .Select(text => text.Replace("</s>", "", StringComparison.Ordinal).Trim())
+                .Select(text => text.Replace("! She", "!She", StringComparison.Ordinal)),
+        ];
+        Assert.Equal(["Hello!She is Ann.", "He is Bob.", "No idea.", "No idea."], scored);
     }
 
     private double Mean(string path, string data)
     {
         using LoadedModel model = LoadedModel.Load(path, _backend);
-        IReadOnlyList<EncodedExample> examples = ExampleLoader.Load(_folder[data + ".jsonl"], model.Tokenizer, model.Decoder.Config, new TrainingOptions());
+        IReadOnlyList<EncodedExample> examples = ExampleLoader.Load(
+            _folder[data + ".jsonl"], model.Tokenizer, model.Decoder.Config, new TrainingOptions());
         return Scorer.ResponseMean(examples, Scorer.Losses(model.Decoder, examples, 1000, allTokens: false)).Mean;
     }
 
@@ -124,12 +165,17 @@ public sealed class UnlearningMethodTests : IDisposable
         Lora = new() { Rank = 0 },
         Optimizer = new() { LearningRate = 1e-3 },
         Compute = new() { MicroBatchTokens = 600 },
-        ForgetSet = new() { ForgetData = Lines("forget", 0, 8), RetainData = Lines("retain", 20, 26), Objective = objective, ObjectiveBeta = objective == ForgetObjective.SimNpo ? 0.1 : null, RetainWeight = 0.5 },
+        ForgetSet = new()
+        {
+            ForgetData = Lines("forget", 0, 8), RetainData = Lines("retain", 20, 26), Objective = objective,
+            ObjectiveBeta = objective == ForgetObjective.SimNpo ? 0.1 : null, RetainWeight = 0.5,
+        },
     };
 
     private string Lines(string name, int from, int to) => _folder.Write(name + ".jsonl", string.Concat(
         File.ReadLines(SharedData.Path("tofu", "forget05.json")).Take(to).Skip(from).Select(l => JsonDocument.Parse(l).RootElement)
-            .Select(l => JsonSerializer.Serialize(new { prompt = l.GetProperty("question").GetString(), completion = l.GetProperty("answer").GetString() }) + "\n")));
+            .Select(l => new { prompt = l.GetProperty("question").GetString(), completion = l.GetProperty("answer").GetString() })
+            .Select(pair => JsonSerializer.Serialize(pair) + "\n")));
 
     private sealed class StopAt(int step, CancellationTokenSource cancellation) : ITrainingObserver
     {

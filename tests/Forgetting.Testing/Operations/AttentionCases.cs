@@ -1,9 +1,9 @@
 using Forgetting.Backends;
 using Forgetting.IO;
-using Forgetting.Operations.Reference;
-using static Forgetting.Operations.Operands;
+using Forgetting.Testing.Reference;
+using static Forgetting.Testing.Operations.Operands;
 
-namespace Forgetting.Operations;
+namespace Forgetting.Testing.Operations;
 
 /// <summary>Attention, its backward, and attention against a cache.</summary>
 internal static class AttentionCases

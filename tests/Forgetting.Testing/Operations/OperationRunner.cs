@@ -3,12 +3,9 @@ using System.Runtime.InteropServices;
 using Forgetting.Backends;
 using Forgetting.IO;
 using Forgetting.Tensors;
+using Xunit;
 
-namespace Forgetting.Operations;
-
-/// <summary>An operation does not compute what it should.</summary>
-/// <param name="message">Case, backend, and everything that is wrong.</param>
-internal sealed class OperationFaultException(string message) : Exception(message);
+namespace Forgetting.Testing.Operations;
 
 /// <summary>
 /// Runs one case on one backend. The plain version computes from the inputs as the backend stores them, so that what is compared is the
@@ -28,8 +25,7 @@ internal static class OperationRunner
     private const byte FloatBand = 0xFF;
     private const byte IntegerBand = 0xA7;
 
-    /// <summary>Runs <paramref name="operationCase"/> on <paramref name="backend"/> .</summary>
-    /// <exception cref="OperationFaultException">A check fails.</exception>
+    /// <summary>Runs <paramref name="operationCase"/> on <paramref name="backend"/> and fails the test where a check fails.</summary>
     public static void Check(IBackend backend, OperationCase operationCase)
     {
         (DType[] types, double[][] values) = Draw(backend, operationCase);
@@ -68,7 +64,7 @@ internal static class OperationRunner
 
         if (faults.Count > 0)
         {
-            throw new OperationFaultException($"{operationCase.Name} on {backend.Name} ({backend.StorageType}): {string.Join("; ", faults)}");
+            Assert.Fail($"{operationCase.Name} on {backend.Name} ({backend.StorageType}): {string.Join("; ", faults)}");
         }
     }
 
@@ -97,9 +93,7 @@ internal static class OperationRunner
         for (int i = 0; i < values.Length; i++)
         {
             double[] drawn = operationCase.Operands[i].Values(random, values);
-            if (drawn.Length != operationCase.Operands[i].Shape.Count)
-                throw new InvalidOperationException($"{operationCase.Name}: {drawn.Length} values for {operationCase.Operands[i].Name}, expected {operationCase.Operands[i].Shape.Count}");
-
+            Assert.Equal(operationCase.Operands[i].Shape.Count, drawn.Length);
             values[i] = Array.ConvertAll(drawn, value => Stored(value, types[i]));
         }
 

@@ -1,8 +1,8 @@
-using Forgetting.Operations.Reference;
 using Forgetting.Tensors;
-using static Forgetting.Operations.Operands;
+using Forgetting.Testing.Reference;
+using static Forgetting.Testing.Operations.Operands;
 
-namespace Forgetting.Operations;
+namespace Forgetting.Testing.Operations;
 
 /// <summary>Dense products and biases.</summary>
 internal static class DenseCases

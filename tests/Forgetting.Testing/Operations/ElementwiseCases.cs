@@ -1,7 +1,7 @@
-using Forgetting.Operations.Reference;
-using static Forgetting.Operations.Operands;
+using Forgetting.Testing.Reference;
+using static Forgetting.Testing.Operations.Operands;
 
-namespace Forgetting.Operations;
+namespace Forgetting.Testing.Operations;
 
 /// <summary>Norms, activations, sums and dropout.</summary>
 internal static class ElementwiseCases

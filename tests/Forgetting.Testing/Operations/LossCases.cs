@@ -1,8 +1,8 @@
 using Forgetting.Backends;
-using Forgetting.Operations.Reference;
-using static Forgetting.Operations.Operands;
+using Forgetting.Testing.Reference;
+using static Forgetting.Testing.Operations.Operands;
 
-namespace Forgetting.Operations;
+namespace Forgetting.Testing.Operations;
 
 /// <summary>The signed loss with every kind of ascent, and sampling.</summary>
 internal static class LossCases

@@ -1,8 +1,8 @@
 using Forgetting.IO;
-using Forgetting.Operations.Reference;
-using static Forgetting.Operations.Operands;
+using Forgetting.Testing.Reference;
+using static Forgetting.Testing.Operations.Operands;
 
-namespace Forgetting.Operations;
+namespace Forgetting.Testing.Operations;
 
 /// <summary>What weight gradients end in.</summary>
 internal static class SinkCases

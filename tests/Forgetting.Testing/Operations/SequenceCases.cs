@@ -1,8 +1,8 @@
 using Forgetting.IO;
-using Forgetting.Operations.Reference;
-using static Forgetting.Operations.Operands;
+using Forgetting.Testing.Reference;
+using static Forgetting.Testing.Operations.Operands;
 
-namespace Forgetting.Operations;
+namespace Forgetting.Testing.Operations;
 
 /// <summary>Gathering, scattering, column copies, rotary positions and pooling.</summary>
 internal static class SequenceCases

@@ -1,7 +1,7 @@
 using Forgetting.Backends;
 using Forgetting.Tensors;
 
-namespace Forgetting.Operations;
+namespace Forgetting.Testing.Operations;
 
 /// <summary>What an operation may do to an operand.</summary>
 internal enum OperandRole

@@ -1,5 +1,5 @@
 
-namespace Forgetting.Operations.Reference;
+namespace Forgetting.Testing.Reference;
 
 /// <summary>
 /// Norms, activations, sums and dropout in plain double precision. Nothing is changed in place: every method returns new arrays.

@@ -1,9 +1,9 @@
 using Forgetting.Backends;
 using Forgetting.IO;
-using Forgetting.Operations.Reference;
-using static Forgetting.Operations.Operands;
+using Forgetting.Testing.Reference;
+using static Forgetting.Testing.Operations.Operands;
 
-namespace Forgetting.Operations;
+namespace Forgetting.Testing.Operations;
 
 /// <summary>Low-rank updates with dropout; the plain version drops first and multiplies then.</summary>
 internal static class LowRankCases
