@@ -21,17 +21,13 @@ internal static class MicroBenchmarks
         IConfig config = ManualConfig.Create(DefaultConfig.Instance).WithBuildTimeout(s_buildTimeout);
         Summary[] summaries = [.. BenchmarkSwitcher.FromAssembly(typeof(MicroBenchmarks).Assembly).Run(args, config)];
         if (args.Any(arg => s_informative.Contains(arg)))
-        {
             return 0;
-        }
 
         int chosen = summaries.Sum(summary => summary.BenchmarksCases.Length);
         int ran = summaries.Where(summary => !summary.HasCriticalValidationErrors)
             .Sum(summary => summary.Reports.Count(report => report.Success));
         if (ran > 0 && ran == chosen)
-        {
             return 0;
-        }
 
         Console.Error.WriteLine(chosen == 0
             ? "error: no benchmark ran"

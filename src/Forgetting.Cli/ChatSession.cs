@@ -30,7 +30,8 @@ internal sealed class ChatSession(LoadedModel model, MessageLayout layout, Gener
 
     /// <summary>Answers a question and remembers both. An answer that is cancelled is remembered as far as it came.</summary>
     /// <param name="show">Called with the parts of the answer as they come.</param>
-    /// <exception cref="UserException">The question alone fills the model's context, or the template rejects the conversation; the question is then not remembered.</exception>
+    /// <exception cref="UserException">The question alone fills the model's context, or the template rejects the conversation; the question
+    /// is then not remembered.</exception>
     public void Answer(string question, Action<string> show, CancellationToken cancellation)
     {
         _messages.Add(new ChatMessage("user", question));

@@ -79,7 +79,8 @@ internal static class CommandLine
         }
         catch (Exception error) when (IsLackOfMeans(error))
         {
-            return Fail("the system gives no more memory, threads or open files; expected more of them (ulimit -a shows the limits), or smaller sizes");
+            return Fail("the system gives no more memory, threads or open files; "
+                + "expected more of them (ulimit -a shows the limits), or smaller sizes");
         }
         catch (IOException error)
         {
@@ -115,8 +116,9 @@ internal static class CommandLine
     }
 
     // A thread that cannot start throws the first or the second; a part of .NET that cannot be opened is said not to exist.
-    private static bool IsLackOfMeans(Exception error) => error is OutOfMemoryException or TaskSchedulerException or InsufficientExecutionStackException
-        || (error is FileNotFoundException { FileName: { } name } && name.Contains(", Version=", StringComparison.Ordinal))
+    private static bool IsLackOfMeans(Exception error) =>
+        error is OutOfMemoryException or TaskSchedulerException or InsufficientExecutionStackException
+            || (error is FileNotFoundException { FileName: { } name } && name.Contains(", Version=", StringComparison.Ordinal))
         || (error is TypeInitializationException or AggregateException && error.InnerException is { } cause && IsLackOfMeans(cause));
 
     internal static int Fail(string message)

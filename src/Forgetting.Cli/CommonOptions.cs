@@ -72,5 +72,6 @@ internal static class CommonOptions
         return option;
     }
 
-    public static Option<ulong> Seed(ulong value = 42) => new("--seed") { Description = "seed of everything random", HelpName = "N", DefaultValueFactory = _ => value };
+    public static Option<ulong> Seed(ulong value = 42) =>
+        new("--seed") { Description = "seed of everything random", HelpName = "N", DefaultValueFactory = _ => value };
 }

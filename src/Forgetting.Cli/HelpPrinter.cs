@@ -8,8 +8,8 @@ using Forgetting.Training;
 namespace Forgetting.Cli;
 
 /// <summary>
-/// Help of 80 columns. A command with very many options shows those that most people need and the names of groups; <c>--help GROUP</c> shows a group,
-/// <c>--help all</c> all of them.
+/// Help of 80 columns. A command with very many options shows those that most people need and the names of groups; <c>--help GROUP</c>
+/// shows a group, <c>--help all</c> all of them.
 /// </summary>
 internal sealed class HelpPrinter : SynchronousCommandLineAction
 {
@@ -22,7 +22,8 @@ internal sealed class HelpPrinter : SynchronousCommandLineAction
 
     private readonly Option<string?> _option = new("--help", "-h", "-?")
     {
-        Description = "show help; of one GROUP of options, or of all, where a command has many", HelpName = "GROUP", Arity = ArgumentArity.ZeroOrOne, Recursive = true,
+        Description = "show help; of one GROUP of options, or of all, where a command has many", HelpName = "GROUP",
+        Arity = ArgumentArity.ZeroOrOne, Recursive = true,
     };
 
     private HelpPrinter() => _option.Action = this;
@@ -38,10 +39,15 @@ internal sealed class HelpPrinter : SynchronousCommandLineAction
     {
         Command command = parseResult.CommandResult.Command;
         string? group = parseResult.GetValue(_option);
-        IGrouping<string, Option>[] groups = [.. command.Options.Where(o => !o.Hidden).GroupBy(o => SettingsOptions.SettingOf(o)?.Group ?? "run")];
-        string[] names = [.. Recipe.Settings.Select(s => s.Group).Distinct().Where(name => groups.Any(g => g.Key == name)).OrderBy(name => name == "advanced")];
+        IGrouping<string, Option>[] groups =
+            [.. command.Options.Where(o => !o.Hidden).GroupBy(o => SettingsOptions.SettingOf(o)?.Group ?? "run")];
+        string[] names = [.. Recipe.Settings.Select(s => s.Group).Distinct().Where(name => groups.Any(g => g.Key == name)).OrderBy(
+            name => name == "advanced")];
         if (group is not (null or All) && !names.Contains(group))
-            throw new UserException($"--help is \"{group}\", expected {All} or a group of options; the nearest is {Spelling.Nearest(group, [.. names, All])}");
+        {
+            throw new UserException(
+                $"--help is \"{group}\", expected {All} or a group of options; the nearest is {Spelling.Nearest(group, [.. names, All])}");
+        }
 
         TextWriter output = Console.Out;
         bool grouped = command.Options.Count > Many;
@@ -56,7 +62,9 @@ internal sealed class HelpPrinter : SynchronousCommandLineAction
 
         if (group is null)
         {
-            WriteOptions(output, "Options that most people need", command.Options.Where(o => SettingsOptions.SettingOf(o) is null or { IsCommon: true }).Append(_option));
+            WriteOptions(
+                output, "Options that most people need",
+                command.Options.Where(o => SettingsOptions.SettingOf(o) is null or { IsCommon: true }).Append(_option));
             WriteWrapped(output, $"More options in groups, shown by --help GROUP or --help {All}:", "", 0);
             WriteWrapped(output, "  ", string.Join(", ", names), 2);
             return 0;
@@ -73,7 +81,8 @@ internal sealed class HelpPrinter : SynchronousCommandLineAction
     private static void WriteHead(TextWriter output, Command command)
     {
         WriteWrapped(output, "", command.Description ?? "", 0);
-        string arguments = string.Concat(command.Arguments.Select(a => $" {a.Name.ToUpperInvariant()}{(a.Arity.MaximumNumberOfValues > 1 ? "…" : "")}"));
+        string arguments =
+            string.Concat(command.Arguments.Select(a => $" {a.Name.ToUpperInvariant()}{(a.Arity.MaximumNumberOfValues > 1 ? "…" : "")}"));
         string name = command is RootCommand ? "forgetting" : $"forgetting {command.Name}";
         output.WriteLine();
         output.WriteLine($"Usage: {name}{(command.Subcommands.Count > 0 ? " COMMAND" : "")}{arguments} [options]");
@@ -91,16 +100,24 @@ internal sealed class HelpPrinter : SynchronousCommandLineAction
     private static string Name(Option option)
     {
         string value = option.ValueType == typeof(bool) ? "" : $" {option.HelpName ?? "VALUE"}";
-        return option.Name + (option.Arity.MinimumNumberOfValues == 0 && value.Length > 0 && option.ValueType == typeof(string) ? $" [{value.Trim()}]" : value);
+        return option.Name + (option.Arity.MinimumNumberOfValues == 0 && value.Length > 0 && option.ValueType == typeof(string)
+            ? $" [{value.Trim()}]"
+            : value);
     }
 
     private static string Text(Option option)
     {
         string text = option.Description ?? "";
-        if (option.HasDefaultValue && option.ValueType != typeof(bool) && Convert.ToString(option.GetDefaultValue(), CultureInfo.InvariantCulture) is { Length: > 0 } standard && !option.ValueType.IsArray)
+        if (option.HasDefaultValue && option.ValueType != typeof(bool)
+            && Convert.ToString(option.GetDefaultValue(), CultureInfo.InvariantCulture) is { Length: > 0 } standard
+            && !option.ValueType.IsArray)
+        {
             text += $" [default: {standard}]";
+        }
 
-        return option.Required ? $"{text} (REQUIRED)" : SettingsOptions.IsRequired(option) ? $"{text} (REQUIRED, here or in a recipe)" : text;
+        return option.Required ? $"{text} (REQUIRED)"
+            : SettingsOptions.IsRequired(option) ? $"{text} (REQUIRED, here or in a recipe)"
+            : text;
     }
 
     private static void WriteRows(TextWriter output, string title, IEnumerable<(string Name, string Text)> rows)

@@ -17,7 +17,8 @@ internal sealed class Interruption : IDisposable
     public Interruption(string what = "stopping after this step")
     {
         _what = what;
-        _registrations = [PosixSignalRegistration.Create(PosixSignal.SIGINT, Handle), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Handle)];
+        _registrations =
+            [PosixSignalRegistration.Create(PosixSignal.SIGINT, Handle), PosixSignalRegistration.Create(PosixSignal.SIGTERM, Handle)];
     }
 
     /// <summary>Cancelled by the first signal.</summary>

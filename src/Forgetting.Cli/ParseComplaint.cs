@@ -5,7 +5,10 @@ using Forgetting.Training;
 
 namespace Forgetting.Cli;
 
-/// <summary>What is wrong with a command line, in the words that errors of this program have: what was found, what was expected, and what may have been meant.</summary>
+/// <summary>
+/// What is wrong with a command line, in the words that errors of this program have: what was found, what was
+/// expected, and what may have been meant.
+/// </summary>
 internal static class ParseComplaint
 {
     /// <summary>The first thing that is wrong; null where nothing is.</summary>
@@ -21,7 +24,8 @@ internal static class ParseComplaint
         if (command.Subcommands.Count > 0)
             return $"no command is given, expected one of {string.Join(", ", command.Subcommands.Select(c => c.Name))}";
 
-        string[] missing = [.. command.Options.Where(o => o.Required && parsed.GetResult(o) is null or { Implicit: true }).Select(o => o.Name)];
+        string[] missing =
+            [.. command.Options.Where(o => o.Required && parsed.GetResult(o) is null or { Implicit: true }).Select(o => o.Name)];
         return missing.Length > 0 ? Missing(missing) : Explain(parsed.Errors[0]);
     }
 
@@ -39,7 +43,8 @@ internal static class ParseComplaint
             OptionResult { Option.AllowMultipleArgumentsPerToken: true } option => option.Tokens,
             _ => [],
         });
-        return taken.Select(t => t.Value).FirstOrDefault(v => v.StartsWith("--", StringComparison.Ordinal) && v.Length > 2) ?? (parsed.UnmatchedTokens is [string unmatched, ..] ? unmatched : null);
+        return taken.Select(t => t.Value).FirstOrDefault(v => v.StartsWith("--", StringComparison.Ordinal) && v.Length > 2)
+            ?? (parsed.UnmatchedTokens is [string unmatched, ..] ? unmatched : null);
     }
 
     private static string Unknown(string word, Command command)
@@ -47,10 +52,14 @@ internal static class ParseComplaint
         if (word.StartsWith('-'))
         {
             string name = word.Split('=', ':')[0];
-            if (Recipe.Settings.FirstOrDefault(s => s.Formerly != null && $"--{s.Formerly}" == name) is { } setting && command.Options.Any(o => o.Name == $"--{setting.Name}"))
+            if (Recipe.Settings.FirstOrDefault(s => s.Formerly != null && $"--{s.Formerly}" == name) is { } setting
+                && command.Options.Any(o => o.Name == $"--{setting.Name}"))
+            {
                 return $"{name} is now called --{setting.Name}";
+            }
 
-            return $"{name} is no option of {command.Name}; the nearest is {Spelling.Nearest(name, command.Options.Concat(Parents(command)).Select(o => o.Name))}";
+            return $"{name} is no option of {command.Name}; "
+                + $"the nearest is {Spelling.Nearest(name, command.Options.Concat(Parents(command)).Select(o => o.Name))}";
         }
 
         return command.Subcommands.Count > 0
@@ -58,7 +67,8 @@ internal static class ParseComplaint
             : $"found \"{word}\", expected an option of {command.Name}";
     }
 
-    private static IEnumerable<Option> Parents(Command command) => command.Parents.OfType<Command>().SelectMany(c => c.Options).Where(o => o.Recursive);
+    private static IEnumerable<Option> Parents(Command command) =>
+        command.Parents.OfType<Command>().SelectMany(c => c.Options).Where(o => o.Recursive);
 
     private static string Explain(ParseError error)
     {

@@ -6,13 +6,14 @@ using Forgetting.Training;
 namespace Forgetting.Cli;
 
 /// <summary>
-/// Settings of <see cref="TrainingOptions"/> as options of a command: their names, help and defaults come from the settings themselves, so a
-/// recipe and the command line cannot drift apart.
+/// Settings of <see cref="TrainingOptions"/> as options of a command: their names, help and defaults come from the settings themselves, so
+/// a recipe and the command line cannot drift apart.
 /// </summary>
 internal sealed class SettingsOptions
 {
     // Settings that say how data becomes tokens; every command that reads examples has them.
-    public static readonly string[] DataSettings = ["max-length", "too-long", "train-on", "template", "template-date", "shape", "prompt-field", "completion-field", "allow-special", "compat"];
+    public static readonly string[] DataSettings = ["max-length", "too-long", "train-on", "template", "template-date", "shape",
+        "prompt-field", "completion-field", "allow-special", "compat"];
 
     // What help knows of an option besides what it says itself.
     private static readonly ConditionalWeakTable<Option, Facts> s_facts = [];
@@ -30,8 +31,8 @@ internal sealed class SettingsOptions
     /// <param name="recipe">Whether a recipe can hold settings too.</param>
     /// <param name="required">Names of settings that must be given.</param>
     public SettingsOptions(
-        Command command, TrainingOptions defaults, IEnumerable<string> names, string? outFile = null, IReadOnlyDictionary<string, string>? help = null,
-        bool recipe = false, params string[] required)
+        Command command, TrainingOptions defaults, IEnumerable<string> names, string? outFile = null,
+        IReadOnlyDictionary<string, string>? help = null, bool recipe = false, params string[] required)
     {
         _defaults = defaults;
         _required = required;
@@ -40,9 +41,12 @@ internal sealed class SettingsOptions
             Setting setting = Recipe.Find(name) ?? throw new ArgumentException($"{name} is no setting", nameof(names));
             string standard = setting.Read(defaults), text = help?.GetValueOrDefault(name) ?? setting.Help;
             Option option = setting.IsSwitch ? new Option<bool>($"--{name}") { Description = text }
-                : setting.IsList ? new Option<string[]>($"--{name}") { Description = text, HelpName = setting.ValueName, AllowMultipleArgumentsPerToken = true }
+                : setting.IsList
+                ? new Option<string[]>(
+                    $"--{name}") { Description = text, HelpName = setting.ValueName, AllowMultipleArgumentsPerToken = true }
                 : name == "out" && outFile is not null ? new Option<string>("--out") { Description = outFile, HelpName = "FILE" }
-                : new Option<string>($"--{name}") { Description = standard.Length > 0 ? $"{text} [default: {standard}]" : text, HelpName = setting.ValueName };
+                : new Option<string>($"--{name}") { Description =
+                    standard.Length > 0 ? $"{text} [default: {standard}]" : text, HelpName = setting.ValueName };
             option.Required = required.Contains(name) && !recipe;
             s_facts.Add(option, new Facts(setting, required.Contains(name)));
             _options.Add((setting, option));
@@ -60,7 +64,9 @@ internal sealed class SettingsOptions
     /// <exception cref="UserException">Names all that are missing.</exception>
     public void CheckRequired(TrainingOptions options)
     {
-        string[] missing = [.. _required.Where(name => Recipe.Find(name)!.WhyUnused(options) is null && Recipe.Find(name)!.Read(options).Length == 0).Select(name => $"--{name}")];
+        string[] missing =
+            [.. _required.Where(name => Recipe.Find(name)!.WhyUnused(options) is null && Recipe.Find(name)!.Read(options).Length == 0)
+                .Select(name => $"--{name}")];
         if (missing.Length > 0)
             throw new UserException(ParseComplaint.Missing(missing));
     }
@@ -75,17 +81,22 @@ internal sealed class SettingsOptions
 
     /// <summary>The settings that a command line gives, over others: the defaults unless given.</summary>
     /// <exception cref="UserException">A value is bad.</exception>
-    public TrainingOptions Read(ParseResult parsed, TrainingOptions? others = null) => Given(parsed).Aggregate(others ?? _defaults, (options, given) => given.Apply(options));
+    public TrainingOptions Read(ParseResult parsed, TrainingOptions? others = null) =>
+        Given(parsed).Aggregate(others ?? _defaults, (options, given) => given.Apply(options));
 
     /// <summary>The settings that the run in <c>--out</c> began with; null where there is none.</summary>
     /// <exception cref="UserException">Its record is bad.</exception>
-    public TrainingOptions? Began(ParseResult parsed) => Read(parsed) is { Out.Length: > 0 } given && Runs.RunFolder.SettingsOf(given.Out) is { } began ? began : null;
+    public TrainingOptions? Began(ParseResult parsed) =>
+        Read(parsed) is { Out.Length: > 0 } given && Runs.RunFolder.SettingsOf(given.Out) is { } began ? began : null;
 
-    /// <summary>The settings that a command line gives for a run, over those of a recipe, over those of the run that is resumed, or the defaults.</summary>
+    /// <summary>
+    /// The settings that a command line gives for a run, over those of a recipe, over those of the run that is resumed, or the defaults.
+    /// </summary>
     /// <param name="parsed">The command line.</param>
     /// <param name="recipe">Path of a recipe, or null.</param>
     /// <param name="resume">Whether the run in <c>--out</c> is resumed, if there is one.</param>
-    /// <exception cref="UserException">A recipe or value is bad, or one is missing, or the run makes no use of a setting that is given.</exception>
+    /// <exception cref="UserException">A recipe or value is bad, or one is missing, or the run makes no use of a
+    /// setting that is given.</exception>
     public TrainingOptions ReadRun(ParseResult parsed, string? recipe, bool resume)
     {
         IReadOnlyList<GivenSetting> all = Given(parsed);

@@ -15,10 +15,11 @@ internal static class Terminal
     private static readonly Padding s_padding = new(0, 0, Padding, 0);
 
     /// <summary>
-    /// A table: the first column is text, the others are aligned as numbers. On a terminal that is too narrow heads are folded between words, and where that is not enough columns
-    /// are left out, which a line below says; no word is ever broken.
+    /// A table: the first column is text, the others are aligned as numbers. On a terminal that is too narrow heads are folded between
+    /// words, and where that is not enough columns are left out, which a line below says; no word is ever broken.
     /// </summary>
-    /// <param name="spare">Columns to leave out first, the first of these first; the others go from right to left, and the first column never.</param>
+    /// <param name="spare">Columns to leave out first, the first of these first; the others go from right to left,
+    /// and the first column never.</param>
     public static void PrintTable(IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows, params IReadOnlyList<int> spare)
     {
         IAnsiConsole console = Open();
@@ -26,7 +27,8 @@ internal static class Terminal
         var table = new Table().Border(TableBorder.Simple);
         foreach (int c in shown)
         {
-            var column = new TableColumn(new TableText(header[c])) { NoWrap = widths[c] >= header[c].Length, Width = widths[c], Padding = s_padding };
+            var column = new TableColumn(
+                new TableText(header[c])) { NoWrap = widths[c] >= header[c].Length, Width = widths[c], Padding = s_padding };
             table.AddColumn(c == 0 ? column : column.RightAligned());
         }
 
@@ -39,12 +41,14 @@ internal static class Terminal
         if (shown.Count < header.Count)
         {
             Console.Out.WriteLine(
-                $"Left out for want of room: {string.Join(", ", Enumerable.Range(0, header.Count).Except(shown).Select(c => header[c]))}. A wider terminal, a pipe or --json has all.");
+                $"Left out for want of room: {string.Join(", ", Enumerable.Range(0, header.Count).Except(shown).Select(c => header[c]))}. "
+                + "A wider terminal, a pipe or --json has all.");
         }
     }
 
     /// <summary>Which columns fit, and their widths with heads folded as far as is needed.</summary>
-    internal static (IReadOnlyList<int> Shown, int[] Widths) Fit(IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows, IReadOnlyList<int> spare, int room)
+    internal static (IReadOnlyList<int> Shown, int[] Widths) Fit(
+        IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows, IReadOnlyList<int> spare, int room)
     {
         int[] cells = [.. header.Select((_, c) => rows.Select(row => row[c].Length).Append(1).Max())];
         int[] narrow = [.. header.Select((head, c) => Math.Max(cells[c], head.Split(' ').Max(word => word.Length)))];

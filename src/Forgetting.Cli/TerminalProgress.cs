@@ -44,7 +44,9 @@ internal sealed class TerminalProgress : ITrainingObserver
 
     /// <inheritdoc/>
     public void Progressed(long done, long total) =>
-        Show(done, total, done, done == total, $"{Count(done)} of {Count(total)} tokens  {Count(done / Math.Max(1e-3, _stage.Elapsed.TotalSeconds))} tokens/s");
+        Show(
+            done, total, done, done == total,
+            $"{Count(done)} of {Count(total)} tokens  {Count(done / Math.Max(1e-3, _stage.Elapsed.TotalSeconds))} tokens/s");
 
     /// <inheritdoc/>
     public void StepDone(StepMetrics metrics, int steps)
@@ -56,7 +58,9 @@ internal sealed class TerminalProgress : ITrainingObserver
             : "";
         _heldOut = metrics.HeldOutLoss ?? _heldOut;
         string heldOut = _heldOut is { } loss ? string.Create(CultureInfo.InvariantCulture, $"  held-out {loss:0.0000}") : "";
-        string text = string.Create(CultureInfo.InvariantCulture, $"step {metrics.Step}/{steps}  loss {metrics.Loss:0.0000}{parts}{heldOut}  {Count(metrics.TokensPerSecond)} tokens/s");
+        string text = string.Create(
+            CultureInfo.InvariantCulture,
+            $"step {metrics.Step}/{steps}  loss {metrics.Loss:0.0000}{parts}{heldOut}  {Count(metrics.TokensPerSecond)} tokens/s");
         Show(metrics.Step, steps, metrics.Step - _firstStep, metrics.Step == steps, text);
     }
 

@@ -158,9 +158,7 @@ public sealed class CudaBlasException : Exception
     internal static void Check(CublasStatus result, [CallerArgumentExpression(nameof(result))] string call = "")
     {
         if (result != CublasStatus.Success)
-        {
             throw new CudaBlasException(result, CudaException.CallName(call));
-        }
     }
 }
 

@@ -17,9 +17,7 @@ public sealed unsafe class CudaDeviceVariable<T> : IDisposable
         CUdeviceptr pointer = default;
         CUResult status = MemoryManagement.cuMemAlloc_v2(ref pointer, SizeInBytes);
         if (status != CUResult.Success)
-        {
             throw new CudaException(status, $"cuMemAlloc of {SizeInBytes} bytes");
-        }
 
         _handle = new OwnedHandle(
             (nint)pointer.Pointer.Value, static handle => MemoryManagement.cuMemFree_v2(new CUdeviceptr(new SizeT((nuint)handle))));

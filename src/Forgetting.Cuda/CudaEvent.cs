@@ -53,9 +53,7 @@ public sealed class CudaEvent : IDisposable
     {
         CUResult status = Events.cuEventQuery(Event);
         if (status == CUResult.ErrorNotReady)
-        {
             return false;
-        }
 
         CudaException.Check(status, nameof(Events.cuEventQuery));
         return true;

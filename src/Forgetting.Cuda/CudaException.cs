@@ -24,9 +24,7 @@ public sealed class CudaException : Exception
     internal static void Check(CUResult result, [CallerArgumentExpression(nameof(result))] string call = "")
     {
         if (result != CUResult.Success)
-        {
             throw new CudaException(result, CallName(call));
-        }
     }
 
     /// <summary>The name of the native function in an expression like <c>Streams.cuStreamQuery(_stream)</c>.</summary>

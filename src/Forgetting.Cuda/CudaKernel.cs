@@ -18,9 +18,7 @@ public sealed unsafe class CudaKernel
         KernelName = kernelName;
         CUResult status = ModuleManagement.cuModuleGetFunction(ref _function, module, kernelName);
         if (status != CUResult.Success)
-        {
             throw new CudaException(status, $"cuModuleGetFunction of {kernelName}");
-        }
     }
 
     /// <summary>Name of the kernel.</summary>
@@ -101,9 +99,7 @@ public sealed unsafe class CudaKernel
     public void RunAsync(CUstream stream, ReadOnlySpan<byte> arguments, ReadOnlySpan<int> offsets)
     {
         if (offsets.Length > MaximumArguments)
-        {
             throw new ArgumentException($"{KernelName}: {offsets.Length} arguments, at most {MaximumArguments} are possible");
-        }
 
         void** addresses = stackalloc void*[MaximumArguments];
         fixed (byte* values = arguments)
@@ -138,9 +134,7 @@ public sealed unsafe class CudaKernel
             _function, GridDimensions.x, GridDimensions.y, GridDimensions.z, BlockDimensions.x, BlockDimensions.y, BlockDimensions.z,
             DynamicSharedMemory, stream, addresses, null);
         if (status != CUResult.Success)
-        {
             throw new CudaException(status, $"cuLaunchKernel of {KernelName}");
-        }
     }
 
     private int GetAttribute(CUFunctionAttribute attribute)

@@ -13,23 +13,23 @@ public static class CudaLibrary
     internal const string Driver = "cuda";
     internal const string Blas = "cublas";
 
-    private static readonly string[] DriverNames = OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"];
+    private static readonly string[] s_driverNames = OperatingSystem.IsWindows() ? ["nvcuda.dll"] : ["libcuda.so.1", "libcuda.so"];
 
     // The oldest cuBLAS that has all that is called, and whose kernels run on every driver that the fatbin runs on.
     private const int OldestBlas = 12;
 
-    private static readonly Lock Gate = new();
-    private static readonly Dictionary<string, nint> Loaded = [];
-    private static string? emulation;
+    private static readonly Lock s_gate = new();
+    private static readonly Dictionary<string, nint> s_loaded = [];
+    private static string? s_emulation;
 
     /// <summary>Whether <see cref="UseEmulation"/> was called.</summary>
     public static bool IsEmulation
     {
         get
         {
-            lock (Gate)
+            lock (s_gate)
             {
-                return emulation is not null;
+                return s_emulation is not null;
             }
         }
     }
@@ -60,23 +60,19 @@ public static class CudaLibrary
     {
         ArgumentNullException.ThrowIfNull(path);
         path = Path.GetFullPath(path);
-        lock (Gate)
+        lock (s_gate)
         {
-            if (emulation == path)
-            {
+            if (s_emulation == path)
                 return;
-            }
 
-            if (Loaded.Count > 0)
+            if (s_loaded.Count > 0)
             {
                 throw new InvalidOperationException(
-                    $"cannot use the CUDA emulation {path}: this process already uses {emulation ?? "the CUDA driver"}");
+                    $"cannot use the CUDA emulation {path}: this process already uses {s_emulation ?? "the CUDA driver"}");
             }
 
             if (!File.Exists(path))
-            {
                 throw new CudaLibraryException($"the CUDA emulation library {path} does not exist; ./build.sh emulation builds it");
-            }
 
             nint handle;
             try
@@ -88,9 +84,9 @@ public static class CudaLibrary
                 throw new CudaLibraryException($"the CUDA emulation library {path} cannot be loaded: {e.Message}", e);
             }
 
-            emulation = path;
-            Loaded[Driver] = handle;
-            Loaded[Blas] = handle;
+            s_emulation = path;
+            s_loaded[Driver] = handle;
+            s_loaded[Blas] = handle;
         }
     }
 
@@ -103,19 +99,17 @@ public static class CudaLibrary
 
     private static nint Load(string library)
     {
-        lock (Gate)
+        lock (s_gate)
         {
-            if (Loaded.TryGetValue(library, out nint known))
-            {
+            if (s_loaded.TryGetValue(library, out nint known))
                 return known;
-            }
 
-            string[] names = library == Driver ? DriverNames : BlasNames();
+            string[] names = library == Driver ? s_driverNames : BlasNames();
             foreach (string name in names)
             {
                 if (NativeLibrary.TryLoad(name, out nint handle))
                 {
-                    Loaded[library] = handle;
+                    s_loaded[library] = handle;
                     return handle;
                 }
             }

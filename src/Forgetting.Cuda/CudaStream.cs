@@ -36,9 +36,7 @@ public sealed class CudaStream : IDisposable
     {
         CUResult status = Streams.cuStreamQuery(Stream);
         if (status == CUResult.ErrorNotReady)
-        {
             return false;
-        }
 
         CudaException.Check(status, nameof(Streams.cuStreamQuery));
         return true;

@@ -9,51 +9,49 @@ namespace Forgetting.Cuda;
 public static unsafe class Nvtx
 {
     // CUDA 12.9 renamed the library.
-    private static readonly string[] Names =
+    private static readonly string[] s_names =
         OperatingSystem.IsWindows() ? ["nvToolsExt64_1.dll"] : ["libnvToolsExt.so.1", "libnvtx3interop.so.1"];
 
-    private static delegate* unmanaged<byte*, int> push;
-    private static delegate* unmanaged<int> pop;
+    private static delegate* unmanaged<byte*, int> s_push;
+    private static delegate* unmanaged<int> s_pop;
 
     /// <summary>Looks for the library; ranges begin to count if it is there.</summary>
     /// <returns>Whether it is.</returns>
     public static bool Enable()
     {
-        if (push == null)
+        if (s_push == null)
         {
-            foreach (string name in Names)
+            foreach (string name in s_names)
             {
                 if (NativeLibrary.TryLoad(name, out nint library) && NativeLibrary.TryGetExport(library, "nvtxRangePushA", out nint begin)
                     && NativeLibrary.TryGetExport(library, "nvtxRangePop", out nint end))
                 {
-                    pop = (delegate* unmanaged<int>)end;
-                    push = (delegate* unmanaged<byte*, int>)begin;
+                    s_pop = (delegate* unmanaged<int>)end;
+                    s_push = (delegate* unmanaged<byte*, int>)begin;
                     break;
                 }
             }
         }
 
-        return push != null;
+        return s_push != null;
     }
 
     /// <summary>Begins a range of the calling thread, which ends when the result is disposed; ranges nest.</summary>
     /// <param name="name">A UTF-8 literal: the compiler puts a zero after it.</param>
     public static NvtxRange Range(ReadOnlySpan<byte> name)
     {
-        if (push == null)
-        {
+        if (s_push == null)
             return default;
-        }
 
         fixed (byte* text = name)
         {
-            push(text);
+            s_push(text);
         }
 
         return new NvtxRange(true);
     }
 
-    internal static void End() => pop();
+    internal static void End() => s_pop();
 }
 
 /// <summary>A range begun by <see cref="Nvtx.Range"/>.</summary>
@@ -67,8 +65,6 @@ public readonly ref struct NvtxRange
     public void Dispose()
     {
         if (_begun)
-        {
             Nvtx.End();
-        }
     }
 }

@@ -42,9 +42,7 @@ internal sealed class OwnedHandle : SafeHandle
         CUResult status = _released;
         _released = CUResult.Success;
         if (status != CUResult.Success)
-        {
             throw new CudaException(status, call);
-        }
     }
 
     protected override bool ReleaseHandle()
@@ -52,15 +50,11 @@ internal sealed class OwnedHandle : SafeHandle
         CUcontext current = default;
         ContextManagement.cuCtxGetCurrent(ref current);
         if (current != _context)
-        {
             ContextManagement.cuCtxSetCurrent(_context);
-        }
 
         _released = _release(handle);
         if (current != _context)
-        {
             ContextManagement.cuCtxSetCurrent(current);
-        }
 
         return _released == CUResult.Success;
     }

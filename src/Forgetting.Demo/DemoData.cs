@@ -50,8 +50,8 @@ internal sealed record QuestionSets(
         [.. world.People.Where(person => !Train.Concat(Trusted).Any(q => q.Prompt.Contains(person, StringComparison.Ordinal)))];
 
     /// <summary>
-    /// The training set with other shares of misleading answers (<c>train-noise-PERCENT</c>), of the same kind as its own, and the trusted set in part (<c>trusted-COUNT</c>) or with
-    /// as many misleading answers as the training set (<c>trusted-noisy</c>).
+    /// The training set with other shares of misleading answers (<c>train-noise-PERCENT</c>), of the same kind as its own, and the trusted
+    /// set in part (<c>trusted-COUNT</c>) or with as many misleading answers as the training set (<c>trusted-noisy</c>).
     /// </summary>
     /// <param name="seed">Seed of which answers mislead.</param>
     public IEnumerable<(string Name, IReadOnlyList<Question> Questions)> Doses(int seed)

@@ -57,16 +57,18 @@ internal sealed class DemoRun(
     }
 
     /// <summary>
-    /// Prepares the worlds for runs by recipes and tunes nothing: for every seed <c>model-SEED</c> (of another width <c>model-N-wide-SEED</c>), and for every scenario a folder <c>SCENARIO-SEED</c> with its data, its
-    /// references, the data with answers from elsewhere (<c>train-clean</c>: the truth, <c>train-oracle</c>: without what misleads, <c>train-relabelled</c>: the reference's own
-    /// answers), and doses of noise and of reference data (<see cref="QuestionSets.Doses"/>).
+    /// Prepares the worlds for runs by recipes and tunes nothing: for every seed <c>model-SEED</c> (of another width
+    /// <c>model-N-wide-SEED</c>), and for every scenario a folder <c>SCENARIO-SEED</c> with its data, its references, the data with answers
+    /// from elsewhere (<c>train-clean</c>: the truth, <c>train-oracle</c>: without what misleads, <c>train-relabelled</c>: the reference's
+    /// own answers), and doses of noise and of reference data (<see cref="QuestionSets.Doses"/>).
     /// </summary>
     public void Prepare()
     {
         for (int seed = settings.FirstSeed; seed < settings.FirstSeed + settings.Seeds; seed++)
         {
             World world = WorldOf(seed);
-            string trained = PrepareBase(world, seed), model = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"model-{Width}{seed}"));
+            string trained = PrepareBase(world, seed),
+                model = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"model-{Width}{seed}"));
             Directory.CreateDirectory(model);
             foreach (string file in Directory.EnumerateFiles(trained))
             {
@@ -103,7 +105,9 @@ internal sealed class DemoRun(
         IReadOnlyList<string> answers = AnswerQuality.Answers(reference, [.. sets.Train.Select(q => q.Prompt)]);
         QuestionSets.Write(place, "train-clean", [.. sets.Train.Select(q => q with { Answer = q.Truth })]);
         QuestionSets.Write(place, "train-oracle", [.. sets.Train.Where(q => !q.Misleading)]);
-        QuestionSets.Write(place, "train-relabelled", [.. sets.Train.Zip(answers, (q, answer) => q with { Answer = answer }).Where(q => q.Answer.Length > 0)]);
+        QuestionSets.Write(
+            place, "train-relabelled",
+            [.. sets.Train.Zip(answers, (q, answer) => q with { Answer = answer }).Where(q => q.Answer.Length > 0)]);
     }
 
     /// <summary>The world of a seed.</summary>
@@ -114,7 +118,8 @@ internal sealed class DemoRun(
         QuestionSets.Of(scenario.Name, world, settings, seed: 1000 + seed);
 
     // In names of models, those of the usual width have none.
-    private string Width => settings.Width == DemoSettings.Full.Width ? "" : string.Create(CultureInfo.InvariantCulture, $"{settings.Width}-wide-");
+    private string Width =>
+        settings.Width == DemoSettings.Full.Width ? "" : string.Create(CultureInfo.InvariantCulture, $"{settings.Width}-wide-");
 
     private string PrepareBase(World world, int seed)
     {
@@ -122,8 +127,8 @@ internal sealed class DemoRun(
         {
             int exposures = settings.Exposures << doublings;
             string model = BaseModel.Prepare(
-                Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"base-{Width}{settings.People}-{exposures}-{seed}")), settings.Width,
-                () => (world.PretrainingDocuments(exposures, seed: 2000 + seed), []),
+                Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"base-{Width}{settings.People}-{exposures}-{seed}")),
+                settings.Width, () => (world.PretrainingDocuments(exposures, seed: 2000 + seed), []),
                 backend, observer, cancellation);
             using LoadedModel loaded = LoadedModel.Load(model, backend);
             Question[] known = [.. world.People.SelectMany(p => World.Relations.Select(r => world.Known(r, p)))];

@@ -12,7 +12,8 @@ namespace Forgetting;
 /// <summary>What a fine-tuning left.</summary>
 /// <param name="Summary">The run in figures.</param>
 /// <param name="Metrics">Every optimiser step.</param>
-/// <param name="Folder">Folder with the run's records: <c>run.yaml</c>, <c>metrics.jsonl</c>, <c>model/</c> and what else the method leaves.</param>
+/// <param name="Folder">Folder with the run's records: <c>run.yaml</c>, <c>metrics.jsonl</c>, <c>model/</c> and
+/// what else the method leaves.</param>
 /// <param name="ReportPath">The report, a self-contained HTML page.</param>
 public sealed record FineTuneResult(TuneSummary Summary, IReadOnlyList<StepMetrics> Metrics, string Folder, string ReportPath);
 
@@ -22,26 +23,27 @@ public sealed partial class LanguageModel
     private const string DataFileName = "data.jsonl";
 
     /// <summary>
-    /// Fine-tunes the model on a data file; from then on it is the tuned one. With <see cref="LoraSettings.Rank"/> above 0 a new adapter is trained and a
-    /// given one is continued, else all weights are trained. After an exception the model is as it was.
+    /// Fine-tunes the model on a data file; from then on it is the tuned one. With <see cref="LoraSettings.Rank"/> above 0 a new adapter is
+    /// trained and a given one is continued, else all weights are trained. After an exception the model is as it was.
     /// </summary>
     /// <param name="data">
-    /// Examples, JSON Lines: <c>prompt</c> and <c>completion</c>, or <c>messages</c>; with <see cref="TrainingMethod.Unlearn"/> those that must go.
+    /// Examples, JSON Lines: <c>prompt</c> and <c>completion</c>, or <c>messages</c>; with
+    /// <see cref="TrainingMethod.Unlearn"/> those that must go.
     /// </param>
     /// <param name="options">
-    /// The settings; null for the defaults, which are token forgetting with a reference model that is trained on a held-out part of the data
-    /// (arXiv 2508.04329). <see cref="TrainingOptions.Out"/> is where the run leaves its records; where it is not given, they are kept until the model
-    /// is disposed. Model, adapter, data, template and device are this model's and are not given.
+    /// The settings; null for the defaults, which are token forgetting with a reference model that is trained on a held-out part of the
+    /// data (arXiv 2508.04329). <see cref="TrainingOptions.Out"/> is where the run leaves its records; where it is not given, they are kept
+    /// until the model is disposed. Model, adapter, data, template and device are this model's and are not given.
     /// </param>
     /// <param name="progress">Follows the run; or null.</param>
     /// <param name="method">
-    /// What gives tokens their signs, in place of the methods of this library; <see cref="TrainingOptions.Method"/> then says whether negative tokens are
-    /// forgotten or ignored. Or null. To resume, it has to be given again.
+    /// What gives tokens their signs, in place of the methods of this library; <see cref="TrainingOptions.Method"/> then says whether
+    /// negative tokens are forgotten or ignored. Or null. To resume, it has to be given again.
     /// </param>
     /// <param name="resume">Continue what an interrupted run left in <see cref="TrainingOptions.Out"/>, to the same bits.</param>
     /// <param name="cancellation">Ends the run after the step in progress, with a checkpoint.</param>
-    /// <exception cref="UserException">A setting or the data is bad, the folder holds another run, a value is not finite, or the disk is full; names the
-    /// setting, or the file and its line.</exception>
+    /// <exception cref="UserException">A setting or the data is bad, the folder holds another run, a value is not finite, or the disk is
+    /// full; names the setting, or the file and its line.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled; it can be resumed.</exception>
     public FineTuneResult FineTune(
         string data, TrainingOptions? options = null, ITrainingObserver? progress = null, IMethod? method = null, bool resume = false,
@@ -54,8 +56,8 @@ public sealed partial class LanguageModel
     /// <summary>Fine-tunes the model on examples; the run's folder keeps them as <c>data.jsonl</c>.</summary>
     /// <inheritdoc cref="FineTune(string, TrainingOptions?, ITrainingObserver?, IMethod?, bool, CancellationToken)"/>
     public FineTuneResult FineTune(
-        IEnumerable<TrainingExample> data, TrainingOptions? options = null, ITrainingObserver? progress = null, IMethod? method = null, bool resume = false,
-        CancellationToken cancellation = default) => Locked(() =>
+        IEnumerable<TrainingExample> data, TrainingOptions? options = null, ITrainingObserver? progress = null, IMethod? method = null,
+        bool resume = false, CancellationToken cancellation = default) => Locked(() =>
     {
         ArgumentNullException.ThrowIfNull(data);
         TrainingOptions settings = Settings(options);
@@ -86,14 +88,17 @@ public sealed partial class LanguageModel
         {
             return File.ReadAllBytes(file).AsSpan().SequenceEqual(lines)
                 ? false
-                : throw new UserException($"{file}: differs from the examples that are given; expected {(began ? "those that the run began with" : "no such file")}");
+                : throw new UserException(
+                    $"{file}: differs from the examples that are given; "
+                    + $"expected {(began ? "those that the run began with" : "no such file")}");
         }
 
         AtomicFile.Write(file, stream => stream.Write(lines));
         return true;
     }
 
-    private FineTuneResult Tune(string data, TrainingOptions settings, ITrainingObserver? progress, IMethod? method, bool resume, CancellationToken cancellation)
+    private FineTuneResult Tune(
+        string data, TrainingOptions settings, ITrainingObserver? progress, IMethod? method, bool resume, CancellationToken cancellation)
     {
         settings = settings.Method == TrainingMethod.Unlearn
             ? settings with { ForgetSet = settings.ForgetSet with { ForgetData = data } }
@@ -139,6 +144,9 @@ public sealed partial class LanguageModel
     private static void RequireOwn(string setting, string given, string standard, string own)
     {
         if (given != standard && given != own)
-            throw new UserException($"{setting} is \"{given}\", expected it not to be set: this model's {(own.Length > 0 ? $"is \"{own}\"" : "own is used")}");
+        {
+            throw new UserException(
+                $"{setting} is \"{given}\", expected it not to be set: this model's {(own.Length > 0 ? $"is \"{own}\"" : "own is used")}");
+        }
     }
 }

@@ -51,7 +51,8 @@ public sealed class DataScores
     private TokenScore[] Tokens(EncodedExample example, int i, IReadOnlyList<string> texts) =>
     [
         .. example.Ids.Select((id, t) => new TokenScore(
-            id, texts[t], example.Response[t], _scores.BaseLoss[i][t], _scores.ReferenceLoss[i][t], _scores.Influence[i][t], _scores.Partition.Signs[i][t])),
+            id, texts[t], example.Response[t], _scores.BaseLoss[i][t], _scores.ReferenceLoss[i][t], _scores.Influence[i][t],
+            _scores.Partition.Signs[i][t])),
     ];
 }
 
@@ -88,24 +89,32 @@ public sealed partial class LanguageModel
     public DataLoss LossOf(IEnumerable<TrainingExample> data, DataSettings? options = null, CancellationToken cancellation = default) =>
         Locked(() => LossOf(Encode(data, options), cancellation));
 
-    /// <summary>Scores every response token of a data file by how much a reference model improves on this one, and divides the tokens by that.</summary>
+    /// <summary>
+    /// Scores every response token of a data file by how much a reference model improves on this one, and divides the tokens by that.
+    /// </summary>
     /// <param name="reference">The model after training on trusted examples.</param>
     /// <param name="data">Examples, JSON Lines.</param>
     /// <param name="options">Kind of score, ρ and what else divides; how the data becomes tokens. Null for the defaults.</param>
     /// <param name="cancellation">Ends the call after the batch in progress.</param>
-    /// <exception cref="UserException">The data is missing or malformed, does not fit both models, or the scores do not tell the tokens apart.</exception>
+    /// <exception cref="UserException">The data is missing or malformed, does not fit both models, or the scores do not
+    /// tell the tokens apart.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
-    public DataScores ScoreTokens(LanguageModel reference, string data, TrainingOptions? options = null, CancellationToken cancellation = default) =>
-        Score(Locked(() => Encode(data, options?.Data)), reference, options, cancellation);
+    public DataScores ScoreTokens(
+        LanguageModel reference, string data, TrainingOptions? options = null, CancellationToken cancellation = default) =>
+            Score(Locked(() => Encode(data, options?.Data)), reference, options, cancellation);
 
-    /// <summary>Scores every response token of some examples by how much a reference model improves on this one, and divides the tokens by that.</summary>
+    /// <summary>
+    /// Scores every response token of some examples by how much a reference model improves on this one, and divides the tokens by that.
+    /// </summary>
     /// <inheritdoc cref="ScoreTokens(LanguageModel, string, TrainingOptions?, CancellationToken)"/>
     public DataScores ScoreTokens(
-        LanguageModel reference, IEnumerable<TrainingExample> data, TrainingOptions? options = null, CancellationToken cancellation = default) =>
+        LanguageModel reference, IEnumerable<TrainingExample> data, TrainingOptions? options = null,
+        CancellationToken cancellation = default) =>
         Score(Locked(() => Encode(data, options?.Data)), reference, options, cancellation);
 
     /// <summary>
-    /// Computes the diagonal Fisher information of a data file, of all weights or of an adapter's (arXiv 2505.19715), and writes it as safetensors.
+    /// Computes the diagonal Fisher information of a data file, of all weights or of an adapter's (arXiv
+    /// 2505.19715), and writes it as safetensors.
     /// </summary>
     /// <param name="data">Examples, JSON Lines.</param>
     /// <param name="output">File to write; appears whole or not at all.</param>
@@ -113,14 +122,17 @@ public sealed partial class LanguageModel
     /// <param name="options">How the data becomes tokens; null for the defaults.</param>
     /// <param name="cancellation">Ends the call after the batch in progress.</param>
     /// <returns>The sums over the tensors, the largest first.</returns>
-    /// <exception cref="UserException">The data is missing or malformed or does not fit the model, or the file cannot be written.</exception>
+    /// <exception cref="UserException">The data is missing or malformed or does not fit the model, or the
+    /// file cannot be written.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public IReadOnlyList<TensorInformation> FisherInformation(
-        string data, string output, FisherKind kind = FisherKind.Empirical, DataSettings? options = null, CancellationToken cancellation = default) =>
+        string data, string output, FisherKind kind = FisherKind.Empirical, DataSettings? options = null,
+        CancellationToken cancellation = default) =>
         Locked(() => Fisher(Encode(data, options), output, kind, cancellation));
 
     /// <summary>
-    /// Computes the diagonal Fisher information of some examples, of all weights or of an adapter's (arXiv 2505.19715), and writes it as safetensors.
+    /// Computes the diagonal Fisher information of some examples, of all weights or of an adapter's (arXiv
+    /// 2505.19715), and writes it as safetensors.
     /// </summary>
     /// <inheritdoc cref="FisherInformation(string, string, FisherKind, DataSettings?, CancellationToken)"/>
     public IReadOnlyList<TensorInformation> FisherInformation(
@@ -136,7 +148,8 @@ public sealed partial class LanguageModel
             .Select((token, t) => new TokenLoss(token.Id, token.Text, example.Response[t], losses[i][t])).ToArray())]);
     }
 
-    private DataScores Score(IReadOnlyList<EncodedExample> examples, LanguageModel reference, TrainingOptions? options, CancellationToken cancellation)
+    private DataScores Score(
+        IReadOnlyList<EncodedExample> examples, LanguageModel reference, TrainingOptions? options, CancellationToken cancellation)
     {
         ArgumentNullException.ThrowIfNull(reference);
         options ??= new TrainingOptions();
@@ -150,7 +163,8 @@ public sealed partial class LanguageModel
     private IReadOnlyList<float[]> Losses(IReadOnlyList<EncodedExample> examples, bool allTokens, CancellationToken cancellation) =>
         Scorer.Losses(Loaded.Decoder, examples, new ComputeSettings().MicroBatchTokens, allTokens, cancellation: cancellation);
 
-    private IReadOnlyList<TensorInformation> Fisher(IReadOnlyList<EncodedExample> examples, string output, FisherKind kind, CancellationToken cancellation)
+    private IReadOnlyList<TensorInformation> Fisher(
+        IReadOnlyList<EncodedExample> examples, string output, FisherKind kind, CancellationToken cancellation)
     {
         IO.AtomicFile.CheckWritable(output);
         Unload(); // gradients need weights of another type and memory of their own
@@ -180,7 +194,8 @@ public sealed partial class LanguageModel
     private IReadOnlyList<EncodedExample> Encode(IEnumerable<TrainingExample> data, DataSettings? options)
     {
         ArgumentNullException.ThrowIfNull(data);
-        return ExampleLoader.Encode([.. data.Select((example, i) => example.ToData(i))], "data", Loaded.Tokenizer, Loaded.Decoder.Config, Encoding(options));
+        return ExampleLoader.Encode(
+            [.. data.Select((example, i) => example.ToData(i))], "data", Loaded.Tokenizer, Loaded.Decoder.Config, Encoding(options));
     }
 
     private TrainingOptions Encoding(DataSettings? options)

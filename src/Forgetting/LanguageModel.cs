@@ -16,10 +16,12 @@ using Forgetting.Training;
 namespace Forgetting;
 
 /// <summary>
-/// A language model in memory: it writes text, answers, tells the loss of data, is fine-tuned and saved. End tokens, chat template and device are found as
-/// the commands of <c>forgetting</c> find them. Calls may come from several threads and are served one after the other.
+/// A language model in memory: it writes text, answers, tells the loss of data, is fine-tuned and saved. End tokens, chat template and
+/// device are found as the commands of <c>forgetting</c> find them. Calls may come from several threads and are served one after the other.
 /// </summary>
-/// <remarks>Bad input of any kind is a <see cref="UserException"/>, whose message is one line that names what was found and what was expected.</remarks>
+/// <remarks>
+/// Bad input of any kind is a <see cref="UserException"/>, whose message is one line that names what was found and what was expected.
+/// </remarks>
 public sealed partial class LanguageModel : IDisposable
 {
     private readonly Lock _gate = new();
@@ -36,21 +38,26 @@ public sealed partial class LanguageModel : IDisposable
         (_path, _adapter, _template, _backend) = (path, adapter, template, backend);
 
     /// <summary>Loads a model.</summary>
-    /// <param name="path">A Hugging Face folder, a llama2.c <c>.bin</c>, or the folder of a finished run, which stands for the model in it.</param>
-    /// <param name="device">Where to compute: <c>cpu</c>, <c>cuda</c>, <c>cuda:N</c>, <c>cuda-emu</c>, or <c>auto</c>, the first card where all that it needs
-    /// is there and works, and else the CPU.</param>
+    /// <param name="path">A Hugging Face folder, a llama2.c <c>.bin</c>, or the folder of a finished run, which
+    /// stands for the model in it.</param>
+    /// <param name="device">Where to compute: <c>cpu</c>, <c>cuda</c>, <c>cuda:N</c>, <c>cuda-emu</c>, or <c>auto</c>, the first card where
+    /// all that it needs is there and works, and else the CPU.</param>
     /// <param name="adapter">Folder of a PEFT adapter to add; null for none.</param>
     /// <param name="template">
-    /// How messages become text: <c>chat</c> (the model's own template), <c>tulu</c>, <c>plain</c> (no markers), the path of a Jinja file, or <c>auto</c>:
-    /// the model's own, and where it has none plain for a prompt and tulu for a conversation.
+    /// How messages become text: <c>chat</c> (the model's own template), <c>tulu</c>, <c>plain</c> (no markers), the path of a Jinja file,
+    /// or <c>auto</c>: the model's own, and where it has none plain for a prompt and tulu for a conversation.
     /// </param>
     /// <param name="dtype">
-    /// <c>fp32</c> or <c>bf16</c>: on a card the type of weights and activations, on the CPU of the operands of products; null for bf16 on a card and fp32 elsewhere.
+    /// <c>fp32</c> or <c>bf16</c>: on a card the type of weights and activations, on the CPU of the operands of products; null for
+    /// bf16 on a card and fp32 elsewhere.
     /// </param>
-    /// <param name="notice">Gets a line where <c>auto</c> takes the CPU although there is a card: why, and what would change it. Or null.</param>
-    /// <exception cref="UserException">No such device, or a model, adapter or template that is missing, malformed or does not fit.</exception>
+    /// <param name="notice">Gets a line where <c>auto</c> takes the CPU although there is a card: why, and
+    /// what would change it. Or null.</param>
+    /// <exception cref="UserException">No such device, or a model, adapter or template that is missing,
+    /// malformed or does not fit.</exception>
     public static LanguageModel Load(
-        string path, string device = "auto", string? adapter = null, string template = "auto", string? dtype = null, Action<string>? notice = null)
+        string path, string device = "auto", string? adapter = null, string template = "auto", string? dtype = null,
+        Action<string>? notice = null)
     {
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(device);
@@ -68,7 +75,9 @@ public sealed partial class LanguageModel : IDisposable
         }
     }
 
-    /// <summary>The checkpoint whose weights these are: the one given, or after training all weights the one that the training wrote.</summary>
+    /// <summary>
+    /// The checkpoint whose weights these are: the one given, or after training all weights the one that the training wrote.
+    /// </summary>
     public string Path => _path;
 
     /// <summary>Folder of the adapter in use, given or trained; null for none.</summary>
@@ -88,7 +97,8 @@ public sealed partial class LanguageModel : IDisposable
     /// <param name="options">How tokens are drawn and when the text ends; null for the most probable ones.</param>
     /// <param name="cancellation">Ends the call between two tokens.</param>
     /// <returns>What follows the prompt.</returns>
-    /// <exception cref="UserException">The prompt fills the context or is refused by the template, or an option is out of range.</exception>
+    /// <exception cref="UserException">The prompt fills the context or is refused by the template, or an
+    /// option is out of range.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public string Generate(string prompt, GenerationOptions? options = null, CancellationToken cancellation = default) =>
         Collect(show => Continue(prompt, options, show, cancellation));
@@ -116,7 +126,10 @@ public sealed partial class LanguageModel : IDisposable
     public string Chat(string question, GenerationOptions? options = null, CancellationToken cancellation = default) =>
         Chat([new ChatMessage("user", question)], options, cancellation);
 
-    /// <summary>Like <see cref="Chat(IReadOnlyList{ChatMessage}, GenerationOptions?, CancellationToken)"/>, a part of the answer at a time, as it comes. Leaving the loop ends the generation.</summary>
+    /// <summary>
+    /// Like <see cref="Chat(IReadOnlyList{ChatMessage}, GenerationOptions?, CancellationToken)"/>, a part of the answer at a time, as it
+    /// comes. Leaving the loop ends the generation.
+    /// </summary>
     /// <inheritdoc cref="Chat(IReadOnlyList{ChatMessage}, GenerationOptions?, CancellationToken)"/>
     public IAsyncEnumerable<string> ChatAsync(
         IReadOnlyList<ChatMessage> messages, GenerationOptions? options = null, CancellationToken cancellation = default) =>
@@ -135,14 +148,18 @@ public sealed partial class LanguageModel : IDisposable
     public void SaveAdapter(string folder) => Locked(() =>
     {
         if (_adapter is null)
-            throw new UserException($"{_path}: has no adapter to save; expected one given to Load, or made by FineTune with lora-rank above 0");
+        {
+            throw new UserException(
+                $"{_path}: has no adapter to save; expected one given to Load, or made by FineTune with lora-rank above 0");
+        }
 
         PeftAdapter.Write(folder, Loaded.Decoder, Loaded.Source.Path, ChatFiles.OfAdapter(_adapter).AddToAdapter);
         return 0;
     });
 
     /// <summary>
-    /// Writes the model as a GGUF file, which llama.cpp and ollama run, an adapter merged into the weights; beside it a Modelfile for ollama.
+    /// Writes the model as a GGUF file, which llama.cpp and ollama run, an adapter merged into the
+    /// weights; beside it a Modelfile for ollama.
     /// </summary>
     /// <param name="file">File to write; appears whole or not at all.</param>
     /// <param name="type">Element type of the weights' matrices; vectors are kept in Float32.</param>
@@ -219,19 +236,22 @@ public sealed partial class LanguageModel : IDisposable
         return Continue(ids, layout, options, show, cancellation);
     });
 
-    private void Answer(IReadOnlyList<ChatMessage> messages, GenerationOptions? options, Action<string> show, CancellationToken cancellation) => Locked(() =>
-    {
-        ArgumentNullException.ThrowIfNull(messages);
-        if (messages.Count == 0)
-            throw new UserException("messages: found none, expected at least one to answer");
+    private void Answer(
+        IReadOnlyList<ChatMessage> messages, GenerationOptions? options, Action<string> show, CancellationToken cancellation) =>
+        Locked(() =>
+        {
+            ArgumentNullException.ThrowIfNull(messages);
+            if (messages.Count == 0)
+                throw new UserException("messages: found none, expected at least one to answer");
 
-        MessageLayout layout = ChatLayout.Named(_template, Loaded.Source.Path, _adapter);
-        int[] ids = new ExampleEncoder(Loaded.Tokenizer, int.MaxValue, layout: layout).EncodePrompt(
-            new DataExample { Index = 0, Place = "the conversation", Messages = messages });
-        return Continue(ids, layout, options, show, cancellation);
-    });
+            MessageLayout layout = ChatLayout.Named(_template, Loaded.Source.Path, _adapter);
+            int[] ids = new ExampleEncoder(Loaded.Tokenizer, int.MaxValue, layout: layout).EncodePrompt(
+                new DataExample { Index = 0, Place = "the conversation", Messages = messages });
+            return Continue(ids, layout, options, show, cancellation);
+        });
 
-    private int[] Continue(int[] prompt, MessageLayout? layout, GenerationOptions? options, Action<string> show, CancellationToken cancellation)
+    private int[] Continue(
+        int[] prompt, MessageLayout? layout, GenerationOptions? options, Action<string> show, CancellationToken cancellation)
     {
         options ??= new GenerationOptions();
         Loaded.TurnEnd = layout is null ? null : ChatLayout.TurnEnd(Loaded.Tokenizer, layout);
@@ -246,7 +266,8 @@ public sealed partial class LanguageModel : IDisposable
         }
 
         return Loaded.Continue(
-            prompt, options with { StopIds = options.StopIds ?? Loaded.EndIds }, decoder, show, _kept ??= new PromptCache(Loaded.Decoder), cancellation);
+            prompt, options with { StopIds = options.StopIds ?? Loaded.EndIds }, decoder, show, _kept ??= new PromptCache(Loaded.Decoder),
+            cancellation);
     }
 
     private static string Collect(Action<Action<string>> write)

@@ -39,11 +39,16 @@ public sealed record TrainingExample
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public IReadOnlyList<ChatMessage>? Messages { get; }
 
-    /// <summary>1 that its answers are learnt, −1 that they are forgotten; null where their scores say. <see cref="ChatMessage.Sign"/> goes before it.</summary>
+    /// <summary>
+    /// 1 that its answers are learnt, −1 that they are forgotten; null where their scores say.
+    /// <see cref="ChatMessage.Sign"/> goes before it.
+    /// </summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public int? Sign { get; init; }
 
-    /// <summary>As how many tokens each of its response tokens counts; null for one. <see cref="ChatMessage.Weight"/> multiplies it.</summary>
+    /// <summary>
+    /// As how many tokens each of its response tokens counts; null for one. <see cref="ChatMessage.Weight"/> multiplies it.
+    /// </summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? Weight { get; init; }
 
@@ -55,6 +60,7 @@ public sealed record TrainingExample
     /// <param name="index">Position in the data set, from 0.</param>
     internal DataExample ToData(int index) => new()
     {
-        Index = index, Place = $"example {index}", Prompt = Prompt ?? "", Completion = Completion ?? "", Messages = Messages, Sign = Sign, Weight = Weight,
+        Index = index, Place = $"example {index}", Prompt = Prompt ?? "", Completion = Completion ?? "", Messages = Messages, Sign = Sign,
+        Weight = Weight,
     };
 }

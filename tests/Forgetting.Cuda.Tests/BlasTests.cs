@@ -38,8 +38,9 @@ public sealed class BlasTests(EmulationFixture emulation)
         using var blas = new CudaBlas();
         int lda = transposeA ? k : m, ldb = transposeB ? n : k;
         blas.GemmEx(
-            transposeA ? Operation.Transpose : Operation.NonTranspose, transposeB ? Operation.Transpose : Operation.NonTranspose, m, n, k, 0.5f,
-            x.DevicePointer, type, lda, y.DevicePointer, type, ldb, 2f, z.DevicePointer, type, m, ComputeType.Compute32F, GemmAlgo.Default);
+            transposeA ? Operation.Transpose : Operation.NonTranspose, transposeB ? Operation.Transpose : Operation.NonTranspose, m, n, k,
+            0.5f, x.DevicePointer, type, lda, y.DevicePointer, type, ldb, 2f, z.DevicePointer, type, m, ComputeType.Compute32F,
+            GemmAlgo.Default);
         float[] result = Download(z, bfloat16);
         for (int i = 0; i < m; i++)
         {
@@ -81,8 +82,8 @@ public sealed class BlasTests(EmulationFixture emulation)
         using CudaDeviceVariable<float> a = EmulationFixture.Upload(new float[6]), c = new(9);
         using var blas = new CudaBlas();
         CudaBlasException error = Assert.Throws<CudaBlasException>(() => blas.GemmEx(
-            Operation.NonTranspose, Operation.Transpose, 3, 3, 3, 1f, a.DevicePointer, cudaDataType.CUDA_R_32F, 3, a.DevicePointer, cudaDataType.CUDA_R_32F, 3,
-            0f, c.DevicePointer, cudaDataType.CUDA_R_32F, 3, ComputeType.Compute32F, GemmAlgo.Default));
+            Operation.NonTranspose, Operation.Transpose, 3, 3, 3, 1f, a.DevicePointer, cudaDataType.CUDA_R_32F, 3, a.DevicePointer,
+            cudaDataType.CUDA_R_32F, 3, 0f, c.DevicePointer, cudaDataType.CUDA_R_32F, 3, ComputeType.Compute32F, GemmAlgo.Default));
         Assert.Equal(CublasStatus.ExecutionFailed, error.CudaBlasError);
         Assert.Contains("cublasGemmEx: matrix A", error.Message, StringComparison.Ordinal);
         Assert.Contains("beyond its end", error.Message, StringComparison.Ordinal);
@@ -96,7 +97,8 @@ public sealed class BlasTests(EmulationFixture emulation)
     private static float Widen(ushort bits) => BitConverter.UInt32BitsToSingle((uint)bits << 16);
 
     private static CudaDeviceVariable<byte> Upload(float[] values, bool bfloat16) =>
-        EmulationFixture.Upload(bfloat16 ? [.. values.SelectMany(x => BitConverter.GetBytes(Bits(x)))] : values.SelectMany(BitConverter.GetBytes).ToArray());
+        EmulationFixture.Upload(
+            bfloat16 ? [.. values.SelectMany(x => BitConverter.GetBytes(Bits(x)))] : values.SelectMany(BitConverter.GetBytes).ToArray());
 
     private static float[] Download(CudaDeviceVariable<byte> variable, bool bfloat16)
     {

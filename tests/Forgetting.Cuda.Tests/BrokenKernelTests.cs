@@ -106,7 +106,8 @@ public sealed class BrokenKernelTests(EmulationFixture emulation)
         float local = 1;
         CudaException error = Fails("copy", 1, 1, "forward", new CUdeviceptr((long)&local), y.DevicePointer, 1);
         Assert.Contains("not device memory", error.Message, StringComparison.Ordinal);
-        Assert.Contains("null pointer", Fails("copy", 1, 1, "forward", default(CUdeviceptr), y.DevicePointer, 1).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "null pointer", Fails("copy", 1, 1, "forward", default(CUdeviceptr), y.DevicePointer, 1).Message, StringComparison.Ordinal);
     }
 
     [EmulationFact]
@@ -182,7 +183,8 @@ public sealed class BrokenKernelTests(EmulationFixture emulation)
         Assert.Equal(Enumerable.Range(0, 64).Select(i => 63f - i), EmulationFixture.Download(y));
     }
 
-    private static CudaDeviceVariable<float> Ramp(int count) => EmulationFixture.Upload(Enumerable.Range(0, count).Select(i => (float)i).ToArray());
+    private static CudaDeviceVariable<float> Ramp(int count) =>
+        EmulationFixture.Upload(Enumerable.Range(0, count).Select(i => (float)i).ToArray());
 
     private CudaException Fails(string kernel, uint threads, uint blocks, string order, params object[] arguments)
     {

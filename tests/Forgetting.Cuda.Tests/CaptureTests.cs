@@ -4,7 +4,9 @@ using static Forgetting.Cuda.DriverAPINativeMethods;
 
 namespace Forgetting.Cuda.Tests;
 
-/// <summary>Graphs recorded from streams, and what the emulation refuses meanwhile, as the driver does (CUDA programming guide, "Stream Capture").</summary>
+/// <summary>
+/// Graphs recorded from streams, and what the emulation refuses meanwhile, as the driver does (CUDA programming guide, "Stream Capture").
+/// </summary>
 [Collection("emulation")]
 public sealed class CaptureTests(EmulationFixture emulation)
 {
@@ -16,7 +18,8 @@ public sealed class CaptureTests(EmulationFixture emulation)
         _emulation.Begin();
         using CudaStream stream = new(), side = new();
         using CudaEvent fork = new(), join = new();
-        using CudaDeviceVariable<float> x = EmulationFixture.Upload(1f, 2f, 3f), y = EmulationFixture.Upload(0f, 0f, 0f), z = EmulationFixture.Upload(0f, 0f, 0f);
+        using CudaDeviceVariable<float> x = EmulationFixture.Upload(1f, 2f, 3f), y = EmulationFixture.Upload(0f, 0f, 0f),
+            z = EmulationFixture.Upload(0f, 0f, 0f);
         CudaKernel axpy = _emulation.Kernel("axpy", 32);
         stream.BeginCapture(CUstreamCaptureMode.Global);
         axpy.RunAsync(stream.Stream, 2f, x.DevicePointer, y.DevicePointer, 3);
@@ -68,7 +71,9 @@ public sealed class CaptureTests(EmulationFixture emulation)
         using CudaStream ordered = new(), apart = new(CUStreamFlags.NonBlocking);
         using CudaDeviceVariable<float> x = EmulationFixture.Upload(1f), y = EmulationFixture.Upload(1f);
         CudaKernel axpy = _emulation.Kernel("axpy", 32);
-        Refused(ordered, CUResult.ErrorStreamCaptureImplicit, () => axpy.RunAsync(CUstream.NullStream, 1f, x.DevicePointer, y.DevicePointer, 1));
+        Refused(
+            ordered, CUResult.ErrorStreamCaptureImplicit,
+            () => axpy.RunAsync(CUstream.NullStream, 1f, x.DevicePointer, y.DevicePointer, 1));
         apart.BeginCapture(CUstreamCaptureMode.Global);
         axpy.RunAsync(CUstream.NullStream, 1f, x.DevicePointer, y.DevicePointer, 1);
         apart.EndCapture().Dispose();
@@ -145,8 +150,8 @@ public sealed class CaptureTests(EmulationFixture emulation)
     }
 
     private static void Multiply(CudaBlas blas, CudaDeviceVariable<float> a, CudaDeviceVariable<float> c) => blas.GemmEx(
-        Operation.NonTranspose, Operation.NonTranspose, 1, 1, 1, 1f, a.DevicePointer, cudaDataType.CUDA_R_32F, 1, a.DevicePointer, cudaDataType.CUDA_R_32F, 1,
-        0f, c.DevicePointer, cudaDataType.CUDA_R_32F, 1, ComputeType.Compute32F, GemmAlgo.Default);
+        Operation.NonTranspose, Operation.NonTranspose, 1, 1, 1, 1f, a.DevicePointer, cudaDataType.CUDA_R_32F, 1, a.DevicePointer,
+        cudaDataType.CUDA_R_32F, 1, 0f, c.DevicePointer, cudaDataType.CUDA_R_32F, 1, ComputeType.Compute32F, GemmAlgo.Default);
 
     // The call fails with this error while the stream captures, and the capture fails with it; afterwards the call is allowed again.
     private static void Refused(CudaStream stream, CUResult expected, Action call)
@@ -162,11 +167,10 @@ public sealed class CaptureTests(EmulationFixture emulation)
     {
         fixed (float* pointer = source)
         {
-            CUResult result = AsynchronousMemcpy_v2.cuMemcpyHtoDAsync_v2(destination.DevicePointer, (nint)pointer, sizeof(float), stream.Stream);
+            CUResult result =
+                AsynchronousMemcpy_v2.cuMemcpyHtoDAsync_v2(destination.DevicePointer, (nint)pointer, sizeof(float), stream.Stream);
             if (result != CUResult.Success)
-            {
                 throw new CudaException(result, "cuMemcpyHtoDAsync", null);
-            }
         }
     }
 }

@@ -87,9 +87,12 @@ public sealed class DriverTests(EmulationFixture emulation)
         Assert.Contains("no_such_kernel", missing.Message, StringComparison.Ordinal);
         _emulation.Context.UnloadModule(module);
         Assert.Throws<CudaException>(() => _emulation.Context.UnloadModule(module));
-        Assert.Equal(CUResult.ErrorInvalidImage, Assert.Throws<CudaException>(() => _emulation.Context.LoadModulePTX([1, 2, 3, 4, 0, 0, 0, 0])).CudaError);
+        Assert.Equal(
+            CUResult.ErrorInvalidImage,
+            Assert.Throws<CudaException>(() => _emulation.Context.LoadModulePTX([1, 2, 3, 4, 0, 0, 0, 0])).CudaError);
         CudaException absent = Assert.Throws<CudaException>(() => _emulation.Context.LoadModule("/no/such/file"));
-        Assert.Equal("cuModuleLoad of /no/such/file: CUDA_ERROR_FILE_NOT_FOUND (301), cuModuleLoad: cannot read /no/such/file", absent.Message);
+        Assert.Equal(
+            "cuModuleLoad of /no/such/file: CUDA_ERROR_FILE_NOT_FOUND (301), cuModuleLoad: cannot read /no/such/file", absent.Message);
     }
 
     [EmulationFact]

@@ -7,5 +7,6 @@ namespace Forgetting.Cuda.Tests;
 [AttributeUsage(AttributeTargets.Method)]
 public sealed class EmulatedDataTheoryAttribute : TheoryAttribute
 {
-    public EmulatedDataTheoryAttribute() => Skip = Emulation.Missing ?? (SharedData.Folder is null ? "../shared/data is not beside the repository" : null);
+    public EmulatedDataTheoryAttribute() =>
+        Skip = Emulation.Missing ?? (SharedData.Folder is null ? "../shared/data is not beside the repository" : null);
 }

@@ -3,7 +3,9 @@ using Xunit;
 
 namespace Forgetting.Cuda.Tests;
 
-/// <summary>One context for all tests of the emulation, which run one after the other: the thread order is a setting of the process.</summary>
+/// <summary>
+/// One context for all tests of the emulation, which run one after the other: the thread order is a setting of the process.
+/// </summary>
 public sealed class EmulationFixture : IDisposable
 {
     public EmulationFixture()

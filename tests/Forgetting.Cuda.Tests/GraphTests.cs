@@ -13,10 +13,10 @@ namespace Forgetting.Cuda.Tests;
 public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<EmulatedBackends>
 {
     // Two shapes in turn, each in two micro-batches, with one between that comes once.
-    private static readonly int[][] Steps = [[0, 1, 2], [1, 2], [0, 1, 2], [0], [1, 2], [0, 1, 2]];
+    private static readonly int[][] s_steps = [[0, 1, 2], [1, 2], [0, 1, 2], [0], [1, 2], [0, 1, 2]];
 
-    private static readonly ModelConfig Model = TrainingStepTests.Gpt2 with { Layers = 1, VocabularySize = 19, ContextLength = 12 };
-    private static readonly LoraConfig Lora = new() { Rank = 3, Alpha = 6, Dropout = 0.3 };
+    private static readonly ModelConfig s_model = TrainingStepTests.Gpt2 with { Layers = 1, VocabularySize = 19, ContextLength = 12 };
+    private static readonly LoraConfig s_lora = new() { Rank = 3, Alpha = 6, Dropout = 0.3 };
 
     public static TheoryData<DType, bool, AscentKind> Runs => new()
     {
@@ -31,9 +31,11 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
     public void Replayed_steps_leave_the_bits_of_single_launches(DType type, bool adapter, AscentKind ascent)
     {
         CudaBackend backend = backends.Of(type);
-        TrainingOptions options = TrainingStepTests.Full with { Compute = TrainingStepTests.Full.Compute with { MicroBatchTokens = 12, Recompute = adapter }, TokenForgetting = TrainingStepTests.Full.TokenForgetting with { Ascent = ascent } };
+        TrainingOptions options = TrainingStepTests.Full with { Compute = TrainingStepTests.Full.Compute with { MicroBatchTokens =
+            12, Recompute = adapter }, TokenForgetting = TrainingStepTests.Full.TokenForgetting with { Ascent = ascent } };
         int before = backend.Graphs.Recorded;
-        (List<double> expected, float[] weights) = Train(backend, options with { Compute = options.Compute with { NoCudaGraphs = true } }, adapter);
+        (List<double> expected, float[] weights) =
+            Train(backend, options with { Compute = options.Compute with { NoCudaGraphs = true } }, adapter);
         Assert.Equal(before, backend.Graphs.Recorded);
         (List<double> losses, float[] replayed) = Train(backend, options, adapter);
         Assert.True(backend.Graphs.Recorded > before);
@@ -44,7 +46,9 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
     [EmulationFact]
     public void Replayed_steps_draw_new_dropout_masks()
     {
-        using var run = new TrainingRun(backends.Of(DType.Float32), TrainingStepTests.Full with { Optimizer = TrainingStepTests.Full.Optimizer with { LearningRate = 0 } }, adapter: true);
+        using var run = new TrainingRun(
+            backends.Of(DType.Float32),
+            TrainingStepTests.Full with { Optimizer = TrainingStepTests.Full.Optimizer with { LearningRate = 0 } }, adapter: true);
         double[] losses = [.. Enumerable.Range(0, 4).Select(k => run.Step(k, [0, 1, 2]))];
         Assert.Equal(4, losses.Distinct().Count());
         Assert.Equal(losses[2], run.Step(2, [0, 1, 2]));
@@ -54,16 +58,18 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
     public void Shapes_met_before_neither_allocate_nor_record()
     {
         CudaBackend backend = backends.Of(DType.Float32);
-        using var run = new TrainingRun(backend, TrainingStepTests.Full with { Compute = TrainingStepTests.Full.Compute with { MicroBatchTokens = 12 } }, adapter: true);
+        using var run = new TrainingRun(
+            backend, TrainingStepTests.Full with { Compute = TrainingStepTests.Full.Compute with { MicroBatchTokens = 12 } },
+            adapter: true);
         for (int k = 0; k < 6; k++)
         {
-            run.Step(k, Steps[k % 2]);
+            run.Step(k, s_steps[k % 2]);
         }
 
         (int allocations, int recorded) = (backend.Device.Allocations, backend.Graphs.Recorded);
         for (int k = 6; k < 10; k++)
         {
-            run.Step(k, Steps[k % 2]);
+            run.Step(k, s_steps[k % 2]);
         }
 
         Assert.Equal((allocations, recorded), (backend.Device.Allocations, backend.Graphs.Recorded));
@@ -144,7 +150,7 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
     private static (List<double> Losses, float[] Weights) Train(CudaBackend backend, TrainingOptions options, bool adapter)
     {
         using var run = new TrainingRun(backend, options, adapter);
-        List<double> losses = [.. Steps.Select((chosen, k) => run.Step(k, chosen))];
+        List<double> losses = [.. s_steps.Select((chosen, k) => run.Step(k, chosen))];
         return (losses, run.Weights);
     }
 
@@ -166,7 +172,7 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
         public TrainingRun(CudaBackend backend, TrainingOptions options, bool adapter)
         {
             _options = options;
-            _decoder = new Decoder(Model, backend, adapter ? Lora : null, seed: 3);
+            _decoder = new Decoder(s_model, backend, adapter ? s_lora : null, seed: 3);
             _decoder.Initialize(5);
             foreach (Parameter b in _decoder.AdapterParameters.Where(p => p.Name.Contains("lora_B", StringComparison.Ordinal)))
             {
@@ -176,7 +182,7 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
 
             _step = new TrainingStep(_decoder, options);
             _optimizer = new AdamWOptimizer(backend, _decoder.TrainableParameters, options);
-            TrainingSet set = TrainingStepTests.Examples(Model.VocabularySize, 11, 5, 7);
+            TrainingSet set = TrainingStepTests.Examples(s_model.VocabularySize, 11, 5, 7);
             _set = set with { BaseLogProbabilities = [.. set.Signs.Select(s => Array.ConvertAll(s, _ => -2f))] };
         }
 

@@ -21,8 +21,8 @@ public sealed class KernelDoctorTests(EmulatedBackends backends) : IClassFixture
         [
             .. new[]
             {
-                typeof(IDenseOperations), typeof(ISequenceOperations), typeof(IElementwiseOperations), typeof(ILossOperations), typeof(ISinkOperations),
-                typeof(IOptimizerOperations),
+                typeof(IDenseOperations), typeof(ISequenceOperations), typeof(IElementwiseOperations), typeof(ILossOperations),
+                typeof(ISinkOperations), typeof(IOptimizerOperations),
             }.SelectMany(part => part.GetMethods()).Select(method => method.Name),
         ];
         Assert.Empty(operations.Except(checks.Select(check => check.Operation.Split(' ')[0])));

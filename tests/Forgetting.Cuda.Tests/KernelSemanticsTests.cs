@@ -3,13 +3,17 @@ using Xunit;
 
 namespace Forgetting.Cuda.Tests;
 
-/// <summary>Correct kernels that exercise barriers, warps, atomics and tensor cores: the emulation must run them as the card would, in any order.</summary>
+/// <summary>
+/// Correct kernels that exercise barriers, warps, atomics and tensor cores: the emulation must run them as the card would, in any order.
+/// </summary>
 [Collection("emulation")]
 public sealed class KernelSemanticsTests(EmulationFixture emulation)
 {
     private readonly EmulationFixture _emulation = emulation;
 
-    /// <summary>Orders of threads, with the kernels as compiled for this processor and, where nvcc is there, as compiled for the card.</summary>
+    /// <summary>
+    /// Orders of threads, with the kernels as compiled for this processor and, where nvcc is there, as compiled for the card.
+    /// </summary>
     public static TheoryData<string, bool> Orders
     {
         get
@@ -113,7 +117,8 @@ public sealed class KernelSemanticsTests(EmulationFixture emulation)
     {
         _emulation.Begin(order);
         float[] a = [.. Values(16 * 16).Select(Rounded)], b = [.. Values(16 * 8).Select(Rounded)];
-        using CudaDeviceVariable<ushort> x = EmulationFixture.Upload(a.Select(Bits).ToArray()), y = EmulationFixture.Upload(b.Select(Bits).ToArray());
+        using CudaDeviceVariable<ushort> x = EmulationFixture.Upload(a.Select(Bits).ToArray()),
+            y = EmulationFixture.Upload(b.Select(Bits).ToArray());
         using CudaDeviceVariable<float> d = new(16 * 8);
         _emulation.Kernel("tensor_core", 32, interpreted: interpreted).Run(x.DevicePointer, y.DevicePointer, d.DevicePointer);
         float[] result = EmulationFixture.Download(d);

@@ -13,8 +13,8 @@ using Xunit;
 namespace Forgetting.Cuda.Tests;
 
 /// <summary>
-/// The stages of learning with forgetting on stories260K, on the emulation against the CPU. Every stage starts from what the CPU's earlier stages left, so
-/// that each difference is that stage's own.
+/// The stages of learning with forgetting on stories260K, on the emulation against the CPU. Every stage starts from what the CPU's earlier
+/// stages left, so that each difference is that stage's own.
 /// </summary>
 [Collection("emulation")]
 public sealed class LearningWithForgettingTests(EmulatedBackends backends) : IClassFixture<EmulatedBackends>
@@ -50,7 +50,8 @@ public sealed class LearningWithForgettingTests(EmulatedBackends backends) : ICl
 
         TuneRun.Execute(options with { Out = folder["cuda"] }, backend);
         Assert.Equal(Selected(folder["cpu"]), Selected(folder["cuda"]));
-        StepMetrics[] steps = [.. StepMetrics.Read(folder["cpu", "metrics.jsonl"])], replayed = [.. StepMetrics.Read(folder["cuda", "metrics.jsonl"])];
+        StepMetrics[] steps = [.. StepMetrics.Read(folder["cpu", "metrics.jsonl"])],
+            replayed = [.. StepMetrics.Read(folder["cuda", "metrics.jsonl"])];
         Assert.Equal(steps.Select(s => s.Unlearned), replayed.Select(s => s.Unlearned));
         Assert.Contains(steps, s => s.Unlearned is not null);
         Assert.All(steps.Zip(replayed), pair =>
@@ -73,7 +74,8 @@ public sealed class LearningWithForgettingTests(EmulatedBackends backends) : ICl
             Method = TrainingMethod.Lwf,
             Model = SharedData.Path("stories260K", "hf"),
             Data = new() { Path = folder["data.jsonl"], MaxLength = 40 },
-            Unlearning = new() { SelectBy = SelectionMeasure.Confidence, Prompts = [folder["prompts.jsonl"]], MaxNewTokens = 6, Interval = 2, BatchSize = 1 },
+            Unlearning = new() { SelectBy =
+                SelectionMeasure.Confidence, Prompts = [folder["prompts.jsonl"]], MaxNewTokens = 6, Interval = 2, BatchSize = 1 },
             Lora = new() { Rank = 4, Alpha = 8 },
             Schedule = new() { Steps = 4, BatchSize = 2 },
             Optimizer = new() { LearningRate = 1e-3 },
@@ -94,7 +96,8 @@ public sealed class LearningWithForgettingTests(EmulatedBackends backends) : ICl
         using LoadedModel model = LoadedModel.Load(options.Model, backend);
         using Checkpoint learned = Checkpoint.Open(options.Unlearning.Learned!);
         using var confidence = new ForgettingConfidence(model.Decoder, model.Source, learned, options.Unlearning.Fisher!);
-        IReadOnlyList<EncodedExample> samples = ExampleLoader.Load(options.Unlearning.Elicited!, model.Tokenizer, model.Decoder.Config, new TrainingOptions());
+        IReadOnlyList<EncodedExample> samples =
+            ExampleLoader.Load(options.Unlearning.Elicited!, model.Tokenizer, model.Decoder.Config, new TrainingOptions());
         IReadOnlyList<ConfidenceRecord> records = confidence.Compute(samples, options.Optimizer.LearningRate, 64);
         return ([.. records.Select(r => r.Linear)], [.. records.Select(r => r.Quadratic)]);
     }
@@ -102,7 +105,8 @@ public sealed class LearningWithForgettingTests(EmulatedBackends backends) : ICl
     private static IEnumerable<int> Selected(string run) =>
         SelectionRecord.Read(Path.Combine(run, "lwf", "selection.jsonl")).Where(s => s.Selected).Select(s => s.Index);
 
-    private static void AssertClose(double expected, double actual, double tolerance) => Assert.InRange(Math.Abs((actual / expected) - 1), 0, tolerance);
+    private static void AssertClose(double expected, double actual, double tolerance) =>
+        Assert.InRange(Math.Abs((actual / expected) - 1), 0, tolerance);
 
     // ‖a − b‖ / ‖b‖
     private static double Distance(double[] a, double[] b) => Math.Sqrt(a.Zip(b, (x, y) => (x - y) * (x - y)).Sum() / b.Sum(y => y * y));

@@ -6,11 +6,13 @@ using Xunit;
 
 namespace Forgetting.Cuda.Tests;
 
-/// <summary>Every operation of the CUDA backend, on the emulation: against the plain version, and to the bit in every order of threads.</summary>
+/// <summary>
+/// Every operation of the CUDA backend, on the emulation: against the plain version, and to the bit in every order of threads.
+/// </summary>
 [Collection("emulation")]
 public sealed class OperationTests(EmulatedBackends backends) : IClassFixture<EmulatedBackends>
 {
-    private static readonly string[] OtherOrders = ["reverse", "random:7"];
+    private static readonly string[] s_otherOrders = ["reverse", "random:7"];
 
     public static TheoryData<string> Names => OperationCases.SmallNames;
 
@@ -31,13 +33,14 @@ public sealed class OperationTests(EmulatedBackends backends) : IClassFixture<Em
         backend.ReleaseScratch();
         OperationRunner.Check(backend, operationCase);
         byte[][] expected = OperationRunner.Results(backend, operationCase);
-        foreach (string order in OtherOrders)
+        foreach (string order in s_otherOrders)
         {
             CudaEmulation.SetThreadOrder(order);
             byte[][] results = OperationRunner.Results(backend, operationCase);
             for (int i = 0; i < results.Length; i++)
             {
-                Assert.True(expected[i].AsSpan().SequenceEqual(results[i]), $"{name}: {operationCase.Operands[i].Name} differs in the order {order}");
+                Assert.True(expected[i].AsSpan()
+                    .SequenceEqual(results[i]), $"{name}: {operationCase.Operands[i].Name} differs in the order {order}");
             }
         }
     }

@@ -6,14 +6,18 @@ using Xunit;
 
 namespace Forgetting.Cuda.Tests;
 
-/// <summary>What is decided once in a process: which library is used, and what is left when the last context goes. Each runs in one of its own.</summary>
+/// <summary>
+/// What is decided once in a process: which library is used, and what is left when the last context goes. Each runs in one of its own.
+/// </summary>
 public sealed class ProcessTests
 {
     [EmulationFact]
     public void MemoryThatIsNotFreedIsReportedWhenTheContextGoes()
     {
         string output = Run("leak");
-        Assert.StartsWith("CudaException: cuDevicePrimaryCtxRelease: CUDA_ERROR_UNKNOWN (999), the context was released with 1 allocations not freed: 0x", output, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "CudaException: cuDevicePrimaryCtxRelease: CUDA_ERROR_UNKNOWN (999), the context was released with 1 allocations not freed: 0x",
+            output, StringComparison.Ordinal);
         Assert.Contains("(40 bytes, allocation 1)", output, StringComparison.Ordinal);
     }
 
@@ -29,7 +33,8 @@ public sealed class ProcessTests
 
     [Fact]
     public void NoEmulationIsASentence() => Assert.Equal(
-        "CudaLibraryException: the CUDA emulation library /no/such/library.so does not exist; ./build.sh emulation builds it", Run("no-emulation").TrimEnd());
+        "CudaLibraryException: the CUDA emulation library /no/such/library.so does not exist; ./build.sh emulation builds it",
+        Run("no-emulation").TrimEnd());
 
     [EmulationFact]
     public void TheLibraryCannotBeChangedOnceChosen() => Assert.StartsWith(
@@ -46,16 +51,19 @@ public sealed class ProcessTests
         Assert.Contains("\t3\tfma.rn.f32", lines);
         Assert.Contains("\t6\tld.global.f32", lines);
         Assert.Contains("\t4\tret", lines);
-        Assert.Equal($"{lines[1..].Sum(line => int.Parse(line.Split('\t')[1], CultureInfo.InvariantCulture))} instructions", lines[0].Split('\t')[2]);
+        Assert.Equal(
+            $"{lines[1..].Sum(line => int.Parse(line.Split('\t')[1], CultureInfo.InvariantCulture))} instructions",
+            lines[0].Split('\t')[2]);
     }
 
     private static string Run(string scenario, string? counts = null)
     {
-        var start = new ProcessStartInfo(Environment.ProcessPath!.EndsWith("dotnet", StringComparison.Ordinal) ? Environment.ProcessPath : "dotnet")
-        {
-            ArgumentList = { "exec", typeof(ProcessTests).Assembly.Location, scenario },
-            RedirectStandardOutput = true,
-        };
+        var start =
+            new ProcessStartInfo(Environment.ProcessPath!.EndsWith("dotnet", StringComparison.Ordinal) ? Environment.ProcessPath : "dotnet")
+            {
+                ArgumentList = { "exec", typeof(ProcessTests).Assembly.Location, scenario },
+                RedirectStandardOutput = true,
+            };
         start.Environment["FORGETTING_PTX_COUNTS"] = counts;
         using Process process = Process.Start(start)!;
         string output = process.StandardOutput.ReadToEnd();

@@ -42,7 +42,8 @@ internal static class Program
                     using (var x = new CudaDeviceVariable<float>(100))
                     {
                         x.Memset((byte)0);
-                        new CudaKernel("axpy", module) { BlockDimensions = new dim3(64), GridDimensions = new dim3(2) }.Run(1f, x.DevicePointer, x.DevicePointer, 96);
+                        new CudaKernel("axpy", module) { BlockDimensions = new dim3(64), GridDimensions = new dim3(2) }.Run(
+                            1f, x.DevicePointer, x.DevicePointer, 96);
                     }
 
                     counted.UnloadModule(module);

@@ -3,15 +3,18 @@ using Xunit;
 
 namespace Forgetting.Cuda.Tests;
 
-/// <summary>The kernels with planted bugs (kernels/emulation/broken) as nvcc compiles them: each must be reported, with the place, in every order of warps.</summary>
+/// <summary>
+/// The kernels with planted bugs (kernels/emulation/broken) as nvcc compiles them: each must be reported, with
+/// the place, in every order of warps.
+/// </summary>
 [Collection("emulation")]
 public sealed class PtxFaultTests(EmulationFixture emulation)
 {
-    private static readonly string[] AllOrders = ["forward", "reverse", "random:7"];
+    private static readonly string[] s_allOrders = ["forward", "reverse", "random:7"];
 
     private readonly EmulationFixture _emulation = emulation;
 
-    public static TheoryData<string> Orders => [.. AllOrders];
+    public static TheoryData<string> Orders => [.. s_allOrders];
 
     [PtxTheory]
     [MemberData(nameof(Orders))]
@@ -33,7 +36,7 @@ public sealed class PtxFaultTests(EmulationFixture emulation)
     public void Divergent_barriers(string kernel)
     {
         using CudaDeviceVariable<float> x = Ramp(64);
-        foreach (string order in AllOrders)
+        foreach (string order in s_allOrders)
             Assert.Contains("divergent barrier", Fails(kernel, 64, 1, order, x.DevicePointer).Message, StringComparison.Ordinal);
     }
 
@@ -66,7 +69,8 @@ public sealed class PtxFaultTests(EmulationFixture emulation)
     public void Accesses_that_are_misaligned_or_to_memory_that_is_freed_or_unwritten()
     {
         using CudaDeviceVariable<float> x = Ramp(128), y = new(128), partly = new(32);
-        Assert.Equal(CUResult.ErrorMisalignedAddress, Fails("misaligned_vector", 1, 1, "forward", x.DevicePointer, y.DevicePointer).CudaError);
+        Assert.Equal(
+            CUResult.ErrorMisalignedAddress, Fails("misaligned_vector", 1, 1, "forward", x.DevicePointer, y.DevicePointer).CudaError);
         CUdeviceptr freed;
         using (CudaDeviceVariable<float> gone = Ramp(32))
         {
@@ -78,7 +82,8 @@ public sealed class PtxFaultTests(EmulationFixture emulation)
         string unwritten = Fails("copy", 32, 1, "forward", partly.DevicePointer, y.DevicePointer, 32).Message;
         Assert.Contains("thread (20, 0, 0)", unwritten, StringComparison.Ordinal);
         Assert.Contains("never written", unwritten, StringComparison.Ordinal);
-        Assert.Contains("null pointer", Fails("copy", 1, 1, "forward", default(CUdeviceptr), y.DevicePointer, 1).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "null pointer", Fails("copy", 1, 1, "forward", default(CUdeviceptr), y.DevicePointer, 1).Message, StringComparison.Ordinal);
     }
 
     [PtxTheory]
@@ -98,13 +103,15 @@ public sealed class PtxFaultTests(EmulationFixture emulation)
     {
         using CudaDeviceVariable<float> x = Ramp(32);
         Assert.Contains(
-            "reads lane 20, which has returned", Fails("mask_names_absent_lanes", 32, 1, "forward", x.DevicePointer).Message, StringComparison.Ordinal);
-        Assert.Contains(
-            "mask 0x0000ffff, which leaves out the calling lane 16", Fails("mask_without_caller", 32, 1, "forward", x.DevicePointer).Message,
+            "reads lane 20, which has returned", Fails("mask_names_absent_lanes", 32, 1, "forward", x.DevicePointer).Message,
             StringComparison.Ordinal);
+        Assert.Contains(
+            "mask 0x0000ffff, which leaves out the calling lane 16",
+            Fails("mask_without_caller", 32, 1, "forward", x.DevicePointer).Message, StringComparison.Ordinal);
     }
 
-    private static CudaDeviceVariable<float> Ramp(int count) => EmulationFixture.Upload(Enumerable.Range(0, count).Select(i => (float)i).ToArray());
+    private static CudaDeviceVariable<float> Ramp(int count) =>
+        EmulationFixture.Upload(Enumerable.Range(0, count).Select(i => (float)i).ToArray());
 
     private CudaException Fails(string kernel, uint threads, uint blocks, string order, params object[] arguments)
     {

@@ -10,7 +10,7 @@ public sealed class PtxInstructionTests(EmulationFixture emulation)
 {
     private delegate ulong Expected(ulong a, ulong b, ulong c);
 
-    private static readonly Dictionary<string, Expected> Instructions = new()
+    private static readonly Dictionary<string, Expected> s_instructions = new()
     {
         ["add.s32 %r0, %r1, %r2;"] = (a, b, _) => (uint)(a + b),
         ["sub.s64 %rd0, %rd1, %rd2;"] = (a, b, _) => a - b,
@@ -54,12 +54,13 @@ public sealed class PtxInstructionTests(EmulationFixture emulation)
         ["cvt.rn.f32.s32 %f0, %r1;"] = (a, _, _) => Bits((int)a),
         ["cvt.s64.s32 %rd0, %r1;"] = (a, _, _) => (ulong)(int)a,
         ["cvt.rn.bf16.f32 %rs1, %f1; cvt.f32.bf16 %f0, %rs1;"] = (a, _, _) => Bits(NearestBFloat16(Single(a))),
-        [".local: st.local.u32 [depot+4], %r1; mov.u64 %rd4, depot; cvta.local.u64 %rd4, %rd4; ld.u32 %r0, [%rd4+4];"] = (a, _, _) => (uint)a,
+        [".local: st.local.u32 [depot+4], %r1; mov.u64 %rd4, depot; cvta.local.u64 %rd4, %rd4; ld.u32 %r0, [%rd4+4];"] = (a, _, _) =>
+            (uint)a,
     };
 
     private readonly EmulationFixture _emulation = emulation;
 
-    public static TheoryData<string> Names => [.. Instructions.Keys];
+    public static TheoryData<string> Names => [.. s_instructions.Keys];
 
     [EmulationTheory]
     [MemberData(nameof(Names))]
@@ -67,8 +68,8 @@ public sealed class PtxInstructionTests(EmulationFixture emulation)
     {
         ulong[] interesting =
         [
-            0, 1, 2, 31, 32, 33, 255, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x3F800000, 0xBF800000, 0x7F7FFFFF, 0x00800000, 0x4B800001, 0xCF000000, 0x5F800000,
-            0x3F808000, 0x3F818000, 0x7F800000, 0xFF800000, 0x7FC00000, 0xFFFFFFFFFFFFFFFF, 0x8000000000000000,
+            0, 1, 2, 31, 32, 33, 255, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x3F800000, 0xBF800000, 0x7F7FFFFF, 0x00800000, 0x4B800001,
+            0xCF000000, 0x5F800000, 0x3F808000, 0x3F818000, 0x7F800000, 0xFF800000, 0x7FC00000, 0xFFFFFFFFFFFFFFFF, 0x8000000000000000,
         ];
         var random = new Random(5);
         ulong[] a = new ulong[512], b = new ulong[512], c = new ulong[512];
@@ -88,8 +89,9 @@ public sealed class PtxInstructionTests(EmulationFixture emulation)
         ulong[] results = Run(instruction, a, b, c);
         for (int i = 0; i < results.Length; i++)
         {
-            ulong expected = Instructions[instruction](a[i], b[i], c[i]);
-            bool same = results[i] == expected || (instruction.Contains("%f0", StringComparison.Ordinal) && float.IsNaN(Single(results[i])) && float.IsNaN(Single(expected)));
+            ulong expected = s_instructions[instruction](a[i], b[i], c[i]);
+            bool same = results[i] == expected || (instruction.Contains("%f0", StringComparison.Ordinal) && float.IsNaN(Single(results[i]))
+                && float.IsNaN(Single(expected)));
             Assert.True(same, $"{instruction} of {a[i]:x}, {b[i]:x} and {c[i]:x} gives {results[i]:x}, not {expected:x}");
         }
     }
@@ -108,7 +110,8 @@ public sealed class PtxInstructionTests(EmulationFixture emulation)
         for (int i = 0; i < a.Length; i++)
         {
             double x = Single(a[i]);
-            double expected = instruction[..3] switch { "ex2" => Math.Pow(2, x), "lg2" => Math.Log2(x), "rcp" => 1 / x, _ => 1 / Math.Sqrt(x) };
+            double expected =
+                instruction[..3] switch { "ex2" => Math.Pow(2, x), "lg2" => Math.Log2(x), "rcp" => 1 / x, _ => 1 / Math.Sqrt(x) };
             Assert.Equal(expected, Single(results[i]), Math.Abs(expected) * 6e-8);
         }
     }
@@ -118,7 +121,9 @@ public sealed class PtxInstructionTests(EmulationFixture emulation)
     {
         ulong[] tiny = [1, 0x80000001, 0x007FFFFF];
         Assert.Equal(tiny.Select(_ => (ulong)Bits(1)), Run("ex2.approx.ftz.f32 %f0, %f1;", tiny, tiny, tiny));
-        Assert.Equal([0, 0x80000000, 0], Run("mul.ftz.f32 %f0, %f1, %f1;".Replace("%f1, %f1", "%f1, 0f3F800000", StringComparison.Ordinal), tiny, tiny, tiny));
+        Assert.Equal(
+            [0, 0x80000000, 0],
+            Run("mul.ftz.f32 %f0, %f1, %f1;".Replace("%f1, %f1", "%f1, 0f3F800000", StringComparison.Ordinal), tiny, tiny, tiny));
         Assert.Equal(tiny, Run("mul.f32 %f0, %f1, 0f3F800000;", tiny, tiny, tiny));
     }
 
@@ -140,11 +145,16 @@ public sealed class PtxInstructionTests(EmulationFixture emulation)
 
     [EmulationTheory]
     [InlineData("add.s32 %r0, %r1, %r8;", "add.s32 reads a register that was never written")]
-    [InlineData("setp.eq.u32 %p1, %r1, 5; @%p1 mov.u32 %r8, 1; mov.u32 %r9, %r8; st.global.u32 [%rd6], %r9;", "st.global.u32 reads a register that was never written")]
+    [InlineData(
+        "setp.eq.u32 %p1, %r1, 5; @%p1 mov.u32 %r8, 1; mov.u32 %r9, %r8; st.global.u32 [%rd6], %r9;",
+        "st.global.u32 reads a register that was never written")]
     [InlineData("@%p2 bra $end; $end: mov.u32 %r0, 1;", "predicate that was never written")]
     [InlineData(".local: st.local.u32 [depot], %r1; ld.local.u32 %r0, [depot+4];", "local memory that was never written")]
     [InlineData(".local: st.local.u32 [depot+16], %r1;", "16 bytes into the 16 bytes of local memory")]
-    [InlineData("mov.u32 %r0, %laneid; setp.lt.u32 %p1, %r0, 9; @%p1 exit; mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%f4, %f5, %f6, %f7}, {%r1, %r1, %r1, %r1}, {%r1, %r1}, {%f1, %f1, %f1, %f1};", "all 32 must take part")]
+    [InlineData(
+        "mov.u32 %r0, %laneid; setp.lt.u32 %p1, %r0, 9; @%p1 exit; mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%f4, %f5, %f6, "
+        + "%f7}, {%r1, %r1, %r1, %r1}, {%r1, %r1}, {%f1, %f1, %f1, %f1};",
+        "all 32 must take part")]
     public void Misuse_is_reported(string instruction, string message)
     {
         ulong[] values = [.. Enumerable.Range(0, 32).Select(i => (ulong)i)];
@@ -172,7 +182,9 @@ public sealed class PtxInstructionTests(EmulationFixture emulation)
     {
         bool local = instructions.StartsWith(".local:", StringComparison.Ordinal);
         string body = local ? instructions[".local:".Length..] : instructions;
-        string result = body.Contains("%rd0", StringComparison.Ordinal) ? "" : body.Contains("%f0", StringComparison.Ordinal) ? "mov.b32 %r0, %f0; cvt.u64.u32 %rd0, %r0;" : "cvt.u64.u32 %rd0, %r0;";
+        string result = body.Contains("%rd0", StringComparison.Ordinal) ? ""
+            : body.Contains("%f0", StringComparison.Ordinal) ? "mov.b32 %r0, %f0; cvt.u64.u32 %rd0, %r0;"
+            : "cvt.u64.u32 %rd0, %r0;";
         string text = $$"""
             .version 8.4
             .target sm_90
@@ -197,8 +209,10 @@ public sealed class PtxInstructionTests(EmulationFixture emulation)
         CUmodule module = _emulation.Context.LoadModule(folder.Write("test.ptx", text));
         try
         {
-            using CudaDeviceVariable<ulong> from = EmulationFixture.Upload(a.SelectMany((x, i) => (ulong[])[x, b[i], c[i]]).ToArray()), to = new(a.Length);
-            var kernel = new CudaKernel("test", module) { BlockDimensions = new dim3(64), GridDimensions = new dim3((uint)(a.Length + 63) / 64) };
+            using CudaDeviceVariable<ulong> from = EmulationFixture.Upload(a.SelectMany((x, i) => (ulong[])[x, b[i], c[i]]).ToArray()),
+                to = new(a.Length);
+            var kernel =
+                new CudaKernel("test", module) { BlockDimensions = new dim3(64), GridDimensions = new dim3((uint)(a.Length + 63) / 64) };
             kernel.Run(from.DevicePointer, to.DevicePointer, a.Length);
             return EmulationFixture.Download(to);
         }
@@ -222,7 +236,9 @@ public sealed class PtxInstructionTests(EmulationFixture emulation)
         BigInteger exact = (Scaled(a) * Scaled(b)) + (Scaled(c) << 149);
         while (guess == (down ? float.PositiveInfinity : float.NegativeInfinity)
             || (float.IsFinite(guess) && (down ? Scaled(guess) << 149 > exact : Scaled(guess) << 149 < exact)))
+        {
             guess = down ? MathF.BitDecrement(guess) : MathF.BitIncrement(guess);
+        }
 
         return guess;
     }
@@ -242,7 +258,8 @@ public sealed class PtxInstructionTests(EmulationFixture emulation)
             return x;
 
         float low = Single(Bits(x) & 0xFFFF0000), high = Single((Bits(x) & 0xFFFF0000) + 0x10000);
-        double before = Math.Abs((double)x - low), behind = float.IsFinite(high) ? Math.Abs((double)high - x) : Math.Pow(2, 128) - Math.Abs((double)x);
+        double before = Math.Abs((double)x - low),
+            behind = float.IsFinite(high) ? Math.Abs((double)high - x) : Math.Pow(2, 128) - Math.Abs((double)x);
         bool up = behind < before || (behind == before && (Bits(low) & 0x10000) != 0);
         return up ? high : low;
     }

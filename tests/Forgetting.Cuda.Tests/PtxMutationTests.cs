@@ -14,14 +14,15 @@ namespace Forgetting.Cuda.Tests;
 [Collection("emulation")]
 public sealed partial class PtxMutationTests
 {
-    private static readonly (string Kernel, string Operation)[] Kernels =
+    private static readonly (string Kernel, string Operation)[] s_kernels =
     [
         ("attention_32_bf16", "Attention"), ("attention_64_bf16", "Attention"), ("attention_128_bf16", "Attention"),
         ("attention_queries_32_bf16", "AttentionBackward"), ("attention_queries_64_bf16", "AttentionBackward"),
         ("attention_queries_128_bf16", "AttentionBackward"),
-        ("attention_keys_32_bf16", "AttentionBackward"), ("attention_keys_64_bf16", "AttentionBackward"), ("attention_keys_128_bf16", "AttentionBackward"),
-        ("fisher_square_bf16", "SquareAccumulateMatrix"), ("fisher_project_bf16", "ProjectMatrix"),
-        ("lora_down_bf16", "LoraDown"), ("lora_down_gradient_bf16", "LoraDownGradient"), ("lora_down_input_bf16", "LoraDownInput"),
+        ("attention_keys_32_bf16", "AttentionBackward"), ("attention_keys_64_bf16", "AttentionBackward"),
+        ("attention_keys_128_bf16", "AttentionBackward"), ("fisher_square_bf16", "SquareAccumulateMatrix"),
+        ("fisher_project_bf16", "ProjectMatrix"), ("lora_down_bf16", "LoraDown"), ("lora_down_gradient_bf16", "LoraDownGradient"),
+        ("lora_down_input_bf16", "LoraDownInput"),
     ];
 
     public static TheoryData<string, string> Mutants
@@ -29,7 +30,7 @@ public sealed partial class PtxMutationTests
         get
         {
             var mutants = new TheoryData<string, string>();
-            foreach ((string kernel, string operation) in Kernels)
+            foreach ((string kernel, string operation) in s_kernels)
                 mutants.Add(kernel, operation);
 
             return mutants;
@@ -38,7 +39,8 @@ public sealed partial class PtxMutationTests
 
     [PtxTheory]
     [MemberData(nameof(Mutants))]
-    public void Swapped_registers_of_a_product_are_noticed(string kernel, string operation) => Check(kernel, operation, Product(), match => Swapped(match, 2));
+    public void Swapped_registers_of_a_product_are_noticed(string kernel, string operation) =>
+        Check(kernel, operation, Product(), match => Swapped(match, 2));
 
     [PtxTheory]
     [MemberData(nameof(Mutants))]
@@ -48,7 +50,8 @@ public sealed partial class PtxMutationTests
     [PtxTheory]
     [MemberData(nameof(Mutants))]
     public void A_wait_for_one_group_of_copies_less_is_noticed(string kernel, string operation) => Check(
-        kernel, operation, Wait(), match => $"{match.Groups[1].Value}{int.Parse(match.Groups[2].Value, CultureInfo.InvariantCulture) + 1};", all: true);
+        kernel, operation, Wait(), match => $"{match.Groups[1].Value}{int.Parse(match.Groups[2].Value, CultureInfo.InvariantCulture) + 1};",
+        all: true);
 
     [PtxTheory]
     [MemberData(nameof(Mutants))]
@@ -65,7 +68,8 @@ public sealed partial class PtxMutationTests
     }
 
     // Of all places in the kernel that match, or of the first and the last, each is changed by itself.
-    private static void Check(string kernel, string operation, Regex pattern, Func<Match, string> change, bool all = false, int harmless = 0)
+    private static void Check(
+        string kernel, string operation, Regex pattern, Func<Match, string> change, bool all = false, int harmless = 0)
     {
         string text = File.ReadAllText(Emulation.Ptx);
         int begin = text.IndexOf($".entry {kernel}(", StringComparison.Ordinal), end = text.IndexOf("\n}", begin, StringComparison.Ordinal);
@@ -112,7 +116,8 @@ public sealed partial class PtxMutationTests
     {
         string[] registers = product.Groups[operand].Value.Split(", ");
         (registers[0], registers[1]) = (registers[1], registers[0]);
-        return string.Concat(Enumerable.Range(1, 5).Select(group => group == operand ? string.Join(", ", registers) : product.Groups[group].Value));
+        return string.Concat(
+            Enumerable.Range(1, 5).Select(group => group == operand ? string.Join(", ", registers) : product.Groups[group].Value));
     }
 
     [GeneratedRegex(@"(mma\.sync\S*\s+\{[^}]*\}, \{)([^}]*)(\}, \{)([^}]*)(\}[^;]*;)")]

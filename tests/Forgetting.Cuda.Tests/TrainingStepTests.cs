@@ -18,8 +18,10 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     private const double Lambda = 0.2;
     private const double LearningRate = 1e-3;
 
-    internal static readonly TrainingOptions Full = new() { Method = TrainingMethod.Forget, TokenForgetting = new() { Ascent = AscentKind.Ascent }, Lora = new() { Rank = 0 }, Optimizer = new() { LearningRate = LearningRate, WeightDecay = 0.1 }, Compute = new() { MicroBatchTokens = 64 } };
-    private static readonly TrainingOptions Adapter = Full with { Lora = Full.Lora with { Rank = 4, Alpha = 8, Dropout = 0.25 } };
+    internal static readonly TrainingOptions Full =
+        new() { Method = TrainingMethod.Forget, TokenForgetting = new() { Ascent = AscentKind.Ascent }, Lora = new() { Rank =
+            0 }, Optimizer = new() { LearningRate = LearningRate, WeightDecay = 0.1 }, Compute = new() { MicroBatchTokens = 64 } };
+    private static readonly TrainingOptions s_adapter = Full with { Lora = Full.Lora with { Rank = 4, Alpha = 8, Dropout = 0.25 } };
 
     /// <summary>GPT-2 with one head size that no tile has: layer norms, biases, learned positions, both kinds of projection.</summary>
     internal static readonly ModelConfig Gpt2 = new()
@@ -53,7 +55,7 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     [EmulatedDataTheory]
     [MemberData(nameof(Types))]
     public void A_step_of_an_adapter_with_dropout_is_the_CPUs(DType type, double tolerance) =>
-        CompareSteps(type, tolerance, Adapter, backend => Stories(backend, new LoraConfig { Rank = 4, Alpha = 8, Dropout = 0.25 }));
+        CompareSteps(type, tolerance, s_adapter, backend => Stories(backend, new LoraConfig { Rank = 4, Alpha = 8, Dropout = 0.25 }));
 
     [EmulationTheory]
     [MemberData(nameof(Types))]
@@ -147,7 +149,8 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
         foreach (int length in lengths)
         {
             bool[] response = [.. Enumerable.Range(0, length).Select(t => t > 1)];
-            examples.Add(new EncodedExample { Index = examples.Count, Ids = [.. response.Select(_ => random.Next(vocabulary))], Response = response });
+            examples.Add(new EncodedExample { Index =
+                examples.Count, Ids = [.. response.Select(_ => random.Next(vocabulary))], Response = response });
             signs.Add([.. response.Select(r => (sbyte)(!r ? 0 : random.Next(3) == 0 ? -1 : 1))]);
         }
 

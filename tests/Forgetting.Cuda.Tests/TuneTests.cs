@@ -11,13 +11,14 @@ using Xunit;
 namespace Forgetting.Cuda.Tests;
 
 /// <summary>
-/// <c>tune --method forget</c> on stories260K, reference model and partition included, on the emulation against the CPU. In BFloat16 the partition is the CPU
-/// run's: tokens of nearly equal influence change places under its rounding, and then the runs optimise different objectives.
+/// <c>tune --method forget</c> on stories260K, reference model and partition included, on the emulation against the CPU. In
+/// BFloat16 the partition is the CPU run's: tokens of nearly equal influence change places under its rounding, and then the
+/// runs optimise different objectives.
 /// </summary>
 [Collection("emulation")]
 public sealed class TuneTests(EmulatedBackends backends) : IClassFixture<EmulatedBackends>
 {
-    private static readonly string[] Words = "the cat sat on a mat and then Lily saw big dog who was happy in park with mom".Split(' ');
+    private static readonly string[] s_words = "the cat sat on a mat and then Lily saw big dog who was happy in park with mom".Split(' ');
 
     [EmulatedDataTheory]
     [InlineData(DType.Float32, 1e-4)]
@@ -42,7 +43,8 @@ public sealed class TuneTests(EmulatedBackends backends) : IClassFixture<Emulate
         if (type == DType.BFloat16)
         {
             options = options with { TokenForgetting = options.TokenForgetting with { ReferenceFraction = null } };
-            expected = Run(options with { TokenForgetting = options.TokenForgetting with { Reference = folder["cpu", "reference/model"] }, Out = folder["scored"] }, cpu);
+            expected = Run(options with { TokenForgetting =
+                options.TokenForgetting with { Reference = folder["cpu", "reference/model"] }, Out = folder["scored"] }, cpu);
             options = options with { TokenForgetting = options.TokenForgetting with { Scores = folder["scored", "scores.jsonl"] } };
         }
 
@@ -68,7 +70,7 @@ public sealed class TuneTests(EmulatedBackends backends) : IClassFixture<Emulate
     internal static IEnumerable<string> Examples()
     {
         var random = new Random(1);
-        string Draw(int count) => string.Join(' ', Enumerable.Range(0, count).Select(_ => Words[random.Next(Words.Length)]));
+        string Draw(int count) => string.Join(' ', Enumerable.Range(0, count).Select(_ => s_words[random.Next(s_words.Length)]));
         return [.. Enumerable.Range(0, 12).Select(_ => string.Create(
             CultureInfo.InvariantCulture, $$"""{"prompt": "Once upon a time {{Draw(4)}}", "completion": "{{Draw(14)}}"}"""))];
     }

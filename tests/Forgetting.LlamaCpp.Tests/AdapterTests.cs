@@ -15,7 +15,8 @@ public class AdapterTests(TinyModels models)
 {
     private static readonly LoraConfig s_plain = new() { Rank = 4, Alpha = 6 };
 
-    public static TheoryData<string, bool> Cases => new() { { "llama", false }, { "llama", true }, { "llama3", true }, { "qwen2", true }, { "gpt2", false }, { "gpt2-untied", true } };
+    public static TheoryData<string, bool> Cases =>
+        new() { { "llama", false }, { "llama", true }, { "llama3", true }, { "qwen2", true }, { "gpt2", false }, { "gpt2-untied", true } };
 
     [Theory]
     [MemberData(nameof(Cases))]
@@ -27,7 +28,8 @@ public class AdapterTests(TinyModels models)
         string down = name.StartsWith("gpt2", StringComparison.Ordinal) ? "mlp.c_proj" : "down_proj";
         WriteAdapter(name, folder["adapter"], !scaled ? s_plain : s_plain with
         {
-            RankStabilized = true, RankPattern = new Dictionary<string, int> { [down] = 2 }, AlphaPattern = new Dictionary<string, double> { [down] = 3 },
+            RankStabilized = true, RankPattern = new Dictionary<string, int> { [down] = 2 },
+            AlphaPattern = new Dictionary<string, double> { [down] = 3 },
         });
         GgufExport.WriteModel(models[name], folder["base.gguf"], GgufType.F32);
         GgufExport.WriteAdapter(models[name], folder["adapter"], folder["adapter.gguf"], GgufType.F32);
@@ -58,7 +60,8 @@ public class AdapterTests(TinyModels models)
         Assert.Equal(0, CommandLine.Run(["export", "--model", folder["adapter"], "--type", "f32", "--out", folder["adapter.gguf"]]));
         Assert.Equal(CommandLine.BadInput, CommandLine.Run(["export", "--model", folder["adapter"], "--out", folder["adapter.gguf"]]));
         Assert.Equal("adapter", new GgufReader(folder["merged.gguf"]).Metadata["general.name"]);
-        Assert.StartsWith("FROM ./merged.gguf\nTEMPLATE \"\"\"{{ .Prompt }}", File.ReadAllText(folder["merged.Modelfile"]), StringComparison.Ordinal);
+        Assert.StartsWith(
+            "FROM ./merged.gguf\nTEMPLATE \"\"\"{{ .Prompt }}", File.ReadAllText(folder["merged.Modelfile"]), StringComparison.Ordinal);
         Assert.Contains("\nADAPTER ./adapter.gguf\n", File.ReadAllText(folder["adapter.Modelfile"]), StringComparison.Ordinal);
         int[] text = TinyModels.Sequence[..60];
         using var merged = new LlamaCppModel(folder["merged.gguf"]);
@@ -79,10 +82,13 @@ public class AdapterTests(TinyModels models)
         Assert.Contains("'q_proj' matches no linear layer", Refused("gpt2", "embedding"), StringComparison.Ordinal);
         Assert.False(File.Exists(folder["x.gguf"]));
 
-        string Refused(string name, string adapter) => Assert.Throws<UserException>(() => GgufExport.WriteAdapter(models[name], folder[adapter], folder["x.gguf"], GgufType.F16)).Message;
+        string Refused(string name, string adapter) =>
+            Assert.Throws<UserException>(
+                () => GgufExport.WriteAdapter(models[name], folder[adapter], folder["x.gguf"], GgufType.F16)).Message;
     }
 
-    private static double Largest(float[][] a, float[][] b) => a.Zip(b).Max(rows => rows.First.Zip(rows.Second).Max(v => Math.Abs((double)v.First - v.Second)));
+    private static double Largest(float[][] a, float[][] b) =>
+        a.Zip(b).Max(rows => rows.First.Zip(rows.Second).Max(v => Math.Abs((double)v.First - v.Second)));
 
     // With random B, which is zero at first.
     private void WriteAdapter(string name, string folder, LoraConfig lora)
@@ -94,7 +100,8 @@ public class AdapterTests(TinyModels models)
         var random = new Random(8);
         foreach (Parameter parameter in decoder.AdapterParameters.Where(p => p.Name.Contains("_B", StringComparison.Ordinal)))
         {
-            parameter.SetRows(backend, 0, [.. Enumerable.Range(0, (int)parameter.Shape.Count).Select(_ => (float)(random.NextDouble() - 0.5) / 4)]);
+            parameter.SetRows(
+                backend, 0, [.. Enumerable.Range(0, (int)parameter.Shape.Count).Select(_ => (float)(random.NextDouble() - 0.5) / 4)]);
         }
 
         PeftAdapter.Write(folder, decoder, models[name]);

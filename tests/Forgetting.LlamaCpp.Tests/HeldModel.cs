@@ -22,8 +22,13 @@ internal sealed class HeldModel : IDisposable
         foreach (Parameter parameter in Decoder.BaseParameters)
         {
             float[] values = file.Tensors[NameOf(parameter.Name)].Values();
-            if (Decoder.Config.Family == ModelFamilies.Llama && (parameter.Name.Contains("q_proj", StringComparison.Ordinal) || parameter.Name.Contains("k_proj", StringComparison.Ordinal)))
-                values = Halves(values, Decoder.Config.HeadSize, parameter.Name.EndsWith("bias", StringComparison.Ordinal) ? 1 : parameter.Shape.Columns);
+            if (Decoder.Config.Family == ModelFamilies.Llama && (parameter.Name.Contains("q_proj", StringComparison.Ordinal)
+                || parameter.Name.Contains("k_proj", StringComparison.Ordinal)))
+            {
+                values = Halves(
+                    values, Decoder.Config.HeadSize,
+                    parameter.Name.EndsWith("bias", StringComparison.Ordinal) ? 1 : parameter.Shape.Columns);
+            }
 
             parameter.SetRows(_backend, 0, values);
         }
@@ -58,10 +63,13 @@ internal sealed class HeldModel : IDisposable
     {
         (string Theirs, string Ours)[] parts =
         [
-            ("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm"), ("self_attn.q_proj", "attn_q"), ("self_attn.k_proj", "attn_k"), ("self_attn.v_proj", "attn_v"),
-            ("self_attn.o_proj", "attn_output"), ("mlp.gate_proj", "ffn_gate"), ("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down"), ("model.embed_tokens", "token_embd"),
-            ("model.norm", "output_norm"), ("lm_head", "output"), ("model.layers", "blk"), ("transformer.h", "blk"), ("transformer.wte", "token_embd"), ("transformer.wpe", "position_embd"),
-            ("transformer.ln_f", "output_norm"), ("ln_1", "attn_norm"), ("ln_2", "ffn_norm"), ("attn.c_attn", "attn_qkv"), ("attn.c_proj", "attn_output"), ("mlp.c_fc", "ffn_up"), ("mlp.c_proj", "ffn_down"),
+            ("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm"), ("self_attn.q_proj", "attn_q"),
+            ("self_attn.k_proj", "attn_k"), ("self_attn.v_proj", "attn_v"), ("self_attn.o_proj", "attn_output"),
+            ("mlp.gate_proj", "ffn_gate"), ("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down"), ("model.embed_tokens", "token_embd"),
+            ("model.norm", "output_norm"), ("lm_head", "output"), ("model.layers", "blk"), ("transformer.h", "blk"),
+            ("transformer.wte", "token_embd"), ("transformer.wpe", "position_embd"), ("transformer.ln_f", "output_norm"),
+            ("ln_1", "attn_norm"), ("ln_2", "ffn_norm"), ("attn.c_attn", "attn_qkv"), ("attn.c_proj", "attn_output"),
+            ("mlp.c_fc", "ffn_up"), ("mlp.c_proj", "ffn_down"),
         ];
         return parts.Aggregate(parameter, (name, part) => name.Replace(part.Theirs, part.Ours, StringComparison.Ordinal));
     }

@@ -86,6 +86,8 @@ internal sealed class LlamaCppModel : IDisposable
         if (_context.NativeHandle.Decode(batch) is var result && result != DecodeResult.Ok)
             throw new InvalidOperationException($"llama.cpp did not decode: {result}");
 
-        return [.. Enumerable.Range(0, ids.Length).Where(i => all || i == ids.Length - 1).Select(i => _context.NativeHandle.GetLogitsIth(i).ToArray())];
+        return [.. Enumerable.Range(0, ids.Length)
+            .Where(i => all || i == ids.Length - 1)
+            .Select(i => _context.NativeHandle.GetLogitsIth(i).ToArray())];
     }
 }

@@ -12,8 +12,8 @@ using Xunit;
 namespace Forgetting.LlamaCpp.Tests;
 
 /// <summary>
-/// Small models of each family that have learnt a sequence by heart which only attention to more than the last tokens can continue, so that the most probable token is
-/// far ahead of the next and rounding does not decide. Made once for all tests.
+/// Small models of each family that have learnt a sequence by heart which only attention to more than the last tokens can continue, so that
+/// the most probable token is far ahead of the next and rounding does not decide. Made once for all tests.
 /// </summary>
 [CollectionDefinition(Shared)]
 public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
@@ -25,15 +25,19 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
     private readonly Dictionary<string, string> _made = [];
 
     /// <summary>Names of the models.</summary>
-    internal static IReadOnlyDictionary<string, (ModelConfig Config, string Tokenizer)> All { get; } = new Dictionary<string, (ModelConfig, string)>
-    {
-        ["llama"] = (Llama(), TinyTokenizers.SentencePiece),
-        ["llama3"] = (Llama() with { RopeTheta = 500, RopeScaling = new(8, 1, 4, 64), TiedHead = true, Heads = 4, KeyValueHeads = 4, HeadSize = 12, AttentionScale = 1 / Math.Sqrt(12) }, TinyTokenizers.Llama3),
-        ["llama-biases"] = (Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true }, TinyTokenizers.SmolLm),
-        ["qwen2"] = (Llama() with { Family = ModelFamilies.Qwen2, QueryKeyValueBias = true, TiedHead = true, NormEpsilon = 1e-6, RopeTheta = 1e6 }, TinyTokenizers.Qwen2),
-        ["gpt2"] = (Gpt2(), TinyTokenizers.VocabAndMerges),
-        ["gpt2-untied"] = (Gpt2() with { TiedHead = false, IntermediateSize = 96 }, TinyTokenizers.Gpt2),
-    };
+    internal static IReadOnlyDictionary<string, (ModelConfig Config, string Tokenizer)> All { get; } =
+        new Dictionary<string, (ModelConfig, string)>
+        {
+            ["llama"] = (Llama(), TinyTokenizers.SentencePiece),
+            ["llama3"] = (Llama() with { RopeTheta = 500, RopeScaling = new(8, 1, 4, 64), TiedHead =
+                true, Heads = 4, KeyValueHeads = 4, HeadSize = 12, AttentionScale = 1 / Math.Sqrt(12) }, TinyTokenizers.Llama3),
+            ["llama-biases"] =
+                (Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true }, TinyTokenizers.SmolLm),
+            ["qwen2"] = (Llama() with { Family = ModelFamilies.Qwen2, QueryKeyValueBias =
+                true, TiedHead = true, NormEpsilon = 1e-6, RopeTheta = 1e6 }, TinyTokenizers.Qwen2),
+            ["gpt2"] = (Gpt2(), TinyTokenizers.VocabAndMerges),
+            ["gpt2-untied"] = (Gpt2() with { TiedHead = false, IntermediateSize = 96 }, TinyTokenizers.Gpt2),
+        };
 
     /// <summary>What the models have learnt: few different tokens, so that the last two do not tell the next.</summary>
     internal static int[] Sequence { get; } = Draw();

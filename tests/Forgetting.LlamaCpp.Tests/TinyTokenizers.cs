@@ -6,15 +6,21 @@ namespace Forgetting.LlamaCpp.Tests;
 /// <summary>Folders with small tokenizers of each kind, their merges learnt from a few lines of text.</summary>
 internal static class TinyTokenizers
 {
-    public const string Gpt2 = "gpt2", VocabAndMerges = "vocab.json", SmolLm = "smollm", Llama3 = "llama3", Llama3Merging = "llama3-merging", Qwen2 = "qwen2", SentencePiece = "sentencepiece";
+    public const string Gpt2 = "gpt2", VocabAndMerges = "vocab.json", SmolLm = "smollm", Llama3 = "llama3",
+        Llama3Merging = "llama3-merging", Qwen2 = "qwen2", SentencePiece = "sentencepiece";
 
     private const int Merges = 180;
 
-    private const string Llama3Split = @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+    private const string Llama3Split =
+        @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-    /// <summary>What is learnt: words, digits, contractions, accents and other scripts, so that merges cross every kind of boundary that a split forbids.</summary>
+    /// <summary>
+    /// What is learnt: words, digits, contractions, accents and other scripts, so that merges cross every
+    /// kind of boundary that a split forbids.
+    /// </summary>
     public const string Text =
-        "The old lighthouse keeper counted 1234 gulls in 1987 and 12 more at noon. \"They're mine,\" he said, \"and I'll feed them; it's only fair!\"\n" +
+        "The old lighthouse keeper counted 1234 gulls in 1987 and 12 more at noon. \"They're mine,\" he said, "
+        + "\"and I'll feed them; it's only fair!\"\n" +
         "Der Wärter zählte 25000 Möwen über dem Meer, naïve façades déjà vu.\n\n" +
         "Смотритель маяка считал чаек. 灯台守はカモメを数えた。 ελληνικά العربية हिन्दी\n" +
         "    if (x == 10) { return y + 200; }\t// done...\n" +
@@ -53,14 +59,18 @@ internal static class TinyTokenizers
             return vocabulary.Count;
         }
 
-        JsonObject ByteLevel(bool split) => new() { ["type"] = "ByteLevel", ["add_prefix_space"] = false, ["trim_offsets"] = true, ["use_regex"] = split };
-        JsonObject Two(JsonObject first, bool split) => new() { ["type"] = "Sequence", ["pretokenizers"] = new JsonArray(first, ByteLevel(split)) };
+        JsonObject ByteLevel(bool split) =>
+            new() { ["type"] = "ByteLevel", ["add_prefix_space"] = false, ["trim_offsets"] = true, ["use_regex"] = split };
+        JsonObject Two(JsonObject first, bool split) =>
+            new() { ["type"] = "Sequence", ["pretokenizers"] = new JsonArray(first, ByteLevel(split)) };
         JsonObject Regex(string pattern) =>
-            new() { ["type"] = "Split", ["pattern"] = new JsonObject { ["Regex"] = pattern }, ["behavior"] = "Isolated", ["invert"] = false };
+            new() { ["type"] =
+                "Split", ["pattern"] = new JsonObject { ["Regex"] = pattern }, ["behavior"] = "Isolated", ["invert"] = false };
         var root = new JsonObject
         {
             // One that is control, one that text may spell, one in front of a text.
-            ["added_tokens"] = new JsonArray(Added(0, end, true), Added(vocabulary.Count, turn, true), Added(vocabulary.Count + 1, "<extra>", false)),
+            ["added_tokens"] = new JsonArray(
+                Added(0, end, true), Added(vocabulary.Count, turn, true), Added(vocabulary.Count + 1, "<extra>", false)),
             ["normalizer"] = kind == Qwen2 ? new JsonObject { ["type"] = "NFC" } : null,
             ["pre_tokenizer"] = kind switch
             {
@@ -73,13 +83,15 @@ internal static class TinyTokenizers
             ["decoder"] = ByteLevel(split: true),
             ["model"] = new JsonObject
             {
-                ["type"] = "BPE", ["ignore_merges"] = kind == Llama3, ["vocab"] = ids, ["merges"] = new JsonArray([.. merges.Select(m => (JsonNode)new JsonArray(m.Item1, m.Item2))]),
+                ["type"] = "BPE", ["ignore_merges"] = kind == Llama3, ["vocab"] = ids,
+                ["merges"] = new JsonArray([.. merges.Select(m => (JsonNode)new JsonArray(m.Item1, m.Item2))]),
             },
         };
         File.WriteAllText(Path.Combine(folder, "tokenizer.json"), root.ToJsonString());
         bool begins = kind is Llama3 or Llama3Merging;
         File.WriteAllText(
-            Path.Combine(folder, "tokenizer_config.json"), $$"""{"eos_token": "{{end}}", "bos_token": "{{(begins ? turn : end)}}", "add_bos_token": {{(begins ? "true" : "false")}}}""");
+            Path.Combine(folder, "tokenizer_config.json"),
+            $$"""{"eos_token": "{{end}}", "bos_token": "{{(begins ? turn : end)}}", "add_bos_token": {{(begins ? "true" : "false")}}}""");
         return vocabulary.Count + 2;
     }
 
@@ -87,39 +99,52 @@ internal static class TinyTokenizers
     {
         const string unknown = "<unk>", begin = "<s>", end = "</s>";
         string text = "▁" + Text.Replace(' ', '▁');
-        List<string> vocabulary = [unknown, begin, end, .. Enumerable.Range(0, 256).Select(b => $"<0x{b:X2}>"), .. text.EnumerateRunes().Select(r => r.ToString()).Where(c => c != "\n" && c != "\t" && c != "数").Distinct()];
-        List<(string, string)> merges = Learn([.. text.EnumerateRunes().Select(r => r.ToString())], vocabulary, t => t.All(c => vocabulary.Contains(c.ToString())));
+        List<string> vocabulary = [unknown, begin, end, .. Enumerable.Range(0, 256).Select(b => $"<0x{b:X2}>"),
+            .. text.EnumerateRunes().Select(r => r.ToString()).Where(c => c != "\n" && c != "\t" && c != "数").Distinct()];
+        List<(string, string)> merges =
+            Learn([.. text.EnumerateRunes().Select(r => r.ToString())], vocabulary, t => t.All(c => vocabulary.Contains(c.ToString())));
         HashSet<string> all = [.. vocabulary];
 
         // Sentencepiece merges whatever makes a piece: all ways to cut one in two, together.
         IEnumerable<string> cuts = merges.SelectMany(m => Enumerable.Range(1, (m.Item1 + m.Item2).Length - 1)
-            .Select(i => ((m.Item1 + m.Item2)[..i], (m.Item1 + m.Item2)[i..])).Where(p => all.Contains(p.Item1) && all.Contains(p.Item2)).Select(p => $"{p.Item1} {p.Item2}"));
+            .Select(i => ((m.Item1 + m.Item2)[..i], (m.Item1 + m.Item2)[i..]))
+            .Where(p => all.Contains(p.Item1) && all.Contains(p.Item2))
+            .Select(p => $"{p.Item1} {p.Item2}"));
         var root = new JsonObject
         {
             ["added_tokens"] = new JsonArray(Added(0, unknown, true), Added(1, begin, true), Added(2, end, true)),
-            ["normalizer"] = JsonNode.Parse("""{"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}"""),
+            ["normalizer"] = JsonNode.Parse(
+                """{"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}"""),
             ["pre_tokenizer"] = null,
-            ["post_processor"] = JsonNode.Parse("""{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}"""),
-            ["decoder"] = JsonNode.Parse("""{"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}"""),
+            ["post_processor"] = JsonNode.Parse(
+                """{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}"""),
+            ["decoder"] = JsonNode.Parse(
+                """{"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}"""),
             ["model"] = new JsonObject
             {
                 ["type"] = "BPE", ["unk_token"] = unknown, ["fuse_unk"] = true, ["byte_fallback"] = true,
-                ["vocab"] = new JsonObject(vocabulary.Select((token, id) => KeyValuePair.Create(token, (JsonNode?)id))), ["merges"] = new JsonArray([.. cuts.Select(c => (JsonNode)c)]),
+                ["vocab"] = new JsonObject(vocabulary.Select((token, id) => KeyValuePair.Create(token, (JsonNode?)id))),
+                ["merges"] = new JsonArray([.. cuts.Select(c => (JsonNode)c)]),
             },
         };
         File.WriteAllText(Path.Combine(folder, "tokenizer.json"), root.ToJsonString());
-        File.WriteAllText(Path.Combine(folder, "tokenizer_config.json"), $$"""{"eos_token": "{{end}}", "bos_token": "{{begin}}", "unk_token": "{{unknown}}", "add_bos_token": true}""");
+        File.WriteAllText(
+            Path.Combine(folder, "tokenizer_config.json"),
+            $$"""{"eos_token": "{{end}}", "bos_token": "{{begin}}", "unk_token": "{{unknown}}", "add_bos_token": true}""");
         return vocabulary.Count;
     }
 
-    // The most frequent pair of neighbours becomes one, over and over, with no regard to words: what a split then forbids is merged nonetheless where it does not cut.
+    // The most frequent pair of neighbours becomes one, over and over, with no regard to words: what a split then forbids is merged
+    // nonetheless where it does not cut.
     private static List<(string, string)> Learn(List<string> symbols, List<string> vocabulary, Func<string, bool>? allowed = null)
     {
         List<(string, string)> merges = [];
         while (merges.Count < Merges)
         {
-            (string Left, string Right) best = symbols.Zip(symbols.Skip(1)).Where(p => !vocabulary.Contains(p.First + p.Second) && (allowed?.Invoke(p.First + p.Second) ?? true))
-                .GroupBy(p => p).OrderByDescending(g => g.Count()).ThenBy(g => g.Key.First + g.Key.Second, StringComparer.Ordinal).First().Key;
+            (string Left, string Right) best = symbols.Zip(symbols.Skip(1))
+                .Where(p => !vocabulary.Contains(p.First + p.Second) && (allowed?.Invoke(p.First + p.Second) ?? true))
+                .GroupBy(p => p).OrderByDescending(g => g.Count()).ThenBy(
+                    g => g.Key.First + g.Key.Second, StringComparer.Ordinal).First().Key;
             merges.Add(best);
             vocabulary.Add(best.Left + best.Right);
             for (int i = symbols.Count - 2; i >= 0; i--)
@@ -136,7 +161,8 @@ internal static class TinyTokenizers
     }
 
     private static JsonObject Added(int id, string content, bool special) =>
-        new() { ["id"] = id, ["content"] = content, ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = false, ["special"] = special };
+        new() { ["id"] = id, ["content"] =
+            content, ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = false, ["special"] = special };
 
     // GPT-2's printable stand-ins for bytes.
     private static char Symbol(byte value)

@@ -45,7 +45,8 @@ public class TokenizationTests
         (Tokenizer ours, LlamaCppModel theirs) = Both(folder, folder["tokenizer"]);
         using (theirs)
         {
-            foreach (string text in (string[])["gulls<|turn|>noon <extra> and <|end|>", "a<|endoftext|>b", "<|end|><|end|>fair<extra>", "</s>gulls<s>"])
+            foreach (string text
+                in (string[])["gulls<|turn|>noon <extra> and <|end|>", "a<|endoftext|>b", "<|end|><|end|>fair<extra>", "</s>gulls<s>"])
             {
                 Assert.Equal(ours.Encode(text, bos: false), theirs.Tokenize(text, bos: false));
                 if (kind != TinyTokenizers.SentencePiece || !text.Contains('s', StringComparison.Ordinal))
@@ -65,7 +66,8 @@ public class TokenizationTests
                 // As UTF-8, which has no halves of characters.
                 string whole = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text));
                 whole = composed ? UnicodeNormalization.Normalize(whole, NormalizationForm.FormC) : whole;
-                Assert.Equal((text, string.Join(' ', ours.Encode(whole, bos: true))), (text, string.Join(' ', theirs.Tokenize(whole, bos: true))));
+                Assert.Equal(
+                    (text, string.Join(' ', ours.Encode(whole, bos: true))), (text, string.Join(' ', theirs.Tokenize(whole, bos: true))));
             }
         }
     }
@@ -76,13 +78,15 @@ public class TokenizationTests
         Tokenizer ours = Tokenizer.Load(tokenizer);
         var config = new ModelConfig
         {
-            Family = ModelFamilies.Llama, VocabularySize = ours.VocabularySize, HiddenSize = 8, IntermediateSize = 8, Layers = 1, Heads = 2, KeyValueHeads = 2, HeadSize = 4,
-            ContextLength = 64, AttentionScale = 0.5, EosTokenIds = ours.EosIds.Count > 0 ? ours.EosIds : [0], TiedHead = true,
+            Family = ModelFamilies.Llama, VocabularySize = ours.VocabularySize, HiddenSize = 8, IntermediateSize = 8, Layers = 1, Heads = 2,
+            KeyValueHeads = 2, HeadSize = 4, ContextLength = 64, AttentionScale = 0.5,
+            EosTokenIds = ours.EosIds.Count > 0 ? ours.EosIds : [0], TiedHead = true,
         };
         using var backend = new CpuBackend(1);
         using var decoder = new Models.Decoder(config, backend);
         decoder.Initialize(1);
-        CheckpointWriter.WriteNew(folder["model"], config, decoder.BaseParameters, backend, addFiles: target => TokenizerFolder.Copy(tokenizer, target));
+        CheckpointWriter.WriteNew(
+            folder["model"], config, decoder.BaseParameters, backend, addFiles: target => TokenizerFolder.Copy(tokenizer, target));
         GgufExport.WriteModel(folder["model"], folder["model.gguf"], GgufType.F32);
         return (ours, new LlamaCppModel(folder["model.gguf"]));
     }

@@ -9,11 +9,11 @@ namespace Forgetting.Testing;
 /// </summary>
 public static class Emulation
 {
-    private static readonly Lazy<(string? Folder, string? Missing)> Built = new(Build);
-    private static readonly Lazy<(string? Folder, string? Missing)> Compiled = new(Compile);
+    private static readonly Lazy<(string? Folder, string? Missing)> s_built = new(Build);
+    private static readonly Lazy<(string? Folder, string? Missing)> s_compiled = new(Compile);
 
     /// <summary>Why there is no emulation, or null.</summary>
-    public static string? Missing => Built.Value.Missing;
+    public static string? Missing => s_built.Value.Missing;
 
     /// <summary>The library that takes the driver's place.</summary>
     public static string Driver => File("libforgetting_emulation.so");
@@ -28,35 +28,29 @@ public static class Emulation
     public static string BrokenKernels => File("libforgetting_broken_kernels.so");
 
     /// <summary>Why the kernels are not there as nvcc compiles them, or null.</summary>
-    public static string? MissingPtx => Missing ?? Compiled.Value.Missing;
+    public static string? MissingPtx => Missing ?? s_compiled.Value.Missing;
 
     /// <summary>The kernels as text of the card's instructions.</summary>
-    public static string Ptx => Path.Combine(Compiled.Value.Folder!, "forgetting.ptx");
+    public static string Ptx => Path.Combine(s_compiled.Value.Folder!, "forgetting.ptx");
 
     /// <summary>The kernels with planted bugs as text of the card's instructions.</summary>
-    public static string BrokenPtx => Path.Combine(Compiled.Value.Folder!, "broken.ptx");
+    public static string BrokenPtx => Path.Combine(s_compiled.Value.Folder!, "broken.ptx");
 
-    private static string File(string name) => Path.Combine(Built.Value.Folder ?? throw new InvalidOperationException(Missing), name);
+    private static string File(string name) => Path.Combine(s_built.Value.Folder ?? throw new InvalidOperationException(Missing), name);
 
     private static (string? Folder, string? Missing) Build()
     {
         if (!OperatingSystem.IsLinux())
-        {
             return (null, "the CUDA emulation needs Linux");
-        }
 
         string? root = Repository.Folder;
         if (root is null)
-        {
             return (null, "the CUDA emulation is built from the repository, which is not around");
-        }
 
         foreach (string tool in (string[])["cmake", "g++"])
         {
             if (!OnPath(tool))
-            {
                 return (null, $"the CUDA emulation needs {tool}");
-            }
         }
 
         string folder = Path.Combine(root, "build", "emulation");
@@ -72,13 +66,13 @@ public static class Emulation
     {
         string folder = Repository.Path("build", "kernels");
         if (!System.IO.File.Exists(Path.Combine(folder, "CMakeCache.txt")))
-        {
             return (null, "the interpreter needs build/kernels/forgetting.ptx: tools/install-nvcc.sh and ./build.sh kernels make it");
-        }
 
         using FileStream gate = Lock(Path.Combine(folder, ".lock"));
         Run("cmake", "--build", folder, "--parallel", "2");
-        return System.IO.File.Exists(Path.Combine(folder, "forgetting.ptx")) ? (folder, null) : (null, "build/kernels is an older version's: ./build.sh kernels");
+        return System.IO.File.Exists(Path.Combine(folder, "forgetting.ptx"))
+            ? (folder, null)
+            : (null, "build/kernels is an older version's: ./build.sh kernels");
     }
 
     private static bool OnPath(string tool) =>
@@ -108,9 +102,7 @@ public static class Emulation
         string output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
         if (process.ExitCode != 0)
-        {
             throw new InvalidOperationException($"{program} {string.Join(' ', arguments)} failed:\n{output}{errors.Result}");
-        }
     }
 }
 

@@ -13,9 +13,7 @@ internal static class Program
     private static int Main(string[] args)
     {
         if (args is not ["operations"])
-        {
             return 2;
-        }
 
         using var backend = new CpuBackend(threads: 1);
         Console.WriteLine(VectorWidth.Description);

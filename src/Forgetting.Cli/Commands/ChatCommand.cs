@@ -16,12 +16,20 @@ internal static class ChatCommand
     {
         Option<string> model = CommonOptions.Model();
         Option<string?> adapter = CommonOptions.Adapter();
-        var system = new Option<string?>("--system") { Description = "system message that stands before the conversation", HelpName = "TEXT" };
-        Option<string?> template = CommonOptions.Template("layout of the conversation: chat (the model's own template), tulu, plain or a file; chat where the model has one, else tulu");
+        var system =
+            new Option<string?>("--system") { Description = "system message that stands before the conversation", HelpName = "TEXT" };
+        Option<string?> template = CommonOptions.Template(
+            "layout of the conversation: chat (the model's own template), tulu, plain or a file; chat where the model has one, else tulu");
         Option<string> device = CommonOptions.Device();
         Option<string> products = CommonOptions.Products();
         Option<string?> dtype = CommonOptions.Dtype();
-        var command = new Command("chat", $"Talk with a model; {Exit} or the end of the input ends the conversation, Ctrl-C an answer.") { model, adapter, system, template };
+        var command = new Command("chat", $"Talk with a model; {Exit} or the end of the input ends the conversation, Ctrl-C an answer.")
+        {
+            model,
+            adapter,
+            system,
+            template,
+        };
         var sampling = new SamplingOptions(command);
         command.Options.Add(device);
         command.Options.Add(dtype);

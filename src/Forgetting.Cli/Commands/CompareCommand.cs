@@ -14,11 +14,23 @@ internal static class CompareCommand
 {
     public static Command Create()
     {
-        var folders = new Argument<string[]>("folders") { Description = "folders of finished runs of tune, and of eval (with --log-samples for a test on the same documents); of a folder that holds neither, all finished ones below it", Arity = ArgumentArity.OneOrMore };
+        var folders = new Argument<string[]>("folders") { Description =
+            "folders of finished runs of tune, and of eval (with --log-samples for a test on the same documents); "
+            + "of a folder that holds neither, all finished ones below it",
+                Arity = ArgumentArity.OneOrMore,
+            };
         var output = new Option<string?>("--out") { Description = "HTML report to write", HelpName = "FILE" };
-        var against = new Option<string?>("--against") { Description = "the row that others are compared with, or words of its name; the first unless given", HelpName = "NAME" };
+        var against = new Option<string?>("--against") { Description =
+            "the row that others are compared with, or words of its name; the first unless given", HelpName = "NAME" };
         Option<bool> overwrite = CommonOptions.Overwrite(), json = CommonOptions.Json();
-        var command = new Command("compare", "Put finished runs side by side, and evaluations with a paired test against the first.") { folders, output, against, overwrite, json };
+        var command = new Command("compare", "Put finished runs side by side, and evaluations with a paired test against the first.")
+        {
+            folders,
+            output,
+            against,
+            overwrite,
+            json,
+        };
         command.SetAction(parsed =>
         {
             string[] paths = [.. parsed.GetValue(folders)!.SelectMany(Descend).DistinctBy(Path.GetFullPath)];
@@ -28,7 +40,8 @@ internal static class CompareCommand
             if (parsed.GetValue(against) is { } baseline)
                 runs = First(runs, baseline);
 
-            IReadOnlyList<ComparedMetric> evaluations = EvaluationComparison.Compare([.. paths.Where(path => !ComparedRun.IsIn(path)).Select(EvaluationOutput.Read)]);
+            IReadOnlyList<ComparedMetric> evaluations =
+                EvaluationComparison.Compare([.. paths.Where(path => !ComparedRun.IsIn(path)).Select(EvaluationOutput.Read)]);
             if (parsed.GetValue(output) is { } report)
                 AtomicFile.WriteText(report, CompareReport.Build(runs, evaluations).ToString());
 
@@ -48,17 +61,21 @@ internal static class CompareCommand
         meant = meant.Length > 0 ? meant : [.. groups.Where(g => g.Name.Contains(baseline, StringComparison.Ordinal))];
         return meant is [var one]
             ? [.. one.Runs, .. runs.Except(one.Runs)]
-            : throw new UserException($"--against: \"{baseline}\" is the name of {(meant.Length == 0 ? "no row" : $"{meant.Length} rows")}, expected one of {string.Join("; ", groups.Select(g => g.Name))}");
+            : throw new UserException(
+                $"--against: \"{baseline}\" is the name of {(meant.Length == 0 ? "no row" : $"{meant.Length} rows")}, "
+                + $"expected one of {string.Join("; ", groups.Select(g => g.Name))}");
     }
 
-    // A folder of runs stands for the runs in it, such as that of a grid. What is inside a run, a reference or a stage, is not a run of the grid.
+    // A folder of runs stands for the runs in it, such as that of a grid. What is inside a run, a reference or
+    // a stage, is not a run of the grid.
     private static IEnumerable<string> Descend(string folder)
     {
         if (ComparedRun.IsIn(folder) || EvaluationOutput.IsIn(folder))
             return [folder];
 
         string[] below = Directory.Exists(folder) ? [.. Below(folder)] : [];
-        return below.Length > 0 ? below : throw new UserException($"{folder}: holds no run and no evaluation: expected run.yaml or results_*.json in it or in folders below");
+        return below.Length > 0 ? below : throw new UserException(
+            $"{folder}: holds no run and no evaluation: expected run.yaml or results_*.json in it or in folders below");
     }
 
     private static IEnumerable<string> Below(string folder)
@@ -127,6 +144,8 @@ internal static class CompareCommand
         }
     }
 
-    private static void PrintJson(ComparedRun[] runs, IReadOnlyList<ComparedMetric> evaluations) => Console.Out.WriteLine(JsonSerializer.Serialize(
-        new { Runs = runs.Select(run => new { run.Folder, Settings = Recipe.Values(run.Options), run.Summary }), HeldOut = CompareReport.HeldOut(runs), Evaluations = evaluations }, Json.Compact));
+    private static void PrintJson(ComparedRun[] runs, IReadOnlyList<ComparedMetric> evaluations) =>
+        Console.Out.WriteLine(JsonSerializer.Serialize(
+            new { Runs = runs.Select(run => new { run.Folder, Settings = Recipe.Values(
+                run.Options), run.Summary }), HeldOut = CompareReport.HeldOut(runs), Evaluations = evaluations }, Json.Compact));
 }

@@ -16,12 +16,14 @@ internal static class ConfidenceCommand
     {
         var command = new Command("confidence", "Write the forgetting confidence of samples.");
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "learned", "fisher", "data", "forget-alpha", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
+            command, new TrainingOptions(), ["model", "adapter", "learned", "fisher", "data", "forget-alpha", "out",
+                .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
             "file for the confidences, JSON Lines",
             new Dictionary<string, string>
             {
-                ["adapter"] = "PEFT adapter of the model", ["learned"] = "checkpoint after ordinary fine-tuning on the data to learn", ["fisher"] = "Fisher information of that data, by fisher",
-                ["data"] = "samples to judge, JSON Lines, as elicit writes them", ["forget-alpha"] = "step size alpha of the forgetting confidence; of a run it is the learning rate",
+                ["adapter"] = "PEFT adapter of the model", ["learned"] = "checkpoint after ordinary fine-tuning on the data to learn",
+                ["fisher"] = "Fisher information of that data, by fisher", ["data"] = "samples to judge, JSON Lines, as elicit writes them",
+                ["forget-alpha"] = "step size alpha of the forgetting confidence; of a run it is the learning rate",
             },
             required: ["model", "learned", "fisher", "data", "forget-alpha", "out"]);
         Option<bool> overwrite = CommonOptions.Overwrite();
@@ -42,11 +44,14 @@ internal static class ConfidenceCommand
             using var confidence = new ForgettingConfidence(model.Decoder, model.Source, learned, options.Unlearning.Fisher!);
             var progress = new TerminalProgress();
             progress.StageBegan($"computing the forgetting confidence of {samples.Count} samples");
-            IReadOnlyList<ConfidenceRecord> records = confidence.Compute(samples, options.Unlearning.Alpha!.Value, options.Compute.MicroBatchTokens, progress, interruption.Token);
+            IReadOnlyList<ConfidenceRecord> records = confidence.Compute(
+                samples, options.Unlearning.Alpha!.Value, options.Compute.MicroBatchTokens, progress, interruption.Token);
             ConfidenceRecord.Write(options.Out, records);
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{options.Out}: {records.Count:N0} samples, confidence {records.Min(r => r.Confidence):0.######} to {records.Max(r => r.Confidence):0.######}, constant part {confidence.Constant:0.######}"));
+                $"{options.Out}: {records.Count:N0} samples, "
+                    + $"confidence {records.Min(r => r.Confidence):0.######} to {records.Max(r => r.Confidence):0.######}, "
+                    + $"constant part {confidence.Constant:0.######}"));
         });
         return command;
     }

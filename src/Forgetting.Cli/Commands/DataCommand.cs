@@ -20,14 +20,21 @@ internal static class DataCommand
 
     public static Command Create()
     {
-        var file = new Argument<string[]>("file") { Description = "data files of any format, folders of them, or - for standard input; with weights as a.jsonl=0.7 b.jsonl=0.3", Arity = ArgumentArity.OneOrMore };
-        var show = new Option<int>("--show") { Description = "examples to print, with what is learnt of them in colour", HelpName = "N", DefaultValueFactory = _ => 3 };
+        var file = new Argument<string[]>("file")
+        {
+            Description = "data files of any format, folders of them, or - for standard input; with weights as a.jsonl=0.7 b.jsonl=0.3",
+            Arity = ArgumentArity.OneOrMore,
+        };
+        var show = new Option<int>("--show") { Description =
+            "examples to print, with what is learnt of them in colour", HelpName = "N", DefaultValueFactory = _ => 3 };
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("data", "Say what is seen of data files: shapes, counts, lengths, duplicates, and what is learnt.") { file };
+        var command =
+            new Command("data", "Say what is seen of data files: shapes, counts, lengths, duplicates, and what is learnt.") { file };
         var settings = new SettingsOptions(
             command, new TrainingOptions(), ["model", "adapter", .. SettingsOptions.DataSettings], help: new Dictionary<string, string>
             {
-                ["model"] = "checkpoint whose tokens are counted; without one only texts are looked at", ["adapter"] = "PEFT adapter whose chat template is used",
+                ["model"] = "checkpoint whose tokens are counted; without one only texts are looked at",
+                ["adapter"] = "PEFT adapter whose chat template is used",
             });
         command.Options.Add(show);
         command.Options.Add(json);
@@ -39,7 +46,8 @@ internal static class DataCommand
             (Tokenizer Tokenizer, ModelConfig Config)? model = options.Model.Length > 0 ? Load(options.Model) : null;
             List<string> shown = [];
             DataSummary summary = DataSummary.Of(
-                options, model, (example, encoded) => shown.Add(Shown(example, encoded, model?.Tokenizer)), parsed.GetValue(json) ? 0 : parsed.GetValue(show));
+                options, model, (example, encoded) => shown.Add(Shown(example, encoded, model?.Tokenizer)),
+                parsed.GetValue(json) ? 0 : parsed.GetValue(show));
             if (parsed.GetValue(json))
                 Console.Out.WriteLine(JsonSerializer.Serialize(summary, Json.Compact));
             else
@@ -56,25 +64,36 @@ internal static class DataCommand
 
     private static void Print(DataSummary summary, TrainingOptions options, List<string> shown)
     {
-        string Of(IReadOnlyDictionary<string, int> counts) => string.Join(", ", counts.Select(c => string.Create(CultureInfo.InvariantCulture, $"{c.Value:N0} {c.Key}")));
+        string Of(IReadOnlyDictionary<string, int> counts) =>
+            string.Join(", ", counts.Select(c => string.Create(CultureInfo.InvariantCulture, $"{c.Value:N0} {c.Key}")));
         Terminal.PrintFacts(
         [
             ("records", string.Create(CultureInfo.InvariantCulture, $"{summary.Records:N0}")),
-            .. summary.Files.Select(f => ("", string.Create(
-                CultureInfo.InvariantCulture,
-                $"{f.Records:N0} of {f.File}{(f.PerEpoch is { } seen ? $": {seen:N0} of {summary.Files.Sum(s => s.PerEpoch):N0} examples of an epoch, each of its {f.Examples:N0} {(double)seen / f.Examples:0.##} times on average" : "")}"))),
+            .. summary.Files.Select(
+                f => ("", string.Create(CultureInfo.InvariantCulture, $"{f.Records:N0} of {f.File}") + InEpoch(f, summary))),
             ("shapes", Of(summary.Shapes)),
-            ("repeated", string.Create(CultureInfo.InvariantCulture, $"{summary.Repeated:N0} as an earlier record, {summary.Contradicting:N0} the prompt alone, with another answer")),
+            ("repeated", string.Create(
+                CultureInfo.InvariantCulture,
+                $"{summary.Repeated:N0} as an earlier record, {summary.Contradicting:N0} the prompt alone, with another answer")),
             .. summary.Unread.Count > 0 ? [("keys not read", Of(summary.Unread))] : Array.Empty<(string, string)>(),
-            .. summary.Weighted > 0 ? [("weights", string.Create(CultureInfo.InvariantCulture, $"{summary.Weighted:N0} records have answers of another weight than 1"))] : Array.Empty<(string, string)>(),
+            .. summary.Weighted > 0
+                ? [("weights", string.Create(
+                    CultureInfo.InvariantCulture, $"{summary.Weighted:N0} records have answers of another weight than 1"))]
+                : Array.Empty<(string, string)>(),
             .. summary.Lengths is { } lengths
                 ?
                 [
-                    ("tokens", string.Create(CultureInfo.InvariantCulture, $"{summary.Tokens:N0}, {summary.Learnt:N0} of them learnt{(summary.Negative > 0 ? $", {summary.Negative:N0} given to be forgotten" : "")}")),
+                    ("tokens", string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"{summary.Tokens:N0}, "
+                            + $"{summary.Learnt:N0} of them "
+                            + $"learnt{(summary.Negative > 0 ? $", {summary.Negative:N0} given to be forgotten" : "")}")),
                     ("lengths", string.Create(
                         CultureInfo.InvariantCulture,
-                        $"{lengths.Shortest:N0} to {lengths.Longest:N0} tokens, median {lengths.Median:N0}, mean {lengths.Mean:N1}, 95 % at most {lengths.P95:N0}")),
-                    ("too long", string.Create(CultureInfo.InvariantCulture, $"{summary.TooLong:N0} ({Recipe.Text(options.Data.TooLong)})")),
+                        $"{lengths.Shortest:N0} to {lengths.Longest:N0} tokens, median {lengths.Median:N0}, mean {lengths.Mean:N1}, "
+                            + $"95 % at most {lengths.P95:N0}")),
+                    ("too long", string.Create(
+                        CultureInfo.InvariantCulture, $"{summary.TooLong:N0} ({Recipe.Text(options.Data.TooLong)})")),
                 ]
                 : Array.Empty<(string, string)>(),
             .. summary.Refusal is { } refusal
@@ -88,6 +107,13 @@ internal static class DataCommand
         }
     }
 
+    private static string InEpoch(DataFileSummary file, DataSummary summary) => file.PerEpoch is not { } seen
+        ? ""
+        : string.Create(
+            CultureInfo.InvariantCulture,
+            $": {seen:N0} of {summary.Files.Sum(f => f.PerEpoch):N0} examples of an epoch, "
+                + $"each of its {file.Examples:N0} {(double)seen / file.Examples:0.##} times on average");
+
     // Tokens that are learnt in green and those to be forgotten in red, or between brackets where there is no terminal.
     private static string Shown(DataExample example, IReadOnlyList<EncodedExample> encoded, Tokenizer? tokenizer)
     {
@@ -95,7 +121,11 @@ internal static class DataCommand
         if (tokenizer is null)
         {
             text.AppendJoin('\n', example.Turns?.Select(m => $"{m.Role}: {Marked(m.Content, m.Mark)}")
-                ?? [$"{example.Prompt}{example.Separator ?? ExampleEncoder.Joint(example.Prompt, example.Completion)}{Marked(example.Completion, TokenMark.Of(learnt: true, example.Sign, example.Weight))}"]);
+                ??
+                [
+                    example.Prompt + (example.Separator ?? ExampleEncoder.Joint(example.Prompt, example.Completion))
+                    + Marked(example.Completion, TokenMark.Of(learnt: true, example.Sign, example.Weight)),
+                ]);
             return text.ToString();
         }
 
@@ -135,7 +165,8 @@ internal static class DataCommand
         return text.Append(encoded.Count == 0 ? "(not trained on)" : "").ToString();
     }
 
-    private static TokenMark MarkOf(EncodedExample example, int token) => new(example.Response[token], Math.Min(example.Given?[token] ?? 0, (sbyte)0));
+    private static TokenMark MarkOf(EncodedExample example, int token) =>
+        new(example.Response[token], Math.Min(example.Given?[token] ?? 0, (sbyte)0));
 
     private static string Marked(string text, TokenMark mark)
     {

@@ -12,20 +12,36 @@ internal static class DemoCommand
     public static Command Create()
     {
         var quick = new Option<bool>("--quick") { Description = "smaller worlds, and one of them" };
-        var seeds = new Option<int?>("--seeds") { Description = "worlds, each with a model of its own [default: 5, with --quick 1]", HelpName = "N" };
+        var seeds = new Option<int?>(
+            "--seeds") { Description = "worlds, each with a model of its own [default: 5, with --quick 1]", HelpName = "N" };
         var first = new Option<int>("--seed") { Description = "seed of the first world; the next one's is one higher", HelpName = "N" };
-        var output = new Option<string>("--out") { Description = "folder for everything the demo leaves", HelpName = "DIR", DefaultValueFactory = _ => Path.Combine("runs", "demo") };
-        var dataOnly = new Option<bool>("--data-only") { Description = "prepare models, data and references of the worlds for recipes, and compare nothing" };
-        var width = new Option<int>("--width") { Description = "width of the models, a multiple of 8", HelpName = "N", DefaultValueFactory = _ => DemoSettings.Full.Width };
+        var output = new Option<string>("--out") { Description =
+            "folder for everything the demo leaves", HelpName = "DIR", DefaultValueFactory = _ => Path.Combine("runs", "demo") };
+        var dataOnly = new Option<bool>(
+            "--data-only") { Description = "prepare models, data and references of the worlds for recipes, and compare nothing" };
+        var width = new Option<int>("--width") { Description =
+            "width of the models, a multiple of 8", HelpName = "N", DefaultValueFactory = _ => DemoSettings.Full.Width };
         Option<string> device = CommonOptions.Device();
         Option<string?> dtype = CommonOptions.Dtype();
         Option<string> products = CommonOptions.Products();
-        var command = new Command("demo", "Pretrain small models; mislead them in three ways; see what ignoring and forgetting make of it.") { quick, seeds, first, dataOnly, width, output, device, dtype, products };
+        var command = new Command("demo", "Pretrain small models; mislead them in three ways; see what ignoring and forgetting make of it.")
+        {
+            quick,
+            seeds,
+            first,
+            dataOnly,
+            width,
+            output,
+            device,
+            dtype,
+            products,
+        };
         command.SetAction(parsed =>
         {
             bool small = parsed.GetValue(quick);
             DemoSettings settings = small ? DemoSettings.Quick : DemoSettings.Full;
-            settings = settings with { Seeds = parsed.GetValue(seeds) ?? settings.Seeds, FirstSeed = parsed.GetValue(first), Width = parsed.GetValue(width) };
+            settings = settings with { Seeds =
+                parsed.GetValue(seeds) ?? settings.Seeds, FirstSeed = parsed.GetValue(first), Width = parsed.GetValue(width) };
             if (settings.FirstSeed < 0)
                 throw new UserException($"--seed: found {settings.FirstSeed}, expected at least 0");
             if (settings.Seeds < 1)
@@ -70,7 +86,8 @@ internal static class DemoCommand
         return command;
     }
 
-    private static void Print(string title, IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows, IReadOnlyList<string> findings)
+    private static void Print(
+        string title, IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows, IReadOnlyList<string> findings)
     {
         Console.Out.WriteLine(title);
         Terminal.PrintTable(header, rows);

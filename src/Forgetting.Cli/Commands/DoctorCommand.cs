@@ -23,7 +23,8 @@ internal static class DoctorCommand
         Option<string?> dtype = CommonOptions.Dtype();
         Option<bool> json = CommonOptions.Json();
         var noTimings = new Option<bool>("--no-timings") { Description = "check the kernels of a card without timing them" };
-        var command = new Command("doctor", "Say what this machine has and whether the device computes right.") { device, dtype, products, noTimings, json };
+        var command = new Command(
+            "doctor", "Say what this machine has and whether the device computes right.") { device, dtype, products, noTimings, json };
         command.SetAction(parsed =>
         {
             IReadOnlyList<DeviceRequirement> requirements = BackendFactory.Requirements(parsed.GetValue(device)!);
@@ -46,7 +47,8 @@ internal static class DoctorCommand
                 ["system"] = $"{RuntimeInformation.OSDescription}, {RuntimeInformation.ProcessArchitecture}",
                 ["processors"] = Environment.ProcessorCount.ToString(CultureInfo.InvariantCulture),
                 ["vector_width"] = VectorWidth.Description,
-                ["memory_gib"] = (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (double)(1L << 30)).ToString("0.0", CultureInfo.InvariantCulture),
+                ["memory_gib"] = (GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / (double)(1L << 30)).ToString(
+                    "0.0", CultureInfo.InvariantCulture),
             };
             if (backend is not null)
                 facts["device"] = backend.Name;
@@ -55,7 +57,8 @@ internal static class DoctorCommand
             {
                 facts["threads"] = cpu.Threads.ToString(CultureInfo.InvariantCulture);
                 facts["products"] = cpu.ProductsDescription;
-                facts["onednn"] = OneDnnLibrary.Find(out string missing) is { } library ? $"{library.Name}, {library.Instructions}" : missing;
+                facts["onednn"] =
+                    OneDnnLibrary.Find(out string missing) is { } library ? $"{library.Name}, {library.Instructions}" : missing;
             }
 
             List<KernelCheck> checks = [];
@@ -72,9 +75,7 @@ internal static class DoctorCommand
                 var report = new Dictionary<string, object>(facts.Select(fact => KeyValuePair.Create(fact.Key, (object)fact.Value)));
                 report["requirements"] = requirements.Select(Record);
                 if (checks.Count > 0)
-                {
                     report["kernels"] = checks.Select(Record);
-                }
 
                 Console.Out.WriteLine(JsonSerializer.Serialize(report, Json.Indented));
                 return failure is null ? code : throw failure;
@@ -92,12 +93,13 @@ internal static class DoctorCommand
         return command;
     }
 
-    private static (string Name, string Value) Fact(DeviceRequirement requirement) => ($"for a card: {requirement.Name}", requirement.Holds switch
-    {
-        true => $"ok, {requirement.Found}",
-        false => $"{requirement.Found} ({requirement.Remedy})",
-        null => requirement.Found,
-    });
+    private static (string Name, string Value) Fact(DeviceRequirement requirement) =>
+        ($"for a card: {requirement.Name}", requirement.Holds switch
+        {
+            true => $"ok, {requirement.Found}",
+            false => $"{requirement.Found} ({requirement.Remedy})",
+            null => requirement.Found,
+        });
 
     private static Dictionary<string, object?> Record(DeviceRequirement requirement) => new()
     {
@@ -116,12 +118,11 @@ internal static class DoctorCommand
             ["tolerance"] = check.Tolerance,
             ["ok"] = check.Ok,
         };
-        foreach ((string name, double? value) in new[] { ("ms", check.Milliseconds), ("gb_per_s", check.GigabytesPerSecond), ("tflop_per_s", check.TeraflopsPerSecond) })
+        foreach ((string name, double? value) in new[] { ("ms", check.Milliseconds), ("gb_per_s", check.GigabytesPerSecond), (
+            "tflop_per_s", check.TeraflopsPerSecond) })
         {
             if (value is { } number)
-            {
                 record[name] = number;
-            }
         }
 
         return record;

@@ -18,7 +18,8 @@ internal static class ElicitCommand
         var standard = new ElicitationOptions();
         var data = new Option<string[]>("--data")
         {
-            Description = "prompts, in any format of data; give several files, a task each, for mixed forgetting", HelpName = "FILE", Required = true, AllowMultipleArgumentsPerToken = true,
+            Description = "prompts, in any format of data; give several files, a task each, for mixed forgetting", HelpName = "FILE",
+            Required = true, AllowMultipleArgumentsPerToken = true,
         };
         var shots = new Option<int>("--num-fewshot") { Description = "worked examples put before every prompt", HelpName = "K" };
         var shotData = new Option<string?>("--fewshot-data") { Description = "file whose first examples these are", HelpName = "FILE" };
@@ -26,11 +27,14 @@ internal static class ElicitCommand
         var settings = new SettingsOptions(
             command, new TrainingOptions { Compute = new() { MicroBatchTokens = standard.BatchTokens } },
             [
-                "model", "adapter", "out", "max-new-tokens", "template", "template-date", "shape", "prompt-field", "completion-field", "allow-special", "micro-batch-tokens",
-                "device", "dtype", "products",
+                "model", "adapter", "out", "max-new-tokens", "template", "template-date", "shape", "prompt-field", "completion-field",
+                "allow-special", "micro-batch-tokens", "device", "dtype", "products",
             ],
             "file for the samples, JSON Lines",
-            new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["micro-batch-tokens"] = "tokens of a batch, those counted that may be generated", ["completion-field"] = "field of the completion in the file of worked examples" },
+            new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["micro-batch-tokens"] =
+                "tokens of a batch, those counted that may be generated",
+                    ["completion-field"] = "field of the completion in the file of worked examples",
+                },
             required: ["model", "out"]);
         Option<bool> overwrite = CommonOptions.Overwrite();
         command.Options.Add(overwrite);
@@ -53,11 +57,13 @@ internal static class ElicitCommand
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
             var progress = new TerminalProgress();
-            progress.StageBegan($"eliciting from {tasks.Sum(t => t.Examples.Count)} prompts of {string.Join(", ", tasks.Select(t => t.Name))}");
+            progress.StageBegan(
+                $"eliciting from {tasks.Sum(t => t.Examples.Count)} prompts of {string.Join(", ", tasks.Select(t => t.Name))}");
             ElicitationSummary summary = Elicitation.Run(model, tasks, elicitation, options.Out, progress, interruption.Token);
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{options.Out}: {summary.Samples:N0} samples, {summary.Truncated:N0} cut at the length limit, {summary.Exact:N0} encode to just the tokens generated"));
+                $"{options.Out}: {summary.Samples:N0} samples, {summary.Truncated:N0} cut at the length limit, "
+                    + $"{summary.Exact:N0} encode to just the tokens generated"));
         });
         return command;
     }
@@ -65,12 +71,17 @@ internal static class ElicitCommand
     private static IReadOnlyList<DataExample> FewShot(int count, string? file, DataFields fields)
     {
         if (count < 0 || count > 0 != file is not null)
-            throw new UserException($"--num-fewshot is {count}{(file is null ? " without" : " with")} --fewshot-data; expected both, or neither");
+        {
+            throw new UserException(
+                $"--num-fewshot is {count}{(file is null ? " without" : " with")} --fewshot-data; expected both, or neither");
+        }
 
         if (file is null)
             return [];
 
         IReadOnlyList<DataExample> examples = DataSet.Read(file, fields);
-        return examples.Count >= count ? [.. examples.Take(count)] : throw new UserException($"{file}: {examples.Count} examples, expected at least {count} for --num-fewshot");
+        return examples.Count >= count
+            ? [.. examples.Take(count)]
+            : throw new UserException($"{file}: {examples.Count} examples, expected at least {count} for --num-fewshot");
     }
 }

@@ -16,31 +16,55 @@ internal static class EvalCommand
     {
         Option<string> model = CommonOptions.Model();
         Option<string?> adapter = CommonOptions.Adapter();
-        var tasks = new Option<string>("--tasks") { Description = $"what to run, split by commas: {string.Join(", ", new TaskLibrary().Names)}, or one of --include", HelpName = "NAMES", Required = true };
-        var dataFolder = new Option<string>("--data-dir") { Description = "folder with the benchmarks' files as their authors publish them; or the one file that the tasks are to read", HelpName = "DIR", Required = true };
+        var tasks = new Option<string>("--tasks")
+        {
+            Description = $"what to run, split by commas: {string.Join(", ", new TaskLibrary().Names)}, or one of --include",
+            HelpName = "NAMES",
+            Required = true,
+        };
+        var dataFolder = new Option<string>("--data-dir")
+        {
+            Description = "folder with the benchmarks' files as their authors publish them; or the one file that the tasks are to read",
+            HelpName = "DIR",
+            Required = true,
+        };
         Option<string> output = CommonOptions.Out("folder for results and samples", "DIR");
         var include = new Option<string?>("--include") { Description = "folder with .yaml files of further tasks", HelpName = "DIR" };
-        var shots = new Option<int?>("--num-fewshot") { Description = "examples before each question, drawn as lm-evaluation-harness draws them; the task's own number where not given", HelpName = "N" };
-        var limit = new Option<double?>("--limit") { Description = "first so many items of each task, or that fraction of them if below 1", HelpName = "N" };
-        var batchTokens = new Option<int>("--micro-batch-tokens") { Description = "tokens computed at once; bounds memory, not results", HelpName = "N", DefaultValueFactory = _ => 4096 };
-        var retain = new Option<string?>("--retain-results") { Description = $"results of a model that never learnt what {TofuSummary.ForgetTask} asks, with samples: forget quality is measured against it", HelpName = "DIR" };
+        var shots = new Option<int?>("--num-fewshot")
+        {
+            Description = "examples before each question, drawn as lm-evaluation-harness draws them; the task's own number where not given",
+            HelpName = "N",
+        };
+        var limit = new Option<double?>(
+            "--limit") { Description = "first so many items of each task, or that fraction of them if below 1", HelpName = "N" };
+        var batchTokens = new Option<int>("--micro-batch-tokens") { Description =
+            "tokens computed at once; bounds memory, not results", HelpName = "N", DefaultValueFactory = _ => 4096 };
+        var retain = new Option<string?>("--retain-results") { Description =
+            $"results of a model that never learnt what {TofuSummary.ForgetTask} asks, with samples: forget quality is measured against it",
+                HelpName = "DIR",
+            };
         var logSamples = new Option<bool>("--log-samples") { Description = "write every item with its prompt, answer and scores" };
-        var noBos = new Option<bool>("--no-bos") { Description = "leave out what the tokenizer puts in front of a text, as lm-evaluation-harness did until October 2025" };
+        var noBos = new Option<bool>("--no-bos") { Description =
+            "leave out what the tokenizer puts in front of a text, as lm-evaluation-harness did until October 2025" };
         Option<string?> template = CommonOptions.Template(
-            "layout of contexts as users' messages: chat (the model's own template), tulu, plain (contexts as they are) or a file; chat where the model has one, else plain");
+            "layout of contexts as users' messages: chat (the model's own template), tulu, plain (contexts as they are) or a file; "
+            + "chat where the model has one, else plain");
         Option<ulong> seed = CommonOptions.Seed(1234);
         Option<string> device = CommonOptions.Device();
         Option<string> products = CommonOptions.Products();
         Option<string?> dtype = CommonOptions.Dtype();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("eval", "Run benchmark tasks on a checkpoint. docs/evaluation.md says which files each task reads, and how to write one.")
+        var command = new Command(
+            "eval", "Run benchmark tasks on a checkpoint. docs/evaluation.md says which files each task reads, and how to write one.")
         {
-            model, adapter, tasks, dataFolder, output, include, shots, limit, batchTokens, logSamples, retain, noBos, template, seed, device, dtype, products, json,
+            model, adapter, tasks, dataFolder, output, include, shots, limit, batchTokens, logSamples, retain, noBos, template, seed,
+            device, dtype, products, json,
         };
         command.SetAction(parsed =>
         {
             string path = parsed.GetValue(model)!, folder = parsed.GetValue(output)!;
-            string? peft = parsed.GetValue(adapter), retainSamples = parsed.GetValue(retain) is { } retained ? TofuSummary.FindSamples(retained) : null;
+            string? peft = parsed.GetValue(adapter),
+                retainSamples = parsed.GetValue(retain) is { } retained ? TofuSummary.FindSamples(retained) : null;
             string[] names = parsed.GetValue(tasks)!.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries);
             var options = new EvaluationOptions
             {
@@ -55,7 +79,11 @@ internal static class EvalCommand
             };
             IReadOnlyList<PreparedTask> prepared = Prepare(new TaskLibrary(parsed.GetValue(include)), names, options, path);
             if (retainSamples is not null && !prepared.Any(task => task.Name == TofuSummary.ForgetTask))
-                throw new UserException($"--retain-results: no task {TofuSummary.ForgetTask} among {string.Join(", ", prepared.Select(task => task.Name))}; expected it for forget quality");
+            {
+                throw new UserException(
+                    $"--retain-results: no task {TofuSummary.ForgetTask} among {string.Join(", ", prepared.Select(task => task.Name))}; "
+                    + "expected it for forget quality");
+            }
 
             using var interruption = new Interruption("stopping; the same command continues");
             using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
@@ -64,8 +92,10 @@ internal static class EvalCommand
             var saved = new EvaluationProgress(folder, path, peft, $"{backend.Name} {backend.StorageType}", options, DateTimeOffset.UtcNow);
             using LoadedModel loaded = LoadedModel.Load(path, backend, adapter: peft);
             loaded.TurnEnd = options.Layout is null ? null : ChatLayout.TurnEnd(loaded.Tokenizer, options.Layout);
-            List<TaskResult> results = Run(new Evaluator(loaded, options), prepared, saved, options.LogSamples ? folder : null, interruption.Token);
-            GroupResult[] groups = [.. Tofu(results, retainSamples, ResultsWriter.SamplesPath(folder, TofuSummary.ForgetTask, saved.Began))];
+            List<TaskResult> results =
+                Run(new Evaluator(loaded, options), prepared, saved, options.LogSamples ? folder : null, interruption.Token);
+            GroupResult[] groups =
+                [.. Tofu(results, retainSamples, ResultsWriter.SamplesPath(folder, TofuSummary.ForgetTask, saved.Began))];
             string written = ResultsWriter.Write(folder, path, results, options, saved.Began, groups);
             saved.Delete();
             if (parsed.GetValue(json))
@@ -99,7 +129,9 @@ internal static class EvalCommand
         return library.Prepare(names, options, Tokenizer.Load(source.TokenizerPath ?? model), source.Config);
     }
 
-    private static List<TaskResult> Run(Evaluator evaluator, IReadOnlyList<PreparedTask> tasks, EvaluationProgress saved, string? samplesFolder, CancellationToken cancellation)
+    private static List<TaskResult> Run(
+        Evaluator evaluator, IReadOnlyList<PreparedTask> tasks, EvaluationProgress saved, string? samplesFolder,
+        CancellationToken cancellation)
     {
         var progress = new TerminalProgress();
         List<TaskResult> results = [];
@@ -132,7 +164,11 @@ internal static class EvalCommand
             metrics.Add(new MetricValue("forget_quality", "none", TofuSummary.ForgetQuality(samples, retainSamples), StandardError: null));
 
         if (metrics.Count > 0)
-            yield return new GroupResult(TofuSummary.Name, [.. results.Select(result => result.Task).Where(task => task.StartsWith("tofu_", StringComparison.Ordinal))], metrics);
+        {
+            yield return new GroupResult(
+                TofuSummary.Name,
+                [.. results.Select(result => result.Task).Where(task => task.StartsWith("tofu_", StringComparison.Ordinal))], metrics);
+        }
     }
 
     private static void Print(List<TaskResult> results, IReadOnlyList<GroupResult> groups)
@@ -152,11 +188,14 @@ internal static class EvalCommand
             ]));
         }
 
-        rows.AddRange(groups.SelectMany(group => group.Metrics.Select(metric => (IReadOnlyList<string>)[group.Name, "", metric.Name, metric.Value.ToString("G4", CultureInfo.InvariantCulture), "", "", ""])));
+        rows.AddRange(groups.SelectMany(group => group.Metrics.Select(metric =>
+            (IReadOnlyList<string>)[group.Name, "", metric.Name, metric.Value.ToString("G4", CultureInfo.InvariantCulture), "", "", ""])));
         Terminal.PrintTable(["task", "shots", "metric", "value", "stderr", "items", "items/s"], rows);
         foreach (TaskResult result in results.Where(result => result.Truncated > 0))
         {
-            Console.Out.WriteLine($"{result.Task}: {result.Truncated} of {result.Evaluated} items were longer than the model's context and lost their beginning");
+            Console.Out.WriteLine(
+                $"{result.Task}: {result.Truncated} of {result.Evaluated} items were longer than the model's context "
+                + "and lost their beginning");
         }
     }
 

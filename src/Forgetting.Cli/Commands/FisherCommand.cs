@@ -16,11 +16,13 @@ internal static class FisherCommand
     {
         var command = new Command("fisher", "Write the diagonal Fisher information of a data set: of all weights, or of an adapter's.");
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "data", "out", "fisher-kind", "fisher-examples", .. SettingsOptions.DataSettings, "micro-batch-tokens", "seed", "device", "dtype", "products"],
+            command, new TrainingOptions(), ["model", "adapter", "data", "out", "fisher-kind", "fisher-examples",
+                .. SettingsOptions.DataSettings, "micro-batch-tokens", "seed", "device", "dtype", "products"],
             "file for the information, safetensors",
             new Dictionary<string, string>
             {
-                ["adapter"] = "PEFT adapter of the model; the information is then of its weights", ["data"] = "examples, in any format of data", ["seed"] = "seed of which examples are drawn, and of true targets",
+                ["adapter"] = "PEFT adapter of the model; the information is then of its weights",
+                ["data"] = "examples, in any format of data", ["seed"] = "seed of which examples are drawn, and of true targets",
             },
             required: ["model", "data", "out"]);
         Option<bool> overwrite = CommonOptions.Overwrite();
@@ -32,15 +34,19 @@ internal static class FisherCommand
             using OutputClaim claim = OutputClaim.OfFile(options.Out, parsed.GetValue(overwrite));
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
-            IReadOnlyList<EncodedExample> examples = FisherInformation.Draw(ExampleLoader.ToLearn(LossCommand.Encode(options)), options.Unlearning.FisherExamples, options.Seed);
+            IReadOnlyList<EncodedExample> examples =
+                FisherInformation.Draw(ExampleLoader.ToLearn(LossCommand.Encode(options)), options.Unlearning.FisherExamples, options.Seed);
             using LoadedModel model = LoadedModel.Load(options.Model, backend, training: true, adapter: options.Adapter);
             var progress = new TerminalProgress();
             progress.StageBegan($"computing the Fisher information of {examples.Count} examples");
-            FisherInformation.Compute(model.Decoder, examples, options.Unlearning.FisherKind, options.Compute.MicroBatchTokens, options.Seed, progress, interruption.Token);
+            FisherInformation.Compute(
+                model.Decoder, examples, options.Unlearning.FisherKind, options.Compute.MicroBatchTokens, options.Seed, progress,
+                interruption.Token);
             FisherFile.Write(options.Out, model.Decoder, examples.Count, options.Unlearning.FisherKind);
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{options.Out}: {Recipe.Text(options.Unlearning.FisherKind)} Fisher information of {model.Decoder.TrainableParameters.Sum(p => p.Shape.Count):N0} parameters over {examples.Count:N0} examples"));
+                $"{options.Out}: {Recipe.Text(options.Unlearning.FisherKind)} Fisher information of "
+                    + $"{model.Decoder.TrainableParameters.Sum(p => p.Shape.Count):N0} parameters over {examples.Count:N0} examples"));
         });
         return command;
     }

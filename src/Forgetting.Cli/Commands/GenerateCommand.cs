@@ -15,8 +15,11 @@ internal static class GenerateCommand
     {
         Option<string> model = CommonOptions.Model();
         Option<string?> adapter = CommonOptions.Adapter();
-        var prompt = new Option<string>("--prompt") { Description = "text to continue; nothing for an unconditional text", HelpName = "TEXT", DefaultValueFactory = _ => "" };
-        Option<string?> template = CommonOptions.Template("answer the prompt as a user's message laid out by this: chat (the model's own template), tulu, plain (the prompt is continued as it is) or a file; chat where the model has one, else plain");
+        var prompt = new Option<string>("--prompt") { Description =
+            "text to continue; nothing for an unconditional text", HelpName = "TEXT", DefaultValueFactory = _ => "" };
+        Option<string?> template = CommonOptions.Template(
+            "answer the prompt as a user's message laid out by this: chat (the model's own template), tulu, "
+            + "plain (the prompt is continued as it is) or a file; chat where the model has one, else plain");
         var allowSpecial = new Option<bool>("--allow-special") { Description = "read special tokens' text in the prompt as those tokens" };
         Option<string> device = CommonOptions.Device();
         Option<string> products = CommonOptions.Products();
@@ -43,7 +46,8 @@ internal static class GenerateCommand
             // Shown with what follows it: a prompt or an option that is refused leaves nothing on standard output.
             string given = layout is null ? string.Concat(ids.Select(decoder.Add)) : "";
             int[] generated = loaded.Continue(ids, sampling.Read(parsed, loaded), decoder, Show, kept: null, interruption.Token);
-            Console.Out.WriteLine(asJson ? JsonSerializer.Serialize(new { Prompt = ids, Generated = generated, Text = text.ToString() }, Json.Compact) : "");
+            Console.Out.WriteLine(
+                asJson ? JsonSerializer.Serialize(new { Prompt = ids, Generated = generated, Text = text.ToString() }, Json.Compact) : "");
 
             void Show(string part)
             {

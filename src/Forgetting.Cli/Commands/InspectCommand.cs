@@ -19,9 +19,12 @@ internal static class InspectCommand
     {
         Option<string> model = CommonOptions.Model();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("inspect", "Say what a checkpoint is and how much memory tuning it takes, on this device or on one that is not here.") { model };
+        var command = new Command(
+            "inspect",
+            "Say what a checkpoint is and how much memory tuning it takes, on this device or on one that is not here.") { model };
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["lora-rank", "batch-size", "micro-batch-tokens", "max-length", "recompute", "device", "dtype", "products"]);
+            command, new TrainingOptions(),
+            ["lora-rank", "batch-size", "micro-batch-tokens", "max-length", "recompute", "device", "dtype", "products"]);
         command.Options.Add(json);
         command.SetAction(parsed =>
         {
@@ -60,8 +63,10 @@ internal static class InspectCommand
         {
             foreach (TrainingMethod method in new[] { TrainingMethod.Full, TrainingMethod.Forget, TrainingMethod.Lwf })
             {
-                TrainingOptions run = options with { Method = method, Lora = options.Lora with { Rank = rank }, Unlearning = options.Unlearning with { Prompts = method == TrainingMethod.Lwf ? ["prompts"] : [] } };
-                yield return new Tuning(method.ToString().ToLowerInvariant(), rank, type, MemoryPlan.Of(config, run, device, type, TrainedModel.NewAdapter(run, config)));
+                TrainingOptions run = options with { Method = method, Lora = options.Lora with { Rank = rank }, Unlearning =
+                    options.Unlearning with { Prompts = method == TrainingMethod.Lwf ? ["prompts"] : [] } };
+                yield return new Tuning(method.ToString()
+                    .ToLowerInvariant(), rank, type, MemoryPlan.Of(config, run, device, type, TrainedModel.NewAdapter(run, config)));
             }
         }
     }
@@ -75,17 +80,24 @@ internal static class InspectCommand
         {
             Row("family", config.Family.ModelType);
             Row("parameters", Number(found.Parameters ?? 0));
-            Row("layers", string.Create(CultureInfo.InvariantCulture, $"{config.Layers} of width {config.HiddenSize}, {config.Heads} heads ({config.KeyValueHeads} key-value), MLP {config.IntermediateSize}"));
+            Row("layers", string.Create(CultureInfo.InvariantCulture,
+                $"{config.Layers} of width {config.HiddenSize}, {config.Heads} heads ({config.KeyValueHeads} key-value), "
+                    + $"MLP {config.IntermediateSize}"));
             Row("attention", Attention(config));
             Row("context", Number(config.ContextLength));
             Row("vocabulary", $"{Number(config.VocabularySize)}{(config.TiedHead ? ", head tied" : "")}");
         }
 
         if (found.Types.Count > 0)
-            Row("weights", $"{Bytes(found.StoredBytes)} in {string.Join(", ", found.Types.Select(t => $"{t.Tensors} tensors of {t.Type}"))}");
+        {
+            Row(
+                "weights",
+                $"{Bytes(found.StoredBytes)} in {string.Join(", ", found.Types.Select(t => $"{t.Tensors} tensors of {t.Type}"))}");
+        }
 
         string Id(int? id) => id?.ToString(CultureInfo.InvariantCulture) ?? "none";
-        Row("special tokens", $"bos {Id(found.BosTokenId)}, eos {(found.EosTokenIds.Count > 0 ? string.Join(" ", found.EosTokenIds) : "none")}, pad {Id(found.PadTokenId)}");
+        Row("special tokens", $"bos {Id(found.BosTokenId)}, "
+            + $"eos {(found.EosTokenIds.Count > 0 ? string.Join(" ", found.EosTokenIds) : "none")}, pad {Id(found.PadTokenId)}");
         Row("chat template", found.ChatTemplate ? "yes" : "none");
         Terminal.PrintFacts(facts);
     }
@@ -94,7 +106,8 @@ internal static class InspectCommand
     {
         Console.Out.WriteLine();
         Console.Out.WriteLine(
-            $"Memory of {device} in {(type == DType.BFloat16 ? "bf16" : "fp32")} with up to {Number(options.Compute.MicroBatchTokens)} tokens at once, of examples of up to "
+            $"Memory of {device} in {(type == DType.BFloat16 ? "bf16" : "fp32")} with up to {Number(options.Compute.MicroBatchTokens)} "
+            + "tokens at once, of examples of up to "
             + $"{Number(ExampleLoader.LongestExample(config, options))}{(options.Compute.Recompute ? ", activations recomputed" : "")}.");
         Terminal.PrintTable(
             ["tuning", "most", "in the stage", "weights", "optimiser", "activations"],
@@ -105,7 +118,8 @@ internal static class InspectCommand
                 Bytes(t.Memory.Weights), Bytes(t.Memory.State), Bytes(t.Memory.Activations),
             })], spare: 2);
         Console.Out.WriteLine(device == "cpu"
-            ? $"The most is all that the process has resident: {Bytes(tunings[0].Memory.Program)} are the program itself, and products may keep copies of the weights."
+            ? $"The most is all that the process has resident: {Bytes(tunings[0].Memory.Program)} are the program itself, "
+                + "and products may keep copies of the weights."
             : "The card's driver and libraries take some hundred MiB more.");
     }
 
@@ -113,9 +127,14 @@ internal static class InspectCommand
     {
         string positions = config.LearnedPositions
             ? "learned positions"
-            : string.Create(CultureInfo.InvariantCulture, $"rotary of base {config.RopeTheta:N0}{(config.RopeScaling is { } scaling ? $" with llama3 scaling by {scaling.Factor}" : "")}");
+            : string.Create(
+                CultureInfo.InvariantCulture,
+                $"rotary of base "
+                    + $"{config.RopeTheta:N0}{(config.RopeScaling is { } scaling ? $" with llama3 scaling by {scaling.Factor}" : "")}");
         IEnumerable<IGrouping<int, int>> windows = config.Windows.Where(w => w > 0).GroupBy(w => w);
-        return string.Join(", ", windows.Select(w => string.Create(CultureInfo.InvariantCulture, $"window of {w.Key} in {w.Count()} layers")).Prepend(positions));
+        return string.Join(
+            ", ", windows.Select(w => string.Create(CultureInfo.InvariantCulture, $"window of {w.Key} in {w.Count()} layers"))
+            .Prepend(positions));
     }
 
     private static string Number(long value) => value.ToString("N0", CultureInfo.InvariantCulture);

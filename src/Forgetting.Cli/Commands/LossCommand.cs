@@ -16,7 +16,9 @@ internal static class LossCommand
     public static Command Create()
     {
         var command = new Command("loss", "Write every token's cross-entropy.");
-        var settings = new SettingsOptions(command, new TrainingOptions(), ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
+        var settings = new SettingsOptions(
+            command, new TrainingOptions(),
+            ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
             "file for the losses, JSON Lines",
             new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["data"] = "examples, in any format of data" },
             required: ["model", "data", "out"]);
@@ -33,11 +35,13 @@ internal static class LossCommand
             using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
             var progress = new TerminalProgress();
             progress.StageBegan($"computing losses of {examples.Count} examples");
-            IReadOnlyList<float[]> losses = Scorer.Losses(model.Decoder, examples, options.Compute.MicroBatchTokens, allTokens: true, progress, interruption.Token);
+            IReadOnlyList<float[]> losses =
+                Scorer.Losses(model.Decoder, examples, options.Compute.MicroBatchTokens, allTokens: true, progress, interruption.Token);
             LossFile.Write(options.Out, examples, losses);
             (double mean, long count) = Scorer.ResponseMean(examples, losses);
             Console.Out.WriteLine(string.Create(
-                CultureInfo.InvariantCulture, $"{options.Out}: mean loss {mean:0.0000} nats over {count:N0} response tokens of {examples.Count:N0} examples"));
+                CultureInfo.InvariantCulture,
+                $"{options.Out}: mean loss {mean:0.0000} nats over {count:N0} response tokens of {examples.Count:N0} examples"));
         });
         return command;
     }
@@ -46,6 +50,7 @@ internal static class LossCommand
     internal static IReadOnlyList<EncodedExample> Encode(TrainingOptions options)
     {
         using Checkpoint source = Checkpoint.Open(options.Model);
-        return ExampleLoader.LoadData(Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config, options, new TerminalProgress());
+        return ExampleLoader.LoadData(
+            Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config, options, new TerminalProgress());
     }
 }

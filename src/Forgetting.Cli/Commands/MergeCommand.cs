@@ -17,9 +17,18 @@ internal static class MergeCommand
         Option<string> model = CommonOptions.Model("base checkpoint");
         var adapter = new Option<string>("--adapter") { Description = "folder of a PEFT adapter", HelpName = "DIR", Required = true };
         Option<string> output = CommonOptions.Out("folder for the merged checkpoint", "DIR");
-        var saveDtype = new Option<SaveDtype>("--save-dtype") { Description = "type of the merged weights: source (the base's), fp32, bf16 or fp16", HelpName = "NAME" };
+        var saveDtype = new Option<SaveDtype>(
+            "--save-dtype") { Description = "type of the merged weights: source (the base's), fp32, bf16 or fp16", HelpName = "NAME" };
         Option<bool> overwrite = CommonOptions.Overwrite();
-        var command = new Command("merge", "Merge a PEFT adapter into its base checkpoint, and check that taking it out again gives the base.") { model, adapter, output, saveDtype, overwrite };
+        var command =
+            new Command("merge", "Merge a PEFT adapter into its base checkpoint, and check that taking it out again gives the base.")
+            {
+                model,
+                adapter,
+                output,
+                saveDtype,
+                overwrite,
+            };
         command.SetAction(parsed =>
         {
             using OutputClaim claim = OutputClaim.OfFolder(parsed.GetValue(output)!, parsed.GetValue(overwrite));
@@ -29,9 +38,12 @@ internal static class MergeCommand
             using var decoder = new Decoder(source.Config, backend, peft.Config);
             source.LoadInto(decoder.BaseParameters, backend);
             peft.LoadInto(decoder);
-            MergeResult result = AdapterMerge.Write(parsed.GetValue(output)!, decoder, source, ChatFiles.OfAdapter(peft.Path).AddTo, parsed.GetValue(saveDtype).ToStoredType());
+            MergeResult result = AdapterMerge.Write(
+                parsed.GetValue(output)!, decoder, source, ChatFiles.OfAdapter(peft.Path).AddTo, parsed.GetValue(saveDtype).ToStoredType());
             Console.Out.WriteLine(string.Create(
-                CultureInfo.InvariantCulture, $"{parsed.GetValue(output)}: taken apart again, the merged weights differ from the base by at most {result.Difference:0.0e+0} of a layer's largest"));
+                CultureInfo.InvariantCulture,
+                $"{parsed.GetValue(output)}: taken apart again, "
+                    + $"the merged weights differ from the base by at most {result.Difference:0.0e+0} of a layer's largest"));
             if (RoundingNote.Of(result.RoundingLoss) is { } note)
                 Console.Out.WriteLine(note);
         });

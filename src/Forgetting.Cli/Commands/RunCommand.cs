@@ -13,15 +13,24 @@ internal static class RunCommand
 {
     public static Command Create()
     {
-        var recipes = new Argument<string[]>("recipes") { Description = "YAML files with settings, and with sweep: or seeds: for a grid; of a folder all in it", Arity = ArgumentArity.OneOrMore };
+        var recipes = new Argument<string[]>("recipes") { Description =
+            "YAML files with settings, and with sweep: or seeds: for a grid; of a folder all in it", Arity = ArgumentArity.OneOrMore };
         var list = new Option<bool>("--list") { Description = "say what would run, and run nothing" };
-        var command = new Command("run", "Execute recipes; finished runs are kept and interrupted ones continued. References, scores and stages of learning with forgetting that runs have in common are computed once.") { recipes, list };
-        var set = new Option<string[]>("--set") { Description = "a setting before those of the recipes, the same as --KEY VALUE; may be given several times", HelpName = "KEY=VALUE", DefaultValueFactory = _ => [] };
-        var settings = new SettingsOptions(command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name), recipe: true, required: ["model", "data", "out"]);
+        var command = new Command("run", "Execute recipes; finished runs are kept and interrupted ones continued. References, "
+            + "scores and stages of learning with forgetting that runs have in common are computed once.") { recipes, list };
+        var set = new Option<string[]>("--set")
+        {
+            Description = "a setting before those of the recipes, the same as --KEY VALUE; may be given several times",
+            HelpName = "KEY=VALUE",
+            DefaultValueFactory = _ => [],
+        };
+        var settings = new SettingsOptions(
+            command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name), recipe: true, required: ["model", "data", "out"]);
         command.Options.Add(set);
         command.SetAction(parsed =>
         {
-            List<GridRun> runs = Expand([.. parsed.GetValue(recipes)!.SelectMany(Recipes)], [.. settings.Given(parsed), .. Pairs(parsed.GetValue(set)!)], settings);
+            List<GridRun> runs = Expand(
+                [.. parsed.GetValue(recipes)!.SelectMany(Recipes)], [.. settings.Given(parsed), .. Pairs(parsed.GetValue(set)!)], settings);
             if (parsed.GetValue(list))
             {
                 foreach (GridRun run in runs)
@@ -51,7 +60,9 @@ internal static class RunCommand
             if (runs.Count > 1)
             {
                 string common = CommonFolder(runs);
-                Console.Out.WriteLine($"forgetting compare {(common.Length > 0 ? common : string.Join(' ', folders))} --out {Path.Combine(common, "compare.html")}");
+                Console.Out.WriteLine(
+                    $"forgetting compare {(common.Length > 0 ? common : string.Join(' ', folders))} --out "
+                    + $"{Path.Combine(common, "compare.html")}");
             }
 
             return exit;
@@ -76,7 +87,10 @@ internal static class RunCommand
             if (values.Any(pair => !pair.Contains('=', StringComparison.Ordinal)))
                 throw new UserException($"--set is \"{values.Key}\", expected KEY=VALUE");
 
-            Setting setting = Recipe.Find(values.Key) ?? throw new UserException($"--set: \"{values.Key}\" is no setting; the nearest is {Spelling.Nearest(values.Key, Recipe.Settings.Select(s => s.Name))}");
+            Setting setting = Recipe.Find(values.Key)
+                ?? throw new UserException(
+                    $"--set: \"{values.Key}\" is no setting; "
+                    + $"the nearest is {Spelling.Nearest(values.Key, Recipe.Settings.Select(s => s.Name))}");
             yield return new GivenSetting(setting, [.. values.Select(pair => pair[(values.Key.Length + 1)..])], $"--set {values.Key}");
         }
     }
@@ -116,11 +130,13 @@ internal static class RunCommand
         TuneSummary summary = TuneRun.Execute(options, backend, resume: begun, new TerminalProgress(), grid, cancellation: cancellation);
         RunFiles.WriteReport(options.Out);
         string best = summary.Best is { } b ? FormattableString.Invariant($"; best after step {b.Step}: {b.Metric} {b.Value:0.0000}") : "";
-        Console.Out.WriteLine(FormattableString.Invariant($"{options.Out}: {summary.Steps} steps, loss at the end {RunFiles.LastLoss(summary)}{best}"));
+        Console.Out.WriteLine(
+            FormattableString.Invariant($"{options.Out}: {summary.Steps} steps, loss at the end {RunFiles.LastLoss(summary)}{best}"));
         return CommandLine.ExitCode(summary);
     }
 
-    // A recipe that was edited since must not pass for the one that made the results. Settings that a run fills in itself are empty in the recipe.
+    // A recipe that was edited since must not pass for the one that made the results. Settings that a run fills
+    // in itself are empty in the recipe.
     private static void CheckSame(TrainingOptions options)
     {
         TrainingOptions done = Recipe.ReadRun(Path.Combine(options.Out, "run.yaml"));
@@ -129,7 +145,10 @@ internal static class RunCommand
             // The record has absolute paths.
             (string wanted, string found) = (setting.Read(setting.MapPaths(options, Path.GetFullPath)), setting.Read(done));
             if (wanted.Length > 0 && wanted != found)
-                throw new UserException($"{options.Out}: holds a finished run with {setting.Name} {found}, expected {wanted}; choose another out or remove it");
+            {
+                throw new UserException(
+                    $"{options.Out}: holds a finished run with {setting.Name} {found}, expected {wanted}; choose another out or remove it");
+            }
         }
     }
 

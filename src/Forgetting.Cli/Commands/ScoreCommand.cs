@@ -16,11 +16,13 @@ internal static class ScoreCommand
     {
         var command = new Command("score", "Write every response token's influence and sign.");
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "reference", "data", "out", "score", "rho", "ignore-rho", "learn-above", "forget-below", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
+            command, new TrainingOptions(), ["model", "adapter", "reference", "data", "out", "score", "rho", "ignore-rho", "learn-above",
+                "forget-below", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
             "file for influences and signs, JSON Lines",
             new Dictionary<string, string>
             {
-                ["adapter"] = "PEFT adapter of the model", ["reference"] = "reference checkpoint", ["data"] = "examples to score, in any format of data",
+                ["adapter"] = "PEFT adapter of the model", ["reference"] = "reference checkpoint",
+                ["data"] = "examples to score, in any format of data",
                 ["rho"] = "share of response tokens that are learnt, or auto (Otsu's cut); 0.7 unless given",
             },
             required: ["model", "reference", "data", "out"]);
@@ -35,7 +37,8 @@ internal static class ScoreCommand
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             IReadOnlyList<EncodedExample> examples = LossCommand.Encode(options);
             Scores scores = Scores.Compute(
-                examples, options, () => LoadedModel.Load(options.Model, backend, adapter: options.Adapter), () => LoadedModel.Load(options.TokenForgetting.Reference!, backend), new TerminalProgress(), interruption.Token);
+                examples, options, () => LoadedModel.Load(options.Model, backend, adapter: options.Adapter),
+                () => LoadedModel.Load(options.TokenForgetting.Reference!, backend), new TerminalProgress(), interruption.Token);
             ScoreFile.Write(options.Out, examples, scores);
             Console.Out.WriteLine($"{options.Out}: {scores.Partition}");
             if (Diagnosis.Of(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss) is { } diagnosis)

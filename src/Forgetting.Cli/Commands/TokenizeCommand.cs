@@ -25,7 +25,8 @@ internal static class TokenizeCommand
 
             Tokenizer tokenizer = Tokenizer.Load(parsed.GetValue(model)!);
             string content = given ?? InputFile.ReadText(path!, "a text to encode");
-            Console.Out.WriteLine(JsonSerializer.Serialize(tokenizer.Encode(content, !parsed.GetValue(noBos), parsed.GetValue(allowSpecial))));
+            Console.Out.WriteLine(
+                JsonSerializer.Serialize(tokenizer.Encode(content, !parsed.GetValue(noBos), parsed.GetValue(allowSpecial))));
         });
         return command;
     }

@@ -14,10 +14,14 @@ internal static class TuneCommand
     public static Command Create()
     {
         var command = new Command("tune", "Fine-tune a checkpoint: learn the informative tokens, forget the misleading ones.");
-        var recipe = new Option<string>("--recipe") { Description = "YAML file with settings; options given here come first", HelpName = "FILE" };
-        var resume = new Option<bool>("--resume") { Description = "continue what an interrupted run left in the folder: with --out alone, the rest is in its run.yaml; a finished run goes on to larger --epochs or --steps" };
+        var recipe =
+            new Option<string>("--recipe") { Description = "YAML file with settings; options given here come first", HelpName = "FILE" };
+        var resume = new Option<bool>("--resume") { Description =
+            "continue what an interrupted run left in the folder: with --out alone, the rest is in its run.yaml; "
+            + "a finished run goes on to larger --epochs or --steps" };
         Option<bool> json = CommonOptions.Json();
-        var settings = new SettingsOptions(command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name), recipe: true, required: ["model", "data", "out"]);
+        var settings = new SettingsOptions(
+            command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name), recipe: true, required: ["model", "data", "out"]);
         command.Options.Add(recipe);
         command.Options.Add(resume);
         command.Options.Add(json);
@@ -26,7 +30,8 @@ internal static class TuneCommand
             TrainingOptions options = settings.ReadRun(parsed, parsed.GetValue(recipe), parsed.GetValue(resume));
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
-            TuneSummary summary = TuneRun.Execute(options, backend, parsed.GetValue(resume), new TerminalProgress(), cancellation: interruption.Token);
+            TuneSummary summary =
+                TuneRun.Execute(options, backend, parsed.GetValue(resume), new TerminalProgress(), cancellation: interruption.Token);
             string report = RunFiles.WriteReport(options.Out);
             if (parsed.GetValue(json))
                 Console.Out.WriteLine(JsonSerializer.Serialize(summary, Json.Compact));
@@ -40,28 +45,40 @@ internal static class TuneCommand
 
     private static void Print(string folder, TuneSummary summary, string report)
     {
-        string held = summary.HeldOut > 0 ? string.Create(CultureInfo.InvariantCulture, $" (and {summary.HeldOut} held out for the reference, {100.0 * summary.HeldOut / (summary.Examples + summary.HeldOut):0.#} % of the data)") : "";
+        string held = summary.HeldOut > 0 ? string.Create(CultureInfo.InvariantCulture,
+            $" (and {summary.HeldOut} held out for the reference, "
+                + $"{100.0 * summary.HeldOut / (summary.Examples + summary.HeldOut):0.#} % of the data)") : "";
         Terminal.PrintFacts(
         [
             ("method", summary.Method),
             ("examples", string.Create(CultureInfo.InvariantCulture, $"{summary.Examples}{held}")),
-            ("tokens", string.Create(CultureInfo.InvariantCulture, $"{summary.PositiveTokens:N0} to learn, {summary.NegativeTokens:N0} negative")),
+            ("tokens", string.Create(
+                CultureInfo.InvariantCulture, $"{summary.PositiveTokens:N0} to learn, {summary.NegativeTokens:N0} negative")),
             .. summary.Unlearning is { } unlearning
-                ? [("unlearnt", string.Create(CultureInfo.InvariantCulture, $"{unlearning.Selected:N0} of {unlearning.Elicited:N0} {unlearning.Kind}"))]
+                ? [("unlearnt", string.Create(
+                    CultureInfo.InvariantCulture, $"{unlearning.Selected:N0} of {unlearning.Elicited:N0} {unlearning.Kind}"))]
                 : Array.Empty<(string, string)>(),
             .. summary.Unlearning?.Verdict is { } verdict ? [("", verdict)] : Array.Empty<(string, string)>(),
-            ("steps", string.Create(CultureInfo.InvariantCulture, $"{summary.Steps} in {summary.TrainingSeconds:0.0} s{(summary.StoppedEarly ? ", stopped early" : "")}")),
+            ("steps", string.Create(
+                CultureInfo.InvariantCulture,
+                $"{summary.Steps} in {summary.TrainingSeconds:0.0} s{(summary.StoppedEarly ? ", stopped early" : "")}")),
             ("loss at the end", RunFiles.LastLoss(summary)),
             .. summary.Outcome is { NegativeBefore: { } before, NegativeAfter: { } after }
-                ? [("negative tokens", string.Create(CultureInfo.InvariantCulture, $"loss of the first step's {(after > before ? "rose" : "fell")} from {before:0.0000} to {after:0.0000}"))]
+                ? [("negative tokens", string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"loss of the first step's {(after > before ? "rose" : "fell")} from {before:0.0000} to {after:0.0000}"))]
                 : Array.Empty<(string, string)>(),
             .. summary.Valid is { } valid
-                ? [("held out", string.Create(CultureInfo.InvariantCulture, $"{valid.Examples:N0} examples, {valid.Tokens:N0} response tokens of {valid.Source}")), ("", valid.Verdict)]
+                ? [("held out", string.Create(
+                    CultureInfo.InvariantCulture, $"{valid.Examples:N0} examples, {valid.Tokens:N0} response tokens of {valid.Source}")),
+                    ("", valid.Verdict)]
                 : Array.Empty<(string, string)>(),
             ("model", Path.Combine(folder, "model")),
             .. RoundingNote.Of(summary.RoundingLoss) is { } note ? [("", note)] : Array.Empty<(string, string)>(),
             .. summary.Best is { } best
-                ? [("best model", string.Create(CultureInfo.InvariantCulture, $"{Path.Combine(folder, "model-best")}, {RunFiles.When(best)}: {best.Metric} {best.Value:0.0000}"))]
+                ? [("best model", string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{Path.Combine(folder, "model-best")}, {RunFiles.When(best)}: {best.Metric} {best.Value:0.0000}"))]
                 : Array.Empty<(string, string)>(),
             ("report", report),
         ]);

@@ -7,21 +7,27 @@ using Forgetting.Tensors;
 namespace Forgetting.Checkpoints;
 
 /// <summary>
-/// Adds an adapter into its base checkpoint. Before anything is written, every merged weight, rounded as the file will have it, is taken apart again: W_merged − s·B·A
-/// must be the checkpoint's W up to rounding.
+/// Adds an adapter into its base checkpoint. Before anything is written, every merged weight, rounded as the file will have it, is taken
+/// apart again: W_merged − s·B·A must be the checkpoint's W up to rounding.
 /// </summary>
 internal static class AdapterMerge
 {
-    // An update of some thirty times the weights' size leaves five bits fewer of them than their type has; then base and adapter hardly belong together.
+    // An update of some thirty times the weights' size leaves five bits fewer of them than their type has; then base
+    // and adapter hardly belong together.
     private const double MostRoundings = 32;
 
-    /// <summary>Checks, and writes a checkpoint like the source with the adapter merged; without an adapter it only writes. The decoder stays as it is.</summary>
+    /// <summary>
+    /// Checks, and writes a checkpoint like the source with the adapter merged; without an adapter it only
+    /// writes. The decoder stays as it is.
+    /// </summary>
     /// <param name="folder">Folder to write; appears whole or not at all.</param>
     /// <param name="source">The checkpoint from which the decoder's base parameters were loaded; still open.</param>
     /// <param name="addFiles">See <see cref="CheckpointWriter.Write"/>.</param>
     /// <param name="type">Element type of the weights in the files; null for the source's.</param>
-    /// <exception cref="UserException">A merged weight is not finite or has lost its base weight; or see <see cref="CheckpointWriter.Write"/>.</exception>
-    public static MergeResult Write(string folder, Decoder decoder, Checkpoint source, Action<string>? addFiles = null, StoredType? type = null)
+    /// <exception cref="UserException">A merged weight is not finite or has lost its base weight; or see
+    /// <see cref="CheckpointWriter.Write"/>.</exception>
+    public static MergeResult Write(
+        string folder, Decoder decoder, Checkpoint source, Action<string>? addFiles = null, StoredType? type = null)
     {
         double largest = 0;
         IReadOnlyList<LoraAdapter> adapters = [.. decoder.Adapters.Where(a => !a.IsMerged)];
@@ -33,7 +39,8 @@ internal static class AdapterMerge
             largest = Math.Max(largest, Check(adapter, binding.Name, type ?? binding.Source.Type, decoder.Backend));
         }
 
-        double lost = CheckpointWriter.WriteMerged(folder, source, decoder.BaseParameters, adapters, decoder.Backend, CheckpointWriter.DefaultShardBytes, addFiles, type);
+        double lost = CheckpointWriter.WriteMerged(
+            folder, source, decoder.BaseParameters, adapters, decoder.Backend, CheckpointWriter.DefaultShardBytes, addFiles, type);
         return new MergeResult(largest, lost);
     }
 
@@ -52,7 +59,8 @@ internal static class AdapterMerge
         return relative <= MostRoundings * Rounding(type)
             ? relative
             : throw new UserException(
-                $"{name}: merged and taken apart again, a weight is off by {difference:0.###e+0} where the largest base weight is {weight:0.###e+0}, "
+                $"{name}: merged and taken apart again, a weight is off by {difference:0.###e+0} where the largest base "
+                + $"weight is {weight:0.###e+0}, "
                 + "expected no more than rounding; the adapter's values are not finite or too large for this model");
     }
 
@@ -84,7 +92,9 @@ internal static class AdapterMerge
             for (int j = 0; j < left.Length; j++)
             {
                 double distance = Math.Abs((double)left[j] - right[j]);
-                difference = distance >= difference || double.IsNaN(distance) ? double.IsFinite(distance) ? distance : double.PositiveInfinity : difference;
+                difference = distance >= difference || double.IsNaN(distance)
+                    ? double.IsFinite(distance) ? distance : double.PositiveInfinity
+                    : difference;
                 weight = Math.Max(weight, Math.Abs(right[j]));
             }
         }
@@ -102,6 +112,8 @@ internal static class AdapterMerge
 }
 
 /// <summary>What merging found.</summary>
-/// <param name="Difference">Largest |W_merged − s·B·A − W| of an adapted layer, as a share of the layer's largest |W|; 0 without an adapter.</param>
-/// <param name="RoundingLoss">What rounding to the files' type took from the change of all weights: ‖error‖ / ‖change‖; 0 without a change.</param>
+/// <param name="Difference">Largest |W_merged − s·B·A − W| of an adapted layer, as a share of the layer's largest
+/// |W|; 0 without an adapter.</param>
+/// <param name="RoundingLoss">What rounding to the files' type took from the change of all weights: ‖error‖ /
+/// ‖change‖; 0 without a change.</param>
 internal readonly record struct MergeResult(double Difference, double RoundingLoss);

@@ -18,7 +18,8 @@ internal sealed record ChatFiles(string? Template, IReadOnlyList<int> Ends)
     private const string TokenizerConfig = "tokenizer_config.json", GenerationConfig = "generation_config.json";
     private const string EosKey = "eos_token_id", TemplateKey = "chat_template";
 
-    private static readonly JsonSerializerOptions s_written = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private static readonly JsonSerializerOptions s_written =
+        new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>Those that an adapter's folder has.</summary>
     /// <exception cref="UserException">A file is malformed.</exception>
@@ -32,7 +33,8 @@ internal sealed record ChatFiles(string? Template, IReadOnlyList<int> Ends)
     /// <exception cref="UserException">A file of the folder is malformed.</exception>
     public void AddTo(string folder)
     {
-        AddToAdapter(folder, known: [.. EndsIn(folder, File.Exists(Path.Combine(folder, GenerationConfig)) ? GenerationConfig : ConfigFile.Name)]);
+        AddToAdapter(
+            folder, known: [.. EndsIn(folder, File.Exists(Path.Combine(folder, GenerationConfig)) ? GenerationConfig : ConfigFile.Name)]);
 
         // Older readers know only the copy in this file.
         if (Template != null && File.Exists(Path.Combine(folder, TokenizerConfig)))
@@ -63,7 +65,9 @@ internal sealed record ChatFiles(string? Template, IReadOnlyList<int> Ends)
     }
 
     private static int[] EndsIn(string folder, string file) =>
-        File.Exists(Path.Combine(folder, file)) ? [.. JsonViewFields.LoadObject(Path.Combine(folder, file)).Ints(EosKey, 0, int.MaxValue)] : [];
+        File.Exists(Path.Combine(folder, file))
+        ? [.. JsonViewFields.LoadObject(Path.Combine(folder, file)).Ints(EosKey, 0, int.MaxValue)]
+        : [];
 
     private static void Edit(string folder, string file, Action<JsonObject> change)
     {

@@ -20,7 +20,8 @@ internal static class ChatLayout
         "tulu" => MessageLayout.Tulu,
         "plain" => MessageLayout.Plain,
         "chat" => Own(model, adapter, now)
-            ?? throw new UserException($"{model}: no chat template; expected {ChatTemplate.FileName}, or chat_template in tokenizer_config.json"),
+            ?? throw new UserException(
+                $"{model}: no chat template; expected {ChatTemplate.FileName}, or chat_template in tokenizer_config.json"),
         _ when File.Exists(name) => MessageLayout.Of(ChatTemplate.LoadFile(name, model, now)),
         _ => throw new UserException($"template is \"{name}\"; expected tulu, plain, chat or a file with a chat template"),
     };
@@ -29,7 +30,8 @@ internal static class ChatLayout
     /// <exception cref="UserException">It is malformed.</exception>
     public static MessageLayout? Own(string model, string? adapter = null, Func<DateTime>? now = null)
     {
-        ChatTemplate? template = AdapterTemplate(adapter) is { } file ? ChatTemplate.LoadFile(file, model, now) : ChatTemplate.Load(model, now);
+        ChatTemplate? template =
+            AdapterTemplate(adapter) is { } file ? ChatTemplate.LoadFile(file, model, now) : ChatTemplate.Load(model, now);
         return template is null ? null : MessageLayout.Of(template);
     }
 

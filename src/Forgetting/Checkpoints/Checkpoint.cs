@@ -16,7 +16,8 @@ internal sealed class Checkpoint : IDisposable
 
     private readonly IReadOnlyList<IDisposable> _files;
 
-    private Checkpoint(string path, ModelConfig config, string? tokenizer, IReadOnlyList<StoredTensor> tensors, IReadOnlyList<IDisposable> files)
+    private Checkpoint(
+        string path, ModelConfig config, string? tokenizer, IReadOnlyList<StoredTensor> tensors, IReadOnlyList<IDisposable> files)
     {
         Path = path;
         Config = config;
@@ -46,8 +47,10 @@ internal sealed class Checkpoint : IDisposable
 
     /// <summary>Opens a checkpoint.</summary>
     /// <param name="path">A Hugging Face folder, a llama2.c <c>.bin</c>, or the folder of a run, whose model is meant.</param>
-    /// <param name="tokenizer">Tokenizer of a <c>.bin</c>; by default <c>tok{vocabulary}.bin</c>, <c>tokenizer.bin</c> or the only <c>tok*.bin</c> beside it.</param>
-    /// <exception cref="UserException">Missing files, bad configuration, bad weight files, or weights that are not those of the configuration.</exception>
+    /// <param name="tokenizer">Tokenizer of a <c>.bin</c>; by default <c>tok{vocabulary}.bin</c>, <c>tokenizer.bin</c> or the only
+    /// <c>tok*.bin</c> beside it.</param>
+    /// <exception cref="UserException">Missing files, bad configuration, bad weight files, or weights that are not
+    /// those of the configuration.</exception>
     public static Checkpoint Open(string path, string? tokenizer = null)
     {
         if (tokenizer != null && !File.Exists(tokenizer) && !Directory.Exists(tokenizer))
@@ -66,10 +69,11 @@ internal sealed class Checkpoint : IDisposable
     }
 
     /// <summary>
-    /// Fills the parameters' <see cref="Parameter.Value"/> and, where it is other memory, <see cref="Parameter.Master"/>. Every parameter must have its tensor
-    /// and every tensor its parameter; those of adapters (<c>base_model.model.…</c>) are left alone.
+    /// Fills the parameters' <see cref="Parameter.Value"/> and, where it is other memory, <see cref="Parameter.Master"/>. Every parameter
+    /// must have its tensor and every tensor its parameter; those of adapters (<c>base_model.model.…</c>) are left alone.
     /// </summary>
-    /// <exception cref="UserException">Names tensors that are missing, unused, or of another shape or type than the configuration says.</exception>
+    /// <exception cref="UserException">Names tensors that are missing, unused, or of another shape or type than
+    /// the configuration says.</exception>
     public void LoadInto(IReadOnlyList<Parameter> parameters, IMemory memory)
     {
         List<TensorBinding> bindings = TensorMap.Bind(this, parameters);
@@ -82,7 +86,10 @@ internal sealed class Checkpoint : IDisposable
             if (binding.AliasOf is { } embedding)
             {
                 if (!binding.Source.SameData(embedding))
-                    throw new UserException($"{Path}: {binding.Source.Name} differs from {embedding.Name}, but tie_word_embeddings is true");
+                {
+                    throw new UserException(
+                        $"{Path}: {binding.Source.Name} differs from {embedding.Name}, but tie_word_embeddings is true");
+                }
 
                 continue;
             }

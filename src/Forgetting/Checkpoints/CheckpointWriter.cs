@@ -16,12 +16,14 @@ internal static class CheckpointWriter
     // What is not weights is configuration and tokenizer; anything larger is something else.
     private const long LargestCopiedFile = 256 << 20;
 
-    private static readonly string[] WeightEndings =
-        [".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf", ".tflite"];
+    private static readonly string[] s_weightEndings =
+        [".safetensors", ".safetensors.index.json", ".bin", ".bin.index.json", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf",
+            ".tflite"];
 
     /// <summary>
-    /// Writes a checkpoint like <paramref name="source"/> with the parameters' values: the same tensor names, types and layout, the same configuration and
-    /// tokenizer files byte for byte. Weights that still are what was loaded keep their bits. A llama2.c source becomes a Hugging Face folder.
+    /// Writes a checkpoint like <paramref name="source"/> with the parameters' values: the same tensor names, types and layout, the
+    /// same configuration and tokenizer files byte for byte. Weights that still are what was loaded keep their bits. A llama2.c
+    /// source becomes a Hugging Face folder.
     /// </summary>
     /// <param name="outDirectory">Folder to write; not the source itself.</param>
     /// <param name="source">The checkpoint from which the parameters were loaded; still open.</param>
@@ -31,16 +33,19 @@ internal static class CheckpointWriter
     /// <param name="addFiles">Adds to or changes the files that are not weights; receives the folder being filled. May be null.</param>
     /// <param name="type">Element type of the parameters in the file; null for the source's.</param>
     /// <returns>What rounding to the files' types took from the change since loading: ‖error‖ / ‖change‖, 0 without one.</returns>
-    /// <exception cref="UserException">Not writable, disk full, an existing folder that is not a model's, or a value that is not finite in its type.</exception>
+    /// <exception cref="UserException">Not writable, disk full, an existing folder that is not a model's, or a value that is
+    /// not finite in its type.</exception>
     public static double Write(
-        string outDirectory, Checkpoint source, IReadOnlyList<Parameter> parameters, IMemory memory, long shardBytes = DefaultShardBytes, Action<string>? addFiles = null,
-        StoredType? type = null) =>
+        string outDirectory, Checkpoint source, IReadOnlyList<Parameter> parameters, IMemory memory, long shardBytes = DefaultShardBytes,
+        Action<string>? addFiles = null, StoredType? type = null) =>
         WriteMerged(outDirectory, source, parameters, [], memory, shardBytes, addFiles, type);
 
-    /// <summary>Like <see cref="Write"/>, with the updates of <paramref name="adapters"/> added in Float32 to the weights as they are written.</summary>
+    /// <summary>
+    /// Like <see cref="Write"/>, with the updates of <paramref name="adapters"/> added in Float32 to the weights as they are written.
+    /// </summary>
     internal static double WriteMerged(
-        string outDirectory, Checkpoint source, IReadOnlyList<Parameter> parameters, IReadOnlyList<LoraAdapter> adapters, IMemory memory, long shardBytes,
-        Action<string>? addFiles, StoredType? type)
+        string outDirectory, Checkpoint source, IReadOnlyList<Parameter> parameters, IReadOnlyList<LoraAdapter> adapters, IMemory memory,
+        long shardBytes, Action<string>? addFiles, StoredType? type)
     {
         if (SamePath(outDirectory, source.Path))
             throw new UserException($"{outDirectory}: is the model that is being read; choose another folder to write to");
@@ -48,9 +53,10 @@ internal static class CheckpointWriter
         List<TensorBinding> bindings = TensorMap.Bind(source, parameters);
         Dictionary<Parameter, LoraAdapter> adapterOf = adapters.ToDictionary(a => a.Weight);
         List<SavedTensor> items = [.. bindings.Select(b => new SavedTensor(
-            new TensorEntry(b.Name, b.Parameter is null ? b.Source.Type : type ?? b.Source.Type, b.Source.Dimensions), b.Source, b.Parameter, b.Transposed,
-            b.Parameter is null ? null : adapterOf.GetValueOrDefault(b.Parameter)))];
-        bool untied = bindings.Any(b => b.IsTiedHead), retyped = bindings.Any(b => b.Parameter is not null && type is not null && b.Source.Type != type);
+            new TensorEntry(b.Name, b.Parameter is null ? b.Source.Type : type ?? b.Source.Type, b.Source.Dimensions), b.Source,
+            b.Parameter, b.Transposed, b.Parameter is null ? null : adapterOf.GetValueOrDefault(b.Parameter)))];
+        bool untied = bindings.Any(b => b.IsTiedHead),
+            retyped = bindings.Any(b => b.Parameter is not null && type is not null && b.Source.Type != type);
         var rounding = new UpdateRounding();
         AtomicDirectory.Write(outDirectory, ConfigFile.Name, folder =>
         {
@@ -67,7 +73,9 @@ internal static class CheckpointWriter
         return rounding.Share;
     }
 
-    /// <summary>Writes a model that was made here: <c>config.json</c> from <paramref name="config"/> and all parameters as <paramref name="type"/>.</summary>
+    /// <summary>
+    /// Writes a model that was made here: <c>config.json</c> from <paramref name="config"/> and all parameters as <paramref name="type"/>.
+    /// </summary>
     /// <param name="addFiles">Adds the tokenizer's files; receives the folder being filled. May be null.</param>
     /// <exception cref="UserException">See <see cref="Write"/>.</exception>
     public static void WriteNew(
@@ -78,7 +86,8 @@ internal static class CheckpointWriter
         StoredType type = StoredType.F32,
         Action<string>? addFiles = null)
     {
-        List<SavedTensor> items = [.. parameters.Where(p => !PeftNames.IsAdapter(p.Name)).Select(p => SavedTensor.New(p.Name, p, config.Family, type))];
+        List<SavedTensor> items =
+            [.. parameters.Where(p => !PeftNames.IsAdapter(p.Name)).Select(p => SavedTensor.New(p.Name, p, config.Family, type))];
         AtomicDirectory.Write(outDirectory, ConfigFile.Name, folder =>
         {
             ConfigWriter.Write(folder, config, type);
@@ -96,9 +105,12 @@ internal static class CheckpointWriter
         foreach (string file in Directory.EnumerateFiles(source).Order(StringComparer.Ordinal))
         {
             string name = Path.GetFileName(file);
-            bool weights = WeightEndings.Any(ending => name.EndsWith(ending, StringComparison.OrdinalIgnoreCase));
-            if (weights || name.StartsWith('.') || name.StartsWith("adapter_", StringComparison.Ordinal) || new FileInfo(file).Length > LargestCopiedFile)
+            bool weights = s_weightEndings.Any(ending => name.EndsWith(ending, StringComparison.OrdinalIgnoreCase));
+            if (weights || name.StartsWith('.') || name.StartsWith("adapter_", StringComparison.Ordinal)
+                || new FileInfo(file).Length > LargestCopiedFile)
+            {
                 continue;
+            }
 
             // Through streams, so that a read-only source does not make a read-only copy.
             using FileStream from = File.OpenRead(file);
@@ -115,7 +127,8 @@ internal static class CheckpointWriter
     }
 
     private static void WriteWeights(
-        string folder, List<SavedTensor> items, IMemory memory, IReadOnlyDictionary<string, string> metadata, long shardBytes, UpdateRounding? rounding)
+        string folder, List<SavedTensor> items, IMemory memory, IReadOnlyDictionary<string, string> metadata, long shardBytes,
+        UpdateRounding? rounding)
     {
         List<List<SavedTensor>> shards = Split(items, shardBytes);
         if (shards.Count == 1)

@@ -5,14 +5,17 @@ using Forgetting.Models.Families;
 
 namespace Forgetting.Checkpoints;
 
-/// <summary>Reads <c>config.json</c> (and the end tokens of <c>generation_config.json</c>) of every family into a <see cref="ModelConfig"/>.</summary>
+/// <summary>
+/// Reads <c>config.json</c> (and the end tokens of <c>generation_config.json</c>) of every family into a <see cref="ModelConfig"/>.
+/// </summary>
 internal static class ConfigFile
 {
     /// <summary>Its name in a model folder.</summary>
     public const string Name = "config.json";
 
     /// <summary>Reads the configuration of a model folder.</summary>
-    /// <exception cref="UserException">Missing, not JSON, an unknown family, a size that is missing or out of range, or a feature that is not supported.</exception>
+    /// <exception cref="UserException">Missing, not JSON, an unknown family, a size that is missing or out of range, or a feature
+    /// that is not supported.</exception>
     public static ModelConfig Read(string folder)
     {
         JsonView json = JsonViewFields.LoadObject(Path.Combine(folder, Name));

@@ -6,7 +6,9 @@ using Forgetting.Models;
 
 namespace Forgetting.Checkpoints;
 
-/// <summary>Writes <c>config.json</c> for a model that has none yet, in the spelling that every version of Hugging Face's library reads.</summary>
+/// <summary>
+/// Writes <c>config.json</c> for a model that has none yet, in the spelling that every version of Hugging Face's library reads.
+/// </summary>
 internal static class ConfigWriter
 {
     /// <summary>Writes the file into a folder.</summary>
@@ -48,7 +50,9 @@ internal static class ConfigWriter
         if (untied)
             json["tie_word_embeddings"] = false;
 
-        File.WriteAllText(path, json.ToJsonString(new JsonSerializerOptions { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }));
+        File.WriteAllText(
+            path,
+            json.ToJsonString(new JsonSerializerOptions { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }));
     }
 
     private static string NameOf(StoredType type) => type switch

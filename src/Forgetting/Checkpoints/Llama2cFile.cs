@@ -7,8 +7,8 @@ using Forgetting.Models.Families;
 namespace Forgetting.Checkpoints;
 
 /// <summary>
-/// Reads the model files of llama2.c (version 0): seven 32-bit integers, then Float32 tensors, each kind for all layers at once. The tensors are given
-/// under Hugging Face's names; q and k come out with their rows in Hugging Face's rotate-half order.
+/// Reads the model files of llama2.c (version 0): seven 32-bit integers, then Float32 tensors, each kind for all layers at once. The
+/// tensors are given under Hugging Face's names; q and k come out with their rows in Hugging Face's rotate-half order.
 /// </summary>
 internal static class Llama2cFile
 {
@@ -44,13 +44,17 @@ internal static class Llama2cFile
 
         return layout.End == file.Length
             ? (config, layout.Tensors)
-            : throw new UserException($"{file.Path}: has {file.Length} bytes, expected {layout.End} for the sizes in its header (llama2.c version 0)");
+            : throw new UserException(
+                $"{file.Path}: has {file.Length} bytes, expected {layout.End} for the sizes in its header (llama2.c version 0)");
     }
 
     private static ModelConfig ReadHeader(MappedFile file)
     {
         if (file.Length < HeaderBytes)
-            throw new UserException($"{file.Path}: has {file.Length} bytes, expected a llama2.c model ({HeaderBytes} bytes of header first)");
+        {
+            throw new UserException(
+                $"{file.Path}: has {file.Length} bytes, expected a llama2.c model ({HeaderBytes} bytes of header first)");
+        }
 
         using MappedView view = file.Map(0, HeaderBytes);
         var header = new int[HeaderBytes / 4];

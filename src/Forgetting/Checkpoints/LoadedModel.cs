@@ -68,14 +68,15 @@ internal sealed class LoadedModel : IDisposable
     }
 
     /// <summary>
-    /// The layout in which a single prompt is answered: the one that is named, or the model's own; null where the prompt is continued as it is, as by a
-    /// model that was trained without markers.
+    /// The layout in which a single prompt is answered: the one that is named, or the model's own; null where the prompt is continued as it
+    /// is, as by a model that was trained without markers.
     /// </summary>
     /// <param name="template">As <see cref="ChatLayout.Named(string, string, string?, Func{DateTime}?)"/> takes it; null for auto.</param>
     /// <exception cref="UserException">There is none, or it is malformed.</exception>
     internal MessageLayout? AnswerLayout(string? template)
     {
-        MessageLayout? layout = template is null or "auto" ? ChatLayout.Own(Source.Path, Adapter) : ChatLayout.Named(template, Source.Path, Adapter);
+        MessageLayout? layout =
+            template is null or "auto" ? ChatLayout.Own(Source.Path, Adapter) : ChatLayout.Named(template, Source.Path, Adapter);
         return layout == MessageLayout.Plain ? null : layout;
     }
 
@@ -91,7 +92,9 @@ internal sealed class LoadedModel : IDisposable
         return ids.Length > 0 ? ids : throw new UserException($"{place}: empty, and the tokenizer puts no token in front; expected a text");
     }
 
-    /// <summary>Continues a prompt and hands out the text as it comes; what was held back is handed out too where it is cancelled.</summary>
+    /// <summary>
+    /// Continues a prompt and hands out the text as it comes; what was held back is handed out too where it is cancelled.
+    /// </summary>
     /// <param name="decoder">Makes text of the new ids; may have decoded the prompt.</param>
     /// <param name="show">Called with the parts of the text; some are empty.</param>
     /// <param name="kept">See <see cref="Generator.Generate"/>.</param>
@@ -99,7 +102,8 @@ internal sealed class LoadedModel : IDisposable
     /// <exception cref="UserException">See <see cref="Generator.Generate"/>.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was requested.</exception>
     internal int[] Continue(
-        int[] prompt, GenerationOptions options, StreamingDecoder decoder, Action<string> show, PromptCache? kept, CancellationToken cancellation)
+        int[] prompt, GenerationOptions options, StreamingDecoder decoder, Action<string> show, PromptCache? kept,
+        CancellationToken cancellation)
     {
         var stream = new StoppingDecoder(decoder, options.StopTexts);
         int[] generated;

@@ -18,7 +18,9 @@ internal sealed record ModelInspection
     /// <summary>Number of weights the model has, a tied head's once; null without a configuration.</summary>
     public long? Parameters { get; init; }
 
-    /// <summary>Element types in the weight files with the number of tensors of each, most first; empty where they could not be read.</summary>
+    /// <summary>
+    /// Element types in the weight files with the number of tensors of each, most first; empty where they could not be read.
+    /// </summary>
     public IReadOnlyList<TypeCount> Types { get; init; } = [];
 
     /// <summary>Bytes of weights in the files.</summary>
@@ -48,7 +50,9 @@ internal sealed record TypeCount(StoredType Type, int Tensors);
 /// <summary>Looks at a model without loading its weights: what it is and what stands in the way.</summary>
 internal static class ModelInspector
 {
-    /// <summary>Inspects a Hugging Face folder or a llama2.c file. Never throws for bad input: that is in <see cref="ModelInspection.Unsupported"/>.</summary>
+    /// <summary>
+    /// Inspects a Hugging Face folder or a llama2.c file. Never throws for bad input: that is in <see cref="ModelInspection.Unsupported"/>.
+    /// </summary>
     public static ModelInspection Inspect(string path)
     {
         path = ModelPath.Resolve(path);
@@ -71,7 +75,9 @@ internal static class ModelInspector
         {
             inspection = inspection with
             {
-                Types = [.. checkpoint.Tensors.GroupBy(t => t.Type).Select(g => new TypeCount(g.Key, g.Count())).OrderByDescending(t => t.Tensors)],
+                Types = [.. checkpoint.Tensors.GroupBy(t => t.Type)
+                    .Select(g => new TypeCount(g.Key, g.Count()))
+                    .OrderByDescending(t => t.Tensors)],
                 StoredBytes = checkpoint.Tensors.Sum(t => t.Bytes),
             };
         }

@@ -37,12 +37,14 @@ internal sealed class PeftAdapter : IDisposable
 
         LoraConfig config = PeftConfig.Read(path);
         SafeTensorsFile file = SafeTensorsFile.Open(System.IO.Path.Combine(path, WeightsName));
-        string[] carried = [.. file.Tensors.Select(t => PeftNames.WholeEnd(t.Name)).OfType<string>().Where(name => !config.Saves(name)).Distinct()];
+        string[] carried =
+            [.. file.Tensors.Select(t => PeftNames.WholeEnd(t.Name)).OfType<string>().Where(name => !config.Saves(name)).Distinct()];
         return new PeftAdapter(path, config with { CarriedParameters = carried }, file);
     }
 
     /// <summary>
-    /// Fills a decoder's adapter, and those base parameters that the adapter holds whole. Every tensor must have its parameter and every parameter its tensor.
+    /// Fills a decoder's adapter, and those base parameters that the adapter holds whole. Every tensor must have its
+    /// parameter and every parameter its tensor.
     /// </summary>
     /// <param name="decoder">A decoder made with <see cref="Config"/>, its base already loaded.</param>
     /// <exception cref="UserException">Names the tensors that fit no parameter, are missing, or have the wrong shape or type.</exception>
@@ -76,7 +78,8 @@ internal sealed class PeftAdapter : IDisposable
         HashSet<Parameter> adapted = [.. decoder.Adapters.Select(a => a.Weight)];
         IEnumerable<Parameter> held = decoder.BaseParameters.Where(
             p => config.Holds(p.Name) || (decoder.HeadIsTied && p == decoder.HeadWeight && config.Holds(ModuleNames.Head + ".weight")));
-        SavedTensor[] tensors = [.. decoder.AdapterParameters.Concat(held).Select(p => SavedTensor.New(PeftNames.Of(p, adapted.Contains(p)), p, family, StoredType.F32))];
+        SavedTensor[] tensors = [.. decoder.AdapterParameters.Concat(held)
+            .Select(p => SavedTensor.New(PeftNames.Of(p, adapted.Contains(p)), p, family, StoredType.F32))];
         AtomicDirectory.Write(outDirectory, PeftConfig.Name, folder =>
         {
             addFiles?.Invoke(folder);
@@ -90,7 +93,8 @@ internal sealed class PeftAdapter : IDisposable
     public void Dispose() => _file.Dispose();
 
     // The file's tensors of parameters, all of them checked before the first is used.
-    private List<(StoredTensor Source, Parameter Parameter)> Bind(ModelFamily family, IEnumerable<(string Name, Parameter Parameter)> wanted, Decoder? decoder)
+    private List<(StoredTensor Source, Parameter Parameter)> Bind(
+        ModelFamily family, IEnumerable<(string Name, Parameter Parameter)> wanted, Decoder? decoder)
     {
         Dictionary<string, StoredTensor> tensors = _file.Tensors.ToDictionary(t => t.Name);
         List<(StoredTensor Source, Parameter Parameter)> pairs = [];
@@ -117,7 +121,8 @@ internal sealed class PeftAdapter : IDisposable
     }
 
     // PEFT saves a tied head beside its embedding. There is one parameter for both, so that both tensors must say the same.
-    private void PlaceTiedHead(Dictionary<string, StoredTensor> tensors, List<(StoredTensor Source, Parameter Parameter)> pairs, Decoder decoder)
+    private void PlaceTiedHead(
+        Dictionary<string, StoredTensor> tensors, List<(StoredTensor Source, Parameter Parameter)> pairs, Decoder decoder)
     {
         if (!decoder.HeadIsTied || !tensors.Remove(PeftNames.Head, out StoredTensor? tensor))
             return;

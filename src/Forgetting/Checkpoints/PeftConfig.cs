@@ -12,7 +12,7 @@ internal static class PeftConfig
     public const string Name = "adapter_config.json";
 
     // Variants of LoRA that compute something else; each is off where it is absent, null, false or empty.
-    private static readonly string[] Unsupported =
+    private static readonly string[] s_unsupported =
     [
         "use_dora", "lora_bias", "layer_replication", "megatron_config", "trainable_token_indices", "target_parameters", "exclude_modules",
         "alora_invocation_tokens", "use_qalora", "arrow_config", "loftq_config", "corda_config", "ensure_weight_tying",
@@ -29,7 +29,7 @@ internal static class PeftConfig
         if (json.Find("bias") is { } bias && bias.AsString() != "none")
             throw bias.Wrong(bias.Describe(), "none");
 
-        foreach (string key in Unsupported)
+        foreach (string key in s_unsupported)
         {
             if (json.Find(key) is { } value && !IsOff(value.Element))
                 throw value.Wrong(value.Describe(), "null: this is not supported");
@@ -56,9 +56,12 @@ internal static class PeftConfig
 
     /// <summary>Whether a folder is an adapter's and no model's besides.</summary>
     public static bool IsIn(string folder) =>
-        File.Exists(Path.Combine(folder, Name)) && !File.Exists(Path.Combine(folder, Checkpoint.WeightsName)) && !File.Exists(Path.Combine(folder, Checkpoint.IndexName));
+        File.Exists(Path.Combine(folder, Name)) && !File.Exists(Path.Combine(folder, Checkpoint.WeightsName))
+        && !File.Exists(Path.Combine(folder, Checkpoint.IndexName));
 
-    /// <summary>The model that an adapter belongs to, where its folder names one that is here: by its path, or by that from the folder.</summary>
+    /// <summary>
+    /// The model that an adapter belongs to, where its folder names one that is here: by its path, or by that from the folder.
+    /// </summary>
     /// <exception cref="UserException">It names none, or none that is here.</exception>
     public static string ReadBase(string folder)
     {
@@ -70,7 +73,8 @@ internal static class PeftConfig
     }
 
     /// <summary>Writes the file into a folder.</summary>
-    /// <param name="adapted">Paths of the adapted layers, from which the targets are named where <paramref name="config"/> means all.</param>
+    /// <param name="adapted">Paths of the adapted layers, from which the targets are named where
+    /// <paramref name="config"/> means all.</param>
     public static void Write(string folder, LoraConfig config, ModelFamily family, string baseModel, IEnumerable<string> adapted)
     {
         using FileStream stream = File.Create(Path.Combine(folder, Name));
@@ -91,9 +95,15 @@ internal static class PeftConfig
         WriteNumbers(json, "rank_pattern", config.RankPattern.Select(p => (p.Key, (double)p.Value)));
         WriteNumbers(json, "alpha_pattern", config.AlphaPattern.Select(p => (p.Key, p.Value)));
         if (config.TargetPattern is { } pattern)
+        {
             json.WriteString("target_modules", pattern);
+        }
         else
-            WriteStrings(json, "target_modules", config.Targets.Count > 0 ? config.Targets : adapted.Select(p => p[(p.LastIndexOf('.') + 1)..]).Distinct());
+        {
+            WriteStrings(
+                json, "target_modules",
+                config.Targets.Count > 0 ? config.Targets : adapted.Select(p => p[(p.LastIndexOf('.') + 1)..]).Distinct());
+        }
 
         if (config.ModulesToSave.Count > 0)
             WriteStrings(json, "modules_to_save", config.ModulesToSave);
@@ -106,7 +116,8 @@ internal static class PeftConfig
     }
 
     private static bool ChangesBase(string start) =>
-        start.StartsWith("pissa", StringComparison.OrdinalIgnoreCase) || new[] { "olora", "loftq", "corda", "lora_ga" }.Contains(start, StringComparer.OrdinalIgnoreCase);
+        start.StartsWith("pissa", StringComparison.OrdinalIgnoreCase)
+        || new[] { "olora", "loftq", "corda", "lora_ga" }.Contains(start, StringComparer.OrdinalIgnoreCase);
 
     private static bool IsOff(JsonElement value) => value.ValueKind switch
     {

@@ -12,7 +12,8 @@ namespace Forgetting.Checkpoints;
 /// <param name="Parameter">The parameter, or null.</param>
 /// <param name="Transposed">The file holds [in, out].</param>
 /// <param name="Adapter">The adapter whose update is added to the parameter as it is written, or null.</param>
-internal sealed record SavedTensor(TensorEntry Entry, StoredTensor? Source, Parameter? Parameter, bool Transposed, LoraAdapter? Adapter = null)
+internal sealed record SavedTensor(
+    TensorEntry Entry, StoredTensor? Source, Parameter? Parameter, bool Transposed, LoraAdapter? Adapter = null)
 {
     /// <summary>A parameter that comes from no file, in its family's layout.</summary>
     public static SavedTensor New(string name, Parameter parameter, ModelFamily family, StoredType type)
@@ -29,7 +30,8 @@ internal sealed record SavedTensor(TensorEntry Entry, StoredTensor? Source, Para
     /// <param name="rounding">Told of what rounding takes from changes; may be null.</param>
     /// <exception cref="UserException">A value is not finite, or too large for its type in the file.</exception>
     public static void WriteFile(
-        string path, IReadOnlyList<SavedTensor> tensors, IMemory memory, IReadOnlyDictionary<string, string> metadata, UpdateRounding? rounding = null)
+        string path, IReadOnlyList<SavedTensor> tensors, IMemory memory, IReadOnlyDictionary<string, string> metadata,
+        UpdateRounding? rounding = null)
     {
         Dictionary<string, SavedTensor> byName = tensors.ToDictionary(i => i.Entry.Name);
         using FileStream stream = File.Create(path, 1 << 20);
@@ -50,12 +52,15 @@ internal sealed record SavedTensor(TensorEntry Entry, StoredTensor? Source, Para
                 Tensor sum = buffer.AsTensor(parameter.Shape, DType.Float32);
                 backend.Copy(parameter.Value, sum);
                 adapter.AddUpdate(backend, sum, 1);
-                TensorTransfer.Save(sum, memory, tensor.Source, entry, tensor.Transposed, writer, buffers, parameter.Value.DType, rounding, areWeights: true);
+                TensorTransfer.Save(
+                    sum, memory, tensor.Source, entry, tensor.Transposed, writer, buffers, parameter.Value.DType, rounding,
+                    areWeights: true);
             }
             else
             {
                 Tensor values = parameter.Master.IsEmpty ? parameter.Value : parameter.Master;
-                TensorTransfer.Save(values, memory, tensor.Source, entry, tensor.Transposed, writer, buffers, values.DType, rounding, areWeights: true);
+                TensorTransfer.Save(
+                    values, memory, tensor.Source, entry, tensor.Transposed, writer, buffers, values.DType, rounding, areWeights: true);
             }
         }
 

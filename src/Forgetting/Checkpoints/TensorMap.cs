@@ -12,7 +12,8 @@ namespace Forgetting.Checkpoints;
 /// <param name="Transposed">The file holds [in, out].</param>
 /// <param name="AliasOf">The tied embedding of which this is the head's copy, else null.</param>
 /// <param name="IsTiedHead">The tied embedding once more, as the values of a head that the model in memory has apart from it.</param>
-internal sealed record TensorBinding(StoredTensor Source, Parameter? Parameter, bool Transposed = false, StoredTensor? AliasOf = null, bool IsTiedHead = false)
+internal sealed record TensorBinding(
+    StoredTensor Source, Parameter? Parameter, bool Transposed = false, StoredTensor? AliasOf = null, bool IsTiedHead = false)
 {
     /// <summary>Name under which the parameter is written.</summary>
     public string Name => IsTiedHead ? Parameter!.Name : Source.Name;
@@ -57,7 +58,8 @@ internal static partial class TensorMap
         string[] unused = [.. bindings.Where(b => b.Parameter == null && !IsBuffer(b.Source.Name)).Select(b => b.Source.Name)];
         return unused.Length == 0
             ? bindings
-            : throw new UserException($"{checkpoint.Path}: unused tensors, for which {ConfigFile.Name} has no place: {Wording.List(unused)}");
+            : throw new UserException(
+                $"{checkpoint.Path}: unused tensors, for which {ConfigFile.Name} has no place: {Wording.List(unused)}");
     }
 
     /// <summary>Whether files of this family hold the transpose of a matrix: GPT-2's Conv1D, and A of an adapted embedding.</summary>
@@ -78,7 +80,11 @@ internal static partial class TensorMap
         ModelConfig config, StoredTensor tensor, Dictionary<string, Parameter> byTensor, Dictionary<string, StoredTensor> tensors)
     {
         if (!byTensor.TryGetValue(tensor.Name, out Parameter? parameter))
-            return tensor.Name == HeadName && config.TiedHead ? BindTiedHead(config, tensor, byTensor, tensors) : new TensorBinding(tensor, null);
+        {
+            return tensor.Name == HeadName && config.TiedHead
+                ? BindTiedHead(config, tensor, byTensor, tensors)
+                : new TensorBinding(tensor, null);
+        }
 
         bool transposed = IsTransposed(config.Family, tensor.Name);
         CheckShape(tensor, transposed ? new Shape(parameter.Shape.Columns, parameter.Shape.Rows) : parameter.Shape);
@@ -89,17 +95,22 @@ internal static partial class TensorMap
     public static void CheckShape(StoredTensor tensor, Shape expected)
     {
         if (!tensor.Type.IsWeight())
-            throw new UserException($"{tensor.File.Path}: tensor {Wording.Quote(tensor.Name)} has dtype {tensor.Type}, expected F32, F16 or BF16");
+        {
+            throw new UserException(
+                $"{tensor.File.Path}: tensor {Wording.Quote(tensor.Name)} has dtype {tensor.Type}, expected F32, F16 or BF16");
+        }
 
         if (!tensor.Has(expected))
         {
             string shape = expected.Rows == 1 ? $"[{expected.Columns}]" : $"{expected}";
-            throw new UserException($"{tensor.File.Path}: tensor {Wording.Quote(tensor.Name)} has shape {tensor.ShapeText}, expected {shape}");
+            throw new UserException(
+                $"{tensor.File.Path}: tensor {Wording.Quote(tensor.Name)} has shape {tensor.ShapeText}, expected {shape}");
         }
     }
 
     // Some tools store the tied head a second time. It may stay if it says the same.
-    private static TensorBinding BindTiedHead(ModelConfig config, StoredTensor head, Dictionary<string, Parameter> byTensor, Dictionary<string, StoredTensor> tensors)
+    private static TensorBinding BindTiedHead(
+        ModelConfig config, StoredTensor head, Dictionary<string, Parameter> byTensor, Dictionary<string, StoredTensor> tensors)
     {
         string name = EmbeddingName(config, byTensor);
         CheckShape(head, byTensor[name].Shape);

@@ -48,9 +48,9 @@ internal static class TensorTransfer
     }
 
     /// <summary>
-    /// Appends a tensor from memory to a file, in the file's layout and type. An element that is still what loading <paramref name="source"/> would
-    /// give keeps the source's value, and in the source's type its bits, so what was not trained is written back unchanged even where memory is narrower than
-    /// the file.
+    /// Appends a tensor from memory to a file, in the file's layout and type. An element that is still what loading
+    /// <paramref name="source"/> would give keeps the source's value, and in the source's type its bits, so what was not trained is written
+    /// back unchanged even where memory is narrower than the file.
     /// </summary>
     /// <param name="entry">Name and type in the file.</param>
     /// <param name="source">The tensor that <paramref name="values"/> was loaded from, or null.</param>
@@ -59,8 +59,8 @@ internal static class TensorTransfer
     /// <param name="areWeights">Whether a changed value must be finite in the file.</param>
     /// <exception cref="UserException">Such a value is not.</exception>
     public static void Save(
-        Tensor values, IMemory memory, StoredTensor? source, TensorEntry entry, bool transposed, SafeTensorsWriter writer, TransferBuffers buffers,
-        DType loadedAs = DType.Float32, UpdateRounding? rounding = null, bool areWeights = false)
+        Tensor values, IMemory memory, StoredTensor? source, TensorEntry entry, bool transposed, SafeTensorsWriter writer,
+        TransferBuffers buffers, DType loadedAs = DType.Float32, UpdateRounding? rounding = null, bool areWeights = false)
     {
         StoredType type = entry.Type;
         Shape file = transposed ? new Shape(values.Columns, values.Rows) : values.Shape;
@@ -83,7 +83,9 @@ internal static class TensorTransfer
             else
             {
                 using MappedView view = MapRows(source, row, shape);
-                SaveChanged(Rows(source, view, row, shape, buffers), source.Type, current.AsSpan(0, count), entry, loadedAs, bytes, rounding, buffers);
+                SaveChanged(
+                    Rows(source, view, row, shape, buffers), source.Type, current.AsSpan(0, count), entry, loadedAs, bytes, rounding,
+                    buffers);
             }
 
             writer.Write(bytes);
@@ -215,8 +217,8 @@ internal static class TensorTransfer
 
     // Encodes what changed since it was loaded, and copies what did not.
     private static void SaveChanged(
-        ReadOnlySpan<byte> original, StoredType originalType, Span<float> current, TensorEntry entry, DType loadedAs, Span<byte> encoded, UpdateRounding? rounding,
-        TransferBuffers buffers)
+        ReadOnlySpan<byte> original, StoredType originalType, Span<float> current, TensorEntry entry, DType loadedAs, Span<byte> encoded,
+        UpdateRounding? rounding, TransferBuffers buffers)
     {
         int count = current.Length, size = entry.Type.Size();
         Span<float> exact = TransferBuffers.Ensure(ref buffers.Exact, count).AsSpan(0, count);
@@ -268,8 +270,13 @@ internal static class TensorTransfer
         double most = entry.Type == StoredType.F16 ? 65504 : 3.39e38;
         return new UserException(float.IsFinite(value)
             ? string.Create(
-                CultureInfo.InvariantCulture, $"{entry.Name}: a value is {value:0.###e+0}, expected at most {most:0.###e+0} in magnitude, which {entry.Type} holds; another type to save as may hold it")
-            : string.Create(CultureInfo.InvariantCulture, $"{entry.Name}: a value is {value}, expected a finite number: an update overflowed; a lower learning rate or clip may help"));
+                CultureInfo.InvariantCulture,
+                $"{entry.Name}: a value is {value:0.###e+0}, expected at most {most:0.###e+0} in magnitude, which {entry.Type} holds; "
+                    + $"another type to save as may hold it")
+            : string.Create(
+                CultureInfo.InvariantCulture,
+                $"{entry.Name}: a value is {value}, expected a finite number: an update overflowed; "
+                    + $"a lower learning rate or clip may help"));
     }
 }
 

@@ -7,12 +7,15 @@ namespace Forgetting.Data;
 internal readonly record struct MicroBatch(int First, int Count, int FirstRowKey);
 
 /// <summary>
-/// Puts encoded examples end to end. The prediction of token j of an example sits at the row of its token j − 1, so the rows that reach the output head
-/// are those before a token that is predicted. The key of a row is its place in the step with all of the step's examples end to end, which makes dropout masks independent of micro-batching.
+/// Puts encoded examples end to end. The prediction of token j of an example sits at the row of its token j − 1, so the rows that reach the
+/// output head are those before a token that is predicted. The key of a row is its place in the step with all of the step's examples end to
+/// end, which makes dropout masks independent of micro-batching.
 /// </summary>
 internal static class BatchBuilder
 {
-    /// <summary>Cuts a step into runs of at most <paramref name="maxTokens"/> tokens, in order; an example that is longer is a run by itself.</summary>
+    /// <summary>
+    /// Cuts a step into runs of at most <paramref name="maxTokens"/> tokens, in order; an example that is longer is a run by itself.
+    /// </summary>
     public static IReadOnlyList<MicroBatch> MicroBatches(IReadOnlyList<EncodedExample> examples, int maxTokens)
     {
         ArgumentNullException.ThrowIfNull(examples);
@@ -30,35 +33,38 @@ internal static class BatchBuilder
         }
 
         if (examples.Count > first)
-        {
             runs.Add(new MicroBatch(first, examples.Count - first, key));
-        }
 
         return runs;
     }
 
     /// <summary>
-    /// The largest batch that passes over <paramref name="examples"/> in runs of at most <paramref name="maxTokens"/> tokens can meet: that of the fullest run, with every token
-    /// but each example's first predicted and of weight 0. For finding out what memory the passes take.
+    /// The largest batch that passes over <paramref name="examples"/> in runs of at most <paramref name="maxTokens"/>
+    /// tokens can meet: that of the fullest run, with every token but each example's first predicted and of weight 0. For
+    /// finding out what memory the passes take.
     /// </summary>
     /// <param name="examples">At least one.</param>
     public static TokenBatch Fullest(IReadOnlyList<EncodedExample> examples, int maxTokens)
     {
-        MicroBatch fullest = MicroBatches(examples, maxTokens).MaxBy(run => examples.Skip(run.First).Take(run.Count).Sum(e => (long)e.Length));
+        MicroBatch fullest =
+            MicroBatches(examples, maxTokens).MaxBy(run => examples.Skip(run.First).Take(run.Count).Sum(e => (long)e.Length));
         return ForScoring(examples, fullest, allTokens: true);
     }
 
     /// <summary>A run of a step's examples for training: the response tokens are predicted.</summary>
     /// <param name="examples">The step's examples.</param>
     /// <param name="run">Which of them.</param>
-    /// <param name="weights">For each of the step's examples, aligned with its ids: the weight of each token's cross-entropy. Read at response tokens only.</param>
+    /// <param name="weights">For each of the step's examples, aligned with its ids: the weight of each token's cross-entropy.
+    /// Read at response tokens only.</param>
     /// <param name="baseLogProbabilities">Likewise the log-probability of each token under the base model, or null.</param>
     public static TokenBatch Create(
-        IReadOnlyList<EncodedExample> examples, MicroBatch run, IReadOnlyList<float[]> weights, IReadOnlyList<float[]>? baseLogProbabilities = null) =>
+        IReadOnlyList<EncodedExample> examples, MicroBatch run, IReadOnlyList<float[]> weights,
+        IReadOnlyList<float[]>? baseLogProbabilities = null) =>
         Build(examples, run, allTokens: false, weights, baseLogProbabilities);
 
     /// <summary>
-    /// Examples of which only losses are wanted: of the response tokens, or of all tokens but each example's first. What follows an example's last prediction has no row.
+    /// Examples of which only losses are wanted: of the response tokens, or of all tokens but each example's first. What follows an
+    /// example's last prediction has no row.
     /// </summary>
     public static TokenBatch ForScoring(IReadOnlyList<EncodedExample> examples, MicroBatch run, bool allTokens) =>
         Build(examples, run, allTokens, weights: null, baseLogProbabilities: null);
@@ -80,7 +86,8 @@ internal static class BatchBuilder
     }
 
     private static TokenBatch Build(
-        IReadOnlyList<EncodedExample> examples, MicroBatch run, bool allTokens, IReadOnlyList<float[]>? weights, IReadOnlyList<float[]>? baseLogProbabilities)
+        IReadOnlyList<EncodedExample> examples, MicroBatch run, bool allTokens, IReadOnlyList<float[]>? weights,
+        IReadOnlyList<float[]>? baseLogProbabilities)
     {
         ArgumentNullException.ThrowIfNull(examples);
         bool scoring = weights is null;
@@ -120,21 +127,15 @@ internal static class BatchBuilder
             for (int j = 1; j < example.Length; j++)
             {
                 if (!(allTokens || example.Response[j]))
-                {
                     continue;
-                }
 
                 batch.HeadRows[head] = first + j - 1;
                 batch.Targets[head] = example.Ids[j];
                 if (!scoring)
-                {
                     batch.Weights[head] = weights![run.First + i][j];
-                }
 
                 if (baseLogProbabilities != null)
-                {
                     batch.BaseLogProbabilities![head] = baseLogProbabilities[run.First + i][j];
-                }
 
                 head++;
             }

@@ -12,18 +12,20 @@ internal static class DataFolder
 
     /// <summary>The name of a file without the ending of what packed it.</summary>
     public static string Unpacked(string path) =>
-        Path.GetExtension(path).ToLowerInvariant() is ".gz" or ".gzip" or ".zst" or ".zstd" ? path[..^Path.GetExtension(path).Length] : path;
+        Path.GetExtension(path)
+            .ToLowerInvariant() is ".gz" or ".gzip" or ".zst" or ".zstd" ? path[..^Path.GetExtension(path).Length] : path;
 
     /// <summary>
-    /// The files in the order of their names: the path itself, or of a folder all data files in it and below, texts where there is nothing else. Of a folder
-    /// whose files or folders are named by splits, as <c>train-00000-of-00002.parquet</c>, those of the training split.
+    /// The files in the order of their names: the path itself, or of a folder all data files in it and below, texts where there is nothing
+    /// else. Of a folder whose files or folders are named by splits, as <c>train-00000-of-00002.parquet</c>, those of the training split.
     /// </summary>
     /// <exception cref="UserException">The folder holds no data.</exception>
-    public static IReadOnlyList<string> Files(string path) => !Directory.Exists(path) ? [path] : Split(path) is { Length: > 0 } files ? files
-        : throw new UserException(
-            Directory.EnumerateFiles(path, "*.arrow", SearchOption.AllDirectories).Any()
-                ? $"{path}: holds Arrow files, expected Parquet or JSON Lines: write them with to_parquet or to_json"
-                : $"{path}: holds no data files, expected names that end in {string.Join(", ", s_endings)} or .txt");
+    public static IReadOnlyList<string> Files(string path) =>
+        !Directory.Exists(path) ? [path] : Split(path) is { Length: > 0 } files ? files
+            : throw new UserException(
+                Directory.EnumerateFiles(path, "*.arrow", SearchOption.AllDirectories).Any()
+                    ? $"{path}: holds Arrow files, expected Parquet or JSON Lines: write them with to_parquet or to_json"
+                    : $"{path}: holds no data files, expected names that end in {string.Join(", ", s_endings)} or .txt");
 
     /// <summary>How many data files of a folder belong to other splits than the training one, and are not read.</summary>
     public static int LeftOut(string path) => Directory.Exists(path) ? All(path).Length - Split(path).Length : 0;
@@ -43,11 +45,14 @@ internal static class DataFolder
         string[] visible =
         [
             .. Directory.EnumerateFiles(folder, "*", SearchOption.AllDirectories)
-                .Where(file => Array.TrueForAll(Path.GetRelativePath(folder, file).Split(Path.DirectorySeparatorChar), part => part[0] is not ('.' or '_')))
+                .Where(file => Array.TrueForAll(
+                    Path.GetRelativePath(folder, file).Split(Path.DirectorySeparatorChar), part => part[0] is not ('.' or '_')))
                 .Where(file => !s_others.Contains(Path.GetFileName(file)))
                 .Order(StringComparer.Ordinal),
         ];
         string[] data = [.. visible.Where(file => s_endings.Contains(Path.GetExtension(Unpacked(file)).ToLowerInvariant()))];
-        return data.Length > 0 ? data : [.. visible.Where(file => Path.GetExtension(Unpacked(file)).Equals(".txt", StringComparison.OrdinalIgnoreCase))];
+        return data.Length > 0
+            ? data
+            : [.. visible.Where(file => Path.GetExtension(Unpacked(file)).Equals(".txt", StringComparison.OrdinalIgnoreCase))];
     }
 }

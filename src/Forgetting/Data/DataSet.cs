@@ -41,14 +41,24 @@ internal sealed record DataExample
     /// <summary>Whether it is the rejected answer of a record whose chosen one is the example before.</summary>
     public bool Rejected { get; init; }
 
-    /// <summary>The conversation with the record's sign on every answer that has none of its own, and its weight times theirs; null for a prompt with its completion.</summary>
+    /// <summary>
+    /// The conversation with the record's sign on every answer that has none of its own, and its weight times theirs;
+    /// null for a prompt with its completion.
+    /// </summary>
     public IReadOnlyList<ChatMessage>? Turns => Sign is null && Weight is null ? Messages
-        : Messages?.Select(m => m.Role == "assistant" ? m with { Sign = m.Sign ?? Sign, Weight = Weight is null ? m.Weight : (m.Weight ?? 1) * Weight } : m).ToArray();
+        : Messages?.Select(m =>
+            m.Role == "assistant" ? m with { Sign = m.Sign ?? Sign, Weight = Weight is null ? m.Weight : (m.Weight ?? 1) * Weight } : m)
+            .ToArray();
 
     /// <summary>Whether its signs or its weight say that none of it is trained on.</summary>
-    public bool IsLeftOut => Weight == 0 || (Turns is { } turns ? turns.Any(m => m.Role == "assistant" && m.Sign == 0) && !turns.Any(m => m.Mark.Response) : Sign == 0);
+    public bool IsLeftOut =>
+        Weight == 0
+        || (Turns is { } turns ? turns.Any(m => m.Role == "assistant" && m.Sign == 0) && !turns.Any(m => m.Mark.Response) : Sign == 0);
 
-    /// <summary>What the line has for a chat template beside the messages: <c>tools</c>, <c>documents</c> and <c>chat_template_kwargs</c>; null where it has none.</summary>
+    /// <summary>
+    /// What the line has for a chat template beside the messages: <c>tools</c>, <c>documents</c> and
+    /// <c>chat_template_kwargs</c>; null where it has none.
+    /// </summary>
     public Dictionary<string, JsonElement>? Variables { get; init; }
 
     /// <summary>Keys of the line that nothing reads.</summary>
@@ -70,7 +80,9 @@ internal sealed record DataFields
     /// <summary>Whether the completion may be missing, where only prompts are wanted.</summary>
     public bool PromptsOnly { get; init; }
 
-    /// <summary>Field of the conversation, an array of <c>{"role", "content"}</c>; it goes before the other two where a line has it.</summary>
+    /// <summary>
+    /// Field of the conversation, an array of <c>{"role", "content"}</c>; it goes before the other two where a line has it.
+    /// </summary>
     public string Messages { get; init; } = "messages";
 }
 
@@ -78,12 +90,14 @@ internal sealed record DataFields
 internal static class DataSet
 {
     /// <summary>
-    /// All examples of a file or folder, in order. Blank lines are passed over. Besides the fields of its <see cref="DataShape"/> a line may have <c>weight</c>, <c>sign</c>, <c>label</c> (true: sign 1; false: −1), <c>separator</c> (text that
-    /// joins prompt and completion), <c>truncated</c> (true: no end-of-text follows) and <see cref="DataExample.Variables"/>; others are <see cref="DataExample.Unread"/>.
+    /// All examples of a file or folder, in order. Blank lines are passed over. Besides the fields of its <see cref="DataShape"/>
+    /// a line may have <c>weight</c>, <c>sign</c>, <c>label</c> (true: sign 1; false: −1), <c>separator</c> (text that joins
+    /// prompt and completion), <c>truncated</c> (true: no end-of-text follows) and <see cref="DataExample.Variables"/>; others
+    /// are <see cref="DataExample.Unread"/>.
     /// </summary>
     /// <exception cref="UserException">
-    /// The file is missing or has no example; a record is malformed; a field is missing or of another type; a line has a key that would change what is to be learnt
-    /// and that is not understood. File and line are named.
+    /// The file is missing or has no example; a record is malformed; a field is missing or of another type; a line has a key that would
+    /// change what is to be learnt and that is not understood. File and line are named.
     /// </exception>
     public static IReadOnlyList<DataExample> Read(string file, DataFields? fields = null)
     {
@@ -98,7 +112,10 @@ internal static class DataSet
         return Records(file).SelectMany(reader.Read).Select((example, i) => example with { Index = i });
     }
 
-    /// <summary>The records of a file, or of the data files of a folder one behind the other (<see cref="DataFolder.Files"/>), in any format (<see cref="RecordFile"/>).</summary>
+    /// <summary>
+    /// The records of a file, or of the data files of a folder one behind the other (<see cref="DataFolder.Files"/>), in any
+    /// format (<see cref="RecordFile"/>).
+    /// </summary>
     /// <exception cref="UserException">A file is missing, damaged or of another format, or a record is malformed.</exception>
     internal static IEnumerable<JsonView> Records(string path) => DataFolder.Files(path).SelectMany(RecordFile.Read);
 }

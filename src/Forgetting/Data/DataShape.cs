@@ -15,15 +15,17 @@ public enum DataShape
     /// <summary><c>prompt</c> and <c>completion</c>, two lists of messages: TRL's. Of the prompt nothing is learnt.</summary>
     Conversational,
 
-    /// <summary><c>instruction</c>, <c>input</c> and <c>output</c>, with <c>system</c> and <c>history</c> as LLaMA-Factory has them.</summary>
+    /// <summary>
+    /// <c>instruction</c>, <c>input</c> and <c>output</c>, with <c>system</c> and <c>history</c> as LLaMA-Factory has them.
+    /// </summary>
     Alpaca,
 
     /// <summary><c>conversations</c>, a list of <c>{"from", "value"}</c>, with <c>system</c>.</summary>
     ShareGpt,
 
     /// <summary>
-    /// <c>chosen</c> and <c>rejected</c>, two answers to the same prompt, each with its conversation or behind a <c>prompt</c>: two examples, of which the first is learnt and
-    /// the second forgotten.
+    /// <c>chosen</c> and <c>rejected</c>, two answers to the same prompt, each with its conversation or behind a <c>prompt</c>: two
+    /// examples, of which the first is learnt and the second forgotten.
     /// </summary>
     Preference,
 

@@ -15,13 +15,18 @@ internal sealed record EncodedExample
     /// <summary>[n] whether the token is trained on. Never the first: nothing predicts it.</summary>
     public required bool[] Response { get; init; }
 
-    /// <summary>[n] signs that the data itself gives: 1 learnt, −1 forgotten, 0 none, and none but response tokens have one; null where no token has.</summary>
+    /// <summary>
+    /// [n] signs that the data itself gives: 1 learnt, −1 forgotten, 0 none, and none but response tokens
+    /// have one; null where no token has.
+    /// </summary>
     public sbyte[]? Given { get; init; }
 
     /// <summary>[n] as how many tokens each response token counts in training; null where each counts as one.</summary>
     public float[]? Weights { get; init; }
 
-    /// <summary>Whether it is the rejected answer of the example of the <see cref="Index"/> before it, from which it must not be parted.</summary>
+    /// <summary>
+    /// Whether it is the rejected answer of the example of the <see cref="Index"/> before it, from which it must not be parted.
+    /// </summary>
     public bool Rejected { get; init; }
 
     /// <summary>Whether the data has it as a conversation, not as a prompt with its completion.</summary>

@@ -56,7 +56,10 @@ internal sealed class EncodedText
             throw new UserException($"{example.Place}: nothing to train on; expected an assistant message");
 
         if (first >= maxLength)
-            throw new UserException($"{example.Place}: the prompt takes {first} tokens; expected fewer than the maximum length of {maxLength}");
+        {
+            throw new UserException(
+                $"{example.Place}: the prompt takes {first} tokens; expected fewer than the maximum length of {maxLength}");
+        }
 
         int length = Math.Min(_ids.Count, maxLength);
         sbyte[] signs = [.. _marks[..length].Select(mark => mark.Sign)];

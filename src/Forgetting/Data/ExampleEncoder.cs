@@ -41,7 +41,8 @@ internal sealed class ExampleEncoder
     /// <param name="tooLong">What becomes of an example that is longer than <paramref name="maxLength"/>.</param>
     /// <exception cref="UserException">The tokenizer has no end-of-text token.</exception>
     public ExampleEncoder(
-        Tokenizer tokenizer, int maxLength, bool allowSpecial = false, MessageLayout? layout = null, bool paperMask = false, TooLong tooLong = TooLong.Cut)
+        Tokenizer tokenizer, int maxLength, bool allowSpecial = false, MessageLayout? layout = null, bool paperMask = false,
+        TooLong tooLong = TooLong.Cut)
     {
         _tooLong = tooLong;
         ArgumentNullException.ThrowIfNull(tokenizer);
@@ -53,7 +54,8 @@ internal sealed class ExampleEncoder
         _paperMask = paperMask;
         _eos = tokenizer.EosIds.Count > 0
             ? tokenizer.EosIds[0]
-            : throw new UserException("the tokenizer has no eos token; expected eos_token in tokenizer_config.json or eos_token_id in config.json");
+            : throw new UserException(
+                "the tokenizer has no eos token; expected eos_token in tokenizer_config.json or eos_token_id in config.json");
         _spellings = new SpecialSpellings(tokenizer, allowSpecial);
         _probe = new(Probe);
     }
@@ -62,10 +64,14 @@ internal sealed class ExampleEncoder
     public IReadOnlyList<string> Notices =>
     [
         .. _straddled == 0 ? Array.Empty<string>()
-            : [$"in {_straddled:N0} of {_encoded:N0} examples one token holds the end of the prompt and the beginning of the answer; it is learnt"],
+            : [$"in {_straddled:N0} of {_encoded:N0} examples one token holds the end of the prompt and the beginning of "
+                + "the answer; it is learnt"],
         .. TooLongExamples == 0 ? Array.Empty<string>()
-            : [$"{TooLongExamples:N0} of {_encoded:N0} examples are longer than {_maxLength:N0} tokens and were {(_tooLong == TooLong.Drop ? "dropped" : "cut at their end")}"],
-        .. _leftOut == 0 ? Array.Empty<string>() : [$"{_leftOut:N0} examples are left out: their sign or weight is 0, or the same answer is chosen and rejected"],
+            : [$"{TooLongExamples:N0} of {_encoded:N0} examples are longer than {_maxLength:N0} tokens and were "
+                + $"{(_tooLong == TooLong.Drop ? "dropped" : "cut at their end")}"],
+        .. _leftOut == 0
+            ? Array.Empty<string>()
+            : [$"{_leftOut:N0} examples are left out: their sign or weight is 0, or the same answer is chosen and rejected"],
         .. _spellings.Notices(_encoded),
     ];
 
@@ -83,7 +89,11 @@ internal sealed class ExampleEncoder
         ArgumentNullException.ThrowIfNull(examples);
         List<EncodedExample> encoded = [.. examples.SelectMany(EncodeEach)];
         if (encoded.Count == 0 && examples.Count > 0)
-            throw new UserException($"{examples[0].Place}: this example and all others are {(_leftOut > 0 ? "left out or " : "")}longer than {_maxLength} tokens and were dropped; expected one that is not");
+        {
+            throw new UserException(
+                $"{examples[0].Place}: this example and all others are {(_leftOut > 0 ? "left out or " : "")}longer than {_maxLength} "
+                + "tokens and were dropped; expected one that is not");
+        }
 
         return examples.Any(e => e.Shape == DataShape.Text) ? [.. encoded.Select((e, i) => e with { Index = i })] : encoded;
     }
@@ -101,7 +111,8 @@ internal sealed class ExampleEncoder
 
     /// <summary>Encodes one example.</summary>
     /// <exception cref="UserException">
-    /// It has nothing to train on, its prompt fills <c>maxLength</c>, it is too long where none may be, or it has what the layout does not write; its line is named.
+    /// It has nothing to train on, its prompt fills <c>maxLength</c>, it is too long where none may be, or it has what the layout
+    /// does not write; its line is named.
     /// </exception>
     public EncodedExample Encode(DataExample example) => EncodeOrDrop(example)
         ?? throw new UserException($"{example.Place}: is longer than {_maxLength} tokens and was dropped; expected an example that is not");
@@ -113,16 +124,24 @@ internal sealed class ExampleEncoder
         DataExample once = Once(example);
         if (_template is not null)
         {
-            IReadOnlyList<ChatMessage> turns = once.Turns ?? [new("user", once.Prompt), new("assistant", once.Completion) { Sign = once.Sign, Weight = once.Weight }];
+            IReadOnlyList<ChatMessage> turns =
+                once.Turns ?? [new("user", once.Prompt), new("assistant", once.Completion) { Sign = once.Sign, Weight = once.Weight }];
             AddRendered(text, _template.ForTraining(once, turns), once.Truncated && turns[^1].Mark.Response);
         }
         else if (once.Turns is { } messages)
+        {
             AddConversation(text, once, messages, once.Truncated);
+        }
         else
+        {
             AddPair(text, once);
+        }
 
         if (text.Count > _maxLength && _tooLong == TooLong.Error)
-            throw new UserException($"{example.Place}: takes {text.Count} tokens; expected no more than the maximum length of {_maxLength}");
+        {
+            throw new UserException(
+                $"{example.Place}: takes {text.Count} tokens; expected no more than the maximum length of {_maxLength}");
+        }
 
         bool dropped = text.Count > _maxLength && _tooLong == TooLong.Drop;
         EncodedExample? encoded = dropped ? null : text.Finish(once, _maxLength);
@@ -169,9 +188,13 @@ internal sealed class ExampleEncoder
             AddRendered(text, _template.ForAnswer(once, asked), truncated: false);
         }
         else if (once.Messages is { } messages)
+        {
             AddConversation(text, once, [.. WithoutAnswer(messages), new ChatMessage("assistant", "")], truncated: true);
+        }
         else
+        {
             return _tokenizer.Encode(once.Prompt, bos: true, _allowSpecial);
+        }
 
         return text.Ids;
     }
@@ -201,7 +224,10 @@ internal sealed class ExampleEncoder
         foreach (ChatMessage message in messages)
         {
             if (message.Role is not ("system" or "user" or "assistant" or "tool" or "function" or "developer"))
-                throw new UserException($"{example.Place}: role \"{message.Role}\"; expected system, developer, user, assistant, tool or function");
+            {
+                throw new UserException(
+                    $"{example.Place}: role \"{message.Role}\"; expected system, developer, user, assistant, tool or function");
+            }
 
             string content = marked ? message.Content.Trim() : message.Content;
             before += marked ? $"<|{message.Role}|>\n" : "";
@@ -270,7 +296,9 @@ internal sealed class ExampleEncoder
                 rendered.Stretch(start, end),
                 [
                     .. spans.Where(s => s.Start < end && s.End > start && s.End > s.Start)
-                        .Select(s => new MarkedSpan(rendered.Stretch(start, Math.Max(start, s.Start)).Length, rendered.Stretch(start, Math.Min(end, s.End)).Length, s.Mark)),
+                        .Select(s => new MarkedSpan(
+                            rendered.Stretch(start, Math.Max(start, s.Start)).Length, rendered.Stretch(start, Math.Min(end, s.End)).Length,
+                            s.Mark)),
                 ],
                 first: start == 0,
                 bos: false);
@@ -291,7 +319,10 @@ internal sealed class ExampleEncoder
         int[] places = [.. trained.SelectMany(t => (int[])[t.Start, t.End])];
         TokenCut[] cuts = _tokenizer.Append(stretch, ids, first, _allowSpecial, places);
         if (_paperMask)
-            cuts = [.. places.Select((place, i) => new TokenCut(i % 2 == 1 && place == stretch.Length ? ids.Count : Alone(place), Inside: false))];
+        {
+            cuts = [.. places.Select(
+                (place, i) => new TokenCut(i % 2 == 1 && place == stretch.Length ? ids.Count : Alone(place), Inside: false))];
+        }
 
         text.Add([.. ids], [.. trained.Select((t, i) => (cuts[2 * i], cuts[(2 * i) + 1], t.Mark))]);
 
@@ -314,7 +345,8 @@ internal sealed class ExampleEncoder
             return example;
 
         bool begins = _template is null ? _spellings.Begins : _probe.Value.Begins;
-        return _spellings.Once(example, begins, _template is null || TurnEnd is null ? [_eos] : [_eos, TurnEnd.Value], closes: TurnEnd is not null);
+        return _spellings.Once(
+            example, begins, _template is null || TurnEnd is null ? [_eos] : [_eos, TurnEnd.Value], closes: TurnEnd is not null);
     }
 
     // What the template puts around a short conversation.

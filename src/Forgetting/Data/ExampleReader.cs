@@ -9,7 +9,8 @@ namespace Forgetting.Data;
 /// <param name="fields">Names of the fields, and the shape where it is given.</param>
 internal sealed class ExampleReader(DataFields fields)
 {
-    private const string System = "system", Conversations = "conversations", Instruction = "instruction", Input = "input", Output = "output", History = "history", Text = "text",
+    private const string System = "system", Conversations = "conversations", Instruction = "instruction", Input = "input",
+        Output = "output", History = "history", Text = "text",
         Chosen = "chosen", Rejected = "rejected", Sign = "sign", Weight = "weight", Label = "label";
 
     // What this program itself reads or writes on a line.
@@ -26,8 +27,11 @@ internal sealed class ExampleReader(DataFields fields)
 
     private bool Renamed => fields.Prompt != s_standard.Prompt || fields.Completion != s_standard.Completion;
 
-    /// <summary>Reads a record: an example, or the chosen and the rejected one of a preference. Where they stand in the data set is not known here.</summary>
-    /// <exception cref="UserException">A field is missing or of another type, or a key would change what is learnt and is not understood.</exception>
+    /// <summary>
+    /// Reads a record: an example, or the chosen and the rejected one of a preference. Where they stand in the data set is not known here.
+    /// </summary>
+    /// <exception cref="UserException">A field is missing or of another type, or a key would change what is learnt
+    /// and is not understood.</exception>
     public IReadOnlyList<DataExample> Read(JsonView view)
     {
         DataShape shape = fields.Shape == DataShape.Auto ? Recognize(view) : fields.Shape;
@@ -40,7 +44,8 @@ internal sealed class ExampleReader(DataFields fields)
         return example.Shape switch
         {
             DataShape.Messages => ReadRest(view, [fields.Messages], example with { Messages = Turns(Required(view, fields.Messages)) }),
-            DataShape.ShareGpt => ReadRest(view, [Conversations, System], example with { Messages = [.. SystemTurn(view), .. Turns(Required(view, Conversations))] }),
+            DataShape.ShareGpt => ReadRest(
+                view, [Conversations, System], example with { Messages = [.. SystemTurn(view), .. Turns(Required(view, Conversations))] }),
             DataShape.Conversational => ReadRest(view, [fields.Prompt, fields.Completion], example with { Messages = Conversation(view) }),
             DataShape.Alpaca => ReadAlpaca(view, example),
             DataShape.Text => ReadText(view, example),
@@ -108,33 +113,43 @@ internal sealed class ExampleReader(DataFields fields)
         JsonView? turns = prompt is null ? view.Find(fields.Prompt) ?? view.Find(Conversations) : null;
         ChatMessage[] system = [.. SystemTurn(view)];
         example = ReadRest(
-            view, [Chosen, Rejected, fields.Prompt, System, .. prompt is null ? Array.Empty<string>() : [Instruction, Input], .. turns is null ? Array.Empty<string>() : [Conversations]], example);
+            view, [Chosen, Rejected, fields.Prompt, System, .. prompt is null ? Array.Empty<string>() : [Instruction, Input],
+                .. turns is null ? Array.Empty<string>() : [Conversations]], example);
         (DataExample First, DataExample Second) pair;
         if (system.Length == 0 && turns is null && IsText(chosen) && IsText(rejected))
         {
             string one = chosen.AsString(), other = rejected.AsString();
             int shared = prompt is null ? SharedWords(one, other) : 0;
             prompt ??= one[..shared];
-            pair = (example with { Prompt = prompt, Completion = one[shared..] }, example with { Prompt = prompt, Completion = other[shared..] });
+            pair = (
+                example with { Prompt = prompt, Completion = one[shared..] },
+                example with { Prompt = prompt, Completion = other[shared..] });
         }
         else
         {
-            ChatMessage[] given = [.. system, .. turns is { } before ? Turns(before) : prompt is null ? [] : [new ChatMessage("user", prompt)]];
+            ChatMessage[] given =
+                [.. system, .. turns is { } before ? Turns(before) : prompt is null ? [] : [new ChatMessage("user", prompt)]];
             ChatMessage[] one = Conversation(given, chosen), other = Conversation(given, rejected);
             int shared = one.Zip(other).TakeWhile(p => Same(p.First, p.Second)).Count();
             shared = Math.Min(shared, Math.Min(one.Length, other.Length) - 1);
-            pair = (example with { Messages = [.. one[..shared].Select(AsGiven), .. one[shared..]] }, example with { Messages = [.. other[..shared].Select(AsGiven), .. other[shared..]] });
+            pair = (
+                example with { Messages = [.. one[..shared].Select(AsGiven), .. one[shared..]] },
+                example with { Messages = [.. other[..shared].Select(AsGiven), .. other[shared..]] });
         }
 
         bool same = pair.First.Completion == pair.Second.Completion
-            && (pair.First.Messages is not { } a || (a.Count == pair.Second.Messages!.Count && a.Zip(pair.Second.Messages).All(p => Same(p.First, p.Second))));
+            && (pair.First.Messages is not { } a
+                || (a.Count == pair.Second.Messages!.Count && a.Zip(pair.Second.Messages).All(p => Same(p.First, p.Second))));
         DataExample learnt = pair.First with { Sign = same ? 0 : 1 };
-        return fields.PromptsOnly ? [learnt] : [learnt, pair.Second with { Sign = same ? 0 : -1, Rejected = true, Place = $"{view.Source}: {Rejected}" }];
+        return fields.PromptsOnly
+            ? [learnt]
+            : [learnt, pair.Second with { Sign = same ? 0 : -1, Rejected = true, Place = $"{view.Source}: {Rejected}" }];
     }
 
     private static bool IsText(JsonView answer) => answer.Element.ValueKind == JsonValueKind.String;
 
-    private static bool Same(ChatMessage a, ChatMessage b) => a.Role == b.Role && a.Content == b.Content && a.More is null && b.More is null;
+    private static bool Same(ChatMessage a, ChatMessage b) =>
+        a.Role == b.Role && a.Content == b.Content && a.More is null && b.More is null;
 
     // An answer is a text, a message, or messages, before which what is given may stand once more.
     private static ChatMessage[] Conversation(ChatMessage[] given, JsonView answer)
@@ -168,7 +183,8 @@ internal sealed class ExampleReader(DataFields fields)
             ? ReadRest(view, read, example with { Prompt = prompt, Completion = answer })
             : ReadRest(view, read, example with
             {
-                Messages = [.. before, new ChatMessage("user", prompt), .. MayLack(view, output) ? Array.Empty<ChatMessage>() : [new ChatMessage("assistant", answer)]],
+                Messages = [.. before, new ChatMessage("user", prompt),
+                    .. MayLack(view, output) ? Array.Empty<ChatMessage>() : [new ChatMessage("assistant", answer)]],
             });
     }
 
@@ -198,8 +214,11 @@ internal sealed class ExampleReader(DataFields fields)
         List<string> unread = [];
         foreach ((string key, JsonView value) in view.Members())
         {
-            if (s_own.Contains(key) || (key == Label && Labelled(view) is not null) || read.Contains(key) || !ChatMessage.Says(value.Element))
+            if (s_own.Contains(key) || (key == Label && Labelled(view) is not null) || read.Contains(key)
+                || !ChatMessage.Says(value.Element))
+            {
                 continue;
+            }
 
             if (s_variables.Contains(key))
             {
@@ -210,7 +229,8 @@ internal sealed class ExampleReader(DataFields fields)
             {
                 string without = string.Join(" and ", read);
                 throw new UserException(
-                    $"{view.Source}: '{key}' is not supported, and without it the line would mean something else; expected {without} without it");
+                    $"{view.Source}: '{key}' is not supported, and without it the line would mean something else; "
+                    + $"expected {without} without it");
             }
             else
             {
@@ -222,7 +242,8 @@ internal sealed class ExampleReader(DataFields fields)
         {
             Sign = view.Find(Sign) is { } sign ? ChatMessage.ReadSign(sign) : Labelled(view),
             Weight = view.Find(Weight) is { } weight ? ChatMessage.ReadWeight(weight) : null,
-            Truncated = view.Flag("truncated"), Variables = variables.Count > 0 ? variables : null, Unread = unread.Count > 0 ? unread : example.Unread,
+            Truncated = view.Flag("truncated"), Variables = variables.Count > 0 ? variables : null,
+            Unread = unread.Count > 0 ? unread : example.Unread,
         };
     }
 
@@ -240,11 +261,14 @@ internal sealed class ExampleReader(DataFields fields)
             return value;
 
         string present = string.Join(", ", view.Members().Select(m => m.Key));
-        string found = view.Element.TryGetProperty(field, out JsonElement element) && element.ValueKind == JsonValueKind.Null ? "null" : "missing";
+        string found =
+            view.Element.TryGetProperty(field, out JsonElement element) && element.ValueKind == JsonValueKind.Null ? "null" : "missing";
         string expected = fields.Shape switch
         {
             DataShape.Auto when Renamed => $"'{fields.Messages}', or '{fields.Prompt}' with '{fields.Completion}'",
-            DataShape.Auto => $"'{fields.Prompt}' with '{fields.Completion}', '{fields.Messages}', '{Instruction}' with '{Output}', '{Conversations}', '{Chosen}' with '{Rejected}', or '{Text}'",
+            DataShape.Auto =>
+                $"'{fields.Prompt}' with '{fields.Completion}', '{fields.Messages}', '{Instruction}' with '{Output}', '{Conversations}', "
+                + $"'{Chosen}' with '{Rejected}', or '{Text}'",
             _ => $"the fields of shape {fields.Shape.ToString().ToLowerInvariant()}",
         };
         throw new UserException($"{view.Source}: '{field}' is {found}; expected {expected}; the fields here are: {present}");

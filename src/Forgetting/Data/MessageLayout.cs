@@ -10,13 +10,17 @@ internal sealed class MessageLayout
     private const string Head = "{%- set bos = '", Second = "' %}{%- set eos = '", HeadEnd = "' %}";
 
     private const string TuluBody =
-        @"{{ bos }}{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + (m['content'] | trim) }}{% if m['role'] == 'assistant' %}{{ eos }}{% endif %}" +
-        @"{% if not loop.last or add_generation_prompt %}{{ '\n' }}{% endif %}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}";
+        @"{{ bos }}{% for m in messages %}{{ '<|' + m['role'] + '|>\n' + (m['content'] | trim) }}" +
+        @"{% if m['role'] == 'assistant' %}{{ eos }}{% endif %}" +
+        @"{% if not loop.last or add_generation_prompt %}{{ '\n' }}{% endif %}{% endfor %}" +
+        @"{% if add_generation_prompt %}{{ '<|assistant|>\n' }}{% endif %}";
 
     private const string PlainBody =
         "{{ bos }}{% set s = namespace(last='') %}{% for m in messages %}" +
-        "{% if s.last and not s.last.isspace() and not m['content'][:1].isspace() %}{{ ' ' }}{% set s.last = ' ' %}{% endif %}{{ m['content'] }}" +
-        "{% if m['role'] == 'assistant' %}{{ eos }}{% set s.last = '' %}{% elif m['content'] %}{% set s.last = m['content'][-1:] %}{% endif %}{% endfor %}";
+        "{% if s.last and not s.last.isspace() and not m['content'][:1].isspace() "
+        + "%}{{ ' ' }}{% set s.last = ' ' %}{% endif %}{{ m['content'] }}" +
+        "{% if m['role'] == 'assistant' %}{{ eos }}{% set s.last = '' %}{% elif m['content'] %}{% set s.last = m['content'][-1:] "
+        + "%}{% endif %}{% endfor %}";
 
     private readonly string? _body;
 
@@ -69,12 +73,16 @@ internal sealed class MessageLayout
                 continue;
 
             string tokens = text[Head.Length..^(HeadEnd.Length + layout._body!.Length)];
-            if (tokens.Split(Second) is [var bos, var eos] && !bos.Contains("%}", StringComparison.Ordinal) && !eos.Contains("%}", StringComparison.Ordinal))
+            if (tokens.Split(Second) is [var bos, var eos] && !bos.Contains("%}", StringComparison.Ordinal)
+                && !eos.Contains("%}", StringComparison.Ordinal))
+            {
                 return layout;
+            }
         }
 
         return null;
     }
 
-    private static string Quoted(string token) => token.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("'", "\\'", StringComparison.Ordinal);
+    private static string Quoted(string token) =>
+        token.Replace("\\", "\\\\", StringComparison.Ordinal).Replace("'", "\\'", StringComparison.Ordinal);
 }

@@ -28,10 +28,13 @@ internal static class ParquetFile
         {
             int number = group;
             stream.Position = 0;
-            foreach (Dictionary<string, object> values in Guarded(path, async () => (await ParquetSerializer.DeserializeUntypedAsync(stream, rowGroupIndex: number).ConfigureAwait(false)).Data))
+            foreach (Dictionary<string, object> values in Guarded(
+                path,
+                async () => (await ParquetSerializer.DeserializeUntypedAsync(stream, rowGroupIndex: number).ConfigureAwait(false)).Data))
             {
                 row++;
-                yield return RecordFile.View(path, string.Create(CultureInfo.InvariantCulture, $"{path}: row {row}"), writer => WriteMembers(writer, values));
+                yield return RecordFile.View(
+                    path, string.Create(CultureInfo.InvariantCulture, $"{path}: row {row}"), writer => WriteMembers(writer, values));
             }
         }
     }
@@ -61,7 +64,8 @@ internal static class ParquetFile
     {
         switch (value)
         {
-            case null or float.NaN or double.NaN or double.PositiveInfinity or double.NegativeInfinity or float.PositiveInfinity or float.NegativeInfinity:
+            case null or float.NaN or double.NaN or double.PositiveInfinity or double.NegativeInfinity or float.PositiveInfinity
+                or float.NegativeInfinity:
                 writer.WriteNullValue();
                 break;
             case string text:

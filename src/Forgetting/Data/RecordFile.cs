@@ -12,10 +12,12 @@ internal static class RecordFile
     private const string Expected = "JSON Lines, a JSON array, Parquet, CSV, TSV or text, packed by gzip or zstd or not";
 
     /// <summary>
-    /// The records of a file in order, one at a time; their source is the file with line, item or row. JSON and Parquet are known by their first bytes, CSV, TSV and
-    /// text by the name (<c>.csv</c>, <c>.tsv</c>, <c>.txt</c>, with <c>.gz</c> or <c>.zst</c> behind it or not); a text is one record with the field <c>text</c>.
+    /// The records of a file in order, one at a time; their source is the file with line, item or row. JSON and Parquet are known by their
+    /// first bytes, CSV, TSV and text by the name (<c>.csv</c>, <c>.tsv</c>, <c>.txt</c>, with <c>.gz</c> or <c>.zst</c> behind it or not);
+    /// a text is one record with the field <c>text</c>.
     /// </summary>
-    /// <exception cref="UserException">The file is missing, damaged or of another format, or a record is malformed; it is named.</exception>
+    /// <exception cref="UserException">The file is missing, damaged or of another format, or a record is
+    /// malformed; it is named.</exception>
     public static IEnumerable<JsonView> Read(string path)
     {
         using var input = new UnpackedFile(path, Expected);

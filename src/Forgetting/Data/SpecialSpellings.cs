@@ -36,7 +36,8 @@ internal sealed class SpecialSpellings
 
         if (_doubled > 0)
         {
-            yield return $"{_doubled:N0} of {examples:N0} examples spell the token that begins a text or ends an answer, which is there in any case; "
+            yield return $"{_doubled:N0} of {examples:N0} examples spell the token that begins a text or ends an answer, "
+                + "which is there in any case; "
                 + "it is put there once";
         }
     }
@@ -111,5 +112,6 @@ internal sealed class SpecialSpellings
     }
 
     private IEnumerable<string> Spellings(DataExample example) => TemplateRenderer.Texts(example.Messages ?? [], example.Variables)
-        .Prepend(example.Completion).Prepend(example.Prompt).SelectMany(text => _tokenizer.SplitAtSpecial(text)).Where(part => part.Id != null).Select(part => _tokenizer.TokenOf(part.Id!.Value)!);
+        .Prepend(example.Completion).Prepend(example.Prompt).SelectMany(text => _tokenizer.SplitAtSpecial(text)).Where(
+            part => part.Id != null).Select(part => _tokenizer.TokenOf(part.Id!.Value)!);
 }

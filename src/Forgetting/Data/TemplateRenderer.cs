@@ -80,7 +80,8 @@ internal sealed class TemplateRenderer(ChatTemplate template, Tokenizer tokenize
                 if (Same(input with { Messages = without }))
                 {
                     throw new UserException(
-                        $"{example.Place}: message {turn + 1} has '{key}', which the template {template.Source} does not write; expected only what it writes");
+                        $"{example.Place}: message {turn + 1} has '{key}', which the template {template.Source} does not write; "
+                        + "expected only what it writes");
                 }
             }
         }
@@ -90,7 +91,8 @@ internal sealed class TemplateRenderer(ChatTemplate template, Tokenizer tokenize
             if (Same(input with { Variables = Without(input.Variables!, key) }))
             {
                 throw new UserException(
-                    $"{example.Place}: '{key}' changes nothing in what the template {template.Source} writes; expected only what it writes");
+                    $"{example.Place}: '{key}' changes nothing in what the template {template.Source} writes; "
+                    + "expected only what it writes");
             }
         }
 

@@ -17,8 +17,8 @@ internal static class TextWindows
     }
 
     /// <summary>
-    /// Windows of at most <paramref name="length"/> tokens, each beginning with the last token of the one before, so that every token but the
-    /// very first is predicted exactly once.
+    /// Windows of at most <paramref name="length"/> tokens, each beginning with the last token of the one before, so that every token but
+    /// the very first is predicted exactly once.
     /// </summary>
     /// <param name="ids">The token stream, at least two.</param>
     /// <param name="length">Tokens of a window, at least two.</param>

@@ -35,7 +35,10 @@ internal sealed record TokenBatch
     /// <summary>[R] signed weight of each prediction's cross-entropy in the objective; ignored when only losses are asked for.</summary>
     public required float[] Weights { get; init; }
 
-    /// <summary>[R] log-probability of the target under the base model, where the ascent asks for it (<see cref="Backends.Ascent.NeedsBase"/>); else null.</summary>
+    /// <summary>
+    /// [R] log-probability of the target under the base model, where the ascent asks for it
+    /// (<see cref="Backends.Ascent.NeedsBase"/>); else null.
+    /// </summary>
     public float[]? BaseLogProbabilities { get; init; }
 
     /// <summary>T.</summary>

@@ -8,7 +8,7 @@ namespace Forgetting.Evaluation;
 /// </summary>
 internal sealed class AnswerPattern
 {
-    private static readonly TimeSpan Limit = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan s_limit = TimeSpan.FromSeconds(1);
 
     private readonly Regex _expression;
     private readonly string _place;
@@ -21,7 +21,7 @@ internal sealed class AnswerPattern
         _place = place;
         try
         {
-            _expression = new Regex(expression, RegexOptions.CultureInvariant, Limit);
+            _expression = new Regex(expression, RegexOptions.CultureInvariant, s_limit);
         }
         catch (ArgumentException error)
         {
@@ -46,7 +46,7 @@ internal sealed class AnswerPattern
         catch (RegexMatchTimeoutException error)
         {
             throw new UserException(
-                $"{_place}: the expression \"{_expression}\" took more than {Limit.TotalSeconds} s on one text; "
+                $"{_place}: the expression \"{_expression}\" took more than {s_limit.TotalSeconds} s on one text; "
                     + "expected one that does not go back and forth",
                 error);
         }

@@ -7,7 +7,7 @@ namespace Forgetting.IO;
 internal static class FileHash
 {
     // Configuration, tokenizer, chat template and weights; a model's folder may hold the same weights in other formats, which nobody reads.
-    private static readonly string[] ModelEndings = [".json", ".txt", ".jinja", ".model", ".safetensors"];
+    private static readonly string[] s_modelEndings = [".json", ".txt", ".jinja", ".model", ".safetensors"];
 
     /// <summary>Hash of a file.</summary>
     /// <exception cref="UserException">It cannot be read.</exception>
@@ -33,7 +33,7 @@ internal static class FileHash
         string[] files = !Directory.Exists(path) ? [path]
             :
             [
-                .. Directory.EnumerateFiles(path).Where(f => ModelEndings.Contains(Path.GetExtension(f)) && Path.GetFileName(f)[0] != '.')
+                .. Directory.EnumerateFiles(path).Where(f => s_modelEndings.Contains(Path.GetExtension(f)) && Path.GetFileName(f)[0] != '.')
                     .Order(StringComparer.Ordinal),
             ];
         try

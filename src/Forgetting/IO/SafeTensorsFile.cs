@@ -183,9 +183,7 @@ internal sealed class SafeTensorsFile : IDisposable
             }
 
             if (offsets[1] - offsets[0] != bytes)
-            {
                 throw Bad(name, $"has {offsets[1] - offsets[0]} bytes, expected {bytes} for {type} [{string.Join(", ", shape)}]");
-            }
 
             if (offsets[1] > file.Length - _dataStart)
                 throw Bad(name, $"ends at byte {offsets[1]} of the data, but the file has only {file.Length - _dataStart}: truncated?");

@@ -3,16 +3,19 @@ using System.Globalization;
 namespace Forgetting.Methods;
 
 /// <summary>
-/// What the tokens that are to be forgotten are to the base and the reference model, before anything is trained (this project's): whether they are known, so that forgetting them
-/// does harm; never believed, so that there is nothing to forget; or believed, so that forgetting can pay.
+/// What the tokens that are to be forgotten are to the base and the reference model, before anything is trained (this
+/// project's): whether they are known, so that forgetting them does harm; never believed, so that there is nothing to forget; or
+/// believed, so that forgetting can pay.
 /// </summary>
 /// <param name="Negatives">Tokens to be forgotten (with the method ignore: to be ignored).</param>
 /// <param name="BaseProbability">Their mean probability under the base model.</param>
 /// <param name="ReferenceProbability">Their mean probability under the reference model.</param>
 /// <param name="Known">Share of them that the reference model knows: its loss is below <see cref="KnownLoss"/>.</param>
-/// <param name="Implausible">Share of them that the base model never believed: its probability is below <see cref="ImplausibleProbability"/>.</param>
+/// <param name="Implausible">Share of them that the base model never believed: its probability is below
+/// <see cref="ImplausibleProbability"/>.</param>
 /// <param name="Believed">Share of the rest: the base model finds them plausible, and the reference model does not know them.</param>
-public sealed record Diagnosis(long Negatives, double BaseProbability, double ReferenceProbability, double Known, double Implausible, double Believed)
+public sealed record Diagnosis(
+    long Negatives, double BaseProbability, double ReferenceProbability, double Known, double Implausible, double Believed)
 {
     /// <summary>Reference loss, in nats, below which a token counts as known.</summary>
     public const double KnownLoss = 0.1;
@@ -52,7 +55,8 @@ public sealed record Diagnosis(long Negatives, double BaseProbability, double Re
 
     /// <summary>What follows, in a sentence.</summary>
     public string Advice =>
-        Known >= 0.5 ? "most are known to the reference: forgetting them unlearns what is right; score blend or reference, or a larger rho, leaves them out"
+        Known >= 0.5 ? "most are known to the reference: forgetting them unlearns what is right; score blend or reference, "
+            + "or a larger rho, leaves them out"
         : Implausible >= 0.5 ? "most were never plausible to the base: there is little to forget, and ignoring them suffices"
         : Believed >= 0.3 ? "many are believed by the base and not by the reference: forgetting can pay, most with ascent belief"
         : "they are a mixture: compare with method ignore before relying on forgetting";
@@ -60,5 +64,6 @@ public sealed record Diagnosis(long Negatives, double BaseProbability, double Re
     /// <inheritdoc/>
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Negatives:N0} negative tokens: mean probability {BaseProbability:0.000} under the base and {ReferenceProbability:0.000} under the reference model; {Known:0 %} known, {Implausible:0 %} never believed, {Believed:0 %} believed: {Advice}");
+        $"{Negatives:N0} negative tokens: mean probability {BaseProbability:0.000} under the base and {ReferenceProbability:0.000} under "
+            + $"the reference model; {Known:0 %} known, {Implausible:0 %} never believed, {Believed:0 %} believed: {Advice}");
 }

@@ -10,7 +10,8 @@ internal static class ExampleSplit
     /// <param name="fraction">Share of the records, in (0, 1).</param>
     /// <param name="seed">Seed of the drawing.</param>
     /// <param name="stream">Stream of random numbers, which no epoch has.</param>
-    public static (IReadOnlyList<EncodedExample> Taken, IReadOnlyList<EncodedExample> Others) Take(IReadOnlyList<EncodedExample> examples, double fraction, ulong seed, uint stream)
+    public static (IReadOnlyList<EncodedExample> Taken, IReadOnlyList<EncodedExample> Others) Take(
+        IReadOnlyList<EncodedExample> examples, double fraction, ulong seed, uint stream)
     {
         var record = new int[examples.Count];
         int records = 0;

@@ -26,7 +26,8 @@ internal static class LossFile
     /// <summary>Writes the file; it appears whole or not at all.</summary>
     /// <exception cref="UserException">Not writable or disk full.</exception>
     public static void Write(string path, IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]> losses) =>
-        JsonLines.Write(path, examples.Select((e, i) => new ExampleLosses { Index = e.Index, Ids = e.Ids, Response = ToNumbers(e.Response), Loss = losses[i] }));
+        JsonLines.Write(path, examples.Select(
+            (e, i) => new ExampleLosses { Index = e.Index, Ids = e.Ids, Response = ToNumbers(e.Response), Loss = losses[i] }));
 
     /// <summary>Reads the file.</summary>
     /// <exception cref="UserException">It cannot be read or a line is malformed; names the line.</exception>

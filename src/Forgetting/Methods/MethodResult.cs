@@ -8,8 +8,8 @@ public sealed record MethodResult
     internal MethodResult(TrainingSet set) => Set = set;
 
     /// <summary>
-    /// Per example, per token: 1 learnt, −1 forgotten (or ignored, as <see cref="TrainingOptions.Method"/> says), 0 left out. Tokens that are
-    /// no response (<see cref="MethodRun.Responses"/>) have 0.
+    /// Per example, per token: 1 learnt, −1 forgotten (or ignored, as <see cref="TrainingOptions.Method"/> says), 0 left out. Tokens that
+    /// are no response (<see cref="MethodRun.Responses"/>) have 0.
     /// </summary>
     public IReadOnlyList<sbyte[]> Signs
     {

@@ -14,7 +14,9 @@ public sealed class MethodRun
     private readonly IMethod _method;
     private StageLog? _log;
 
-    internal MethodRun(IMethod method, TrainingOptions options, IBackend backend, IReadOnlyList<string> others, ITrainingObserver? observer, CancellationToken cancellation)
+    internal MethodRun(
+        IMethod method, TrainingOptions options, IBackend backend, IReadOnlyList<string> others, ITrainingObserver? observer,
+        CancellationToken cancellation)
     {
         _method = method;
         Options = options;
@@ -37,7 +39,8 @@ public sealed class MethodRun
     public IReadOnlyList<IReadOnlyList<bool>> Responses => field ??= [.. Examples.Select(e => e.Response)];
 
     /// <summary>What every stage depends on, by name: element type, base model, adapter, and the examples' tokens.</summary>
-    public IReadOnlyDictionary<string, string> Inputs => BaseInputs().Add("examples", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(Examples))).Parts;
+    public IReadOnlyDictionary<string, string> Inputs =>
+        BaseInputs().Add("examples", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(Examples))).Parts;
 
     /// <summary>Ends the run when it is requested; stages of many seconds look at it.</summary>
     public CancellationToken Cancellation { get; }
@@ -80,7 +83,8 @@ public sealed class MethodRun
     internal IReadOnlyList<EncodedExample> Encode(string path, TrainingOptions options)
     {
         using Checkpoint source = Checkpoint.Open(options.Model);
-        return ExampleLoader.Load(path, Text.Tokenizers.Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config, options, Observer);
+        return ExampleLoader.Load(
+            path, Text.Tokenizers.Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config, options, Observer);
     }
 
     /// <summary>Element type, base model and adapter.</summary>
@@ -109,7 +113,10 @@ public sealed class MethodRun
             EncodedExample example = set.Examples[i];
             sbyte[] signs = set.Signs.ElementAtOrDefault(i) ?? [];
             if (signs.Length != example.Length)
-                throw new UserException($"method {_method.Name}: example {i} has {signs.Length} signs, expected {example.Length}, one per token");
+            {
+                throw new UserException(
+                    $"method {_method.Name}: example {i} has {signs.Length} signs, expected {example.Length}, one per token");
+            }
 
             int wrong = Array.FindIndex(signs, s => s is < -1 or > 1);
             if (wrong < 0)

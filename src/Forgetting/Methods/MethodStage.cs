@@ -24,6 +24,8 @@ public sealed record MethodStage
     /// <summary>Stages that are needed only where this one has to be done.</summary>
     public IReadOnlyList<MethodStage> Within { get; init; } = [];
 
-    /// <summary>Takes the memory that the stage takes; null where that is none. Unless said otherwise it is that of a pass over the data.</summary>
+    /// <summary>
+    /// Takes the memory that the stage takes; null where that is none. Unless said otherwise it is that of a pass over the data.
+    /// </summary>
     internal Action<Rehearsal>? Rehearse { get; init; } = rehearsal => rehearsal.Score(rehearsal.All);
 }

@@ -7,17 +7,30 @@ using Forgetting.Training;
 
 namespace Forgetting.Methods;
 
-/// <summary>Ordinary fine-tuning with a run's recipe: every response token learnt, nothing forgotten. Reference models and θ_L of Learning With Forgetting come from it.</summary>
+/// <summary>
+/// Ordinary fine-tuning with a run's recipe: every response token learnt, nothing forgotten. Reference models and θ_L of
+/// Learning With Forgetting come from it.
+/// </summary>
 internal static class PlainTuning
 {
     /// <summary>Folder of the adapter, in that of the run.</summary>
     public const string AdapterName = "adapter";
 
-    /// <summary>The settings of a run as they are for ordinary fine-tuning into a folder: those of influence and unlearning, which have no part in it, are at their defaults.</summary>
+    /// <summary>
+    /// The settings of a run as they are for ordinary fine-tuning into a folder: those of influence and unlearning, which have no
+    /// part in it, are at their defaults.
+    /// </summary>
     public static TrainingOptions Settings(TrainingOptions options, string folder) =>
-        (options with { Method = TrainingMethod.Full, Out = folder, Optimizer = options.Optimizer with { Regularizer = RegularizerKind.None, GceQ = 0 }, TokenForgetting = options.TokenForgetting with { Scores = null, ReferenceFraction = null }, Evaluation = options.Evaluation with { Tasks = [], ValidData = null, ValidFraction = null } }).WithoutUnused();
+        (options with { Method = TrainingMethod.Full, Out = folder, Optimizer =
+            options.Optimizer with { Regularizer = RegularizerKind.None, GceQ = 0 },
+                TokenForgetting = options.TokenForgetting with { Scores = null, ReferenceFraction = null },
+                Evaluation = options.Evaluation with { Tasks = [], ValidData = null, ValidFraction = null },
+            })
+            .WithoutUnused();
 
-    /// <summary>Adds what the result depends on besides the base model: the examples' tokens, and every setting that changes a bit of it.</summary>
+    /// <summary>
+    /// Adds what the result depends on besides the base model: the examples' tokens, and every setting that changes a bit of it.
+    /// </summary>
     public static Fingerprint AddInputs(Fingerprint inputs, TrainingOptions options, string folder, IReadOnlyList<EncodedExample> examples)
     {
         // What the date does is in the tokens.
@@ -33,13 +46,15 @@ internal static class PlainTuning
     }
 
     /// <summary>
-    /// Trains, or continues what a killed run left, and leaves the merged model in <c>model</c> of the folder, in Float32 whatever the base's files hold: its differences to the base
-    /// are what it is made for, and half of a small one is lost in bfloat16. With LoRA also leaves the adapter in <c>adapter</c>.
+    /// Trains, or continues what a killed run left, and leaves the merged model in <c>model</c> of the folder, in Float32 whatever the
+    /// base's files hold: its differences to the base are what it is made for, and half of a small one is lost in bfloat16. With LoRA also
+    /// leaves the adapter in <c>adapter</c>.
     /// </summary>
     /// <exception cref="UserException">See <see cref="Trainer.Run"/>.</exception>
     /// <exception cref="OperationCanceledException">See <see cref="Trainer.Run"/>.</exception>
     public static void Train(
-        TrainingOptions options, IReadOnlyList<EncodedExample> examples, string folder, IBackend backend, ITrainingObserver? observer, CancellationToken cancellation)
+        TrainingOptions options, IReadOnlyList<EncodedExample> examples, string folder, IBackend backend, ITrainingObserver? observer,
+        CancellationToken cancellation)
     {
         TrainingOptions recipe = Settings(options, folder);
         using LoadedModel model = TrainedModel.Load(recipe, backend);
@@ -48,6 +63,8 @@ internal static class PlainTuning
         if (model.Decoder.Lora is not null)
             PeftAdapter.Write(Path.Combine(folder, AdapterName), model.Decoder, recipe.Model);
 
-        AdapterMerge.Write(Path.Combine(folder, "model"), model.Decoder, model.Source, ExampleLoader.Trained(options, model.Tokenizer, examples).AddTo, StoredType.F32);
+        AdapterMerge.Write(
+            Path.Combine(folder, "model"), model.Decoder, model.Source, ExampleLoader.Trained(options, model.Tokenizer, examples).AddTo,
+            StoredType.F32);
     }
 }

@@ -5,8 +5,8 @@ using Forgetting.Data;
 namespace Forgetting.Methods;
 
 /// <summary>
-/// Whether a reference's examples agree with each other (this project's): how much a reference from one half of them lowers the loss of the other half's tokens that the base finds
-/// unlikely. Errors do not help to foresee other errors.
+/// Whether a reference's examples agree with each other (this project's): how much a reference from one half of them lowers the loss of the
+/// other half's tokens that the base finds unlikely. Errors do not help to foresee other errors.
 /// </summary>
 /// <param name="Tokens">Response tokens whose loss under the base model is above <see cref="HardLoss"/>.</param>
 /// <param name="BaseLoss">Their summed cross-entropy under the base model, nats.</param>
@@ -26,12 +26,14 @@ public sealed record ReferenceQuality(long Tokens, double BaseLoss, double Refer
     [JsonIgnore]
     public string? Warning => Gain is null or >= LeastGain
         ? null
-        : "the reference's examples hardly agree with each other: they are too few or too noisy to say what is wrong in others; score reference still finds independent errors, influence may mislead";
+        : "the reference's examples hardly agree with each other: they are too few or too noisy to say what is wrong in others; "
+            + "score reference still finds independent errors, influence may mislead";
 
     /// <summary>This with the tokens of further examples.</summary>
     /// <param name="baseLoss">Per example, per token.</param>
     /// <param name="referenceLoss">Per example, per token, under a reference that has not seen them.</param>
-    internal ReferenceQuality With(IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss)
+    internal ReferenceQuality With(
+        IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss)
     {
         (long tokens, double before, double after) = (Tokens, BaseLoss, ReferenceLoss);
         for (int i = 0; i < examples.Count; i++)
@@ -55,5 +57,6 @@ public sealed record ReferenceQuality(long Tokens, double BaseLoss, double Refer
         ? $"the base finds no token of the reference's examples unlikely (loss above {HardLoss} nats)"
         : string.Create(
             CultureInfo.InvariantCulture,
-            $"quality of the reference's examples: a reference from one half lowers the loss of {Tokens:N0} unlikely tokens of the other by {Gain:0 %}{(Warning is { } warning ? $": {warning}" : "")}");
+            $"quality of the reference's examples: a reference from one half lowers the loss of {Tokens:N0} unlikely tokens of the other "
+                + $"by {Gain:0 %}{(Warning is { } warning ? $": {warning}" : "")}");
 }

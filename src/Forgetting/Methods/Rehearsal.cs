@@ -13,8 +13,9 @@ namespace Forgetting.Methods;
 internal sealed record PlannedData(IReadOnlyList<EncodedExample> Training, IReadOnlyList<EncodedExample> Reference);
 
 /// <summary>
-/// A run's stages on a backend that counts and has no memory: the same code asks for the same memory. The micro-batches are those of the run's
-/// examples, or without examples as full as the settings allow, and every token of them is a response token, so that no data can take more.
+/// A run's stages on a backend that counts and has no memory: the same code asks for the same memory. The micro-batches are
+/// those of the run's examples, or without examples as full as the settings allow, and every token of them is a response
+/// token, so that no data can take more.
 /// </summary>
 internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, LoraConfig? lora, DryRunBackend backend, PlannedData? data)
 {
@@ -78,7 +79,8 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
             Data = settings.Data with { NoShuffle = settings.Data.NoShuffle || data is null },
         };
         new Trainer(decoder, set, steps, "", observer: null, unlearned, regularizer, evaluator).Rehearse();
-        int floats = (backend.StorageType == DType.Float32 ? 3 : 4) + (unlearned != null && settings.ResolveMoments() == UnlearningMoments.Own ? 2 : 0);
+        int floats = (backend.StorageType == DType.Float32 ? 3 : 4)
+            + (unlearned != null && settings.ResolveMoments() == UnlearningMoments.Own ? 2 : 0);
         return (weights, trained * floats * sizeof(float), decoder.Activations.PeakBytes);
     }
 
@@ -95,8 +97,10 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
     private TrainingSet HalfNegative(IReadOnlyList<EncodedExample> examples) => new()
     {
         Examples = examples,
-        Signs = [.. examples.Select(e => Enumerable.Range(0, e.Length).Select(i => (sbyte)(!e.Response[i] ? 0 : i % 2 == 0 ? 1 : -1)).ToArray())],
-        BaseLogProbabilities = options.NeedsBase || options.ResolveAscent().NeedsBase ? [.. examples.Select(e => new float[e.Length])] : null,
+        Signs = [.. examples.Select(
+            e => Enumerable.Range(0, e.Length).Select(i => (sbyte)(!e.Response[i] ? 0 : i % 2 == 0 ? 1 : -1)).ToArray())],
+        BaseLogProbabilities =
+            options.NeedsBase || options.ResolveAscent().NeedsBase ? [.. examples.Select(e => new float[e.Length])] : null,
     };
 
     // Of a step's micro-batches one is like the other: two full ones and a rest take what any number takes.

@@ -8,7 +8,10 @@ namespace Forgetting.Methods;
 /// <summary>Losses of the tokens of a data set under one or several models, without dropout.</summary>
 internal static class Scorer
 {
-    /// <summary>Losses under one model; see <see cref="Losses(IReadOnlyList{Decoder}, IReadOnlyList{EncodedExample}, int, bool, ITrainingObserver?, CancellationToken)"/>.</summary>
+    /// <summary>
+    /// Losses under one model; see
+    /// <see cref="Losses(IReadOnlyList{Decoder}, IReadOnlyList{EncodedExample}, int, bool, ITrainingObserver?, CancellationToken)"/>.
+    /// </summary>
     /// <returns>Per example, per token.</returns>
     public static IReadOnlyList<float[]> Losses(
         Decoder decoder, IReadOnlyList<EncodedExample> examples, int microBatchTokens, bool allTokens, ITrainingObserver? observer = null,
@@ -26,20 +29,21 @@ internal static class Scorer
         [.. losses.Select(example => Array.ConvertAll(example, loss => -loss))];
 
     /// <summary>
-    /// Cross-entropy in nats of tokens given those before them, under each model in one pass over the data. Examples go through the models sorted by length and in
-    /// batches of tokens; the result is in the order of the data and does not depend on the batches.
+    /// Cross-entropy in nats of tokens given those before them, under each model in one pass over the data. Examples go through the models
+    /// sorted by length and in batches of tokens; the result is in the order of the data and does not depend on the batches.
     /// </summary>
     /// <param name="decoders">Models that read the same tokens.</param>
     /// <param name="microBatchTokens">Tokens computed at once.</param>
-    /// <param name="allTokens">True for every token but each example's first, which nothing predicts; false for the response tokens alone. Others have loss 0 and cost no logits.</param>
+    /// <param name="allTokens">True for every token but each example's first, which nothing predicts; false for the response tokens alone.
+    /// Others have loss 0 and cost no logits.</param>
     /// <param name="observer">Is told of tokens done, counted once for each model.</param>
     /// <param name="cancellation">Ends the scoring after the batch in progress.</param>
     /// <returns>Per model, per example, per token.</returns>
     /// <exception cref="UserException">A loss is not finite, or an example does not fit a model; names the example.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public static IReadOnlyList<IReadOnlyList<float[]>> Losses(
-        IReadOnlyList<Decoder> decoders, IReadOnlyList<EncodedExample> examples, int microBatchTokens, bool allTokens, ITrainingObserver? observer = null,
-        CancellationToken cancellation = default)
+        IReadOnlyList<Decoder> decoders, IReadOnlyList<EncodedExample> examples, int microBatchTokens, bool allTokens,
+        ITrainingObserver? observer = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(decoders);
         ArgumentNullException.ThrowIfNull(examples);
@@ -47,7 +51,8 @@ internal static class Scorer
 
         // The longest first, so that memory grows at once or not at all.
         int[] places = [.. Enumerable.Range(0, examples.Count)
-            .Where(i => examples[i].Response.AsSpan(Math.Min(1, examples[i].Length)).Contains(true) || (allTokens && examples[i].Length > 1))
+            .Where(
+                i => examples[i].Response.AsSpan(Math.Min(1, examples[i].Length)).Contains(true) || (allTokens && examples[i].Length > 1))
             .OrderByDescending(i => examples[i].Length)];
         EncodedExample[] sorted = [.. places.Select(i => examples[i])];
         long total = decoders.Count * sorted.Sum(e => (long)e.Length), done = 0;
@@ -112,7 +117,9 @@ internal static class Scorer
                 int token = batch.Positions[batch.HeadRows[head]] + 1;
                 result[token] = float.IsFinite(losses[head])
                     ? losses[head]
-                    : throw new UserException($"the loss of token {token} of example {batch.Examples[i]} is {losses[head]}, expected a finite number; are the model's weights sound?");
+                    : throw new UserException(
+                        $"the loss of token {token} of example {batch.Examples[i]} is {losses[head]}, expected a finite number; "
+                        + "are the model's weights sound?");
             }
         }
     }

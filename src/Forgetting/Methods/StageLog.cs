@@ -135,7 +135,8 @@ internal sealed class StageLog
         compute();
         Write(entry with
         {
-            Result = FileHash.OfAll(Path.Combine(_folder, result)), Seconds = Stopwatch.GetElapsedTime(started).TotalSeconds, PeakMemoryBytes = meter.Peak,
+            Result = FileHash.OfAll(Path.Combine(_folder, result)), Seconds = Stopwatch.GetElapsedTime(started).TotalSeconds,
+            PeakMemoryBytes = meter.Peak,
         });
     }
 
@@ -155,7 +156,8 @@ internal sealed class StageLog
             if (then != now && !(known.Result != null && s_length.Contains(part)))
             {
                 throw new UserException(
-                    $"{Path.Combine(_folder, FileName)}: the stage {known.Name} was begun with another {part} ({Short(then)}, now {Short(now)}); "
+                    $"{Path.Combine(_folder, FileName)}: the stage {known.Name} was begun with another {part} "
+                    + $"({Short(then)}, now {Short(now)}); "
                     + "a run resumes with what it began with");
             }
         }
@@ -176,7 +178,9 @@ internal sealed class StageLog
         {
             if (Read(other).Find(e => e.Name == name && e.Result != null && Fingerprint.Digest(e.Inputs) == inputs) is { } entry
                 && Path.Combine(other, result) is var path && Path.Exists(path) && FileHash.OfAll(path) == entry.Result)
+            {
                 return (other, entry);
+            }
         }
 
         return null;
@@ -218,12 +222,12 @@ internal sealed class StageLog
     /// it was in.</summary>
     private sealed class MemoryMeter : IDisposable
     {
-        private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(20);
+        private static readonly TimeSpan s_interval = TimeSpan.FromMilliseconds(20);
 
         private readonly Timer _timer;
         private long _peak;
 
-        public MemoryMeter() => _timer = new Timer(_ => Look(), null, TimeSpan.Zero, Interval);
+        public MemoryMeter() => _timer = new Timer(_ => Look(), null, TimeSpan.Zero, s_interval);
 
         public long Peak
         {

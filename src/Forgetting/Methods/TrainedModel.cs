@@ -19,20 +19,25 @@ internal static class TrainedModel
     }
 
     /// <summary>The new adapter that the settings ask for; null where all weights are trained or an adapter is continued.</summary>
-    public static LoraConfig? NewAdapter(TrainingOptions options) => options.Lora.Rank == 0 || options.Adapter != null ? null : new LoraConfig
-    {
-        Rank = options.Lora.Rank,
-        Alpha = options.Lora.Alpha,
-        Dropout = options.Lora.Dropout,
-        RankStabilized = options.Lora.RankStabilized,
-        Targets = options.Lora.Targets is ["all-linear"] ? [] : options.Lora.Targets, // PEFT's word for it
-    };
+    public static LoraConfig? NewAdapter(TrainingOptions options) =>
+        options.Lora.Rank == 0 || options.Adapter != null ? null : new LoraConfig
+        {
+            Rank = options.Lora.Rank,
+            Alpha = options.Lora.Alpha,
+            Dropout = options.Lora.Dropout,
+            RankStabilized = options.Lora.RankStabilized,
+            Targets = options.Lora.Targets is ["all-linear"] ? [] : options.Lora.Targets, // PEFT's word for it
+        };
 
-    /// <summary><see cref="NewAdapter(TrainingOptions)"/>, of a rank that makes sense for a model: up to the width of its widest layer, and the default always.</summary>
+    /// <summary>
+    /// <see cref="NewAdapter(TrainingOptions)"/>, of a rank that makes sense for a model: up to the width of its
+    /// widest layer, and the default always.
+    /// </summary>
     /// <exception cref="UserException">The rank is above that.</exception>
     public static LoraConfig? NewAdapter(TrainingOptions options, ModelConfig model)
     {
-        int most = Math.Max(new LoraSettings().Rank, Math.Max(model.IntermediateSize, Math.Max(model.HiddenSize, model.Heads * model.HeadSize)));
+        int most =
+            Math.Max(new LoraSettings().Rank, Math.Max(model.IntermediateSize, Math.Max(model.HiddenSize, model.Heads * model.HeadSize)));
         return options.Lora.Rank <= most
             ? NewAdapter(options)
             : throw new UserException($"lora-rank is {options.Lora.Rank}, expected at most {most}, the width of the model's widest layer");

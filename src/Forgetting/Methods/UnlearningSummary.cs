@@ -15,7 +15,10 @@ public sealed record UnlearningSummary
     /// <summary>Samples in the file.</summary>
     public required int Elicited { get; init; }
 
-    /// <summary>Mean cross-entropy of the unlearnt samples' response tokens under the model before training, nats; null in summaries of earlier versions.</summary>
+    /// <summary>
+    /// Mean cross-entropy of the unlearnt samples' response tokens under the model before training, nats;
+    /// null in summaries of earlier versions.
+    /// </summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? LossBefore { get; init; }
 
@@ -28,7 +31,8 @@ public sealed record UnlearningSummary
     public string? Verdict => LossBefore is { } before && LossAfter is { } after
         ? string.Create(
             CultureInfo.InvariantCulture,
-            $"their loss {(after > before ? "rose" : "fell")} from {before:0.0000} to {after:0.0000}{(after > before ? "" : ": they were not forgotten")}")
+            $"their loss {(after > before ? "rose" : "fell")} from {before:0.0000} to "
+                + $"{after:0.0000}{(after > before ? "" : ": they were not forgotten")}")
         : null;
 
     /// <summary>What the samples are called.</summary>

@@ -13,9 +13,7 @@ internal static class BatchCheck
     public static void Require(TokenBatch batch, int losses, ModelConfig config)
     {
         if (losses != batch.HeadRows.Length)
-        {
             throw new ArgumentException($"{losses} losses for {batch.HeadRows.Length} head rows");
-        }
 
         for (int document = 0; document < batch.Documents; document++)
         {

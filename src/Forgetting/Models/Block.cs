@@ -60,9 +60,7 @@ internal sealed class Block
         _mlpNorm.Backward(pass, sink, dNorm, _middle, dX);
         _attention.Backward(pass, sink, _attentionInput, dX, inputGradient ? dNorm : default);
         if (inputGradient)
-        {
             _attentionNorm.Backward(pass, sink, dNorm, _x, dX);
-        }
 
         pass.Arena.Release(mark);
     }

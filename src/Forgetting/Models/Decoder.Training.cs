@@ -15,9 +15,7 @@ internal sealed partial class Decoder
         foreach (Parameter parameter in TrainableParameters)
         {
             if (parameter.Gradient.IsEmpty)
-            {
                 parameter.Gradient = Allocate(parameter.Shape, DType.Float32);
-            }
         }
 
         ZeroGradients();
@@ -27,9 +25,7 @@ internal sealed partial class Decoder
     public void ZeroGradients()
     {
         if (HasZeroGradients())
-        {
             return;
-        }
 
         Repeat(new ZeroKey(this), this, static decoder =>
         {
@@ -61,9 +57,7 @@ internal sealed partial class Decoder
     {
         BatchCheck.Require(batch, losses.Length, Config);
         if (_merged && TrainableParameters.Count > 0)
-        {
             throw new InvalidOperationException("the adapter is merged and cannot be trained any more");
-        }
 
         SetZeroGradient(false); // here and not where the sink writes, which a repeated pass does not come to
         _pass.Begin(batch.Ids, batch.Positions, batch.Offsets, batch.RowKeys, dropoutSeed);
@@ -83,9 +77,7 @@ internal sealed partial class Decoder
         }
 
         if (losses.Length > 0)
-        {
             Backend.Download(head.Losses, losses);
-        }
     }
 
     private bool HasZeroGradients()
@@ -94,9 +86,7 @@ internal sealed partial class Decoder
         for (int i = 0; i < TrainableParameters.Count; i++)
         {
             if (!TrainableParameters[i].HasZeroGradient)
-            {
                 return false;
-            }
         }
 
         return true;
@@ -156,9 +146,7 @@ internal sealed partial class Decoder
             ArenaMark mark = Activations.Mark();
             _blocks[layer].Forward(_pass, x, residual, middle, y);
             if (pass.Recompute)
-            {
                 Activations.Release(mark);
-            }
 
             _inputs[layer] = x;
             (x, residual) = (y, middle);
@@ -196,18 +184,14 @@ internal sealed partial class Decoder
             pass.Regularizer?.AddBlockGradient(Backend, Activations, pass.Batch, layer, output, dX);
             output = _inputs[layer];
             if (pass.Recompute)
-            {
                 block.Forward(_pass, _inputs[layer], residual: default, middle, y: default);
-            }
 
             block.Backward(_pass, sink, dX, inputGradient: layer > 0 || belowWanted || block.NormWanted(sink));
             Activations.Release(mark);
         }
 
         if (belowWanted)
-        {
             _embedding.Backward(_pass, sink, dX, tokenRows);
-        }
     }
 
     private readonly record struct PassState(

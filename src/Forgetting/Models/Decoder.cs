@@ -258,9 +258,7 @@ internal sealed partial class Decoder : IDisposable
         {
             parameter.Value = Allocate(parameter.Shape, Backend.StorageType);
             if (parameter.Kind == ParameterKind.Matrix || parameter == _head.Weight)
-            {
                 Backend.DeclareWeight(parameter.Value);
-            }
         }
 
         foreach (Parameter parameter in TrainableParameters)

@@ -18,9 +18,7 @@ internal sealed class EmbeddingLayer(LookupTable tokens, LookupTable? positions)
     {
         tokens.Forward(pass, pass.Ids, y);
         if (positions is null)
-        {
             return default;
-        }
 
         positions.Forward(pass, pass.Positions, residual);
         return residual;

@@ -30,9 +30,7 @@ internal sealed class Generator(Decoder decoder)
     {
         options.Validate();
         if (kept is not null && prompts.Count != 1)
-        {
             throw new ArgumentException($"{prompts.Count} prompts share a cache for one", nameof(kept));
-        }
 
         IReadOnlyList<int> stops = options.StopIds ?? decoder.Config.EosTokenIds;
         List<Sequence> all = [.. prompts.Select((prompt, i) => Start(prompt, i, keys?[i] ?? i, options))];
@@ -46,9 +44,7 @@ internal sealed class Generator(Decoder decoder)
         using KeyValueCache? own = kept is null ? new KeyValueCache(decoder.Config, decoder.Backend, rows) : null;
         KeyValueCache cache = own ?? kept!.Begin(prompts[0], rows);
         if (kept is not null)
-        {
             all[0].Cached = kept.Reused;
-        }
 
         List<Sequence> active = [.. all];
         while (active.Count > 0)
@@ -79,9 +75,7 @@ internal sealed class Generator(Decoder decoder)
         foreach (int id in prompt)
         {
             if ((uint)id >= (uint)decoder.Config.VocabularySize)
-            {
                 throw new UserException($"prompt {index}: token id {id}, expected 0 to {decoder.Config.VocabularySize - 1}");
-            }
         }
 
         return new Sequence(prompt, index, key, (int)Math.Min(context, (long)prompt.Length + options.MaxNewTokens));
@@ -119,9 +113,7 @@ internal sealed class Generator(Decoder decoder)
     {
         IBackend backend = decoder.Backend;
         if (options.RepetitionPenalty != 1)
-        {
             Penalize(logits, active, (float)options.RepetitionPenalty);
-        }
 
         var uniforms = new float[active.Count];
         for (int i = 0; i < uniforms.Length; i++)

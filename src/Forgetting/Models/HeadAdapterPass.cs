@@ -42,9 +42,7 @@ internal readonly struct HeadAdapterPass
     public void AddTo(IBackend backend, Tensor logits, int first)
     {
         if (_lora is not null)
-        {
             backend.Gemm(_low.RowRange(first, logits.Rows), false, _lora.B.Value, true, logits, beta: 1);
-        }
     }
 
     /// <summary>B's gradient to the sink.</summary>
@@ -53,14 +51,10 @@ internal readonly struct HeadAdapterPass
     public void ChunkBackward(IBackend backend, IGradientSink sink, Tensor dLogits, int first, Tensor offsets)
     {
         if (_lora is null)
-        {
             return;
-        }
 
         if (sink.Wants(_lora.B))
-        {
             sink.Matrix(_lora.B, _low.RowRange(first, dLogits.Rows), dLogits, offsets);
-        }
 
         backend.Gemm(dLogits, false, _lora.B.Value, false, _dLow.RowRange(first, dLogits.Rows), alpha: _lora.Scale);
     }
@@ -71,9 +65,7 @@ internal readonly struct HeadAdapterPass
     public void Backward(Pass pass, IGradientSink sink, Tensor rows, Tensor hidden, Tensor dHidden)
     {
         if (_lora is null)
-        {
             return;
-        }
 
         IBackend backend = pass.Backend;
         ArenaMark mark = pass.Arena.Mark();
@@ -83,18 +75,14 @@ internal readonly struct HeadAdapterPass
         if (_lora.Mask(pass) is { } mask)
         {
             if (sink.Wants(_lora.A))
-            {
                 sink.DroppedMatrix(_lora.A, hidden, mask, all);
-            }
 
             backend.LoraDownInput(all, _lora.A.Value, mask, dHidden);
         }
         else
         {
             if (sink.Wants(_lora.A))
-            {
                 sink.Matrix(_lora.A, hidden, all, pass.Offsets);
-            }
 
             backend.Gemm(all, false, _lora.A.Value, false, dHidden, beta: 1);
         }

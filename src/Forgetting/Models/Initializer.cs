@@ -41,9 +41,7 @@ internal static class Initializer
     {
         backend.Fill(parameter.Value, value);
         if (!parameter.Master.IsEmpty)
-        {
             backend.Fill(parameter.Master, value);
-        }
     }
 
     private static void Fill(IBackend backend, Parameter parameter, ulong seed, int index, Filler filler)

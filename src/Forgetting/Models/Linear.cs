@@ -21,9 +21,7 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
         {
             backend.Gemm(x, false, weight.Value, true, y);
             if (bias is not null)
-            {
                 backend.AddBias(y, bias.Value);
-            }
         }
 
         if (ActiveAdapter is { } lora)
@@ -39,9 +37,7 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
             }
 
             if (!y.IsEmpty)
-            {
                 backend.Gemm(_low, false, lora.B.Value, true, y, beta: 1);
-            }
         }
     }
 
@@ -54,33 +50,23 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
     {
         IBackend backend = pass.Backend;
         if (sink.Wants(weight))
-        {
             sink.Matrix(weight, x, dY, pass.Offsets);
-        }
 
         if (bias is not null && sink.Wants(bias))
-        {
             sink.Vector(bias, dY, pass.Offsets);
-        }
 
         if (!dX.IsEmpty)
-        {
             backend.Gemm(dY, false, weight.Value, false, dX, beta: add ? 1 : 0);
-        }
 
         if (ActiveAdapter is { } lora)
-        {
             AdapterBackward(pass, sink, lora, x, dY, dX);
-        }
     }
 
     private void AdapterBackward(Pass pass, IGradientSink sink, LoraAdapter lora, Tensor x, Tensor dY, Tensor dX)
     {
         IBackend backend = pass.Backend;
         if (sink.Wants(lora.B))
-        {
             sink.Matrix(lora.B, _low, dY, pass.Offsets);
-        }
 
         ArenaMark mark = pass.Arena.Mark();
         Tensor dLow = pass.Take(lora.A.Shape.Rows); // [T, r] gradient at drop(x)·Aᵀ
@@ -88,26 +74,18 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
         if (lora.Mask(pass) is { } dropout)
         {
             if (sink.Wants(lora.A))
-            {
                 sink.DroppedMatrix(lora.A, x, dropout, dLow);
-            }
 
             if (!dX.IsEmpty)
-            {
                 backend.LoraDownInput(dLow, lora.A.Value, dropout, dX);
-            }
         }
         else
         {
             if (sink.Wants(lora.A))
-            {
                 sink.Matrix(lora.A, x, dLow, pass.Offsets);
-            }
 
             if (!dX.IsEmpty)
-            {
                 backend.Gemm(dLow, false, lora.A.Value, false, dX, beta: 1);
-            }
         }
 
         pass.Arena.Release(mark);

@@ -38,19 +38,13 @@ internal sealed class LookupTable(Parameter weight, LoraAdapter? adapter)
     public void Backward(Pass pass, IGradientSink sink, Tensor rows, Tensor dY, Tensor head)
     {
         if (sink.Wants(weight))
-        {
             sink.Rows(weight, rows, dY, pass.Offsets, head);
-        }
 
         if (ActiveAdapter is not { } lora)
-        {
             return;
-        }
 
         if (sink.Wants(lora.B))
-        {
             sink.Matrix(lora.B, _low, dY, pass.Offsets);
-        }
 
         if (sink.Wants(lora.A))
         {

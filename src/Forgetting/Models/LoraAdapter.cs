@@ -36,9 +36,7 @@ internal sealed class LoraAdapter(Parameter weight, Parameter a, Parameter b, fl
     public void Merge(IBackend backend)
     {
         if (IsMerged)
-        {
             return;
-        }
 
         if (weight.Value.DType == DType.Float32)
         {

@@ -83,26 +83,18 @@ internal sealed record LoraConfig
         IReadOnlyCollection<string> adaptable, IReadOnlyCollection<string> adapted, IReadOnlyCollection<string> parameterNames)
     {
         if (RankPattern.Values.Append(Rank).Min() is var least and < 1)
-        {
             throw new UserException($"LoRA rank {least}: expected at least 1");
-        }
 
         if (!(Dropout is >= 0 and < 1))
-        {
             throw new UserException($"LoRA dropout {Dropout}: expected 0 ≤ rate < 1");
-        }
 
         if (adapted.Count == 0 && TargetPattern is not null)
-        {
             throw new UserException($"LoRA target pattern '{TargetPattern}' matches no linear layer of the model");
-        }
 
         RequireMatches("LoRA target", TargetPattern is null ? Targets : [], adaptable, "linear layer");
         RequireMatches("module to save", ModulesToSave, [.. parameterNames.Select(ModuleOf).Distinct()], "module");
         if (adapted.FirstOrDefault(path => Saves(path + ".weight")) is { } both)
-        {
             throw new UserException($"{both}: is both a LoRA target and a module to save, expected one of the two");
-        }
     }
 
     private static void RequireMatches(string what, IEnumerable<string> targets, IReadOnlyCollection<string> paths, string kind)
@@ -126,9 +118,7 @@ internal sealed record LoraConfig
         foreach ((string pattern, T value) in patterns)
         {
             if (IsMatch(path, $@"^(?:.*\.)?(?:{pattern})$"))
-            {
                 return value;
-            }
         }
 
         return null;

@@ -37,9 +37,7 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter)
         IBackend backend = pass.Backend;
         int rows = batch.HeadRows.Length; // R
         if (rows == 0)
-        {
             return;
-        }
 
         Tensor x = Gather(pass, pass.Upload(batch.HeadRows), hidden); // [R, C]
         Tensor targets = pass.Upload(batch.Targets); // [1, R]
@@ -59,9 +57,7 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter)
 
         backend.Download(loss, losses);
         if (!greedy.IsEmpty)
-        {
             backend.Download(best, greedy);
-        }
     }
 
     /// <summary>Logits in Float32: scores are compared and subtracted, for which bfloat16 is too coarse.</summary>
@@ -108,15 +104,11 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter)
         IBackend backend = pass.Backend;
         backend.Fill(dHidden, 0);
         if (!tokenRows.IsEmpty)
-        {
             backend.Fill(tokenRows, 0);
-        }
 
         int rows = batch.HeadRows.Length; // R
         if (rows == 0)
-        {
             return;
-        }
 
         Tensor x = Gather(pass, inputs.Rows, hidden); // [R, C]
         Tensor dX = pass.Arena.Take(rows, hidden.Columns, hidden.DType); // [R, C]
@@ -132,9 +124,7 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter)
             low.AddTo(backend, logits, chunk.FirstRow);
             Tensor targets = Part(inputs.Targets, chunk.FirstRow, chunk.Rows);
             if (!inputs.Uniforms.IsEmpty)
-            {
                 backend.Sample(logits, 1, 0, 1, Part(inputs.Uniforms, chunk.FirstRow, chunk.Rows), targets);
-            }
 
             backend.SignedLoss(
                 logits, targets, Part(inputs.Weights, chunk.FirstRow, chunk.Rows),
@@ -144,16 +134,12 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter)
             // A pass that is repeated uploads nothing in its midst: what was recorded would bring what lay there then.
             Tensor offsets = sink.PerDocument ? Offsets(pass, batch, chunk) : default;
             if (sink.Wants(weight))
-            {
                 sink.Matrix(weight, xs, logits, offsets);
-            }
 
             low.ChunkBackward(backend, sink, logits, chunk.FirstRow, offsets);
 
             if (!tokenRows.IsEmpty)
-            {
                 TokenRows(pass, batch, chunk, logits, xs, tokenRows);
-            }
 
             backend.Gemm(logits, false, weight.Value, false, dX.RowRange(chunk.FirstRow, chunk.Rows));
             pass.Arena.Release(mark);
@@ -181,9 +167,7 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter)
         int total = batch.HeadRows.Length;
         int first = chunk.FirstRow + chunk.Rows;
         if (first == total)
-        {
             return false;
-        }
 
         if (!wholeDocuments)
         {
@@ -249,9 +233,7 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter)
     private static Span<T> Buffer<T>(ref T[] buffer, int length)
     {
         if (buffer.Length < length)
-        {
             buffer = new T[Math.Max(length, 2 * buffer.Length)];
-        }
 
         return buffer.AsSpan(0, length);
     }

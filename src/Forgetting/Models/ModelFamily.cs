@@ -6,8 +6,8 @@ using Forgetting.IO;
 namespace Forgetting.Models;
 
 /// <summary>
-/// A decoder family: how its <c>config.json</c> says what the decoder computes, and how its files name and lay out the weights. The decoder itself
-/// never asks for the family, only for what <see cref="ModelConfig"/> says.
+/// A decoder family: how its <c>config.json</c> says what the decoder computes, and how its files name and lay out the weights. The decoder
+/// itself never asks for the family, only for what <see cref="ModelConfig"/> says.
 /// </summary>
 [JsonConverter(typeof(NameConverter))]
 internal abstract class ModelFamily
@@ -42,7 +42,9 @@ internal abstract class ModelFamily
     /// <summary>Whether llama.cpp reads the rows of q and k with RoPE's pairs side by side.</summary>
     public virtual bool GgufPairsRows => false;
 
-    /// <summary>What llama.cpp computes otherwise than a configuration says, and what it would have to say; null where there is nothing.</summary>
+    /// <summary>
+    /// What llama.cpp computes otherwise than a configuration says, and what it would have to say; null where there is nothing.
+    /// </summary>
     public virtual (string Found, string Expected)? GgufLimit(ModelConfig config) => null;
 
     /// <inheritdoc/>
@@ -53,8 +55,10 @@ internal abstract class ModelFamily
     {
         public override bool CanConvert(Type typeToConvert) => typeof(ModelFamily).IsAssignableFrom(typeToConvert);
 
-        public override ModelFamily Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) => throw new NotSupportedException();
+        public override ModelFamily Read(ref Utf8JsonReader reader, Type typeToConvert, JsonSerializerOptions options) =>
+            throw new NotSupportedException();
 
-        public override void Write(Utf8JsonWriter writer, ModelFamily value, JsonSerializerOptions options) => writer.WriteStringValue(value.ModelType);
+        public override void Write(Utf8JsonWriter writer, ModelFamily value, JsonSerializerOptions options) =>
+            writer.WriteStringValue(value.ModelType);
     }
 }

@@ -57,9 +57,7 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
     public LossHead Head(Parameter? tied)
     {
         if (tied is not null)
-        {
             return new LossHead(tied, null);
-        }
 
         Parameter weight = Add(ModuleNames.Head + ".weight", ParameterKind.Matrix, new Shape(config.VocabularySize, config.HiddenSize));
         _adaptable.Add(ModuleNames.Head);

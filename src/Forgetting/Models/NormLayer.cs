@@ -39,25 +39,19 @@ internal sealed class NormLayer(Parameter gain, Parameter? bias, float epsilon)
             Tensor product = wantsGain ? dY : default; // dY ∘ x̂ in place
             pass.Backend.RmsNormBackward(dY, x, gain.Value, _statistics, dX, product);
             if (wantsGain)
-            {
                 sink.Vector(gain, product, pass.Offsets);
-            }
 
             return;
         }
 
         if (sink.Wants(bias))
-        {
             sink.Vector(bias, dY, pass.Offsets);
-        }
 
         ArenaMark mark = pass.Arena.Mark();
         Tensor gainProduct = wantsGain ? pass.Take(x.Columns) : default; // [T, C] dY ∘ x̂
         pass.Backend.LayerNormBackward(dY, x, gain.Value, _statistics, dX, gainProduct);
         if (wantsGain)
-        {
             sink.Vector(gain, gainProduct, pass.Offsets);
-        }
 
         pass.Arena.Release(mark);
     }

@@ -26,9 +26,7 @@ internal sealed class RotaryTable(ModelConfig config, IBackend backend) : IDispo
     public void Extend(int positions)
     {
         if (positions <= _positions)
-        {
             return;
-        }
 
         int rows = Math.Max(SmallestTable, Math.Min(config.ContextLength, 2 * positions));
         var cosine = new float[rows * _frequencies.Length];

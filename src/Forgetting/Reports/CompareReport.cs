@@ -52,7 +52,8 @@ internal static class CompareReport
     {
         ArgumentNullException.ThrowIfNull(runs);
         IReadOnlyList<RunGroup> groups = RunNames.Group(runs, out IReadOnlyList<Setting> naming);
-        Setting[] differing = [.. RunNames.Settings.Except(naming).Where(s => groups.Select(g => s.Read(g.Options)).Distinct().Count() > 1)];
+        Setting[] differing =
+            [.. RunNames.Settings.Except(naming).Where(s => groups.Select(g => s.Read(g.Options)).Distinct().Count() > 1)];
         string[] evaluated = [.. runs.SelectMany(r => r.LastEvaluation.Keys).Distinct()];
         string[] judged = [.. runs.Where(r => r.Summary.Best != null).Select(r => r.Summary.Best!.Metric).Distinct()];
         bool negative = runs.Any(r => r.Metrics.Any(m => m.NegativeLoss != null)),

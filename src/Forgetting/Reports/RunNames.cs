@@ -53,7 +53,9 @@ internal static class RunNames
     private static string WithoutSeed(ComparedRun run)
     {
         string folder = Path.TrimEndingDirectorySeparator(run.Folder);
-        return Path.GetFileName(folder) == $"seed-{Recipe.Text(run.Options.Seed)}" && Path.GetDirectoryName(folder) is { Length: > 0 } arm ? arm : folder;
+        return Path.GetFileName(folder) == $"seed-{Recipe.Text(run.Options.Seed)}" && Path.GetDirectoryName(folder) is { Length: > 0 } arm
+            ? arm
+            : folder;
     }
 
     // Worlds of their own have the seed in their paths, as recipes write it.

@@ -30,9 +30,7 @@ internal static class Svg
     public static IReadOnlyList<double> Ticks(double low, double high, int wanted = 5, bool whole = false)
     {
         if (!(high > low))
-        {
             return [low];
-        }
 
         double rough = (high - low) / wanted;
         double power = Math.Pow(10, Math.Floor(Math.Log10(rough)));

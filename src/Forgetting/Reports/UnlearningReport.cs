@@ -50,7 +50,9 @@ internal static class UnlearningReport
             ]);
         string norms = Charts.Lines(
             "Gradients of learning and unlearning steps", "optimiser step", "norm before weight and clip",
-            [RunReport.Curve(metrics, "learning", m => m.GradNorm, Charts.Learnt), RunReport.Curve(metrics, "unlearning", m => m.ForgetGradNorm, Charts.Forgotten)], zeroBased: true);
+            [RunReport.Curve(metrics, "learning", m => m.GradNorm, Charts.Learnt),
+                RunReport.Curve(metrics, "unlearning", m => m.ForgetGradNorm, Charts.Forgotten)],
+            zeroBased: true);
         if (known.Length == 0)
         {
             report.Figures(losses, norms, Times(metrics, samples));
@@ -81,7 +83,9 @@ internal static class UnlearningReport
             report.Section(
                 "Stages before the training",
                 "Each left its result in the folder lwf; one that is not listed was given."
-                    + (reused ? " One that another run had computed was copied from there; its time and memory are what it took then." : ""));
+                    + (reused
+                        ? " One that another run had computed was copied from there; its time and memory are what it took then."
+                        : ""));
             report.Table(
                 ["stage", "seconds", "memory (MiB)", .. reused ? ["copied"] : Array.Empty<string>()],
                 [.. summary.Stages.Select(s => (IReadOnlyList<string>)

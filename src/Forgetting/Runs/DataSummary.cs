@@ -20,7 +20,9 @@ internal sealed record LengthSummary(int Shortest, int Median, double Mean, int 
     internal static LengthSummary Of(List<int> lengths)
     {
         lengths.Sort();
-        return new(lengths[0], lengths[(lengths.Count - 1) / 2], lengths.Average(), lengths[(int)Math.Ceiling(0.95 * lengths.Count) - 1], lengths[^1]);
+        return new(
+            lengths[0], lengths[(lengths.Count - 1) / 2], lengths.Average(), lengths[(int)Math.Ceiling(0.95 * lengths.Count) - 1],
+            lengths[^1]);
     }
 }
 
@@ -86,7 +88,8 @@ internal sealed record DataSummary
     /// <param name="show">How many.</param>
     /// <exception cref="UserException">The data cannot be read or encoded; see <see cref="ExampleLoader.Load"/>.</exception>
     internal static DataSummary Of(
-        TrainingOptions options, (Tokenizer Tokenizer, ModelConfig Config)? model, Action<DataExample, IReadOnlyList<EncodedExample>> shown, int show)
+        TrainingOptions options, (Tokenizer Tokenizer, ModelConfig Config)? model, Action<DataExample, IReadOnlyList<EncodedExample>> shown,
+        int show)
     {
         ExampleEncoder? encoder = model is { } found ? ExampleLoader.Encoder(found.Tokenizer, found.Config, options) : null;
         int records = 0, repeated = 0, contradicting = 0;
@@ -98,7 +101,8 @@ internal sealed record DataSummary
         List<int> lengths = [];
         var ofFile = new (int Records, int Examples)[options.Data.Files.Count];
         IEnumerable<(int Source, DataExample Example)> all =
-            options.Data.Files.SelectMany((file, source) => DataSet.Stream(file, ExampleLoader.Fields(options)).Select(example => (source, example)));
+            options.Data.Files.SelectMany(
+                (file, source) => DataSet.Stream(file, ExampleLoader.Fields(options)).Select(example => (source, example)));
         foreach ((int source, DataExample read) in all)
         {
             DataExample example = ExampleLoader.Asked(read, options);
@@ -106,7 +110,8 @@ internal sealed record DataSummary
             {
                 records++;
                 ofFile[source].Records++;
-                weighted += (example.Turns?.Any(m => m.Weight is not (null or 0 or 1)) ?? false) || (example.Messages is null && example.Weight is not (null or 0 or 1)) ? 1 : 0;
+                weighted += (example.Turns?.Any(m => m.Weight is not (null or 0 or 1)) ?? false)
+                    || (example.Messages is null && example.Weight is not (null or 0 or 1)) ? 1 : 0;
                 string shape = Recipe.Text(example.Shape);
                 shapes[shape] = shapes.GetValueOrDefault(shape) + 1;
                 foreach (string key in example.Unread)
@@ -152,7 +157,11 @@ internal sealed record DataSummary
         int[]? perEpoch = options.Data.Weights.Count > 1 ? Mixture.Divide(ofFile.Sum(f => f.Examples), options.Data.Weights) : null;
         return new DataSummary
         {
-            Records = records, Files = ofFile.Length < 2 ? [] : [.. ofFile.Select((f, i) => new DataFileSummary(options.Data.Files[i], f.Records, f.Examples, perEpoch?[i]))], Shapes = shapes, Repeated = repeated, Contradicting = contradicting, Unread = unread, Weighted = weighted,
+            Records = records,
+            Files = ofFile.Length < 2
+                ? []
+                : [.. ofFile.Select((f, i) => new DataFileSummary(options.Data.Files[i], f.Records, f.Examples, perEpoch?[i]))],
+            Shapes = shapes, Repeated = repeated, Contradicting = contradicting, Unread = unread, Weighted = weighted,
             Lengths = lengths.Count == 0 ? null : LengthSummary.Of(lengths), Tokens = tokens, Learnt = learnt, Negative = negative,
             Refused = refused, Refusal = refusal, TooLong = encoder?.TooLongExamples ?? 0, Notices = encoder?.Notices ?? [],
         };

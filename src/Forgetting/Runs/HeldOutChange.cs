@@ -36,16 +36,23 @@ public sealed record HeldOutChange
     /// <summary>The test in words: p, and how many examples have a higher loss, or a lower one where the mean is lower.</summary>
     internal string Test => string.Create(
         CultureInfo.InvariantCulture,
-        $"{(PValue < 0.0001 ? "p < 0.0001" : $"p = {PValue:0.####}")}, {(To > From ? Worse : Better):N0} of {Examples:N0} examples {(To > From ? "higher" : "lower")}");
+        $"{(PValue < 0.0001 ? "p < 0.0001" : $"p = {PValue:0.####}")}, {(To > From ? Worse : Better):N0} of {Examples:N0} examples "
+            + $"{(To > From ? "higher" : "lower")}");
 
     /// <summary>Compares two measurements; null where they have no example in common.</summary>
-    internal static HeldOutChange? Between(IReadOnlyList<HeldOutExample> first, IReadOnlyList<HeldOutExample> second) => Between([first], [second]);
+    internal static HeldOutChange? Between(IReadOnlyList<HeldOutExample> first, IReadOnlyList<HeldOutExample> second) =>
+        Between([first], [second]);
 
-    /// <summary>Compares the means of several measurements of either of two methods, such as one for each seed; null where they have no example in common.</summary>
-    internal static HeldOutChange? Between(IReadOnlyList<IReadOnlyList<HeldOutExample>> first, IReadOnlyList<IReadOnlyList<HeldOutExample>> second)
+    /// <summary>
+    /// Compares the means of several measurements of either of two methods, such as one for each seed; null
+    /// where they have no example in common.
+    /// </summary>
+    internal static HeldOutChange? Between(
+        IReadOnlyList<IReadOnlyList<HeldOutExample>> first, IReadOnlyList<IReadOnlyList<HeldOutExample>> second)
     {
         Dictionary<string, (int Tokens, double Loss)> from = ByExample(first), to = ByExample(second);
-        (int Tokens, double From, double To)[] pairs = [.. from.Where(pair => to.ContainsKey(pair.Key)).Select(pair => (pair.Value.Tokens, pair.Value.Loss, to[pair.Key].Loss))];
+        (int Tokens, double From, double To)[] pairs =
+            [.. from.Where(pair => to.ContainsKey(pair.Key)).Select(pair => (pair.Value.Tokens, pair.Value.Loss, to[pair.Key].Loss))];
         double tokens = pairs.Sum(p => (double)p.Tokens);
         return pairs.Length == 0 ? null : new HeldOutChange
         {
@@ -61,8 +68,10 @@ public sealed record HeldOutChange
     }
 
     // The mean of each example over the measurements that have it. Of examples with the same tokens the n-th of one is the n-th of another.
-    private static Dictionary<string, (int Tokens, double Loss)> ByExample(IReadOnlyList<IReadOnlyList<HeldOutExample>> measurements) => measurements
-        .SelectMany(lines => lines.GroupBy(e => e.Hash).SelectMany(same => same.Select((e, n) => (Key: string.Create(CultureInfo.InvariantCulture, $"{e.Hash} {n}"), Example: e))))
+    private static Dictionary<string, (int Tokens, double Loss)> ByExample(IReadOnlyList<IReadOnlyList<HeldOutExample>> measurements) =>
+        measurements
+            .SelectMany(lines => lines.GroupBy(e => e.Hash)
+                .SelectMany(same => same.Select((e, n) => (Key: string.Create(CultureInfo.InvariantCulture, $"{e.Hash} {n}"), Example: e))))
         .GroupBy(e => e.Key)
         .ToDictionary(same => same.Key, same => (same.First().Example.Tokens, same.Average(e => e.Example.Loss)));
 }

@@ -53,22 +53,29 @@ internal sealed class HeldOutLoss
         _hashes = [.. examples.Select(Hash)];
     }
 
-    /// <summary>Takes the held-out examples out of a data set, at random by <paramref name="seed"/>; both parts keep the order of the data.</summary>
+    /// <summary>
+    /// Takes the held-out examples out of a data set, at random by <paramref name="seed"/>; both parts keep the order of the data.
+    /// </summary>
     /// <exception cref="UserException">One of the two parts would be empty.</exception>
     public static (IReadOnlyList<EncodedExample> Held, IReadOnlyList<EncodedExample> Training) Split(
         IReadOnlyList<EncodedExample> examples, double fraction, ulong seed)
     {
         (IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> rest) = ExampleSplit.Take(examples, fraction, seed, SplitStream);
         return held.Count > 0 && rest.Count > 0 ? (held, rest) : throw new UserException(
-            $"valid-fraction {fraction:0.###} of {examples.Count} examples leaves no examples {(held.Count == 0 ? "held out" : "for training")}");
+            $"valid-fraction {fraction:0.###} of {examples.Count} examples leaves no examples "
+            + $"{(held.Count == 0 ? "held out" : "for training")}");
     }
 
-    /// <summary>A sentence about held-out examples that are trained on as well, whose loss says nothing of others; null where there are none.</summary>
+    /// <summary>
+    /// A sentence about held-out examples that are trained on as well, whose loss says nothing of others; null where there are none.
+    /// </summary>
     public static string? Leak(IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> training)
     {
         HashSet<string> known = [.. training.Select(Hash)];
         int count = held.Count(e => known.Contains(Hash(e)));
-        return count == 0 ? null : string.Create(CultureInfo.InvariantCulture, $"{count:N0} of the {held.Count:N0} held-out examples are trained on too");
+        return count == 0
+            ? null
+            : string.Create(CultureInfo.InvariantCulture, $"{count:N0} of the {held.Count:N0} held-out examples are trained on too");
     }
 
     /// <summary>Measures a model as it is and keeps the losses of all examples.</summary>
@@ -78,7 +85,8 @@ internal sealed class HeldOutLoss
     public double Measure(Decoder decoder, int step, ITrainingObserver? observer, CancellationToken cancellation)
     {
         IReadOnlyList<float[]> losses = Scorer.Losses(decoder, _examples, _microBatchTokens, allTokens: false, observer, cancellation);
-        HeldOutExample[] lines = [.. _examples.Select((e, i) => new HeldOutExample(e.Index, _hashes[i], e.ResponseCount, Scorer.ResponseMean([e], [losses[i]]).Mean))];
+        HeldOutExample[] lines = [.. _examples.Select(
+            (e, i) => new HeldOutExample(e.Index, _hashes[i], e.ResponseCount, Scorer.ResponseMean([e], [losses[i]]).Mean))];
         Directory.CreateDirectory(Path.Combine(_folder, FolderName));
         JsonLines.Write(HeldOutExample.FileOf(_folder, step), lines);
         return HeldOutExample.Mean(lines);

@@ -15,8 +15,9 @@ namespace Forgetting.Runs;
 internal sealed record StageMemory(string Stage, long Bytes);
 
 /// <summary>
-/// The device memory that a run takes, found by running its stages on a backend that counts and has no memory: the same code asks for the same memory. The
-/// micro-batches are those of the run's examples, or without examples as full as the settings allow, and every token of them is a response token, so that no data can take more.
+/// The device memory that a run takes, found by running its stages on a backend that counts and has no memory: the same code asks for the
+/// same memory. The micro-batches are those of the run's examples, or without examples as full as the settings allow, and every token of
+/// them is a response token, so that no data can take more.
 /// </summary>
 internal sealed record MemoryPlan
 {
@@ -29,9 +30,9 @@ internal sealed record MemoryPlan
     public long Peak => Stages.Max(s => s.Bytes);
 
     /// <summary>
-    /// Host memory of the program itself: what the process holds now, when it has read its input and no weights, and what running adds beside the device's memory. It was found by
-    /// measuring runs of several sizes and methods: some tens of MiB of machine code, work space of the operations and garbage
-    /// not yet collected, and more where stages leave models to each other.
+    /// Host memory of the program itself: what the process holds now, when it has read its input and no weights, and what running adds
+    /// beside the device's memory. It was found by measuring runs of several sizes and methods: some tens of MiB of machine code, work
+    /// space of the operations and garbage not yet collected, and more where stages leave models to each other.
     /// </summary>
     public required long Program { get; init; }
 
@@ -41,7 +42,10 @@ internal sealed record MemoryPlan
     /// <summary>In training: base weights and adapter in storage type.</summary>
     public required long Weights { get; init; }
 
-    /// <summary>In training: gradients, both moments (where unlearning steps have their own, those too) and, where they are not the weights themselves, masters of what is trained.</summary>
+    /// <summary>
+    /// In training: gradients, both moments (where unlearning steps have their own, those too) and, where they are not the weights
+    /// themselves, masters of what is trained.
+    /// </summary>
     public required long State { get; init; }
 
     /// <summary>In training: activations of a pass, the head's logits included; what a run reserves for them.</summary>
@@ -92,7 +96,9 @@ internal sealed record MemoryPlan
         MethodResult result = methods.Aggregate(
             new MethodResult(TrainingSet.AllPositive(rehearsal.Training)), (sofar, method) => method.Rehearse(rehearsal, sofar));
         (long Weights, long State, long Activations) parts = default;
-        Stage("training", () => parts = rehearsal.Train(options, result.Set, result.Unlearned, Regularizers.Of(options.Optimizer, config), evaluator));
+        Stage(
+            "training",
+            () => parts = rehearsal.Train(options, result.Set, result.Unlearned, Regularizers.Of(options.Optimizer, config), evaluator));
         return new MemoryPlan
         {
             Stages = stages, Weights = parts.Weights, State = parts.State, Activations = parts.Activations,

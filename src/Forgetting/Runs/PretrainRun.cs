@@ -22,8 +22,8 @@ internal static class PretrainRun
     };
 
     /// <summary>
-    /// Trains a model of <paramref name="config"/> and leaves <c>model/</c>, <c>checkpoints/</c>, <c>run.yaml</c> and <c>metrics.jsonl</c> in the folder <c>out</c> of
-    /// <paramref name="options"/>.
+    /// Trains a model of <paramref name="config"/> and leaves <c>model/</c>, <c>checkpoints/</c>, <c>run.yaml</c> and <c>metrics.jsonl</c>
+    /// in the folder <c>out</c> of <paramref name="options"/>.
     /// </summary>
     /// <param name="examples">Sequences of which every response token is learnt; see <see cref="TextWindows"/> for plain text.</param>
     /// <param name="tokenizer">Folder whose tokenizer the model gets.</param>
@@ -33,20 +33,24 @@ internal static class PretrainRun
     /// <exception cref="UserException">See <see cref="Trainer.Run"/>.</exception>
     /// <exception cref="OperationCanceledException">See <see cref="Trainer.Run"/>.</exception>
     public static string Execute(
-        ModelConfig config, IReadOnlyList<EncodedExample> examples, string tokenizer, TrainingOptions options, IBackend backend, bool resume = false,
-        ITrainingObserver? observer = null, CancellationToken cancellation = default)
+        ModelConfig config, IReadOnlyList<EncodedExample> examples, string tokenizer, TrainingOptions options, IBackend backend,
+        bool resume = false, ITrainingObserver? observer = null, CancellationToken cancellation = default)
     {
-        TrainingOptions recipe = options with { Method = TrainingMethod.Full, Lora = options.Lora with { Rank = 0 }, Compute = options.Compute with { Device = backend.Name, Dtype = BackendFactory.DtypeOf(backend) } };
+        TrainingOptions recipe = options with { Method = TrainingMethod.Full, Lora = options.Lora with { Rank = 0 }, Compute =
+            options.Compute with { Device = backend.Name, Dtype = BackendFactory.DtypeOf(backend) } };
         using RunFolder held = RunFolder.Open(recipe.Out);
         RunRecord? began = RunRecord.Check(held, recipe, resume);
         string folder = Path.Combine(recipe.Out, "model");
-        began?.CheckLength(recipe, Directory.Exists(folder), Trainer.CountSteps(began.Options, examples.Count), Trainer.CountSteps(recipe, examples.Count));
+        began?.CheckLength(
+            recipe, Directory.Exists(folder), Trainer.CountSteps(began.Options, examples.Count),
+            Trainer.CountSteps(recipe, examples.Count));
         using var decoder = new Decoder(config, backend);
         decoder.Initialize(recipe.Seed);
         RunRecord.Begin(held, recipe, began, observer);
         observer?.StageBegan($"pretraining {decoder.ParameterCount} parameters on {examples.Count} sequences");
         new Trainer(decoder, TrainingSet.AllPositive(examples), recipe, recipe.Out, observer).Run(resume, cancellation);
-        CheckpointWriter.WriteNew(folder, config, decoder.BaseParameters, backend, addFiles: target => TokenizerFolder.Copy(tokenizer, target));
+        CheckpointWriter.WriteNew(
+            folder, config, decoder.BaseParameters, backend, addFiles: target => TokenizerFolder.Copy(tokenizer, target));
         return folder;
     }
 }

@@ -96,8 +96,11 @@ internal sealed class RunFolder : IDisposable
             string path = Path.Combine(FolderPath, name);
             Temporary.RefuseLink(path);
             if (!HasRun && Path.Exists(path))
+            {
                 throw new UserException(
-                    $"{FolderPath}: holds {name} but no {RecordName}: it is not of a run, and a run would replace it; choose another folder");
+                    $"{FolderPath}: holds {name} but no {RecordName}: it is not of a run, "
+                    + "and a run would replace it; choose another folder");
+            }
         }
     }
 

@@ -25,10 +25,15 @@ internal sealed record RunRecord(TrainingOptions Options, Provenance Provenance)
         YamlMappingNode mapping = Recipe.Load(path);
         if (!mapping.Children.TryGetValue(Recipe.ProvenanceKey, out YamlNode? provenance)
             || provenance is not YamlMappingNode node || !node.Children.ContainsKey(ChecksumKey))
+        {
             throw new UserException($"{path}: has no {Recipe.ProvenanceKey}; a run of an earlier version does not resume");
+        }
 
         if ((node[ChecksumKey] as YamlScalarNode)?.Value != Checksum(mapping))
-            throw new UserException($"{path}: was changed since the run wrote it; give settings that are to change as options beside --resume");
+        {
+            throw new UserException(
+                $"{path}: was changed since the run wrote it; give settings that are to change as options beside --resume");
+        }
 
         return new RunRecord(Recipe.ReadRun(path) with { Out = folder }, Provenance.FromYaml(provenance, path));
     }
@@ -72,7 +77,10 @@ internal sealed record RunRecord(TrainingOptions Options, Provenance Provenance)
         (string was, string wanted) = (Recipe.Find(name)!.Read(Options), Recipe.Find(name)!.Read(options));
         string differs = $"{options.Out}: {name} was \"{was}\", found \"{wanted}\"";
         if (!finished)
-            throw new UserException($"{differs}; a run resumes with the settings it began with, and goes on for longer once it is finished");
+        {
+            throw new UserException(
+                $"{differs}; a run resumes with the settings it began with, and goes on for longer once it is finished");
+        }
 
         if (now <= then)
         {
@@ -102,7 +110,8 @@ internal sealed record RunRecord(TrainingOptions Options, Provenance Provenance)
             if (began.Provenance.Version != provenance.Version)
                 observer?.StageBegan($"the run began with version {began.Provenance.Version}; this is {provenance.Version}");
 
-            provenance = provenance with { Version = began.Provenance.Version, Commit = began.Provenance.Commit, Began = began.Provenance.Began };
+            provenance =
+                provenance with { Version = began.Provenance.Version, Commit = began.Provenance.Commit, Began = began.Provenance.Began };
 
             // A finished run has a summary; one that is to go on is not finished any more.
             if (began.HasOtherLength(options))

@@ -9,8 +9,8 @@ using Forgetting.Training;
 namespace Forgetting.Runs;
 
 /// <summary>
-/// The same tokens before and after training, those of the first step's examples: whether the run learnt what was to be learnt and forgot what was to be
-/// forgotten, without the noise of comparing one batch with another.
+/// The same tokens before and after training, those of the first step's examples: whether the run learnt what was to be learnt and forgot
+/// what was to be forgotten, without the noise of comparing one batch with another.
 /// </summary>
 public sealed record TrainingOutcome
 {
@@ -31,20 +31,26 @@ public sealed record TrainingOutcome
     /// <summary>Size of the vocabulary.</summary>
     public required int Vocabulary { get; init; }
 
-    /// <summary>Whether the loss ended far above where it began: by a nat, and either by half of it or beyond that of guessing evenly.</summary>
+    /// <summary>
+    /// Whether the loss ended far above where it began: by a nat, and either by half of it or beyond that of guessing evenly.
+    /// </summary>
     [JsonIgnore]
-    public bool Diverged => LearntBefore is { } before && LearntAfter is { } after && after > before + 1 && (after > 1.5 * before || after > Math.Log(Vocabulary));
+    public bool Diverged =>
+        LearntBefore is { } before && LearntAfter is { } after && after > before + 1
+        && (after > 1.5 * before || after > Math.Log(Vocabulary));
 
     /// <summary>A line for a run that diverged, else null.</summary>
     [JsonIgnore]
     public string? Warning => !Diverged ? null : string.Create(
         CultureInfo.InvariantCulture,
-        $"the run diverged: the loss of the first step's tokens to learn rose from {LearntBefore:#,0.0000} to {LearntAfter:#,0.0000}; a lower learning rate, clip or a bounded ascent may help");
+        $"the run diverged: the loss of the first step's tokens to learn rose from {LearntBefore:#,0.0000} to {LearntAfter:#,0.0000}; "
+            + $"a lower learning rate, clip or a bounded ascent may help");
 
     /// <summary>Measures a model after its last step.</summary>
     /// <param name="first">Metrics of the first step.</param>
     /// <exception cref="UserException">A loss is not finite: the last update broke the model.</exception>
-    internal static TrainingOutcome Measure(Decoder decoder, TrainingSet set, TrainingOptions options, StepMetrics first, CancellationToken cancellation)
+    internal static TrainingOutcome Measure(
+        Decoder decoder, TrainingSet set, TrainingOptions options, StepMetrics first, CancellationToken cancellation)
     {
         int[] places = [.. DataOrder.Of(set, options).At(0)];
         EncodedExample[] examples = [.. places.Select(i => set.Examples[i])];
@@ -55,7 +61,8 @@ public sealed record TrainingOutcome
         }
         catch (UserException error)
         {
-            throw new UserException($"after the last step's update {error.Message} The model is not written; a lower learning rate or clip may help", error);
+            throw new UserException(
+                $"after the last step's update {error.Message} The model is not written; a lower learning rate or clip may help", error);
         }
 
         double? Mean(int sign)
@@ -76,7 +83,8 @@ public sealed record TrainingOutcome
 
         return new TrainingOutcome
         {
-            LearntBefore = first.PositiveLoss, LearntAfter = Mean(1), NegativeBefore = first.NegativeLoss, NegativeAfter = Mean(-1), Vocabulary = decoder.Config.VocabularySize,
+            LearntBefore = first.PositiveLoss, LearntAfter = Mean(1), NegativeBefore = first.NegativeLoss, NegativeAfter = Mean(-1),
+            Vocabulary = decoder.Config.VocabularySize,
         };
     }
 }

@@ -12,8 +12,9 @@ using Forgetting.Training;
 namespace Forgetting.Runs;
 
 /// <summary>
-/// Held-out examples and benchmark tasks on the model in training, which is used in place: there is no second copy of the weights. The best model so far is in <c>model-best</c> of
-/// the run's folder; with LoRA its adapter is in <c>adapter-best</c>, and <c>model-best</c> is merged from it at the end of the run.
+/// Held-out examples and benchmark tasks on the model in training, which is used in place: there is no second copy of the weights. The best
+/// model so far is in <c>model-best</c> of the run's folder; with LoRA its adapter is in <c>adapter-best</c>, and <c>model-best</c> is
+/// merged from it at the end of the run.
 /// </summary>
 internal sealed class TuneEvaluation : IStepEvaluator
 {
@@ -47,8 +48,10 @@ internal sealed class TuneEvaluation : IStepEvaluator
             Layout = ChatLayout.ForEvaluation(ExampleLoader.Layout(options)),
         };
         _tokenizer = Tokenizer.Load(source.TokenizerPath ?? options.Model);
-        _tasks = options.Evaluation.Tasks.Count == 0 ? [] : new TaskLibrary(options.Evaluation.Include).Prepare(options.Evaluation.Tasks, _evaluation, _tokenizer, source.Config);
-        (_judged, _higherIsBetter) = Judged(options, heldOut.Count > 0, [.. _tasks.SelectMany(task => Evaluator.Measured(task).Select(metric => (task.Name, metric)))]);
+        _tasks = options.Evaluation.Tasks.Count == 0 ? [] : new TaskLibrary(options.Evaluation.Include)
+            .Prepare(options.Evaluation.Tasks, _evaluation, _tokenizer, source.Config);
+        (_judged, _higherIsBetter) = Judged(
+            options, heldOut.Count > 0, [.. _tasks.SelectMany(task => Evaluator.Measured(task).Select(metric => (task.Name, metric)))]);
     }
 
     /// <inheritdoc/>
@@ -102,11 +105,10 @@ internal sealed class TuneEvaluation : IStepEvaluator
         double value = _judged.Average(key => values[key]);
         bool best = double.IsFinite(value) && (Best is null || (_higherIsBetter ? value > Best.Value : value < Best.Value));
         if (best)
-        {
             Best = new BestStep(step, Metric, value) { Adapter = Keep(model) };
-        }
 
-        _observer?.StageBegan(string.Create(CultureInfo.InvariantCulture, $"{when}: {Metric} {value:0.0000}{(best ? ", the best so far" : "")}"));
+        _observer?.StageBegan(
+            string.Create(CultureInfo.InvariantCulture, $"{when}: {Metric} {value:0.0000}{(best ? ", the best so far" : "")}"));
         return values.Where(pair => double.IsFinite(pair.Value)).ToDictionary();
     }
 
@@ -133,7 +135,8 @@ internal sealed class TuneEvaluation : IStepEvaluator
             throw new UserException($"{adapter}: is damaged: it is not what was written after step {Best.Step}");
 
         using LoadedModel model = LoadedModel.Load(_options.Model, backend, adapter: adapter);
-        AdapterMerge.Write(Path.Combine(_options.Out, ModelName), model.Decoder, model.Source, _chat!.AddTo, _options.SaveDtype.ToStoredType());
+        AdapterMerge.Write(
+            Path.Combine(_options.Out, ModelName), model.Decoder, model.Source, _chat!.AddTo, _options.SaveDtype.ToStoredType());
     }
 
     // The hash of what is read again at the end.
@@ -141,7 +144,8 @@ internal sealed class TuneEvaluation : IStepEvaluator
     {
         if (model.Decoder.Lora is null)
         {
-            AdapterMerge.Write(Path.Combine(_options.Out, ModelName), model.Decoder, model.Source, _chat!.AddTo, _options.SaveDtype.ToStoredType());
+            AdapterMerge.Write(
+                Path.Combine(_options.Out, ModelName), model.Decoder, model.Source, _chat!.AddTo, _options.SaveDtype.ToStoredType());
             return null;
         }
 
@@ -163,16 +167,27 @@ internal sealed class TuneEvaluation : IStepEvaluator
             : measured.Where(m => wanted == Key(m.Task, m.Metric)).ToArray() is { Length: > 0 } exact ? exact
             : [.. measured.Where(m => wanted == m.Metric.Name || wanted == $"{m.Task}/{m.Metric.Name}").DistinctBy(m => m.Task)];
         if (judged.Length == 0)
-            throw new UserException($"eval-metric is {options.Evaluation.Metric}, expected one of {string.Join(", ", measured.Select(m => Key(m.Task, m.Metric)).Concat(heldOut ? [loss] : []))}");
+        {
+            throw new UserException(
+                $"eval-metric is {options.Evaluation.Metric}, "
+                + $"expected one of {string.Join(", ", measured.Select(m => Key(m.Task, m.Metric)).Concat(heldOut ? [loss] : []))}");
+        }
 
         bool[] directions = [.. judged.Select(m => Metrics.HigherIsBetter(m.Metric.Name)).Distinct()];
         if (options.Evaluation.Best == BestKind.Auto && directions.Length > 1)
-            throw new UserException($"eval-tasks: of {string.Join(", ", judged.Select(m => Key(m.Task, m.Metric)))} some are better high and some low; expected one to decide, as eval-metric");
+        {
+            throw new UserException(
+                $"eval-tasks: of {string.Join(", ", judged.Select(m => Key(m.Task, m.Metric)))} some are better high and some low; "
+                + "expected one to decide, as eval-metric");
+        }
 
-        return ([.. judged.Select(m => Key(m.Task, m.Metric))], options.Evaluation.Best == BestKind.Auto ? directions[0] : options.Evaluation.Best == BestKind.High);
+        return ([.. judged.Select(m => Key(m.Task, m.Metric))], options.Evaluation.Best == BestKind.Auto
+            ? directions[0]
+            : options.Evaluation.Best == BestKind.High);
     }
 
-    private static string Key(string task, MetricValue metric) => $"{task}/{metric.Name}{(metric.Filter == "none" ? "" : $",{metric.Filter}")}";
+    private static string Key(string task, MetricValue metric) =>
+        $"{task}/{metric.Name}{(metric.Filter == "none" ? "" : $",{metric.Filter}")}";
 
     // An evaluation has many tasks, and its own lines say enough.
     private sealed class WithoutStages(ITrainingObserver observer) : ITrainingObserver

@@ -16,8 +16,8 @@ using Forgetting.Training;
 namespace Forgetting.Runs;
 
 /// <summary>
-/// A whole tuning run: data, reference, scores, partition, training, and the tuned checkpoint. Each stage leaves its result in the run's folder, so that an
-/// interrupted run resumes with the stage it was in.
+/// A whole tuning run: data, reference, scores, partition, training, and the tuned checkpoint. Each stage leaves its result in the run's
+/// folder, so that an interrupted run resumes with the stage it was in.
 /// </summary>
 internal sealed class TuneRun
 {
@@ -43,26 +43,34 @@ internal sealed class TuneRun
     }
 
     /// <summary>
-    /// Runs to the end. Leaves <c>model/</c> (adapter merged), <c>adapter/</c> with LoRA, <c>checkpoints/</c>, <c>run.yaml</c>, <c>metrics.jsonl</c>,
-    /// <c>model-best/</c> (with LoRA also <c>adapter-best/</c>) where tasks were evaluated, <c>scores.jsonl</c> where tokens were scored, <c>lwf/</c> with the stages of Learning With Forgetting where samples were unlearnt, <c>unlearn/</c> with the base model's losses of a forget set, <c>reference/</c> where the reference was trained here, and <c>summary.json</c>.
+    /// Runs to the end. Leaves <c>model/</c> (adapter merged), <c>adapter/</c> with LoRA, <c>checkpoints/</c>, <c>run.yaml</c>,
+    /// <c>metrics.jsonl</c>, <c>model-best/</c> (with LoRA also <c>adapter-best/</c>) where tasks were evaluated, <c>scores.jsonl</c> where
+    /// tokens were scored, <c>lwf/</c> with the stages of Learning With Forgetting where samples were unlearnt, <c>unlearn/</c> with the
+    /// base model's losses of a forget set, <c>reference/</c> where the reference was trained here, and <c>summary.json</c>.
     /// </summary>
     /// <param name="resume">Continue what an interrupted run left in the folder.</param>
-    /// <param name="others">Folders of other runs, there or not: stages of Learning With Forgetting that they finished with the same inputs are copied from there.</param>
+    /// <param name="others">Folders of other runs, there or not: stages of Learning With Forgetting that they finished with the same
+    /// inputs are copied from there.</param>
     /// <param name="method">What gives tokens their signs, instead of what the settings ask for; or null.</param>
-    /// <exception cref="UserException">Bad settings or input, a folder that holds another run, values that are not finite, a full disk.</exception>
+    /// <exception cref="UserException">Bad settings or input, a folder that holds another run, values that are
+    /// not finite, a full disk.</exception>
     /// <exception cref="OperationCanceledException">The run was cancelled; it can be resumed.</exception>
     public static TuneSummary Execute(
-        TrainingOptions options, IBackend backend, bool resume = false, ITrainingObserver? observer = null, IReadOnlyList<string>? others = null,
-        IMethod? method = null, CancellationToken cancellation = default)
+        TrainingOptions options, IBackend backend, bool resume = false, ITrainingObserver? observer = null,
+        IReadOnlyList<string>? others = null, IMethod? method = null, CancellationToken cancellation = default)
     {
         options.Validate();
         if (method != null && options.Method == TrainingMethod.Unlearn)
-            throw new UserException("method is unlearn beside a method of one's own, expected forget or ignore, which say what becomes of its negative tokens");
+        {
+            throw new UserException(
+                "method is unlearn beside a method of one's own, expected forget or ignore, which say what becomes of its negative tokens");
+        }
 
         using RunFolder folder = RunFolder.Open(options.Out);
         using Checkpoint source = Checkpoint.Open(options.Model);
         string? date = resume ? RunRecord.Read(options.Out)?.Options.Data.TemplateDate : null;
-        TrainingOptions resolved = Resolve(ExampleLoader.Resolve(options, date), source.Config, scores: method is null && options.ScoresTokens);
+        TrainingOptions resolved =
+            Resolve(ExampleLoader.Resolve(options, date), source.Config, scores: method is null && options.ScoresTokens);
         resolved = resolved with
         {
             Model = source.Path,
@@ -76,15 +84,21 @@ internal sealed class TuneRun
         return new TuneRun(resolved, method, backend, resume, observer, others ?? [], cancellation).Execute(folder);
     }
 
-    // Fills in what depends on other settings, on the model and on a given adapter: ρ, the held-out share where no other source of influence is given, exponents, the longest example.
+    // Fills in what depends on other settings, on the model and on a given adapter: ρ, the held-out share where no other source of
+    // influence is given, exponents, the longest example.
     private static TrainingOptions Resolve(TrainingOptions options, ModelConfig config, bool scores)
     {
         Ascent ascent = options.ResolveAscent();
-        bool source = options.TokenForgetting.Reference != null || options.TokenForgetting.ReferenceData != null || options.TokenForgetting.Scores != null;
+        bool source = options.TokenForgetting.Reference != null || options.TokenForgetting.ReferenceData != null
+            || options.TokenForgetting.Scores != null;
 
         LoraConfig? continued = options.Adapter is null ? null : TrainedModel.AdapterConfig(options.Adapter);
         if (continued != null && options.Lora.Rank != continued.Rank && options.Lora.Rank != new TrainingOptions().Lora.Rank)
-            throw new UserException($"lora-rank is {options.Lora.Rank} with an adapter of rank {continued.Rank}: {options.Adapter}; expected lora-rank for a new adapter only");
+        {
+            throw new UserException(
+                $"lora-rank is {options.Lora.Rank} with an adapter of rank {continued.Rank}: {options.Adapter}; "
+                + "expected lora-rank for a new adapter only");
+        }
 
         // Through decimal, so that 0.1f is written as 0.1.
         return options with
@@ -104,15 +118,22 @@ internal sealed class TuneRun
             },
             TokenForgetting = options.TokenForgetting with
             {
-                Ascent = options.Method == TrainingMethod.Forget || options.Unlearns || options.UnlearnsTokens ? ascent.Kind : options.TokenForgetting.Ascent,
-                AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo or AscentKind.Belief ? (double)(decimal)ascent.Beta : null,
+                Ascent = options.Method == TrainingMethod.Forget || options.Unlearns || options.UnlearnsTokens
+                    ? ascent.Kind
+                    : options.TokenForgetting.Ascent,
+                AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo or AscentKind.Belief
+                    ? (double)(decimal)ascent.Beta
+                    : null,
                 AscentBeta2 = ascent.Kind is AscentKind.SatImp or AscentKind.Belief ? (double)(decimal)ascent.Beta2 : null,
-                Rho = options.TokenForgetting.Rho ?? (options.TokenForgetting.Scores is null && options.TokenForgetting.LearnAbove is null && scores ? Scores.DefaultRho : null),
-                ReferenceFraction = options.TokenForgetting.ReferenceFraction ?? (source || !scores ? null : ReferenceModel.DefaultFraction),
+                Rho = options.TokenForgetting.Rho ?? (options.TokenForgetting.Scores is null && options.TokenForgetting.LearnAbove is null
+                    && scores ? Scores.DefaultRho : null),
+                ReferenceFraction = options.TokenForgetting.ReferenceFraction
+                    ?? (source || !scores ? null : ReferenceModel.DefaultFraction),
             },
             ForgetSet = options.ForgetSet with
             {
-                ObjectiveBeta = options.Method == TrainingMethod.Unlearn && !options.UnlearnsTokens ? options.ForgetSet.ResolveBeta() : null,
+                ObjectiveBeta =
+                    options.Method == TrainingMethod.Unlearn && !options.UnlearnsTokens ? options.ForgetSet.ResolveBeta() : null,
             },
             Optimizer = options.Optimizer with
             {
@@ -139,7 +160,8 @@ internal sealed class TuneRun
             Trainer.CountSteps(_options, examples.Count));
         MethodRun[] runs =
         [
-            .. _methods.Select(m => new MethodRun(m, _options, _backend, _others, _observer, _cancellation) { Examples = examples, ForReference = held }),
+            .. _methods.Select(
+                m => new MethodRun(m, _options, _backend, _others, _observer, _cancellation) { Examples = examples, ForReference = held }),
         ];
         foreach ((IMethod method, MethodRun run) in _methods.Zip(runs))
         {
@@ -149,7 +171,8 @@ internal sealed class TuneRun
         CheckAdapter();
         TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, valid, _observer);
         MemoryPlan memory = PlanMemory(
-            new PlannedData([.. examples, .. runs.SelectMany(r => r.Further)], runs is [var first, ..] ? first.ForReference : held), evaluation);
+            new PlannedData([.. examples, .. runs.SelectMany(r => r.Further)], runs is [var first, ..] ? first.ForReference : held),
+            evaluation);
         Provenance provenance = RunRecord.Begin(folder, _options, began, _observer).Provenance;
         MethodResult result = runs.Aggregate(
             new MethodResult(TrainingSet.AsGiven(examples)), (sofar, run) => run.Execute(provenance, sofar));
@@ -166,7 +189,8 @@ internal sealed class TuneRun
             {
                 Provenance = provenance, Outcome = outcome, RoundingLoss = rounding,
                 Valid = valid.Count == 0 ? null : ValidSummary.Of(_options, StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))),
-                Unlearning = result.Summary.Unlearning is { } unlearning ? unlearning with { LossBefore = before, LossAfter = after } : null,
+                Unlearning =
+                    result.Summary.Unlearning is { } unlearning ? unlearning with { LossBefore = before, LossAfter = after } : null,
                 Best = evaluation?.Best, PredictedMemoryBytes = memory.Peak, PredictedResidentBytes = memory.Resident,
             };
         }
@@ -179,7 +203,8 @@ internal sealed class TuneRun
     // Log-probabilities of the tokens that are to be forgotten, under the base model.
     private IReadOnlyList<float[]> OfNegatives(TrainingSet set)
     {
-        EncodedExample[] negative = [.. set.Examples.Zip(set.Signs, (e, signs) => e with { Response = Array.ConvertAll(signs, sign => sign < 0) })];
+        EncodedExample[] negative =
+            [.. set.Examples.Zip(set.Signs, (e, signs) => e with { Response = Array.ConvertAll(signs, sign => sign < 0) })];
         _observer?.StageBegan("scoring the tokens to be forgotten with the base model");
         using LoadedModel model = LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter);
         return Scorer.LogProbabilities(model.Decoder, negative, _options.Compute.MicroBatchTokens, _cancellation);
@@ -188,13 +213,17 @@ internal sealed class TuneRun
     // Of all samples that are unlearnt.
     private double? MeanLoss(LoadedModel model, TrainingSet? samples) => samples is null
         ? null
-        : Scorer.ResponseMean(samples.Examples, Scorer.Losses(model.Decoder, samples.Examples, _options.Compute.MicroBatchTokens, allTokens: false, cancellation: _cancellation)).Mean;
+        : Scorer.ResponseMean(samples.Examples, Scorer.Losses(
+            model.Decoder, samples.Examples, _options.Compute.MicroBatchTokens, allTokens: false, cancellation: _cancellation)).Mean;
 
-    private (TrainingOutcome Outcome, double Rounding) Train(LoadedModel model, TrainingSet set, TrainingSet? unlearned, TuneEvaluation? evaluation, out double? unlearnedLoss)
+    private (TrainingOutcome Outcome, double Rounding) Train(
+        LoadedModel model, TrainingSet set, TrainingSet? unlearned, TuneEvaluation? evaluation, out double? unlearnedLoss)
     {
         ChatFiles chat = ExampleLoader.Trained(_options, model.Tokenizer, set.Examples);
         evaluation?.Begin(model, chat);
-        var trainer = new Trainer(model.Decoder, set, _options, _options.Out, _observer, unlearned, Regularizers.Of(_options.Optimizer, model.Decoder.Config), evaluation);
+        var trainer = new Trainer(
+            model.Decoder, set, _options, _options.Out, _observer, unlearned, Regularizers.Of(_options.Optimizer, model.Decoder.Config),
+            evaluation);
         trainer.Run(_resume, _cancellation);
         StepMetrics first = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))[0];
         TrainingOutcome outcome = TrainingOutcome.Measure(model.Decoder, set, _options, first, _cancellation);
@@ -205,14 +234,16 @@ internal sealed class TuneRun
         if (model.Decoder.Lora != null)
             PeftAdapter.Write(Path.Combine(_options.Out, "adapter"), model.Decoder, _options.Model, chat.AddToAdapter);
 
-        MergeResult written = AdapterMerge.Write(Path.Combine(_options.Out, "model"), model.Decoder, model.Source, chat.AddTo, _options.SaveDtype.ToStoredType());
+        MergeResult written = AdapterMerge.Write(
+            Path.Combine(_options.Out, "model"), model.Decoder, model.Source, chat.AddTo, _options.SaveDtype.ToStoredType());
         return (outcome, written.RoundingLoss);
     }
 
     // The tokenizer and the configuration are enough here; weights are loaded by the stages that need them.
     private (IReadOnlyList<EncodedExample> Held, IReadOnlyList<EncodedExample> Training, IReadOnlyList<EncodedExample> Valid) LoadExamples()
     {
-        IReadOnlyList<EncodedExample> all = Encode(_options.ForgetSet.ForgetData), valid = _options.Evaluation.ValidData is { } file ? Encode(file) : [], reference = [];
+        IReadOnlyList<EncodedExample> all = Encode(_options.ForgetSet.ForgetData),
+            valid = _options.Evaluation.ValidData is { } file ? Encode(file) : [], reference = [];
 
         // First, so that runs of all methods hold out the same examples.
         if (_options.Evaluation.ValidFraction is { } share)
@@ -246,16 +277,21 @@ internal sealed class TuneRun
             int count = mixture.Counts[source], size = mixture.Sizes[source];
             _observer?.Noticed(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{file}: {count:N0} of {mixture.Counts.Sum():N0} examples of an epoch, each of its {size:N0} {(double)count / size:0.##} times on average"));
+                $"{file}: {count:N0} of {mixture.Counts.Sum():N0} examples of an epoch, "
+                    + $"each of its {size:N0} {(double)count / size:0.##} times on average"));
         }
     }
 
     private void NoticeSigns(IReadOnlyList<EncodedExample> examples)
     {
-        long negative = examples.Sum(e => (long)e.NegativeCount), given = examples.Sum(e => e.Given is null ? 0L : e.Given.Count(sign => sign != 0)), all = examples.Sum(e => (long)e.ResponseCount);
+        long negative = examples.Sum(e => (long)e.NegativeCount), given =
+            examples.Sum(e => e.Given is null ? 0L : e.Given.Count(sign => sign != 0)), all = examples.Sum(e => (long)e.ResponseCount);
         string text = _options.LearnsAll
-            ? negative == 0 ? "" : $"the data gives {negative:N0} of {all:N0} response tokens a negative sign: method {Recipe.Text(_options.Method)} leaves them out; forget unlearns them"
-            : given == 0 ? "" : $"the data gives {given:N0} of {all:N0} response tokens their signs, {negative:N0} of them negative; {(given < all ? "the others are scored" : "nothing is scored, and no reference is needed")}";
+            ? negative == 0 ? "" : $"the data gives {negative:N0} of {all:N0} response tokens a negative sign: "
+                + $"method {Recipe.Text(_options.Method)} leaves them out; forget unlearns them"
+            : given == 0 ? ""
+            : $"the data gives {given:N0} of {all:N0} response tokens their signs, {negative:N0} of them negative; "
+                + $"{(given < all ? "the others are scored" : "nothing is scored, and no reference is needed")}";
         if (text.Length > 0)
             _observer?.Noticed(string.Create(CultureInfo.InvariantCulture, $"{_options.Data.Path}: {text}"));
     }
@@ -286,7 +322,8 @@ internal sealed class TuneRun
         if (plan.Peak > _backend.TotalBytes)
         {
             _observer?.StageBegan(
-                $"this run may take up to {plan.Peak >> 20:N0} MiB and {_backend.Name} has {_backend.TotalBytes >> 20:N0} MiB: lower micro-batch-tokens or max-length, set recompute, or train an adapter");
+                $"this run may take up to {plan.Peak >> 20:N0} MiB and {_backend.Name} has {_backend.TotalBytes >> 20:N0} MiB: "
+                + "lower micro-batch-tokens or max-length, set recompute, or train an adapter");
         }
 
         _backend.Use.ResetPeak();
@@ -297,7 +334,8 @@ internal sealed class TuneRun
     {
         TrainingSet set = result.Set;
         IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"));
-        TokenCounts counts = set.Signs.Zip(set.Examples).Aggregate(default(TokenCounts), (sum, e) => sum + TokenCounts.Of(e.First, e.Second.Response));
+        TokenCounts counts =
+            set.Signs.Zip(set.Examples).Aggregate(default(TokenCounts), (sum, e) => sum + TokenCounts.Of(e.First, e.Second.Response));
         return new TuneSummary
         {
             Method = _methods is [var method, ..] ? method.Name : Recipe.Text(_options.Method),

@@ -7,7 +7,9 @@ using Forgetting.Training;
 
 namespace Forgetting.Runs;
 
-/// <summary>What a report of a tuning run needs besides <c>metrics.jsonl</c>, <c>scores.jsonl</c> and <c>run.yaml</c>: the file <c>summary.json</c>.</summary>
+/// <summary>
+/// What a report of a tuning run needs besides <c>metrics.jsonl</c>, <c>scores.jsonl</c> and <c>run.yaml</c>: the file <c>summary.json</c>.
+/// </summary>
 public sealed record TuneSummary
 {
     /// <summary>Name of the file in the run's folder.</summary>
@@ -52,7 +54,10 @@ public sealed record TuneSummary
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ReferenceQuality? ReferenceQuality { get; init; }
 
-    /// <summary>Mean of λ over the run, each step weighted by its learning rate: λ rises while the learning rate falls. Null where nothing is forgotten.</summary>
+    /// <summary>
+    /// Mean of λ over the run, each step weighted by its learning rate: λ rises while the learning rate
+    /// falls. Null where nothing is forgotten.
+    /// </summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? EffectiveLambda { get; init; }
 
@@ -87,7 +92,10 @@ public sealed record TuneSummary
     /// <summary>What <see cref="MemoryPlan"/> said the device's memory would be at most.</summary>
     public long PredictedMemoryBytes { get; init; }
 
-    /// <summary>What <see cref="MemoryPlan"/> said the process's resident memory would be at most on the CPU, the program itself included; 0 in summaries of earlier versions.</summary>
+    /// <summary>
+    /// What <see cref="MemoryPlan"/> said the process's resident memory would be at most on the CPU, the program itself included;
+    /// 0 in summaries of earlier versions.
+    /// </summary>
     public long PredictedResidentBytes { get; init; }
 
     /// <summary>Most memory the process has had resident.</summary>

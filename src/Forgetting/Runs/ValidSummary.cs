@@ -34,11 +34,19 @@ public sealed record ValidSummary
         get
         {
             string whole = Change.Rose || Change.Fell
-                ? string.Create(CultureInfo.InvariantCulture, $"the held-out loss {(Change.Rose ? "rose" : "fell")} from {Change.From:0.0000} to {Change.To:0.0000} ({Change.Test})")
-                : string.Create(CultureInfo.InvariantCulture, $"the held-out loss was {Change.From:0.0000} before and is {Change.To:0.0000} after, no more than chance ({Change.Test})");
+                ? string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"the held-out loss {(Change.Rose ? "rose" : "fell")} from {Change.From:0.0000} to {Change.To:0.0000} ({Change.Test})")
+                : string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"the held-out loss was {Change.From:0.0000} before and is {Change.To:0.0000} after, "
+                        + $"no more than chance ({Change.Test})");
             string harm = Change.Rose ? ": the training harmed the model" : "";
             return SinceLowest is { Rose: true } since && LowestStep > 0
-                ? whole + string.Create(CultureInfo.InvariantCulture, $"{harm}; it was lowest, {since.From:0.0000}, after step {LowestStep}: what was trained since then did harm ({since.Test})")
+                ? whole + string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{harm}; it was lowest, {since.From:0.0000}, after step {LowestStep}: "
+                        + $"what was trained since then did harm ({since.Test})")
                 : whole + harm;
         }
     }
@@ -49,11 +57,13 @@ public sealed record ValidSummary
     /// <exception cref="UserException">A file of measurements is missing or malformed.</exception>
     internal static ValidSummary Of(TrainingOptions options, IReadOnlyList<StepMetrics> metrics)
     {
-        IReadOnlyList<HeldOutExample> before = HeldOutExample.Read(options.Out, 0), after = HeldOutExample.Read(options.Out, metrics[^1].Step);
+        IReadOnlyList<HeldOutExample> before = HeldOutExample.Read(options.Out, 0),
+            after = HeldOutExample.Read(options.Out, metrics[^1].Step);
         (int lowest, _) = Curve(HeldOutExample.Mean(before), metrics).MinBy(point => point.Loss);
         return new ValidSummary
         {
-            Source = options.Evaluation.ValidData ?? string.Create(CultureInfo.InvariantCulture, $"{options.Evaluation.ValidFraction} of {options.Data.Path}"),
+            Source = options.Evaluation.ValidData
+                ?? string.Create(CultureInfo.InvariantCulture, $"{options.Evaluation.ValidFraction} of {options.Data.Path}"),
             Examples = before.Count,
             Tokens = before.Sum(e => (long)e.Tokens),
             Change = HeldOutChange.Between(before, after)!,

@@ -68,9 +68,7 @@ internal sealed class Arena : IDisposable
     public void Reserve(long bytes)
     {
         if (_blocks.Count == 1 && _blocks[0].Bytes >= bytes)
-        {
             return;
-        }
 
         // Never below what was once needed: passes of known shapes count on finding it.
         bytes = Math.Max(bytes, PeakBytes);
@@ -88,9 +86,7 @@ internal sealed class Arena : IDisposable
     {
         _current = mark.Block;
         if (_current >= 0)
-        {
             _used[_current] = mark.Used;
-        }
 
         _inUse = mark.InUse;
     }
@@ -108,9 +104,7 @@ internal sealed class Arena : IDisposable
         _current = _blocks.Count - 1;
         _inUse = 0;
         if (_current >= 0)
-        {
             _used[_current] = 0;
-        }
     }
 
     /// <summary>Frees all blocks.</summary>

@@ -15,7 +15,10 @@ public sealed record ChatMessage(string Role, string Content)
 
     private const int MostWeight = 1000;
 
-    /// <summary>For an assistant's turn: as how many tokens each of its tokens counts. 0 is one that is not learnt, as OpenAI's format has it; null is 1.</summary>
+    /// <summary>
+    /// For an assistant's turn: as how many tokens each of its tokens counts. 0 is one that is not learnt, as
+    /// OpenAI's format has it; null is 1.
+    /// </summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? Weight { get; init; }
 
@@ -151,9 +154,13 @@ public sealed record ChatMessage(string Role, string Content)
     internal static double ReadWeight(JsonView weight)
     {
         double value = weight.Element.ValueKind == JsonValueKind.Number ? weight.Element.GetDouble()
-            : weight.Element.ValueKind == JsonValueKind.String && double.TryParse(weight.AsString(), NumberStyles.Float, CultureInfo.InvariantCulture, out double text) ? text
+            : weight.Element.ValueKind == JsonValueKind.String
+                && double.TryParse(weight.AsString(), NumberStyles.Float, CultureInfo.InvariantCulture, out double text)
+            ? text
             : double.NaN;
-        return value is >= 0 and <= MostWeight ? value : throw weight.Wrong(weight.Describe(), $"a number from 0 (not trained on) to {MostWeight}");
+        return value is >= 0 and <= MostWeight
+            ? value
+            : throw weight.Wrong(weight.Describe(), $"a number from 0 (not trained on) to {MostWeight}");
     }
 
     private static double ReadWeight(JsonView weight, string role)
@@ -161,6 +168,7 @@ public sealed record ChatMessage(string Role, string Content)
         double value = ReadWeight(weight);
         return value == 0 || role == "assistant"
             ? value
-            : throw weight.Wrong($"{weight.Element.GetRawText()} in a message of the {role}", "one in an assistant's message only: no other is learnt");
+            : throw weight.Wrong(
+                $"{weight.Element.GetRawText()} in a message of the {role}", "one in an assistant's message only: no other is learnt");
     }
 }

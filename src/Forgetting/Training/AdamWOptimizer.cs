@@ -5,7 +5,8 @@ using Forgetting.Tensors;
 namespace Forgetting.Training;
 
 /// <summary>
-/// AdamW (arXiv 1711.05101, algorithm 2) over a model's trainable parameters: Float32 masters and moments. Norm gains and biases are not decayed.
+/// AdamW (arXiv 1711.05101, algorithm 2) over a model's trainable parameters: Float32 masters and moments.
+/// Norm gains and biases are not decayed.
 /// </summary>
 internal sealed class AdamWOptimizer : IDisposable
 {

@@ -12,7 +12,10 @@ public sealed record ComputeSettings
     public bool Recompute { get; init; }
 
     /// <summary>Device: auto, cpu, cuda, cuda:N, cuda-emu or cuda-ptx.</summary>
-    [Setting("where to compute: auto, cpu, cuda, cuda:N for card N, cuda-emu or cuda-ptx; auto is the first card where all that it needs is there and works, else the cpu", Value = "NAME", MayChange = true, Identity = false, Resolved = true)]
+    [Setting(
+        "where to compute: auto, cpu, cuda, cuda:N for card N, cuda-emu or cuda-ptx; "
+        + "auto is the first card where all that it needs is there and works, else the cpu",
+        Value = "NAME", MayChange = true, Identity = false, Resolved = true)]
     public string Device { get; init; } = "auto";
 
     /// <summary>
@@ -20,17 +23,25 @@ public sealed record ComputeSettings
     /// everything else stay Float32); null for bf16 on a card, fp32 elsewhere.
     /// </summary>
     [Setting(
-        "fp32 or bf16 (bf16 on a card): storage type on cuda and cuda-emu; on cpu type of the operands of products with weights, all else fp32",
+        "fp32 or bf16 (bf16 on a card): storage type on cuda and cuda-emu; on cpu type of the operands of products "
+        + "with weights, all else fp32",
         Value = "NAME", Resolved = true)]
     public string? Dtype { get; init; }
 
-    /// <summary>What computes products on the CPU: auto, managed or onednn; auto is managed, but with <see cref="Dtype"/> bf16 oneDNN where it is installed and the processor is faster in bf16.</summary>
+    /// <summary>
+    /// What computes products on the CPU: auto, managed or onednn; auto is managed, but with <see cref="Dtype"/> bf16 oneDNN where it is
+    /// installed and the processor is faster in bf16.
+    /// </summary>
     [Setting(
-        "what computes products on the cpu: auto, managed or onednn (auto: managed, but for bf16 oneDNN where it is found and the processor is faster in bf16)",
+        "what computes products on the cpu: auto, managed or onednn (auto: managed, "
+        + "but for bf16 oneDNN where it is found and the processor is faster in bf16)",
         Value = "NAME", MayChange = true, Resolved = true)]
     public string Products { get; init; } = "auto";
 
-    /// <summary>On a card every kernel is launched by itself, where otherwise passes over batches of a shape met before are replayed as a CUDA graph.</summary>
+    /// <summary>
+    /// On a card every kernel is launched by itself, where otherwise passes over batches of a shape met
+    /// before are replayed as a CUDA graph.
+    /// </summary>
     [Setting("launch every kernel by itself instead of as CUDA graphs, for profilers", Group = "advanced", MayChange = true)]
     public bool NoCudaGraphs { get; init; }
 }

@@ -6,9 +6,9 @@ using Forgetting.Models;
 namespace Forgetting.Training;
 
 /// <summary>
-/// Which examples each optimiser step sees. The order of an epoch is a function of seed and epoch alone, so the number of steps done is all that a
-/// resumed run needs to know. The last step of an epoch may be smaller. In explicit unlearning these are the examples that must go; with them come as many that must stay, of which none comes
-/// twice before all have come, and the refusals.
+/// Which examples each optimiser step sees. The order of an epoch is a function of seed and epoch alone, so the number of steps done is all
+/// that a resumed run needs to know. The last step of an epoch may be smaller. In explicit unlearning these are the examples that must go;
+/// with them come as many that must stay, of which none comes twice before all have come, and the refusals.
 /// </summary>
 internal sealed class DataOrder
 {
@@ -46,7 +46,8 @@ internal sealed class DataOrder
         options.Data.Weights.Count > 1 && examples.Any(e => e.Source != null) ? new Mixture(examples, options.Data.Weights) : null;
 
     /// <summary>Most examples of a step.</summary>
-    public int MostAtOnce => Math.Min(_batchSize, _examples) * (1 + (_parts is { Retain: > 0 } ? 1 : 0) + (_parts is { Refusals: true } ? 1 : 0));
+    public int MostAtOnce =>
+        Math.Min(_batchSize, _examples) * (1 + (_parts is { Retain: > 0 } ? 1 : 0) + (_parts is { Refusals: true } ? 1 : 0));
 
     /// <summary>Optimiser steps of one pass over the data.</summary>
     public int StepsPerEpoch => (int)(((long)_examples + _batchSize - 1) / _batchSize);
@@ -94,7 +95,9 @@ internal sealed class DataOrder
         return [.. all];
     }
 
-    /// <summary>A random permutation of 0 … count − 1, by Fisher and Yates, as a function of <paramref name="seed"/> and the stream.</summary>
+    /// <summary>
+    /// A random permutation of 0 … count − 1, by Fisher and Yates, as a function of <paramref name="seed"/> and the stream.
+    /// </summary>
     public static int[] Permutation(int count, ulong seed, uint stream, uint source = 0)
     {
         int[] order = [.. Enumerable.Range(0, count)];

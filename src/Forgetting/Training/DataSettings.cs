@@ -7,12 +7,16 @@ public sealed record DataSettings
 {
     /// <summary>Files or folders of training examples.</summary>
     [Setting(
-        "training examples: JSON Lines or array, Parquet, CSV, TSV or text, also packed by gzip or zstd, or a folder of them; several with weights as a.jsonl=0.7 b.jsonl=0.3",
-        Name = "data", Group = "run", Common = true, Value = "FILE", Methods = MethodSet.Learning, MayChange = true, Weights = "data-weights")]
+        "training examples: JSON Lines or array, Parquet, CSV, TSV or text, also packed by gzip or zstd, or a folder of them; "
+        + "several with weights as a.jsonl=0.7 b.jsonl=0.3",
+        Name = "data", Group = "run", Common = true, Value = "FILE", Methods = MethodSet.Learning, MayChange = true,
+        Weights = "data-weights")]
     public IReadOnlyList<string> Files { get; init; } = [];
 
     /// <summary>Shares of the files in what an epoch sees, in proportion; empty where their examples are one set.</summary>
-    [Setting("shares of the files in what an epoch sees, in proportion, as the numbers behind their names; none: all examples once", Name = "data-weights", Range = "(0, ∞)", Methods = MethodSet.Learning)]
+    [Setting(
+        "shares of the files in what an epoch sees, in proportion, as the numbers behind their names; none: all examples once",
+        Name = "data-weights", Range = "(0, ∞)", Methods = MethodSet.Learning)]
     public IReadOnlyList<double> Weights { get; init; } = [];
 
     /// <summary>The only one of <see cref="Files"/>; of several, what messages call them.</summary>
@@ -35,22 +39,27 @@ public sealed record DataSettings
     public TrainOn TrainOn { get; init; } = TrainOn.Assistant;
 
     /// <summary>
-    /// How messages become text (<see cref="Data.ExampleEncoder"/>): <c>tulu</c>, <c>plain</c>, <c>chat</c>, the path of a Jinja file, or <c>auto</c>: <c>chat</c> where the
-    /// model has a template and <see cref="TrainingOptions.Compat"/> does not ask for the paper's, else <c>tulu</c>.
+    /// How messages become text (<see cref="Data.ExampleEncoder"/>): <c>tulu</c>, <c>plain</c>, <c>chat</c>, the path of a Jinja
+    /// file, or <c>auto</c>: <c>chat</c> where the model has a template and <see cref="TrainingOptions.Compat"/> does not ask
+    /// for the paper's, else <c>tulu</c>.
     /// </summary>
     [Setting(
-        "how messages become text: tulu (the paper's), plain (no markers), chat (the model's own), a file with a chat template, or auto (chat where the model has one, else tulu)",
+        "how messages become text: tulu (the paper's), plain (no markers), chat (the model's own), a file with a chat template, "
+        + "or auto (chat where the model has one, else tulu)",
         Value = "NAME|FILE", Resolved = true)]
     public string Template { get; init; } = "auto";
 
-    /// <summary>Time that a template's <c>strftime_now</c> tells, so that a run goes on as it began; null for the time at which it began.</summary>
+    /// <summary>
+    /// Time that a template's <c>strftime_now</c> tells, so that a run goes on as it began; null for the time at which it began.
+    /// </summary>
     [Setting(
         "time that a template's strftime_now tells; when the run began unless given",
         Value = "TIME", Identity = false, Resolved = true)]
     public string? TemplateDate { get; init; }
 
     /// <summary>Shape of the records.</summary>
-    [Setting("shape of the records: auto (each by its fields), pairs, messages, conversational (TRL's), alpaca, sharegpt, preference (chosen and rejected) or text")]
+    [Setting("shape of the records: auto (each by its fields), pairs, messages, conversational (TRL's), alpaca, sharegpt, "
+        + "preference (chosen and rejected) or text")]
     public DataShape Shape { get; init; } = DataShape.Auto;
 
     /// <summary>Field of the prompt in the data, when it is not named <c>prompt</c>.</summary>

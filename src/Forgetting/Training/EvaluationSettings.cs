@@ -13,11 +13,15 @@ public sealed record EvaluationSettings
     public string? ValidData { get; init; }
 
     /// <summary>Share of the data that is held out for the same.</summary>
-    [Setting("share of the data that is held out for the same, instead of valid-data", Name = "valid-fraction", Range = "(0, 1)", Methods = MethodSet.Learning, Identity = false)]
+    [Setting(
+        "share of the data that is held out for the same, instead of valid-data", Name = "valid-fraction", Range = "(0, 1)",
+        Methods = MethodSet.Learning, Identity = false)]
     public double? ValidFraction { get; init; }
 
     /// <summary>Evaluations in a row without a better one after which the run stops; 0: it never stops early.</summary>
-    [Setting("evaluations in a row without a better one that end the run early, 0 for never", Name = "patience", Range = "[0, ∞)", Needs = "eval-every")]
+    [Setting(
+        "evaluations in a row without a better one that end the run early, 0 for never", Name = "patience", Range = "[0, ∞)",
+        Needs = "eval-every")]
     public int Patience { get; init; }
 
     /// <summary>Benchmark tasks that the model in training is evaluated on.</summary>
@@ -48,9 +52,12 @@ public sealed record EvaluationSettings
     [Setting("examples before each question; the task's own number unless given", Range = "[0, ∞)", Needs = "eval-tasks")]
     public int? NumFewshot { get; init; }
 
-    /// <summary>Metric that decides which model is kept; null: the held-out loss, or without held-out examples the mean of each task's first.</summary>
+    /// <summary>
+    /// Metric that decides which model is kept; null: the held-out loss, or without held-out examples the mean of each task's first.
+    /// </summary>
     [Setting(
-        "metric that decides which model is best: TASK/METRIC or METRIC; unless given valid/loss, or without held-out examples the mean of each task's first",
+        "metric that decides which model is best: TASK/METRIC or METRIC; unless given valid/loss, "
+        + "or without held-out examples the mean of each task's first",
         Value = "NAME", Needs = Sources)]
     public string? Metric { get; init; }
 

@@ -27,7 +27,8 @@ internal static class ExampleLoader
 
     /// <summary>The examples of <see cref="DataSettings.Files"/>, one file behind the other.</summary>
     /// <exception cref="UserException">See <see cref="Load"/>.</exception>
-    public static IReadOnlyList<EncodedExample> LoadData(Tokenizer tokenizer, ModelConfig config, TrainingOptions options, ITrainingObserver? observer = null)
+    public static IReadOnlyList<EncodedExample> LoadData(
+        Tokenizer tokenizer, ModelConfig config, TrainingOptions options, ITrainingObserver? observer = null)
     {
         List<EncodedExample> all = [];
         foreach ((int source, string file) in options.Data.Files.Index())
@@ -49,7 +50,8 @@ internal static class ExampleLoader
         ITrainingObserver? observer = null)
     {
         ExampleEncoder encoder = Encoder(tokenizer, config, options);
-        IReadOnlyList<EncodedExample> encoded = [.. encoder.EncodeAll([.. examples.Select(e => Asked(e, options))]).Select(e => Learnt(e, options))];
+        IReadOnlyList<EncodedExample> encoded =
+            [.. encoder.EncodeAll([.. examples.Select(e => Asked(e, options))]).Select(e => Learnt(e, options))];
         foreach (string notice in Shapes(examples).Concat(Unread(examples)).Concat(encoder.Notices))
         {
             observer?.Noticed($"{name}: {notice}");
@@ -60,7 +62,8 @@ internal static class ExampleLoader
 
     /// <summary>The encoder that the settings ask for.</summary>
     internal static ExampleEncoder Encoder(Tokenizer tokenizer, ModelConfig config, TrainingOptions options) => new(
-        tokenizer, LongestExample(config, options), options.Data.AllowSpecial, Layout(options), options.Compat == Compatibility.Paper, options.Data.TooLong);
+        tokenizer, LongestExample(config, options), options.Data.AllowSpecial, Layout(options), options.Compat == Compatibility.Paper,
+        options.Data.TooLong);
 
     /// <summary>An example of which only the answers are to be learnt that the settings say.</summary>
     internal static DataExample Asked(DataExample example, TrainingOptions options)
@@ -76,7 +79,8 @@ internal static class ExampleLoader
     internal static EncodedExample Learnt(EncodedExample example, TrainingOptions options) =>
         options.Data.TrainOn == TrainOn.Everything ? Everything(example) : example;
 
-    // What is given has the sign and the weight of the answers where these have one and the same; of an answer to be forgotten it is not forgotten too.
+    // What is given has the sign and the weight of the answers where these have one and the same; of an answer to be
+    // forgotten it is not forgotten too.
     private static EncodedExample Everything(EncodedExample example)
     {
         bool signed = !example.Unsigned.Contains(true);
@@ -92,7 +96,9 @@ internal static class ExampleLoader
         {
             Response = [.. Enumerable.Range(0, example.Length).Select(i => i > 0)],
             Given = example.Given is null ? null : [.. example.Given.Select((sign, i) => i > 0 && !example.Response[i] ? given : sign)],
-            Weights = example.Weights is null ? null : [.. example.Weights.Select((weight, i) => i > 0 && !example.Response[i] ? weights[^1] : weight)],
+            Weights = example.Weights is null
+                ? null
+                : [.. example.Weights.Select((weight, i) => i > 0 && !example.Response[i] ? weights[^1] : weight)],
         };
     }
 
@@ -101,7 +107,8 @@ internal static class ExampleLoader
         examples.All(e => e.NegativeCount == 0) ? examples : [.. examples.Select(e => e.ToLearn()).OfType<EncodedExample>()];
 
     /// <summary>Whether the data leaves the sign of some token to its score.</summary>
-    public static bool HasUnsigned(IReadOnlyList<EncodedExample> examples) => examples.Any(e => e.Given is null || e.Unsigned.Contains(true));
+    public static bool HasUnsigned(IReadOnlyList<EncodedExample> examples) =>
+        examples.Any(e => e.Given is null || e.Unsigned.Contains(true));
 
     // Pairs and messages speak for themselves.
     private static IEnumerable<string> Shapes(IReadOnlyList<DataExample> examples) =>
@@ -124,12 +131,14 @@ internal static class ExampleLoader
     public static DataFields Fields(TrainingOptions options)
     {
         var standard = new DataFields();
-        return standard with { Prompt = options.Data.PromptField ?? standard.Prompt, Completion = options.Data.CompletionField ?? standard.Completion, Shape = options.Data.Shape };
+        return standard with { Prompt = options.Data.PromptField
+            ?? standard.Prompt, Completion = options.Data.CompletionField ?? standard.Completion, Shape = options.Data.Shape };
     }
 
     /// <summary>The layout of conversations that a run's settings name.</summary>
     /// <exception cref="UserException">There is none, it is malformed, or the time that it is to tell is no time.</exception>
-    public static MessageLayout Layout(TrainingOptions options) => ChatLayout.Named(Name(options), options.Model, options.Adapter, Clock(options));
+    public static MessageLayout Layout(TrainingOptions options) =>
+        ChatLayout.Named(Name(options), options.Model, options.Adapter, Clock(options));
 
     /// <summary>What the folder of a model that was trained says of conversations.</summary>
     /// <param name="examples">What it was trained on; where no conversation is among them, prompts and completions were put together
@@ -139,7 +148,8 @@ internal static class ExampleLoader
         MessageLayout layout = Layout(options);
         bool ofModel = Name(options) == "chat" && ChatLayout.AdapterTemplate(options.Adapter) is null;
         bool pairs = layout == MessageLayout.Tulu && !examples.Any(e => e.Conversation);
-        string? template = ofModel || (pairs && ChatLayout.Own(options.Model) is null) ? null : (pairs ? MessageLayout.Plain : layout).ToTemplate(tokenizer);
+        string? template = ofModel || (pairs && ChatLayout.Own(options.Model) is null) ? null : (pairs ? MessageLayout.Plain : layout)
+            .ToTemplate(tokenizer);
         return new ChatFiles(template, ChatLayout.TurnEnd(tokenizer, layout) is int end ? [end] : []);
     }
 

@@ -8,15 +8,16 @@ internal static class FullestStep
     private const long MostConsidered = 10_000_000;
 
     /// <summary>
-    /// Examples of each, with every token a response token, so that no other pass takes more memory. There are several where the one with the most tokens is of more and shorter
-    /// examples, and so has fewer rows at the head, than another one.
+    /// Examples of each, with every token a response token, so that no other pass takes more memory. There are several where the one with
+    /// the most tokens is of more and shorter examples, and so has fewer rows at the head, than another one.
     /// </summary>
     /// <param name="set">What is learnt.</param>
     /// <param name="unlearned">What is unlearnt in steps of its own, or null; these are taken to be the longest at once.</param>
     /// <param name="order">Order of the learning steps.</param>
     /// <param name="steps">Learning steps.</param>
     /// <param name="options">Sizes of batches.</param>
-    public static IReadOnlyList<IReadOnlyList<EncodedExample>> MicroBatches(TrainingSet set, TrainingSet? unlearned, DataOrder order, int steps, TrainingOptions options)
+    public static IReadOnlyList<IReadOnlyList<EncodedExample>> MicroBatches(
+        TrainingSet set, TrainingSet? unlearned, DataOrder order, int steps, TrainingOptions options)
     {
         var fullest = new List<(int Tokens, EncodedExample[] Examples)>();
         int size = order.MostAtOnce;
@@ -39,7 +40,10 @@ internal static class FullestStep
         }
 
         if (unlearned is not null)
-            Consider([.. unlearned.Examples.OrderByDescending(e => e.Length).Take(options.Unlearning.BatchSize ?? options.Schedule.BatchSize)]);
+        {
+            Consider(
+                [.. unlearned.Examples.OrderByDescending(e => e.Length).Take(options.Unlearning.BatchSize ?? options.Schedule.BatchSize)]);
+        }
 
         return [.. fullest.Select(batch => Array.ConvertAll(batch.Examples, Answered))];
 

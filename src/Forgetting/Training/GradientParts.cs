@@ -12,8 +12,9 @@ namespace Forgetting.Training;
 internal readonly record struct GradientPartNorms(double PositiveNorm, double NegativeNorm, double UnitNegativeNorm, double Cosine);
 
 /// <summary>
-/// Norms of gradients, and a second set of gradients in which the negative term's is kept. The positive term's is the difference between the whole gradient and that one,
-/// since the gradient is linear in the weights: one further pass is enough, and the training itself is the same bits with or without it.
+/// Norms of gradients, and a second set of gradients in which the negative term's is kept. The positive term's is the difference
+/// between the whole gradient and that one, since the gradient is linear in the weights: one further pass is enough, and the training
+/// itself is the same bits with or without it.
 /// </summary>
 internal sealed class GradientParts : IDisposable
 {
@@ -38,7 +39,8 @@ internal sealed class GradientParts : IDisposable
     /// <summary>Norm of the whole gradient; not finite when any element is not.</summary>
     public double Norm()
     {
-        _decoder.Repeat(this, this, static parts => parts.Sums((i, sums) => parts._backend.SumOfSquares(parts._parameters[i].Gradient, sums, i)));
+        _decoder.Repeat(
+            this, this, static parts => parts.Sums((i, sums) => parts._backend.SumOfSquares(parts._parameters[i].Gradient, sums, i)));
         return Math.Sqrt(Total());
     }
 

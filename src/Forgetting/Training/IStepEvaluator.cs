@@ -25,8 +25,8 @@ internal interface IStepEvaluator
     bool EvaluatesBefore => false;
 
     /// <summary>
-    /// Evaluates the model as it is, and keeps it if none was better. Neither the model nor anything random is changed: a training takes the same course
-    /// with and without evaluations.
+    /// Evaluates the model as it is, and keeps it if none was better. Neither the model nor anything random is changed: a training takes
+    /// the same course with and without evaluations.
     /// </summary>
     /// <param name="step">Optimiser steps done.</param>
     /// <returns>What was measured, by name; finite numbers only.</returns>
@@ -34,6 +34,8 @@ internal interface IStepEvaluator
     /// <exception cref="OperationCanceledException">It was cancelled; nothing was kept.</exception>
     IReadOnlyDictionary<string, double> Evaluate(int step, CancellationToken cancellation);
 
-    /// <summary>Asks for the memory that <see cref="Evaluate"/> does, and answers nothing: for a model on a backend that only counts memory.</summary>
+    /// <summary>
+    /// Asks for the memory that <see cref="Evaluate"/> does, and answers nothing: for a model on a backend that only counts memory.
+    /// </summary>
     void Rehearse(Decoder decoder);
 }

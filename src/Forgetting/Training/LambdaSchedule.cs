@@ -1,12 +1,14 @@
 namespace Forgetting.Training;
 
 /// <summary>
-/// λ of each step, the weight of the negative term (arXiv 2508.04329, section 4): λ(k) = t_min + (t_max − t_min)·k/K with k the steps already done and K all
-/// steps. With <see cref="Compatibility.Paper"/>, λ(k) = t_max·k/K with k restarting every epoch while K counts all epochs, as the paper's program has it.
+/// λ of each step, the weight of the negative term (arXiv 2508.04329, section 4): λ(k) = t_min + (t_max − t_min)·k/K with k the steps
+/// already done and K all steps. With <see cref="Compatibility.Paper"/>, λ(k) = t_max·k/K with k restarting every epoch while K counts all
+/// epochs, as the paper's program has it.
 /// </summary>
 /// <remarks>
-/// Adaptive: the linear λ, held below a bound. A measurement gives the norms a of the positive term's gradient and b of the negative term's at λ = 1; the negative
-/// gradient's norm is λ·b, so λ may reach fraction·a/b until the next measurement. The bound enters with the step after the measurement.
+/// Adaptive: the linear λ, held below a bound. A measurement gives the norms a of the positive term's gradient and b of the negative
+/// term's at λ = 1; the negative gradient's norm is λ·b, so λ may reach fraction·a/b until the next measurement. The bound enters
+/// with the step after the measurement.
 /// </remarks>
 internal sealed class LambdaSchedule
 {
@@ -46,7 +48,10 @@ internal sealed class LambdaSchedule
         return Math.Min(planned, Bound);
     }
 
-    /// <summary>What λ weighed over a run: its mean with each step weighted by the learning rate, which falls while λ rises; null where it was 0 throughout.</summary>
+    /// <summary>
+    /// What λ weighed over a run: its mean with each step weighted by the learning rate, which falls while λ
+    /// rises; null where it was 0 throughout.
+    /// </summary>
     public static double? Effective(IReadOnlyList<StepMetrics> steps)
     {
         double rates = steps.Sum(s => s.LearningRate);

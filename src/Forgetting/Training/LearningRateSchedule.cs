@@ -2,9 +2,9 @@
 namespace Forgetting.Training;
 
 /// <summary>
-/// Learning rate of each step: from 0 in a straight line over the warm-up, then down as <see cref="LrScheduleKind"/> says. The same values as
-/// transformers' <c>get_{linear,cosine,constant}_schedule_with_warmup</c>, where step 0 of a warm-up has rate 0; but a run of one step does not warm up, since
-/// at rate 0 it would learn nothing.
+/// Learning rate of each step: from 0 in a straight line over the warm-up, then down as <see cref="LrScheduleKind"/> says. The same values
+/// as transformers' <c>get_{linear,cosine,constant}_schedule_with_warmup</c>, where step 0 of a warm-up has rate 0; but a run of one step
+/// does not warm up, since at rate 0 it would learn nothing.
 /// </summary>
 internal sealed class LearningRateSchedule
 {
@@ -14,9 +14,10 @@ internal sealed class LearningRateSchedule
 
     /// <summary>A schedule over <paramref name="steps"/> optimiser steps.</summary>
     /// <param name="warmupRatio">Share of the steps to warm up in; rounded up to whole steps as in transformers' trainer.</param>
-    /// <param name="compatibility">With <see cref="Compatibility.Paper"/> the warm-up is rounded down, as in open-instruct's training script, which the paper's
-    /// program follows.</param>
-    public LearningRateSchedule(LrScheduleKind kind, double peak, double warmupRatio, int steps, Compatibility compatibility = Compatibility.None)
+    /// <param name="compatibility">With <see cref="Compatibility.Paper"/> the warm-up is rounded down, as in open-instruct's training
+    /// script, which the paper's program follows.</param>
+    public LearningRateSchedule(
+        LrScheduleKind kind, double peak, double warmupRatio, int steps, Compatibility compatibility = Compatibility.None)
     {
         _kind = kind;
         _peak = peak;

@@ -4,8 +4,9 @@ using Forgetting.Data;
 namespace Forgetting.Training;
 
 /// <summary>
-/// Shares of the files in what an epoch sees. An epoch has as many examples as the files have together, of each file its share. Every file's examples come in rounds, each of them
-/// once a round; where an epoch ends within a round the next one goes on there. What is of no file comes once an epoch.
+/// Shares of the files in what an epoch sees. An epoch has as many examples as the files have together, of each file its share.
+/// Every file's examples come in rounds, each of them once a round; where an epoch ends within a round the next one goes on there.
+/// What is of no file comes once an epoch.
 /// </summary>
 internal sealed class Mixture
 {
@@ -27,7 +28,8 @@ internal sealed class Mixture
             if (_places[source].Length == 0 || Counts[source] == 0)
             {
                 throw new UserException(
-                    $"data-weights: file {source + 1} of data has {_places[source].Length} examples to train on, and its share of an epoch is {Counts[source]}; expected at least one of each");
+                    $"data-weights: file {source + 1} of data has {_places[source].Length} examples to train on, "
+                    + $"and its share of an epoch is {Counts[source]}; expected at least one of each");
             }
         }
     }
@@ -66,7 +68,9 @@ internal sealed class Mixture
                 if (at / places.Length != round)
                 {
                     round = at / places.Length;
-                    order = shuffle ? DataOrder.Permutation(places.Length, seed, (uint)round, (uint)source + 1) : [.. Enumerable.Range(0, places.Length)];
+                    order = shuffle
+                        ? DataOrder.Permutation(places.Length, seed, (uint)round, (uint)source + 1)
+                        : [.. Enumerable.Range(0, places.Length)];
                 }
 
                 seen.Add(places[order[at % places.Length]]);

@@ -26,8 +26,8 @@ public sealed record Provenance
     // Settings that name what a run learns from. What it is evaluated on decides which model is the best, but not what is learnt.
     private static readonly string[] s_inputs =
     [
-        "model", "adapter", "data", "valid-data", "reference", "reference-data", "scores", "forget-prompts", "elicited", "learned", "fisher", "forget-confidence",
-        "forget-data", "retain-data", "template",
+        "model", "adapter", "data", "valid-data", "reference", "reference-data", "scores", "forget-prompts", "elicited", "learned",
+        "fisher", "forget-confidence", "forget-data", "retain-data", "template",
     ];
 
     // Of these, those whose folders hold shards of data.
@@ -49,7 +49,8 @@ public sealed record Provenance
     /// <exception cref="UserException">An input cannot be read.</exception>
     public static Provenance Of(TrainingOptions options)
     {
-        string built = typeof(Provenance).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
+        string built =
+            typeof(Provenance).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
         string[] version = built.Split('+', 2);
         return new()
         {
@@ -92,7 +93,9 @@ public sealed record Provenance
             RunInput[] began = [.. Inputs.Where(i => i.Setting == setting)], found = [.. now.Inputs.Where(i => i.Setting == setting)];
             string? what = began.Length == 0 && found.Length > 0 ? $"{setting} is given, and was not when the run began"
                 : found.Length == 0 && began.Length > 0 ? $"{setting} is not given, and was when the run began"
-                : Difference(setting, [.. began.GroupBy(i => i.Path, (_, of) => of.ToArray())], [.. found.GroupBy(i => i.Path, (_, of) => of.ToArray())]);
+                : Difference(
+                    setting, [.. began.GroupBy(i => i.Path, (_, of) => of.ToArray())],
+                    [.. found.GroupBy(i => i.Path, (_, of) => of.ToArray())]);
             if (what != null)
                 throw new UserException($"{folder}: {what}; a run resumes with what it began with");
         }
@@ -135,13 +138,15 @@ public sealed record Provenance
                 Inputs =
                 [
                     .. from i in (YamlSequenceNode)node["inputs"]
-                       select new RunInput(Text(i, "setting")!, Text(i, "file"), Text(i, "path")!, Text(i, "relative")!, Text(i, "sha256")!),
+                       select new RunInput(
+                           Text(i, "setting")!, Text(i, "file"), Text(i, "path")!, Text(i, "relative")!, Text(i, "sha256")!),
                 ],
             };
         }
         catch (Exception error) when (error is KeyNotFoundException or InvalidCastException or FormatException or ArgumentException)
         {
-            throw new UserException($"{place}: {Recipe.ProvenanceKey} is not as a run writes it: expected version, began and inputs", error);
+            throw new UserException(
+                $"{place}: {Recipe.ProvenanceKey} is not as a run writes it: expected version, began and inputs", error);
         }
     }
 
@@ -155,7 +160,9 @@ public sealed record Provenance
             string data = System.IO.Path.GetFullPath(path);
             foreach (string shard in DataFolder.Files(data))
             {
-                yield return File(data, Directory.Exists(data) ? System.IO.Path.GetRelativePath(data, shard).Replace('\\', '/') : null, FileHash.Of(shard));
+                yield return File(
+                    data, Directory.Exists(data) ? System.IO.Path.GetRelativePath(data, shard).Replace('\\', '/') : null,
+                    FileHash.Of(shard));
             }
 
             yield break;
@@ -172,8 +179,10 @@ public sealed record Provenance
         {
             using Checkpoint model = Checkpoint.Open(full);
             if (model.TokenizerPath is { } tokenizer)
+            {
                 yield return File(
                     System.IO.Path.GetDirectoryName(tokenizer)!, System.IO.Path.GetFileName(tokenizer), FileHash.Of(tokenizer));
+            }
         }
 
         RunInput File(string place, string? name, string hash) =>

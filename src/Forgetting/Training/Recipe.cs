@@ -9,8 +9,8 @@ using YamlDotNet.RepresentationModel;
 namespace Forgetting.Training;
 
 /// <summary>
-/// Settings as YAML: a flat mapping from setting names to values. A recipe gives some of them; <c>run.yaml</c> holds all of them and is itself a recipe
-/// that repeats the run.
+/// Settings as YAML: a flat mapping from setting names to values. A recipe gives some of them; <c>run.yaml</c> holds all of them and is
+/// itself a recipe that repeats the run.
 /// </summary>
 internal static class Recipe
 {
@@ -29,19 +29,26 @@ internal static class Recipe
 
     // Those that are settings or groups of them, in the order of the source.
     private static IEnumerable<PropertyInfo> Declared(Type type) =>
-        type.GetProperties().Where(p => p.IsDefined(typeof(SettingAttribute)) || p.IsDefined(typeof(SettingGroupAttribute))).OrderBy(p => p.MetadataToken);
+        type.GetProperties()
+            .Where(p => p.IsDefined(typeof(SettingAttribute)) || p.IsDefined(typeof(SettingGroupAttribute)))
+            .OrderBy(p => p.MetadataToken);
 
     /// <summary>The setting of a name, or null.</summary>
     public static Setting? Find(string name) => Settings.FirstOrDefault(s => s.Name == name);
 
     /// <summary>Every setting's value as a recipe writes it, by name.</summary>
-    public static IReadOnlyDictionary<string, string> Values(TrainingOptions options) => Settings.ToDictionary(s => s.Name, s => s.Read(options));
+    public static IReadOnlyDictionary<string, string> Values(TrainingOptions options) =>
+        Settings.ToDictionary(s => s.Name, s => s.Read(options));
 
     /// <summary>Changes <paramref name="options"/> by what a recipe says; what it does not mention keeps its value.</summary>
-    /// <exception cref="UserException">The file is missing or not YAML, a key is unknown or twice there, or a value is not of its setting's type; names file, line and key.</exception>
+    /// <exception cref="UserException">The file is missing or not YAML, a key is unknown or twice there, or a value is not of its setting's
+    /// type; names file, line and key.</exception>
     public static TrainingOptions Read(string path, TrainingOptions options) => Read(path, options, formerNames: false);
 
-    /// <summary>The settings of a finished or interrupted run, by their names in this version or an earlier one; those it does not have are at their defaults.</summary>
+    /// <summary>
+    /// The settings of a finished or interrupted run, by their names in this version or an earlier one; those it
+    /// does not have are at their defaults.
+    /// </summary>
     /// <exception cref="UserException">See <see cref="Read(string, TrainingOptions)"/>.</exception>
     internal static TrainingOptions ReadRun(string path) => Read(path, new TrainingOptions(), formerNames: true);
 
@@ -77,7 +84,8 @@ internal static class Recipe
     // A run's folder that was moved together with its inputs: run.yaml says where these are seen from it.
     private static TrainingOptions Moved(string path, YamlNode provenance, TrainingOptions options)
     {
-        Dictionary<string, string> relative = Provenance.FromYaml(provenance, path).Inputs.DistinctBy(i => i.Path).ToDictionary(i => i.Path, i => i.Relative);
+        Dictionary<string, string> relative =
+            Provenance.FromYaml(provenance, path).Inputs.DistinctBy(i => i.Path).ToDictionary(i => i.Path, i => i.Relative);
         return MapPaths(options, named => relative.TryGetValue(named, out string? seen) ? Found(named, path, seen) : named);
     }
 
@@ -96,15 +104,21 @@ internal static class Recipe
     internal static Setting FindSetting(string path, YamlNode key, bool formerNames = false)
     {
         string place = Place(path, key);
-        string name = (key as YamlScalarNode)?.Value ?? throw new UserException($"{place}: found a {key.NodeType} as a key, expected a setting's name");
+        string name = (key as YamlScalarNode)?.Value
+            ?? throw new UserException($"{place}: found a {key.NodeType} as a key, expected a setting's name");
         Setting? former = Settings.FirstOrDefault(s => s.Formerly == name);
         if (Find(name) is null && former != null)
             return formerNames ? former : throw new UserException($"{place}: {name} is now called {former.Name}");
 
-        return Find(name) ?? throw new UserException($"{place}: \"{name}\" is no setting; the nearest is {Spelling.Nearest(name, Settings.Select(s => s.Name))}");
+        return Find(name)
+            ?? throw new UserException(
+                $"{place}: \"{name}\" is no setting; the nearest is {Spelling.Nearest(name, Settings.Select(s => s.Name))}");
     }
 
-    /// <summary>A value, or the values of a list, as <see cref="Setting.Apply"/> reads them. Files and folders that are not where it says are looked for from the recipe's folder.</summary>
+    /// <summary>
+    /// A value, or the values of a list, as <see cref="Setting.Apply"/> reads them. Files and folders that are not where it says are
+    /// looked for from the recipe's folder.
+    /// </summary>
     internal static IReadOnlyList<string> Values(string path, Setting setting, YamlNode value, string named)
     {
         IReadOnlyList<string> texts = setting.HasWeights && value is YamlMappingNode weighted
@@ -118,7 +132,8 @@ internal static class Recipe
     private static IReadOnlyList<string> Texts(YamlNode value, string named) => value switch
     {
         YamlScalarNode scalar => [scalar.Value ?? ""],
-        YamlSequenceNode sequence when sequence.Children.All(c => c is YamlScalarNode) => [.. sequence.Children.Select(c => ((YamlScalarNode)c).Value ?? "")],
+        YamlSequenceNode sequence when sequence.Children.All(c => c is YamlScalarNode) =>
+            [.. sequence.Children.Select(c => ((YamlScalarNode)c).Value ?? "")],
         _ => throw new UserException($"{named} is a {value.NodeType}, expected one value or a list of values"),
     };
 
@@ -174,7 +189,8 @@ internal static class Recipe
         bool flag => flag ? "true" : "false",
 
         // YAML 1.1 wants a point in a number with an exponent.
-        double number when number.ToString("R", CultureInfo.InvariantCulture) is var text && text.Contains('E') && !text.Contains('.') => text.Replace("E", ".0E", StringComparison.Ordinal),
+        double number when number.ToString("R", CultureInfo.InvariantCulture) is var text && text.Contains('E') && !text.Contains('.') =>
+            text.Replace("E", ".0E", StringComparison.Ordinal),
         double number => number.ToString("R", CultureInfo.InvariantCulture),
 
         // One word each, as --ascent spells them: SatImp is satimp.

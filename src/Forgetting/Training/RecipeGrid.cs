@@ -10,9 +10,9 @@ namespace Forgetting.Training;
 internal sealed record GridRun(string Name, TrainingOptions Options);
 
 /// <summary>
-/// A recipe with, besides settings, <c>sweep:</c> (values to try, a list for each setting; or a list of such mappings, whose grids are put together) and <c>seeds:</c>.
-/// A recipe without either is a grid of one run. In paths <c>{seed}</c> stands for a run's seed. Where methods that learn everything are beside some that hold out a share of
-/// the data for their reference, they leave out the same share.
+/// A recipe with, besides settings, <c>sweep:</c> (values to try, a list for each setting; or a list of such mappings, whose grids are put
+/// together) and <c>seeds:</c>. A recipe without either is a grid of one run. In paths <c>{seed}</c> stands for a run's seed. Where methods
+/// that learn everything are beside some that hold out a share of the data for their reference, they leave out the same share.
 /// </summary>
 internal sealed class RecipeGrid
 {
@@ -43,7 +43,8 @@ internal sealed class RecipeGrid
                     _sweeps.AddRange(list.Children.Select(c => Axes((YamlMappingNode)c)));
                     break;
                 case SweepKey:
-                    throw new UserException($"{Recipe.Place(path, key)}: sweep is a {value.NodeType}, expected settings with lists of values");
+                    throw new UserException(
+                        $"{Recipe.Place(path, key)}: sweep is a {value.NodeType}, expected settings with lists of values");
                 case SeedsKey:
                     _seeds = ReadAxis(key, value, Recipe.Find("seed")!);
                     break;
@@ -62,10 +63,13 @@ internal sealed class RecipeGrid
     /// <exception cref="UserException">It is missing or malformed; names file, line and key.</exception>
     public static RecipeGrid Read(string path, TrainingOptions defaults) => new(path, defaults);
 
-    /// <summary>All runs of the grid, each checked. Where runs have different methods, each gets of the settings of all what it uses.</summary>
+    /// <summary>
+    /// All runs of the grid, each checked. Where runs have different methods, each gets of the settings of all what it uses.
+    /// </summary>
     /// <param name="given">Settings from elsewhere that come before the recipe's; or null.</param>
     /// <exception cref="UserException">
-    /// A combination of settings is not valid, or is there twice; a setting is of no use to any run; a swept setting is given from elsewhere.
+    /// A combination of settings is not valid, or is there twice; a setting is of no use to any run; a
+    /// swept setting is given from elsewhere.
     /// </exception>
     public IReadOnlyList<GridRun> Expand(IReadOnlyList<GivenSetting>? given = null)
     {
@@ -80,7 +84,8 @@ internal sealed class RecipeGrid
             Add(runs, options, sweep, "");
         }
 
-        foreach (GivenSetting setting in all.Where(g => g.Setting.Read(options).Length > 0 && !runs.Exists(r => g.Setting.WhyUnused(r.Options) is null)))
+        foreach (GivenSetting setting in all.Where(
+            g => g.Setting.Read(options).Length > 0 && !runs.Exists(r => g.Setting.WhyUnused(r.Options) is null)))
         {
             setting.Setting.CheckUsed(runs[0].Options, setting.Named);
         }
@@ -88,8 +93,10 @@ internal sealed class RecipeGrid
         HashSet<Setting> swept = [.. Swept];
         for (int i = 0; i < runs.Count; i++)
         {
-            TrainingOptions own = all.Select(g => g.Setting).Where(s => !swept.Contains(s)).Aggregate(runs[i].Options, (o, s) => s.WhyUnused(o) is null ? o : s.Reset(o));
-            runs[i] = runs[i] with { Options = Recipe.MapPaths(own, path => path.Replace(SeedPlace, Recipe.Text(own.Seed), StringComparison.Ordinal)) };
+            TrainingOptions own = all.Select(g => g.Setting).Where(s => !swept.Contains(s)).Aggregate(
+                runs[i].Options, (o, s) => s.WhyUnused(o) is null ? o : s.Reset(o));
+            runs[i] = runs[i] with { Options = Recipe.MapPaths(
+                own, path => path.Replace(SeedPlace, Recipe.Text(own.Seed), StringComparison.Ordinal)) };
         }
 
         EqualizeData(runs);
@@ -102,9 +109,11 @@ internal sealed class RecipeGrid
     // Methods that hold a share of the data out for their reference are compared with others on the rest of it.
     private static void EqualizeData(List<GridRun> runs)
     {
-        double?[] shares = [.. runs.Select(r => r.Options).Where(o => !o.LearnsAll).Select(o => o.TokenForgetting is { Reference: null, ReferenceData: null, Scores: null } forgetting
-            ? forgetting.ReferenceFraction ?? TokenForgettingSettings.DefaultReferenceFraction
-            : (double?)null).Distinct()];
+        double?[] shares = [.. runs.Select(r => r.Options)
+            .Where(o => !o.LearnsAll)
+            .Select(o => o.TokenForgetting is { Reference: null, ReferenceData: null, Scores: null } forgetting
+                ? forgetting.ReferenceFraction ?? TokenForgettingSettings.DefaultReferenceFraction
+                : (double?)null).Distinct()];
         if (shares is not [{ } share])
             return;
 
@@ -112,11 +121,15 @@ internal sealed class RecipeGrid
         {
             TrainingOptions options = runs[i].Options;
             if (options.LearnsAll && options.TokenForgetting.ReferenceFraction is null)
-                runs[i] = runs[i] with { Options = options with { TokenForgetting = options.TokenForgetting with { ReferenceFraction = share } } };
+            {
+                runs[i] = runs[i] with { Options =
+                    options with { TokenForgetting = options.TokenForgetting with { ReferenceFraction = share } } };
+            }
         }
     }
 
-    private IEnumerable<Setting> Swept => _sweeps.SelectMany(axes => axes).Concat(_seeds is null ? [] : [_seeds]).Select(axis => axis.Setting);
+    private IEnumerable<Setting> Swept =>
+        _sweeps.SelectMany(axes => axes).Concat(_seeds is null ? [] : [_seeds]).Select(axis => axis.Setting);
 
     private void Add(List<GridRun> runs, TrainingOptions options, ReadOnlySpan<Axis> axes, string name)
     {
@@ -153,7 +166,8 @@ internal sealed class RecipeGrid
         }
     }
 
-    private Axis[] Axes(YamlMappingNode mapping) => [.. mapping.Select(pair => ReadAxis(pair.Key, pair.Value, Recipe.FindSetting(_path, pair.Key)))];
+    private Axis[] Axes(YamlMappingNode mapping) =>
+        [.. mapping.Select(pair => ReadAxis(pair.Key, pair.Value, Recipe.FindSetting(_path, pair.Key)))];
 
     private Axis ReadAxis(YamlNode key, YamlNode value, Setting setting)
     {
@@ -166,7 +180,8 @@ internal sealed class RecipeGrid
     // The last part of a path says enough, and a folder's name may not have separators.
     private static string FileName(IReadOnlyList<string> values)
     {
-        string[] parts = [.. values.Select(part => Path.GetFileNameWithoutExtension(part) is { Length: > 0 } file && part.Contains('/', StringComparison.Ordinal) ? file : part)];
+        string[] parts = [.. values.Select(part =>
+            Path.GetFileNameWithoutExtension(part) is { Length: > 0 } file && part.Contains('/', StringComparison.Ordinal) ? file : part)];
         return parts is [] or [""] ? "none" : string.Join('+', parts).Replace('/', '_').Replace('\\', '_').Replace(':', '_');
     }
 

@@ -62,16 +62,25 @@ internal static class RecipeSchema
             var item = new JsonObject { ["type"] = setting.IsNumbers ? "number" : "string" };
             var forms = new JsonArray(item, new JsonObject { ["type"] = "array", ["items"] = item.DeepClone() });
             if (setting.HasWeights)
-                forms.Add(new JsonObject { ["type"] = "object", ["additionalProperties"] = new JsonObject { ["type"] = "number", ["exclusiveMinimum"] = 0 } });
+            {
+                forms.Add(new JsonObject { ["type"] =
+                    "object", ["additionalProperties"] = new JsonObject { ["type"] = "number", ["exclusiveMinimum"] = 0 } });
+            }
 
             return new JsonObject { ["anyOf"] = forms };
         }
 
         if (type.IsEnum)
-            return new JsonObject { ["enum"] = new JsonArray([.. Enum.GetValues(type).Cast<object>().Select(v => (JsonNode)Recipe.Text(v))]) };
+        {
+            return new JsonObject { ["enum"] = new JsonArray(
+                [.. Enum.GetValues(type).Cast<object>().Select(v => (JsonNode)Recipe.Text(v))]) };
+        }
 
         if (type == typeof(Share))
-            return new JsonObject { ["anyOf"] = new JsonArray(new JsonObject { ["type"] = "number" }, new JsonObject { ["enum"] = new JsonArray("auto", null) }) };
+        {
+            return new JsonObject { ["anyOf"] = new JsonArray(
+                new JsonObject { ["type"] = "number" }, new JsonObject { ["enum"] = new JsonArray("auto", null) }) };
+        }
 
         string name = type == typeof(string) ? "string" : type == typeof(bool) ? "boolean" : type == typeof(double) ? "number" : "integer";
         var value = new JsonObject { ["type"] = setting.IsOptional ? new JsonArray(name, "null") : name };

@@ -25,7 +25,8 @@ internal sealed class Setting
         _property = property;
         _about = property.GetCustomAttribute<SettingAttribute>()!;
         _range = _about.Range.Length > 0 || Type == typeof(double) ? NumberRange.Parse(_about.Range) : null;
-        Name = _about.Name ?? (record is { Prefix.Length: > 0 } ? $"{record.Prefix}-{Recipe.Kebab(property.Name)}" : Recipe.Kebab(property.Name));
+        Name = _about.Name
+            ?? (record is { Prefix.Length: > 0 } ? $"{record.Prefix}-{Recipe.Kebab(property.Name)}" : Recipe.Kebab(property.Name));
         Group = _about.Group ?? record?.Name ?? "run";
         IsOptional = new NullabilityInfoContext().Create(property).WriteState == NullabilityState.Nullable;
     }
@@ -99,7 +100,9 @@ internal sealed class Setting
     public TrainingOptions Apply(TrainingOptions options, IReadOnlyList<string> values, string named) =>
         HasWeights ? WithWeights(options, ParseList([.. values.Select(v => WithoutNull(v, named))]), named)
         : IsNumbers ? With(options, ParseList(values).Select(v => (double)Parse(v, typeof(double), named)!).ToArray())
-        : With(options, IsList ? ParseList([.. values.Select(v => WithoutNull(v, named))]) : values.Count == 1 ? Parse(values[0], Type, named) : throw new UserException($"{named} is a list, expected one value"));
+        : With(options, IsList ? ParseList([.. values.Select(v => WithoutNull(v, named))])
+            : values.Count == 1 ? Parse(values[0], Type, named)
+            : throw new UserException($"{named} is a list, expected one value"));
 
     /// <summary>The files and folders that the setting names; none unless <see cref="IsPath"/>.</summary>
     internal IReadOnlyList<string> Paths(TrainingOptions options) => !IsPath ? [] : Value(options) switch
@@ -126,14 +129,20 @@ internal sealed class Setting
     /// <summary>Why a run of these options makes no use of the setting; null where it does.</summary>
     public string? WhyUnused(TrainingOptions options)
     {
-        if (!_about.Methods.HasFlag((MethodSet)(1 << (int)options.Method)) && !(_about.AlsoWith.Length > 0 && Holds(_about.AlsoWith, options)))
+        if (!_about.Methods.HasFlag((MethodSet)(1 << (int)options.Method))
+            && !(_about.AlsoWith.Length > 0 && Holds(_about.AlsoWith, options)))
         {
-            string users = string.Join(" or ", Enum.GetValues<TrainingMethod>().Where(m => _about.Methods.HasFlag((MethodSet)(1 << (int)m))).Select(m => Recipe.Text(m)));
-            return $"method {Recipe.Text(options.Method)} does not use it, expected method {users}{(_about.AlsoWith.Length > 0 ? $", or {_about.AlsoWith}" : "")}";
+            string users = string.Join(
+                " or ",
+                Enum.GetValues<TrainingMethod>().Where(m => _about.Methods.HasFlag((MethodSet)(1 << (int)m))).Select(m => Recipe.Text(m)));
+            return $"method {Recipe.Text(options.Method)} does not use it, "
+                + $"expected method {users}{(_about.AlsoWith.Length > 0 ? $", or {_about.AlsoWith}" : "")}";
         }
 
         string[] needs = _about.Needs.Split('|', StringSplitOptions.RemoveEmptyEntries);
-        return needs.Length == 0 || Array.Exists(needs, need => Holds(need, options)) ? null : $"it is used only with {string.Join(" or ", needs.Select(n => n.Replace('=', ' ')))}";
+        return needs.Length == 0 || Array.Exists(needs, need => Holds(need, options))
+            ? null
+            : $"it is used only with {string.Join(" or ", needs.Select(n => n.Replace('=', ' ')))}";
     }
 
     /// <summary>Refuses the setting where a run of these options makes no use of it.</summary>
@@ -151,10 +160,14 @@ internal sealed class Setting
     public void CheckRange(TrainingOptions options)
     {
         if (_range is { } range && Value(options) is { } value && !Numbers(value).All(range.Holds))
-            throw new UserException($"{Name} is {Recipe.Text(value)}, expected {range.Describe(whole: Type == typeof(int))}{(IsNumbers ? " each" : "")}");
+        {
+            throw new UserException(
+                $"{Name} is {Recipe.Text(value)}, expected {range.Describe(whole: Type == typeof(int))}{(IsNumbers ? " each" : "")}");
+        }
     }
 
-    private static IEnumerable<double> Numbers(object value) => value as IReadOnlyList<double> ?? [Convert.ToDouble(value, CultureInfo.InvariantCulture)];
+    private static IEnumerable<double> Numbers(object value) =>
+        value as IReadOnlyList<double> ?? [Convert.ToDouble(value, CultureInfo.InvariantCulture)];
 
     // The numbers of an earlier list go with it.
     private TrainingOptions WithWeights(TrainingOptions options, string[] values, string named)
@@ -166,7 +179,8 @@ internal sealed class Setting
             return weights.ReadList(with).Count == weighted.Length ? with : weights.Reset(with);
 
         return Array.Find(weighted, v => v.Weight is null) is { Path: { } without }
-            ? throw new UserException($"{named}: {without} has no weight, and others have; expected one for each, as {without}=0.5, or for none")
+            ? throw new UserException(
+                $"{named}: {without} has no weight, and others have; expected one for each, as {without}=0.5, or for none")
             : weights.Apply(with, [.. weighted.Select(v => v.Weight!)], named);
     }
 
@@ -199,7 +213,9 @@ internal sealed class Setting
 
     // No path and no name has it, and the system throws at every use.
     private static string WithoutNull(string text, string named) =>
-        text.Contains('\0', StringComparison.Ordinal) ? throw new UserException($"{named} is \"{text}\", expected text without null characters") : text;
+        text.Contains('\0', StringComparison.Ordinal)
+        ? throw new UserException($"{named} is \"{text}\", expected text without null characters")
+        : text;
 
     private object? Parse(string text, Type type, string named)
     {
@@ -209,13 +225,15 @@ internal sealed class Setting
         if (type == typeof(string))
             return WithoutNull(text, named);
 
-        object? value = type == typeof(int) && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int whole) ? whole
-            : type == typeof(ulong) && ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong seed) ? seed
-            : type == typeof(double) && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number) ? number
-            : type == typeof(Share) ? Share.Parse(text)
-            : type == typeof(bool) && bool.TryParse(text, out bool flag) ? flag
-            : type.IsEnum ? Enum.GetValues(type).Cast<object>().FirstOrDefault(v => Recipe.Text(v) == text)
-            : null;
+        object? value =
+            type == typeof(int) && int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int whole) ? whole
+                : type == typeof(ulong) && ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong seed) ? seed
+                : type == typeof(double) && double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double number)
+                ? number
+                : type == typeof(Share) ? Share.Parse(text)
+                : type == typeof(bool) && bool.TryParse(text, out bool flag) ? flag
+                : type.IsEnum ? Enum.GetValues(type).Cast<object>().FirstOrDefault(v => Recipe.Text(v) == text)
+                : null;
         return value ?? throw new UserException($"{named} is \"{text}\", expected {Expected(type, text)}");
     }
 
@@ -237,6 +255,8 @@ internal sealed class Setting
     private static string KindName(Type type)
     {
         Type kind = Nullable.GetUnderlyingType(type) ?? type;
-        return kind == typeof(int) || kind == typeof(ulong) ? "N" : kind == typeof(double) || kind == typeof(IReadOnlyList<double>) || kind == typeof(Share) ? "X" : "NAME";
+        return kind == typeof(int) || kind == typeof(ulong) ? "N"
+            : kind == typeof(double) || kind == typeof(IReadOnlyList<double>) || kind == typeof(Share) ? "X"
+            : "NAME";
     }
 }

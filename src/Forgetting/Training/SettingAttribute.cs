@@ -61,7 +61,9 @@ internal sealed class SettingAttribute(string help) : Attribute
     /// <summary>The interval that its numbers are from, as mathematics writes it: <c>[0, 1)</c>; empty for any.</summary>
     public string Range { get; init; } = "";
 
-    /// <summary>What help calls the value where its type does not say: a path, a file, a folder. NAMES are split at commas, FILES are not.</summary>
+    /// <summary>
+    /// What help calls the value where its type does not say: a path, a file, a folder. NAMES are split at commas, FILES are not.
+    /// </summary>
     public string? Value { get; init; }
 
     /// <summary>The setting that takes the numbers behind an equals sign at the ends of its values; empty for none.</summary>
@@ -73,16 +75,21 @@ internal sealed class SettingAttribute(string help) : Attribute
     /// <summary>A setting with which every method uses this one; empty for none.</summary>
     public string AlsoWith { get; init; } = "";
 
-    /// <summary>Settings of which one must be given for this one to be used, <c>name</c> or <c>name=value</c>, with bars between; empty for none.</summary>
+    /// <summary>
+    /// Settings of which one must be given for this one to be used, <c>name</c> or <c>name=value</c>, with bars between; empty for none.
+    /// </summary>
     public string Needs { get; init; } = "";
 
     /// <summary>
-    /// Whether it may change between interruption and resumption: places of files, whose contents are compared, and how things are computed. Another device, other products or
-    /// micro-batches of another size round differently, which is the price of going on elsewhere or with less memory; the rest leaves every bit as it is.
+    /// Whether it may change between interruption and resumption: places of files, whose contents are compared, and how things are
+    /// computed. Another device, other products or micro-batches of another size round differently, which is the price of going on
+    /// elsewhere or with less memory; the rest leaves every bit as it is.
     /// </summary>
     public bool MayChange { get; init; }
 
-    /// <summary>Whether it is part of what a comparison names runs by; seeds, and paths and what follows from them, tell runs apart but not methods.</summary>
+    /// <summary>
+    /// Whether it is part of what a comparison names runs by; seeds, and paths and what follows from them, tell runs apart but not methods.
+    /// </summary>
     public bool Identity { get; init; } = true;
 
     /// <summary>Whether a run records what it made of it on its device and model instead of what was asked for.</summary>

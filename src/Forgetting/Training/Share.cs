@@ -21,7 +21,8 @@ public readonly record struct Share(double Value)
     /// <summary>The share of a text: a number or <c>auto</c>; null for any other text.</summary>
     public static Share? Parse(string text) =>
         text == "auto" ? Auto
-        : double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && !double.IsNaN(value) ? new Share(value)
+        : double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) && !double.IsNaN(value)
+        ? new Share(value)
         : null;
 
     /// <inheritdoc/>

@@ -31,7 +31,8 @@ internal readonly record struct TokenCounts(long Positive, long Negative, long I
     public long Total => Positive + Negative + Ignored;
 
     /// <summary>Sum of two counts.</summary>
-    public static TokenCounts operator +(TokenCounts a, TokenCounts b) => new(a.Positive + b.Positive, a.Negative + b.Negative, a.Ignored + b.Ignored);
+    public static TokenCounts operator +(TokenCounts a, TokenCounts b) =>
+        new(a.Positive + b.Positive, a.Negative + b.Negative, a.Ignored + b.Ignored);
 
     /// <summary>Sum of two counts.</summary>
     public static TokenCounts Add(TokenCounts left, TokenCounts right) => left + right;
@@ -62,16 +63,17 @@ internal readonly record struct TokenMass(double Positive, double Negative, doub
     public double Total => Positive + Negative + Ignored;
 
     /// <summary>Sum of two.</summary>
-    public static TokenMass operator +(TokenMass a, TokenMass b) => new(a.Positive + b.Positive, a.Negative + b.Negative, a.Ignored + b.Ignored);
+    public static TokenMass operator +(TokenMass a, TokenMass b) =>
+        new(a.Positive + b.Positive, a.Negative + b.Negative, a.Ignored + b.Ignored);
 
     /// <summary>Sum of two.</summary>
     public static TokenMass Add(TokenMass left, TokenMass right) => left + right;
 }
 
 /// <summary>
-/// Weights of one token's cross-entropy in the signed objective L = Σ⁺ CE/n⁺ − λ·Σ⁻ CE/n⁻ (arXiv 2508.04329, section 4), by the token's sign.
-/// A token of weight w counts as w tokens in its sum and in what that is divided by (this project's; in the paper every token counts as one).
-/// What is divided by is that of the whole optimiser step, so that micro-batches simply add up; a term without tokens is 0.
+/// Weights of one token's cross-entropy in the signed objective L = Σ⁺ CE/n⁺ − λ·Σ⁻ CE/n⁻ (arXiv 2508.04329, section 4), by the token's
+/// sign. A token of weight w counts as w tokens in its sum and in what that is divided by (this project's; in the paper every token counts
+/// as one). What is divided by is that of the whole optimiser step, so that micro-batches simply add up; a term without tokens is 0.
 /// </summary>
 /// <param name="Positive">Weight of a positive token that counts as one.</param>
 /// <param name="Negative">Weight of a negative token that counts as one, its sign included.</param>
@@ -79,19 +81,24 @@ internal readonly record struct SignedWeights(double Positive, double Negative)
 {
     /// <summary>Weights for the tokens that <paramref name="mass"/> sums up.</summary>
     /// <param name="norm">What the negative term is divided by.</param>
-    public static SignedWeights Of(TrainingMethod method, TokenMass mass, double lambda, NegativeNormKind norm = NegativeNormKind.Candidates) => method switch
-    {
-        TrainingMethod.Full or TrainingMethod.Lwf => new(Inverse(mass.Total), Inverse(mass.Total)),
-        TrainingMethod.Ignore => new(Inverse(mass.Positive), 0),
-        _ => new(Inverse(mass.Positive), -lambda * Inverse(norm == NegativeNormKind.Forgotten ? mass.Negative : mass.Negative + mass.Ignored)),
-    };
+    public static SignedWeights Of(
+        TrainingMethod method, TokenMass mass, double lambda, NegativeNormKind norm = NegativeNormKind.Candidates) =>
+        method switch
+        {
+            TrainingMethod.Full or TrainingMethod.Lwf => new(Inverse(mass.Total), Inverse(mass.Total)),
+            TrainingMethod.Ignore => new(Inverse(mass.Positive), 0),
+            _ => new(
+                Inverse(mass.Positive),
+                -lambda * Inverse(norm == NegativeNormKind.Forgotten ? mass.Negative : mass.Negative + mass.Ignored)),
+        };
 
     /// <summary>Weights of explicit unlearning, token by token: each set's losses divided by its own tokens.</summary>
     public static SignedWeights OfSets(double retainWeight, double retained, double forgetWeight, double forgotten) =>
         new(retainWeight * Inverse(retained), -forgetWeight * Inverse(forgotten));
 
     /// <summary>
-    /// As the paper's program weighs them: each of <paramref name="microBatches"/> micro-batches counts its own tokens, and their objectives are averaged.
+    /// As the paper's program weighs them: each of <paramref name="microBatches"/> micro-batches counts its own tokens,
+    /// and their objectives are averaged.
     /// </summary>
     /// <param name="mass">Tokens of this micro-batch alone.</param>
     public static SignedWeights OfMicroBatch(

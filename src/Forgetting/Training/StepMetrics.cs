@@ -13,7 +13,9 @@ public sealed record StepMetrics
     /// <summary>Number of the step, from 1.</summary>
     public required int Step { get; init; }
 
-    /// <summary>Value of the signed objective Σ weight·CE over the step's tokens; for a bounded ascent too, whose own surrogate is not evaluated.</summary>
+    /// <summary>
+    /// Value of the signed objective Σ weight·CE over the step's tokens; for a bounded ascent too, whose own surrogate is not evaluated.
+    /// </summary>
     public required double Loss { get; init; }
 
     /// <summary>Mean cross-entropy of positive tokens, nats; null without any.</summary>
@@ -56,7 +58,10 @@ public sealed record StepMetrics
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? Regularizer { get; init; }
 
-    /// <summary>Mean cross-entropy of the samples of <see cref="Unlearned"/> as they were met, nats; null where no unlearning step was taken before this step.</summary>
+    /// <summary>
+    /// Mean cross-entropy of the samples of <see cref="Unlearned"/> as they were met, nats; null where no
+    /// unlearning step was taken before this step.
+    /// </summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? ForgetLoss { get; init; }
 

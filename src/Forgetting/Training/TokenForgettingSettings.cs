@@ -7,17 +7,22 @@ public sealed record TokenForgettingSettings
 {
     /// <summary>What response tokens are ranked by.</summary>
     [Setting(
-        "what tokens are ranked by: influence (base loss - reference loss, the paper's), reference (loss), blend (0.9 base loss - reference loss), or auto, which chooses between the first two",
+        "what tokens are ranked by: influence (base loss - reference loss, the paper's), reference (loss), "
+        + "blend (0.9 base loss - reference loss), or auto, which chooses between the first two",
         Methods = MethodSet.Scoring, AlsoWith = "scores")]
     public ScoreKind Score { get; init; } = ScoreKind.Auto;
 
-    /// <summary>Share of positive tokens ρ, or auto for Otsu's cut; null: 0.7, or the signs of <see cref="Scores"/> as they stand.</summary>
+    /// <summary>
+    /// Share of positive tokens ρ, or auto for Otsu's cut; null: 0.7, or the signs of <see cref="Scores"/> as they stand.
+    /// </summary>
     [Setting(
         "share of response tokens that are learnt, or auto to find it from the scores (Otsu's cut); 0.7, or as in the score file",
         Methods = MethodSet.Scoring, AlsoWith = "scores")]
     public Share? Rho { get; init; }
 
-    /// <summary>Share of the response tokens, next in the ranking after those of <see cref="Rho"/>, that is neither learnt nor forgotten.</summary>
+    /// <summary>
+    /// Share of the response tokens, next in the ranking after those of <see cref="Rho"/>, that is neither learnt nor forgotten.
+    /// </summary>
     [Setting(
         "share of response tokens, next in the ranking after rho's, that is neither learnt nor forgotten",
         Range = "[0, 1)", Methods = MethodSet.Scoring, AlsoWith = "scores")]
@@ -57,7 +62,9 @@ public sealed record TokenForgettingSettings
     [Setting("lambda that the last step approaches", Range = "[0, ∞)", Methods = MethodSet.Forget)]
     public double LambdaMax { get; init; } = 0.25;
 
-    /// <summary>With adaptive λ: the negative gradient's norm as a share of the positive one's that may not be passed (this project's choice).</summary>
+    /// <summary>
+    /// With adaptive λ: the negative gradient's norm as a share of the positive one's that may not be passed (this project's choice).
+    /// </summary>
     [Setting(
         "adaptive lambda: largest negative gradient norm over the positive one",
         Range = "(0, ∞)", Methods = MethodSet.Forget, Needs = "lambda=adaptive")]
@@ -67,16 +74,22 @@ public sealed record TokenForgettingSettings
     [Setting("adaptive lambda: steps between measurements", Range = "[1, ∞)", Methods = MethodSet.Forget, Needs = "lambda=adaptive")]
     public int LambdaEvery { get; init; } = 10;
 
-    /// <summary>What unlearning a negative token means at the logits; null: belief for negative tokens of the data (this project's), plain ascent with lwf, unlearn and compat paper.</summary>
+    /// <summary>
+    /// What unlearning a negative token means at the logits; null: belief for negative tokens of the data (this project's), plain ascent
+    /// with lwf, unlearn and compat paper.
+    /// </summary>
     [Setting(
-        "how a negative token is unlearnt: ascent, weighted, satimp, npo, hinge, unlikelihood, entropy or belief (as much as the base believed it); belief for forget, ascent for lwf, unlearn and with compat paper unless given",
+        "how a negative token is unlearnt: ascent, weighted, satimp, npo, hinge, unlikelihood, "
+        + "entropy or belief (as much as the base believed it); belief for forget, ascent for lwf, "
+        + "unlearn and with compat paper unless given",
         Group = "unlearning", Methods = MethodSet.Ascending)]
     public AscentKind? Ascent { get; init; }
 
     /// <summary>β of weighted, npo and belief, β₁ of satimp; null: the source's.</summary>
     [Setting(
         "first exponent of a bounded ascent",
-        Group = "unlearning", Range = "[0, ∞)", Methods = MethodSet.Ascending, Needs = "ascent=weighted|ascent=satimp|ascent=npo|ascent=belief")]
+        Group = "unlearning", Range = "[0, ∞)", Methods = MethodSet.Ascending,
+        Needs = "ascent=weighted|ascent=satimp|ascent=npo|ascent=belief")]
     public double? AscentBeta { get; init; }
 
     /// <summary>β₂ of satimp, γ of belief; null: the source's.</summary>
@@ -85,12 +98,18 @@ public sealed record TokenForgettingSettings
         Group = "unlearning", Range = "[0, ∞)", Methods = MethodSet.Ascending, Needs = "ascent=satimp|ascent=belief")]
     public double? AscentBeta2 { get; init; }
 
-    /// <summary>Whether the signs of the partition are dealt out to other tokens at random, as a control: as many are negative, but any.</summary>
-    [Setting("deal the signs of the partition out to other tokens at random: a control, whose negative tokens are any", Methods = MethodSet.Scoring)]
+    /// <summary>
+    /// Whether the signs of the partition are dealt out to other tokens at random, as a control: as many are negative, but any.
+    /// </summary>
+    [Setting(
+        "deal the signs of the partition out to other tokens at random: a control, whose negative tokens are any",
+        Methods = MethodSet.Scoring)]
     public bool ShuffleSigns { get; init; }
 
     /// <summary>Whether the quality of the reference's examples is measured, by two further references of half of them each.</summary>
-    [Setting("measure how well the reference's examples agree, by training on either half of them; takes as long as the reference again", Methods = MethodSet.Scoring)]
+    [Setting(
+        "measure how well the reference's examples agree, by training on either half of them; takes as long as the reference again",
+        Methods = MethodSet.Scoring)]
     public bool ReferenceQuality { get; init; }
 
     /// <summary>Folder of a reference checkpoint.</summary>
@@ -105,7 +124,8 @@ public sealed record TokenForgettingSettings
 
     /// <summary>Share of the data held out to train the reference on; the rest is the training set.</summary>
     [Setting(
-        "share of the data held out to train the reference on; a sixth where no other source of influence is given; full and lwf leave it out, to learn from the same data as others",
+        "share of the data held out to train the reference on; a sixth where no other source of influence is given; "
+        + "full and lwf leave it out, to learn from the same data as others",
         Range = "(0, 1)")]
     public double? ReferenceFraction { get; init; }
 
@@ -120,7 +140,9 @@ public sealed record TokenForgettingSettings
     [Setting("score file made before", Value = "FILE", MayChange = true, Identity = false)]
     public string? Scores { get; init; }
 
-    /// <summary>Steps between measurements of the two gradients' norms and cosine; 0: never. Each costs a second forward and backward pass.</summary>
+    /// <summary>
+    /// Steps between measurements of the two gradients' norms and cosine; 0: never. Each costs a second forward and backward pass.
+    /// </summary>
     [Setting(
         "steps between measurements of the two gradients, 0 for never",
         Group = "advanced", Range = "[0, ∞)", Methods = MethodSet.Scoring | MethodSet.Unlearn, AlsoWith = "scores", MayChange = true)]

@@ -7,8 +7,8 @@ using Forgetting.Models;
 namespace Forgetting.Training;
 
 /// <summary>
-/// Trains a model: order, schedules, steps, guards, metrics and checkpoints. Leaves <c>metrics.jsonl</c> and <c>checkpoints/</c> in its folder and the
-/// tuned weights in the model.
+/// Trains a model: order, schedules, steps, guards, metrics and checkpoints. Leaves <c>metrics.jsonl</c> and <c>checkpoints/</c> in its
+/// folder and the tuned weights in the model.
 /// </summary>
 internal sealed class Trainer
 {
@@ -33,15 +33,18 @@ internal sealed class Trainer
     /// <param name="evaluator">Evaluates the model every so many steps and after the last, or null.</param>
     /// <exception cref="UserException">A setting is out of range, or there is nothing to train on.</exception>
     public Trainer(
-        Decoder decoder, TrainingSet set, TrainingOptions options, string folder, ITrainingObserver? observer = null, TrainingSet? unlearned = null,
-        IStepRegularizer? regularizer = null, IStepEvaluator? evaluator = null)
+        Decoder decoder, TrainingSet set, TrainingOptions options, string folder, ITrainingObserver? observer = null,
+        TrainingSet? unlearned = null, IStepRegularizer? regularizer = null, IStepEvaluator? evaluator = null)
     {
         options.ValidateValues();
         if (set.Examples.Count == 0)
             throw new UserException("there are no examples to train on");
 
-        if ((options.NeedsBase && set.BaseLogProbabilities is null) || (options.ResolveAscent().NeedsBase && unlearned is { BaseLogProbabilities: null }))
+        if ((options.NeedsBase && set.BaseLogProbabilities is null)
+            || (options.ResolveAscent().NeedsBase && unlearned is { BaseLogProbabilities: null }))
+        {
             throw new ArgumentException("how tokens are unlearnt needs the log-probabilities of the base model", nameof(set));
+        }
 
         _decoder = decoder;
         _set = set;
@@ -53,7 +56,8 @@ internal sealed class Trainer
         _observer = observer;
         _order = DataOrder.Of(set, options);
         Steps = CountSteps(options, set.Counted);
-        _learningRate = new LearningRateSchedule(options.Schedule.LrSchedule, options.Optimizer.LearningRate, options.Schedule.WarmupRatio, Steps, options.Compat);
+        _learningRate = new LearningRateSchedule(
+            options.Schedule.LrSchedule, options.Optimizer.LearningRate, options.Schedule.WarmupRatio, Steps, options.Compat);
         _lambda = new LambdaSchedule(options, Steps, _order.StepsPerEpoch);
         _checkpoints = new TrainingCheckpoint(Path.Combine(folder, "checkpoints"), options.Checkpoints.Keep);
     }
@@ -68,7 +72,8 @@ internal sealed class Trainer
         const int most = 100_000_000;
         long perEpoch = new DataOrder(examples, options.Schedule.BatchSize, options.Seed, !options.Data.NoShuffle).StepsPerEpoch;
         long steps = options.Schedule.Steps ?? options.Schedule.Epochs * perEpoch;
-        string setting = options.Schedule.Steps is null ? $"epochs is {options.Schedule.Epochs}, of {perEpoch} steps each" : $"steps is {steps}";
+        string setting =
+            options.Schedule.Steps is null ? $"epochs is {options.Schedule.Epochs}, of {perEpoch} steps each" : $"steps is {steps}";
         return steps <= most ? (int)steps : throw new UserException($"{setting}; expected at most {most} steps");
     }
 
@@ -115,11 +120,18 @@ internal sealed class Trainer
             log.Append(metrics);
             _observer?.StepDone(metrics, Steps);
             bool last = k + 1 == Steps || RunsOut(k + 1);
-            if (last || cancellation.IsCancellationRequested || (_options.Checkpoints.Every > 0 && (k + 1) % _options.Checkpoints.Every == 0))
+            if (last || cancellation.IsCancellationRequested
+                || (_options.Checkpoints.Every > 0 && (k + 1) % _options.Checkpoints.Every == 0))
+            {
                 Save(State());
+            }
 
             if (last && k + 1 < Steps)
-                _observer?.StageBegan($"stopped after step {k + 1} of {Steps}: {_options.Evaluation.Patience} evaluations in a row were no better than that after step {_evaluator!.Best?.Step ?? 0}");
+            {
+                _observer?.StageBegan(
+                    $"stopped after step {k + 1} of {Steps}: {_options.Evaluation.Patience} evaluations in a row were no better than that "
+                    + $"after step {_evaluator!.Best?.Step ?? 0}");
+            }
 
             if (!last)
                 cancellation.ThrowIfCancellationRequested();
@@ -150,7 +162,8 @@ internal sealed class Trainer
         }
     }
 
-    private bool Evaluates(int steps) => _evaluator != null && (steps == Steps || (_options.Evaluation.Every > 0 && steps % _options.Evaluation.Every == 0));
+    private bool Evaluates(int steps) =>
+        _evaluator != null && (steps == Steps || (_options.Evaluation.Every > 0 && steps % _options.Evaluation.Every == 0));
 
     // Whether the last evaluations before so many steps were all no better than the best. Between evaluations it is as at the last one.
     private bool RunsOut(int steps) => _evaluator != null && _options.Evaluation.Patience > 0 && _options.Evaluation.Every > 0
@@ -166,7 +179,9 @@ internal sealed class Trainer
         };
     }
 
-    /// <summary>Allocates all that <see cref="Run"/> does and takes a step, without a file: for a backend that only counts memory.</summary>
+    /// <summary>
+    /// Allocates all that <see cref="Run"/> does and takes a step, without a file: for a backend that only counts memory.
+    /// </summary>
     internal void Rehearse()
     {
         ReserveActivations();
@@ -175,7 +190,8 @@ internal sealed class Trainer
 
     private void ReserveActivations()
     {
-        // Each by itself: in a step of several, another order would cut other micro-batches. A pass holds the base's probabilities too where there are any.
+        // Each by itself: in a step of several, another order would cut other micro-batches. A pass holds the base's
+        // probabilities too where there are any.
         bool held = _set.BaseLogProbabilities != null || _unlearned?.BaseLogProbabilities != null;
         _decoder.Reserve(twin =>
         {
@@ -187,7 +203,8 @@ internal sealed class Trainer
                     TokenForgetting = _options.TokenForgetting with { Ascent = AscentKind.Ascent },
                     ForgetSet = _options.ForgetSet with { Objective = ForgetObjective.Token },
                 };
-                TrainingSet set = TrainingSet.AllPositive(batch) with { BaseLogProbabilities = held ? [.. batch.Select(e => new float[e.Length])] : null };
+                TrainingSet set = TrainingSet.AllPositive(
+                    batch) with { BaseLogProbabilities = held ? [.. batch.Select(e => new float[e.Length])] : null };
                 new Trainer(twin, set, options, _folder, regularizer: _regularizer).TakeStep();
             }
         });
@@ -227,7 +244,10 @@ internal sealed class Trainer
         return restored ?? fresh;
     }
 
-    /// <summary>Factor that brings a gradient of norm <paramref name="norm"/> to at most <paramref name="most"/> (0: as it is), as in PyTorch's clip_grad_norm_.</summary>
+    /// <summary>
+    /// Factor that brings a gradient of norm <paramref name="norm"/> to at most <paramref name="most"/> (0: as it
+    /// is), as in PyTorch's clip_grad_norm_.
+    /// </summary>
     internal static double ClipScale(double most, double norm) => most > 0 ? Math.Min(1, most / (norm + 1e-6)) : 1;
 
     private StepMetrics Step(int k, TrainingStep step, Unlearning? unlearning, AdamWOptimizer optimizer, long started)
@@ -255,7 +275,8 @@ internal sealed class Trainer
         {
             string good = _checkpoints.Latest is { } path ? $"the last good checkpoint is {path}" : "there is no checkpoint yet";
             throw new UserException(
-                $"step {k + 1}: {error.Message}; the run stops before this step's update and {good}; a lower learning-rate or lambda-max, clip, or a bounded ascent may help", error);
+                $"step {k + 1}: {error.Message}; the run stops before this step's update and {good}; a lower learning-rate or lambda-max, "
+                    + "clip, or a bounded ascent may help", error);
         }
 
         if (parts is { } measured)
@@ -287,5 +308,6 @@ internal sealed class Trainer
 
     private bool Measures(int k) =>
         (_options.TokenForgetting.PartsEvery > 0 && k % _options.TokenForgetting.PartsEvery == 0)
-        || (_options.Method == TrainingMethod.Forget && _options.TokenForgetting.Lambda == LambdaKind.Adaptive && k % _options.TokenForgetting.LambdaEvery == 0);
+        || (_options.Method == TrainingMethod.Forget && _options.TokenForgetting.Lambda == LambdaKind.Adaptive
+            && k % _options.TokenForgetting.LambdaEvery == 0);
 }

@@ -10,7 +10,10 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Training;
 
-/// <summary>What a checkpoint knows besides tensors. Order, dropout and schedules are functions of the seed and the step, so these need no further state.</summary>
+/// <summary>
+/// What a checkpoint knows besides tensors. Order, dropout and schedules are functions of the seed and the
+/// step, so these need no further state.
+/// </summary>
 internal sealed record TrainingState
 {
     /// <summary>Optimiser steps done.</summary>
@@ -50,8 +53,9 @@ internal sealed record TrainingState
 }
 
 /// <summary>
-/// Checkpoints of a run: folders <c>step-NNNNNN</c> that appear whole or not at all, each with <c>training.safetensors</c> (masters of the trainable
-/// parameters, both moments of AdamW), <c>state.json</c>, and <c>sha256sums</c>, their checksums, which are verified before anything is read. A run resumed from one continues to the same bits as one that was never interrupted.
+/// Checkpoints of a run: folders <c>step-NNNNNN</c> that appear whole or not at all, each with <c>training.safetensors</c> (masters of the
+/// trainable parameters, both moments of AdamW), <c>state.json</c>, and <c>sha256sums</c>, their checksums, which are verified before
+/// anything is read. A run resumed from one continues to the same bits as one that was never interrupted.
 /// </summary>
 internal sealed class TrainingCheckpoint(string folder, int keep)
 {
@@ -95,7 +99,11 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         TrainingState state = ReadState(Path.Combine(path, StateName));
         CheckSettings(path, state.Settings, expected.Settings);
         if (state.Steps != expected.Steps && (state.Step < state.Steps || expected.Steps < state.Steps))
-            throw new UserException($"{path}: the run was to have {state.Steps} steps and has done {state.Step}, found {expected.Steps}; a run goes on for longer once it is finished");
+        {
+            throw new UserException(
+                $"{path}: the run was to have {state.Steps} steps and has done {state.Step}, found {expected.Steps}; "
+                + "a run goes on for longer once it is finished");
+        }
 
         if (state.Data != expected.Data)
             throw new UserException($"{path}: the training set is not the one this run began with");
@@ -106,7 +114,9 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         return state;
     }
 
-    /// <summary>Refuses to continue a run with settings that would change its result. Its length is no part of that: a finished run may go on.</summary>
+    /// <summary>
+    /// Refuses to continue a run with settings that would change its result. Its length is no part of that: a finished run may go on.
+    /// </summary>
     /// <param name="place">What the error begins with: where the settings were found.</param>
     /// <param name="began">Settings the run began with, by name.</param>
     /// <param name="now">Settings it is to go on with.</param>
@@ -115,9 +125,13 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
     {
         foreach ((string name, string value) in now)
         {
-            string then = began.GetValueOrDefault(name) ?? (Recipe.Find(name)?.Formerly is { } former ? began.GetValueOrDefault(former) : null) ?? "";
+            string then =
+                began.GetValueOrDefault(name) ?? (Recipe.Find(name)?.Formerly is { } former ? began.GetValueOrDefault(former) : null) ?? "";
             if (then != value && Matters(name) && name is not ("epochs" or "steps"))
-                throw new UserException($"{place}: {name} was \"{then}\", found \"{value}\"; a run resumes with the settings it began with");
+            {
+                throw new UserException(
+                    $"{place}: {name} was \"{then}\", found \"{value}\"; a run resumes with the settings it began with");
+            }
         }
     }
 

@@ -14,17 +14,26 @@ public enum TrainingMethod
     /// <summary>1/n⁺ on positive tokens, −λ/n⁻ on negative ones.</summary>
     Forget,
 
-    /// <summary>Learning With Forgetting (arXiv 2505.19715): 1/n on every response token, and steps in between that unlearn self-generated samples of other tasks.</summary>
+    /// <summary>
+    /// Learning With Forgetting (arXiv 2505.19715): 1/n on every response token, and steps in between that unlearn
+    /// self-generated samples of other tasks.
+    /// </summary>
     Lwf,
 
     /// <summary>Explicit unlearning: an objective on a forget set beside one on a retain set, in every step.</summary>
     Unlearn,
 }
 
-/// <summary>What explicit unlearning does to the forget set. ℓ is the cross-entropy of an answer, summed over its n tokens, and ℓ₀ that under the base model.</summary>
+/// <summary>
+/// What explicit unlearning does to the forget set. ℓ is the cross-entropy of an answer, summed over its n
+/// tokens, and ℓ₀ that under the base model.
+/// </summary>
 public enum ForgetObjective
 {
-    /// <summary>Each token as <see cref="TokenForgettingSettings.Ascent"/> says, divided by the tokens of the step's forget examples; with plain ascent and a retain set it is GradDiff.</summary>
+    /// <summary>
+    /// Each token as <see cref="TokenForgettingSettings.Ascent"/> says, divided by the tokens of the step's forget examples; with plain
+    /// ascent and a retain set it is GradDiff.
+    /// </summary>
     Token,
 
     /// <summary>(2/β) log(1 + e^(β(ℓ₀ − ℓ))), mean over answers: NPO (arXiv 2404.05868).</summary>
@@ -34,7 +43,8 @@ public enum ForgetObjective
     SimNpo,
 
     /// <summary>
-    /// (2/β) log(1 + e^(β((ℓ₀ − ℓ) − (r₀ − r)))), mean over answers, with r and r₀ of a refusal in the answer's place: DPO (arXiv 2305.18290) as unlearning uses it.
+    /// (2/β) log(1 + e^(β((ℓ₀ − ℓ) − (r₀ − r)))), mean over answers, with r and r₀ of a refusal in the answer's place: DPO (arXiv
+    /// 2305.18290) as unlearning uses it.
     /// </summary>
     IdkDpo,
 }
@@ -81,7 +91,9 @@ public enum UnlearningMoments
     /// <summary>Moments of their own: a step is w times as large as a learning step, whatever the gradients (this project's).</summary>
     Own,
 
-    /// <summary>Those of the learning steps: w scales the gradient, which the clip and the learning gradients in the moments may undo.</summary>
+    /// <summary>
+    /// Those of the learning steps: w scales the gradient, which the clip and the learning gradients in the moments may undo.
+    /// </summary>
     Shared,
 }
 
@@ -122,15 +134,21 @@ public enum PartitionLevel
 public enum ScoreKind
 {
     /// <summary>
-    /// Reference where nearly all that the reference finds unlikely was never plausible to the base (independent errors), else influence; with <see cref="Compatibility.Paper"/> influence
-    /// (this project's).
+    /// Reference where nearly all that the reference finds unlikely was never plausible to the base (independent errors), else influence;
+    /// with <see cref="Compatibility.Paper"/> influence (this project's).
     /// </summary>
     Auto,
 
-    /// <summary>b − r, the paper's: what the reference learnt comes first. Finds misconceptions, which the base believes and a good reference does not.</summary>
+    /// <summary>
+    /// b − r, the paper's: what the reference learnt comes first. Finds misconceptions, which the base
+    /// believes and a good reference does not.
+    /// </summary>
     Influence,
 
-    /// <summary>−r: what the reference finds likely comes first. Finds independent errors, even with a reference that learnt from the same kind of data (this project's).</summary>
+    /// <summary>
+    /// −r: what the reference finds likely comes first. Finds independent errors, even with a reference that learnt from the
+    /// same kind of data (this project's).
+    /// </summary>
     Reference,
 
     /// <summary>0.9·b − r: between the two (this project's).</summary>
@@ -140,7 +158,9 @@ public enum ScoreKind
 /// <summary>What the objective's negative term is divided by.</summary>
 public enum NegativeNormKind
 {
-    /// <summary>All tokens of the step that are not learnt, forgotten or ignored: forgetting fewer of them weighs less, not each of them more.</summary>
+    /// <summary>
+    /// All tokens of the step that are not learnt, forgotten or ignored: forgetting fewer of them weighs less, not each of them more.
+    /// </summary>
     Candidates,
 
     /// <summary>The forgotten tokens alone.</summary>
@@ -193,8 +213,9 @@ public enum Compatibility
     None,
 
     /// <summary>
-    /// λ = lambda-max·k/K, restarting every epoch, the objective as a mean over micro-batches of their means, and the steps of the warm-up rounded down, as the
-    /// paper's own program computes them; learnt is all but the first len(encode(prompt)) tokens, also where one holds the prompt's end and the answer's beginning.
+    /// λ = lambda-max·k/K, restarting every epoch, the objective as a mean over micro-batches of their means, and the steps of the warm-up
+    /// rounded down, as the paper's own program computes them; learnt is all but the first len(encode(prompt)) tokens, also where one holds
+    /// the prompt's end and the answer's beginning.
     /// </summary>
     Paper,
 }

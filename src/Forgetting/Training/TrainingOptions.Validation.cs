@@ -5,7 +5,10 @@ namespace Forgetting.Training;
 /// <content>Which values settings may have, and which exclude each other.</content>
 public sealed partial record TrainingOptions
 {
-    /// <summary>Checks every number against its range, the settings that exclude each other, and that the run uses all that differ from their defaults.</summary>
+    /// <summary>
+    /// Checks every number against its range, the settings that exclude each other, and that the run uses
+    /// all that differ from their defaults.
+    /// </summary>
     /// <exception cref="UserException">Names the first setting that is wrong, its value and what was expected.</exception>
     public void Validate()
     {
@@ -13,7 +16,10 @@ public sealed partial record TrainingOptions
         foreach (string name in new[] { "data", "valid-data", "reference-data", "forget-prompts", "forget-data", "retain-data" })
         {
             if (Recipe.Find(name)!.Paths(this).Contains(IO.UnpackedFile.StandardInput))
-                throw new UserException($"{name} is -, standard input, which a run could not read again to go on or be repeated; expected a file");
+            {
+                throw new UserException(
+                    $"{name} is -, standard input, which a run could not read again to go on or be repeated; expected a file");
+            }
         }
 
         if (Method == TrainingMethod.Lwf && !Unlearns)
@@ -30,9 +36,12 @@ public sealed partial record TrainingOptions
 
     /// <summary>These settings with those at their defaults of which a run makes no use.</summary>
     internal TrainingOptions WithoutUnused() =>
-        Recipe.Settings.Aggregate(this, (options, setting) => setting.IsSet(options) && setting.WhyUnused(options) != null ? setting.Reset(options) : options);
+        Recipe.Settings.Aggregate(
+            this, (options, setting) => setting.IsSet(options) && setting.WhyUnused(options) != null ? setting.Reset(options) : options);
 
-    /// <summary>Checks every number against its range, and the settings that exclude each other; some may be of no use to the method.</summary>
+    /// <summary>
+    /// Checks every number against its range, and the settings that exclude each other; some may be of no use to the method.
+    /// </summary>
     /// <exception cref="UserException">Names the first setting that is wrong, its value and what was expected.</exception>
     internal void ValidateValues()
     {
@@ -44,12 +53,18 @@ public sealed partial record TrainingOptions
         TokenForgettingSettings forgetting = TokenForgetting;
         double share = forgetting.Rho is { IsAuto: false } given ? given.Value : 0;
         Check("rho", forgetting.Rho, forgetting.Rho is null or { IsAuto: true } || share is > 0 and <= 1, "a number in (0, 1] or auto");
-        Check("ignore-rho", forgetting.IgnoreRho, forgetting.IgnoreRho + share <= 1, "a number of at least 0 that is at most 1 together with rho");
-        Check("forget-below", forgetting.ForgetBelow, forgetting.ForgetBelow is null || forgetting.ForgetBelow <= (forgetting.LearnAbove ?? double.PositiveInfinity), "a number not above learn-above");
+        Check(
+            "ignore-rho", forgetting.IgnoreRho, forgetting.IgnoreRho + share <= 1,
+            "a number of at least 0 that is at most 1 together with rho");
+        Check("forget-below", forgetting.ForgetBelow, forgetting.ForgetBelow is null
+            || forgetting.ForgetBelow <= (forgetting.LearnAbove ?? double.PositiveInfinity), "a number not above learn-above");
         Check("lambda-max", forgetting.LambdaMax, forgetting.LambdaMax >= forgetting.LambdaMin, "a number not below lambda-min");
         Check("template", Data.Template, Data.Template.Length > 0, "auto, tulu, plain, chat or a file with a chat template");
         if (Data.Weights.Count > 0 && Data.Files.Count > 0 && Data.Weights.Count != Data.Files.Count)
-            throw new UserException($"data-weights are {Data.Weights.Count} numbers, and data is {Data.Files.Count} files; expected a number for each file");
+        {
+            throw new UserException(
+                $"data-weights are {Data.Weights.Count} numbers, and data is {Data.Files.Count} files; expected a number for each file");
+        }
 
         CheckExclusive();
     }
@@ -57,19 +72,38 @@ public sealed partial record TrainingOptions
     private void CheckExclusive()
     {
         if (TokenForgetting.LearnAbove is null != TokenForgetting.ForgetBelow is null)
-            throw new UserException($"{(TokenForgetting.LearnAbove is null ? "forget-below" : "learn-above")} is given alone, expected learn-above and forget-below together");
+        {
+            throw new UserException(
+                $"{(TokenForgetting.LearnAbove is null ? "forget-below" : "learn-above")} is given alone, "
+                + "expected learn-above and forget-below together");
+        }
 
         if (TokenForgetting.LearnAbove != null && (TokenForgetting.Rho != null || TokenForgetting.IgnoreRho > 0))
-            throw new UserException($"learn-above and {(TokenForgetting.Rho != null ? "rho" : "ignore-rho")} are both given, expected one way to divide the tokens");
+        {
+            throw new UserException(
+                $"learn-above and {(TokenForgetting.Rho != null ? "rho" : "ignore-rho")} are both given, "
+                + "expected one way to divide the tokens");
+        }
 
         if (TokenForgetting.LearnReference && (TokenForgetting.Reference != null || TokenForgetting.Scores != null))
-            throw new UserException($"learn-reference is given with {(TokenForgetting.Reference != null ? "reference" : "scores")}, expected reference-data or reference-fraction, whose examples it learns too");
+        {
+            throw new UserException(
+                $"learn-reference is given with {(TokenForgetting.Reference != null ? "reference" : "scores")}, "
+                + "expected reference-data or reference-fraction, whose examples it learns too");
+        }
 
         if (Method == TrainingMethod.Unlearn && !UnlearnsTokens && TokenForgetting.Ascent is { } ascent)
-            throw new UserException($"ascent is {Recipe.Text(ascent)} with objective {Recipe.Text(ForgetSet.Objective)}, expected objective token with it");
+        {
+            throw new UserException(
+                $"ascent is {Recipe.Text(ascent)} with objective {Recipe.Text(ForgetSet.Objective)}, expected objective token with it");
+        }
 
         if (TokenForgetting.ReferenceQuality && (TokenForgetting.Reference != null || TokenForgetting.Scores != null))
-            throw new UserException($"reference-quality is given with {(TokenForgetting.Reference != null ? "reference" : "scores")}, expected reference-data or reference-fraction, whose examples it looks at");
+        {
+            throw new UserException(
+                $"reference-quality is given with {(TokenForgetting.Reference != null ? "reference" : "scores")}, "
+                + "expected reference-data or reference-fraction, whose examples it looks at");
+        }
 
         if (Unlearning.Threshold != null && Unlearning.Fraction != new UnlearningSettings().Fraction)
             throw new UserException("forget-fraction and forget-threshold are both given, expected one of them");
@@ -94,13 +128,20 @@ public sealed partial record TrainingOptions
 
         // Of a continued adapter the model itself may be the reference.
         if (TokenForgetting.Reference != null && Adapter is null && Model.Length > 0 && SamePath(TokenForgetting.Reference, Model))
-            throw new UserException($"reference is {TokenForgetting.Reference}, the model itself, under which no token has any influence; expected the model after training on trusted examples");
+        {
+            throw new UserException(
+                $"reference is {TokenForgetting.Reference}, the model itself, under which no token has any influence; "
+                + "expected the model after training on trusted examples");
+        }
 
         if (TokenForgetting.ReferenceFraction != null && sources.Length > 0)
             throw new UserException($"reference-fraction and {sources[0]} are both given, expected one source of influence");
 
         if (TokenForgetting.Lambda != LambdaKind.Linear && Compat == Compatibility.Paper)
-            throw new UserException($"lambda is {Recipe.Text(TokenForgetting.Lambda)} with compat paper, expected linear: the paper's program has no other");
+        {
+            throw new UserException(
+                $"lambda is {Recipe.Text(TokenForgetting.Lambda)} with compat paper, expected linear: the paper's program has no other");
+        }
     }
 
     private static bool SamePath(string a, string b) =>

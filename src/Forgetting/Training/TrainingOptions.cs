@@ -3,8 +3,9 @@ using Forgetting.Backends;
 namespace Forgetting.Training;
 
 /// <summary>
-/// Every setting of a tuning run, in groups. Defaults are the recipe of arXiv 2508.04329 where it states one. A setting's name in recipes and on the
-/// command line is its property's in kebab case behind its group's prefix (<see cref="Recipe"/>); <see cref="SettingAttribute"/> holds the rest of what is known of it.
+/// Every setting of a tuning run, in groups. Defaults are the recipe of arXiv 2508.04329 where it states one. A setting's name in recipes
+/// and on the command line is its property's in kebab case behind its group's prefix (<see cref="Recipe"/>); <see cref="SettingAttribute"/>
+/// holds the rest of what is known of it.
 /// </summary>
 public sealed partial record TrainingOptions
 {
@@ -32,7 +33,9 @@ public sealed partial record TrainingOptions
     [Setting("seed of initialisation, order and dropout", Identity = false)]
     public ulong Seed { get; init; } = 42;
 
-    /// <summary>Element type of the tuned model's weights in its files. Models that a run makes for itself stay exact whatever it says.</summary>
+    /// <summary>
+    /// Element type of the tuned model's weights in its files. Models that a run makes for itself stay exact whatever it says.
+    /// </summary>
     [Setting("type of the written weights: source (the base's), fp32, bf16 or fp16", MayChange = true, Identity = false)]
     public SaveDtype SaveDtype { get; init; } = SaveDtype.Source;
 
@@ -89,7 +92,8 @@ public sealed partial record TrainingOptions
     internal bool NeedsBase => Method switch
     {
         TrainingMethod.Forget => ResolveAscent().NeedsBase,
-        TrainingMethod.Unlearn => ForgetSet.Objective is ForgetObjective.Npo or ForgetObjective.IdkDpo || (UnlearnsTokens && ResolveAscent().NeedsBase),
+        TrainingMethod.Unlearn =>
+            ForgetSet.Objective is ForgetObjective.Npo or ForgetObjective.IdkDpo || (UnlearnsTokens && ResolveAscent().NeedsBase),
         _ => false,
     };
 
@@ -100,14 +104,16 @@ public sealed partial record TrainingOptions
     internal string MainData => Method == TrainingMethod.Unlearn ? ForgetSet.ForgetData ?? "" : Data.Path;
 
     /// <summary>Most tokens of the examples that go through the model at once in training; srs takes each of them twice.</summary>
-    internal int PassTokens => Optimizer.Regularizer == RegularizerKind.Srs ? Math.Max(1, Compute.MicroBatchTokens / 2) : Compute.MicroBatchTokens;
+    internal int PassTokens =>
+        Optimizer.Regularizer == RegularizerKind.Srs ? Math.Max(1, Compute.MicroBatchTokens / 2) : Compute.MicroBatchTokens;
 
     /// <summary><see cref="TokenForgettingSettings.Score"/>, with the paper's where its program is followed.</summary>
     public ScoreKind ResolveScore() =>
         Compat == Compatibility.Paper && TokenForgetting.Score == ScoreKind.Auto ? ScoreKind.Influence : TokenForgetting.Score;
 
     /// <summary><see cref="UnlearningSettings.Moments"/>, or what the method has unless they are given.</summary>
-    internal UnlearningMoments ResolveMoments() => Unlearning.Moments ?? (Compat == Compatibility.Paper ? UnlearningMoments.Shared : UnlearningMoments.Own);
+    internal UnlearningMoments ResolveMoments() =>
+        Unlearning.Moments ?? (Compat == Compatibility.Paper ? UnlearningMoments.Shared : UnlearningMoments.Own);
 
     /// <summary><see cref="UnlearningSettings.Weight"/>, or what goes with the moments unless it is given.</summary>
     internal double ResolveUnlearningWeight() => Unlearning.Weight ?? (ResolveMoments() == UnlearningMoments.Own ? 2 : 0.05);
@@ -117,6 +123,7 @@ public sealed partial record TrainingOptions
     {
         AscentKind standard = Method == TrainingMethod.Forget && Compat != Compatibility.Paper ? AscentKind.Belief : AscentKind.Ascent;
         Ascent source = Backends.Ascent.Of(TokenForgetting.Ascent ?? standard);
-        return source with { Beta = (float?)TokenForgetting.AscentBeta ?? source.Beta, Beta2 = (float?)TokenForgetting.AscentBeta2 ?? source.Beta2, LearningPower = (float)Optimizer.GceQ };
+        return source with { Beta = (float?)TokenForgetting.AscentBeta
+            ?? source.Beta, Beta2 = (float?)TokenForgetting.AscentBeta2 ?? source.Beta2, LearningPower = (float)Optimizer.GceQ };
     }
 }

@@ -41,19 +41,21 @@ internal sealed record TrainingSet
     public int Counted => Parts?.Forget ?? Examples.Count;
 
     /// <summary>A set in which every response token is to be forgotten.</summary>
-    public static TrainingSet AllNegative(IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]>? baseLogProbabilities = null) => new()
-    {
-        Examples = examples,
-        Signs = [.. examples.Select(e => Array.ConvertAll(e.Response, r => (sbyte)(r ? -1 : 0)))],
-        BaseLogProbabilities = baseLogProbabilities,
-    };
+    public static TrainingSet AllNegative(IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]>? baseLogProbabilities = null) =>
+        new()
+        {
+            Examples = examples,
+            Signs = [.. examples.Select(e => Array.ConvertAll(e.Response, r => (sbyte)(r ? -1 : 0)))],
+            BaseLogProbabilities = baseLogProbabilities,
+        };
 
     /// <summary>A set in which every response token has the sign that the data gives it, and is positive where it gives none.</summary>
-    public static TrainingSet AsGiven(IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]>? baseLogProbabilities = null) => AllPositive(examples) with
-    {
-        Signs = [.. examples.Select(e => e.Response.Select((r, t) => (sbyte)(!r ? 0 : e.Given?[t] is -1 ? -1 : 1)).ToArray())],
-        BaseLogProbabilities = baseLogProbabilities,
-    };
+    public static TrainingSet AsGiven(IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]>? baseLogProbabilities = null) =>
+        AllPositive(examples) with
+        {
+            Signs = [.. examples.Select(e => e.Response.Select((r, t) => (sbyte)(!r ? 0 : e.Given?[t] is -1 ? -1 : 1)).ToArray())],
+            BaseLogProbabilities = baseLogProbabilities,
+        };
 
     /// <summary>A set in which every response token is positive.</summary>
     public static TrainingSet AllPositive(IReadOnlyList<EncodedExample> examples) => new()

@@ -24,7 +24,8 @@ internal readonly record struct StepLosses(double Objective, double PositiveSum,
 internal sealed class NonFiniteException(string what) : Exception(what);
 
 /// <summary>
-/// The gradient of one optimiser step: its examples in micro-batches, with weights that count the whole step. Nothing here changes a weight.
+/// The gradient of one optimiser step: its examples in micro-batches, with weights that count the whole
+/// step. Nothing here changes a weight.
 /// </summary>
 internal sealed class TrainingStep : IDisposable
 {
@@ -59,7 +60,9 @@ internal sealed class TrainingStep : IDisposable
 
         // The other methods have no negative weights, and no base model's probabilities.
         Ascent ascent = options.ResolveAscent();
-        _ascent = options.Method == TrainingMethod.Forget || options.UnlearnsTokens ? ascent : new Ascent { LearningPower = ascent.LearningPower };
+        _ascent = options.Method == TrainingMethod.Forget || options.UnlearnsTokens
+            ? ascent
+            : new Ascent { LearningPower = ascent.LearningPower };
         _objective = SequenceObjective.Of(options);
         _sink = new AccumulateSink(decoder.Backend);
         decoder.Repeats = !options.Compute.NoCudaGraphs;
@@ -145,7 +148,9 @@ internal sealed class TrainingStep : IDisposable
     /// <summary>Whether the step has tokens of both signs, so that its two parts can be compared.</summary>
     public bool HasParts => _mass.Positive > 0 && _mass.Negative > 0;
 
-    /// <summary>Before <see cref="Accumulate"/>: computes the negative term's gradient at λ = 1 and keeps it for <see cref="CompareParts"/>.</summary>
+    /// <summary>
+    /// Before <see cref="Accumulate"/>: computes the negative term's gradient at λ = 1 and keeps it for <see cref="CompareParts"/>.
+    /// </summary>
     /// <exception cref="NonFiniteException">A loss is not finite.</exception>
     public void KeepNegativePart()
     {
@@ -183,7 +188,8 @@ internal sealed class TrainingStep : IDisposable
     private MicroBatchOfStep Batch(MicroBatch run)
     {
         TokenBatch batch = BatchBuilder.Create(_examples, run, _signs, _baseLogProbabilities);
-        return new(_regularizer is IPairRegularizer ? BatchBuilder.Twice(batch) : batch, _examples.GetRange(run.First, run.Count), run.First);
+        return new(
+            _regularizer is IPairRegularizer ? BatchBuilder.Twice(batch) : batch, _examples.GetRange(run.First, run.Count), run.First);
     }
 
     private static ulong StepSeed(ulong seed, int step)
@@ -209,8 +215,8 @@ internal sealed class TrainingStep : IDisposable
         _measured = true;
     }
 
-    // The regularizer looks at the whole step's features. One micro-batch shows them as it goes through; of several, or where dropout would disturb
-    // them, they come from a forward pass before.
+    // The regularizer looks at the whole step's features. One micro-batch shows them as it goes through; of several, or where dropout would
+    // disturb them, they come from a forward pass before.
     private void BeginRegularizer(IFeatureRegularizer regularizer)
     {
         if (_batches.Count == 1 && _dropoutSeed is null)
@@ -281,7 +287,8 @@ internal sealed class TrainingStep : IDisposable
             Tokens = tokens;
             First = first;
             _weights = examples.TrueForAll(e => e.Weights is null) ? []
-                : [.. examples.SelectMany(e => Enumerable.Range(1, e.Length - 1).Where(t => e.Response[t]).Select(t => e.Weights?[t] ?? 1))];
+                : [.. examples.SelectMany(
+                    e => Enumerable.Range(1, e.Length - 1).Where(t => e.Response[t]).Select(t => e.Weights?[t] ?? 1))];
             Signs = Array.ConvertAll(tokens.Weights, sign => (sbyte)sign);
             Losses = new float[Signs.Length];
             Mass = TokenMass.Of(Signs, _weights);

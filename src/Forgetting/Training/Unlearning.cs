@@ -9,8 +9,9 @@ namespace Forgetting.Training;
 internal sealed record UnlearningMetrics(double Loss, double GradNorm, IReadOnlyList<int> Examples);
 
 /// <summary>
-/// Unlearning steps (arXiv 2505.19715): ascent on a batch of the set D_U, its gradient clipped to a norm of its own. With moments of its own the optimiser's step is w times a learning
-/// step; through the moments of the learning steps goes the gradient of −w/n. Which samples and when are functions of the learning step's number.
+/// Unlearning steps (arXiv 2505.19715): ascent on a batch of the set D_U, its gradient clipped to a norm of its own. With moments of its
+/// own the optimiser's step is w times a learning step; through the moments of the learning steps goes the gradient of −w/n. Which samples
+/// and when are functions of the learning step's number.
 /// </summary>
 internal sealed class Unlearning : IDisposable
 {
@@ -34,12 +35,14 @@ internal sealed class Unlearning : IDisposable
         if (options.ResolveMoments() == UnlearningMoments.Own)
         {
             // Learning steps decay the weights.
-            _own = new AdamWOptimizer(decoder.Backend, decoder.TrainableParameters, options with { Optimizer = options.Optimizer with { WeightDecay = 0 } });
+            _own = new AdamWOptimizer(
+                decoder.Backend, decoder.TrainableParameters, options with { Optimizer = options.Optimizer with { WeightDecay = 0 } });
         }
 
         // With no positive tokens, the signed objective with λ = w is −w/n on all; the ascent's kind applies.
         _step = new TrainingStep(decoder, options with { Method = TrainingMethod.Forget, Compat = Compatibility.None });
-        _order = new DataOrder(set.Examples.Count, options.Unlearning.BatchSize ?? options.Schedule.BatchSize, ~options.Seed, shuffle: true);
+        _order =
+            new DataOrder(set.Examples.Count, options.Unlearning.BatchSize ?? options.Schedule.BatchSize, ~options.Seed, shuffle: true);
     }
 
     /// <summary>The optimiser of these steps alone, whose moments a checkpoint must keep; null where they have none of their own.</summary>

@@ -3,8 +3,9 @@ using Forgetting.Core;
 namespace Forgetting.Training;
 
 /// <summary>
-/// Where among the learning steps the unlearning steps are (arXiv 2505.19715, "periodic unlearning", and its ablations). Every kind takes equally many steps, at the learning
-/// rates that the periodic ones have, so that runs differ in nothing but the places; only a random place has its own learning rate.
+/// Where among the learning steps the unlearning steps are (arXiv 2505.19715, "periodic unlearning", and its ablations). Every kind
+/// takes equally many steps, at the learning rates that the periodic ones have, so that runs differ in nothing but the places; only a
+/// random place has its own learning rate.
 /// </summary>
 internal sealed class UnlearningSchedule
 {
@@ -25,7 +26,8 @@ internal sealed class UnlearningSchedule
         {
             string lower = steps > 1 ? $"a forget-interval below {steps}, or " : "";
             throw new UserException(
-                $"forget-interval is {_interval} with {steps} learning step{(steps == 1 ? "" : "s")}, which leaves no unlearning step; expected {lower}more learning steps: raise epochs or steps, or lower batch-size");
+                $"forget-interval is {_interval} with {steps} learning step{(steps == 1 ? "" : "s")}, which leaves no unlearning step; "
+                + $"expected {lower}more learning steps: raise epochs or steps, or lower batch-size");
         }
 
         if (_kind == UnlearningScheduleKind.Random)

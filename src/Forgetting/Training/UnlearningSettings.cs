@@ -72,7 +72,8 @@ public sealed record UnlearningSettings
 
     /// <summary>What samples are ranked by.</summary>
     [Setting(
-        "what samples are ranked by: increase (of the loss by ordinary fine-tuning, measured) or confidence (the paper's, by the Fisher information)",
+        "what samples are ranked by: increase (of the loss by ordinary fine-tuning, measured) "
+        + "or confidence (the paper's, by the Fisher information)",
         Methods = MethodSet.Unlearning, Needs = "forget-prompts|elicited")]
     public SelectionMeasure SelectBy { get; init; } = SelectionMeasure.Increase;
 
@@ -94,13 +95,19 @@ public sealed record UnlearningSettings
         Formerly = "interval", Range = "[1, ∞)", Methods = MethodSet.Unlearning, Needs = "forget-prompts|elicited")]
     public int Interval { get; init; } = 10;
 
-    /// <summary>AdamW's moments in unlearning steps; null: their own, with <see cref="Compatibility.Paper"/> those of the learning steps.</summary>
+    /// <summary>
+    /// AdamW's moments in unlearning steps; null: their own, with <see cref="Compatibility.Paper"/> those of the learning steps.
+    /// </summary>
     [Setting(
-        "AdamW's moments in unlearning steps: own, where a step is forget-weight times a learning step, or shared with learning, where the clip may undo the weight",
+        "AdamW's moments in unlearning steps: own, where a step is forget-weight times a learning step, or shared with learning, "
+        + "where the clip may undo the weight",
         Methods = MethodSet.Unlearning, Needs = "forget-prompts|elicited")]
     public UnlearningMoments? Moments { get; init; }
 
-    /// <summary>Weight w of an unlearning step: of its length with moments of its own, else of its gradient; null: 2 and 0.05 (this project's choice).</summary>
+    /// <summary>
+    /// Weight w of an unlearning step: of its length with moments of its own, else of its gradient; null:
+    /// 2 and 0.05 (this project's choice).
+    /// </summary>
     [Setting(
         "weight of an unlearning step against a learning step; 2 unless given, and of its gradient 0.05 with shared moments",
         Range = "(0, ∞)", Methods = MethodSet.Unlearning, Needs = "forget-prompts|elicited")]

@@ -15,5 +15,6 @@ internal static class WeightedPath
     }
 
     /// <summary>The text with its path changed.</summary>
-    public static string Map(string text, Func<string, string> map) => Split(text) is (var path, { } weight) ? $"{map(path)}={weight}" : map(text);
+    public static string Map(string text, Func<string, string> map) =>
+        Split(text) is (var path, { } weight) ? $"{map(path)}={weight}" : map(text);
 }

@@ -8,7 +8,7 @@ namespace Forgetting.Testing.Operations;
 /// <summary>Attention, its backward, and attention against a cache.</summary>
 internal static class AttentionCases
 {
-    private static readonly (int Heads, int KeyValueHeads, int HeadSize, int Window, int Layout)[] Shapes =
+    private static readonly (int Heads, int KeyValueHeads, int HeadSize, int Window, int Layout)[] s_shapes =
     [
         (1, 1, 8, 0, 0), (1, 1, 1, 0, 1), (8, 8, 8, 0, 2), (8, 4, 8, 0, 4), (4, 2, 6, 0, 3), (8, 1, 16, 0, 2), (4, 1, 64, 0, 4),
         (2, 2, 64, 0, 3), (2, 1, 80, 0, 2), (2, 2, 128, 0, 4), (3, 3, 3, 2, 2), (4, 2, 16, 1, 2), (4, 4, 16, 5, 4), (2, 1, 64, 31, 4),
@@ -17,7 +17,7 @@ internal static class AttentionCases
 
     public static IEnumerable<OperationCase> All()
     {
-        foreach ((int heads, int kvHeads, int headSize, int window, int layout) in Shapes)
+        foreach ((int heads, int kvHeads, int headSize, int window, int layout) in s_shapes)
         {
             int[] offsets = OperationCases.Layouts[layout];
             var shape = new AttentionShape(heads, kvHeads, headSize, (float)(1 / Math.Sqrt(headSize)), window);

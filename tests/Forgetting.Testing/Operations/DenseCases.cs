@@ -7,14 +7,14 @@ namespace Forgetting.Testing.Operations;
 /// <summary>Dense products and biases.</summary>
 internal static class DenseCases
 {
-    private static readonly (int M, int N, int K)[] Sizes =
+    private static readonly (int M, int N, int K)[] s_sizes =
     [
         (1, 1, 1), (1, 7, 5), (3, 1, 9), (5, 3, 1), (1, 130, 64), (4, 64, 32), (33, 65, 17), (64, 64, 64), (127, 129, 131), (8, 24, 300),
     ];
 
     public static IEnumerable<OperationCase> All()
     {
-        foreach ((int m, int n, int k) in Sizes)
+        foreach ((int m, int n, int k) in s_sizes)
         {
             yield return Gemm(m, n, k, transposeA: false, transposeB: true);
             yield return Gemm(m, n, k, transposeA: false, transposeB: false);

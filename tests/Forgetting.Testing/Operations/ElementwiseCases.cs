@@ -6,10 +6,11 @@ namespace Forgetting.Testing.Operations;
 /// <summary>Norms, activations, sums and dropout.</summary>
 internal static class ElementwiseCases
 {
-    private static readonly (int Rows, int Columns)[] Sizes = [(1, 1), (1, 64), (5, 7), (6, 100), (3, 257), (17, 288), (40, 1), (4, 2048)];
+    private static readonly (int Rows, int Columns)[] s_sizes =
+        [(1, 1), (1, 64), (5, 7), (6, 100), (3, 257), (17, 288), (40, 1), (4, 2048)];
 
     public static IEnumerable<OperationCase> All() =>
-        [.. Sizes.SelectMany(size => Norms(size.Rows, size.Columns)), .. AwkwardNorms(), .. Activations(), .. Sums()];
+        [.. s_sizes.SelectMany(size => Norms(size.Rows, size.Columns)), .. AwkwardNorms(), .. Activations(), .. Sums()];
 
     private static IEnumerable<OperationCase> Norms(int rows, int columns)
     {
@@ -81,9 +82,7 @@ internal static class ElementwiseCases
             (double[] dX, double[] product) = ReferenceElementwise.RmsNormBackward(v[0], v[1], v[2], v[3]);
             v[4] = Sum(v[4], dX);
             if (withProduct)
-            {
                 v[5] = product;
-            }
         },
     };
 
@@ -126,9 +125,7 @@ internal static class ElementwiseCases
                 (double[] dX, double[] product) = ReferenceElementwise.LayerNormBackward(v[0], v[1], v[2], v[3]);
                 v[4] = Sum(v[4], dX);
                 if (withProduct)
-                {
                     v[5] = product;
-                }
             },
         };
 

@@ -8,7 +8,7 @@ namespace Forgetting.Testing.Operations;
 internal static class LossCases
 {
     // Weights of every sign and size that a step makes; the first rows of small cases already hold a negative and a zero.
-    private static readonly double[] Weights = [-0.7, 0, 1.3, -1e-4, 0.02, -2];
+    private static readonly double[] s_weights = [-0.7, 0, 1.3, -1e-4, 0.02, -2];
 
     public static IEnumerable<OperationCase> All() => [.. SignedLosses(), .. Samples()];
 
@@ -47,9 +47,7 @@ internal static class LossCases
                     {
                         v[2] = Losses(v[0], v[1]);
                         if (greedy)
-                        {
                             v[3] = [.. v[0].Chunk(vocabulary).Select(row => (double)ReferenceLoss.ArgMax(row))];
-                        }
                     },
                 };
             }
@@ -66,7 +64,7 @@ internal static class LossCases
                 // p − e cancels where p_y nears 1: errors are relative to the weight, not to what is left.
                 Updated("logits", rows, vocabulary, logits) with { Scale = 0.02 },
                 Targets(rows, vocabulary),
-                Input32("weights", 1, rows, (_, _) => [.. Enumerable.Range(0, rows).Select(r => Weights[r % Weights.Length])]),
+                Input32("weights", 1, rows, (_, _) => [.. Enumerable.Range(0, rows).Select(r => s_weights[r % s_weights.Length])]),
                 Input32("baseLogProbability", 1, rows, Uniform(rows, -12, -0.01)),
                 Output32("losses", 1, rows), OutputIntegers("greedy", rows),
             ],
@@ -166,9 +164,7 @@ internal static class LossCases
         {
             double uniform = (float)random.NextDouble();
             if (ReferenceLoss.Sample(logits, temperature, k, p, uniform).Margin > 3e-6)
-            {
                 return uniform;
-            }
         }
 
         throw new InvalidOperationException("the logits leave no decisive draw: the case needs others");

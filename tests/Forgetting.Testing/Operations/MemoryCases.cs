@@ -7,7 +7,7 @@ namespace Forgetting.Testing.Operations;
 internal static class MemoryCases
 {
     // Ties in both directions, a carry into the exponent, subnormals, overflow by rounding, infinities and zeros of both signs.
-    private static readonly double[] Awkward =
+    private static readonly double[] s_awkward =
     [
         0, -0.0, 1, -1, 1 + (1 / 256.0), 1 + (3 / 256.0), 1 + (1 / 256.0) + (1 / 65536.0), 1 - (1 / 1024.0), 2 - (1 / 256.0),
         float.MaxValue, float.MinValue, float.Epsilon, -1e-39, 1e-40, double.PositiveInfinity, double.NegativeInfinity, 3.14159265,
@@ -28,7 +28,7 @@ internal static class MemoryCases
                 {
                     Operands =
                     [
-                        Input("source", 1, count, count == Awkward.Length ? Given(Awkward) : null) with { Type = from },
+                        Input("source", 1, count, count == s_awkward.Length ? Given(s_awkward) : null) with { Type = from },
                         (Output("destination", 1, count) with { Type = to }).Exact(),
                     ],
                     Run = (b, t) => b.Copy(t[0], t[1]),

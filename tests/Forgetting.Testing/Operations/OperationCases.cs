@@ -27,27 +27,27 @@ internal static class OperationCases
         [0, 33, 98, 99, 128],
     ];
 
-    private static readonly OperationCase[] _written =
+    private static readonly OperationCase[] s_written =
     [
         .. MemoryCases.All(), .. DenseCases.All(), .. LowRankCases.All(), .. SequenceCases.All(), .. AttentionCases.All(),
         .. ElementwiseCases.All(), .. LossCases.All(), .. SinkCases.All(), .. OptimizerCases.All(),
     ];
 
-    private static readonly Dictionary<string, OperationCase> _byName =
-        _written.Concat(Misaligned(_written)).ToDictionary(operationCase => operationCase.Name);
+    private static readonly Dictionary<string, OperationCase> s_byName =
+        s_written.Concat(Misaligned(s_written)).ToDictionary(operationCase => operationCase.Name);
 
     /// <summary>Every case.</summary>
-    public static IReadOnlyCollection<OperationCase> All => _byName.Values;
+    public static IReadOnlyCollection<OperationCase> All => s_byName.Values;
 
     /// <summary>Names of all cases, as theory data.</summary>
-    public static TheoryData<string> Names => [.. _byName.Keys];
+    public static TheoryData<string> Names => [.. s_byName.Keys];
 
     /// <summary>Names of the cases that an emulated device runs in reasonable time.</summary>
     public static TheoryData<string> SmallNames =>
         [.. All.Where(operationCase => !operationCase.Large).Select(operationCase => operationCase.Name)];
 
     /// <summary>The case of that name.</summary>
-    public static OperationCase Named(string name) => _byName[name];
+    public static OperationCase Named(string name) => s_byName[name];
 
     /// <summary>
     /// Of every operation a small case whose rows are whole packs of 16 bytes, as often as it has operands, each time with one of them an
@@ -68,9 +68,7 @@ internal static class OperationCases
                 Operand[] operands = [.. small.Operands];
                 operands[i] = operands[i] with { Shift = 1 };
                 if (operands[i].Type != DType.Int32)
-                {
                     yield return small with { Variant = $"{small.Variant}, {operands[i].Name} misaligned", Operands = operands };
-                }
             }
         }
 

@@ -47,25 +47,19 @@ internal static class OperationRunner
             if (operand.Role == OperandRole.Input)
             {
                 if (!data.SequenceEqual(before[i].AsSpan(start, bytes)))
-                {
                     faults.Add($"{operand.Name} is an input and was changed");
-                }
 
                 continue;
             }
 
             if (!data.SequenceEqual(second[i].AsSpan(start, bytes)))
-            {
                 faults.Add($"{operand.Name} differs between two runs on the same inputs");
-            }
 
             Compare(faults, operand, types[i], Decoded(data, types[i]), expected[i]);
         }
 
         if (faults.Count > 0)
-        {
             Assert.Fail($"{operationCase.Name} on {backend.Name} ({backend.StorageType}): {string.Join("; ", faults)}");
-        }
     }
 
     /// <summary>The bytes of all operands after one call, and of what surrounds them; the same inputs as in <see cref="Check"/>.</summary>
@@ -207,24 +201,18 @@ internal static class OperationRunner
         for (int i = 0; i < expected.Length; i++)
         {
             if (actual[i].Equals(expected[i]))
-            {
                 continue;
-            }
 
             double allowed = tolerance * Math.Max(Math.Abs(expected[i]), scale);
             double error = Math.Abs(actual[i] - expected[i]);
             if (operand.Loosen > 0 && error <= allowed)
-            {
                 continue;
-            }
 
             // A NaN or infinity on one side counts as infinitely wrong.
             double excess = double.IsFinite(error) && allowed > 0 ? error / allowed : double.PositiveInfinity;
             wrong++;
             if (worst < 0 || excess > worstExcess)
-            {
                 (worst, worstExcess) = (i, excess);
-            }
         }
 
         if (wrong > 0)

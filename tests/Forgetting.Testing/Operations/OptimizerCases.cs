@@ -56,9 +56,7 @@ internal static class OptimizerCases
                         (v[0], v[2], v[3]) = ReferenceDense.AdamW(v[0], v[1], v[2], v[3], step);
                         v[1] = new double[count];
                         if (separate)
-                        {
                             v[5] = v[0];
-                        }
                     },
                     Shift = count % 2,
                 };

@@ -154,9 +154,7 @@ internal static class SinkCases
                 for (int t = offsets[s]; t < offsets[s + 1]; t++)
                 {
                     if (Array.IndexOf(tokens, tokens[t], offsets[s]) != t)
-                    {
                         Array.Clear(values, t * columns, columns);
-                    }
                 }
             }
 
@@ -202,9 +200,7 @@ internal static class SinkCases
         // Two predictions in three rows, none at all in the last sequence.
         int[] headOffsets = [.. offsets.Select((offset, s) => (s == sequences && s > 1 ? offsets[s - 1] : offset) * 2 / 3)];
         if (headOffsets[^1] == 0)
-        {
             headOffsets[^1] = 1;
-        }
 
         yield return new("HeadRows", variant)
         {

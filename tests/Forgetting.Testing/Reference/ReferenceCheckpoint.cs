@@ -17,9 +17,7 @@ internal static class ReferenceCheckpoint
         foreach (JsonProperty entry in header.RootElement.EnumerateObject().Where(entry => entry.Name != "__metadata__"))
         {
             if (entry.Value.GetProperty("dtype").GetString() != "F32")
-            {
                 throw new InvalidDataException($"{path}: {entry.Name} is not F32");
-            }
 
             int begin = entry.Value.GetProperty("data_offsets")[0].GetInt32();
             int end = entry.Value.GetProperty("data_offsets")[1].GetInt32();

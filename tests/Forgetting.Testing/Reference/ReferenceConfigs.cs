@@ -77,9 +77,7 @@ internal static class ReferenceConfigs
 
         Norm(last);
         if (!config.TiedHead)
-        {
             all.Add(("lm_head.weight", new(v, c)));
-        }
 
         return all;
 
@@ -95,18 +93,14 @@ internal static class ReferenceConfigs
         {
             all.Add((name + ".weight", config.Family == ModelFamilies.Gpt2 ? new(columns, rows) : new(rows, columns)));
             if (bias)
-            {
                 all.Add((name + ".bias", new(rows)));
-            }
         }
 
         void Norm(string name)
         {
             all.Add((name + ".weight", new(c)));
             if (config.LayerNorm)
-            {
                 all.Add((name + ".bias", new(c)));
-            }
         }
     }
 

@@ -62,9 +62,7 @@ internal sealed class ReferenceDecoder(
         {
             x[t] = Sum(embedding[(ids[t] * c)..((ids[t] + 1) * c)], TableUpdate(EmbeddingName, ids[t]));
             if (config.LearnedPositions)
-            {
                 x[t] = Sum(x[t], Sum(weights["transformer.wpe.weight"][(t * c)..((t + 1) * c)], TableUpdate("transformer.wpe.weight", t)));
-            }
         }
 
         for (int layer = 0; layer < config.Layers; layer++)
@@ -183,9 +181,7 @@ internal sealed class ReferenceDecoder(
         }
 
         if (weights.TryGetValue(name + ".bias", out double[]? bias))
-        {
             y = Sum(y, bias);
-        }
 
         return Update(name, x, y);
     }
@@ -194,9 +190,7 @@ internal sealed class ReferenceDecoder(
     private double[] Update(string name, double[] x, double[] y)
     {
         if (lora == null || !lora.TryGetValue(name, out ReferenceLora? update))
-        {
             return y;
-        }
 
         double[] low = Product(update.A, x, update.Rank);
         return Sum(y, [.. Product(update.B, low, y.Length).Select(value => update.Scale * value)]);
@@ -206,9 +200,7 @@ internal sealed class ReferenceDecoder(
     private double[] TableUpdate(string weight, int row)
     {
         if (lora == null || !lora.TryGetValue(weight[..^".weight".Length], out ReferenceLora? update))
-        {
             return new double[config.HiddenSize];
-        }
 
         double[] low = update.A[(row * update.Rank)..((row + 1) * update.Rank)];
         return [.. Product(update.B, low, config.HiddenSize).Select(value => update.Scale * value)];
@@ -242,20 +234,14 @@ internal sealed class ReferenceDecoder(
     {
         double frequency = Math.Pow(config.RopeTheta, -2.0 * i / config.HeadSize);
         if (config.RopeScaling is not { } scaling)
-        {
             return frequency;
-        }
 
         double wavelength = 2 * Math.PI / frequency;
         if (wavelength > scaling.OriginalContext / scaling.LowFrequencyFactor)
-        {
             return frequency / scaling.Factor;
-        }
 
         if (wavelength < scaling.OriginalContext / scaling.HighFrequencyFactor)
-        {
             return frequency;
-        }
 
         double smooth = ((scaling.OriginalContext / wavelength) - scaling.LowFrequencyFactor)
             / (scaling.HighFrequencyFactor - scaling.LowFrequencyFactor);

@@ -92,9 +92,7 @@ internal static class ReferenceElementwise
     public static double GeluDerivative(double x, bool tanh)
     {
         if (!tanh)
-        {
             return (0.5 * (1 + Erf(x / Math.Sqrt(2)))) + (x * Math.Exp(-0.5 * x * x) / Math.Sqrt(2 * Math.PI));
-        }
 
         double root = Math.Sqrt(2 / Math.PI);
         double t = Math.Tanh(root * (x + (0.044715 * x * x * x)));
@@ -124,9 +122,7 @@ internal static class ReferenceElementwise
     public static double Erf(double x)
     {
         if (Math.Abs(x) > 6)
-        {
             return Math.Sign(x);
-        }
 
         double term = x, sum = x;
         for (int n = 1; Math.Abs(term) > 1e-18 * Math.Abs(sum); n++)

@@ -133,9 +133,7 @@ internal static class ReferenceLoss
     public static (int Id, double Margin) Sample(double[] logits, double temperature, int topK, double topP, double uniform)
     {
         if (temperature == 0)
-        {
             return (ArgMax(logits), 1);
-        }
 
         int[] order = [.. Enumerable.Range(0, logits.Length).OrderByDescending(i => logits[i]).ThenBy(i => i)];
         order = topK > 0 ? order[..Math.Min(topK, order.Length)] : order;

@@ -101,9 +101,7 @@ internal static class ReferenceSinks
             for (int t = offsets[s]; t < offsets[s + 1]; t++)
             {
                 if (Array.IndexOf(rows, rows[t], offsets[s]) != t)
-                {
                     continue;
-                }
 
                 for (int r = headOffsets[s]; r < headOffsets[s + 1]; r++)
                 {

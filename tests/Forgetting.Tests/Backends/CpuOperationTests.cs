@@ -42,9 +42,7 @@ public sealed class CpuOperationTests : IDisposable
                 for (int i = 0; i < values.Length; i++)
                 {
                     if (rounded.Contains(exact.Operands[i].Name))
-                    {
                         values[i] = Array.ConvertAll(values[i], value => OperationRunner.Stored(value, DType.BFloat16));
-                    }
                 }
 
                 exact.Expect(values);

@@ -142,9 +142,7 @@ public sealed unsafe class OneDnnProductsTests
     public void Auto_takes_it_for_bf16_where_the_processor_is_faster_in_that_and_never_for_fp32()
     {
         if (!File.Exists("/proc/cpuinfo") || RuntimeInformation.ProcessArchitecture != Architecture.X64)
-        {
             return;
-        }
 
         string[] lines = File.ReadAllLines("/proc/cpuinfo");
         string[] flags = lines.First(l => l.StartsWith("flags", StringComparison.Ordinal)).Split(' ');

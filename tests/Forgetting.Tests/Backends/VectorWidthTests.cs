@@ -22,9 +22,7 @@ public sealed class VectorWidthTests
     public void Operations_agree_with_the_plain_versions_without(string instructions, int bits, string vectors, string products)
     {
         if (RuntimeInformation.ProcessArchitecture != Architecture.X64 || VectorWidth.Bits < bits)
-        {
             return;
-        }
 
         var start =
             new ProcessStartInfo(Environment.ProcessPath!.EndsWith("dotnet", StringComparison.Ordinal) ? Environment.ProcessPath : "dotnet")

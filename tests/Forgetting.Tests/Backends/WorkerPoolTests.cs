@@ -109,9 +109,7 @@ public sealed unsafe class WorkerPoolTests
         public void Run(int index, byte* scratch)
         {
             if (index == bad)
-            {
                 throw new InvalidOperationException($"task {index}");
-            }
         }
     }
 

@@ -9,12 +9,12 @@ namespace Forgetting.Tests.ChatTemplates;
 
 public class ChatTemplateTests
 {
-    private static readonly Dictionary<string, string> Tokens = new() { ["bos_token"] = "<s>", ["eos_token"] = "</s>" };
+    private static readonly Dictionary<string, string> s_tokens = new() { ["bos_token"] = "<s>", ["eos_token"] = "</s>" };
 
     private static string Golden(string name) => Path.Combine(AppContext.BaseDirectory, "ChatTemplates", "golden", name);
 
     private static ChatTemplate Template(string text) =>
-        ChatTemplate.Parse(text, "test.jinja", Tokens, () => new DateTime(2025, 3, 9, 8, 5, 7));
+        ChatTemplate.Parse(text, "test.jinja", s_tokens, () => new DateTime(2025, 3, 9, 8, 5, 7));
 
     /// <summary>
     /// The texts in golden.json were written by Jinja2 (make_golden.py); the templates are of the kinds that
@@ -40,9 +40,7 @@ public class ChatTemplateTests
 
             (int, int)[] generated = [.. item.GetProperty("generated").EnumerateArray().Select(g => (g[0].GetInt32(), g[1].GetInt32()))];
             if (generated.Length > 0 && !prompt)
-            {
                 Assert.Equal(generated, template.RenderForTraining(messages, []).Assistant);
-            }
         }
     }
 

@@ -11,7 +11,7 @@ public class TemplateLimitTests
     private const string Steps = "takes more than 5000000 steps", Bytes = "more than 64 MiB", Depth = "nested more than 500 deep",
         Text = "a function or method has no text";
 
-    private static readonly ChatMessage[] Messages = [new("user", "Hello"), new("assistant", "Hi")];
+    private static readonly ChatMessage[] s_messages = [new("user", "Hello"), new("assistant", "Hi")];
 
     [Theory]
     [InlineData("{{ messages[0].content.strip }}", Text)]
@@ -83,7 +83,7 @@ public class TemplateLimitTests
             ChatTemplate.Parse(template, "t", new Dictionary<string, string>()).Render(messages));
     }
 
-    private static string Render(string template) => ChatTemplate.Parse(template, "t", new Dictionary<string, string>()).Render(Messages);
+    private static string Render(string template) => ChatTemplate.Parse(template, "t", new Dictionary<string, string>()).Render(s_messages);
 
     private static void AssertFails(string template, string expected)
     {

@@ -14,7 +14,7 @@ namespace Forgetting.Tests.Checkpoints;
 /// <summary>What merging writes, against W + s·B·A in double precision, and what the check finds.</summary>
 public sealed class AdapterMergeTests : IDisposable
 {
-    private static readonly LoraConfig Lora = new() { Rank = 3, Alpha = 6, Targets = ["q_proj", "down_proj", "c_attn", "mlp.c_proj"] };
+    private static readonly LoraConfig s_lora = new() { Rank = 3, Alpha = 6, Targets = ["q_proj", "down_proj", "c_attn", "mlp.c_proj"] };
 
     private readonly TemporaryFolder _folder = new();
     private readonly CpuBackend _backend = new(1);
@@ -65,7 +65,8 @@ public sealed class AdapterMergeTests : IDisposable
 
         Assert.Equal(largest, found, 1e-6);
         Assert.True(found > 0);
-        foreach (string untouched in source.Keys.Where(name => !Lora.Targets.Any(t => name.EndsWith($"{t}.weight", StringComparison.Ordinal))))
+        foreach (string untouched in source.Keys.Where(
+            name => !s_lora.Targets.Any(t => name.EndsWith($"{t}.weight", StringComparison.Ordinal))))
         {
             Assert.Equal(source[untouched].Data, merged[untouched].Data);
         }
@@ -80,7 +81,9 @@ public sealed class AdapterMergeTests : IDisposable
         using Checkpoint checkpoint = Checkpoint.Open(_folder["base"]);
         using Decoder decoder = Load(checkpoint, scale);
         UserException error = Assert.Throws<UserException>(() => AdapterMerge.Write(_folder["merged"], decoder, checkpoint));
-        Assert.StartsWith("model.layers.0.self_attn.q_proj.weight: merged and taken apart again, a weight is off by ", error.Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "model.layers.0.self_attn.q_proj.weight: merged and taken apart again, a weight is off by ", error.Message,
+            StringComparison.Ordinal);
         Assert.False(Directory.Exists(_folder["merged"]));
     }
 
@@ -96,7 +99,8 @@ public sealed class AdapterMergeTests : IDisposable
         Dictionary<string, Folders.Raw> before = WriteModel(config, source);
         using Checkpoint checkpoint = Checkpoint.Open(_folder["base"]);
         using Decoder decoder = Load(checkpoint, scale: 0.001f);
-        double found = AdapterMerge.Write(_folder["merged"], decoder, checkpoint, type: target is null ? null : Enum.Parse<StoredType>(target)).RoundingLoss;
+        double found = AdapterMerge.Write(
+            _folder["merged"], decoder, checkpoint, type: target is null ? null : Enum.Parse<StoredType>(target)).RoundingLoss;
 
         Dictionary<string, Folders.Raw> after = Folders.ReadTensors(_folder["merged", "model.safetensors"]);
         Assert.All(after.Values, t => Assert.Equal(target ?? source, t.Type));
@@ -109,7 +113,8 @@ public sealed class AdapterMergeTests : IDisposable
             for (int j = 0; j < old.Length; j++)
             {
                 (int o, int n) = (j / a.Shape.Columns, j % a.Shape.Columns);
-                double update = Enumerable.Range(0, 3).Sum(r => 2.0 * b.Value.AsSpan<float>()[(o * 3) + r] * a.Value.AsSpan<float>()[(r * a.Shape.Columns) + n]);
+                double update = Enumerable.Range(0, 3)
+                    .Sum(r => 2.0 * b.Value.AsSpan<float>()[(o * 3) + r] * a.Value.AsSpan<float>()[(r * a.Shape.Columns) + n]);
                 updates += update * update;
                 errors += Math.Pow(written[j] - old[j] - update, 2);
             }
@@ -133,7 +138,8 @@ public sealed class AdapterMergeTests : IDisposable
             {
                 "F32" => MemoryMarshal.AsBytes(single.AsSpan()).ToArray(),
                 "F16" => MemoryMarshal.AsBytes(Array.ConvertAll(single, v => (Half)v).AsSpan()).ToArray(),
-                _ => MemoryMarshal.AsBytes(Array.ConvertAll(single, v => (ushort)(BitConverter.SingleToUInt32Bits(v) >> 16)).AsSpan()).ToArray(),
+                _ => MemoryMarshal.AsBytes(Array.ConvertAll(single, v => (ushort)(BitConverter.SingleToUInt32Bits(v) >> 16)).AsSpan())
+                    .ToArray(),
             };
             tensors[name] = tensors[name] with { Data = data };
         }
@@ -144,7 +150,8 @@ public sealed class AdapterMergeTests : IDisposable
 
     private Decoder Load(Checkpoint checkpoint, float scale)
     {
-        var lora = Lora with { Targets = checkpoint.Config.Family == ModelFamilies.Gpt2 ? Lora.Targets.Skip(2).ToArray() : Lora.Targets.Take(2).ToArray() };
+        var lora = s_lora with { Targets = checkpoint.Config.Family == ModelFamilies.Gpt2 ? s_lora.Targets.Skip(2)
+            .ToArray() : s_lora.Targets.Take(2).ToArray() };
         var decoder = new Decoder(checkpoint.Config, _backend, lora, seed: 1);
         checkpoint.LoadInto(decoder.BaseParameters, _backend);
         var random = new Random(2);

@@ -34,11 +34,19 @@ public sealed class BadCheckpointTests : IDisposable
     [InlineData("{\"a\": {\"dtype\": \"F32\", \"shape\": [4294967296, 4294967296], \"data_offsets\": [0, 8]}}", "impossible shape")]
     [InlineData("{\"a\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [0, 4]}}", "has 4 bytes, expected 8 for F32 [2]")]
     [InlineData("{\"a\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [8, 0]}}", "expected [begin, end]")]
-    [InlineData("{\"a\": {\"dtype\": \"F32\", \"shape\": [4], \"data_offsets\": [0, 16]}}", "ends at byte 16 of the data, but the file has only 8: truncated?")]
-    [InlineData("{\"a\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [0, 8]}, \"b\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [4, 8]}}", "\"b\" begins at byte 4 of the data, inside")]
+    [InlineData(
+        "{\"a\": {\"dtype\": \"F32\", \"shape\": [4], \"data_offsets\": [0, 16]}}",
+        "ends at byte 16 of the data, but the file has only 8: truncated?")]
+    [InlineData(
+        "{\"a\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [0, 8]}, \"b\": {\"dtype\": \"F32\", \"shape\": "
+        + "[1], \"data_offsets\": [4, 8]}}",
+        "\"b\" begins at byte 4 of the data, inside")]
     [InlineData("{\"a\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [4, 8]}}", "expected 0: a gap")]
     [InlineData("{\"a\": {\"dtype\": \"F32\", \"shape\": [1], \"data_offsets\": [0, 4]}}", "4 bytes follow the last tensor")]
-    [InlineData("{\"a\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [0, 8]}, \"a\": {\"dtype\": \"F32\", \"shape\": [0], \"data_offsets\": [8, 8]}}", "\"a\" is there twice")]
+    [InlineData(
+        "{\"a\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [0, 8]}, \"a\": {\"dtype\": \"F32\", \"shape\": "
+        + "[0], \"data_offsets\": [8, 8]}}",
+        "\"a\" is there twice")]
     [InlineData("{\"a\": {\"dtype\": \"F32\", \"shape\": [2], \"data_offsets\": [0, 8], \"x\": 1}}", "unexpected \"x\"")]
     [InlineData("{\"__metadata__\": {\"format\": 1}}", "not a string")]
     public void A_header_that_lies_is_refused(string header, string expected)
@@ -54,7 +62,8 @@ public sealed class BadCheckpointTests : IDisposable
         string path = _folder["a.safetensors"];
         Folders.WriteFile(
             path,
-            "{\"e\": {\"dtype\": \"F16\", \"shape\": [3, 0], \"data_offsets\": [0, 0]}, \"s\": {\"dtype\": \"I64\", \"shape\": [], \"data_offsets\": [0, 8]}}   ",
+            "{\"e\": {\"dtype\": \"F16\", \"shape\": [3, 0], \"data_offsets\": [0, 0]}, \"s\": {\"dtype\": \"I64\", \"shape\": [], "
+                + "\"data_offsets\": [0, 8]}}   ",
             new byte[8]);
         using SafeTensorsFile file = SafeTensorsFile.Open(path);
         Assert.Equal(["e", "s"], file.Tensors.Select(t => t.Name));
@@ -89,7 +98,9 @@ public sealed class BadCheckpointTests : IDisposable
     [InlineData("llama", "hidden_act", "\"relu\"", "expected silu")]
     [InlineData("llama", "rms_norm_eps", "-1", "a number above 0")]
     [InlineData("llama", "attention_bias", "1", "expected true or false")]
-    [InlineData("llama", "rope_scaling", "{\"type\": \"linear\", \"factor\": 2.0}", "'rope_scaling.type' is the string \"linear\"; expected default or llama3")]
+    [InlineData(
+        "llama", "rope_scaling", "{\"type\": \"linear\", \"factor\": 2.0}",
+        "'rope_scaling.type' is the string \"linear\"; expected default or llama3")]
     [InlineData("llama", "rope_parameters", "{\"rope_type\": \"yarn\"}", "'rope_parameters.rope_type'")]
     [InlineData("llama", "rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 2}", "'rope_scaling.low_freq_factor' is missing")]
     [InlineData("llama", "partial_rotary_factor", "0.5", "expected 1")]
@@ -102,7 +113,8 @@ public sealed class BadCheckpointTests : IDisposable
     [InlineData("gpt_neo", "attention_types", "[[[\"global\"], 1]]", "num_layers, which is 2")]
     [InlineData("gpt_neo", "attention_types", "[[[\"sparse\"], 2]]", "expected global or local")]
     [InlineData("gpt_neo", "attention_types", "null", "is missing")]
-    public void A_configuration_that_is_not_supported_is_named(string model, string key, string value, string expected, params string[] more)
+    public void A_configuration_that_is_not_supported_is_named(
+        string model, string key, string value, string expected, params string[] more)
     {
         JsonObject json = Folders.Config(ReferenceConfigs.All[model]);
         json[key] = JsonNode.Parse(value);
@@ -121,7 +133,8 @@ public sealed class BadCheckpointTests : IDisposable
         JsonObject json = Folders.Config(ReferenceConfigs.All["llama"]);
         json.Remove("rope_theta");
         json["rope_parameters"] = JsonNode.Parse("""
-            {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}
+            {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 8192}
             """);
         json["eos_token_id"] = new JsonArray(3, 4);
         _folder.Write("config.json", json.ToJsonString());
@@ -166,7 +179,9 @@ public sealed class BadCheckpointTests : IDisposable
         Folders.Write(_folder["m"], Folders.Config(config), tensors);
         using Checkpoint checkpoint = Checkpoint.Open(_folder["m"]);
         using var memory = new HostMemory();
-        AssertLine(_folder["m"], "lm_head.weight differs from model.embed_tokens.weight", () => checkpoint.LoadInto(Folders.Parameters(config, memory), memory));
+        AssertLine(
+            _folder["m"], "lm_head.weight differs from model.embed_tokens.weight",
+            () => checkpoint.LoadInto(Folders.Parameters(config, memory), memory));
     }
 
     [Fact]
@@ -224,7 +239,8 @@ public sealed class BadCheckpointTests : IDisposable
         Assert.Equal(ReferenceConfigs.Parameters(config).Sum(p => p.Shape.Count), good.Parameters);
         Assert.Equal(good.Parameters * 2, good.StoredBytes);
         Assert.Equal(StoredType.BF16, Assert.Single(good.Types).Type);
-        Assert.Contains("\"types\":[{\"type\":\"BF16\",\"tensors\":", JsonSerializer.Serialize(good, Json.Compact), StringComparison.Ordinal);
+        Assert.Contains(
+            "\"types\":[{\"type\":\"BF16\",\"tensors\":", JsonSerializer.Serialize(good, Json.Compact), StringComparison.Ordinal);
         Assert.Contains("\"config\":{\"family\":\"gpt2\",", JsonSerializer.Serialize(good, Json.Compact), StringComparison.Ordinal);
         Assert.Contains("no tokenizer", Assert.Single(good.Unsupported), StringComparison.Ordinal);
         Assert.False(good.ChatTemplate);

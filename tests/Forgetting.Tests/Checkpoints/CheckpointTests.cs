@@ -14,14 +14,14 @@ namespace Forgetting.Tests.Checkpoints;
 
 public sealed class CheckpointTests
 {
-    private static readonly string[] FileTypes = ["F32", "F16", "BF16"];
+    private static readonly string[] s_fileTypes = ["F32", "F16", "BF16"];
 
     public static TheoryData<string, string, DType, bool> EveryModelAndType()
     {
         TheoryData<string, string, DType, bool> cases = [];
         foreach (string model in ReferenceConfigs.All.Keys)
         {
-            foreach (string type in FileTypes)
+            foreach (string type in s_fileTypes)
             {
                 cases.Add(model, type, DType.Float32, false);
                 cases.Add(model, type, DType.BFloat16, true);
@@ -86,7 +86,8 @@ public sealed class CheckpointTests
             {
                 for (int column = 0; column < parameter.Shape.Columns; column++)
                 {
-                    float expected = transposed ? file[(column * parameter.Shape.Rows) + row] : file[(row * parameter.Shape.Columns) + column];
+                    float expected =
+                        transposed ? file[(column * parameter.Shape.Rows) + row] : file[(row * parameter.Shape.Columns) + column];
                     Assert.Equal(expected, parameter.Value.AsSpan<float>()[(row * parameter.Shape.Columns) + column]);
                 }
             }
@@ -203,7 +204,8 @@ public sealed class CheckpointTests
         List<Parameter> parameters = LoadAll(checkpoint, checkpoint.Config, memory);
         Assert.Equal(260_032, parameters.Sum(p => p.Shape.Count));
         CheckpointWriter.Write(folder["out"], checkpoint, parameters, memory);
-        Folders.AssertSame(Folders.ReadTensors(Path.Combine(source, "model.safetensors")), Folders.ReadTensors(folder["out", "model.safetensors"]));
+        Folders.AssertSame(
+            Folders.ReadTensors(Path.Combine(source, "model.safetensors")), Folders.ReadTensors(folder["out", "model.safetensors"]));
         foreach (string name in new[] { "config.json", "tokenizer.json", "tokenizer_config.json" })
         {
             Assert.Equal(File.ReadAllBytes(Path.Combine(source, name)), File.ReadAllBytes(folder["out", name]));
@@ -222,7 +224,8 @@ public sealed class CheckpointTests
 
         CheckpointWriter.Write(folder["out"], checkpoint, LoadAll(checkpoint, checkpoint.Config, memory), memory);
         Folders.AssertSame(
-            Folders.ReadTensors(SharedData.Path("stories260K", "hf", "model.safetensors")), Folders.ReadTensors(folder["out", "model.safetensors"]));
+            Folders.ReadTensors(SharedData.Path("stories260K", "hf", "model.safetensors")),
+            Folders.ReadTensors(folder["out", "model.safetensors"]));
         AssertConfig(expected.Config, ConfigFile.Read(folder["out"]));
 
         JsonNode tokenizer = JsonNode.Parse(File.ReadAllText(folder["out", "tokenizer.json"]))!;
@@ -255,7 +258,8 @@ public sealed class CheckpointTests
     [InlineData("BF16", 3.4e38f, "BF16", "a value is 3.4e+38, expected at most 3.39e+38")]
     [InlineData("F32", float.NaN, "F32", "a value is NaN, expected a finite number")]
     [InlineData("F32", float.PositiveInfinity, "BF16", "a value is Infinity, expected a finite number")]
-    public void A_value_that_the_file_does_not_hold_is_refused_and_nothing_is_written(string source, float value, string target, string expected)
+    public void A_value_that_the_file_does_not_hold_is_refused_and_nothing_is_written(
+        string source, float value, string target, string expected)
     {
         ModelConfig config = ReferenceConfigs.All["llama"];
         using var folder = new TemporaryFolder();
@@ -265,7 +269,8 @@ public sealed class CheckpointTests
         List<Parameter> parameters = LoadAll(checkpoint, config, memory);
         parameters.Single(p => p.Name == "model.layers.1.mlp.up_proj.weight").Value.AsSpan<float>()[5] = value;
         UserException error = Assert.Throws<UserException>(
-            () => CheckpointWriter.Write(folder["out"], checkpoint, parameters, memory, type: target == source ? null : Enum.Parse<StoredType>(target)));
+            () => CheckpointWriter.Write(
+                folder["out"], checkpoint, parameters, memory, type: target == source ? null : Enum.Parse<StoredType>(target)));
         Assert.StartsWith("model.layers.1.mlp.up_proj.weight: " + expected, error.Message, StringComparison.Ordinal);
         Assert.False(Directory.Exists(folder["out"]));
     }
@@ -281,7 +286,8 @@ public sealed class CheckpointTests
         Folders.Write(folder["in"], json, tensors);
         using var memory = new HostMemory();
         using Checkpoint checkpoint = Checkpoint.Open(folder["in"]);
-        Assert.Equal(0, CheckpointWriter.Write(folder["out"], checkpoint, LoadAll(checkpoint, config, memory), memory, type: StoredType.F32));
+        Assert.Equal(
+            0, CheckpointWriter.Write(folder["out"], checkpoint, LoadAll(checkpoint, config, memory), memory, type: StoredType.F32));
         Dictionary<string, Folders.Raw> written = Folders.ReadTensors(folder["out", "model.safetensors"]);
         foreach ((string name, Folders.Raw tensor) in tensors)
         {

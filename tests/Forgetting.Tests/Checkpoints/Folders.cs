@@ -41,8 +41,9 @@ internal static class Folders
                 break;
             default:
                 Set(json, config.Family.ModelType, ("hidden_size", config.HiddenSize),
-                    ("intermediate_size", config.IntermediateSize), ("num_hidden_layers", config.Layers), ("num_attention_heads", config.Heads),
-                    ("num_key_value_heads", config.KeyValueHeads), ("head_dim", config.HeadSize), ("max_position_embeddings", config.ContextLength));
+                    ("intermediate_size", config.IntermediateSize), ("num_hidden_layers", config.Layers),
+                    ("num_attention_heads", config.Heads), ("num_key_value_heads", config.KeyValueHeads), ("head_dim", config.HeadSize),
+                    ("max_position_embeddings", config.ContextLength));
                 json["rms_norm_eps"] = config.NormEpsilon;
                 json["rope_theta"] = config.RopeTheta;
                 json["hidden_act"] = "silu";
@@ -138,12 +139,14 @@ internal static class Folders
         return header.RootElement.EnumerateObject().Where(p => p.Name != "__metadata__").ToDictionary(p => p.Name, p => new Raw(
             p.Value.GetProperty("dtype").GetString()!,
             [.. p.Value.GetProperty("shape").EnumerateArray().Select(s => s.GetInt64())],
-            file[(start + p.Value.GetProperty("data_offsets")[0].GetInt32())..(start + p.Value.GetProperty("data_offsets")[1].GetInt32())]));
+            file[(start + p.Value.GetProperty("data_offsets")[0]
+                .GetInt32())..(start + p.Value.GetProperty("data_offsets")[1].GetInt32())]));
     }
 
     /// <summary>Parameters for a configuration, shaped as in memory: [out, in] throughout.</summary>
     public static List<Parameter> Parameters(ModelConfig config, HostMemory memory, DType type = DType.Float32, bool master = false) =>
-        [.. ReferenceConfigs.Parameters(config).Select(p => memory.Add(p.Name, Kind(p.Name, p.Shape), InMemory(config, p.Name, p.Shape), type, master))];
+        [.. ReferenceConfigs.Parameters(config)
+            .Select(p => memory.Add(p.Name, Kind(p.Name, p.Shape), InMemory(config, p.Name, p.Shape), type, master))];
 
     /// <summary>A tensor's elements as numbers.</summary>
     public static float[] Values(Raw tensor) => tensor.Type switch
@@ -165,11 +168,14 @@ internal static class Folders
     }
 
     private static ParameterKind Kind(string name, Shape shape) => shape.Rows == 1 ? ParameterKind.Vector
-        : name.Contains("embed", StringComparison.Ordinal) || name.Contains(".wte", StringComparison.Ordinal) || name.Contains(".wpe", StringComparison.Ordinal)
+        : name.Contains("embed", StringComparison.Ordinal) || name.Contains(".wte", StringComparison.Ordinal)
+            || name.Contains(".wpe", StringComparison.Ordinal)
             ? ParameterKind.Embedding : ParameterKind.Matrix;
 
     private static Shape InMemory(ModelConfig config, string name, Shape file) =>
-        config.Family == ModelFamilies.Gpt2 && Kind(name, file) == ParameterKind.Matrix && name != "lm_head.weight" ? new Shape(file.Columns, file.Rows) : file;
+        config.Family == ModelFamilies.Gpt2 && Kind(name, file) == ParameterKind.Matrix && name != "lm_head.weight"
+        ? new Shape(file.Columns, file.Rows)
+        : file;
 
     private static void Set(JsonObject json, string type, params (string Key, int Value)[] fields)
     {

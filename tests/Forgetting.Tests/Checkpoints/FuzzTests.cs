@@ -15,7 +15,8 @@ public sealed class FuzzTests : IDisposable
     private const int Cases = 500;
     private const long MostAllocated = 256L << 20;
 
-    private static readonly string[] Numbers = ["0", "-1", "1", "3", "2147483648", "9223372036854775807", "1e400", "0.5", "null", "true", "\"x\"", "[]", "{}"];
+    private static readonly string[] s_numbers =
+        ["0", "-1", "1", "3", "2147483648", "9223372036854775807", "1e400", "0.5", "null", "true", "\"x\"", "[]", "{}"];
 
     private readonly TemporaryFolder _folder = new();
 
@@ -58,7 +59,8 @@ public sealed class FuzzTests : IDisposable
             byte[] mutated = Mutate(header, random);
             long claimed = random.Next(8) == 0 ? random.NextInt64() >> random.Next(63) : mutated.Length;
             byte[] data = file[(8 + length)..];
-            File.WriteAllBytes(path, [.. BitConverter.GetBytes(claimed), .. mutated, .. random.Next(8) == 0 ? data[..random.Next(data.Length)] : data]);
+            File.WriteAllBytes(
+                path, [.. BitConverter.GetBytes(claimed), .. mutated, .. random.Next(8) == 0 ? data[..random.Next(data.Length)] : data]);
             loaded += LoadsCorrectly(model, i) ? 1 : 0;
         }
 
@@ -80,9 +82,11 @@ public sealed class FuzzTests : IDisposable
             using Checkpoint checkpoint = Checkpoint.Open(_folder["m"]);
             using var memory = new HostMemory();
             List<Parameter> parameters =
-                [.. Forgetting.Models.Decoder.Describe(checkpoint.Config).Base.Select(p => memory.Add(p.Name, p.Kind, p.Shape, Forgetting.Tensors.DType.Float32))];
+                [.. Forgetting.Models.Decoder.Describe(checkpoint.Config).Base
+                    .Select(p => memory.Add(p.Name, p.Kind, p.Shape, Forgetting.Tensors.DType.Float32))];
             checkpoint.LoadInto(parameters, memory);
-            Assert.Equal(ReferenceConfigs.Parameters(ReferenceConfigs.All[model]).Sum(p => p.Shape.Count), parameters.Sum(p => p.Shape.Count));
+            Assert.Equal(
+                ReferenceConfigs.Parameters(ReferenceConfigs.All[model]).Sum(p => p.Shape.Count), parameters.Sum(p => p.Shape.Count));
             return true;
         }
         catch (UserException error)
@@ -107,7 +111,8 @@ public sealed class FuzzTests : IDisposable
         {
             MatchCollection numbers = Regex.Matches(text, @"(?<=[:,\[])-?[0-9.eE+-]+|true|false");
             Match match = numbers[random.Next(numbers.Count)];
-            return Encoding.UTF8.GetBytes(text[..match.Index] + Numbers[random.Next(Numbers.Length)] + text[(match.Index + match.Length)..]);
+            return Encoding.UTF8.GetBytes(
+                text[..match.Index] + s_numbers[random.Next(s_numbers.Length)] + text[(match.Index + match.Length)..]);
         }
 
         List<byte> bytes = [.. Encoding.UTF8.GetBytes(text)];

@@ -6,7 +6,9 @@ using Xunit;
 
 namespace Forgetting.Tests.Checkpoints;
 
-/// <summary>Plain host memory in either element type, with parameters in it; what loading and saving need of a backend and no more.</summary>
+/// <summary>
+/// Plain host memory in either element type, with parameters in it; what loading and saving need of a backend and no more.
+/// </summary>
 internal sealed unsafe class HostMemory : IMemory
 {
     private readonly List<nint> _blocks = [];

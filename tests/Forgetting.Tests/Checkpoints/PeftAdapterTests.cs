@@ -49,7 +49,9 @@ public sealed class PeftAdapterTests : IDisposable
             p.First.Master.AsSpan<float>().SequenceEqual(p.Second.Master.AsSpan<float>()), p.First.Name));
 
         PeftAdapter.Write(_folder["again"], second, "some/base");
-        Assert.Equal(File.ReadAllBytes(_folder["adapter", "adapter_model.safetensors"]), File.ReadAllBytes(_folder["again", "adapter_model.safetensors"]));
+        Assert.Equal(
+            File.ReadAllBytes(_folder["adapter", "adapter_model.safetensors"]),
+            File.ReadAllBytes(_folder["again", "adapter_model.safetensors"]));
         JsonNode json = JsonNode.Parse(File.ReadAllText(_folder["adapter", "adapter_config.json"]))!;
         Assert.Equal("LORA", (string?)json["peft_type"]);
         Assert.Equal("CAUSAL_LM", (string?)json["task_type"]);
@@ -80,7 +82,9 @@ public sealed class PeftAdapterTests : IDisposable
     }
 
     [Theory]
-    [InlineData("[\"q_proj\", \"mlp.up_proj\"]", "null", "model.layers.0.self_attn.q_proj model.layers.0.mlp.up_proj model.layers.1.self_attn.q_proj model.layers.1.mlp.up_proj")]
+    [InlineData(
+        "[\"q_proj\", \"mlp.up_proj\"]", "null",
+        "model.layers.0.self_attn.q_proj model.layers.0.mlp.up_proj model.layers.1.self_attn.q_proj model.layers.1.mlp.up_proj")]
     [InlineData("\".*\\\\.1\\\\..*(q|v)_proj\"", "null", "model.layers.1.self_attn.q_proj model.layers.1.self_attn.v_proj")]
     [InlineData("[\"q_proj\"]", "[1]", "model.layers.1.self_attn.q_proj")]
     [InlineData("[\"q_proj\"]", "0", "model.layers.0.self_attn.q_proj")]
@@ -93,7 +97,8 @@ public sealed class PeftAdapterTests : IDisposable
         });
         LoraConfig lora = PeftConfig.Read(_folder.Path);
         Assert.Equal(expected.Split(' '), Decoder.Describe(ReferenceConfigs.All["llama"], lora).Adapter
-            .Where(p => p.Name.Contains("lora_A", StringComparison.Ordinal)).Select(p => p.Name["base_model.model.".Length..^".lora_A.weight".Length]));
+            .Where(p => p.Name.Contains("lora_A", StringComparison.Ordinal))
+            .Select(p => p.Name["base_model.model.".Length..^".lora_A.weight".Length]));
     }
 
     [Fact]
@@ -142,7 +147,8 @@ public sealed class PeftAdapterTests : IDisposable
     [Fact]
     public void A_key_that_fits_nothing_a_missing_one_and_a_wrong_shape_are_errors_and_load_nothing()
     {
-        using var decoder = new Decoder(ReferenceConfigs.All["llama"], _backend, new LoraConfig { Rank = 2, Alpha = 4, Targets = ["q_proj"] }, seed: 1);
+        using var decoder =
+            new Decoder(ReferenceConfigs.All["llama"], _backend, new LoraConfig { Rank = 2, Alpha = 4, Targets = ["q_proj"] }, seed: 1);
         Randomize(decoder, 1);
         float before = decoder.AdapterParameters[1].Value.AsSpan<float>()[0];
         PeftAdapter.Write(_folder["adapter"], decoder, "base");
@@ -172,7 +178,8 @@ public sealed class PeftAdapterTests : IDisposable
     [Fact]
     public void A_tied_head_saved_beside_its_embedding_must_agree_with_it()
     {
-        using var decoder = new Decoder(ReferenceConfigs.All["llama-tied"], _backend, new LoraConfig { Rank = 2, Alpha = 4, Targets = ["q_proj"] }, seed: 1);
+        using var decoder = new Decoder(
+            ReferenceConfigs.All["llama-tied"], _backend, new LoraConfig { Rank = 2, Alpha = 4, Targets = ["q_proj"] }, seed: 1);
         PeftAdapter.Write(_folder["adapter"], decoder, "base");
         string weights = _folder["adapter", "adapter_model.safetensors"];
         Dictionary<string, Folders.Raw> tensors = Folders.ReadTensors(weights);
@@ -189,7 +196,9 @@ public sealed class PeftAdapterTests : IDisposable
             // They are not trained, but go with the adapter when it is written again.
             Assert.Equal(2 * 2, second.TrainableParameters.Count);
             PeftAdapter.Write(_folder["again"], second, "base");
-            Assert.Equal(embedding.Data, Folders.ReadTensors(_folder["again", "adapter_model.safetensors"])["base_model.model.model.embed_tokens.weight"].Data);
+            Assert.Equal(
+                embedding.Data,
+                Folders.ReadTensors(_folder["again", "adapter_model.safetensors"])["base_model.model.model.embed_tokens.weight"].Data);
         }
 
         tensors["base_model.model.lm_head.weight"] = embedding with { Data = new byte[embedding.Data.Length] };
@@ -199,7 +208,8 @@ public sealed class PeftAdapterTests : IDisposable
         Assert.Contains("ties them", Assert.Throws<UserException>(() => different.LoadInto(third)).Message, StringComparison.Ordinal);
     }
 
-    // PEFT's names and shapes: of an embedding lora_embedding_A [r, V] and lora_embedding_B [C, r], and base_layer for the weight of an adapted layer.
+    // PEFT's names and shapes: of an embedding lora_embedding_A [r, V] and lora_embedding_B [C, r], and base_layer
+    // for the weight of an adapted layer.
     [Fact]
     public void Adapted_embeddings_and_heads_have_pefts_names_and_layout()
     {
@@ -209,13 +219,16 @@ public sealed class PeftAdapterTests : IDisposable
         PeftAdapter.Write(_folder["adapter"], decoder, "base");
         Dictionary<string, Folders.Raw> tensors = Folders.ReadTensors(_folder["adapter", "adapter_model.safetensors"]);
         Assert.Equal(
-            ["lm_head.lora_A.weight [2, 10]", "lm_head.lora_B.weight [23, 2]", "model.embed_tokens.lora_embedding_A [2, 23]", "model.embed_tokens.lora_embedding_B [10, 2]"],
-            tensors.Select(t => $"{t.Key["base_model.model.".Length..]} [{string.Join(", ", t.Value.Shape)}]").Order(StringComparer.Ordinal));
+            ["lm_head.lora_A.weight [2, 10]", "lm_head.lora_B.weight [23, 2]", "model.embed_tokens.lora_embedding_A [2, 23]",
+                "model.embed_tokens.lora_embedding_B [10, 2]"],
+            tensors.Select(t => $"{t.Key["base_model.model.".Length..]} [{string.Join(", ", t.Value.Shape)}]")
+                .Order(StringComparer.Ordinal));
         Parameter a = decoder.AdapterParameters[0]; // [V, r]
         Assert.Equal(a.Value.AsSpan<float>()[(7 * 2) + 1], Folders.Values(tensors[a.Name])[(1 * 23) + 7]);
 
         // What PEFT saves besides of its own accord.
-        Folders.Raw table = new("F32", [23, 10], new byte[4 * 230]), head = new("F32", [23, 10], [.. Enumerable.Repeat(new byte[] { 0, 0, 128, 63 }, 230).SelectMany(one => one)]);
+        Folders.Raw table = new("F32", [23, 10], new byte[4 * 230]),
+            head = new("F32", [23, 10], [.. Enumerable.Repeat(new byte[] { 0, 0, 128, 63 }, 230).SelectMany(one => one)]);
         tensors["base_model.model.model.embed_tokens.base_layer.weight"] = table;
         tensors["base_model.model.lm_head.base_layer.weight"] = head;
         Folders.WriteTensors(_folder["adapter", "adapter_model.safetensors"], tensors);
@@ -238,16 +251,19 @@ public sealed class PeftAdapterTests : IDisposable
         Dictionary<string, Folders.Raw> source = Folders.Tensors(config, "F32", 1);
         foreach ((string name, double[] values) in ReferenceConfigs.RandomWeights(config, 1))
         {
-            source[name] = source[name] with { Data = System.Runtime.InteropServices.MemoryMarshal.AsBytes(Array.ConvertAll(values, v => (float)v).AsSpan()).ToArray() };
+            source[name] = source[name] with { Data =
+                System.Runtime.InteropServices.MemoryMarshal.AsBytes(Array.ConvertAll(values, v => (float)v).AsSpan()).ToArray() };
         }
 
         Folders.Write(_folder["base"], Folders.Config(config), source);
         using Checkpoint checkpoint = Checkpoint.Open(_folder["base"]);
-        using var decoder = new Decoder(config, _backend, new LoraConfig { Rank = 2, Alpha = 4, Targets = ["q_proj"], ModulesToSave = saved.Split(' ') }, seed: 1);
+        using var decoder = new Decoder(
+            config, _backend, new LoraConfig { Rank = 2, Alpha = 4, Targets = ["q_proj"], ModulesToSave = saved.Split(' ') }, seed: 1);
         checkpoint.LoadInto(decoder.BaseParameters, _backend);
         Randomize(decoder, 1);
         PeftAdapter.Write(_folder["adapter"], decoder, "base");
-        string[] written = [.. Folders.ReadTensors(_folder["adapter", "adapter_model.safetensors"]).Keys.Where(k => !k.Contains("lora", StringComparison.Ordinal))];
+        string[] written = [.. Folders.ReadTensors(_folder["adapter", "adapter_model.safetensors"]).Keys
+            .Where(k => !k.Contains("lora", StringComparison.Ordinal))];
         Assert.Equal(saved.Split(' '), written.Select(k => k.Split('.')[^2]).Order(StringComparer.Ordinal));
 
         // Merged, the checkpoint says that they are apart, and the end that was not copied is the base's to the bit.

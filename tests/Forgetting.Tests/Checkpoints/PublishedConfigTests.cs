@@ -20,20 +20,25 @@ public sealed class PublishedConfigTests : IDisposable
         { "TinyLlama-1.1B", 1_100_048_384, Llama(2048, 5632, 22, 32, 4, 32000, false, "\"rope_scaling\": null") },
         { "SmolLM-135M", 134_515_008, Llama(576, 1536, 30, 9, 3, 49152, true, "\"rope_interleaved\": false") },
         { "Qwen2.5-3B", 3_085_938_688, """
-            {"architectures": ["Qwen2ForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 151643, "eos_token_id": 151643, "hidden_act": "silu", "hidden_size": 2048,
-             "initializer_range": 0.02, "intermediate_size": 11008, "max_position_embeddings": 32768, "max_window_layers": 36, "model_type": "qwen2", "num_attention_heads": 16,
-             "num_hidden_layers": 36, "num_key_value_heads": 2, "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "sliding_window": 32768, "tie_word_embeddings": true,
-             "torch_dtype": "bfloat16", "use_cache": true, "use_mrope": false, "use_sliding_window": false, "vocab_size": 151936}
+            {"architectures": ["Qwen2ForCausalLM"], "attention_dropout": 0.0, "bos_token_id": 151643, "eos_token_id": 151643,
+             "hidden_act": "silu", "hidden_size": 2048, "initializer_range": 0.02, "intermediate_size": 11008,
+             "max_position_embeddings": 32768, "max_window_layers": 36, "model_type": "qwen2", "num_attention_heads": 16,
+             "num_hidden_layers": 36, "num_key_value_heads": 2, "rms_norm_eps": 1e-06, "rope_theta": 1000000.0, "sliding_window": 32768,
+             "tie_word_embeddings": true, "torch_dtype": "bfloat16", "use_cache": true, "use_mrope": false, "use_sliding_window": false,
+             "vocab_size": 151936}
             """ },
         { "gpt2", 124_439_808, """
-            {"activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"], "attn_pdrop": 0.1, "bos_token_id": 50256, "embd_pdrop": 0.1, "eos_token_id": 50256,
-             "layer_norm_epsilon": 1e-05, "model_type": "gpt2", "n_ctx": 1024, "n_embd": 768, "n_head": 12, "n_layer": 12, "n_positions": 1024, "resid_pdrop": 0.1,
+            {"activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"], "attn_pdrop": 0.1, "bos_token_id": 50256,
+             "embd_pdrop": 0.1, "eos_token_id": 50256, "layer_norm_epsilon": 1e-05, "model_type": "gpt2", "n_ctx": 1024, "n_embd": 768,
+             "n_head": 12, "n_layer": 12, "n_positions": 1024, "resid_pdrop": 0.1,
              "task_specific_params": {"text-generation": {"do_sample": true, "max_length": 50}}, "vocab_size": 50257}
             """ },
         { "gpt-neo-2.7B", 2_651_307_520, """
-            {"activation_function": "gelu_new", "architectures": ["GPTNeoForCausalLM"], "attention_dropout": 0, "attention_layers": ["global", "local"], "attention_types": [[["global", "local"], 16]],
-             "bos_token_id": 50256, "embed_dropout": 0, "eos_token_id": 50256, "hidden_size": 2560, "intermediate_size": null, "layer_norm_epsilon": 1e-05, "max_position_embeddings": 2048,
-             "model_type": "gpt_neo", "num_heads": 20, "num_layers": 32, "resid_dropout": 0, "vocab_size": 50257, "window_size": 256}
+            {"activation_function": "gelu_new", "architectures": ["GPTNeoForCausalLM"], "attention_dropout": 0,
+             "attention_layers": ["global", "local"], "attention_types": [[["global", "local"], 16]], "bos_token_id": 50256,
+             "embed_dropout": 0, "eos_token_id": 50256, "hidden_size": 2560, "intermediate_size": null, "layer_norm_epsilon": 1e-05,
+             "max_position_embeddings": 2048, "model_type": "gpt_neo", "num_heads": 20, "num_layers": 32, "resid_dropout": 0,
+             "vocab_size": 50257, "window_size": 256}
             """ },
     };
 
@@ -47,19 +52,24 @@ public sealed class PublishedConfigTests : IDisposable
         ModelConfig read = ConfigFile.Read(_folder.Path);
         Assert.Equal((name, parameters), (name, Decoder.Describe(read).Base.Sum(p => p.Shape.Count)));
         Assert.Equal(
-            name.StartsWith("Llama-3", StringComparison.Ordinal) ? new RopeScaling(name.Contains("3.1", StringComparison.Ordinal) ? 8 : 32, 1, 4, 8192) : null, read.RopeScaling);
+            name.StartsWith("Llama-3", StringComparison.Ordinal)
+                ? new RopeScaling(name.Contains("3.1", StringComparison.Ordinal) ? 8 : 32, 1, 4, 8192)
+                : null,
+            read.RopeScaling);
         Assert.Equal(name == "gpt-neo-2.7B" ? [.. Enumerable.Range(0, 32).Select(i => i % 2 * 256)] : [], read.Windows);
     }
 
     [Theory]
     [InlineData("\"use_sliding_window\": true, \"sliding_window\": 5, \"max_window_layers\": 1", "0 5 5")]
-    [InlineData("\"use_sliding_window\": true, \"sliding_window\": 5, \"layer_types\": [\"sliding_attention\", \"full_attention\", \"sliding_attention\"]", "5 0 5")]
+    [InlineData("\"use_sliding_window\": true, \"sliding_window\": 5, \"layer_types\": [\"sliding_attention\", "
+        + "\"full_attention\", \"sliding_attention\"]", "5 0 5")]
     [InlineData("\"use_sliding_window\": false, \"sliding_window\": 5, \"max_window_layers\": 1", "")]
     [InlineData("\"use_sliding_window\": true, \"sliding_window\": null", "")]
     public void Qwen2_says_in_several_ways_which_blocks_have_a_window(string fields, string windows)
     {
         _folder.Write("config.json", $$"""
-            {"model_type": "qwen2", "vocab_size": 9, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 3, "num_attention_heads": 2, {{fields}}}
+            {"model_type": "qwen2", "vocab_size": 9, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 3,
+             "num_attention_heads": 2, {{fields}}}
             """);
         Assert.Equal(windows, string.Join(' ', ConfigFile.Read(_folder.Path).Windows));
     }
@@ -75,7 +85,10 @@ public sealed class PublishedConfigTests : IDisposable
     public void Rope_is_the_same_in_every_spelling(string fields)
     {
         _folder.Write("config.json", Small(fields.Replace(
-            "SCALING", "\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, \"original_max_position_embeddings\": 64", StringComparison.Ordinal)));
+            "SCALING",
+            "\"rope_type\": \"llama3\", \"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, "
+                + "\"original_max_position_embeddings\": 64",
+            StringComparison.Ordinal)));
         ModelConfig read = ConfigFile.Read(_folder.Path);
         Assert.Equal((5e5, new RopeScaling(8, 1, 4, 64)), (read.RopeTheta, read.RopeScaling));
     }
@@ -87,9 +100,11 @@ public sealed class PublishedConfigTests : IDisposable
     [InlineData("\"use_mrope\": true", "'use_mrope' is true")]
     [InlineData("\"final_logit_softcapping\": 30.0", "'final_logit_softcapping' is the number 30.0")]
     [InlineData("\"pruned_heads\": {\"0\": [1]}", "'pruned_heads' is an object")]
-    [InlineData("\"rope_scaling\": {\"rope_type\": \"default\", \"mrope_section\": [8, 12, 12]}", "'rope_scaling.mrope_section' is an array")]
+    [InlineData(
+        "\"rope_scaling\": {\"rope_type\": \"default\", \"mrope_section\": [8, 12, 12]}", "'rope_scaling.mrope_section' is an array")]
     [InlineData("\"rope_scaling\": {\"factor\": 8}", "'rope_scaling' is without rope_type")]
-    [InlineData("\"rope_scaling\": {\"rope_theta\": 5}, \"rope_parameters\": {\"rope_theta\": 6}", "'rope_scaling' is other than rope_parameters")]
+    [InlineData(
+        "\"rope_scaling\": {\"rope_theta\": 5}, \"rope_parameters\": {\"rope_theta\": 6}", "'rope_scaling' is other than rope_parameters")]
     public void A_key_that_may_change_the_computation_and_is_not_read_is_an_error(string field, string expected)
     {
         _folder.Write("config.json", Small(field));
@@ -98,8 +113,10 @@ public sealed class PublishedConfigTests : IDisposable
     }
 
     [Theory]
-    [InlineData("\"use_mrope\": false, \"rope_interleaved\": false, \"embedding_multiplier\": null, \"pruned_heads\": {}, \"unsloth_version\": \"2025.1\", \"max_sequence_length\": 2048")]
-    [InlineData("\"id2label\": {\"0\": \"LABEL_0\"}, \"temperature\": 1.0, \"auto_map\": {\"AutoModel\": \"x.y\"}, \"transformers.js_config\": {\"dtype\": \"q4\"}")]
+    [InlineData("\"use_mrope\": false, \"rope_interleaved\": false, \"embedding_multiplier\": null, \"pruned_heads\": {}, "
+        + "\"unsloth_version\": \"2025.1\", \"max_sequence_length\": 2048")]
+    [InlineData("\"id2label\": {\"0\": \"LABEL_0\"}, \"temperature\": 1.0, \"auto_map\": {\"AutoModel\": \"x.y\"}, "
+        + "\"transformers.js_config\": {\"dtype\": \"q4\"}")]
     public void Keys_that_are_off_or_known_to_be_harmless_are_passed_over(string fields)
     {
         _folder.Write("config.json", Small(fields));
@@ -107,17 +124,22 @@ public sealed class PublishedConfigTests : IDisposable
     }
 
     private static string Small(string fields) => $$"""
-        {"model_type": "llama", "vocab_size": 9, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, {{fields}}}
+        {"model_type": "llama", "vocab_size": 9, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+        {{fields}}}
         """;
 
     private static string Scaled(int factor) => $$"""
-        "rope_theta": 500000.0, "rope_scaling": {"factor": {{factor}}.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0, "original_max_position_embeddings": 8192, "rope_type": "llama3"}
+        "rope_theta": 500000.0, "rope_scaling": {"factor": {{factor}}.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
+        "original_max_position_embeddings": 8192, "rope_type": "llama3"}
         """;
 
-    private static string Llama(int hidden, int inner, int layers, int heads, int keyValueHeads, int vocabulary, bool tied, string more) => $$"""
-        {"architectures": ["LlamaForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 1, "eos_token_id": 2, "hidden_act": "silu", "hidden_size": {{hidden}},
-         "initializer_range": 0.02, "intermediate_size": {{inner}}, "max_position_embeddings": 4096, "mlp_bias": false, "model_type": "llama", "num_attention_heads": {{heads}},
-         "num_hidden_layers": {{layers}}, "num_key_value_heads": {{keyValueHeads}}, "pretraining_tp": 1, "rms_norm_eps": 1e-05, "tie_word_embeddings": {{(tied ? "true" : "false")}},
-         "torch_dtype": "bfloat16", "use_cache": true, "vocab_size": {{vocabulary}}, {{more}}}
-        """;
+    private static string Llama(int hidden, int inner, int layers, int heads, int keyValueHeads, int vocabulary, bool tied, string more) =>
+        $$"""
+            {"architectures": ["LlamaForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 1, "eos_token_id": 2,
+             "hidden_act": "silu", "hidden_size": {{hidden}}, "initializer_range": 0.02, "intermediate_size": {{inner}},
+             "max_position_embeddings": 4096, "mlp_bias": false, "model_type": "llama", "num_attention_heads": {{heads}},
+             "num_hidden_layers": {{layers}}, "num_key_value_heads": {{keyValueHeads}}, "pretraining_tp": 1, "rms_norm_eps": 1e-05,
+             "tie_word_embeddings": {{(tied ? "true" : "false")}}, "torch_dtype": "bfloat16", "use_cache": true,
+             "vocab_size": {{vocabulary}}, {{more}}}
+            """;
 }

@@ -36,15 +36,19 @@ public class AbsurdSettingsTests
     [Fact]
     public void The_fullest_of_very_many_steps_has_the_longest_examples()
     {
-        EncodedExample[] examples = [.. new[] { 3, 9, 4, 8, 5 }.Select((length, i) => new EncodedExample { Index = i, Ids = new int[length], Response = new bool[length] })];
+        EncodedExample[] examples = [.. new[] { 3, 9, 4, 8, 5 }.Select(
+            (length, i) => new EncodedExample { Index = i, Ids = new int[length], Response = new bool[length] })];
         var options = new TrainingOptions { Schedule = new() { BatchSize = 2 } };
         var order = new DataOrder(examples.Length, 2, 0, shuffle: true);
-        Assert.Equal([9, 8], Assert.Single(FullestStep.MicroBatches(TrainingSet.AllPositive(examples), null, order, 100_000_000, options)).Select(e => e.Length));
+        Assert.Equal([9, 8], Assert.Single(FullestStep.MicroBatches(TrainingSet.AllPositive(examples), null, order, 100_000_000, options))
+            .Select(e => e.Length));
     }
 
     private static CommandResult Tune(TemporaryFolder folder, int examples, params string[] settings)
     {
-        string data = folder.Write("data.jsonl", string.Concat(Enumerable.Repeat("{\"prompt\": \"Tom has\", \"completion\": \"a ball.\"}\n", examples)));
-        return CommandResult.Of(["tune", "--model", SharedData.Path("stories260K", "hf"), "--data", data, "--method", "full", "--out", folder["run"], .. settings]);
+        string data = folder.Write(
+            "data.jsonl", string.Concat(Enumerable.Repeat("{\"prompt\": \"Tom has\", \"completion\": \"a ball.\"}\n", examples)));
+        return CommandResult.Of(["tune", "--model", SharedData.Path("stories260K", "hf"), "--data", data, "--method", "full", "--out",
+            folder["run"], .. settings]);
     }
 }

@@ -14,7 +14,9 @@ namespace Forgetting.Tests.Cli;
 /// <summary>Conversations with stories260K, which tells a story whatever it is asked.</summary>
 public sealed class ChatTests : IDisposable
 {
-    private const string Layout = "{{ bos_token }}{% for m in messages %}({{ m.role }}) {{ m.content }} {% endfor %}{% if add_generation_prompt %}(assistant){% endif %}";
+    private const string Layout =
+        "{{ bos_token }}{% for m in messages %}({{ m.role }}) {{ m.content }} {% endfor %}{% if add_generation_prompt "
+        + "%}(assistant){% endif %}";
 
     private readonly CpuBackend _backend = new();
 
@@ -33,7 +35,9 @@ public sealed class ChatTests : IDisposable
         Assert.Equal($"{session.Messages[2].Content}\n{session.Messages[4].Content}\n", output.ToString());
         string second = $"<s>(system) S (user) Hello (assistant) {session.Messages[2].Content} (user) More (assistant)";
         int[] prompt = model.Tokenizer.Encode(second, bos: false, allowSpecial: true);
-        Assert.InRange(session.Reused, model.Tokenizer.Encode("<s>(system) S (user) Hello (assistant)", bos: false, allowSpecial: true).Length, prompt.Length - 1);
+        Assert.InRange(
+            session.Reused, model.Tokenizer.Encode("<s>(system) S (user) Hello (assistant)", bos: false, allowSpecial: true).Length,
+            prompt.Length - 1);
         Assert.Equal(session.Messages[4].Content, model.Tokenizer.Decode(new Generator(model.Decoder).Generate([prompt], options)[0]));
     }
 
@@ -46,7 +50,8 @@ public sealed class ChatTests : IDisposable
         ChatCommand.Converse(session, new StringReader($"{new string('x', 600)}\nHi"), output, interactive: true);
         Assert.Equal($"> > {session.Messages[1].Content}\n> ", output.ToString());
         Assert.Equal("Hi", session.Messages[0].Content);
-        Assert.Throws<UserException>(() => ChatCommand.Converse(session, new StringReader(new string('x', 600)), output, interactive: false));
+        Assert.Throws<UserException>(
+            () => ChatCommand.Converse(session, new StringReader(new string('x', 600)), output, interactive: false));
     }
 
     [SharedDataFact]
@@ -83,7 +88,9 @@ public sealed class ChatTests : IDisposable
     }
 
     private static ChatSession Session(LoadedModel model, GenerationOptions options, string? system = null, string? stop = null) =>
-        new(model, MessageLayout.Of(ChatTemplate.Parse(Layout, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" })), stop is null ? options : options with { StopTexts = [stop] }, system);
+        new(
+            model, MessageLayout.Of(ChatTemplate.Parse(Layout, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" })),
+            stop is null ? options : options with { StopTexts = [stop] }, system);
 
     private LoadedModel Load() => LoadedModel.Load(SharedData.Path("stories260K", "hf"), _backend);
 }

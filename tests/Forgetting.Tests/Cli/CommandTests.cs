@@ -9,7 +9,8 @@ public sealed class CommandTests
 {
     private static readonly string[] s_tuneFields =
     [
-        "step", "loss", "positive_loss", "negative_loss", "lambda", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "elapsed_seconds",
+        "step", "loss", "positive_loss", "negative_loss", "lambda", "learning_rate", "grad_norm", "tokens", "tokens_per_second",
+        "elapsed_seconds",
     ];
 
     private static string Model => SharedData.Path("stories260K", "hf");
@@ -33,7 +34,9 @@ public sealed class CommandTests
     {
         CommandResult result = CommandResult.Of("generate", "--model", Model, "--max-new-tokens", "256");
         Assert.Equal(0, result.ExitCode);
-        Assert.StartsWith("Once upon a time, there was a little girl named Lily. She loved to play outside in the park.", result.Output, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "Once upon a time, there was a little girl named Lily. She loved to play outside in the park.", result.Output,
+            StringComparison.Ordinal);
     }
 
     [SharedDataFact]
@@ -41,10 +44,11 @@ public sealed class CommandTests
     {
         using var folder = new TemporaryFolder();
         CommandResult result = CommandResult.Of(
-            "tune", "--model", Model, "--data", Data(folder, 8), "--method", "full", "--out", folder["run"], "--prompt-field", "question", "--completion-field", "answer",
-            "--batch-size", "4", "--epochs", "2", "--lora-rank", "0", "--learning-rate", "100");
+            "tune", "--model", Model, "--data", Data(folder, 8), "--method", "full", "--out", folder["run"], "--prompt-field", "question",
+            "--completion-field", "answer", "--batch-size", "4", "--epochs", "2", "--lora-rank", "0", "--learning-rate", "100");
         Assert.Equal(3, result.ExitCode);
-        Assert.Contains("warning: the run diverged: the loss of the first step's tokens to learn rose from ", result.Error, StringComparison.Ordinal);
+        Assert.Contains(
+            "warning: the run diverged: the loss of the first step's tokens to learn rose from ", result.Error, StringComparison.Ordinal);
         Assert.Contains("The run diverged", File.ReadAllText(folder["run", "report.html"]), StringComparison.Ordinal);
     }
 
@@ -52,12 +56,15 @@ public sealed class CommandTests
     public void Score_tune_and_loss_agree_with_each_other()
     {
         using var folder = new TemporaryFolder();
-        string data = Data(folder, 24), run = folder["run"], losses = folder["loss.jsonl"], tuned = folder["tuned.jsonl"], scores = folder["scores.jsonl"];
+        string data = Data(folder, 24), run = folder["run"], losses = folder["loss.jsonl"], tuned = folder["tuned.jsonl"],
+            scores = folder["scores.jsonl"];
         Assert.Equal(0, CommandResult.Of(
-            "tune", "--model", Model, "--data", data, "--method", "forget", "--out", run, "--prompt-field", "question", "--completion-field", "answer",
-            "--epochs", "2", "--batch-size", "4", "--lora-rank", "4", "--reference-fraction", "0.25", "--parts-every", "2").ExitCode);
+            "tune", "--model", Model, "--data", data, "--method", "forget", "--out", run, "--prompt-field", "question",
+            "--completion-field", "answer", "--epochs", "2", "--batch-size", "4", "--lora-rank", "4", "--reference-fraction", "0.25",
+            "--parts-every", "2").ExitCode);
 
-        foreach (string left in new[] { "model/model.safetensors", "adapter/adapter_model.safetensors", "run.yaml", "report.html", "metrics.jsonl", "scores.jsonl" })
+        foreach (string left in new[] { "model/model.safetensors", "adapter/adapter_model.safetensors", "run.yaml", "report.html",
+            "metrics.jsonl", "scores.jsonl" })
         {
             Assert.True(File.Exists(Path.Combine(run, left)), left);
         }
@@ -69,13 +76,17 @@ public sealed class CommandTests
 
         string[] fields = ["--prompt-field", "question", "--completion-field", "answer"];
         Assert.Equal(0, CommandResult.Of(["loss", "--model", Model, "--data", data, "--out", losses, .. fields]).ExitCode);
-        Assert.Equal(0, CommandResult.Of(["loss", "--model", Path.Combine(run, "model"), "--data", data, "--out", tuned, .. fields]).ExitCode);
-        Assert.Equal(0, CommandResult.Of(["score", "--model", Model, "--reference", Path.Combine(run, "model"), "--data", data, "--out", scores, .. fields]).ExitCode);
-        JsonElement[][] lines = [.. new[] { losses, tuned, scores }.Select(f => File.ReadLines(f).Select(l => JsonDocument.Parse(l).RootElement).ToArray())];
+        Assert.Equal(
+            0, CommandResult.Of(["loss", "--model", Path.Combine(run, "model"), "--data", data, "--out", tuned, .. fields]).ExitCode);
+        Assert.Equal(0, CommandResult.Of(
+            ["score", "--model", Model, "--reference", Path.Combine(run, "model"), "--data", data, "--out", scores, .. fields]).ExitCode);
+        JsonElement[][] lines =
+            [.. new[] { losses, tuned, scores }.Select(f => File.ReadLines(f).Select(l => JsonDocument.Parse(l).RootElement).ToArray())];
         int positive = 0, negative = 0;
         for (int i = 0; i < lines[0].Length; i++)
         {
-            float[] before = Numbers(lines[0][i], "loss"), after = Numbers(lines[1][i], "loss"), influence = Numbers(lines[2][i], "influence"), sign = Numbers(lines[2][i], "sign");
+            float[] before = Numbers(lines[0][i], "loss"), after = Numbers(lines[1][i], "loss"),
+                influence = Numbers(lines[2][i], "influence"), sign = Numbers(lines[2][i], "sign");
             float[] response = Numbers(lines[0][i], "response");
             Assert.Equal(0, before[0]);
             for (int t = 0; t < before.Length; t++)
@@ -97,10 +108,12 @@ public sealed class CommandTests
         using var folder = new TemporaryFolder();
         string run = folder["run"], merged = folder["merged"];
         Assert.Equal(0, CommandResult.Of(
-            "tune", "--model", Model, "--data", Data(folder, 8), "--method", "full", "--out", run, "--prompt-field", "question", "--completion-field", "answer",
-            "--batch-size", "4", "--lora-rank", "4").ExitCode);
+            "tune", "--model", Model, "--data", Data(folder, 8), "--method", "full", "--out", run, "--prompt-field", "question",
+            "--completion-field", "answer", "--batch-size", "4", "--lora-rank", "4").ExitCode);
         Assert.Equal(0, CommandResult.Of("merge", "--model", Model, "--adapter", Path.Combine(run, "adapter"), "--out", merged).ExitCode);
-        Assert.Equal(File.ReadAllBytes(Path.Combine(run, "model", "model.safetensors")), File.ReadAllBytes(Path.Combine(merged, "model.safetensors")));
+        Assert.Equal(
+            File.ReadAllBytes(Path.Combine(run, "model", "model.safetensors")),
+            File.ReadAllBytes(Path.Combine(merged, "model.safetensors")));
     }
 
     public static TheoryData<string, string[]> BadCommands => new()
@@ -153,7 +166,8 @@ public sealed class CommandTests
         using var folder = new TemporaryFolder();
         folder.Write("test.jsonl", "{\"sentence\": \"a\", \"label\": 1}\n{\"sentence\": \"a\"}\n");
         File.Copy(SharedData.Path("qasc", "dev.json"), folder["dev.json"]);
-        var arguments = new Dictionary<string, string> { ["--model"] = Model, ["--data-dir"] = folder.Path, ["--tasks"] = "qasc", ["--out"] = folder["out"] };
+        var arguments = new Dictionary<string, string> { ["--model"] =
+            Model, ["--data-dir"] = folder.Path, ["--tasks"] = "qasc", ["--out"] = folder["out"] };
         arguments[option] = option == "--out" ? folder[value] : value;
         CommandResult result = CommandResult.Of(["eval", .. arguments.SelectMany(pair => new[] { pair.Key, pair.Value })]);
         Assert.Equal(2, result.ExitCode);
@@ -180,7 +194,9 @@ public sealed class CommandTests
 
         // One word of a thousand letters, of more than 710 nats.
         folder.Write("text.txt", string.Concat(Enumerable.Repeat("xyzqw", 200)));
-        CommandResult result = CommandResult.Of("eval", "--model", Model, "--data-dir", folder["text.txt"], "--tasks", "perplexity", "--out", folder["out"], "--json", "--log-samples");
+        CommandResult result = CommandResult.Of(
+            "eval", "--model", Model, "--data-dir", folder["text.txt"], "--tasks", "perplexity", "--out", folder["out"], "--json",
+            "--log-samples");
         Assert.Equal(0, result.ExitCode);
         using JsonDocument json = JsonDocument.Parse(result.Output);
         JsonElement values = json.RootElement.GetProperty("results").GetProperty("perplexity");
@@ -206,7 +222,8 @@ public sealed class CommandTests
     {
         using var folder = new TemporaryFolder();
         string[] common = ["--data-dir", SharedData.Folder!, "--tasks", "qasc", "--limit", "6", "--log-samples"];
-        using (JsonDocument results = JsonDocument.Parse(CommandResult.Of(["eval", "--model", Model, "--out", folder["a"], "--json", .. common]).Output))
+        using (JsonDocument results =
+            JsonDocument.Parse(CommandResult.Of(["eval", "--model", Model, "--out", folder["a"], "--json", .. common]).Output))
         {
             Assert.Equal(6, results.RootElement.GetProperty("n-samples").GetProperty("qasc").GetProperty("effective").GetInt32());
         }
@@ -222,15 +239,18 @@ public sealed class CommandTests
         Assert.InRange(second.GetProperty("p_value").GetDouble(), 0, 1);
     }
 
-    // A folder of runs stands for the finished ones below it, and a run for itself, whatever runs it has inside; a folder given twice counts once.
+    // A folder of runs stands for the finished ones below it, and a run for itself, whatever runs it has
+    // inside; a folder given twice counts once.
     [SharedDataFact]
     public void A_folder_of_runs_is_compared_run_by_run()
     {
         using var folder = new TemporaryFolder();
-        string data = folder.Write("data.jsonl", string.Concat(Enumerable.Repeat("{\"prompt\": \"Once upon\", \"completion\": \" a time there was\"}\n", 4)));
+        string data = folder.Write(
+            "data.jsonl", string.Concat(Enumerable.Repeat("{\"prompt\": \"Once upon\", \"completion\": \" a time there was\"}\n", 4)));
         foreach (string seed in new[] { "1", "2" })
         {
-            string[] arguments = ["tune", "--model", Model, "--data", data, "--out", folder["grid", "full", $"seed-{seed}"], "--seed", seed, "--method", "full", "--lora-rank", "2", "--steps", "2"];
+            string[] arguments = ["tune", "--model", Model, "--data", data, "--out", folder["grid", "full", $"seed-{seed}"], "--seed", seed,
+                "--method", "full", "--lora-rank", "2", "--steps", "2"];
             Assert.Equal(0, CommandResult.Of(arguments).ExitCode);
         }
 
@@ -240,7 +260,8 @@ public sealed class CommandTests
         Assert.Equal(0, result.ExitCode);
         using JsonDocument json = JsonDocument.Parse(result.Output);
         Assert.Equal(
-            [folder["grid", "full", "seed-1"], folder["grid", "full", "seed-2"]], json.RootElement.GetProperty("runs").EnumerateArray().Select(run => run.GetProperty("folder").GetString()));
+            [folder["grid", "full", "seed-1"], folder["grid", "full", "seed-2"]],
+            json.RootElement.GetProperty("runs").EnumerateArray().Select(run => run.GetProperty("folder").GetString()));
         Assert.Contains("begun: left out, the run is not finished", result.Error, StringComparison.Ordinal);
         Assert.Contains("full (2 seeds)", CommandResult.Of("compare", folder["grid"]).Output, StringComparison.Ordinal);
     }
@@ -271,8 +292,8 @@ public sealed class CommandTests
         string report = File.ReadAllText(folder["demo", "report.html"]);
         foreach (string said in new[]
         {
-            "Independent errors", "Misconceptions", "Both at once", "Learning with forgetting", "base", "full", "ignore", "forget (ascent)", "forget (belief)", "untrusted", "vanilla", "lwf, by increase",
-            "Do not forget where the base never believed what is wrong",
+            "Independent errors", "Misconceptions", "Both at once", "Learning with forgetting", "base", "full", "ignore", "forget (ascent)",
+            "forget (belief)", "untrusted", "vanilla", "lwf, by increase", "Do not forget where the base never believed what is wrong",
         })
         {
             Assert.Contains(said, result.Output, StringComparison.Ordinal);
@@ -284,7 +305,8 @@ public sealed class CommandTests
         Assert.DoesNotContain("http", report, StringComparison.Ordinal);
     }
 
-    private static float[] Numbers(JsonElement line, string name) => [.. line.GetProperty(name).EnumerateArray().Select(v => v.GetSingle())];
+    private static float[] Numbers(JsonElement line, string name) =>
+        [.. line.GetProperty(name).EnumerateArray().Select(v => v.GetSingle())];
 
     // The first questions of TOFU, an array in the original.
     private static string Data(TemporaryFolder folder, int count)

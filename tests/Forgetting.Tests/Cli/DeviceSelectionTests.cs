@@ -11,8 +11,8 @@ using Xunit;
 namespace Forgetting.Tests.Cli;
 
 /// <summary>
-/// What the command does on machines with a driver that lack something: the emulation takes the place of <c>libcuda.so.1</c> on the loader's path of a
-/// process of its own, and its kernels that of the fatbin.
+/// What the command does on machines with a driver that lack something: the emulation takes the place of <c>libcuda.so.1</c> on the
+/// loader's path of a process of its own, and its kernels that of the fatbin.
 /// </summary>
 public sealed class DeviceSelectionTests
 {
@@ -36,7 +36,10 @@ public sealed class DeviceSelectionTests
 
         Result cuda = machine.Run("cuda");
         Assert.Equal((2, null), (cuda.Code, cuda.Device));
-        Assert.Equal(line.Replace("note: device is auto: computing on the CPU, not on a card: ", "error: device is cuda: ", StringComparison.Ordinal), Assert.Single(cuda.Errors));
+        Assert.Equal(
+            line.Replace(
+                "note: device is auto: computing on the CPU, not on a card: ", "error: device is cuda: ", StringComparison.Ordinal),
+            Assert.Single(cuda.Errors));
     }
 
     [EmulationFact]
@@ -64,7 +67,8 @@ public sealed class DeviceSelectionTests
         using var machine = new Machine(blas: [("libcublas.so.12", Emulation.Driver)]);
         Result auto = machine.Run("auto", variable);
         Assert.Equal((0, "cpu"), (auto.Code, auto.Device));
-        Assert.StartsWith($"note: device is auto: computing on the CPU, not on a card: {found}", Assert.Single(auto.Errors), StringComparison.Ordinal);
+        Assert.StartsWith(
+            $"note: device is auto: computing on the CPU, not on a card: {found}", Assert.Single(auto.Errors), StringComparison.Ordinal);
         Result cuda = machine.Run("cuda", variable);
         Assert.Equal((2, null), (cuda.Code, cuda.Device));
         Assert.StartsWith($"error: device is cuda: {found}", Assert.Single(cuda.Errors), StringComparison.Ordinal);
@@ -98,7 +102,9 @@ public sealed class DeviceSelectionTests
         Assert.Equal("CUDA emulation, card 2", machine.Run("cuda", "FORGETTING_EMU_DEVICES=3", "CUDA_VISIBLE_DEVICES=2").Card);
         Result missing = machine.Run("cuda:1", "FORGETTING_EMU_DEVICES=3", "CUDA_VISIBLE_DEVICES=2");
         Assert.Equal(2, missing.Code);
-        Assert.StartsWith("error: device is cuda:1: no card 1: the driver shows 1 with CUDA_VISIBLE_DEVICES=2 ", Assert.Single(missing.Errors), StringComparison.Ordinal);
+        Assert.StartsWith(
+            "error: device is cuda:1: no card 1: the driver shows 1 with CUDA_VISIBLE_DEVICES=2 ", Assert.Single(missing.Errors),
+            StringComparison.Ordinal);
     }
 
     [EmulationFact]
@@ -115,7 +121,9 @@ public sealed class DeviceSelectionTests
         machine.Link("forgetting.fatbin", Emulation.BrokenKernels);
         Result result = machine.Run("cuda");
         Assert.Equal(2, result.Code);
-        Assert.Contains("they are of another version than this program; ./build.sh kernels makes them anew", Assert.Single(result.Errors), StringComparison.Ordinal);
+        Assert.Contains(
+            "they are of another version than this program; ./build.sh kernels makes them anew", Assert.Single(result.Errors),
+            StringComparison.Ordinal);
     }
 
     [Theory]
@@ -125,7 +133,8 @@ public sealed class DeviceSelectionTests
     [InlineData("cuda:1x")]
     [InlineData("cuda:99999999999")]
     public void What_is_no_device_is_refused(string name) => Assert.Equal(
-        $"device is \"{name}\", expected auto, cpu, cuda, cuda:N, cuda-emu or cuda-ptx", Assert.Throws<UserException>(() => DeviceName.Parse(name)).Message);
+        $"device is \"{name}\", expected auto, cpu, cuda, cuda:N, cuda-emu or cuda-ptx",
+        Assert.Throws<UserException>(() => DeviceName.Parse(name)).Message);
 
     [Fact]
     public void A_card_without_a_driver_is_seen()
@@ -189,11 +198,12 @@ public sealed class DeviceSelectionTests
 
         public Result Run(string device, params string[] variables)
         {
-            var start = new ProcessStartInfo("dotnet", [_program, "doctor", "--device", device, "--dtype", "fp32", "--no-timings", "--json"])
-            {
-                RedirectStandardOutput = true,
-                RedirectStandardError = true,
-            };
+            var start =
+                new ProcessStartInfo("dotnet", [_program, "doctor", "--device", device, "--dtype", "fp32", "--no-timings", "--json"])
+                {
+                    RedirectStandardOutput = true,
+                    RedirectStandardError = true,
+                };
             start.Environment["LD_LIBRARY_PATH"] = _folder.Path;
             start.Environment["FORGETTING_NATIVE"] = _folder.Path;
             start.Environment["FORGETTING_EMU_DEVICES"] = "1";

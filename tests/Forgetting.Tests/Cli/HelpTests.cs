@@ -14,8 +14,8 @@ public sealed class HelpTests
 {
     private static readonly string[] s_common =
     [
-        "--model", "--out", "--method", "--data", "--epochs", "--batch-size", "--learning-rate", "--lora-rank", "--reference-data", "--forget-prompts", "--valid-data",
-        "--recipe", "--resume", "--json", "--help",
+        "--model", "--out", "--method", "--data", "--epochs", "--batch-size", "--learning-rate", "--lora-rank", "--reference-data",
+        "--forget-prompts", "--valid-data", "--recipe", "--resume", "--json", "--help",
     ];
 
     public static TheoryData<string> Commands => ["", .. CommandLine.Create().Subcommands.Select(c => c.Name)];
@@ -33,14 +33,17 @@ public sealed class HelpTests
             Assert.Contains($"  {option.Name}", all, StringComparison.Ordinal);
         }
 
-        Assert.Equal(found?.Options.Count(o => o.Required) ?? 0, help.Replace("(REQUIRED, here", "", StringComparison.Ordinal).Split("(REQUIRED)").Length - 1);
+        Assert.Equal(
+            found?.Options.Count(o => o.Required) ?? 0,
+            help.Replace("(REQUIRED, here", "", StringComparison.Ordinal).Split("(REQUIRED)").Length - 1);
     }
 
     [Fact]
     public void Tune_shows_what_most_people_need_and_the_rest_in_groups()
     {
         string help = Help("tune", "--help");
-        Assert.Equal(s_common, help.Split('\n').Where(l => l.StartsWith("  --", StringComparison.Ordinal)).Select(l => l.Trim().Split(' ')[0]));
+        Assert.Equal(
+            s_common, help.Split('\n').Where(l => l.StartsWith("  --", StringComparison.Ordinal)).Select(l => l.Trim().Split(' ')[0]));
         Assert.Contains("learning-with-forgetting", help, StringComparison.Ordinal);
         Assert.Equal(3, help.ReplaceLineEndings(" ").Split("REQUIRED").Length - 1);
 
@@ -48,7 +51,8 @@ public sealed class HelpTests
         Assert.StartsWith("LoRA:\n  --lora-rank N", lora, StringComparison.Ordinal);
         Assert.DoesNotContain("--epochs", lora, StringComparison.Ordinal);
         CommandResult unknown = CommandResult.Of("tune", "--help", "lroa");
-        Assert.Equal((2, "error: --help is \"lroa\", expected all or a group of options; the nearest is lora\n"), (unknown.ExitCode, unknown.Error));
+        Assert.Equal(
+            (2, "error: --help is \"lroa\", expected all or a group of options; the nearest is lora\n"), (unknown.ExitCode, unknown.Error));
     }
 
     [Fact]
@@ -78,8 +82,11 @@ public sealed class HelpTests
             Assert.All((YamlMappingNode)yaml.Documents[0].RootNode, pair => Assert.NotNull(properties[((YamlScalarNode)pair.Key).Value!]));
         }
 
-        Assert.Equal(["full", "ignore", "forget", "lwf", "unlearn"], properties["method"]!["enum"]!.AsArray().Select(v => v!.GetValue<string>()));
-        Assert.Equal((0.0, 1.0), (properties["lora-dropout"]!["minimum"]!.GetValue<double>(), properties["lora-dropout"]!["exclusiveMaximum"]!.GetValue<double>()));
+        Assert.Equal(
+            ["full", "ignore", "forget", "lwf", "unlearn"], properties["method"]!["enum"]!.AsArray().Select(v => v!.GetValue<string>()));
+        Assert.Equal((0.0, 1.0), (
+            properties["lora-dropout"]!["minimum"]!.GetValue<double>(),
+            properties["lora-dropout"]!["exclusiveMaximum"]!.GetValue<double>()));
         Assert.Equal(24, properties["batch-size"]!["default"]!.GetValue<int>());
     }
 
@@ -89,9 +96,14 @@ public sealed class HelpTests
         using var folder = new TemporaryFolder();
         string recipe = folder.Write("r.yaml", "model: m\ndata: d\nout: o\nsweep:\n  rho: [0.5, 0.6]\n");
         Assert.Equal("p/rho=0.5\np/rho=0.6\n", CommandResult.Of("run", recipe, "--list", "--set", "out=p", "--set", "epochs=2").Output);
-        Assert.Contains("--set rho is given, and", CommandResult.Of("run", recipe, "--list", "--set", "rho=0.7").Error, StringComparison.Ordinal);
-        Assert.Equal("error: --set: \"epoch\" is no setting; the nearest is epochs\n", CommandResult.Of("run", recipe, "--list", "--set", "epoch=2").Error);
-        Assert.Equal("error: --set epochs is \"two\", expected a whole number\n", CommandResult.Of("run", recipe, "--list", "--set", "epochs=two").Error);
+        Assert.Contains(
+            "--set rho is given, and", CommandResult.Of("run", recipe, "--list", "--set", "rho=0.7").Error, StringComparison.Ordinal);
+        Assert.Equal(
+            "error: --set: \"epoch\" is no setting; the nearest is epochs\n",
+            CommandResult.Of("run", recipe, "--list", "--set", "epoch=2").Error);
+        Assert.Equal(
+            "error: --set epochs is \"two\", expected a whole number\n",
+            CommandResult.Of("run", recipe, "--list", "--set", "epochs=two").Error);
 
         // A folder is all recipes in it.
         folder.Write("b.yaml", "model: m\ndata: d-{seed}\nout: q\nseeds: [4]\n");

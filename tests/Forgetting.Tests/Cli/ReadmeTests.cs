@@ -10,7 +10,8 @@ public sealed class ReadmeTests
 {
     private const string Run = "dotnet run -c Release --project src/Forgetting.Cli -- ";
 
-    private static readonly string[] s_pages = [Repository.Path("README.md"), Repository.Path("CONTRIBUTING.md"), .. Directory.EnumerateFiles(Repository.Path("docs"), "*.md", SearchOption.AllDirectories)];
+    private static readonly string[] s_pages = [Repository.Path("README.md"), Repository.Path("CONTRIBUTING.md"),
+        .. Directory.EnumerateFiles(Repository.Path("docs"), "*.md", SearchOption.AllDirectories)];
 
     public static TheoryData<string> Commands() => [.. s_pages.SelectMany(File.ReadLines)
         .Select(line => line.Split('#')[0].Trim())
@@ -35,7 +36,8 @@ public sealed class ReadmeTests
     {
         foreach (string page in s_pages)
         {
-            foreach (string target in System.Text.RegularExpressions.Regex.Matches(File.ReadAllText(page), @"\]\(([^)#:]+)(#[^)]*)?\)").Select(m => m.Groups[1].Value))
+            foreach (string target in System.Text.RegularExpressions.Regex.Matches(File.ReadAllText(page), @"\]\(([^)#:]+)(#[^)]*)?\)")
+                .Select(m => m.Groups[1].Value))
             {
                 string path = Path.Combine(Path.GetDirectoryName(page)!, target);
                 Assert.True(File.Exists(path) || Directory.Exists(path), $"{page}: {target}");

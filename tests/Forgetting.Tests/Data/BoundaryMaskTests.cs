@@ -9,7 +9,9 @@ using static Forgetting.Tests.Tokenizers.TestTokenizers;
 
 namespace Forgetting.Tests.Data;
 
-/// <summary>A token is learnt if any of its characters lies behind the joint. Every expectation is counted by hand, or from the bytes of the tokens.</summary>
+/// <summary>
+/// A token is learnt if any of its characters lies behind the joint. Every expectation is counted by hand, or from the bytes of the tokens.
+/// </summary>
 public class BoundaryMaskTests
 {
     // Ids 259 on: a space joins the next word, line feeds pair up, a tab joins too, and a letter joins the first byte of é.
@@ -72,8 +74,13 @@ public class BoundaryMaskTests
     [Fact]
     public void Templates_learn_what_they_put_behind_a_space_and_end_before_what_follows()
     {
-        ChatTemplate tagged = ChatTemplate.Parse("{% for m in messages %}{% if m.role == 'assistant' %}A: {% generation %}{{ m.content }}{% endgeneration %}{{ '\\n' }}{% else %}{{ m.content }}{% endif %}{% endfor %}", "t", new Dictionary<string, string>());
-        ChatTemplate found = ChatTemplate.Parse("{% for m in messages %}{{ m.role }}: {{ m.content }}<|turn|>{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}", "t", new Dictionary<string, string>());
+        ChatTemplate tagged = ChatTemplate.Parse(
+            "{% for m in messages %}{% if m.role == 'assistant' %}A: {% generation %}{{ m.content }}{% endgeneration %}{{ '\\n' }}{% else "
+                + "%}{{ m.content }}{% endif %}{% endfor %}",
+            "t", new Dictionary<string, string>());
+        ChatTemplate found = ChatTemplate.Parse(
+            "{% for m in messages %}{{ m.role }}: {{ m.content }}<|turn|>{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}",
+            "t", new Dictionary<string, string>());
         DataExample example = Pair("x", "a\n");
         Assert.Equal([259, 260], Learnt(new ExampleEncoder(Merging(), 100, layout: MessageLayout.Of(tagged)).Encode(example)));
         Assert.Equal([259, '\n', Turn], Learnt(new ExampleEncoder(Merging(), 100, layout: MessageLayout.Of(found)).Encode(example)));
@@ -82,22 +89,29 @@ public class BoundaryMaskTests
     [Fact]
     public void Begin_and_end_of_text_are_there_once_where_the_template_writes_them_too()
     {
-        const string text = "{{ bos_token }}{% for m in messages %}{{ m.content }}<|turn|>{% endfor %}{% if add_generation_prompt %}{% endif %}";
+        const string text =
+            "{{ bos_token }}{% for m in messages %}{{ m.content }}<|turn|>{% endfor %}{% if add_generation_prompt %}{% endif %}";
         ChatTemplate template = ChatTemplate.Parse(text, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" });
         foreach (string answer in new[] { "A", "A<|turn|>", "A</s>", "A</s> <|turn|>\n" })
         {
-            EncodedExample example = new ExampleEncoder(Bytes(), 100, allowSpecial: true, MessageLayout.Of(template)).Encode(Pair("<s> <s>x", answer));
+            EncodedExample example =
+                new ExampleEncoder(Bytes(), 100, allowSpecial: true, MessageLayout.Of(template)).Encode(Pair("<s> <s>x", answer));
             Assert.Equal([Bos, 'x', Turn, 'A', Turn], example.Ids.Where(id => id != ' '));
         }
 
         // A template without them, and a tokenizer that puts none in front: then they are the data's own.
-        ChatTemplate bare = ChatTemplate.Parse("{% for m in messages %}[{{ m.content }}]{% endfor %}", "t", new Dictionary<string, string>());
+        ChatTemplate bare =
+            ChatTemplate.Parse("{% for m in messages %}[{{ m.content }}]{% endfor %}", "t", new Dictionary<string, string>());
         Assert.Equal(
             ['[', Bos, 'x', ']', '[', 'A', Eos, ']'],
             new ExampleEncoder(Bytes(), 100, allowSpecial: true, MessageLayout.Of(bare)).Encode(Pair("<s>x", "A</s>")).Ids);
-        Assert.Equal([Bos, 'x', Eos], new ExampleEncoder(Bytes(bos: false), 100, allowSpecial: true).Encode(Pair("<s>", "x</s>", separator: "")).Ids);
+        Assert.Equal(
+            [Bos, 'x', Eos],
+            new ExampleEncoder(Bytes(bos: false), 100, allowSpecial: true).Encode(Pair("<s>", "x</s>", separator: "")).Ids);
         Assert.Equal([Bos, 'x', Eos], new ExampleEncoder(Bytes(), 100, allowSpecial: true).Encode(Pair("", "<s>x</s>", separator: "")).Ids);
-        Assert.Equal([Bos, 'x', Eos], new ExampleEncoder(Bytes(), 100, allowSpecial: true).Encode(Pair("", "x</s>", separator: "") with { Truncated = true }).Ids);
+        Assert.Equal(
+            [Bos, 'x', Eos],
+            new ExampleEncoder(Bytes(), 100, allowSpecial: true).Encode(Pair("", "x</s>", separator: "") with { Truncated = true }).Ids);
     }
 
     [Fact]
@@ -105,7 +119,8 @@ public class BoundaryMaskTests
     {
         Random random = new(5);
         string[] parts = ["a", " ", "\n", "\t", "lo", "é", "e", "ee\u0301", "😀", "▁", "  ", "x"];
-        Tokenizer[] tokenizers = [Merging(), .. SharedData.Folder is null ? Array.Empty<Tokenizer>() : [Tokenizer.Load(SharedData.Path("stories260K", "hf"))]];
+        Tokenizer[] tokenizers =
+            [Merging(), .. SharedData.Folder is null ? Array.Empty<Tokenizer>() : [Tokenizer.Load(SharedData.Path("stories260K", "hf"))]];
         foreach (Tokenizer tokenizer in tokenizers)
         {
             for (int round = 0; round < 200; round++)
@@ -117,17 +132,22 @@ public class BoundaryMaskTests
                 Assert.Equal(tokenizer.Encode(text, bos: false), ids);
 
                 // Bytes up to the end of each token; sentencepiece's first space is none of the text's.
-                int[] ends = [.. ids.Select((_, i) => ids.Take(i + 1).Sum(id => tokenizer.BytesOf(id).Length) - (tokenizers[0] == tokenizer ? 0 : 1))];
+                int[] ends = [.. ids.Select(
+                    (_, i) => ids.Take(i + 1).Sum(id => tokenizer.BytesOf(id).Length) - (tokenizers[0] == tokenizer ? 0 : 1))];
                 foreach (int place in places)
                 {
                     bool pair = place > 0 && place < text.Length && char.IsSurrogatePair(text[place - 1], text[place]);
                     int bytes = Encoding.UTF8.GetByteCount(text[..(pair ? place - 1 : place)]);
                     int before = bytes == 0 ? 0 : ends.Count(end => end <= Bytes(bytes));
-                    Assert.Equal(new TokenCut(before, before < ids.Count && bytes > 0 && Bytes(bytes) > (before == 0 ? 0 : ends[before - 1])), cuts[place]);
+                    Assert.Equal(
+                        new TokenCut(before, before < ids.Count && bytes > 0 && Bytes(bytes) > (before == 0 ? 0 : ends[before - 1])),
+                        cuts[place]);
                 }
 
                 // A written ▁ reads as a space, of two bytes less.
-                int Bytes(int count) => tokenizers[0] == tokenizer ? count : count - (2 * Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text)[..count]).Count(c => c == '▁'));
+                int Bytes(int count) =>
+                    tokenizers[0] == tokenizer ? count : count
+                        - (2 * Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text)[..count]).Count(c => c == '▁'));
             }
         }
     }
@@ -144,7 +164,8 @@ public class BoundaryMaskTests
                 ["added_tokens"] = new JsonArray(Special(0, "<unk>"), Special(5, "</s>")),
                 ["pre_tokenizer"] = new JsonObject { ["type"] = "Metaspace", ["replacement"] = "▁", ["prepend_scheme"] = scheme },
                 ["decoder"] = new JsonObject { ["type"] = "Metaspace", ["replacement"] = "▁" },
-                ["model"] = new JsonObject { ["type"] = "BPE", ["unk_token"] = "<unk>", ["fuse_unk"] = true, ["vocab"] = vocabulary, ["merges"] = new JsonArray("▁ a") },
+                ["model"] = new JsonObject { ["type"] =
+                    "BPE", ["unk_token"] = "<unk>", ["fuse_unk"] = true, ["vocab"] = vocabulary, ["merges"] = new JsonArray("▁ a") },
             },
             """{"eos_token": "</s>"}""");
         List<int> ids = [];

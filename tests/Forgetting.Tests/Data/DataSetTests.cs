@@ -12,7 +12,9 @@ public class DataSetTests
     public void Reads_prompts_completions_and_conversations_over_blank_lines_and_a_byte_order_mark()
     {
         using TemporaryFolder folder = new();
-        string file = folder.Write("d.jsonl", "\uFEFF{\"prompt\":\"a\",\"completion\":\"b\"}\r\n\n  \n{\"messages\":[{\"role\":\"user\",\"content\":\"é\\n\"}],\"other\":1}");
+        string file = folder.Write(
+            "d.jsonl",
+            "\uFEFF{\"prompt\":\"a\",\"completion\":\"b\"}\r\n\n  \n{\"messages\":[{\"role\":\"user\",\"content\":\"é\\n\"}],\"other\":1}");
         IReadOnlyList<DataExample> examples = DataSet.Read(file);
         Assert.Equal(2, examples.Count);
         Assert.Equal(("a", "b", 0, $"{file}: line 1"), (examples[0].Prompt, examples[0].Completion, examples[0].Index, examples[0].Place));
@@ -32,10 +34,14 @@ public class DataSetTests
     [Theory]
     [InlineData("{\"prompt\":\"a\",\"completion\":\"b\"}\n{\"prompt\":", "line 2: not JSON: ")]
     [InlineData("\n\n{\"prompt\":\"a\" \"completion\":\"b\"}", "line 3: not JSON: ")]
-    [InlineData("{\"prompt\":\"a\",\"question\":\"b\"}", "line 1: 'completion' is missing; expected 'prompt' with 'completion', 'messages', 'instruction' with 'output', 'conversations', 'chosen' with 'rejected', or 'text'; the fields here are: prompt, question")]
+    [InlineData(
+        "{\"prompt\":\"a\",\"question\":\"b\"}",
+        "line 1: 'completion' is missing; expected 'prompt' with 'completion', 'messages', 'instruction' with 'output', 'conversations', "
+        + "'chosen' with 'rejected', or 'text'; the fields here are: prompt, question")]
     [InlineData("{\"prompt\":null,\"completion\":\"b\"}", "line 1: 'prompt' is null; ")]
     [InlineData("{\"prompt\":3,\"completion\":\"b\"}", "line 1: 'prompt' is the number 3; expected a string")]
-    [InlineData("{\"prompt\":\"a\",\"completion\":\"\\ud800\"}", "line 1: 'completion' is a string that is not valid Unicode; expected a string")]
+    [InlineData(
+        "{\"prompt\":\"a\",\"completion\":\"\\ud800\"}", "line 1: 'completion' is a string that is not valid Unicode; expected a string")]
     [InlineData("{\"messages\":{}}", "line 1: 'messages' is an object; expected an array")]
     [InlineData("{\"messages\":[]}", "line 1: 'messages' is empty; expected at least one message")]
     [InlineData("{\"messages\":[{\"role\":\"user\"}]}", "line 1: 'messages.content' is missing")]
@@ -67,7 +73,8 @@ public class DataSetTests
     [InlineData("tofu/forget05.json", "question", "answer", 2000)]
     public void Reads_real_files(string path, string prompt, string completion, int count)
     {
-        IReadOnlyList<DataExample> examples = DataSet.Read(SharedData.Path(path), new DataFields { Prompt = prompt, Completion = completion });
+        IReadOnlyList<DataExample> examples =
+            DataSet.Read(SharedData.Path(path), new DataFields { Prompt = prompt, Completion = completion });
         Assert.Equal(count, examples.Count);
         Assert.All(examples, e => Assert.NotEmpty(e.Completion));
     }

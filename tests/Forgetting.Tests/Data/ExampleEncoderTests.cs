@@ -12,7 +12,8 @@ namespace Forgetting.Tests.Data;
 /// <summary>Every expectation is written out by hand with a tokenizer of one token a byte.</summary>
 public class ExampleEncoderTests
 {
-    private static DataExample Pair(string prompt, string completion) => new() { Index = 7, Place = "d.jsonl: line 8", Prompt = prompt, Completion = completion };
+    private static DataExample Pair(string prompt, string completion) =>
+        new() { Index = 7, Place = "d.jsonl: line 8", Prompt = prompt, Completion = completion };
 
     private static DataExample Conversation(params (string Role, string Content)[] messages) =>
         new() { Index = 7, Place = "d.jsonl: line 8", Messages = [.. messages.Select(m => new ChatMessage(m.Role, m.Content))] };
@@ -62,7 +63,8 @@ public class ExampleEncoderTests
     [Fact]
     public void Turns_behind_the_last_assistant_are_given_and_lose_their_final_newline()
     {
-        EncodedExample example = new ExampleEncoder(Bytes(), 1000).Encode(Conversation(("assistant", "A"), ("assistant", ""), ("user", "V")));
+        EncodedExample example =
+            new ExampleEncoder(Bytes(), 1000).Encode(Conversation(("assistant", "A"), ("assistant", ""), ("user", "V")));
         Check(
             example,
             ([Bos, .. Utf8("<|assistant|>\n")], false),
@@ -77,7 +79,8 @@ public class ExampleEncoderTests
     {
         var encoder = new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Plain);
         Check(
-            encoder.Encode(Conversation(("system", "S"), ("user", "U\n"), ("assistant", "A"), ("user", " V"), ("assistant", "B"), ("user", "W"))),
+            encoder.Encode(
+                Conversation(("system", "S"), ("user", "U\n"), ("assistant", "A"), ("user", " V"), ("assistant", "B"), ("user", "W"))),
             ([Bos, .. Utf8("S U\n")], false),
             ([.. Utf8("A"), Eos], true),
             (Utf8(" V"), false),
@@ -88,7 +91,8 @@ public class ExampleEncoderTests
             ([Bos], false), ([.. Utf8("A"), Eos], true), (Utf8("B"), true));
         foreach ((string prompt, string completion) in new[] { ("ab", "cd"), ("ab ", "cd"), ("ab", "\ncd") })
         {
-            EncodedExample pair = encoder.Encode(Pair(prompt, completion)), turns = encoder.Encode(Conversation(("user", prompt), ("assistant", completion)));
+            EncodedExample pair = encoder.Encode(Pair(prompt, completion)),
+                turns = encoder.Encode(Conversation(("user", prompt), ("assistant", completion)));
             Assert.Equal(pair.Ids, turns.Ids);
             Assert.Equal(pair.Response, turns.Response);
         }
@@ -99,8 +103,11 @@ public class ExampleEncoderTests
     [Fact]
     public void Special_text_in_data_is_data_unless_allowed()
     {
-        Check(new ExampleEncoder(Bytes(), 100).Encode(Pair("</s>", "<s>")), ([Bos, .. Utf8("</s>")], false), ([.. Utf8(" <s>"), Eos], true));
-        Check(new ExampleEncoder(Bytes(), 100, allowSpecial: true).Encode(Pair("</s>", "<s>")), ([Bos, Eos], false), ([(int)' ', Bos, Eos], true));
+        Check(
+            new ExampleEncoder(Bytes(), 100).Encode(Pair("</s>", "<s>")), ([Bos, .. Utf8("</s>")], false), ([.. Utf8(" <s>"), Eos], true));
+        Check(
+            new ExampleEncoder(Bytes(), 100, allowSpecial: true).Encode(Pair("</s>", "<s>")), ([Bos, Eos], false),
+            ([(int)' ', Bos, Eos], true));
     }
 
     [Fact]
@@ -126,7 +133,9 @@ public class ExampleEncoderTests
     [Fact]
     public void A_chat_template_lays_out_the_conversation_and_its_special_tokens_are_real()
     {
-        const string template = "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}<|turn|>\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
+        const string template =
+            "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}<|turn|>\n{% endfor %}{% if add_generation_prompt "
+            + "%}assistant: {% endif %}";
         ChatTemplate chat = ChatTemplate.Parse(template, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" });
         DataExample conversation = Conversation(("user", "U</s>"), ("assistant", "A<|turn|>\uFDD0"), ("user", "V"), ("assistant", "B"));
         Check(
@@ -136,7 +145,8 @@ public class ExampleEncoderTests
             ([.. Utf8("\nuser: V"), Turn, .. Utf8("\nassistant: ")], false),
             ([.. Utf8("B"), Turn], true),
             (Utf8("\n"), false));
-        EncodedExample cut = new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Of(chat)).Encode(conversation with { Truncated = true });
+        EncodedExample cut =
+            new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Of(chat)).Encode(conversation with { Truncated = true });
         Assert.Equal((int)'B', cut.Ids[^1]);
         Assert.True(cut.Response[^1]);
         Check(
@@ -149,10 +159,13 @@ public class ExampleEncoderTests
     [Fact]
     public void Generation_tags_say_what_is_trained_on()
     {
-        const string template = "{% for m in messages %}{% if m.role == 'assistant' %}[{% generation %}{{ m.content }}!{% endgeneration %}]{% else %}{{ m.content }}{% endif %}{% endfor %}";
+        const string template =
+            "{% for m in messages %}{% if m.role == 'assistant' %}[{% generation %}{{ m.content }}!{% endgeneration %}]{% else %}{{ "
+            + "m.content }}{% endif %}{% endfor %}";
         ChatTemplate chat = ChatTemplate.Parse(template, "t", new Dictionary<string, string>());
         Check(
-            new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Of(chat)).Encode(Conversation(("user", "U"), ("assistant", "A"), ("assistant", "B"))),
+            new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Of(chat))
+                .Encode(Conversation(("user", "U"), ("assistant", "A"), ("assistant", "B"))),
             (Utf8("U["), false),
             (Utf8("A!"), true),
             (Utf8("]["), false),
@@ -163,7 +176,9 @@ public class ExampleEncoderTests
     [Fact]
     public void What_precedes_an_answer_is_what_training_does_not_learn_of_it()
     {
-        const string template = "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}<|turn|>\n{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
+        const string template =
+            "{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}<|turn|>\n{% endfor %}{% if add_generation_prompt "
+            + "%}assistant: {% endif %}";
         ChatTemplate chat = ChatTemplate.Parse(template, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" });
         DataExample conversation = Conversation(("system", "S"), ("user", "U</s>"), ("assistant", "A"), ("user", "V"), ("assistant", "B"));
         foreach (MessageLayout layout in new[] { MessageLayout.Tulu, MessageLayout.Plain, MessageLayout.Of(chat) })
@@ -172,10 +187,13 @@ public class ExampleEncoderTests
             EncodedExample example = encoder.Encode(conversation);
             int answer = Array.LastIndexOf(example.Response[..(Array.LastIndexOf(example.Response, true) + 1)], false) + 1;
             Assert.Equal(example.Ids[..answer], encoder.EncodePrompt(conversation));
-            Assert.Equal(example.Ids[..answer], encoder.EncodePrompt(conversation with { Messages = [.. conversation.Messages!.SkipLast(1)] }));
+            Assert.Equal(
+                example.Ids[..answer], encoder.EncodePrompt(conversation with { Messages = [.. conversation.Messages!.SkipLast(1)] }));
         }
 
-        Assert.Equal([Bos, .. Utf8("user: P</s>"), Turn, .. Utf8("\nassistant: ")], new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Of(chat)).EncodePrompt(Pair("P</s>", "")));
+        Assert.Equal(
+            [Bos, .. Utf8("user: P</s>"), Turn, .. Utf8("\nassistant: ")],
+            new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Of(chat)).EncodePrompt(Pair("P</s>", "")));
         Assert.Equal([Bos, .. Utf8("P</s>")], new ExampleEncoder(Bytes(), 1000).EncodePrompt(Pair("P</s>", "")));
     }
 
@@ -183,7 +201,8 @@ public class ExampleEncoderTests
     public void A_sentencepiece_conversation_equals_the_whole_text_with_its_eos_as_special_tokens()
     {
         Tokenizer tokenizer = Tokenizer.Load(SharedData.Path("stories260K", "hf"));
-        EncodedExample example = new ExampleEncoder(tokenizer, 1000).Encode(Conversation(("user", "Hello"), ("assistant", "Once upon"), ("user", "More"), ("assistant", "a time")));
+        EncodedExample example = new ExampleEncoder(tokenizer, 1000)
+            .Encode(Conversation(("user", "Hello"), ("assistant", "Once upon"), ("user", "More"), ("assistant", "a time")));
         const string text = "<|user|>\nHello\n<|assistant|>\nOnce upon</s>\n<|user|>\nMore\n<|assistant|>\na time</s>";
         Assert.Equal(tokenizer.Encode(text, allowSpecial: true), example.Ids);
         Assert.True(example.Response[^1]);

@@ -67,13 +67,15 @@ public sealed class FormatTests : IDisposable
     {
         string path = _folder["d.parquet"];
         File.WriteAllBytes(path, Parquet(
-            new Chat { Messages = [new() { Role = "user", Content = "u" }, new() { Role = "assistant", Content = "a" }], Id = 3, Score = 0.5, Tags = ["x", "y"], When = new DateTime(2025, 3, 9, 0, 0, 0, DateTimeKind.Utc) },
+            new Chat { Messages = [new() { Role = "user", Content = "u" }, new() { Role = "assistant", Content = "a" }], Id =
+                3, Score = 0.5, Tags = ["x", "y"], When = new DateTime(2025, 3, 9, 0, 0, 0, DateTimeKind.Utc) },
             new Chat { Messages = [new() { Role = "user", Content = "v" }, new() { Role = "assistant", Content = "b" }] }));
         IReadOnlyList<DataExample> examples = DataSet.Read(path);
         Assert.Equal([new ChatMessage("user", "u"), new ChatMessage("assistant", "a")], examples[0].Messages!);
         Assert.Equal([new ChatMessage("user", "v"), new ChatMessage("assistant", "b")], examples[1].Messages!);
         JsonElement record = DataSet.Records(path).First().Element;
-        Assert.Equal("3 0.5 [\"x\",\"y\"]", string.Join(' ', record.GetProperty("id").GetRawText(), record.GetProperty("score").GetRawText(), record.GetProperty("tags").GetRawText()));
+        Assert.Equal("3 0.5 [\"x\",\"y\"]", string.Join(
+            ' ', record.GetProperty("id").GetRawText(), record.GetProperty("score").GetRawText(), record.GetProperty("tags").GetRawText()));
         Assert.Equal(new DateTime(2025, 3, 9), record.GetProperty("when").GetDateTime());
     }
 
@@ -112,7 +114,8 @@ public sealed class FormatTests : IDisposable
     [Theory]
     [InlineData("d.csv", "prompt,completion\na\n", "line 2: 1 fields, expected the header's 2")]
     [InlineData("d.csv", "prompt,prompt\na,b\n", "line 1: there are 2 columns named \"prompt\", expected one")]
-    [InlineData("d.tsv", "prompt\tcompletion\n\"a\"b\tc\n", "line 2: found 'b' behind a closing quote, expected a tab or the end of the line")]
+    [InlineData(
+        "d.tsv", "prompt\tcompletion\n\"a\"b\tc\n", "line 2: found 'b' behind a closing quote, expected a tab or the end of the line")]
     [InlineData("d.csv", "", "empty; expected a line of column names")]
     public void Bad_tables_are_named(string name, string content, string expected)
     {
@@ -129,18 +132,21 @@ public sealed class FormatTests : IDisposable
             gzip.Write(Encoding.UTF8.GetBytes(string.Concat(Enumerable.Repeat(Lines, 2000))));
         }
 
-        byte[] zstd = new Compressor().Wrap(Encoding.UTF8.GetBytes(string.Concat(Enumerable.Range(0, 2000).Select(i => $"{{\"prompt\":\"{i * 7919}\",\"completion\":\"c\"}}\n")))).ToArray();
+        byte[] zstd = new Compressor().Wrap(Encoding.UTF8.GetBytes(
+            string.Concat(Enumerable.Range(0, 2000).Select(i => $"{{\"prompt\":\"{i * 7919}\",\"completion\":\"c\"}}\n")))).ToArray();
         File.WriteAllBytes(_folder["d.jsonl.gz"], packed.ToArray()[..50000]);
         File.WriteAllBytes(_folder["d.jsonl.zst"], zstd[..(zstd.Length / 2)]);
         Assert.All(new[] { "d.jsonl.gz", "d.jsonl.zst" }, name =>
-            Assert.StartsWith($"{_folder[name]}: ", Assert.Throws<UserException>(() => DataSet.Read(_folder[name])).Message, StringComparison.Ordinal));
+            Assert.StartsWith(
+                $"{_folder[name]}: ", Assert.Throws<UserException>(() => DataSet.Read(_folder[name])).Message, StringComparison.Ordinal));
     }
 
     [Fact]
     public void Lines_longer_than_the_buffer_are_whole()
     {
         string text = new('x', 200_000);
-        string path = _folder.Write("d.jsonl", string.Concat(Enumerable.Range(0, 3).Select(i => $"{{\"prompt\":\"{i}{text}\",\"completion\":\"c\"}}\n\n")));
+        string path = _folder.Write(
+            "d.jsonl", string.Concat(Enumerable.Range(0, 3).Select(i => $"{{\"prompt\":\"{i}{text}\",\"completion\":\"c\"}}\n\n")));
         Assert.Equal([$"0{text}", $"1{text}", $"2{text}"], DataSet.Read(path).Select(e => e.Prompt));
     }
 
@@ -150,7 +156,8 @@ public sealed class FormatTests : IDisposable
         Directory.CreateDirectory(_folder["set"]);
         File.WriteAllBytes(_folder["set", "a.jsonl.zst"], new Compressor().Wrap(Encoding.UTF8.GetBytes(Lines)).ToArray());
         _folder.Write("set/b.csv", "prompt,completion\nx,y\n");
-        CommandResult result = CommandResult.Of("loss", "--model", SharedData.Path("stories260K", "hf"), "--data", _folder["set"], "--out", _folder["o.jsonl"]);
+        CommandResult result = CommandResult.Of(
+            "loss", "--model", SharedData.Path("stories260K", "hf"), "--data", _folder["set"], "--out", _folder["o.jsonl"]);
         Assert.Equal((0, 3), (result.ExitCode, File.ReadLines(_folder["o.jsonl"]).Count()));
     }
 

@@ -15,7 +15,8 @@ public class RoleTests
     {
         EncodedExample example = new ExampleEncoder(TestTokenizers.Bytes(), 100).Encode(
             new DataExample { Index = 0, Place = "p", Messages = [new(role, "x"), new("assistant", "y")] });
-        Assert.Equal([TestTokenizers.Bos, .. System.Text.Encoding.UTF8.GetBytes(expected).Select(b => (int)b), TestTokenizers.Eos], example.Ids);
+        Assert.Equal(
+            [TestTokenizers.Bos, .. System.Text.Encoding.UTF8.GetBytes(expected).Select(b => (int)b), TestTokenizers.Eos], example.Ids);
         Assert.Equal(2, example.ResponseCount);
     }
 }

@@ -56,7 +56,8 @@ public class DemoDataTests
             Dictionary<string, IReadOnlyList<Question>> doses = sets.Doses(seed: 5).ToDictionary(d => d.Name, d => d.Questions);
             Assert.All(new[] { 0, 10, 20, 60 }, percent =>
                 Assert.Equal(Math.Round(percent / 100.0 * sets.Train.Count), doses[$"train-noise-{percent}"].Count(q => q.Misleading)));
-            Assert.All(doses.Values.SelectMany(q => q).Where(q => q.Misleading), q => Assert.Equal(scenario == "misconception", q.Answer == q.Old));
+            Assert.All(doses.Values.SelectMany(q => q)
+                .Where(q => q.Misleading), q => Assert.Equal(scenario == "misconception", q.Answer == q.Old));
             Assert.Equal(sets.Train.Select(q => q.Prompt).Order(), doses["train-noise-20"].Select(q => q.Prompt).Order());
             Assert.Equal(Math.Round(0.4 * sets.Trusted.Count), doses["trusted-noisy"].Count(q => q.Misleading));
         }

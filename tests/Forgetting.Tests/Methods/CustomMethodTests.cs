@@ -27,11 +27,14 @@ public sealed class CustomMethodTests : IDisposable
         double? plain = Tune(null, Options("plain") with { Method = TrainingMethod.Full }).LastStep.PositiveLoss;
         double? all = Tune(new Given((_, signs) => signs), Options("all")).LastStep.PositiveLoss;
         Assert.Equal(plain, all);
-        Assert.Equal(File.ReadAllBytes(_folder["plain", "model", "model.safetensors"]), File.ReadAllBytes(_folder["all", "model", "model.safetensors"]));
+        Assert.Equal(
+            File.ReadAllBytes(_folder["plain", "model", "model.safetensors"]),
+            File.ReadAllBytes(_folder["all", "model", "model.safetensors"]));
 
         // Whether negative tokens are forgotten or ignored is the settings' to say.
         var even = new Given((_, signs) => [.. signs.Select(s => s.Select((sign, t) => (sbyte)(t % 2 == 0 ? -sign : sign)).ToArray())]);
-        TuneSummary ignored = Tune(even, Options("ignored") with { Method = TrainingMethod.Ignore }), forgotten = Tune(even, Options("forgotten"));
+        TuneSummary ignored = Tune(even, Options("ignored") with { Method = TrainingMethod.Ignore }),
+            forgotten = Tune(even, Options("forgotten"));
         Assert.Equal((ignored.PositiveTokens, ignored.NegativeTokens), (forgotten.PositiveTokens, forgotten.NegativeTokens));
         Assert.True(ignored.NegativeTokens > 5);
         Assert.True(forgotten.LastStep.NegativeLoss > ignored.LastStep.NegativeLoss);
@@ -50,7 +53,8 @@ public sealed class CustomMethodTests : IDisposable
         Tune(again, Options("run"), resume: true);
         Assert.Equal(0, again.Times);
 
-        UserException error = Assert.Throws<UserException>(() => Tune(new Given((_, signs) => signs) { Value = "2" }, Options("run"), resume: true));
+        UserException error =
+            Assert.Throws<UserException>(() => Tune(new Given((_, signs) => signs) { Value = "2" }, Options("run"), resume: true));
         Assert.Contains("the stage note was begun with another value", error.Message, StringComparison.Ordinal);
     }
 
@@ -63,7 +67,8 @@ public sealed class CustomMethodTests : IDisposable
         Refused("the sign is 1, expected 0", (_, signs) => [.. signs.Select(s => Array.ConvertAll(s, _ => (sbyte)1))]);
 
         void Refused(string named, Func<MethodRun, IReadOnlyList<sbyte[]>, IReadOnlyList<sbyte[]>> signs) =>
-            Assert.Contains(named, Assert.Throws<UserException>(() => Tune(new Given(signs), Options(named))).Message, StringComparison.Ordinal);
+            Assert.Contains(
+                named, Assert.Throws<UserException>(() => Tune(new Given(signs), Options(named))).Message, StringComparison.Ordinal);
     }
 
     private static TuneSummary Tune(IMethod? method, TrainingOptions options, bool resume = false, CancellationToken cancellation = default)

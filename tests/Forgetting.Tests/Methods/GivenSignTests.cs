@@ -46,29 +46,35 @@ public sealed class GivenSignTests : IDisposable
         Scores read = ScoreFile.Read(_folder["s.jsonl"], examples, anew: null);
         Assert.Equal((scores.Partition.Cut, scores.Partition.ForgetCut), (read.Partition.Cut, read.Partition.ForgetCut));
         examples[0] = examples[0] with { Given = [0, -1, -1, -1] };
-        Assert.EndsWith("sign of token 1 is 1, expected -1, which the data gives it", Assert.Throws<UserException>(() => ScoreFile.Read(_folder["s.jsonl"], examples, anew: null)).Message, StringComparison.Ordinal);
+        Assert.EndsWith(
+            "sign of token 1 is 1, expected -1, which the data gives it",
+            Assert.Throws<UserException>(() => ScoreFile.Read(_folder["s.jsonl"], examples, anew: null)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void A_rejected_answer_is_held_out_with_the_chosen_one()
     {
-        EncodedExample[] examples = [.. Enumerable.Range(0, 40).Select(i => new EncodedExample { Index = i, Ids = [1, i], Response = [false, true], Rejected = i % 2 == 1 })];
+        EncodedExample[] examples = [.. Enumerable.Range(0, 40)
+            .Select(i => new EncodedExample { Index = i, Ids = [1, i], Response = [false, true], Rejected = i % 2 == 1 })];
         (IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> rest) = HeldOutLoss.Split(examples, 0.25, seed: 3);
         Assert.Equal((10, 30), (held.Count, rest.Count));
         Assert.All(held.Concat(rest).Chunk(2), pair => Assert.Equal(pair[0].Index + 1, pair[1].Index));
 
         // Records without pairs are held out as they always were.
         EncodedExample[] single = [.. examples.Select(e => e with { Rejected = false })];
-        Assert.Equal(DataOrder.Permutation(40, 3, uint.MaxValue - 1).Take(10).Order(), HeldOutLoss.Split(single, 0.25, seed: 3).Held.Select(e => e.Index));
+        Assert.Equal(DataOrder.Permutation(40, 3, uint.MaxValue - 1).Take(10).Order(), HeldOutLoss.Split(single, 0.25, seed: 3).Held
+            .Select(e => e.Index));
     }
 
     [Theory]
-    [InlineData(new sbyte[] { 0, 0, -1 }, new[] { false, false, true }, new sbyte[] { 0, 0, -1 })] // the prompt is not forgotten with the answer
+    // the prompt is not forgotten with the answer
+    [InlineData(new sbyte[] { 0, 0, -1 }, new[] { false, false, true }, new sbyte[] { 0, 0, -1 })]
     [InlineData(new sbyte[] { 0, 0, 1 }, new[] { false, true, true }, new sbyte[] { 0, 1, 1 })]
     public void Everything_learns_no_prompt_of_what_is_forgotten(sbyte[] given, bool[] response, sbyte[] signs)
     {
         var options = new TrainingOptions { Data = new() { TrainOn = TrainOn.Everything } };
-        EncodedExample learnt = ExampleLoader.Learnt(new() { Index = 0, Ids = [1, 2, 3], Response = [false, false, true], Given = given }, options);
+        EncodedExample learnt =
+            ExampleLoader.Learnt(new() { Index = 0, Ids = [1, 2, 3], Response = [false, false, true], Given = given }, options);
         Assert.Equal(response, learnt.Response);
         Assert.Equal(signs, learnt.Given);
     }
@@ -93,9 +99,12 @@ public sealed class GivenSignTests : IDisposable
         TuneRun.Execute(options with { Method = TrainingMethod.Ignore, TokenForgetting = new(), Out = _folder["ignore"] }, _backend);
         (double after, double forgotten) = Means(_folder["forget", "model"]);
         double ignored = Means(_folder["ignore", "model"]).Rejected;
-        Assert.True(after < chosen - 0.05 && forgotten > ignored + 0.05, $"{chosen} → {after}, {rejected} → {forgotten}, ignored {ignored}");
+        Assert.True(
+            after < chosen - 0.05 && forgotten > ignored + 0.05, $"{chosen} → {after}, {rejected} → {forgotten}, ignored {ignored}");
         TuneRun.Execute(options with { Out = _folder["again"] }, _backend);
-        Assert.Equal(File.ReadAllBytes(_folder["forget", "model/model.safetensors"]), File.ReadAllBytes(_folder["again", "model/model.safetensors"]));
+        Assert.Equal(
+            File.ReadAllBytes(_folder["forget", "model/model.safetensors"]),
+            File.ReadAllBytes(_folder["again", "model/model.safetensors"]));
     }
 
     [SharedDataFact]
@@ -104,11 +113,16 @@ public sealed class GivenSignTests : IDisposable
         TrainingOptions options = Options(Preferences()) with { Method = TrainingMethod.Full, TokenForgetting = new() };
         var seen = new Notices();
         TuneSummary summary = TuneRun.Execute(options with { Out = _folder["pairs"] }, _backend, observer: seen);
-        Assert.Single(seen.All, n => n.EndsWith("response tokens a negative sign: method full leaves them out; forget unlearns them", StringComparison.Ordinal));
-        string chosen = _folder.Write("chosen.jsonl", string.Join('\n', Lines().Select(l => JsonSerializer.Serialize(new { prompt = l.Question, completion = l.Answer }))));
+        Assert.Single(seen.All, n =>
+            n.EndsWith("response tokens a negative sign: method full leaves them out; forget unlearns them", StringComparison.Ordinal));
+        string chosen = _folder.Write(
+            "chosen.jsonl",
+            string.Join('\n', Lines().Select(l => JsonSerializer.Serialize(new { prompt = l.Question, completion = l.Answer }))));
         TuneSummary same = TuneRun.Execute(options with { Data = options.Data with { Path = chosen }, Out = _folder["chosen"] }, _backend);
         Assert.Equal((8, same.PositiveTokens, 0), (summary.Examples, summary.PositiveTokens, summary.NegativeTokens));
-        Assert.Equal(File.ReadAllBytes(_folder["chosen", "model/model.safetensors"]), File.ReadAllBytes(_folder["pairs", "model/model.safetensors"]));
+        Assert.Equal(
+            File.ReadAllBytes(_folder["chosen", "model/model.safetensors"]),
+            File.ReadAllBytes(_folder["pairs", "model/model.safetensors"]));
     }
 
     [SharedDataFact]
@@ -118,7 +132,8 @@ public sealed class GivenSignTests : IDisposable
             ? JsonSerializer.Serialize(new { prompt = l.Question, completion = l.Answer, sign = i % 4 == 0 ? -1 : 1 })
             : JsonSerializer.Serialize(new { prompt = l.Question, completion = l.Answer }))));
         TrainingOptions options = Options(data);
-        options = options with { TokenForgetting = options.TokenForgetting with { ReferenceFraction = 0.25, Score = ScoreKind.Influence }, Out = _folder["run"] };
+        options = options with { TokenForgetting =
+            options.TokenForgetting with { ReferenceFraction = 0.25, Score = ScoreKind.Influence }, Out = _folder["run"] };
         TuneSummary summary = TuneRun.Execute(options, _backend);
         IReadOnlyList<ExampleScores> scored = ScoreFile.Read(_folder["run", "scores.jsonl"]);
         Assert.Equal((6, 2), (scored.Count, summary.HeldOut));
@@ -131,8 +146,10 @@ public sealed class GivenSignTests : IDisposable
     private (double Chosen, double Rejected) Means(string path)
     {
         using LoadedModel model = LoadedModel.Load(path, _backend);
-        IReadOnlyList<EncodedExample> examples = ExampleLoader.Load(Preferences(), model.Tokenizer, model.Decoder.Config, new TrainingOptions());
-        double Mean(IReadOnlyList<EncodedExample> some) => Scorer.ResponseMean(some, Scorer.Losses(model.Decoder, some, 1000, allTokens: false)).Mean;
+        IReadOnlyList<EncodedExample> examples =
+            ExampleLoader.Load(Preferences(), model.Tokenizer, model.Decoder.Config, new TrainingOptions());
+        double Mean(IReadOnlyList<EncodedExample> some) =>
+            Scorer.ResponseMean(some, Scorer.Losses(model.Decoder, some, 1000, allTokens: false)).Mean;
         return (Mean([.. examples.Where(e => !e.Rejected)]), Mean([.. examples.Where(e => e.Rejected)]));
     }
 
@@ -140,7 +157,8 @@ public sealed class GivenSignTests : IDisposable
     private string Preferences()
     {
         (string Question, string Answer)[] lines = Lines();
-        return _folder.Write("pairs.jsonl", string.Join('\n', lines.Select((l, i) => JsonSerializer.Serialize(new { prompt = l.Question, chosen = l.Answer, rejected = lines[(i + 3) % lines.Length].Answer }))));
+        return _folder.Write("pairs.jsonl", string.Join('\n', lines.Select((l, i) =>
+            JsonSerializer.Serialize(new { prompt = l.Question, chosen = l.Answer, rejected = lines[(i + 3) % lines.Length].Answer }))));
     }
 
     private static (string Question, string Answer)[] Lines() =>

@@ -37,7 +37,8 @@ public sealed class HeldOutTests : IDisposable
 
         // Training is what it is without held-out examples, reference stage and all.
         TuneRun.Execute(options with { Out = _folder["plain"], Evaluation = new() }, _backend);
-        Assert.Equal(File.ReadAllBytes(_folder["plain", "model/model.safetensors"]), File.ReadAllBytes(_folder["run", "model/model.safetensors"]));
+        Assert.Equal(
+            File.ReadAllBytes(_folder["plain", "model/model.safetensors"]), File.ReadAllBytes(_folder["run", "model/model.safetensors"]));
     }
 
     // A rate at which the model is only made worse: the best is the one before training, and two evaluations later the run ends.
@@ -74,7 +75,8 @@ public sealed class HeldOutTests : IDisposable
         TrainingOptions good = Options("good", 5e-3) with { Evaluation = new() { ValidFraction = 0.5, Every = 3 } };
         TuneRun.Execute(good, _backend);
         TuneRun.Execute(
-            good with { Out = _folder["bad"], Method = TrainingMethod.Forget, Optimizer = new() { LearningRate = 0.3 }, TokenForgetting = new() { ReferenceFraction = 0.3 } }, _backend);
+            good with { Out = _folder["bad"], Method = TrainingMethod.Forget, Optimizer =
+                new() { LearningRate = 0.3 }, TokenForgetting = new() { ReferenceFraction = 0.3 } }, _backend);
 
         ComparedRun[] runs = [ComparedRun.Read(_folder["good"]), ComparedRun.Read(_folder["bad"])];
         Assert.Equal(HeldOutExample.Read(_folder["good"], 0), HeldOutExample.Read(_folder["bad"], 0));
@@ -120,7 +122,8 @@ public sealed class HeldOutTests : IDisposable
         string[] lines = [.. File.ReadLines(options.Evaluation.ValidData!), .. File.ReadLines(options.Data.Path).Take(2)];
         var killer = new Killer(1);
         Assert.Throws<InvalidOperationException>(() => TuneRun.Execute(
-            options with { Evaluation = options.Evaluation with { ValidData = _folder.Write("both.jsonl", string.Join('\n', lines)) } }, _backend, observer: killer));
+            options with { Evaluation = options.Evaluation with { ValidData = _folder.Write("both.jsonl", string.Join('\n', lines)) } },
+            _backend, observer: killer));
         Assert.Contains("2 of the 10 held-out examples are trained on too", killer.Notices);
     }
 
@@ -128,7 +131,8 @@ public sealed class HeldOutTests : IDisposable
     {
         using LoadedModel loaded = LoadedModel.Load(model, _backend);
         TrainingOptions options = Options("", 1);
-        IReadOnlyList<Forgetting.Data.EncodedExample> examples = ExampleLoader.Load(options.Evaluation.ValidData!, loaded.Tokenizer, loaded.Decoder.Config, options);
+        IReadOnlyList<Forgetting.Data.EncodedExample> examples =
+            ExampleLoader.Load(options.Evaluation.ValidData!, loaded.Tokenizer, loaded.Decoder.Config, options);
         return Scorer.ResponseMean(examples, Scorer.Losses(loaded.Decoder, examples, 300, allTokens: false)).Mean;
     }
 

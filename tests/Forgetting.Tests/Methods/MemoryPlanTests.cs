@@ -33,15 +33,18 @@ public sealed class MemoryPlanTests : IDisposable
     [InlineData(TrainingMethod.Full, 0, false, RegularizerKind.Srs)]
     [InlineData(TrainingMethod.Full, 16, true, RegularizerKind.Srs)]
     [InlineData(TrainingMethod.Full, 16, false, RegularizerKind.Bss)]
-    public void A_run_takes_what_was_predicted(TrainingMethod method, int rank, bool recompute, RegularizerKind regularizer = RegularizerKind.None)
+    public void A_run_takes_what_was_predicted(
+        TrainingMethod method, int rank, bool recompute, RegularizerKind regularizer = RegularizerKind.None)
     {
         const int Length = 96;
         string model = SharedData.Path("stories260K", "hf");
         string words = string.Join(' ', Enumerable.Range(0, 80).Select(i => "story" + i));
-        File.WriteAllLines(_folder["data.jsonl"], Enumerable.Range(0, 12).Select(i => JsonSerializer.Serialize(new { prompt = "a", completion = words[i..] })));
+        File.WriteAllLines(_folder["data.jsonl"], Enumerable.Range(0, 12)
+            .Select(i => JsonSerializer.Serialize(new { prompt = "a", completion = words[i..] })));
 
         // As many as an elicitation takes at once.
-        File.WriteAllLines(_folder["prompts.jsonl"], Enumerable.Range(0, 100).Select(i => JsonSerializer.Serialize(new { prompt = words[..140] })));
+        File.WriteAllLines(
+            _folder["prompts.jsonl"], Enumerable.Range(0, 100).Select(i => JsonSerializer.Serialize(new { prompt = words[..140] })));
         var options = new TrainingOptions
         {
             Model = model,
@@ -76,7 +79,8 @@ public sealed class MemoryPlanTests : IDisposable
         Assert.InRange(plan.Stages[^1].Bytes - (plan.Weights + plan.State + plan.Activations), 0, 3 * plan.Weights);
     }
 
-    // The longest example does not divide a micro-batch, and lengths are mixed: neither may the plan count fuller passes than there are, nor the activations outgrow what is reserved.
+    // The longest example does not divide a micro-batch, and lengths are mixed: neither may the plan count fuller passes than there are,
+    // nor the activations outgrow what is reserved.
     [SharedDataTheory]
     [InlineData("--method", "full", "--lora-rank", "0")]
     [InlineData("--method", "full")]
@@ -92,8 +96,8 @@ public sealed class MemoryPlanTests : IDisposable
         })));
         string[] common =
         [
-            "tune", "--model", SharedData.Path("stories260K", "hf"), "--data", _folder["data.jsonl"], "--out", _folder["run"], "--steps", "2", "--batch-size", "24", "--max-length", "300",
-            "--micro-batch-tokens", "2048", "--device", "cpu", "--template", "plain",
+            "tune", "--model", SharedData.Path("stories260K", "hf"), "--data", _folder["data.jsonl"], "--out", _folder["run"], "--steps",
+            "2", "--batch-size", "24", "--max-length", "300", "--micro-batch-tokens", "2048", "--device", "cpu", "--template", "plain",
             .. arguments.Contains("--eval-tasks") ? ["--eval-data-dir", SharedData.Path("boolq")] : Array.Empty<string>(),
         ];
         Output([.. Merge(common, arguments)]);
@@ -107,9 +111,11 @@ public sealed class MemoryPlanTests : IDisposable
 
         // inspect knows neither data nor evaluations; these data fill micro-batches as it supposes.
         using JsonDocument inspected = JsonDocument.Parse(Output(
-            ["inspect", "--model", SharedData.Path("stories260K", "hf"), "--batch-size", "24", "--max-length", "300", "--micro-batch-tokens", "2048", "--device", "cpu", "--json"]));
+            ["inspect", "--model", SharedData.Path("stories260K", "hf"), "--batch-size", "24", "--max-length", "300",
+                "--micro-batch-tokens", "2048", "--device", "cpu", "--json"]));
         long resident = inspected.RootElement.GetProperty("memory").EnumerateArray()
-            .Single(m => m.GetProperty("method").GetString() == arguments[1] && m.GetProperty("lora_rank").GetInt32() == (arguments.Contains("--lora-rank") ? 0 : 64))
+            .Single(m => m.GetProperty("method").GetString() == arguments[1]
+                && m.GetProperty("lora_rank").GetInt32() == (arguments.Contains("--lora-rank") ? 0 : 64))
             .GetProperty("memory").GetProperty("resident").GetInt64();
         Assert.InRange(resident, 0.9 * summary.PeakMemoryBytes, 1.1 * summary.PeakMemoryBytes);
     }
@@ -117,10 +123,11 @@ public sealed class MemoryPlanTests : IDisposable
     // Of a process of its own.
     private static string Output(string[] command)
     {
-        using Process process = Process.Start(new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "Forgetting.Cli.dll"), .. command])
-        {
-            RedirectStandardOutput = true,
-        })!;
+        using Process process =
+            Process.Start(new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "Forgetting.Cli.dll"), .. command])
+            {
+                RedirectStandardOutput = true,
+            })!;
         string output = process.StandardOutput.ReadToEnd();
         process.WaitForExit();
         Assert.Equal(0, process.ExitCode);
@@ -134,13 +141,16 @@ public sealed class MemoryPlanTests : IDisposable
     [Fact]
     public void A_plan_fills_micro_batches_that_examples_do_not_divide()
     {
-        // 100 tokens are three examples of 30 and one of 10: as much as one of 100 has, but for the rows at the head and three more numbers of each pass.
+        // 100 tokens are three examples of 30 and one of 10: as much as one of 100 has, but for the rows at the head
+        // and three more numbers of each pass.
         ModelConfig config = Testing.Reference.ReferenceConfigs.All["llama"] with { ContextLength = 128 };
         var options = new TrainingOptions
         {
-            Method = TrainingMethod.Full, Schedule = new() { BatchSize = 8 }, Lora = new() { Rank = 0 }, Compute = new() { MicroBatchTokens = 100 },
+            Method = TrainingMethod.Full, Schedule = new() { BatchSize = 8 }, Lora = new() { Rank = 0 },
+            Compute = new() { MicroBatchTokens = 100 },
         };
-        long whole = Activations(options with { Data = new() { MaxLength = 100 } }), parts = Activations(options with { Data = new() { MaxLength = 30 } });
+        long whole = Activations(options with { Data = new() { MaxLength = 100 } }),
+            parts = Activations(options with { Data = new() { MaxLength = 30 } });
         Assert.InRange(parts, 0.97 * whole, whole);
 
         long Activations(TrainingOptions run) => MemoryPlan.Of(config, run, "cuda", Tensors.DType.Float32, null).Activations;
@@ -150,27 +160,45 @@ public sealed class MemoryPlanTests : IDisposable
     public void Every_stage_of_every_method_is_planned_without_a_device()
     {
         ModelConfig config = Testing.Reference.ReferenceConfigs.All["llama"];
-        var options = new TrainingOptions { Schedule = new() { BatchSize = 2 }, Data = new() { MaxLength = 16 }, Lora = new() { Rank = 2 } };
+        var options =
+            new TrainingOptions { Schedule = new() { BatchSize = 2 }, Data = new() { MaxLength = 16 }, Lora = new() { Rank = 2 } };
         Assert.Equal(["training"], Stages(options with { Method = TrainingMethod.Full }));
-        Assert.Equal(["reference", "score", "training"], Stages(options with { Method = TrainingMethod.Forget, TokenForgetting = options.TokenForgetting with { Ascent = AscentKind.Npo, PartsEvery = 1 } }));
-        Assert.Equal(["score", "training"], Stages(options with { Method = TrainingMethod.Ignore, TokenForgetting = options.TokenForgetting with { Reference = "r" } }));
-        Assert.Equal(["training"], Stages(options with { Method = TrainingMethod.Ignore, TokenForgetting = options.TokenForgetting with { Scores = "s" } }));
+        Assert.Equal(["reference", "score", "training"], Stages(options with { Method =
+            TrainingMethod.Forget, TokenForgetting = options.TokenForgetting with { Ascent = AscentKind.Npo, PartsEvery = 1 } }));
+        Assert.Equal(
+            ["score", "training"],
+            Stages(options with { Method = TrainingMethod.Ignore, TokenForgetting = options.TokenForgetting with { Reference = "r" } }));
+        Assert.Equal(
+            ["training"],
+            Stages(options with { Method = TrainingMethod.Ignore, TokenForgetting = options.TokenForgetting with { Scores = "s" } }));
         Assert.Equal(
             ["elicit", "learn", "fisher", "confidence", "training"],
-            Stages(options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"], SelectBy = SelectionMeasure.Confidence, FisherKind = FisherKind.True }, Optimizer = options.Optimizer with { Regularizer = RegularizerKind.Bss } }));
-        Assert.Equal(["elicit", "learn", "increase", "training"], Stages(options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"] } }));
-        Assert.Equal(["elicit", "training"], Stages(options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"], Select = SelectionKind.Random } }));
+            Stages(options with { Method = TrainingMethod.Lwf, Unlearning =
+                options.Unlearning with { Prompts = ["p"], SelectBy = SelectionMeasure.Confidence, FisherKind = FisherKind.True },
+                    Optimizer = options.Optimizer with { Regularizer = RegularizerKind.Bss },
+                }));
+        Assert.Equal(
+            ["elicit", "learn", "increase", "training"],
+            Stages(options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"] } }));
+        Assert.Equal(["elicit", "training"], Stages(options with { Method =
+            TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"], Select = SelectionKind.Random } }));
 
         // Half the bytes in bfloat16 but Float32 masters; less with recomputation.
-        MemoryPlan single = Plan(options with { Lora = options.Lora with { Rank = 0 }, Method = TrainingMethod.Full }, Tensors.DType.Float32), half = Plan(options with { Lora = options.Lora with { Rank = 0 }, Method = TrainingMethod.Full }, Tensors.DType.BFloat16);
+        MemoryPlan single =
+            Plan(options with { Lora = options.Lora with { Rank = 0 }, Method = TrainingMethod.Full }, Tensors.DType.Float32),
+            half = Plan(options with { Lora = options.Lora with { Rank = 0 }, Method = TrainingMethod.Full }, Tensors.DType.BFloat16);
         Assert.Equal(single.Weights, 2 * half.Weights);
         Assert.Equal(4 * single.State, 3 * half.State);
-        Assert.True(Plan(options with { Compute = options.Compute with { Recompute = true } }, Tensors.DType.Float32).Activations < Plan(options, Tensors.DType.Float32).Activations);
+        Assert.True(Plan(options with { Compute = options.Compute with { Recompute = true } }, Tensors.DType.Float32).Activations
+            < Plan(options, Tensors.DType.Float32).Activations);
 
         // Passes over the data fill a micro-batch whatever the size of a step.
-        TrainingOptions lwf = options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"], SelectBy = SelectionMeasure.Confidence }, Compute = options.Compute with { MicroBatchTokens = 64 } };
-        MemoryPlan two = Plan(lwf, Tensors.DType.Float32), four = Plan(lwf with { Schedule = lwf.Schedule with { BatchSize = 4 } }, Tensors.DType.Float32);
-        Assert.Equal(four.Stages.Where(s => s.Stage is "fisher" or "confidence"), two.Stages.Where(s => s.Stage is "fisher" or "confidence"));
+        TrainingOptions lwf = options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts =
+            ["p"], SelectBy = SelectionMeasure.Confidence }, Compute = options.Compute with { MicroBatchTokens = 64 } };
+        MemoryPlan two = Plan(lwf, Tensors.DType.Float32),
+            four = Plan(lwf with { Schedule = lwf.Schedule with { BatchSize = 4 } }, Tensors.DType.Float32);
+        Assert.Equal(
+            four.Stages.Where(s => s.Stage is "fisher" or "confidence"), two.Stages.Where(s => s.Stage is "fisher" or "confidence"));
         Assert.True(two.Activations < four.Activations);
 
         string[] Stages(TrainingOptions run) => [.. Plan(run, Tensors.DType.Float32).Stages.Select(s => s.Stage)];

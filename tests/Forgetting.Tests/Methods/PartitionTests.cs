@@ -7,9 +7,10 @@ namespace Forgetting.Tests.Methods;
 
 public class PartitionTests
 {
-    // Two examples; the first token of each is a prompt. Response influences: 0.5, −1, 2 | 0.5, 0.1. Ranking: 2, 0.5 (example 0), 0.5 (example 1), 0.1, −1.
-    private static readonly float[][] Influence = [[9, 0.5f, -1, 2], [9, 0.5f, 0.1f]];
-    private static readonly bool[][] Response = [[false, true, true, true], [false, true, true]];
+    // Two examples; the first token of each is a prompt. Response influences: 0.5, −1, 2 | 0.5, 0.1. Ranking: 2, 0.5
+    // (example 0), 0.5 (example 1), 0.1, −1.
+    private static readonly float[][] s_influence = [[9, 0.5f, -1, 2], [9, 0.5f, 0.1f]];
+    private static readonly bool[][] s_response = [[false, true, true, true], [false, true, true]];
 
     [Theory]
     [InlineData(0.4, new sbyte[] { 0, 1, -1, 1 }, new sbyte[] { 0, -1, -1 }, 0.5)]
@@ -19,7 +20,7 @@ public class PartitionTests
     [InlineData(0.1, new sbyte[] { 0, -1, -1, -1 }, new sbyte[] { 0, -1, -1 }, double.NaN)]
     public void Tokens_are_ranked_over_all_examples_and_ties_keep_their_order(double rho, sbyte[] first, sbyte[] second, double cut)
     {
-        Partition partition = Partition.Of(Influence, Response, new(PartitionLevel.Token, rho));
+        Partition partition = Partition.Of(s_influence, s_response, new(PartitionLevel.Token, rho));
         Assert.Equal(first, partition.Signs[0]);
         Assert.Equal(second, partition.Signs[1]);
         Assert.Equal(cut, partition.Cut, 6);
@@ -47,7 +48,7 @@ public class PartitionTests
     [Fact]
     public void Sequences_are_ranked_by_their_mean_and_share_a_sign()
     {
-        Partition partition = Partition.Of(Influence, Response, new(PartitionLevel.Sequence, 0.5));
+        Partition partition = Partition.Of(s_influence, s_response, new(PartitionLevel.Sequence, 0.5));
         Assert.Equal(new sbyte[] { 0, 1, 1, 1 }, partition.Signs[0]);
         Assert.Equal(new sbyte[] { 0, -1, -1 }, partition.Signs[1]);
         Assert.Equal(new TokenCounts(3, 2), partition.Counts);
@@ -56,7 +57,8 @@ public class PartitionTests
     [Fact]
     public void An_example_without_response_takes_no_part_in_the_ranking_of_sequences()
     {
-        Partition partition = Partition.Of([[5, 5], [1, 1], [2, 2]], [[false, false], [true, true], [false, true]], new(PartitionLevel.Sequence, 0.5));
+        Partition partition =
+            Partition.Of([[5, 5], [1, 1], [2, 2]], [[false, false], [true, true], [false, true]], new(PartitionLevel.Sequence, 0.5));
         Assert.Equal(new sbyte[] { 0, 0 }, partition.Signs[0]);
         Assert.Equal(new sbyte[] { -1, -1 }, partition.Signs[1]);
         Assert.Equal(new sbyte[] { 0, 1 }, partition.Signs[2]);
@@ -92,17 +94,20 @@ public class PartitionTests
     public void Agrees_with_a_stable_sort(double rho)
     {
         var random = new Random(5);
-        bool[][] response = [.. Enumerable.Range(0, 40).Select(_ => Enumerable.Range(0, random.Next(1, 30)).Select(_ => random.Next(3) > 0).ToArray())];
+        bool[][] response =
+            [.. Enumerable.Range(0, 40).Select(_ => Enumerable.Range(0, random.Next(1, 30)).Select(_ => random.Next(3) > 0).ToArray())];
 
         // Few distinct values of both signs, −0 among them, so that there are many ties.
-        float[][] influence = [.. response.Select(r => r.Select(_ => MathF.CopySign(random.Next(4) * 0.25f, random.Next(2) - 0.5f)).ToArray())];
+        float[][] influence =
+            [.. response.Select(r => r.Select(_ => MathF.CopySign(random.Next(4) * 0.25f, random.Next(2) - 0.5f)).ToArray())];
         var all = new List<(int Example, int Token, float Value)>();
         for (int i = 0; i < response.Length; i++)
         {
             all.AddRange(Enumerable.Range(0, response[i].Length).Where(t => response[i][t]).Select(t => (i, t, influence[i][t])));
         }
 
-        HashSet<(int, int)> positive = [.. all.OrderByDescending(a => a.Value).Take((int)(rho * all.Count)).Select(a => (a.Example, a.Token))];
+        HashSet<(int, int)> positive =
+            [.. all.OrderByDescending(a => a.Value).Take((int)(rho * all.Count)).Select(a => (a.Example, a.Token))];
         Partition partition = Partition.Of(influence, response, new(PartitionLevel.Token, rho));
         Assert.Equal(new TokenCounts(positive.Count, all.Count - positive.Count), partition.Counts);
         Assert.All(all, a => Assert.Equal(positive.Contains((a.Example, a.Token)) ? 1 : -1, partition.Signs[a.Example][a.Token]));
@@ -118,7 +123,7 @@ public class PartitionTests
     [Fact]
     public void A_part_between_learnt_and_forgotten_is_ignored()
     {
-        Partition partition = Partition.Of(Influence, Response, new(PartitionLevel.Token, 0.4, 0.4));
+        Partition partition = Partition.Of(s_influence, s_response, new(PartitionLevel.Token, 0.4, 0.4));
         Assert.Equal(new sbyte[] { 0, 1, -1, 1 }, partition.Signs[0]);
         Assert.Equal(new sbyte[] { 0, 0, 0 }, partition.Signs[1]);
         Assert.Equal(new TokenCounts(2, 1, 2), partition.Counts);
@@ -128,7 +133,7 @@ public class PartitionTests
     [Fact]
     public void Thresholds_divide_where_they_are_given()
     {
-        Partition partition = Partition.Of(Influence, Response, new(PartitionLevel.Token, 0.1) { Thresholds = (0.5, 0) });
+        Partition partition = Partition.Of(s_influence, s_response, new(PartitionLevel.Token, 0.1) { Thresholds = (0.5, 0) });
         Assert.Equal(new sbyte[] { 0, 1, -1, 1 }, partition.Signs[0]);
         Assert.Equal(new sbyte[] { 0, 1, 0 }, partition.Signs[1]);
         Assert.Equal(new TokenCounts(3, 1, 1), partition.Counts);
@@ -144,7 +149,8 @@ public class PartitionTests
         Assert.Equal(new OtsuCut(2, 1), OtsuCut.Of([1, 1, 0, 0]));
         Assert.Equal(new OtsuCut(3, 0), OtsuCut.Of([2, 2, 2]));
 
-        Partition partition = Partition.Of([[-10, 0, -9], [0, -1]], [[true, true, true], [true, true]], new(PartitionLevel.Token, Share.Auto));
+        Partition partition =
+            Partition.Of([[-10, 0, -9], [0, -1]], [[true, true, true], [true, true]], new(PartitionLevel.Token, Share.Auto));
         Assert.Equal(new TokenCounts(3, 2), partition.Counts);
         Assert.Equal(new sbyte[] { -1, 1, -1 }, partition.Signs[0]);
     }

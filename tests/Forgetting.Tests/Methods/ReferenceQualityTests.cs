@@ -33,7 +33,8 @@ public sealed class ReferenceQualityTests : IDisposable
             new() { Index = 0, Ids = [1, 2, 3], Response = [false, true, true] },
             new() { Index = 1, Ids = [1, 2], Response = [false, true] },
         ];
-        ReferenceQuality quality = new ReferenceQuality(0, 0, 0).With(examples[..1], [[9, 4, 2]], [[9, first, 7]]).With(examples[1..], [[8, 5]], [[8, second]]);
+        ReferenceQuality quality =
+            new ReferenceQuality(0, 0, 0).With(examples[..1], [[9, 4, 2]], [[9, first, 7]]).With(examples[1..], [[8, 5]], [[8, second]]);
         Assert.Equal(2, quality.Tokens);
         Assert.Equal(gain, quality.Gain!.Value, 1e-9);
         Assert.Equal(trusted, quality.Warning is null);
@@ -45,19 +46,24 @@ public sealed class ReferenceQualityTests : IDisposable
     {
         var random = new Random(1);
         string[] agreeing = [.. Enumerable.Range(0, 8).Select(_ => "zebra quartz fjord vex zebra quartz")];
-        string[] other = [.. Enumerable.Range(0, 8).Select(_ => string.Concat(Enumerable.Range(0, 24).Select(_ => (char)('A' + random.Next(26)))))];
+        string[] other =
+            [.. Enumerable.Range(0, 8).Select(_ => string.Concat(Enumerable.Range(0, 24).Select(_ => (char)('A' + random.Next(26)))))];
         string data = _folder.Write("data.jsonl", string.Concat(agreeing.Concat(other).Take(10).Select(Line)));
-        TuneSummary good = Run("good", _folder.Write("good.jsonl", string.Concat(agreeing.Select(Line))), true), bad = Run("bad", _folder.Write("bad.jsonl", string.Concat(other.Select(Line))), true);
+        TuneSummary good = Run("good", _folder.Write("good.jsonl", string.Concat(agreeing.Select(Line))), true),
+            bad = Run("bad", _folder.Write("bad.jsonl", string.Concat(other.Select(Line))), true);
 
         // Even letters at random become less surprising; which one comes next does not.
         Assert.True(good.ReferenceQuality is { Warning: null, Gain: > 0.8 }, $"{good.ReferenceQuality}");
-        Assert.True(bad.ReferenceQuality!.Gain < good.ReferenceQuality!.Gain - 0.15 && bad.ReferenceQuality.Tokens > 50, $"{bad.ReferenceQuality}");
+        Assert.True(
+            bad.ReferenceQuality!.Gain < good.ReferenceQuality!.Gain - 0.15 && bad.ReferenceQuality.Tokens > 50, $"{bad.ReferenceQuality}");
         Assert.False(Directory.Exists(_folder["good", "reference-quality"]));
-        Assert.Contains("quality of the reference", File.ReadAllText(RunFiles.WriteReport(_folder["good"])), StringComparison.OrdinalIgnoreCase);
+        Assert.Contains(
+            "quality of the reference", File.ReadAllText(RunFiles.WriteReport(_folder["good"])), StringComparison.OrdinalIgnoreCase);
 
         // It measures and changes nothing.
         Run("plain", _folder["good.jsonl"], false);
-        Assert.Equal(File.ReadAllBytes(_folder["plain", "model/model.safetensors"]), File.ReadAllBytes(_folder["good", "model/model.safetensors"]));
+        Assert.Equal(
+            File.ReadAllBytes(_folder["plain", "model/model.safetensors"]), File.ReadAllBytes(_folder["good", "model/model.safetensors"]));
 
         string one = _folder.Write("one.jsonl", Line("alone"));
         Assert.Equal(
@@ -69,8 +75,9 @@ public sealed class ReferenceQualityTests : IDisposable
         TuneSummary Run(string name, string reference, bool measures) => TuneRun.Execute(
             new TrainingOptions
             {
-                Model = SharedData.Path("stories260K", "hf"), Out = _folder[name], Method = TrainingMethod.Ignore, Lora = new() { Rank = 0 }, Data = new() { Path = data },
-                Optimizer = new() { LearningRate = 2e-3 }, Schedule = new() { BatchSize = 4, Steps = 12 },
+                Model = SharedData.Path("stories260K", "hf"), Out = _folder[name], Method = TrainingMethod.Ignore,
+                Lora = new() { Rank = 0 }, Data = new() { Path = data }, Optimizer = new() { LearningRate = 2e-3 },
+                Schedule = new() { BatchSize = 4, Steps = 12 },
                 TokenForgetting = new() { ReferenceData = reference, ReferenceQuality = measures, Score = ScoreKind.Reference },
             },
             _backend);
@@ -79,7 +86,8 @@ public sealed class ReferenceQualityTests : IDisposable
     [Fact]
     public void A_given_reference_has_no_examples_to_look_at()
     {
-        var options = new TrainingOptions { Method = TrainingMethod.Ignore, TokenForgetting = new() { Reference = "r", ReferenceQuality = true } };
+        var options =
+            new TrainingOptions { Method = TrainingMethod.Ignore, TokenForgetting = new() { Reference = "r", ReferenceQuality = true } };
         Assert.Equal(
             "reference-quality is given with reference, expected reference-data or reference-fraction, whose examples it looks at",
             Assert.Throws<UserException>(options.Validate).Message);

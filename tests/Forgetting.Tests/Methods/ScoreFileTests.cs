@@ -10,10 +10,13 @@ namespace Forgetting.Tests.Methods;
 
 public sealed class ScoreFileTests : IDisposable
 {
-    private const string First = """{"index":3,"ids":[5,6,7],"response":[0,1,1],"base_loss":[0,2.5,1],"reference_loss":[0,1,1.5],"influence":[0,1.5,-0.5],"sign":[0,1,-1]}""";
-    private const string Second = """{"index":8,"ids":[5,9],"response":[0,1],"base_loss":[0,1],"reference_loss":[0,0.25],"influence":[0,0.75],"sign":[0,1]}""";
+    private const string First =
+        """{"index":3,"ids":[5,6,7],"response":[0,1,1],"base_loss":[0,2.5,1],"reference_loss":[0,1,1.5],"influence":[0,1.5,-0.5],"sign":"""
+            + """[0,1,-1]}""";
+    private const string Second =
+        """{"index":8,"ids":[5,9],"response":[0,1],"base_loss":[0,1],"reference_loss":[0,0.25],"influence":[0,0.75],"sign":[0,1]}""";
 
-    private static readonly EncodedExample[] Examples =
+    private static readonly EncodedExample[] s_examples =
     [
         new() { Index = 3, Ids = [5, 6, 7], Response = [false, true, true] },
         new() { Index = 8, Ids = [5, 9], Response = [false, true] },
@@ -26,17 +29,19 @@ public sealed class ScoreFileTests : IDisposable
     [Fact]
     public void Scores_are_written_in_the_documented_form()
     {
-        Scores scores = Scores.Of(Examples, [[0, 2.5f, 1], [0, 1]], [[0, 1, 1.5f], [0, 0.25f]], ScoreKind.Influence, new(PartitionLevel.Token, 0.7));
-        ScoreFile.Write(_folder["scores.jsonl"], Examples, scores);
+        Scores scores =
+            Scores.Of(s_examples, [[0, 2.5f, 1], [0, 1]], [[0, 1, 1.5f], [0, 0.25f]], ScoreKind.Influence, new(PartitionLevel.Token, 0.7));
+        ScoreFile.Write(_folder["scores.jsonl"], s_examples, scores);
         Assert.Equal($"{First}\n{Second}\n", File.ReadAllText(_folder["scores.jsonl"]));
     }
 
     [Fact]
     public void Losses_are_written_in_the_documented_form()
     {
-        LossFile.Write(_folder["loss.jsonl"], Examples, [[0, 2.5f, 0.1f], [0, 1]]);
+        LossFile.Write(_folder["loss.jsonl"], s_examples, [[0, 2.5f, 0.1f], [0, 1]]);
         Assert.Equal(
-            """{"index":3,"ids":[5,6,7],"response":[0,1,1],"loss":[0,2.5,0.1]}""" + "\n" + """{"index":8,"ids":[5,9],"response":[0,1],"loss":[0,1]}""" + "\n",
+            """{"index":3,"ids":[5,6,7],"response":[0,1,1],"loss":[0,2.5,0.1]}""" + "\n"
+                + """{"index":8,"ids":[5,9],"response":[0,1],"loss":[0,1]}""" + "\n",
             File.ReadAllText(_folder["loss.jsonl"]));
         Assert.Equal(0.1f, LossFile.Read(_folder["loss.jsonl"])[0].Loss[2]);
     }
@@ -45,14 +50,15 @@ public sealed class ScoreFileTests : IDisposable
     public void Signs_in_the_file_stand_unless_a_share_is_asked_for()
     {
         // The file may be in any order and its signs may be anyone's.
-        string path = _folder.Write("scores.jsonl", Second.Replace("\"sign\":[0,1]", "\"sign\":[0,-1]", StringComparison.Ordinal) + "\n\n" + First + "\n");
-        Scores scores = ScoreFile.Read(path, Examples, anew: null);
+        string path = _folder.Write(
+            "scores.jsonl", Second.Replace("\"sign\":[0,1]", "\"sign\":[0,-1]", StringComparison.Ordinal) + "\n\n" + First + "\n");
+        Scores scores = ScoreFile.Read(path, s_examples, anew: null);
         Assert.Equal(new sbyte[] { 0, 1, -1 }, scores.Partition.Signs[0]);
         Assert.Equal(new sbyte[] { 0, -1 }, scores.Partition.Signs[1]);
         Assert.Equal(1.5, scores.Partition.Cut);
         Assert.Equal([0, 2.5f, 1], scores.BaseLoss[0]);
 
-        scores = ScoreFile.Read(path, Examples, (ScoreKind.Influence, new(PartitionLevel.Token, 1)));
+        scores = ScoreFile.Read(path, s_examples, (ScoreKind.Influence, new(PartitionLevel.Token, 1)));
         Assert.Equal(new TokenCounts(3, 0), scores.Partition.Counts);
     }
 
@@ -63,9 +69,10 @@ public sealed class ScoreFileTests : IDisposable
     [InlineData(ScoreKind.Blend, new[] { 0, 1.25f, -0.6f }, new[] { 0, 0.65f })]
     public void What_is_ranked_is_kept_beside_the_influence_and_ignored_tokens_have_sign_0(ScoreKind kind, float[] first, float[] second)
     {
-        Scores written = Scores.Of(Examples, [[0, 2.5f, 1], [0, 1]], [[0, 1, 1.5f], [0, 0.25f]], kind, new(PartitionLevel.Token, 0.34, 0.34));
-        ScoreFile.Write(_folder["scores.jsonl"], Examples, written);
-        Scores read = ScoreFile.Read(_folder["scores.jsonl"], Examples, anew: null);
+        Scores written =
+            Scores.Of(s_examples, [[0, 2.5f, 1], [0, 1]], [[0, 1, 1.5f], [0, 0.25f]], kind, new(PartitionLevel.Token, 0.34, 0.34));
+        ScoreFile.Write(_folder["scores.jsonl"], s_examples, written);
+        Scores read = ScoreFile.Read(_folder["scores.jsonl"], s_examples, anew: null);
         Assert.Equal([0, 1.5f, -0.5f], read.Influence[0]);
         Assert.All(first.Zip(read.Score[0]), pair => Assert.Equal(pair.First, pair.Second, 1e-6f));
         Assert.All(second.Zip(read.Score[1]), pair => Assert.Equal(pair.First, pair.Second, 1e-6f));
@@ -74,16 +81,19 @@ public sealed class ScoreFileTests : IDisposable
         Assert.Equal((written.Partition.Cut, written.Partition.ForgetCut), (read.Partition.Cut, read.Partition.ForgetCut));
     }
 
-    // The reference finds two tokens unlikely (losses 6 and 7 among 0.1). Base probabilities e^−8 and e^−9: neither was ever plausible; e^−0.1 and e^−9: one was believed.
+    // The reference finds two tokens unlikely (losses 6 and 7 among 0.1). Base probabilities e^−8 and e^−9: neither was ever plausible;
+    // e^−0.1 and e^−9: one was believed.
     [Theory]
     [InlineData(8, ScoreKind.Reference)]
     [InlineData(0.1f, ScoreKind.Influence)]
     public void The_score_is_chosen_by_whether_the_base_believed_what_the_reference_finds_unlikely(float baseLoss, ScoreKind expected)
     {
         EncodedExample[] example = [new() { Index = 0, Ids = [1, 2, 3, 4, 5, 6], Response = [false, true, true, true, true, true] }];
-        Scores scores = Scores.Of(example, [[0, 1, baseLoss, 2, 9, 1]], [[0, 0.1f, 6, 0.1f, 7, 0.1f]], ScoreKind.Auto, new(PartitionLevel.Token, 0.6));
+        Scores scores =
+            Scores.Of(example, [[0, 1, baseLoss, 2, 9, 1]], [[0, 0.1f, 6, 0.1f, 7, 0.1f]], ScoreKind.Auto, new(PartitionLevel.Token, 0.6));
         Assert.Equal(expected, scores.Kind);
-        Assert.Equal(expected == ScoreKind.Reference ? new sbyte[] { 0, 1, -1, 1, -1, 1 } : [0, 1, -1, 1, 1, -1], scores.Partition.Signs[0]);
+        Assert.Equal(
+            expected == ScoreKind.Reference ? new sbyte[] { 0, 1, -1, 1, -1, 1 } : [0, 1, -1, 1, 1, -1], scores.Partition.Signs[0]);
         Assert.Equal(ScoreKind.Influence, new TrainingOptions { Compat = Compatibility.Paper }.ResolveScore());
     }
 
@@ -113,7 +123,7 @@ public sealed class ScoreFileTests : IDisposable
     public void A_file_that_does_not_fit_the_data_is_refused(string found, string replaced, string expected)
     {
         string path = _folder.Write("scores.jsonl", First + "\n" + Second.Replace(found, replaced, StringComparison.Ordinal) + "\n");
-        var error = Assert.Throws<UserException>(() => ScoreFile.Read(path, Examples, anew: null));
+        var error = Assert.Throws<UserException>(() => ScoreFile.Read(path, s_examples, anew: null));
         Assert.StartsWith($"{path}: {expected}", error.Message, StringComparison.Ordinal);
         Assert.DoesNotContain('\n', error.Message);
     }
@@ -124,18 +134,20 @@ public sealed class ScoreFileTests : IDisposable
         string path = _folder.Write("scores.jsonl", First + "\n");
         Assert.Equal(
             $"{path}: has no line for example 8 of the training set",
-            Assert.Throws<UserException>(() => ScoreFile.Read(path, Examples, anew: null)).Message);
+            Assert.Throws<UserException>(() => ScoreFile.Read(path, s_examples, anew: null)).Message);
     }
 
     [Fact]
     public void The_reference_gets_a_share_of_its_own_in_the_order_of_the_data()
     {
-        EncodedExample[] examples = [.. Enumerable.Range(0, 60).Select(i => Examples[0] with { Index = i })];
-        (IReadOnlyList<EncodedExample> reference, IReadOnlyList<EncodedExample> training) = ReferenceModel.Split(examples, ReferenceModel.DefaultFraction, 42);
+        EncodedExample[] examples = [.. Enumerable.Range(0, 60).Select(i => s_examples[0] with { Index = i })];
+        (IReadOnlyList<EncodedExample> reference, IReadOnlyList<EncodedExample> training) =
+            ReferenceModel.Split(examples, ReferenceModel.DefaultFraction, 42);
         Assert.Equal((10, 50), (reference.Count, training.Count));
         Assert.Equal(Enumerable.Range(0, 60), reference.Concat(training).Select(e => e.Index).Order());
         Assert.Equal(training.Select(e => e.Index).Order(), training.Select(e => e.Index));
-        Assert.NotEqual(reference.Select(e => e.Index), ReferenceModel.Split(examples, ReferenceModel.DefaultFraction, 43).Reference.Select(e => e.Index));
-        Assert.Throws<UserException>(() => ReferenceModel.Split(Examples, 0.1, 42));
+        Assert.NotEqual(reference.Select(e => e.Index), ReferenceModel.Split(examples, ReferenceModel.DefaultFraction, 43).Reference
+            .Select(e => e.Index));
+        Assert.Throws<UserException>(() => ReferenceModel.Split(s_examples, 0.1, 42));
     }
 }

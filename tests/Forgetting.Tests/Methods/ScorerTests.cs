@@ -9,7 +9,7 @@ namespace Forgetting.Tests.Methods;
 
 public class ScorerTests
 {
-    private static readonly EncodedExample[] Examples =
+    private static readonly EncodedExample[] s_examples =
     [
         new() { Index = 3, Ids = [1, 2, 3, 4, 5, 6], Response = [false, false, true, true, false, false] },
         new() { Index = 5, Ids = [7], Response = [false] },
@@ -26,9 +26,10 @@ public class ScorerTests
     {
         using var first = new TestModel(ReferenceConfigs.All["llama"], seed: 1);
         using var second = new TestModel(ReferenceConfigs.All["llama"], seed: 2);
-        IReadOnlyList<IReadOnlyList<float[]>> together = Scorer.Losses([first.Decoder, second.Decoder], Examples, tokens, allTokens: false);
-        Assert.Equal(Scorer.Losses(first.Decoder, Examples, tokens, allTokens: false), together[0]);
-        Assert.Equal(Scorer.Losses(second.Decoder, Examples, tokens, allTokens: false), together[1]);
+        IReadOnlyList<IReadOnlyList<float[]>> together =
+            Scorer.Losses([first.Decoder, second.Decoder], s_examples, tokens, allTokens: false);
+        Assert.Equal(Scorer.Losses(first.Decoder, s_examples, tokens, allTokens: false), together[0]);
+        Assert.Equal(Scorer.Losses(second.Decoder, s_examples, tokens, allTokens: false), together[1]);
         Assert.NotEqual(together[0][3], together[1][3]);
     }
 
@@ -36,18 +37,18 @@ public class ScorerTests
     public void Losses_are_the_reference_s_and_those_outside_the_response_cost_nothing()
     {
         using var model = new TestModel(ReferenceConfigs.All["gpt2"]);
-        IReadOnlyList<float[]> all = Scorer.Losses(model.Decoder, Examples, 9, allTokens: true);
-        IReadOnlyList<float[]> response = Scorer.Losses(model.Decoder, Examples, 9, allTokens: false);
-        for (int i = 0; i < Examples.Length; i++)
+        IReadOnlyList<float[]> all = Scorer.Losses(model.Decoder, s_examples, 9, allTokens: true);
+        IReadOnlyList<float[]> response = Scorer.Losses(model.Decoder, s_examples, 9, allTokens: false);
+        for (int i = 0; i < s_examples.Length; i++)
         {
-            int[] ids = Examples[i].Ids;
+            int[] ids = s_examples[i].Ids;
             double[][] logits = model.Reference.Logits(ids);
             Assert.Equal(0, all[i][0]);
             for (int t = 1; t < ids.Length; t++)
             {
                 double[] before = logits[t - 1];
                 Assert.Equal(Math.Log(before.Sum(Math.Exp)) - before[ids[t]], all[i][t], 1e-4);
-                Assert.Equal(Examples[i].Response[t] ? all[i][t] : 0, response[i][t]);
+                Assert.Equal(s_examples[i].Response[t] ? all[i][t] : 0, response[i][t]);
             }
         }
     }
@@ -57,7 +58,7 @@ public class ScorerTests
     {
         using var model = new TestModel(ReferenceConfigs.All["llama"]);
         var seen = new Progress();
-        Scorer.Losses([model.Decoder, model.Decoder], Examples, 8, allTokens: false, seen);
+        Scorer.Losses([model.Decoder, model.Decoder], s_examples, 8, allTokens: false, seen);
         Assert.Equal([(8, 32), (16, 32), (24, 32), (32, 32)], seen.Reported);
     }
 

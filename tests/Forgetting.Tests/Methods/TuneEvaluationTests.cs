@@ -30,13 +30,16 @@ public sealed class TuneEvaluationTests : IDisposable
     {
         TrainingOptions options = Options(rank);
         options = options with { Evaluation = options.Evaluation with { Best = kind } };
-        TuneRun.Execute(options with { Out = _folder["plain"], Evaluation = options.Evaluation with { Tasks = [], Every = 0, Metric = null, DataDir = null, Limit = null, Best = BestKind.Auto } }, _backend);
+        TuneRun.Execute(options with { Out = _folder["plain"], Evaluation = options.Evaluation with { Tasks =
+            [], Every = 0, Metric = null, DataDir = null, Limit = null, Best = BestKind.Auto } }, _backend);
         TuneSummary summary = TuneRun.Execute(options with { Out = _folder["run"] }, _backend);
-        Assert.Equal(File.ReadAllBytes(_folder["plain", "model/model.safetensors"]), File.ReadAllBytes(_folder["run", "model/model.safetensors"]));
+        Assert.Equal(
+            File.ReadAllBytes(_folder["plain", "model/model.safetensors"]), File.ReadAllBytes(_folder["run", "model/model.safetensors"]));
 
         StepMetrics[] evaluated = [.. StepMetrics.Read(_folder["run", "metrics.jsonl"]).Where(m => m.Evaluation != null)];
         Assert.Equal([2, 4, 6], evaluated.Select(m => m.Step));
-        Assert.All(evaluated, m => Assert.Equal(["tofu_forget_probability/probability", "tofu_forget_rouge/rougeL_recall"], m.Evaluation!.Keys));
+        Assert.All(
+            evaluated, m => Assert.Equal(["tofu_forget_probability/probability", "tofu_forget_rouge/rougeL_recall"], m.Evaluation!.Keys));
         Assert.Equal((bestStep, "tofu_forget_probability/probability"), (summary.Best!.Step, summary.Best.Metric));
         Assert.Equal(evaluated.Single(m => m.Step == bestStep).Evaluation![summary.Best.Metric], summary.Best.Value);
         Assert.Equal(summary.Best, TuneSummary.Read(_folder["run"]).Best);
@@ -62,7 +65,8 @@ public sealed class TuneEvaluationTests : IDisposable
         // In the first evaluation, then in a step after it: there the process dies without a word.
         TrainingOptions ended = options with { Out = _folder["ended"], Checkpoints = options.Checkpoints with { Every = 3 } };
         using var source = new CancellationTokenSource();
-        Assert.Throws<OperationCanceledException>(() => TuneRun.Execute(ended, _backend, observer: new Watch(evaluation: source.Cancel), cancellation: source.Token));
+        Assert.Throws<OperationCanceledException>(
+            () => TuneRun.Execute(ended, _backend, observer: new Watch(evaluation: source.Cancel), cancellation: source.Token));
         Assert.Throws<InvalidOperationException>(() => TuneRun.Execute(ended, _backend, resume: true, observer: new Watch(step: 5)));
         Directory.CreateDirectory(_folder["ended", ".model-best.aaaaaaaa.bbb.tmp"]);
         TuneSummary resumed = TuneRun.Execute(ended, _backend, resume: true);
@@ -71,14 +75,17 @@ public sealed class TuneEvaluationTests : IDisposable
         Assert.Equal(
             StepMetrics.Read(_folder["whole", "metrics.jsonl"]).Select(m => (m.Step, m.Loss, Values(m))),
             StepMetrics.Read(_folder["ended", "metrics.jsonl"]).Select(m => (m.Step, m.Loss, Values(m))));
-        foreach (string file in new[] { "model/model.safetensors", "model-best/model.safetensors", "adapter-best/adapter_model.safetensors" }.Where(f => rank > 0 || !f.StartsWith('a')))
+        foreach (string file
+            in new[] { "model/model.safetensors", "model-best/model.safetensors", "adapter-best/adapter_model.safetensors" }.Where(
+                f => rank > 0 || !f.StartsWith('a')))
         {
             Assert.Equal(File.ReadAllBytes(_folder["whole", file]), File.ReadAllBytes(_folder["ended", file]));
         }
 
         Assert.Empty(Directory.GetDirectories(_folder["ended"], ".*.tmp"));
         Assert.Contains("eval-limit was \"3\", found \"4\"", Assert.Throws<UserException>(
-            () => TuneRun.Execute(ended with { Evaluation = ended.Evaluation with { Limit = 4 } }, _backend, resume: true)).Message, StringComparison.Ordinal);
+            () => TuneRun.Execute(ended with { Evaluation = ended.Evaluation with { Limit = 4 } }, _backend, resume: true)).Message,
+            StringComparison.Ordinal);
     }
 
     [SharedDataTheory]
@@ -90,7 +97,8 @@ public sealed class TuneEvaluationTests : IDisposable
     public void What_cannot_be_evaluated_costs_no_training(string tasks, string? metric, string expected)
     {
         TrainingOptions options = Options(0);
-        options = options with { Evaluation = options.Evaluation with { Tasks = tasks.Split(','), Metric = metric, Limit = 1 }, Out = _folder["run"] };
+        options = options with { Evaluation =
+            options.Evaluation with { Tasks = tasks.Split(','), Metric = metric, Limit = 1 }, Out = _folder["run"] };
         if (tasks.Contains("perplexity", StringComparison.Ordinal))
         {
             foreach (string file in new[] { "dev.json" })

@@ -9,7 +9,7 @@ namespace Forgetting.Tests.Models;
 /// <summary>Forward and backward of every family against the double-precision reference and its finite differences.</summary>
 public class DecoderGradientTests
 {
-    private static readonly LoraConfig SmallLora = new() { Rank = 3, Alpha = 5 };
+    private static readonly LoraConfig s_smallLora = new() { Rank = 3, Alpha = 5 };
 
     public static TheoryData<string, AscentKind> AscentKinds
     {
@@ -54,7 +54,7 @@ public class DecoderGradientTests
 
     [Theory]
     [MemberData(nameof(TestModel.Names), MemberType = typeof(TestModel))]
-    public void Lora_gradients_match_finite_differences(string name) => CheckGradients(name, SmallLora, Ascent.Of(AscentKind.Ascent));
+    public void Lora_gradients_match_finite_differences(string name) => CheckGradients(name, s_smallLora, Ascent.Of(AscentKind.Ascent));
 
     // Adapters of a tied pair, or a trained copy of one of its ends, set it apart; the reference then has a head of its own.
     [Theory]
@@ -69,7 +69,8 @@ public class DecoderGradientTests
     [InlineData("gpt_neo", "lm_head q_proj", "wte")]
     public void Gradients_of_adapted_and_copied_embeddings_and_heads_match_finite_differences(string name, string targets, string saved) =>
         CheckGradients(
-            name, SmallLora with { Targets = targets.Split(' '), ModulesToSave = saved.Split(' ', StringSplitOptions.RemoveEmptyEntries) },
+            name,
+            s_smallLora with { Targets = targets.Split(' '), ModulesToSave = saved.Split(' ', StringSplitOptions.RemoveEmptyEntries) },
             Ascent.Of(AscentKind.Ascent));
 
     [Theory]

@@ -10,8 +10,8 @@ namespace Forgetting.Tests.Models;
 /// <summary>What a step must not depend on: batching, recomputation, what came before; and what it must not allocate.</summary>
 public class DecoderStepTests
 {
-    private static readonly LoraConfig DroppedLora = new() { Rank = 3, Alpha = 5, Dropout = 0.3 };
-    private static readonly int[][] Singles = [[0], [1], [2], [3]];
+    private static readonly LoraConfig s_droppedLora = new() { Rank = 3, Alpha = 5, Dropout = 0.3 };
+    private static readonly int[][] s_singles = [[0], [1], [2], [3]];
 
     public static TheoryData<string, bool> Families => new()
     {
@@ -22,9 +22,9 @@ public class DecoderStepTests
     [MemberData(nameof(Families))]
     public void Documents_together_or_one_by_one_give_the_same_gradient(string name, bool lora)
     {
-        using var model = new TestModel(ReferenceConfigs.All[name], lora ? DroppedLora : null);
+        using var model = new TestModel(ReferenceConfigs.All[name], lora ? s_droppedLora : null);
         float[][] together = Gradients(model, [[0, 1, 2, 3]], out float[] losses);
-        float[][] apart = Gradients(model, Singles, out float[] lossesApart);
+        float[][] apart = Gradients(model, s_singles, out float[] lossesApart);
         float[][] reordered = Gradients(model, [[3, 1], [2, 0]], out _);
 
         Assert.Equal(losses, lossesApart);
@@ -36,8 +36,8 @@ public class DecoderStepTests
     [MemberData(nameof(Families))]
     public void Recomputing_blocks_gives_the_same_bits_in_less_memory(string name, bool lora)
     {
-        using var model = new TestModel(ReferenceConfigs.All[name] with { Layers = 6, Windows = [] }, lora ? DroppedLora : null);
-        using var other = new TestModel(ReferenceConfigs.All[name] with { Layers = 6, Windows = [] }, lora ? DroppedLora : null);
+        using var model = new TestModel(ReferenceConfigs.All[name] with { Layers = 6, Windows = [] }, lora ? s_droppedLora : null);
+        using var other = new TestModel(ReferenceConfigs.All[name] with { Layers = 6, Windows = [] }, lora ? s_droppedLora : null);
         float[][] kept = Gradients(model, [[0, 1, 2, 3]], out float[] losses);
         float[][] recomputed = Gradients(other, [[0, 1, 2, 3]], out float[] again, recompute: true);
 
@@ -49,8 +49,8 @@ public class DecoderStepTests
     [Fact]
     public void The_dropout_seed_changes_the_masks_and_none_means_no_dropout()
     {
-        using var dropped = new TestModel(ReferenceConfigs.All["llama"], DroppedLora);
-        using var plain = new TestModel(ReferenceConfigs.All["llama"], DroppedLora with { Dropout = 0 });
+        using var dropped = new TestModel(ReferenceConfigs.All["llama"], s_droppedLora);
+        using var plain = new TestModel(ReferenceConfigs.All["llama"], s_droppedLora with { Dropout = 0 });
         float[][] first = Gradients(dropped, [[0, 1, 2, 3]], out float[] losses, dropoutSeed: 1);
         Assert.Equal(first, Gradients(dropped, [[0, 1, 2, 3]], out _, dropoutSeed: 1));
         Assert.NotEqual(first, Gradients(dropped, [[0, 1, 2, 3]], out float[] otherLosses, dropoutSeed: 2));
@@ -67,7 +67,7 @@ public class DecoderStepTests
     [InlineData("gpt2")]
     public void Gradients_through_dropout_match_differences_of_the_objective(string name)
     {
-        using var model = new TestModel(ReferenceConfigs.All[name], DroppedLora);
+        using var model = new TestModel(ReferenceConfigs.All[name], s_droppedLora);
         TokenBatch batch = Batches.Of(Documents(model));
         float[][] gradients = Gradients(model, [[0, 1, 2, 3]], out _, kind: AscentKind.Ascent);
         foreach ((Parameter parameter, float[] gradient) in model.Decoder.TrainableParameters.Zip(gradients))
@@ -97,7 +97,7 @@ public class DecoderStepTests
     [InlineData("gpt2", true, true)]
     public void The_second_step_allocates_nothing(string name, bool lora, bool recompute)
     {
-        using var model = new TestModel(ReferenceConfigs.All[name], lora ? DroppedLora : null);
+        using var model = new TestModel(ReferenceConfigs.All[name], lora ? s_droppedLora : null);
         TokenBatch batch = Batches.Of(Documents(model));
         var sink = new AccumulateSink(model.Backend);
         var losses = new float[batch.HeadRows.Length];
@@ -123,7 +123,7 @@ public class DecoderStepTests
     [InlineData("gpt2")]
     public void A_merged_adapter_gives_the_same_losses_and_is_trained_no_more(string name)
     {
-        using var model = new TestModel(ReferenceConfigs.All[name], DroppedLora with { RankStabilized = true });
+        using var model = new TestModel(ReferenceConfigs.All[name], s_droppedLora with { RankStabilized = true });
         TokenBatch batch = Batches.Of(Documents(model));
         var apart = new float[batch.HeadRows.Length];
         var merged = new float[apart.Length];

@@ -60,9 +60,7 @@ internal sealed class TestModel : IDisposable
     public (double[] Values, int Index) Place(Parameter parameter, int element)
     {
         if (_weights.TryGetValue(parameter.Name, out double[]? values))
-        {
             return (values, FileIndex(parameter, element));
-        }
 
         string path = Forgetting.Checkpoints.PeftNames.ModuleOf(parameter.Name);
         return (parameter.Name.Contains("lora_A", StringComparison.Ordinal)

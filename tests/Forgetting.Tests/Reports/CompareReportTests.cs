@@ -81,17 +81,21 @@ public class CompareReportTests
     [Fact]
     public void A_metric_is_compared_seed_by_seed_with_intervals_and_worlds_of_their_own_are_seeds()
     {
-        ComparedRun[] runs = [.. new[] { (TrainingMethod.Ignore, 0.0), (TrainingMethod.Forget, 0.1) }.SelectMany(arm => Enumerable.Range(10, 3).Select(seed =>
-        {
-            ComparedRun run = Run(arm.Item1, 60, 0);
-            StepMetrics[] metrics = [.. run.Metrics];
-            metrics[^1] = metrics[^1] with { Evaluation = new Dictionary<string, double> { ["t/acc"] = 0.5 + ((seed - 10) * 0.05) + (arm.Item2 * (seed - 9)) } };
-            return run with
-            {
-                Metrics = metrics,
-                Options = run.Options with { Seed = (ulong)seed, Model = $"worlds/model-{seed}", Data = run.Options.Data with { Path = $"worlds/{seed}/d.jsonl" } },
-            };
-        }))];
+        ComparedRun[] runs =
+            [.. new[] { (TrainingMethod.Ignore, 0.0), (TrainingMethod.Forget, 0.1) }.SelectMany(
+                arm => Enumerable.Range(10, 3).Select(seed =>
+                {
+                    ComparedRun run = Run(arm.Item1, 60, 0);
+                    StepMetrics[] metrics = [.. run.Metrics];
+                    metrics[^1] = metrics[^1] with { Evaluation =
+                        new Dictionary<string, double> { ["t/acc"] = 0.5 + ((seed - 10) * 0.05) + (arm.Item2 * (seed - 9)) } };
+                    return run with
+                    {
+                        Metrics = metrics,
+                        Options = run.Options with { Seed =
+                            (ulong)seed, Model = $"worlds/model-{seed}", Data = run.Options.Data with { Path = $"worlds/{seed}/d.jsonl" } },
+                    };
+                }))];
         IReadOnlyList<RunGroup> groups = RunNames.Group(runs, out _);
         Assert.Equal(["ignore (3 seeds)", "forget (3 seeds)"], groups.Select(g => g.Label));
         SeedComparison comparison = Assert.Single(SeedComparison.Of(groups));
@@ -109,7 +113,8 @@ public class CompareReportTests
     [InlineData(9, 2.262)]
     [InlineData(40, 2.021)]
     [InlineData(120, 1.980)]
-    public void Intervals_are_by_Students_t(int degrees, double expected) => Assert.Equal(expected, SeedComparison.Student95(degrees), 1e-3);
+    public void Intervals_are_by_Students_t(int degrees, double expected) =>
+        Assert.Equal(expected, SeedComparison.Student95(degrees), 1e-3);
 
     [Fact]
     public void Runs_are_named_by_what_differs_and_folders_by_what_tells_them_apart()

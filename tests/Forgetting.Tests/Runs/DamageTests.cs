@@ -28,8 +28,11 @@ public sealed class DamageTests
             byte[] bytes = [.. whole];
             bytes[(2 * i + 1) * bytes.Length / 24] ^= (byte)(1 << (i % 8));
             File.WriteAllBytes(path, bytes);
-            UserException error = Assert.Throws<UserException>(() => new Trainer(other.Decoder, other.Set, options, run.Folder).Run(resume: true));
-            Assert.True(error.Message.StartsWith(path, StringComparison.Ordinal) || error.Message.Contains("checksum", StringComparison.Ordinal), error.Message);
+            UserException error =
+                Assert.Throws<UserException>(() => new Trainer(other.Decoder, other.Set, options, run.Folder).Run(resume: true));
+            Assert.True(
+                error.Message.StartsWith(path, StringComparison.Ordinal) || error.Message.Contains("checksum", StringComparison.Ordinal),
+                error.Message);
             Assert.DoesNotContain('\n', error.Message);
             if (name != "metrics.jsonl")
                 Assert.Equal(before, other.Weights());
@@ -59,15 +62,18 @@ public sealed class DamageTests
         first.Trainer().Run();
         new Trainer(first.Decoder, first.Set, Of(linear, epochs: 1, steps: 6), first.Folder).Run(resume: true);
         double[] expected = [1e-3, 2e-3 / 3, 1e-3 / 3, 1e-3 / 2, 1e-3 / 3, 1e-3 / 6];
-        Assert.All(StepMetrics.Read(Path.Combine(first.Folder, "metrics.jsonl")).Zip(expected), pair => Assert.Equal(pair.Second, pair.First.LearningRate, 1e-12));
+        Assert.All(StepMetrics.Read(Path.Combine(first.Folder, "metrics.jsonl"))
+            .Zip(expected), pair => Assert.Equal(pair.Second, pair.First.LearningRate, 1e-12));
 
         // Not to fewer steps, and not before it is finished.
-        Assert.Contains("was to have 6 steps and has done 6, found 5", Message(first, Of(linear, epochs: 1, steps: 5)), StringComparison.Ordinal);
+        Assert.Contains(
+            "was to have 6 steps and has done 6, found 5", Message(first, Of(linear, epochs: 1, steps: 5)), StringComparison.Ordinal);
         using var cut = new TinyRun(linear);
         using var source = new CancellationTokenSource();
         source.Cancel();
         Assert.Throws<OperationCanceledException>(() => cut.Trainer().Run(cancellation: source.Token));
-        Assert.Contains("was to have 3 steps and has done 1, found 6", Message(cut, Of(linear, epochs: 1, steps: 6)), StringComparison.Ordinal);
+        Assert.Contains(
+            "was to have 3 steps and has done 1, found 6", Message(cut, Of(linear, epochs: 1, steps: 6)), StringComparison.Ordinal);
 
         static TrainingOptions Of(TrainingOptions options, int epochs, int? steps, LrScheduleKind kind = LrScheduleKind.Linear) =>
             options with { Schedule = options.Schedule with { Epochs = epochs, Steps = steps, LrSchedule = kind } };

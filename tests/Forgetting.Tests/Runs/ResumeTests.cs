@@ -54,7 +54,10 @@ public sealed class ResumeTests : IDisposable
         Assert.Contains(expected, error.Message, StringComparison.Ordinal);
         Assert.Equal(before, Contents());
 
-        string Contents() => string.Join('\n', Directory.GetFiles(_folder["run"], "*", SearchOption.AllDirectories).Order(StringComparer.Ordinal).Select(f => $"{f} {Convert.ToHexString(File.ReadAllBytes(f)).GetHashCode(StringComparison.Ordinal)}"));
+        string Contents() =>
+            string.Join('\n', Directory.GetFiles(_folder["run"], "*", SearchOption.AllDirectories)
+                .Order(StringComparer.Ordinal)
+                .Select(f => $"{f} {Convert.ToHexString(File.ReadAllBytes(f)).GetHashCode(StringComparison.Ordinal)}"));
     }
 
     [SharedDataFact]
@@ -74,20 +77,27 @@ public sealed class ResumeTests : IDisposable
 
         CommandResult result = CommandResult.Of("tune", "--resume", "--out", _folder["moved", "run"]);
         Assert.True(result.ExitCode == 0, result.Error);
-        Assert.Equal(File.ReadAllBytes(_folder["whole", "model/model.safetensors"]), File.ReadAllBytes(_folder["moved", "run/model/model.safetensors"]));
-        Assert.Equal(whole.Provenance!.Inputs.Select(i => i.Sha256), TuneSummary.Read(_folder["moved", "run"]).Provenance!.Inputs.Select(i => i.Sha256));
+        Assert.Equal(
+            File.ReadAllBytes(_folder["whole", "model/model.safetensors"]),
+            File.ReadAllBytes(_folder["moved", "run/model/model.safetensors"]));
+        Assert.Equal(whole.Provenance!.Inputs.Select(i => i.Sha256), TuneSummary.Read(_folder["moved", "run"]).Provenance!.Inputs
+            .Select(i => i.Sha256));
 
         // A finished run goes on; its reference stays what it was. Other memory is not another run; another seed is.
-        result = CommandResult.Of("tune", "--resume", "--out", _folder["moved", "run"], "--epochs", "3", "--micro-batch-tokens", "200", "--recompute");
+        result = CommandResult.Of(
+            "tune", "--resume", "--out", _folder["moved", "run"], "--epochs", "3", "--micro-batch-tokens", "200", "--recompute");
         Assert.True(result.ExitCode == 0, result.Error);
         Assert.Equal(whole.Steps / 2 * 3, File.ReadAllLines(_folder["moved", "run/metrics.jsonl"]).Length);
         Assert.Equal(whole.Steps / 2 * 3, TuneSummary.Read(_folder["moved", "run"]).Steps);
         Assert.Equal(File.ReadAllBytes(_folder["whole", "scores.jsonl"]), File.ReadAllBytes(_folder["moved", "run/scores.jsonl"]));
         Refused("epochs was \"3\", found \"1\"", "--epochs", "1");
         Refused("seed was \"42\", found \"7\"", "--seed", "7");
-        Assert.Contains("--model and --data are missing", CommandResult.Of("tune", "--resume", "--out", _folder["nowhere"]).Error, StringComparison.Ordinal);
+        Assert.Contains(
+            "--model and --data are missing", CommandResult.Of("tune", "--resume", "--out", _folder["nowhere"]).Error,
+            StringComparison.Ordinal);
 
-        File.WriteAllText(_folder["moved", "run/run.yaml"], File.ReadAllText(_folder["moved", "run/run.yaml"]).Replace("learning-rate: 0.005", "learning-rate: 0.5", StringComparison.Ordinal));
+        File.WriteAllText(_folder["moved", "run/run.yaml"], File.ReadAllText(_folder["moved", "run/run.yaml"])
+            .Replace("learning-rate: 0.005", "learning-rate: 0.5", StringComparison.Ordinal));
         Refused("run.yaml: was changed since the run wrote it");
 
         void Refused(string expected, params string[] more)
@@ -106,7 +116,9 @@ public sealed class ResumeTests : IDisposable
         byte[] scores = File.ReadAllBytes(_folder["run", "scores.jsonl"]);
         Flip(_folder["run", "scores.jsonl"]);
         UserException error = Assert.Throws<UserException>(() => TuneRun.Execute(options, _backend, resume: true));
-        Assert.Equal($"{_folder["run", "scores.jsonl"]}: is damaged: it is not what the run wrote; remove it to have it computed again", error.Message);
+        Assert.Equal(
+            $"{_folder["run", "scores.jsonl"]}: is damaged: it is not what the run wrote; remove it to have it computed again",
+            error.Message);
         File.Delete(_folder["run", "scores.jsonl"]);
         Flip(_folder["run", "reference/adapter/adapter_model.safetensors"]);
         error = Assert.Throws<UserException>(() => TuneRun.Execute(options, _backend, resume: true));
@@ -127,7 +139,9 @@ public sealed class ResumeTests : IDisposable
         Assert.Equal(_folder["first", "reference", "model"], shared.Reference);
         TuneSummary alone = TuneRun.Execute(other with { Out = _folder["alone"] }, _backend);
         Assert.Equal(alone.Cut, shared.Cut);
-        Assert.Equal(File.ReadAllBytes(_folder["alone", "model/model.safetensors"]), File.ReadAllBytes(_folder["second", "model/model.safetensors"]));
+        Assert.Equal(
+            File.ReadAllBytes(_folder["alone", "model/model.safetensors"]),
+            File.ReadAllBytes(_folder["second", "model/model.safetensors"]));
     }
 
     [SharedDataFact]
@@ -147,8 +161,13 @@ public sealed class ResumeTests : IDisposable
 
         // Unless it is given, it is now; a template that does not ask has none.
         TuneRun.Execute(Dated(null) with { Out = _folder["now"] }, _backend);
-        Assert.StartsWith(DateTime.Now.Year.ToString(System.Globalization.CultureInfo.InvariantCulture), RunFolder.SettingsOf(_folder["now"])!.Data.TemplateDate, StringComparison.Ordinal);
-        Assert.Contains("template-date is \"soon\"; expected a time", Assert.Throws<UserException>(() => TuneRun.Execute(Dated("soon") with { Out = _folder["soon"] }, _backend)).Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            DateTime.Now.Year.ToString(System.Globalization.CultureInfo.InvariantCulture),
+            RunFolder.SettingsOf(_folder["now"])!.Data.TemplateDate, StringComparison.Ordinal);
+        Assert.Contains(
+            "template-date is \"soon\"; expected a time",
+            Assert.Throws<UserException>(() => TuneRun.Execute(Dated("soon") with { Out = _folder["soon"] }, _backend)).Message,
+            StringComparison.Ordinal);
 
         TrainingOptions Dated(string? date)
         {
@@ -163,8 +182,11 @@ public sealed class ResumeTests : IDisposable
         TuneSummary summary = TuneRun.Execute(Options() with { Method = TrainingMethod.Full, Schedule = new() { Steps = 1 } }, _backend);
         RunInput data = summary.Provenance!.Inputs.Single(i => i.Setting == "data");
         Assert.Equal((_folder["data.jsonl"], "../data.jsonl"), (data.Path, data.Relative));
-        Assert.Equal(Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(File.ReadAllBytes(_folder["data.jsonl"]))), data.Sha256);
-        Assert.Equal(["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"], summary.Provenance.Inputs.Where(i => i.Setting == "model").Select(i => i.File));
+        Assert.Equal(
+            Convert.ToHexStringLower(System.Security.Cryptography.SHA256.HashData(File.ReadAllBytes(_folder["data.jsonl"]))), data.Sha256);
+        Assert.Equal(
+            ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"],
+            summary.Provenance.Inputs.Where(i => i.Setting == "model").Select(i => i.File));
         Assert.Matches("^[0-9]+[.][0-9]+", summary.Provenance.Version);
         string record = File.ReadAllText(_folder["run", "run.yaml"]);
         Assert.Contains($"sha256: {data.Sha256}", record, StringComparison.Ordinal);
@@ -206,7 +228,8 @@ public sealed class ResumeTests : IDisposable
             Model = _folder["hf"],
             Data = new()
             {
-                Path = File.Exists(_folder["data.jsonl"]) ? _folder["data.jsonl"] : Lines("data", 0, 24), PromptField = "question", CompletionField = "answer",
+                Path = File.Exists(_folder["data.jsonl"]) ? _folder["data.jsonl"] : Lines("data", 0, 24), PromptField = "question",
+                CompletionField = "answer",
             },
             Out = _folder["run"],
             Method = TrainingMethod.Forget,
@@ -216,7 +239,8 @@ public sealed class ResumeTests : IDisposable
         };
     }
 
-    private string Lines(string name, int from, int to) => _folder.Write($"{name}.jsonl", string.Join('\n', File.ReadLines(SharedData.Path("tofu", "forget05.json")).Take(to).Skip(from)));
+    private string Lines(string name, int from, int to) =>
+        _folder.Write($"{name}.jsonl", string.Join('\n', File.ReadLines(SharedData.Path("tofu", "forget05.json")).Take(to).Skip(from)));
 
     private static string Replace(string path, string old, string by)
     {

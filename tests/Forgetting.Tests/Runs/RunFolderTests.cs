@@ -23,7 +23,10 @@ public sealed class RunFolderTests : IDisposable
             for (int i = 0; i < 2; i++)
             {
                 UserException error = Assert.Throws<UserException>(() => RunFolder.Open(run));
-                Assert.Equal($"{run}: another run is at work in this folder (it holds {Path.Combine(run, ".lock")}); wait for it or choose another folder", error.Message);
+                Assert.Equal(
+                    $"{run}: another run is at work in this folder (it holds {Path.Combine(run, ".lock")}); "
+                        + "wait for it or choose another folder",
+                    error.Message);
             }
         }
 
@@ -35,7 +38,8 @@ public sealed class RunFolderTests : IDisposable
     [Fact]
     public void What_a_killed_run_was_writing_is_cleared_and_nothing_else()
     {
-        string[] stale = [".model.abcdefgh.ij0.tmp/weights", "checkpoints/.step-000002.01234567.abc.tmp/state.json", "reference/.model.abcdefgh.ijk.tmp/x", "lwf/.fisher.safetensors.abcdefgh.ijk.tmp", ".run.yaml.abcdefgh.ijk.tmp"];
+        string[] stale = [".model.abcdefgh.ij0.tmp/weights", "checkpoints/.step-000002.01234567.abc.tmp/state.json",
+            "reference/.model.abcdefgh.ijk.tmp/x", "lwf/.fisher.safetensors.abcdefgh.ijk.tmp", ".run.yaml.abcdefgh.ijk.tmp"];
         string[] others = [".model.tmp", "notes.tmp", "seed-1/.model.abcdefgh.ijk.tmp/weights", ".cache/x", "model/config.json"];
         foreach (string file in stale.Concat(others))
         {
@@ -48,7 +52,9 @@ public sealed class RunFolderTests : IDisposable
         using RunFolder held = RunFolder.Open(_folder.Path);
         Assert.Equal(
             others.Append("adapter/adapter_config.json").Append(".lock").Order(StringComparer.Ordinal),
-            Directory.GetFiles(_folder.Path, "*", SearchOption.AllDirectories).Select(f => Path.GetRelativePath(_folder.Path, f)).Order(StringComparer.Ordinal));
+            Directory.GetFiles(_folder.Path, "*", SearchOption.AllDirectories)
+                .Select(f => Path.GetRelativePath(_folder.Path, f))
+                .Order(StringComparer.Ordinal));
         Assert.Equal("kept", File.ReadAllText(_folder["adapter", "adapter_config.json"]));
         Assert.False(Directory.Exists(_folder[".model.abcdefgh.ij0.tmp"]));
     }
@@ -61,7 +67,9 @@ public sealed class RunFolderTests : IDisposable
     {
         _folder.Write(name, "precious");
         using RunFolder folder = RunFolder.Open(_folder.Path);
-        Assert.StartsWith($"{_folder.Path}: holds {name.Split('/')[0]} but no run.yaml", Assert.Throws<UserException>(folder.CheckResults).Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            $"{_folder.Path}: holds {name.Split('/')[0]} but no run.yaml", Assert.Throws<UserException>(folder.CheckResults).Message,
+            StringComparison.Ordinal);
         Assert.Equal("precious", File.ReadAllText(_folder[name]));
     }
 
@@ -80,7 +88,8 @@ public sealed class RunFolderTests : IDisposable
             using RunFolder folder = RunFolder.Open(run);
             folder.CheckResults();
         });
-        Assert.StartsWith($"{Path.Combine(run, name)}: is a symbolic link to {_folder["elsewhere"]}", error.Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            $"{Path.Combine(run, name)}: is a symbolic link to {_folder["elsewhere"]}", error.Message, StringComparison.Ordinal);
         Assert.Equal("text", File.ReadAllText(target));
     }
 
@@ -90,16 +99,24 @@ public sealed class RunFolderTests : IDisposable
         string file = _folder.Write("loss.jsonl", "old");
         _folder.Write(".loss.jsonl.abcdefgh.ijk.tmp", "half");
         _folder.Write(".other.jsonl.abcdefgh.ijk.tmp", "of a command at work");
-        Assert.Equal($"{file}: is there already; choose another name, or give --overwrite to replace it", Assert.Throws<UserException>(() => OutputClaim.OfFile(file, overwrite: false)).Message);
+        Assert.Equal(
+            $"{file}: is there already; choose another name, or give --overwrite to replace it",
+            Assert.Throws<UserException>(() => OutputClaim.OfFile(file, overwrite: false)).Message);
         using (OutputClaim.OfFile(file, overwrite: true))
         {
-            Assert.Contains("another command is writing it", Assert.Throws<UserException>(() => OutputClaim.OfFile(file, overwrite: true)).Message, StringComparison.Ordinal);
+            Assert.Contains(
+                "another command is writing it", Assert.Throws<UserException>(() => OutputClaim.OfFile(file, overwrite: true)).Message,
+                StringComparison.Ordinal);
             OutputClaim.OfFile(_folder["new", "loss.jsonl"], overwrite: false).Dispose();
         }
 
-        Assert.Equal([".other.jsonl.abcdefgh.ijk.tmp", "loss.jsonl"], Directory.GetFileSystemEntries(_folder.Path).Select(Path.GetFileName).Order(StringComparer.Ordinal));
+        Assert.Equal(
+            [".other.jsonl.abcdefgh.ijk.tmp", "loss.jsonl"],
+            Directory.GetFileSystemEntries(_folder.Path).Select(Path.GetFileName).Order(StringComparer.Ordinal));
         _folder.Write("model/config.json", "");
-        Assert.Contains("is there already", Assert.Throws<UserException>(() => OutputClaim.OfFolder(_folder["model"], overwrite: false)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "is there already", Assert.Throws<UserException>(() => OutputClaim.OfFolder(_folder["model"], overwrite: false)).Message,
+            StringComparison.Ordinal);
         OutputClaim.OfFolder(_folder["model"], overwrite: true).Dispose();
     }
 
@@ -151,7 +168,9 @@ public sealed class RunFolderTests : IDisposable
             Assert.Equal(["one", "again"], file.Records);
 
         File.WriteAllText(target + ".partial", "a user's notes");
-        Assert.Contains("is no work in progress of this program", Assert.Throws<UserException>(() => PartialFile<string>.Open(target, "inputs")).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "is no work in progress of this program",
+            Assert.Throws<UserException>(() => PartialFile<string>.Open(target, "inputs")).Message, StringComparison.Ordinal);
         Assert.Equal("a user's notes", File.ReadAllText(target + ".partial"));
     }
 }

@@ -30,9 +30,11 @@ public sealed class SeveralFilesTests : IDisposable
         TuneSummary summary = TuneRun.Execute(options with { Out = _folder["mixed"] }, _backend);
         Assert.Equal((12, 3, $"{a}=3, {b}=1"), (summary.Examples, summary.Steps, summary.Data));
 
-        // The first of three epochs in one file, in the order in which the mixture has them: without shuffling the sums of a step do not depend on it.
+        // The first of three epochs in one file, in the order in which the mixture has them: without shuffling the
+        // sums of a step do not depend on it.
         string[] lines = [.. Enumerable.Repeat(File.ReadAllLines(a), 3).SelectMany(l => l), .. File.ReadAllLines(b).Take(3)];
-        TuneSummary same = TuneRun.Execute(options with { Data = new() { Path = _folder.Write("same.jsonl", string.Join('\n', lines)), NoShuffle = true }, Out = _folder["same"] }, _backend);
+        TuneSummary same = TuneRun.Execute(options with { Data =
+            new() { Path = _folder.Write("same.jsonl", string.Join('\n', lines)), NoShuffle = true }, Out = _folder["same"] }, _backend);
         Assert.Equal(
             StepMetrics.Read(_folder["same", "metrics.jsonl"])[0].Loss, StepMetrics.Read(_folder["mixed", "metrics.jsonl"])[0].Loss, 1e-5);
 
@@ -43,16 +45,23 @@ public sealed class SeveralFilesTests : IDisposable
 
         // Its record is a recipe of the same run, and other weights are another run.
         TuneRun.Execute(Recipe.Read(_folder["mixed", "run.yaml"], new TrainingOptions()) with { Out = _folder["again"] }, _backend);
-        Assert.Equal(File.ReadAllBytes(_folder["mixed", "model/model.safetensors"]), File.ReadAllBytes(_folder["again", "model/model.safetensors"]));
+        Assert.Equal(
+            File.ReadAllBytes(_folder["mixed", "model/model.safetensors"]), File.ReadAllBytes(_folder["again", "model/model.safetensors"]));
         Assert.Contains(
             "data-weights was \"3,1\", found \"1,1\"",
-            Assert.Throws<UserException>(() => TuneRun.Execute(options with { Data = options.Data with { Weights = [1, 1] }, Out = _folder["mixed"] }, _backend, resume: true)).Message,
+            Assert.Throws<UserException>(() => TuneRun.Execute(
+                options with { Data = options.Data with { Weights = [1, 1] }, Out = _folder["mixed"] }, _backend, resume: true)).Message,
             StringComparison.Ordinal);
         File.AppendAllText(b, "\n");
-        Assert.Contains($"data {b} has changed", Assert.Throws<UserException>(() => TuneRun.Execute(options with { Out = _folder["mixed"] }, _backend, resume: true)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            $"data {b} has changed",
+            Assert.Throws<UserException>(() => TuneRun.Execute(options with { Out = _folder["mixed"] }, _backend, resume: true)).Message,
+            StringComparison.Ordinal);
         Assert.Contains(
             "data names 1 files, and 2 when the run began",
-            Assert.Throws<UserException>(() => TuneRun.Execute(options with { Data = options.Data with { Files = [a], Weights = [] }, Out = _folder["plain"] }, _backend, resume: true)).Message,
+            Assert.Throws<UserException>(() => TuneRun.Execute(
+                options with { Data = options.Data with { Files = [a], Weights = [] }, Out = _folder["plain"] }, _backend,
+                resume: true)).Message,
             StringComparison.Ordinal);
     }
 
@@ -61,8 +70,10 @@ public sealed class SeveralFilesTests : IDisposable
     {
         string a = Write("a", 0, 3), b = Write("b", 3, 9);
         CommandResult result = CommandResult.Of("data", a + "=3", b + "=1", "--show", "0");
-        Assert.Contains($"3 of {a}: 9 of 12 examples of an epoch, each of its 3 3 times on average", result.Output, StringComparison.Ordinal);
-        Assert.Contains($"9 of {b}: 3 of 12 examples of an epoch, each of its 9 0.33 times on average", result.Output, StringComparison.Ordinal);
+        Assert.Contains(
+            $"3 of {a}: 9 of 12 examples of an epoch, each of its 3 3 times on average", result.Output, StringComparison.Ordinal);
+        Assert.Contains(
+            $"9 of {b}: 3 of 12 examples of an epoch, each of its 9 0.33 times on average", result.Output, StringComparison.Ordinal);
         JsonElement summary = JsonDocument.Parse(CommandResult.Of("data", a, b, "--json").Output).RootElement;
         Assert.Equal(12, summary.GetProperty("records").GetInt32());
         Assert.Equal([3, 9], summary.GetProperty("files").EnumerateArray().Select(f => f.GetProperty("examples").GetInt32()));
@@ -70,8 +81,11 @@ public sealed class SeveralFilesTests : IDisposable
 
     private string Write(string name, int first, int count) => _folder.Write(
         $"{name}.jsonl",
-        string.Join('\n', File.ReadLines(SharedData.Path("tofu", "forget05.json")).Skip(first).Take(count).Select(l => JsonDocument.Parse(l).RootElement)
-            .Select(l => JsonSerializer.Serialize(new { prompt = l.GetProperty("question").GetString(), completion = l.GetProperty("answer").GetString() }))));
+        string.Join(
+            '\n',
+            File.ReadLines(SharedData.Path("tofu", "forget05.json")).Skip(first).Take(count).Select(l => JsonDocument.Parse(l).RootElement)
+                .Select(l => JsonSerializer.Serialize(
+                    new { prompt = l.GetProperty("question").GetString(), completion = l.GetProperty("answer").GetString() }))));
 
     private static TrainingOptions Options(string[] files, double[] weights) => new()
     {

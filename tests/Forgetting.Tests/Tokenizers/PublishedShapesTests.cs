@@ -23,13 +23,13 @@ public class PublishedShapesTests
         @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*"
         + @"|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 
-    private static readonly string[] Words = ["Hello", " world", "don", " the", "123", "12", "...", " (", "\n\n", "  ", "你好", "مر", "é",
+    private static readonly string[] s_words = ["Hello", " world", "don", " the", "123", "12", "...", " (", "\n\n", "  ", "你好", "مر", "é",
         "👍", "𝒜", "LL", "I'M", "'s", " a", "ing"];
 
     [Fact]
     public void Llama3()
     {
-        (JsonObject model, SlowEncoder slow) = ByteLevelModel(Words, asPairs: true);
+        (JsonObject model, SlowEncoder slow) = ByteLevelModel(s_words, asPairs: true);
         model["ignore_merges"] = true;
         Tokenizer tokenizer = Load(
             model,
@@ -66,7 +66,7 @@ public class PublishedShapesTests
     [Fact]
     public void Qwen2()
     {
-        (JsonObject model, SlowEncoder slow) = ByteLevelModel(Words, asPairs: false);
+        (JsonObject model, SlowEncoder slow) = ByteLevelModel(s_words, asPairs: false);
         Tokenizer tokenizer = Load(
             model,
             normalizer: """{"type": "NFC"}""",
@@ -93,7 +93,7 @@ public class PublishedShapesTests
     [Fact]
     public void GptNeo()
     {
-        (JsonObject model, SlowEncoder slow) = ByteLevelModel(Words, asPairs: false);
+        (JsonObject model, SlowEncoder slow) = ByteLevelModel(s_words, asPairs: false);
         Tokenizer tokenizer = Load(
             model,
             normalizer: "null",
@@ -115,7 +115,7 @@ public class PublishedShapesTests
     [Fact]
     public void SmolLm()
     {
-        (JsonObject model, SlowEncoder slow) = ByteLevelModel(Words, asPairs: false);
+        (JsonObject model, SlowEncoder slow) = ByteLevelModel(s_words, asPairs: false);
         Tokenizer tokenizer = Load(
             model,
             normalizer: "null",

@@ -14,7 +14,7 @@ public class SentencePieceFileTests
 {
     private const int Unknown = 2, Control = 3, UserDefined = 4;
 
-    private static readonly (string Text, int Type)[] Pieces =
+    private static readonly (string Text, int Type)[] s_pieces =
     [
         ("<unk>", Unknown), ("<s>", Control), ("</s>", Control), ("<b>", UserDefined), ("<b><b>", UserDefined), ("▁▁", UserDefined),
         ("▁", 1), ("a", 1), ("b", 1), ("ab", 1), ("▁a", 1), ("▁ab", 1), ("<", 1), (">", 1),
@@ -48,10 +48,11 @@ public class SentencePieceFileTests
     private static Tokenizer Load(byte[] settings)
     {
         List<byte> model = [];
-        for (int id = 0; id < Pieces.Length; id++)
+        for (int id = 0; id < s_pieces.Length; id++)
         {
-            byte[] piece = Encoding.UTF8.GetBytes(Pieces[id].Text);
-            byte[] message = [0x0A, (byte)piece.Length, .. piece, 0x15, .. BitConverter.GetBytes(-(float)id), 0x18, (byte)Pieces[id].Type];
+            byte[] piece = Encoding.UTF8.GetBytes(s_pieces[id].Text);
+            byte[] message =
+                [0x0A, (byte)piece.Length, .. piece, 0x15, .. BitConverter.GetBytes(-(float)id), 0x18, (byte)s_pieces[id].Type];
             model.AddRange([0x0A, (byte)message.Length, .. message]);
         }
 

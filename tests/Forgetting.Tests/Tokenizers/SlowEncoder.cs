@@ -8,7 +8,7 @@ namespace Forgetting.Tests.Tokenizers;
 /// </summary>
 internal sealed class SlowEncoder(IReadOnlyDictionary<string, int> vocabulary, IReadOnlyList<(string Left, string Right)> merges)
 {
-    private readonly Dictionary<(string, string), int> ranks = merges.Select((m, i) => (m, i)).ToDictionary(p => p.m, p => p.i);
+    private readonly Dictionary<(string, string), int> _ranks = merges.Select((m, i) => (m, i)).ToDictionary(p => p.m, p => p.i);
 
     /// <summary>Ids of a byte-level text cut by one of the patterns below.</summary>
     public int[] ByteLevel(string text, Func<Rune[], int, int> match, bool wholeFirst = false)
@@ -92,9 +92,7 @@ internal sealed class SlowEncoder(IReadOnlyDictionary<string, int> vocabulary, I
         {
             string here = string.Concat(r.Skip(at).Take(end.Length));
             if (string.Equals(here, end, ignoreCase ? StringComparison.OrdinalIgnoreCase : StringComparison.Ordinal))
-            {
                 return end.Length;
-            }
         }
 
         return 0;
@@ -131,16 +129,12 @@ internal sealed class SlowEncoder(IReadOnlyDictionary<string, int> vocabulary, I
             int best = -1, rank = int.MaxValue;
             for (int i = 0; i + 1 < symbols.Count; i++)
             {
-                if (ranks.TryGetValue((symbols[i], symbols[i + 1]), out int candidate) && candidate < rank)
-                {
+                if (_ranks.TryGetValue((symbols[i], symbols[i + 1]), out int candidate) && candidate < rank)
                     (best, rank) = (i, candidate);
-                }
             }
 
             if (best < 0)
-            {
                 return [.. symbols.Select(s => vocabulary[s])];
-            }
 
             symbols[best] += symbols[best + 1];
             symbols.RemoveAt(best + 1);

@@ -50,9 +50,7 @@ internal static class TestTokenizers
         using TemporaryFolder folder = new();
         folder.Write("tokenizer.json", root.ToJsonString());
         if (config != null)
-        {
             folder.Write("tokenizer_config.json", config);
-        }
 
         return Tokenizer.Load(folder.Path);
     }

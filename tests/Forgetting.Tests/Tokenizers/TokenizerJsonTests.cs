@@ -37,9 +37,7 @@ public class TokenizerJsonTests
         }
 
         if (keys.Length > 0)
-        {
             node[keys[^1]] = JsonNode.Parse(value);
-        }
 
         return TestTokenizers.Load(root, config);
     }

@@ -16,11 +16,13 @@ public class AdamWOptimizerTests
     {
         ParameterKind kind = Enum.Parse<ParameterKind>(kindName);
         using var backend = new CpuBackend(2);
-        var options = new TrainingOptions { Optimizer = new() { WeightDecay = 0.1, AdamBeta1 = 0.8, AdamBeta2 = 0.95, AdamEpsilon = 1e-6 } };
+        var options =
+            new TrainingOptions { Optimizer = new() { WeightDecay = 0.1, AdamBeta1 = 0.8, AdamBeta2 = 0.95, AdamEpsilon = 1e-6 } };
         var shape = kind == ParameterKind.Vector ? new Shape(35) : new Shape(5, 7);
         using DeviceBuffer values = backend.Allocate(shape.Count * sizeof(float));
         using DeviceBuffer gradients = backend.Allocate(shape.Count * sizeof(float));
-        var parameter = new Parameter("w", kind, shape) { Trainable = true, Value = values.AsTensor(shape, DType.Float32), Gradient = gradients.AsTensor(shape, DType.Float32) };
+        var parameter = new Parameter("w", kind, shape) { Trainable =
+            true, Value = values.AsTensor(shape, DType.Float32), Gradient = gradients.AsTensor(shape, DType.Float32) };
         parameter.Master = parameter.Value;
 
         var random = new Random(1);

@@ -27,9 +27,7 @@ public class BFloat16TrainingTests
         {
             Assert.InRange(rounded[i].PositiveLoss!.Value / exact[i].PositiveLoss!.Value, 0.98, 1.02);
             if (exact[i].NegativeLoss is { } negative)
-            {
                 Assert.InRange(rounded[i].NegativeLoss!.Value / negative, 0.98, 1.02);
-            }
         }
     }
 

@@ -14,7 +14,8 @@ public class MixtureTests
     [InlineData(10, new[] { 2.0, 1, 1 }, new[] { 5, 3, 2 })] // 5, 2.5, 2.5: the first of equal remainders
     [InlineData(7, new[] { 1.0, 1, 1 }, new[] { 3, 2, 2 })]
     [InlineData(100, new[] { 0.001, 1 }, new[] { 0, 100 })]
-    public void Shares_are_whole_numbers_that_add_up(int total, double[] weights, int[] expected) => Assert.Equal(expected, Mixture.Divide(total, weights));
+    public void Shares_are_whole_numbers_that_add_up(int total, double[] weights, int[] expected) =>
+        Assert.Equal(expected, Mixture.Divide(total, weights));
 
     // Three examples of one file, nine of the other, one of none: of twelve three quarters are the first's, each of them three times.
     [Theory]
@@ -58,7 +59,8 @@ public class MixtureTests
     {
         using TemporaryFolder folder = new();
         string a = folder.Write("a.jsonl", "x"), b = folder.Write("b=2", "x");
-        foreach (string text in new[] { "data: {a.jsonl: 0.7, b=2: 3}", "data: [a.jsonl=0.7, b=2=3]", "data: [a.jsonl, b=2]\ndata-weights: [0.7, 3]", "data-weights: [0.7, 3]\ndata: [a.jsonl, b=2]" })
+        foreach (string text in new[] { "data: {a.jsonl: 0.7, b=2: 3}", "data: [a.jsonl=0.7, b=2=3]",
+            "data: [a.jsonl, b=2]\ndata-weights: [0.7, 3]", "data-weights: [0.7, 3]\ndata: [a.jsonl, b=2]" })
         {
             TrainingOptions options = Recipe.Read(folder.Write("r.yaml", text), new TrainingOptions());
             Assert.Equal([a, b], options.Data.Files);
@@ -86,5 +88,6 @@ public class MixtureTests
         Assert.Equal(message, found.Replace(Path.GetDirectoryName(file) + "/", "", StringComparison.Ordinal));
     }
 
-    private static EncodedExample Example(int index, int? source) => new() { Index = index, Ids = [1, 2], Response = [false, true], Source = source };
+    private static EncodedExample Example(int index, int? source) =>
+        new() { Index = index, Ids = [1, 2], Response = [false, true], Source = source };
 }

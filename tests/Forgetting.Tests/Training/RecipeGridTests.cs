@@ -11,7 +11,8 @@ public sealed class RecipeGridTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    public static TheoryData<string> Recipes => [.. Directory.GetFiles(Repository.Path("recipes"), "*.yaml").Select(f => Path.GetFileName(f))];
+    public static TheoryData<string> Recipes =>
+        [.. Directory.GetFiles(Repository.Path("recipes"), "*.yaml").Select(f => Path.GetFileName(f))];
 
     [Theory]
     [MemberData(nameof(Recipes))]
@@ -32,10 +33,12 @@ public sealed class RecipeGridTests : IDisposable
         foreach (string path in Directory.GetFiles(Repository.Path("recipes/evidence"), "*.yaml"))
         {
             IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand();
-            Assert.StartsWith($"# forgetting run recipes/evidence/{Path.GetFileName(path)} --out ", File.ReadLines(path).First(), StringComparison.Ordinal);
+            Assert.StartsWith($"# forgetting run recipes/evidence/{Path.GetFileName(path)} --out ", File.ReadLines(path)
+                .First(), StringComparison.Ordinal);
             Assert.All(runs.GroupBy(r => Path.GetDirectoryName(r.Name)), arm => Assert.Equal(10, arm.Count()));
             Assert.All(runs, run => Assert.All(
-                Recipe.Settings.Where(s => s.Name is "model" or "data" or "reference" or "reference-data" or "eval-data-dir").SelectMany(s => s.Paths(run.Options)),
+                Recipe.Settings.Where(s => s.Name is "model" or "data" or "reference" or "reference-data" or "eval-data-dir")
+                    .SelectMany(s => s.Paths(run.Options)),
                 named => Assert.Contains($"-{run.Options.Seed}", named, StringComparison.Ordinal)));
         }
     }
@@ -44,7 +47,8 @@ public sealed class RecipeGridTests : IDisposable
     public void Methods_that_learn_all_leave_out_what_others_hold_out()
     {
         double?[] Shares(string more) => [.. RecipeGrid.Read(
-            _folder.Write("grid.yaml", $"model: m\ndata: d\nout: runs\nsweep:\n  - method: [forget, full]\n{more}"), new TrainingOptions()).Expand()
+            _folder.Write("grid.yaml", $"model: m\ndata: d\nout: runs\nsweep:\n  - method: [forget, full]\n{more}"), new TrainingOptions())
+            .Expand()
             .Select(r => r.Options.TokenForgetting.ReferenceFraction)];
         Assert.Equal([null, 1.0 / 6], Shares(""));
         Assert.Equal([0.25, 0.25], Shares("reference-fraction: 0.25"));
@@ -57,20 +61,27 @@ public sealed class RecipeGridTests : IDisposable
     [Fact]
     public void A_grid_is_every_combination_with_every_seed()
     {
-        string path = _folder.Write("grid.yaml", "out: runs\nepochs: 2\nsweep:\n  rho: [0.5, 0.7]\n  level: [token, sequence]\nseeds: [1, 2]\n");
+        string path =
+            _folder.Write("grid.yaml", "out: runs\nepochs: 2\nsweep:\n  rho: [0.5, 0.7]\n  level: [token, sequence]\nseeds: [1, 2]\n");
         IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand([new(Recipe.Find("epochs")!, ["5"], "--epochs")]);
         Assert.Equal(8, runs.Count);
         Assert.Equal(Path.Combine("rho=0.5,level=sequence", "seed-2"), runs[3].Name);
         Assert.Equal(Path.Combine("runs", "rho=0.5,level=sequence", "seed-2"), runs[3].Options.Out);
-        Assert.Equal((0.5, PartitionLevel.Sequence, 2ul, 5), (runs[3].Options.TokenForgetting.Rho!.Value.Value, runs[3].Options.TokenForgetting.Level, runs[3].Options.Seed, runs[3].Options.Schedule.Epochs));
+        Assert.Equal((0.5, PartitionLevel.Sequence, 2ul, 5), (
+            runs[3].Options.TokenForgetting.Rho!.Value.Value, runs[3].Options.TokenForgetting.Level, runs[3].Options.Seed,
+            runs[3].Options.Schedule.Epochs));
     }
 
     [Fact]
     public void Grids_can_be_put_together_and_lists_be_swept()
     {
-        string path = _folder.Write("grid.yaml", "out: runs\nforget-prompts: [x]\nsweep:\n- method: [lwf]\n  forget-prompts: [[data/a.jsonl], [data/a.jsonl, data/b.jsonl]]\n- method: [full]\n  forget-prompts: [\"\"]\n");
+        string path = _folder.Write(
+            "grid.yaml",
+            "out: runs\nforget-prompts: [x]\nsweep:\n- method: [lwf]\n  forget-prompts: [[data/a.jsonl], [data/a.jsonl, "
+                + "data/b.jsonl]]\n- method: [full]\n  forget-prompts: [\"\"]\n");
         IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand();
-        Assert.Equal(["method=lwf,forget-prompts=a", "method=lwf,forget-prompts=a+b", "method=full,forget-prompts=none"], runs.Select(r => r.Name));
+        Assert.Equal(
+            ["method=lwf,forget-prompts=a", "method=lwf,forget-prompts=a+b", "method=full,forget-prompts=none"], runs.Select(r => r.Name));
         Assert.Equal(["data/a.jsonl", "data/b.jsonl"], runs[1].Options.Unlearning.Prompts);
         Assert.Empty(runs[2].Options.Unlearning.Prompts);
     }
@@ -80,7 +91,9 @@ public sealed class RecipeGridTests : IDisposable
     {
         string path = _folder.Write("grid.yaml", "rho: 0.6\nlambda-max: 0.3\nsweep:\n  method: [full, ignore, forget]\n");
         IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand();
-        Assert.Equal([(null, 0.25), (0.6, 0.25), (0.6, 0.3)], runs.Select(r => (r.Options.TokenForgetting.Rho, r.Options.TokenForgetting.LambdaMax)));
+        Assert.Equal(
+            [(null, 0.25), (0.6, 0.25), (0.6, 0.3)],
+            runs.Select(r => (r.Options.TokenForgetting.Rho, r.Options.TokenForgetting.LambdaMax)));
 
         string none = _folder.Write("none.yaml", "rho: 0.6\nlambda-max: 0.3\nsweep:\n  method: [full, ignore]\n");
         Assert.Equal(
@@ -114,6 +127,8 @@ public sealed class RecipeGridTests : IDisposable
     public void A_grid_is_no_recipe_of_one_run()
     {
         string path = _folder.Write("grid.yaml", "seeds: [1]\n");
-        Assert.Equal($"{path}:1: seeds makes this a grid of runs; execute it with forgetting run", Assert.Throws<UserException>(() => Recipe.Read(path, new TrainingOptions())).Message);
+        Assert.Equal(
+            $"{path}:1: seeds makes this a grid of runs; execute it with forgetting run",
+            Assert.Throws<UserException>(() => Recipe.Read(path, new TrainingOptions())).Message);
     }
 }

@@ -17,9 +17,15 @@ public sealed class RecipeTests : IDisposable
         var options = new TrainingOptions();
         options.Validate();
         Assert.Equal((64, 16, 0.1), (options.Lora.Rank, options.Lora.Alpha, options.Lora.Dropout));
-        Assert.Equal((1e-4, 0.9, 0.999, 1e-8, 0, 0), (options.Optimizer.LearningRate, options.Optimizer.AdamBeta1, options.Optimizer.AdamBeta2, options.Optimizer.AdamEpsilon, options.Optimizer.WeightDecay, options.Optimizer.Clip));
-        Assert.Equal((LrScheduleKind.Linear, 0.03, 1, 24, 2048), (options.Schedule.LrSchedule, options.Schedule.WarmupRatio, options.Schedule.Epochs, options.Schedule.BatchSize, options.Data.MaxLength));
-        Assert.Equal((LambdaKind.Linear, 1e-5, 0.25), (options.TokenForgetting.Lambda, options.TokenForgetting.LambdaMin, options.TokenForgetting.LambdaMax));
+        Assert.Equal((1e-4, 0.9, 0.999, 1e-8, 0, 0), (
+            options.Optimizer.LearningRate, options.Optimizer.AdamBeta1, options.Optimizer.AdamBeta2, options.Optimizer.AdamEpsilon,
+            options.Optimizer.WeightDecay, options.Optimizer.Clip));
+        Assert.Equal((LrScheduleKind.Linear, 0.03, 1, 24, 2048), (
+            options.Schedule.LrSchedule, options.Schedule.WarmupRatio, options.Schedule.Epochs, options.Schedule.BatchSize,
+            options.Data.MaxLength));
+        Assert.Equal(
+            (LambdaKind.Linear, 1e-5, 0.25),
+            (options.TokenForgetting.Lambda, options.TokenForgetting.LambdaMin, options.TokenForgetting.LambdaMax));
     }
 
     [Fact]
@@ -37,11 +43,13 @@ public sealed class RecipeTests : IDisposable
             Seed = ulong.MaxValue,
         };
         File.WriteAllText(_path, Recipe.Write(options));
-        TrainingOptions back = Recipe.Read(_path, new TrainingOptions { TokenForgetting = new() { Scores = "from the command line" }, Schedule = new() { Epochs = 9 } });
+        TrainingOptions back = Recipe.Read(
+            _path, new TrainingOptions { TokenForgetting = new() { Scores = "from the command line" }, Schedule = new() { Epochs = 9 } });
         Assert.Equal(options.Lora.Targets, back.Lora.Targets);
         Assert.Equal(options.Data.Files, back.Data.Files);
         Assert.Equal(
-            options with { Lora = options.Lora with { Targets = back.Lora.Targets }, Data = options.Data with { Files = back.Data.Files, Weights = back.Data.Weights } }, back);
+            options with { Lora = options.Lora with { Targets = back.Lora.Targets }, Data =
+                options.Data with { Files = back.Data.Files, Weights = back.Data.Weights } }, back);
         Assert.Contains("learning-rate: 1.0E-05\n", File.ReadAllText(_path), StringComparison.Ordinal);
         Assert.Contains("\nscores: null\n", File.ReadAllText(_path), StringComparison.Ordinal);
         Assert.Equal(Recipe.Settings.Count, File.ReadAllLines(_path).Length);
@@ -50,7 +58,8 @@ public sealed class RecipeTests : IDisposable
     [Fact]
     public void Paths_may_have_commas_and_what_a_run_writes_reads_back()
     {
-        var options = new TrainingOptions { Method = TrainingMethod.Lwf, Unlearning = new() { Prompts = ["a, b.jsonl", "[c]: d.jsonl", "e.jsonl"] } };
+        var options =
+            new TrainingOptions { Method = TrainingMethod.Lwf, Unlearning = new() { Prompts = ["a, b.jsonl", "[c]: d.jsonl", "e.jsonl"] } };
         File.WriteAllText(_path, Recipe.Write(options));
         Assert.Equal(options.Unlearning.Prompts, Recipe.Read(_path, new TrainingOptions()).Unlearning.Prompts);
         File.WriteAllText(_path, "forget-prompts: a, b.jsonl\n");
@@ -64,7 +73,9 @@ public sealed class RecipeTests : IDisposable
         UnlearningSettings settings = Recipe.ReadRun(_path).Unlearning;
         Assert.Equal((7, 0.5, SelectionKind.Low), (settings.Interval, settings.Alpha, settings.Select));
         Assert.Equal(["a.jsonl"], settings.Prompts);
-        Assert.Equal($"{_path}:2: forget is now called forget-prompts", Assert.Throws<UserException>(() => Recipe.Read(_path, new TrainingOptions())).Message);
+        Assert.Equal(
+            $"{_path}:2: forget is now called forget-prompts",
+            Assert.Throws<UserException>(() => Recipe.Read(_path, new TrainingOptions())).Message);
     }
 
     [Fact]
@@ -94,7 +105,9 @@ public sealed class RecipeTests : IDisposable
 
     [Fact]
     public void A_missing_recipe_is_named() =>
-        Assert.StartsWith("/nowhere.yaml: no such file", Assert.Throws<UserException>(() => Recipe.Read("/nowhere.yaml", new TrainingOptions())).Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "/nowhere.yaml: no such file", Assert.Throws<UserException>(() => Recipe.Read("/nowhere.yaml", new TrainingOptions())).Message,
+            StringComparison.Ordinal);
 
     [Theory]
     [InlineData("rho", "1.5", "rho is 1.5, expected a number in (0, 1] or auto")]
@@ -113,7 +126,9 @@ public sealed class RecipeTests : IDisposable
     public void Two_sources_of_influence_are_refused()
     {
         TrainingOptions options = new() { TokenForgetting = new() { Scores = "a", Reference = "b" } };
-        Assert.Equal("reference and scores are both given, expected one source of influence", Assert.Throws<UserException>(options.Validate).Message);
+        Assert.Equal(
+            "reference and scores are both given, expected one source of influence",
+            Assert.Throws<UserException>(options.Validate).Message);
     }
 
     [Fact]
@@ -122,7 +137,11 @@ public sealed class RecipeTests : IDisposable
         Assert.Equal(new Ascent(AscentKind.Belief, 0.1f, 1), new TrainingOptions().ResolveAscent());
         Assert.Equal(new Ascent(AscentKind.Ascent), new TrainingOptions { Compat = Compatibility.Paper }.ResolveAscent());
         Assert.Equal(new Ascent(AscentKind.Ascent), new TrainingOptions { Method = TrainingMethod.Lwf }.ResolveAscent());
-        Assert.Equal(new Ascent(AscentKind.SatImp, 5, 1), new TrainingOptions { TokenForgetting = new() { Ascent = AscentKind.SatImp } }.ResolveAscent());
-        Assert.Equal(new Ascent(AscentKind.Npo, 0.5f), new TrainingOptions { TokenForgetting = new() { Ascent = AscentKind.Npo, AscentBeta = 0.5 } }.ResolveAscent());
+        Assert.Equal(
+            new Ascent(AscentKind.SatImp, 5, 1),
+            new TrainingOptions { TokenForgetting = new() { Ascent = AscentKind.SatImp } }.ResolveAscent());
+        Assert.Equal(
+            new Ascent(AscentKind.Npo, 0.5f),
+            new TrainingOptions { TokenForgetting = new() { Ascent = AscentKind.Npo, AscentBeta = 0.5 } }.ResolveAscent());
     }
 }

@@ -40,7 +40,8 @@ public class ScheduleTests
     [InlineData(LrScheduleKind.Linear)]
     [InlineData(LrScheduleKind.Cosine)]
     [InlineData(LrScheduleKind.Constant)]
-    public void The_only_step_of_a_run_is_not_at_rate_0(LrScheduleKind kind) => Assert.Equal(1e-4, new LearningRateSchedule(kind, 1e-4, 0.03, 1).At(0));
+    public void The_only_step_of_a_run_is_not_at_rate_0(LrScheduleKind kind) =>
+        Assert.Equal(1e-4, new LearningRateSchedule(kind, 1e-4, 0.03, 1).At(0));
 
     [Fact]
     public void A_run_that_only_warms_up_rises_throughout()
@@ -52,7 +53,8 @@ public class ScheduleTests
     [Fact]
     public void Lambda_rises_in_equal_steps_over_the_whole_run()
     {
-        var schedule = new LambdaSchedule(new TrainingOptions { TokenForgetting = new() { LambdaMin = 0.05, LambdaMax = 0.25 } }, steps: 8, stepsPerEpoch: 4);
+        var schedule = new LambdaSchedule(
+            new TrainingOptions { TokenForgetting = new() { LambdaMin = 0.05, LambdaMax = 0.25 } }, steps: 8, stepsPerEpoch: 4);
         Assert.Equal(0.05, schedule.At(0), 15);
         Assert.Equal(0.15, schedule.At(4), 15);
         Assert.Equal(0.225, schedule.At(7), 15);
@@ -77,12 +79,14 @@ public class ScheduleTests
 
     [Fact]
     public void Constant_lambda_is_the_maximum() =>
-        Assert.Equal(0.25, new LambdaSchedule(new TrainingOptions { TokenForgetting = new() { Lambda = LambdaKind.Constant } }, 10, 10).At(0));
+        Assert.Equal(
+            0.25, new LambdaSchedule(new TrainingOptions { TokenForgetting = new() { Lambda = LambdaKind.Constant } }, 10, 10).At(0));
 
     [Fact]
     public void Adaptive_lambda_keeps_the_negative_gradient_below_the_fraction()
     {
-        var options = new TrainingOptions { TokenForgetting = new() { Lambda = LambdaKind.Adaptive, LambdaMin = 0, LambdaMax = 0.2, LambdaFraction = 0.5 } };
+        var options = new TrainingOptions { TokenForgetting =
+            new() { Lambda = LambdaKind.Adaptive, LambdaMin = 0, LambdaMax = 0.2, LambdaFraction = 0.5 } };
         var schedule = new LambdaSchedule(options, 10, 10);
         Assert.Equal(0.1, schedule.At(5), 15);
         schedule.Measure(positiveNorm: 3, negativeNorm: 20);

@@ -47,8 +47,8 @@ public class SignedWeightsTests
         Assert.Equal(0, SignedWeights.Of(TrainingMethod.Full, default, 0.2).Positive);
     }
 
-    // Two micro-batches with losses 1, 2, 3 | 5 (positive) and 4 | 6, 8 (negative), λ 0.5: the mean of ((1 + 2 + 3)/3 − 0.5·4) and (5 − 0.5·7) is 0.75,
-    // while the objective over the step is 11/4 − 0.5·18/3 = −0.25.
+    // Two micro-batches with losses 1, 2, 3 | 5 (positive) and 4 | 6, 8 (negative), λ 0.5: the mean of ((1 + 2 + 3)/3 − 0.5·4) and (5 −
+    // 0.5·7) is 0.75, while the objective over the step is 11/4 − 0.5·18/3 = −0.25.
     [Fact]
     public void Compat_averages_the_means_of_micro_batches()
     {
@@ -57,7 +57,8 @@ public class SignedWeightsTests
         double step = 0;
         foreach ((double[] positive, double[] negative) in parts)
         {
-            SignedWeights own = SignedWeights.OfMicroBatch(TrainingMethod.Forget, new TokenMass(positive.Length, negative.Length), 0.5, parts.Length);
+            SignedWeights own =
+                SignedWeights.OfMicroBatch(TrainingMethod.Forget, new TokenMass(positive.Length, negative.Length), 0.5, parts.Length);
             SignedWeights whole = SignedWeights.Of(TrainingMethod.Forget, new TokenMass(4, 3), 0.5);
             paper += positive.Sum() * own.Positive + negative.Sum() * own.Negative;
             step += positive.Sum() * whole.Positive + negative.Sum() * whole.Negative;

@@ -7,7 +7,9 @@ namespace Forgetting.Tests.Training;
 /// <summary>When a training evaluates, what it writes down, and that nothing of it is lost or changes the training.</summary>
 public class StepEvaluatorTests
 {
-    private static readonly TrainingOptions s_options = TinyRun.Lora with { Evaluation = TinyRun.Lora.Evaluation with { Every = 4, Tasks = ["x"], DataDir = "." }, Checkpoints = TinyRun.Lora.Checkpoints with { Every = 1 } };
+    private static readonly TrainingOptions s_options =
+        TinyRun.Lora with { Evaluation = TinyRun.Lora.Evaluation with { Every = 4, Tasks = ["x"], DataDir = "." }, Checkpoints =
+            TinyRun.Lora.Checkpoints with { Every = 1 } };
 
     [Fact]
     public void Evaluations_are_every_so_many_steps_and_after_the_last_and_leave_the_training_as_it_is()
@@ -66,7 +68,8 @@ public class StepEvaluatorTests
             StepMetrics.Read(Path.Combine(cut.Folder, "metrics.jsonl")).Select(m => (m.Step, m.Loss, m.Evaluation?["loss"])));
     }
 
-    private static Trainer Trainer(TinyRun run, IStepEvaluator evaluator) => new(run.Decoder, run.Set, run.Options, run.Folder, evaluator: evaluator);
+    private static Trainer Trainer(TinyRun run, IStepEvaluator evaluator) =>
+        new(run.Decoder, run.Set, run.Options, run.Folder, evaluator: evaluator);
 
     /// <summary>The loss of the first example; does something in the midst of one evaluation.</summary>
     private sealed class Losses(TinyRun run, int step = 0, Action? amid = null) : IStepEvaluator
@@ -83,7 +86,9 @@ public class StepEvaluatorTests
                 amid!();
 
             cancellation.ThrowIfCancellationRequested();
-            double loss = Forgetting.Methods.Scorer.Losses(run.Decoder, [run.Set.Examples[0]], 100, allTokens: true, cancellation: cancellation)[0].Sum();
+            double loss =
+                Forgetting.Methods.Scorer.Losses(run.Decoder, [run.Set.Examples[0]], 100, allTokens: true, cancellation: cancellation)[0]
+                    .Sum();
             Steps.Add(done);
             Values.Add(loss);
             if (Best is null || loss < Best.Value)

@@ -11,7 +11,7 @@ namespace Forgetting.Tests.Training;
 /// <summary>A random Llama of two blocks with random examples; trains in a folder of its own.</summary>
 internal sealed class TinyRun : IDisposable
 {
-    private static readonly ModelConfig Config = new()
+    private static readonly ModelConfig s_config = new()
     {
         Family = ModelFamilies.Llama,
         VocabularySize = 40,
@@ -33,7 +33,10 @@ internal sealed class TinyRun : IDisposable
     {
         _backend = backend ?? new CpuBackend(2);
         Options = options;
-        Decoder = new Decoder(Config, _backend, options.Lora.Rank == 0 ? null : new LoraConfig { Rank = options.Lora.Rank, Alpha = 8, Dropout = options.Lora.Dropout }, seed: 11);
+        Decoder = new Decoder(
+            s_config, _backend,
+            options.Lora.Rank == 0 ? null : new LoraConfig { Rank = options.Lora.Rank, Alpha = 8, Dropout = options.Lora.Dropout },
+            seed: 11);
         Decoder.Initialize(5);
         foreach (Parameter b in Decoder.AdapterParameters.Where(p => p.Name.Contains("lora_B", StringComparison.Ordinal)))
         {
@@ -43,7 +46,9 @@ internal sealed class TinyRun : IDisposable
     }
 
     // Plain ascent, which needs no base model's probabilities.
-    public static TrainingOptions Full { get; } = new() { TokenForgetting = new() { Ascent = AscentKind.Ascent }, Lora = new() { Rank = 0 }, Schedule = new() { BatchSize = 4, Epochs = 2, WarmupRatio = 0 }, Optimizer = new() { LearningRate = 1e-3 }, Checkpoints = new() { Every = 0 } };
+    public static TrainingOptions Full { get; } =
+        new() { TokenForgetting = new() { Ascent = AscentKind.Ascent }, Lora = new() { Rank = 0 }, Schedule = new() { BatchSize =
+            4, Epochs = 2, WarmupRatio = 0 }, Optimizer = new() { LearningRate = 1e-3 }, Checkpoints = new() { Every = 0 } };
 
     public static TrainingOptions Lora { get; } = Full with { Lora = Full.Lora with { Rank = 4, Dropout = 0.25 } };
 

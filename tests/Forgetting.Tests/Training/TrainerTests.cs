@@ -8,16 +8,19 @@ namespace Forgetting.Tests.Training;
 
 public class TrainerTests
 {
-    private static readonly TrainingOptions Adaptive = TinyRun.Lora with { TokenForgetting = TinyRun.Lora.TokenForgetting with { Lambda = LambdaKind.Adaptive, LambdaEvery = 2, LambdaFraction = 0.01, LambdaMax = 1 } };
+    private static readonly TrainingOptions s_adaptive = TinyRun.Lora with { TokenForgetting =
+        TinyRun.Lora.TokenForgetting with { Lambda = LambdaKind.Adaptive, LambdaEvery = 2, LambdaFraction = 0.01, LambdaMax = 1 } };
 
     [Fact]
     public void Metrics_have_a_line_a_step_with_every_field()
     {
-        using var run = new TinyRun(TinyRun.Full with { TokenForgetting = TinyRun.Full.TokenForgetting with { PartsEvery = 2 }, Schedule = TinyRun.Full.Schedule with { WarmupRatio = 0.5 } });
+        using var run = new TinyRun(TinyRun.Full with { TokenForgetting =
+            TinyRun.Full.TokenForgetting with { PartsEvery = 2 }, Schedule = TinyRun.Full.Schedule with { WarmupRatio = 0.5 } });
         run.Trainer().Run();
         string[] lines = File.ReadAllLines(Path.Combine(run.Folder, "metrics.jsonl"));
         Assert.Equal(6, lines.Length);
-        string[] always = ["step", "loss", "positive_loss", "negative_loss", "lambda", "learning_rate", "grad_norm", "tokens", "tokens_per_second", "elapsed_seconds"];
+        string[] always = ["step", "loss", "positive_loss", "negative_loss", "lambda", "learning_rate", "grad_norm", "tokens",
+            "tokens_per_second", "elapsed_seconds"];
         for (int i = 0; i < lines.Length; i++)
         {
             using JsonDocument line = JsonDocument.Parse(lines[i]);
@@ -27,7 +30,8 @@ public class TrainerTests
         }
 
         IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(run.Folder, "metrics.jsonl"));
-        Assert.Equal([0, 1e-3 / 3, 2e-3 / 3, 1e-3, 2e-3 / 3, 1e-3 / 3], metrics.Select(m => m.LearningRate), (a, b) => Math.Abs(a - b) < 1e-12);
+        Assert.Equal(
+            [0, 1e-3 / 3, 2e-3 / 3, 1e-3, 2e-3 / 3, 1e-3 / 3], metrics.Select(m => m.LearningRate), (a, b) => Math.Abs(a - b) < 1e-12);
         Assert.Equal(2 * run.Set.Examples.Sum(e => e.Length), metrics.Sum(m => m.Tokens));
         Assert.All(metrics, m => Assert.Equal(m.PositiveLoss!.Value - m.Lambda * m.NegativeLoss!.Value, m.Loss, 1e-5));
     }
@@ -35,7 +39,10 @@ public class TrainerTests
     [Fact]
     public void Positives_are_learnt_and_negatives_forgotten()
     {
-        using var run = new TinyRun(TinyRun.Full with { Schedule = TinyRun.Full.Schedule with { BatchSize = 12, Steps = 60 }, Optimizer = TinyRun.Full.Optimizer with { LearningRate = 5e-3 }, TokenForgetting = TinyRun.Full.TokenForgetting with { Lambda = LambdaKind.Constant, LambdaMax = 0.2 } });
+        using var run = new TinyRun(TinyRun.Full with { Schedule = TinyRun.Full.Schedule with { BatchSize = 12, Steps = 60 }, Optimizer =
+            TinyRun.Full.Optimizer with { LearningRate = 5e-3 },
+                TokenForgetting = TinyRun.Full.TokenForgetting with { Lambda = LambdaKind.Constant, LambdaMax = 0.2 },
+            });
         run.Trainer().Run();
         IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(run.Folder, "metrics.jsonl"));
         Assert.True(metrics[^1].PositiveLoss < 0.7 * metrics[0].PositiveLoss);
@@ -45,7 +52,8 @@ public class TrainerTests
     [Fact]
     public void A_part_without_tokens_is_null_in_the_metrics()
     {
-        using var run = new TinyRun(TinyRun.Full with { Schedule = TinyRun.Full.Schedule with { Steps = 1 }, TokenForgetting = TinyRun.Full.TokenForgetting with { PartsEvery = 1 } });
+        using var run = new TinyRun(TinyRun.Full with { Schedule =
+            TinyRun.Full.Schedule with { Steps = 1 }, TokenForgetting = TinyRun.Full.TokenForgetting with { PartsEvery = 1 } });
         new Trainer(run.Decoder, TrainingSet.AllPositive(run.Set.Examples), run.Options, run.Folder).Run();
         string line = File.ReadAllText(Path.Combine(run.Folder, "metrics.jsonl"));
         Assert.Contains("\"negative_loss\":null", line, StringComparison.Ordinal);
@@ -65,7 +73,8 @@ public class TrainerTests
     [Fact]
     public void Adaptive_lambda_holds_the_negative_gradient_down()
     {
-        using var run = new TinyRun(Adaptive with { Schedule = Adaptive.Schedule with { Epochs = 4 }, TokenForgetting = Adaptive.TokenForgetting with { LambdaMin = 0.9 } });
+        using var run = new TinyRun(s_adaptive with { Schedule =
+            s_adaptive.Schedule with { Epochs = 4 }, TokenForgetting = s_adaptive.TokenForgetting with { LambdaMin = 0.9 } });
         run.Trainer().Run();
         IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(run.Folder, "metrics.jsonl"));
         Assert.Equal(0.9, metrics[0].Lambda);
@@ -94,8 +103,9 @@ public class TrainerTests
     [InlineData(true)]
     public void A_run_that_was_killed_resumes_to_the_same_bits(bool lora)
     {
-        TrainingOptions options = lora ? Adaptive : TinyRun.Full;
-        options = options with { Checkpoints = options.Checkpoints with { Every = 2 }, TokenForgetting = options.TokenForgetting with { PartsEvery = 2 } };
+        TrainingOptions options = lora ? s_adaptive : TinyRun.Full;
+        options = options with { Checkpoints =
+            options.Checkpoints with { Every = 2 }, TokenForgetting = options.TokenForgetting with { PartsEvery = 2 } };
         using var whole = new TinyRun(options);
         whole.Trainer().Run();
 
@@ -108,7 +118,9 @@ public class TrainerTests
 
         Assert.Equal(whole.Weights().Select(BitConverter.SingleToUInt32Bits), resumed.Weights().Select(BitConverter.SingleToUInt32Bits));
         Assert.Equal(Lines(whole).Select(WithoutTime), Lines(killed).Select(WithoutTime));
-        Assert.Equal(["step-000004", "step-000006"], Directory.GetDirectories(Path.Combine(killed.Folder, "checkpoints")).Select(Path.GetFileName).Order());
+        Assert.Equal(
+            ["step-000004", "step-000006"],
+            Directory.GetDirectories(Path.Combine(killed.Folder, "checkpoints")).Select(Path.GetFileName).Order());
     }
 
     [Fact]
@@ -131,19 +143,26 @@ public class TrainerTests
     {
         using var run = new TinyRun(TinyRun.Full with { Schedule = TinyRun.Full.Schedule with { Steps = 2 } });
         run.Trainer().Run();
-        Assert.Contains("resume it or choose another folder", Assert.Throws<UserException>(() => run.Trainer().Run()).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "resume it or choose another folder", Assert.Throws<UserException>(() => run.Trainer().Run()).Message,
+            StringComparison.Ordinal);
 
-        var other = new Trainer(run.Decoder, run.Set, run.Options with { Optimizer = run.Options.Optimizer with { LearningRate = 0.5 } }, run.Folder);
-        Assert.Contains("learning-rate was \"0.001\", found \"0.5\"", Assert.Throws<UserException>(() => other.Run(resume: true)).Message, StringComparison.Ordinal);
+        var other = new Trainer(
+            run.Decoder, run.Set, run.Options with { Optimizer = run.Options.Optimizer with { LearningRate = 0.5 } }, run.Folder);
+        Assert.Contains(
+            "learning-rate was \"0.001\", found \"0.5\"", Assert.Throws<UserException>(() => other.Run(resume: true)).Message,
+            StringComparison.Ordinal);
 
         other = new Trainer(run.Decoder, TinyRun.Examples(11), run.Options, run.Folder);
-        Assert.Contains("the training set is not", Assert.Throws<UserException>(() => other.Run(resume: true)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "the training set is not", Assert.Throws<UserException>(() => other.Run(resume: true)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void A_loss_that_is_not_finite_stops_the_run_before_the_update()
     {
-        using var run = new TinyRun(TinyRun.Full with { Checkpoints = TinyRun.Full.Checkpoints with { Every = 1 }, Data = TinyRun.Full.Data with { NoShuffle = true } });
+        using var run = new TinyRun(TinyRun.Full with { Checkpoints =
+            TinyRun.Full.Checkpoints with { Every = 1 }, Data = TinyRun.Full.Data with { NoShuffle = true } });
         float[] good = [];
         var poison = new Death(2, () =>
         {
@@ -162,11 +181,13 @@ public class TrainerTests
     [Fact]
     public void A_gradient_that_is_not_finite_names_the_example()
     {
-        using var run = new TinyRun(TinyRun.Full with { TokenForgetting = TinyRun.Full.TokenForgetting with { Lambda = LambdaKind.Constant, LambdaMax = 1e38 }, Data = TinyRun.Full.Data with { NoShuffle = true } });
+        using var run = new TinyRun(TinyRun.Full with { TokenForgetting = TinyRun.Full.TokenForgetting with { Lambda =
+            LambdaKind.Constant, LambdaMax = 1e38 }, Data = TinyRun.Full.Data with { NoShuffle = true } });
         float[] before = run.Weights();
         var error = Assert.Throws<UserException>(() => run.Trainer().Run());
         int first = Enumerable.Range(0, 4).First(i => run.Set.Signs[i].Contains((sbyte)-1));
-        Assert.StartsWith($"step 1: the gradient is not finite: that of example {100 + first} alone is not; ", error.Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            $"step 1: the gradient is not finite: that of example {100 + first} alone is not; ", error.Message, StringComparison.Ordinal);
         Assert.Contains("there is no checkpoint yet", error.Message, StringComparison.Ordinal);
         Assert.Equal(before, run.Weights());
     }

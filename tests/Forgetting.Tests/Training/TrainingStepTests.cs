@@ -7,7 +7,7 @@ namespace Forgetting.Tests.Training;
 
 public class TrainingStepTests
 {
-    private static readonly int[] All = [.. Enumerable.Range(0, 12)];
+    private static readonly int[] s_all = [.. Enumerable.Range(0, 12)];
 
     [Theory]
     [InlineData(TrainingMethod.Full, AscentKind.Ascent)]
@@ -16,11 +16,14 @@ public class TrainingStepTests
     [InlineData(TrainingMethod.Forget, AscentKind.Unlikelihood)]
     public void The_gradient_does_not_depend_on_micro_batches(TrainingMethod method, AscentKind ascent)
     {
-        TrainingOptions options = TinyRun.Lora with { Method = method, TokenForgetting = TinyRun.Lora.TokenForgetting with { Ascent = ascent } };
-        (float[] packed, StepLosses packedLosses) = Gradient(options with { Compute = options.Compute with { MicroBatchTokens = 1000 } }, All);
+        TrainingOptions options =
+            TinyRun.Lora with { Method = method, TokenForgetting = TinyRun.Lora.TokenForgetting with { Ascent = ascent } };
+        (float[] packed, StepLosses packedLosses) =
+            Gradient(options with { Compute = options.Compute with { MicroBatchTokens = 1000 } }, s_all);
         foreach (int tokens in new[] { 1, 17, 40 })
         {
-            (float[] split, StepLosses losses) = Gradient(options with { Compute = options.Compute with { MicroBatchTokens = tokens } }, All);
+            (float[] split, StepLosses losses) =
+                Gradient(options with { Compute = options.Compute with { MicroBatchTokens = tokens } }, s_all);
             Assert.True(RelativeDistance(split, packed) < 1e-5);
             Assert.Equal(packedLosses.Objective, losses.Objective, 1e-5);
             Assert.Equal(packedLosses.PositiveSum, losses.PositiveSum, 1e-3);
@@ -31,17 +34,17 @@ public class TrainingStepTests
     [Fact]
     public void Recomputing_activations_gives_the_same_bits()
     {
-        (float[] kept, _) = Gradient(TinyRun.Lora, All);
-        (float[] again, _) = Gradient(TinyRun.Lora with { Compute = TinyRun.Lora.Compute with { Recompute = true } }, All);
+        (float[] kept, _) = Gradient(TinyRun.Lora, s_all);
+        (float[] again, _) = Gradient(TinyRun.Lora with { Compute = TinyRun.Lora.Compute with { Recompute = true } }, s_all);
         Assert.Equal(kept, again);
     }
 
     [Fact]
     public void The_objective_is_the_difference_of_the_means()
     {
-        (_, StepLosses losses) = Gradient(TinyRun.Full with { Compute = TinyRun.Full.Compute with { MicroBatchTokens = 20 } }, All);
+        (_, StepLosses losses) = Gradient(TinyRun.Full with { Compute = TinyRun.Full.Compute with { MicroBatchTokens = 20 } }, s_all);
         Assert.Equal(losses.PositiveLoss!.Value - Lambda * losses.NegativeLoss!.Value, losses.Objective, 1e-6);
-        (_, losses) = Gradient(TinyRun.Full with { Method = TrainingMethod.Full }, All);
+        (_, losses) = Gradient(TinyRun.Full with { Method = TrainingMethod.Full }, s_all);
         Assert.Equal((losses.PositiveSum + losses.NegativeSum) / losses.Mass.Total, losses.Objective, 1e-6);
     }
 
@@ -56,7 +59,8 @@ public class TrainingStepTests
         TrainingSet set = TinyRun.Examples(12);
         foreach (float[] weights in (float[][])[[2, 2, 1], [1, 1, 0.5f]])
         {
-            EncodedExample[] weighted = [.. set.Examples.Select((e, i) => i > 2 || weights[i] == 1 ? e : e with { Weights = Array.ConvertAll(e.Ids, _ => weights[i]) })];
+            EncodedExample[] weighted = [.. set.Examples.Select(
+                (e, i) => i > 2 || weights[i] == 1 ? e : e with { Weights = Array.ConvertAll(e.Ids, _ => weights[i]) })];
             using var run = new TinyRun(options);
             using var step = new TrainingStep(run.Decoder, options);
             step.Begin(set with { Examples = weighted }, [0, 1, 2], 0);
@@ -97,14 +101,14 @@ public class TrainingStepTests
     [InlineData(TrainingMethod.Ignore, 0)]
     public void Parts_are_the_gradients_of_the_two_terms(TrainingMethod method, double factor)
     {
-        (float[] positive, _) = Gradient(TinyRun.Full with { Method = TrainingMethod.Ignore }, All);
-        (float[] both, _) = Gradient(TinyRun.Full, All);
+        (float[] positive, _) = Gradient(TinyRun.Full with { Method = TrainingMethod.Ignore }, s_all);
+        (float[] both, _) = Gradient(TinyRun.Full, s_all);
         double[] unitNegative = [.. both.Zip(positive, (b, p) => (b - p) / Lambda)];
         double dot = positive.Zip(unitNegative, (p, n) => p * n).Sum();
 
         using var run = new TinyRun(TinyRun.Full with { Method = method });
         using var step = new TrainingStep(run.Decoder, run.Options);
-        step.Begin(run.Set, All, 0);
+        step.Begin(run.Set, s_all, 0);
         step.KeepNegativePart();
         step.Accumulate(Lambda);
         GradientPartNorms parts = step.CompareParts(Lambda);
@@ -117,10 +121,10 @@ public class TrainingStepTests
     [Fact]
     public void Dropout_depends_on_the_step_and_not_on_the_run()
     {
-        float[] first = Gradient(TinyRun.Lora, All, step: 0).Gradient;
-        Assert.Equal(first, Gradient(TinyRun.Lora, All, step: 0).Gradient);
-        Assert.NotEqual(first, Gradient(TinyRun.Lora, All, step: 1).Gradient);
-        Assert.NotEqual(first, Gradient(TinyRun.Lora with { Seed = 1 }, All, step: 0).Gradient);
+        float[] first = Gradient(TinyRun.Lora, s_all, step: 0).Gradient;
+        Assert.Equal(first, Gradient(TinyRun.Lora, s_all, step: 0).Gradient);
+        Assert.NotEqual(first, Gradient(TinyRun.Lora, s_all, step: 1).Gradient);
+        Assert.NotEqual(first, Gradient(TinyRun.Lora with { Seed = 1 }, s_all, step: 0).Gradient);
     }
 
     [Fact]
@@ -129,7 +133,7 @@ public class TrainingStepTests
         using var run = new TinyRun(TinyRun.Full with { Compute = TinyRun.Full.Compute with { MicroBatchTokens = 20 } });
         using var step = new TrainingStep(run.Decoder, run.Options);
         using var optimizer = new AdamWOptimizer(run.Decoder.Backend, run.Decoder.TrainableParameters, run.Options);
-        step.Begin(run.Set, All, 0);
+        step.Begin(run.Set, s_all, 0);
         float[] first = Accumulated();
         Assert.Equal(first, Accumulated());
         optimizer.Step(learningRate: 0);

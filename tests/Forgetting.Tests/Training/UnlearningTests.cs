@@ -11,7 +11,7 @@ namespace Forgetting.Tests.Training;
 
 public class UnlearningTests
 {
-    private static readonly TrainingOptions Lwf = TinyRun.Full with
+    private static readonly TrainingOptions s_lwf = TinyRun.Full with
     {
         Method = TrainingMethod.Lwf,
         Unlearning = TinyRun.Full.Unlearning with { Elicited = "self.jsonl", Interval = 2, Weight = 0.3, Clip = 0.01, BatchSize = 3 },
@@ -23,21 +23,21 @@ public class UnlearningTests
     [InlineData(UnlearningMoments.Own)]
     public void A_run_is_learning_steps_with_ascent_on_the_other_set_in_between(UnlearningMoments moments)
     {
-        TrainingOptions options = Lwf with { Unlearning = Lwf.Unlearning with { Moments = moments } };
+        TrainingOptions options = s_lwf with { Unlearning = s_lwf.Unlearning with { Moments = moments } };
         using var run = new TinyRun(options);
         TrainingSet other = Others();
         Train(run, other).Run();
 
-        // The same by hand: descent on Σ CE/n, and before steps 2, 4 and 6 ascent, each with the whole batch at once: on w·Σ CE/n through the same moments, or on Σ CE/n
-        // through others, in a step of w times the learning rate.
+        // The same by hand: descent on Σ CE/n, and before steps 2, 4 and 6 ascent, each with the whole batch at once: on w·Σ CE/n through
+        // the same moments, or on Σ CE/n through others, in a step of w times the learning rate.
         bool shared = moments == UnlearningMoments.Shared;
         using var manual = new TinyRun(options);
         manual.Decoder.AllocateGradients();
         using var optimizer = new AdamWOptimizer(manual.Decoder.Backend, manual.Decoder.TrainableParameters, options);
         using var second = new AdamWOptimizer(manual.Decoder.Backend, manual.Decoder.TrainableParameters, options);
         var norms = new List<double>();
-        var order = new DataOrder(12, 4, Lwf.Seed, shuffle: true);
-        var otherOrder = new DataOrder(8, 3, ~Lwf.Seed, shuffle: true);
+        var order = new DataOrder(12, 4, s_lwf.Seed, shuffle: true);
+        var otherOrder = new DataOrder(8, 3, ~s_lwf.Seed, shuffle: true);
         for (int k = 0; k < 7; k++)
         {
             if (k is 2 or 4 or 6)
@@ -57,16 +57,18 @@ public class UnlearningTests
         IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(run.Folder, "metrics.jsonl"));
         Assert.Equal([3, 5, 7], metrics.Where(m => m.Unlearned != null).Select(m => m.Step));
         Assert.Equal(otherOrder.At(1).ToArray().Select(place => other.Examples[place].Index), metrics[4].Unlearned);
-        Assert.All(metrics.Where(m => m.Unlearned != null).Zip(norms), pair => Assert.Equal(pair.Second, pair.First.ForgetGradNorm!.Value, 1e-5));
+        Assert.All(
+            metrics.Where(m => m.Unlearned != null).Zip(norms), pair => Assert.Equal(pair.Second, pair.First.ForgetGradNorm!.Value, 1e-5));
         Assert.True(metrics[2].ForgetLoss > 1);
     }
 
     [Fact]
     public void The_papers_program_unlearns_through_the_moments_of_learning()
     {
-        TrainingOptions paper = Lwf with { Compat = Compatibility.Paper, Unlearning = Lwf.Unlearning with { Weight = null } };
+        TrainingOptions paper = s_lwf with { Compat = Compatibility.Paper, Unlearning = s_lwf.Unlearning with { Weight = null } };
         using var implied = new TinyRun(paper);
-        using var given = new TinyRun(paper with { Unlearning = paper.Unlearning with { Moments = UnlearningMoments.Shared, Weight = 0.05 } });
+        using var given =
+            new TinyRun(paper with { Unlearning = paper.Unlearning with { Moments = UnlearningMoments.Shared, Weight = 0.05 } });
         Train(implied, Others()).Run();
         Train(given, Others()).Run();
         Assert.Equal(given.Weights().Select(BitConverter.SingleToUInt32Bits), implied.Weights().Select(BitConverter.SingleToUInt32Bits));
@@ -78,7 +80,9 @@ public class UnlearningTests
     [InlineData(true, UnlearningMoments.Shared)]
     public void A_killed_run_resumes_to_the_same_bits(bool lora, UnlearningMoments moments)
     {
-        TrainingOptions options = Lwf with { Unlearning = Lwf.Unlearning with { Moments = moments }, Lora = Lwf.Lora with { Rank = lora ? 4 : 0, Dropout = 0.25 }, Checkpoints = Lwf.Checkpoints with { Every = 3 }, TokenForgetting = Lwf.TokenForgetting with { Ascent = AscentKind.Unlikelihood } };
+        TrainingOptions options = s_lwf with { Unlearning =
+            s_lwf.Unlearning with { Moments = moments }, Lora = s_lwf.Lora with { Rank = lora ? 4 : 0, Dropout = 0.25 }, Checkpoints =
+                s_lwf.Checkpoints with { Every = 3 }, TokenForgetting = s_lwf.TokenForgetting with { Ascent = AscentKind.Unlikelihood } };
         using var whole = new TinyRun(options);
         Train(whole, Others()).Run();
         using var source = new CancellationTokenSource();
@@ -89,14 +93,17 @@ public class UnlearningTests
         Assert.Equal(whole.Weights().Select(BitConverter.SingleToUInt32Bits), resumed.Weights().Select(BitConverter.SingleToUInt32Bits));
 
         using var other = new TinyRun(options);
-        var changed = new Trainer(other.Decoder, other.Set, options, killed.Folder, unlearned: TrainingSet.AllNegative(Others().Examples.Skip(1).ToList()));
-        Assert.Contains("the training set is not", Assert.Throws<UserException>(() => changed.Run(resume: true)).Message, StringComparison.Ordinal);
+        var changed = new Trainer(
+            other.Decoder, other.Set, options, killed.Folder, unlearned: TrainingSet.AllNegative(Others().Examples.Skip(1).ToList()));
+        Assert.Contains(
+            "the training set is not", Assert.Throws<UserException>(() => changed.Run(resume: true)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
     public void Every_schedule_takes_as_many_steps()
     {
-        UnlearningSchedule Of(UnlearningScheduleKind kind, ulong seed = 1) => new(new TrainingOptions { Unlearning = new() { Schedule = kind, Interval = 10 }, Seed = seed }, 40);
+        UnlearningSchedule Of(UnlearningScheduleKind kind, ulong seed = 1) =>
+            new(new TrainingOptions { Unlearning = new() { Schedule = kind, Interval = 10 }, Seed = seed }, 40);
         int[][] Places(UnlearningSchedule schedule) => [.. Enumerable.Range(0, 40).Select(k => schedule.Before(k).ToArray())];
 
         int[][] periodic = Places(Of(UnlearningScheduleKind.Periodic));
@@ -112,8 +119,10 @@ public class UnlearningTests
         Assert.Equal([10, 20, 30], Enumerable.Range(0, 3).Select(Of(UnlearningScheduleKind.Periodic).RateOf));
         Assert.Equal([10, 20, 30], Enumerable.Range(0, 3).Select(Of(UnlearningScheduleKind.Upfront).RateOf));
         Assert.Equal(
-            "forget-interval is 10 with 10 learning steps, which leaves no unlearning step; expected a forget-interval below 10, or more learning steps: raise epochs or steps, or lower batch-size",
-            Assert.Throws<UserException>(() => new UnlearningSchedule(new TrainingOptions { Unlearning = new() { Interval = 10 } }, 10)).Message);
+            "forget-interval is 10 with 10 learning steps, which leaves no unlearning step; expected a forget-interval below 10, "
+                + "or more learning steps: raise epochs or steps, or lower batch-size",
+            Assert.Throws<UserException>(
+                () => new UnlearningSchedule(new TrainingOptions { Unlearning = new() { Interval = 10 } }, 10)).Message);
     }
 
     [Fact]
@@ -197,10 +206,14 @@ public class UnlearningTests
     public void Selection_by_threshold_or_at_random()
     {
         double[] confidence = [1, 5, 3, 7, 0.5, 5, 2, 4];
-        Assert.Equal([1, 3, 5], UnlearningSelection.Choose(confidence, 8, new TrainingOptions { Unlearning = new() { Threshold = 5 } }).Places);
-        Assert.Equal([0, 4], UnlearningSelection.Choose(confidence, 8, new TrainingOptions { Unlearning = new() { Threshold = 1, Select = SelectionKind.Low } }).Places);
+        Assert.Equal(
+            [1, 3, 5], UnlearningSelection.Choose(confidence, 8, new TrainingOptions { Unlearning = new() { Threshold = 5 } }).Places);
+        Assert.Equal([0, 4], UnlearningSelection.Choose(
+            confidence, 8, new TrainingOptions { Unlearning = new() { Threshold = 1, Select = SelectionKind.Low } }).Places);
         Assert.StartsWith("forget-threshold is 8, which no sample passes: values are 0.5 to 7",
-            Assert.Throws<UserException>(() => UnlearningSelection.Choose(confidence, 8, new TrainingOptions { Unlearning = new() { Threshold = 8 } })).Message, StringComparison.Ordinal);
+            Assert.Throws<UserException>(
+                () => UnlearningSelection.Choose(confidence, 8, new TrainingOptions { Unlearning = new() { Threshold = 8 } })).Message,
+            StringComparison.Ordinal);
 
         var random = new TrainingOptions { Unlearning = new() { Select = SelectionKind.Random, Fraction = 0.5 } };
         Assert.False(UnlearningSelection.NeedsRanking(random));
@@ -210,12 +223,15 @@ public class UnlearningTests
     }
 
     [Theory]
-    [InlineData("method is lwf, expected forget-prompts (files of prompts) or elicited (samples made before) with it", TrainingMethod.Lwf, null, null)]
+    [InlineData(
+        "method is lwf, expected forget-prompts (files of prompts) or elicited (samples made before) with it", TrainingMethod.Lwf, null,
+        null)]
     [InlineData("forget-prompts is a: method full does not use it, expected method forget or lwf", TrainingMethod.Full, "a", null)]
     [InlineData("forget-prompts and elicited are both given, expected one source of self-generated samples", TrainingMethod.Lwf, "a", "b")]
     public void Settings_that_do_not_go_together_are_refused(string message, TrainingMethod method, string? forget, string? elicited)
     {
-        var options = new TrainingOptions { Method = method, Unlearning = new() { Prompts = forget is null ? [] : [forget], Elicited = elicited } };
+        var options =
+            new TrainingOptions { Method = method, Unlearning = new() { Prompts = forget is null ? [] : [forget], Elicited = elicited } };
         Assert.Equal(message, Assert.Throws<UserException>(options.Validate).Message);
     }
 
@@ -229,7 +245,8 @@ public class UnlearningTests
     {
         EncodedExample[] examples = [.. chosen.ToArray().Select(place => set.Examples[place])];
         float each = weight / examples.Sum(e => e.ResponseCount);
-        TokenBatch batch = BatchBuilder.Create(examples, new MicroBatch(0, examples.Length, 0), [.. examples.Select(e => Enumerable.Repeat(each, e.Length).ToArray())]);
+        TokenBatch batch = BatchBuilder.Create(
+            examples, new MicroBatch(0, examples.Length, 0), [.. examples.Select(e => Enumerable.Repeat(each, e.Length).ToArray())]);
         run.Decoder.ZeroGradients();
         run.Decoder.ForwardBackward(batch, default, new AccumulateSink(run.Decoder.Backend), new float[batch.HeadRows.Length]);
     }

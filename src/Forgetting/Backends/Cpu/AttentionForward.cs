@@ -109,9 +109,7 @@ internal readonly unsafe struct AttentionForward<TKernel>(
             long place = tiles.Place(token, kvHead, row);
             Lanes.Scale(at.Output + (row * tiles.Depth), 1 / at.Sum[row], o + (place * d), d);
             if (logSumExp != null)
-            {
                 logSumExp[place] = at.Highest[row] + MathF.Log(at.Sum[row]);
-            }
         }
     }
 

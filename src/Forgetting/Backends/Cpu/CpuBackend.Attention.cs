@@ -74,9 +74,7 @@ internal sealed unsafe partial class CpuBackend
         for (int s = 0; s + 1 < offsets.Count; s++)
         {
             if (first[s + 1] - first[s] != 1)
-            {
                 return false;
-            }
         }
 
         return true;

@@ -49,9 +49,7 @@ internal sealed unsafe partial class CpuBackend
             }
 
             if (i < end)
-            {
                 operation.Apply(i, (int)(end - i));
-            }
         }
     }
 

@@ -67,9 +67,7 @@ internal sealed unsafe partial class CpuBackend
                 Vector256<float> change = (d * Lanes.Load(gain + i, lanes)) - Vector256.Create(meanGradient) - (normal * meanProduct);
                 Lanes.Store(Lanes.MultiplyAdd(change, Vector256.Create(scale), Lanes.Load(dX + start + i, lanes)), dX + start + i, lanes);
                 if (gainProduct != null)
-                {
                     Lanes.Store(d * normal, gainProduct + start + i, lanes);
-                }
             }
         }
     }

@@ -101,9 +101,7 @@ internal sealed unsafe partial class CpuBackend
                     Vector256<float> kept = Vector256.GreaterThanOrEqual(Vector256.Load(bits + i), Vector256.Create(threshold)).AsSingle();
                     kept &= Lanes.Load(source + column + i, lanes) * scale;
                     if (add)
-                    {
                         kept += Lanes.Load(target + column + i, lanes);
-                    }
 
                     Lanes.Store(kept, target + column + i, lanes);
                 }

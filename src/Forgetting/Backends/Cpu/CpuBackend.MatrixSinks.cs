@@ -83,9 +83,7 @@ internal sealed unsafe partial class CpuBackend
                 int tasks = Blocks(rows, SinkRows) * Blocks(columns, SinkColumns);
                 _pool.Run(job, tasks, 4 * sizeof(float) * TKernel.Rows * TKernel.Columns);
                 if (!result.IsEmpty)
-                {
                     AddPartialSums(partial, tasks, Output(result), 2 * n);
-                }
             }
         }
 
@@ -138,9 +136,7 @@ internal sealed unsafe partial class CpuBackend
             float* packed = destination + ((long)first * k);
             Panels.Pack(source + first, stride, true, count, k, width, packed);
             if (round)
-            {
                 Lanes.RoundToBFloat16(packed, packed, Panels.Size(count, width, k));
-            }
         }
     }
 

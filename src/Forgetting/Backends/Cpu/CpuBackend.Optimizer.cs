@@ -32,9 +32,7 @@ internal sealed unsafe partial class CpuBackend
         Require(numbers.Count == AdamWSettings.NumberCount);
         ForEach(new AdamWOperation(Output(master), Output(gradient), Output(m), Output(v), settings, Floats(numbers)), master.Count);
         if (value.Pointer != master.Pointer)
-        {
             Copy(master, value);
-        }
     }
 
     // Sums of 1,024 products in Float32, sums of those in double: the split depends on the length alone.

@@ -81,9 +81,7 @@ internal sealed unsafe partial class CpuBackend
                 Vector256<float> change = (d * Lanes.Load(gain + i, lanes)) - (normal * mean);
                 Lanes.Store(Lanes.MultiplyAdd(change, Vector256.Create(scale), Lanes.Load(dX + start + i, lanes)), dX + start + i, lanes);
                 if (gainProduct != null)
-                {
                     Lanes.Store(d * normal, gainProduct + start + i, lanes);
-                }
             }
         }
     }

@@ -31,9 +31,7 @@ internal sealed unsafe partial class CpuBackend
                 }
 
                 if (i < half)
-                {
                     Turn(head + i, cosines + i, sines + i, half - i);
-                }
             }
         }
 

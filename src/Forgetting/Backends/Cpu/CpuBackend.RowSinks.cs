@@ -121,9 +121,7 @@ internal sealed unsafe partial class CpuBackend
             for (int t = 0; t < count; t++)
             {
                 if (!IsFirst(next[t]))
-                {
                     continue;
-                }
 
                 SumOccurrences(next, dY, columns, t, column, width, g);
                 float* target = sum + ((long)rows[t] * columns) + column;
@@ -147,9 +145,7 @@ internal sealed unsafe partial class CpuBackend
             for (int t = offsets[index]; t < offsets[index + 1]; t++)
             {
                 if (!IsFirst(next[t]))
-                {
                     continue;
-                }
 
                 SumOccurrences(next, dY, columns, t, 0, columns, g);
                 float* other = head == null ? null : head + ((long)t * columns);
@@ -176,9 +172,7 @@ internal sealed unsafe partial class CpuBackend
             float* target = y + ((long)row * columns);
             new Span<float>(target, columns).Clear();
             if (!IsFirst(next[row]))
-            {
                 return;
-            }
 
             // The sequence of this row: the last whose start is not beyond it.
             int s = new ReadOnlySpan<int>(offsets, n + 1).BinarySearch(row);

@@ -45,9 +45,7 @@ internal sealed unsafe partial class CpuBackend
             int m = IndexOfMax(z, columns);
             float highest = z[m];
             if (greedy != null)
-            {
                 greedy[row] = target > highest || (target == highest && y < m) ? y : m;
-            }
 
             float weight = weights == null ? 0 : weights[row];
             double others;
@@ -108,9 +106,7 @@ internal sealed unsafe partial class CpuBackend
                     Map(z, strength * (second - p) * share, 0);
                     z[y] = (float)(strength * p * (q + second));
                     if (others != 0)
-                    {
                         z[m] = (float)(-strength * second * (p + (q * (others - 1) / others) + p));
-                    }
 
                     break;
                 case AscentKind.Unlikelihood:
@@ -152,9 +148,7 @@ internal sealed unsafe partial class CpuBackend
             foreach (float value in new ReadOnlySpan<float>(x, count))
             {
                 if (float.IsNaN(value))
-                {
                     return true;
-                }
             }
 
             return false;
@@ -199,9 +193,7 @@ internal sealed unsafe partial class CpuBackend
                 for (; i <= end - (2 * Lanes.Count); i += 2 * Lanes.Count)
                 {
                     if (Sse.IsSupported)
-                    {
                         Sse.Prefetch1(ahead + i);
-                    }
 
                     Vector256<float> e0 = VectorMath.Exp(Vector256.Load(z + i) - subtrahend);
                     Vector256<float> e1 = VectorMath.Exp(Vector256.Load(z + i + Lanes.Count) - subtrahend);

@@ -99,9 +99,7 @@ internal sealed unsafe partial class CpuBackend : IBackend
     private static void Require(bool condition, [CallerArgumentExpression(nameof(condition))] string expression = "")
     {
         if (!condition)
-        {
             Throw(expression);
-        }
 
         static void Throw(string expression) => throw new ArgumentException($"shapes or types do not fit: expected {expression}");
     }

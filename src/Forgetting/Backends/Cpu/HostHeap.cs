@@ -20,9 +20,7 @@ internal static unsafe partial class HostHeap
     public static void ReturnLargeBlocks()
     {
         if (!OperatingSystem.IsLinux())
-        {
             return;
-        }
 
         try
         {
@@ -42,9 +40,7 @@ internal static unsafe partial class HostHeap
     public static void* Allocate(nuint bytes)
     {
         if (bytes < 2 * HugePage || !OperatingSystem.IsLinux())
-        {
             return NativeMemory.AlignedAlloc(bytes, CacheLine);
-        }
 
         void* block = NativeMemory.AlignedAlloc(bytes, HugePage);
         try

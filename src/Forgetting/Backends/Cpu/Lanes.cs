@@ -35,9 +35,7 @@ internal static unsafe class Lanes
     public static void Fetch(float* line)
     {
         if (Sse.IsSupported)
-        {
             Sse.Prefetch0(line);
-        }
     }
 
     /// <summary>a·b + c, rounded once where the processor can.</summary>
@@ -77,9 +75,7 @@ internal static unsafe class Lanes
         }
 
         if (i < count)
-        {
             Store(RoundToBFloat16(Load(source + i, (int)(count - i))), destination + i, (int)(count - i));
-        }
     }
 
     /// <summary>The nearest bfloat16 of each lane, ties to the even one, in the upper half of the lane.</summary>
@@ -139,9 +135,7 @@ internal static unsafe class Lanes
         }
 
         if (i < count)
-        {
             s1 = Add(s1, term.AddTo(Vector256<float>.Zero, i, count - i), count - i);
-        }
 
         return Vector256.Sum(s0 + s1 + (s2 + s3));
 
@@ -166,9 +160,7 @@ internal static unsafe class Lanes
         }
 
         if (i < count)
-        {
             Store(MultiplyAdd(Load(source + i, count - i), scale, Load(destination + i, count - i)), destination + i, count - i);
-        }
     }
 
     /// <summary>destination += factor·source, both factors rounded to bfloat16.</summary>
@@ -192,9 +184,7 @@ internal static unsafe class Lanes
         }
 
         if (i < count)
-        {
             Store(Load(source + i, count - i) * factor, destination + i, count - i);
-        }
     }
 
     /// <summary>Σ a·b.</summary>

@@ -65,9 +65,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
     public void Gemm(in Product product, void* packedB = null)
     {
         if (product.M == 0 || product.N == 0)
-        {
             return;
-        }
 
         if (packedB == null && IsThin(product))
         {
@@ -165,9 +163,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
                 var block = new Block(
                     product, packedB == null ? _packedB : packedB + Offset<TKernel>(product, column, depth), column, columns, depth, k);
                 if (packedB == null)
-                {
                     Pack<TKernel>(block);
-                }
 
                 _pool.Run(
                     new TileJob<TKernel>(block, rows, rowBlocks, panelsPerPart, _round),
@@ -236,9 +232,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
             float* packed = (float*)block.Packed + ((long)first * block.K);
             Panels.Pack(source, p.Ldb, !p.TransposeB, lines, block.K, TKernel.Columns, packed);
             if (round)
-            {
                 Lanes.RoundToBFloat16(packed, packed, Panels.Size(lines, TKernel.Columns, block.K));
-            }
         }
     }
 

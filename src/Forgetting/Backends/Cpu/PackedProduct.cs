@@ -45,9 +45,7 @@ internal static unsafe class PackedProduct
         }
 
         if (streams)
-        {
             Sse.StoreFence();
-        }
     }
 
     /// <summary>c = α·value + β·c.</summary>
@@ -56,9 +54,7 @@ internal static unsafe class PackedProduct
     {
         Vector256<float> result = value * alpha;
         if (beta != 0)
-        {
             result = Lanes.MultiplyAdd(Lanes.Load(c, lanes), Vector256.Create(beta), result);
-        }
 
         Lanes.Store(result, c, lanes);
     }
@@ -167,9 +163,7 @@ internal static unsafe class PackedProduct
         public void Take(int row, int column, Vector256<float> value)
         {
             if (row < height && column < width)
-            {
                 Update(value, c + ((long)row * ldc) + column, alpha, beta, Math.Min(Lanes.Count, width - column));
-            }
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]

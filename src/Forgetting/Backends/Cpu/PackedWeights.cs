@@ -39,15 +39,11 @@ internal sealed unsafe class PackedWeights(IMemory memory, IMatrixProducts produ
     {
         int index = product.TransposeA ? -1 : Find((nint)product.B);
         if (index < 0 || _weights[index].Bytes != sizeof(float) * (long)product.N * product.K)
-        {
             return null;
-        }
 
         long bytes = products.PackedBytes(product);
         if (bytes == 0)
-        {
             return null;
-        }
 
         ref Copy copy = ref _weights[index].Copies[product.TransposeB ? 0 : 1];
         if (copy.Memory?.Bytes != bytes || copy.Rows != product.N)
@@ -57,9 +53,7 @@ internal sealed unsafe class PackedWeights(IMemory memory, IMatrixProducts produ
         }
 
         if (copy.Memory is null)
-        {
             return null;
-        }
 
         if (!copy.Fresh)
         {
@@ -115,9 +109,7 @@ internal sealed unsafe class PackedWeights(IMemory memory, IMatrixProducts produ
             int middle = (low + high) >>> 1;
             nint found = _weights[middle].Start;
             if (found == start)
-            {
                 return middle;
-            }
 
             (low, high) = found < start ? (middle + 1, high) : (low, middle - 1);
         }
@@ -129,9 +121,7 @@ internal sealed unsafe class PackedWeights(IMemory memory, IMatrixProducts produ
     private int First(nint start, long bytes)
     {
         if (bytes == 0)
-        {
             return _weights.Count;
-        }
 
         int index = Find(start);
         index = index < 0 ? ~index : index;
@@ -141,9 +131,7 @@ internal sealed unsafe class PackedWeights(IMemory memory, IMatrixProducts produ
     private DeviceBuffer? Allocate(long bytes)
     {
         if (_short || Bytes + bytes > mostBytes)
-        {
             return null;
-        }
 
         try
         {

@@ -77,9 +77,7 @@ internal static unsafe class Panels
         for (; k > 0; k--, source += stride, destination += width)
         {
             if (stride >= Far)
-            {
                 Lanes.Fetch(source + (AdjacentDepth * stride));
-            }
 
             int i = 0;
             for (; i <= count - 8; i += 8)
@@ -171,8 +169,6 @@ internal static unsafe class Panels
 
         value.GetLower().Store(destination);
         if (kept == 6)
-        {
             value.GetUpper().GetLower().Store(destination + 4);
-        }
     }
 }

@@ -95,9 +95,7 @@ internal readonly unsafe struct RankedMass
                 id = (int)(uint)ranked;
                 sum += _masses[id];
                 if (++taken == most || sum >= mass)
-                {
                     return (id, sum);
-                }
             }
         }
 

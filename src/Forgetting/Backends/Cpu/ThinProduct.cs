@@ -144,9 +144,7 @@ internal static unsafe class ThinProduct
         private void Update(int row, Vector256<float> sum, int column, float beta, int lanes)
         {
             if (row < product.M)
-            {
                 PackedProduct.Update(sum, product.C + ((long)row * product.Ldc) + column, product.Alpha, beta, lanes);
-            }
         }
     }
 

@@ -14,9 +14,7 @@ internal static class VectorMath
     public static Vector256<float> Exp(Vector256<float> x)
     {
         if (!Vector256.IsHardwareAccelerated)
-        {
             return Vector256.Create(Exp(x.GetLower()), Exp(x.GetUpper()));
-        }
 
         // The constants come first: of a NaN and a number, the native forms return the second operand or the NaN. Beyond the upper
         // one n would be 128, which has no exponent.

@@ -29,7 +29,7 @@ internal unsafe interface IJob
 internal sealed unsafe class WorkerPool : IDisposable
 {
     private const int Closed = int.MinValue;
-    private static readonly long SpinTicks = Stopwatch.Frequency / 20_000;
+    private static readonly long s_spinTicks = Stopwatch.Frequency / 20_000;
 
     [ThreadStatic]
     private static WorkerPool? s_running;
@@ -83,9 +83,7 @@ internal sealed unsafe class WorkerPool : IDisposable
         where TJob : unmanaged, IJob
     {
         if (count <= 0)
-        {
             return;
-        }
 
         if (s_running == this)
         {
@@ -126,9 +124,7 @@ internal sealed unsafe class WorkerPool : IDisposable
         lock (_callers)
         {
             if (_stop)
-            {
                 return;
-            }
 
             _stop = true;
             lock (_sleep)
@@ -219,9 +215,7 @@ internal sealed unsafe class WorkerPool : IDisposable
         {
             AwaitEpochAfter(seen);
             if (_stop)
-            {
                 return;
-            }
 
             seen = Volatile.Read(ref _shared.Epoch);
             if (TryEnter())
@@ -239,9 +233,7 @@ internal sealed unsafe class WorkerPool : IDisposable
         {
             int before = Interlocked.CompareExchange(ref _shared.Gate, gate + 1, gate);
             if (before == gate)
-            {
                 return true;
-            }
 
             gate = before;
         }
@@ -251,13 +243,11 @@ internal sealed unsafe class WorkerPool : IDisposable
 
     private void AwaitEpochAfter(int seen)
     {
-        long end = Stopwatch.GetTimestamp() + SpinTicks;
+        long end = Stopwatch.GetTimestamp() + s_spinTicks;
         do
         {
             if (Volatile.Read(ref _shared.Epoch) != seen)
-            {
                 return;
-            }
 
             Thread.SpinWait(10);
         }
@@ -280,9 +270,7 @@ internal sealed unsafe class WorkerPool : IDisposable
         // The epoch was raised by a locked instruction, and a thread counts itself asleep by one before it looks at the epoch
         // a last time: either it sees the new epoch or it is seen here.
         if (Volatile.Read(ref _sleeping) == 0)
-        {
             return;
-        }
 
         lock (_sleep)
         {
@@ -296,9 +284,7 @@ internal sealed unsafe class WorkerPool : IDisposable
     private void EnsureScratch(long bytes)
     {
         if (bytes <= _scratchBytes)
-        {
             return;
-        }
 
         FreeScratch();
         for (int i = 0; i < _scratch.Length; i++)

@@ -27,9 +27,7 @@ internal sealed unsafe partial class CudaBackend
         RequireAttention(shape, dQ, dK, dV, dO);
         Require(dQ.DType == q.DType && dO.Shape == q.Shape && dK.Shape == k.Shape && delta.Count == logSumExp.Count);
         if (q.Rows == 0)
-        {
             return;
-        }
 
         var kernel = new AttentionKernel(shape.HeadSize, q.DType);
         int sequences = (int)offsets.Count - 1, slots = (q.Rows / kernel.Rows) + sequences;
@@ -68,9 +66,7 @@ internal sealed unsafe partial class CudaBackend
         AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor starts, Tensor lengths, Tensor o, Tensor logSumExp)
     {
         if (q.Rows == 0)
-        {
             return;
-        }
 
         var kernel = new AttentionKernel(shape.HeadSize, q.DType);
         int sequences = (int)offsets.Count - 1;
@@ -84,9 +80,7 @@ internal sealed unsafe partial class CudaBackend
     {
         int sequences = q.Rows, group = shape.Heads / shape.KeyValueHeads;
         if (sequences == 0)
-        {
             return;
-        }
 
         long splits = (long)sequences * shape.Heads * CacheSplits;
         nint statistics = Scratch(splits * (2 + shape.HeadSize) * sizeof(float));

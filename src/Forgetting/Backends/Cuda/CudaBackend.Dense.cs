@@ -12,9 +12,7 @@ internal sealed unsafe partial class CudaBackend
         Require(inner == k && c.Rows == m && c.Columns == n);
         Require(a.DType == b.DType && (c.DType == a.DType || c.DType == DType.Float32));
         if (c.Count == 0)
-        {
             return;
-        }
 
         if (k > 0)
         {

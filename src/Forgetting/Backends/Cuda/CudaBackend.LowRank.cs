@@ -31,9 +31,7 @@ internal sealed unsafe partial class CudaBackend
         RequireLora(x, gradient, dLow, mask);
         Require(x.DType == dLow.DType && gradient.DType == DType.Float32);
         if (gradient.Count == 0 || x.Rows == 0)
-        {
             return;
-        }
 
         // Enough splits to occupy the card twice.
         Grid tiles = new(Blocks(x.Columns, LoraTile), Blocks(gradient.Rows, x.DType == DType.BFloat16 ? LoraTile : LoraTile / 2));

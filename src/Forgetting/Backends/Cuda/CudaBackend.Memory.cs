@@ -80,9 +80,7 @@ internal sealed unsafe partial class CudaBackend
             default:
                 Require(source.DType == destination.DType);
                 if (source.Count > 0)
-                {
                     _device.CopyOnDevice(source.Pointer, destination.Pointer, source.Bytes);
-                }
 
                 break;
         }

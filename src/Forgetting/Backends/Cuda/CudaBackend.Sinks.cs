@@ -30,9 +30,7 @@ internal sealed unsafe partial class CudaBackend
         Require(x.Rows == dY.Rows && x.DType == dY.DType && a.Rows == dY.Columns && a.Columns == x.Columns && b.Shape == a.Shape);
         Require(a.DType == DType.Float32 && b.DType == DType.Float32 && result.Shape == new Shape(sequences, 2));
         if (a.Count == 0 || x.Rows == 0)
-        {
             return;
-        }
 
         var tile = FisherTile.Project(x.DType);
         Grid grid = tile.Grid(a.Shape);

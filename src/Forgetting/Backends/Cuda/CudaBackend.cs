@@ -114,9 +114,7 @@ internal sealed unsafe partial class CudaBackend : IBackend
     private static void Require(bool condition, [CallerArgumentExpression(nameof(condition))] string expression = "")
     {
         if (!condition)
-        {
             Throw(expression);
-        }
 
         static void Throw(string expression) => throw new ArgumentException($"shapes or types do not fit: expected {expression}");
     }

@@ -17,7 +17,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     private const int SharedBytesWithoutAsking = 48 << 10;
 
     [ThreadStatic]
-    private static CudaDevice? current;
+    private static CudaDevice? s_current;
 
     private readonly PrimaryContext _context;
     private readonly CudaStream _stream = null!; // until the constructor ends
@@ -64,9 +64,7 @@ internal sealed unsafe class CudaDevice : IDisposable
             _blasWorkspace = Allocate(workspace, inUse: 0);
             CublasStatus status = CudaBlasNativeMethods.cublasSetWorkspace_v2(_blas.CublasHandle, Pointer(_blasWorkspace), workspace);
             if (status != CublasStatus.Success)
-            {
                 throw new CudaBlasException(status, "cublasSetWorkspace", null);
-            }
         }
         catch
         {
@@ -191,9 +189,7 @@ internal sealed unsafe class CudaDevice : IDisposable
             function.CUFunction, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)threads, 1, 1, (uint)sharedBytes, Stream, _addresses,
             null);
         if (result != CUResult.Success)
-        {
             throw new CudaException(result, $"launch of {function.KernelName} failed", null);
-        }
     }
 
     /// <summary>Records what <paramref name="work"/> launches, instead of launching it; for <see cref="Destroy"/>.</summary>
@@ -213,9 +209,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         {
             // Where a call was refused this fails too; what it failed of is on its way up.
             if (DriverAPINativeMethods.Streams.cuStreamEndCapture(Stream, ref graph) == CUResult.Success)
-            {
                 Check(DriverAPINativeMethods.GraphManagment.cuGraphDestroy(graph), "cuGraphDestroy");
-            }
 
             throw;
         }
@@ -264,24 +258,22 @@ internal sealed unsafe class CudaDevice : IDisposable
         MakeCurrent();
         _blas.Dispose();
         if (_blasWorkspace != 0)
-        {
             Free(_blasWorkspace);
-        }
 
         _stream?.Dispose();
         _context.UnloadModule(_module);
         _context.Dispose();
         NativeMemory.Free(_arguments);
-        current = null;
+        s_current = null;
     }
 
     /// <summary>Makes the context the calling thread's, as every call of the driver needs.</summary>
     public void MakeCurrent()
     {
-        if (current != this)
+        if (s_current != this)
         {
             _context.SetCurrent();
-            current = this;
+            s_current = this;
         }
     }
 
@@ -317,9 +309,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     private static void Check(CUResult result, string call)
     {
         if (result != CUResult.Success)
-        {
             throw new CudaException(result, call, null);
-        }
     }
 
     private static CUdeviceptr Pointer(nint pointer) => new((ulong)pointer);

@@ -27,9 +27,7 @@ internal static class BackendFactory
         string device = "auto", int? threads = null, string? dtype = null, string products = "auto", Action<string>? notice = null)
     {
         if (threads < 1)
-        {
             throw new UserException($"threads is {threads}, expected at least 1");
-        }
 
         var name = DeviceName.Parse(device);
         DType? type = TypeOf(dtype);
@@ -43,9 +41,7 @@ internal static class BackendFactory
         {
             using var survey = CardSurvey.OfCard(name.Ordinal, type ?? DType.BFloat16);
             if (survey.Holds || name.Kind == "cuda")
-            {
                 return survey.Take();
-            }
 
             Notify(survey, notice);
         }
@@ -83,16 +79,12 @@ internal static class BackendFactory
     internal static Func<WorkerPool, IMatrixProducts> CpuProducts(DType type, string products)
     {
         if (products is not ("auto" or "managed" or "onednn"))
-        {
             throw new UserException($"products is \"{products}\", expected auto, managed or onednn");
-        }
 
         string missing = "";
         OneDnnLibrary? library = products == "managed" ? null : OneDnnLibrary.Find(out missing);
         if (products == "onednn" && library is null)
-        {
             throw new UserException($"products is onednn, but oneDNN is {missing}");
-        }
 
         if (products == "onednn" && !library!.Supports(type))
         {
@@ -128,9 +120,7 @@ internal static class BackendFactory
     private static void Notify(CardSurvey survey, Action<string>? notice)
     {
         if (!survey.Holds && survey.AnythingThere)
-        {
             notice?.Invoke($"device is auto: computing on the CPU, not on a card: {survey.Missing}");
-        }
     }
 
     private static DType? TypeOf(string? dtype) => dtype switch

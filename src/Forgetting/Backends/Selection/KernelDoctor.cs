@@ -84,9 +84,7 @@ internal static class KernelDoctor
 
             backend.Synchronize();
             if (watch.Elapsed.TotalMilliseconds >= MeasuredMilliseconds)
-            {
                 return watch.Elapsed.TotalMilliseconds / repetitions;
-            }
         }
     }
 }

@@ -22,11 +22,14 @@ internal static class GgufEncoding
             throw new UserException($"{tensor}: a value is not finite; expected finite weights");
 
         // Beyond this the nearest binary16 is infinite; a block's scale is a 127th of its largest value.
-        float most = type switch { GgufType.F16 => 65520, GgufType.Q8_0 => 65520 * MostSteps, GgufType.BF16 => 3.3961775e38f, _ => float.MaxValue };
+        float most =
+            type switch { GgufType.F16 => 65520, GgufType.Q8_0 => 65520 * MostSteps, GgufType.BF16 => 3.3961775e38f, _ => float.MaxValue };
         if (largest >= most && type != GgufType.F32)
         {
             throw new UserException(string.Create(
-                CultureInfo.InvariantCulture, $"{tensor}: a value is {largest:0.###e+0} in magnitude, too large for {type.ToString().ToLowerInvariant()}; expected another type, such as f32"));
+                CultureInfo.InvariantCulture,
+                $"{tensor}: a value is {largest:0.###e+0} in magnitude, too large for {type.ToString().ToLowerInvariant()}; "
+                    + $"expected another type, such as f32"));
         }
 
         switch (type)

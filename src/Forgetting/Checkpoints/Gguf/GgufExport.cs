@@ -14,7 +14,8 @@ internal static class GgufExport
     /// <param name="file">File to write; appears whole or not at all.</param>
     /// <param name="type">Element type of the matrices.</param>
     /// <param name="name">What the file calls the model; null for what its path does.</param>
-    /// <exception cref="UserException">The model is missing, malformed, or none that llama.cpp knows, or the file cannot be written.</exception>
+    /// <exception cref="UserException">The model is missing, malformed, or none that llama.cpp knows, or the
+    /// file cannot be written.</exception>
     public static void WriteModel(string model, string file, GgufType type, string? name = null)
     {
         using Checkpoint source = Checkpoint.Open(model);
@@ -33,7 +34,8 @@ internal static class GgufExport
         using Checkpoint source = Checkpoint.Open(model);
         (Tokenizer tokenizer, ChatTemplate? template, IReadOnlyList<int> ends) = Read(source, adapter);
         GgufAdapter.Write(file, peft, source, type);
-        string from = Path.GetRelativePath(Path.GetDirectoryName(Path.GetFullPath(file))!, Path.GetFullPath(source.Path)).Replace('\\', '/');
+        string from =
+            Path.GetRelativePath(Path.GetDirectoryName(Path.GetFullPath(file))!, Path.GetFullPath(source.Path)).Replace('\\', '/');
         from = Path.IsPathRooted(from) || from.StartsWith("..", StringComparison.Ordinal) ? from : $"./{from}";
         WriteModelfile(file, source, from, $"./{Path.GetFileName(file)}", tokenizer, template, ends);
     }
@@ -42,7 +44,8 @@ internal static class GgufExport
     private static (Tokenizer Tokenizer, ChatTemplate? Template, IReadOnlyList<int> Ends) Read(Checkpoint source, string? adapter)
     {
         Tokenizer tokenizer = Tokenizer.Load(source.TokenizerPath ?? source.Path);
-        ChatTemplate? template = ChatLayout.AdapterTemplate(adapter) is { } file ? ChatTemplate.LoadFile(file, source.Path) : ChatTemplate.Load(source.Path);
+        ChatTemplate? template =
+            ChatLayout.AdapterTemplate(adapter) is { } file ? ChatTemplate.LoadFile(file, source.Path) : ChatTemplate.Load(source.Path);
         int[] turn = template is not null && ChatLayout.TurnEnd(tokenizer, MessageLayout.Of(template)) is int end ? [end] : [];
         IReadOnlyList<int> ofAdapter = adapter is null ? [] : ChatFiles.OfAdapter(adapter).Ends;
         return (tokenizer, template, [.. tokenizer.EosIds.Union(source.Config.EosTokenIds).Union(ofAdapter).Union(turn)]);
@@ -53,6 +56,7 @@ internal static class GgufExport
     {
         int[] prefix = tokenizer.Encode("", bos: true);
         AtomicFile.WriteText(Modelfile.PathOf(file), Modelfile.Text(
-            from, adapter, template, prefix.Length == 1 ? tokenizer.TokenOf(prefix[0]) : null, ends.Select(id => tokenizer.TokenOf(id) ?? ""), source.Config.ContextLength));
+            from, adapter, template, prefix.Length == 1 ? tokenizer.TokenOf(prefix[0]) : null,
+            ends.Select(id => tokenizer.TokenOf(id) ?? ""), source.Config.ContextLength));
     }
 }

@@ -4,8 +4,9 @@ using Forgetting.Core;
 namespace Forgetting.Checkpoints.Gguf;
 
 /// <summary>
-/// Writes the GGUF format, version 3: magic, version, counts of tensors and of metadata; the metadata; name, sizes, type and place of each tensor; then the data, each
-/// tensor at a multiple of 32 bytes. All but the data follows from names and sizes, so tensors are converted one piece at a time as they are written.
+/// Writes the GGUF format, version 3: magic, version, counts of tensors and of metadata; the metadata; name, sizes, type and place of each
+/// tensor; then the data, each tensor at a multiple of 32 bytes. All but the data follows from names and sizes, so tensors are converted
+/// one piece at a time as they are written.
 /// </summary>
 internal static class GgufFile
 {

@@ -73,5 +73,6 @@ internal static class GgufModel
 
     // What llama.cpp divides each frequency by.
     private static float[] RopeFactors(ModelConfig config) =>
-        [.. RotaryTable.Frequencies(config with { RopeScaling = null }).Zip(RotaryTable.Frequencies(config), (plain, scaled) => (float)(plain / scaled))];
+        [.. RotaryTable.Frequencies(config with { RopeScaling = null })
+            .Zip(RotaryTable.Frequencies(config), (plain, scaled) => (float)(plain / scaled))];
 }

@@ -75,10 +75,12 @@ internal sealed class MemoryRow(float[] row) : IRows
 /// <param name="isVector">Whether it is read as rows of one number each.</param>
 /// <param name="transposed">The file holds the columns.</param>
 /// <param name="headSize">
-/// Rows of a head of which RoPE turns row i with row i + D/2 and that are read with the two side by side, as RoFormer pairs them; 0 for rows in their own order.
+/// Rows of a head of which RoPE turns row i with row i + D/2 and that are read with the two side by side, as RoFormer pairs
+/// them; 0 for rows in their own order.
 /// </param>
 /// <param name="factor">What each number is multiplied by.</param>
-internal sealed class StoredRows(StoredTensor tensor, bool isVector = false, bool transposed = false, int headSize = 0, double factor = 1) : IRows
+internal sealed class StoredRows(StoredTensor tensor, bool isVector = false, bool transposed = false, int headSize = 0, double factor = 1)
+    : IRows
 {
     private readonly int _fileColumns = isVector ? 1 : checked((int)tensor.Dimensions[1]);
     private readonly int _fileRows = checked((int)(isVector ? tensor.Count : tensor.Dimensions[0]));
@@ -122,7 +124,8 @@ internal sealed class StoredRows(StoredTensor tensor, bool isVector = false, boo
         using MappedView view = tensor.Map(0, tensor.Bytes);
         for (int i = 0; i < values.Length / Columns; i++)
         {
-            ElementConversion.ToSingle(view.Span(tensor.FileRow(RowOf(first + i)) * rowBytes, rowBytes), tensor.Type, values.Slice(i * Columns, Columns));
+            ElementConversion.ToSingle(
+                view.Span(tensor.FileRow(RowOf(first + i)) * rowBytes, rowBytes), tensor.Type, values.Slice(i * Columns, Columns));
         }
     }
 
@@ -146,7 +149,8 @@ internal sealed class StoredRows(StoredTensor tensor, bool isVector = false, boo
         using MappedView view = tensor.Map(0, tensor.Bytes);
         for (int column = 0; column < Columns; column++)
         {
-            ElementConversion.ToSingle(view.Span((((long)column * _fileColumns) + first) * size, rows * size), tensor.Type, _line.AsSpan(0, rows));
+            ElementConversion.ToSingle(
+                view.Span((((long)column * _fileColumns) + first) * size, rows * size), tensor.Type, _line.AsSpan(0, rows));
             for (int row = 0; row < rows; row++)
             {
                 values[(row * Columns) + column] = _line[row];

@@ -6,8 +6,8 @@ using Forgetting.Text.Tokenizers;
 namespace Forgetting.Checkpoints.Gguf;
 
 /// <summary>
-/// The tokenizer of a checkpoint as a GGUF file describes it: tokens with their types, and scores of a sentencepiece vocabulary, or merges and the name of the split
-/// of a byte-level one. What llama.cpp would tokenize otherwise is refused.
+/// The tokenizer of a checkpoint as a GGUF file describes it: tokens with their types, and scores of a sentencepiece vocabulary, or merges
+/// and the name of the split of a byte-level one. What llama.cpp would tokenize otherwise is refused.
 /// </summary>
 internal static class GgufTokenizer
 {
@@ -45,11 +45,15 @@ internal static class GgufTokenizer
             return new SentencePieceModel(pieces, SpaceInFront: true, CollapsesSpaces: false);
 
         string file = Path.Combine(Path.GetDirectoryName(parts.Source)!, "tokenizer.model");
-        return File.Exists(file) && SentencePieceFile.Read(file).SentencePiece is { } beside && beside.Pieces.Select((p, id) => (p.Text, id)).All(p => IdOf(p.Text) == p.id)
-            ? beside with { Pieces = [.. beside.Pieces, .. parts.AddedTokens.Where(t => t.Id >= beside.Pieces.Count).OrderBy(t => t.Id).Select(t => (t.Content, 0f, TypeOf(t)))] }
-            : throw Refused(parts, "merges in an order that no scores of pieces can say, without the tokenizer.model that they come from", "scores");
+        return File.Exists(file) && SentencePieceFile.Read(file).SentencePiece is { } beside
+            && beside.Pieces.Select((p, id) => (p.Text, id)).All(p => IdOf(p.Text) == p.id)
+            ? beside with { Pieces = [.. beside.Pieces,
+                .. parts.AddedTokens.Where(t => t.Id >= beside.Pieces.Count).OrderBy(t => t.Id).Select(t => (t.Content, 0f, TypeOf(t)))] }
+            : throw Refused(
+                parts, "merges in an order that no scores of pieces can say, without the tokenizer.model that they come from", "scores");
 
-        int? IdOf(string text) => parts.Vocabulary.TryGetValue(text, out int id) ? id : parts.AddedTokens.FirstOrDefault(t => t.Content == text)?.Id;
+        int? IdOf(string text) =>
+            parts.Vocabulary.TryGetValue(text, out int id) ? id : parts.AddedTokens.FirstOrDefault(t => t.Content == text)?.Id;
     }
 
     private static void AddPieces(GgufMetadata metadata, SentencePieceModel model, TokenizerParts parts, Checkpoint source)
@@ -77,7 +81,8 @@ internal static class GgufTokenizer
 
     private static void AddByteLevel(GgufMetadata metadata, TokenizerParts parts, Checkpoint source)
     {
-        string pre = GgufSplit.NameOf(parts) ?? throw Refused(parts, "a split or a normalizer of another kind", "that of gpt2, llama3, qwen2 or smollm, or sentencepiece's");
+        string pre = GgufSplit.NameOf(parts)
+            ?? throw Refused(parts, "a split or a normalizer of another kind", "that of gpt2, llama3, qwen2 or smollm, or sentencepiece's");
         var tokens = new TokenList(parts, source);
         Dictionary<int, string> names = [];
         foreach ((string text, int id) in parts.Vocabulary)
@@ -125,7 +130,8 @@ internal static class GgufTokenizer
 
     private static int TypeOf(AddedToken token) => token.Special ? Control : UserDefined;
 
-    private static UserException Refused(TokenizerParts parts, string found, string expected) => new($"{parts.Source}: has {found}; for GGUF expected {expected}");
+    private static UserException Refused(TokenizerParts parts, string found, string expected) =>
+        new($"{parts.Source}: has {found}; for GGUF expected {expected}");
 
     /// <summary>Tokens by id, one for each row of the embedding: rows that the tokenizer does not know have names of their own.</summary>
     private sealed class TokenList

@@ -51,6 +51,9 @@ internal static class GgufTypes
         _ => throw new ArgumentOutOfRangeException(nameof(type), type, null),
     };
 
-    /// <summary>The type of a matrix's tensor in a file of this type: blocks lie within a row, so other widths are held in binary16.</summary>
-    public static GgufType OfMatrix(this GgufType type, long columns) => type == GgufType.Q8_0 && columns % BlockElements != 0 ? GgufType.F16 : type;
+    /// <summary>
+    /// The type of a matrix's tensor in a file of this type: blocks lie within a row, so other widths are held in binary16.
+    /// </summary>
+    public static GgufType OfMatrix(this GgufType type, long columns) =>
+        type == GgufType.Q8_0 && columns % BlockElements != 0 ? GgufType.F16 : type;
 }

@@ -4,7 +4,9 @@ using Forgetting.Text.ChatTemplates;
 
 namespace Forgetting.Checkpoints.Gguf;
 
-/// <summary>The file from which ollama makes a model of a GGUF file: where the weights are, how messages are laid out, and what ends an answer.</summary>
+/// <summary>
+/// The file from which ollama makes a model of a GGUF file: where the weights are, how messages are laid out, and what ends an answer.
+/// </summary>
 internal static class Modelfile
 {
     private const string Quotes = "\"\"\"";
@@ -50,14 +52,16 @@ internal static class Modelfile
             : start;
         return head + "{{ range $i, $_ := .Messages }}{{ $last := eq (len (slice $.Messages $i)) 1 }}"
             + $"{{{{ if eq .Role \"user\" }}}}{Literal(pieces.User.Before)}{{{{ .Content }}}}{Literal(pieces.User.After)}"
-            + $"{{{{ else if eq .Role \"assistant\" }}}}{Literal(pieces.Assistant.Before)}{{{{ .Content }}}}{{{{ if not $last }}}}{Literal(pieces.Assistant.After)}{{{{ end }}}}{{{{ end }}}}"
+            + $"{{{{ else if eq .Role \"assistant\" }}}}{Literal(pieces.Assistant.Before)}{{{{ .Content }}}}{{{{ if not $last "
+            + $"}}}}{Literal(pieces.Assistant.After)}{{{{ end }}}}{{{{ end }}}}"
             + $"{{{{ if and $last (ne .Role \"assistant\") }}}}{Literal(pieces.Answer)}{{{{ end }}}}{{{{ end }}}}";
     }
 
     // Without the token that begins the text. Where each question has it in front, it goes behind what comes before each further one.
     private static TurnPieces Begun(TurnPieces pieces, string? begin)
     {
-        string Without(string text) => begin is { Length: > 0 } && text.StartsWith(begin, StringComparison.Ordinal) ? text[begin.Length..] : text;
+        string Without(string text) =>
+            begin is { Length: > 0 } && text.StartsWith(begin, StringComparison.Ordinal) ? text[begin.Length..] : text;
         if (pieces.Start.Length == 0 && Without(pieces.User.Before) is var before && before != pieces.User.Before)
         {
             pieces = pieces with

@@ -4,15 +4,17 @@ using Forgetting.Text;
 namespace Forgetting.Checkpoints.Gguf;
 
 /// <summary>
-/// A conversation's layout as pieces of fixed text around the contents, which is all that a template of ollama can say of most: found by laying out conversations and
-/// checked on others.
+/// A conversation's layout as pieces of fixed text around the contents, which is all that a template of ollama can say of most: found by
+/// laying out conversations and checked on others.
 /// </summary>
 /// <param name="Start">In front of a conversation without a system message.</param>
 /// <param name="System">Around a system message that begins it, with what goes before; null where the layout takes none.</param>
 /// <param name="User">Around a user's message.</param>
 /// <param name="Assistant">Around an assistant's.</param>
 /// <param name="Answer">In front of the answer that is to come.</param>
-internal sealed record TurnPieces(string Start, (string Before, string After)? System, (string Before, string After) User, (string Before, string After) Assistant, string Answer)
+internal sealed record TurnPieces(
+    string Start, (string Before, string After)? System, (string Before, string After) User, (string Before, string After) Assistant,
+    string Answer)
 {
     // No template has these in it, and none trims them.
     private const string Question1 = "q1q", Answer1 = "a1a", Question2 = "q2q", Rules = "s1s";
@@ -23,23 +25,30 @@ internal sealed record TurnPieces(string Start, (string Before, string After)? S
     {
         try
         {
-            if (Between(render([Ask(Question1), Reply(Answer1), Ask(Question2)], true), Question1, Answer1, Question2) is not [var first, var answered, var asked, var last])
+            if (Between(render([Ask(Question1), Reply(Answer1), Ask(Question2)], true), Question1, Answer1, Question2)
+                is not [var first, var answered, var asked, var last])
+            {
                 return null;
+            }
 
             string question = End(render, Ask(Question1)), answer = End(render, Ask(Question1), Reply(Answer1));
 
-            // What follows a last question is the question's, or what follows every question; what follows a last answer is the answer's, or what the first question does
-            // not have in front of it.
+            // What follows a last question is the question's, or what follows every question; what follows a last answer is the answer's,
+            // or what the first question does not have in front of it.
             int after = answered.StartsWith(question, StringComparison.Ordinal) && last.StartsWith(question, StringComparison.Ordinal)
                 ? question.Length
                 : answered.AsSpan().CommonPrefixLength(last);
-            int closing = asked.StartsWith(answer, StringComparison.Ordinal) && first.EndsWith(asked[answer.Length..], StringComparison.Ordinal)
-                ? answer.Length
-                : asked.Length - CommonSuffix(first, asked);
+            int closing =
+                asked.StartsWith(answer, StringComparison.Ordinal) && first.EndsWith(asked[answer.Length..], StringComparison.Ordinal)
+                    ? answer.Length
+                    : asked.Length - CommonSuffix(first, asked);
             string before = asked[closing..];
-            var found = new TurnPieces(first[..^before.Length], null, (before, answered[..after]), (answered[after..], asked[..closing]), last[after..]);
+            var found = new TurnPieces(
+                first[..^before.Length], null, (before, answered[..after]), (answered[after..], asked[..closing]), last[after..]);
             found = found with { System = SystemOf(render, before) };
-            return found.Says(render, []) && (found.System is null || found.Says(render, [new ChatMessage("system", Rules)])) ? found : null;
+            return found.Says(render, []) && (found.System is null || found.Says(render, [new ChatMessage("system", Rules)]))
+                ? found
+                : null;
         }
         catch (UserException)
         {
@@ -58,7 +67,8 @@ internal sealed record TurnPieces(string Start, (string Before, string After)? S
     {
         try
         {
-            return Between(render([new ChatMessage("system", Rules), Ask(Question1)], true), Rules, Question1) is [var before, var after, _] && after.EndsWith(beforeUser, StringComparison.Ordinal)
+            return Between(render([new ChatMessage("system", Rules), Ask(Question1)], true), Rules, Question1) is [var before, var after, _]
+                && after.EndsWith(beforeUser, StringComparison.Ordinal)
                 ? (before, after[..^beforeUser.Length])
                 : null;
         }
@@ -81,9 +91,15 @@ internal sealed record TurnPieces(string Start, (string Before, string After)? S
         foreach (ChatMessage message in messages)
         {
             if (message.Role == "system")
+            {
                 text = $"{System!.Value.Before}{message.Content}{System.Value.After}";
+            }
             else
-                text += message.Role == "user" ? $"{User.Before}{message.Content}{User.After}" : $"{Assistant.Before}{message.Content}{Assistant.After}";
+            {
+                text += message.Role == "user"
+                    ? $"{User.Before}{message.Content}{User.After}"
+                    : $"{Assistant.Before}{message.Content}{Assistant.After}";
+            }
         }
 
         return text + Answer;

@@ -50,9 +50,12 @@ internal sealed record PromptTask(string Name, IReadOnlyList<DataExample> Exampl
     public static IReadOnlyList<PromptTask> Read(IReadOnlyList<string> files, DataFields fields)
     {
         ArgumentNullException.ThrowIfNull(files);
-        PromptTask[] tasks = [.. files.Select(f => new PromptTask(Path.GetFileNameWithoutExtension(f), DataSet.Read(f, fields with { PromptsOnly = true })))];
+        PromptTask[] tasks = [.. files.Select(
+            f => new PromptTask(Path.GetFileNameWithoutExtension(f), DataSet.Read(f, fields with { PromptsOnly = true })))];
         string? twice = tasks.GroupBy(t => t.Name).FirstOrDefault(g => g.Count() > 1)?.Key;
-        return twice is null ? tasks : throw new UserException($"two prompt files are named {twice}: a task's name is its file's, expected different ones");
+        return twice is null
+            ? tasks
+            : throw new UserException($"two prompt files are named {twice}: a task's name is its file's, expected different ones");
     }
 }
 
@@ -116,8 +119,9 @@ internal sealed record ElicitedSample
 internal sealed record ElicitationSummary(int Samples, int Truncated, int Exact);
 
 /// <summary>
-/// A model's own knowledge of other tasks (arXiv 2505.19715, "self-knowledge"): its greedy continuations of their prompts, as training data. Batches are a function of the
-/// prompts alone and each is written when it is done, so an interrupted elicitation continues where it was, to the same file.
+/// A model's own knowledge of other tasks (arXiv 2505.19715, "self-knowledge"): its greedy continuations of their prompts, as
+/// training data. Batches are a function of the prompts alone and each is written when it is done, so an interrupted elicitation
+/// continues where it was, to the same file.
 /// </summary>
 internal static class Elicitation
 {
@@ -141,7 +145,8 @@ internal static class Elicitation
     /// <summary>Elicits into a file.</summary>
     /// <param name="model">The model before fine-tuning.</param>
     /// <param name="tasks">Whose prompts.</param>
-    /// <param name="path">The file to appear when all is done; until then what there is lies beside it, under the name with <c>.partial</c>.</param>
+    /// <param name="path">The file to appear when all is done; until then what there is lies beside it, under the
+    /// name with <c>.partial</c>.</param>
     /// <param name="observer">Told of tokens done, those counted that might have been generated; or null.</param>
     /// <param name="cancellation">Ends the elicitation; it can be continued.</param>
     /// <exception cref="UserException">A prompt does not fit the model, or the file cannot be written.</exception>
@@ -185,12 +190,15 @@ internal static class Elicitation
         if (example.Messages != null && options.FewShot.Count > 0)
             throw new UserException($"{example.Place}: is a conversation, expected a prompt: worked examples go before prompts only");
 
-        DataExample shown = options.FewShot.Count == 0 ? example : example with { Prompt = FewShotPrefix(options.FewShot) + example.Prompt };
+        DataExample shown =
+            options.FewShot.Count == 0 ? example : example with { Prompt = FewShotPrefix(options.FewShot) + example.Prompt };
         int[] ids = encoder.EncodePrompt(shown);
         int room = model.Decoder.Config.ContextLength - ids.Length;
         return ids.Length > 0 && room > 0
             ? new Prompt(task, example, ids, Math.Min(room, options.MaxNewTokens))
-            : throw new UserException($"{example.Place}: the prompt has {ids.Length} tokens, expected 1 to {model.Decoder.Config.ContextLength - 1} (the context length is {model.Decoder.Config.ContextLength})");
+            : throw new UserException(
+                $"{example.Place}: the prompt has {ids.Length} tokens, expected 1 to {model.Decoder.Config.ContextLength - 1} (the context "
+                + $"length is {model.Decoder.Config.ContextLength})");
     }
 
     private static string FewShotPrefix(IReadOnlyList<DataExample> examples) => string.Concat(examples.Select(e => e.Messages is null
@@ -199,7 +207,8 @@ internal static class Elicitation
 
     private static string Inputs(LoadedModel model, List<Prompt> prompts, ElicitationOptions options)
     {
-        Fingerprint inputs = new Fingerprint().AddFiles("model", model.Source.Path).Add("max-new-tokens", options.MaxNewTokens).Add("batch-tokens", options.BatchTokens);
+        Fingerprint inputs = new Fingerprint().AddFiles("model", model.Source.Path).Add("max-new-tokens", options.MaxNewTokens).Add(
+            "batch-tokens", options.BatchTokens);
         if (model.Adapter is { } adapter)
             inputs.AddFiles("adapter", adapter);
 
@@ -231,7 +240,8 @@ internal static class Elicitation
     }
 
     private static ElicitedSample[] Continue(
-        LoadedModel model, ExampleEncoder encoder, Generator generator, Prompt[] batch, ElicitationOptions options, CancellationToken cancellation)
+        LoadedModel model, ExampleEncoder encoder, Generator generator, Prompt[] batch, ElicitationOptions options,
+        CancellationToken cancellation)
     {
         IReadOnlyList<int> ends = encoder.TurnEnd is int end ? [.. model.EndIds.Union([end])] : model.EndIds;
         var generation = new GenerationOptions { MaxNewTokens = options.MaxNewTokens, StopIds = ends };
@@ -247,10 +257,12 @@ internal static class Elicitation
         }
 
         IReadOnlyList<int[]> generated = generator.Generate([.. batch.Select(p => p.Ids)], generation, OnToken, cancellation: cancellation);
-        return [.. batch.Select((prompt, i) => Sample(encoder, prompt, generated[i], texts[i] + decoders[i].Finish(), decoders[i].Stopped, ends))];
+        return [.. batch.Select(
+            (prompt, i) => Sample(encoder, prompt, generated[i], texts[i] + decoders[i].Finish(), decoders[i].Stopped, ends))];
     }
 
-    private static ElicitedSample Sample(ExampleEncoder encoder, Prompt prompt, int[] generated, string text, bool stopped, IReadOnlyList<int> ends)
+    private static ElicitedSample Sample(
+        ExampleEncoder encoder, Prompt prompt, int[] generated, string text, bool stopped, IReadOnlyList<int> ends)
     {
         DataExample source = prompt.Example;
         bool conversation = source.Messages != null;
@@ -267,7 +279,8 @@ internal static class Elicitation
             Index = source.Index,
         };
 
-        // What training will see of it, up to the eos. A continuation that ends in the middle of a character, or that no text is encoded to, does not come back as it was.
+        // What training will see of it, up to the eos. A continuation that ends in the middle of a character, or that no text is
+        // encoded to, does not come back as it was.
         int[] before = encoder.EncodePrompt(source), ids = encoder.Encode(sample.ToExample(source.Place)).Ids;
         bool kept = ids.AsSpan().StartsWith(before);
         int[] written = [.. ids.Skip(before.Length).TakeWhile(id => !ends.Contains(id))];

@@ -39,9 +39,13 @@ internal static class FisherFile
         });
     }
 
-    /// <summary>Reads a file into tensors that belong to <paramref name="parameters"/>, one each, given by <paramref name="destination"/>.</summary>
-    /// <exception cref="UserException">The file is bad, or its tensors are not those of the parameters; names the first that is not.</exception>
-    public static void Read(string path, ModelFamily family, IReadOnlyList<Parameter> parameters, IMemory memory, Func<Parameter, Tensor> destination)
+    /// <summary>
+    /// Reads a file into tensors that belong to <paramref name="parameters"/>, one each, given by <paramref name="destination"/>.
+    /// </summary>
+    /// <exception cref="UserException">The file is bad, or its tensors are not those of the parameters; names
+    /// the first that is not.</exception>
+    public static void Read(
+        string path, ModelFamily family, IReadOnlyList<Parameter> parameters, IMemory memory, Func<Parameter, Tensor> destination)
     {
         ArgumentNullException.ThrowIfNull(parameters);
         ArgumentNullException.ThrowIfNull(destination);
@@ -51,7 +55,10 @@ internal static class FisherFile
         foreach (Parameter parameter in parameters)
         {
             if (!tensors.Remove(parameter.Name, out StoredTensor? tensor))
-                throw new UserException($"{path}: no tensor \"{parameter.Name}\": expected the Fisher information of this model's parameters");
+            {
+                throw new UserException(
+                    $"{path}: no tensor \"{parameter.Name}\": expected the Fisher information of this model's parameters");
+            }
 
             bool transposed = TensorMap.IsTransposed(family, parameter.Name);
             Shape shape = transposed ? new Shape(parameter.Shape.Columns, parameter.Shape.Rows) : parameter.Shape;

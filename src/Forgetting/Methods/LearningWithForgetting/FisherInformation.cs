@@ -7,8 +7,8 @@ namespace Forgetting.Methods.LearningWithForgetting;
 
 /// <summary>
 /// Diagonal Fisher information F_i = E_x[(∂ log P(x)/∂θ_i)²] over single examples (arXiv 2505.19715), where log P(x) is the sum of the
-/// log-probabilities of the example's response tokens. The square of a batch's mean gradient is not it: squares are taken per example, inside
-/// the gradient sink, so a batch costs about one ordinary backward pass and no per-example gradient is stored.
+/// log-probabilities of the example's response tokens. The square of a batch's mean gradient is not it: squares are taken per example,
+/// inside the gradient sink, so a batch costs about one ordinary backward pass and no per-example gradient is stored.
 /// </summary>
 internal static class FisherInformation
 {
@@ -37,7 +37,8 @@ internal static class FisherInformation
         {
             twin.AllocateGradients();
             twin.ForwardBackward(
-                fullest, default, new SquareAccumulateSink(twin.Backend), new float[fullest.HeadRows.Length], targetSeed: kind == FisherKind.True ? seed : null);
+                fullest, default, new SquareAccumulateSink(twin.Backend), new float[fullest.HeadRows.Length],
+                targetSeed: kind == FisherKind.True ? seed : null);
         });
         float[][] ones = [.. examples.Select(e => UniformWeights(e, 1))];
         long done = 0, total = examples.Sum(e => (long)e.Length);
@@ -56,7 +57,9 @@ internal static class FisherInformation
         }
     }
 
-    /// <summary>Some examples drawn at random, in the order of the data; all of them where <paramref name="count"/> is null or no less.</summary>
+    /// <summary>
+    /// Some examples drawn at random, in the order of the data; all of them where <paramref name="count"/> is null or no less.
+    /// </summary>
     public static IReadOnlyList<EncodedExample> Draw(IReadOnlyList<EncodedExample> examples, int? count, ulong seed)
     {
         ArgumentNullException.ThrowIfNull(examples);

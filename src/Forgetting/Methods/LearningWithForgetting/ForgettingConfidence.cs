@@ -32,13 +32,18 @@ internal sealed record ConfidenceRecord(int Index, double Confidence, double Con
         foreach (ConfidenceRecord record in JsonLines.Read<ConfidenceRecord>(path))
         {
             if ((uint)record.Index >= (uint)samples || records[record.Index] != null)
-                throw new UserException($"{path}: index {record.Index}, expected each of 0 to {samples - 1} once: confidences of other samples?");
+            {
+                throw new UserException(
+                    $"{path}: index {record.Index}, expected each of 0 to {samples - 1} once: confidences of other samples?");
+            }
 
             records[record.Index] = record;
         }
 
         int missing = Array.IndexOf(records, null);
-        return missing < 0 ? [.. records.OfType<ConfidenceRecord>()] : throw new UserException($"{path}: no confidence of sample {missing}, expected each of 0 to {samples - 1} once");
+        return missing < 0
+            ? [.. records.OfType<ConfidenceRecord>()]
+            : throw new UserException($"{path}: no confidence of sample {missing}, expected each of 0 to {samples - 1} once");
     }
 }
 
@@ -55,7 +60,8 @@ internal sealed class ForgettingConfidence : IDisposable
 
     /// <summary>Prepares the reductions.</summary>
     /// <param name="decoder">The model at θ_base: without an adapter, or with its adapter merged.</param>
-    /// <param name="source">The checkpoint that the model was read from: the model may hold its values rounded, and the difference to θ_L is small.</param>
+    /// <param name="source">The checkpoint that the model was read from: the model may hold its values rounded, and the
+    /// difference to θ_L is small.</param>
     /// <param name="learned">The checkpoint at θ_L: the same model after ordinary fine-tuning on the learning data.</param>
     /// <param name="fisher">File of the learning data's diagonal Fisher information at θ_L.</param>
     /// <exception cref="UserException">The files do not fit the model.</exception>
@@ -65,10 +71,12 @@ internal sealed class ForgettingConfidence : IDisposable
             ArgumentNullException.ThrowIfNull(source);
             ArgumentNullException.ThrowIfNull(learned);
             IBackend backend = decoder.Backend;
-            learned.LoadInto([.. decoder.BaseParameters.Select(p => new Parameter(p.Name, p.Kind, p.Shape) { Value = projections[p].A })], backend);
+            learned.LoadInto(
+                [.. decoder.BaseParameters.Select(p => new Parameter(p.Name, p.Kind, p.Shape) { Value = projections[p].A })], backend);
 
             // θ_base stands in F's place until F is read.
-            source.LoadInto([.. decoder.BaseParameters.Select(p => new Parameter(p.Name, p.Kind, p.Shape) { Value = projections[p].B })], backend);
+            source.LoadInto(
+                [.. decoder.BaseParameters.Select(p => new Parameter(p.Name, p.Kind, p.Shape) { Value = projections[p].B })], backend);
             foreach (Parameter parameter in decoder.BaseParameters.Where(p => decoder.Lora?.Holds(p.Name) == true))
             {
                 backend.Copy(parameter.Value, projections[parameter].B);
@@ -122,7 +130,8 @@ internal sealed class ForgettingConfidence : IDisposable
     /// <param name="cancellation">Ends the computation between two batches.</param>
     /// <exception cref="UserException">A confidence is not finite; names the sample.</exception>
     public IReadOnlyList<ConfidenceRecord> Compute(
-        IReadOnlyList<EncodedExample> samples, double alpha, int maxTokens, ITrainingObserver? observer = null, CancellationToken cancellation = default)
+        IReadOnlyList<EncodedExample> samples, double alpha, int maxTokens, ITrainingObserver? observer = null,
+        CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(samples);
         var records = new List<ConfidenceRecord>(samples.Count);
@@ -131,7 +140,8 @@ internal sealed class ForgettingConfidence : IDisposable
         {
             TokenBatch fullest = BatchBuilder.Fullest(samples, maxTokens);
             _decoder.Reserve(twin => twin.ForwardBackward(
-                fullest, default, new ProjectSink(twin.Backend, twin.BaseParameters.ToDictionary(p => p, _ => default(Projection))), new float[fullest.HeadRows.Length]));
+                fullest, default, new ProjectSink(twin.Backend, twin.BaseParameters.ToDictionary(p => p, _ => default(Projection))),
+                new float[fullest.HeadRows.Length]));
         }
 
         var sink = new ProjectSink(_decoder.Backend, _projections);
@@ -151,7 +161,11 @@ internal sealed class ForgettingConfidence : IDisposable
             {
                 double linear = alpha * sums[2 * i], quadratic = 0.5 * alpha * alpha * sums[2 * i + 1];
                 if (!double.IsFinite(Constant + linear + quadratic))
-                    throw new UserException($"the forgetting confidence of sample {batch.Examples[i]} is {Constant + linear + quadratic}, expected a finite number; are the weights and the Fisher information sound?");
+                {
+                    throw new UserException(
+                        $"the forgetting confidence of sample {batch.Examples[i]} is {Constant + linear + quadratic}, "
+                        + "expected a finite number; are the weights and the Fisher information sound?");
+                }
 
                 records.Add(new ConfidenceRecord(batch.Examples[i], Constant + linear + quadratic, Constant, linear, quadratic));
             }

@@ -8,13 +8,14 @@ using Forgetting.Training;
 namespace Forgetting.Methods.LearningWithForgetting;
 
 /// <summary>
-/// Learning With Forgetting (arXiv 2505.19715). Stages: self-knowledge, θ_L, then the measured increase, or Fisher information and forgetting
-/// confidence. Each leaves its result in the folder <c>lwf</c> of the run; those are left out that the settings give. What ranks highest is D_U,
-/// which unlearning steps forget.
+/// Learning With Forgetting (arXiv 2505.19715). Stages: self-knowledge, θ_L, then the measured increase, or Fisher information and
+/// forgetting confidence. Each leaves its result in the folder <c>lwf</c> of the run; those are left out that the settings give. What ranks
+/// highest is D_U, which unlearning steps forget.
 /// </summary>
 internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IMethod
 {
-    private const string SamplesName = "elicited.jsonl", LearnedName = "learned", FisherName = "fisher.safetensors", ConfidenceName = "confidence.jsonl",
+    private const string SamplesName = "elicited.jsonl", LearnedName = "learned", FisherName = "fisher.safetensors",
+        ConfidenceName = "confidence.jsonl",
         IncreaseName = "increase.jsonl", SelectionName = "selection.jsonl";
 
     private readonly UnlearningSettings _settings = options.Unlearning;
@@ -71,7 +72,8 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
         Name = "learn", Result = Path.Combine(LearnedName, "model"),
         Announce = run => $"ordinary fine-tuning on {Learnt(run).Count} examples",
         Inputs = run => PlainTuning.AddInputs(run.BaseInputs(), options, Path.Combine(run.Folder, LearnedName), Learnt(run)).Parts,
-        Run = run => PlainTuning.Train(options, Learnt(run), Path.Combine(run.Folder, LearnedName), run.Backend, run.Observer, run.Cancellation),
+        Run = run =>
+            PlainTuning.Train(options, Learnt(run), Path.Combine(run.Folder, LearnedName), run.Backend, run.Observer, run.Cancellation),
         Rehearse = rehearsal => rehearsal.TrainPlainly(rehearsal.Training),
     };
 
@@ -87,7 +89,8 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
             using LoadedModel tuned = LoadedModel.Load(LearnedPath(run), run.Backend);
             MeasuredIncrease.Write(
                 Path.Combine(run.Folder, IncreaseName),
-                MeasuredIncrease.Compute(model.Decoder, tuned.Decoder, Samples(run), options.Compute.MicroBatchTokens, run.Observer, run.Cancellation));
+                MeasuredIncrease.Compute(
+                    model.Decoder, tuned.Decoder, Samples(run), options.Compute.MicroBatchTokens, run.Observer, run.Cancellation));
         },
         Rehearse = rehearsal => rehearsal.Score(rehearsal.Samples),
     };
@@ -97,7 +100,8 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
         Name = "fisher", Result = FisherName,
         Announce = run => $"computing the Fisher information of {Drawn(run).Count} examples",
         Inputs = run => new Fingerprint().Add("dtype", options.Compute.Dtype).AddFiles("learned", LearnedPath(run))
-            .Add("examples", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(Drawn(run)))).Add("kind", Recipe.Text(_settings.FisherKind))
+            .Add("examples", TrainingCheckpoint.Fingerprint(TrainingSet.AllPositive(Drawn(run))))
+            .Add("kind", Recipe.Text(_settings.FisherKind))
             .Add("seed", options.Seed).Parts,
         Run = run =>
         {
@@ -126,7 +130,8 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
             using Checkpoint learned = Checkpoint.Open(LearnedPath(run));
             using var confidence = new ForgettingConfidence(model.Decoder, model.Source, learned, FisherPath(run));
             ConfidenceRecord.Write(
-                ConfidencePath(run), confidence.Compute(Samples(run), Alpha, options.Compute.MicroBatchTokens, run.Observer, run.Cancellation));
+                ConfidencePath(run),
+                confidence.Compute(Samples(run), Alpha, options.Compute.MicroBatchTokens, run.Observer, run.Cancellation));
         },
         Rehearse = rehearsal =>
         {
@@ -138,8 +143,8 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
 
     private double Alpha => _settings.Alpha ?? options.Optimizer.LearningRate;
 
-    /// <summary>The schedule fits the run, and confidences, which are reductions over the base's own parameters, can be computed: a head that is tied in
-    /// the base and apart afterwards has none there.</summary>
+    /// <summary>The schedule fits the run, and confidences, which are reductions over the base's own parameters, can be computed: a head
+    /// that is tied in the base and apart afterwards has none there.</summary>
     void IMethod.Check(MethodRun run)
     {
         _ = new UnlearningSchedule(options, Trainer.CountSteps(options, run.Examples.Count));
@@ -172,8 +177,8 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
             {
                 Unlearning = new UnlearningSummary
                 {
-                    Samples = SamplesPath(run), Given = _settings.Elicited != null, Elicited = samples.Count, Selected = chosen.Length, Cut = cut,
-                    Constant = records?[0].Constant, Stages = run.Log.Finished,
+                    Samples = SamplesPath(run), Given = _settings.Elicited != null, Elicited = samples.Count, Selected = chosen.Length,
+                    Cut = cut, Constant = records?[0].Constant, Stages = run.Log.Finished,
                 },
             },
         };
@@ -201,12 +206,14 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
     // What the data says is to be forgotten is nothing that θ_L learns.
     private static IReadOnlyList<EncodedExample> Learnt(MethodRun run) => ExampleLoader.ToLearn(run.Examples);
 
-    private IReadOnlyList<EncodedExample> Drawn(MethodRun run) => FisherInformation.Draw(Learnt(run), _settings.FisherExamples, options.Seed);
+    private IReadOnlyList<EncodedExample> Drawn(MethodRun run) =>
+        FisherInformation.Draw(Learnt(run), _settings.FisherExamples, options.Seed);
 
     // Samples have the standard names of fields, whatever those of the learning data are.
     private IReadOnlyList<EncodedExample> Samples(MethodRun run) => _samples ??= run.Encode(SamplesPath(run), options with
     {
-        Data = options.Data with { PromptField = null, CompletionField = null, Shape = DataShape.Auto, TooLong = TooLong.Cut, TrainOn = TrainOn.Assistant },
+        Data = options.Data with { PromptField =
+            null, CompletionField = null, Shape = DataShape.Auto, TooLong = TooLong.Cut, TrainOn = TrainOn.Assistant },
     });
 
     private void WriteSelection(MethodRun run, int count, double[]? confidence, double[]? increase, IReadOnlyList<int> places)

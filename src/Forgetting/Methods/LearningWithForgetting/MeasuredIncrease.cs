@@ -14,8 +14,9 @@ namespace Forgetting.Methods.LearningWithForgetting;
 internal sealed record IncreaseRecord(int Index, double Increase, double BaseLoss, double LearnedLoss);
 
 /// <summary>
-/// The measured increase of the loss of self-generated samples (this project's): what ordinary fine-tuning on the learning task had to push away stands in its way. Two forward passes a
-/// sample and no Fisher information, where the forgetting confidence looks at a linearisation that greedy samples, whose gradients are small, hardly show.
+/// The measured increase of the loss of self-generated samples (this project's): what ordinary fine-tuning on the learning task had to push
+/// away stands in its way. Two forward passes a sample and no Fisher information, where the forgetting confidence looks at a linearisation
+/// that greedy samples, whose gradients are small, hardly show.
 /// </summary>
 internal static class MeasuredIncrease
 {
@@ -27,10 +28,12 @@ internal static class MeasuredIncrease
     /// <exception cref="UserException">A loss is not finite, or a sample has no response tokens.</exception>
     /// <exception cref="OperationCanceledException">The work was cancelled.</exception>
     public static IReadOnlyList<IncreaseRecord> Compute(
-        Decoder baseModel, Decoder learned, IReadOnlyList<EncodedExample> samples, int microBatchTokens, ITrainingObserver? observer = null, CancellationToken cancellation = default)
+        Decoder baseModel, Decoder learned, IReadOnlyList<EncodedExample> samples, int microBatchTokens, ITrainingObserver? observer = null,
+        CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(samples);
-        IReadOnlyList<IReadOnlyList<float[]>> losses = Scorer.Losses([baseModel, learned], samples, microBatchTokens, allTokens: false, observer, cancellation);
+        IReadOnlyList<IReadOnlyList<float[]>> losses =
+            Scorer.Losses([baseModel, learned], samples, microBatchTokens, allTokens: false, observer, cancellation);
         return [.. samples.Select((sample, i) =>
         {
             double before = Mean(sample, losses[0][i]), after = Mean(sample, losses[1][i]);

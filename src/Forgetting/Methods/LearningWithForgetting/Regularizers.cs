@@ -13,7 +13,8 @@ internal static class Regularizers
     {
         RegularizerKind.Bss => new SpectralShrinkage(settings.ResolveRegularizerWeight(), settings.RegularizerCount),
         RegularizerKind.Srs => new StableRankShrinkage(
-            settings.ResolveRegularizerWeight(), settings.RegularizerNoise, Block(settings.RegularizerBlock ?? model.Layers / 2, model.Layers), model.Layers),
+            settings.ResolveRegularizerWeight(), settings.RegularizerNoise,
+            Block(settings.RegularizerBlock ?? model.Layers / 2, model.Layers), model.Layers),
         _ => null,
     };
 

@@ -6,9 +6,10 @@ using Forgetting.Tensors;
 namespace Forgetting.Methods.LearningWithForgetting;
 
 /// <summary>
-/// The baseline SRS of arXiv 2505.19715, most likely Tuning Stable Rank Shrinkage (CVPR 2024; what could be read of the papers does not say, and details are this project's choice):
-/// adds η times the mean over blocks of ‖f(x + ε) − f(x)‖ / ‖f(x)‖, with normal noise ε on the input of one block and f the output of that block and each above it. The norm is of a
-/// document's whole output, the mean also over documents, and cross-entropy is that of the noisy pass.
+/// The baseline SRS of arXiv 2505.19715, most likely Tuning Stable Rank Shrinkage (CVPR 2024; what could be read of the papers does not
+/// say, and details are this project's choice): adds η times the mean over blocks of ‖f(x + ε) − f(x)‖ / ‖f(x)‖, with normal noise ε on the
+/// input of one block and f the output of that block and each above it. The norm is of a document's whole output, the mean also over
+/// documents, and cross-entropy is that of the noisy pass.
 /// </summary>
 /// <param name="weight">η.</param>
 /// <param name="deviation">Standard deviation of ε.</param>
@@ -95,7 +96,9 @@ internal sealed class StableRankShrinkage(double weight, double deviation, int f
         arena.Release(mark);
     }
 
-    /// <summary>Standard normal numbers of a row, a function of the step's seed, the row's place in the step and the column alone.</summary>
+    /// <summary>
+    /// Standard normal numbers of a row, a function of the step's seed, the row's place in the step and the column alone.
+    /// </summary>
     internal static void Noise(ulong seed, int rowKey, Span<float> row)
     {
         Span<float> four = stackalloc float[4];
@@ -109,11 +112,13 @@ internal sealed class StableRankShrinkage(double weight, double deviation, int f
     }
 
     // A document's rows of a tensor that begins with the batch's first.
-    private static Tensor Of(TokenBatch batch, Tensor rows, int document) => rows.RowRange(batch.Offsets[document], batch.Offsets[document + 1] - batch.Offsets[document]);
+    private static Tensor Of(TokenBatch batch, Tensor rows, int document) =>
+        rows.RowRange(batch.Offsets[document], batch.Offsets[document + 1] - batch.Offsets[document]);
 
     /// <summary>The noise without the term.</summary>
     private sealed class NoiseAlone(StableRankShrinkage whole) : IRegularizer
     {
-        public void Disturb(IBackend backend, Arena arena, TokenBatch batch, int block, Tensor x) => whole.Disturb(backend, arena, batch, block, x);
+        public void Disturb(IBackend backend, Arena arena, TokenBatch batch, int block, Tensor x) =>
+            whole.Disturb(backend, arena, batch, block, x);
     }
 }

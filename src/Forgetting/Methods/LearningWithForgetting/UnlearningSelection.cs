@@ -5,7 +5,10 @@ using Forgetting.Training;
 
 namespace Forgetting.Methods.LearningWithForgetting;
 
-/// <summary>Which self-generated samples make up D_U (arXiv 2505.19715): those of the highest measured increase or forgetting confidence, or another choice for ablations.</summary>
+/// <summary>
+/// Which self-generated samples make up D_U (arXiv 2505.19715): those of the highest measured increase or forgetting
+/// confidence, or another choice for ablations.
+/// </summary>
 internal static class UnlearningSelection
 {
     /// <summary>Places of the chosen samples, ascending, and the value at the cut.</summary>
@@ -44,9 +47,11 @@ internal static class UnlearningSelection
         if (options.Unlearning.Threshold is not { } threshold)
             return Math.Max(1, (int)Math.Round(options.Unlearning.Fraction * count));
 
-        int passing = options.Unlearning.Select == SelectionKind.Low ? ranking!.Count(c => c <= threshold) : ranking!.Count(c => c >= threshold);
+        int passing =
+            options.Unlearning.Select == SelectionKind.Low ? ranking!.Count(c => c <= threshold) : ranking!.Count(c => c >= threshold);
         return passing > 0 ? passing : throw new UserException(
-            $"forget-threshold is {Recipe.Text(threshold)}, which no sample passes: values are {Recipe.Text(ranking!.Min())} to {Recipe.Text(ranking!.Max())}");
+            $"forget-threshold is {Recipe.Text(threshold)}, which no sample passes: "
+            + $"values are {Recipe.Text(ranking!.Min())} to {Recipe.Text(ranking!.Max())}");
     }
 }
 

@@ -2,14 +2,16 @@
 namespace Forgetting.Methods.TokenForgetting;
 
 /// <summary>
-/// The cut through a distribution that leaves the most variance between its two sides (N. Otsu, IEEE Transactions on Systems, Man, and Cybernetics 9, 1979), over the values
-/// themselves instead of a histogram.
+/// The cut through a distribution that leaves the most variance between its two sides (N. Otsu, IEEE Transactions on Systems, Man, and
+/// Cybernetics 9, 1979), over the values themselves instead of a histogram.
 /// </summary>
 /// <param name="Above">Number of values above the cut.</param>
 /// <param name="Separation">Share of the variance that lies between the sides, in [0, 1].</param>
 internal readonly record struct OtsuCut(int Above, double Separation)
 {
-    /// <summary>The cut through values in descending order. It lies between different values; where all are equal nothing lies below it.</summary>
+    /// <summary>
+    /// The cut through values in descending order. It lies between different values; where all are equal nothing lies below it.
+    /// </summary>
     public static OtsuCut Of(ReadOnlySpan<float> descending)
     {
         int count = descending.Length;

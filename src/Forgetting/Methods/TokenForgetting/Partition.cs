@@ -18,17 +18,19 @@ internal readonly record struct PartitionRule(PartitionLevel Level, Share Rho, d
     public ulong? Shuffle { get; init; }
 
     /// <summary>The rule that settings ask for.</summary>
-    public static PartitionRule Of(TrainingOptions options) => new(options.TokenForgetting.Level, options.TokenForgetting.Rho ?? Scores.DefaultRho, options.TokenForgetting.IgnoreRho)
-    {
-        Thresholds = options is { TokenForgetting.LearnAbove: { } learn, TokenForgetting.ForgetBelow: { } forget } ? (learn, forget) : null,
-        Shuffle = options.TokenForgetting.ShuffleSigns ? options.Seed : null,
-    };
+    public static PartitionRule Of(TrainingOptions options) =>
+        new(options.TokenForgetting.Level, options.TokenForgetting.Rho ?? Scores.DefaultRho, options.TokenForgetting.IgnoreRho)
+        {
+            Thresholds =
+                options is { TokenForgetting.LearnAbove: { } learn, TokenForgetting.ForgetBelow: { } forget } ? (learn, forget) : null,
+            Shuffle = options.TokenForgetting.ShuffleSigns ? options.Seed : null,
+        };
 }
 
 /// <summary>
-/// Divides the response tokens of a training set by a score (arXiv 2508.04329, section 3): ranked descending over the whole set, the top ⌊ρN⌋ are positive, the
-/// rest negative. Ties keep the order of (example, position). Beyond the paper, a part between the two may be ignored, ρ may come from the scores themselves, and tokens that the data
-/// gives a sign keep it and are not ranked.
+/// Divides the response tokens of a training set by a score (arXiv 2508.04329, section 3): ranked descending over the whole set, the top
+/// ⌊ρN⌋ are positive, the rest negative. Ties keep the order of (example, position). Beyond the paper, a part between the two may be
+/// ignored, ρ may come from the scores themselves, and tokens that the data gives a sign keep it and are not ranked.
 /// </summary>
 internal sealed class Partition
 {
@@ -58,7 +60,9 @@ internal sealed class Partition
     /// <summary>Highest score of what is forgotten; NaN when nothing is.</summary>
     public double ForgetCut { get; }
 
-    /// <summary>Share of the scores' variance that lies between the two sides of Otsu's cut, where ρ was found by it: near 1 they are well apart.</summary>
+    /// <summary>
+    /// Share of the scores' variance that lies between the two sides of Otsu's cut, where ρ was found by it: near 1 they are well apart.
+    /// </summary>
     public double? Separation { get; private init; }
 
     /// <summary>Share of what was ranked that is above Otsu's cut, where ρ was found by it.</summary>
@@ -108,10 +112,11 @@ internal sealed class Partition
     }
 
     /// <summary>
-    /// Like <see cref="Of"/>, but refuses scores that do not tell more than half of what is ranked from the cut, on both sides of it: there the order of the
-    /// data would decide what is unlearnt. So it is with influence where the reference has learnt nothing.
+    /// Like <see cref="Of"/>, but refuses scores that do not tell more than half of what is ranked from the cut, on both sides of it: there
+    /// the order of the data would decide what is unlearnt. So it is with influence where the reference has learnt nothing.
     /// </summary>
-    /// <param name="baseLoss">Per example, per token: cross-entropy under the base model, from which the rounding of scores is known.</param>
+    /// <param name="baseLoss">Per example, per token: cross-entropy under the base model, from which the
+    /// rounding of scores is known.</param>
     /// <exception cref="UserException">As <see cref="Of"/>, or most scores are the same up to rounding.</exception>
     public static Partition OfInformative(
         IReadOnlyList<float[]> score, IReadOnlyList<float[]> baseLoss, IReadOnlyList<bool[]> response, PartitionRule rule)
@@ -133,7 +138,10 @@ internal sealed class Partition
         string what = rule.Level == PartitionLevel.Token ? "response tokens" : "examples";
         throw new UserException(string.Create(
             CultureInfo.InvariantCulture,
-            $"{ties:N0} of {values.Length:N0} {what} have the score of the cut, {partition.Cut:0.###e+0}, up to rounding, so that their order and not what they say would decide which are unlearnt: the reference has hardly learnt anything. Expected a reference trained on more examples, for more steps (more epochs or a smaller batch size) or at a higher learning rate, or another share rho"));
+            $"{ties:N0} of {values.Length:N0} {what} have the score of the cut, {partition.Cut:0.###e+0}, up to rounding, "
+                + $"so that their order and not what they say would decide which are unlearnt: the reference has hardly learnt anything. "
+                + $"Expected a reference trained on more examples, for more steps (more epochs or a smaller batch size) "
+                + $"or at a higher learning rate, or another share rho"));
     }
 
     /// <summary>The division with the signs that the data gives to tokens that were not ranked.</summary>
@@ -142,7 +150,8 @@ internal sealed class Partition
         if (examples.All(e => e.Given is null))
             return this;
 
-        sbyte[][] signs = [.. Signs.Zip(examples, (own, e) => e.Given is { } given ? [.. own.Zip(given, (sign, said) => said != 0 ? said : sign)] : own)];
+        sbyte[][] signs =
+            [.. Signs.Zip(examples, (own, e) => e.Given is { } given ? [.. own.Zip(given, (sign, said) => said != 0 ? said : sign)] : own)];
         return new(signs, Count(signs, [.. examples.Select(e => e.Response)]), Cut, ForgetCut) { Separation = Separation, Above = Above };
     }
 
@@ -173,8 +182,12 @@ internal sealed class Partition
     /// <inheritdoc/>
     public override string ToString() => string.Create(
         CultureInfo.InvariantCulture,
-        $"{Counts.Positive:N0} tokens to learn, {Counts.Negative:N0} negative{(Counts.Ignored > 0 ? $", {Counts.Ignored:N0} ignored" : "")}{(double.IsNaN(Cut) ? "" : $"; learnt from score {Cut:0.####} on")}")
-        + (Separation is { } between ? string.Create(CultureInfo.InvariantCulture, $" (Otsu's cut: {Above:0.0 %} above it, {between:0.00} of the variance between the sides)") : "");
+        $"{Counts.Positive:N0} tokens to learn, {Counts.Negative:N0} negative{(Counts.Ignored > 0 ? $", {Counts.Ignored:N0} ignored" : "")}"
+            + $"{(double.IsNaN(Cut) ? "" : $"; learnt from score {Cut:0.####} on")}")
+        + (Separation is { } between
+            ? string.Create(
+                CultureInfo.InvariantCulture, $" (Otsu's cut: {Above:0.0 %} above it, {between:0.00} of the variance between the sides)")
+            : "");
 
     /// <summary>By how much the difference of two losses may be off, nats.</summary>
     internal static double Rounding(double loss) => RoundingOfLosses * Math.Max(1, loss);
@@ -221,7 +234,8 @@ internal sealed class Partition
         return [.. means];
     }
 
-    // Each value becomes an integer that ascends as the value descends, with its place below it: sorting these is fast, and stable although the sort is not.
+    // Each value becomes an integer that ascends as the value descends, with its place below it: sorting these is fast,
+    // and stable although the sort is not.
     private static ulong[] Rank(float[] values)
     {
         var keys = new ulong[values.Length];
@@ -262,5 +276,7 @@ internal sealed class Partition
         signs.Zip(response).Aggregate(default(TokenCounts), (sum, example) => sum + TokenCounts.Of(example.First, example.Second));
 
     private static float Finite(float value, int example, int token) =>
-        float.IsFinite(value) ? value : throw new UserException($"the score of token {token} of example {example} is {value}, expected a finite number");
+        float.IsFinite(value)
+        ? value
+        : throw new UserException($"the score of token {token} of example {example} is {value}, expected a finite number");
 }

@@ -7,8 +7,8 @@ using Forgetting.Training;
 namespace Forgetting.Methods.TokenForgetting;
 
 /// <summary>
-/// Measures <see cref="ReferenceQuality"/> by two-fold cross-fitting: two references, each trained on one half of the reference's examples and looked at on the other. Costs about as
-/// much as the reference itself.
+/// Measures <see cref="ReferenceQuality"/> by two-fold cross-fitting: two references, each trained on one half of the reference's examples
+/// and looked at on the other. Costs about as much as the reference itself.
 /// </summary>
 internal static class ReferenceQualityStage
 {
@@ -23,7 +23,8 @@ internal static class ReferenceQualityStage
     {
         Name = Name,
         Result = ResultName,
-        Announce = run => $"training two references, on either half of {run.ForReference.Count} examples, to see what they say of the other",
+        Announce = run =>
+            $"training two references, on either half of {run.ForReference.Count} examples, to see what they say of the other",
         Inputs = inputs,
         Run = run => Measure(options, run),
         Rehearse = rehearsal =>
@@ -41,21 +42,28 @@ internal static class ReferenceQualityStage
     public static void Check(MethodRun run)
     {
         if (run.ForReference.Count < 2)
-            throw new UserException($"reference-quality: the reference has {run.ForReference.Count} example{(run.ForReference.Count == 1 ? "" : "s")}, expected at least 2, to train on one half and look at the other");
+        {
+            throw new UserException(
+                $"reference-quality: the reference has {run.ForReference.Count} example{(run.ForReference.Count == 1 ? "" : "s")}, "
+                + "expected at least 2, to train on one half and look at the other");
+        }
     }
 
     private static void Measure(TrainingOptions options, MethodRun run)
     {
-        (IReadOnlyList<EncodedExample> first, IReadOnlyList<EncodedExample> second) = ExampleSplit.Take(run.ForReference, 0.5, options.Seed, Stream);
+        (IReadOnlyList<EncodedExample> first, IReadOnlyList<EncodedExample> second) =
+            ExampleSplit.Take(run.ForReference, 0.5, options.Seed, Stream);
         var quality = new ReferenceQuality(0, 0, 0);
-        foreach ((int fold, IReadOnlyList<EncodedExample> learnt, IReadOnlyList<EncodedExample> other) in new[] { (1, first, second), (2, second, first) })
+        foreach ((int fold, IReadOnlyList<EncodedExample> learnt, IReadOnlyList<EncodedExample> other) in new[] { (1, first, second), (
+            2, second, first) })
         {
             string folder = Path.Combine(run.Folder, FoldName, $"fold-{fold}");
             PlainTuning.Train(options, learnt, folder, run.Backend, run.Observer, run.Cancellation);
             using LoadedModel model = LoadedModel.Load(options.Model, run.Backend, adapter: options.Adapter);
             using LoadedModel reference = LoadedModel.Load(Path.Combine(folder, "model"), run.Backend);
             IReadOnlyList<IReadOnlyList<float[]>> losses = Scorer.Losses(
-                [model.Decoder, reference.Decoder], other, options.Compute.MicroBatchTokens, allTokens: false, run.Observer, run.Cancellation);
+                [model.Decoder, reference.Decoder], other, options.Compute.MicroBatchTokens, allTokens: false, run.Observer,
+                run.Cancellation);
             quality = quality.With(other, losses[0], losses[1]);
         }
 

@@ -60,7 +60,8 @@ internal static class ScoreFile
     /// <summary>Reads the scores of a training set.</summary>
     /// <param name="examples">The training set, which the file must cover exactly: the same examples with the same tokens.</param>
     /// <param name="anew">Rank and divide anew by the losses in the file; null: take the signs in the file.</param>
-    /// <exception cref="UserException">A line is malformed or does not fit its example, or an example has none or two; names the line or example.</exception>
+    /// <exception cref="UserException">A line is malformed or does not fit its example, or an example has none or two;
+    /// names the line or example.</exception>
     public static Scores Read(string path, IReadOnlyList<EncodedExample> examples, (ScoreKind Kind, PartitionRule Rule)? anew)
     {
         Dictionary<int, int> placeOf = examples.Select((e, i) => (e.Index, i)).ToDictionary(p => p.Index, p => p.i);
@@ -70,7 +71,11 @@ internal static class ScoreFile
         {
             line++;
             if (!placeOf.TryGetValue(scores.Index, out int place))
-                throw new UserException($"{path}: record {line}: index {scores.Index} is no example of the training set; were the scores made from other data?");
+            {
+                throw new UserException(
+                    $"{path}: record {line}: index {scores.Index} is no example of the training set; "
+                    + "were the scores made from other data?");
+            }
 
             if (byPlace[place] != null)
                 throw new UserException($"{path}: record {line}: index {scores.Index} is there a second time");
@@ -88,7 +93,8 @@ internal static class ScoreFile
             return Scores.Of(examples, baseLoss, referenceLoss, wanted.Kind, wanted.Rule);
 
         float[][] score = [.. byPlace.Select(s => s!.Score ?? s.Influence)];
-        bool influence = byPlace.All(s => s!.Score is null), reference = byPlace.All(s => s!.Score is { } own && own.Zip(s.ReferenceLoss).All(p => p.First == -p.Second));
+        bool influence = byPlace.All(s => s!.Score is null),
+            reference = byPlace.All(s => s!.Score is { } own && own.Zip(s.ReferenceLoss).All(p => p.First == -p.Second));
         return new Scores
         {
             Kind = influence ? ScoreKind.Influence : reference ? ScoreKind.Reference : ScoreKind.Blend,
@@ -103,14 +109,19 @@ internal static class ScoreFile
     private static void Check(string path, int line, ExampleScores scores, EncodedExample example)
     {
         if (!scores.Ids.AsSpan().SequenceEqual(example.Ids))
-            throw new UserException($"{path}: record {line}: ids differ from those of example {example.Index}; were the scores made with this tokenizer, template and max-length?");
+        {
+            throw new UserException(
+                $"{path}: record {line}: ids differ from those of example {example.Index}; "
+                + "were the scores made with this tokenizer, template and max-length?");
+        }
 
         if (!scores.Response.AsSpan().SequenceEqual(LossFile.ToNumbers(example.Response)))
             throw new UserException($"{path}: record {line}: response differs from that of example {example.Index}");
 
         foreach ((string name, int length) in new[]
         {
-            ("base_loss", scores.BaseLoss.Length), ("reference_loss", scores.ReferenceLoss.Length), ("influence", scores.Influence.Length), ("score", scores.Score?.Length ?? example.Length), ("sign", scores.Sign.Length),
+            ("base_loss", scores.BaseLoss.Length), ("reference_loss", scores.ReferenceLoss.Length), ("influence", scores.Influence.Length),
+            ("score", scores.Score?.Length ?? example.Length), ("sign", scores.Sign.Length),
         })
         {
             if (length != example.Length)
@@ -120,10 +131,16 @@ internal static class ScoreFile
         for (int t = 0; t < example.Length; t++)
         {
             if (example.Given?[t] is 1 or -1 && scores.Sign[t] != example.Given[t])
-                throw new UserException($"{path}: record {line}: sign of token {t} is {scores.Sign[t]}, expected {example.Given[t]}, which the data gives it");
+            {
+                throw new UserException(
+                    $"{path}: record {line}: sign of token {t} is {scores.Sign[t]}, expected {example.Given[t]}, which the data gives it");
+            }
 
             if (example.Response[t] ? scores.Sign[t] is not (1 or 0 or -1) : scores.Sign[t] != 0)
-                throw new UserException($"{path}: record {line}: sign of token {t} is {scores.Sign[t]}, expected {(example.Response[t] ? "1, 0 or -1" : "0")}");
+            {
+                throw new UserException(
+                    $"{path}: record {line}: sign of token {t} is {scores.Sign[t]}, expected {(example.Response[t] ? "1, 0 or -1" : "0")}");
+            }
         }
     }
 }

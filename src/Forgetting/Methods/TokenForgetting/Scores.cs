@@ -7,8 +7,8 @@ using Forgetting.Training;
 namespace Forgetting.Methods.TokenForgetting;
 
 /// <summary>
-/// What the base and the reference model make of every token, and the partition that follows (arXiv 2508.04329, section 3). Per example, per token,
-/// in the order of the data; tokens outside the response have none, and 0 stands there.
+/// What the base and the reference model make of every token, and the partition that follows (arXiv 2508.04329, section 3). Per example,
+/// per token, in the order of the data; tokens outside the response have none, and 0 stands there.
 /// </summary>
 internal sealed record Scores
 {
@@ -21,7 +21,9 @@ internal sealed record Scores
     /// <summary>Influence s = base loss − reference loss: what the reference has learnt is informative.</summary>
     public required IReadOnlyList<float[]> Influence { get; init; }
 
-    /// <summary>What the tokens are ranked by, <see cref="ScoreKind.Auto"/> resolved; null for signs read from a file that does not say.</summary>
+    /// <summary>
+    /// What the tokens are ranked by, <see cref="ScoreKind.Auto"/> resolved; null for signs read from a file that does not say.
+    /// </summary>
     public ScoreKind? Kind { get; init; }
 
     /// <summary>What the tokens are ranked by, see <see cref="ScoreKind"/>; higher is better.</summary>
@@ -33,7 +35,8 @@ internal sealed record Scores
     /// <summary>Scores from the losses under the two models.</summary>
     /// <exception cref="UserException">A score is not finite, or scores do not tell the tokens apart.</exception>
     public static Scores Of(
-        IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss, ScoreKind kind, PartitionRule rule)
+        IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss, ScoreKind kind,
+        PartitionRule rule)
     {
         if (kind == ScoreKind.Auto)
             kind = Choose(examples, baseLoss, referenceLoss);
@@ -70,15 +73,22 @@ internal sealed record Scores
     /// <summary>ρ of arXiv 2508.04329.</summary>
     public const double DefaultRho = 0.7;
 
-    /// <summary>Share of what the reference finds unlikely that must have been implausible to the base for <see cref="ScoreKind.Auto"/> to take the reference loss (this project's).</summary>
+    /// <summary>
+    /// Share of what the reference finds unlikely that must have been implausible to the base for <see cref="ScoreKind.Auto"/> to take
+    /// the reference loss (this project's).
+    /// </summary>
     public const double IndependentShare = 0.95;
 
-    // What the reference finds unlikely lies below Otsu's cut through −r. Where the base never believed it either, influence does not see it.
-    private static ScoreKind Choose(IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss)
+    // What the reference finds unlikely lies below Otsu's cut through −r. Where the base never believed it
+    // either, influence does not see it.
+    private static ScoreKind Choose(
+        IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss)
     {
         (float Base, float Reference)[] tokens =
         [
-            .. examples.SelectMany((e, i) => e.Unsigned.Index().Where(token => token.Item).Select(token => token.Index).Select(t => (baseLoss[i][t], referenceLoss[i][t]))).OrderBy(t => t.Item2),
+            .. examples.SelectMany((e, i) => e.Unsigned.Index().Where(token => token.Item).Select(token => token.Index).Select(
+                t => (baseLoss[i][t], referenceLoss[i][t])))
+                .OrderBy(t => t.Item2),
         ];
         // A reference that has learnt nothing must not pass for one that finds errors: its influences are refused.
         if (2 * tokens.Count(t => Math.Abs(t.Base - t.Reference) <= Partition.Rounding(t.Base)) > tokens.Length)

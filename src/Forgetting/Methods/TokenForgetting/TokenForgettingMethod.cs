@@ -39,7 +39,8 @@ internal sealed class TokenForgettingMethod : IMethod
                     Name = ReferenceStage, Result = Path.Combine(ReferenceName, Adapts ? PlainTuning.AdapterName : "model"),
                     Announce = run => $"training the reference model on {run.ForReference.Count} examples",
                     Inputs = run => ReferenceInputs(run).Parts,
-                    Run = run => PlainTuning.Train(_options, run.ForReference, ReferenceFolder(run), run.Backend, run.Observer, run.Cancellation),
+                    Run = run =>
+                        PlainTuning.Train(_options, run.ForReference, ReferenceFolder(run), run.Backend, run.Observer, run.Cancellation),
                     Rehearse = rehearsal => rehearsal.TrainPlainly(rehearsal.Reference),
                 },
             ],
@@ -117,8 +118,8 @@ internal sealed class TokenForgettingMethod : IMethod
     private void Score(MethodRun run)
     {
         _scores ??= Scores.Compute(
-            run.Examples, _options, () => LoadedModel.Load(_options.Model, run.Backend, adapter: _options.Adapter), () => LoadReference(run),
-            run.Observer, run.Cancellation);
+            run.Examples, _options, () => LoadedModel.Load(_options.Model, run.Backend, adapter: _options.Adapter),
+            () => LoadReference(run), run.Observer, run.Cancellation);
         ScoreFile.Write(ScoresPath(run), run.Examples, _scores);
     }
 
@@ -136,14 +137,16 @@ internal sealed class TokenForgettingMethod : IMethod
         };
     }
 
-    // Where influence comes from: a score file, a checkpoint, or the reference that this run or the one it took the scores from has trained.
+    // Where influence comes from: a score file, a checkpoint, or the reference that this run or the one
+    // it took the scores from has trained.
     private string Source(MethodRun run) => _options.TokenForgetting.Scores ?? _options.TokenForgetting.Reference
         ?? Path.Combine(run.Log.SourceOf(ScoreStage) ?? run.Log.SourceOf(ReferenceStage) ?? run.Folder, ReferenceName, "model");
 
     // With LoRA as the base with the adapter, which no storage type rounds.
-    private LoadedModel LoadReference(MethodRun run) => _options.TokenForgetting.Reference is { } given ? LoadedModel.Load(given, run.Backend)
-        : Adapts ? LoadedModel.Load(_options.Model, run.Backend, adapter: Path.Combine(ReferenceFolder(run), PlainTuning.AdapterName))
-        : LoadedModel.Load(Path.Combine(ReferenceFolder(run), "model"), run.Backend);
+    private LoadedModel LoadReference(MethodRun run) =>
+        _options.TokenForgetting.Reference is { } given ? LoadedModel.Load(given, run.Backend)
+            : Adapts ? LoadedModel.Load(_options.Model, run.Backend, adapter: Path.Combine(ReferenceFolder(run), PlainTuning.AdapterName))
+            : LoadedModel.Load(Path.Combine(ReferenceFolder(run), "model"), run.Backend);
 
     private Fingerprint ReferenceInputs(MethodRun run) =>
         Trains ? PlainTuning.AddInputs(run.BaseInputs(), _options, ReferenceFolder(run), run.ForReference) : run.BaseInputs();

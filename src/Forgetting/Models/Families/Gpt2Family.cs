@@ -5,7 +5,9 @@ using static Forgetting.Models.Families.ConfigFields;
 
 namespace Forgetting.Models.Families;
 
-/// <summary>gpt2: LayerNorm before, learned positions, GELU, biases, and q, k and v in one layer; linear layers are stored [in, out].</summary>
+/// <summary>
+/// gpt2: LayerNorm before, learned positions, GELU, biases, and q, k and v in one layer; linear layers are stored [in, out].
+/// </summary>
 internal sealed partial class Gpt2Family : ModelFamily
 {
     /// <inheritdoc/>
@@ -29,8 +31,8 @@ internal sealed partial class Gpt2Family : ModelFamily
     /// <inheritdoc/>
     public override IReadOnlyCollection<string> ConfigKeys { get; } =
     [
-        "n_embd", "n_head", "n_layer", "n_inner", "n_positions", "layer_norm_epsilon", "activation_function", "scale_attn_weights", "scale_attn_by_inverse_layer_idx",
-        "add_cross_attention",
+        "n_embd", "n_head", "n_layer", "n_inner", "n_positions", "layer_norm_epsilon", "activation_function", "scale_attn_weights",
+        "scale_attn_by_inverse_layer_idx", "add_cross_attention",
     ];
 
     /// <inheritdoc/>

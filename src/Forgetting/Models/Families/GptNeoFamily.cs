@@ -30,8 +30,8 @@ internal sealed class GptNeoFamily : ModelFamily
     /// <inheritdoc/>
     public override IReadOnlyCollection<string> ConfigKeys { get; } =
     [
-        "hidden_size", "intermediate_size", "num_layers", "num_heads", "max_position_embeddings", "layer_norm_epsilon", "activation_function", "attention_types",
-        "attention_layers", "window_size",
+        "hidden_size", "intermediate_size", "num_layers", "num_heads", "max_position_embeddings", "layer_norm_epsilon",
+        "activation_function", "attention_types", "attention_layers", "window_size",
     ];
 
     /// <inheritdoc/>

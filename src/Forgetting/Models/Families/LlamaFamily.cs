@@ -4,7 +4,9 @@ using static Forgetting.Models.Families.ConfigFields;
 
 namespace Forgetting.Models.Families;
 
-/// <summary>llama: RMSNorm before, RoPE, grouped-query attention, SwiGLU, no biases unless they are asked for. Others differ from it in little.</summary>
+/// <summary>
+/// llama: RMSNorm before, RoPE, grouped-query attention, SwiGLU, no biases unless they are asked for. Others differ from it in little.
+/// </summary>
 internal class LlamaFamily : ModelFamily
 {
     private static readonly ModuleNames s_names = new()
@@ -33,8 +35,9 @@ internal class LlamaFamily : ModelFamily
     /// <inheritdoc/>
     public override IReadOnlyCollection<string> ConfigKeys { get; } =
     [
-        "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "hidden_act", "max_position_embeddings",
-        "rms_norm_eps", "attention_bias", "mlp_bias", "rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor",
+        "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "head_dim", "hidden_act",
+        "max_position_embeddings", "rms_norm_eps", "attention_bias", "mlp_bias", "rope_theta", "rope_scaling", "rope_parameters",
+        "partial_rotary_factor",
 
         // Its own code does not look at these, Qwen2's does.
         "use_sliding_window", "sliding_window", "max_window_layers", "layer_types",
@@ -61,9 +64,13 @@ internal class LlamaFamily : ModelFamily
         if (heads % keyValueHeads != 0)
             throw json["num_key_value_heads"].Wrong($"{keyValueHeads}", $"a divisor of num_attention_heads, which is {heads}");
 
-        int headSize = json.IntOrNull("head_dim", 1, MaxWidth / heads) ?? HeadSize(json, "hidden_size", hidden, "num_attention_heads", heads);
+        int headSize =
+            json.IntOrNull("head_dim", 1, MaxWidth / heads) ?? HeadSize(json, "hidden_size", hidden, "num_attention_heads", heads);
         if (headSize % 2 != 0)
-            throw json[json.Has("head_dim") ? "head_dim" : "num_attention_heads"].Wrong($"such that heads have {headSize} columns", "an even number, since RoPE turns pairs");
+        {
+            throw json[json.Has("head_dim") ? "head_dim" : "num_attention_heads"].Wrong(
+                $"such that heads have {headSize} columns", "an even number, since RoPE turns pairs");
+        }
 
         string activation = json.Find("hidden_act")?.AsString() ?? "silu";
         if (activation is not ("silu" or "swish"))

@@ -9,14 +9,16 @@ internal static class RopeSettings
 {
     private static readonly string[] s_keys =
     [
-        "rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings", "partial_rotary_factor",
+        "rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings",
+        "partial_rotary_factor",
     ];
 
     /// <summary>θ, and the stretching of low frequencies or null.</summary>
     /// <exception cref="Core.UserException">A kind that is not supported, or two that differ.</exception>
     public static (double Theta, RopeScaling? Scaling) Read(JsonView json)
     {
-        // Older files have rope_theta beside rope_scaling, newer ones have both in rope_parameters, and transformers reads the newer spelling under the older name too.
+        // Older files have rope_theta beside rope_scaling, newer ones have both in rope_parameters, and transformers reads the newer
+        // spelling under the older name too.
         JsonView? newer = json.ObjectOrNull("rope_parameters"), older = json.ObjectOrNull("rope_scaling");
         if (newer is { } one && older is { } two && !JsonElement.DeepEquals(one.Element, two.Element))
             throw two.Wrong("other than rope_parameters", "one of the two, or the same in both");

@@ -5,8 +5,8 @@ using Forgetting.IO;
 namespace Forgetting.Models.Families;
 
 /// <summary>
-/// Keys of a configuration that nobody reads: where they say something they are an error, since they may name a scale, a cap or a kind of layer that
-/// would be left out in silence.
+/// Keys of a configuration that nobody reads: where they say something they are an error, since they may name a scale, a cap or a kind of
+/// layer that would be left out in silence.
 /// </summary>
 internal static class UnknownKeys
 {
@@ -17,7 +17,11 @@ internal static class UnknownKeys
         foreach ((string key, JsonView value) in json.Members())
         {
             if (!SaysNothing(value.Element) && !known(key))
-                throw json[key].Wrong(json[key].Describe(), "no such key: it is not known to leave the computation as it is; null or its removal says that it does");
+            {
+                throw json[key].Wrong(
+                    json[key].Describe(),
+                    "no such key: it is not known to leave the computation as it is; null or its removal says that it does");
+            }
         }
     }
 

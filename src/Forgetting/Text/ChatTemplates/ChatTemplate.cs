@@ -42,14 +42,10 @@ internal sealed class ChatTemplate
         Dictionary<string, object?> tokens = SpecialTokens(folder, out JsonView? config);
         string file = Path.Combine(folder, FileName);
         if (File.Exists(file))
-        {
             return new ChatTemplate(InputFile.ReadText(file, "a chat template"), file, tokens, now);
-        }
 
         if (config?.Find("chat_template") is not { } template)
-        {
             return null;
-        }
 
         if (template.Element.ValueKind == System.Text.Json.JsonValueKind.Array)
         {
@@ -243,9 +239,7 @@ internal sealed class ChatTemplate
         {
             numbers.Add((long)i);
             if (step == 0 || numbers.Count > most)
-            {
                 throw new TemplateException($"a range without end or of more than {most} numbers");
-            }
         }
 
         return numbers;

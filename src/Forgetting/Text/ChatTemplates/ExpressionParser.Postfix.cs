@@ -69,9 +69,7 @@ internal partial class ExpressionParser
             if (TakeOperator(":"))
             {
                 if (++part == bounds.Length)
-                {
                     throw Unexpected("']'");
-                }
             }
             else if (bounds[part] is null)
             {
@@ -102,7 +100,7 @@ internal partial class ExpressionParser
             arguments = ParseArguments();
         }
         else if (Current.Kind is TokenKind.String or TokenKind.Integer or TokenKind.Float || IsOperator("[")
-            || (Current.Kind == TokenKind.Name && !Keywords.Contains(Current.Text)))
+            || (Current.Kind == TokenKind.Name && !s_keywords.Contains(Current.Text)))
         {
             Expression argument = ParsePrimary();
             arguments = scope => new TemplateArguments([argument(scope)], TemplateArguments.None.Named);
@@ -123,9 +121,7 @@ internal partial class ExpressionParser
                 string name = Take().Text;
                 Require("=");
                 if (named.Exists(n => n.Name == name))
-                {
                     throw Error($"the argument '{name}' is given twice");
-                }
 
                 named.Add((name, ParseExpression()));
             }

@@ -15,7 +15,7 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
     // Nesting in a template that was not written to overflow the stack.
     private const int Deepest = 100;
 
-    private static readonly HashSet<string> Keywords = ["if", "else", "and", "or", "not", "in", "is", "recursive"];
+    private static readonly HashSet<string> s_keywords = ["if", "else", "and", "or", "not", "in", "is", "recursive"];
 
     private int _at;
     private int _depth;
@@ -27,9 +27,7 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
     protected Expression ParseExpression()
     {
         if (++_depth > Deepest)
-        {
             throw Error($"expressions nested more than {Deepest} deep");
-        }
 
         Expression value = ParseOr();
         while (TakeName("if"))
@@ -57,9 +55,7 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
     {
         Expression first = ParseExpression();
         if (!IsOperator(","))
-        {
             return first;
-        }
 
         List<Expression> items = [first];
         while (TakeOperator(",") && Current.Kind is not (TokenKind.BlockEnd or TokenKind.PrintEnd) && !IsOperator(")"))
@@ -102,9 +98,7 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
     protected void Require(string name)
     {
         if (!TakeOperator(name))
-        {
             throw Unexpected($"'{name}'");
-        }
     }
 
     /// <summary>An error at the current token.</summary>
@@ -184,9 +178,7 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
                 TemplateBudget.Spend(1);
                 object? right = expression(scope);
                 if (!Compare(operation, left, right))
-                {
                     return false;
-                }
 
                 left = right;
             }
@@ -198,14 +190,10 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
     private string? TakeComparison()
     {
         if (Current.Kind == TokenKind.Operator && Current.Text is "==" or "!=" or "<" or ">" or "<=" or ">=")
-        {
             return Take().Text;
-        }
 
         if (TakeName("in"))
-        {
             return "in";
-        }
 
         if (Current is { Kind: TokenKind.Name, Text: "not" } && tokens[_at + 1] is { Kind: TokenKind.Name, Text: "in" })
         {
@@ -295,7 +283,7 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
         TemplateToken token = Take();
         switch (token.Kind)
         {
-            case TokenKind.Name when !Keywords.Contains(token.Text):
+            case TokenKind.Name when !s_keywords.Contains(token.Text):
                 return token.Text switch
                 {
                     "true" or "True" => _ => true,
@@ -321,9 +309,7 @@ internal partial class ExpressionParser(List<TemplateToken> tokens)
                 return _ => real;
             case TokenKind.Operator when token.Text == "(":
                 if (TakeOperator(")"))
-                {
                     return _ => new List<object?>();
-                }
 
                 Expression inner = ParseTuple();
                 Require(")");

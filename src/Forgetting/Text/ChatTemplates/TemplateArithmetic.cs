@@ -22,14 +22,10 @@ internal static class TemplateArithmetic
         }
 
         if (TemplateValues.Number(a) is not double x || TemplateValues.Number(b) is not double y)
-        {
             throw new TemplateException($"'{operation}' is not defined for {TemplateValues.Named(a)} and {TemplateValues.Named(b)}");
-        }
 
         if (operation is "/" or "//" or "%" && y == 0)
-        {
             throw new TemplateException("division by zero");
-        }
 
         bool whole = a is long or bool && b is long or bool;
         return whole && operation != "/" && !(operation == "**" && y < 0)
@@ -69,9 +65,7 @@ internal static class TemplateArithmetic
     private static long Power(Int128 a, Int128 exponent)
     {
         if (a >= -1 && a <= 1)
-        {
             return exponent == 0 ? 1 : (long)(a == -1 && Int128.IsEvenInteger(exponent) ? 1 : a);
-        }
 
         // Any other base leaves the 64 bits before its 64th power.
         Int128 power = 1;

@@ -23,9 +23,9 @@ internal sealed class TemplateBudget : IDisposable
 
     // Rendering is synchronous: operations find the budget of their rendering on their thread.
     [ThreadStatic]
-    private static TemplateBudget? t_current;
+    private static TemplateBudget? s_current;
 
-    private readonly TemplateBudget? _outer = t_current;
+    private readonly TemplateBudget? _outer = s_current;
     private long _steps;
     private long _bytes;
     private int _depth;
@@ -35,13 +35,13 @@ internal sealed class TemplateBudget : IDisposable
     }
 
     /// <summary>Begins a rendering on this thread; it ends with <see cref="Dispose"/>.</summary>
-    public static TemplateBudget Begin() => t_current = new TemplateBudget();
+    public static TemplateBudget Begin() => s_current = new TemplateBudget();
 
     /// <summary>Before work of so many steps.</summary>
     /// <exception cref="TemplateException">There are none left.</exception>
     public static void Spend(long steps)
     {
-        if (t_current is { } budget && (budget._steps += steps) > MostSteps)
+        if (s_current is { } budget && (budget._steps += steps) > MostSteps)
         {
             throw new TemplateException(string.Create(
                 CultureInfo.InvariantCulture, $"the template takes more than {MostSteps} steps; expected one that ends sooner"));
@@ -52,7 +52,7 @@ internal sealed class TemplateBudget : IDisposable
     /// <exception cref="TemplateException">There are none left.</exception>
     public static void Allocate(long bytes)
     {
-        if (t_current is { } budget && (bytes > MostBytes || (budget._bytes += bytes) > MostBytes))
+        if (s_current is { } budget && (bytes > MostBytes || (budget._bytes += bytes) > MostBytes))
         {
             throw new TemplateException(string.Create(
                 CultureInfo.InvariantCulture, $"the template makes more than {MostBytes >> 20} MiB of text and values; expected less"));
@@ -79,7 +79,7 @@ internal sealed class TemplateBudget : IDisposable
     public static void Enter()
     {
         Spend(1);
-        if (t_current is { } budget && ++budget._depth > Deepest)
+        if (s_current is { } budget && ++budget._depth > Deepest)
         {
             throw new TemplateException(
                 string.Create(CultureInfo.InvariantCulture, $"expressions, blocks, calls or values nested more than {Deepest} deep"));
@@ -89,14 +89,12 @@ internal sealed class TemplateBudget : IDisposable
     /// <summary>Out again. After an exception nothing needs it: the rendering is over.</summary>
     public static void Leave()
     {
-        if (t_current is { } budget)
-        {
+        if (s_current is { } budget)
             budget._depth--;
-        }
     }
 
     /// <inheritdoc/>
-    public void Dispose() => t_current = _outer;
+    public void Dispose() => s_current = _outer;
 }
 
 /// <summary>Text that grows within the budget of its rendering.</summary>

@@ -50,7 +50,7 @@ internal readonly record struct TemplateToken(TokenKind Kind, string Text, int L
 internal sealed class TemplateLexer
 {
     // Longest first.
-    private static readonly string[] Operators =
+    private static readonly string[] s_operators =
     [
         "**", "//", "==", "!=", "<=", ">=", "+", "-", "*", "/", "%", "~", "<", ">", "=", ".", ",", ":", "|", "(", ")", "[", "]", "{", "}",
     ];
@@ -104,9 +104,7 @@ internal sealed class TemplateLexer
 
             shown = stripBefore ? shown.TrimStart() : trimNewline && shown.StartsWith('\n') ? shown[1..] : shown;
             if (shown.Length > 0)
-            {
                 _tokens.Add(new(TokenKind.Text, shown, _line));
-            }
 
             Advance(tag);
             if (kind != '\0')
@@ -125,9 +123,7 @@ internal sealed class TemplateLexer
         for (int i = _at; i + 1 < _source.Length; i++)
         {
             if (_source[i] == '{' && _source[i + 1] is ('%' or '{' or '#'))
-            {
                 return i;
-            }
         }
 
         return _source.Length;
@@ -151,9 +147,7 @@ internal sealed class TemplateLexer
         {
             int end = _source.IndexOf("#}", _at, StringComparison.Ordinal);
             if (end < 0)
-            {
                 throw new TemplateException("comment without #}", start);
-            }
 
             char control = end > _at ? _source[end - 1] : ' ';
             Advance(end + 2);
@@ -171,9 +165,7 @@ internal sealed class TemplateLexer
             }
 
             if (_at >= _source.Length)
-            {
                 throw new TemplateException($"tag without {close}", start);
-            }
 
             if (_tokens.Count > MostTokens)
             {
@@ -228,7 +220,7 @@ internal sealed class TemplateLexer
             return "";
         }
 
-        foreach (string name in Operators)
+        foreach (string name in s_operators)
         {
             if (At(_at, name))
             {
@@ -270,9 +262,7 @@ internal sealed class TemplateLexer
         for (_at++; _at < _source.Length && _source[_at] != quote; _at++)
         {
             if (_source[_at] == '\n')
-            {
                 _line++;
-            }
 
             if (_source[_at] == '\\' && _at + 1 < _source.Length)
             {
@@ -286,9 +276,7 @@ internal sealed class TemplateLexer
         }
 
         if (_at >= _source.Length)
-        {
             throw new TemplateException("string without its closing quote", start);
-        }
 
         _at++;
         _tokens.Add(new(TokenKind.String, text.ToString(), start));

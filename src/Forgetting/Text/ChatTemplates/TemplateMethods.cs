@@ -191,9 +191,7 @@ internal static class TemplateMethods
         }
 
         if (separator is not string { Length: > 0 } mark)
-        {
             throw new TemplateException("split needs a separator that is not empty");
-        }
 
         int cuts = Count(s, mark);
         cuts = most < 0 ? cuts : (int)Math.Min(cuts, most);

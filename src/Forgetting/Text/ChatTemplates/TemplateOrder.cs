@@ -54,9 +54,7 @@ internal static class TemplateOrder
     public static object? Extreme(List<object?> items, TemplateArguments arguments, string name)
     {
         if (items.Count == 0)
-        {
             return new Undefined(name);
-        }
 
         Func<object?, object?> key = Key(arguments.Get(1, "attribute", null), arguments, 0);
         object? best = items[0], bestKey = key(best);
@@ -65,9 +63,7 @@ internal static class TemplateOrder
             object? own = key(item);
             int order = TemplateValues.Compare(own, bestKey);
             if (name == "min" ? order < 0 : order > 0)
-            {
                 (best, bestKey) = (item, own);
-            }
         }
 
         return best;
@@ -77,9 +73,7 @@ internal static class TemplateOrder
     public static object? AttributeOf(object? item, object? attribute)
     {
         if (attribute is not string path)
-        {
             return TemplateValues.Item(item, attribute);
-        }
 
         foreach (string part in path.Split('.'))
         {

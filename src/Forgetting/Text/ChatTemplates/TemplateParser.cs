@@ -46,9 +46,7 @@ internal sealed class TemplateParser : ExpressionParser
     private Statement ParseBody(string[] ends, out string end)
     {
         if (++_depth > Deepest)
-        {
             throw Error($"blocks nested more than {Deepest} deep");
-        }
 
         List<Statement> statements = [];
         while (true)
@@ -178,9 +176,7 @@ internal sealed class TemplateParser : ExpressionParser
             {
                 TemplateBudget.Spend(1);
                 if (condition is null || TemplateValues.IsTrue(condition(scope)))
-                {
                     return body(scope, output);
-                }
             }
 
             return Flow.Next;
@@ -191,9 +187,7 @@ internal sealed class TemplateParser : ExpressionParser
     {
         List<string> targets = ParseTargets();
         if (!TakeName("in"))
-        {
             throw Unexpected("'in'");
-        }
 
         Expression source = ParseOr();
         Expression? filter = TakeName("if") ? ParseExpression() : null;
@@ -228,9 +222,7 @@ internal sealed class TemplateParser : ExpressionParser
                 inner["loop"] = Loop(items, i);
                 Assign(targets, items[i], inner);
                 if (body(inner, output) == Flow.Break)
-                {
                     break;
-                }
             }
 
             return items.Count == 0 && otherwise != null ? otherwise(scope, output) : Flow.Next;
@@ -261,9 +253,7 @@ internal sealed class TemplateParser : ExpressionParser
         }
 
         if (enclosed)
-        {
             Require(")");
-        }
 
         return targets;
     }
@@ -278,9 +268,7 @@ internal sealed class TemplateParser : ExpressionParser
 
         List<object?> items = TemplateValues.Items(value);
         if (items.Count != targets.Count)
-        {
             throw new TemplateException(string.Create(CultureInfo.InvariantCulture, $"{items.Count} values for {targets.Count} names"));
-        }
 
         for (int i = 0; i < items.Count; i++)
         {

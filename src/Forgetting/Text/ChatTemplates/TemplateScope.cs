@@ -27,9 +27,7 @@ internal sealed class TemplateScope(TemplateScope? parent)
             for (TemplateScope? scope = this; scope != null; scope = scope.Outer)
             {
                 if (scope._values.TryGetValue(name, out object? value))
-                {
                     return value;
-                }
 
                 TemplateBudget.Spend(1);
             }

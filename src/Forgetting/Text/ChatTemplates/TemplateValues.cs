@@ -127,9 +127,7 @@ internal static class TemplateValues
         }
 
         if (a is long n && b is long m)
-        {
             return n.CompareTo(m);
-        }
 
         return Number(a) is double x && Number(b) is double y
             ? x.CompareTo(y)
@@ -233,9 +231,7 @@ internal static class TemplateValues
     {
         long step = by is null ? 1 : Integer(by);
         if (step == 0)
-        {
             throw new TemplateException("a slice with step 0");
-        }
 
         // Python's rules: negative bounds count from the end, then all are clamped.
         long Bound(object? bound, long absent, long low, long high)

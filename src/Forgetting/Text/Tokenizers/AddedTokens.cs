@@ -48,18 +48,14 @@ internal sealed class AddedTokens
         {
             int found = text.AsSpan(at).IndexOfAny(_contents);
             if (found < 0)
-            {
                 break;
-            }
 
             int start = at + found;
             (string content, AddedToken token) = _tokens.First(t => text.AsSpan(start).StartsWith(t.Content, StringComparison.Ordinal));
             int end = start + content.Length;
             at = end;
             if (token.SingleWord && (WordEndsAt(text, start) || WordStartsAt(text, end)))
-            {
                 continue;
-            }
 
             while (token.StripLeft && start > done && char.IsWhiteSpace(text[start - 1]))
             {
@@ -72,18 +68,14 @@ internal sealed class AddedTokens
             }
 
             if (start > done)
-            {
                 parts.Add((done, start - done, null));
-            }
 
             parts.Add((start, end - start, token));
             done = at = end;
         }
 
         if (done < text.Length)
-        {
             parts.Add((done, text.Length - done, null));
-        }
     }
 
     private static bool WordEndsAt(string text, int end) =>

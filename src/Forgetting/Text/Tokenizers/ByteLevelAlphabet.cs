@@ -8,24 +8,24 @@ namespace Forgetting.Text.Tokenizers;
 /// </summary>
 internal static class ByteLevelAlphabet
 {
-    private static readonly char[] ToCharacter = new char[256];
-    private static readonly short[] ToByte = new short[512];
+    private static readonly char[] s_toCharacter = new char[256];
+    private static readonly short[] s_toByte = new short[512];
 
     static ByteLevelAlphabet()
     {
-        Array.Fill(ToByte, (short)-1);
+        Array.Fill(s_toByte, (short)-1);
         int moved = 0;
         for (int value = 0; value < 256; value++)
         {
             bool printable = value is >= '!' and <= '~' or >= 0xA1 and <= 0xAC or >= 0xAE;
             char character = (char)(printable ? value : 256 + moved++);
-            ToCharacter[value] = character;
-            ToByte[character] = (short)value;
+            s_toCharacter[value] = character;
+            s_toByte[character] = (short)value;
         }
     }
 
     /// <summary>The character of a byte.</summary>
-    public static char CharacterOf(byte value) => ToCharacter[value];
+    public static char CharacterOf(byte value) => s_toCharacter[value];
 
     /// <summary>The UTF-8 bytes of a text, each as its character.</summary>
     public static string Write(ReadOnlySpan<byte> bytes)
@@ -33,7 +33,7 @@ internal static class ByteLevelAlphabet
         StringBuilder text = new(bytes.Length);
         foreach (byte value in bytes)
         {
-            text.Append(ToCharacter[value]);
+            text.Append(s_toCharacter[value]);
         }
 
         return text.ToString();
@@ -45,11 +45,9 @@ internal static class ByteLevelAlphabet
         byte[] bytes = new byte[token.Length];
         for (int i = 0; i < token.Length; i++)
         {
-            int value = token[i] < ToByte.Length ? ToByte[token[i]] : -1;
+            int value = token[i] < s_toByte.Length ? s_toByte[token[i]] : -1;
             if (value < 0)
-            {
                 return Encoding.UTF8.GetBytes(token);
-            }
 
             bytes[i] = (byte)value;
         }

@@ -69,9 +69,7 @@ internal sealed class BytePairEncoding
         foreach ((string token, int id) in vocabulary)
         {
             if (token.Length is 1 or 2 && Rune.TryGetRuneAt(token, 0, out Rune rune) && rune.Utf16SequenceLength == token.Length)
-            {
                 _runes[rune.Value] = id;
-            }
         }
 
         for (int value = 0; value < 256; value++)
@@ -99,9 +97,7 @@ internal sealed class BytePairEncoding
         {
             known = Merged(piece);
             if (_rememberedCount < MostRemembered && _rememberedSpans.TryAdd(piece, known))
-            {
                 Interlocked.Increment(ref _rememberedCount);
-            }
         }
 
         ids.AddRange(known);
@@ -125,18 +121,14 @@ internal sealed class BytePairEncoding
     public bool NoTokenCrosses(char marker)
     {
         if (_options.ByteLevel || !_runes.ContainsKey(marker))
-        {
             return false;
-        }
 
         foreach (string token in _vocabulary.Keys)
         {
             for (int i = 1; i < token.Length; i++)
             {
                 if (token[i] == marker && token[i - 1] != marker)
-                {
                     return false;
-                }
             }
         }
 
@@ -169,9 +161,7 @@ internal sealed class BytePairEncoding
     {
         string token = piece.ToString();
         if (_options.ByteLevel)
-        {
             token = ByteLevelAlphabet.Write(Encoding.UTF8.GetBytes(token));
-        }
 
         return _vocabulary.TryGetValue(token, out int id) ? id : null;
     }
@@ -191,9 +181,7 @@ internal sealed class BytePairEncoding
     private static void End(int place, List<int> symbols, List<int>? ends)
     {
         if (ends is null || symbols.Count == 0)
-        {
             return;
-        }
 
         if (ends.Count < symbols.Count)
         {
@@ -245,9 +233,7 @@ internal sealed class BytePairEncoding
         }
 
         if (_options.Unknown is int unknown && !(unknownBefore && _options.FuseUnknown))
-        {
             symbols.Add(unknown);
-        }
 
         return true;
     }
@@ -278,16 +264,12 @@ internal sealed class BytePairEncoding
             symbols[right] = -1;
             next[pair.At] = next[right];
             if (next[right] >= 0)
-            {
                 previous[next[right]] = pair.At;
-            }
 
             live--;
             Propose(pair.At);
             if (previous[pair.At] >= 0)
-            {
                 Propose(previous[pair.At]);
-            }
         }
 
         int[] result = new int[live];
@@ -295,9 +277,7 @@ internal sealed class BytePairEncoding
         {
             result[n] = symbols[i];
             if (ends != null)
-            {
                 ends[n] = ends[(next[i] < 0 ? count : next[i]) - 1];
-            }
         }
 
         ends?.RemoveRange(live, count - live);
@@ -306,9 +286,7 @@ internal sealed class BytePairEncoding
         void Propose(int at)
         {
             if (next[at] >= 0 && _merges.TryGetValue(new TokenPair(symbols[at], symbols[next[at]]), out (int Rank, int Product) merge))
-            {
                 queue.Enqueue((at, symbols[at], symbols[next[at]], merge.Product), ((long)merge.Rank << 32) | (uint)at);
-            }
         }
     }
 }

@@ -58,17 +58,13 @@ internal sealed class CodePointSet
         foreach ((int first, int last) in Ranges)
         {
             if (first > next)
-            {
                 others.Add((next, first - 1));
-            }
 
             next = last + 1;
         }
 
         if (next <= Last)
-        {
             others.Add((next, Last));
-        }
 
         return new CodePointSet(others);
     }

@@ -15,7 +15,7 @@ internal sealed partial class OnigurumaPattern
                 Emit(@"\z", atom: false);
                 return;
             case 'Z':
-                EmitAnchor("(?=", Newline, @"?\z)");
+                EmitAnchor("(?=", s_newline, @"?\z)");
                 return;
             case 'b' or 'B':
                 EmitBoundary(point == 'b');
@@ -26,7 +26,7 @@ internal sealed partial class OnigurumaPattern
                     CodePointSet.Of([('\n', '\r'), (0x85, 0x85), (0x2028, 0x2029)]), ")"]);
                 return;
             case 'w' or 'W':
-                CodePointSet word = UnicodeProperties.Word.Or(OtherNumbersOfLatin1);
+                CodePointSet word = UnicodeProperties.Word.Or(s_otherNumbersOfLatin1);
                 EmitSet(point == 'w' ? word : word.Not());
                 return;
         }
@@ -45,7 +45,7 @@ internal sealed partial class OnigurumaPattern
 
     private void EmitBoundary(bool boundary)
     {
-        CodePointSet word = UnicodeProperties.Word.Or(OtherNumbersOfLatin1);
+        CodePointSet word = UnicodeProperties.Word.Or(s_otherNumbersOfLatin1);
         Emit("(?:(?<=", atom: false);
         _output.AddRange(
             boundary
@@ -117,9 +117,7 @@ internal sealed partial class OnigurumaPattern
     private CodePointSet ReadProperty(int place, bool negate)
     {
         if (!Take("{"))
-        {
             throw Refused("a property without braces", place);
-        }
 
         negate ^= Take("^");
         int start = _at;
@@ -138,29 +136,21 @@ internal sealed partial class OnigurumaPattern
     {
         int place = _at - 1;
         if (depth > DeepestGroups)
-        {
             throw Refused("classes nested too deep", place);
-        }
 
         bool negate = Take("^");
         CodePointSet? before = null;
         List<(int First, int Last)> ranges = [];
         if (Peek() == ']')
-        {
             throw Refused("a class that begins with its end", place);
-        }
 
         while (true)
         {
             if (AtEnd)
-            {
                 throw Refused("a class without its closing bracket", place);
-            }
 
             if (Take("]"))
-            {
                 break;
-            }
 
             if (Take("&&"))
             {
@@ -223,9 +213,7 @@ internal sealed partial class OnigurumaPattern
         }
 
         if (end + 1 >= _text.Length || _text[end] != ':' || _text[end + 1] != ']')
-        {
             return null;
-        }
 
         string name = Spelt(start, end);
         CodePointSet set = UnicodeProperties.Bracket(name) ?? throw Refused($"the bracket \"[:{name}:]\"", _at - 1);

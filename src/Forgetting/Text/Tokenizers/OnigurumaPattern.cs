@@ -13,11 +13,11 @@ internal sealed partial class OnigurumaPattern
     private const int Longest = 100_000, DeepestGroups = 100, MostRepeats = 1000;
 
     // \w by itself, but not in a class, has these of Latin-1 besides: Oniguruma looks them up in another table.
-    private static readonly CodePointSet OtherNumbersOfLatin1 = CodePointSet.Of(0xB2, 0xB3, 0xB9, 0xBC, 0xBD, 0xBE);
-    private static readonly CodePointSet Newline = CodePointSet.Of('\n');
+    private static readonly CodePointSet s_otherNumbersOfLatin1 = CodePointSet.Of(0xB2, 0xB3, 0xB9, 0xBC, 0xBD, 0xBE);
+    private static readonly CodePointSet s_newline = CodePointSet.Of('\n');
 
     // Two letters that some single character is when case does not count, such as ß for ss.
-    private static readonly string[] Ligatures = ["ff", "fi", "fl", "ss", "st"];
+    private static readonly string[] s_ligatures = ["ff", "fi", "fl", "ss", "st"];
 
     private readonly int[] _text;
     private readonly List<object> _output = []; // pieces of .NET's syntax and CodePointSets
@@ -73,13 +73,13 @@ internal sealed partial class OnigurumaPattern
                     EmitSet(ReadClass(1));
                     break;
                 case '.':
-                    EmitSet(_options.HasFlag(Options.DotAll) ? CodePointSet.All : Newline.Not());
+                    EmitSet(_options.HasFlag(Options.DotAll) ? CodePointSet.All : s_newline.Not());
                     break;
                 case '^':
-                    EmitAnchor(@"(?:\A|(?<=", Newline, @")(?!\z))");
+                    EmitAnchor(@"(?:\A|(?<=", s_newline, @")(?!\z))");
                     break;
                 case '$':
-                    EmitAnchor("(?=", Newline, @"|\z)");
+                    EmitAnchor("(?=", s_newline, @"|\z)");
                     break;
                 case '\\':
                     Escape();
@@ -102,9 +102,7 @@ internal sealed partial class OnigurumaPattern
         }
 
         if (_groups.Count > 0)
-        {
             throw Refused("a group without its closing parenthesis", _groups.Peek().Place);
-        }
     }
 
     private void Emit(string text, bool atom)
@@ -139,10 +137,8 @@ internal sealed partial class OnigurumaPattern
         int before = _letter;
         EmitSet(WithBothCases(CodePointSet.Of(point)));
         _letter = point is (>= 'a' and <= 'z') or (>= 'A' and <= 'Z') ? point | 0x20 : 0;
-        if (_letter != 0 && before != 0 && Ligatures.Contains($"{(char)before}{(char)_letter}"))
-        {
+        if (_letter != 0 && before != 0 && s_ligatures.Contains($"{(char)before}{(char)_letter}"))
             throw Refused("letters without case that one character can stand for", _at - 2);
-        }
     }
 
     /// <summary>The set with the other case of its letters.</summary>
@@ -182,15 +178,11 @@ internal sealed partial class OnigurumaPattern
     {
         int place = _at - 1;
         if (_groups.Count >= DeepestGroups)
-        {
             throw Refused(string.Create(CultureInfo.InvariantCulture, $"groups nested more than {DeepestGroups} deep"), place);
-        }
 
         Group group = new(place, _output.Count, _options, 1, Repeatable: true);
         if (Peek() == '*')
-        {
             throw Refused("a callout", place);
-        }
 
         if (!Take("?"))
         {
@@ -285,9 +277,7 @@ internal sealed partial class OnigurumaPattern
     private void CloseGroup()
     {
         if (!_groups.TryPop(out Group? group))
-        {
             throw Refused("a closing parenthesis without its group", _at - 1);
-        }
 
         Emit(new string(')', group.Closings), atom: false);
         _options = group.Options;
@@ -339,9 +329,7 @@ internal sealed partial class OnigurumaPattern
         }
 
         if (least is not int low || at >= _text.Length || _text[at] != '}')
-        {
             return null;
-        }
 
         bool open = most is null;
         if (most < low || Math.Max(low, most ?? 0) > MostRepeats)
@@ -372,9 +360,7 @@ internal sealed partial class OnigurumaPattern
         for (int i = 0; i < text.Length; i++)
         {
             if (_at + i >= _text.Length || _text[_at + i] != text[i])
-            {
                 return false;
-            }
         }
 
         _at += text.Length;

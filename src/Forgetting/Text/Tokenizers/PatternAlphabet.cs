@@ -55,9 +55,7 @@ internal sealed class PatternAlphabet
 
             _ranges.Add((first, symbol));
             if (first < _basic.Length)
-            {
                 _basic.AsSpan(first, Math.Min(end, _basic.Length) - first).Fill(symbol);
-            }
         }
     }
 
@@ -68,9 +66,7 @@ internal sealed class PatternAlphabet
     public char SymbolOf(Rune rune)
     {
         if (rune.IsBmp)
-        {
             return _basic[rune.Value];
-        }
 
         int low = 0, high = _ranges.Count - 1;
         while (low < high)

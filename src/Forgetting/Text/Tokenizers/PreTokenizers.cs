@@ -123,9 +123,7 @@ internal static class PreTokenizers
         foreach (JsonView item in view["pretokenizers"].Items())
         {
             if (byteLevel)
-            {
                 throw item.Wrong("a pre-tokenizer behind ByteLevel", "ByteLevel last in the sequence");
-            }
 
             parts.Add(Read(item, out byteLevel));
         }
@@ -160,16 +158,12 @@ internal static class PreTokenizers
     {
         JsonView replacement = view["replacement"];
         if (replacement.AsString() is not [char marker])
-        {
             throw replacement.Wrong(replacement.Describe(), "one character");
-        }
 
         // Older files have add_prefix_space instead of prepend_scheme.
         string scheme = view.Find("prepend_scheme")?.AsString() ?? (view.Flag("add_prefix_space", true) ? "always" : "never");
         if (scheme is not ("always" or "first" or "never"))
-        {
             throw view["prepend_scheme"].Wrong($"\"{scheme}\"", "always, first or never");
-        }
 
         PreTokenizer? split = view.Flag("split", true)
             ? Split(TextPattern.Literal(marker.ToString(), view.Source), Delimiter.MergedWithNext)
@@ -178,9 +172,7 @@ internal static class PreTokenizers
         {
             Segment marked = new(segment.Span.ToString().Replace(' ', marker), 0, segment.Length, segment.First, segment.Place);
             if ((scheme == "always" || (scheme == "first" && segment.First)) && marked.Length > 0 && marked.Text[0] != marker)
-            {
                 marked = Prefixed(marked, marker);
-            }
 
             if (split is null)
             {
@@ -220,9 +212,7 @@ internal static class PreTokenizers
         void Between(int from, int to)
         {
             if (to > from)
-            {
                 parts.Add((from, to - from, invert));
-            }
         }
     };
 
@@ -249,9 +239,7 @@ internal static class PreTokenizers
             }
 
             if (length > 0)
-            {
                 pieces.Add(segment.Part(start, length));
-            }
         }
     }
 }

@@ -10,7 +10,8 @@ namespace Forgetting.Text.Tokenizers;
 /// <param name="Pieces">Pieces by id; neighbours become one whose piece has the highest score of all.</param>
 /// <param name="SpaceInFront">A space is put in front of a text.</param>
 /// <param name="CollapsesSpaces">Runs of spaces are one space, and those at both ends of a text are dropped.</param>
-internal sealed record SentencePieceModel(IReadOnlyList<(string Text, float Score, int Type)> Pieces, bool SpaceInFront, bool CollapsesSpaces);
+internal sealed record SentencePieceModel(
+    IReadOnlyList<(string Text, float Score, int Type)> Pieces, bool SpaceInFront, bool CollapsesSpaces);
 
 /// <summary>
 /// Reads sentencepiece's <c>tokenizer.model</c>: a protobuf <c>ModelProto</c> with pieces (1), trainer (2) and normalizer (3) settings.
@@ -104,15 +105,11 @@ internal static class SentencePieceFile
         {
             (string text, _, int type) = pieces[id];
             if (text.Length == 0 || !vocabulary.TryAdd(text, id))
-            {
                 throw new UserException($"{source}: piece {id} \"{text}\" is empty or stands there twice");
-            }
 
             unknown ??= type == Unknown ? id : null;
             if (type == UserDefined && text.Contains(' ', StringComparison.Ordinal))
-            {
                 throw new UserException($"{source}: the user-defined piece {id} \"{text}\" has a space that is not written ▁");
-            }
 
             if (type is Unknown or Control or UserDefined)
             {
@@ -129,9 +126,7 @@ internal static class SentencePieceFile
         }
 
         if (dummyPrefix)
-        {
             normalizers.Add(Normalizers.Prepend("▁"));
-        }
 
         normalizers.Add(text => text.Replace(' ', '▁'));
         return new TokenizerParts
@@ -169,9 +164,7 @@ internal static class SentencePieceFile
             for (int cut = 1; type == Normal && cut < text.Length; cut++)
             {
                 if (IsPart(text.AsSpan(0, cut), out int left) && IsPart(text.AsSpan(cut), out int right))
-                {
                     merges.Add(new Merge(left, right, ranks[score], id));
-                }
             }
         }
 
@@ -235,9 +228,7 @@ internal static class SentencePieceFile
                 byte next = message.Span[at++];
                 value |= (long)(next & 0x7F) << shift;
                 if (next < 0x80)
-                {
                     return value;
-                }
             }
 
             throw Malformed();
@@ -246,9 +237,7 @@ internal static class SentencePieceFile
         ReadOnlyMemory<byte> Take(long length)
         {
             if (length < 0 || length > message.Length - at)
-            {
                 throw Malformed();
-            }
 
             at += (int)length;
             return message.Slice(at - (int)length, (int)length);

@@ -45,7 +45,10 @@ internal static class SentencePieceWriter
             File.WriteAllBytes(Path.Combine(folder, FileName), Encode(pieces, parts));
     }
 
-    /// <summary>Whether a <c>tokenizer.json</c> puts ▁ in front of the text and in place of spaces and splits nothing: what sentencepiece does by itself.</summary>
+    /// <summary>
+    /// Whether a <c>tokenizer.json</c> puts ▁ in front of the text and in place of spaces and splits nothing:
+    /// what sentencepiece does by itself.
+    /// </summary>
     internal static bool IsSentencePiece(JsonElement root)
     {
         JsonElement model = Member(root, "model"), splitter = Member(root, "pre_tokenizer"), normalizer = Member(root, "normalizer");

@@ -29,9 +29,7 @@ internal sealed class StreamingDecoder
     public string Add(int id)
     {
         if (_skipSpecial && _tokenizer.IsSpecial(id))
-        {
             return "";
-        }
 
         bool first = _first;
         _first = false;
@@ -51,16 +49,12 @@ internal sealed class StreamingDecoder
     private string EndRun()
     {
         if (_run.Count == 0)
-        {
             return "";
-        }
 
         byte[] bytes = [.. _run];
         _run.Clear();
         if (Utf8.IsValid(bytes))
-        {
             return Decode(WithoutLeadingSpaces(bytes), flush: false);
-        }
 
         _spacesToDrop = 0;
         return new string('\uFFFD', bytes.Length);

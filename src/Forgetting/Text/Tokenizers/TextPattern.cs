@@ -14,7 +14,7 @@ namespace Forgetting.Text.Tokenizers;
 internal sealed class TextPattern
 {
     // A file can hold an expression that backtracks for ever; none in use takes more than microseconds a match.
-    private static readonly TimeSpan MatchLimit = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan s_matchLimit = TimeSpan.FromSeconds(10);
 
     private readonly string? _literal;
     private readonly Regex? _expression;
@@ -40,7 +40,7 @@ internal sealed class TextPattern
         try
         {
             (string translated, PatternAlphabet alphabet) = OnigurumaPattern.Translate(expression);
-            return new(source, null, new Regex(translated, RegexOptions.CultureInvariant | RegexOptions.Compiled, MatchLimit), alphabet);
+            return new(source, null, new Regex(translated, RegexOptions.CultureInvariant | RegexOptions.Compiled, s_matchLimit), alphabet);
         }
         catch (Exception e) when (e is NotSupportedException or ArgumentException or InsufficientExecutionStackException)
         {
@@ -56,9 +56,7 @@ internal sealed class TextPattern
     public static TextPattern Read(JsonView view)
     {
         if (view.Element.ValueKind == System.Text.Json.JsonValueKind.String)
-        {
             return Literal(view.AsString(), view.Source);
-        }
 
         return view.Find("Regex") is { } regex
             ? Expression(regex.AsString(), view.Source)
@@ -122,15 +120,13 @@ internal sealed class TextPattern
         catch (RegexMatchTimeoutException e)
         {
             throw new UserException(
-                $"{_source}: an expression took more than {MatchLimit.TotalSeconds:0} s for one match: {_expression}", e);
+                $"{_source}: an expression took more than {s_matchLimit.TotalSeconds:0} s for one match: {_expression}", e);
         }
         finally
         {
             ArrayPool<char>.Shared.Return(symbols);
             if (offsets != null)
-            {
                 ArrayPool<int>.Shared.Return(offsets);
-            }
         }
     }
 
@@ -138,9 +134,7 @@ internal sealed class TextPattern
     public string Replace(string text, string content)
     {
         if (_literal != null)
-        {
             return text.Replace(_literal, content, StringComparison.Ordinal);
-        }
 
         List<(int Start, int Length)> matches = [];
         Matches(text, 0, text.Length, matches);

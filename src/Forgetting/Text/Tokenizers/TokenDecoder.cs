@@ -58,9 +58,7 @@ internal sealed class TokenDecoder
     public byte[] Bytes(string token)
     {
         if (FallbackByte(token) is byte value)
-        {
             return [value];
-        }
 
         foreach ((TextPattern pattern, string content) in _replacements)
         {

@@ -132,9 +132,7 @@ internal sealed class Tokenizer
         ArgumentNullException.ThrowIfNull(text);
         List<int> result = [];
         if (bos)
-        {
             result.AddRange(_prefix);
-        }
 
         Append(text, result, first: true, allowSpecial);
         return [.. result];
@@ -278,9 +276,7 @@ internal sealed class Tokenizer
         {
             int length = Math.Max(0, place - start);
             if (length >= part.Length)
-            {
                 break;
-            }
 
             // A place in the middle of a surrogate pair is before it.
             length -= length > 0 && char.IsSurrogatePair(part[length - 1], part[length]) ? 1 : 0;
@@ -318,9 +314,7 @@ internal sealed class Tokenizer
     internal ReadOnlySpan<byte> BytesOf(int id)
     {
         if (TokenOf(id) is not { } token)
-        {
             return [];
-        }
 
         return _bytes[id] ??= _special.Contains(id) ? Encoding.UTF8.GetBytes(token) : _decoder.Bytes(token);
     }
@@ -330,9 +324,7 @@ internal sealed class Tokenizer
     {
         ReadOnlySpan<char> rest = text;
         if (rest.IndexOfAnyInRange('\uD800', '\uDFFF') < 0)
-        {
             return text;
-        }
 
         StringBuilder repaired = new(text.Length);
         Span<char> units = stackalloc char[2];

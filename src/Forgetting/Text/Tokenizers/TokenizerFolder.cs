@@ -6,14 +6,14 @@ namespace Forgetting.Text.Tokenizers;
 /// <summary>Finds the tokenizer of a checkpoint folder and adds what the other files of the folder say about special tokens.</summary>
 internal static class TokenizerFolder
 {
-    private static readonly string[] Files =
+    private static readonly string[] s_files =
         ["tokenizer.json", "tokenizer_config.json", "vocab.json", "merges.txt", "tokenizer.model", "special_tokens_map.json",
             "chat_template.jinja"];
 
     /// <summary>Copies a tokenizer's files, those that are there, to a folder.</summary>
     public static void Copy(string source, string target)
     {
-        foreach (string file in Files.Where(f => File.Exists(Path.Combine(source, f))))
+        foreach (string file in s_files.Where(f => File.Exists(Path.Combine(source, f))))
         {
             File.Copy(Path.Combine(source, file), Path.Combine(target, file), overwrite: true);
         }
@@ -26,18 +26,14 @@ internal static class TokenizerFolder
         if (File.Exists(folder))
         {
             if (Path.GetFileName(folder).StartsWith("tok", StringComparison.Ordinal) && folder.EndsWith(".bin", StringComparison.Ordinal))
-            {
                 return Llama2cVocabulary.Read(folder);
-            }
 
             // A llama2.c model is a file; its tokenizer lies beside it.
             folder = Path.GetDirectoryName(Path.GetFullPath(folder))!;
         }
 
         if (!Directory.Exists(folder))
-        {
             throw new UserException($"{folder}: no such folder");
-        }
 
         JsonView? config = Optional(folder, "tokenizer_config.json");
         TokenizerParts parts = ReadFiles(folder, config);
@@ -55,21 +51,15 @@ internal static class TokenizerFolder
     {
         string json = Path.Combine(folder, "tokenizer.json");
         if (File.Exists(json))
-        {
             return TokenizerJson.Read(json);
-        }
 
         string vocabulary = Path.Combine(folder, "vocab.json"), merges = Path.Combine(folder, "merges.txt");
         if (File.Exists(vocabulary) && File.Exists(merges))
-        {
             return TokenizerJson.ReadVocabularyAndMerges(vocabulary, merges, config, Optional(folder, "added_tokens.json"));
-        }
 
         string sentencePiece = Path.Combine(folder, "tokenizer.model");
         if (File.Exists(sentencePiece))
-        {
             return SentencePieceFile.Read(sentencePiece);
-        }
 
         string[] llama2c = Directory.GetFiles(folder, "tok*.bin");
         return llama2c.Length switch
@@ -87,9 +77,7 @@ internal static class TokenizerFolder
         int? bos = Named("bos_token") ?? parts.BosId;
         List<int> eos = [];
         if (Named("eos_token") is int named)
-        {
             eos.Add(named);
-        }
 
         // The tokenizer's own token first: it is the one that training data ends with. A model may stop at others, too.
         foreach (string file in (string[])["config.json", "generation_config.json"])
@@ -121,9 +109,7 @@ internal static class TokenizerFolder
         {
             JsonView? token = config?.Find(role) ?? map?.Find(role);
             if (token is not { } view)
-            {
                 return null;
-            }
 
             string content = (view.Element.ValueKind == System.Text.Json.JsonValueKind.Object ? view["content"] : view).AsString();
             return parts.AddedTokens.FirstOrDefault(t => t.Content == content)?.Id

@@ -63,18 +63,14 @@ internal static class TokenizerJson
         foreach (KeyValuePair<string, JsonView> token in config?.Find("added_tokens_decoder")?.Members() ?? [])
         {
             if (!int.TryParse(token.Key, out int id) || id is < 0 or >= MostIds)
-            {
                 throw token.Value.Wrong($"under the key \"{token.Key}\"", "a token id as the key");
-            }
 
             added.RemoveAll(t => t.Id == id);
             added.Add(ReadAddedToken(token.Value, id));
         }
 
         if (added.Count == 0 && vocabulary.TryGetValue(endOfText, out int end))
-        {
             added.Add(new AddedToken(end, endOfText) { Special = true });
-        }
 
         bool qwen2 = IsQwen2(config);
         int? endId = added.Find(t => t.Content == endOfText)?.Id;
@@ -97,22 +93,19 @@ internal static class TokenizerJson
     }
 
     /// <summary>Whether a <c>tokenizer_config.json</c> names Qwen2's class, whose split is not GPT-2's.</summary>
-    internal static bool IsQwen2(JsonView? config) => config?.Find("tokenizer_class")?.AsString().StartsWith("Qwen2", StringComparison.Ordinal) ?? false;
+    internal static bool IsQwen2(JsonView? config) =>
+        config?.Find("tokenizer_class")?.AsString().StartsWith("Qwen2", StringComparison.Ordinal) ?? false;
 
     private static void RequireSupported(JsonView model)
     {
         // The oldest files do not name the type; their BPE models are those with merges.
         if (model.Find("type") is { } type && type.AsString() != "BPE")
-        {
             throw type.Wrong(type.Describe(), "BPE, the only supported kind of tokenizer");
-        }
 
         foreach (string key in (string[])["continuing_subword_prefix", "end_of_word_suffix"])
         {
             if (model.Find(key) is { } affix && affix.AsString().Length > 0)
-            {
                 throw affix.Wrong(affix.Describe(), "null: word affixes are not supported");
-            }
         }
 
         if (model.Find("dropout") is { } dropout
@@ -157,9 +150,7 @@ internal static class TokenizerJson
         {
             number++;
             if (line.Length > 0 && !(number == 1 && line.StartsWith("#version", StringComparison.Ordinal)))
-            {
                 merges.Add(MakeMerge(line.Split(' '), merges.Count, vocabulary, $"{file}: line {number}"));
-            }
         }
 
         return merges;
@@ -168,9 +159,7 @@ internal static class TokenizerJson
     private static Merge MakeMerge(string[] pair, int rank, Dictionary<string, int> vocabulary, string place)
     {
         if (pair.Length != 2)
-        {
             throw new UserException($"{place} has {pair.Length} parts; expected 2 tokens");
-        }
 
         return new Merge(Known(pair[0]), Known(pair[1]), rank, Known(pair[0] + pair[1]));
 
@@ -215,9 +204,7 @@ internal static class TokenizerJson
                 foreach (JsonView item in view["single"].Items())
                 {
                     if (item.Find("SpecialToken") is not { } token)
-                    {
                         break;
-                    }
 
                     prefix.AddRange(view["special_tokens"][token["id"].AsString()]["ids"].Items().Select(Id));
                 }

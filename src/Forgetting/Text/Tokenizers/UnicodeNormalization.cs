@@ -13,7 +13,7 @@ internal static class UnicodeNormalization
     private const int HangulBase = 0xAC00, LeadBase = 0x1100, VowelBase = 0x1161, TrailBase = 0x11A7;
     private const int LeadCount = 19, VowelCount = 21, TrailCount = 28, HangulCount = LeadCount * VowelCount * TrailCount;
 
-    private static readonly Lazy<Tables> Data = new(Tables.Load);
+    private static readonly Lazy<Tables> s_data = new(Tables.Load);
 
     /// <summary>The text in a normalization form.</summary>
     public static string Normalize(string text, NormalizationForm form)
@@ -24,9 +24,7 @@ internal static class UnicodeNormalization
         // Below these nothing decomposes, combines or is composed of anything.
         char firstAffected = compatible ? '\u00A0' : compose ? '\u0300' : '\u00C0';
         if (text.AsSpan().IndexOfAnyExceptInRange('\0', (char)(firstAffected - 1)) < 0)
-        {
             return text;
-        }
 
         List<int> runes = new(text.Length);
         foreach (Rune rune in text.EnumerateRunes())
@@ -36,9 +34,7 @@ internal static class UnicodeNormalization
 
         Reorder(runes);
         if (compose)
-        {
             Compose(runes);
-        }
 
         StringBuilder result = new(text.Length);
         Span<char> units = stackalloc char[2];
@@ -58,12 +54,10 @@ internal static class UnicodeNormalization
             output.Add(LeadBase + (syllable / (VowelCount * TrailCount)));
             output.Add(VowelBase + (syllable / TrailCount % VowelCount));
             if (syllable % TrailCount > 0)
-            {
                 output.Add(TrailBase + (syllable % TrailCount));
-            }
         }
-        else if (Data.Value.Canonical.TryGetValue(rune, out int[]? parts)
-            || (compatible && Data.Value.Compatible.TryGetValue(rune, out parts)))
+        else if (s_data.Value.Canonical.TryGetValue(rune, out int[]? parts)
+            || (compatible && s_data.Value.Compatible.TryGetValue(rune, out parts)))
         {
             foreach (int part in parts)
             {
@@ -82,14 +76,14 @@ internal static class UnicodeNormalization
         for (int start = 0; start < runes.Count; start++)
         {
             int end = start;
-            while (end < runes.Count && Data.Value.ClassOf(runes[end]) != 0)
+            while (end < runes.Count && s_data.Value.ClassOf(runes[end]) != 0)
             {
                 end++;
             }
 
             if (end - start > 1)
             {
-                int[] ordered = [.. runes[start..end].OrderBy(Data.Value.ClassOf)];
+                int[] ordered = [.. runes[start..end].OrderBy(s_data.Value.ClassOf)];
                 for (int i = 0; i < ordered.Length; i++)
                 {
                     runes[start + i] = ordered[i];
@@ -105,7 +99,7 @@ internal static class UnicodeNormalization
         int kept = 0, starter = -1, classBefore = 0;
         for (int i = 0; i < runes.Count; i++)
         {
-            int rune = runes[i], itsClass = Data.Value.ClassOf(rune);
+            int rune = runes[i], itsClass = s_data.Value.ClassOf(rune);
 
             // A character is blocked from its starter by one between them of the same or a higher class, or by another starter.
             bool reachable = starter >= 0 && (starter == kept - 1 || (classBefore != 0 && classBefore < itsClass));
@@ -116,9 +110,7 @@ internal static class UnicodeNormalization
             }
 
             if (itsClass == 0)
-            {
                 starter = kept;
-            }
 
             classBefore = itsClass;
             runes[kept++] = rune;
@@ -131,16 +123,12 @@ internal static class UnicodeNormalization
     {
         int lead = first - LeadBase, vowel = second - VowelBase, trail = second - TrailBase, syllable = first - HangulBase;
         if ((uint)lead < LeadCount && (uint)vowel < VowelCount)
-        {
             return HangulBase + (((lead * VowelCount) + vowel) * TrailCount);
-        }
 
         if ((uint)syllable < HangulCount && syllable % TrailCount == 0 && trail is > 0 and < TrailCount)
-        {
             return first + trail;
-        }
 
-        return Data.Value.Pairs.TryGetValue((first, second), out int composed) ? composed : null;
+        return s_data.Value.Pairs.TryGetValue((first, second), out int composed) ? composed : null;
     }
 
     private sealed class Tables
@@ -162,9 +150,7 @@ internal static class UnicodeNormalization
             while (reader.ReadLine() is { } line)
             {
                 if (line[0] != '#')
-                {
                     tables.Add(line);
-                }
             }
 
             return tables;
@@ -190,9 +176,7 @@ internal static class UnicodeNormalization
             int[] parts = [.. line[(mark + 1)..].Split(' ').Select(Hex)];
             (line[mark] == '~' ? Compatible : Canonical)[first] = parts;
             if (line[mark] == '=')
-            {
                 Pairs[(parts[0], parts[1])] = first;
-            }
         }
 
         private static int Hex(string digits) => int.Parse(digits, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);

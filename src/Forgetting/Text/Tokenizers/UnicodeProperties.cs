@@ -8,8 +8,8 @@ namespace Forgetting.Text.Tokenizers;
 /// </summary>
 internal static class UnicodeProperties
 {
-    private static readonly Lazy<CodePointSet[]> Categories = new(ReadCategories);
-    private static readonly Lazy<Dictionary<string, CodePointSet>> Files = new(ReadFile);
+    private static readonly Lazy<CodePointSet[]> s_categories = new(ReadCategories);
+    private static readonly Lazy<Dictionary<string, CodePointSet>> s_files = new(ReadFile);
 
     /// <summary>Decimal digits.</summary>
     public static CodePointSet Digit => General("Nd");
@@ -23,7 +23,7 @@ internal static class UnicodeProperties
     /// <summary>Parts of words, as a class has them.</summary>
     public static CodePointSet Word => Alphabetic.Or(General("M")).Or(Digit).Or(General("Pc"));
 
-    private static CodePointSet Alphabetic => General("L").Or(General("Nl")).Or(Files.Value["otheralphabetic"]);
+    private static CodePointSet Alphabetic => General("L").Or(General("Nl")).Or(s_files.Value["otheralphabetic"]);
 
     /// <summary>A property by name, in whatever case, blanks, hyphens and underscores; null where it is not known.</summary>
     public static CodePointSet? Find(string name)
@@ -38,7 +38,7 @@ internal static class UnicodeProperties
             "alphabetic" => Alphabetic,
             "uppercase" => Bracket("upper"),
             "lowercase" => Bracket("lower"),
-            _ => Bracket(name) ?? Category(name) ?? (Files.Value.TryGetValue(name, out CodePointSet? set) ? set : null),
+            _ => Bracket(name) ?? Category(name) ?? (s_files.Value.TryGetValue(name, out CodePointSet? set) ? set : null),
         };
     }
 
@@ -52,11 +52,11 @@ internal static class UnicodeProperties
         "cntrl" => General("Cc"),
         "digit" => Digit,
         "graph" => Space.Or(General("Cc")).Or(General("Cn")).Or(General("Cs")).Not(),
-        "lower" => General("Ll").Or(Files.Value["otherlowercase"]),
+        "lower" => General("Ll").Or(s_files.Value["otherlowercase"]),
         "print" => Bracket("graph")!.Or(General("Zs")),
         "punct" => General("P").Or(General("S")),
         "space" => Space,
-        "upper" => General("Lu").Or(Files.Value["otheruppercase"]),
+        "upper" => General("Lu").Or(s_files.Value["otheruppercase"]),
         "xdigit" => HexDigit,
         "word" => Word,
         _ => null,
@@ -71,21 +71,19 @@ internal static class UnicodeProperties
     private static CodePointSet? Category(string name)
     {
         CodePointSet? found = null;
-        for (int category = 0; category < Categories.Value.Length; category++)
+        for (int category = 0; category < s_categories.Value.Length; category++)
         {
-            (string code, string title) = Names[category];
-            bool meant = IsLower(name, code) || IsLower(name, title) || IsLower(name, code[..1]) || name == Groups[code[0]];
+            (string code, string title) = s_names[category];
+            bool meant = IsLower(name, code) || IsLower(name, title) || IsLower(name, code[..1]) || name == s_groups[code[0]];
             if (meant)
-            {
-                found = found is null ? Categories.Value[category] : found.Or(Categories.Value[category]);
-            }
+                found = found is null ? s_categories.Value[category] : found.Or(s_categories.Value[category]);
         }
 
         return found;
     }
 
     /// <summary>Unicode's two names of each category, in .NET's order.</summary>
-    private static readonly (string Code, string Title)[] Names =
+    private static readonly (string Code, string Title)[] s_names =
     [
         ("Lu", "UppercaseLetter"), ("Ll", "LowercaseLetter"), ("Lt", "TitlecaseLetter"), ("Lm", "ModifierLetter"), ("Lo", "OtherLetter"),
         ("Mn", "NonspacingMark"), ("Mc", "SpacingMark"), ("Me", "EnclosingMark"), ("Nd", "DecimalNumber"), ("Nl", "LetterNumber"),
@@ -96,14 +94,14 @@ internal static class UnicodeProperties
         ("Cn", "Unassigned"),
     ];
 
-    private static readonly Dictionary<char, string> Groups = new()
+    private static readonly Dictionary<char, string> s_groups = new()
     {
         ['L'] = "letter", ['M'] = "mark", ['N'] = "number", ['Z'] = "separator", ['C'] = "other", ['P'] = "punctuation", ['S'] = "symbol",
     };
 
     private static CodePointSet[] ReadCategories()
     {
-        var ranges = new List<(int First, int Last)>[Names.Length];
+        var ranges = new List<(int First, int Last)>[s_names.Length];
         for (int category = 0; category < ranges.Length; category++)
         {
             ranges[category] = [];

@@ -14,7 +14,7 @@ namespace Forgetting.Tests.Methods.LearningWithForgetting;
 /// <summary>stories260K continues real prompts.</summary>
 public sealed class ElicitationTests : IDisposable
 {
-    private static readonly ElicitationOptions Options = new() { MaxNewTokens = 24, BatchTokens = 300 };
+    private static readonly ElicitationOptions s_options = new() { MaxNewTokens = 24, BatchTokens = 300 };
 
     private readonly CpuBackend _backend = new();
     private readonly TemporaryFolder _folder = new();
@@ -30,10 +30,12 @@ public sealed class ElicitationTests : IDisposable
     {
         using LoadedModel model = Load();
         PromptTask[] tasks = [.. PromptTask.Read([Prompts("questions", 6)], new DataFields()), new PromptTask("stories", Stories)];
-        ElicitationSummary summary = Elicitation.Run(model, tasks, Options, _folder["self.jsonl"]);
+        ElicitationSummary summary = Elicitation.Run(model, tasks, s_options, _folder["self.jsonl"]);
         IReadOnlyList<ElicitedSample> samples = ElicitedSample.Read(_folder["self.jsonl"]);
         Assert.Equal((9, samples.Count(s => s.Truncated == true)), (summary.Samples, summary.Truncated));
-        Assert.Equal([.. Enumerable.Range(0, 6).Select(i => ("questions", i)), ("stories", 0), ("stories", 1), ("stories", 2)], samples.Select(s => (s.Task, s.Index)));
+        Assert.Equal(
+            [.. Enumerable.Range(0, 6).Select(i => ("questions", i)), ("stories", 0), ("stories", 1), ("stories", 2)],
+            samples.Select(s => (s.Task, s.Index)));
 
         // The file is training data; each example is its prompt and the greedy continuation, generated here without batching.
         var encoder = new ExampleEncoder(model.Tokenizer, 512);
@@ -43,7 +45,8 @@ public sealed class ElicitationTests : IDisposable
         {
             EncodedExample example = encoder.Encode(data[i]);
             int[] prompt = encoder.EncodePrompt(data[i]);
-            int[] generated = new Generator(model.Decoder).Generate([prompt], new GenerationOptions { MaxNewTokens = 24, StopIds = [2] })[0];
+            int[] generated =
+                new Generator(model.Decoder).Generate([prompt], new GenerationOptions { MaxNewTokens = 24, StopIds = [2] })[0];
             int[] expected = samples[i].Truncated == true ? generated : [.. generated, 2];
             if (samples[i].Exact)
             {
@@ -62,7 +65,7 @@ public sealed class ElicitationTests : IDisposable
     {
         using LoadedModel model = Load();
         var task = new PromptTask("t", [Prompt(0, "Once upon a ti")]);
-        Elicitation.Run(model, [task], Options, _folder["self.jsonl"]);
+        Elicitation.Run(model, [task], s_options, _folder["self.jsonl"]);
         ElicitedSample sample = ElicitedSample.Read(_folder["self.jsonl"])[0];
         Assert.StartsWith("re", sample.Completion, StringComparison.Ordinal);
         Assert.Equal("", sample.Separator);
@@ -74,25 +77,27 @@ public sealed class ElicitationTests : IDisposable
         using LoadedModel model = Load();
         IReadOnlyList<PromptTask> tasks = PromptTask.Read([Prompts("questions", 10)], new DataFields());
         string whole = _folder["whole.jsonl"], interrupted = _folder["interrupted.jsonl"];
-        Elicitation.Run(model, tasks, Options, whole);
+        Elicitation.Run(model, tasks, s_options, whole);
 
         using var source = new CancellationTokenSource();
-        Assert.Throws<OperationCanceledException>(() => Elicitation.Run(model, tasks, Options, interrupted, new Until(400, source.Cancel), source.Token));
+        Assert.Throws<OperationCanceledException>(
+            () => Elicitation.Run(model, tasks, s_options, interrupted, new Until(400, source.Cancel), source.Token));
         Assert.False(File.Exists(interrupted));
 
         // Killed while a line was being written.
         File.AppendAllText(interrupted + ".partial", "{\"prompt\":\"Wha");
         var again = new Until(long.MaxValue, () => { });
-        Elicitation.Run(model, tasks, Options, interrupted, again);
+        Elicitation.Run(model, tasks, s_options, interrupted, again);
         Assert.Equal(File.ReadAllBytes(whole), File.ReadAllBytes(interrupted));
         Assert.False(File.Exists(interrupted + ".partial"));
 
         // What another model, prompt or setting left is not continued.
         using var another = new CancellationTokenSource();
-        ElicitationOptions longer = Options with { MaxNewTokens = Options.MaxNewTokens + 1 };
-        Assert.Throws<OperationCanceledException>(() => Elicitation.Run(model, tasks, longer, _folder["other.jsonl"], new Until(400, another.Cancel), another.Token));
+        ElicitationOptions longer = s_options with { MaxNewTokens = s_options.MaxNewTokens + 1 };
+        Assert.Throws<OperationCanceledException>(
+            () => Elicitation.Run(model, tasks, longer, _folder["other.jsonl"], new Until(400, another.Cancel), another.Token));
         Assert.True(File.Exists(_folder["other.jsonl.partial"]));
-        Elicitation.Run(model, tasks, Options, _folder["other.jsonl"]);
+        Elicitation.Run(model, tasks, s_options, _folder["other.jsonl"]);
         Assert.Equal(File.ReadAllBytes(whole), File.ReadAllBytes(_folder["other.jsonl"]));
     }
 
@@ -101,7 +106,8 @@ public sealed class ElicitationTests : IDisposable
     {
         using LoadedModel model = Load();
         DataExample[] shots = [Prompt(0, "The cat") with { Completion = "sat on the mat." }];
-        Elicitation.Run(model, [new PromptTask("t", Stories)], Options with { FewShot = shots, MaxNewTokens = 60 }, _folder["self.jsonl"]);
+        Elicitation.Run(
+            model, [new PromptTask("t", Stories)], s_options with { FewShot = shots, MaxNewTokens = 60 }, _folder["self.jsonl"]);
         IReadOnlyList<ElicitedSample> samples = ElicitedSample.Read(_folder["self.jsonl"]);
         Assert.Equal(Stories.Select(s => s.Prompt), samples.Select(s => s.Prompt));
         for (int i = 0; i < samples.Count; i++)
@@ -116,12 +122,14 @@ public sealed class ElicitationTests : IDisposable
     public void A_conversation_is_answered()
     {
         using LoadedModel model = Load();
-        string path = _folder.Write("chat.jsonl", """{"messages":[{"role":"user","content":"Tell me of Lily."},{"role":"assistant","content":"not this"}]}""");
-        Elicitation.Run(model, PromptTask.Read([path], new DataFields()), Options, _folder["self.jsonl"]);
+        string path = _folder.Write(
+            "chat.jsonl", """{"messages":[{"role":"user","content":"Tell me of Lily."},{"role":"assistant","content":"not this"}]}""");
+        Elicitation.Run(model, PromptTask.Read([path], new DataFields()), s_options, _folder["self.jsonl"]);
         ElicitedSample sample = ElicitedSample.Read(_folder["self.jsonl"])[0];
         int[] ids = model.Tokenizer.Encode("<|user|>\nTell me of Lily.\n<|assistant|>\n");
         int[] generated = new Generator(model.Decoder).Generate([ids], new GenerationOptions { MaxNewTokens = 24, StopIds = [2] })[0];
-        Assert.Equal([new ChatMessage("user", "Tell me of Lily."), new ChatMessage("assistant", model.Tokenizer.Decode(generated, startOfText: false))], sample.Messages);
+        Assert.Equal([new ChatMessage("user", "Tell me of Lily."),
+            new ChatMessage("assistant", model.Tokenizer.Decode(generated, startOfText: false))], sample.Messages);
     }
 
     [SharedDataFact]
@@ -131,11 +139,20 @@ public sealed class ElicitationTests : IDisposable
         string same = _folder.Write("questions2.jsonl", "{\"prompt\":\"a\"}");
         Directory.CreateDirectory(_folder["sub"]);
         File.Copy(same, _folder["sub", "questions2.jsonl"]);
-        Assert.Contains("two prompt files are named questions2", Assert.Throws<UserException>(() => PromptTask.Read([same, _folder["sub", "questions2.jsonl"]], new DataFields())).Message, StringComparison.Ordinal);
-        Assert.Contains("'prompt' is missing", Assert.Throws<UserException>(() => PromptTask.Read([_folder.Write("no.jsonl", "{\"text\":1}")], new DataFields())).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "two prompt files are named questions2",
+            Assert.Throws<UserException>(() => PromptTask.Read([same, _folder["sub", "questions2.jsonl"]], new DataFields())).Message,
+            StringComparison.Ordinal);
+        Assert.Contains(
+            "'prompt' is missing",
+            Assert.Throws<UserException>(() => PromptTask.Read([_folder.Write("no.jsonl", "{\"text\":1}")], new DataFields())).Message,
+            StringComparison.Ordinal);
         var task = new PromptTask("t", [Prompt(0, string.Concat(Enumerable.Repeat("word ", 600)))]);
-        Assert.Contains("p: the prompt has", Assert.Throws<UserException>(() => Elicitation.Run(model, [task], Options, _folder["x.jsonl"])).Message, StringComparison.Ordinal);
-        Assert.Contains("max-new-tokens is 0", Assert.Throws<UserException>(() => Elicitation.Run(model, [task], Options with { MaxNewTokens = 0 }, _folder["x.jsonl"])).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "p: the prompt has", Assert.Throws<UserException>(() => Elicitation.Run(model, [task], s_options, _folder["x.jsonl"])).Message,
+            StringComparison.Ordinal);
+        Assert.Contains("max-new-tokens is 0", Assert.Throws<UserException>(() =>
+            Elicitation.Run(model, [task], s_options with { MaxNewTokens = 0 }, _folder["x.jsonl"])).Message, StringComparison.Ordinal);
     }
 
     private static DataExample[] Stories => [Prompt(0, "Once upon a time"), Prompt(1, "Tim and Sue went to"), Prompt(2, "Lily was sad.")];
@@ -144,8 +161,9 @@ public sealed class ElicitationTests : IDisposable
 
     private LoadedModel Load() => LoadedModel.Load(SharedData.Path("stories260K", "hf"), _backend);
 
-    private string Prompts(string name, int count) => _folder.Write($"{name}.jsonl", string.Join('\n', File.ReadLines(SharedData.Path("tofu", "forget05.json")).Take(count)
-        .Select(line => line.Replace("\"question\"", "\"prompt\"", StringComparison.Ordinal))));
+    private string Prompts(string name, int count) =>
+        _folder.Write($"{name}.jsonl", string.Join('\n', File.ReadLines(SharedData.Path("tofu", "forget05.json")).Take(count)
+            .Select(line => line.Replace("\"question\"", "\"prompt\"", StringComparison.Ordinal))));
 
     /// <summary>Acts when so many tokens are done.</summary>
     private sealed class Until(long count, Action act) : ITrainingObserver

@@ -13,10 +13,11 @@ namespace Forgetting.Tests.Methods.LearningWithForgetting;
 
 public sealed class FisherFileTests : IDisposable
 {
-    private static readonly ModelConfig Config = new()
+    private static readonly ModelConfig s_config = new()
     {
-        Family = ModelFamilies.Gpt2, LayerNorm = true, LearnedPositions = true, VocabularySize = 9, HiddenSize = 8, IntermediateSize = 12, Layers = 1, Heads = 2, KeyValueHeads = 2, HeadSize = 4, ContextLength = 8,
-        AttentionScale = 0.5, TiedHead = true, Activation = ActivationKind.GeluTanh, QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true,
+        Family = ModelFamilies.Gpt2, LayerNorm = true, LearnedPositions = true, VocabularySize = 9, HiddenSize = 8, IntermediateSize = 12,
+        Layers = 1, Heads = 2, KeyValueHeads = 2, HeadSize = 4, ContextLength = 8, AttentionScale = 0.5, TiedHead = true,
+        Activation = ActivationKind.GeluTanh, QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true,
     };
 
     private readonly CpuBackend _backend = new();
@@ -26,7 +27,7 @@ public sealed class FisherFileTests : IDisposable
 
     public FisherFileTests()
     {
-        _decoder = new Decoder(Config, _backend);
+        _decoder = new Decoder(s_config, _backend);
         _decoder.AllocateGradients();
         _path = _folder["fisher.safetensors"];
         foreach (Parameter parameter in _decoder.BaseParameters)
@@ -97,7 +98,7 @@ public sealed class FisherFileTests : IDisposable
         Assert.Contains(expected, message, StringComparison.Ordinal);
     }
 
-    private void Read(string path) => FisherFile.Read(path, Config.Family, _decoder.BaseParameters, _backend, p => p.Gradient);
+    private void Read(string path) => FisherFile.Read(path, s_config.Family, _decoder.BaseParameters, _backend, p => p.Gradient);
 
     // A file of zeros with the good one's tensors, changed; the last is the final norm's bias.
     private void Save(string path, Action<List<TensorEntry>> change)
@@ -105,7 +106,8 @@ public sealed class FisherFileTests : IDisposable
         List<TensorEntry> tensors;
         using (SafeTensorsFile file = SafeTensorsFile.Open(_path))
         {
-            tensors = [.. file.Tensors.Select(t => new TensorEntry(t.Name, t.Type, t.Dimensions)).OrderBy(t => t.Name == "transformer.ln_f.bias")];
+            tensors = [.. file.Tensors.Select(t => new TensorEntry(t.Name, t.Type, t.Dimensions))
+                .OrderBy(t => t.Name == "transformer.ln_f.bias")];
         }
 
         change(tensors);

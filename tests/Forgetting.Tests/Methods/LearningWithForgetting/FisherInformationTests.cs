@@ -49,16 +49,17 @@ public class FisherInformationTests
         }
     }
 
-    // Softmax regression: no blocks, so that logits = W·h with h the normalised embedding of the last token. With targets drawn independently from p,
-    // E[(Σ_t (p_t − e_t) h_t)²] has no cross terms and E[(p − e)²] = p(1 − p): F[v, c] = mean over examples of Σ_t p_tv (1 − p_tv) h_tc².
+    // Softmax regression: no blocks, so that logits = W·h with h the normalised embedding of the last token. With targets drawn
+    // independently from p, E[(Σ_t (p_t − e_t) h_t)²] has no cross terms and E[(p − e)²] = p(1 − p): F[v, c] = mean over
+    // examples of Σ_t p_tv (1 − p_tv) h_tc².
     [Fact]
     public void True_information_converges_to_the_closed_form_of_softmax_regression()
     {
         const int vocabulary = 7, width = 6;
         var config = new ModelConfig
         {
-            Family = ModelFamilies.Llama, VocabularySize = vocabulary, HiddenSize = width, IntermediateSize = 4, Layers = 0, Heads = 1, KeyValueHeads = 1,
-            HeadSize = width, ContextLength = 8, AttentionScale = 1,
+            Family = ModelFamilies.Llama, VocabularySize = vocabulary, HiddenSize = width, IntermediateSize = 4, Layers = 0, Heads = 1,
+            KeyValueHeads = 1, HeadSize = width, ContextLength = 8, AttentionScale = 1,
         };
         using var backend = new CpuBackend();
         using var decoder = new Decoder(config, backend);
@@ -99,9 +100,12 @@ public class FisherInformationTests
     {
         using var backend = new CpuBackend();
         using var decoder = new Decoder(
-            new ModelConfig { Family = ModelFamilies.Llama, VocabularySize = 4, HiddenSize = 4, IntermediateSize = 4, Layers = 0, Heads = 1, KeyValueHeads = 1, HeadSize = 4, ContextLength = 4, AttentionScale = 1 },
+            new ModelConfig { Family = ModelFamilies.Llama, VocabularySize = 4, HiddenSize =
+                4, IntermediateSize = 4, Layers = 0, Heads = 1, KeyValueHeads = 1, HeadSize = 4, ContextLength = 4, AttentionScale = 1 },
             backend);
-        Assert.Contains("of no examples", Assert.Throws<UserException>(() => FisherInformation.Compute(decoder, [], FisherKind.True, 10, 1)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "of no examples", Assert.Throws<UserException>(() => FisherInformation.Compute(decoder, [], FisherKind.True, 10, 1)).Message,
+            StringComparison.Ordinal);
     }
 
     private static double[] ClosedForm(Dictionary<string, double[]> values, int[][] texts, int vocabulary, int width, double epsilon)
@@ -113,7 +117,8 @@ public class FisherInformationTests
             double[] row = embedding[(id * width)..((id + 1) * width)];
             double rms = Math.Sqrt(row.Sum(x => x * x) / width + epsilon);
             double[] h = [.. row.Select((x, c) => x / rms * gain[c])];
-            double[] exponentials = [.. Enumerable.Range(0, vocabulary).Select(v => Math.Exp(Enumerable.Range(0, width).Sum(c => head[v * width + c] * h[c])))];
+            double[] exponentials =
+                [.. Enumerable.Range(0, vocabulary).Select(v => Math.Exp(Enumerable.Range(0, width).Sum(c => head[v * width + c] * h[c])))];
             double sum = exponentials.Sum();
             for (int i = 0; i < information.Length; i++)
             {

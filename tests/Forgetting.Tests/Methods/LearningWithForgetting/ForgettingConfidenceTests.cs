@@ -53,7 +53,9 @@ public sealed class ForgettingConfidenceTests : IDisposable
             Assert.Equal(record.Confidence, record.Constant + record.Linear + record.Quadratic, 1e-12);
 
             // Without any one of the terms the first of these would fail.
-            Assert.All(new[] { record.Constant, record.Linear, record.Quadratic }, term => Assert.True(Math.Abs(term) > 1e-3 * whole, $"{record}"));
+            Assert.All(
+                new[] { record.Constant, record.Linear, record.Quadratic },
+                term => Assert.True(Math.Abs(term) > 1e-3 * whole, $"{record}"));
         }
 
         int[] ranking = Ranking(records);
@@ -76,8 +78,11 @@ public sealed class ForgettingConfidenceTests : IDisposable
         other.Initialize(1);
         FisherInformation.Compute(other, stories.Examples(1), FisherKind.Empirical, 1000, 1);
         FisherFile.Write(fisher, other, 1, FisherKind.Empirical);
-        var error = Assert.Throws<UserException>(() => new ForgettingConfidence(stories.Decoder, stories.Model.Source, stories.Model.Source, fisher));
-        Assert.Equal($"{fisher}: no tensor \"model.layers.4.input_layernorm.weight\": expected the Fisher information of this model's parameters", error.Message);
+        var error = Assert.Throws<UserException>(
+            () => new ForgettingConfidence(stories.Decoder, stories.Model.Source, stories.Model.Source, fisher));
+        Assert.Equal(
+            $"{fisher}: no tensor \"model.layers.4.input_layernorm.weight\": expected the Fisher information of this model's parameters",
+            error.Message);
     }
 
     // θ_L: some plain gradient steps on the learning data.
@@ -100,5 +105,6 @@ public sealed class ForgettingConfidenceTests : IDisposable
         return (stories.Download(p => p.Value), stories.Download(p => p.Gradient));
     }
 
-    private static int[] Ranking(IReadOnlyList<ConfidenceRecord> records) => [.. records.OrderByDescending(r => r.Confidence).Select(r => r.Index)];
+    private static int[] Ranking(IReadOnlyList<ConfidenceRecord> records) =>
+        [.. records.OrderByDescending(r => r.Confidence).Select(r => r.Index)];
 }

@@ -82,7 +82,8 @@ public class SpectralShrinkageTests
         {
             for (int row = 0; row < n; row++)
             {
-                Assert.Equal(values[a] * vectors[a * n + row], Enumerable.Range(0, n).Sum(c => matrix[row * n + c] * vectors[a * n + c]), 1e-12 * scale);
+                Assert.Equal(values[a] * vectors[a * n + row], Enumerable.Range(0, n)
+                    .Sum(c => matrix[row * n + c] * vectors[a * n + c]), 1e-12 * scale);
             }
 
             for (int b = 0; b < n; b++)
@@ -110,9 +111,11 @@ public class SpectralShrinkageTests
             c => Enumerable.Range(offsets[s], offsets[s + 1] - offsets[s]).Average(t => hidden[t * width + c]))),
     ];
 
-    private static double Term(double[] x, int n, int width, int count) => Weight * SquaredSingularValues(x, n, width).Order().Take(count).Sum();
+    private static double Term(double[] x, int n, int width, int count) =>
+        Weight * SquaredSingularValues(x, n, width).Order().Take(count).Sum();
 
-    // One-sided Jacobi (Hestenes): turn pairs of rows (or columns, whichever are fewer) until all are orthogonal; their squared lengths are the σ².
+    // One-sided Jacobi (Hestenes): turn pairs of rows (or columns, whichever are fewer) until all are
+    // orthogonal; their squared lengths are the σ².
     // It works on the matrix itself, not on its Gram matrix, and shares nothing with the code under test.
     private static double[] SquaredSingularValues(double[] x, int n, int width)
     {

@@ -21,18 +21,23 @@ public class StableRankShrinkageTests
     [InlineData("gpt2", 0, true, false)]
     [InlineData("gpt_neo", 1, false, false)]
     [InlineData("qwen2", 0, false, true)]
-    public void Gradient_of_every_parameter_agrees_with_finite_differences_in_double_precision(string name, int first, bool recompute, bool lora)
+    public void Gradient_of_every_parameter_agrees_with_finite_differences_in_double_precision(
+        string name, int first, bool recompute, bool lora)
     {
         using var model = new TestModel(ReferenceConfigs.All[name], lora ? new LoraConfig { Rank = 3, Alpha = 5 } : null);
         TokenBatch batch = Batches.Of(Batches.Random(model.Decoder.Config.VocabularySize, 5, 6, 4, 9));
         var shrinkage = new StableRankShrinkage(Weight, Deviation, first, model.Decoder.Config.Layers);
         shrinkage.BeginStep(Seed, batch.Documents);
         model.Decoder.ForwardBackward(
-            BatchBuilder.Twice(batch), Ascent.Of(AscentKind.Ascent), new AccumulateSink(model.Backend), new float[batch.HeadRows.Length], recompute: recompute, regularizer: shrinkage);
+            BatchBuilder.Twice(batch), Ascent.Of(AscentKind.Ascent), new AccumulateSink(model.Backend), new float[batch.HeadRows.Length],
+            recompute: recompute, regularizer: shrinkage);
 
-        double Objective() => Enumerable.Range(0, batch.Documents).Sum(d => Document(model.Reference, batch, d, first, model.Decoder.Config.Layers, weighted: true));
+        double Objective() =>
+            Enumerable.Range(0, batch.Documents)
+                .Sum(d => Document(model.Reference, batch, d, first, model.Decoder.Config.Layers, weighted: true));
         Assert.Equal(
-            Enumerable.Range(0, batch.Documents).Sum(d => Document(model.Reference, batch, d, first, model.Decoder.Config.Layers, weighted: false)), shrinkage.Value, 1e-6);
+            Enumerable.Range(0, batch.Documents)
+                .Sum(d => Document(model.Reference, batch, d, first, model.Decoder.Config.Layers, weighted: false)), shrinkage.Value, 1e-6);
         var random = new Random(11);
         float[][] gradients = model.Gradients();
         for (int p = 0; p < gradients.Length; p++)
@@ -44,7 +49,8 @@ public class StableRankShrinkageTests
                 double expected = Differences.Derivative(Objective, values, index);
                 Assert.True(
                     Math.Abs(expected - gradients[p][element]) <= (2e-5 * largest) + 1e-6,
-                    $"{model.Decoder.TrainableParameters[p]} [{element}]: expected {expected}, found {gradients[p][element]} (largest {largest})");
+                    $"{model.Decoder.TrainableParameters[p]} [{element}]: expected {expected}, "
+                        + $"found {gradients[p][element]} (largest {largest})");
             }
         }
     }
@@ -54,7 +60,8 @@ public class StableRankShrinkageTests
     [InlineData(4, 0.25)]
     public void Gradients_and_value_do_not_depend_on_micro_batches(int rank, double dropout)
     {
-        TrainingOptions options = TinyRun.Full with { Lora = TinyRun.Full.Lora with { Rank = rank, Dropout = dropout }, Optimizer = TinyRun.Full.Optimizer with { Regularizer = RegularizerKind.Srs } };
+        TrainingOptions options = TinyRun.Full with { Lora = TinyRun.Full.Lora with { Rank = rank, Dropout = dropout }, Optimizer =
+            TinyRun.Full.Optimizer with { Regularizer = RegularizerKind.Srs } };
         using var one = new TinyRun(options);
         using var many = new TinyRun(options with { Compute = options.Compute with { MicroBatchTokens = 40 } });
         using var none = new TinyRun(options with { Optimizer = TinyRun.Full.Optimizer });
@@ -77,7 +84,8 @@ public class StableRankShrinkageTests
     public void Both_parts_of_a_signed_objective_are_measured_with_the_noise_of_the_whole()
     {
         // Without the term, the parts of a step are its own gradients: what is not positive is negative, noise and all.
-        TrainingOptions options = TinyRun.Full with { Method = TrainingMethod.Forget, Optimizer = TinyRun.Full.Optimizer with { Regularizer = RegularizerKind.Srs, RegularizerWeight = 0 } };
+        TrainingOptions options = TinyRun.Full with { Method =
+            TrainingMethod.Forget, Optimizer = TinyRun.Full.Optimizer with { Regularizer = RegularizerKind.Srs, RegularizerWeight = 0 } };
         using var run = new TinyRun(options);
         double[] norms = [.. new[] { 0.0, 1.0 }.Select(lambda =>
         {
@@ -113,9 +121,11 @@ public class StableRankShrinkageTests
         reference.Hidden(ids, (block, x) => Keep(clean, block, x));
         var noisy = new List<double[][]>();
         double[][] logits = reference.Logits(ids, (block, x) => block == first
-            ? [.. x.Select((row, t) => row.Zip(Normals(batch.RowKeys[start + t], row.Length), (value, normal) => value + (Deviation * normal)).ToArray())]
+            ? [.. x.Select((row, t) =>
+                row.Zip(Normals(batch.RowKeys[start + t], row.Length), (value, normal) => value + (Deviation * normal)).ToArray())]
             : Keep(noisy, block, x));
-        double ratios = clean.Zip(noisy, (c, n) => Math.Sqrt(Squares(c.Zip(n, (a, b) => a.Zip(b, (x, y) => x - y)))) / Math.Sqrt(Squares(c))).Sum();
+        double ratios =
+            clean.Zip(noisy, (c, n) => Math.Sqrt(Squares(c.Zip(n, (a, b) => a.Zip(b, (x, y) => x - y)))) / Math.Sqrt(Squares(c))).Sum();
         double sum = Weight * ratios / (batch.Documents * (layers - first));
         for (int r = batch.HeadOffsets[document]; weighted && r < batch.HeadOffsets[document + 1]; r++)
         {

@@ -30,7 +30,10 @@ internal sealed class Stories : IDisposable
     public IReadOnlyList<EncodedExample> Examples(int count, string file = "forget05.json") =>
         [.. ExampleLoader.Load(SharedData.Path("tofu", file), Model.Tokenizer, Decoder.Config, Options).Take(count)];
 
-    /// <summary>Gradient of the example's loss, every response token weighted alike, from a batch of one; of the whole data set's sum where several are given.</summary>
+    /// <summary>
+    /// Gradient of the example's loss, every response token weighted alike, from a batch of one; of the whole data
+    /// set's sum where several are given.
+    /// </summary>
     public double[][] Gradient(float weight, params EncodedExample[] examples)
     {
         float[][] weights = [.. examples.Select(e => Enumerable.Repeat(weight, e.Length).ToArray())];

@@ -210,9 +210,7 @@ internal sealed unsafe class OneDnnApi
     public void Free(nint handle, string function)
     {
         if (handle != 0)
-        {
             ((delegate* unmanaged<nint, int>)_library.Export(function))(handle);
-        }
     }
 
     // The scratchpad comes from the caller, and no environment variable makes Float32 less than that.
@@ -224,9 +222,7 @@ internal sealed unsafe class OneDnnApi
             ((delegate* unmanaged<nint, int, int>)_library.Export("dnnl_primitive_attr_set_scratchpad_mode"))(attributes, UserScratchpad),
             "dnnl_primitive_attr_set_scratchpad_mode");
         if (_library.OptionalExport("dnnl_primitive_attr_set_fpmath_mode") is var setMath && setMath != 0)
-        {
             Check(((delegate* unmanaged<nint, int, int>)setMath)(attributes, StrictMath), "dnnl_primitive_attr_set_fpmath_mode");
-        }
 
         if (add)
         {
@@ -250,9 +246,7 @@ internal sealed unsafe class OneDnnApi
     private void Check(int status, string function)
     {
         if (status != 0)
-        {
             Throw(_library.Name, status, function);
-        }
 
         static void Throw(string name, int status, string function) =>
             throw new OneDnnException($"{name}: {function} failed with status {status}");

@@ -20,7 +20,7 @@ internal sealed unsafe class OneDnnBlock : IDisposable
     /// <summary>Rows of a product of few rows.</summary>
     public const int FewRows = 16;
 
-    private static readonly int[] PairWidths = [64, 48, 32, 16];
+    private static readonly int[] s_pairWidths = [64, 48, 32, 16];
 
     private readonly OneDnnApi _api;
     private readonly nint[] _streams;
@@ -50,9 +50,7 @@ internal sealed unsafe class OneDnnBlock : IDisposable
         Tile = Make(_source, any, _tile, add: false);
         api.FreeMatrix(any);
         if (Tile is null)
-        {
             return;
-        }
 
         PackedBytes = (api.Bytes(Tile.Weights) + 63) / 64 * 64;
         FewTile = Make(_fewSource, Tile.Weights, _fewTile, add: false);
@@ -134,9 +132,7 @@ internal sealed unsafe class OneDnnBlock : IDisposable
     {
         nint descriptor = _api.Matmul(source, weights, destination, add);
         if (descriptor == 0)
-        {
             return null;
-        }
 
         // The reference code of the library is a hundred times slower than anything else.
         if (_api.ImplementationOf(descriptor).StartsWith("ref", StringComparison.Ordinal))
@@ -184,9 +180,7 @@ internal sealed unsafe class OneDnnBlock : IDisposable
             OneDnnPrimitive? Keep(OneDnnPrimitive? primitive, int apart, int rows, float before, float[] expected)
             {
                 if (primitive is null || Result(primitive, apart, rows, before).AsSpan().SequenceEqual(expected))
-                {
                     return primitive;
-                }
 
                 primitive.Dispose();
                 return null;
@@ -200,9 +194,7 @@ internal sealed unsafe class OneDnnBlock : IDisposable
                 for (int i = 1; i < rows; i++)
                 {
                     if (!first.SequenceEqual(new ReadOnlySpan<float>(c + ((long)i * apart), _width)))
-                    {
                         return null;
-                    }
                 }
 
                 return first.ToArray();
@@ -219,19 +211,15 @@ internal sealed unsafe class OneDnnBlock : IDisposable
         byte[] own = new byte[packed.Length];
         fixed (byte* destination = own)
         {
-            foreach (int width in PairWidths)
+            foreach (int width in s_pairWidths)
             {
                 long bytes = BFloat16Packing.PairsBytes(_width, _k, width);
                 if (bytes != _api.Bytes(Tile!.Weights))
-                {
                     continue;
-                }
 
                 BFloat16Packing.Pairs(b, _width, false, _width, _k, _k, width, (ushort*)destination, BFloat16Packing.PanelSize(_k, width));
                 if (own.AsSpan(0, (int)bytes).SequenceEqual(packed[..(int)bytes]))
-                {
                     return width;
-                }
             }
         }
 

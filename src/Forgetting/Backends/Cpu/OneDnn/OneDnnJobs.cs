@@ -92,9 +92,7 @@ internal readonly unsafe struct MultiplyJob(
         byte* scratchpad = (byte*)tile + TileBytes(all);
         int prepared = InPlace ? first + ((end - first) / Group * Group) : first; // the first row that the library does not read in place
         if (prepared < end)
-        {
             Prepare(all, prepared, end - prepared, scratch);
-        }
 
         int block = index / rowTasks * blocksPerTask;
         for (int last = Math.Min(block + blocksPerTask, all.Blocks); block < last; block++)
@@ -108,9 +106,7 @@ internal readonly unsafe struct MultiplyJob(
         }
 
         if (streams)
-        {
             Sse.StoreFence();
-        }
     }
 
     private void Multiply(OneDnnShape all, int index, int row, int rows, void* a, float* tile, byte* scratchpad)

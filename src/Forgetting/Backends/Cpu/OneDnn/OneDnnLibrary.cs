@@ -40,19 +40,13 @@ internal sealed unsafe class OneDnnLibrary
         Major = version->Major;
         Name = string.Create(CultureInfo.InvariantCulture, $"oneDNN {version->Major}.{version->Minor}.{version->Patch}");
         if (Major is not (2 or 3))
-        {
             throw new OneDnnException($"{name} is {Name}, expected version 2 or 3");
-        }
 
         if (version->CpuRuntime == OpenMpRuntime)
-        {
             FindOpenMp();
-        }
 
         if (version->CpuRuntime != SequentialRuntime && _setThreads.Count == 0)
-        {
             throw new OneDnnException($"{name} is {Name} with threads that cannot be told to be one, expected OpenMP's or none");
-        }
 
         _isa = ((delegate* unmanaged<int>)Export("dnnl_get_effective_cpu_isa"))();
         Api = new OneDnnApi(this);
@@ -124,9 +118,7 @@ internal sealed unsafe class OneDnnLibrary
         foreach (string name in s_names)
         {
             if (!NativeLibrary.TryLoad(name, out nint handle))
-            {
                 continue;
-            }
 
             try
             {
@@ -155,9 +147,7 @@ internal sealed unsafe class OneDnnLibrary
         foreach (string name in OperatingSystem.IsWindows() ? s_openMpOfWindows : [])
         {
             if (NativeLibrary.TryLoad(name, out nint handle) && NativeLibrary.TryGetExport(handle, Function, out set))
-            {
                 _setThreads.Add(set);
-            }
         }
     }
 

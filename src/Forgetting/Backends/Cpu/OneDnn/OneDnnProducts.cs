@@ -66,9 +66,7 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
     public void Gemm(in Product product, void* packedB = null)
     {
         if (product.M == 0 || product.N == 0)
-        {
             return;
-        }
 
         if (product.K == 0 || (product.TransposeA && product.TransposeB))
         {
@@ -106,9 +104,7 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
     public long PackedBytes(in Product product)
     {
         if (product.TransposeA || product.N == 0)
-        {
             return 0;
-        }
 
         long bytes = 0;
         int step = PieceOf(product.K);
@@ -116,9 +112,7 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
         {
             OneDnnShape shape = ShapeOf(Piece(product, k, step));
             if (!shape.IsUsable)
-            {
                 return 0;
-            }
 
             bytes += shape.PackedBytes;
         }
@@ -175,9 +169,7 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
         if (!_shapes.TryGetValue((n, k), out OneDnnShape? shape))
         {
             if (_shapes.Count == MostShapes)
-            {
                 Forget();
-            }
 
             _library.UseOneThread();
             shape = new OneDnnShape(_library, _streams, _type, n, k);

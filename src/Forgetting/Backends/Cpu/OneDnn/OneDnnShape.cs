@@ -68,9 +68,7 @@ internal sealed unsafe class OneDnnShape : IDisposable
     {
         Whole.Dispose();
         if (Last != Whole)
-        {
             Last.Dispose();
-        }
 
         _handle.Free();
     }
