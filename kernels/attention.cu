@@ -7,9 +7,9 @@
 //
 // A block of 4 warps owns 64 query rows of one head, 16 a warp, and runs over tiles of 64 keys; K and V of the next tile arrive
 // (cp.async, two buffers) while this one is computed. Scores stay in registers: an accumulator's layout is the A operand's of the next product.
-// The heaviest tiles, the last of each sequence, are started first. Q is needed only until it is in registers: it arrives in the second buffer of K.
+// The heaviest tiles, the last of each sequence, are started first, in all heads. Q is needed only until it is in registers: it arrives in the second buffer of K.
 //
-// Launch: grid (T / 64 + sequences, heads), 128 threads, dynamic shared memory 4·64·(HD + 8)·2 bytes, HD = 32, 64 or 128 the first ≥ D.
+// Launch: grid (heads, T / 64 + sequences), 128 threads, dynamic shared memory 4·64·(HD + 8)·2 bytes, HD = 32, 64 or 128 the first ≥ D.
 #include "include/attention.cuh"
 #include "include/fragment.cuh"
 #include "include/reduce.cuh"
@@ -25,12 +25,12 @@ __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, c
     DYNAMIC_SHARED(bf16, shared);
     bf16 *keys = shared, *queries = shared + kTile, *values = shared + 2 * kTile;
 
-    Tile tile = tile_of_slot(offsets, sequences, gridDim.x - 1 - blockIdx.x, kRows);
+    Tile tile = tile_of_slot(offsets, sequences, gridDim.y - 1 - blockIdx.y, kRows);
     if (tile.empty()) {
         return;
     }
     Sequence sequence = sequence_of(tile, starts, lengths);
-    int head = blockIdx.y, kvHead = head / (heads / kvHeads);
+    int head = blockIdx.x, kvHead = head / (heads / kvHeads);
     long long stride = (long long)heads * D, kvStride = (long long)kvHeads * D;
     bool wide = D % 8 == 0 && aligned16(q, k, v, o);
     int rows = min(kRows, tile.end - tile.first);
@@ -105,13 +105,13 @@ __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, c
             m = max_lanes<4>(m);
             // A row that has seen no key yet keeps −∞; 0 in its place avoids ∞ − ∞.
             float reference = m == -INFINITY ? 0.0f : m * factor;
-            float shrink = exp2f(maximum[r] * factor - reference);
+            float shrink = exp2_approximate(maximum[r] * factor - reference);
             maximum[r] = m;
             float added = 0;
 #pragma unroll
             for (int n = 0; n < kRows / 8; n++) {
-                score[n][2 * r] = exp2f(score[n][2 * r] * factor - reference);
-                score[n][2 * r + 1] = exp2f(score[n][2 * r + 1] * factor - reference);
+                score[n][2 * r] = exp2_approximate(score[n][2 * r] * factor - reference);
+                score[n][2 * r + 1] = exp2_approximate(score[n][2 * r + 1] * factor - reference);
                 added += score[n][2 * r] + score[n][2 * r + 1];
             }
             sum[r] = sum[r] * shrink + added; // of this lane's columns; lanes are added at the end

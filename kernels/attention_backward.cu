@@ -10,8 +10,8 @@
 // Shared memory stays below what cards other than the largest have (99 KiB): Q and dO arrive in the second buffers of K and V, since they are needed only
 // until they are in registers; where K and V must stay, for HD 128, the tiles of queries have 32 rows.
 //
-// Launch of attention_delta: ⌈T·heads / 8⌉ blocks of 256 (a warp each). Of attention_queries: grid (T / 64 + sequences, heads), 128 threads, dynamic
-// shared memory 4·64·(HD + 8)·2 bytes. Of attention_keys: grid (T / 64 + sequences, kvHeads), 128 threads, dynamic shared memory
+// Launch of attention_delta: ⌈T·heads / 8⌉ blocks of 256 (a warp each). Of attention_queries: grid (heads, T / 64 + sequences), 128 threads, dynamic
+// shared memory 4·64·(HD + 8)·2 bytes. Of attention_keys: grid (kvHeads, T / 64 + sequences), 128 threads, dynamic shared memory
 // (2·64 + 4·N)·(HD + 8)·2 + 4·N·4 bytes with tiles of N = 64 queries, 32 for HD 128.
 #include "include/attention.cuh"
 #include "include/fragment.cuh"
@@ -60,11 +60,11 @@ __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, c
     DYNAMIC_SHARED(bf16, shared);
     bf16 *keys = shared, *queries = shared + kTile, *values = shared + 2 * kTile, *gradients = shared + 3 * kTile;
 
-    Tile tile = tile_of_slot(offsets, sequences, gridDim.x - 1 - blockIdx.x, kRows);
+    Tile tile = tile_of_slot(offsets, sequences, gridDim.y - 1 - blockIdx.y, kRows);
     if (tile.empty()) {
         return;
     }
-    int head = blockIdx.y, kvHead = head / (heads / kvHeads);
+    int head = blockIdx.x, kvHead = head / (heads / kvHeads);
     long long stride = (long long)heads * D, kvStride = (long long)kvHeads * D;
     bool wide = D % 8 == 0 && aligned16(q, k, v, dO, dQ);
     int rows = min(kRows, tile.end - tile.first), position = tile.first - tile.begin, keyCount = position + rows;
@@ -127,12 +127,23 @@ __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, c
                     mma_m16n8k16(dP[n + 1], gradient[d], b1);
                 }
             }
+            // Only parts on the diagonal or at the window's edge have keys that some row may not see.
+            int firstKey = first + part;
+            if (firstKey + kPart > position + 1 || (window > 0 && firstKey < first_key(position + kRows - 1, window))) {
+#pragma unroll
+                for (int n = 0; n < kPart / 8; n++) {
+#pragma unroll
+                    for (int i = 0; i < 4; i++) {
+                        bool seen = sees(low + i / 2 * 8, firstKey + n * 8 + lane % 4 * 2 + i % 2, window);
+                        score[n][i] = seen ? score[n][i] : -INFINITY;
+                    }
+                }
+            }
 #pragma unroll
             for (int n = 0; n < kPart / 8; n++) {
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
-                    int key = first + part + n * 8 + lane % 4 * 2 + i % 2;
-                    float p = sees(low + i / 2 * 8, key, window) ? exp2f(score[n][i] * factor - normaliser[i / 2]) : 0.0f;
+                    float p = exp2_approximate(score[n][i] * factor - normaliser[i / 2]);
                     score[n][i] = p * (dP[n][i] - shift[i / 2]);
                 }
             }
@@ -156,11 +167,11 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
     float* normalisers = reinterpret_cast<float*>(gradients + 2 * kQueryTile); // [2][kQueries]
     float* shifts = normalisers + 2 * kQueries;
 
-    Tile tile = tile_of_slot(offsets, sequences, blockIdx.x, kRows);
+    Tile tile = tile_of_slot(offsets, sequences, blockIdx.y, kRows);
     if (tile.empty()) {
         return;
     }
-    int kvHead = blockIdx.y, group = heads / kvHeads;
+    int kvHead = blockIdx.x, group = heads / kvHeads;
     long long stride = (long long)heads * D, kvStride = (long long)kvHeads * D;
     bool wide = D % 8 == 0 && aligned16(q, k, v, dO) && aligned16(dK, dV);
     int rows = min(kRows, tile.end - tile.first), position = tile.first - tile.begin, length = tile.end - tile.begin;
@@ -222,15 +233,28 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
                     mma_m16n8k16(dP[n + 1], c, b1);
                 }
             }
+            int firstSeer = first + part;
+            if (firstSeer < position + kRows - 1 || (window > 0 && firstSeer + kPart - 1 - position >= window)) {
+#pragma unroll
+                for (int n = 0; n < kPart / 8; n++) {
+#pragma unroll
+                    for (int i = 0; i < 4; i++) {
+                        bool seen = sees(firstSeer + n * 8 + lane % 4 * 2 + i % 2, low + i / 2 * 8, window);
+                        score[n][i] = seen ? score[n][i] : -INFINITY;
+                    }
+                }
+            }
 #pragma unroll
             for (int n = 0; n < kPart / 8; n++) {
+                int column = stage * kQueries + part + n * 8 + lane % 4 * 2;
+                float normaliser[2], shift[2];
+                load<2>(normalisers + column, normaliser);
+                load<2>(shifts + column, shift);
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
-                    int column = part + n * 8 + lane % 4 * 2 + i % 2;
-                    bool seen = sees(first + column, low + i / 2 * 8, window);
-                    float p = seen ? exp2f(score[n][i] * factor - normalisers[stage * kQueries + column]) : 0.0f;
+                    float p = exp2_approximate(score[n][i] * factor - normaliser[i % 2]);
                     score[n][i] = p;
-                    dP[n][i] = p * (dP[n][i] - shifts[stage * kQueries + column]);
+                    dP[n][i] = p * (dP[n][i] - shift[i % 2]);
                 }
             }
             multiply_accumulators<kPart, HD>(resultV, score, gradientTile);
@@ -243,18 +267,19 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
     store_rows<HD>(resultV, 1.0f, 1.0f, values + warp * 16 * kStride, dV + at, kvStride, rows - warp * 16, D, wide);
 }
 
-#define ATTENTION_BACKWARD(HD)                                                                                                           \
+// KEY_BLOCKS: of attention_keys on a multiprocessor, which bounds its registers.
+#define ATTENTION_BACKWARD(HD, KEY_BLOCKS)                                                                                               \
     KERNEL_BOUNDED(128, 1, attention_queries_##HD##_bf16, const bf16* q, const bf16* k, const bf16* v, const int* offsets,             \
                    int sequences, const float* logSumExp, const bf16* dO, const float* delta, bf16* dQ, int heads, int kvHeads, int D, \
                    float scale, int window) {                                                                                            \
         attention_queries<HD>(q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, heads, kvHeads, D, scale, window);                  \
     }                                                                                                                                    \
-    KERNEL_BOUNDED(128, 1, attention_keys_##HD##_bf16, const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, \
+    KERNEL_BOUNDED(128, KEY_BLOCKS, attention_keys_##HD##_bf16, const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, \
                    const float* logSumExp, const bf16* dO, const float* delta, bf16* dK, bf16* dV, int heads, int kvHeads, int D,      \
                    float scale, int window) {                                                                                            \
         attention_keys<HD>(q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, heads, kvHeads, D, scale, window);                 \
     }
 
-ATTENTION_BACKWARD(32)
-ATTENTION_BACKWARD(64)
-ATTENTION_BACKWARD(128)
+ATTENTION_BACKWARD(32, 4)
+ATTENTION_BACKWARD(64, 3)
+ATTENTION_BACKWARD(128, 2)

@@ -5,7 +5,7 @@
 // every 8th row of the other tile; for the results it takes every 8th group of 4 columns. Tiles have 4 columns more than HD, so that lanes
 // reading different rows hit different banks.
 //
-// Launch: grid (T / R + sequences, heads), or kvHeads for attention_keys; 8·R threads; R = 32 for HD 64 and 128, 16 for HD 256 (the first HD ≥ D);
+// Launch: grid (heads, T / R + sequences), or kvHeads for attention_keys; 8·R threads; R = 32 for HD 64 and 128, 16 for HD 256 (the first HD ≥ D);
 // dynamic shared memory in floats: 3·R·(HD + 4) + R·(R + 1) forward, 4·R·(HD + 4) + R·(R + 1) queries, 4·R·(HD + 4) + 2·R·(R + 1) + 2·R keys.
 #include "include/attention.cuh"
 #include "include/pack.cuh"
@@ -91,12 +91,12 @@ __device__ void attention_rows(const T* q, const T* k, const T* v, const int* of
                                T* o, float* logSumExp, int heads, int kvHeads, int D, float scale, int window) {
     DYNAMIC_SHARED(float, shared);
     float *queries = shared, *keys = queries + R * (HD + 4), *values = keys + R * (HD + 4), *weights = values + R * (HD + 4);
-    Tile tile = tile_of_slot(offsets, sequences, gridDim.x - 1 - blockIdx.x, R);
+    Tile tile = tile_of_slot(offsets, sequences, gridDim.y - 1 - blockIdx.y, R);
     if (tile.empty()) {
         return;
     }
     Sequence sequence = sequence_of(tile, starts, lengths);
-    int head = blockIdx.y, kvHead = head / (heads / kvHeads), row = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
+    int head = blockIdx.x, kvHead = head / (heads / kvHeads), row = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
     long long stride = (long long)heads * D, kvStride = (long long)kvHeads * D;
     bool wide = D % 4 == 0 && aligned16(q, k, v);
     int rows = min(R, tile.end - tile.first), position = sequence.shift + tile.first - sequence.queryBegin, keyCount = position + rows;
@@ -150,11 +150,11 @@ __device__ void attention_query_rows(const T* q, const T* k, const T* v, const i
     DYNAMIC_SHARED(float, shared);
     float *queries = shared, *gradients = queries + R * (HD + 4), *keys = gradients + R * (HD + 4), *values = keys + R * (HD + 4),
           *weights = values + R * (HD + 4);
-    Tile tile = tile_of_slot(offsets, sequences, gridDim.x - 1 - blockIdx.x, R);
+    Tile tile = tile_of_slot(offsets, sequences, gridDim.y - 1 - blockIdx.y, R);
     if (tile.empty()) {
         return;
     }
-    int head = blockIdx.y, kvHead = head / (heads / kvHeads), row = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
+    int head = blockIdx.x, kvHead = head / (heads / kvHeads), row = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
     long long stride = (long long)heads * D, kvStride = (long long)kvHeads * D;
     bool wide = D % 4 == 0 && aligned16(q, k, v, dO);
     int rows = min(R, tile.end - tile.first), position = tile.first - tile.begin, keyCount = position + rows;
@@ -194,11 +194,11 @@ __device__ void attention_key_rows(const T* q, const T* k, const T* v, const int
     float *keys = shared, *values = keys + R * (HD + 4), *queries = values + R * (HD + 4), *gradients = queries + R * (HD + 4),
           *weights = gradients + R * (HD + 4), *differences = weights + R * (R + 1), *normalisers = differences + R * (R + 1),
           *shifts = normalisers + R;
-    Tile tile = tile_of_slot(offsets, sequences, blockIdx.x, R);
+    Tile tile = tile_of_slot(offsets, sequences, blockIdx.y, R);
     if (tile.empty()) {
         return;
     }
-    int kvHead = blockIdx.y, group = heads / kvHeads, row = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
+    int kvHead = blockIdx.x, group = heads / kvHeads, row = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
     long long stride = (long long)heads * D, kvStride = (long long)kvHeads * D;
     bool wide = D % 4 == 0 && aligned16(q, k, v, dO);
     int rows = min(R, tile.end - tile.first), position = tile.first - tile.begin, length = tile.end - tile.begin;

@@ -11,19 +11,26 @@ constexpr int kPad = 8;
 // With `wide` (columns, stride and address multiples of 16 bytes) the copy is asynchronous: commit, wait and a barrier must follow.
 template <int Rows, int Columns, int Threads>
 __device__ inline void load_tile(bf16* tile, const bf16* source, long long stride, int rows, int columns, bool wide) {
-    constexpr int kPacks = Columns / 8;
-    for (int i = threadIdx.x; i < Rows * kPacks; i += Threads) {
-        int row = i / kPacks, column = i % kPacks * 8;
-        bf16* destination = tile + row * (Columns + kPad) + column;
-        const bf16* from = source + row * stride + column;
-        if (wide) {
-            bool valid = row < rows && column < columns;
-            cp_async_16(destination, valid ? from : source, valid);
-        } else {
+    constexpr int kPacks = Columns / 8, kStep = Threads / kPacks; // a thread copies one pack of every kStep-th row
+    static_assert(Threads % kPacks == 0 && Rows % kStep == 0, "all threads copy as much");
+    int row = threadIdx.x / kPacks, column = threadIdx.x % kPacks * 8;
+    bf16* destination = tile + row * (Columns + kPad) + column;
+    const bf16* from = source + row * stride + column;
+    if (wide) {
+        int left = column < columns ? rows - row : 0;
 #pragma unroll
-            for (int k = 0; k < 8; k++) {
-                destination[k] = row < rows && column + k < columns ? from[k] : from_float<bf16>(0.0f);
+        for (int k = 0; k < Rows; k += kStep) {
+            cp_async_16(destination + k * (Columns + kPad), from, k < left); // past the end the address is not read
+            from += kStep * stride;
+        }
+    } else {
+#pragma unroll 1
+        for (int k = 0; k < Rows; k += kStep) {
+#pragma unroll
+            for (int c = 0; c < 8; c++) {
+                destination[k * (Columns + kPad) + c] = row + k < rows && column + c < columns ? from[c] : from_float<bf16>(0.0f);
             }
+            from += kStep * stride;
         }
     }
 }

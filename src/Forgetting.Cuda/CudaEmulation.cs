@@ -10,4 +10,16 @@ public static class CudaEmulation
     /// <exception cref="CudaException">Not an order.</exception>
     /// <exception cref="EntryPointNotFoundException">The driver in use is not the emulation.</exception>
     public static void SetThreadOrder(string order) => CudaException.Check(DriverAPINativeMethods.emulationSetOrder(order));
+
+    /// <summary>
+    /// How often warps have carried out instructions of a kernel, in all modules of PTX that are loaded: a count that is the same on every machine.
+    /// </summary>
+    /// <param name="kernel">Name of the kernel.</param>
+    /// <param name="opcode">With what their opcode begins, as <c>mma</c> or <c>ld.shared</c>; all where it is empty.</param>
+    /// <exception cref="EntryPointNotFoundException">The driver in use is not the emulation.</exception>
+    public static long CountInstructions(string kernel, string opcode = "")
+    {
+        CudaException.Check(DriverAPINativeMethods.emulationCountInstructions(kernel, opcode, out ulong count));
+        return (long)count;
+    }
 }

@@ -28,6 +28,10 @@ public static unsafe partial class DriverAPINativeMethods
     [LibraryImport(CudaLibrary.Driver, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial CUResult emulationSetOrder(string order);
 
+    /// <summary>Of the emulation only: instructions carried out by a kernel.</summary>
+    [LibraryImport(CudaLibrary.Driver, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial CUResult emulationCountInstructions(string kernel, string opcode, out ulong count);
+
     /// <summary>Devices.</summary>
     public static partial class DeviceManagement
     {

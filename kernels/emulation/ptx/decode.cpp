@@ -1,5 +1,4 @@
-// From statements to instructions: opcodes to handlers, names to rows.
-#include "program.h"
+#include "decoder.h"
 
 #include "../runtime/report.h"
 
@@ -51,431 +50,281 @@ std::vector<std::string_view> split(std::string_view opcode) {
     return parts;
 }
 
-class Decoder {
-public:
-    Decoder(const ModuleText& module, const EntryText& entry, const std::map<std::string_view, const void*>& constants)
-        : entry_(entry), module_(module), constants_(constants) {
-        program_.module = &module;
-        program_.name = entry.name;
-    }
-
-    Program decode() {
-        for (Width width : entry_.registers) {
-            rows_.push_back(add_row(width));
-        }
-        for (auto [name, reg] : entry_.special) {
-            auto found = specials().find(name);
-            if (found == specials().end()) {
-                throw TextError(format("kernel %s: the interpreter has no register %s", entry_.name.c_str(), std::string(name).c_str()));
-            }
-            program_.special.emplace_back(found->second, rows_[static_cast<size_t>(reg)]);
-        }
-        place(entry_.parameters, parameters_, program_.parameter_bytes, 0);
-        for (const Variable& parameter : entry_.parameters) {
-            program_.parameters.emplace_back(parameters_[parameter.name], parameter.bytes);
-        }
-        place(entry_.local, local_, program_.local_bytes, 0);
-        place(entry_.shared, shared_, program_.static_shared, kSharedGap);
-        for (const Variable& array : entry_.shared) {
-            program_.shared.push_back({shared_[array.name], array.bytes});
-        }
-        for (const Statement& statement : entry_.statements) {
-            statement_ = &statement;
-            program_.instructions.push_back(decode_statement());
-        }
-        finish();
-        return std::move(program_);
-    }
-
-private:
-    using Places = std::map<std::string_view, uint32_t>;
-
-    static void place(const std::vector<Variable>& variables, Places& places, uint32_t& end, uint32_t gap) {
-        for (const Variable& variable : variables) {
-            end = (end + variable.alignment - 1) / variable.alignment * variable.alignment;
-            places[variable.name] = end;
-            end += variable.bytes + gap;
-        }
-    }
-
-    [[noreturn]] void fail(const char* what) const {
-        throw TextError(format("kernel %s, line %u of the PTX: %s: %s", entry_.name.c_str(), statement_->text_line, std::string(statement_->opcode).c_str(),
-                               what));
-    }
-
-    uint32_t add_row(Width width) {
-        uint32_t row = program_.units;
-        program_.units += units_of(width);
-        return row;
-    }
-
-    uint32_t constant(Width width, uint64_t value) {
-        auto [known, added] = known_constants_.try_emplace({width, value}, 0);
-        if (added) {
-            known->second = add_row(width);
-            program_.constants.push_back({known->second, width, value});
-        }
-        return known->second;
-    }
-
-    // The row of a register or number; whatever a register's own width is, it must be the one that the instruction has there.
-    uint32_t row(const Operand& operand, Width width) {
-        switch (operand.kind) {
-        case Operand::Register:
-            if (entry_.registers[static_cast<size_t>(operand.reg)] != width) {
-                fail("a register of another width");
-            }
-            return rows_[static_cast<size_t>(operand.reg)];
-        case Operand::Number: return constant(width, width == Width::Predicate ? (operand.number != 0 ? 0xffffffffu : 0) : operand.number);
-        case Operand::Symbol: return constant(width, address_of(operand.symbol));
-        case Operand::Sink: return add_row(width);
-        default: fail("an operand that it does not take");
-        }
-    }
-
-    uint64_t address_of(std::string_view symbol) {
-        if (auto found = shared_.find(symbol); found != shared_.end()) {
-            return found->second;
-        }
-        if (module_.is_dynamic_shared(symbol)) {
-            return dynamic_shared();
-        }
-        if (auto found = local_.find(symbol); found != local_.end()) {
-            return found->second;
-        }
-        if (auto found = parameters_.find(symbol); found != parameters_.end()) {
-            return found->second;
-        }
-        auto found = constants_.find(symbol);
-        if (found == constants_.end()) {
-            fail("a name that is not declared");
-        }
-        return reinterpret_cast<uint64_t>(found->second);
-    }
-
-    // Dynamic shared memory begins behind the static arrays.
-    uint32_t dynamic_shared() const { return (program_.static_shared + 1023) / 1024 * 1024; }
-
-    Instruction decode_statement() {
-        Instruction instruction;
-        instruction.file = statement_->file;
-        instruction.line = statement_->line;
-        instruction.opcode = opcode_number(std::string(statement_->opcode));
-        if (statement_->guard >= 0) {
-            instruction.guard = rows_[static_cast<size_t>(statement_->guard)];
-            instruction.guard_negated = statement_->guard_negated;
-        }
-        parts_ = split(statement_->opcode);
-        std::string_view name = parts_[0];
-        if (name == "bra") {
-            decode_branch(instruction);
-        } else if (name == "ret" || name == "exit") {
-            instruction.flow = Flow::Exit;
-        } else if (name == "ld" || name == "ldu") {
-            decode_load(instruction);
-        } else if (name == "st") {
-            decode_store(instruction);
-        } else if (name == "atom" || name == "red") {
-            decode_atomic(instruction);
-        } else if (name == "cp" && statement_->opcode == "cp.async.cg.shared.global") {
-            decode_copy(instruction);
-        } else if (name == "setp") {
-            decode_comparison(instruction);
-        } else if (name == "mov" && has_tuple()) {
-            decode_pack(instruction);
-        } else {
-            decode_form(instruction, statement_->opcode, statement_->operands);
-        }
-        return instruction;
-    }
-
-    bool has_tuple() const {
-        return std::any_of(statement_->operands.begin(), statement_->operands.end(), [](const Operand& each) { return each.kind == Operand::Tuple; });
-    }
-
-    uint32_t opcode_number(const std::string& opcode) {
-        auto [known, added] = opcode_numbers_.try_emplace(opcode, static_cast<uint32_t>(program_.opcodes.size()));
-        if (added) {
-            program_.opcodes.push_back(opcode);
-        }
-        return known->second;
-    }
-
-    const Operand& operand(size_t i) const {
-        if (i >= statement_->operands.size()) {
-            fail("an operand is missing");
-        }
-        return statement_->operands[i];
-    }
-
-    void decode_branch(Instruction& instruction) {
-        auto label = entry_.labels.find(operand(0).symbol);
-        if (label == entry_.labels.end()) {
-            fail("no such label");
-        }
-        instruction.flow = Flow::Branch;
-        instruction.target = label->second;
-    }
-
-    void decode_form(Instruction& instruction, std::string_view opcode, const std::vector<Operand>& operands) {
-        auto found = forms().find(opcode);
-        if (found == forms().end()) {
-            fail("the interpreter does not know this instruction");
-        }
-        const Form& form = found->second;
-        instruction.run = form.run;
-        instruction.flow = form.flow;
-        instruction.moves = form.moves;
-        instruction.detail = form.detail;
-        std::vector<const Operand*> flat;
-        for (const Operand& each : operands) {
-            if (each.kind == Operand::Tuple) {
-                for (const Operand& part : each.parts) {
-                    flat.push_back(&part);
-                }
-            } else {
-                flat.push_back(&each);
-            }
-        }
-        size_t next = 0;
-        bool writes = true;
-        for (const char* letter = form.signature.c_str(); *letter != '\0'; letter++) {
-            if (*letter == '=') {
-                writes = false;
-            } else if (*letter == '?') { // what comes before may be left out
-            } else if (*letter == '0') { // the number 0 must stand here
-                if (next >= flat.size() || flat[next]->kind != Operand::Number || flat[next]->number != 0) {
-                    fail("only barrier 0 of all threads is known to the interpreter");
-                }
-                next++;
-            } else {
-                static const Operand nothing;
-                bool optional = letter[1] == '?';
-                bool present = next < flat.size() && !(optional && writes && !is_predicate(*flat[next]));
-                if (!present && !optional) {
-                    fail("an operand is missing");
-                }
-                if (!present && !writes) {
-                    add(instruction, constant(width_of(*letter), 0), false);
-                    continue;
-                }
-                Operand own = present ? *flat[next] : nothing;
-                if (own.kind == Operand::Address) {
-                    own.kind = own.reg >= 0 ? Operand::Register : Operand::Symbol;
-                    instruction.displacement = static_cast<int64_t>(own.number);
-                }
-                if (own.negated) {
-                    fail("a negated operand");
-                }
-                add(instruction, row(own, width_of(*letter)), writes);
-                next += present ? 1 : 0;
-            }
-        }
-        if (next != flat.size()) {
-            fail("too many operands");
-        }
-    }
-
-    bool is_predicate(const Operand& each) const {
-        return each.kind == Operand::Sink || (each.kind == Operand::Register && entry_.registers[static_cast<size_t>(each.reg)] == Width::Predicate);
-    }
-
-    static void add(Instruction& instruction, uint32_t row, bool writes) {
-        instruction.rows[instruction.writes + instruction.reads] = row;
-        (writes ? instruction.writes : instruction.reads)++;
-    }
-
-    // setp.lt.and.s32 p|q, a, b, c: the comparison is a form, what it is combined with another.
-    void decode_comparison(Instruction& instruction) {
-        std::string_view boolean = parts_.size() > 3 ? parts_[2] : "";
-        bool combined = boolean == "and" || boolean == "or" || boolean == "xor";
-        std::string form = std::string(statement_->opcode);
-        if (combined) {
-            form.erase(form.find("." + std::string(boolean)), boolean.size() + 1);
-        }
-        std::vector<Operand> operands = statement_->operands;
-        bool negated = combined && operands.back().negated;
-        if (combined) {
-            operands.back().negated = false;
-        }
-        decode_form(instruction, form, operands);
-        instruction.detail = static_cast<uint8_t>((boolean == "and" ? 1 : boolean == "or" ? 2 : boolean == "xor" ? 3 : 0) | (negated ? 4 : 0));
-    }
-
-    void decode_pack(Instruction& instruction) {
-        bool unpack = operand(0).kind == Operand::Tuple;
-        const Operand &whole = operand(unpack ? 1 : 0), &tuple = operand(unpack ? 0 : 1);
-        if (whole.kind != Operand::Register) {
-            fail("an operand that it does not take");
-        }
-        Width width = entry_.registers[static_cast<size_t>(whole.reg)];
-        auto parts = static_cast<unsigned>(tuple.parts.size());
-        Width part = width == Width::Bits64 && parts == 2 ? Width::Bits32 : Width::Bits16;
-        instruction.run = pack_handler(parts, unpack, width);
-        if (instruction.run == nullptr) {
-            fail("the interpreter does not know this instruction");
-        }
-        instruction.moves = true;
-        if (!unpack) {
-            add(instruction, row(whole, width), true);
-        }
-        for (const Operand& each : tuple.parts) {
-            add(instruction, row(each, part), unpack);
-        }
-        if (unpack) {
-            add(instruction, row(whole, width), false);
-        }
-    }
-
-    // State space, vector length and type of a memory access; all other modifiers are hints and orders, which change nothing here.
-    std::string_view read_modifiers(Instruction& instruction) {
-        instruction.count = 1;
-        for (std::string_view part : parts_) {
-            if (part == "global" || part == "const") {
-                instruction.space = Space::Global;
-            } else if (part == "shared" || part == "shared::cta") {
-                instruction.space = Space::Shared;
-            } else if (part == "local") {
-                instruction.space = Space::Local;
-            } else if (part == "param") {
-                instruction.space = Space::Parameter;
-            } else if (part == "v2" || part == "v4") {
-                instruction.count = static_cast<uint8_t>(part[1] - '0');
-            }
-        }
-        std::string_view type = parts_.back();
-        size_t bits = static_cast<size_t>(atoi(std::string(type.substr(1)).c_str()));
-        if (bits != 8 && bits != 16 && bits != 32 && bits != 64) {
-            fail("a type that the interpreter does not know");
-        }
-        instruction.bytes = static_cast<uint8_t>(bits / 8);
-        return type;
-    }
-
-    // Puts the address's register, if there is one, at the rows read.
-    void read_address(Instruction& instruction, const Operand& address) {
-        if (address.kind != Operand::Address) {
-            fail("an address is missing");
-        }
-        instruction.displacement = static_cast<int64_t>(address.number);
-        if (address.reg >= 0) {
-            Width width = entry_.registers[static_cast<size_t>(address.reg)];
-            instruction.wide = width == Width::Bits64;
-            add(instruction, row(register_operand(address.reg), width), false);
-        } else {
-            instruction.wide = true;
-            uint64_t base = address.symbol.empty() ? 0 : address_of(address.symbol);
-            add(instruction, constant(Width::Bits64, base), false);
-        }
-    }
-
-    static Operand register_operand(int reg) {
-        Operand operand;
-        operand.kind = Operand::Register;
-        operand.reg = reg;
-        return operand;
-    }
-
-    // The registers of a value that is loaded or stored, one for each element; they may be wider than the element.
-    Width add_values(Instruction& instruction, const Operand& value, bool writes) {
-        const std::vector<Operand> single = {value};
-        const std::vector<Operand>& values = value.kind == Operand::Tuple ? value.parts : single;
-        if (values.size() != instruction.count) {
-            fail("more or fewer registers than elements");
-        }
-        Width width = instruction.bytes == 8 ? Width::Bits64 : instruction.bytes == 4 ? Width::Bits32 : Width::Bits16;
-        for (const Operand& each : values) {
-            if (each.kind == Operand::Register) {
-                width = entry_.registers[static_cast<size_t>(each.reg)];
-            }
-        }
-        for (const Operand& each : values) {
-            add(instruction, row(each, width), writes);
-        }
-        return width;
-    }
-
-    void decode_load(Instruction& instruction) {
-        std::string_view type = read_modifiers(instruction);
-        Width width = add_values(instruction, operand(0), true);
-        read_address(instruction, operand(1));
-        need(instruction.run = load_handler(type[0] == 's', instruction.bytes, width));
-    }
-
-    void decode_store(Instruction& instruction) {
-        read_modifiers(instruction);
-        read_address(instruction, operand(0));
-        Width width = add_values(instruction, operand(1), false);
-        need(instruction.run = store_handler(instruction.bytes, width));
-    }
-
-    void decode_atomic(Instruction& instruction) {
-        std::string_view type = read_modifiers(instruction);
-        bool returns = parts_[0] == "atom";
-        Width width = instruction.bytes == 8 ? Width::Bits64 : Width::Bits32;
-        if (returns) {
-            add(instruction, row(operand(0), width), true);
-        }
-        size_t next = returns ? 1 : 0;
-        read_address(instruction, operand(next++));
-        for (; next < statement_->operands.size(); next++) {
-            add(instruction, row(operand(next), width), false);
-        }
-        need(instruction.run = atomic_handler(parts_[parts_.size() - 2], type));
-    }
-
-    void decode_copy(Instruction& instruction) {
-        read_address(instruction, operand(0));
-        if (instruction.displacement != 0 || operand(1).kind != Operand::Address || operand(1).reg < 0 || operand(2).number != 16) {
-            fail("only copies of 16 bytes between addresses in registers are known to the interpreter");
-        }
-        instruction.displacement = static_cast<int64_t>(operand(1).number);
-        add(instruction, row(register_operand(operand(1).reg), Width::Bits64), false);
-        Operand whole;
-        whole.kind = Operand::Number;
-        whole.number = 16;
-        add(instruction, row(statement_->operands.size() > 3 ? operand(3) : whole, Width::Bits32), false);
-        instruction.run = copy_handler();
-    }
-
-    void need(Handler handler) const {
-        if (handler == nullptr) {
-            fail("the interpreter does not know this instruction");
-        }
-    }
-
-    void finish() {
-        auto count = static_cast<uint32_t>(program_.instructions.size());
-        if (count == 0 || program_.instructions.back().flow != Flow::Exit) {
-            // Whoever comes to the end of the text returns.
-            Instruction end;
-            end.flow = Flow::Exit;
-            end.opcode = opcode_number("ret");
-            program_.instructions.push_back(end);
-        }
-        for (size_t i = 0; i < count; i++) {
-            Instruction& each = program_.instructions[i];
-            if (each.flow == Flow::Branch) {
-                program_.instructions[each.target].leader = true;
-            }
-        }
-        program_.counts.resize(program_.instructions.size());
-        program_.static_shared = entry_.shared.empty() ? 0 : dynamic_shared();
-    }
-
-    const EntryText& entry_;
-    const ModuleText& module_;
-    const std::map<std::string_view, const void*>& constants_;
-    Program program_;
-    const Statement* statement_ = nullptr;
-    std::vector<std::string_view> parts_;
-    std::vector<uint32_t> rows_;
-    Places parameters_, shared_, local_;
-    std::map<std::pair<Width, uint64_t>, uint32_t> known_constants_;
-    std::map<std::string, uint32_t> opcode_numbers_;
-};
-
 } // namespace
+
+Program Decoder::decode() {
+    for (Width width : entry_.registers) {
+        rows_.push_back(add_row(width));
+    }
+    for (auto [name, reg] : entry_.special) {
+        auto found = specials().find(name);
+        if (found == specials().end()) {
+            throw TextError(format("kernel %s: the interpreter has no register %s", entry_.name.c_str(), std::string(name).c_str()));
+        }
+        program_.special.emplace_back(found->second, rows_[static_cast<size_t>(reg)]);
+    }
+    place(entry_.parameters, parameters_, program_.parameter_bytes, 0);
+    for (const Variable& parameter : entry_.parameters) {
+        program_.parameters.emplace_back(parameters_[parameter.name], parameter.bytes);
+    }
+    place(entry_.local, local_, program_.local_bytes, 0);
+    place(entry_.shared, shared_, program_.static_shared, kSharedGap);
+    for (const Variable& array : entry_.shared) {
+        program_.shared.push_back({shared_[array.name], array.bytes});
+    }
+    for (const Statement& statement : entry_.statements) {
+        statement_ = &statement;
+        program_.instructions.push_back(decode_statement());
+    }
+    finish();
+    return std::move(program_);
+}
+
+void Decoder::place(const std::vector<Variable>& variables, Places& places, uint32_t& end, uint32_t gap) {
+    for (const Variable& variable : variables) {
+        end = (end + variable.alignment - 1) / variable.alignment * variable.alignment;
+        places[variable.name] = end;
+        end += variable.bytes + gap;
+    }
+}
+
+void Decoder::fail(const char* what) const {
+    std::string opcode(statement_->opcode);
+    throw TextError(format("kernel %s, line %u of the PTX: %s: %s", entry_.name.c_str(), statement_->text_line, opcode.c_str(), what));
+}
+
+uint32_t Decoder::add_row(Width width) {
+    uint32_t row = program_.units;
+    program_.units += units_of(width);
+    return row;
+}
+
+uint32_t Decoder::constant(Width width, uint64_t value) {
+    auto [known, added] = known_constants_.try_emplace({width, value}, 0);
+    if (added) {
+        known->second = add_row(width);
+        program_.constants.push_back({known->second, width, value});
+    }
+    return known->second;
+}
+
+uint32_t Decoder::row(const Operand& operand, Width width) {
+    switch (operand.kind) {
+    case Operand::Register:
+        if (entry_.registers[static_cast<size_t>(operand.reg)] != width) {
+            fail("a register of another width");
+        }
+        return rows_[static_cast<size_t>(operand.reg)];
+    case Operand::Number: return constant(width, width == Width::Predicate ? (operand.number != 0 ? 0xffffffffu : 0) : operand.number);
+    case Operand::Symbol: return constant(width, address_of(operand.symbol));
+    case Operand::Sink: return add_row(width);
+    default: fail("an operand that it does not take");
+    }
+}
+
+uint64_t Decoder::address_of(std::string_view symbol) {
+    if (auto found = shared_.find(symbol); found != shared_.end()) {
+        return found->second;
+    }
+    if (module_.is_dynamic_shared(symbol)) {
+        return dynamic_shared();
+    }
+    if (auto found = local_.find(symbol); found != local_.end()) {
+        return found->second;
+    }
+    if (auto found = parameters_.find(symbol); found != parameters_.end()) {
+        return found->second;
+    }
+    auto found = constants_.find(symbol);
+    if (found == constants_.end()) {
+        fail("a name that is not declared");
+    }
+    return reinterpret_cast<uint64_t>(found->second);
+}
+
+Instruction Decoder::decode_statement() {
+    Instruction instruction;
+    instruction.file = statement_->file;
+    instruction.line = statement_->line;
+    instruction.opcode = opcode_number(std::string(statement_->opcode));
+    if (statement_->guard >= 0) {
+        instruction.guard = rows_[static_cast<size_t>(statement_->guard)];
+        instruction.guard_negated = statement_->guard_negated;
+    }
+    parts_ = split(statement_->opcode);
+    std::string_view name = parts_[0];
+    if (name == "bra") {
+        decode_branch(instruction);
+    } else if (name == "ret" || name == "exit") {
+        instruction.flow = Flow::Exit;
+    } else if (name == "ld" || name == "ldu") {
+        decode_load(instruction);
+    } else if (name == "st") {
+        decode_store(instruction);
+    } else if (name == "atom" || name == "red") {
+        decode_atomic(instruction);
+    } else if (name == "cp" && statement_->opcode == "cp.async.cg.shared.global") {
+        decode_copy(instruction);
+    } else if (name == "setp") {
+        decode_comparison(instruction);
+    } else if (name == "mov" && has_tuple()) {
+        decode_pack(instruction);
+    } else {
+        decode_form(instruction, statement_->opcode, statement_->operands);
+    }
+    return instruction;
+}
+
+bool Decoder::has_tuple() const {
+    const std::vector<Operand>& operands = statement_->operands;
+    return std::any_of(operands.begin(), operands.end(), [](const Operand& each) { return each.kind == Operand::Tuple; });
+}
+
+uint32_t Decoder::opcode_number(const std::string& opcode) {
+    auto [known, added] = opcode_numbers_.try_emplace(opcode, static_cast<uint32_t>(program_.opcodes.size()));
+    if (added) {
+        program_.opcodes.push_back(opcode);
+    }
+    return known->second;
+}
+
+void Decoder::decode_branch(Instruction& instruction) {
+    auto label = entry_.labels.find(operand(0).symbol);
+    if (label == entry_.labels.end()) {
+        fail("no such label");
+    }
+    instruction.flow = Flow::Branch;
+    instruction.target = label->second;
+}
+
+void Decoder::decode_form(Instruction& instruction, std::string_view opcode, const std::vector<Operand>& operands) {
+    auto found = forms().find(opcode);
+    if (found == forms().end()) {
+        fail("the interpreter does not know this instruction");
+    }
+    const Form& form = found->second;
+    instruction.run = form.run;
+    instruction.flow = form.flow;
+    instruction.moves = form.moves;
+    instruction.detail = form.detail;
+    std::vector<const Operand*> flat;
+    for (const Operand& each : operands) {
+        if (each.kind == Operand::Tuple) {
+            for (const Operand& part : each.parts) {
+                flat.push_back(&part);
+            }
+        } else {
+            flat.push_back(&each);
+        }
+    }
+    size_t next = 0;
+    bool writes = true;
+    for (const char* letter = form.signature.c_str(); *letter != '\0'; letter++) {
+        if (*letter == '=') {
+            writes = false;
+        } else if (*letter == '?') { // what comes before may be left out
+        } else if (*letter == '0') { // the number 0 must stand here
+            if (next >= flat.size() || flat[next]->kind != Operand::Number || flat[next]->number != 0) {
+                fail("only barrier 0 of all threads is known to the interpreter");
+            }
+            next++;
+        } else {
+            static const Operand nothing;
+            bool optional = letter[1] == '?';
+            bool present = next < flat.size() && !(optional && writes && !is_predicate(*flat[next]));
+            if (!present && !optional) {
+                fail("an operand is missing");
+            }
+            if (!present && !writes) {
+                add(instruction, constant(width_of(*letter), 0), false);
+                continue;
+            }
+            Operand own = present ? *flat[next] : nothing;
+            if (own.kind == Operand::Address) {
+                own.kind = own.reg >= 0 ? Operand::Register : Operand::Symbol;
+                instruction.displacement = static_cast<int64_t>(own.number);
+            }
+            if (own.negated) {
+                fail("a negated operand");
+            }
+            add(instruction, row(own, width_of(*letter)), writes);
+            next += present ? 1 : 0;
+        }
+    }
+    if (next != flat.size()) {
+        fail("too many operands");
+    }
+}
+
+bool Decoder::is_predicate(const Operand& each) const {
+    return each.kind == Operand::Sink ||
+           (each.kind == Operand::Register && entry_.registers[static_cast<size_t>(each.reg)] == Width::Predicate);
+}
+
+void Decoder::add(Instruction& instruction, uint32_t row, bool writes) {
+    instruction.rows[instruction.writes + instruction.reads] = row;
+    (writes ? instruction.writes : instruction.reads)++;
+}
+
+void Decoder::decode_comparison(Instruction& instruction) {
+    std::string_view boolean = parts_.size() > 3 ? parts_[2] : "";
+    bool combined = boolean == "and" || boolean == "or" || boolean == "xor";
+    std::string form = std::string(statement_->opcode);
+    if (combined) {
+        form.erase(form.find("." + std::string(boolean)), boolean.size() + 1);
+    }
+    std::vector<Operand> operands = statement_->operands;
+    bool negated = combined && operands.back().negated;
+    if (combined) {
+        operands.back().negated = false;
+    }
+    decode_form(instruction, form, operands);
+    instruction.detail = static_cast<uint8_t>((boolean == "and" ? 1 : boolean == "or" ? 2 : boolean == "xor" ? 3 : 0) | (negated ? 4 : 0));
+}
+
+void Decoder::decode_pack(Instruction& instruction) {
+    bool unpack = operand(0).kind == Operand::Tuple;
+    const Operand &whole = operand(unpack ? 1 : 0), &tuple = operand(unpack ? 0 : 1);
+    if (whole.kind != Operand::Register) {
+        fail("an operand that it does not take");
+    }
+    Width width = entry_.registers[static_cast<size_t>(whole.reg)];
+    auto parts = static_cast<unsigned>(tuple.parts.size());
+    Width part = width == Width::Bits64 && parts == 2 ? Width::Bits32 : Width::Bits16;
+    instruction.run = pack_handler(parts, unpack, width);
+    if (instruction.run == nullptr) {
+        fail("the interpreter does not know this instruction");
+    }
+    instruction.moves = true;
+    if (!unpack) {
+        add(instruction, row(whole, width), true);
+    }
+    for (const Operand& each : tuple.parts) {
+        add(instruction, row(each, part), unpack);
+    }
+    if (unpack) {
+        add(instruction, row(whole, width), false);
+    }
+}
+
+void Decoder::finish() {
+    auto count = static_cast<uint32_t>(program_.instructions.size());
+    if (count == 0 || program_.instructions.back().flow != Flow::Exit) {
+        // Whoever comes to the end of the text returns.
+        Instruction end;
+        end.flow = Flow::Exit;
+        end.opcode = opcode_number("ret");
+        program_.instructions.push_back(end);
+    }
+    for (size_t i = 0; i < count; i++) {
+        Instruction& each = program_.instructions[i];
+        if (each.flow == Flow::Branch) {
+            program_.instructions[each.target].leader = true;
+        }
+    }
+    program_.counts.resize(program_.instructions.size());
+    program_.static_shared = entry_.shared.empty() ? 0 : dynamic_shared();
+}
 
 Program decode(const ModuleText& module, const EntryText& entry, const std::map<std::string_view, const void*>& constants) {
     return Decoder(module, entry, constants).decode();

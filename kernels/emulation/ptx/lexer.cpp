@@ -8,7 +8,9 @@ namespace emulation::ptx {
 
 namespace {
 
-bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' || c == '%' || c == '.'; }
+bool is_letter(char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '$' || c == '%' || c == '.';
+}
 
 } // namespace
 
@@ -42,7 +44,8 @@ void Lexer::advance() {
         end = offset_ + 2;
     } else if (is_letter(text_[offset_])) {
         // Two colons belong to an opcode's modifiers, as in .L1::no_allocate.
-        while (end < text_.size() && (is_letter(text_[end]) || text_.substr(end, 2) == "::" || (text_[end] == ':' && text_[end - 1] == ':'))) {
+        while (end < text_.size() &&
+               (is_letter(text_[end]) || text_.substr(end, 2) == "::" || (text_[end] == ':' && text_[end - 1] == ':'))) {
             end++;
         }
     }
@@ -60,7 +63,7 @@ bool Lexer::accept(std::string_view word) {
 
 void Lexer::expect(std::string_view word) {
     if (!accept(word)) {
-        fail(format("'%.*s' where '%.*s' was expected", static_cast<int>(word_.size()), word_.data(), static_cast<int>(word.size()), word.data()));
+        fail("'" + std::string(word_) + "' where '" + std::string(word) + "' was expected");
     }
 }
 

@@ -8,18 +8,22 @@ namespace emulation::ptx {
 
 namespace {
 
+uint3 place_of(unsigned thread, const dim3& block) { return {thread % block.x, thread / block.x % block.y, thread / block.x / block.y}; }
+
 std::string describe(uint3 index) { return format("(%u, %u, %u)", index.x, index.y, index.z); }
 
 const char* name(const Instruction& instruction) {
-    return instruction.flow == Flow::Barrier ? "the block's barrier" : instruction.flow == Flow::SomeLanes ? "an operation of a warp" : "an operation of a whole warp";
+    return instruction.flow == Flow::Barrier     ? "the block's barrier"
+           : instruction.flow == Flow::SomeLanes ? "an operation of a warp"
+                                                 : "an operation of a whole warp";
 }
 
 } // namespace
 
 Machine::Machine(const Program& program, dim3 grid, dim3 block, size_t dynamic_shared, const void* parameters)
     : program(program), grid(grid), block(block), parameters(static_cast<const char*>(parameters)), order(Order::current()),
-      threads(block.x * block.y * block.z), warp_count((threads + kLanes - 1) / kLanes), live(threads), dynamic_bytes(dynamic_shared), warps(warp_count),
-      registers(static_cast<char*>(aligned_alloc(kUnit, std::max<size_t>(1, program.units) * kUnit * warp_count)), free),
+      threads(block.x * block.y * block.z), warp_count((threads + kLanes - 1) / kLanes), live(threads), dynamic_bytes(dynamic_shared),
+      warps(warp_count), registers(static_cast<char*>(aligned_alloc(kUnit, std::max<size_t>(1, program.units) * kUnit * warp_count)), free),
       defined(static_cast<size_t>(program.units) * warp_count), shared(program.static_shared + dynamic_shared),
       local(static_cast<size_t>(program.local_bytes) * threads), local_written(local.size()), ranges(program.shared.size() + 1),
       under_way(shared.size() / 16 + 1) {
@@ -224,7 +228,8 @@ void Machine::check_defined(const Warp& warp, const Instruction& instruction, ui
         all &= warp.defined[instruction.rows[i]];
     }
     if ((lanes & ~all) != 0 && !instruction.moves) {
-        throw Fault{CUDA_ERROR_LAUNCH_FAILED, format("%s reads a register that was never written", program.opcodes[instruction.opcode].c_str()),
+        const std::string& opcode = program.opcodes[instruction.opcode];
+        throw Fault{CUDA_ERROR_LAUNCH_FAILED, opcode + " reads a register that was never written",
                     static_cast<unsigned>(__builtin_ctz(lanes & ~all))};
     }
     for (unsigned i = 0; i < instruction.writes; i++) {
@@ -234,9 +239,10 @@ void Machine::check_defined(const Warp& warp, const Instruction& instruction, ui
 }
 
 bool Machine::all_arrived(const Warp& warp, const Instruction& instruction, uint32_t lanes) const {
+    const char* opcode = program.opcodes[instruction.opcode].c_str();
     if (instruction.flow == Flow::WholeWarp) {
         if (warp.live != kAllLanes) {
-            throw Fault{CUDA_ERROR_LAUNCH_FAILED, format("%s by lanes 0x%08x: all 32 must take part", program.opcodes[instruction.opcode].c_str(), warp.live),
+            throw Fault{CUDA_ERROR_LAUNCH_FAILED, format("%s by lanes 0x%08x: all 32 must take part", opcode, warp.live),
                         static_cast<unsigned>(__builtin_ctz(lanes))};
         }
         return lanes == kAllLanes;
@@ -246,8 +252,8 @@ bool Machine::all_arrived(const Warp& warp, const Instruction& instruction, uint
     for (uint32_t bits = lanes; bits != 0; bits &= bits - 1) {
         auto lane = static_cast<unsigned>(__builtin_ctz(bits));
         if ((masks[lane] >> lane & 1) == 0) {
-            throw Fault{CUDA_ERROR_LAUNCH_FAILED, format("%s with mask 0x%08x, which leaves out the calling lane %u",
-                                                         program.opcodes[instruction.opcode].c_str(), masks[lane], lane), lane};
+            throw Fault{CUDA_ERROR_LAUNCH_FAILED,
+                        format("%s with mask 0x%08x, which leaves out the calling lane %u", opcode, masks[lane], lane), lane};
         }
         named |= masks[lane];
     }
@@ -327,7 +333,7 @@ void Machine::report_deadlock() {
             }
             unsigned thread = warp.number * kLanes + static_cast<unsigned>(__builtin_ctz(group.lanes));
             text += format("%sthread %s waits at %s in %s:%u", first == nullptr ? "" : ", ",
-                           describe({thread % block.x, thread / block.x % block.y, thread / block.x / block.y}).c_str(), name(instruction),
+                           describe(place_of(thread, block)).c_str(), name(instruction),
                            program.module->file(instruction.file).c_str(), instruction.line);
             if (first == nullptr) {
                 first = &instruction;
@@ -336,7 +342,8 @@ void Machine::report_deadlock() {
             }
         }
     }
-    throw Fault{CUDA_ERROR_LAUNCH_FAILED, "divergent barrier: " + text + ", and no thread can go on", static_cast<unsigned>(__builtin_ctz(culprit->live))};
+    throw Fault{CUDA_ERROR_LAUNCH_FAILED, "divergent barrier: " + text + ", and no thread can go on",
+                static_cast<unsigned>(__builtin_ctz(culprit->live))};
 }
 
 CUresult run(const Program& program, dim3 grid, dim3 block, size_t dynamic_shared, const void* parameters) {
@@ -351,9 +358,9 @@ CUresult run(const Program& program, dim3 grid, dim3 block, size_t dynamic_share
         return CUDA_SUCCESS;
     } catch (const Fault& fault) {
         unsigned thread = machine.culprit->number * kLanes + fault.lane;
-        return fail(fault.status, format("kernel %s, block %s, thread %s, %s:%u: %s", program.name.c_str(), describe(machine.block_number).c_str(),
-                                         describe({thread % block.x, thread / block.x % block.y, thread / block.x / block.y}).c_str(),
-                                         program.module->file(machine.at->file).c_str(), machine.at->line, fault.text.c_str()));
+        std::string where = format("kernel %s, block %s, thread %s, %s:%u: ", program.name.c_str(), describe(machine.block_number).c_str(),
+                                   describe(place_of(thread, block)).c_str(), program.module->file(machine.at->file).c_str(), machine.at->line);
+        return fail(fault.status, where + fault.text);
     }
 }
 

@@ -23,11 +23,14 @@ struct Addresses {
     const uint64_t* wide;
     const uint32_t* narrow;
     int64_t displacement;
-    uint64_t operator[](unsigned lane) const { return (wide != nullptr ? wide[lane] : narrow[lane]) + static_cast<uint64_t>(displacement); }
+    uint64_t operator[](unsigned lane) const {
+        return (wide != nullptr ? wide[lane] : narrow[lane]) + static_cast<uint64_t>(displacement);
+    }
 };
 
 Addresses addresses(const Warp& warp, const Instruction& instruction, uint32_t row) {
-    return {instruction.wide ? warp.row<uint64_t>(row) : nullptr, instruction.wide ? nullptr : warp.row<uint32_t>(row), instruction.displacement};
+    const uint64_t* wide = instruction.wide ? warp.row<uint64_t>(row) : nullptr;
+    return {wide, wide == nullptr ? warp.row<uint32_t>(row) : nullptr, instruction.displacement};
 }
 
 template <typename Element, typename Register> void load(Warp& warp, const Instruction& instruction, uint32_t lanes) {
@@ -109,7 +112,10 @@ template <typename T, auto Update> void atomic(Warp& warp, const Instruction& in
 }
 
 template <typename T> Handler arithmetic(std::string_view operation) {
-    return operation == "add" ? atomic<T, plus<T>> : operation == "min" ? atomic<T, lesser<T>> : operation == "max" ? atomic<T, greater<T>> : nullptr;
+    return operation == "add"   ? atomic<T, plus<T>>
+           : operation == "min" ? atomic<T, lesser<T>>
+           : operation == "max" ? atomic<T, greater<T>>
+                                : nullptr;
 }
 
 template <typename T> Handler bitwise(std::string_view operation) {
@@ -122,14 +128,16 @@ template <typename T> Handler bitwise(std::string_view operation) {
 }
 
 void copy(Warp& warp, const Instruction& instruction, uint32_t lanes) {
-    Addresses to = {instruction.wide ? warp.row<uint64_t>(instruction.read(0)) : nullptr, instruction.wide ? nullptr : warp.row<uint32_t>(instruction.read(0)), 0};
+    Addresses to = addresses(warp, instruction, instruction.read(0));
+    to.displacement = 0; // it is the source's
     const uint64_t* from = warp.row<uint64_t>(instruction.read(1));
     const uint32_t* bytes = warp.row<uint32_t>(instruction.read(2));
     for (uint32_t bits = lanes; bits != 0; bits &= bits - 1) {
         auto lane = static_cast<unsigned>(__builtin_ctz(bits));
         uint64_t source = from[lane] + static_cast<uint64_t>(instruction.displacement);
         if (bytes[lane] > 16 || source % 16 != 0) {
-            fault(lane, CUDA_ERROR_MISALIGNED_ADDRESS, format("cp.async of %u bytes from 0x%lx", bytes[lane], static_cast<unsigned long>(source)));
+            fault(lane, CUDA_ERROR_MISALIGNED_ADDRESS,
+                  format("cp.async of %u bytes from 0x%lx", bytes[lane], static_cast<unsigned long>(source)));
         }
         const char* data = nullptr;
         if (bytes[lane] > 0) {
@@ -228,9 +236,9 @@ void add_memory_forms(Forms& forms) {
 }
 
 char* Machine::access(const Warp& warp, unsigned lane, Space space, uint64_t address, unsigned bytes, Access kind) {
-    unsigned alignment = bytes;
-    if (address % alignment != 0) {
-        fault(lane, CUDA_ERROR_MISALIGNED_ADDRESS, format("misaligned access of %u bytes at 0x%lx", bytes, static_cast<unsigned long>(address)));
+    if (address % bytes != 0) {
+        fault(lane, CUDA_ERROR_MISALIGNED_ADDRESS,
+              format("misaligned access of %u bytes at 0x%lx", bytes, static_cast<unsigned long>(address)));
     }
     if (space == Space::Generic) {
         uint64_t window = address & ~kWindowMask;
@@ -266,8 +274,8 @@ char* Machine::access(const Warp& warp, unsigned lane, Space space, uint64_t add
     }
     size_t offset = static_cast<size_t>(warp.number * kLanes + lane) * program.local_bytes + address;
     if (address + bytes > program.local_bytes) {
-        fault(lane, CUDA_ERROR_ILLEGAL_ADDRESS, format("access %lu bytes into the %u bytes of local memory", static_cast<unsigned long>(address),
-                                                       program.local_bytes));
+        fault(lane, CUDA_ERROR_ILLEGAL_ADDRESS,
+              format("access %lu bytes into the %u bytes of local memory", static_cast<unsigned long>(address), program.local_bytes));
     }
     if (kind == Access::Write) {
         memset(&local_written[offset], 1, bytes);
@@ -295,12 +303,14 @@ char* Machine::shared_access(const Warp& warp, unsigned lane, uint64_t offset, u
                 size = array.bytes;
             }
         }
-        fault(lane, CUDA_ERROR_ILLEGAL_ADDRESS, format("access %zu bytes into the %zu bytes of %s shared memory: beyond its end", inside, size,
-                                                       dynamic ? "dynamic" : "static"));
+        const char* kind_of_memory = dynamic ? "dynamic" : "static";
+        fault(lane, CUDA_ERROR_ILLEGAL_ADDRESS,
+              format("access %zu bytes into the %zu bytes of %s shared memory: beyond its end", inside, size, kind_of_memory));
     }
     if (copies_under_way > 0 && under_way[offset / 16] != 0) {
+        auto at_offset = static_cast<unsigned long>(offset);
         fault(lane, CUDA_ERROR_LAUNCH_FAILED,
-              format("access to shared memory at offset %lu, into which an asynchronous copy is under way", static_cast<unsigned long>(offset)));
+              format("access to shared memory at offset %lu, into which an asynchronous copy is under way", at_offset));
     }
     auto thread = static_cast<uint16_t>(warp.number * kLanes + lane);
     if (Violation found = range->access(pointer, bytes, kind, {epoch, warp.epoch, thread}, block_start)) {

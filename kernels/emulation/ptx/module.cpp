@@ -37,8 +37,8 @@ const Kernel* Module::kernel(const std::string& name) {
         for (auto [offset, bytes] : kernel->program.parameters) {
             kernel->sizes.push_back(bytes);
         }
-        kernel->entry = {kernel->program.name.c_str(), nullptr, kernel->sizes.data(), static_cast<uint32_t>(kernel->sizes.size()), text->max_threads, true,
-                         nullptr};
+        auto count = static_cast<uint32_t>(kernel->sizes.size());
+        kernel->entry = {kernel->program.name.c_str(), nullptr, kernel->sizes.data(), count, text->max_threads, true, nullptr};
     }
     return kernel.get();
 }
@@ -55,6 +55,14 @@ CUresult run(const Program& program, dim3 grid, dim3 block, size_t dynamic_share
         memcpy(reinterpret_cast<char*>(parameters.data()) + offset, arguments[i], bytes);
     }
     return run(program, grid, block, dynamic_shared, static_cast<const void*>(parameters.data()));
+}
+
+uint64_t count_instructions(const Program& program, std::string_view opcode) {
+    uint64_t count = 0;
+    for (size_t i = 0; i < program.counts.size(); i++) {
+        count += program.opcodes[program.instructions[i].opcode].rfind(opcode, 0) == 0 ? program.counts[i] : 0;
+    }
+    return count;
 }
 
 void write_counts(const Module& module) {
@@ -74,7 +82,8 @@ void write_counts(const Module& module) {
         if (all == 0) {
             continue;
         }
-        fprintf(file, "%s\t%lu launches\t%lu instructions\n", name.c_str(), static_cast<unsigned long>(program.launches), static_cast<unsigned long>(all));
+        auto launches = static_cast<unsigned long>(program.launches);
+        fprintf(file, "%s\t%lu launches\t%lu instructions\n", name.c_str(), launches, static_cast<unsigned long>(all));
         std::vector<std::pair<uint64_t, std::string>> sorted;
         for (const auto& [kind, count] : kinds) {
             sorted.emplace_back(count, kind);

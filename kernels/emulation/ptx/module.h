@@ -35,7 +35,11 @@ bool is_text(const char* image);
 // Runs a launch to its end; the arguments are as for cuLaunchKernel.
 CUresult run(const Program& program, dim3 grid, dim3 block, size_t dynamic_shared, void** arguments);
 
-// Appends to the file that FORGETTING_PTX_COUNTS names, if there is one, how many instructions of each kind the warps of every kernel have carried out.
+// How often the warps of this kernel have carried out instructions whose opcode begins so.
+uint64_t count_instructions(const Program& program, std::string_view opcode);
+
+// Appends to the file that FORGETTING_PTX_COUNTS names, if there is one, how many instructions of each kind the warps of every kernel have
+// carried out.
 void write_counts(const Module& module);
 
 } // namespace emulation::ptx

@@ -15,7 +15,7 @@ struct Instruction;
 constexpr unsigned kLanes = 32;
 constexpr uint32_t kAllLanes = 0xffffffffu;
 constexpr uint32_t kNoRow = 0xffffffffu;
-// A row, one register of all lanes, is whole units: one for predicates (a mask in the first word) and 16 bits, two for 32 bits, four for 64.
+// A row, one register of all lanes, is whole units: one for predicates (a mask in the first word) and 16 bits, two for 32, four for 64.
 constexpr size_t kUnit = 64;
 
 // Carries out an instruction for these lanes.
@@ -64,7 +64,9 @@ struct SharedArray {
     uint32_t offset, bytes;
 };
 
-enum class Special : uint8_t { ThreadX, ThreadY, ThreadZ, BlockX, BlockY, BlockZ, BlockSizeX, BlockSizeY, BlockSizeZ, GridX, GridY, GridZ, Lane, Warp };
+enum class Special : uint8_t {
+    ThreadX, ThreadY, ThreadZ, BlockX, BlockY, BlockZ, BlockSizeX, BlockSizeY, BlockSizeZ, GridX, GridY, GridZ, Lane, Warp
+};
 
 struct Program {
     const ModuleText* module;

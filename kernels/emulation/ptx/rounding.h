@@ -23,8 +23,7 @@ inline float float_of(uint32_t bits) {
 // Subnormal numbers become 0 of their sign.
 inline float flushed(float x) { return std::fabs(x) < 1.17549435e-38f ? std::copysign(0.0f, x) : x; }
 
-// The number that is `sum` plus an `error` smaller than its last place, as fp32. The rounding to nearest of a double may only be rounded again
-// if it is odd where it was not exact.
+// The number that is `sum` plus an `error` smaller than its last place, as fp32, in one of the directed roundings.
 template <Rounding Direction> float rounded(double sum, double error) {
     auto x = static_cast<float>(sum);
     if (!std::isfinite(sum)) {

@@ -53,7 +53,8 @@ void vote(Warp& warp, const Instruction& instruction, uint32_t lanes) {
             warp.row<uint32_t>(instruction.rows[0])[lane] = passed;
             continue;
         }
-        bool all = passed == group, result = instruction.detail == All ? all : instruction.detail == Any ? passed != 0 : all || passed == 0;
+        bool all = passed == group, none = passed == 0;
+        bool result = instruction.detail == All ? all : instruction.detail == Any ? !none : all || none;
         uint32_t& to = warp.predicate(instruction.rows[0]);
         to = (to & ~(1u << lane)) | static_cast<uint32_t>(result) << lane;
     }
@@ -66,8 +67,8 @@ void active_mask(Warp& warp, const Instruction& instruction, uint32_t lanes) {
 
 void warp_barrier(Warp& warp, const Instruction&, uint32_t) { warp.epoch++; }
 
-// Rows and columns that the ISA gives to a lane, with g = lane / 4 and t = lane % 4: A's registers hold columns 2t and 2t + 1 of rows g and g + 8, then
-// those 8 columns on; B's rows 2t and 2t + 1 of column g, then those 8 rows on; D's columns 2t and 2t + 1 of rows g and g + 8.
+// Rows and columns that the ISA gives to a lane, with g = lane / 4 and t = lane % 4: A's registers hold columns 2t and 2t + 1 of rows g and
+// g + 8, then those 8 columns on; B's rows 2t and 2t + 1 of column g, then those 8 rows on; D's columns 2t and 2t + 1 of rows g and g + 8.
 // Products of bf16 are exact in fp32; they are added in fp32 to the accumulator in the order of k.
 void multiply_matrices(Warp& warp, const Instruction& instruction, uint32_t) {
     float a[16][16], b[16][8], d[16][8];
@@ -109,14 +110,16 @@ template <unsigned Matrices, bool Transposed> void load_matrices(Warp& warp, con
     const uint32_t* address = warp.row<uint32_t>(instruction.read(0));
     uint16_t elements[Matrices][8][8];
     for (unsigned lane = 0; lane < 8 * Matrices; lane++) {
-        const char* row = warp.machine->access(warp, lane, Space::Shared, address[lane] + static_cast<uint64_t>(instruction.displacement), 16, Access::Read);
+        uint64_t from = address[lane] + static_cast<uint64_t>(instruction.displacement);
+        const char* row = warp.machine->access(warp, lane, Space::Shared, from, 16, Access::Read);
         memcpy(elements[lane / 8][lane % 8], row, 16);
     }
     for (unsigned i = 0; i < Matrices; i++) {
         uint32_t* to = warp.row<uint32_t>(instruction.rows[i]);
         for (unsigned lane = 0; lane < kLanes; lane++) {
             unsigned g = lane / 4, t = lane % 4 * 2;
-            uint32_t low = Transposed ? elements[i][t][g] : elements[i][g][t], high = Transposed ? elements[i][t + 1][g] : elements[i][g][t + 1];
+            uint32_t low = Transposed ? elements[i][t][g] : elements[i][g][t];
+            uint32_t high = Transposed ? elements[i][t + 1][g] : elements[i][g][t + 1];
             to[lane] = low | high << 16;
         }
     }
@@ -158,7 +161,8 @@ void add_warp_forms(Forms& forms) {
     add_matrix_loads<1>(forms, "x1");
     add_matrix_loads<2>(forms, "x2");
     add_matrix_loads<4>(forms, "x4");
-    for (const char* name : {"membar.gl", "membar.cta", "membar.sys", "fence.acq_rel.gpu", "fence.acq_rel.cta", "fence.sc.gpu", "fence.sc.cta"}) {
+    for (const char* name : {"membar.gl", "membar.cta", "membar.sys", "fence.acq_rel.gpu", "fence.acq_rel.cta", "fence.sc.gpu",
+                             "fence.sc.cta"}) {
         forms[name] = {nothing, "="};
     }
     forms["trap"] = {trap, "="};

@@ -164,6 +164,18 @@ CUDA_EXPORT CUresult cuModuleUnload(CUmodule module) {
     return CUDA_SUCCESS;
 }
 
+// Not part of CUDA: how often warps have carried out instructions whose opcode begins with `opcode`, in kernels of that name in all modules of PTX.
+CUDA_EXPORT CUresult emulationCountInstructions(const char* kernel, const char* opcode, unsigned long long* count) {
+    Call call("emulationCountInstructions");
+    *count = 0;
+    for (CUmodule module : call.driver.modules) {
+        if (module->text != nullptr && module->text->kernels().count(kernel) != 0) {
+            *count += ptx::count_instructions(module->text->kernels().at(kernel)->program, opcode);
+        }
+    }
+    return call.status;
+}
+
 CUDA_EXPORT CUresult cuModuleGetFunction(CUfunction* function, CUmodule module, const char* name) {
     Call call("cuModuleGetFunction");
     if (call.status != CUDA_SUCCESS) {

@@ -79,7 +79,7 @@ internal static class AttentionCases
     private static string Describe(AttentionShape shape, string what) =>
         $"{what}, {shape.Heads}/{shape.KeyValueHeads} heads of {shape.HeadSize}{(shape.Window > 0 ? $", window {shape.Window}" : "")}";
 
-    private static OperationCase Forward(AttentionShape shape, int[] offsets, string what, double deviation = 1, double opposed = 0)
+    internal static OperationCase Forward(AttentionShape shape, int[] offsets, string what, double deviation = 1, double opposed = 0)
     {
         int rows = offsets[^1], q = shape.Heads * shape.HeadSize, kv = shape.KeyValueHeads * shape.HeadSize;
         return new("Attention", Describe(shape, what))
@@ -96,7 +96,7 @@ internal static class AttentionCases
         };
     }
 
-    private static OperationCase Backward(AttentionShape shape, int[] offsets, string what, double deviation = 1, double opposed = 0)
+    internal static OperationCase Backward(AttentionShape shape, int[] offsets, string what, double deviation = 1, double opposed = 0)
     {
         int rows = offsets[^1], q = shape.Heads * shape.HeadSize, kv = shape.KeyValueHeads * shape.HeadSize;
         // A window of 1 leaves one key of weight 1, whose score has no gradient: dO·v − delta is a difference of equals. A column that all

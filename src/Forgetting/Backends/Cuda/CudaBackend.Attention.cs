@@ -35,11 +35,11 @@ internal sealed unsafe partial class CudaBackend
         _device.Launch(
             "attention_delta", Suffix(q.DType), new(Blocks(headRows, 8)), BlockThreads, 0, o, dO, delta, headRows, shape.HeadSize);
         _device.Launch(
-            kernel.Name("attention_queries"), kernel.Suffix, new(slots, shape.Heads), kernel.Threads, kernel.QueriesBytes,
+            kernel.Name("attention_queries"), kernel.Suffix, new(shape.Heads, slots), kernel.Threads, kernel.QueriesBytes,
             q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale,
             shape.Window);
         _device.Launch(
-            kernel.Name("attention_keys"), kernel.Suffix, new(slots, shape.KeyValueHeads), kernel.Threads, kernel.KeysBytes,
+            kernel.Name("attention_keys"), kernel.Suffix, new(shape.KeyValueHeads, slots), kernel.Threads, kernel.KeysBytes,
             q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale,
             shape.Window);
     }
@@ -71,7 +71,7 @@ internal sealed unsafe partial class CudaBackend
         var kernel = new AttentionKernel(shape.HeadSize, q.DType);
         int sequences = (int)offsets.Count - 1;
         _device.Launch(
-            kernel.Name("attention"), kernel.Suffix, new((q.Rows / kernel.Rows) + sequences, shape.Heads), kernel.Threads,
+            kernel.Name("attention"), kernel.Suffix, new(shape.Heads, (q.Rows / kernel.Rows) + sequences), kernel.Threads,
             kernel.ForwardBytes, q, k, v, offsets, sequences, starts, lengths, o, logSumExp, shape.Heads, shape.KeyValueHeads,
             shape.HeadSize, shape.Scale, shape.Window);
     }
