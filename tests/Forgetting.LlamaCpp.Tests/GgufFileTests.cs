@@ -107,7 +107,7 @@ public class GgufFileTests(TinyModels models)
     }
 
     [Theory]
-    [InlineData("gpt_neo", "model_type is gpt_neo; for GGUF expected llama, qwen2 or gpt2")]
+    [InlineData("gpt_neo", "model_type is gpt_neo; for GGUF expected llama, mistral, qwen2 or gpt2")]
     [InlineData(
         "qwen2-window",
         "a layer looks back over a sliding window; for GGUF expected full attention, which is all that llama.cpp has for qwen2")]

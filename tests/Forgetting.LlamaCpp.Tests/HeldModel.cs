@@ -22,7 +22,7 @@ internal sealed class HeldModel : IDisposable
         foreach (Parameter parameter in Decoder.BaseParameters)
         {
             float[] values = file.Tensors[NameOf(parameter.Name)].Values();
-            if (Decoder.Config.Family == ModelFamilies.Llama && (parameter.Name.Contains("q_proj", StringComparison.Ordinal)
+            if (Decoder.Config.Family.GgufPairsRows && (parameter.Name.Contains("q_proj", StringComparison.Ordinal)
                 || parameter.Name.Contains("k_proj", StringComparison.Ordinal)))
             {
                 values = Halves(

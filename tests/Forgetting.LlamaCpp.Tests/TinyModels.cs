@@ -33,6 +33,7 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
                 true, Heads = 4, KeyValueHeads = 4, HeadSize = 12, AttentionScale = 1 / Math.Sqrt(12) }, TinyTokenizers.Llama3),
             ["llama-biases"] =
                 (Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true }, TinyTokenizers.SmolLm),
+            ["mistral"] = (Llama() with { Family = ModelFamilies.Mistral }, TinyTokenizers.SentencePiece),
             ["qwen2"] = (Llama() with { Family = ModelFamilies.Qwen2, QueryKeyValueBias =
                 true, TiedHead = true, NormEpsilon = 1e-6, RopeTheta = 1e6 }, TinyTokenizers.Qwen2),
             ["gpt2"] = (Gpt2(), TinyTokenizers.VocabAndMerges),

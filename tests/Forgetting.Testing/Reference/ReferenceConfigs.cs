@@ -20,6 +20,7 @@ internal static class ReferenceConfigs
         ["qwen2"] =
             Llama() with { Family = ModelFamilies.Qwen2, QueryKeyValueBias = true, TiedHead = true, NormEpsilon = 1e-6, RopeTheta = 1e6 },
         ["qwen2-window"] = Llama() with { Family = ModelFamilies.Qwen2, QueryKeyValueBias = true, Windows = [0, 3] },
+        ["mistral"] = Llama() with { Family = ModelFamilies.Mistral, Windows = [3, 3] },
         ["gpt2"] = Gpt(ModelFamilies.Gpt2),
         ["gpt2-erf"] = Gpt(ModelFamilies.Gpt2) with { Activation = ActivationKind.Gelu },
         ["gpt_neo"] = Gpt(ModelFamilies.GptNeo) with { AttentionScale = 1, Windows = [0, 3], QueryKeyValueBias = false },

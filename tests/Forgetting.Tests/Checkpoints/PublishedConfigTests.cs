@@ -1,4 +1,5 @@
 using Forgetting.Checkpoints;
+using Forgetting.IO;
 using Forgetting.Core;
 using Forgetting.Models;
 using Forgetting.Testing;
@@ -27,6 +28,8 @@ public sealed class PublishedConfigTests : IDisposable
              "tie_word_embeddings": true, "torch_dtype": "bfloat16", "use_cache": true, "use_mrope": false, "use_sliding_window": false,
              "vocab_size": 151936}
             """ },
+        { "Mistral-7B-v0.1", 7_241_732_096, Mistral(32000, "4096") },
+        { "Mistral-7B-v0.3", 7_248_023_552, Mistral(32768, "null") },
         { "gpt2", 124_439_808, """
             {"activation_function": "gelu_new", "architectures": ["GPT2LMHeadModel"], "attn_pdrop": 0.1, "bos_token_id": 50256,
              "embd_pdrop": 0.1, "eos_token_id": 50256, "layer_norm_epsilon": 1e-05, "model_type": "gpt2", "n_ctx": 1024, "n_embd": 768,
@@ -56,7 +59,30 @@ public sealed class PublishedConfigTests : IDisposable
                 ? new RopeScaling(name.Contains("3.1", StringComparison.Ordinal) ? 8 : 32, 1, 4, 8192)
                 : null,
             read.RopeScaling);
-        Assert.Equal(name == "gpt-neo-2.7B" ? [.. Enumerable.Range(0, 32).Select(i => i % 2 * 256)] : [], read.Windows);
+        int[] windows = name switch
+        {
+            "gpt-neo-2.7B" => [.. Enumerable.Range(0, 32).Select(i => i % 2 * 256)],
+            "Mistral-7B-v0.1" => [.. Enumerable.Repeat(4096, 32)],
+            _ => [],
+        };
+        Assert.Equal(windows, read.Windows);
+    }
+
+    [Theory]
+    [InlineData("\"sliding_window\": 5", "5 5")]
+    [InlineData("\"sliding_window\": null", "")]
+    [InlineData("\"sliding_window\": 5, \"attention_bias\": false", "5 5")]
+    [InlineData("\"tie_word_embeddings\": false", "4096 4096")]
+    public void Mistral_has_one_window_for_all_blocks_and_one_by_default(string fields, string windows)
+    {
+        _folder.Write("config.json", $$"""
+            {"model_type": "mistral", "vocab_size": 9, "hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 2,
+             "num_attention_heads": 2, {{fields}}}
+            """);
+        ModelConfig read = ConfigFile.Read(_folder.Path);
+        Assert.Equal(windows, string.Join(' ', read.Windows));
+        ConfigWriter.Write(_folder.Path, read, StoredType.F32);
+        Assert.Equal(windows, string.Join(' ', ConfigFile.Read(_folder.Path).Windows));
     }
 
     [Theory]
@@ -131,6 +157,14 @@ public sealed class PublishedConfigTests : IDisposable
     private static string Scaled(int factor) => $$"""
         "rope_theta": 500000.0, "rope_scaling": {"factor": {{factor}}.0, "high_freq_factor": 4.0, "low_freq_factor": 1.0,
         "original_max_position_embeddings": 8192, "rope_type": "llama3"}
+        """;
+
+    private static string Mistral(int vocabulary, string window) => $$"""
+        {"architectures": ["MistralForCausalLM"], "bos_token_id": 1, "eos_token_id": 2, "hidden_act": "silu", "hidden_size": 4096,
+         "initializer_range": 0.02,
+         "intermediate_size": 14336, "max_position_embeddings": 32768, "model_type": "mistral", "num_attention_heads": 32, "num_hidden_layers": 32,
+         "num_key_value_heads": 8, "rms_norm_eps": 1e-05, "rope_theta": 10000.0, "sliding_window": {{window}}, "tie_word_embeddings": false,
+         "torch_dtype": "bfloat16", "use_cache": true, "vocab_size": {{vocabulary}}}
         """;
 
     private static string Llama(int hidden, int inner, int layers, int heads, int keyValueHeads, int vocabulary, bool tied, string more) =>

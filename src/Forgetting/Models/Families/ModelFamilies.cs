@@ -3,11 +3,11 @@ namespace Forgetting.Models.Families;
 /// <summary>The families there are; a new one is a file beside this and a line here.</summary>
 internal static class ModelFamilies
 {
-    public static readonly ModelFamily Llama = new LlamaFamily(), Qwen2 = new Qwen2Family(), Gpt2 = new Gpt2Family(),
-        GptNeo = new GptNeoFamily();
+    public static readonly ModelFamily Llama = new LlamaFamily(), Mistral = new MistralFamily(), Qwen2 = new Qwen2Family(),
+        Gpt2 = new Gpt2Family(), GptNeo = new GptNeoFamily();
 
     /// <summary>All of them.</summary>
-    public static readonly IReadOnlyList<ModelFamily> All = [Llama, Qwen2, Gpt2, GptNeo];
+    public static readonly IReadOnlyList<ModelFamily> All = [Llama, Mistral, Qwen2, Gpt2, GptNeo];
 
     /// <summary>The family of a <c>model_type</c>; null for an unknown one.</summary>
     public static ModelFamily? Find(string modelType) => All.FirstOrDefault(f => f.ModelType == modelType);

@@ -1,0 +1,46 @@
+using System.Text.Json;
+using Forgetting.IO;
+
+namespace Forgetting.Models.Families;
+
+/// <summary>mistral: llama without biases, whose layers all look back over the same sliding window, or over everything where it is null.</summary>
+internal sealed class MistralFamily : LlamaFamily
+{
+    // What transformers' MistralConfig has where the file does not say.
+    private const int DefaultWindow = 4096;
+
+    /// <inheritdoc/>
+    public override string ModelType => "mistral";
+
+    /// <inheritdoc/>
+    protected override string Architecture => "MistralForCausalLM";
+
+    /// <inheritdoc/>
+    protected override int DefaultContext => 131_072;
+
+    /// <inheritdoc/>
+    protected override bool QueryKeyValueBias(bool attentionBias) => false;
+
+    /// <inheritdoc/>
+    protected override bool OutputBias(bool attentionBias) => false;
+
+    /// <inheritdoc/>
+    protected override bool MlpBias(JsonView json) => false;
+
+    /// <inheritdoc/>
+    protected override int[] ReadWindows(JsonView json, int layers)
+    {
+        bool said = json.Element.TryGetProperty("sliding_window", out _);
+        int? window = said ? json.IntOrNull("sliding_window", 1, int.MaxValue) : DefaultWindow;
+        return window is { } size ? [.. Enumerable.Repeat(size, layers)] : [];
+    }
+
+    /// <inheritdoc/>
+    protected override void WriteOwn(Utf8JsonWriter json, ModelConfig config)
+    {
+        if (config.Windows.Count > 0)
+            json.WriteNumber("sliding_window", config.Windows[0]);
+        else
+            json.WriteNull("sliding_window");
+    }
+}
