@@ -19,12 +19,15 @@ public sealed record ReferenceQuality(long Tokens, double BaseLoss, double Refer
     /// <summary>Gain below which the reference's examples are not to be trusted.</summary>
     public const double LeastGain = 0.25;
 
+    /// <summary>Fewer tokens than this say nothing for certain.</summary>
+    public const int LeastTokens = 10;
+
     /// <summary>Share of the base's loss that is gone under the reference; null without tokens.</summary>
     public double? Gain => Tokens == 0 ? null : 1 - (ReferenceLoss / BaseLoss);
 
     /// <summary>What is wrong, in a sentence; null where nothing is.</summary>
     [JsonIgnore]
-    public string? Warning => Gain is null or >= LeastGain
+    public string? Warning => Tokens < LeastTokens || Gain >= LeastGain
         ? null
         : "the reference's examples hardly agree with each other: they are too few or too noisy to say what is wrong in others; "
             + "score reference still finds independent errors, influence may mislead";
@@ -58,5 +61,5 @@ public sealed record ReferenceQuality(long Tokens, double BaseLoss, double Refer
         : string.Create(
             CultureInfo.InvariantCulture,
             $"quality of the reference's examples: a reference from one half lowers the loss of {Tokens:N0} unlikely tokens of the other "
-                + $"by {Gain:0 %}{(Warning is { } warning ? $": {warning}" : "")}");
+                + $"by {Gain:0 %}{(Tokens < LeastTokens ? ", too few to say much" : Warning is { } warning ? $": {warning}" : "")}");
 }

@@ -33,12 +33,17 @@ public sealed class ReferenceQualityTests : IDisposable
             new() { Index = 0, Ids = [1, 2, 3], Response = [false, true, true] },
             new() { Index = 1, Ids = [1, 2], Response = [false, true] },
         ];
-        ReferenceQuality quality =
-            new ReferenceQuality(0, 0, 0).With(examples[..1], [[9, 4, 2]], [[9, first, 7]]).With(examples[1..], [[8, 5]], [[8, second]]);
-        Assert.Equal(2, quality.Tokens);
+        ReferenceQuality quality = new(0, 0, 0);
+        for (int i = 1; i <= 5; i++)
+        {
+            // Few tokens say nothing for certain.
+            Assert.Null(quality.Warning);
+            quality = quality.With(examples[..1], [[9, 4, 2]], [[9, first, 7]]).With(examples[1..], [[8, 5]], [[8, second]]);
+            Assert.Equal(2 * i, quality.Tokens);
+        }
+
         Assert.Equal(gain, quality.Gain!.Value, 1e-9);
         Assert.Equal(trusted, quality.Warning is null);
-        Assert.Null(new ReferenceQuality(0, 0, 0).Warning);
     }
 
     [SharedDataFact]
