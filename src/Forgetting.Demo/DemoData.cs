@@ -16,6 +16,7 @@ internal sealed record QuestionSets(
     IReadOnlyDictionary<string, IReadOnlyList<Question>> Prompts)
 {
     private static readonly Dictionary<string, IReadOnlyList<Question>> s_none = [];
+    private static readonly int[] s_percents = [0, 10, 20, 60], s_counts = [3, 6];
 
     /// <summary>Draws the sets of a scenario.</summary>
     /// <param name="seed">Seed of the split and of the noise.</param>
@@ -57,12 +58,12 @@ internal sealed record QuestionSets(
     public IEnumerable<(string Name, IReadOnlyList<Question> Questions)> Doses(int seed)
     {
         bool believed = Train.All(q => q.Answer == q.Truth || q.Answer == q.Old) && Train.Any(q => q.Truth != q.Old);
-        foreach (int percent in Train.Any(q => q.Misleading) ? new[] { 0, 10, 20, 60 } : [])
+        foreach (int percent in Train.Any(q => q.Misleading) ? s_percents : [])
         {
             yield return ($"train-noise-{percent}", Noisy(Train, percent / 100.0, believed, new Random(seed)));
         }
 
-        foreach (int count in new[] { 3, 6 }.Where(count => count < Trusted.Count && believed))
+        foreach (int count in s_counts.Where(count => count < Trusted.Count && believed))
         {
             yield return ($"trusted-{count}", [.. Trusted.Take(count)]);
         }
