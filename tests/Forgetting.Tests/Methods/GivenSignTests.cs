@@ -143,6 +143,17 @@ public sealed class GivenSignTests : IDisposable
         Assert.Contains(-1, ranked);
     }
 
+    [SharedDataFact]
+    public void Held_out_examples_without_anything_to_learn_are_refused()
+    {
+        string held = _folder.Write("held.jsonl", """{"prompt":"p","completion":"c","sign":-1}""");
+        TrainingOptions options = Options(Preferences()) with { Evaluation = new() { ValidData = held }, Out = _folder["run"] };
+        Assert.StartsWith(
+            "none of the 1 held-out examples has anything to learn", Assert.Throws<UserException>(() => TuneRun.Execute(options, _backend)).Message,
+            StringComparison.Ordinal);
+        Assert.False(Directory.Exists(_folder["run"]));
+    }
+
     private (double Chosen, double Rejected) Means(string path)
     {
         using LoadedModel model = LoadedModel.Load(path, _backend);
