@@ -139,8 +139,14 @@ public sealed partial class LanguageModel : IDisposable
     /// <param name="folder">Folder to write; appears whole or not at all.</param>
     /// <param name="dtype">Element type of the weights in the files.</param>
     /// <exception cref="UserException">Not writable, disk full, an existing folder that is not a model's, or the model's own.</exception>
-    public void Save(string folder, SaveDtype dtype = SaveDtype.Source) => Locked(() => AdapterMerge.Write(
-        folder, Loaded.Decoder, Loaded.Source, _adapter is null ? null : ChatFiles.OfAdapter(_adapter).AddTo, dtype.ToStoredType()));
+    public void Save(string folder, SaveDtype dtype = SaveDtype.Source) => Locked(() =>
+    {
+        // A copy of a model keeps its card, if it has one.
+        Action<string> addFiles = _adapter is null
+            ? new ModelCard(ModelCard.NameOf(_path), $"The model {ModelCard.NameOf(_path)}.", null, IsAdapter: false).AddWhereMissing
+            : ChatFiles.OfAdapter(_adapter).AddTo + (Action<string>)ModelCard.Merged(_path, _adapter).AddTo;
+        return AdapterMerge.Write(folder, Loaded.Decoder, Loaded.Source, addFiles, dtype.ToStoredType());
+    });
 
     /// <summary>Writes the adapter as PEFT reads it.</summary>
     /// <param name="folder">Folder to write; appears whole or not at all.</param>
@@ -153,7 +159,9 @@ public sealed partial class LanguageModel : IDisposable
                 $"{_path}: has no adapter to save; expected one given to Load, or made by FineTune with lora-rank above 0");
         }
 
-        PeftAdapter.Write(folder, Loaded.Decoder, Loaded.Source.Path, ChatFiles.OfAdapter(_adapter).AddToAdapter);
+        PeftAdapter.Write(
+            folder, Loaded.Decoder, Loaded.Source.Path,
+            ChatFiles.OfAdapter(_adapter).AddToAdapter + (Action<string>)ModelCard.Copied(Loaded.Source.Path, _adapter).AddTo);
         return 0;
     });
 
@@ -177,7 +185,7 @@ public sealed partial class LanguageModel : IDisposable
         try
         {
             AdapterMerge.Write(merged, Loaded.Decoder, Loaded.Source, ChatFiles.OfAdapter(_adapter).AddTo, StoredType.F32);
-            GgufExport.WriteModel(merged, file, type, GgufModel.NameOf(_adapter));
+            GgufExport.WriteModel(merged, file, type, ModelCard.NameOf(_adapter));
             return 0;
         }
         finally

@@ -1,7 +1,7 @@
 using Forgetting.Backends.Cuda;
+using Forgetting.Operations;
 using Forgetting.Tensors;
 using Forgetting.Testing;
-using Forgetting.Testing.Operations;
 using Xunit;
 
 namespace Forgetting.Cuda.Tests;
@@ -14,7 +14,7 @@ public sealed class OperationTests(EmulatedBackends backends) : IClassFixture<Em
 {
     private static readonly string[] s_otherOrders = ["reverse", "random:7"];
 
-    public static TheoryData<string> Names => OperationCases.SmallNames;
+    public static TheoryData<string> Names => [.. OperationCases.SmallNames];
 
     [EmulationTheory]
     [MemberData(nameof(Names))]

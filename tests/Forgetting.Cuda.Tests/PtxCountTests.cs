@@ -1,16 +1,16 @@
 using Forgetting.Backends;
 using Forgetting.Backends.Cuda;
 using Forgetting.Backends.Selection;
+using Forgetting.Operations;
 using Forgetting.Tensors;
 using Forgetting.Testing;
-using Forgetting.Testing.Operations;
 using Xunit;
 
 namespace Forgetting.Cuda.Tests;
 
 /// <summary>
-/// What a tile of attention costs in instructions, which bounds its speed: 64 queries by 64 keys that all see each other, counted on two lengths. The
-/// bounds are a little above what it cost when they were set; docs/performance.md has the figures.
+/// What a tile of attention costs in instructions, which bounds its speed: 64 queries by 64 keys that all see each other, counted on two
+/// lengths. The bounds are a little above what it cost when they were set; docs/performance.md has the figures.
 /// </summary>
 [Collection("emulation")]
 public sealed class PtxCountTests
@@ -41,7 +41,9 @@ public sealed class PtxCountTests
             string name = $"{kernel}_{headSize}_bf16";
             long all = CudaEmulation.CountInstructions(name), matrix = CudaEmulation.CountInstructions(name, "mma");
             int[] offsets = [0, 64 * tiles];
-            OperationCase work = kernel == "attention" ? AttentionCases.Forward(shape, offsets, "counted") : AttentionCases.Backward(shape, offsets, "counted");
+            OperationCase work = kernel == "attention"
+                ? AttentionCases.Forward(shape, offsets, "counted")
+                : AttentionCases.Backward(shape, offsets, "counted");
             OperationRunner.Results(backend, work);
             return (CudaEmulation.CountInstructions(name) - all, CudaEmulation.CountInstructions(name, "mma") - matrix);
         }

@@ -2,9 +2,9 @@ using System.Globalization;
 using System.Text.RegularExpressions;
 using Forgetting.Backends.Cuda;
 using Forgetting.Backends.Selection;
+using Forgetting.Operations;
 using Forgetting.Tensors;
 using Forgetting.Testing;
-using Forgetting.Testing.Operations;
 using Xunit;
 using Xunit.Sdk;
 

@@ -1,8 +1,8 @@
 using Forgetting.Backends.Cuda;
 using Forgetting.Backends.Selection;
+using Forgetting.Operations;
 using Forgetting.Tensors;
 using Forgetting.Testing;
-using Forgetting.Testing.Operations;
 using Xunit;
 
 namespace Forgetting.Cuda.Tests;
@@ -16,7 +16,7 @@ public sealed class PtxOperationTests(PtxOperationTests.Backends backends) : ICl
 {
     private static readonly string[] s_otherOrders = ["reverse", "random:7"];
 
-    public static TheoryData<string> Names => OperationCases.SmallNames;
+    public static TheoryData<string> Names => [.. OperationCases.SmallNames];
 
     [PtxTheory]
     [MemberData(nameof(Names))]

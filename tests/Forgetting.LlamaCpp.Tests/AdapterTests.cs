@@ -15,8 +15,10 @@ public class AdapterTests(TinyModels models)
 {
     private static readonly LoraConfig s_plain = new() { Rank = 4, Alpha = 6 };
 
-    public static TheoryData<string, bool> Cases =>
-        new() { { "llama", false }, { "llama", true }, { "llama3", true }, { "qwen2", true }, { "gpt2", false }, { "gpt2-untied", true } };
+    public static TheoryData<string, bool> Cases => new()
+    {
+        { "llama", false }, { "llama", true }, { "llama3", true }, { "qwen2", true }, { "gpt2", false }, { "gpt2-untied", true },
+    };
 
     [Theory]
     [MemberData(nameof(Cases))]
@@ -28,7 +30,8 @@ public class AdapterTests(TinyModels models)
         string down = name.StartsWith("gpt2", StringComparison.Ordinal) ? "mlp.c_proj" : "down_proj";
         WriteAdapter(name, folder["adapter"], !scaled ? s_plain : s_plain with
         {
-            RankStabilized = true, RankPattern = new Dictionary<string, int> { [down] = 2 },
+            RankStabilized = true,
+            RankPattern = new Dictionary<string, int> { [down] = 2 },
             AlphaPattern = new Dictionary<string, double> { [down] = 3 },
         });
         GgufExport.WriteModel(models[name], folder["base.gguf"], GgufType.F32);
@@ -49,19 +52,19 @@ public class AdapterTests(TinyModels models)
     public void The_facade_and_the_command_export_what_they_have()
     {
         using TemporaryFolder folder = new();
-        WriteAdapter("qwen2", folder["adapter"], s_plain);
-        using (var model = LanguageModel.Load(models["qwen2"], "cpu", folder["adapter"]))
+        WriteAdapter("qwen2", folder["cats"], s_plain);
+        using (var model = LanguageModel.Load(models["qwen2"], "cpu", folder["cats"]))
         {
             model.ExportGguf(folder["merged.gguf"], GgufType.F32);
         }
 
         // An adapter's own folder names its base.
         Assert.Equal(0, CommandLine.Run(["export", "--model", models["qwen2"], "--type", "f32", "--out", folder["base.gguf"]]));
-        Assert.Equal(0, CommandLine.Run(["export", "--model", folder["adapter"], "--type", "f32", "--out", folder["adapter.gguf"]]));
-        Assert.Equal(CommandLine.BadInput, CommandLine.Run(["export", "--model", folder["adapter"], "--out", folder["adapter.gguf"]]));
-        Assert.Equal("adapter", new GgufReader(folder["merged.gguf"]).Metadata["general.name"]);
-        Assert.StartsWith(
-            "FROM ./merged.gguf\nTEMPLATE \"\"\"{{ .Prompt }}", File.ReadAllText(folder["merged.Modelfile"]), StringComparison.Ordinal);
+        Assert.Equal(0, CommandLine.Run(["export", "--model", folder["cats"], "--type", "f32", "--out", folder["adapter.gguf"]]));
+        Assert.Equal(CommandLine.BadInput, CommandLine.Run(["export", "--model", folder["cats"], "--out", folder["adapter.gguf"]]));
+        Assert.Equal("cats", new GgufReader(folder["merged.gguf"]).Metadata["general.name"]);
+        string modelfile = File.ReadAllText(folder["merged.Modelfile"]);
+        Assert.StartsWith("FROM ./merged.gguf\nTEMPLATE \"\"\"{{ .Prompt }}", modelfile, StringComparison.Ordinal);
         Assert.Contains("\nADAPTER ./adapter.gguf\n", File.ReadAllText(folder["adapter.Modelfile"]), StringComparison.Ordinal);
         int[] text = TinyModels.Sequence[..60];
         using var merged = new LlamaCppModel(folder["merged.gguf"]);
@@ -82,9 +85,8 @@ public class AdapterTests(TinyModels models)
         Assert.Contains("'q_proj' matches no linear layer", Refused("gpt2", "embedding"), StringComparison.Ordinal);
         Assert.False(File.Exists(folder["x.gguf"]));
 
-        string Refused(string name, string adapter) =>
-            Assert.Throws<UserException>(
-                () => GgufExport.WriteAdapter(models[name], folder[adapter], folder["x.gguf"], GgufType.F16)).Message;
+        string Refused(string name, string adapter) => Assert.Throws<UserException>(
+            () => GgufExport.WriteAdapter(models[name], folder[adapter], folder["x.gguf"], GgufType.F16)).Message;
     }
 
     private static double Largest(float[][] a, float[][] b) =>
@@ -100,8 +102,8 @@ public class AdapterTests(TinyModels models)
         var random = new Random(8);
         foreach (Parameter parameter in decoder.AdapterParameters.Where(p => p.Name.Contains("_B", StringComparison.Ordinal)))
         {
-            parameter.SetRows(
-                backend, 0, [.. Enumerable.Range(0, (int)parameter.Shape.Count).Select(_ => (float)(random.NextDouble() - 0.5) / 4)]);
+            IEnumerable<float> values = Enumerable.Range(0, (int)parameter.Shape.Count).Select(_ => (float)(random.NextDouble() - 0.5) / 4);
+            parameter.SetRows(backend, 0, [.. values]);
         }
 
         PeftAdapter.Write(folder, decoder, models[name]);

@@ -58,8 +58,8 @@ public class GgufFileTests(TinyModels models)
             ("llama.attention.head_count", 4u), ("llama.attention.head_count_kv", 4u), ("llama.attention.key_length", 12u),
             ("llama.attention.value_length", 12u), ("llama.attention.layer_norm_rms_epsilon", 1e-5f), ("llama.rope.dimension_count", 12u),
             ("llama.rope.freq_base", 500f), ("tokenizer.ggml.model", "gpt2"), ("tokenizer.ggml.pre", "llama-bpe"),
-            ("tokenizer.ggml.eos_token_id", 0u), ("tokenizer.ggml.eot_token_id", 438u), ("tokenizer.ggml.add_bos_token", true),
-            ("tokenizer.ggml.add_eos_token", false), ("tokenizer.chat_template", "{{ bos_token }}"),
+            ("tokenizer.ggml.eos_token_id", 0u), ("tokenizer.ggml.eot_token_id", 438u),
+            ("tokenizer.ggml.add_bos_token", true), ("tokenizer.ggml.add_eos_token", false), ("tokenizer.chat_template", "{{ bos_token }}"),
         ];
         Assert.All(expected, pair => Assert.Equal(pair.Value, file.Metadata[pair.Key]));
 
@@ -70,9 +70,8 @@ public class GgufFileTests(TinyModels models)
         Assert.Equal(["<|turn|>", "<extra>", .. Enumerable.Range(tokens.Length - 5, 5).Select(i => $"[PAD{i}]")], tokens[^7..]);
         Assert.Equal([3, 4, 5, 5, 5, 5, 5], types[^7..]);
         using JsonDocument tokenizer = JsonDocument.Parse(File.ReadAllText(Path.Combine(folder["m"], "tokenizer.json")));
-        IEnumerable<string> merges =
-            tokenizer.RootElement.GetProperty("model").GetProperty("merges").EnumerateArray().Select(m => $"{m[0]} {m[1]}");
-        Assert.Equal(merges, (object[])file.Metadata["tokenizer.ggml.merges"]);
+        JsonElement merges = tokenizer.RootElement.GetProperty("model").GetProperty("merges");
+        Assert.Equal(merges.EnumerateArray().Select(m => $"{m[0]} {m[1]}"), (object[])file.Metadata["tokenizer.ggml.merges"]);
 
         // Llama 3's scaling of the slowest pair, by the formula: all of the factor where 64 positions are less than a full turn.
         float[] factors = file.Tensors["rope_freqs.weight"].Values();
@@ -101,16 +100,14 @@ public class GgufFileTests(TinyModels models)
     public void A_value_that_the_type_cannot_hold_is_refused(GgufType type, float value, string message)
     {
         float[] values = [.. new float[31], value];
-        Assert.Contains(
-            message, Assert.Throws<UserException>(() => GgufEncoding.Encode("x", values, type, new byte[128])).Message,
-            StringComparison.Ordinal);
+        var refused = Assert.Throws<UserException>(() => GgufEncoding.Encode("x", values, type, new byte[128]));
+        Assert.Contains(message, refused.Message, StringComparison.Ordinal);
     }
 
     [Theory]
     [InlineData("gpt_neo", "model_type is gpt_neo; for GGUF expected llama, mistral, qwen2 or gpt2")]
-    [InlineData(
-        "qwen2-window",
-        "a layer looks back over a sliding window; for GGUF expected full attention, which is all that llama.cpp has for qwen2")]
+    [InlineData("qwen2-window", "a layer looks back over a sliding window; for GGUF expected full attention, which is all that llama.cpp "
+        + "has for qwen2")]
     [InlineData("gpt2-erf", "activation_function is gelu; for GGUF expected gelu_new, which is all that llama.cpp has for gpt2")]
     public void Models_that_llama_cpp_does_not_know_are_refused_by_name(string name, string message)
     {
@@ -132,9 +129,8 @@ public class GgufFileTests(TinyModels models)
         Refuses(json.Replace(@"\\p{N}{1,3}", @"\\p{N}{1,4}", StringComparison.Ordinal), "a split or a normalizer of another kind");
 
         // Qwen2's split with words that no merges make.
-        Refuses(
-            json.Replace(@"\\p{N}{1,3}", @"\\p{N}", StringComparison.Ordinal),
-            "ignore_merges is true and \" zyx\" is no product of merges");
+        string qwen2 = json.Replace(@"\\p{N}{1,3}", @"\\p{N}", StringComparison.Ordinal);
+        Refuses(qwen2, "ignore_merges is true and \" zyx\" is no product of merges");
         Assert.Equal(["m"], Directory.EnumerateFileSystemEntries(folder.Path).Select(Path.GetFileName));
 
         void Refuses(string tokenizer, string message)

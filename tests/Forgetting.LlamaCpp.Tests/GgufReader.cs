@@ -37,8 +37,13 @@ internal sealed class GgufReader
         foreach ((string name, long[] sizes, uint type, long offset) in entries)
         {
             long count = sizes.Aggregate(1L, (product, size) => product * size);
-            long bytes = type switch { 0 => 4 * count, 1 or 30 => 2 * count, 8 => count / 32 * 34, _ => throw new InvalidDataException(
-                $"type {type}") };
+            long bytes = type switch
+            {
+                0 => 4 * count,
+                1 or 30 => 2 * count,
+                8 => count / 32 * 34,
+                _ => throw new InvalidDataException($"type {type}"),
+            };
             Tensors.Add(name, new Tensor(sizes, type, offset, _file.AsMemory((int)(DataStart + offset), (int)bytes)));
         }
     }

@@ -22,13 +22,9 @@ internal sealed class HeldModel : IDisposable
         foreach (Parameter parameter in Decoder.BaseParameters)
         {
             float[] values = file.Tensors[NameOf(parameter.Name)].Values();
-            if (Decoder.Config.Family.GgufPairsRows && (parameter.Name.Contains("q_proj", StringComparison.Ordinal)
-                || parameter.Name.Contains("k_proj", StringComparison.Ordinal)))
-            {
-                values = Halves(
-                    values, Decoder.Config.HeadSize,
-                    parameter.Name.EndsWith("bias", StringComparison.Ordinal) ? 1 : parameter.Shape.Columns);
-            }
+            string[] parts = parameter.Name.Split('.');
+            if (Decoder.Config.Family.GgufPairsRows && parts[^2] is "q_proj" or "k_proj")
+                values = Halves(values, Decoder.Config.HeadSize, parts[^1] == "bias" ? 1 : parameter.Shape.Columns);
 
             parameter.SetRows(_backend, 0, values);
         }

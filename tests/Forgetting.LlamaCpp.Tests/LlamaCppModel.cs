@@ -86,8 +86,7 @@ internal sealed class LlamaCppModel : IDisposable
         if (_context.NativeHandle.Decode(batch) is var result && result != DecodeResult.Ok)
             throw new InvalidOperationException($"llama.cpp did not decode: {result}");
 
-        return [.. Enumerable.Range(0, ids.Length)
-            .Where(i => all || i == ids.Length - 1)
-            .Select(i => _context.NativeHandle.GetLogitsIth(i).ToArray())];
+        IEnumerable<int> rows = all ? Enumerable.Range(0, ids.Length) : [ids.Length - 1];
+        return [.. rows.Select(row => _context.NativeHandle.GetLogitsIth(row).ToArray())];
     }
 }

@@ -27,18 +27,15 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
     /// <summary>Names of the models.</summary>
     internal static IReadOnlyDictionary<string, (ModelConfig Config, string Tokenizer)> All { get; } =
         new Dictionary<string, (ModelConfig, string)>
-        {
-            ["llama"] = (Llama(), TinyTokenizers.SentencePiece),
-            ["llama3"] = (Llama() with { RopeTheta = 500, RopeScaling = new(8, 1, 4, 64), TiedHead =
-                true, Heads = 4, KeyValueHeads = 4, HeadSize = 12, AttentionScale = 1 / Math.Sqrt(12) }, TinyTokenizers.Llama3),
-            ["llama-biases"] =
-                (Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true }, TinyTokenizers.SmolLm),
-            ["mistral"] = (Llama() with { Family = ModelFamilies.Mistral }, TinyTokenizers.SentencePiece),
-            ["qwen2"] = (Llama() with { Family = ModelFamilies.Qwen2, QueryKeyValueBias =
-                true, TiedHead = true, NormEpsilon = 1e-6, RopeTheta = 1e6 }, TinyTokenizers.Qwen2),
-            ["gpt2"] = (Gpt2(), TinyTokenizers.VocabAndMerges),
-            ["gpt2-untied"] = (Gpt2() with { TiedHead = false, IntermediateSize = 96 }, TinyTokenizers.Gpt2),
-        };
+    {
+        ["llama"] = (Llama(), TinyTokenizers.SentencePiece),
+        ["llama3"] = (Llama3(), TinyTokenizers.Llama3),
+        ["llama-biases"] = (Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true }, TinyTokenizers.SmolLm),
+        ["mistral"] = (Llama() with { Family = ModelFamilies.Mistral }, TinyTokenizers.SentencePiece),
+        ["qwen2"] = (Qwen2(), TinyTokenizers.Qwen2),
+        ["gpt2"] = (Gpt2(), TinyTokenizers.VocabAndMerges),
+        ["gpt2-untied"] = (Gpt2() with { TiedHead = false, IntermediateSize = 96 }, TinyTokenizers.Gpt2),
+    };
 
     /// <summary>What the models have learnt: few different tokens, so that the last two do not tell the next.</summary>
     internal static int[] Sequence { get; } = Draw();
@@ -97,6 +94,25 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
         HeadSize = 16,
         ContextLength = 192,
         AttentionScale = 1 / Math.Sqrt(16),
+    };
+
+    private static ModelConfig Llama3() => Llama() with
+    {
+        RopeTheta = 500,
+        RopeScaling = new(8, 1, 4, 64),
+        TiedHead = true,
+        KeyValueHeads = 4,
+        HeadSize = 12,
+        AttentionScale = 1 / Math.Sqrt(12),
+    };
+
+    private static ModelConfig Qwen2() => Llama() with
+    {
+        Family = ModelFamilies.Qwen2,
+        QueryKeyValueBias = true,
+        TiedHead = true,
+        NormEpsilon = 1e-6,
+        RopeTheta = 1e6,
     };
 
     private static ModelConfig Gpt2() => new()

@@ -6,8 +6,8 @@ namespace Forgetting.LlamaCpp.Tests;
 /// <summary>Folders with small tokenizers of each kind, their merges learnt from a few lines of text.</summary>
 internal static class TinyTokenizers
 {
-    public const string Gpt2 = "gpt2", VocabAndMerges = "vocab.json", SmolLm = "smollm", Llama3 = "llama3",
-        Llama3Merging = "llama3-merging", Qwen2 = "qwen2", SentencePiece = "sentencepiece";
+    public const string Gpt2 = "gpt2", VocabAndMerges = "vocab.json", SmolLm = "smollm", Llama3 = "llama3", Qwen2 = "qwen2";
+    public const string Llama3Merging = "llama3-merging", SentencePiece = "sentencepiece";
 
     private const int Merges = 180;
 
@@ -15,12 +15,12 @@ internal static class TinyTokenizers
         @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
     /// <summary>
-    /// What is learnt: words, digits, contractions, accents and other scripts, so that merges cross every
-    /// kind of boundary that a split forbids.
+    /// What is learnt: words, digits, contractions, accents and other scripts, so that merges cross every kind of boundary that a split
+    /// forbids.
     /// </summary>
     public const string Text =
-        "The old lighthouse keeper counted 1234 gulls in 1987 and 12 more at noon. \"They're mine,\" he said, "
-        + "\"and I'll feed them; it's only fair!\"\n" +
+        "The old lighthouse keeper counted 1234 gulls in 1987 and 12 more at noon. " +
+        "\"They're mine,\" he said, \"and I'll feed them; it's only fair!\"\n" +
         "Der Wärter zählte 25000 Möwen über dem Meer, naïve façades déjà vu.\n\n" +
         "Смотритель маяка считал чаек. 灯台守はカモメを数えた。 ελληνικά العربية हिन्दी\n" +
         "    if (x == 10) { return y + 200; }\t// done...\n" +
@@ -64,8 +64,10 @@ internal static class TinyTokenizers
         JsonObject Two(JsonObject first, bool split) =>
             new() { ["type"] = "Sequence", ["pretokenizers"] = new JsonArray(first, ByteLevel(split)) };
         JsonObject Regex(string pattern) =>
-            new() { ["type"] =
-                "Split", ["pattern"] = new JsonObject { ["Regex"] = pattern }, ["behavior"] = "Isolated", ["invert"] = false };
+            new()
+            {
+                ["type"] = "Split", ["pattern"] = new JsonObject { ["Regex"] = pattern }, ["behavior"] = "Isolated", ["invert"] = false,
+            };
         var root = new JsonObject
         {
             // One that is control, one that text may spell, one in front of a text.
@@ -89,9 +91,8 @@ internal static class TinyTokenizers
         };
         File.WriteAllText(Path.Combine(folder, "tokenizer.json"), root.ToJsonString());
         bool begins = kind is Llama3 or Llama3Merging;
-        File.WriteAllText(
-            Path.Combine(folder, "tokenizer_config.json"),
-            $$"""{"eos_token": "{{end}}", "bos_token": "{{(begins ? turn : end)}}", "add_bos_token": {{(begins ? "true" : "false")}}}""");
+        var config = new JsonObject { ["eos_token"] = end, ["bos_token"] = begins ? turn : end, ["add_bos_token"] = begins };
+        File.WriteAllText(Path.Combine(folder, "tokenizer_config.json"), config.ToJsonString());
         return vocabulary.Count + 2;
     }
 
@@ -99,27 +100,38 @@ internal static class TinyTokenizers
     {
         const string unknown = "<unk>", begin = "<s>", end = "</s>";
         string text = "▁" + Text.Replace(' ', '▁');
-        List<string> vocabulary = [unknown, begin, end, .. Enumerable.Range(0, 256).Select(b => $"<0x{b:X2}>"),
-            .. text.EnumerateRunes().Select(r => r.ToString()).Where(c => c != "\n" && c != "\t" && c != "数").Distinct()];
-        List<(string, string)> merges =
-            Learn([.. text.EnumerateRunes().Select(r => r.ToString())], vocabulary, t => t.All(c => vocabulary.Contains(c.ToString())));
+        string[] characters = [.. text.EnumerateRunes().Select(r => r.ToString())];
+        IEnumerable<string> bytes = Enumerable.Range(0, 256).Select(b => $"<0x{b:X2}>");
+
+        // Some characters are bytes.
+        List<string> vocabulary = [unknown, begin, end, .. bytes, .. characters.Except(["\n", "\t", "数"])];
+        List<(string, string)> merges = Learn([.. characters], vocabulary, t => t.All(c => vocabulary.Contains(c.ToString())));
         HashSet<string> all = [.. vocabulary];
 
         // Sentencepiece merges whatever makes a piece: all ways to cut one in two, together.
-        IEnumerable<string> cuts = merges.SelectMany(m => Enumerable.Range(1, (m.Item1 + m.Item2).Length - 1)
-            .Select(i => ((m.Item1 + m.Item2)[..i], (m.Item1 + m.Item2)[i..]))
-            .Where(p => all.Contains(p.Item1) && all.Contains(p.Item2))
-            .Select(p => $"{p.Item1} {p.Item2}"));
+        IEnumerable<string> cuts = from merge in merges
+                                   let piece = merge.Item1 + merge.Item2
+                                   from cut in Enumerable.Range(1, piece.Length - 1)
+                                   where all.Contains(piece[..cut]) && all.Contains(piece[cut..])
+                                   select $"{piece[..cut]} {piece[cut..]}";
         var root = new JsonObject
         {
             ["added_tokens"] = new JsonArray(Added(0, unknown, true), Added(1, begin, true), Added(2, end, true)),
-            ["normalizer"] = JsonNode.Parse(
-                """{"type": "Sequence", "normalizers": [{"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}"""),
+            ["normalizer"] = JsonNode.Parse("""
+                {"type": "Sequence", "normalizers": [
+                    {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}
+                """),
             ["pre_tokenizer"] = null,
-            ["post_processor"] = JsonNode.Parse(
-                """{"type": "TemplateProcessing", "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}], "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}"""),
-            ["decoder"] = JsonNode.Parse(
-                """{"type": "Sequence", "decoders": [{"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}"""),
+            ["post_processor"] = JsonNode.Parse("""
+                {"type": "TemplateProcessing",
+                    "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
+                    "pair": [], "special_tokens": {"<s>": {"id": "<s>", "ids": [1], "tokens": ["<s>"]}}}
+                """),
+            ["decoder"] = JsonNode.Parse("""
+                {"type": "Sequence", "decoders": [
+                    {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
+                    {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
+                """),
             ["model"] = new JsonObject
             {
                 ["type"] = "BPE", ["unk_token"] = unknown, ["fuse_unk"] = true, ["byte_fallback"] = true,
@@ -128,9 +140,8 @@ internal static class TinyTokenizers
             },
         };
         File.WriteAllText(Path.Combine(folder, "tokenizer.json"), root.ToJsonString());
-        File.WriteAllText(
-            Path.Combine(folder, "tokenizer_config.json"),
-            $$"""{"eos_token": "{{end}}", "bos_token": "{{begin}}", "unk_token": "{{unknown}}", "add_bos_token": true}""");
+        var config = new JsonObject { ["eos_token"] = end, ["bos_token"] = begin, ["unk_token"] = unknown, ["add_bos_token"] = true };
+        File.WriteAllText(Path.Combine(folder, "tokenizer_config.json"), config.ToJsonString());
         return vocabulary.Count;
     }
 
@@ -143,8 +154,8 @@ internal static class TinyTokenizers
         {
             (string Left, string Right) best = symbols.Zip(symbols.Skip(1))
                 .Where(p => !vocabulary.Contains(p.First + p.Second) && (allowed?.Invoke(p.First + p.Second) ?? true))
-                .GroupBy(p => p).OrderByDescending(g => g.Count()).ThenBy(
-                    g => g.Key.First + g.Key.Second, StringComparer.Ordinal).First().Key;
+                .GroupBy(p => p).OrderByDescending(g => g.Count())
+                .ThenBy(g => g.Key.First + g.Key.Second, StringComparer.Ordinal).First().Key;
             merges.Add(best);
             vocabulary.Add(best.Left + best.Right);
             for (int i = symbols.Count - 2; i >= 0; i--)
@@ -161,8 +172,11 @@ internal static class TinyTokenizers
     }
 
     private static JsonObject Added(int id, string content, bool special) =>
-        new() { ["id"] = id, ["content"] =
-            content, ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = false, ["special"] = special };
+        new()
+        {
+            ["id"] = id, ["content"] = content, ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = false,
+            ["special"] = special,
+        };
 
     // GPT-2's printable stand-ins for bytes.
     private static char Symbol(byte value)

@@ -45,8 +45,8 @@ public class TokenizationTests
         (Tokenizer ours, LlamaCppModel theirs) = Both(folder, folder["tokenizer"]);
         using (theirs)
         {
-            foreach (string text
-                in (string[])["gulls<|turn|>noon <extra> and <|end|>", "a<|endoftext|>b", "<|end|><|end|>fair<extra>", "</s>gulls<s>"])
+            string[] texts = ["gulls<|turn|>noon <extra> and <|end|>", "a<|endoftext|>b", "<|end|><|end|>fair<extra>", "</s>gulls<s>"];
+            foreach (string text in texts)
             {
                 Assert.Equal(ours.Encode(text, bos: false), theirs.Tokenize(text, bos: false));
                 if (kind != TinyTokenizers.SentencePiece || !text.Contains('s', StringComparison.Ordinal))
@@ -66,8 +66,8 @@ public class TokenizationTests
                 // As UTF-8, which has no halves of characters.
                 string whole = Encoding.UTF8.GetString(Encoding.UTF8.GetBytes(text));
                 whole = composed ? UnicodeNormalization.Normalize(whole, NormalizationForm.FormC) : whole;
-                Assert.Equal(
-                    (text, string.Join(' ', ours.Encode(whole, bos: true))), (text, string.Join(' ', theirs.Tokenize(whole, bos: true))));
+                int[] expected = ours.Encode(whole, bos: true), found = theirs.Tokenize(whole, bos: true);
+                Assert.Equal((text, string.Join(' ', expected)), (text, string.Join(' ', found)));
             }
         }
     }
@@ -79,8 +79,8 @@ public class TokenizationTests
         var config = new ModelConfig
         {
             Family = ModelFamilies.Llama, VocabularySize = ours.VocabularySize, HiddenSize = 8, IntermediateSize = 8, Layers = 1, Heads = 2,
-            KeyValueHeads = 2, HeadSize = 4, ContextLength = 64, AttentionScale = 0.5,
-            EosTokenIds = ours.EosIds.Count > 0 ? ours.EosIds : [0], TiedHead = true,
+            KeyValueHeads = 2, HeadSize = 4,
+            ContextLength = 64, AttentionScale = 0.5, EosTokenIds = ours.EosIds.Count > 0 ? ours.EosIds : [0], TiedHead = true,
         };
         using var backend = new CpuBackend(1);
         using var decoder = new Models.Decoder(config, backend);

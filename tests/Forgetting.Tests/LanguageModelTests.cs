@@ -1,6 +1,7 @@
 using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.Models;
+using Forgetting.Operations.Reference;
 using Forgetting.Testing;
 using Forgetting.Tests.Cli;
 using Forgetting.Text;

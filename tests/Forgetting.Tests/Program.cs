@@ -1,6 +1,5 @@
 using Forgetting.Backends.Cpu;
-using Forgetting.Testing.Operations;
-using Xunit.Sdk;
+using Forgetting.Operations;
 
 namespace Forgetting.Tests;
 
@@ -24,7 +23,7 @@ internal static class Program
             {
                 OperationRunner.Check(backend, operationCase);
             }
-            catch (XunitException e)
+            catch (OperationFaultException e)
             {
                 Console.WriteLine(e.Message);
             }

@@ -6,11 +6,13 @@
 #
 #   machine        what is here
 #   kernels        nvcc compiles the kernels for this card, into native/; without nvcc the fatbin there is taken
-#   doctor-fp32, doctor-bf16
+#   doctor-bf16, doctor-fp32
 #                  each operation against the CPU, with GB/s or TFLOP/s beside the copy and the product, which come first
+#   corpus-bf16, corpus-fp32
+#                  every case that the tests have of every operation, small, odd and wide, against the plain versions in double precision
 #   training       the same tuning run on cpu, cuda in fp32 and cuda in bf16: losses step by step
 #   memcheck, racecheck
-#                  the operations under compute-sanitizer, where it is
+#                  the operations that copy asynchronously or share memory among warps under compute-sanitizer, where it is
 #   step, step-launches, step-pytorch, fisher, fisher-pytorch
 #                  a model of Llama-3.2-1B's shape in bf16 at 2048 tokens: ours, as CUDA graphs and launch by launch, and PyTorch where it is
 #
@@ -24,7 +26,7 @@ out=${OUT:-$PWD/results}
 budget=1800
 python=${PYTHON:-python3}
 stages=()
-all=(machine kernels doctor-fp32 doctor-bf16 training memcheck racecheck step step-launches step-pytorch fisher fisher-pytorch)
+all=(machine kernels doctor-bf16 doctor-fp32 corpus-bf16 corpus-fp32 step step-launches training memcheck racecheck step-pytorch fisher fisher-pytorch)
 declare -A limits=()
 
 fail() {
@@ -138,6 +140,12 @@ stage_doctor_fp32() { doctor fp32; }
 
 stage_doctor_bf16() { doctor bf16; }
 
+corpus() { keep "corpus-$1" "$here/forgetting" doctor --device cuda --dtype "$1" --no-timings --all --json; }
+
+stage_corpus_fp32() { corpus fp32; }
+
+stage_corpus_bf16() { corpus bf16; }
+
 # The demo's small model and data, tuned anew on each device from the same weights in the same order. In bf16 the CPU's scores decide which tokens
 # are negative: a score close to the threshold would otherwise change sides, and the runs would no longer be the same.
 stage_training() {
@@ -175,7 +183,8 @@ compare_losses() { # RUN TOLERANCE: largest relative difference from the CPU's l
 sanitizer() { # TOOL
     local tool
     tool=$(find_tool compute-sanitizer) || skip "compute-sanitizer not found"
-    "$tool" --tool "$1" --error-exitcode 9 --launch-timeout 0 "$here/program/Forgetting.Cli" doctor --device cuda --dtype bf16 --no-timings --json
+    "$tool" --tool "$1" --error-exitcode 9 --launch-timeout 0 "$here/program/Forgetting.Cli" doctor --device cuda --dtype bf16 --no-timings \
+        --operations Attention,AttentionBackward,AttentionWithCache,SquareAccumulateMatrix,ProjectMatrix,LoraDown,LoraDownGradient,SignedLoss,Sample --json
 }
 
 stage_memcheck() { sanitizer memcheck; }

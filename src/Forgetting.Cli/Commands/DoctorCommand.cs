@@ -9,6 +9,7 @@ using Forgetting.Backends.Cpu.OneDnn;
 using Forgetting.Backends.Cuda;
 using Forgetting.Backends.Selection;
 using Forgetting.Core;
+using Forgetting.Operations;
 using Forgetting.Tensors;
 
 namespace Forgetting.Cli.Commands;
@@ -23,8 +24,15 @@ internal static class DoctorCommand
         Option<string?> dtype = CommonOptions.Dtype();
         Option<bool> json = CommonOptions.Json();
         var noTimings = new Option<bool>("--no-timings") { Description = "check the kernels of a card without timing them" };
+        var all = new Option<bool>(
+            "--all") { Description = "run every case that the tests have, of every operation: odd sizes, wide rows, ragged ends" };
+        var only = new Option<string>("--operations")
+        {
+            Description = "of these operations alone, as --all names them", HelpName = "NAMES", DefaultValueFactory = _ => "",
+        };
         var command = new Command(
-            "doctor", "Say what this machine has and whether the device computes right.") { device, dtype, products, noTimings, json };
+            "doctor",
+            "Say what this machine has and whether the device computes right.") { device, dtype, products, noTimings, all, only, json };
         command.SetAction(parsed =>
         {
             IReadOnlyList<DeviceRequirement> requirements = BackendFactory.Requirements(parsed.GetValue(device)!);
@@ -69,13 +77,21 @@ internal static class DoctorCommand
                 checks = [.. KernelDoctor.Run(cuda, timings: !cuda.IsEmulated && !parsed.GetValue(noTimings))];
             }
 
-            int code = checks.TrueForAll(check => check.Ok) ? 0 : 1;
+            OperationResult[] operations = backend != null && (parsed.GetValue(all) || parsed.GetValue(only)!.Length > 0)
+                ? [.. OperationSurvey.Run(
+                    backend, large: backend is not CudaBackend { IsEmulated: true },
+                    parsed.GetValue(only)!.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))]
+                : [];
+            int code = checks.TrueForAll(check => check.Ok) && operations.All(o => o.Faults.Count == 0) ? 0 : 1;
             if (parsed.GetValue(json))
             {
                 var report = new Dictionary<string, object>(facts.Select(fact => KeyValuePair.Create(fact.Key, (object)fact.Value)));
                 report["requirements"] = requirements.Select(Record);
                 if (checks.Count > 0)
                     report["kernels"] = checks.Select(Record);
+
+                if (operations.Length > 0)
+                    report["operations"] = operations;
 
                 Console.Out.WriteLine(JsonSerializer.Serialize(report, Json.Indented));
                 return failure is null ? code : throw failure;
@@ -88,9 +104,25 @@ internal static class DoctorCommand
             if (checks.Count > 0)
                 Terminal.PrintTable(["operation", "error", "", "ms", "GB/s", "TFLOP/s"], [.. checks.Select(Row)]);
 
+            if (operations.Length > 0)
+                PrintOperations(operations);
+
             return code;
         });
         return command;
+    }
+
+    private static void PrintOperations(OperationResult[] operations)
+    {
+        Terminal.PrintTable(
+            ["operation", "cases", "wrong"],
+            [.. operations.Select(o => (string[])[o.Operation, Number(o.Cases), o.Faults.Count == 0 ? "" : Number(o.Faults.Count)])]);
+        foreach (string fault in operations.SelectMany(o => o.Faults))
+        {
+            Console.Out.WriteLine(fault);
+        }
+
+        static string Number(int value) => value.ToString(CultureInfo.InvariantCulture);
     }
 
     private static (string Name, string Value) Fact(DeviceRequirement requirement) =>

@@ -11,22 +11,23 @@ internal static class ExportCommand
     public static Command Create()
     {
         Option<string> model = CommonOptions.Model("checkpoint, run, or PEFT adapter, whose base its files name");
-        var adapter =
-            new Option<string?>("--adapter") { Description = "PEFT adapter of the model, to be written instead of it", HelpName = "DIR" };
-        Option<string> format = CommonOptions.Among(
-            new Option<string>("--format") { Description = "format of the file", DefaultValueFactory = _ => "gguf" }, "gguf");
-        Option<string> type = CommonOptions.Among(
-            new Option<string>("--type") { Description = "element type of the weights", DefaultValueFactory = _ => "f16" }, "f32", "f16",
-            "bf16", "q8_0");
+        Option<string?> adapter = CommonOptions.Adapter();
+        adapter.Description = "PEFT adapter of the model, to be written instead of it";
+        var format = new Option<string>("--format") { Description = "format of the file", DefaultValueFactory = _ => "gguf" };
+        var type = new Option<string>("--type") { Description = "element type of the weights", DefaultValueFactory = _ => "f16" };
+        CommonOptions.Among(format, "gguf");
+        CommonOptions.Among(type, "f32", "f16", "bf16", "q8_0");
         Option<string> output = CommonOptions.Out("file to write; a Modelfile for ollama comes to lie beside it");
         Option<bool> overwrite = CommonOptions.Overwrite();
-        var command = new Command(
-            "export", "Write a model or an adapter for llama.cpp and ollama.") { model, adapter, format, type, output, overwrite };
+        var command = new Command("export", "Write a model or an adapter for llama.cpp and ollama.")
+        {
+            model, adapter, format, type, output, overwrite,
+        };
         command.SetAction(parsed =>
         {
             string path = parsed.GetValue(model)!, file = parsed.GetValue(output)!, modelfile = Modelfile.PathOf(file);
-            using OutputClaim claim = OutputClaim.OfFile(file, parsed.GetValue(overwrite)),
-                second = OutputClaim.OfFile(modelfile, parsed.GetValue(overwrite));
+            using OutputClaim first = OutputClaim.OfFile(file, parsed.GetValue(overwrite));
+            using OutputClaim second = OutputClaim.OfFile(modelfile, parsed.GetValue(overwrite));
             GgufType kind = Enum.Parse<GgufType>(parsed.GetValue(type)!, ignoreCase: true);
             if (parsed.GetValue(adapter) is { } given)
                 GgufExport.WriteAdapter(path, given, file, kind);

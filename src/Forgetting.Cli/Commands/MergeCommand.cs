@@ -38,8 +38,10 @@ internal static class MergeCommand
             using var decoder = new Decoder(source.Config, backend, peft.Config);
             source.LoadInto(decoder.BaseParameters, backend);
             peft.LoadInto(decoder);
-            MergeResult result = AdapterMerge.Write(
-                parsed.GetValue(output)!, decoder, source, ChatFiles.OfAdapter(peft.Path).AddTo, parsed.GetValue(saveDtype).ToStoredType());
+            Action<string> addFiles = ChatFiles.OfAdapter(peft.Path).AddTo;
+            addFiles += ModelCard.Merged(source.Path, peft.Path).AddTo;
+            MergeResult result =
+                AdapterMerge.Write(parsed.GetValue(output)!, decoder, source, addFiles, parsed.GetValue(saveDtype).ToStoredType());
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
                 $"{parsed.GetValue(output)}: taken apart again, "

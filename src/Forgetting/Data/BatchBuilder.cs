@@ -23,13 +23,14 @@ internal static class BatchBuilder
         int first = 0, key = 0, tokens = 0;
         for (int i = 0; i < examples.Count; i++)
         {
-            if (i > first && tokens + examples[i].Length > maxTokens)
+            int length = ExampleLists.LengthAt(examples, i);
+            if (i > first && tokens + length > maxTokens)
             {
                 runs.Add(new MicroBatch(first, i - first, key));
                 (first, key, tokens) = (i, key + tokens, 0);
             }
 
-            tokens += examples[i].Length;
+            tokens += length;
         }
 
         if (examples.Count > first)
@@ -46,8 +47,7 @@ internal static class BatchBuilder
     /// <param name="examples">At least one.</param>
     public static TokenBatch Fullest(IReadOnlyList<EncodedExample> examples, int maxTokens)
     {
-        MicroBatch fullest =
-            MicroBatches(examples, maxTokens).MaxBy(run => examples.Skip(run.First).Take(run.Count).Sum(e => (long)e.Length));
+        MicroBatch fullest = MicroBatches(examples, maxTokens).MaxBy(run => ExampleLists.Tokens(examples, run.First, run.Count));
         return ForScoring(examples, fullest, allTokens: true);
     }
 

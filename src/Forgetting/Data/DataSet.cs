@@ -102,8 +102,11 @@ internal static class DataSet
     public static IReadOnlyList<DataExample> Read(string file, DataFields? fields = null)
     {
         List<DataExample> examples = [.. Stream(file, fields ?? new DataFields())];
-        return examples.Count > 0 ? examples : throw new UserException($"{file}: no examples; expected a record a line or row");
+        return examples.Count > 0 ? examples : throw Empty(file);
     }
+
+    /// <summary>The error of a file without examples.</summary>
+    internal static UserException Empty(string file) => new($"{file}: no examples; expected a record a line or row");
 
     /// <summary>The examples of <see cref="Read"/> one at a time; none of an empty file.</summary>
     internal static IEnumerable<DataExample> Stream(string file, DataFields fields)

@@ -83,19 +83,36 @@ internal sealed class ExampleEncoder
 
     /// <summary>Encodes every example.</summary>
     /// <exception cref="UserException">See <see cref="Encode"/>; or all are dropped.</exception>
-    /// <remarks>Texts longer than the maximum length become several examples; these all are then numbered anew.</remarks>
-    public IReadOnlyList<EncodedExample> EncodeAll(IReadOnlyList<DataExample> examples)
+    /// <remarks>A text longer than the maximum length becomes several examples, by which the numbers of what follows grow.</remarks>
+    public IReadOnlyList<EncodedExample> EncodeAll(IEnumerable<DataExample> examples) => [.. EncodeStream(examples)];
+
+    /// <summary>The examples of <see cref="EncodeAll"/> one at a time.</summary>
+    /// <exception cref="UserException">See <see cref="EncodeAll"/>.</exception>
+    internal IEnumerable<EncodedExample> EncodeStream(IEnumerable<DataExample> examples)
     {
-        ArgumentNullException.ThrowIfNull(examples);
-        List<EncodedExample> encoded = [.. examples.SelectMany(EncodeEach)];
-        if (encoded.Count == 0 && examples.Count > 0)
+        string? first = null;
+        int more = 0;
+        bool any = false;
+        foreach (DataExample example in examples)
         {
-            throw new UserException(
-                $"{examples[0].Place}: this example and all others are {(_leftOut > 0 ? "left out or " : "")}longer than {_maxLength} "
-                + "tokens and were dropped; expected one that is not");
+            first ??= example.Place;
+            int part = 0;
+            foreach (EncodedExample encoded in EncodeEach(example))
+            {
+                yield return encoded with { Index = example.Index + more + part };
+                part++;
+            }
+
+            any |= part > 0;
+            more += Math.Max(part - 1, 0);
         }
 
-        return examples.Any(e => e.Shape == DataShape.Text) ? [.. encoded.Select((e, i) => e with { Index = i })] : encoded;
+        if (first != null && !any)
+        {
+            throw new UserException(
+                $"{first}: this example and all others are {(_leftOut > 0 ? "left out or " : "")}longer than {_maxLength} tokens "
+                + "and were dropped; expected one that is not");
+        }
     }
 
     /// <summary>What becomes of an example: one, of a text one or several, none where it is dropped or left out.</summary>

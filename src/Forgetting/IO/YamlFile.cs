@@ -41,6 +41,16 @@ internal static class YamlFile
         return root as YamlMappingNode ?? throw At(path, root.Start.Line, $"found a {root.NodeType}, expected lines of \"setting: value\"");
     }
 
+    /// <summary>The text of a mapping.</summary>
+    public static string Write(YamlMappingNode mapping)
+    {
+        var output = new StringWriter { NewLine = "\n" };
+        new YamlStream(new YamlDocument(mapping)).Save(output, assignAnchors: false);
+        string yaml = output.ToString();
+        int end = yaml.LastIndexOf("...", StringComparison.Ordinal);
+        return end > 0 && yaml[end..].Trim() == "..." ? yaml[..end] : yaml;
+    }
+
     private static string ReadText(TextReader reader, string path)
     {
         char[] buffer = new char[Longest + 1];

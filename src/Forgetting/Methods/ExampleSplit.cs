@@ -13,6 +13,9 @@ internal static class ExampleSplit
     public static (IReadOnlyList<EncodedExample> Taken, IReadOnlyList<EncodedExample> Others) Take(
         IReadOnlyList<EncodedExample> examples, double fraction, ulong seed, uint stream)
     {
+        if (!ExampleLists.Any(examples, ExampleTraits.Rejected))
+            return Divide(examples, [.. Enumerable.Range(0, examples.Count)], examples.Count);
+
         var record = new int[examples.Count];
         int records = 0;
         for (int i = 0; i < record.Length; i++)
@@ -22,7 +25,19 @@ internal static class ExampleSplit
             record[i] = follows ? record[i - 1] : records++;
         }
 
-        HashSet<int> taken = [.. DataOrder.Permutation(records, seed, stream).Take((int)Math.Round(fraction * records))];
-        return ([.. examples.Where((_, i) => taken.Contains(record[i]))], [.. examples.Where((_, i) => !taken.Contains(record[i]))]);
+        return Divide(examples, record, records);
+
+        (IReadOnlyList<EncodedExample> Taken, IReadOnlyList<EncodedExample> Others) Divide(
+            IReadOnlyList<EncodedExample> examples, int[] record, int records)
+        {
+            var taken = new bool[records];
+            foreach (int drawn in DataOrder.Permutation(records, seed, stream).Take((int)Math.Round(fraction * records)))
+            {
+                taken[drawn] = true;
+            }
+
+            ILookup<bool, int> places = Enumerable.Range(0, record.Length).ToLookup(i => taken[record[i]]);
+            return (ExampleLists.At(examples, [.. places[true]]), ExampleLists.At(examples, [.. places[false]]));
+        }
     }
 }

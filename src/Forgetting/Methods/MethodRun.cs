@@ -111,7 +111,7 @@ public sealed class MethodRun
         for (int i = 0; i < set.Examples.Count; i++)
         {
             EncodedExample example = set.Examples[i];
-            sbyte[] signs = set.Signs.ElementAtOrDefault(i) ?? [];
+            sbyte[] signs = i < set.Signs.Count ? set.Signs[i] : [];
             if (signs.Length != example.Length)
             {
                 throw new UserException(

@@ -61,10 +61,13 @@ internal static class PlainTuning
         new Trainer(model.Decoder, TrainingSet.AllPositive(examples), recipe, folder, observer).Run(resume: true, cancellation);
         model.Decoder.Activations.Dispose();
         if (model.Decoder.Lora is not null)
-            PeftAdapter.Write(Path.Combine(folder, AdapterName), model.Decoder, recipe.Model);
+            PeftAdapter.Write(Path.Combine(folder, AdapterName), model.Decoder, recipe.Model, Card(isAdapter: true).AddTo);
 
+        ChatFiles chat = ExampleLoader.Trained(options, model.Tokenizer, examples);
         AdapterMerge.Write(
-            Path.Combine(folder, "model"), model.Decoder, model.Source, ExampleLoader.Trained(options, model.Tokenizer, examples).AddTo,
+            Path.Combine(folder, "model"), model.Decoder, model.Source, chat.AddTo + (Action<string>)Card(isAdapter: false).AddTo,
             StoredType.F32);
+
+        ModelCard Card(bool isAdapter) => TrainingCard.Of(recipe, isAdapter, [("steps", Trainer.CountSteps(recipe, examples.Count))]);
     }
 }

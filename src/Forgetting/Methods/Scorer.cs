@@ -47,17 +47,18 @@ internal static class Scorer
     {
         ArgumentNullException.ThrowIfNull(decoders);
         ArgumentNullException.ThrowIfNull(examples);
-        float[][][] results = [.. decoders.Select(_ => examples.Select(e => new float[e.Length]).ToArray())];
+        int[] all = [.. Enumerable.Range(0, examples.Count)];
+        float[][][] results = [.. decoders.Select(_ => Array.ConvertAll(all, i => new float[ExampleLists.LengthAt(examples, i)]))];
 
         // The longest first, so that memory grows at once or not at all.
         int[] places = [.. Enumerable.Range(0, examples.Count)
             .Where(
                 i => examples[i].Response.AsSpan(Math.Min(1, examples[i].Length)).Contains(true) || (allTokens && examples[i].Length > 1))
-            .OrderByDescending(i => examples[i].Length)];
-        EncodedExample[] sorted = [.. places.Select(i => examples[i])];
-        long total = decoders.Count * sorted.Sum(e => (long)e.Length), done = 0;
+            .OrderByDescending(i => ExampleLists.LengthAt(examples, i))];
+        IReadOnlyList<EncodedExample> sorted = ExampleLists.At(examples, places);
+        long total = decoders.Count * ExampleLists.Tokens(sorted, 0, sorted.Count), done = 0;
         float[] losses = [];
-        if (sorted.Length > 0)
+        if (sorted.Count > 0)
         {
             TokenBatch fullest = BatchBuilder.Fullest(sorted, microBatchTokens);
             losses = new float[fullest.HeadRows.Length];
@@ -70,7 +71,7 @@ internal static class Scorer
         foreach (MicroBatch run in BatchBuilder.MicroBatches(sorted, microBatchTokens))
         {
             TokenBatch batch = BatchBuilder.ForScoring(sorted, run, allTokens);
-            long tokens = sorted.Skip(run.First).Take(run.Count).Sum(e => (long)e.Length);
+            long tokens = ExampleLists.Tokens(sorted, run.First, run.Count);
             if (losses.Length < batch.HeadRows.Length)
                 losses = new float[batch.HeadRows.Length];
 

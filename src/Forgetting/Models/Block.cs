@@ -2,7 +2,15 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Models;
 
-/// <summary>Pre-norm transformer block: m = x + attention(norm(x)), y = m + mlp(norm(m)).</summary>
+/// <summary>Pre-norm transformer block: m = x + attention(norm(x)), output = m + mlp(norm(m)).</summary>
+/// <remarks>
+/// The norm that reads a sum makes it, so that the residual stream is read and written once:
+/// <code>
+///   x, residual ─▶ attention norm: x += residual ─▶ attention ─▶ middle
+///   middle, x   ─▶ mlp norm: middle += x         ─▶ mlp       ─▶ y
+///   y, middle   ─▶ the next block's x and residual, or those of the final norm
+/// </code>
+/// </remarks>
 internal sealed class Block
 {
     private readonly NormLayer _attentionNorm;

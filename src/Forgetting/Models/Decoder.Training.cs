@@ -66,14 +66,14 @@ internal sealed partial class Decoder
         if (sink.PerDocument || regularizer is not null)
         {
             // Chunks are cut where documents end, and a regularizer looks at hidden states.
-            ForwardBackward(pass);
+            RunPass(pass);
         }
         else
         {
             var key = new PassKey(
                 this, sink, ascent, batch.Rows, batch.Documents, batch.HeadRows.Length, !head.Uniforms.IsEmpty, !head.BaseLogs.IsEmpty,
                 _pass.Dropout, recompute, LogitBytes);
-            Repeat(key, pass, static pass => pass.Decoder.ForwardBackward(pass));
+            Repeat(key, pass, static pass => pass.Decoder.RunPass(pass));
         }
 
         if (losses.Length > 0)
@@ -100,7 +100,7 @@ internal sealed partial class Decoder
         }
     }
 
-    private void ForwardBackward(in PassState pass)
+    private void RunPass(in PassState pass)
     {
         (Tensor x, Tensor residual) = ForwardBlocks(pass); // [T, C] both
         bool nonlinearTie = HeadIsTied && pass.Sink.PerDocument && pass.Sink.Wants(_head.Weight);

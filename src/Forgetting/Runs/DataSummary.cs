@@ -1,5 +1,3 @@
-using System.Security.Cryptography;
-using System.Text;
 using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.Data;
@@ -92,12 +90,11 @@ internal sealed record DataSummary
         int show)
     {
         ExampleEncoder? encoder = model is { } found ? ExampleLoader.Encoder(found.Tokenizer, found.Config, options) : null;
-        int records = 0, repeated = 0, contradicting = 0;
-        int refused = 0, weighted = 0;
+        int records = 0, refused = 0, weighted = 0;
         string? refusal = null;
         long tokens = 0, learnt = 0, negative = 0;
         Dictionary<string, int> shapes = [], unread = [];
-        HashSet<ulong> prompts = [], seen = [];
+        DistinctHashes texts = new(), answers = new(), prompts = new();
         List<int> lengths = [];
         var ofFile = new (int Records, int Examples)[options.Data.Files.Count];
         IEnumerable<(int Source, DataExample Example)> all =
@@ -121,11 +118,13 @@ internal sealed record DataSummary
             }
 
             // That an answer to be forgotten is another one is what it is there for.
-            string prompt = Given(example);
-            if (example.Sign is not < 0 && !seen.Add(Hash($"{prompt.Length} {prompt}{Whole(example)}")))
-                repeated++;
-            else if (example.Sign is not < 0 && example.Shape != DataShape.Text && !prompts.Add(Hash(prompt)))
-                contradicting++;
+            if (example.Sign is not < 0)
+            {
+                string prompt = Given(example);
+                (example.Shape == DataShape.Text ? texts : answers).Add($"{prompt.Length} {prompt}{Whole(example)}");
+                if (example.Shape != DataShape.Text)
+                    prompts.Add(prompt);
+            }
 
             EncodedExample[] encoded = [];
             try
@@ -154,14 +153,17 @@ internal sealed record DataSummary
         if (records == 0)
             throw new UserException($"{options.Data.Path}: no examples; expected a record a line or row");
 
+        // Of the different answers to a prompt the first contradicts none.
+        int differing = answers.Distinct();
         int[]? perEpoch = options.Data.Weights.Count > 1 ? Mixture.Divide(ofFile.Sum(f => f.Examples), options.Data.Weights) : null;
         return new DataSummary
         {
             Records = records,
-            Files = ofFile.Length < 2
-                ? []
+            Files = ofFile.Length < 2 ? []
                 : [.. ofFile.Select((f, i) => new DataFileSummary(options.Data.Files[i], f.Records, f.Examples, perEpoch?[i]))],
-            Shapes = shapes, Repeated = repeated, Contradicting = contradicting, Unread = unread, Weighted = weighted,
+            Shapes = shapes,
+            Repeated = texts.Count + answers.Count - texts.Distinct() - differing, Contradicting = differing - prompts.Distinct(),
+            Unread = unread, Weighted = weighted,
             Lengths = lengths.Count == 0 ? null : LengthSummary.Of(lengths), Tokens = tokens, Learnt = learnt, Negative = negative,
             Refused = refused, Refusal = refusal, TooLong = encoder?.TooLongExamples ?? 0, Notices = encoder?.Notices ?? [],
         };
@@ -172,6 +174,4 @@ internal sealed record DataSummary
 
     private static string Whole(DataExample example) =>
         example.Messages is { } messages ? JsonSerializer.Serialize(messages) : $"{example.Separator} {example.Completion}";
-
-    private static ulong Hash(string text) => BitConverter.ToUInt64(SHA256.HashData(Encoding.UTF8.GetBytes(text)));
 }

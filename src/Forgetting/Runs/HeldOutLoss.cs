@@ -71,8 +71,11 @@ internal sealed class HeldOutLoss
     /// </summary>
     public static string? Leak(IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> training)
     {
-        HashSet<string> known = [.. training.Select(Hash)];
-        int count = held.Count(e => known.Contains(Hash(e)));
+        if (held.Count == 0)
+            return null;
+
+        ILookup<string, EncodedExample> byHash = held.ToLookup(Hash);
+        int count = training.Select(Hash).Where(byHash.Contains).Distinct().Sum(hash => byHash[hash].Count());
         return count == 0
             ? null
             : string.Create(CultureInfo.InvariantCulture, $"{count:N0} of the {held.Count:N0} held-out examples are trained on too");

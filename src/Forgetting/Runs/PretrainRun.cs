@@ -49,8 +49,12 @@ internal static class PretrainRun
         RunRecord.Begin(held, recipe, began, observer);
         observer?.StageBegan($"pretraining {decoder.ParameterCount} parameters on {examples.Count} sequences");
         new Trainer(decoder, TrainingSet.AllPositive(examples), recipe, recipe.Out, observer).Run(resume, cancellation);
-        CheckpointWriter.WriteNew(
-            folder, config, decoder.BaseParameters, backend, addFiles: target => TokenizerFolder.Copy(tokenizer, target));
+        ModelCard card = TrainingCard.OfNew(recipe, Trainer.CountSteps(recipe, examples.Count));
+        CheckpointWriter.WriteNew(folder, config, decoder.BaseParameters, backend, addFiles: target =>
+        {
+            TokenizerFolder.Copy(tokenizer, target);
+            card.AddTo(target);
+        });
         return folder;
     }
 }

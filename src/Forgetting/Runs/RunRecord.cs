@@ -131,7 +131,7 @@ internal sealed record RunRecord(TrainingOptions Options, Provenance Provenance)
         YamlMappingNode provenance = Provenance.ToYaml();
         provenance.Add(ChecksumKey, Checksum(mapping));
         mapping.Add(Recipe.ProvenanceKey, provenance);
-        return Recipe.Serialize(mapping);
+        return YamlFile.Write(mapping);
     }
 
     // Of all settings but paths, whose files have checksums of their own.

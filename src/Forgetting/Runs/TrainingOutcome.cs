@@ -46,6 +46,20 @@ public sealed record TrainingOutcome
         $"the run diverged: the loss of the first step's tokens to learn rose from {LearntBefore:#,0.0000} to {LearntAfter:#,0.0000}; "
             + $"a lower learning rate, clip or a bounded ascent may help");
 
+    /// <summary>What a model's card says was measured: the losses before and after, and what the last evaluation found.</summary>
+    /// <param name="steps">The run's steps.</param>
+    internal IEnumerable<(string Name, double Value)> Measured(IReadOnlyList<StepMetrics> steps)
+    {
+        (string, double?)[] losses =
+        [
+            ("steps", steps.Count), ("learnt/loss_before", LearntBefore), ("learnt/loss", LearntAfter),
+            ("negative/loss_before", NegativeBefore), ("negative/loss", NegativeAfter),
+        ];
+        IEnumerable<KeyValuePair<string, double>> evaluated =
+            steps.LastOrDefault(s => s.Evaluation is { Count: > 0 })?.Evaluation ?? new Dictionary<string, double>();
+        return [.. losses.Where(l => l.Item2 != null).Select(l => (l.Item1, l.Item2!.Value)), .. evaluated.Select(e => (e.Key, e.Value))];
+    }
+
     /// <summary>Measures a model after its last step.</summary>
     /// <param name="first">Metrics of the first step.</param>
     /// <exception cref="UserException">A loss is not finite: the last update broke the model.</exception>

@@ -105,7 +105,7 @@ internal sealed class TuneEvaluation : IStepEvaluator
         double value = _judged.Average(key => values[key]);
         bool best = double.IsFinite(value) && (Best is null || (_higherIsBetter ? value > Best.Value : value < Best.Value));
         if (best)
-            Best = new BestStep(step, Metric, value) { Adapter = Keep(model) };
+            Best = new BestStep(step, Metric, value) { Adapter = Keep(model, [("steps", step), .. values.Select(v => (v.Key, v.Value))]) };
 
         _observer?.StageBegan(
             string.Create(CultureInfo.InvariantCulture, $"{when}: {Metric} {value:0.0000}{(best ? ", the best so far" : "")}"));
@@ -135,22 +135,25 @@ internal sealed class TuneEvaluation : IStepEvaluator
             throw new UserException($"{adapter}: is damaged: it is not what was written after step {Best.Step}");
 
         using LoadedModel model = LoadedModel.Load(_options.Model, backend, adapter: adapter);
-        AdapterMerge.Write(
-            Path.Combine(_options.Out, ModelName), model.Decoder, model.Source, _chat!.AddTo, _options.SaveDtype.ToStoredType());
+        Write(model, ModelCard.Merged(_options.Model, adapter));
     }
 
+    private void Write(LoadedModel model, ModelCard card) => AdapterMerge.Write(
+        Path.Combine(_options.Out, ModelName), model.Decoder, model.Source, _chat!.AddTo + (Action<string>)card.AddTo,
+        _options.SaveDtype.ToStoredType());
+
     // The hash of what is read again at the end.
-    private string? Keep(LoadedModel model)
+    private string? Keep(LoadedModel model, IEnumerable<(string Name, double Value)> measured)
     {
+        ModelCard card = TrainingCard.Of(_options, isAdapter: model.Decoder.Lora != null, measured);
         if (model.Decoder.Lora is null)
         {
-            AdapterMerge.Write(
-                Path.Combine(_options.Out, ModelName), model.Decoder, model.Source, _chat!.AddTo, _options.SaveDtype.ToStoredType());
+            Write(model, card);
             return null;
         }
 
         string adapter = Path.Combine(_options.Out, AdapterName);
-        PeftAdapter.Write(adapter, model.Decoder, _options.Model, _chat!.AddToAdapter);
+        PeftAdapter.Write(adapter, model.Decoder, _options.Model, _chat!.AddToAdapter + (Action<string>)card.AddTo);
         return FileHash.OfAll(adapter);
     }
 

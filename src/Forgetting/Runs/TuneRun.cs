@@ -171,7 +171,8 @@ internal sealed class TuneRun
         CheckAdapter();
         TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, valid, _observer);
         MemoryPlan memory = PlanMemory(
-            new PlannedData([.. examples, .. runs.SelectMany(r => r.Further)], runs is [var first, ..] ? first.ForReference : held),
+            new PlannedData(
+                ExampleLists.Joined(examples, [.. runs.SelectMany(r => r.Further)]), runs is [var first, ..] ? first.ForReference : held),
             evaluation);
         Provenance provenance = RunRecord.Begin(folder, _options, began, _observer).Provenance;
         MethodResult result = runs.Aggregate(
@@ -225,17 +226,24 @@ internal sealed class TuneRun
             model.Decoder, set, _options, _options.Out, _observer, unlearned, Regularizers.Of(_options.Optimizer, model.Decoder.Config),
             evaluation);
         trainer.Run(_resume, _cancellation);
-        StepMetrics first = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))[0];
-        TrainingOutcome outcome = TrainingOutcome.Measure(model.Decoder, set, _options, first, _cancellation);
+        IReadOnlyList<StepMetrics> steps = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"));
+        TrainingOutcome outcome = TrainingOutcome.Measure(model.Decoder, set, _options, steps[0], _cancellation);
         unlearnedLoss = MeanLoss(model, unlearned);
 
         _observer?.StageBegan("writing the model");
         model.Decoder.Activations.Dispose();
+        (string, double)[] measured = [.. outcome.Measured(steps)];
         if (model.Decoder.Lora != null)
-            PeftAdapter.Write(Path.Combine(_options.Out, "adapter"), model.Decoder, _options.Model, chat.AddToAdapter);
+        {
+            ModelCard ofAdapter = TrainingCard.Of(_options, isAdapter: true, measured);
+            PeftAdapter.Write(
+                Path.Combine(_options.Out, "adapter"), model.Decoder, _options.Model, chat.AddToAdapter + (Action<string>)ofAdapter.AddTo);
+        }
 
+        ModelCard card = TrainingCard.Of(_options, isAdapter: false, measured);
         MergeResult written = AdapterMerge.Write(
-            Path.Combine(_options.Out, "model"), model.Decoder, model.Source, chat.AddTo, _options.SaveDtype.ToStoredType());
+            Path.Combine(_options.Out, "model"), model.Decoder, model.Source, chat.AddTo + (Action<string>)card.AddTo,
+            _options.SaveDtype.ToStoredType());
         return (outcome, written.RoundingLoss);
     }
 
@@ -249,7 +257,14 @@ internal sealed class TuneRun
         if (_options.Evaluation.ValidFraction is { } share)
             (valid, all) = HeldOutLoss.Split(all, share, _options.Seed);
 
+        int held = valid.Count;
         valid = ExampleLoader.ToLearn(valid);
+        if (held > 0 && valid.Count == 0)
+        {
+            throw new UserException(
+                $"none of the {held} held-out examples has anything to learn: their signs are negative; expected some that have");
+        }
+
         if (HeldOutLoss.Leak(valid, all) is { } leak)
             _observer?.Noticed(leak);
 
@@ -284,6 +299,9 @@ internal sealed class TuneRun
 
     private void NoticeSigns(IReadOnlyList<EncodedExample> examples)
     {
+        if (!ExampleLists.Any(examples, ExampleTraits.Signs))
+            return;
+
         long negative = examples.Sum(e => (long)e.NegativeCount), given =
             examples.Sum(e => e.Given is null ? 0L : e.Given.Count(sign => sign != 0)), all = examples.Sum(e => (long)e.ResponseCount);
         string text = _options.LearnsAll

@@ -43,7 +43,8 @@ internal sealed class DataOrder
     /// <summary>The shares of files that the settings ask for; null where they ask for none, or no example is of a file.</summary>
     /// <exception cref="UserException">A file has no part in it.</exception>
     public static Mixture? MixtureOf(IReadOnlyList<EncodedExample> examples, TrainingOptions options) =>
-        options.Data.Weights.Count > 1 && examples.Any(e => e.Source != null) ? new Mixture(examples, options.Data.Weights) : null;
+        options.Data.Weights.Count > 1 && ExampleLists.Any(examples, ExampleTraits.Source)
+            ? new Mixture(examples, options.Data.Weights) : null;
 
     /// <summary>Most examples of a step.</summary>
     public int MostAtOnce =>

@@ -19,10 +19,7 @@ internal static class ExampleLoader
     public static IReadOnlyList<EncodedExample> Load(
         string path, Tokenizer tokenizer, ModelConfig config, TrainingOptions options, ITrainingObserver? observer = null)
     {
-        if (DataFolder.LeftOut(path) is > 0 and var others)
-            observer?.Noticed($"{path}: {others:N0} files of other splits than train are not read");
-
-        return Encode(DataSet.Read(path, Fields(options)), path, tokenizer, config, options, observer);
+        return ExampleLists.Collect(Encoded(path, tokenizer, config, options, observer), options.Out);
     }
 
     /// <summary>The examples of <see cref="DataSettings.Files"/>, one file behind the other.</summary>
@@ -30,34 +27,90 @@ internal static class ExampleLoader
     public static IReadOnlyList<EncodedExample> LoadData(
         Tokenizer tokenizer, ModelConfig config, TrainingOptions options, ITrainingObserver? observer = null)
     {
-        List<EncodedExample> all = [];
-        foreach ((int source, string file) in options.Data.Files.Index())
-        {
-            IReadOnlyList<EncodedExample> examples = Load(file, tokenizer, config, options, observer);
-            int first = all.Count == 0 ? 0 : all[^1].Index + 1;
-            all.AddRange(options.Data.Files.Count == 1 ? examples
-                : examples.Select(e => e with { Index = first + e.Index, Source = options.Data.Weights.Count > 0 ? source : null }));
-        }
+        return ExampleLists.Collect(All(), options.Out);
 
-        return all;
+        IEnumerable<EncodedExample> All()
+        {
+            int first = 0, last = -1;
+            foreach ((int source, string file) in options.Data.Files.Index())
+            {
+                foreach (EncodedExample example in Encoded(file, tokenizer, config, options, observer))
+                {
+                    last = first + example.Index;
+                    yield return options.Data.Files.Count == 1 ? example
+                        : example with { Index = last, Source = options.Data.Weights.Count > 0 ? source : null };
+                }
+
+                first = last + 1;
+            }
+        }
     }
 
     /// <summary>Examples as token ids, in order.</summary>
     /// <param name="name">What notices call the examples.</param>
     /// <exception cref="UserException">See <see cref="Load"/>.</exception>
     internal static IReadOnlyList<EncodedExample> Encode(
-        IReadOnlyList<DataExample> examples, string name, Tokenizer tokenizer, ModelConfig config, TrainingOptions options,
-        ITrainingObserver? observer = null)
+        IEnumerable<DataExample> examples, string name, Tokenizer tokenizer, ModelConfig config, TrainingOptions options,
+        ITrainingObserver? observer = null) => [.. Encoded(examples, name, tokenizer, config, options, observer)];
+
+    private static IEnumerable<EncodedExample> Encoded(
+        string path, Tokenizer tokenizer, ModelConfig config, TrainingOptions options, ITrainingObserver? observer)
+    {
+        if (DataFolder.LeftOut(path) is > 0 and var others)
+            observer?.Noticed($"{path}: {others:N0} files of other splits than train are not read");
+
+        bool any = false;
+        IEnumerable<DataExample> read = DataSet.Stream(path, Fields(options)).Select(e =>
+        {
+            any = true;
+            return e;
+        });
+        foreach (EncodedExample example in Encoded(read, path, tokenizer, config, options, observer))
+        {
+            yield return example;
+        }
+
+        if (!any)
+            throw DataSet.Empty(path);
+    }
+
+    // One at a time; what is worth knowing of all of them is said at their end.
+    private static IEnumerable<EncodedExample> Encoded(
+        IEnumerable<DataExample> examples, string name, Tokenizer tokenizer, ModelConfig config, TrainingOptions options,
+        ITrainingObserver? observer)
     {
         ExampleEncoder encoder = Encoder(tokenizer, config, options);
-        IReadOnlyList<EncodedExample> encoded =
-            [.. encoder.EncodeAll([.. examples.Select(e => Asked(e, options))]).Select(e => Learnt(e, options))];
-        foreach (string notice in Shapes(examples).Concat(Unread(examples)).Concat(encoder.Notices))
+        int count = 0, unread = 0;
+        Dictionary<DataShape, int> shapes = [];
+        List<string> keys = [];
+        foreach (EncodedExample encoded in encoder.EncodeStream(examples.Select(Seen)))
+        {
+            yield return Learnt(encoded, options);
+        }
+
+        // Pairs and messages speak for themselves. Keys such as id and source say nothing of what is learnt, and a misspelt one should not
+        // go unnoticed.
+        string named = string.Join(", ", keys.Take(8)) + (keys.Count > 8 ? ", …" : "");
+        string[] notices =
+        [
+            .. shapes.Where(s => s.Key is not (DataShape.Pairs or DataShape.Messages))
+                .Select(s => $"{s.Value:N0} of {count:N0} examples are of shape {Recipe.Text(s.Key)}"),
+            .. unread > 0 ? [$"{unread:N0} of {count:N0} examples have keys that are not read: {named}"] : Array.Empty<string>(),
+            .. encoder.Notices,
+        ];
+        foreach (string notice in notices)
         {
             observer?.Noticed($"{name}: {notice}");
         }
 
-        return encoded;
+        DataExample Seen(DataExample example)
+        {
+            count++;
+            shapes[example.Shape] = shapes.GetValueOrDefault(example.Shape) + 1;
+            unread += example.Unread.Count > 0 ? 1 : 0;
+            keys.AddRange(example.Unread.Where(key => !keys.Contains(key)));
+            return Asked(example, options);
+        }
     }
 
     /// <summary>The encoder that the settings ask for.</summary>
@@ -104,28 +157,11 @@ internal static class ExampleLoader
 
     /// <summary>The examples without what the data says is to be forgotten, which is nothing to learn whatever the method.</summary>
     public static IReadOnlyList<EncodedExample> ToLearn(IReadOnlyList<EncodedExample> examples) =>
-        examples.All(e => e.NegativeCount == 0) ? examples : [.. examples.Select(e => e.ToLearn()).OfType<EncodedExample>()];
+        !ExampleLists.Any(examples, ExampleTraits.Signs) ? examples : ExampleLists.Changed(examples, e => e.ToLearn());
 
     /// <summary>Whether the data leaves the sign of some token to its score.</summary>
     public static bool HasUnsigned(IReadOnlyList<EncodedExample> examples) =>
         examples.Any(e => e.Given is null || e.Unsigned.Contains(true));
-
-    // Pairs and messages speak for themselves.
-    private static IEnumerable<string> Shapes(IReadOnlyList<DataExample> examples) =>
-        from example in examples
-        where example.Shape is not (DataShape.Pairs or DataShape.Messages)
-        group example by example.Shape into same
-        select $"{same.Count():N0} of {examples.Count:N0} examples are of shape {Recipe.Text(same.Key)}";
-
-    // Keys such as id and source say nothing of what is learnt, and a misspelt one should not go unnoticed.
-    private static IEnumerable<string> Unread(IReadOnlyList<DataExample> examples)
-    {
-        int count = examples.Count(e => e.Unread.Count > 0);
-        string[] keys = [.. examples.SelectMany(e => e.Unread).Distinct()];
-        string named = string.Join(", ", keys.Take(8)) + (keys.Length > 8 ? ", …" : "");
-        if (count > 0)
-            yield return $"{count:N0} of {examples.Count:N0} examples have keys that are not read: {named}";
-    }
 
     /// <summary>Names of the fields that the settings give.</summary>
     public static DataFields Fields(TrainingOptions options)
@@ -147,7 +183,7 @@ internal static class ExampleLoader
     {
         MessageLayout layout = Layout(options);
         bool ofModel = Name(options) == "chat" && ChatLayout.AdapterTemplate(options.Adapter) is null;
-        bool pairs = layout == MessageLayout.Tulu && !examples.Any(e => e.Conversation);
+        bool pairs = layout == MessageLayout.Tulu && !ExampleLists.Any(examples, ExampleTraits.Conversation);
         string? template = ofModel || (pairs && ChatLayout.Own(options.Model) is null) ? null : (pairs ? MessageLayout.Plain : layout)
             .ToTemplate(tokenizer);
         return new ChatFiles(template, ChatLayout.TurnEnd(tokenizer, layout) is int end ? [end] : []);

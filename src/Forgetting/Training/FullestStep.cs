@@ -24,49 +24,40 @@ internal static class FullestStep
         if ((long)steps * size > MostConsidered)
         {
             // In so many steps the longest examples may well meet.
-            Consider([.. set.Examples.OrderByDescending(e => e.Length).Take(size)]);
+            Consider(ExampleLists.At(set.Examples, Longest(set.Examples, size)));
             steps = 0;
         }
 
         for (int k = 0; k < steps; k++)
         {
-            List<EncodedExample> examples = [];
-            foreach (int place in order.At(k))
-            {
-                examples.Add(set.Examples[place]);
-            }
-
-            Consider(examples);
+            Consider(ExampleLists.At(set.Examples, order.At(k).ToArray()));
         }
 
         if (unlearned is not null)
         {
-            Consider(
-                [.. unlearned.Examples.OrderByDescending(e => e.Length).Take(options.Unlearning.BatchSize ?? options.Schedule.BatchSize)]);
+            int together = options.Unlearning.BatchSize ?? options.Schedule.BatchSize;
+            Consider(ExampleLists.At(unlearned.Examples, Longest(unlearned.Examples, together)));
         }
 
         return [.. fullest.Select(batch => Array.ConvertAll(batch.Examples, Answered))];
 
-        void Consider(List<EncodedExample> examples)
+        void Consider(IReadOnlyList<EncodedExample> examples)
         {
             foreach (MicroBatch run in BatchBuilder.MicroBatches(examples, options.PassTokens))
             {
-                int tokens = 0;
-                for (int i = run.First; i < run.First + run.Count; i++)
-                {
-                    tokens += examples[i].Length;
-                }
-
                 // Rows at the head are the tokens but each example's first.
-                int heads = tokens - run.Count;
+                int tokens = (int)ExampleLists.Tokens(examples, run.First, run.Count), heads = tokens - run.Count;
                 if (fullest.Exists(batch => batch.Tokens >= tokens && batch.Tokens - batch.Examples.Length >= heads))
                     continue;
 
                 fullest.RemoveAll(batch => batch.Tokens <= tokens && batch.Tokens - batch.Examples.Length <= heads);
-                fullest.Add((tokens, [.. examples.Skip(run.First).Take(run.Count)]));
+                fullest.Add((tokens, [.. Enumerable.Range(run.First, run.Count).Select(i => examples[i])]));
             }
         }
     }
+
+    private static int[] Longest(IReadOnlyList<EncodedExample> examples, int count) =>
+        [.. Enumerable.Range(0, examples.Count).OrderByDescending(i => ExampleLists.LengthAt(examples, i)).Take(count)];
 
     private static EncodedExample Answered(EncodedExample example)
     {

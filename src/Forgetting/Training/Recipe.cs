@@ -141,7 +141,7 @@ internal static class Recipe
     internal static string Place(string path, YamlNode node) => $"{path}:{node.Start.Line.ToString(CultureInfo.InvariantCulture)}";
 
     /// <summary>Every setting as YAML.</summary>
-    public static string Write(TrainingOptions options) => Serialize(ToYaml(options));
+    public static string Write(TrainingOptions options) => YamlFile.Write(ToYaml(options));
 
     /// <summary>Every setting as a mapping.</summary>
     internal static YamlMappingNode ToYaml(TrainingOptions options)
@@ -157,16 +157,6 @@ internal static class Recipe
         }
 
         return mapping;
-    }
-
-    /// <summary>The text of a mapping.</summary>
-    internal static string Serialize(YamlMappingNode mapping)
-    {
-        var output = new StringWriter { NewLine = "\n" };
-        new YamlStream(new YamlDocument(mapping)).Save(output, assignAnchors: false);
-        string yaml = output.ToString();
-        int end = yaml.LastIndexOf("...", StringComparison.Ordinal);
-        return end > 0 && yaml[end..].Trim() == "..." ? yaml[..end] : yaml;
     }
 
     internal static string Kebab(string name)

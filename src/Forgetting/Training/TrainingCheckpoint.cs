@@ -5,6 +5,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
+using Forgetting.Data;
 using Forgetting.IO;
 using Forgetting.Tensors;
 
@@ -152,13 +153,14 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         Span<int> length = stackalloc int[1], source = stackalloc int[1];
         for (int i = 0; i < set.Examples.Count; i++)
         {
-            length[0] = set.Examples[i].Length;
+            EncodedExample example = set.Examples[i];
+            length[0] = example.Length;
             hash.AppendData(MemoryMarshal.AsBytes(length));
-            hash.AppendData(MemoryMarshal.AsBytes(set.Examples[i].Ids.AsSpan()));
+            hash.AppendData(MemoryMarshal.AsBytes(example.Ids.AsSpan()));
             hash.AppendData(MemoryMarshal.AsBytes(set.Signs[i].AsSpan()));
-            hash.AppendData(MemoryMarshal.AsBytes(set.Examples[i].Given.AsSpan()));
-            hash.AppendData(MemoryMarshal.AsBytes(set.Examples[i].Weights.AsSpan()));
-            if (set.Examples[i].Source is { } from)
+            hash.AppendData(MemoryMarshal.AsBytes(example.Given.AsSpan()));
+            hash.AppendData(MemoryMarshal.AsBytes(example.Weights.AsSpan()));
+            if (example.Source is { } from)
             {
                 source[0] = from;
                 hash.AppendData(MemoryMarshal.AsBytes(source));

@@ -53,7 +53,7 @@ internal sealed record TrainingSet
     public static TrainingSet AsGiven(IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]>? baseLogProbabilities = null) =>
         AllPositive(examples) with
         {
-            Signs = [.. examples.Select(e => e.Response.Select((r, t) => (sbyte)(!r ? 0 : e.Given?[t] is -1 ? -1 : 1)).ToArray())],
+            Signs = ExampleLists.Map(examples, e => e.Response.Select((r, t) => (sbyte)(!r ? 0 : e.Given?[t] is -1 ? -1 : 1)).ToArray()),
             BaseLogProbabilities = baseLogProbabilities,
         };
 
@@ -61,6 +61,6 @@ internal sealed record TrainingSet
     public static TrainingSet AllPositive(IReadOnlyList<EncodedExample> examples) => new()
     {
         Examples = examples,
-        Signs = [.. examples.Select(e => Array.ConvertAll(e.Response, r => (sbyte)(r ? 1 : 0)))],
+        Signs = ExampleLists.Map(examples, e => Array.ConvertAll(e.Response, r => (sbyte)(r ? 1 : 0))),
     };
 }

@@ -1,5 +1,6 @@
 using Forgetting.Models;
 using Forgetting.Models.Families;
+using Forgetting.Operations.Reference;
 
 namespace Forgetting.Testing.Reference;
 

@@ -1,5 +1,6 @@
 using Forgetting.Backends;
 using Forgetting.Data;
+using Forgetting.Operations.Reference;
 
 namespace Forgetting.Testing.Reference;
 

@@ -1,6 +1,6 @@
 using Forgetting.Backends.Cpu;
+using Forgetting.Operations;
 using Forgetting.Tensors;
-using Forgetting.Testing.Operations;
 using Xunit;
 
 namespace Forgetting.Tests.Backends;

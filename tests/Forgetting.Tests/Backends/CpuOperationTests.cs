@@ -1,6 +1,6 @@
 using Forgetting.Backends.Cpu;
+using Forgetting.Operations;
 using Forgetting.Tensors;
-using Forgetting.Testing.Operations;
 using Xunit;
 
 namespace Forgetting.Tests.Backends;
@@ -18,7 +18,7 @@ public sealed class CpuOperationTests : IDisposable
 
     private readonly CpuBackend _backend = new();
 
-    public static TheoryData<string> Names => OperationCases.Names;
+    public static TheoryData<string> Names => [.. OperationCases.Names];
 
     [Theory]
     [MemberData(nameof(Names))]

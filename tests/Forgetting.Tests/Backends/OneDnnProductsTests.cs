@@ -4,8 +4,8 @@ using Forgetting.Backends.Cpu;
 using Forgetting.Backends.Cpu.OneDnn;
 using Forgetting.Backends.Selection;
 using Forgetting.Core;
+using Forgetting.Operations;
 using Forgetting.Tensors;
-using Forgetting.Testing.Operations;
 using Xunit;
 
 namespace Forgetting.Tests.Backends;

@@ -1,9 +1,9 @@
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
+using Forgetting.Core;
+using Forgetting.Operations;
 using Forgetting.Tensors;
-using Forgetting.Testing.Operations;
 using Xunit;
-using Xunit.Sdk;
 
 namespace Forgetting.Tests.Backends;
 
@@ -17,6 +17,17 @@ public sealed class OperationRunnerTests : IDisposable
 
     [Fact]
     public void Accepts_the_correct_call() => OperationRunner.Check(_backend, Multiply((_, _) => { }));
+
+    [Fact]
+    public void A_survey_runs_what_it_is_asked_for()
+    {
+        OperationResult[] results = [.. OperationSurvey.Run(_backend, large: false, ["Rope", "Copy"])];
+        Assert.Equal([("Copy", true), ("Rope", true)], results.Select(r => (r.Operation, r.Faults.Count == 0)).Order());
+        Assert.Equal(OperationCases.All.Count(c => c.Operation is "Rope" or "Copy" && !c.Large), results.Sum(r => r.Cases));
+        Assert.Contains(
+            "\"Rops\" is none", Assert.Throws<UserException>(() => OperationSurvey.Run(_backend, large: false, ["Rops"])).Message,
+            StringComparison.Ordinal);
+    }
 
     [Fact]
     public void Finds_a_write_behind_an_output() => AssertFault(
@@ -71,5 +82,5 @@ public sealed class OperationRunnerTests : IDisposable
     }
 
     private void AssertFault(string message, Action<IBackend, Tensor[]> fault) =>
-        Assert.Contains(message, Assert.Throws<FailException>(() => OperationRunner.Check(_backend, Multiply(fault))).Message);
+        Assert.Contains(message, Assert.Throws<OperationFaultException>(() => OperationRunner.Check(_backend, Multiply(fault))).Message);
 }

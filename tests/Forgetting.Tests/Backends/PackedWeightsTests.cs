@@ -1,6 +1,6 @@
 using Forgetting.Backends.Cpu;
+using Forgetting.Operations;
 using Forgetting.Tensors;
-using Forgetting.Testing.Operations;
 using Xunit;
 
 namespace Forgetting.Tests.Backends;
@@ -11,7 +11,7 @@ public sealed class PackedWeightsTests : IDisposable
     private const int Rows = 24;
     private readonly CpuBackend _backend = new(2);
 
-    public static TheoryData<string> Names => OperationCases.Names;
+    public static TheoryData<string> Names => [.. OperationCases.Names];
 
     // The whole corpus, so that a new operation which does not announce its outputs fails here.
     [Theory]

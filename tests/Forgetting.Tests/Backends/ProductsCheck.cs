@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
 using Forgetting.Backends.Cpu;
-using Forgetting.Testing.Operations;
+using Forgetting.Operations;
 using Xunit;
 
 namespace Forgetting.Tests.Backends;

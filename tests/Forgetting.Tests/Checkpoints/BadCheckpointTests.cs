@@ -88,7 +88,8 @@ public sealed class BadCheckpointTests : IDisposable
     }
 
     [Theory]
-    [InlineData("llama", "model_type", "\"mamba\"", "'model_type' is the string \"mamba\"; expected llama, mistral, qwen2, gpt2 or gpt_neo")]
+    [InlineData(
+        "llama", "model_type", "\"mamba\"", "'model_type' is the string \"mamba\"; expected llama, mistral, qwen2, gpt2 or gpt_neo")]
     [InlineData("llama", "model_type", "null", "'model_type' is missing")]
     [InlineData("llama", "hidden_size", "0", "'hidden_size' is 0; expected 1 to")]
     [InlineData("llama", "hidden_size", "\"10\"", "expected an integer")]

@@ -2,6 +2,7 @@ using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
 using Forgetting.Evaluation;
 using Forgetting.Models;
+using Forgetting.Operations.Reference;
 using Forgetting.Testing;
 using Forgetting.Testing.Reference;
 using Xunit;

@@ -2,6 +2,7 @@ using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Methods;
 using Forgetting.Methods.TokenForgetting;
+using Forgetting.Operations.Reference;
 using Forgetting.Testing;
 using Forgetting.Training;
 using Xunit;

@@ -1,6 +1,7 @@
 using Forgetting.Backends;
 using Forgetting.Data;
 using Forgetting.Models;
+using Forgetting.Operations.Reference;
 using Forgetting.Testing.Reference;
 using Xunit;
 

@@ -1,5 +1,6 @@
 using Forgetting.Core;
 using Forgetting.Models;
+using Forgetting.Operations.Reference;
 using Forgetting.Testing.Reference;
 using Xunit;
 

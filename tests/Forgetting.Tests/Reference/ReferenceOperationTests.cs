@@ -1,4 +1,5 @@
 using Forgetting.Backends;
+using Forgetting.Operations.Reference;
 using Forgetting.Testing.Reference;
 using Xunit;
 

@@ -12,23 +12,20 @@ internal static class GgufAdapter
     /// <param name="adapter">The adapter, still open.</param>
     /// <param name="source">Its base, still open.</param>
     /// <param name="type">Element type of its matrices.</param>
-    /// <exception cref="UserException">llama.cpp cannot add such an adapter or does not know the base, or the
-    /// file cannot be written.</exception>
+    /// <exception cref="UserException">
+    /// llama.cpp cannot add such an adapter or does not know the base, or the file cannot be written.
+    /// </exception>
     public static void Write(string path, PeftAdapter adapter, Checkpoint source, GgufType type)
     {
         var architecture = GgufArchitecture.Of(source.Path, source.Config);
         LoraConfig lora = adapter.Config;
         if (lora.ModulesToSave.Count + lora.CarriedParameters.Count > 0)
-        {
-            throw new UserException(
-                $"{adapter.Path}: holds {Wording.List([.. lora.ModulesToSave, .. lora.CarriedParameters])} whole; a GGUF adapter cannot: "
-                + "expected it merged into its base, whose model can be exported");
-        }
+            throw Refused($"holds {Wording.List([.. lora.ModulesToSave, .. lora.CarriedParameters])} whole, which a GGUF adapter cannot");
 
         var metadata = new GgufMetadata();
         metadata.Add("general.architecture", architecture.Name);
         metadata.Add("general.type", "adapter");
-        metadata.Add("general.name", GgufModel.NameOf(adapter.Path));
+        metadata.Add("general.name", ModelCard.NameOf(adapter.Path));
         metadata.Add("general.file_type", type.FileType());
         metadata.Add("adapter.type", "lora");
 
@@ -38,11 +35,7 @@ internal static class GgufAdapter
         foreach ((string module, StoredTensor a, StoredTensor b) in adapter.Pairs(source.Config))
         {
             if (module == source.Config.Family.Names.Embedding || (module == ModuleNames.Head && source.Config.TiedHead))
-            {
-                throw new UserException(
-                    $"{adapter.Path}: adapts {module}, which a GGUF adapter cannot where it is the embedding; "
-                    + "expected it merged into its base, whose model can be exported");
-            }
+                throw Refused($"adapts {module}, which a GGUF adapter cannot where it is the embedding");
 
             // What else the scale should be is in B.
             int rank = lora.RankOf(module);
@@ -54,5 +47,8 @@ internal static class GgufAdapter
         }
 
         AtomicFile.Write(path, stream => GgufFile.Write(stream, metadata, tensors));
+
+        UserException Refused(string found) =>
+            new($"{adapter.Path}: {found}; expected it merged into its base, whose model can be exported");
     }
 }

@@ -24,8 +24,9 @@ internal sealed class GgufArchitecture
 
     /// <summary>The architecture of a model.</summary>
     /// <param name="model">Path for errors.</param>
-    /// <exception cref="UserException">llama.cpp does not know the family, or computes something else for a model
-    /// of this configuration.</exception>
+    /// <exception cref="UserException">
+    /// llama.cpp does not know the family, or computes something else for a model of this configuration.
+    /// </exception>
     public static GgufArchitecture Of(string model, ModelConfig config)
     {
         if (config.Family.GgufArchitecture is not { } name)
@@ -102,9 +103,9 @@ internal sealed class GgufArchitecture
     {
         (string Module, string Name)[] names =
         [
-            (_modules.AttentionNorm, "attn_norm"), (_modules.MlpNorm, "ffn_norm"), (_modules.FusedQueryKeyValue ?? "", "attn_qkv"),
-            (_modules.Query, "attn_q"), (_modules.Key, "attn_k"), (_modules.Value, "attn_v"), (_modules.AttentionOutput, "attn_output"),
-            (_modules.Gate, "ffn_gate"), (_modules.Up, "ffn_up"), (_modules.Down, "ffn_down"),
+            (_modules.AttentionNorm, "attn_norm"), (_modules.FusedQueryKeyValue ?? "", "attn_qkv"), (_modules.Query, "attn_q"),
+            (_modules.Key, "attn_k"), (_modules.Value, "attn_v"), (_modules.AttentionOutput, "attn_output"),
+            (_modules.MlpNorm, "ffn_norm"), (_modules.Gate, "ffn_gate"), (_modules.Up, "ffn_up"), (_modules.Down, "ffn_down"),
         ];
         return names.First(n => n.Module == module).Name;
     }

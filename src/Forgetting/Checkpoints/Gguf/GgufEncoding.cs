@@ -22,14 +22,18 @@ internal static class GgufEncoding
             throw new UserException($"{tensor}: a value is not finite; expected finite weights");
 
         // Beyond this the nearest binary16 is infinite; a block's scale is a 127th of its largest value.
-        float most =
-            type switch { GgufType.F16 => 65520, GgufType.Q8_0 => 65520 * MostSteps, GgufType.BF16 => 3.3961775e38f, _ => float.MaxValue };
-        if (largest >= most && type != GgufType.F32)
+        float most = type switch
+        {
+            GgufType.F16 => 65520,
+            GgufType.Q8_0 => 65520 * MostSteps,
+            GgufType.BF16 => 3.3961775e38f,
+            _ => float.PositiveInfinity,
+        };
+        if (largest >= most)
         {
             throw new UserException(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{tensor}: a value is {largest:0.###e+0} in magnitude, too large for {type.ToString().ToLowerInvariant()}; "
-                    + $"expected another type, such as f32"));
+                $"{tensor}: a value is {largest:0.###e+0} in magnitude, too large for {Name(type)}; expected another type, such as f32"));
         }
 
         switch (type)
@@ -50,6 +54,8 @@ internal static class GgufEncoding
                 throw new ArgumentOutOfRangeException(nameof(type), type, null);
         }
     }
+
+    private static string Name(GgufType type) => type.ToString().ToLowerInvariant();
 
     // Each block: the scale in binary16, then its values in steps of the scale before it was rounded, halves away from zero.
     private static void EncodeBlocks(ReadOnlySpan<float> values, Span<byte> bytes)

@@ -14,13 +14,14 @@ internal static class GgufExport
     /// <param name="file">File to write; appears whole or not at all.</param>
     /// <param name="type">Element type of the matrices.</param>
     /// <param name="name">What the file calls the model; null for what its path does.</param>
-    /// <exception cref="UserException">The model is missing, malformed, or none that llama.cpp knows, or the
-    /// file cannot be written.</exception>
+    /// <exception cref="UserException">
+    /// The model is missing, malformed, or none that llama.cpp knows, or the file cannot be written.
+    /// </exception>
     public static void WriteModel(string model, string file, GgufType type, string? name = null)
     {
         using Checkpoint source = Checkpoint.Open(model);
         (Tokenizer tokenizer, ChatTemplate? template, IReadOnlyList<int> ends) = Read(source, adapter: null);
-        GgufModel.Write(file, source, type, ends, name ?? GgufModel.NameOf(source.Path));
+        GgufModel.Write(file, source, type, ends, name ?? ModelCard.NameOf(source.Path));
         WriteModelfile(file, source, $"./{Path.GetFileName(file)}", adapter: null, tokenizer, template, ends);
     }
 
@@ -34,8 +35,8 @@ internal static class GgufExport
         using Checkpoint source = Checkpoint.Open(model);
         (Tokenizer tokenizer, ChatTemplate? template, IReadOnlyList<int> ends) = Read(source, adapter);
         GgufAdapter.Write(file, peft, source, type);
-        string from =
-            Path.GetRelativePath(Path.GetDirectoryName(Path.GetFullPath(file))!, Path.GetFullPath(source.Path)).Replace('\\', '/');
+        string folder = Path.GetDirectoryName(Path.GetFullPath(file))!;
+        string from = Path.GetRelativePath(folder, Path.GetFullPath(source.Path)).Replace('\\', '/');
         from = Path.IsPathRooted(from) || from.StartsWith("..", StringComparison.Ordinal) ? from : $"./{from}";
         WriteModelfile(file, source, from, $"./{Path.GetFileName(file)}", tokenizer, template, ends);
     }
@@ -44,8 +45,9 @@ internal static class GgufExport
     private static (Tokenizer Tokenizer, ChatTemplate? Template, IReadOnlyList<int> Ends) Read(Checkpoint source, string? adapter)
     {
         Tokenizer tokenizer = Tokenizer.Load(source.TokenizerPath ?? source.Path);
-        ChatTemplate? template =
-            ChatLayout.AdapterTemplate(adapter) is { } file ? ChatTemplate.LoadFile(file, source.Path) : ChatTemplate.Load(source.Path);
+        ChatTemplate? template = ChatLayout.AdapterTemplate(adapter) is { } file
+            ? ChatTemplate.LoadFile(file, source.Path)
+            : ChatTemplate.Load(source.Path);
         int[] turn = template is not null && ChatLayout.TurnEnd(tokenizer, MessageLayout.Of(template)) is int end ? [end] : [];
         IReadOnlyList<int> ofAdapter = adapter is null ? [] : ChatFiles.OfAdapter(adapter).Ends;
         return (tokenizer, template, [.. tokenizer.EosIds.Union(source.Config.EosTokenIds).Union(ofAdapter).Union(turn)]);
@@ -55,8 +57,8 @@ internal static class GgufExport
         string file, Checkpoint source, string from, string? adapter, Tokenizer tokenizer, ChatTemplate? template, IReadOnlyList<int> ends)
     {
         int[] prefix = tokenizer.Encode("", bos: true);
-        AtomicFile.WriteText(Modelfile.PathOf(file), Modelfile.Text(
-            from, adapter, template, prefix.Length == 1 ? tokenizer.TokenOf(prefix[0]) : null,
-            ends.Select(id => tokenizer.TokenOf(id) ?? ""), source.Config.ContextLength));
+        string? begin = prefix.Length == 1 ? tokenizer.TokenOf(prefix[0]) : null;
+        IEnumerable<string> stops = ends.Select(id => tokenizer.TokenOf(id) ?? "");
+        AtomicFile.WriteText(Modelfile.PathOf(file), Modelfile.Text(from, adapter, template, begin, stops, source.Config.ContextLength));
     }
 }

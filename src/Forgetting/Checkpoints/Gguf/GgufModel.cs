@@ -36,16 +36,6 @@ internal static class GgufModel
         AtomicFile.Write(path, stream => GgufFile.Write(stream, metadata, tensors));
     }
 
-    /// <summary>What a model is called, by its path.</summary>
-    public static string NameOf(string path)
-    {
-        string full = Path.TrimEndingDirectorySeparator(Path.GetFullPath(path)), name = Path.GetFileName(full);
-
-        // A run's folder says more than that of the model in it.
-        return name == "model" && Path.GetFileName(Path.GetDirectoryName(full)) is { Length: > 0 } run ? run
-            : File.Exists(full) ? Path.GetFileNameWithoutExtension(full) : name;
-    }
-
     private static List<GgufTensor> Tensors(GgufArchitecture architecture, Checkpoint source, GgufType type)
     {
         List<GgufTensor> tensors = [];
@@ -72,7 +62,9 @@ internal static class GgufModel
     }
 
     // What llama.cpp divides each frequency by.
-    private static float[] RopeFactors(ModelConfig config) =>
-        [.. RotaryTable.Frequencies(config with { RopeScaling = null })
-            .Zip(RotaryTable.Frequencies(config), (plain, scaled) => (float)(plain / scaled))];
+    private static float[] RopeFactors(ModelConfig config)
+    {
+        double[] plain = RotaryTable.Frequencies(config with { RopeScaling = null }), scaled = RotaryTable.Frequencies(config);
+        return [.. plain.Zip(scaled, (p, s) => (float)(p / s))];
+    }
 }

@@ -7,8 +7,8 @@ using Forgetting.Text.Tokenizers;
 namespace Forgetting.Checkpoints.Gguf;
 
 /// <summary>
-/// The name under which llama.cpp knows how a byte-level tokenizer cuts a text before merging. It takes the cut from
-/// a list of names, not from the file.
+/// The name under which llama.cpp knows how a byte-level tokenizer cuts a text before merging. It takes the cut from a list of names, not
+/// from the file.
 /// </summary>
 internal static class GgufSplit
 {
@@ -16,8 +16,9 @@ internal static class GgufSplit
         @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
     /// <summary>The name, or null where llama.cpp has no such split.</summary>
-    /// <exception cref="UserException">It has the split, but merges words that this tokenizer takes whole,
-    /// or the other way round.</exception>
+    /// <exception cref="UserException">
+    /// It has the split, but merges words that this tokenizer takes whole, or the other way round.
+    /// </exception>
     public static string? NameOf(TokenizerParts parts)
     {
         bool whole = parts.Options.IgnoreMerges;

@@ -75,8 +75,8 @@ internal sealed class MemoryRow(float[] row) : IRows
 /// <param name="isVector">Whether it is read as rows of one number each.</param>
 /// <param name="transposed">The file holds the columns.</param>
 /// <param name="headSize">
-/// Rows of a head of which RoPE turns row i with row i + D/2 and that are read with the two side by side, as RoFormer pairs
-/// them; 0 for rows in their own order.
+/// Rows of a head of which RoPE turns row i with row i + D/2 and that are read with the two side by side, as RoFormer pairs them; 0 for
+/// rows in their own order.
 /// </param>
 /// <param name="factor">What each number is multiplied by.</param>
 internal sealed class StoredRows(StoredTensor tensor, bool isVector = false, bool transposed = false, int headSize = 0, double factor = 1)
@@ -124,8 +124,8 @@ internal sealed class StoredRows(StoredTensor tensor, bool isVector = false, boo
         using MappedView view = tensor.Map(0, tensor.Bytes);
         for (int i = 0; i < values.Length / Columns; i++)
         {
-            ElementConversion.ToSingle(
-                view.Span(tensor.FileRow(RowOf(first + i)) * rowBytes, rowBytes), tensor.Type, values.Slice(i * Columns, Columns));
+            ReadOnlySpan<byte> row = view.Span(tensor.FileRow(RowOf(first + i)) * rowBytes, rowBytes);
+            ElementConversion.ToSingle(row, tensor.Type, values.Slice(i * Columns, Columns));
         }
     }
 
@@ -149,8 +149,8 @@ internal sealed class StoredRows(StoredTensor tensor, bool isVector = false, boo
         using MappedView view = tensor.Map(0, tensor.Bytes);
         for (int column = 0; column < Columns; column++)
         {
-            ElementConversion.ToSingle(
-                view.Span((((long)column * _fileColumns) + first) * size, rows * size), tensor.Type, _line.AsSpan(0, rows));
+            ReadOnlySpan<byte> part = view.Span((((long)column * _fileColumns) + first) * size, rows * size);
+            ElementConversion.ToSingle(part, tensor.Type, _line.AsSpan(0, rows));
             for (int row = 0; row < rows; row++)
             {
                 values[(row * Columns) + column] = _line[row];

@@ -45,15 +45,16 @@ internal static class GgufTokenizer
             return new SentencePieceModel(pieces, SpaceInFront: true, CollapsesSpaces: false);
 
         string file = Path.Combine(Path.GetDirectoryName(parts.Source)!, "tokenizer.model");
-        return File.Exists(file) && SentencePieceFile.Read(file).SentencePiece is { } beside
-            && beside.Pieces.Select((p, id) => (p.Text, id)).All(p => IdOf(p.Text) == p.id)
-            ? beside with { Pieces = [.. beside.Pieces,
-                .. parts.AddedTokens.Where(t => t.Id >= beside.Pieces.Count).OrderBy(t => t.Id).Select(t => (t.Content, 0f, TypeOf(t)))] }
-            : throw Refused(
-                parts, "merges in an order that no scores of pieces can say, without the tokenizer.model that they come from", "scores");
+        Dictionary<string, int> ids = new(parts.Vocabulary, StringComparer.Ordinal);
+        parts.AddedTokens.ToList().ForEach(token => ids[token.Content] = token.Id);
+        if (!File.Exists(file) || SentencePieceFile.Read(file).SentencePiece is not { } beside
+            || beside.Pieces.Where((piece, id) => !ids.TryGetValue(piece.Text, out int known) || known != id).Any())
+        {
+            throw Refused(parts, "merges in an order that no scores can say, without the tokenizer.model that they come from", "scores");
+        }
 
-        int? IdOf(string text) =>
-            parts.Vocabulary.TryGetValue(text, out int id) ? id : parts.AddedTokens.FirstOrDefault(t => t.Content == text)?.Id;
+        IEnumerable<AddedToken> further = parts.AddedTokens.Where(t => t.Id >= beside.Pieces.Count).OrderBy(t => t.Id);
+        return beside with { Pieces = [.. beside.Pieces, .. further.Select(t => (t.Content, 0f, TypeOf(t)))] };
     }
 
     private static void AddPieces(GgufMetadata metadata, SentencePieceModel model, TokenizerParts parts, Checkpoint source)

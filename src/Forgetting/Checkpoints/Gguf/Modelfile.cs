@@ -50,10 +50,11 @@ internal static class Modelfile
         string head = pieces.System is var (before, after)
             ? $"{{{{ if .System }}}}{Literal(before)}{{{{ .System }}}}{Literal(after)}{{{{ else }}}}{start}{{{{ end }}}}"
             : start;
+        string question = $"{Literal(pieces.User.Before)}{{{{ .Content }}}}{Literal(pieces.User.After)}";
+        string answer =
+            $"{Literal(pieces.Assistant.Before)}{{{{ .Content }}}}{{{{ if not $last }}}}{Literal(pieces.Assistant.After)}{{{{ end }}}}";
         return head + "{{ range $i, $_ := .Messages }}{{ $last := eq (len (slice $.Messages $i)) 1 }}"
-            + $"{{{{ if eq .Role \"user\" }}}}{Literal(pieces.User.Before)}{{{{ .Content }}}}{Literal(pieces.User.After)}"
-            + $"{{{{ else if eq .Role \"assistant\" }}}}{Literal(pieces.Assistant.Before)}{{{{ .Content }}}}{{{{ if not $last "
-            + $"}}}}{Literal(pieces.Assistant.After)}{{{{ end }}}}{{{{ end }}}}"
+            + $"{{{{ if eq .Role \"user\" }}}}{question}{{{{ else if eq .Role \"assistant\" }}}}{answer}{{{{ end }}}}"
             + $"{{{{ if and $last (ne .Role \"assistant\") }}}}{Literal(pieces.Answer)}{{{{ end }}}}{{{{ end }}}}";
     }
 

@@ -25,11 +25,9 @@ internal sealed record TurnPieces(
     {
         try
         {
-            if (Between(render([Ask(Question1), Reply(Answer1), Ask(Question2)], true), Question1, Answer1, Question2)
-                is not [var first, var answered, var asked, var last])
-            {
+            string whole = render([Ask(Question1), Reply(Answer1), Ask(Question2)], true);
+            if (Between(whole, Question1, Answer1, Question2) is not [var first, var answered, var asked, var last])
                 return null;
-            }
 
             string question = End(render, Ask(Question1)), answer = End(render, Ask(Question1), Reply(Answer1));
 
@@ -38,17 +36,14 @@ internal sealed record TurnPieces(
             int after = answered.StartsWith(question, StringComparison.Ordinal) && last.StartsWith(question, StringComparison.Ordinal)
                 ? question.Length
                 : answered.AsSpan().CommonPrefixLength(last);
-            int closing =
-                asked.StartsWith(answer, StringComparison.Ordinal) && first.EndsWith(asked[answer.Length..], StringComparison.Ordinal)
-                    ? answer.Length
-                    : asked.Length - CommonSuffix(first, asked);
+            bool isAnswers = asked.StartsWith(answer, StringComparison.Ordinal)
+                && first.EndsWith(asked[answer.Length..], StringComparison.Ordinal);
+            int closing = isAnswers ? answer.Length : asked.Length - CommonSuffix(first, asked);
             string before = asked[closing..];
-            var found = new TurnPieces(
-                first[..^before.Length], null, (before, answered[..after]), (answered[after..], asked[..closing]), last[after..]);
-            found = found with { System = SystemOf(render, before) };
-            return found.Says(render, []) && (found.System is null || found.Says(render, [new ChatMessage("system", Rules)]))
-                ? found
-                : null;
+            (string, string) user = (before, answered[..after]), assistant = (answered[after..], asked[..closing]);
+            var found = new TurnPieces(first[..^before.Length], SystemOf(render, before), user, assistant, last[after..]);
+            bool isTrue = found.Says(render, []) && (found.System is null || found.Says(render, [new ChatMessage("system", Rules)]));
+            return isTrue ? found : null;
         }
         catch (UserException)
         {
@@ -67,8 +62,8 @@ internal sealed record TurnPieces(
     {
         try
         {
-            return Between(render([new ChatMessage("system", Rules), Ask(Question1)], true), Rules, Question1) is [var before, var after, _]
-                && after.EndsWith(beforeUser, StringComparison.Ordinal)
+            string whole = render([new ChatMessage("system", Rules), Ask(Question1)], true);
+            return Between(whole, Rules, Question1) is [var before, var after, _] && after.EndsWith(beforeUser, StringComparison.Ordinal)
                 ? (before, after[..^beforeUser.Length])
                 : null;
         }
@@ -90,16 +85,10 @@ internal sealed record TurnPieces(
         string text = Start;
         foreach (ChatMessage message in messages)
         {
-            if (message.Role == "system")
-            {
-                text = $"{System!.Value.Before}{message.Content}{System.Value.After}";
-            }
-            else
-            {
-                text += message.Role == "user"
-                    ? $"{User.Before}{message.Content}{User.After}"
-                    : $"{Assistant.Before}{message.Content}{Assistant.After}";
-            }
+            (string before, string after) = message.Role switch { "system" => System!.Value, "user" => User, _ => Assistant };
+
+            // What is in front of a system message has the start in it.
+            text = (message.Role == "system" ? "" : text) + before + message.Content + after;
         }
 
         return text + Answer;

@@ -1,4 +1,5 @@
 using Forgetting.Checkpoints;
+using Forgetting.Data;
 using Forgetting.IO;
 using Forgetting.Training;
 
@@ -87,7 +88,7 @@ internal sealed class TokenForgettingMethod : IMethod
     public MethodResult Apply(MethodRun run, MethodResult result)
     {
         if (!_scored)
-            return result with { Set = TrainingSet.AsGiven([.. run.Examples, .. run.Further]) };
+            return result with { Set = TrainingSet.AsGiven(ExampleLists.Joined(run.Examples, run.Further)) };
 
         Scores scores = _scores ??= ScoreFile.Read(ScoresPath(run), run.Examples, anew: null);
         var diagnosis = Diagnosis.Of(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss);
@@ -129,7 +130,7 @@ internal sealed class TokenForgettingMethod : IMethod
         bool needsBase = _options.Method == TrainingMethod.Forget && _options.ResolveAscent().NeedsBase;
         return new TrainingSet
         {
-            Examples = [.. run.Examples, .. run.Further],
+            Examples = ExampleLists.Joined(run.Examples, run.Further),
             Signs = [.. scores.Partition.Signs, .. TrainingSet.AllPositive(run.Further).Signs],
             BaseLogProbabilities = needsBase
                 ? [.. Scorer.Negative(scores.BaseLoss), .. run.Further.Select(e => new float[e.Length])]

@@ -3,7 +3,9 @@ using Forgetting.IO;
 
 namespace Forgetting.Models.Families;
 
-/// <summary>mistral: llama without biases, whose layers all look back over the same sliding window, or over everything where it is null.</summary>
+/// <summary>
+/// mistral: llama without biases, whose layers all look back over the same sliding window, or over everything where it is null.
+/// </summary>
 internal sealed class MistralFamily : LlamaFamily
 {
     // What transformers' MistralConfig has where the file does not say.

@@ -1,4 +1,4 @@
-namespace Forgetting.Testing.Reference;
+namespace Forgetting.Operations.Reference;
 
 /// <summary>Gathering, positions and pooling in plain double precision; methods return new arrays.</summary>
 internal static class ReferenceSequence

@@ -1,9 +1,9 @@
 using Forgetting.Backends;
 using Forgetting.IO;
-using Forgetting.Testing.Reference;
-using static Forgetting.Testing.Operations.Operands;
+using Forgetting.Operations.Reference;
+using static Forgetting.Operations.Operands;
 
-namespace Forgetting.Testing.Operations;
+namespace Forgetting.Operations;
 
 /// <summary>Low-rank updates with dropout; the plain version drops first and multiplies then.</summary>
 internal static class LowRankCases

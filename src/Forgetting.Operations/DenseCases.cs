@@ -1,8 +1,8 @@
+using Forgetting.Operations.Reference;
 using Forgetting.Tensors;
-using Forgetting.Testing.Reference;
-using static Forgetting.Testing.Operations.Operands;
+using static Forgetting.Operations.Operands;
 
-namespace Forgetting.Testing.Operations;
+namespace Forgetting.Operations;
 
 /// <summary>Dense products and biases.</summary>
 internal static class DenseCases

@@ -1,5 +1,5 @@
 
-namespace Forgetting.Testing.Reference;
+namespace Forgetting.Operations.Reference;
 
 /// <summary>What weight gradients end in, in plain double precision: each sequence's gradient G_s is formed in full, then used.</summary>
 internal static class ReferenceSinks

@@ -1,6 +1,6 @@
 using Forgetting.Backends;
 
-namespace Forgetting.Testing.Reference;
+namespace Forgetting.Operations.Reference;
 
 /// <summary>Scalars of one step of AdamW (arXiv 1711.05101, algorithm 2).</summary>
 /// <param name="LearningRate">Learning rate of this step.</param>

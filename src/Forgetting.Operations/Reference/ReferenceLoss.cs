@@ -1,6 +1,6 @@
 using Forgetting.Backends;
 
-namespace Forgetting.Testing.Reference;
+namespace Forgetting.Operations.Reference;
 
 /// <summary>The signed loss, its gradient at the logits and sampling, in plain double precision, one row of logits at a time.</summary>
 internal static class ReferenceLoss

@@ -1,8 +1,8 @@
 using Forgetting.IO;
-using Forgetting.Testing.Reference;
-using static Forgetting.Testing.Operations.Operands;
+using Forgetting.Operations.Reference;
+using static Forgetting.Operations.Operands;
 
-namespace Forgetting.Testing.Operations;
+namespace Forgetting.Operations;
 
 /// <summary>What weight gradients end in.</summary>
 internal static class SinkCases

@@ -1,7 +1,6 @@
 using Forgetting.Tensors;
-using Xunit;
 
-namespace Forgetting.Testing.Operations;
+namespace Forgetting.Operations;
 
 /// <summary>
 /// The one corpus of operation cases; every backend runs it against the plain versions in <c>Reference/</c>.
@@ -10,8 +9,8 @@ namespace Forgetting.Testing.Operations;
 /// To add a case, go to the file of the operation's group (Memory, Dense, LowRank, Sequence, Attention, Elementwise, Loss, Sink or
 /// Optimizer cases) and yield one more <see cref="OperationCase"/>: the operands in order with their roles (<see cref="Operands"/>), the
 /// call on the tensors of the same numbers, and the plain version on the arrays of the same numbers. Its name must be new; a new operation
-/// also needs its plain version, checked in ReferenceOperationTests. Nothing else: all test projects pick it up from <see cref="All"/>, and
-/// <see cref="Misaligned"/> shifts each operand of one of the operation's cases by itself.
+/// also needs its plain version, checked in ReferenceOperationTests. Nothing else: all test projects and <c>doctor --all</c> pick it up
+/// from <see cref="All"/>, and <see cref="Misaligned"/> shifts each operand of one of the operation's cases by itself.
 /// </remarks>
 internal static class OperationCases
 {
@@ -39,12 +38,12 @@ internal static class OperationCases
     /// <summary>Every case.</summary>
     public static IReadOnlyCollection<OperationCase> All => s_byName.Values;
 
-    /// <summary>Names of all cases, as theory data.</summary>
-    public static TheoryData<string> Names => [.. s_byName.Keys];
+    /// <summary>Names of all cases.</summary>
+    public static IEnumerable<string> Names => s_byName.Keys;
 
     /// <summary>Names of the cases that an emulated device runs in reasonable time.</summary>
-    public static TheoryData<string> SmallNames =>
-        [.. All.Where(operationCase => !operationCase.Large).Select(operationCase => operationCase.Name)];
+    public static IEnumerable<string> SmallNames =>
+        All.Where(operationCase => !operationCase.Large).Select(operationCase => operationCase.Name);
 
     /// <summary>The case of that name.</summary>
     public static OperationCase Named(string name) => s_byName[name];

@@ -1,7 +1,7 @@
 using Forgetting.Tensors;
-using static Forgetting.Testing.Operations.Operands;
+using static Forgetting.Operations.Operands;
 
-namespace Forgetting.Testing.Operations;
+namespace Forgetting.Operations;
 
 /// <summary>Copies, conversions and fills; uploads and downloads are part of every case.</summary>
 internal static class MemoryCases

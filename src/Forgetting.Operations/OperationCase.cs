@@ -1,7 +1,7 @@
 using Forgetting.Backends;
 using Forgetting.Tensors;
 
-namespace Forgetting.Testing.Operations;
+namespace Forgetting.Operations;
 
 /// <summary>What an operation may do to an operand.</summary>
 internal enum OperandRole

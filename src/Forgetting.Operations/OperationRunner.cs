@@ -3,9 +3,12 @@ using System.Runtime.InteropServices;
 using Forgetting.Backends;
 using Forgetting.IO;
 using Forgetting.Tensors;
-using Xunit;
 
-namespace Forgetting.Testing.Operations;
+namespace Forgetting.Operations;
+
+/// <summary>An operation does not compute what it should.</summary>
+/// <param name="message">Case, backend, and everything that is wrong.</param>
+internal sealed class OperationFaultException(string message) : Exception(message);
 
 /// <summary>
 /// Runs one case on one backend. The plain version computes from the inputs as the backend stores them, so that what is compared is the
@@ -25,7 +28,8 @@ internal static class OperationRunner
     private const byte FloatBand = 0xFF;
     private const byte IntegerBand = 0xA7;
 
-    /// <summary>Runs <paramref name="operationCase"/> on <paramref name="backend"/> and fails the test where a check fails.</summary>
+    /// <summary>Runs <paramref name="operationCase"/> on <paramref name="backend"/> .</summary>
+    /// <exception cref="OperationFaultException">A check fails.</exception>
     public static void Check(IBackend backend, OperationCase operationCase)
     {
         (DType[] types, double[][] values) = Draw(backend, operationCase);
@@ -59,7 +63,10 @@ internal static class OperationRunner
         }
 
         if (faults.Count > 0)
-            Assert.Fail($"{operationCase.Name} on {backend.Name} ({backend.StorageType}): {string.Join("; ", faults)}");
+        {
+            throw new OperationFaultException(
+                $"{operationCase.Name} on {backend.Name} ({backend.StorageType}): {string.Join("; ", faults)}");
+        }
     }
 
     /// <summary>The bytes of all operands after one call, and of what surrounds them; the same inputs as in <see cref="Check"/>.</summary>
@@ -87,7 +94,13 @@ internal static class OperationRunner
         for (int i = 0; i < values.Length; i++)
         {
             double[] drawn = operationCase.Operands[i].Values(random, values);
-            Assert.Equal(operationCase.Operands[i].Shape.Count, drawn.Length);
+            if (drawn.Length != operationCase.Operands[i].Shape.Count)
+            {
+                throw new InvalidOperationException(
+                    $"{operationCase.Name}: {drawn.Length} values for {operationCase.Operands[i].Name}, "
+                    + $"expected {operationCase.Operands[i].Shape.Count}");
+            }
+
             values[i] = Array.ConvertAll(drawn, value => Stored(value, types[i]));
         }
 

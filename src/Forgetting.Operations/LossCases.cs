@@ -1,8 +1,8 @@
 using Forgetting.Backends;
-using Forgetting.Testing.Reference;
-using static Forgetting.Testing.Operations.Operands;
+using Forgetting.Operations.Reference;
+using static Forgetting.Operations.Operands;
 
-namespace Forgetting.Testing.Operations;
+namespace Forgetting.Operations;
 
 /// <summary>The signed loss with every kind of ascent, and sampling.</summary>
 internal static class LossCases

@@ -1,7 +1,7 @@
-using Forgetting.Testing.Reference;
-using static Forgetting.Testing.Operations.Operands;
+using Forgetting.Operations.Reference;
+using static Forgetting.Operations.Operands;
 
-namespace Forgetting.Testing.Operations;
+namespace Forgetting.Operations;
 
 /// <summary>Norms, activations, sums and dropout.</summary>
 internal static class ElementwiseCases

@@ -1,5 +1,5 @@
 
-namespace Forgetting.Testing.Reference;
+namespace Forgetting.Operations.Reference;
 
 /// <summary>
 /// Norms, activations, sums and dropout in plain double precision. Nothing is changed in place: every method returns new arrays.

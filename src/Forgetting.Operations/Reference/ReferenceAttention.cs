@@ -1,6 +1,6 @@
 using Forgetting.Backends;
 
-namespace Forgetting.Testing.Reference;
+namespace Forgetting.Operations.Reference;
 
 /// <summary>Attention in plain double precision: every score is computed, then every weight, then every sum.</summary>
 internal static class ReferenceAttention

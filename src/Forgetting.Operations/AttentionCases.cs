@@ -1,9 +1,9 @@
 using Forgetting.Backends;
 using Forgetting.IO;
-using Forgetting.Testing.Reference;
-using static Forgetting.Testing.Operations.Operands;
+using Forgetting.Operations.Reference;
+using static Forgetting.Operations.Operands;
 
-namespace Forgetting.Testing.Operations;
+namespace Forgetting.Operations;
 
 /// <summary>Attention, its backward, and attention against a cache.</summary>
 internal static class AttentionCases

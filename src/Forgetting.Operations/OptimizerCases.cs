@@ -1,7 +1,7 @@
-using Forgetting.Testing.Reference;
-using static Forgetting.Testing.Operations.Operands;
+using Forgetting.Operations.Reference;
+using static Forgetting.Operations.Operands;
 
-namespace Forgetting.Testing.Operations;
+namespace Forgetting.Operations;
 
 /// <summary>Reductions over gradients and the optimiser's step.</summary>
 internal static class OptimizerCases
