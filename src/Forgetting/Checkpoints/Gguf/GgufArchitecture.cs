@@ -36,7 +36,10 @@ internal sealed class GgufArchitecture
         }
 
         if (config.Windows.Any(window => window > 0 && window < config.ContextLength))
-            throw Unknown("a layer looks back over a sliding window", $"full attention, which is all that llama.cpp has for {config.Family}");
+        {
+            throw Unknown(
+                "a layer looks back over a sliding window", $"full attention, which is all that llama.cpp has for {config.Family}");
+        }
 
         if (config.Family.GgufLimit(config) is var (found, expected))
             throw Unknown(found, $"{expected}, which is all that llama.cpp has for {name}");
