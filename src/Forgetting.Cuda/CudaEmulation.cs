@@ -12,7 +12,8 @@ public static class CudaEmulation
     public static void SetThreadOrder(string order) => CudaException.Check(DriverAPINativeMethods.emulationSetOrder(order));
 
     /// <summary>
-    /// How often warps have carried out instructions of a kernel, in all modules of PTX that are loaded: a count that is the same on every machine.
+    /// How often warps have carried out instructions of a kernel, in all modules of PTX that are loaded: a count that is the same on
+    /// every machine.
     /// </summary>
     /// <param name="kernel">Name of the kernel.</param>
     /// <param name="opcode">With what their opcode begins, as <c>mma</c> or <c>ld.shared</c>; all where it is empty.</param>

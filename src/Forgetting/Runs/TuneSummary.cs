@@ -126,7 +126,8 @@ public sealed record TuneSummary
 
     /// <summary>Program and inputs; null in summaries of earlier versions.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
-    public Provenance? Provenance { get; init; }
+    [JsonInclude]
+    internal Provenance? Provenance { get; init; }
 
     /// <summary>The last step.</summary>
     public required StepMetrics LastStep { get; init; }

@@ -14,14 +14,14 @@ namespace Forgetting.Training;
 /// <param name="Path">What the setting names, as an absolute path.</param>
 /// <param name="Relative">The same path seen from the run's folder: it holds where both were moved together.</param>
 /// <param name="Sha256">SHA-256 of the file, hexadecimal.</param>
-public sealed record RunInput(string Setting, string? File, string Path, string Relative, string Sha256)
+internal sealed record RunInput(string Setting, string? File, string Path, string Relative, string Sha256)
 {
     /// <summary>What errors call it.</summary>
     internal string Name => File is null ? $"{Setting} {Path}" : $"{Setting} {System.IO.Path.Combine(Path, File)}";
 }
 
 /// <summary>What a run came from: program and inputs.</summary>
-public sealed record Provenance
+internal sealed record Provenance
 {
     // Settings that name what a run learns from. What it is evaluated on decides which model is the best, but not what is learnt.
     private static readonly string[] s_inputs =
