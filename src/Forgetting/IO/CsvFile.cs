@@ -4,7 +4,9 @@ using Forgetting.Core;
 namespace Forgetting.IO;
 
 /// <summary>
-/// Comma-separated values (RFC 4180), or values with another separator. Quoted fields may hold commas, quotes and line ends.
+/// Comma-separated values (RFC 4180), or values with another separator. Quoted fields may hold commas, quotes and line ends. A damaged file
+/// is refused by line; the library Sep reads on over text behind a closing quote and over quotes that are never closed, and lets a quote
+/// within an unquoted field take in the lines that follow.
 /// </summary>
 internal static class CsvFile
 {

@@ -36,10 +36,9 @@ public class ReaderTests
 
     [Theory]
     [InlineData("""[{"question": "q", "answers": "(A) red (sort of) (B) green, blue", "answer": "(B) green, blue"}]""")]
-    [InlineData("""
-        {"question": {"stem": "q", "choices": [{"text": "red (sort of)", "label": "A"}, {"text": "green, blue", "label": "B"}]},
-         "answerKey": "B"}
-        """)]
+    [InlineData(
+        """{"question": {"stem": "q", "choices": [{"text": "red (sort of)", "label": "A"}, {"text": "green, blue", "label": "B"}]}, """
+        + """ "answerKey": "B"}""")]
     public void Qasc_in_both_forms(string json)
     {
         TaskDocument document = Assert.Single(Read("qasc", "dev.json", json));

@@ -45,14 +45,19 @@ internal static class TestTokenizers
     }
 
     /// <summary>The tokenizer of a tokenizer.json, with a tokenizer_config.json or without.</summary>
-    public static Tokenizer Load(JsonObject root, string? config = null)
+    /// <param name="compared">Texts whose ids are compared with Hugging Face's own library, where that runs.</param>
+    public static Tokenizer Load(JsonObject root, string? config = null, IEnumerable<string>? compared = null)
     {
         using TemporaryFolder folder = new();
         folder.Write("tokenizer.json", root.ToJsonString());
         if (config != null)
             folder.Write("tokenizer_config.json", config);
 
-        return Tokenizer.Load(folder.Path);
+        Tokenizer tokenizer = Tokenizer.Load(folder.Path);
+        if (HuggingFaceTokenizer.Runs && compared != null)
+            HuggingFaceTokenizer.AssertSame(folder["tokenizer.json"], tokenizer, compared);
+
+        return tokenizer;
     }
 
     public static JsonObject Special(int id, string content) => new() { ["id"] = id, ["content"] = content, ["special"] = true };
