@@ -28,6 +28,21 @@ public sealed class RecipeGridTests : IDisposable
     }
 
     [Fact]
+    public void Recipes_of_unlearning_are_valid_and_begin_with_their_command()
+    {
+        string[] paths = Directory.GetFiles(Repository.Path("recipes/unlearning"), "*.yaml");
+        Assert.Equal(2, paths.Length);
+        foreach (string path in paths)
+        {
+            IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions()).Expand();
+            Assert.Equal(3, runs.Count);
+            Assert.All(runs, run => run.Options.Validate());
+            Assert.StartsWith(
+                $"# forgetting run recipes/unlearning/{Path.GetFileName(path)} --model ", File.ReadLines(path).First(), StringComparison.Ordinal);
+        }
+    }
+
+    [Fact]
     public void Evidence_has_ten_seeds_of_every_arm_and_paths_with_their_seed()
     {
         foreach (string path in Directory.GetFiles(Repository.Path("recipes/evidence"), "*.yaml"))

@@ -1,5 +1,5 @@
 #!/bin/sh
-# sh recipes/unlearning-tofu.sh DATA OUT
+# sh recipes/unlearning/tofu.sh DATA OUT
 #
 # TOFU on a model of 260,000 parameters: ten authors to forget, and the same authors' questions asked of a model that never learnt them.
 # DATA has stories260K (a Hugging Face folder),
@@ -31,7 +31,7 @@ for known in all retain; do
 done
 
 for recipe in answers tokens; do
-    forgetting run "$recipes/unlearning-$recipe.yaml" --model "$out/all/model" --forget-data "$out/forget.jsonl" \
+    forgetting run "$recipes/$recipe.yaml" --model "$out/all/model" --forget-data "$out/forget.jsonl" \
         --retain-data "$out/retain.jsonl" --out "$out/$recipe"
 done
 forgetting tune --method unlearn --objective token --model "$out/all/model" --forget-data "$out/forget.jsonl" --out "$out/ascent-alone" \
