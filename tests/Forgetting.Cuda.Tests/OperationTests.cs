@@ -24,7 +24,8 @@ public sealed class OperationTests(EmulatedBackends backends) : IClassFixture<Em
     [MemberData(nameof(Names))]
     public void BFloat16_agrees_with_the_plain_version_in_every_thread_order(string name) => Check(backends.Of(DType.BFloat16), name);
 
-    private static void Check(CudaBackend backend, string name)
+    /// <summary>Against the plain version, and to the bit in every order.</summary>
+    internal static void Check(CudaBackend backend, string name)
     {
         OperationCase operationCase = OperationCases.Named(name);
         CudaEmulation.SetThreadOrder("forward");

@@ -14,36 +14,17 @@ namespace Forgetting.Cuda.Tests;
 [Collection("emulation")]
 public sealed class PtxOperationTests(PtxOperationTests.Backends backends) : IClassFixture<PtxOperationTests.Backends>
 {
-    private static readonly string[] s_otherOrders = ["reverse", "random:7"];
-
     public static TheoryData<string> Names => [.. OperationCases.SmallNames];
 
     [PtxTheory]
     [MemberData(nameof(Names))]
-    public void Float32_agrees_with_the_plain_version_in_every_order_of_warps(string name) => Check(backends.Float32!, name);
+    public void Float32_agrees_with_the_plain_version_in_every_order_of_warps(string name) =>
+        OperationTests.Check(backends.Float32!, name);
 
     [PtxTheory]
     [MemberData(nameof(Names))]
-    public void BFloat16_agrees_with_the_plain_version_in_every_order_of_warps(string name) => Check(backends.BFloat16!, name);
-
-    private static void Check(CudaBackend backend, string name)
-    {
-        OperationCase operationCase = OperationCases.Named(name);
-        CudaEmulation.SetThreadOrder("forward");
-        backend.ReleaseScratch();
-        OperationRunner.Check(backend, operationCase);
-        byte[][] expected = OperationRunner.Results(backend, operationCase);
-        foreach (string order in s_otherOrders)
-        {
-            CudaEmulation.SetThreadOrder(order);
-            byte[][] results = OperationRunner.Results(backend, operationCase);
-            for (int i = 0; i < results.Length; i++)
-            {
-                Assert.True(expected[i].AsSpan()
-                    .SequenceEqual(results[i]), $"{name}: {operationCase.Operands[i].Name} differs in the order {order}");
-            }
-        }
-    }
+    public void BFloat16_agrees_with_the_plain_version_in_every_order_of_warps(string name) =>
+        OperationTests.Check(backends.BFloat16!, name);
 
     /// <summary>Both storage types, opened once for all tests of the class.</summary>
     public sealed class Backends : IDisposable
