@@ -13,7 +13,7 @@ namespace Forgetting.Benchmarks;
 internal static class GrowthCommand
 {
     private const double EnoughMilliseconds = 5000;
-    private const int MostSteps = 5;
+    private const int MaxSteps = 5;
 
     public static Command Create()
     {
@@ -23,7 +23,7 @@ internal static class GrowthCommand
         Option<int> tokens = WorkloadOptions.Number("--micro-batch-tokens", 4096, "tokens computed at once, a context at least");
         var file = new Option<string>("--out") { Description = "path without ending", DefaultValueFactory = _ => "bench/results/growth" };
         var command = new Command("growth", "Time training steps over contexts and batches.") { contexts, batches, tokens, file };
-        var options = new WorkloadOptions(command, steps: MostSteps, warmup: 1);
+        var options = new WorkloadOptions(command, steps: MaxSteps, warmup: 1);
         command.SetAction(parsed =>
         {
             StepSettings shape = options.Settings(parsed);

@@ -58,7 +58,7 @@ internal sealed class ScoreWorkload : IDisposable
     public Scores Run()
     {
         IReadOnlyList<IReadOnlyList<float[]>> losses = Scorer.Losses(_models, _examples, _tokens, allTokens: false);
-        return Scores.Of(_examples, losses[0], losses[1], ScoreKind.Influence, new(PartitionLevel.Token, Scores.DefaultRho));
+        return Scores.Create(_examples, losses[0], losses[1], ScoreKind.Influence, new(PartitionLevel.Token, Scores.DefaultRho));
     }
 
     public void Dispose()

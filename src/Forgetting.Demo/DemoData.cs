@@ -21,7 +21,7 @@ internal sealed record QuestionSets(
     /// <summary>Draws the sets of a scenario.</summary>
     /// <param name="seed">Seed of the split and of the noise.</param>
     /// <exception cref="ArgumentException">There is no such scenario.</exception>
-    public static QuestionSets Of(string scenario, World world, DemoSettings settings, int seed)
+    public static QuestionSets From(string scenario, World world, DemoSettings settings, int seed)
     {
         var random = new Random(seed);
         string[] people = [.. world.People];

@@ -37,7 +37,7 @@ internal sealed class DemoRun(
     // A base that knows less than this of what it was asked about is trained longer: what a method gains
     // depends on what there is to build on.
     private const double KnownShare = 0.85;
-    private const int MostDoublings = 2;
+    private const int MaxDoublings = 2;
 
     /// <summary>Runs everything and returns the results, seed by seed.</summary>
     public IReadOnlyList<DemoResult> Execute()
@@ -115,7 +115,7 @@ internal sealed class DemoRun(
 
     /// <summary>The question sets of a scenario and seed.</summary>
     public QuestionSets QuestionsOf(Scenario scenario, World world, int seed) =>
-        QuestionSets.Of(scenario.Name, world, settings, seed: 1000 + seed);
+        QuestionSets.From(scenario.Name, world, settings, seed: 1000 + seed);
 
     // In names of models, those of the usual width have none.
     private string Width =>
@@ -135,7 +135,7 @@ internal sealed class DemoRun(
             double share = AnswerQuality.Share(loaded, known, q => q.Truth);
             observer.StageBegan(
                 string.Create(CultureInfo.InvariantCulture, $"the base of seed {seed} answers {share:0.0 %} of what it has read"));
-            if (doublings == MostDoublings || share >= KnownShare)
+            if (doublings == MaxDoublings || share >= KnownShare)
                 return model;
         }
     }

@@ -18,11 +18,11 @@ internal static class LossCases
         {
             foreach ((int rows, int vocabulary) in new[] { (1, 2), (7, 23), (12, 257), (3, 1024), (6, 50257) })
             {
-                yield return SignedLoss(Ascent.Of(kind), rows, vocabulary, "", Spread(rows, vocabulary, 3));
+                yield return SignedLoss(Ascent.From(kind), rows, vocabulary, "", Spread(rows, vocabulary, 3));
             }
 
-            yield return SignedLoss(Ascent.Of(kind), 18, 130, " extreme", Extreme(18, 130));
-            yield return SignedLoss(Ascent.Of(kind), 6, 33, " equal logits", Constant(6 * 33, -1.5));
+            yield return SignedLoss(Ascent.From(kind), 18, 130, " extreme", Extreme(18, 130));
+            yield return SignedLoss(Ascent.From(kind), 6, 33, " equal logits", Constant(6 * 33, -1.5));
         }
 
         yield return SignedLoss(new(AscentKind.Weighted, 0.3f), 7, 65, " other beta", Spread(7, 65, 2));

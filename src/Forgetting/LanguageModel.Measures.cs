@@ -157,7 +157,7 @@ public sealed partial class LanguageModel
         IReadOnlyList<float[]> own = Locked(() => Losses(examples, allTokens: false, cancellation));
         IReadOnlyList<float[]> others = reference.Locked(() => reference.Losses(examples, allTokens: false, cancellation));
         return Locked(() => new DataScores(
-            examples, Scores.Of(examples, own, others, options.ResolveScore(), PartitionRule.Of(options)), Texts));
+            examples, Scores.Create(examples, own, others, options.ResolveScore(), PartitionRule.From(options)), Texts));
     }
 
     private IReadOnlyList<float[]> Losses(IReadOnlyList<EncodedExample> examples, bool allTokens, CancellationToken cancellation) =>

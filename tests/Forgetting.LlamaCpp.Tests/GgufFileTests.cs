@@ -112,7 +112,7 @@ public class GgufFileTests(TinyModels models)
     public void Models_that_llama_cpp_does_not_know_are_refused_by_name(string name, string message)
     {
         Models.ModelConfig config = Testing.Reference.ReferenceConfigs.All[name];
-        Assert.Equal($"dir: {message}", Assert.Throws<UserException>(() => GgufArchitecture.Of("dir", config)).Message);
+        Assert.Equal($"dir: {message}", Assert.Throws<UserException>(() => GgufArchitecture.From("dir", config)).Message);
     }
 
     [Fact]

@@ -146,7 +146,7 @@ public sealed class PropertyTests
             float[][] score = [.. scores.Select(s => s.Select(v => v * 0.5f).ToArray())];
             bool[][] response = [.. scores.Select(s => s.Select((_, t) => t > 0).ToArray())];
             double rho = learn / 10.0, ignored = Math.Min(ignore, 10 - learn) / 10.0;
-            Partition partition = Partition.Of(score, response, new(PartitionLevel.Token, rho, ignored));
+            Partition partition = Partition.From(score, response, new(PartitionLevel.Token, rho, ignored));
             (float Score, sbyte Sign)[] ranked = [.. score.Zip(partition.Signs).SelectMany(e => e.First.Zip(e.Second).Skip(1))];
             Assert.Equal(Partition.PositiveCount(ranked.Length, rho), ranked.Count(t => t.Sign > 0));
             Assert.Equal(

@@ -109,7 +109,7 @@ internal static class CompareCommand
             if (CompareReport.DataNote(runs) is { } note)
                 Console.Out.WriteLine(note);
 
-            foreach (SeedComparison comparison in SeedComparison.Of(RunNames.Group(runs, out _)))
+            foreach (SeedComparison comparison in SeedComparison.From(RunNames.Group(runs, out _)))
             {
                 Terminal.PrintTable(comparison.Header, comparison.Rows);
             }

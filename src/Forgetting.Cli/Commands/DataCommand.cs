@@ -45,7 +45,7 @@ internal static class DataCommand
             options.ValidateValues();
             (Tokenizer Tokenizer, ModelConfig Config)? model = options.Model.Length > 0 ? Load(options.Model) : null;
             List<string> shown = [];
-            DataSummary summary = DataSummary.Of(
+            DataSummary summary = DataSummary.From(
                 options, model, (example, encoded) => shown.Add(Shown(example, encoded, model?.Tokenizer)),
                 parsed.GetValue(json) ? 0 : parsed.GetValue(show));
             if (parsed.GetValue(json))
@@ -124,7 +124,7 @@ internal static class DataCommand
                 ??
                 [
                     example.Prompt + (example.Separator ?? ExampleEncoder.Joint(example.Prompt, example.Completion))
-                    + Marked(example.Completion, TokenMark.Of(learnt: true, example.Sign, example.Weight)),
+                    + Marked(example.Completion, TokenMark.From(learnt: true, example.Sign, example.Weight)),
                 ]);
             return text.ToString();
         }

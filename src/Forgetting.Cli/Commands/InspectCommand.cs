@@ -66,7 +66,7 @@ internal static class InspectCommand
                 TrainingOptions run = options with { Method = method, Lora = options.Lora with { Rank = rank }, Unlearning =
                     options.Unlearning with { Prompts = method == TrainingMethod.Lwf ? ["prompts"] : [] } };
                 yield return new Tuning(method.ToString()
-                    .ToLowerInvariant(), rank, type, MemoryPlan.Of(config, run, device, type, TrainedModel.NewAdapter(run, config)));
+                    .ToLowerInvariant(), rank, type, MemoryPlan.Create(config, run, device, type, TrainedModel.NewAdapter(run, config)));
             }
         }
     }

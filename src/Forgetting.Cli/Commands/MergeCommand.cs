@@ -46,7 +46,7 @@ internal static class MergeCommand
                 CultureInfo.InvariantCulture,
                 $"{parsed.GetValue(output)}: taken apart again, "
                     + $"the merged weights differ from the base by at most {result.Difference:0.0e+0} of a layer's largest"));
-            if (RoundingNote.Of(result.RoundingLoss) is { } note)
+            if (RoundingNote.From(result.RoundingLoss) is { } note)
                 Console.Out.WriteLine(note);
         });
         return command;

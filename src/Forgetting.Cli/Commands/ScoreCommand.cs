@@ -41,7 +41,7 @@ internal static class ScoreCommand
                 () => LoadedModel.Load(options.TokenForgetting.Reference!, backend), new TerminalProgress(), interruption.Token);
             ScoreFile.Write(options.Out, examples, scores);
             Console.Out.WriteLine($"{options.Out}: {scores.Partition}");
-            if (Diagnosis.Of(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss) is { } diagnosis)
+            if (Diagnosis.From(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss) is { } diagnosis)
                 Console.Out.WriteLine(diagnosis);
         });
         return command;

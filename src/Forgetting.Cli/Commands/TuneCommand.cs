@@ -74,7 +74,7 @@ internal static class TuneCommand
                     ("", valid.Verdict)]
                 : Array.Empty<(string, string)>(),
             ("model", Path.Combine(folder, "model")),
-            .. RoundingNote.Of(summary.RoundingLoss) is { } note ? [("", note)] : Array.Empty<(string, string)>(),
+            .. RoundingNote.From(summary.RoundingLoss) is { } note ? [("", note)] : Array.Empty<(string, string)>(),
             .. summary.Best is { } best
                 ? [("best model", string.Create(
                     CultureInfo.InvariantCulture,

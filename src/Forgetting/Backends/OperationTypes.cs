@@ -87,7 +87,7 @@ internal readonly record struct Ascent(AscentKind Kind, float Beta = 0, float Be
     public bool NeedsBase => Kind is AscentKind.Npo or AscentKind.Belief;
 
     /// <summary>The kind with its source's exponents (weighted β 1; satimp β₁ 5, β₂ 1; npo β 0.1; belief β 0.1, γ 1).</summary>
-    public static Ascent Of(AscentKind kind) => kind switch
+    public static Ascent From(AscentKind kind) => kind switch
     {
         AscentKind.Weighted => new(kind, 1),
         AscentKind.SatImp => new(kind, 5, 1),

@@ -14,7 +14,7 @@ internal static class AdapterMerge
 {
     // An update of some thirty times the weights' size leaves five bits fewer of them than their type has; then base
     // and adapter hardly belong together.
-    private const double MostRoundings = 32;
+    private const double MaxRoundings = 32;
 
     /// <summary>
     /// Checks, and writes a checkpoint like the source with the adapter merged; without an adapter it only
@@ -56,7 +56,7 @@ internal static class AdapterMerge
         adapter.AddUpdate(backend, apart, -1);
         (double difference, double weight) = Compare(apart, original, backend);
         double relative = difference == 0 ? 0 : difference / weight;
-        return relative <= MostRoundings * Rounding(type)
+        return relative <= MaxRoundings * Rounding(type)
             ? relative
             : throw new UserException(
                 $"{name}: merged and taken apart again, a weight is off by {difference:0.###e+0} where the largest base "

@@ -22,7 +22,7 @@ internal static class ChatLayout
         "chat" => Own(model, adapter, now)
             ?? throw new UserException(
                 $"{model}: no chat template; expected {ChatTemplate.FileName}, or chat_template in tokenizer_config.json"),
-        _ when File.Exists(name) => MessageLayout.Of(ChatTemplate.LoadFile(name, model, now)),
+        _ when File.Exists(name) => MessageLayout.From(ChatTemplate.LoadFile(name, model, now)),
         _ => throw new UserException($"template is \"{name}\"; expected tulu, plain, chat or a file with a chat template"),
     };
 
@@ -32,7 +32,7 @@ internal static class ChatLayout
     {
         ChatTemplate? template =
             AdapterTemplate(adapter) is { } file ? ChatTemplate.LoadFile(file, model, now) : ChatTemplate.Load(model, now);
-        return template is null ? null : MessageLayout.Of(template);
+        return template is null ? null : MessageLayout.From(template);
     }
 
     /// <summary>

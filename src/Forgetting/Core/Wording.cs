@@ -6,7 +6,7 @@ namespace Forgetting.Core;
 internal static class Wording
 {
     private const int Longest = 80;
-    private const int MostNames = 4;
+    private const int MaxNames = 4;
 
     /// <summary>Text from a file on one line: quoted, control characters escaped, cut where it is long.</summary>
     public static string Quote(string text) =>
@@ -14,7 +14,7 @@ internal static class Wording
 
     /// <summary>The first few of several names.</summary>
     public static string List(IReadOnlyCollection<string> names) =>
-        string.Join(", ", names.Take(MostNames)) + (names.Count > MostNames ? $" and {names.Count - MostNames} more" : string.Empty);
+        string.Join(", ", names.Take(MaxNames)) + (names.Count > MaxNames ? $" and {names.Count - MaxNames} more" : string.Empty);
 
     private static class RelaxedStrings
     {

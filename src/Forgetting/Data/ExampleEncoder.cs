@@ -224,7 +224,7 @@ internal sealed class ExampleEncoder
     {
         RefuseMore(example, []);
         string joined = example.Prompt + (example.Separator ?? Joint(example.Prompt, example.Completion)) + example.Completion;
-        TokenMark mark = TokenMark.Of(learnt: true, example.Sign, example.Weight);
+        TokenMark mark = TokenMark.From(learnt: true, example.Sign, example.Weight);
         AddStretch(text, joined, [new(example.Prompt.Length, joined.Length, mark)]);
         if (!example.Truncated)
             text.Add([_eos], mark);

@@ -37,13 +37,13 @@ internal interface ILazyExamples : IReadOnlyList<EncodedExample>
 internal static class ExampleLists
 {
     /// <summary>Tokens up to which examples stay in memory, where they take 5 bytes each and some more.</summary>
-    public const long MostTokens = 16_000_000;
+    public const long MaxTokens = 16_000_000;
 
     /// <summary>A list of examples; of many in a file.</summary>
     /// <param name="folder">Folder for the file, which may not be there yet.</param>
     /// <param name="most">Tokens from which they go there.</param>
     /// <exception cref="Core.UserException">The file cannot be written.</exception>
-    public static IReadOnlyList<EncodedExample> Collect(IEnumerable<EncodedExample> examples, string folder, long most = MostTokens)
+    public static IReadOnlyList<EncodedExample> Collect(IEnumerable<EncodedExample> examples, string folder, long most = MaxTokens)
     {
         List<EncodedExample> list = [];
         ExampleFile? file = null;

@@ -47,7 +47,7 @@ internal sealed class MessageLayout
     /// cref="ToTemplate"/> made of one of the
     /// layouts above it is that one.
     /// </summary>
-    public static MessageLayout Of(ChatTemplate template)
+    public static MessageLayout From(ChatTemplate template)
     {
         ArgumentNullException.ThrowIfNull(template);
         return Written(template.Text) ?? new(template.Source, template);

@@ -88,9 +88,9 @@ internal sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens)
     {
         List<SharedContext> batch = [];
         int tokens = 0;
-        foreach (SharedContext context in contexts.OrderByDescending(context => context.MostTokens))
+        foreach (SharedContext context in contexts.OrderByDescending(context => context.MaxTokens))
         {
-            if (batch.Count > 0 && tokens + context.MostTokens > batchTokens)
+            if (batch.Count > 0 && tokens + context.MaxTokens > batchTokens)
             {
                 yield return [.. batch];
                 batch.Clear();
@@ -98,7 +98,7 @@ internal sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens)
             }
 
             batch.Add(context);
-            tokens += context.MostTokens;
+            tokens += context.MaxTokens;
         }
 
         if (batch.Count > 0)

@@ -14,7 +14,7 @@ internal static class PairedTests
     public const int Samples = 10_000;
 
     // 2^16 assignments take no time.
-    private const int MostExact = 16;
+    private const int MaxExact = 16;
 
     /// <summary>
     /// McNemar's test, mid-p version: the exact conditional test less half the probability of what was observed, which holds its level
@@ -57,7 +57,7 @@ internal static class PairedTests
 
         // Sums of the same numbers in another order must not pass for smaller ones.
         double observed = Math.Abs(differences.Sum()) - 1e-12 * sizes.Sum();
-        if (sizes.Length <= MostExact)
+        if (sizes.Length <= MaxExact)
         {
             int all = 1 << sizes.Length;
             return (double)Enumerable.Range(0, all).Count(signs => Math.Abs(Sum(sizes, _ => (uint)signs)) >= observed) / all;

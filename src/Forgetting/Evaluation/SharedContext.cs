@@ -64,7 +64,7 @@ internal sealed class SharedContext
     public int Length => Shared.Ids.Length + LongestTail;
 
     /// <summary>Most tokens that are computed at once.</summary>
-    public int MostTokens => Math.Max(Shared.Ids.Length, LongestTail);
+    public int MaxTokens => Math.Max(Shared.Ids.Length, LongestTail);
 
     /// <summary>Tokens that are computed.</summary>
     public int Tokens => Shared.Ids.Length + Tails.Sum(tail => tail.Ids.Length);

@@ -12,7 +12,7 @@ namespace Forgetting.Evaluation;
 /// </summary>
 internal static class TaskFile
 {
-    private const int MostRepeats = 10_000;
+    private const int MaxRepeats = 10_000;
 
     /// <summary>Keys of a task.</summary>
     public static IReadOnlyList<string> Keys { get; } =
@@ -108,8 +108,8 @@ internal static class TaskFile
     private static int Repeats(Node root)
     {
         int repeats = root.Number("repeats", 1, least: 1);
-        if (repeats > MostRepeats)
-            throw root.Wrong("repeats", $"{repeats}", $"at most {MostRepeats}");
+        if (repeats > MaxRepeats)
+            throw root.Wrong("repeats", $"{repeats}", $"at most {MaxRepeats}");
 
         if (repeats > 1 && root.Real("temperature") == 0)
             throw root.Wrong("repeats", $"{repeats} of one and the same text", "a \"temperature\" above 0");

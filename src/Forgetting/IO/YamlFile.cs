@@ -12,7 +12,7 @@ namespace Forgetting.IO;
 /// </summary>
 internal static class YamlFile
 {
-    private const int Longest = 1 << 20, Deepest = 20, MostNodes = 10_000;
+    private const int Longest = 1 << 20, Deepest = 20, MaxNodes = 10_000;
 
     /// <summary>The mapping that a YAML text is; empty for an empty text.</summary>
     /// <param name="reader">The text.</param>
@@ -101,8 +101,8 @@ internal static class YamlFile
                         break;
                 }
 
-                if (nodes > MostNodes)
-                    throw At(path, line, $"more than {MostNodes} values, aliases followed");
+                if (nodes > MaxNodes)
+                    throw At(path, line, $"more than {MaxNodes} values, aliases followed");
             }
         }
         catch (Exception error) when (error is not (UserException or OutOfMemoryException))

@@ -27,7 +27,7 @@ public sealed record Diagnosis(
     /// <param name="signs">Per example, per token.</param>
     /// <param name="baseLoss">Per example, per token: cross-entropy under the base model, nats.</param>
     /// <param name="referenceLoss">The same under the reference model.</param>
-    internal static Diagnosis? Of(IReadOnlyList<sbyte[]> signs, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss)
+    internal static Diagnosis? From(IReadOnlyList<sbyte[]> signs, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss)
     {
         long negatives = 0, known = 0, implausible = 0, believed = 0;
         double baseSum = 0, referenceSum = 0;

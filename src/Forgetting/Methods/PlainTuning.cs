@@ -68,6 +68,6 @@ internal static class PlainTuning
             Path.Combine(folder, "model"), model.Decoder, model.Source, chat.AddTo + (Action<string>)Card(isAdapter: false).AddTo,
             StoredType.F32);
 
-        ModelCard Card(bool isAdapter) => TrainingCard.Of(recipe, isAdapter, [("steps", Trainer.CountSteps(recipe, examples.Count))]);
+        ModelCard Card(bool isAdapter) => TrainingCard.From(recipe, isAdapter, [("steps", Trainer.CountSteps(recipe, examples.Count))]);
     }
 }

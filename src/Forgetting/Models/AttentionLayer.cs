@@ -65,7 +65,7 @@ internal sealed class AttentionLayer
         _k = pass.Take(KeyValueWidth);
         _v = pass.Take(KeyValueWidth);
         _o = Project(pass, x);
-        Turn(pass, _q, _k, inverse: false);
+        ApplyRope(pass, _q, _k, inverse: false);
         if (pass.Cache is { } cache)
         {
             cache.Append(pass, _layer, _k, _v);
@@ -96,7 +96,7 @@ internal sealed class AttentionLayer
         Tensor delta = pass.Arena.Take(pass.Rows, _shape.Heads); // Float32 [T, H]
         pass.Backend.AttentionBackward(_shape, _q, _k, _v, pass.Offsets, _o, _logSumExp, dO, delta, dQ, dK, dV);
         pass.Arena.Release(inner);
-        Turn(pass, dQ, dK, inverse: true);
+        ApplyRope(pass, dQ, dK, inverse: true);
         ProjectBackward(pass, sink, x, dQ, dK, dV, dX);
         pass.Arena.Release(mark);
     }
@@ -139,7 +139,7 @@ internal sealed class AttentionLayer
         _fused.Backward(pass, sink, x, joint, dX);
     }
 
-    private void Turn(Pass pass, Tensor q, Tensor k, bool inverse)
+    private void ApplyRope(Pass pass, Tensor q, Tensor k, bool inverse)
     {
         if (pass.Rotary is { } rotary)
         {

@@ -115,7 +115,7 @@ internal static class CompareReport
             report.Paragraph(note);
 
         report.Table(header, rows);
-        foreach (SeedComparison comparison in SeedComparison.Of(groups))
+        foreach (SeedComparison comparison in SeedComparison.From(groups))
         {
             report.Section($"{comparison.Metric}, seed by seed", SeedComparison.Note).Table(comparison.Header, comparison.Rows)
                 .Figures(Charts.Intervals($"{comparison.Metric} against {comparison.Baseline}", "difference", comparison.Intervals));

@@ -14,7 +14,7 @@ namespace Forgetting.Reports;
 internal static class RunFiles
 {
     // Enough for a histogram's shape and for choosing examples; a page with every token of a large set would not open.
-    private const int MostScoredExamples = 4000;
+    private const int MaxScoredExamples = 4000;
 
     private static string Capitalized(string sentence) => char.ToUpperInvariant(sentence[0]) + sentence[1..];
 
@@ -40,7 +40,7 @@ internal static class RunFiles
         if (summary.ReferenceQuality is { } quality)
             lead += $" {Capitalized(quality.ToString())}.";
 
-        if (RoundingNote.Of(summary.RoundingLoss) is { } note)
+        if (RoundingNote.From(summary.RoundingLoss) is { } note)
             lead += $" {Capitalized(note)}.";
 
         IReadOnlyList<StepMetrics> metrics = Metrics(folder);
@@ -98,7 +98,7 @@ internal static class RunFiles
             return [];
 
         Tokenizer tokenizer = Tokenizer.Load(Path.Combine(folder, "model"));
-        return [.. ScoreFile.Read(path).Take(MostScoredExamples).Select(e => new ScoredText(
+        return [.. ScoreFile.Read(path).Take(MaxScoredExamples).Select(e => new ScoredText(
             e.Index,
             [.. tokenizer.TextsOf(e.Ids).Select((text, t) => new HeatMapToken(
                 text,

@@ -49,7 +49,7 @@ internal sealed class SeedComparison
 
     /// <summary>The metrics that at least two methods have for two seeds in common.</summary>
     /// <param name="groups">Runs that differ in the seed alone; the first is what the others are compared with.</param>
-    public static IReadOnlyList<SeedComparison> Of(IReadOnlyList<RunGroup> groups)
+    public static IReadOnlyList<SeedComparison> From(IReadOnlyList<RunGroup> groups)
     {
         var comparisons = new List<SeedComparison>();
         foreach (string metric in groups.SelectMany(g => g.Runs).SelectMany(r => r.LastEvaluation.Keys).Distinct())

@@ -21,7 +21,7 @@ internal static class UnlearningReport
     private const int LongestText = 240, LongestTitle = 120;
 
     // More dots than this say no more and make the page large.
-    private const int MostDots = 3000;
+    private const int MaxDots = 3000;
 
     /// <summary>Adds the sections to a page.</summary>
     /// <param name="report">The page.</param>
@@ -105,7 +105,7 @@ internal static class UnlearningReport
     private static string Times(IReadOnlyList<StepMetrics> metrics, IReadOnlyList<SampleText> samples)
     {
         (int Step, int Sample)[] all = [.. metrics.SelectMany(m => (m.Unlearned ?? []).Select(index => (m.Step, index)))];
-        int every = (all.Length + MostDots - 1) / MostDots;
+        int every = (all.Length + MaxDots - 1) / MaxDots;
         return Charts.Dots("Samples unlearnt", "before optimiser step", "sample", [.. all.Where((_, i) => i % every == 0)
             .GroupBy(u => samples[u.Sample].Selection.Task ?? "samples")
             .OrderBy(g => g.Min(u => u.Sample))

@@ -15,7 +15,7 @@ namespace Forgetting.Runs;
 /// <param name="Longest">The longest.</param>
 internal sealed record LengthSummary(int Shortest, int Median, double Mean, int P95, int Longest)
 {
-    internal static LengthSummary Of(List<int> lengths)
+    internal static LengthSummary From(List<int> lengths)
     {
         lengths.Sort();
         return new(
@@ -85,7 +85,7 @@ internal sealed record DataSummary
     /// <param name="shown">Is given the first examples as tokens, or as text where there is no model.</param>
     /// <param name="show">How many.</param>
     /// <exception cref="UserException">The data cannot be read or encoded; see <see cref="ExampleLoader.Load"/>.</exception>
-    internal static DataSummary Of(
+    internal static DataSummary From(
         TrainingOptions options, (Tokenizer Tokenizer, ModelConfig Config)? model, Action<DataExample, IReadOnlyList<EncodedExample>> shown,
         int show)
     {
@@ -164,7 +164,7 @@ internal sealed record DataSummary
             Shapes = shapes,
             Repeated = texts.Count + answers.Count - texts.Distinct() - differing, Contradicting = differing - prompts.Distinct(),
             Unread = unread, Weighted = weighted,
-            Lengths = lengths.Count == 0 ? null : LengthSummary.Of(lengths), Tokens = tokens, Learnt = learnt, Negative = negative,
+            Lengths = lengths.Count == 0 ? null : LengthSummary.From(lengths), Tokens = tokens, Learnt = learnt, Negative = negative,
             Refused = refused, Refusal = refusal, TooLong = encoder?.TooLongExamples ?? 0, Notices = encoder?.Notices ?? [],
         };
     }

@@ -60,25 +60,25 @@ internal sealed record MemoryPlan
     /// <param name="data">The run's examples, or null for any that the settings admit.</param>
     /// <param name="evaluator">Evaluates the model in training, or null.</param>
     /// <param name="methods">The run's methods; null for those of the settings.</param>
-    public static MemoryPlan Of(
+    public static MemoryPlan Create(
         ModelConfig config, TrainingOptions options, string device, DType storageType, LoraConfig? lora, PlannedData? data = null,
         IStepEvaluator? evaluator = null, IReadOnlyList<IMethod>? methods = null)
     {
-        methods ??= MethodList.Of(options);
+        methods ??= MethodList.Create(options);
         if (device != "cpu")
         {
             using var card = new DryRunBackend(device, storageType);
-            return Of(config, options, lora, card, data, evaluator, methods);
+            return Create(config, options, lora, card, data, evaluator, methods);
         }
 
         using var pool = new WorkerPool(1);
-        using IMatrixProducts products = BackendFactory.CpuProducts(
+        using IMatMul products = BackendFactory.CpuMatMul(
             options.Compute.Dtype == "bf16" ? DType.BFloat16 : DType.Float32, options.Compute.Products)(pool);
         using var backend = new DryRunBackend(products);
-        return Of(config, options, lora, backend, data, evaluator, methods);
+        return Create(config, options, lora, backend, data, evaluator, methods);
     }
 
-    private static MemoryPlan Of(
+    private static MemoryPlan Create(
         ModelConfig config, TrainingOptions options, LoraConfig? lora, DryRunBackend backend, PlannedData? data, IStepEvaluator? evaluator,
         IReadOnlyList<IMethod> methods)
     {
@@ -98,7 +98,7 @@ internal sealed record MemoryPlan
         (long Weights, long State, long Activations) parts = default;
         Stage(
             "training",
-            () => parts = rehearsal.Train(options, result.Set, result.Unlearned, Regularizers.Of(options.Optimizer, config), evaluator));
+            () => parts = rehearsal.Train(options, result.Set, result.Unlearned, Regularizers.Create(options.Optimizer, config), evaluator));
         return new MemoryPlan
         {
             Stages = stages, Weights = parts.Weights, State = parts.State, Activations = parts.Activations,

@@ -10,7 +10,7 @@ namespace Forgetting.Runs;
 internal static class MethodList
 {
     /// <summary>The methods that settings ask for, in the order in which they are applied; none for ordinary fine-tuning.</summary>
-    public static IReadOnlyList<IMethod> Of(TrainingOptions options) =>
+    public static IReadOnlyList<IMethod> Create(TrainingOptions options) =>
     [
         .. options.ScoresTokens ? [new TokenForgettingMethod(options)] : Array.Empty<IMethod>(),
         .. options.Unlearns ? [new LearningWithForgettingMethod(options)] : Array.Empty<IMethod>(),

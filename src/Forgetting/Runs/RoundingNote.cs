@@ -10,7 +10,7 @@ internal static class RoundingNote
 
     /// <summary>A line, or null where nothing noticeable is lost.</summary>
     /// <param name="loss">‖rounding error‖ / ‖change of the weights‖.</param>
-    public static string? Of(double loss) => loss <= Noticeable ? null : string.Create(
+    public static string? From(double loss) => loss <= Noticeable ? null : string.Create(
         CultureInfo.InvariantCulture,
         $"rounding to the type of the files changes the weights by {100 * loss:0.#} % of what training did; "
             + $"save-dtype fp32 keeps all of it, and so does the adapter");

@@ -97,7 +97,7 @@ internal sealed record RunRecord(TrainingOptions Options, Provenance Provenance)
     /// <exception cref="UserException">An input has changed, the folder is in use, or it cannot be written.</exception>
     public static RunRecord Begin(RunFolder folder, TrainingOptions options, RunRecord? began, ITrainingObserver? observer)
     {
-        Provenance provenance = Provenance.Of(options);
+        Provenance provenance = Provenance.From(options);
         if (began is null)
         {
             // It may have come to be since it was looked at.

@@ -66,7 +66,7 @@ public sealed record TrainingOutcome
     internal static TrainingOutcome Measure(
         Decoder decoder, TrainingSet set, TrainingOptions options, StepMetrics first, CancellationToken cancellation)
     {
-        int[] places = [.. DataOrder.Of(set, options).At(0)];
+        int[] places = [.. DataOrder.From(set, options).At(0)];
         EncodedExample[] examples = [.. places.Select(i => set.Examples[i])];
         IReadOnlyList<float[]> losses;
         try

@@ -145,7 +145,7 @@ internal sealed class TuneEvaluation : IStepEvaluator
     // The hash of what is read again at the end.
     private string? Keep(LoadedModel model, IEnumerable<(string Name, double Value)> measured)
     {
-        ModelCard card = TrainingCard.Of(_options, isAdapter: model.Decoder.Lora != null, measured);
+        ModelCard card = TrainingCard.From(_options, isAdapter: model.Decoder.Lora != null, measured);
         if (model.Decoder.Lora is null)
         {
             Write(model, card);

@@ -39,7 +39,7 @@ internal sealed class TuneRun
         _others = others;
         _observer = observer;
         _cancellation = cancellation;
-        _methods = method is null ? MethodList.Of(options) : [method];
+        _methods = method is null ? MethodList.Create(options) : [method];
     }
 
     /// <summary>
@@ -189,7 +189,7 @@ internal sealed class TuneRun
             summary = Summarize(model, result, held.Count, runs.Sum(r => r.StageSeconds)) with
             {
                 Provenance = provenance, Outcome = outcome, RoundingLoss = rounding,
-                Valid = valid.Count == 0 ? null : ValidSummary.Of(_options, StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))),
+                Valid = valid.Count == 0 ? null : ValidSummary.From(_options, StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))),
                 Unlearning =
                     result.Summary.Unlearning is { } unlearning ? unlearning with { LossBefore = before, LossAfter = after } : null,
                 Best = evaluation?.Best, PredictedMemoryBytes = memory.Peak, PredictedResidentBytes = memory.Resident,
@@ -223,7 +223,7 @@ internal sealed class TuneRun
         ChatFiles chat = ExampleLoader.Trained(_options, model.Tokenizer, set.Examples);
         evaluation?.Begin(model, chat);
         var trainer = new Trainer(
-            model.Decoder, set, _options, _options.Out, _observer, unlearned, Regularizers.Of(_options.Optimizer, model.Decoder.Config),
+            model.Decoder, set, _options, _options.Out, _observer, unlearned, Regularizers.Create(_options.Optimizer, model.Decoder.Config),
             evaluation);
         trainer.Run(_resume, _cancellation);
         IReadOnlyList<StepMetrics> steps = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"));
@@ -235,12 +235,12 @@ internal sealed class TuneRun
         (string, double)[] measured = [.. outcome.Measured(steps)];
         if (model.Decoder.Lora != null)
         {
-            ModelCard ofAdapter = TrainingCard.Of(_options, isAdapter: true, measured);
+            ModelCard ofAdapter = TrainingCard.From(_options, isAdapter: true, measured);
             PeftAdapter.Write(
                 Path.Combine(_options.Out, "adapter"), model.Decoder, _options.Model, chat.AddToAdapter + (Action<string>)ofAdapter.AddTo);
         }
 
-        ModelCard card = TrainingCard.Of(_options, isAdapter: false, measured);
+        ModelCard card = TrainingCard.From(_options, isAdapter: false, measured);
         MergeResult written = AdapterMerge.Write(
             Path.Combine(_options.Out, "model"), model.Decoder, model.Source, chat.AddTo + (Action<string>)card.AddTo,
             _options.SaveDtype.ToStoredType());
@@ -336,7 +336,7 @@ internal sealed class TuneRun
     {
         using Checkpoint source = Checkpoint.Open(_options.Model);
         LoraConfig? lora = _options.Adapter is { } adapter ? TrainedModel.AdapterConfig(adapter) : TrainedModel.NewAdapter(_options);
-        var plan = MemoryPlan.Of(source.Config, _options, _backend.Name, _backend.StorageType, lora, data, evaluation, _methods);
+        var plan = MemoryPlan.Create(source.Config, _options, _backend.Name, _backend.StorageType, lora, data, evaluation, _methods);
         if (plan.Peak > _backend.TotalBytes)
         {
             _observer?.StageBegan(
@@ -353,7 +353,7 @@ internal sealed class TuneRun
         TrainingSet set = result.Set;
         IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"));
         TokenCounts counts =
-            set.Signs.Zip(set.Examples).Aggregate(default(TokenCounts), (sum, e) => sum + TokenCounts.Of(e.First, e.Second.Response));
+            set.Signs.Zip(set.Examples).Aggregate(default(TokenCounts), (sum, e) => sum + TokenCounts.From(e.First, e.Second.Response));
         return new TuneSummary
         {
             Method = _methods is [var method, ..] ? method.Name : Recipe.Text(_options.Method),

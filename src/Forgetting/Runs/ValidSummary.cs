@@ -55,7 +55,7 @@ public sealed record ValidSummary
     /// <param name="options">Its settings.</param>
     /// <param name="metrics">Its steps.</param>
     /// <exception cref="UserException">A file of measurements is missing or malformed.</exception>
-    internal static ValidSummary Of(TrainingOptions options, IReadOnlyList<StepMetrics> metrics)
+    internal static ValidSummary From(TrainingOptions options, IReadOnlyList<StepMetrics> metrics)
     {
         IReadOnlyList<HeldOutExample> before = HeldOutExample.Read(options.Out, 0),
             after = HeldOutExample.Read(options.Out, metrics[^1].Step);

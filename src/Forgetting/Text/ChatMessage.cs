@@ -13,7 +13,7 @@ public sealed record ChatMessage(string Role, string Content)
 {
     private const string WeightKey = "weight", SignKey = "sign";
 
-    private const int MostWeight = 1000;
+    private const int MaxWeight = 1000;
 
     /// <summary>
     /// For an assistant's turn: as how many tokens each of its tokens counts. 0 is one that is not learnt, as
@@ -42,7 +42,7 @@ public sealed record ChatMessage(string Role, string Content)
 
     /// <summary>What training makes of the turn.</summary>
     [JsonIgnore]
-    internal TokenMark Mark => TokenMark.Of(Role == "assistant", Sign, Weight);
+    internal TokenMark Mark => TokenMark.From(Role == "assistant", Sign, Weight);
 
     /// <summary>Reads a message: <c>role</c> and <c>content</c>, or <c>from</c> and <c>value</c> as ShareGPT has them.</summary>
     /// <exception cref="UserException">The role is missing; the content is no text, or missing where no other key stands for it; the
@@ -158,9 +158,9 @@ public sealed record ChatMessage(string Role, string Content)
                 && double.TryParse(weight.AsString(), NumberStyles.Float, CultureInfo.InvariantCulture, out double text)
             ? text
             : double.NaN;
-        return value is >= 0 and <= MostWeight
+        return value is >= 0 and <= MaxWeight
             ? value
-            : throw weight.Wrong(weight.Describe(), $"a number from 0 (not trained on) to {MostWeight}");
+            : throw weight.Wrong(weight.Describe(), $"a number from 0 (not trained on) to {MaxWeight}");
     }
 
     private static double ReadWeight(JsonView weight, string role)

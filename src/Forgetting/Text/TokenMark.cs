@@ -13,7 +13,7 @@ internal readonly record struct TokenMark(bool Response, sbyte Sign = 0, float W
     /// <param name="learnt">Whether it is trained on at all.</param>
     /// <param name="sign">Its sign in the data; null where it has none.</param>
     /// <param name="weight">Its weight in the data; null where it has none.</param>
-    public static TokenMark Of(bool learnt, int? sign, double? weight) =>
+    public static TokenMark From(bool learnt, int? sign, double? weight) =>
         learnt && sign != 0 && weight != 0 ? new(true, (sbyte)(sign ?? 0), (float)(weight ?? 1)) : Given;
 }
 

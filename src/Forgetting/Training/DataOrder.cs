@@ -37,7 +37,7 @@ internal sealed class DataOrder
 
     /// <summary>The order that the settings ask for.</summary>
     /// <exception cref="UserException">A file has no part in it.</exception>
-    public static DataOrder Of(TrainingSet set, TrainingOptions options) => new(
+    public static DataOrder From(TrainingSet set, TrainingOptions options) => new(
         set.Counted, options.Schedule.BatchSize, options.Seed, !options.Data.NoShuffle, MixtureOf(set.Examples, options), set.Parts);
 
     /// <summary>The shares of files that the settings ask for; null where they ask for none, or no example is of a file.</summary>
@@ -47,7 +47,7 @@ internal sealed class DataOrder
             ? new Mixture(examples, options.Data.Weights) : null;
 
     /// <summary>Most examples of a step.</summary>
-    public int MostAtOnce =>
+    public int MaxAtOnce =>
         Math.Min(_batchSize, _examples) * (1 + (_parts is { Retain: > 0 } ? 1 : 0) + (_parts is { Refusals: true } ? 1 : 0));
 
     /// <summary>Optimiser steps of one pass over the data.</summary>

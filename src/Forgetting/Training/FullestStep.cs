@@ -5,7 +5,7 @@ namespace Forgetting.Training;
 /// <summary>The micro-batches of a run that no other one of the run exceeds.</summary>
 internal static class FullestStep
 {
-    private const long MostConsidered = 10_000_000;
+    private const long MaxConsidered = 10_000_000;
 
     /// <summary>
     /// Examples of each, with every token a response token, so that no other pass takes more memory. There are several where the one with
@@ -20,8 +20,8 @@ internal static class FullestStep
         TrainingSet set, TrainingSet? unlearned, DataOrder order, int steps, TrainingOptions options)
     {
         var fullest = new List<(int Tokens, EncodedExample[] Examples)>();
-        int size = order.MostAtOnce;
-        if ((long)steps * size > MostConsidered)
+        int size = order.MaxAtOnce;
+        if ((long)steps * size > MaxConsidered)
         {
             // In so many steps the longest examples may well meet.
             Consider(ExampleLists.At(set.Examples, Longest(set.Examples, size)));

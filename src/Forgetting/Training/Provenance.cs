@@ -47,7 +47,7 @@ internal sealed record Provenance
 
     /// <summary>What a run of these settings would come from now.</summary>
     /// <exception cref="UserException">An input cannot be read.</exception>
-    public static Provenance Of(TrainingOptions options)
+    public static Provenance From(TrainingOptions options)
     {
         string built =
             typeof(Provenance).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";

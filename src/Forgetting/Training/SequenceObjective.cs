@@ -14,7 +14,7 @@ internal readonly record struct AnswerLoss(double Loss, double BaseLoss, double 
 internal sealed class SequenceObjective(ForgetObjective kind, double beta, double margin)
 {
     /// <summary>The objective that the settings ask for; null where they unlearn token by token.</summary>
-    public static SequenceObjective? Of(TrainingOptions options) =>
+    public static SequenceObjective? From(TrainingOptions options) =>
         options.Method != TrainingMethod.Unlearn || options.UnlearnsTokens
             ? null
             : new(options.ForgetSet.Objective, options.ForgetSet.ResolveBeta(), options.ForgetSet.ObjectiveMargin);

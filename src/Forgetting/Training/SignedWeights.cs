@@ -7,7 +7,7 @@ namespace Forgetting.Training;
 internal readonly record struct TokenCounts(long Positive, long Negative, long Ignored = 0)
 {
     /// <summary>Counts the signs of response tokens.</summary>
-    public static TokenCounts Of(ReadOnlySpan<sbyte> signs)
+    public static TokenCounts From(ReadOnlySpan<sbyte> signs)
     {
         long positive = 0;
         long negative = 0;
@@ -21,9 +21,9 @@ internal readonly record struct TokenCounts(long Positive, long Negative, long I
     }
 
     /// <summary>Counts the signs of an example's response tokens.</summary>
-    public static TokenCounts Of(ReadOnlySpan<sbyte> signs, ReadOnlySpan<bool> response)
+    public static TokenCounts From(ReadOnlySpan<sbyte> signs, ReadOnlySpan<bool> response)
     {
-        TokenCounts all = Of(signs);
+        TokenCounts all = From(signs);
         return all with { Ignored = all.Ignored - response.Count(false) };
     }
 
@@ -47,7 +47,7 @@ internal readonly record struct TokenMass(double Positive, double Negative, doub
     /// <summary>Adds up tokens.</summary>
     /// <param name="signs">Their signs.</param>
     /// <param name="weights">Their weights; empty where each is 1.</param>
-    public static TokenMass Of(ReadOnlySpan<sbyte> signs, ReadOnlySpan<float> weights)
+    public static TokenMass From(ReadOnlySpan<sbyte> signs, ReadOnlySpan<float> weights)
     {
         TokenMass sum = default;
         for (int i = 0; i < signs.Length; i++)
@@ -81,7 +81,7 @@ internal readonly record struct SignedWeights(double Positive, double Negative)
 {
     /// <summary>Weights for the tokens that <paramref name="mass"/> sums up.</summary>
     /// <param name="norm">What the negative term is divided by.</param>
-    public static SignedWeights Of(
+    public static SignedWeights From(
         TrainingMethod method, TokenMass mass, double lambda, NegativeNormKind norm = NegativeNormKind.Candidates) =>
         method switch
         {
@@ -104,7 +104,7 @@ internal readonly record struct SignedWeights(double Positive, double Negative)
     public static SignedWeights OfMicroBatch(
         TrainingMethod method, TokenMass mass, double lambda, int microBatches, NegativeNormKind norm = NegativeNormKind.Candidates)
     {
-        SignedWeights own = Of(method, mass, lambda, norm);
+        SignedWeights own = From(method, mass, lambda, norm);
         return new(own.Positive / microBatches, own.Negative / microBatches);
     }
 

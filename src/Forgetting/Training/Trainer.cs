@@ -54,7 +54,7 @@ internal sealed class Trainer
         _options = options;
         _folder = folder;
         _observer = observer;
-        _order = DataOrder.Of(set, options);
+        _order = DataOrder.From(set, options);
         Steps = CountSteps(options, set.Counted);
         _learningRate = new LearningRateSchedule(
             options.Schedule.LrSchedule, options.Optimizer.LearningRate, options.Schedule.WarmupRatio, Steps, options.Compat);

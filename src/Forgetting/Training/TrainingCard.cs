@@ -13,7 +13,7 @@ internal static class TrainingCard
     /// <param name="options">Settings of the run, resolved.</param>
     /// <param name="isAdapter">Whether it is the adapter's.</param>
     /// <param name="metrics">What is known of the model.</param>
-    public static ModelCard Of(TrainingOptions options, bool isAdapter, IEnumerable<(string Name, double Value)> metrics)
+    public static ModelCard From(TrainingOptions options, bool isAdapter, IEnumerable<(string Name, double Value)> metrics)
     {
         string[] files = [.. options.Data.Files.Select(Name)];
         string name = ModelCard.NameOf(options.Model), data = string.Join(", ", files), method = Recipe.Text(options.Method);

@@ -63,7 +63,7 @@ internal sealed class TrainingStep : IDisposable
         _ascent = options.Method == TrainingMethod.Forget || options.UnlearnsTokens
             ? ascent
             : new Ascent { LearningPower = ascent.LearningPower };
-        _objective = SequenceObjective.Of(options);
+        _objective = SequenceObjective.From(options);
         _sink = new AccumulateSink(decoder.Backend);
         decoder.Repeats = !options.Compute.NoCudaGraphs;
         decoder.AllocateGradients();
@@ -87,7 +87,7 @@ internal sealed class TrainingStep : IDisposable
             _signs.Add(Array.ConvertAll(set.Signs[place], sign => (float)sign));
             _baseLogProbabilities?.Add(set.BaseLogProbabilities![place]);
             if (set.Parts is null || set.Parts.IsRetained(place))
-                _retained += TokenMass.Of(set.Signs[place], set.Examples[place].Weights ?? []).Positive;
+                _retained += TokenMass.From(set.Signs[place], set.Examples[place].Weights ?? []).Positive;
         }
 
         _stepSeed = StepSeed(_options.Seed, step);
@@ -204,7 +204,7 @@ internal sealed class TrainingStep : IDisposable
 
     private SignedWeights OfStep(TrainingMethod method, double lambda) => method == TrainingMethod.Unlearn
         ? SignedWeights.OfSets(_options.ForgetSet.RetainWeight, _retained, lambda, _mass.Negative)
-        : SignedWeights.Of(method, _mass, lambda, _options.TokenForgetting.NegativeNorm);
+        : SignedWeights.From(method, _mass, lambda, _options.TokenForgetting.NegativeNorm);
 
     // Weights of answers as a whole are those of the model as it is, so once a step is enough.
     private void MeasureAnswers()
@@ -291,7 +291,7 @@ internal sealed class TrainingStep : IDisposable
                     e => Enumerable.Range(1, e.Length - 1).Where(t => e.Response[t]).Select(t => e.Weights?[t] ?? 1))];
             Signs = Array.ConvertAll(tokens.Weights, sign => (sbyte)sign);
             Losses = new float[Signs.Length];
-            Mass = TokenMass.Of(Signs, _weights);
+            Mass = TokenMass.From(Signs, _weights);
         }
 
         public TokenBatch Tokens { get; }

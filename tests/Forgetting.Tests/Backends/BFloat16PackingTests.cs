@@ -22,7 +22,7 @@ public sealed unsafe class BFloat16PackingTests
     public void Columns_lie_one_behind_the_other(int columns, int k, int filled)
     {
         int stride = columns + 3;
-        float[] source = ProductsCheck.Values(stride * k, 7);
+        float[] source = MatMulCheck.Values(stride * k, 7);
         ushort[] packed = Room(columns * filled);
         fixed (float* from = source)
         fixed (ushort* to = packed)
@@ -48,7 +48,7 @@ public sealed unsafe class BFloat16PackingTests
     public void Rows_lie_one_behind_the_other(int rows, int k)
     {
         int stride = k + 3;
-        float[] source = ProductsCheck.Values(stride * rows, 8);
+        float[] source = MatMulCheck.Values(stride * rows, 8);
         ushort[] packed = Room(rows * k);
         fixed (float* from = source)
         fixed (ushort* to = packed)
@@ -79,7 +79,7 @@ public sealed unsafe class BFloat16PackingTests
         foreach (bool transposed in new[] { false, true })
         {
             int stride = (transposed ? k : n) + 5;
-            float[] source = ProductsCheck.Values(stride * (transposed ? n : k), 9);
+            float[] source = MatMulCheck.Values(stride * (transposed ? n : k), 9);
             ushort[] packed = Room(size);
             fixed (float* from = source)
             fixed (ushort* to = packed)

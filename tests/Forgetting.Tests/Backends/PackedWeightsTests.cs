@@ -72,7 +72,7 @@ public sealed class PackedWeightsTests : IDisposable
     public void Without_memory_for_copies_the_results_are_the_same()
     {
         using var pool = new WorkerPool(2);
-        using var without = new CpuBackend(pool, p => new ManagedProducts(p), packedBytes: 0);
+        using var without = new CpuBackend(pool, p => new ManagedMatMul(p), packedBytes: 0);
         float[] expected = Product(_backend), actual = Product(without);
         Assert.Equal(expected, actual);
         Assert.Equal(0, without.PackedWeightBytes);
@@ -81,7 +81,7 @@ public sealed class PackedWeightsTests : IDisposable
         {
             using DeviceBuffer buffer = backend.Allocate(70 * 500 * sizeof(float));
             Tensor weight = buffer.AsTensor(new Shape(70, 500), DType.Float32);
-            backend.Upload<float>(ProductsCheck.Values(70 * 500, 7), weight);
+            backend.Upload<float>(MatMulCheck.Values(70 * 500, 7), weight);
             backend.DeclareWeight(weight);
             return Multiply(backend, weight);
         }

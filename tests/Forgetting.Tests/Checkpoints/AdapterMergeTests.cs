@@ -125,7 +125,7 @@ public sealed class AdapterMergeTests : IDisposable
         else
             Assert.Equal(Math.Sqrt(errors / updates), found, 0.01 * found);
 
-        Assert.Equal(target != "F32", Forgetting.Runs.RoundingNote.Of(found) is not null);
+        Assert.Equal(target != "F32", Forgetting.Runs.RoundingNote.From(found) is not null);
     }
 
     private Dictionary<string, Folders.Raw> WriteModel(ModelConfig config, string type)

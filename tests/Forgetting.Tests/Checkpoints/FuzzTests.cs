@@ -13,7 +13,7 @@ namespace Forgetting.Tests.Checkpoints;
 public sealed class FuzzTests : IDisposable
 {
     private const int Cases = 500;
-    private const long MostAllocated = 256L << 20;
+    private const long MaxAllocated = 256L << 20;
 
     private static readonly string[] s_numbers =
         ["0", "-1", "1", "3", "2147483648", "9223372036854775807", "1e400", "0.5", "null", "true", "\"x\"", "[]", "{}"];
@@ -97,7 +97,7 @@ public sealed class FuzzTests : IDisposable
         finally
         {
             long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
-            Assert.True(allocated < MostAllocated, $"case {number} allocated {allocated} bytes");
+            Assert.True(allocated < MaxAllocated, $"case {number} allocated {allocated} bytes");
         }
     }
 

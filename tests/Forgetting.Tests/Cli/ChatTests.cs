@@ -89,7 +89,7 @@ public sealed class ChatTests : IDisposable
 
     private static ChatSession Session(LoadedModel model, GenerationOptions options, string? system = null, string? stop = null) =>
         new(
-            model, MessageLayout.Of(ChatTemplate.Parse(Layout, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" })),
+            model, MessageLayout.From(ChatTemplate.Parse(Layout, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" })),
             stop is null ? options : options with { StopTexts = [stop] }, system);
 
     private LoadedModel Load() => LoadedModel.Load(SharedData.Path("stories260K", "hf"), _backend);

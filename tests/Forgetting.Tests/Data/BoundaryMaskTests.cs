@@ -82,8 +82,8 @@ public class BoundaryMaskTests
             "{% for m in messages %}{{ m.role }}: {{ m.content }}<|turn|>{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}",
             "t", new Dictionary<string, string>());
         DataExample example = Pair("x", "a\n");
-        Assert.Equal([259, 260], Learnt(new ExampleEncoder(Merging(), 100, layout: MessageLayout.Of(tagged)).Encode(example)));
-        Assert.Equal([259, '\n', Turn], Learnt(new ExampleEncoder(Merging(), 100, layout: MessageLayout.Of(found)).Encode(example)));
+        Assert.Equal([259, 260], Learnt(new ExampleEncoder(Merging(), 100, layout: MessageLayout.From(tagged)).Encode(example)));
+        Assert.Equal([259, '\n', Turn], Learnt(new ExampleEncoder(Merging(), 100, layout: MessageLayout.From(found)).Encode(example)));
     }
 
     [Fact]
@@ -95,7 +95,7 @@ public class BoundaryMaskTests
         foreach (string answer in new[] { "A", "A<|turn|>", "A</s>", "A</s> <|turn|>\n" })
         {
             EncodedExample example =
-                new ExampleEncoder(Bytes(), 100, allowSpecial: true, MessageLayout.Of(template)).Encode(Pair("<s> <s>x", answer));
+                new ExampleEncoder(Bytes(), 100, allowSpecial: true, MessageLayout.From(template)).Encode(Pair("<s> <s>x", answer));
             Assert.Equal([Bos, 'x', Turn, 'A', Turn], example.Ids.Where(id => id != ' '));
         }
 
@@ -104,7 +104,7 @@ public class BoundaryMaskTests
             ChatTemplate.Parse("{% for m in messages %}[{{ m.content }}]{% endfor %}", "t", new Dictionary<string, string>());
         Assert.Equal(
             ['[', Bos, 'x', ']', '[', 'A', Eos, ']'],
-            new ExampleEncoder(Bytes(), 100, allowSpecial: true, MessageLayout.Of(bare)).Encode(Pair("<s>x", "A</s>")).Ids);
+            new ExampleEncoder(Bytes(), 100, allowSpecial: true, MessageLayout.From(bare)).Encode(Pair("<s>x", "A</s>")).Ids);
         Assert.Equal(
             [Bos, 'x', Eos],
             new ExampleEncoder(Bytes(bos: false), 100, allowSpecial: true).Encode(Pair("<s>", "x</s>", separator: "")).Ids);

@@ -139,18 +139,18 @@ public class ExampleEncoderTests
         ChatTemplate chat = ChatTemplate.Parse(template, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" });
         DataExample conversation = Conversation(("user", "U</s>"), ("assistant", "A<|turn|>\uFDD0"), ("user", "V"), ("assistant", "B"));
         Check(
-            new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Of(chat)).Encode(conversation),
+            new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.From(chat)).Encode(conversation),
             ([Bos, .. Utf8("user: U</s>"), Turn, .. Utf8("\nassistant: ")], false),
             ([.. Utf8("A<|turn|>\uFDD0"), Turn], true),
             ([.. Utf8("\nuser: V"), Turn, .. Utf8("\nassistant: ")], false),
             ([.. Utf8("B"), Turn], true),
             (Utf8("\n"), false));
         EncodedExample cut =
-            new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Of(chat)).Encode(conversation with { Truncated = true });
+            new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.From(chat)).Encode(conversation with { Truncated = true });
         Assert.Equal((int)'B', cut.Ids[^1]);
         Assert.True(cut.Response[^1]);
         Check(
-            new ExampleEncoder(Bytes(), 1000, allowSpecial: true, MessageLayout.Of(chat)).Encode(Pair("</s>", "A")),
+            new ExampleEncoder(Bytes(), 1000, allowSpecial: true, MessageLayout.From(chat)).Encode(Pair("</s>", "A")),
             ([Bos, .. Utf8("user: "), Eos, Turn, .. Utf8("\nassistant: ")], false),
             ([.. Utf8("A"), Turn], true),
             (Utf8("\n"), false));
@@ -164,7 +164,7 @@ public class ExampleEncoderTests
             + "m.content }}{% endif %}{% endfor %}";
         ChatTemplate chat = ChatTemplate.Parse(template, "t", new Dictionary<string, string>());
         Check(
-            new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Of(chat))
+            new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.From(chat))
                 .Encode(Conversation(("user", "U"), ("assistant", "A"), ("assistant", "B"))),
             (Utf8("U["), false),
             (Utf8("A!"), true),
@@ -181,7 +181,7 @@ public class ExampleEncoderTests
             + "%}assistant: {% endif %}";
         ChatTemplate chat = ChatTemplate.Parse(template, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" });
         DataExample conversation = Conversation(("system", "S"), ("user", "U</s>"), ("assistant", "A"), ("user", "V"), ("assistant", "B"));
-        foreach (MessageLayout layout in new[] { MessageLayout.Tulu, MessageLayout.Plain, MessageLayout.Of(chat) })
+        foreach (MessageLayout layout in new[] { MessageLayout.Tulu, MessageLayout.Plain, MessageLayout.From(chat) })
         {
             var encoder = new ExampleEncoder(Bytes(), 1000, layout: layout);
             EncodedExample example = encoder.Encode(conversation);
@@ -193,7 +193,7 @@ public class ExampleEncoderTests
 
         Assert.Equal(
             [Bos, .. Utf8("user: P</s>"), Turn, .. Utf8("\nassistant: ")],
-            new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.Of(chat)).EncodePrompt(Pair("P</s>", "")));
+            new ExampleEncoder(Bytes(), 1000, layout: MessageLayout.From(chat)).EncodePrompt(Pair("P</s>", "")));
         Assert.Equal([Bos, .. Utf8("P</s>")], new ExampleEncoder(Bytes(), 1000).EncodePrompt(Pair("P</s>", "")));
     }
 

@@ -67,7 +67,7 @@ public class ExampleListTests
         IEnumerable<IEnumerable<int>> Fullest(IReadOnlyList<EncodedExample> all)
         {
             TrainingSet set = TrainingSet.AllPositive(all);
-            return FullestStep.MicroBatches(set, null, DataOrder.Of(set, first.Options), 6, first.Options)
+            return FullestStep.MicroBatches(set, null, DataOrder.From(set, first.Options), 6, first.Options)
                 .Select(b => b.Select(e => e.Index));
         }
     }

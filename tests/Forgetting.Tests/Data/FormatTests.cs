@@ -97,10 +97,10 @@ public sealed class FormatTests : IDisposable
 
         // Every file of it is part of what a run came from.
         var options = new TrainingOptions { Data = new() { Path = _folder["set"] }, Out = _folder["out"] };
-        RunInput[] inputs = [.. Provenance.Of(options).Inputs.Where(i => i.Setting == "data")];
+        RunInput[] inputs = [.. Provenance.From(options).Inputs.Where(i => i.Setting == "data")];
         Assert.Equal(["data/train-00000-of-00002.json", "data/train-00001-of-00002.jsonl"], inputs.Select(i => i.File));
         Write("set/data/train-00001-of-00002.jsonl", "changed");
-        Assert.NotEqual(inputs[1].Sha256, Provenance.Of(options).Inputs.Last(i => i.Setting == "data").Sha256);
+        Assert.NotEqual(inputs[1].Sha256, Provenance.From(options).Inputs.Last(i => i.Setting == "data").Sha256);
     }
 
     [Fact]

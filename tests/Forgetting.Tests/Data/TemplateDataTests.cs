@@ -22,7 +22,7 @@ public class TemplateDataTests
     {
         "tulu" => MessageLayout.Tulu,
         "plain" => MessageLayout.Plain,
-        _ => MessageLayout.Of(ChatTemplate.Parse(template, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" })),
+        _ => MessageLayout.From(ChatTemplate.Parse(template, "t", new Dictionary<string, string> { ["bos_token"] = "<s>" })),
     };
 
     private static DataExample Read(string line)

@@ -83,11 +83,11 @@ public class DemoDataTests
             [People(sets.Train), People(sets.Trusted), People(sets.HeldOut), People(sets.Prompts.Values.SelectMany(q => q))];
         Assert.Equal(groups.Sum(g => g.Count), groups.SelectMany(g => g).Distinct().Count());
         Assert.All([groups[0], groups[2]], g => Assert.NotEmpty(g));
-        Assert.NotEqual(sets.Train, QuestionSets.Of(scenario, _world, _settings, seed: 2).Train);
+        Assert.NotEqual(sets.Train, QuestionSets.From(scenario, _world, _settings, seed: 2).Train);
         Assert.Equal(sets.Train, Sets(scenario).Train);
     }
 
-    private QuestionSets Sets(string scenario) => QuestionSets.Of(scenario, _world, _settings, seed: 1);
+    private QuestionSets Sets(string scenario) => QuestionSets.From(scenario, _world, _settings, seed: 1);
 
     private static string Person(Question question) => question.Prompt["Which town is ".Length..^" from?".Length];
 }

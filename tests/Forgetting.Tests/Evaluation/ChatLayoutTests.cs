@@ -22,7 +22,7 @@ public class ChatLayoutTests
     {
         using Checkpoint model = Checkpoint.Open(SharedData.Path("stories260K", "hf"));
         var encoder = new RequestEncoder(
-            Bytes(), model.Config, layout: MessageLayout.Of(ChatTemplate.Parse(Template, "t", new Dictionary<string, string>())));
+            Bytes(), model.Config, layout: MessageLayout.From(ChatTemplate.Parse(Template, "t", new Dictionary<string, string>())));
         LogLikelihoodRequest request = encoder.Encode("Is it red?", " no"), ended = encoder.Encode("Is it red?", " no", end: true);
         int[] asked = [Bos, .. Utf8("user: Is it red?"), Turn, .. Utf8("assistant: ")];
         Assert.Equal(asked, request.Context);

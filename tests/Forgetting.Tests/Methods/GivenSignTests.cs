@@ -34,7 +34,7 @@ public sealed class GivenSignTests : IDisposable
             new() { Index = 0, Ids = [1, 2, 3, 4], Response = [false, true, true, true], Given = [0, 1, -1, -1] },
             new() { Index = 1, Ids = [1, 2, 3, 4], Response = [false, true, true, true] },
         ];
-        Scores scores = Scores.Of(examples, baseLoss, referenceLoss, ScoreKind.Influence, new(PartitionLevel.Token, 0.7));
+        Scores scores = Scores.Create(examples, baseLoss, referenceLoss, ScoreKind.Influence, new(PartitionLevel.Token, 0.7));
         Assert.Equal(new sbyte[] { 0, 1, -1, -1 }, scores.Partition.Signs[0]);
         Assert.Equal(new sbyte[] { 0, 1, 1, -1 }, scores.Partition.Signs[1]);
         Assert.Equal(new TokenCounts(3, 3), scores.Partition.Counts);

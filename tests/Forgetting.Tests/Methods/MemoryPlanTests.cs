@@ -69,7 +69,7 @@ public sealed class MemoryPlanTests : IDisposable
 
         // As inspect asks, without data; and the parts are parts of the whole.
         using Checkpoint source = Checkpoint.Open(model);
-        MemoryPlan plan = MemoryPlan.Of(source.Config, options, _backend.Name, _backend.StorageType, TrainedModel.NewAdapter(options));
+        MemoryPlan plan = MemoryPlan.Create(source.Config, options, _backend.Name, _backend.StorageType, TrainedModel.NewAdapter(options));
         Assert.InRange(plan.Peak, 0.95 * device, 1.1 * device);
         Assert.Equal(summary.ActivationBytes, plan.Activations, 0.1 * plan.Activations);
         // Gradients and two moments, and two more where unlearning steps have their own.
@@ -153,7 +153,7 @@ public sealed class MemoryPlanTests : IDisposable
             parts = Activations(options with { Data = new() { MaxLength = 30 } });
         Assert.InRange(parts, 0.97 * whole, whole);
 
-        long Activations(TrainingOptions run) => MemoryPlan.Of(config, run, "cuda", Tensors.DType.Float32, null).Activations;
+        long Activations(TrainingOptions run) => MemoryPlan.Create(config, run, "cuda", Tensors.DType.Float32, null).Activations;
     }
 
     [Fact]
@@ -203,6 +203,6 @@ public sealed class MemoryPlanTests : IDisposable
 
         string[] Stages(TrainingOptions run) => [.. Plan(run, Tensors.DType.Float32).Stages.Select(s => s.Stage)];
 
-        MemoryPlan Plan(TrainingOptions run, Tensors.DType type) => MemoryPlan.Of(config, run, "cuda", type, TrainedModel.NewAdapter(run));
+        MemoryPlan Plan(TrainingOptions run, Tensors.DType type) => MemoryPlan.Create(config, run, "cuda", type, TrainedModel.NewAdapter(run));
     }
 }

@@ -20,7 +20,7 @@ public class PartitionTests
     [InlineData(0.1, new sbyte[] { 0, -1, -1, -1 }, new sbyte[] { 0, -1, -1 }, double.NaN)]
     public void Tokens_are_ranked_over_all_examples_and_ties_keep_their_order(double rho, sbyte[] first, sbyte[] second, double cut)
     {
-        Partition partition = Partition.Of(s_influence, s_response, new(PartitionLevel.Token, rho));
+        Partition partition = Partition.From(s_influence, s_response, new(PartitionLevel.Token, rho));
         Assert.Equal(first, partition.Signs[0]);
         Assert.Equal(second, partition.Signs[1]);
         Assert.Equal(cut, partition.Cut, 6);
@@ -32,7 +32,7 @@ public class PartitionTests
         var random = new Random(4);
         float[][] score = [.. Enumerable.Range(0, 40).Select(_ => Enumerable.Range(0, 10).Select(_ => random.NextSingle()).ToArray())];
         bool[][] response = [.. score.Select(s => s.Select((_, t) => t > 1).ToArray())];
-        Partition Of(ulong? seed) => Partition.Of(score, response, new(PartitionLevel.Token, 0.75) { Shuffle = seed });
+        Partition Of(ulong? seed) => Partition.From(score, response, new(PartitionLevel.Token, 0.75) { Shuffle = seed });
         Partition plain = Of(null), shuffled = Of(7);
         Assert.Equal(plain.Counts, shuffled.Counts);
         Assert.All(shuffled.Signs, signs => Assert.Equal([0, 0], signs[..2]));
@@ -48,7 +48,7 @@ public class PartitionTests
     [Fact]
     public void Sequences_are_ranked_by_their_mean_and_share_a_sign()
     {
-        Partition partition = Partition.Of(s_influence, s_response, new(PartitionLevel.Sequence, 0.5));
+        Partition partition = Partition.From(s_influence, s_response, new(PartitionLevel.Sequence, 0.5));
         Assert.Equal(new sbyte[] { 0, 1, 1, 1 }, partition.Signs[0]);
         Assert.Equal(new sbyte[] { 0, -1, -1 }, partition.Signs[1]);
         Assert.Equal(new TokenCounts(3, 2), partition.Counts);
@@ -58,7 +58,7 @@ public class PartitionTests
     public void An_example_without_response_takes_no_part_in_the_ranking_of_sequences()
     {
         Partition partition =
-            Partition.Of([[5, 5], [1, 1], [2, 2]], [[false, false], [true, true], [false, true]], new(PartitionLevel.Sequence, 0.5));
+            Partition.From([[5, 5], [1, 1], [2, 2]], [[false, false], [true, true], [false, true]], new(PartitionLevel.Sequence, 0.5));
         Assert.Equal(new sbyte[] { 0, 0 }, partition.Signs[0]);
         Assert.Equal(new sbyte[] { -1, -1 }, partition.Signs[1]);
         Assert.Equal(new sbyte[] { 0, 1 }, partition.Signs[2]);
@@ -108,7 +108,7 @@ public class PartitionTests
 
         HashSet<(int, int)> positive =
             [.. all.OrderByDescending(a => a.Value).Take((int)(rho * all.Count)).Select(a => (a.Example, a.Token))];
-        Partition partition = Partition.Of(influence, response, new(PartitionLevel.Token, rho));
+        Partition partition = Partition.From(influence, response, new(PartitionLevel.Token, rho));
         Assert.Equal(new TokenCounts(positive.Count, all.Count - positive.Count), partition.Counts);
         Assert.All(all, a => Assert.Equal(positive.Contains((a.Example, a.Token)) ? 1 : -1, partition.Signs[a.Example][a.Token]));
     }
@@ -117,13 +117,13 @@ public class PartitionTests
     public void A_score_that_is_not_finite_is_refused() =>
         Assert.Equal(
             "the score of token 1 of example 0 is NaN, expected a finite number",
-            Assert.Throws<UserException>(() => Partition.Of([[0, float.NaN]], [[true, true]], new(PartitionLevel.Token, 0.7))).Message);
+            Assert.Throws<UserException>(() => Partition.From([[0, float.NaN]], [[true, true]], new(PartitionLevel.Token, 0.7))).Message);
 
     // Ranking as above: 2, 0.5, 0.5, 0.1, −1. Of five tokens 0.4 are two, and 0.4 more are ignored.
     [Fact]
     public void A_part_between_learnt_and_forgotten_is_ignored()
     {
-        Partition partition = Partition.Of(s_influence, s_response, new(PartitionLevel.Token, 0.4, 0.4));
+        Partition partition = Partition.From(s_influence, s_response, new(PartitionLevel.Token, 0.4, 0.4));
         Assert.Equal(new sbyte[] { 0, 1, -1, 1 }, partition.Signs[0]);
         Assert.Equal(new sbyte[] { 0, 0, 0 }, partition.Signs[1]);
         Assert.Equal(new TokenCounts(2, 1, 2), partition.Counts);
@@ -133,7 +133,7 @@ public class PartitionTests
     [Fact]
     public void Thresholds_divide_where_they_are_given()
     {
-        Partition partition = Partition.Of(s_influence, s_response, new(PartitionLevel.Token, 0.1) { Thresholds = (0.5, 0) });
+        Partition partition = Partition.From(s_influence, s_response, new(PartitionLevel.Token, 0.1) { Thresholds = (0.5, 0) });
         Assert.Equal(new sbyte[] { 0, 1, -1, 1 }, partition.Signs[0]);
         Assert.Equal(new sbyte[] { 0, 1, 0 }, partition.Signs[1]);
         Assert.Equal(new TokenCounts(3, 1, 1), partition.Counts);
@@ -144,13 +144,13 @@ public class PartitionTests
     [Fact]
     public void Otsus_cut_leaves_the_most_variance_between_its_sides()
     {
-        OtsuCut cut = OtsuCut.Of([0, 0, -1, -9, -10]);
+        OtsuCut cut = OtsuCut.From([0, 0, -1, -9, -10]);
         Assert.Equal((3, (3 * Math.Pow(11.0 / 3, 2) + 2 * 5.5 * 5.5) / 102), (cut.Above, cut.Separation));
-        Assert.Equal(new OtsuCut(2, 1), OtsuCut.Of([1, 1, 0, 0]));
-        Assert.Equal(new OtsuCut(3, 0), OtsuCut.Of([2, 2, 2]));
+        Assert.Equal(new OtsuCut(2, 1), OtsuCut.From([1, 1, 0, 0]));
+        Assert.Equal(new OtsuCut(3, 0), OtsuCut.From([2, 2, 2]));
 
         Partition partition =
-            Partition.Of([[-10, 0, -9], [0, -1]], [[true, true, true], [true, true]], new(PartitionLevel.Token, Share.Auto));
+            Partition.From([[-10, 0, -9], [0, -1]], [[true, true, true], [true, true]], new(PartitionLevel.Token, Share.Auto));
         Assert.Equal(new TokenCounts(3, 2), partition.Counts);
         Assert.Equal(new sbyte[] { -1, 1, -1 }, partition.Signs[0]);
     }
@@ -172,7 +172,7 @@ public class PartitionTests
             var cuts = Enumerable.Range(1, values.Length - 1).Where(k => values[k] < values[k - 1])
                 .Select(k => (Above: k, Within: Within(values.Take(k)) + Within(values.Skip(k)))).ToList();
             if (cuts.Count > 0)
-                Assert.Equal(cuts.Min(c => c.Within), cuts.Single(c => c.Above == OtsuCut.Of(values).Above).Within, 9);
+                Assert.Equal(cuts.Min(c => c.Within), cuts.Single(c => c.Above == OtsuCut.From(values).Above).Within, 9);
         }
     }
 }

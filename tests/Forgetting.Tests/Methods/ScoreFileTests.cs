@@ -31,7 +31,7 @@ public sealed class ScoreFileTests : IDisposable
     public void Scores_are_written_in_the_documented_form()
     {
         Scores scores =
-            Scores.Of(s_examples, [[0, 2.5f, 1], [0, 1]], [[0, 1, 1.5f], [0, 0.25f]], ScoreKind.Influence, new(PartitionLevel.Token, 0.7));
+            Scores.Create(s_examples, [[0, 2.5f, 1], [0, 1]], [[0, 1, 1.5f], [0, 0.25f]], ScoreKind.Influence, new(PartitionLevel.Token, 0.7));
         ScoreFile.Write(_folder["scores.jsonl"], s_examples, scores);
         Assert.Equal($"{First}\n{Second}\n", File.ReadAllText(_folder["scores.jsonl"]));
     }
@@ -71,7 +71,7 @@ public sealed class ScoreFileTests : IDisposable
     public void What_is_ranked_is_kept_beside_the_influence_and_ignored_tokens_have_sign_0(ScoreKind kind, float[] first, float[] second)
     {
         Scores written =
-            Scores.Of(s_examples, [[0, 2.5f, 1], [0, 1]], [[0, 1, 1.5f], [0, 0.25f]], kind, new(PartitionLevel.Token, 0.34, 0.34));
+            Scores.Create(s_examples, [[0, 2.5f, 1], [0, 1]], [[0, 1, 1.5f], [0, 0.25f]], kind, new(PartitionLevel.Token, 0.34, 0.34));
         ScoreFile.Write(_folder["scores.jsonl"], s_examples, written);
         Scores read = ScoreFile.Read(_folder["scores.jsonl"], s_examples, anew: null);
         Assert.Equal([0, 1.5f, -0.5f], read.Influence[0]);
@@ -91,7 +91,7 @@ public sealed class ScoreFileTests : IDisposable
     {
         EncodedExample[] example = [new() { Index = 0, Ids = [1, 2, 3, 4, 5, 6], Response = [false, true, true, true, true, true] }];
         Scores scores =
-            Scores.Of(example, [[0, 1, baseLoss, 2, 9, 1]], [[0, 0.1f, 6, 0.1f, 7, 0.1f]], ScoreKind.Auto, new(PartitionLevel.Token, 0.6));
+            Scores.Create(example, [[0, 1, baseLoss, 2, 9, 1]], [[0, 0.1f, 6, 0.1f, 7, 0.1f]], ScoreKind.Auto, new(PartitionLevel.Token, 0.6));
         Assert.Equal(expected, scores.Kind);
         Assert.Equal(
             expected == ScoreKind.Reference ? new sbyte[] { 0, 1, -1, 1, -1, 1 } : [0, 1, -1, 1, 1, -1], scores.Partition.Signs[0]);
@@ -103,12 +103,12 @@ public sealed class ScoreFileTests : IDisposable
     public void The_diagnosis_counts_what_is_known_never_believed_and_believed()
     {
         EncodedExample[] example = [new() { Index = 0, Ids = [1, 2, 3, 4], Response = [false, true, true, true] }];
-        Scores scores = Scores.Of(example, [[0, 9, 1, 5]], [[0, 0, 1.5f, 4.99f]], ScoreKind.Influence, new(PartitionLevel.Token, 0.34));
-        Diagnosis diagnosis = Diagnosis.Of(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss)!;
+        Scores scores = Scores.Create(example, [[0, 9, 1, 5]], [[0, 0, 1.5f, 4.99f]], ScoreKind.Influence, new(PartitionLevel.Token, 0.34));
+        Diagnosis diagnosis = Diagnosis.From(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss)!;
         Assert.Equal((2, 0.0, 0.5, 0.5), (diagnosis.Negatives, diagnosis.Known, diagnosis.Implausible, diagnosis.Believed));
         Assert.Equal((Math.Exp(-1) + Math.Exp(-5)) / 2, diagnosis.BaseProbability, 6);
         Assert.Equal((Math.Exp(-1.5) + Math.Exp(-4.99)) / 2, diagnosis.ReferenceProbability, 6);
-        Assert.Null(Diagnosis.Of([[0, 1, 1, 1]], [[0, 9, 1, 5]], [[0, 0, 1, 1]]));
+        Assert.Null(Diagnosis.From([[0, 1, 1, 1]], [[0, 9, 1, 5]], [[0, 0, 1, 1]]));
     }
 
     [Theory]

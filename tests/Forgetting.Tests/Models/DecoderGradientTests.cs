@@ -51,11 +51,11 @@ public class DecoderGradientTests
 
     [Theory]
     [MemberData(nameof(TestModel.Names), MemberType = typeof(TestModel))]
-    public void Gradients_match_finite_differences(string name) => CheckGradients(name, lora: null, Ascent.Of(AscentKind.Ascent));
+    public void Gradients_match_finite_differences(string name) => CheckGradients(name, lora: null, Ascent.From(AscentKind.Ascent));
 
     [Theory]
     [MemberData(nameof(TestModel.Names), MemberType = typeof(TestModel))]
-    public void Lora_gradients_match_finite_differences(string name) => CheckGradients(name, s_smallLora, Ascent.Of(AscentKind.Ascent));
+    public void Lora_gradients_match_finite_differences(string name) => CheckGradients(name, s_smallLora, Ascent.From(AscentKind.Ascent));
 
     // Adapters of a tied pair, or a trained copy of one of its ends, set it apart; the reference then has a head of its own.
     [Theory]
@@ -72,12 +72,12 @@ public class DecoderGradientTests
         CheckGradients(
             name,
             s_smallLora with { Targets = targets.Split(' '), ModulesToSave = saved.Split(' ', StringSplitOptions.RemoveEmptyEntries) },
-            Ascent.Of(AscentKind.Ascent));
+            Ascent.From(AscentKind.Ascent));
 
     [Theory]
     [MemberData(nameof(AscentKinds))]
     public void Gradients_of_every_ascent_match_finite_differences(string name, AscentKind kind) =>
-        CheckGradients(name, lora: null, Ascent.Of(kind));
+        CheckGradients(name, lora: null, Ascent.From(kind));
 
     [Fact]
     public void A_hidden_regularizer_reaches_every_parameter()
@@ -85,7 +85,7 @@ public class DecoderGradientTests
         using var model = new TestModel(ReferenceConfigs.All["gpt2"]);
         TokenBatch batch = Batches.Of(Batches.Random(model.Decoder.Config.VocabularySize, 5, 6, 4));
         model.Decoder.ForwardBackward(
-            batch, Ascent.Of(AscentKind.Ascent), new AccumulateSink(model.Backend), new float[batch.HeadRows.Length],
+            batch, Ascent.From(AscentKind.Ascent), new AccumulateSink(model.Backend), new float[batch.HeadRows.Length],
             regularizer: new SumOfHidden(model.Backend));
         CheckElements(model, () => ReferenceObjective.Value(model.Reference, batch, default) + (0.25 * HiddenSum(model.Reference, batch)));
     }

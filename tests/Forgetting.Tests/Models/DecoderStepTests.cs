@@ -163,7 +163,7 @@ public class DecoderStepTests
         {
             TokenBatch batch = Batches.Of(documents, chosen);
             var part = new float[batch.HeadRows.Length];
-            model.Decoder.ForwardBackward(batch, Ascent.Of(kind), new AccumulateSink(model.Backend), part, dropoutSeed, recompute);
+            model.Decoder.ForwardBackward(batch, Ascent.From(kind), new AccumulateSink(model.Backend), part, dropoutSeed, recompute);
             all.AddRange(part);
         }
 

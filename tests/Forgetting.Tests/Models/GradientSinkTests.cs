@@ -170,7 +170,7 @@ public class GradientSinkTests
     private static float[][] Run(TestModel model, TokenBatch batch, IGradientSink sink)
     {
         model.Decoder.ZeroGradients();
-        model.Decoder.ForwardBackward(batch, Ascent.Of(AscentKind.Ascent), sink, new float[batch.HeadRows.Length]);
+        model.Decoder.ForwardBackward(batch, Ascent.From(AscentKind.Ascent), sink, new float[batch.HeadRows.Length]);
         return model.Gradients();
     }
 

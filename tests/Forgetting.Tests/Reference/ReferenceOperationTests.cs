@@ -135,7 +135,7 @@ public class ReferenceOperationTests
     [InlineData(AscentKind.Belief, 0.7f)]
     public void Signed_loss_gradient(AscentKind kind, float learningPower = 0)
     {
-        Ascent ascent = Ascent.Of(kind) with { LearningPower = learningPower };
+        Ascent ascent = Ascent.From(kind) with { LearningPower = learningPower };
         foreach (double weight in new[] { 1.7, 0, -0.6 })
         {
             foreach (double favour in new[] { -4.0, 0, 4 })

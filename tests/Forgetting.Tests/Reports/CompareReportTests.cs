@@ -98,7 +98,7 @@ public class CompareReportTests
                 }))];
         IReadOnlyList<RunGroup> groups = RunNames.Group(runs, out _);
         Assert.Equal(["ignore (3 seeds)", "forget (3 seeds)"], groups.Select(g => g.Label));
-        SeedComparison comparison = Assert.Single(SeedComparison.Of(groups));
+        SeedComparison comparison = Assert.Single(SeedComparison.From(groups));
         Assert.Equal(["forget (3 seeds)", "0.7500 ± 0.1500", "+0.2000 ± 0.0577 (3/0)", "-0.0484 to 0.4484", "0.2500"], comparison.Rows[1]);
         Assert.Null(CompareReport.DataNote(runs));
         string page = CompareReport.Build(runs, []).ToString();

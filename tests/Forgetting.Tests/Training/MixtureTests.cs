@@ -24,7 +24,7 @@ public class MixtureTests
     public void An_epoch_sees_every_file_by_its_share(bool shuffle)
     {
         EncodedExample[] examples = [.. Enumerable.Range(0, 13).Select(i => Example(i, i < 3 ? 0 : i < 12 ? 1 : null))];
-        DataOrder order = DataOrder.Of(TrainingSet.AllPositive(examples), new TrainingOptions
+        DataOrder order = DataOrder.From(TrainingSet.AllPositive(examples), new TrainingOptions
         {
             Data = new() { Weights = [3, 1], NoShuffle = !shuffle }, Schedule = new() { BatchSize = 5 }, Seed = 4,
         });
@@ -51,7 +51,7 @@ public class MixtureTests
         EncodedExample[] examples = [Example(0, 0), Example(1, 1)];
         Assert.Equal(
             "data-weights: file 2 of data has 1 examples to train on, and its share of an epoch is 0; expected at least one of each",
-            Assert.Throws<UserException>(() => DataOrder.Of(TrainingSet.AllPositive(examples), options)).Message);
+            Assert.Throws<UserException>(() => DataOrder.From(TrainingSet.AllPositive(examples), options)).Message);
     }
 
     [Fact]

@@ -109,7 +109,7 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
         int rows = end - first;
         float* scores = at.Scores + (first * Keys);
         float* gradients = at.ScoreGradients + (first * Keys);
-        var products = new AttentionProducts<TKernel>(tiles, position, tokens, first, end, firstKey, keys);
+        var products = new AttentionMatMul<TKernel>(tiles, position, tokens, first, end, firstKey, keys);
 
         // P and dS, [rows, keys].
         Panels.Pack(k + keyStart, kvColumns, false, keys, d, TKernel.Columns, at.Key);

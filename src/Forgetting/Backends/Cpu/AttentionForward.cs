@@ -91,7 +91,7 @@ internal readonly unsafe struct AttentionForward<TKernel>(
             Panels.Pack(v + keyStart, kvColumns, true, d, keys, TKernel.Columns, at.Value);
 
             (int firstRow, int endRow) = tiles.RowsThatSee(firstKey, position, tokens, TKernel.Rows);
-            var products = new AttentionProducts<TKernel>(tiles, position, tokens, firstRow, endRow, firstKey, keys);
+            var products = new AttentionMatMul<TKernel>(tiles, position, tokens, firstRow, endRow, firstKey, keys);
             products.Scores(at.Query, at.Key, shape.Scale, at.Scores);
             for (int row = firstRow; row < endRow; row++)
             {

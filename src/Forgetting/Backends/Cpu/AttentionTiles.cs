@@ -14,7 +14,7 @@ internal readonly unsafe struct AttentionTiles
 
     // Floats of a tile of queries: 48 KiB, several of which share the second-level cache.
     private const int QueryFloats = 12_288;
-    private const int MostRows = 192;
+    private const int MaxRows = 192;
 
     /// <summary>Tiles of <typeparamref name="TKernel"/>'s granularity.</summary>
     public static AttentionTiles Of<TKernel>(AttentionShape shape)
@@ -24,7 +24,7 @@ internal readonly unsafe struct AttentionTiles
     {
         Shape = shape;
         Group = shape.Heads / shape.KeyValueHeads;
-        Tokens = Math.Max(1, Math.Min(MostRows, QueryFloats / shape.HeadSize) / Group);
+        Tokens = Math.Max(1, Math.Min(MaxRows, QueryFloats / shape.HeadSize) / Group);
         Rows = Panels.RoundUp(Tokens * Group, kernelRows);
         Depth = Panels.RoundUp(shape.HeadSize, kernelColumns);
     }

@@ -15,7 +15,7 @@ internal sealed unsafe partial class CpuBackend : IBackend
     private const int PackedShare = 4;
 
     private readonly WorkerPool _pool;
-    private readonly IMatrixProducts _products;
+    private readonly IMatMul _products;
     private readonly PackedWeights _weights;
 
     /// <summary>A backend with managed products.</summary>
@@ -23,23 +23,23 @@ internal sealed unsafe partial class CpuBackend : IBackend
     /// <param name="operandType">Type to which the operands of products are rounded, to nearest even; sums and
     /// everything else are Float32.</param>
     public CpuBackend(int? threads = null, DType operandType = DType.Float32)
-        : this(new WorkerPool(threads ?? Environment.ProcessorCount), pool => new ManagedProducts(pool, operandType))
+        : this(new WorkerPool(threads ?? Environment.ProcessorCount), pool => new ManagedMatMul(pool, operandType))
     {
     }
 
     /// <summary>A backend on the given threads with a provider of products that works on them; it owns both.</summary>
     /// <param name="packedBytes">Most bytes of copies of weights in the products' layout; null for a
     /// quarter of the machine's memory.</param>
-    internal CpuBackend(WorkerPool pool, Func<WorkerPool, IMatrixProducts> products, long? packedBytes = null)
+    internal CpuBackend(WorkerPool pool, Func<WorkerPool, IMatMul> products, long? packedBytes = null)
     {
         HostHeap.ReturnLargeBlocks();
         _pool = pool;
         _products = products(pool);
-        _weights = new PackedWeights(this, _products, packedBytes ?? MostPackedBytes);
+        _weights = new PackedWeights(this, _products, packedBytes ?? MaxPackedBytes);
     }
 
     /// <summary>Most bytes of copies of weights on this machine.</summary>
-    internal static long MostPackedBytes => GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / PackedShare;
+    internal static long MaxPackedBytes => GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / PackedShare;
 
     /// <inheritdoc/>
     public string Name => "cpu";

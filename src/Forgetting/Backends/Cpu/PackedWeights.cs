@@ -11,7 +11,7 @@ namespace Forgetting.Backends.Cpu;
 /// A weight needs one copy for x·Wᵀ and one for dY·W. Copies count as allocated memory of the backend. When they would pass
 /// <paramref name="mostBytes"/> or the memory is short, products pack for themselves, with the same bits in the result.
 /// </remarks>
-internal sealed unsafe class PackedWeights(IMemory memory, IMatrixProducts products, long mostBytes) : IDisposable
+internal sealed unsafe class PackedWeights(IMemory memory, IMatMul products, long mostBytes) : IDisposable
 {
     private readonly List<Weight> _weights = []; // by address
     private bool _short;

@@ -7,15 +7,15 @@ namespace Forgetting.Backends.Cpu;
 /// <summary>
 /// x·Wᵀ for a few rows x and a W that is not packed, which to do would cost more than the product: eight rows of W at a time are turned
 /// into columns in registers, for four rows of x, and serve the next four from the first-level cache. Each element is summed exactly as
-/// <see cref="ManagedProducts"/> does it, so a token decoded alone gets the bits it gets in a batch.
+/// <see cref="ManagedMatMul"/> does it, so a token decoded alone gets the bits it gets in a batch.
 /// </summary>
 internal static unsafe class ThinProduct
 {
     /// <summary>Most rows of x.</summary>
-    public const int MostRows = 16;
+    public const int MaxRows = 16;
 
     /// <summary>Whether a product has this form.</summary>
-    public static bool Suits(in Product product) => Avx.IsSupported && product is { M: <= MostRows, TransposeA: false, TransposeB: true };
+    public static bool Suits(in Product product) => Avx.IsSupported && product is { M: <= MaxRows, TransposeA: false, TransposeB: true };
 
     /// <summary>Computes it.</summary>
     /// <param name="round">Round the operands to bfloat16.</param>
@@ -78,7 +78,7 @@ internal static unsafe class ThinProduct
             float* x1 = x0 + (row + 1 < product.M ? lda : 0);
             float* x2 = x1 + (row + 2 < product.M ? lda : 0);
             float* x3 = x2 + (row + 3 < product.M ? lda : 0);
-            int step = ManagedProducts.DepthOf(product.K);
+            int step = ManagedMatMul.DepthOf(product.K);
             int k = 0;
             do
             {

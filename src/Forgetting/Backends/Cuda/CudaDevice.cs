@@ -13,7 +13,7 @@ internal readonly record struct Grid(int X, int Y = 1, int Z = 1);
 /// </summary>
 internal sealed unsafe class CudaDevice : IDisposable
 {
-    private const int MostArguments = 32;
+    private const int MaxArguments = 32;
     private const int SharedBytesWithoutAsking = 48 << 10;
 
     [ThreadStatic]
@@ -28,7 +28,7 @@ internal sealed unsafe class CudaDevice : IDisposable
 
     // A launch copies its arguments before it returns, so one block of them and one list of their addresses serve all launches.
     private readonly long* _arguments;
-    private readonly nint[] _addresses = new nint[MostArguments];
+    private readonly nint[] _addresses = new nint[MaxArguments];
 
     /// <summary>Takes over a context with the kernels loaded and cuBLAS created in it; disposes of them where it fails.</summary>
     /// <param name="context">Context of the card.</param>
@@ -42,8 +42,8 @@ internal sealed unsafe class CudaDevice : IDisposable
     {
         (_context, _module, _blas, Chosen) = (context, module, blas, chosen);
         Nvtx.Enable();
-        _arguments = (long*)NativeMemory.AllocZeroed(MostArguments, sizeof(long));
-        for (int i = 0; i < MostArguments; i++)
+        _arguments = (long*)NativeMemory.AllocZeroed(MaxArguments, sizeof(long));
+        for (int i = 0; i < MaxArguments; i++)
         {
             _addresses[i] = (nint)(_arguments + i);
         }

@@ -21,8 +21,8 @@ internal sealed unsafe partial class DryRunBackend : IBackend
 
     /// <summary>Stands for the CPU, which keeps copies of weights in the layout of its products.</summary>
     /// <param name="products">What would compute them; not disposed with the backend.</param>
-    public DryRunBackend(IMatrixProducts products)
-        : this("cpu", DType.Float32) => _weights = new PackedWeights(this, new SizingProducts(products), CpuBackend.MostPackedBytes);
+    public DryRunBackend(IMatMul products)
+        : this("cpu", DType.Float32) => _weights = new PackedWeights(this, new DryRunMatMul(products), CpuBackend.MaxPackedBytes);
 
     public string Name { get; }
 
@@ -82,7 +82,7 @@ internal sealed unsafe partial class DryRunBackend : IBackend
     public void Dispose() => _weights?.Dispose();
 
     /// <summary>Products that say how much memory packed weights take, and pack nothing.</summary>
-    private sealed class SizingProducts(IMatrixProducts inner) : IMatrixProducts
+    private sealed class DryRunMatMul(IMatMul inner) : IMatMul
     {
         public string Name => inner.Name;
 

@@ -46,7 +46,7 @@ internal static class BackendFactory
             Notify(survey, notice);
         }
 
-        return new CpuBackend(new WorkerPool(threads ?? Environment.ProcessorCount), CpuProducts(type ?? DType.Float32, products));
+        return new CpuBackend(new WorkerPool(threads ?? Environment.ProcessorCount), CpuMatMul(type ?? DType.Float32, products));
     }
 
     /// <summary>
@@ -76,7 +76,7 @@ internal static class BackendFactory
     // oneDNN has bf16 instructions, which the managed provider lacks; in Float32 whole steps were faster with the managed products on
     // AVX-512, and on AVX2 weight gradients were and the rest about equal (docs/performance.md). The rule asks which instructions there
     // are, never a clock: the same machine always computes the same bits.
-    internal static Func<WorkerPool, IMatrixProducts> CpuProducts(DType type, string products)
+    internal static Func<WorkerPool, IMatMul> CpuMatMul(DType type, string products)
     {
         if (products is not ("auto" or "managed" or "onednn"))
             throw new UserException($"products is \"{products}\", expected auto, managed or onednn");
@@ -94,7 +94,7 @@ internal static class BackendFactory
         }
 
         bool native = library is not null && (products == "onednn" || (type == DType.BFloat16 && library.IsFasterInBFloat16));
-        return native ? pool => new OneDnnProducts(pool, library!, type) : pool => new ManagedProducts(pool, type);
+        return native ? pool => new OneDnnMatMul(pool, library!, type) : pool => new ManagedMatMul(pool, type);
     }
 
     /// <summary>

@@ -205,7 +205,7 @@ internal static class KernelDoctorCases
                 Tensor weights = b.Numbers([.. Enumerable.Range(0, s.Rows).Select(r => r % 2 == 0 ? -0.25f : 0.5f)]);
                 Tensor logs = b.Numbers([.. Enumerable.Range(0, s.Rows).Select(r => -0.1f - (r % 7))]);
                 (Tensor losses, Tensor greedy) = (b.Output32(1, s.Rows), b.Integers(new int[s.Rows]));
-                return (() => b.Backend.SignedLoss(logits, targets, weights, logs, Ascent.Of(kind), losses, greedy), [losses, logits]);
+                return (() => b.Backend.SignedLoss(logits, targets, weights, logs, Ascent.From(kind), losses, greedy), [losses, logits]);
             }, (s, e) => 2.0 * s.Rows * s.Vocabulary * e);
         }
 

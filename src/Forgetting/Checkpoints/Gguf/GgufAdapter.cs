@@ -17,7 +17,7 @@ internal static class GgufAdapter
     /// </exception>
     public static void Write(string path, PeftAdapter adapter, Checkpoint source, GgufType type)
     {
-        var architecture = GgufArchitecture.Of(source.Path, source.Config);
+        var architecture = GgufArchitecture.From(source.Path, source.Config);
         LoraConfig lora = adapter.Config;
         if (lora.ModulesToSave.Count + lora.CarriedParameters.Count > 0)
             throw Refused($"holds {Wording.List([.. lora.ModulesToSave, .. lora.CarriedParameters])} whole, which a GGUF adapter cannot");

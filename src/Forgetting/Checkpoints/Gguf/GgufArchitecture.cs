@@ -27,7 +27,7 @@ internal sealed class GgufArchitecture
     /// <exception cref="UserException">
     /// llama.cpp does not know the family, or computes something else for a model of this configuration.
     /// </exception>
-    public static GgufArchitecture Of(string model, ModelConfig config)
+    public static GgufArchitecture From(string model, ModelConfig config)
     {
         if (config.Family.GgufArchitecture is not { } name)
         {

@@ -10,7 +10,7 @@ namespace Forgetting.Checkpoints.Gguf;
 internal static class GgufEncoding
 {
     // Largest magnitude of a signed byte, used symmetrically.
-    private const float MostSteps = 127;
+    private const float MaxSteps = 127;
 
     /// <summary>Encodes numbers, whole blocks of them where the type has blocks.</summary>
     /// <param name="tensor">Name for errors.</param>
@@ -25,7 +25,7 @@ internal static class GgufEncoding
         float most = type switch
         {
             GgufType.F16 => 65520,
-            GgufType.Q8_0 => 65520 * MostSteps,
+            GgufType.Q8_0 => 65520 * MaxSteps,
             GgufType.BF16 => 3.3961775e38f,
             _ => float.PositiveInfinity,
         };
@@ -63,13 +63,13 @@ internal static class GgufEncoding
         for (int start = 0, at = 0; start < values.Length; start += GgufTypes.BlockElements)
         {
             ReadOnlySpan<float> block = values.Slice(start, GgufTypes.BlockElements);
-            float scale = Math.Abs(TensorPrimitives.MaxMagnitude(block)) / MostSteps;
+            float scale = Math.Abs(TensorPrimitives.MaxMagnitude(block)) / MaxSteps;
             float steps = scale == 0 ? 0 : 1 / scale;
             BinaryPrimitives.WriteHalfLittleEndian(bytes[at..], (Half)scale);
             at += 2;
             foreach (float value in block)
             {
-                bytes[at++] = (byte)(sbyte)Math.Clamp(MathF.Round(value * steps, MidpointRounding.AwayFromZero), -MostSteps, MostSteps);
+                bytes[at++] = (byte)(sbyte)Math.Clamp(MathF.Round(value * steps, MidpointRounding.AwayFromZero), -MaxSteps, MaxSteps);
             }
         }
     }

@@ -48,7 +48,7 @@ internal static class GgufExport
         ChatTemplate? template = ChatLayout.AdapterTemplate(adapter) is { } file
             ? ChatTemplate.LoadFile(file, source.Path)
             : ChatTemplate.Load(source.Path);
-        int[] turn = template is not null && ChatLayout.TurnEnd(tokenizer, MessageLayout.Of(template)) is int end ? [end] : [];
+        int[] turn = template is not null && ChatLayout.TurnEnd(tokenizer, MessageLayout.From(template)) is int end ? [end] : [];
         IReadOnlyList<int> ofAdapter = adapter is null ? [] : ChatFiles.OfAdapter(adapter).Ends;
         return (tokenizer, template, [.. tokenizer.EosIds.Union(source.Config.EosTokenIds).Union(ofAdapter).Union(turn)]);
     }

@@ -21,7 +21,7 @@ internal static class GgufModel
     /// </exception>
     public static void Write(string path, Checkpoint source, GgufType type, IReadOnlyList<int> ends, string name)
     {
-        var architecture = GgufArchitecture.Of(source.Path, source.Config);
+        var architecture = GgufArchitecture.From(source.Path, source.Config);
         var metadata = new GgufMetadata();
         metadata.Add("general.architecture", architecture.Name);
         metadata.Add("general.type", "model");

@@ -30,7 +30,7 @@ internal static class Modelfile
 
         // Without one, ollama takes the template of the weights' file where it knows that.
         string? template = layout is null ? "{{ .Prompt }}"
-            : TurnPieces.Of((messages, answered) => layout.Render(messages, answered)) is { } pieces ? Template(Begun(pieces, begin))
+            : TurnPieces.From((messages, answered) => layout.Render(messages, answered)) is { } pieces ? Template(Begun(pieces, begin))
             : null;
         if (template != null && !template.Contains(Quotes, StringComparison.Ordinal))
             text.Append(CultureInfo.InvariantCulture, $"TEMPLATE {Quotes}{template}{Quotes}\n");

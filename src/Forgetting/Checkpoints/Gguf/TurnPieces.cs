@@ -21,7 +21,7 @@ internal sealed record TurnPieces(
 
     /// <summary>The pieces of a layout; null where it is not made of such.</summary>
     /// <param name="render">The text of a conversation, with what goes before the next answer or without.</param>
-    public static TurnPieces? Of(Func<IReadOnlyList<ChatMessage>, bool, string> render)
+    public static TurnPieces? From(Func<IReadOnlyList<ChatMessage>, bool, string> render)
     {
         try
         {

@@ -9,7 +9,7 @@ internal static class Regularizers
 {
     /// <summary>The term, or null for none.</summary>
     /// <exception cref="UserException">The model has no such block.</exception>
-    public static IStepRegularizer? Of(OptimizerSettings settings, ModelConfig model) => settings.Regularizer switch
+    public static IStepRegularizer? Create(OptimizerSettings settings, ModelConfig model) => settings.Regularizer switch
     {
         RegularizerKind.Bss => new SpectralShrinkage(settings.ResolveRegularizerWeight(), settings.RegularizerCount),
         RegularizerKind.Srs => new StableRankShrinkage(

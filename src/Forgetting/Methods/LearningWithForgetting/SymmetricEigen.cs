@@ -8,7 +8,7 @@ namespace Forgetting.Methods.LearningWithForgetting;
 /// </summary>
 internal static class SymmetricEigen
 {
-    private const int MostSweeps = 60;
+    private const int MaxSweeps = 60;
 
     /// <summary>Eigenvalues, and the eigenvector of value i in elements [i·n, (i + 1)·n) of the second array.</summary>
     public static (double[] Values, double[] Vectors) Decompose(double[] matrix, int n)
@@ -21,7 +21,7 @@ internal static class SymmetricEigen
         }
 
         double scale = a.Sum(v => v * v);
-        for (int sweep = 0; sweep < MostSweeps && OffDiagonal(a, n) > scale * 1e-30; sweep++)
+        for (int sweep = 0; sweep < MaxSweeps && OffDiagonal(a, n) > scale * 1e-30; sweep++)
         {
             for (int p = 0; p < n - 1; p++)
             {

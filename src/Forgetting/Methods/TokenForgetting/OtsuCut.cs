@@ -12,7 +12,7 @@ internal readonly record struct OtsuCut(int Above, double Separation)
     /// <summary>
     /// The cut through values in descending order. It lies between different values; where all are equal nothing lies below it.
     /// </summary>
-    public static OtsuCut Of(ReadOnlySpan<float> descending)
+    public static OtsuCut From(ReadOnlySpan<float> descending)
     {
         int count = descending.Length;
         double mean = 0;

@@ -18,7 +18,7 @@ internal readonly record struct PartitionRule(PartitionLevel Level, Share Rho, d
     public ulong? Shuffle { get; init; }
 
     /// <summary>The rule that settings ask for.</summary>
-    public static PartitionRule Of(TrainingOptions options) =>
+    public static PartitionRule From(TrainingOptions options) =>
         new(options.TokenForgetting.Level, options.TokenForgetting.Rho ?? Scores.DefaultRho, options.TokenForgetting.IgnoreRho)
         {
             Thresholds =
@@ -72,7 +72,7 @@ internal sealed class Partition
     /// <param name="score">Per example, per token; only response tokens are read.</param>
     /// <param name="response">Per example, per token: whether it is trained on.</param>
     /// <exception cref="UserException">The score of a response token is not finite.</exception>
-    public static Partition Of(IReadOnlyList<float[]> score, IReadOnlyList<bool[]> response, PartitionRule rule)
+    public static Partition From(IReadOnlyList<float[]> score, IReadOnlyList<bool[]> response, PartitionRule rule)
     {
         float[] values = rule.Level == PartitionLevel.Token ? TokenValues(score, response) : SequenceMeans(score, response);
         ulong[] ranking = Rank(values);
@@ -85,7 +85,7 @@ internal sealed class Partition
         }
         else
         {
-            OtsuCut otsu = rule.Rho.IsAuto ? OtsuCut.Of([.. ranking.Select(r => values[(uint)r])]) : default;
+            OtsuCut otsu = rule.Rho.IsAuto ? OtsuCut.From([.. ranking.Select(r => values[(uint)r])]) : default;
             separation = rule.Rho.IsAuto ? otsu.Separation : null;
             learnt = rule.Rho.IsAuto ? otsu.Above : PositiveCount(values.Length, rule.Rho.Value);
             kept = Math.Min(values.Length, learnt + PositiveCount(values.Length, rule.IgnoreRho));
@@ -112,17 +112,17 @@ internal sealed class Partition
     }
 
     /// <summary>
-    /// Like <see cref="Of"/>, but refuses scores that do not tell more than half of what is ranked from the cut, on both sides of it: there
+    /// Like <see cref="From"/>, but refuses scores that do not tell more than half of what is ranked from the cut, on both sides of it: there
     /// the order of the data would decide what is unlearnt. So it is with influence where the reference has learnt nothing.
     /// </summary>
     /// <param name="baseLoss">Per example, per token: cross-entropy under the base model, from which the
     /// rounding of scores is known.</param>
-    /// <exception cref="UserException">As <see cref="Of"/>, or most scores are the same up to rounding.</exception>
+    /// <exception cref="UserException">As <see cref="From"/>, or most scores are the same up to rounding.</exception>
     public static Partition OfInformative(
         IReadOnlyList<float[]> score, IReadOnlyList<float[]> baseLoss, IReadOnlyList<bool[]> response, PartitionRule rule)
     {
         // Otsu's cut and thresholds lie between different scores.
-        Partition partition = Of(score, response, rule);
+        Partition partition = From(score, response, rule);
         if (partition.Counts.Negative == 0 || double.IsNaN(partition.Cut) || rule.Rho.IsAuto || rule.Thresholds != null)
             return partition;
 
@@ -273,7 +273,7 @@ internal sealed class Partition
     }
 
     private static TokenCounts Count(IReadOnlyList<sbyte[]> signs, IReadOnlyList<bool[]> response) =>
-        signs.Zip(response).Aggregate(default(TokenCounts), (sum, example) => sum + TokenCounts.Of(example.First, example.Second));
+        signs.Zip(response).Aggregate(default(TokenCounts), (sum, example) => sum + TokenCounts.From(example.First, example.Second));
 
     private static float Finite(float value, int example, int token) =>
         float.IsFinite(value)

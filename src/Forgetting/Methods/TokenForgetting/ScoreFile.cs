@@ -90,7 +90,7 @@ internal static class ScoreFile
 
         float[][] baseLoss = [.. byPlace.Select(s => s!.BaseLoss)], referenceLoss = [.. byPlace.Select(s => s!.ReferenceLoss)];
         if (anew is { } wanted)
-            return Scores.Of(examples, baseLoss, referenceLoss, wanted.Kind, wanted.Rule);
+            return Scores.Create(examples, baseLoss, referenceLoss, wanted.Kind, wanted.Rule);
 
         float[][] score = [.. byPlace.Select(s => s!.Score ?? s.Influence)];
         bool influence = byPlace.All(s => s!.Score is null),

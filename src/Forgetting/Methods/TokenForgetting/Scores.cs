@@ -34,7 +34,7 @@ internal sealed record Scores
 
     /// <summary>Scores from the losses under the two models.</summary>
     /// <exception cref="UserException">A score is not finite, or scores do not tell the tokens apart.</exception>
-    public static Scores Of(
+    public static Scores Create(
         IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]> baseLoss, IReadOnlyList<float[]> referenceLoss, ScoreKind kind,
         PartitionRule rule)
     {
@@ -67,7 +67,7 @@ internal sealed record Scores
         observer?.StageBegan($"scoring {examples.Count} examples with the base and the reference model");
         IReadOnlyList<IReadOnlyList<float[]>> losses = Scorer.Losses(
             [baseModel.Decoder, reference.Decoder], examples, options.Compute.MicroBatchTokens, allTokens: false, observer, cancellation);
-        return Of(examples, losses[0], losses[1], options.ResolveScore(), PartitionRule.Of(options));
+        return Create(examples, losses[0], losses[1], options.ResolveScore(), PartitionRule.From(options));
     }
 
     /// <summary>ρ of arXiv 2508.04329.</summary>
@@ -94,7 +94,7 @@ internal sealed record Scores
         if (2 * tokens.Count(t => Math.Abs(t.Base - t.Reference) <= Partition.Rounding(t.Base)) > tokens.Length)
             return ScoreKind.Influence;
 
-        (float Base, float Reference)[] unlikely = tokens[OtsuCut.Of([.. tokens.Select(t => -t.Reference)]).Above..];
+        (float Base, float Reference)[] unlikely = tokens[OtsuCut.From([.. tokens.Select(t => -t.Reference)]).Above..];
         int implausible = unlikely.Count(t => Math.Exp(-t.Base) < Diagnosis.ImplausibleProbability);
         return unlikely.Length > 0 && implausible >= IndependentShare * unlikely.Length ? ScoreKind.Reference : ScoreKind.Influence;
     }

@@ -67,7 +67,7 @@ internal sealed class TokenForgettingMethod : IMethod
         // The signs in a given file stand unless the settings say how to divide.
         bool divides = settings.Rho != null || settings.IgnoreRho > 0 || settings.LearnAbove != null;
         if (settings.Scores is { } given)
-            _scores = ScoreFile.Read(given, run.Examples, divides ? (_options.ResolveScore(), PartitionRule.Of(_options)) : null);
+            _scores = ScoreFile.Read(given, run.Examples, divides ? (_options.ResolveScore(), PartitionRule.From(_options)) : null);
 
         // Tokens that the data gives a sign are not scored.
         _scored = _scores != null || ExampleLoader.HasUnsigned(run.Examples);
@@ -91,7 +91,7 @@ internal sealed class TokenForgettingMethod : IMethod
             return result with { Set = TrainingSet.AsGiven(ExampleLists.Joined(run.Examples, run.Further)) };
 
         Scores scores = _scores ??= ScoreFile.Read(ScoresPath(run), run.Examples, anew: null);
-        var diagnosis = Diagnosis.Of(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss);
+        var diagnosis = Diagnosis.From(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss);
         run.Observer?.StageBegan($"divided the response tokens: {scores.Partition}");
         if (diagnosis != null)
             run.Observer?.StageBegan(diagnosis.ToString());

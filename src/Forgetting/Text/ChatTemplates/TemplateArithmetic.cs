@@ -82,12 +82,12 @@ internal static class TemplateArithmetic
         times = Math.Max(0, times);
         if (value is string text)
         {
-            TemplateBudget.Write((long)Int128.Min((Int128)text.Length * times, TemplateBudget.MostBytes + 1));
+            TemplateBudget.Write((long)Int128.Min((Int128)text.Length * times, TemplateBudget.MaxBytes + 1));
             return new System.Text.StringBuilder().Insert(0, text, (int)(text.Length == 0 ? 0 : times)).ToString();
         }
 
         var list = (List<object?>)value;
-        TemplateBudget.List((long)Int128.Min((Int128)list.Count * times, TemplateBudget.MostBytes));
+        TemplateBudget.List((long)Int128.Min((Int128)list.Count * times, TemplateBudget.MaxBytes));
         return list.Count == 0 ? new List<object?>() : Enumerable.Repeat(list, (int)times).SelectMany(items => items).ToList();
     }
 }

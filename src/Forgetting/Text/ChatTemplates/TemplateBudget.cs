@@ -13,10 +13,10 @@ internal sealed class TemplateBudget : IDisposable
     /// <summary>
     /// Steps: the evaluation of an expression, two items gone over, 64 bytes copied. Five million take less than a second.
     /// </summary>
-    public const long MostSteps = 5_000_000;
+    public const long MaxSteps = 5_000_000;
 
     /// <summary>Bytes of all values made and of all text written, whether or not they are still in use.</summary>
-    public const long MostBytes = 64 << 20;
+    public const long MaxBytes = 64 << 20;
 
     /// <summary>Expressions, blocks, calls and values within each other.</summary>
     public const int Deepest = 500;
@@ -41,10 +41,10 @@ internal sealed class TemplateBudget : IDisposable
     /// <exception cref="TemplateException">There are none left.</exception>
     public static void Spend(long steps)
     {
-        if (s_current is { } budget && (budget._steps += steps) > MostSteps)
+        if (s_current is { } budget && (budget._steps += steps) > MaxSteps)
         {
             throw new TemplateException(string.Create(
-                CultureInfo.InvariantCulture, $"the template takes more than {MostSteps} steps; expected one that ends sooner"));
+                CultureInfo.InvariantCulture, $"the template takes more than {MaxSteps} steps; expected one that ends sooner"));
         }
     }
 
@@ -52,17 +52,17 @@ internal sealed class TemplateBudget : IDisposable
     /// <exception cref="TemplateException">There are none left.</exception>
     public static void Allocate(long bytes)
     {
-        if (s_current is { } budget && (bytes > MostBytes || (budget._bytes += bytes) > MostBytes))
+        if (s_current is { } budget && (bytes > MaxBytes || (budget._bytes += bytes) > MaxBytes))
         {
             throw new TemplateException(string.Create(
-                CultureInfo.InvariantCulture, $"the template makes more than {MostBytes >> 20} MiB of text and values; expected less"));
+                CultureInfo.InvariantCulture, $"the template makes more than {MaxBytes >> 20} MiB of text and values; expected less"));
         }
 
         Spend(bytes / 64);
     }
 
     /// <summary>Before text of so many characters.</summary>
-    public static void Write(long characters) => Allocate(characters > MostBytes ? characters : 2 * characters);
+    public static void Write(long characters) => Allocate(characters > MaxBytes ? characters : 2 * characters);
 
     /// <summary>Before a list of so many items, or going over one.</summary>
     public static void List(long items)

@@ -56,7 +56,7 @@ internal sealed class TemplateLexer
     ];
 
     // The longest templates in use have a hundredth of either.
-    private const int Longest = 1 << 20, MostTokens = 250_000;
+    private const int Longest = 1 << 20, MaxTokens = 250_000;
 
     private readonly string _source;
     private readonly List<TemplateToken> _tokens = [];
@@ -167,10 +167,10 @@ internal sealed class TemplateLexer
             if (_at >= _source.Length)
                 throw new TemplateException($"tag without {close}", start);
 
-            if (_tokens.Count > MostTokens)
+            if (_tokens.Count > MaxTokens)
             {
                 throw new TemplateException(
-                    string.Create(CultureInfo.InvariantCulture, $"a template of more than {MostTokens} names, operators and literals"),
+                    string.Create(CultureInfo.InvariantCulture, $"a template of more than {MaxTokens} names, operators and literals"),
                     start);
             }
 

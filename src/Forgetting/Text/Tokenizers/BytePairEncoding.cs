@@ -44,7 +44,7 @@ internal sealed record BytePairOptions
 internal sealed class BytePairEncoding
 {
     private const int LongestRemembered = 48;
-    private const int MostRemembered = 1 << 18;
+    private const int MaxRemembered = 1 << 18;
 
     private readonly Dictionary<string, int> _vocabulary;
     private readonly Dictionary<TokenPair, (int Rank, int Product)> _merges;
@@ -96,7 +96,7 @@ internal sealed class BytePairEncoding
         if (!_rememberedSpans.TryGetValue(piece, out int[]? known))
         {
             known = Merged(piece);
-            if (_rememberedCount < MostRemembered && _rememberedSpans.TryAdd(piece, known))
+            if (_rememberedCount < MaxRemembered && _rememberedSpans.TryAdd(piece, known))
                 Interlocked.Increment(ref _rememberedCount);
         }
 

@@ -11,19 +11,19 @@ internal sealed class CodePointSet
     public static CodePointSet Empty { get; } = new([]);
 
     /// <summary>Every code point.</summary>
-    public static CodePointSet All { get; } = Of(0, Last);
+    public static CodePointSet All { get; } = From(0, Last);
 
     /// <summary>The ranges, both ends included.</summary>
     public IReadOnlyList<(int First, int Last)> Ranges { get; }
 
     /// <summary>A range, both ends included.</summary>
-    public static CodePointSet Of(int first, int last) => new([(first, last)]);
+    public static CodePointSet From(int first, int last) => new([(first, last)]);
 
     /// <summary>Some code points.</summary>
-    public static CodePointSet Of(params int[] points) => Of(points.Select(p => (p, p)));
+    public static CodePointSet From(params int[] points) => From(points.Select(p => (p, p)));
 
     /// <summary>What is in any of some ranges.</summary>
-    public static CodePointSet Of(IEnumerable<(int First, int Last)> ranges)
+    public static CodePointSet From(IEnumerable<(int First, int Last)> ranges)
     {
         List<(int First, int Last)> merged = [];
         foreach ((int first, int last) in ranges.Order())
@@ -42,7 +42,7 @@ internal sealed class CodePointSet
     }
 
     /// <summary>What is in either.</summary>
-    public CodePointSet Or(CodePointSet other) => Of(Ranges.Concat(other.Ranges));
+    public CodePointSet Or(CodePointSet other) => From(Ranges.Concat(other.Ranges));
 
     /// <summary>What is in both.</summary>
     public CodePointSet And(CodePointSet other) => Not().Or(other.Not()).Not();

@@ -22,8 +22,8 @@ internal sealed partial class OnigurumaPattern
                 return;
             case 'R':
                 Emit("(?>", atom: true);
-                _output.AddRange([CodePointSet.Of('\r'), CodePointSet.Of('\n'), "|",
-                    CodePointSet.Of([('\n', '\r'), (0x85, 0x85), (0x2028, 0x2029)]), ")"]);
+                _output.AddRange([CodePointSet.From('\r'), CodePointSet.From('\n'), "|",
+                    CodePointSet.From([('\n', '\r'), (0x85, 0x85), (0x2028, 0x2029)]), ")"]);
                 return;
             case 'w' or 'W':
                 CodePointSet word = UnicodeProperties.Word.Or(s_otherNumbersOfLatin1);
@@ -154,7 +154,7 @@ internal sealed partial class OnigurumaPattern
 
             if (Take("&&"))
             {
-                CodePointSet left = CodePointSet.Of(ranges);
+                CodePointSet left = CodePointSet.From(ranges);
                 before = before?.And(left) ?? left;
                 ranges = [];
                 continue;
@@ -178,7 +178,7 @@ internal sealed partial class OnigurumaPattern
             }
         }
 
-        CodePointSet all = CodePointSet.Of(ranges);
+        CodePointSet all = CodePointSet.From(ranges);
         all = before?.And(all) ?? all;
         all = _options.HasFlag(Options.IgnoreCase) ? WithBothCases(all) : all;
         return Negated(all, negate);

@@ -10,11 +10,11 @@ namespace Forgetting.Text.Tokenizers;
 /// </summary>
 internal sealed partial class OnigurumaPattern
 {
-    private const int Longest = 100_000, DeepestGroups = 100, MostRepeats = 1000;
+    private const int Longest = 100_000, DeepestGroups = 100, MaxRepeats = 1000;
 
     // \w by itself, but not in a class, has these of Latin-1 besides: Oniguruma looks them up in another table.
-    private static readonly CodePointSet s_otherNumbersOfLatin1 = CodePointSet.Of(0xB2, 0xB3, 0xB9, 0xBC, 0xBD, 0xBE);
-    private static readonly CodePointSet s_newline = CodePointSet.Of('\n');
+    private static readonly CodePointSet s_otherNumbersOfLatin1 = CodePointSet.From(0xB2, 0xB3, 0xB9, 0xBC, 0xBD, 0xBE);
+    private static readonly CodePointSet s_newline = CodePointSet.From('\n');
 
     // Two letters that some single character is when case does not count, such as ß for ss.
     private static readonly string[] s_ligatures = ["ff", "fi", "fl", "ss", "st"];
@@ -130,12 +130,12 @@ internal sealed partial class OnigurumaPattern
     {
         if (!_options.HasFlag(Options.IgnoreCase))
         {
-            EmitSet(CodePointSet.Of(point));
+            EmitSet(CodePointSet.From(point));
             return;
         }
 
         int before = _letter;
-        EmitSet(WithBothCases(CodePointSet.Of(point)));
+        EmitSet(WithBothCases(CodePointSet.From(point)));
         _letter = point is (>= 'a' and <= 'z') or (>= 'A' and <= 'Z') ? point | 0x20 : 0;
         if (_letter != 0 && before != 0 && s_ligatures.Contains($"{(char)before}{(char)_letter}"))
             throw Refused("letters without case that one character can stand for", _at - 2);
@@ -164,7 +164,7 @@ internal sealed partial class OnigurumaPattern
             }
         }
 
-        return set.Or(CodePointSet.Of(added));
+        return set.Or(CodePointSet.From(added));
     }
 
     private static int? OtherCase(int point, CodePointSet set)
@@ -332,10 +332,10 @@ internal sealed partial class OnigurumaPattern
             return null;
 
         bool open = most is null;
-        if (most < low || Math.Max(low, most ?? 0) > MostRepeats)
+        if (most < low || Math.Max(low, most ?? 0) > MaxRepeats)
         {
             throw Refused(
-                string.Create(CultureInfo.InvariantCulture, $"more than {MostRepeats} repeats, or more at least than at most"), _at - 1);
+                string.Create(CultureInfo.InvariantCulture, $"more than {MaxRepeats} repeats, or more at least than at most"), _at - 1);
         }
 
         _at = at + 1;

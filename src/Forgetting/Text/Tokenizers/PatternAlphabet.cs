@@ -10,7 +10,7 @@ namespace Forgetting.Text.Tokenizers;
 /// </summary>
 internal sealed class PatternAlphabet
 {
-    private const int MostSets = 1000;
+    private const int MaxSets = 1000;
 
     private readonly List<CodePointSet> _sets;
     private readonly List<string> _symbols = []; // for each symbol which sets have it, a character a set
@@ -22,10 +22,10 @@ internal sealed class PatternAlphabet
     public PatternAlphabet(IEnumerable<CodePointSet> sets)
     {
         _sets = [.. sets.DistinctBy(set => string.Join(',', set.Ranges))];
-        if (_sets.Count > MostSets)
+        if (_sets.Count > MaxSets)
         {
             throw new NotSupportedException(
-                string.Create(CultureInfo.InvariantCulture, $"more than {MostSets} different characters and classes"));
+                string.Create(CultureInfo.InvariantCulture, $"more than {MaxSets} different characters and classes"));
         }
 
         int[] starts = [0, .. _sets.SelectMany(set => set.Ranges)

@@ -8,7 +8,7 @@ namespace Forgetting.Text.Tokenizers;
 internal static class TokenizerJson
 {
     // Far above any vocabulary; a file that names a higher id would only make us allocate.
-    private const int MostIds = 1 << 22;
+    private const int MaxIds = 1 << 22;
 
     /// <summary>Reads <c>tokenizer.json</c>.</summary>
     /// <exception cref="UserException">Malformed, or a model other than BPE, or a part that is not supported.</exception>
@@ -62,7 +62,7 @@ internal static class TokenizerJson
 
         foreach (KeyValuePair<string, JsonView> token in config?.Find("added_tokens_decoder")?.Members() ?? [])
         {
-            if (!int.TryParse(token.Key, out int id) || id is < 0 or >= MostIds)
+            if (!int.TryParse(token.Key, out int id) || id is < 0 or >= MaxIds)
                 throw token.Value.Wrong($"under the key \"{token.Key}\"", "a token id as the key");
 
             added.RemoveAll(t => t.Id == id);
@@ -127,7 +127,7 @@ internal static class TokenizerJson
     }
 
     private static int Id(JsonView view) =>
-        view.AsInt32() is int id and >= 0 and < MostIds ? id : throw view.Wrong(view.Describe(), $"an id from 0 to {MostIds - 1}");
+        view.AsInt32() is int id and >= 0 and < MaxIds ? id : throw view.Wrong(view.Describe(), $"an id from 0 to {MaxIds - 1}");
 
     private static List<Merge> ReadMerges(JsonView view, Dictionary<string, int> vocabulary)
     {

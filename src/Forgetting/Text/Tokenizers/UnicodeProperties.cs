@@ -15,10 +15,10 @@ internal static class UnicodeProperties
     public static CodePointSet Digit => General("Nd");
 
     /// <summary>White space.</summary>
-    public static CodePointSet Space => General("Z").Or(CodePointSet.Of(9, 13)).Or(CodePointSet.Of(0x85));
+    public static CodePointSet Space => General("Z").Or(CodePointSet.From(9, 13)).Or(CodePointSet.From(0x85));
 
     /// <summary>Hexadecimal digits, of ASCII only.</summary>
-    public static CodePointSet HexDigit { get; } = CodePointSet.Of([('0', '9'), ('A', 'F'), ('a', 'f')]);
+    public static CodePointSet HexDigit { get; } = CodePointSet.From([('0', '9'), ('A', 'F'), ('a', 'f')]);
 
     /// <summary>Parts of words, as a class has them.</summary>
     public static CodePointSet Word => Alphabetic.Or(General("M")).Or(Digit).Or(General("Pc"));
@@ -47,8 +47,8 @@ internal static class UnicodeProperties
     {
         "alnum" => Alphabetic.Or(Digit),
         "alpha" => Alphabetic,
-        "ascii" => CodePointSet.Of(0, 127),
-        "blank" => General("Zs").Or(CodePointSet.Of('\t')),
+        "ascii" => CodePointSet.From(0, 127),
+        "blank" => General("Zs").Or(CodePointSet.From('\t')),
         "cntrl" => General("Cc"),
         "digit" => Digit,
         "graph" => Space.Or(General("Cc")).Or(General("Cn")).Or(General("Cs")).Not(),
@@ -117,7 +117,7 @@ internal static class UnicodeProperties
             ranges[(int)category].Add((point, next - 1));
         }
 
-        return Array.ConvertAll(ranges, CodePointSet.Of);
+        return Array.ConvertAll(ranges, CodePointSet.From);
     }
 
     private static Dictionary<string, CodePointSet> ReadFile()
@@ -127,7 +127,7 @@ internal static class UnicodeProperties
         using StreamReader reader = new(stream);
         return reader.ReadToEnd().Split('\n').Where(line => line.Length > 0 && line[0] != '#').Select(line => line.Split(' ')).ToDictionary(
             parts => parts[0].Replace("_", "", StringComparison.Ordinal).ToLowerInvariant(),
-            parts => CodePointSet.Of(parts.Skip(1).Select(ReadRange)));
+            parts => CodePointSet.From(parts.Skip(1).Select(ReadRange)));
     }
 
     private static (int First, int Last) ReadRange(string text)

@@ -30,7 +30,7 @@ public class StableRankShrinkageTests
         var shrinkage = new StableRankShrinkage(Weight, Deviation, first, model.Decoder.Config.Layers);
         shrinkage.BeginStep(Seed, batch.Documents);
         model.Decoder.ForwardBackward(
-            BatchBuilder.Twice(batch), Ascent.Of(AscentKind.Ascent), new AccumulateSink(model.Backend), new float[batch.HeadRows.Length],
+            BatchBuilder.Twice(batch), Ascent.From(AscentKind.Ascent), new AccumulateSink(model.Backend), new float[batch.HeadRows.Length],
             recompute: recompute, regularizer: shrinkage);
 
         double Objective() =>
@@ -68,7 +68,7 @@ public class StableRankShrinkageTests
         using var none = new TinyRun(options with { Optimizer = TinyRun.Full.Optimizer });
         (double Value, StepLosses Losses)[] found = [.. new[] { one, many, none }.Select(run =>
         {
-            IStepRegularizer? regularizer = Regularizers.Of(run.Options.Optimizer, run.Decoder.Config);
+            IStepRegularizer? regularizer = Regularizers.Create(run.Options.Optimizer, run.Decoder.Config);
             using var step = new TrainingStep(run.Decoder, run.Options, regularizer);
             step.Begin(run.Set, [0, 1, 2, 3, 4, 5], 3);
             StepLosses losses = step.Accumulate(0);
@@ -90,7 +90,7 @@ public class StableRankShrinkageTests
         using var run = new TinyRun(options);
         double[] norms = [.. new[] { 0.0, 1.0 }.Select(lambda =>
         {
-            using var step = new TrainingStep(run.Decoder, options, Regularizers.Of(options.Optimizer, run.Decoder.Config));
+            using var step = new TrainingStep(run.Decoder, options, Regularizers.Create(options.Optimizer, run.Decoder.Config));
             step.Begin(run.Set, [0, 1, 2, 3, 4, 5], 3);
             step.KeepNegativePart();
             step.Accumulate(lambda);

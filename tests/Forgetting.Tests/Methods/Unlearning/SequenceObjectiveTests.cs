@@ -63,7 +63,7 @@ public class SequenceObjectiveTests
         using var model = new TestModel(ReferenceConfigs.All["llama"]);
         TrainingSet set = Set(model.Decoder.Config.VocabularySize, kind);
         TrainingOptions options = Options(kind, ascent) with { Compute = new() { MicroBatchTokens = 20 } };
-        var order = DataOrder.Of(set, options);
+        var order = DataOrder.From(set, options);
         int[] chosen = [.. order.At(1)];
         using var step = new TrainingStep(model.Decoder, options);
         step.Begin(set, chosen, 0);
@@ -118,7 +118,7 @@ public class SequenceObjectiveTests
         double Loss(int place) => PerToken(place).Sum();
         double Base(int place) => -set.BaseLogProbabilities![place].Where((_, t) => set.Signs[place][t] != 0).Sum(x => (double)x);
         IEnumerable<double> PerToken(int place) => Logits(place).Select(l => ReferenceLoss.CrossEntropy(l.Row, l.Target));
-        double Tokenwise(int place) => Logits(place).Sum(l => ReferenceLoss.Objective(l.Row, l.Target, -1, Ascent.Of(ascent), 0));
+        double Tokenwise(int place) => Logits(place).Sum(l => ReferenceLoss.Objective(l.Row, l.Target, -1, Ascent.From(ascent), 0));
 
         IEnumerable<(double[] Row, int Target)> Logits(int place)
         {
@@ -138,7 +138,7 @@ public class SequenceObjectiveTests
         {
             using var run = new TinyRun(options with { Compute = new() { MicroBatchTokens = tokens } });
             using var step = new TrainingStep(run.Decoder, run.Options);
-            step.Begin(Set(40, kind), [.. DataOrder.Of(Set(40, kind), options).At(0)], 2);
+            step.Begin(Set(40, kind), [.. DataOrder.From(Set(40, kind), options).At(0)], 2);
             StepLosses losses = step.Accumulate(1);
             return (run.Gradients(), losses);
         })];
@@ -158,7 +158,7 @@ public class SequenceObjectiveTests
     {
         var parts = new SetParts(7, 5, Refusals: true);
         var order = new DataOrder(7, 3, 9, shuffle, parts: parts);
-        Assert.Equal((3, 9), (order.StepsPerEpoch, order.MostAtOnce));
+        Assert.Equal((3, 9), (order.StepsPerEpoch, order.MaxAtOnce));
         int[][] steps = [.. Enumerable.Range(0, 15).Select(k => order.At(k).ToArray())]; // five epochs
         Assert.Equal(steps[4], new DataOrder(7, 3, 9, shuffle, parts: parts).At(4).ToArray());
         Assert.All(steps, step =>

@@ -5,7 +5,7 @@ namespace Forgetting.Backends.Cpu.OneDnn;
 /// <summary>A primitive that several threads run at the same time, each on operands of its own and on itself alone.</summary>
 internal sealed unsafe class OneDnnPrimitive : IDisposable
 {
-    private const int MostArguments = 4;
+    private const int MaxArguments = 4;
 
     private readonly OneDnnApi _api;
     private readonly nint _descriptor;
@@ -45,7 +45,7 @@ internal sealed unsafe class OneDnnPrimitive : IDisposable
         int thread = WorkerPool.Worker;
         nint[] memories = _memories[thread] ??=
             [.. _layouts.Select((layout, i) => i == _layouts.Length - 1 && ScratchBytes == 0 ? 0 : _api.Memory(layout))];
-        OneDnnApi.Argument* arguments = stackalloc OneDnnApi.Argument[MostArguments];
+        OneDnnApi.Argument* arguments = stackalloc OneDnnApi.Argument[MaxArguments];
         int count = 0;
         for (int i = 0; i < memories.Length; i++)
         {

@@ -6,7 +6,7 @@ namespace Forgetting.Backends.Cpu.OneDnn;
 /// <summary>All products with one K and N: equal blocks of columns and a last one.</summary>
 internal sealed unsafe class OneDnnShape : IDisposable
 {
-    private const int MostWidth = 320;
+    private const int MaxWidth = 320;
     private const int WidthStep = 64;
 
     private GCHandle _handle;
@@ -16,7 +16,7 @@ internal sealed unsafe class OneDnnShape : IDisposable
     {
         Library = library;
         K = k;
-        int blocks = (n + MostWidth - 1) / MostWidth;
+        int blocks = (n + MaxWidth - 1) / MaxWidth;
         int width = blocks == 1 ? n : ((n + blocks - 1) / blocks + WidthStep - 1) / WidthStep * WidthStep;
         Blocks = (n + width - 1) / width;
         int last = n - ((Blocks - 1) * width);

@@ -12,7 +12,7 @@ namespace Forgetting.Backends.Cpu;
 /// <param name="end">One past the last.</param>
 /// <param name="firstKey">First key of the tile.</param>
 /// <param name="keys">Keys of the tile.</param>
-internal readonly unsafe struct AttentionProducts<TKernel>(
+internal readonly unsafe struct AttentionMatMul<TKernel>(
     AttentionTiles tiles, int position, int tokens, int first, int end, int firstKey, int keys)
     where TKernel : unmanaged, IMicroKernel
 {

@@ -5,7 +5,7 @@ using Xunit;
 namespace Forgetting.Tests.Backends;
 
 /// <summary>Products against a triple loop in double, over sizes around every boundary of the blocking.</summary>
-public sealed unsafe class ManagedProductsTests
+public sealed unsafe class ManagedMatMulTests
 {
     private static readonly int[] s_widths = [128, 256, 512];
 
@@ -38,12 +38,12 @@ public sealed unsafe class ManagedProductsTests
         using var pool = new WorkerPool(2);
         foreach ((int bits, DType type) in from bits in s_widths from type in new[] { DType.Float32, DType.BFloat16 } select (bits, type))
         {
-            using var products = new ManagedProducts(pool, type, bits);
+            using var products = new ManagedMatMul(pool, type, bits);
             foreach ((bool ta, bool tb) in new[] { (false, false), (false, true), (true, false), (true, true) })
             {
                 foreach ((float alpha, float beta) in new[] { (1f, 0f), (0.5f, 1f), (-2f, 0.25f) })
                 {
-                    ProductsCheck.Against(products, ta, tb, m, n, k, alpha, beta);
+                    MatMulCheck.Against(products, ta, tb, m, n, k, alpha, beta);
                 }
             }
         }
@@ -56,8 +56,8 @@ public sealed unsafe class ManagedProductsTests
     public void A_result_larger_than_caches_has_the_same_bits(int bits)
     {
         using var pool = new WorkerPool(2);
-        using var products = new ManagedProducts(pool, DType.Float32, bits);
-        ProductsCheck.LargerThanCaches(products);
+        using var products = new ManagedMatMul(pool, DType.Float32, bits);
+        MatMulCheck.LargerThanCaches(products);
     }
 
     [Theory]
@@ -66,10 +66,10 @@ public sealed unsafe class ManagedProductsTests
     public void A_row_has_the_same_bits_in_every_batch_with_every_number_of_threads_every_kernel_and_packed_or_not(DType type)
     {
         const int M = 150, N = 75, K = 700;
-        float[] a = ProductsCheck.Values(M * K, 1), b = ProductsCheck.Values(N * K, 2);
+        float[] a = MatMulCheck.Values(M * K, 1), b = MatMulCheck.Values(N * K, 2);
         float[] expected = new float[M * N];
         using (var pool = new WorkerPool(1))
-        using (var products = new ManagedProducts(pool, type, bits: 256))
+        using (var products = new ManagedMatMul(pool, type, bits: 256))
         {
             Run(products, a, b, expected, 0, M, packed: false);
         }
@@ -79,7 +79,7 @@ public sealed unsafe class ManagedProductsTests
             using var pool = new WorkerPool(threads);
             foreach (int bits in s_widths)
             {
-                using var products = new ManagedProducts(pool, type, bits);
+                using var products = new ManagedMatMul(pool, type, bits);
                 foreach ((int rows, bool packed) in new[] { (1, false), (1, true), (2, false), (4, false), (4, true), (5, true),
                     (31, false), (31, true), (M, false), (M, true) })
                 {
@@ -94,11 +94,11 @@ public sealed unsafe class ManagedProductsTests
             }
         }
 
-        static void Run(ManagedProducts products, float[] a, float[] b, float[] c, int row, int rows, bool packed)
+        static void Run(ManagedMatMul products, float[] a, float[] b, float[] c, int row, int rows, bool packed)
         {
             fixed (float* pa = a, pb = b, pc = c)
             {
-                ProductsCheck.Run(
+                MatMulCheck.Run(
                     products, new Product(false, true, rows, N, K, 1, pa + (row * K), K, pb, K, 0, pc + (row * N), N), packed);
             }
         }

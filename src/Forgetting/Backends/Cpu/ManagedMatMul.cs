@@ -10,10 +10,10 @@ namespace Forgetting.Backends.Cpu;
 /// thread's second-level cache and runs the micro-kernel over its tiles. The sum over k is split in a way that depends on k alone
 /// (<see cref="DepthOf"/>), so a row of C has the same bits in every batch.
 /// </summary>
-internal sealed unsafe class ManagedProducts : IMatrixProducts
+internal sealed unsafe class ManagedMatMul : IMatMul
 {
     // Most k per block: a panel of B of this depth, 24 KiB, fits the first-level cache.
-    private const int MostDepth = 384;
+    private const int MaxDepth = 384;
 
     // 144 × 384 floats of A: less than half of a 512 KiB second-level cache. A multiple of all kernels' rows.
     private const int RowBlock = 144;
@@ -24,17 +24,17 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
     private readonly WorkerPool _pool;
     private readonly int _bits;
     private readonly bool _round;
-    private readonly float* _packedB = (float*)HostHeap.Allocate((nuint)sizeof(float) * MostDepth * ColumnBlock);
+    private readonly float* _packedB = (float*)HostHeap.Allocate((nuint)sizeof(float) * MaxDepth * ColumnBlock);
 
     /// <summary>Products on the threads of <paramref name="pool"/>, with vectors of <see cref="VectorWidth.Bits"/>.</summary>
     /// <param name="operandType">Type to which operands are rounded.</param>
-    public ManagedProducts(WorkerPool pool, DType operandType = DType.Float32)
+    public ManagedMatMul(WorkerPool pool, DType operandType = DType.Float32)
         : this(pool, operandType, VectorWidth.Bits)
     {
     }
 
     /// <summary>Products with the kernel of a width chosen by the caller, for tests.</summary>
-    internal ManagedProducts(WorkerPool pool, DType operandType, int bits)
+    internal ManagedMatMul(WorkerPool pool, DType operandType, int bits)
     {
         _pool = pool;
         _round = operandType == DType.BFloat16;
@@ -57,7 +57,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
     /// </summary>
     public static int DepthOf(int k)
     {
-        int blocks = Math.Max((k + MostDepth - 1) / MostDepth, 1);
+        int blocks = Math.Max((k + MaxDepth - 1) / MaxDepth, 1);
         return Panels.RoundUp(Math.Max((k + blocks - 1) / blocks, 1), 8);
     }
 
@@ -107,7 +107,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
     public void Dispose() => NativeMemory.AlignedFree(_packedB);
 
     // The memory for a block of B is free then, and holds the rows of A rounded.
-    private static bool IsThin(in Product product) => ThinProduct.Suits(product) && (long)product.M * product.K <= MostDepth * ColumnBlock;
+    private static bool IsThin(in Product product) => ThinProduct.Suits(product) && (long)product.M * product.K <= MaxDepth * ColumnBlock;
 
     private void Run<TKernel512, TKernel256, TKernel128>(in Product product, float* packedB)
         where TKernel512 : unmanaged, IMicroKernel
@@ -132,7 +132,7 @@ internal sealed unsafe class ManagedProducts : IMatrixProducts
         where TKernel : unmanaged, IMicroKernel
     {
         // Every task packs its block of A, so it has no fewer than eight panels of B; of a few rows that is nothing.
-        int fewest = product.M <= ThinProduct.MostRows ? 2 : 8;
+        int fewest = product.M <= ThinProduct.MaxRows ? 2 : 8;
 
         // Rows in equal blocks rather than full ones and a rest. Where there are fewer parts than threads, rows are cut finer, unless they
         // become too few to be worth their reading of B.

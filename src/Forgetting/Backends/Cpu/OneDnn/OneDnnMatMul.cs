@@ -10,13 +10,13 @@ namespace Forgetting.Backends.Cpu.OneDnn;
 /// product alone where no copy is kept.
 /// </summary>
 /// <remarks>
-/// Sums are cut into equal pieces of at most <see cref="MostTerms"/>, of which a block of B and some rows of A lie in the second-level
+/// Sums are cut into equal pieces of at most <see cref="MaxTerms"/>, of which a block of B and some rows of A lie in the second-level
 /// cache. A product with A transposed sums over tokens, whose number changes with every batch: its pieces are filled up with zeros to
 /// fourteen sizes, so that primitives stay few.
 /// </remarks>
-internal sealed unsafe class OneDnnProducts : IMatrixProducts
+internal sealed unsafe class OneDnnMatMul : IMatMul
 {
-    private const int MostTerms = 2048;
+    private const int MaxTerms = 2048;
     private const int PieceStep = 64;
 
     // Sizes of pieces of sums over tokens: multiples of the one up to the middle, then of the other.
@@ -26,7 +26,7 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
 
     // Primitives for so many shapes are kept; a model has some dozens for its products with weights, and for sums
     // over tokens what its batches need.
-    private const int MostShapes = 256;
+    private const int MaxShapes = 256;
 
     // Prepared rows of A of a task: they share the second-level cache with a block of B.
     private const long PreparedBytes = 1 << 19;
@@ -36,7 +36,7 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
 
     private readonly WorkerPool _pool;
     private readonly OneDnnLibrary _library;
-    private readonly ManagedProducts _managed;
+    private readonly ManagedMatMul _managed;
     private readonly DType _type;
     private readonly nint[] _streams;
     private readonly Dictionary<(int N, int K), OneDnnShape> _shapes = [];
@@ -44,12 +44,12 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
     private long _packedBytes;
 
     /// <summary>Products on the threads of <paramref name="pool"/>.</summary>
-    public OneDnnProducts(WorkerPool pool, OneDnnLibrary library, DType operandType = DType.Float32)
+    public OneDnnMatMul(WorkerPool pool, OneDnnLibrary library, DType operandType = DType.Float32)
     {
         _pool = pool;
         _library = library;
         _type = operandType;
-        _managed = new ManagedProducts(pool, operandType);
+        _managed = new ManagedMatMul(pool, operandType);
         _streams = [.. Enumerable.Range(0, pool.Threads).Select(_ => library.Api.Stream())];
     }
 
@@ -157,7 +157,7 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
     // Terms of every piece but the last.
     private static int PieceOf(int k)
     {
-        int pieces = Math.Max((k + MostTerms - 1) / MostTerms, 1);
+        int pieces = Math.Max((k + MaxTerms - 1) / MaxTerms, 1);
         return Math.Max(Panels.RoundUp((k + pieces - 1) / pieces, PieceStep), PieceStep);
     }
 
@@ -168,7 +168,7 @@ internal sealed unsafe class OneDnnProducts : IMatrixProducts
     {
         if (!_shapes.TryGetValue((n, k), out OneDnnShape? shape))
         {
-            if (_shapes.Count == MostShapes)
+            if (_shapes.Count == MaxShapes)
                 Forget();
 
             _library.UseOneThread();

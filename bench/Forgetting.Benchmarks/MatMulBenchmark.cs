@@ -4,7 +4,7 @@ using Forgetting.Tensors;
 namespace Forgetting.Benchmarks;
 
 /// <summary>Dense products of small transformers; <c>bench/peers/products.py</c> does the same in PyTorch.</summary>
-public class ProductsBenchmark
+public class MatMulBenchmark
 {
     private readonly CpuTensors _cpu = new();
     private Tensor _a;

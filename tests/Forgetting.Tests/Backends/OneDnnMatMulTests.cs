@@ -14,7 +14,7 @@ namespace Forgetting.Tests.Backends;
 /// oneDNN, whichever version this machine has, under the same checks as the managed products. Types of operands that it
 /// has no instructions for are left out.
 /// </summary>
-public sealed unsafe class OneDnnProductsTests
+public sealed unsafe class OneDnnMatMulTests
 {
     public static TheoryData<int, int, int> Sizes => new()
     {
@@ -29,12 +29,12 @@ public sealed unsafe class OneDnnProductsTests
         using var pool = new WorkerPool(2);
         foreach (DType type in Types())
         {
-            using var products = new OneDnnProducts(pool, Library, type);
+            using var products = new OneDnnMatMul(pool, Library, type);
             foreach ((bool ta, bool tb) in new[] { (false, false), (false, true), (true, false), (true, true) })
             {
                 foreach ((float alpha, float beta) in new[] { (1f, 0f), (1f, 1f), (0.5f, 1f), (-2f, 0.25f) })
                 {
-                    ProductsCheck.Against(products, ta, tb, m, n, k, alpha, beta);
+                    MatMulCheck.Against(products, ta, tb, m, n, k, alpha, beta);
                 }
             }
         }
@@ -49,14 +49,14 @@ public sealed unsafe class OneDnnProductsTests
     public void A_row_has_the_same_bits_in_every_batch_with_every_number_of_threads_and_packed_or_not(int k, int n, float beta)
     {
         const int M = 150;
-        float[] a = ProductsCheck.Values(M * k, 1), b = ProductsCheck.Values(n * k, 2), before = ProductsCheck.Values(M * n, 3);
+        float[] a = MatMulCheck.Values(M * k, 1), b = MatMulCheck.Values(n * k, 2), before = MatMulCheck.Values(M * n, 3);
         foreach (DType type in Types())
         {
             float[]? expected = null;
             foreach (int threads in new[] { 1, 2, 5 })
             {
                 using var pool = new WorkerPool(threads);
-                using var products = new OneDnnProducts(pool, Library, type);
+                using var products = new OneDnnMatMul(pool, Library, type);
                 foreach ((int rows, bool packed) in new[] { (M, true), (M, false), (64, true), (63, true), (17, false), (16, true),
                     (1, true) })
                 {
@@ -67,7 +67,7 @@ public sealed unsafe class OneDnnProductsTests
                         {
                             var product = new Product(
                                 false, true, Math.Min(rows, M - row), n, k, 1, pa + (row * k), k, pb, k, beta, pc + (row * n), n);
-                            ProductsCheck.Run(products, product, packed);
+                            MatMulCheck.Run(products, product, packed);
                         }
                     }
 
@@ -84,8 +84,8 @@ public sealed unsafe class OneDnnProductsTests
         using var pool = new WorkerPool(2);
         foreach (DType type in Types())
         {
-            using var products = new OneDnnProducts(pool, Library, type);
-            ProductsCheck.LargerThanCaches(products);
+            using var products = new OneDnnMatMul(pool, Library, type);
+            MatMulCheck.LargerThanCaches(products);
         }
     }
 
@@ -97,7 +97,7 @@ public sealed unsafe class OneDnnProductsTests
         {
             foreach ((int n, int k) in new[] { (288, 288), (768, 288), (288, 768), (32000, 288) })
             {
-                using var streams = new OneDnnProducts(pool, Library, type);
+                using var streams = new OneDnnMatMul(pool, Library, type);
                 Assert.True(
                     streams.PackedBytes(new Product(false, true, 64, n, k, 1, null, k, null, k, 0, null, n)) > 0,
                     $"{Library.Name} refuses {k} x {n} in {type}");
@@ -108,7 +108,7 @@ public sealed unsafe class OneDnnProductsTests
     [OneDnnFact]
     public void Operations_and_their_copies_of_weights_agree_with_the_plain_versions()
     {
-        using var backend = new CpuBackend(new WorkerPool(2), pool => new OneDnnProducts(pool, Library));
+        using var backend = new CpuBackend(new WorkerPool(2), pool => new OneDnnMatMul(pool, Library));
         foreach (OperationCase operation in OperationCases.All.Where(c => c.Operation == "Gemm"))
         {
             OperationRunner.Check(backend, operation with

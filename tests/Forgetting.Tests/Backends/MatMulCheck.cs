@@ -7,10 +7,10 @@ using Xunit;
 namespace Forgetting.Tests.Backends;
 
 /// <summary>Products of any provider against a triple loop in double, over its operands as it rounds them.</summary>
-internal static unsafe class ProductsCheck
+internal static unsafe class MatMulCheck
 {
     /// <summary>One product with B as it is and once more with B packed: both must be right, and the same.</summary>
-    public static void Against(IMatrixProducts products, bool ta, bool tb, int m, int n, int k, float alpha, float beta)
+    public static void Against(IMatMul products, bool ta, bool tb, int m, int n, int k, float alpha, float beta)
     {
         // Rows further apart than they are long, and a guard element behind each row of C.
         int lda = (ta ? m : k) + 2, ldb = (tb ? k : n) + 3, ldc = n + 1;
@@ -56,7 +56,7 @@ internal static unsafe class ProductsCheck
     /// A result larger than caches, in memory where it is stored past them and where it cannot be: both must have the
     /// same bits, some of which are checked.
     /// </summary>
-    public static void LargerThanCaches(IMatrixProducts products)
+    public static void LargerThanCaches(IMatMul products)
     {
         const int M = 97, N = 180_032, K = 3; // whole tiles and parts of some
         const int Lines = 16; // floats
@@ -95,7 +95,7 @@ internal static unsafe class ProductsCheck
     }
 
     /// <summary>Computes a product, with B packed before if <paramref name="packed"/> and the product would use that.</summary>
-    public static void Run(IMatrixProducts products, in Product product, bool packed)
+    public static void Run(IMatMul products, in Product product, bool packed)
     {
         long bytes = packed ? products.PackedBytes(product) : 0;
         if (bytes == 0)

@@ -5,10 +5,10 @@ using Forgetting.Tensors;
 namespace Forgetting.Backends.Cpu;
 
 /// <summary>
-/// A provider of dense products in host memory. <see cref="ManagedProducts"/> is always there; a native library can stand beside it. A row
+/// A provider of dense products in host memory. <see cref="ManagedMatMul"/> is always there; a native library can stand beside it. A row
 /// of C has the same bits whatever the other rows, the number of threads, and whether B was packed before or is packed for this product.
 /// </summary>
-internal unsafe interface IMatrixProducts : IDisposable
+internal unsafe interface IMatMul : IDisposable
 {
     /// <summary>What <c>--products</c> calls it.</summary>
     string Name { get; }
