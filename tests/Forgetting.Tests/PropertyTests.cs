@@ -76,7 +76,8 @@ public sealed class PropertyTests
         {
             // A carriage return before a line feed is part of the line end outside of quotes only; everything is quoted here.
             string text = "0,1,2,3"[..(2 * rows[0].Length - 1)] + "\n"
-                + string.Concat(rows.Select(row => string.Join(',', row.Select(f => $"\"{f.Replace("\"", "\"\"", StringComparison.Ordinal)}\"")) + "\n"));
+                + string.Concat(rows.Select(
+                    row => string.Join(',', row.Select(f => $"\"{f.Replace("\"", "\"\"", StringComparison.Ordinal)}\"")) + "\n"));
             (int Line, Dictionary<string, string> Fields)[] read = [.. CsvFile.Read(text, "table", ',')];
             Assert.Equal(rows, read.Select(r => r.Fields.Values.ToArray()));
 
@@ -127,7 +128,9 @@ public sealed class PropertyTests
 
     [Fact]
     public void Any_bytes_are_json_or_refused_in_words() =>
-        Gen.OneOf(Gen.Byte.Array[0, 30], Gen.String[Gen.Char["{}[]\":,0e-.tnul \\\u00E9"], 0, 30].Select(Encoding.UTF8.GetBytes)).Sample(bytes =>
+        Gen.OneOf(
+            Gen.Byte.Array[0, 30],
+            Gen.String[Gen.Char["{}[]\":,0e-.tnul \\\u00E9"], 0, 30].Select(Encoding.UTF8.GetBytes)).Sample(bytes =>
         {
             try
             {

@@ -98,7 +98,8 @@ internal sealed record MemoryPlan
         (long Weights, long State, long Activations) parts = default;
         Stage(
             "training",
-            () => parts = rehearsal.Train(options, result.Set, result.Unlearned, Regularizers.Create(options.Optimizer, config), evaluator));
+            () => parts = rehearsal.Train(
+                options, result.Set, result.Unlearned, Regularizers.Create(options.Optimizer, config), evaluator));
         return new MemoryPlan
         {
             Stages = stages, Weights = parts.Weights, State = parts.State, Activations = parts.Activations,

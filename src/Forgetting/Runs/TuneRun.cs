@@ -189,7 +189,9 @@ internal sealed class TuneRun
             summary = Summarize(model, result, held.Count, runs.Sum(r => r.StageSeconds)) with
             {
                 Provenance = provenance, Outcome = outcome, RoundingLoss = rounding,
-                Valid = valid.Count == 0 ? null : ValidSummary.From(_options, StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))),
+                Valid = valid.Count == 0
+                    ? null
+                    : ValidSummary.From(_options, StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))),
                 Unlearning =
                     result.Summary.Unlearning is { } unlearning ? unlearning with { LossBefore = before, LossAfter = after } : null,
                 Best = evaluation?.Best, PredictedMemoryBytes = memory.Peak, PredictedResidentBytes = memory.Resident,

@@ -149,7 +149,8 @@ public sealed class GivenSignTests : IDisposable
         string held = _folder.Write("held.jsonl", """{"prompt":"p","completion":"c","sign":-1}""");
         TrainingOptions options = Options(Preferences()) with { Evaluation = new() { ValidData = held }, Out = _folder["run"] };
         Assert.StartsWith(
-            "none of the 1 held-out examples has anything to learn", Assert.Throws<UserException>(() => TuneRun.Execute(options, _backend)).Message,
+            "none of the 1 held-out examples has anything to learn",
+            Assert.Throws<UserException>(() => TuneRun.Execute(options, _backend)).Message,
             StringComparison.Ordinal);
         Assert.False(Directory.Exists(_folder["run"]));
     }

@@ -203,6 +203,7 @@ public sealed class MemoryPlanTests : IDisposable
 
         string[] Stages(TrainingOptions run) => [.. Plan(run, Tensors.DType.Float32).Stages.Select(s => s.Stage)];
 
-        MemoryPlan Plan(TrainingOptions run, Tensors.DType type) => MemoryPlan.Create(config, run, "cuda", type, TrainedModel.NewAdapter(run));
+        MemoryPlan Plan(TrainingOptions run, Tensors.DType type) =>
+            MemoryPlan.Create(config, run, "cuda", type, TrainedModel.NewAdapter(run));
     }
 }

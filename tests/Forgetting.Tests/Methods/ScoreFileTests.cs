@@ -31,7 +31,8 @@ public sealed class ScoreFileTests : IDisposable
     public void Scores_are_written_in_the_documented_form()
     {
         Scores scores =
-            Scores.Create(s_examples, [[0, 2.5f, 1], [0, 1]], [[0, 1, 1.5f], [0, 0.25f]], ScoreKind.Influence, new(PartitionLevel.Token, 0.7));
+            Scores.Create(
+                s_examples, [[0, 2.5f, 1], [0, 1]], [[0, 1, 1.5f], [0, 0.25f]], ScoreKind.Influence, new(PartitionLevel.Token, 0.7));
         ScoreFile.Write(_folder["scores.jsonl"], s_examples, scores);
         Assert.Equal($"{First}\n{Second}\n", File.ReadAllText(_folder["scores.jsonl"]));
     }
@@ -91,7 +92,8 @@ public sealed class ScoreFileTests : IDisposable
     {
         EncodedExample[] example = [new() { Index = 0, Ids = [1, 2, 3, 4, 5, 6], Response = [false, true, true, true, true, true] }];
         Scores scores =
-            Scores.Create(example, [[0, 1, baseLoss, 2, 9, 1]], [[0, 0.1f, 6, 0.1f, 7, 0.1f]], ScoreKind.Auto, new(PartitionLevel.Token, 0.6));
+            Scores.Create(
+                example, [[0, 1, baseLoss, 2, 9, 1]], [[0, 0.1f, 6, 0.1f, 7, 0.1f]], ScoreKind.Auto, new(PartitionLevel.Token, 0.6));
         Assert.Equal(expected, scores.Kind);
         Assert.Equal(
             expected == ScoreKind.Reference ? new sbyte[] { 0, 1, -1, 1, -1, 1 } : [0, 1, -1, 1, 1, -1], scores.Partition.Signs[0]);

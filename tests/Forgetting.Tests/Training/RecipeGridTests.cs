@@ -38,7 +38,8 @@ public sealed class RecipeGridTests : IDisposable
             Assert.Equal(3, runs.Count);
             Assert.All(runs, run => run.Options.Validate());
             Assert.StartsWith(
-                $"# forgetting run recipes/unlearning/{Path.GetFileName(path)} --model ", File.ReadLines(path).First(), StringComparison.Ordinal);
+                $"# forgetting run recipes/unlearning/{Path.GetFileName(path)} --model ", File.ReadLines(path).First(),
+                StringComparison.Ordinal);
         }
     }
 

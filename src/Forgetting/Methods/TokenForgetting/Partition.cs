@@ -112,8 +112,8 @@ internal sealed class Partition
     }
 
     /// <summary>
-    /// Like <see cref="From"/>, but refuses scores that do not tell more than half of what is ranked from the cut, on both sides of it: there
-    /// the order of the data would decide what is unlearnt. So it is with influence where the reference has learnt nothing.
+    /// Like <see cref="From"/>, but refuses scores that do not tell more than half of what is ranked from the cut, on both sides of it:
+    /// there the order of the data would decide what is unlearnt. So it is with influence where the reference has learnt nothing.
     /// </summary>
     /// <param name="baseLoss">Per example, per token: cross-entropy under the base model, from which the
     /// rounding of scores is known.</param>
