@@ -58,8 +58,10 @@ internal static class OperationCases
             .GroupBy(each => each.Operation))
         {
             // Two packs of bfloat16 or more a row. A number for each row or sequence is read by itself.
+            // Where a call may be in place, the one that is not has more operands.
             OperationCase small = operation
                 .OrderBy(each => Numbers(each).Count(operand => operand.Shape.Columns > 4 && operand.Shape.Columns % 16 != 0))
+                .ThenByDescending(each => each.Operands.Length)
                 .ThenByDescending(each => Numbers(each).Max(operand => operand.Shape.Columns) >= 16)
                 .ThenBy(each => each.Operands.Sum(operand => operand.Shape.Count)).First();
             for (int i = 0; i < small.Operands.Length; i++)

@@ -1,4 +1,5 @@
 using Forgetting.Models;
+using Forgetting.Models.Families;
 
 namespace Forgetting.Checkpoints;
 
@@ -32,7 +33,7 @@ internal static class PeftNames
 
         string name = tensor[Prefix.Length..];
         name = name.EndsWith(BaseLayer, StringComparison.Ordinal) ? name[..^BaseLayer.Length] + ".weight" : name;
-        return name is "lm_head.weight" or "model.embed_tokens.weight" or "transformer.wte.weight" ? name : null;
+        return name == $"{ModuleNames.Head}.weight" || ModelFamilies.All.Any(f => name == $"{f.Names.Embedding}.weight") ? name : null;
     }
 
     /// <summary>Path of the layer that <c>….lora_A.weight</c> or <c>….lora_B.weight</c> adapts.</summary>

@@ -311,7 +311,9 @@ internal sealed class TuneRun
                 + $"method {Recipe.Text(_options.Method)} leaves them out; forget unlearns them"
             : given == 0 ? ""
             : $"the data gives {given:N0} of {all:N0} response tokens their signs, {negative:N0} of them negative; "
-                + $"{(given < all ? "the others are scored" : "nothing is scored, and no reference is needed")}";
+                + (given == all ? "nothing is scored, and no reference is needed"
+                    : _methods is [TokenForgettingMethod, ..] ? "the others are scored"
+                    : "the method gives the others theirs");
         if (text.Length > 0)
             _observer?.Noticed(string.Create(CultureInfo.InvariantCulture, $"{_options.Data.Path}: {text}"));
     }

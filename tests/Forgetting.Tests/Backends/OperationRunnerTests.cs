@@ -19,6 +19,17 @@ public sealed class OperationRunnerTests : IDisposable
     public void Accepts_the_correct_call() => OperationRunner.Check(_backend, Multiply((_, _) => { }));
 
     [Fact]
+    public void Every_operation_has_cases()
+    {
+        Type[] groups =
+        [
+            typeof(IDenseOperations), typeof(ISequenceOperations), typeof(IElementwiseOperations), typeof(ILossOperations),
+            typeof(ISinkOperations), typeof(IOptimizerOperations),
+        ];
+        Assert.Empty(groups.SelectMany(g => g.GetMethods()).Select(m => m.Name).Except(OperationCases.All.Select(c => c.Operation)));
+    }
+
+    [Fact]
     public void A_survey_runs_what_it_is_asked_for()
     {
         OperationResult[] results = [.. OperationSurvey.Run(_backend, large: false, ["Rope", "Copy"])];

@@ -25,6 +25,7 @@ public sealed class PeftAdapterTests : IDisposable
     [InlineData("llama")]
     [InlineData("llama-tied")]
     [InlineData("qwen2")]
+    [InlineData("mistral")]
     [InlineData("gpt2")]
     [InlineData("gpt_neo")]
     public void An_adapter_goes_out_and_in_unchanged(string model)
