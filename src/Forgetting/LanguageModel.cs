@@ -311,6 +311,9 @@ public sealed partial class LanguageModel : IDisposable
             await foreach (string part in parts.Reader.ReadAllAsync(CancellationToken.None).ConfigureAwait(false))
             {
                 yield return part;
+
+                // Writing may be ahead of reading, and even done.
+                cancellation.ThrowIfCancellationRequested();
             }
         }
         finally
