@@ -17,16 +17,9 @@ internal static class Program
         using var backend = new CpuBackend(threads: 1);
         Console.WriteLine(VectorWidth.Description);
         Console.WriteLine(backend.ProductsDescription);
-        foreach (OperationCase operationCase in OperationCases.All.Where(each => !each.Large))
+        foreach (string fault in OperationSurvey.Run(backend, large: false, []).SelectMany(operation => operation.Faults))
         {
-            try
-            {
-                OperationRunner.Check(backend, operationCase);
-            }
-            catch (OperationFaultException e)
-            {
-                Console.WriteLine(e.Message);
-            }
+            Console.WriteLine(fault);
         }
 
         return 0;

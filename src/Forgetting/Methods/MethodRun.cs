@@ -72,20 +72,19 @@ public sealed class MethodRun
     /// <param name="model">A Hugging Face folder or a llama2.c <c>.bin</c>; <see cref="TrainingOptions.Model"/> for the base.</param>
     /// <param name="adapter">Folder of a PEFT adapter of it, or null.</param>
     /// <exception cref="UserException">The model cannot be loaded, an example does not fit, or a loss is not finite.</exception>
-    public IReadOnlyList<float[]> Losses(string model, string? adapter = null)
+    public IReadOnlyList<float[]> Losses(string model, string? adapter = null) => Losses(Examples, model, adapter);
+
+    /// <summary>The same for other examples than the run's.</summary>
+    internal IReadOnlyList<float[]> Losses(IReadOnlyList<EncodedExample> examples, string model, string? adapter)
     {
         using LoadedModel loaded = LoadedModel.Load(model, Backend, adapter: adapter);
-        return Scorer.Losses(loaded.Decoder, Examples, Options.Compute.MicroBatchTokens, allTokens: false, Observer, Cancellation);
+        return Scorer.Losses(loaded.Decoder, examples, Options.Compute.MicroBatchTokens, allTokens: false, Observer, Cancellation);
     }
 
-    /// <summary>Examples of a file, as the run's settings say.</summary>
-    /// <param name="options">The settings.</param>
-    internal IReadOnlyList<EncodedExample> Encode(string path, TrainingOptions options)
-    {
-        using Checkpoint source = Checkpoint.Open(options.Model);
-        return ExampleLoader.Load(
-            path, Text.Tokenizers.Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config, options, Observer);
-    }
+    /// <summary>Examples of a file.</summary>
+    /// <param name="options">The run's settings, or what of them holds for the file.</param>
+    internal IReadOnlyList<EncodedExample> Encode(string path, TrainingOptions options) =>
+        ExampleLoader.LoadForRun(path, options, Observer);
 
     /// <summary>Element type, base model and adapter.</summary>
     internal Fingerprint BaseInputs() => Provenance.AddTo(new Fingerprint().Add("dtype", Options.Compute.Dtype), "model", "adapter");
@@ -118,15 +117,14 @@ public sealed class MethodRun
                     $"method {_method.Name}: example {i} has {signs.Length} signs, expected {example.Length}, one per token");
             }
 
-            int wrong = Array.FindIndex(signs, s => s is < -1 or > 1);
-            if (wrong < 0)
-                wrong = Enumerable.Range(0, signs.Length).FirstOrDefault(t => !example.Response[t] && signs[t] != 0, -1);
-
-            if (wrong >= 0)
+            for (int t = 0; t < signs.Length; t++)
             {
-                throw new UserException(
-                    $"method {_method.Name}: example {i}, token {wrong}: the sign is {signs[wrong]}, "
-                    + $"expected {(example.Response[wrong] ? "1, 0 or -1" : "0, since it is no response")}");
+                if (example.Response[t] ? signs[t] is < -1 or > 1 : signs[t] != 0)
+                {
+                    throw new UserException(
+                        $"method {_method.Name}: example {i}, token {t}: the sign is {signs[t]}, "
+                        + $"expected {(example.Response[t] ? "1, 0 or -1" : "0, since it is no response")}");
+                }
             }
         }
     }

@@ -26,24 +26,16 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
     public ModelConfig Config => config;
 
     /// <summary>The run's examples, or as many as a step has.</summary>
-    public IReadOnlyList<EncodedExample> Training { get; private set; } = [];
+    public IReadOnlyList<EncodedExample> Training => field ??= data?.Training ?? Examples(Sequences(options.Schedule.BatchSize));
 
     /// <summary>What a reference is trained on.</summary>
-    public IReadOnlyList<EncodedExample> Reference { get; private set; } = [];
+    public IReadOnlyList<EncodedExample> Reference => data?.Reference ?? Training;
 
     /// <summary>What passes over the data see, which fill their batches whatever the size of a step.</summary>
-    public IReadOnlyList<EncodedExample> All { get; private set; } = [];
+    public IReadOnlyList<EncodedExample> All => field ??= data?.Training ?? Examples(int.MaxValue);
 
     /// <summary>What the model will write, which is not known before.</summary>
     public IReadOnlyList<EncodedExample> Samples => Examples(int.MaxValue);
-
-    /// <summary>Makes up what is not given.</summary>
-    public void MakeExamples()
-    {
-        Training = data?.Training ?? Examples(Sequences(options.Schedule.BatchSize));
-        Reference = data?.Reference ?? Training;
-        All = data?.Training ?? Examples(int.MaxValue);
-    }
 
     /// <summary>A model without an adapter.</summary>
     public Decoder NewDecoder(bool training = false) => new(config, backend, training: training);

@@ -85,7 +85,6 @@ internal sealed record MemoryPlan
         // The rehearsal's own garbage is the collector's to give back.
         long before = Environment.WorkingSet;
         var rehearsal = new Rehearsal(config, options, lora, backend, data);
-        rehearsal.MakeExamples();
         List<StageMemory> stages = [];
         foreach (MethodStage stage in methods.SelectMany(m => m.Stages).SelectMany(s => s.Within.Append(s)))
         {

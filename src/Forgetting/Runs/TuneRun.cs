@@ -319,14 +319,7 @@ internal sealed class TuneRun
     }
 
     // The examples of a file, or of the data itself.
-    private IReadOnlyList<EncodedExample> Encode(string? path)
-    {
-        using Checkpoint source = Checkpoint.Open(_options.Model);
-        Text.Tokenizers.Tokenizer tokenizer = Text.Tokenizers.Tokenizer.Load(source.TokenizerPath ?? _options.Model);
-        return path is null
-            ? ExampleLoader.LoadData(tokenizer, source.Config, _options, _observer)
-            : ExampleLoader.Load(path, tokenizer, source.Config, _options, _observer);
-    }
+    private IReadOnlyList<EncodedExample> Encode(string? path) => ExampleLoader.LoadForRun(path, _options, _observer);
 
     // A new adapter fits the model.
     private void CheckAdapter()

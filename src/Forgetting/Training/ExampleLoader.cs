@@ -22,6 +22,18 @@ internal static class ExampleLoader
         return ExampleLists.Collect(Encoded(path, tokenizer, config, options, observer), options.Out);
     }
 
+    /// <summary>The examples of a file as the tokenizer of a run's model has them.</summary>
+    /// <param name="path">A file of any format, or a folder; null for the run's data.</param>
+    /// <exception cref="UserException">See <see cref="Load"/>; or the model is missing or bad.</exception>
+    public static IReadOnlyList<EncodedExample> LoadForRun(string? path, TrainingOptions options, ITrainingObserver? observer)
+    {
+        using Checkpoint source = Checkpoint.Open(options.Model);
+        var tokenizer = Tokenizer.Load(source.TokenizerPath ?? options.Model);
+        return path is null
+            ? LoadData(tokenizer, source.Config, options, observer)
+            : Load(path, tokenizer, source.Config, options, observer);
+    }
+
     /// <summary>The examples of <see cref="DataSettings.Files"/>, one file behind the other.</summary>
     /// <exception cref="UserException">See <see cref="Load"/>.</exception>
     public static IReadOnlyList<EncodedExample> LoadData(

@@ -19,7 +19,7 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
         IncreaseName = "increase.jsonl", SelectionName = "selection.jsonl";
 
     private readonly UnlearningSettings _settings = options.Unlearning;
-    private IReadOnlyList<EncodedExample>? _samples;
+    private IReadOnlyList<EncodedExample>? _samples, _learnt, _drawn;
 
     /// <inheritdoc/>
     public string Name => Recipe.Text(options.Method);
@@ -48,7 +48,7 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
         MaxNewTokens = _settings.MaxNewTokens, AllowSpecial = options.Data.AllowSpecial, Layout = ExampleLoader.Layout(options),
     };
 
-    private IReadOnlyList<PromptTask> Tasks => PromptTask.Read(_settings.Prompts, ExampleLoader.Fields(options));
+    private IReadOnlyList<PromptTask> Tasks => field ??= PromptTask.Read(_settings.Prompts, ExampleLoader.Fields(options));
 
     private MethodStage Elicit => new()
     {
@@ -106,10 +106,10 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
         Run = run =>
         {
             using LoadedModel model = LoadedModel.Load(LearnedPath(run), run.Backend, training: true);
-            IReadOnlyList<EncodedExample> drawn = Drawn(run);
             FisherInformation.Compute(
-                model.Decoder, drawn, _settings.FisherKind, options.Compute.MicroBatchTokens, options.Seed, run.Observer, run.Cancellation);
-            FisherFile.Write(FisherPath(run), model.Decoder, drawn.Count, _settings.FisherKind);
+                model.Decoder, Drawn(run), _settings.FisherKind, options.Compute.MicroBatchTokens, options.Seed, run.Observer,
+                run.Cancellation);
+            FisherFile.Write(FisherPath(run), model.Decoder, Drawn(run).Count, _settings.FisherKind);
         },
         Rehearse = rehearsal =>
         {
@@ -204,10 +204,10 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
     private string ConfidencePath(MethodRun run) => _settings.Confidence ?? Path.Combine(run.Folder, ConfidenceName);
 
     // What the data says is to be forgotten is nothing that θ_L learns.
-    private static IReadOnlyList<EncodedExample> Learnt(MethodRun run) => ExampleLoader.ToLearn(run.Examples);
+    private IReadOnlyList<EncodedExample> Learnt(MethodRun run) => _learnt ??= ExampleLoader.ToLearn(run.Examples);
 
     private IReadOnlyList<EncodedExample> Drawn(MethodRun run) =>
-        FisherInformation.Draw(Learnt(run), _settings.FisherExamples, options.Seed);
+        _drawn ??= FisherInformation.Draw(Learnt(run), _settings.FisherExamples, options.Seed);
 
     // Samples have the standard names of fields, whatever those of the learning data are.
     private IReadOnlyList<EncodedExample> Samples(MethodRun run) => _samples ??= run.Encode(SamplesPath(run), options with

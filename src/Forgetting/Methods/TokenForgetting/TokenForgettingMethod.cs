@@ -22,6 +22,7 @@ internal sealed class TokenForgettingMethod : IMethod
     private readonly TrainingOptions _options;
     private readonly MethodStage _scoring;
     private Scores? _scores;
+    private Fingerprint? _referenceInputs;
     private bool _scored = true;
 
     public TokenForgettingMethod(TrainingOptions options)
@@ -149,7 +150,8 @@ internal sealed class TokenForgettingMethod : IMethod
             : Adapts ? LoadedModel.Load(_options.Model, run.Backend, adapter: Path.Combine(ReferenceFolder(run), PlainTuning.AdapterName))
             : LoadedModel.Load(Path.Combine(ReferenceFolder(run), "model"), run.Backend);
 
-    private Fingerprint ReferenceInputs(MethodRun run) =>
+    // Several stages depend on them, and they hash all examples.
+    private Fingerprint ReferenceInputs(MethodRun run) => _referenceInputs ??=
         Trains ? PlainTuning.AddInputs(run.BaseInputs(), _options, ReferenceFolder(run), run.ForReference) : run.BaseInputs();
 
     private Fingerprint ScoreInputs(MethodRun run)

@@ -91,11 +91,8 @@ internal sealed class UnlearningMethod : IMethod
 
     private void Score(MethodRun run)
     {
-        using LoadedModel model = LoadedModel.Load(_options.Model, run.Backend, adapter: _options.Adapter);
         IReadOnlyList<EncodedExample> examples = Scored(run);
-        LossFile.Write(
-            Path.Combine(run.Folder, LossesName), examples,
-            Scorer.Losses(model.Decoder, examples, _options.Compute.MicroBatchTokens, allTokens: false, run.Observer, run.Cancellation));
+        LossFile.Write(Path.Combine(run.Folder, LossesName), examples, run.Losses(examples, _options.Model, _options.Adapter));
     }
 
     // What must go, and the refusals.
