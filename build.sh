@@ -5,7 +5,7 @@
 #   ./build.sh dotnet       the libraries and the command `forgetting`
 #   ./build.sh emulation    build/emulation: the CUDA kernels and a driver that runs them on this machine's processor
 #   ./build.sh kernels      build/kernels/forgetting.fatbin, with a table of what each kernel uses
-#   ./build.sh bundle       build/forgetting-bundle.tar.xz: everything to run, check and measure on another machine, with what is built of the above
+#   ./build.sh bundle       build/forgetting-bundle.tar.xz: everything to run, check and measure on another machine
 #   ./build.sh test         builds the emulation and the program, then runs all tests; needs no GPU and no nvcc
 #
 # What is missing of g++, cmake and make is installed as root on Debian and its kin; elsewhere the command that installs it is printed.

@@ -4,8 +4,8 @@
 //   master −= lr·(m·correction1 / (√(v·correction2) + ε) + decay·master), correction = 1/(1 − βᵗ)
 //   value = master in storage type, where value is not the master itself (null then);  gradient = 0
 //
-// What changes from step to step is read from numbers [4], since the arguments of a captured launch do not change: lr, gradientScale, correction1,
-// correction2.
+// What changes from step to step is read from numbers [4], since the arguments of a captured launch do not change: lr, gradientScale,
+// correction1, correction2.
 //
 // Launch: 256 threads, one thread for 4 elements, at most 8 blocks a multiprocessor.
 #include "include/pack.cuh"

@@ -5,9 +5,10 @@
 // q, o, dO, dQ [T, heads·D]; k, v, dK, dV [T, kvHeads·D]; logSumExp, delta [T, heads]; head h reads key-value head h / (heads / kvHeads).
 // With starts and lengths the keys lie in a cache (attention.cuh) and logSumExp may be null.
 //
-// A block of 4 warps owns 64 query rows of one head, 16 a warp, and runs over tiles of 64 keys; K and V of the next tile arrive
-// (cp.async, two buffers) while this one is computed. Scores stay in registers: an accumulator's layout is the A operand's of the next product.
-// The heaviest tiles, the last of each sequence, are started first, in all heads. Q is needed only until it is in registers: it arrives in the second buffer of K.
+// A block of 4 warps owns 64 query rows of one head, 16 a warp, and runs over tiles of 64 keys; K and V of the next tile arrive (cp.async,
+// two buffers) while this one is computed. Scores stay in registers: an accumulator's layout is the A operand's of the next product. The
+// heaviest tiles, the last of each sequence, are started first, in all heads. Q is needed only until it is in registers: it arrives in the
+// second buffer of K.
 //
 // Launch: grid (heads, T / 64 + sequences), 128 threads, dynamic shared memory 4·64·(HD + 8)·2 bytes, HD = 32, 64 or 128 the first ≥ D.
 #include "include/attention.cuh"

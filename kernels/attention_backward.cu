@@ -3,16 +3,16 @@
 //   delta_t = Σ_d dO_td·o_td                                    attention_delta
 //   dS_ts = p_ts·(dO_t·v_s − delta_t)
 //   dQ_t = scale·Σ_s dS_ts k_s                                  attention_queries: a block owns 64 query rows of a head, runs over keys
-//   dK_s = scale·Σ_t dS_ts q_t,  dV_s = Σ_t p_ts dO_t           attention_keys: a block owns 64 keys of a key-value head, runs over its queries
+//   dK_s = scale·Σ_t dS_ts q_t,  dV_s = Σ_t p_ts dO_t           attention_keys: a block owns 64 keys of a key-value head, runs over queries
 //
 // with p recomputed from logSumExp. The second and third both compute the scores: 7 products instead of 5, the price of determinism.
 //
-// Shared memory stays below what cards other than the largest have (99 KiB): Q and dO arrive in the second buffers of K and V, since they are needed only
-// until they are in registers; where K and V must stay, for HD 128, the tiles of queries have 32 rows.
+// Shared memory stays below what cards other than the largest have (99 KiB): Q and dO arrive in the second buffers of K and V, since they
+// are needed only until they are in registers; where K and V must stay, for HD 128, the tiles of queries have 32 rows.
 //
-// Launch of attention_delta: ⌈T·heads / 8⌉ blocks of 256 (a warp each). Of attention_queries: grid (heads, T / 64 + sequences), 128 threads, dynamic
-// shared memory 4·64·(HD + 8)·2 bytes. Of attention_keys: grid (kvHeads, T / 64 + sequences), 128 threads, dynamic shared memory
-// (2·64 + 4·N)·(HD + 8)·2 + 4·N·4 bytes with tiles of N = 64 queries, 32 for HD 128.
+// Launch of attention_delta: ⌈T·heads / 8⌉ blocks of 256 (a warp each). Of attention_queries: grid (heads, T / 64 + sequences), 128
+// threads, dynamic shared memory 4·64·(HD + 8)·2 bytes. Of attention_keys: grid (kvHeads, T / 64 + sequences), 128 threads, dynamic shared
+// memory (2·64 + 4·N)·(HD + 8)·2 + 4·N·4 bytes with tiles of N = 64 queries, 32 for HD 128.
 #include "include/attention.cuh"
 #include "include/fragment.cuh"
 #include "include/reduce.cuh"
@@ -44,13 +44,16 @@ template <typename T> __device__ void attention_delta(const T* o, const T* dO, f
     }
     constexpr int W = kWide<T>;
     int lane = threadIdx.x % 32;
-    float sum = D % W == 0 && aligned16(o, dO) ? dot_row<W>(o + row * D, dO + row * D, D, lane) : dot_row<1>(o + row * D, dO + row * D, D, lane);
+    float sum =
+        D % W == 0 && aligned16(o, dO) ? dot_row<W>(o + row * D, dO + row * D, D, lane) : dot_row<1>(o + row * D, dO + row * D, D, lane);
     if (lane == 0) {
         delta[row] = sum;
     }
 }
 
-KERNEL(attention_delta_f32, const float* o, const float* dO, float* delta, long long rows, int D) { attention_delta(o, dO, delta, rows, D); }
+KERNEL(attention_delta_f32, const float* o, const float* dO, float* delta, long long rows, int D) {
+    attention_delta(o, dO, delta, rows, D);
+}
 KERNEL(attention_delta_bf16, const bf16* o, const bf16* dO, float* delta, long long rows, int D) { attention_delta(o, dO, delta, rows, D); }
 
 template <int HD>
@@ -268,16 +271,16 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
 }
 
 // KEY_BLOCKS: of attention_keys on a multiprocessor, which bounds its registers.
-#define ATTENTION_BACKWARD(HD, KEY_BLOCKS)                                                                                               \
-    KERNEL_BOUNDED(128, 1, attention_queries_##HD##_bf16, const bf16* q, const bf16* k, const bf16* v, const int* offsets,             \
-                   int sequences, const float* logSumExp, const bf16* dO, const float* delta, bf16* dQ, int heads, int kvHeads, int D, \
-                   float scale, int window) {                                                                                            \
-        attention_queries<HD>(q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, heads, kvHeads, D, scale, window);                  \
-    }                                                                                                                                    \
-    KERNEL_BOUNDED(128, KEY_BLOCKS, attention_keys_##HD##_bf16, const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, \
-                   const float* logSumExp, const bf16* dO, const float* delta, bf16* dK, bf16* dV, int heads, int kvHeads, int D,      \
-                   float scale, int window) {                                                                                            \
-        attention_keys<HD>(q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, heads, kvHeads, D, scale, window);                 \
+#define ATTENTION_BACKWARD(HD, KEY_BLOCKS) \
+    KERNEL_BOUNDED(128, 1, attention_queries_##HD##_bf16, const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, \
+                   const float* logSumExp, const bf16* dO, const float* delta, bf16* dQ, int heads, int kvHeads, int D, float scale, \
+                   int window) { \
+        attention_queries<HD>(q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, heads, kvHeads, D, scale, window); \
+    } \
+    KERNEL_BOUNDED(128, KEY_BLOCKS, attention_keys_##HD##_bf16, const bf16* q, const bf16* k, const bf16* v, const int* offsets, \
+                   int sequences, const float* logSumExp, const bf16* dO, const float* delta, bf16* dK, bf16* dV, int heads, int kvHeads, \
+                   int D, float scale, int window) { \
+        attention_keys<HD>(q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, heads, kvHeads, D, scale, window); \
     }
 
 ATTENTION_BACKWARD(32, 4)

@@ -4,9 +4,10 @@
 //
 // q and o [n, heads·D], keys and values [R, kvHeads·D]; head h reads key-value head h / group, group = heads / kvHeads.
 //
-// The cache is read once, so this is bound by memory, and one sequence alone must fill the card: the keys of a sequence are divided among kSplits
-// blocks, which leave a maximum, a sum and an unnormalised output each, and a second kernel joins them. A split depends on the
-// sequence's own length alone. Within a block each group of 8 lanes takes every 16th key; the query heads of the key-value head share its load.
+// The cache is read once, so this is bound by memory, and one sequence alone must fill the card: the keys of a sequence are divided among
+// kSplits blocks, which leave a maximum, a sum and an unnormalised output each, and a second kernel joins them. A split depends on the
+// sequence's own length alone. Within a block each group of 8 lanes takes every 16th key; the query heads of the key-value head share its
+// load.
 //
 //   cache_attention_partials   statistics [n, heads, kSplits, 2] = (maximum, sum), outputs [n, heads, kSplits, D]
 //   cache_attention_join       o

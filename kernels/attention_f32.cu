@@ -1,12 +1,13 @@
-// Attention, forward and backward, by fused multiply-adds: Float32, and bf16 heads of more than 128 columns. Formulas and shapes as in attention.cu
-// and attention_backward.cu; same division of work, smaller tiles.
+// Attention, forward and backward, by fused multiply-adds: Float32, and bf16 heads of more than 128 columns. Formulas and shapes as in
+// attention.cu and attention_backward.cu; same division of work, smaller tiles.
 //
-// A block owns R rows (queries, or keys in the last kernel), 8 lanes a row, and runs over tiles of R of the others. For the scores a lane takes
-// every 8th row of the other tile; for the results it takes every 8th group of 4 columns. Tiles have 4 columns more than HD, so that lanes
-// reading different rows hit different banks.
+// A block owns R rows (queries, or keys in the last kernel), 8 lanes a row, and runs over tiles of R of the others. For the scores a lane
+// takes every 8th row of the other tile; for the results it takes every 8th group of 4 columns. Tiles have 4 columns more than HD, so that
+// lanes reading different rows hit different banks.
 //
-// Launch: grid (heads, T / R + sequences), or kvHeads for attention_keys; 8·R threads; R = 32 for HD 64 and 128, 16 for HD 256 (the first HD ≥ D);
-// dynamic shared memory in floats: 3·R·(HD + 4) + R·(R + 1) forward, 4·R·(HD + 4) + R·(R + 1) queries, 4·R·(HD + 4) + 2·R·(R + 1) + 2·R keys.
+// Launch: grid (heads, T / R + sequences), or kvHeads for attention_keys; 8·R threads; R = 32 for HD 64 and 128, 16 for HD 256 (the first
+// HD ≥ D); dynamic shared memory in floats: 3·R·(HD + 4) + R·(R + 1) forward, 4·R·(HD + 4) + R·(R + 1) queries, 4·R·(HD + 4) + 2·R·(R + 1)
+// + 2·R keys.
 #include "include/attention.cuh"
 #include "include/pack.cuh"
 #include "include/reduce.cuh"
@@ -145,8 +146,8 @@ __device__ void attention_rows(const T* q, const T* k, const T* v, const int* of
 }
 
 template <int R, int HD, typename T>
-__device__ void attention_query_rows(const T* q, const T* k, const T* v, const int* offsets, int sequences, const float* logSumExp, const T* dO,
-                                     const float* delta, T* dQ, int heads, int kvHeads, int D, float scale, int window) {
+__device__ void attention_query_rows(const T* q, const T* k, const T* v, const int* offsets, int sequences, const float* logSumExp,
+                                     const T* dO, const float* delta, T* dQ, int heads, int kvHeads, int D, float scale, int window) {
     DYNAMIC_SHARED(float, shared);
     float *queries = shared, *gradients = queries + R * (HD + 4), *keys = gradients + R * (HD + 4), *values = keys + R * (HD + 4),
           *weights = values + R * (HD + 4);
@@ -188,8 +189,8 @@ __device__ void attention_query_rows(const T* q, const T* k, const T* v, const i
 }
 
 template <int R, int HD, typename T>
-__device__ void attention_key_rows(const T* q, const T* k, const T* v, const int* offsets, int sequences, const float* logSumExp, const T* dO,
-                                   const float* delta, T* dK, T* dV, int heads, int kvHeads, int D, float scale, int window) {
+__device__ void attention_key_rows(const T* q, const T* k, const T* v, const int* offsets, int sequences, const float* logSumExp,
+                                   const T* dO, const float* delta, T* dK, T* dV, int heads, int kvHeads, int D, float scale, int window) {
     DYNAMIC_SHARED(float, shared);
     float *keys = shared, *values = keys + R * (HD + 4), *queries = values + R * (HD + 4), *gradients = queries + R * (HD + 4),
           *weights = gradients + R * (HD + 4), *differences = weights + R * (R + 1), *normalisers = differences + R * (R + 1),

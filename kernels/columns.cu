@@ -7,7 +7,8 @@
 //   segment_mean            y[s, c] = G_s[c] / length(s)
 //   segment_mean_backward   dX[t, c] += dY[s, c] / length(s), s the sequence of row t; its dY [n, C] is Float32
 //
-// Launch of column_partials: grid (⌈C / (32·elements in 16 bytes)⌉, slots), 256 threads; slots = T / 128 + n, where no offsets are given n = 1.
+// Launch of column_partials: grid (⌈C / (32·elements in 16 bytes)⌉, slots), 256 threads; slots = T / 128 + n, with n = 1 where no offsets
+// are given.
 // Launch of column_accumulate and column_square: ⌈C / 256⌉ blocks of 256. Of column_project: n blocks of 256. Of segment_mean: grid
 // (⌈C / 256⌉, n), 256 threads. Of segment_mean_backward: one block a row, C / 4 threads rounded up to a warp, between 32 and 512.
 #include "include/pack.cuh"

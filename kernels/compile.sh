@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Compiles all kernels to FOLDER/forgetting.fatbin, with a table of what each uses in FOLDER/kernels.txt. Needs nvcc and a host compiler only.
+# Compiles all kernels to FOLDER/forgetting.fatbin, with a table of what each uses in FOLDER/kernels.txt. Needs nvcc and a host compiler
+# only.
 #
 #   kernels/compile.sh NVCC FOLDER [ARCHITECTURE…]
 #

@@ -5,7 +5,7 @@
 //
 //   row_links             previous[t], next[t] = nearest earlier and later t' with rows[t'] = rows[t], or −1
 //   embedding_accumulate  gradient[rows[t]] += dY[t] in the order of t
-//   embedding_square      sum[v] += Σ_s G_s² + 2·head∘G_s with G_s[v] = Σ_{t in s, rows[t] = v} dY[t]; head [T, C] as made by head_rows, or null
+//   embedding_square      sum[v] += Σ_s G_s² + 2·head∘G_s with G_s[v] = Σ_{t in s, rows[t] = v} dY[t]; head [T, C] by head_rows, or null
 //   embedding_project     partials[t] = (Σ_c a·G_s, Σ_c b·(G_s² + 2·head∘G_s)) at the first t of s with its id, else (0, 0)
 //
 // Launch of row_links: ⌈T / 256⌉ blocks of 256. Of the embedding kernels: one block a row, C / 4 threads rounded up to a warp, between 32
@@ -123,8 +123,8 @@ __device__ void embedding_square(const int* rows, const int* previous, const int
 }
 
 template <int N, typename T>
-__device__ void project_chain(const T* dY, const int* next, int end, const float* head, const float* a, const float* b, int C, float& linear,
-                              float& quadratic) {
+__device__ void project_chain(const T* dY, const int* next, int end, const float* head, const float* a, const float* b, int C,
+                              float& linear, float& quadratic) {
     for (int c = threadIdx.x * N; c < C; c += blockDim.x * N) {
         float h[N] = {}, g[N], p[N], q[N];
         int t = blockIdx.x;

@@ -4,10 +4,10 @@
 //   fisher_square    sum += Σ_s G_s²                                         sum Float32 [out, in]
 //   fisher_project   partials[s, block] = (Σ a∘G_s, Σ b∘G_s²) over the block's tile; add_pairs sums the blocks into result [n, 2]
 //
-// A block owns a tile of G and runs over all rows of the batch, 32 at a time: bf16 products with Float32 accumulators in registers. Where a sequence
-// ends, the accumulators are squared into a second set (or multiplied with a and b, which stay in registers too) and start again from 0; the
-// rows of the next sequence that the last slab would hold are zeroed instead. So the work is that of the ordinary weight gradient, and F
-// is read and written once.
+// A block owns a tile of G and runs over all rows of the batch, 32 at a time: bf16 products with Float32 accumulators in registers. Where a
+// sequence ends, the accumulators are squared into a second set (or multiplied with a and b, which stay in registers too) and start again
+// from 0; the rows of the next sequence that the last slab would hold are zeroed instead. So the work is that of the ordinary weight
+// gradient, and F is read and written once.
 //
 // Launch: grid (⌈in / tile columns⌉, ⌈out / tile rows⌉), 256 threads (8 warps, 2 × 4 over the tile);
 // tile 128 × 128 for square, 64 × 128 for project; dynamic shared memory 2·32·(tile rows + tile columns + 16)·2 bytes.
@@ -18,7 +18,9 @@
 struct SlabWalk {
     const int* offsets;
     int sequences, sequence, first, end;
-    __device__ SlabWalk(const int* offsets, int sequences) : offsets(offsets), sequences(sequences), sequence(-1), first(0), end(0) { advance(); }
+    __device__ SlabWalk(const int* offsets, int sequences) : offsets(offsets), sequences(sequences), sequence(-1), first(0), end(0) {
+        advance();
+    }
     __device__ bool done() const { return sequence >= sequences; }
     __device__ bool last_of_sequence() const { return first + kSlab >= end; }
     __device__ void advance() {
@@ -112,8 +114,8 @@ KERNEL_BOUNDED(256, 1, fisher_square_bf16, const bf16* x, const bf16* dY, const 
     }
 }
 
-KERNEL_BOUNDED(256, 1, fisher_project_bf16, const bf16* x, const bf16* dY, const int* offsets, int sequences, const float* a, const float* b,
-               float* partials, int in, int out) {
+KERNEL_BOUNDED(256, 1, fisher_project_bf16, const bf16* x, const bf16* dY, const int* offsets, int sequences, const float* a,
+               const float* b, float* partials, int in, int out) {
     constexpr int kRows = 64, kColumns = 128;
     typedef Accumulators<kRows, kColumns> Tile64;
     __shared__ float scratch[32];

@@ -8,7 +8,8 @@ constexpr int kTile = 64, kSlab = 16;
 
 // G_s of this block's tile for every sequence in turn, then finish(s, G_s); g[i][j] is row 4·(thread / 16) + i, column 4·(thread % 16) + j.
 template <typename Finish>
-__device__ inline void for_each_gradient_f32(const float* x, const float* dY, const int* offsets, int sequences, int in, int out, Finish finish) {
+__device__ inline void for_each_gradient_f32(const float* x, const float* dY, const int* offsets, int sequences, int in, int out,
+                                             Finish finish) {
     __align__(16) __shared__ float left[kSlab][kTile], right[kSlab][kTile];
     int o = blockIdx.y * kTile, c = blockIdx.x * kTile, row = threadIdx.x / 16 * 4, column = threadIdx.x % 16 * 4;
     for (int s = 0; s < sequences; s++) {
@@ -63,8 +64,8 @@ KERNEL_BOUNDED(256, 2, fisher_square_f32, const float* x, const float* dY, const
     }
 }
 
-KERNEL_BOUNDED(256, 2, fisher_project_f32, const float* x, const float* dY, const int* offsets, int sequences, const float* a, const float* b,
-               float* partials, int in, int out) {
+KERNEL_BOUNDED(256, 2, fisher_project_f32, const float* x, const float* dY, const int* offsets, int sequences, const float* a,
+               const float* b, float* partials, int in, int out) {
     __shared__ float scratch[32];
     int o = blockIdx.y * kTile + threadIdx.x / 16 * 4, c = blockIdx.x * kTile + threadIdx.x % 16 * 4;
     float linear[4][4], quadratic[4][4];

@@ -83,8 +83,8 @@ __device__ void head_rows(const T* dLogits, const T* x, const int* headOffsets, 
     }
 }
 
-KERNEL(head_rows_f32, const float* dLogits, const float* x, const int* headOffsets, const int* rows, const int* previous, const int* offsets,
-       int sequences, float* y, int V, int C) {
+KERNEL(head_rows_f32, const float* dLogits, const float* x, const int* headOffsets, const int* rows, const int* previous,
+       const int* offsets, int sequences, float* y, int V, int C) {
     head_rows(dLogits, x, headOffsets, rows, previous, offsets, sequences, y, V, C);
 }
 KERNEL(head_rows_bf16, const bf16* dLogits, const bf16* x, const int* headOffsets, const int* rows, const int* previous, const int* offsets,

@@ -118,7 +118,8 @@ KERNEL(layer_norm_f32, float* x, const float* residual, const float* gain, const
        int C) {
     layer_norm(x, residual, gain, bias, epsilon, y, statistics, C);
 }
-KERNEL(layer_norm_bf16, bf16* x, const bf16* residual, const bf16* gain, const bf16* bias, float epsilon, bf16* y, float* statistics, int C) {
+KERNEL(layer_norm_bf16, bf16* x, const bf16* residual, const bf16* gain, const bf16* bias, float epsilon, bf16* y, float* statistics,
+       int C) {
     layer_norm(x, residual, gain, bias, epsilon, y, statistics, C);
 }
 KERNEL(layer_norm_backward_f32, const float* dY, const float* x, const float* gain, const float* statistics, float* dX, float* gainProduct,

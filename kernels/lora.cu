@@ -1,8 +1,9 @@
-// What dropout touches of a low-rank update s·drop(x)·Aᵀ·Bᵀ (arXiv 2106.09685), without drop(x) in memory. x, dX [T, in], A [r, in], low, dLow [T, r];
-// the mask as in dropout.cuh, made anew wherever it is needed; factor carries s and 1 / (1 − rate). The products with B are plain ones.
+// What dropout touches of a low-rank update s·drop(x)·Aᵀ·Bᵀ (arXiv 2106.09685), without drop(x) in memory. x, dX [T, in], A [r, in], low,
+// dLow [T, r]; the mask as in dropout.cuh, made anew wherever it is needed; factor carries s and 1 / (1 − rate). The products with B are
+// plain ones.
 //
 //   lora_down            low = factor·(mask∘x)·Aᵀ
-//   lora_down_gradient   partials[split] = factor·dLowᵀ·(mask∘x) over the split's rows; column_accumulate adds the splits to the gradient of A
+//   lora_down_gradient   partials[split] = factor·dLowᵀ·(mask∘x) over the split's rows; column_accumulate adds the splits to dA
 //   lora_down_input      dX += factor·mask∘(dLow·A)
 //
 // Launch, 256 threads each: lora_down grid (⌈T / 16⌉, ⌈r / 64⌉); lora_down_gradient grid (⌈in / 64⌉, ⌈r / 64⌉, splits of `rows` rows);
@@ -13,7 +14,8 @@
 constexpr int kTile = 64;
 constexpr int kWarps = kThreads / 32;
 
-// Eight elements as four registers; those past `valid` are 0. `wide` promises that 0 or 8 are valid, at an address that is a multiple of 16.
+// Eight elements as four registers; those past `valid` are 0. `wide` promises that 0 or 8 are valid, at an address that is a multiple of
+// 16.
 __device__ inline void load_eight(uint32_t (&x)[4], const bf16* source, int valid, bool wide) {
     Pack<bf16, 8> pack;
     if (wide && valid > 0) {
@@ -38,10 +40,11 @@ __device__ inline void drop_eight(uint32_t (&x)[4], const Dropout& dropout, unsi
     }
 }
 
-// A block takes 16 rows and up to 64 of A's; its warps share the sum over the columns. Operands go from global memory to registers: a lane holds eight
-// neighbouring columns of a row, which are columns 2t, 2t+1, 2t+8, 2t+9 of two mma operands (in any order, as long as both operands have the same).
-KERNEL_BOUNDED(256, 2, lora_down_bf16, const bf16* x, const int* rowKeys, const unsigned int* seed, unsigned int stream, unsigned int threshold,
-               const bf16* a, float factor, bf16* low, int T, int in, int r) {
+// A block takes 16 rows and up to 64 of A's; its warps share the sum over the columns. Operands go from global memory to registers: a lane
+// holds eight neighbouring columns of a row, which are columns 2t, 2t+1, 2t+8, 2t+9 of two mma operands (in any order, as long as both
+// operands have the same).
+KERNEL_BOUNDED(256, 2, lora_down_bf16, const bf16* x, const int* rowKeys, const unsigned int* seed, unsigned int stream,
+               unsigned int threshold, const bf16* a, float factor, bf16* low, int T, int in, int r) {
     constexpr int kRows = 16, kStride = kTile + 8; // float2 of 8 rows fall into different banks
     __shared__ float partials[kWarps][kRows * kStride];
     int warp = threadIdx.x / 32, g = (threadIdx.x & 31) / 4, t = threadIdx.x & 3;
@@ -99,8 +102,8 @@ KERNEL_BOUNDED(256, 2, lora_down_bf16, const bf16* x, const int* rowKeys, const 
 }
 
 // A block takes a tile of 64 × 64 of the gradient and the rows of its split, 32 at a time, loading the next ones while it multiplies.
-KERNEL_BOUNDED(256, 2, lora_down_gradient_bf16, const bf16* dLow, const bf16* x, const int* rowKeys, const unsigned int* seed, unsigned int stream,
-               unsigned int threshold, float factor, float* partials, int T, int in, int r, int rows) {
+KERNEL_BOUNDED(256, 2, lora_down_gradient_bf16, const bf16* dLow, const bf16* x, const int* rowKeys, const unsigned int* seed,
+               unsigned int stream, unsigned int threshold, float factor, float* partials, int T, int in, int r, int rows) {
     constexpr int kStride = kTile + kPad;
     alignas(16) __shared__ bf16 left[2][kSlab * kStride], right[2][kSlab * kStride];
     typedef Accumulators<kTile, kTile> Tile64;
@@ -148,10 +151,10 @@ KERNEL_BOUNDED(256, 2, lora_down_gradient_bf16, const bf16* dLow, const bf16* x,
     }
 }
 
-// A block takes a tile of 64 × 64 of dX. The product goes through shared memory, so that dX is read and written 16 bytes at a time and a thread
-// makes the mask of whole counters.
-KERNEL_BOUNDED(256, 2, lora_down_input_bf16, const bf16* dLow, const bf16* a, const int* rowKeys, const unsigned int* seed, unsigned int stream,
-               unsigned int threshold, float factor, bf16* dX, int T, int in, int r) {
+// A block takes a tile of 64 × 64 of dX. The product goes through shared memory, so that dX is read and written 16 bytes at a time and a
+// thread makes the mask of whole counters.
+KERNEL_BOUNDED(256, 2, lora_down_input_bf16, const bf16* dLow, const bf16* a, const int* rowKeys, const unsigned int* seed,
+               unsigned int stream, unsigned int threshold, float factor, bf16* dX, int T, int in, int r) {
     constexpr int kLeft = kSlab + kPad, kRight = kTile + kPad, kSum = kTile + 4;
     alignas(16) __shared__ bf16 left[kTile * kLeft], right[kSlab * kRight];
     alignas(16) __shared__ float sums[kTile * kSum];

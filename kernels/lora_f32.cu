@@ -66,8 +66,8 @@ __device__ inline void store_scaled(float* y, const float (&sum)[2][4], float fa
     }
 }
 
-KERNEL_BOUNDED(256, 2, lora_down_f32, const float* x, const int* rowKeys, const unsigned int* seed, unsigned int stream, unsigned int threshold,
-               const float* a, float factor, float* low, int T, int in, int r) {
+KERNEL_BOUNDED(256, 2, lora_down_f32, const float* x, const int* rowKeys, const unsigned int* seed, unsigned int stream,
+               unsigned int threshold, const float* a, float factor, float* low, int T, int in, int r) {
     __shared__ Tiles tiles;
     int firstRow = blockIdx.x * kRows, first = blockIdx.y * kColumns;
     bool wide = in % 4 == 0 && aligned16(x, a);
@@ -98,8 +98,8 @@ KERNEL_BOUNDED(256, 2, lora_down_f32, const float* x, const int* rowKeys, const 
     store_scaled(low, sum, factor, firstRow, first, T, r);
 }
 
-KERNEL_BOUNDED(256, 2, lora_down_gradient_f32, const float* dLow, const float* x, const int* rowKeys, const unsigned int* seed, unsigned int stream,
-               unsigned int threshold, float factor, float* partials, int T, int in, int r, int rows) {
+KERNEL_BOUNDED(256, 2, lora_down_gradient_f32, const float* dLow, const float* x, const int* rowKeys, const unsigned int* seed,
+               unsigned int stream, unsigned int threshold, float factor, float* partials, int T, int in, int r, int rows) {
     __shared__ Tiles tiles;
     int firstRow = blockIdx.y * kRows, first = blockIdx.x * kColumns;
     int begin = blockIdx.z * rows, end = begin + rows < T ? begin + rows : T;
@@ -131,8 +131,8 @@ KERNEL_BOUNDED(256, 2, lora_down_gradient_f32, const float* dLow, const float* x
     store_scaled(partials + (long long)blockIdx.z * r * in, sum, factor, firstRow, first, r, in);
 }
 
-KERNEL_BOUNDED(256, 2, lora_down_input_f32, const float* dLow, const float* a, const int* rowKeys, const unsigned int* seed, unsigned int stream,
-               unsigned int threshold, float factor, float* dX, int T, int in, int r) {
+KERNEL_BOUNDED(256, 2, lora_down_input_f32, const float* dLow, const float* a, const int* rowKeys, const unsigned int* seed,
+               unsigned int stream, unsigned int threshold, float factor, float* dX, int T, int in, int r) {
     __shared__ Tiles tiles;
     int firstRow = blockIdx.x * kRows, first = blockIdx.y * kColumns;
     bool wideLow = r % 4 == 0 && aligned16(dLow), wide = in % 4 == 0 && aligned16(a, dX);

@@ -1,10 +1,10 @@
 // Draws one token a row of logits [R, V]: ids[r] from softmax(row / temperature), cut to the top k (0: all) and then to the smallest set
 // whose share of the rest's mass is ≥ p (1: all), at uniforms[r] in [0, 1). Temperature 0 takes the arg-max.
 //
-// The set is ordered by probability, ties by index, but never sorted. All that is asked of the order is "which element takes the running count to
-// k" or "which takes the running mass past m", and that is found by descending the bits of the logit, 8 at a time: a histogram of counts and
-// masses over the next 8 bits of those elements that share the bits so far, then a walk from the top. Masses are 40-bit fixed point,
-// exp(l − max)·2⁴⁰, so that histograms by integer atomics give the same sums in any order.
+// The set is ordered by probability, ties by index, but never sorted. All that is asked of the order is "which element takes the running
+// count to k" or "which takes the running mass past m", and that is found by descending the bits of the logit, 8 at a time: a histogram of
+// counts and masses over the next 8 bits of those elements that share the bits so far, then a walk from the top. Masses are 40-bit fixed
+// point, exp(l − max)·2⁴⁰, so that histograms by integer atomics give the same sums in any order.
 //
 // Launch: R blocks of 256 threads.
 #include "include/pack.cuh"
@@ -44,7 +44,8 @@ template <typename T> struct Row {
     __device__ u64 mass(float l) const { return (u64)(expf((l - maximum) * inverseTemperature) * 1099511627776.0f); }
 };
 
-// The shortest prefix within `within` that has `count` elements, or (count 0) whose mass exceeds `mass`; all of `within` where neither happens.
+// The shortest prefix within `within` that has `count` elements, or (count 0) whose mass exceeds `mass`; all of `within` where neither
+// happens.
 template <typename T> __device__ Cut find_cut(Row<T> row, Cut within, u64 count, u64 mass, Histogram& h) {
     unsigned int prefix = 0, fixed = 0; // bits of the key found so far, and their mask
     u64 massBefore = 0, countBefore = 0;
@@ -127,7 +128,8 @@ template <typename T> __device__ Cut find_cut(Row<T> row, Cut within, u64 count,
     return cut;
 }
 
-template <typename T> __device__ void sample(const T* logits, float temperature, int topK, float topP, const float* uniforms, int* ids, int V) {
+template <typename T>
+__device__ void sample(const T* logits, float temperature, int topK, float topP, const float* uniforms, int* ids, int V) {
     __shared__ Histogram histogram;
     Row<T> row = {logits + (long long)blockIdx.x * V, V, -INFINITY, 0};
     for (int v = threadIdx.x; v < V; v += kThreads) {

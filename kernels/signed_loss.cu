@@ -13,9 +13,9 @@
 //   unlikelihood   w·∇(−log(1 − p_y)) = w·p_y/(1 − p_y)·(e − p)
 //   entropy        w·(p − 1/V)
 //
-// each of which is  factor·exp(l_v − z) + shift  for v ≠ y, one more term at r for hinge, and a value of its own at y. Sums run over v ≠ y: with
-// z' = log Σ_{v≠y} exp(l_v) the loss is softplus(z' − l_y) and 1 − p_y = exp(z' − l_y − loss), so neither cancels when p_y nears 1, and
-// unlikelihood's p_v/(1 − p_y) = exp(l_v − z') stays bounded.
+// each of which is  factor·exp(l_v − z) + shift  for v ≠ y, one more term at r for hinge, and a value of its own at y. Sums run over v ≠ y:
+// with z' = log Σ_{v≠y} exp(l_v) the loss is softplus(z' − l_y) and 1 − p_y = exp(z' − l_y − loss), so neither cancels when p_y nears 1,
+// and unlikelihood's p_v/(1 − p_y) = exp(l_v − z') stays bounded.
 //
 // Launch: R blocks of V / (elements in 16 bytes) threads, rounded up to a warp, between 32 and 512.
 #include "include/pack.cuh"
@@ -98,8 +98,8 @@ template <int N, typename T> __device__ RowStatistics row_statistics(const T* lo
     return {maximum + logf(sum), best, bestIndex};
 }
 
-__device__ inline Gradient gradient_of(float weight, float target, float loss, RowStatistics row, int kind, float beta, float beta2, float power,
-                                       float baseLogProbability, int V) {
+__device__ inline Gradient gradient_of(float weight, float target, float loss, RowStatistics row, int kind, float beta, float beta2,
+                                       float power, float baseLogProbability, int V) {
     float logP = -loss, p = expf(logP);
     float log1MinusP = row.other - target - loss, q = expf(log1MinusP); // q = 1 − p
     float z = target + loss;
@@ -148,8 +148,8 @@ template <int N, typename T> __device__ void write_gradient(T* logits, int targe
 }
 
 template <int N, typename T>
-__device__ void signed_loss_row(T* logits, int target, const float* weight, const float* baseLogProbability, int kind, float beta, float beta2, float power,
-                                float* loss, int* greedy, int V) {
+__device__ void signed_loss_row(T* logits, int target, const float* weight, const float* baseLogProbability, int kind, float beta,
+                                float beta2, float power, float* loss, int* greedy, int V) {
     __shared__ float scratch[96];
     __shared__ int indices[32];
     float targetLogit = to_float(logits[target]);

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Packs what is built (Release) into build/packages, and checks that a stranger can use it: in an empty folder, with no other source than those packages
-# and what the build itself has restored, the command installs, and a program with the FineTune sample's source builds against the packages and runs.
+# Packs what is built (Release) into build/packages, and checks that a stranger can use it: in an empty folder, with no other source than
+# those packages and what the build itself has restored, the command installs, and a program with the FineTune sample's source builds
+# against the packages and runs.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1

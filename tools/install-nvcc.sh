@@ -30,7 +30,8 @@ if [ -x "$folder/bin/nvcc" ] && check "$folder/bin/nvcc"; then
 fi
 
 command -v apt-get >/dev/null || { echo "error: apt-get not found; this script needs Debian or a system derived from it" >&2; exit 2; }
-# What an update would fetch into empty lists: that names every source, whether or not this machine's own lists were ever fetched, and needs no rights.
+# What an update would fetch into empty lists: that names every source, whether or not this machine's own lists were ever fetched, and needs
+# no rights.
 lists=$(mktemp -d)
 mkdir "$lists/partial"
 mirror=$(apt-get update --print-uris -o "Dir::State::Lists=$lists" |

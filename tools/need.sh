@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Sees to it that programs are there: as root with apt it installs those that are missing, elsewhere it prints the command that does and ends with 2.
+# Sees to it that programs are there: as root with apt it installs those that are missing, elsewhere it prints the command that does and
+# ends with 2.
 #
 #   tools/need.sh WHAT PROGRAM…      WHAT needs them, for the message; programs are g++, cmake, make or xz
 set -euo pipefail

@@ -20,12 +20,12 @@
 
 // Not inlined: the function that unpacks the arguments and calls the kernel is compiled without checks.
 #define KERNEL(name, ...) KERNEL_BOUNDED(1024, 1, name, __VA_ARGS__)
-#define KERNEL_BOUNDED(threads, blocks, name, ...)                                                                      \
-    __attribute__((noinline)) static void name(__VA_ARGS__);                                                                                      \
-    extern "C" {                                                                                                        \
-    EMULATION_API extern const emulation::Entry emulation_entry_##name;                                                 \
-    const emulation::Entry emulation_entry_##name = emulation::Trampoline<&name>::entry(#name, threads);                \
-    }                                                                                                                   \
+#define KERNEL_BOUNDED(threads, blocks, name, ...) \
+    __attribute__((noinline)) static void name(__VA_ARGS__); \
+    extern "C" { \
+    EMULATION_API extern const emulation::Entry emulation_entry_##name; \
+    const emulation::Entry emulation_entry_##name = emulation::Trampoline<&name>::entry(#name, threads); \
+    } \
     static void name(__VA_ARGS__)
 #define DYNAMIC_SHARED(type, name) type* name = static_cast<type*>(emulation::dynamic_shared())
 

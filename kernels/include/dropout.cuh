@@ -1,8 +1,9 @@
 // Which elements dropout drops, as a function of the place alone, so that forward and backward make the same mask without storing it.
 //
-// Column c of row t takes lane c mod 4 of Philox 4×32-10 (Salmon et al., SC'11) with key (seed[0], seed[1]) and counter (rowKeys[t], c / 4, stream, 0),
-// and is kept when that word is at least `threshold` = ⌈rate·2³²⌉. The seed is read from memory, since it changes from step to step and the arguments
-// of a captured launch do not. What is kept is to be multiplied by 1 / (1 − rate); the products do so once, to their result.
+// Column c of row t takes lane c mod 4 of Philox 4×32-10 (Salmon et al., SC'11) with key (seed[0], seed[1]) and counter (rowKeys[t], c / 4,
+// stream, 0), and is kept when that word is at least `threshold` = ⌈rate·2³²⌉. The seed is read from memory, since it changes from step to
+// step and the arguments of a captured launch do not. What is kept is to be multiplied by 1 / (1 − rate); the products do so once, to their
+// result.
 #pragma once
 #include "pack.cuh"
 

@@ -1,7 +1,7 @@
 // Tiles of bf16 in shared memory and the mma fragments that warps read from them.
 //
-// A tile has kPad columns more than it holds, so that the 8 rows of an 8 × 8 matrix lie in different banks and every row stays 16-byte aligned.
-// See portable.cuh for which lane holds which element.
+// A tile has kPad columns more than it holds, so that the 8 rows of an 8 × 8 matrix lie in different banks and every row stays 16-byte
+// aligned. See portable.cuh for which lane holds which element.
 #pragma once
 #include "pack.cuh"
 
@@ -95,8 +95,8 @@ template <int K, int N> __device__ inline void multiply_accumulators(float (&d)[
     }
 }
 
-// Writes the 16 rows that a warp holds as accumulators to global memory, by way of a tile of shared memory that is the warp's own, so that the
-// writes are 16 bytes wide. Rows of the tile past `rows` and columns past `columns` are not written.
+// Writes the 16 rows that a warp holds as accumulators to global memory, by way of a tile of shared memory that is the warp's own, so that
+// the writes are 16 bytes wide. Rows of the tile past `rows` and columns past `columns` are not written.
 template <int Columns>
 __device__ inline void store_rows(const float (&x)[Columns / 8][4], float factorLow, float factorHigh, bf16* tile, bf16* destination,
                                   long long stride, int rows, int columns, bool wide) {

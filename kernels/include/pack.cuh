@@ -39,8 +39,8 @@ template <int N, typename T> __device__ inline void store(T* destination, const 
     *reinterpret_cast<Pack<T, N>*>(destination) = pack;
 }
 
-// Loads x[i … i + N), after adding the residual's elements where there is a residual: then x holds the sum, and what is returned is the sum as
-// it is stored, so that whoever reads x later computes with the same numbers.
+// Loads x[i … i + N), after adding the residual's elements where there is a residual: then x holds the sum, and what is returned is the sum
+// as it is stored, so that whoever reads x later computes with the same numbers.
 template <int N, typename T> __device__ inline void load_sum(T* x, const T* residual, int i, float (&sum)[N]) {
     load<N>(x + i, sum);
     if (residual == nullptr) {

@@ -1,5 +1,5 @@
-// A block's tile of a product whose sum runs over the rows of a batch, left·right with left [32, Rows] transposed and right [32, Columns] in shared
-// memory: 32 rows at a time, accumulators in registers. 256 threads: 8 warps, 2 × 4 over the tile.
+// A block's tile of a product whose sum runs over the rows of a batch, left·right with left [32, Rows] transposed and right [32, Columns]
+// in shared memory: 32 rows at a time, accumulators in registers. 256 threads: 8 warps, 2 × 4 over the tile.
 #pragma once
 #include "fragment.cuh"
 

@@ -8,10 +8,10 @@ public sealed class LineLengthTests
 {
     private const int Longest = 140;
 
-    private static readonly string[] s_folders = ["src", "tests", "bench", "samples"];
+    private static readonly string[] s_folders = ["kernels", "src", "tests", "bench", "samples", "tools"];
 
     // Data, texts for models and documentation are as they must be.
-    private static readonly string[] s_kinds = [".cs", ".py", ".sh", ".csproj", ".props", ".css"];
+    private static readonly string[] s_kinds = [".cs", ".cu", ".cuh", ".cpp", ".h", ".py", ".sh", ".csproj", ".props", ".css"];
 
     [Fact]
     public void No_line_of_source_is_longer_than_140_columns()

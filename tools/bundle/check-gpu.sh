@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Checks and measures the NVIDIA card of this machine; every stage runs whatever became of the others. Leaves in a folder results.md to be read,
-# results.json with all figures, and logs.tar.gz with what the stages printed and left.
+# Checks and measures the NVIDIA card of this machine; every stage runs whatever became of the others. Leaves in a folder results.md to be
+# read, results.json with all figures, and logs.tar.gz with what the stages printed and left.
 #
 #   ./check-gpu.sh [--out FOLDER] [--seconds N] [--limit STAGE=N]… [STAGE…]
 #
@@ -14,19 +14,21 @@
 #   memcheck, racecheck
 #                  the operations that copy asynchronously or share memory among warps under compute-sanitizer, where it is
 #   step, step-launches, step-pytorch, fisher, fisher-pytorch
-#                  a model of Llama-3.2-1B's shape in bf16 at 2048 tokens: ours, as CUDA graphs and launch by launch, and PyTorch where it is
+#                  a model of Llama-3.2-1B's shape in bf16 at 2048 tokens: ours, as CUDA graphs and launch by launch, and PyTorch
+#                  where it is
 #
-# FOLDER is $OUT or ./results; --seconds is for everything together, 1800, --limit for one stage. What a stage has found is in FOLDER as soon as it ends, so
-# that a run that is cut off loses only the stage it was in. Where a command may take only so long, give it some of the stages and a folder of its own, and
-# --seconds a little below that time: the kernels compiled by an earlier command are still in native/. PYTHON names the Python that has torch, transformers and peft.
-# Exit code: 0, 1 if a stage failed, 2 if nothing could be done.
+# FOLDER is $OUT or ./results; --seconds is for everything together, 1800, --limit for one stage. What a stage has found is in FOLDER as
+# soon as it ends, so that a run that is cut off loses only the stage it was in. Where a command may take only so long, give it some of the
+# stages and a folder of its own, and --seconds a little below that time: the kernels compiled by an earlier command are still in native/.
+# PYTHON names the Python that has torch, transformers and peft. Exit code: 0, 1 if a stage failed, 2 if nothing could be done.
 set -uo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 out=${OUT:-$PWD/results}
 budget=1800
 python=${PYTHON:-python3}
 stages=()
-all=(machine kernels doctor-bf16 doctor-fp32 corpus-bf16 corpus-fp32 step step-launches training memcheck racecheck step-pytorch fisher fisher-pytorch)
+all=(machine kernels doctor-bf16 doctor-fp32 corpus-bf16 corpus-fp32 step step-launches training memcheck racecheck
+    step-pytorch fisher fisher-pytorch)
 declare -A limits=()
 
 fail() {
@@ -101,7 +103,8 @@ skip() { # REASON: ends a stage that cannot run here
 }
 
 need_torch() {
-    "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null || skip "no PyTorch with CUDA in $python; set PYTHON"
+    "$python" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null ||
+        skip "no PyTorch with CUDA in $python; set PYTHON"
 }
 
 # Every stage is a function named after it, run in a shell of its own under `timeout`.
@@ -146,25 +149,29 @@ stage_corpus_fp32() { corpus fp32; }
 
 stage_corpus_bf16() { corpus bf16; }
 
-# The demo's small model and data, tuned anew on each device from the same weights in the same order. In bf16 the CPU's scores decide which tokens
-# are negative: a score close to the threshold would otherwise change sides, and the runs would no longer be the same.
+# The demo's small model and data, tuned anew on each device from the same weights in the same order. In bf16 the CPU's scores decide which
+# tokens are negative: a score close to the threshold would otherwise change sides, and the runs would no longer be the same.
 stage_training() {
-    local code=0
+    local code=0 reference=$work/demo/misconception-0/reference-trusted/model
     "$here/forgetting" demo --quick --seeds 1 --device cpu --out "$work/demo" || return 1
-    tune cpu --device cpu --reference "$work/demo/seed-0/reference-trusted/model" || return 1
-    tune cuda-fp32 --device cuda --dtype fp32 --reference "$work/demo/seed-0/reference-trusted/model" && compare_losses cuda-fp32 1e-4 || code=1
+    tune cpu --device cpu --reference "$reference" || return 1
+    tune cuda-fp32 --device cuda --dtype fp32 --reference "$reference" && compare_losses cuda-fp32 1e-4 || code=1
     tune cuda-bf16 --device cuda --dtype bf16 --scores "$work/cpu/scores.jsonl" && compare_losses cuda-bf16 2e-2 || code=1
     return $code
 }
 
 tune() { # RUN OPTIONS…
-    "$here/forgetting" tune --model "$work"/demo/base-*/model --data "$work/demo/seed-0/train.jsonl" --method forget --epochs 3 --batch-size 24 \
-        --max-length 64 --learning-rate 3e-4 --lora-rank 0 --seed 0 "${@:2}" --out "$work/$1" && cp "$work/$1/metrics.jsonl" "$logs/training-$1.jsonl"
+    "$here/forgetting" tune --model "$work"/demo/base-*/model --data "$work/demo/misconception-0/train.jsonl" --method forget \
+        --epochs 20 --batch-size 24 --max-length 64 --learning-rate 3e-4 --lora-rank 0 --seed 0 "${@:2}" --out "$work/$1" &&
+        cp "$work/$1/metrics.jsonl" "$logs/training-$1.jsonl"
 }
 
 compare_losses() { # RUN TOLERANCE: largest relative difference from the CPU's losses on tokens to learn
     paste "$logs/training-cpu.jsonl" "$logs/training-$1.jsonl" | awk -v run="$1" -v tolerance="$2" -v file="$logs/training-$1.json" '
-        function loss(text) { match(text, /"positive_loss":[-+.0-9eE]+/); return RSTART ? substr(text, RSTART + 16, RLENGTH - 16) + 0 : "none" }
+        function loss(text) {
+            match(text, /"positive_loss":[-+.0-9eE]+/)
+            return RSTART ? substr(text, RSTART + 16, RLENGTH - 16) + 0 : "none"
+        }
         {
             split($0, side, "\t")
             a = loss(side[1]); b = loss(side[2])
@@ -174,8 +181,10 @@ compare_losses() { # RUN TOLERANCE: largest relative difference from the CPU's l
         }
         END {
             ok = NR > 0 && bad == 0 && largest <= tolerance
-            printf "%s: %d steps, largest relative difference of a loss %.3g (step %d), expected at most %g\n", run, NR, largest, at, tolerance
-            printf "{\"run\": \"%s\", \"steps\": %d, \"largest_relative_difference\": %.6g, \"tolerance\": %g, \"ok\": %s}\n", run, NR, largest, tolerance, ok ? "true" : "false" >file
+            printf "%s: %d steps, largest relative difference of a loss %.3g (step %d), expected at most %g\n",
+                run, NR, largest, at, tolerance
+            printf "{\"run\": \"%s\", \"steps\": %d, \"largest_relative_difference\": %.6g, \"tolerance\": %g, \"ok\": %s}\n",
+                run, NR, largest, tolerance, ok ? "true" : "false" >file
             exit !ok
         }'
 }
@@ -183,8 +192,10 @@ compare_losses() { # RUN TOLERANCE: largest relative difference from the CPU's l
 sanitizer() { # TOOL
     local tool
     tool=$(find_tool compute-sanitizer) || skip "compute-sanitizer not found"
-    "$tool" --tool "$1" --error-exitcode 9 --launch-timeout 0 "$here/program/Forgetting.Cli" doctor --device cuda --dtype bf16 --no-timings \
-        --operations Attention,AttentionBackward,AttentionWithCache,SquareAccumulateMatrix,ProjectMatrix,LoraDown,LoraDownGradient,SignedLoss,Sample --json
+    local operations=Attention,AttentionBackward,AttentionWithCache,SquareAccumulateMatrix,ProjectMatrix
+    operations+=,LoraDown,LoraDownGradient,SignedLoss,Sample
+    "$tool" --tool "$1" --error-exitcode 9 --launch-timeout 0 "$here/program/Forgetting.Cli" doctor --device cuda --dtype bf16 \
+        --no-timings --operations "$operations" --json
 }
 
 stage_memcheck() { sanitizer memcheck; }
@@ -267,7 +278,8 @@ for stage in "${stages[@]}"; do
         failed=1
     else
         # The functions travel to the shell under `timeout`, which ends everything that the stage started.
-        timeout --kill-after 10 "$limit" bash -c "$(declare -f; declare -p shape); set -uo pipefail; stage_${stage//-/_}" >"$logs/$stage.log" 2>&1
+        timeout --kill-after 10 "$limit" bash -c "$(declare -f; declare -p shape); set -uo pipefail; stage_${stage//-/_}" \
+            >"$logs/$stage.log" 2>&1
         case $? in
         0) outcome=ok ;;
         3) outcome=$(grep -m 1 '^skipped: ' "$logs/$stage.log") ;;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Makes build/bundle, a folder to carry to a machine with a card, and packs it to build/forgetting-bundle.tar.xz; called by ./build.sh bundle.
+# Makes build/bundle, a folder to carry to a machine with a card, and packs it to build/forgetting-bundle.tar.xz; called by ./build.sh
+# bundle.
 #
 #   forgetting       the command, with its own .NET            check-gpu.sh     checks and measures the card that is there
 #   program/         its files, and the benchmarks             bench/peers/     the same work in PyTorch

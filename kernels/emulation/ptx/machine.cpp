@@ -358,8 +358,9 @@ CUresult run(const Program& program, dim3 grid, dim3 block, size_t dynamic_share
         return CUDA_SUCCESS;
     } catch (const Fault& fault) {
         unsigned thread = machine.culprit->number * kLanes + fault.lane;
-        std::string where = format("kernel %s, block %s, thread %s, %s:%u: ", program.name.c_str(), describe(machine.block_number).c_str(),
-                                   describe(place_of(thread, block)).c_str(), program.module->file(machine.at->file).c_str(), machine.at->line);
+        std::string where =
+            format("kernel %s, block %s, thread %s, %s:%u: ", program.name.c_str(), describe(machine.block_number).c_str(),
+                   describe(place_of(thread, block)).c_str(), program.module->file(machine.at->file).c_str(), machine.at->line);
         return fail(fault.status, where + fault.text);
     }
 }

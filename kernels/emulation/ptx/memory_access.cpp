@@ -163,7 +163,8 @@ void wait_all(Warp& warp, const Instruction&, uint32_t lanes) {
     });
 }
 
-template <typename Whole, typename Part, bool Unpack, unsigned Parts> void pack(Warp& warp, const Instruction& instruction, uint32_t lanes) {
+template <typename Whole, typename Part, bool Unpack, unsigned Parts>
+void pack(Warp& warp, const Instruction& instruction, uint32_t lanes) {
     each_lane(lanes, [&](unsigned lane) {
         Whole whole = Unpack ? warp.row<Whole>(instruction.read(0))[lane] : 0;
         for (unsigned i = 0; i < Parts; i++) {

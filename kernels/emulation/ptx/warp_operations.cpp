@@ -136,7 +136,9 @@ void barrier_result(Warp&, const Instruction&, uint32_t) {}
 
 void nothing(Warp&, const Instruction&, uint32_t) {}
 
-void trap(Warp&, const Instruction&, uint32_t lanes) { throw Fault{CUDA_ERROR_ASSERT, "trap", static_cast<unsigned>(__builtin_ctz(lanes))}; }
+void trap(Warp&, const Instruction&, uint32_t lanes) {
+    throw Fault{CUDA_ERROR_ASSERT, "trap", static_cast<unsigned>(__builtin_ctz(lanes))};
+}
 
 } // namespace
 

@@ -71,7 +71,8 @@ bool try_perform(const Thread& thread) {
     uint32_t group = thread.mask & warp.live;
     for (uint32_t bits = group; bits != 0; bits &= bits - 1) {
         const Thread& other = lanes[__builtin_ctz(bits)];
-        if (other.wait != thread.wait || other.mask != thread.mask || (thread.wait != Wait::WarpBarrier && other.site.line != thread.site.line)) {
+        if (other.wait != thread.wait || other.mask != thread.mask ||
+            (thread.wait != Wait::WarpBarrier && other.site.line != thread.site.line)) {
             return false;
         }
     }
@@ -125,7 +126,8 @@ void resume(Thread& thread) {
     running = &thread;
     emulation_switch(&scheduler, thread.context);
     if (failure == CUDA_SUCCESS && !StackPool::intact(thread.stack)) {
-        failure = fail(CUDA_ERROR_LAUNCH_FAILED, format("kernel %s: a thread needs more than %zu bytes of stack", launch->entry->name, kStackBytes));
+        failure = fail(CUDA_ERROR_LAUNCH_FAILED,
+                       format("kernel %s: a thread needs more than %zu bytes of stack", launch->entry->name, kStackBytes));
     }
     if (failure == CUDA_SUCCESS && (warps[thread.number / 32].live >> (thread.number % 32) & 1) == 0) {
         StackPool::instance().give_back(thread.stack);
@@ -170,8 +172,8 @@ void report_deadlock() {
         first = thread.wait;
         first_line = thread.site.line;
     }
-    failure = fail(CUDA_ERROR_LAUNCH_FAILED, format("kernel %s, block %s: divergent barrier: %s, and no thread can go on", launch->entry->name,
-                                                    describe(block_number).c_str(), text.c_str()));
+    failure = fail(CUDA_ERROR_LAUNCH_FAILED, format("kernel %s, block %s: divergent barrier: %s, and no thread can go on",
+                                                    launch->entry->name, describe(block_number).c_str(), text.c_str()));
 }
 
 void prepare_block(uint64_t linear) {
@@ -281,8 +283,9 @@ CUresult run(const Launch& next) {
 
 void abort_launch(CUresult status, const std::string& what, const Thread* thread, Site site) {
     const Thread& culprit = thread == nullptr ? *running : *thread;
-    failure = fail(status, format("kernel %s, block %s, thread %s%s: %s", launch->entry->name, describe(block_number).c_str(),
-                                  describe(culprit.index).c_str(), site.file == nullptr ? "" : (", " + describe(site)).c_str(), what.c_str()));
+    failure =
+        fail(status, format("kernel %s, block %s, thread %s%s: %s", launch->entry->name, describe(block_number).c_str(),
+                            describe(culprit.index).c_str(), site.file == nullptr ? "" : (", " + describe(site)).c_str(), what.c_str()));
     yield(); // for good: the scheduler gives up the block
     __builtin_unreachable();
 }
@@ -290,8 +293,9 @@ void abort_launch(CUresult status, const std::string& what, const Thread* thread
 void warp_operation(Wait wait, unsigned mask, Site site) {
     Thread& self = *running;
     if ((mask >> (self.number % 32) & 1) == 0) {
-        abort_launch(CUDA_ERROR_LAUNCH_FAILED, format("%s with mask 0x%08x, which leaves out the calling lane %u", name(wait), mask, self.number % 32u),
-                     nullptr, site);
+        abort_launch(CUDA_ERROR_LAUNCH_FAILED,
+                     format("%s with mask 0x%08x, which leaves out the calling lane %u", name(wait), mask, self.number % 32u), nullptr,
+                     site);
     }
     self.wait = wait;
     self.mask = mask;
@@ -311,8 +315,10 @@ BarrierResult block_barrier(bool predicate, Site site) {
             const Thread& other = threads[t];
             if (other.wait == Wait::BlockBarrier) {
                 if (other.site.line != site.line) {
-                    abort_launch(CUDA_ERROR_LAUNCH_FAILED, format("divergent barrier: it arrives here while thread %s waits at the one in %s",
-                                                                  describe(other.index).c_str(), describe(other.site).c_str()), nullptr, site);
+                    abort_launch(CUDA_ERROR_LAUNCH_FAILED,
+                                 format("divergent barrier: it arrives here while thread %s waits at the one in %s",
+                                        describe(other.index).c_str(), describe(other.site).c_str()),
+                                 nullptr, site);
                 }
                 break;
             }
@@ -329,7 +335,9 @@ BarrierResult block_barrier(bool predicate, Site site) {
 }
 
 void check_access(const void* address, size_t bytes, Access access) {
-    SharedRange* shared = static_shared.contains(address) ? &static_shared : dynamic_shared_range.contains(address) ? &dynamic_shared_range : nullptr;
+    SharedRange* shared = static_shared.contains(address)          ? &static_shared
+                          : dynamic_shared_range.contains(address) ? &dynamic_shared_range
+                                                                   : nullptr;
     Violation violation;
     if (shared != nullptr && !launch->entry->checked) {
         return; // who wrote it is not known: only this access, by an instruction that the runtime carries out, is seen
@@ -338,11 +346,13 @@ void check_access(const void* address, size_t bytes, Access access) {
         violation = shared->access(address, bytes, access, {epoch, warps[running->number / 32].epoch, running->number}, block_start);
     } else if (StackPool::instance().contains(address)) {
         return;
-    } else if (access == Access::Read && reinterpret_cast<uintptr_t>(address) - launch->image_begin < launch->image_end - launch->image_begin) {
+    } else if (access == Access::Read &&
+               reinterpret_cast<uintptr_t>(address) - launch->image_begin < launch->image_end - launch->image_begin) {
         return;
     } else if (static_cast<size_t>(static_cast<const char*>(address) - dynamic_buffer) < kMaxDynamicShared) {
-        violation = {CUDA_ERROR_ILLEGAL_ADDRESS, format("access %zu bytes into the %zu bytes of dynamic shared memory: beyond its end",
-                                                        static_cast<size_t>(static_cast<const char*>(address) - dynamic_buffer), launch->dynamic_shared)};
+        violation = {CUDA_ERROR_ILLEGAL_ADDRESS,
+                     format("access %zu bytes into the %zu bytes of dynamic shared memory: beyond its end",
+                            static_cast<size_t>(static_cast<const char*>(address) - dynamic_buffer), launch->dynamic_shared)};
     } else {
         DeviceMemory& memory = DeviceMemory::instance();
         if (access != Access::Write) {

@@ -141,9 +141,9 @@ cublasStatus_t invalid(const char* call, const char* what) {
 
 bool known(int type) { return type == CUDA_R_32F || type == CUDA_R_16BF; }
 
-cublasStatus_t gemm(const char* name, cublasHandle_t handle, int operation_a, int operation_b, int m, int n, int k, const void* alpha, const void* a,
-                    int type_a, int lda, long long stride_a, const void* b, int type_b, int ldb, long long stride_b, const void* beta, void* c,
-                    int type_c, int ldc, long long stride_c, int batches) {
+cublasStatus_t gemm(const char* name, cublasHandle_t handle, int operation_a, int operation_b, int m, int n, int k, const void* alpha,
+                    const void* a, int type_a, int lda, long long stride_a, const void* b, int type_b, int ldb, long long stride_b,
+                    const void* beta, void* c, int type_c, int ldc, long long stride_c, int batches) {
     Call call(name);
     if (call.status != CUDA_SUCCESS || handle == nullptr) {
         return CUBLAS_STATUS_NOT_INITIALIZED;
@@ -174,7 +174,8 @@ cublasStatus_t gemm(const char* name, cublasHandle_t handle, int operation_a, in
             CUdeviceptr base;
             size_t size;
             bool there = workspace == 0 || (DeviceMemory::instance().range(workspace, &base, &size) && workspace + bytes <= base + size);
-            return there ? run_product(name, product) : fail(CUDA_ERROR_ILLEGAL_ADDRESS, format("%s: the workspace is not device memory", name));
+            return there ? run_product(name, product)
+                         : fail(CUDA_ERROR_ILLEGAL_ADDRESS, format("%s: the workspace is not device memory", name));
         };
         if (submit(call, handle->stream, run) != CUDA_SUCCESS) {
             return CUBLAS_STATUS_EXECUTION_FAILED;
@@ -247,15 +248,16 @@ CUDA_EXPORT const char* cublasGetStatusString(cublasStatus_t status) {
 }
 
 CUDA_EXPORT cublasStatus_t cublasGemmEx(cublasHandle_t handle, int operation_a, int operation_b, int m, int n, int k, const void* alpha,
-                                        const void* a, int type_a, int lda, const void* b, int type_b, int ldb, const void* beta, void* c, int type_c,
-                                        int ldc, int, int) {
-    return gemm("cublasGemmEx", handle, operation_a, operation_b, m, n, k, alpha, a, type_a, lda, 0, b, type_b, ldb, 0, beta, c, type_c, ldc, 0, 1);
+                                        const void* a, int type_a, int lda, const void* b, int type_b, int ldb, const void* beta, void* c,
+                                        int type_c, int ldc, int, int) {
+    return gemm("cublasGemmEx", handle, operation_a, operation_b, m, n, k, alpha, a, type_a, lda, 0, b, type_b, ldb, 0, beta, c, type_c,
+                ldc, 0, 1);
 }
 
 CUDA_EXPORT cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, int operation_a, int operation_b, int m, int n, int k,
-                                                      const void* alpha, const void* a, int type_a, int lda, long long stride_a, const void* b,
-                                                      int type_b, int ldb, long long stride_b, const void* beta, void* c, int type_c, int ldc,
-                                                      long long stride_c, int batches, int, int) {
-    return gemm("cublasGemmStridedBatchedEx", handle, operation_a, operation_b, m, n, k, alpha, a, type_a, lda, stride_a, b, type_b, ldb, stride_b,
-                beta, c, type_c, ldc, stride_c, batches);
+                                                      const void* alpha, const void* a, int type_a, int lda, long long stride_a,
+                                                      const void* b, int type_b, int ldb, long long stride_b, const void* beta, void* c,
+                                                      int type_c, int ldc, long long stride_c, int batches, int, int) {
+    return gemm("cublasGemmStridedBatchedEx", handle, operation_a, operation_b, m, n, k, alpha, a, type_a, lda, stride_a, b, type_b, ldb,
+                stride_b, beta, c, type_c, ldc, stride_c, batches);
 }

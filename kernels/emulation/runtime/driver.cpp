@@ -17,7 +17,8 @@ Driver& Driver::instance() {
 CUresult ordered_failure(const char* name) {
     const auto& failures = Settings::instance().failures;
     auto found = failures.empty() ? failures.end() : failures.find(name);
-    return found == failures.end() ? CUDA_SUCCESS : fail(static_cast<CUresult>(found->second), format("%s: FORGETTING_EMU_FAIL wants it to fail", name));
+    return found == failures.end() ? CUDA_SUCCESS
+                                   : fail(static_cast<CUresult>(found->second), format("%s: FORGETTING_EMU_FAIL wants it to fail", name));
 }
 
 Call::Call(const char* name, bool needs_context)
@@ -56,7 +57,8 @@ CUresult check_unsafe(const Call& call) {
     for (Capture* capture : call.driver.captures()) {
         bool own = capture->mode == CU_STREAM_CAPTURE_MODE_THREAD_LOCAL && capture->thread == std::this_thread::get_id();
         if (status == CUDA_SUCCESS && (own || capture->mode == CU_STREAM_CAPTURE_MODE_GLOBAL)) {
-            status = invalidate(*capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, format("%s: not allowed while a stream is capturing", call.name));
+            status = invalidate(*capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
+                                format("%s: not allowed while a stream is capturing", call.name));
         }
     }
     return status;
@@ -117,12 +119,15 @@ constexpr Name kNames[] = {
     {CUDA_ERROR_MISALIGNED_ADDRESS, "CUDA_ERROR_MISALIGNED_ADDRESS", "misaligned address"},
     {CUDA_ERROR_LAUNCH_FAILED, "CUDA_ERROR_LAUNCH_FAILED", "unspecified launch failure"},
     {CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED", "operation not permitted when stream is capturing"},
-    {CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED", "operation failed due to a previous error during capture"},
+    {CUDA_ERROR_STREAM_CAPTURE_INVALIDATED, "CUDA_ERROR_STREAM_CAPTURE_INVALIDATED",
+     "operation failed due to a previous error during capture"},
     {CUDA_ERROR_STREAM_CAPTURE_UNMATCHED, "CUDA_ERROR_STREAM_CAPTURE_UNMATCHED", "capture was not ended in the stream in which it began"},
     {CUDA_ERROR_STREAM_CAPTURE_UNJOINED, "CUDA_ERROR_STREAM_CAPTURE_UNJOINED", "capturing stream has unjoined work"},
-    {CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, "CUDA_ERROR_STREAM_CAPTURE_IMPLICIT", "operation would make the legacy stream depend on a capturing stream"},
+    {CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, "CUDA_ERROR_STREAM_CAPTURE_IMPLICIT",
+     "operation would make the legacy stream depend on a capturing stream"},
     {CUDA_ERROR_CAPTURED_EVENT, "CUDA_ERROR_CAPTURED_EVENT", "operation not permitted on an event last recorded in a capturing stream"},
-    {CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD, "CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD", "attempt to terminate a thread-local capture sequence from another thread"},
+    {CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD, "CUDA_ERROR_STREAM_CAPTURE_WRONG_THREAD",
+     "attempt to terminate a thread-local capture sequence from another thread"},
     {CUDA_ERROR_UNKNOWN, "CUDA_ERROR_UNKNOWN", "unknown error"},
 };
 
@@ -187,7 +192,8 @@ CUDA_EXPORT CUresult cuInit(unsigned flags) {
         Order order;
         const char* text = getenv("FORGETTING_EMU_ORDER");
         if (text != nullptr && !Order::parse(text, &order)) {
-            return fail(CUDA_ERROR_INVALID_VALUE, format("cuInit: FORGETTING_EMU_ORDER is '%s', not forward, reverse or random:SEED", text));
+            return fail(CUDA_ERROR_INVALID_VALUE,
+                        format("cuInit: FORGETTING_EMU_ORDER is '%s', not forward, reverse or random:SEED", text));
         }
         Order::set(order);
         driver.initialised = true;
@@ -201,7 +207,8 @@ CUDA_EXPORT CUresult emulationSetOrder(const char* text) {
     std::lock_guard<std::recursive_mutex> lock(driver.mutex);
     Order order;
     if (text == nullptr || !Order::parse(text, &order)) {
-        return fail(CUDA_ERROR_INVALID_VALUE, format("the thread order '%s' is not forward, reverse or random:SEED", text == nullptr ? "" : text));
+        return fail(CUDA_ERROR_INVALID_VALUE,
+                    format("the thread order '%s' is not forward, reverse or random:SEED", text == nullptr ? "" : text));
     }
     Order::set(order);
     return CUDA_SUCCESS;

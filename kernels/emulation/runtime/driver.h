@@ -107,8 +107,8 @@ private:
 // A failure that ends a capture: all that is left is to end it, which gives no graph.
 CUresult invalidate(Capture& capture, CUresult status, const std::string& text);
 
-// Called where a call could make the device wait or change what a graph refers to: refused while this thread captures, and while any thread captures
-// in the global mode, unless the capture is relaxed.
+// Called where a call could make the device wait or change what a graph refers to: refused while this thread captures, and while any thread
+// captures in the global mode, unless the capture is relaxed.
 CUresult check_unsafe(const Call& call);
 
 // Runs `work` now, or makes it a node of the graph that the stream is capturing. The null stream is the legacy default stream.

@@ -13,7 +13,8 @@ enum class Copy { HostToDevice, DeviceToHost, DeviceToDevice };
 CUresult copy(const Call& call, CUstream stream, Copy kind, void* destination, const void* source, size_t bytes) {
     const char* name = call.name;
     const void* host = kind == Copy::HostToDevice ? source : kind == Copy::DeviceToHost ? destination : nullptr;
-    if (call.driver.streams.count(stream) != 0 && stream->capture != nullptr && host != nullptr && !DeviceMemory::instance().contains(host)) {
+    if (call.driver.streams.count(stream) != 0 && stream->capture != nullptr && host != nullptr &&
+        !DeviceMemory::instance().contains(host)) {
         return invalidate(*stream->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
                           format("%s: host memory that is not page-locked cannot be copied in a capturing stream", name));
     }

@@ -1,4 +1,5 @@
-// Modules and launches. A module's image is a shared library of kernels compiled for the emulation, in place of a fatbin, or PTX, which is interpreted.
+// Modules and launches. A module's image is a shared library of kernels compiled for the emulation, in place of a fatbin, or PTX, which is
+// interpreted.
 #include "driver.h"
 
 #include <dlfcn.h>
@@ -62,7 +63,8 @@ std::string read_text(const char* path) {
 }
 
 CUresult run_launch(const Launch& launch) {
-    return launch.program == nullptr ? run(launch) : ptx::run(*launch.program, launch.grid, launch.block, launch.dynamic_shared, launch.arguments);
+    return launch.program == nullptr ? run(launch)
+                                     : ptx::run(*launch.program, launch.grid, launch.block, launch.dynamic_shared, launch.arguments);
 }
 
 // Addresses of the library that holds `entry`.
@@ -164,7 +166,8 @@ CUDA_EXPORT CUresult cuModuleUnload(CUmodule module) {
     return CUDA_SUCCESS;
 }
 
-// Not part of CUDA: how often warps have carried out instructions whose opcode begins with `opcode`, in kernels of that name in all modules of PTX.
+// Not part of CUDA: how often warps have carried out instructions whose opcode begins with `opcode`, in kernels of that name in all modules
+// of PTX.
 CUDA_EXPORT CUresult emulationCountInstructions(const char* kernel, const char* opcode, unsigned long long* count) {
     Call call("emulationCountInstructions");
     *count = 0;
@@ -188,7 +191,8 @@ CUDA_EXPORT CUresult cuModuleGetFunction(CUfunction* function, CUmodule module, 
         try {
             const ptx::Kernel* kernel = module->text->kernel(name);
             if (kernel != nullptr) {
-                module->functions.push_back(std::make_unique<CUfunc_st>(CUfunc_st{&kernel->entry, &kernel->program, kDefaultDynamicShared, 0, 0}));
+                module->functions.push_back(
+                    std::make_unique<CUfunc_st>(CUfunc_st{&kernel->entry, &kernel->program, kDefaultDynamicShared, 0, 0}));
                 *function = module->functions.back().get();
                 return CUDA_SUCCESS;
             }
@@ -221,34 +225,36 @@ CUDA_EXPORT CUresult cuFuncSetAttribute(CUfunction function, int attribute, int 
     Call call("cuFuncSetAttribute");
     if (call.status == CUDA_SUCCESS && attribute == CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES) {
         if (value < 0 || value > kMaxDynamicShared) {
-            return fail(CUDA_ERROR_INVALID_VALUE, format("cuFuncSetAttribute: %d bytes of dynamic shared memory for %s, of which a block has %d",
-                                                         value, function->entry->name, kMaxDynamicShared));
+            return fail(CUDA_ERROR_INVALID_VALUE,
+                        format("cuFuncSetAttribute: %d bytes of dynamic shared memory for %s, of which a block has %d", value,
+                               function->entry->name, kMaxDynamicShared));
         }
         function->max_dynamic_shared = value;
     }
     return call.status;
 }
 
-CUDA_EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x, unsigned block_y,
-                                    unsigned block_z, unsigned shared_bytes, CUstream stream, void** arguments, void**) {
+CUDA_EXPORT CUresult cuLaunchKernel(CUfunction function, unsigned grid_x, unsigned grid_y, unsigned grid_z, unsigned block_x,
+                                    unsigned block_y, unsigned block_z, unsigned shared_bytes, CUstream stream, void** arguments, void**) {
     Call call("cuLaunchKernel");
     if (call.status != CUDA_SUCCESS) {
         return call.status;
     }
     const Entry& entry = *function->entry;
     uint64_t threads = static_cast<uint64_t>(block_x) * block_y * block_z;
-    if (grid_x == 0 || grid_y == 0 || grid_z == 0 || threads == 0 || grid_x > 0x7fffffff || grid_y > 65535 || grid_z > 65535 || block_z > 64 ||
-        threads > 1024 || shared_bytes > static_cast<unsigned>(function->max_dynamic_shared)) {
-        return fail(CUDA_ERROR_INVALID_VALUE,
-                    format("cuLaunchKernel: %s cannot be launched with grid (%u, %u, %u), block (%u, %u, %u) and %u bytes of dynamic shared memory",
-                           entry.name, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes));
+    if (grid_x == 0 || grid_y == 0 || grid_z == 0 || threads == 0 || grid_x > 0x7fffffff || grid_y > 65535 || grid_z > 65535 ||
+        block_z > 64 || threads > 1024 || shared_bytes > static_cast<unsigned>(function->max_dynamic_shared)) {
+        return fail(
+            CUDA_ERROR_INVALID_VALUE,
+            format("cuLaunchKernel: %s cannot be launched with grid (%u, %u, %u), block (%u, %u, %u) and %u bytes of dynamic shared memory",
+                   entry.name, grid_x, grid_y, grid_z, block_x, block_y, block_z, shared_bytes));
     }
     if (threads > entry.max_threads) {
-        return fail(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, format("cuLaunchKernel: %s is compiled for at most %u threads a block, not %lu", entry.name,
-                                                               entry.max_threads, static_cast<unsigned long>(threads)));
+        return fail(CUDA_ERROR_LAUNCH_OUT_OF_RESOURCES, format("cuLaunchKernel: %s is compiled for at most %u threads a block, not %lu",
+                                                               entry.name, entry.max_threads, static_cast<unsigned long>(threads)));
     }
-    Launch launch = {&entry, function->program, dim3(grid_x, grid_y, grid_z), dim3(block_x, block_y, block_z), shared_bytes, arguments, function->image_begin,
-                     function->image_end};
+    Launch launch = {&entry, function->program, dim3(grid_x, grid_y, grid_z), dim3(block_x, block_y, block_z), shared_bytes, arguments,
+                     function->image_begin, function->image_end};
     if (stream != nullptr && call.driver.streams.count(stream) != 0 && stream->capture != nullptr) {
         auto kept = std::make_shared<KeptLaunch>(launch);
         return submit(call, stream, [kept] { return run_launch(kept->launch); });

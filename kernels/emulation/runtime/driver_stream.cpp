@@ -38,7 +38,8 @@ CUresult check_not_capturing(const Call& call, CUstream stream) {
 CUresult check_happens(const Call& call, CUevent event) {
     CUresult status = check(call, call.driver.events, event, "an event");
     if (status == CUDA_SUCCESS && event->capture != nullptr) {
-        return invalidate(*event->capture, CUDA_ERROR_CAPTURED_EVENT, format("%s: the event was recorded in a capturing stream", call.name));
+        return invalidate(*event->capture, CUDA_ERROR_CAPTURED_EVENT,
+                          format("%s: the event was recorded in a capturing stream", call.name));
     }
     return status == CUDA_SUCCESS ? check_unsafe(call) : status;
 }
@@ -83,7 +84,8 @@ CUDA_EXPORT CUresult cuStreamWaitEvent(CUstream stream, CUevent event, unsigned)
         return fail(CUDA_ERROR_STREAM_CAPTURE_IMPLICIT, "cuStreamWaitEvent: the default stream cannot join a capture");
     }
     if (stream->capture != nullptr && stream->capture != event->capture) {
-        return invalidate(*stream->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED, "cuStreamWaitEvent: the event belongs to another capture");
+        return invalidate(*stream->capture, CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED,
+                          "cuStreamWaitEvent: the event belongs to another capture");
     }
     stream->capture = event->capture;
     for (auto [other, nodes] : event->progress) {

@@ -58,14 +58,23 @@ CUDA_EXPORT void __tsan_func_exit() {}
 
 CUDA_EXPORT void __ubsan_handle_type_mismatch_v1(TypeMismatch* data, uintptr_t address) {
     size_t alignment = size_t{1} << data->log_alignment;
-    stop(CUDA_ERROR_MISALIGNED_ADDRESS, data->location, format("misaligned access at 0x%zx, which is not a multiple of %zu", address, alignment));
+    stop(CUDA_ERROR_MISALIGNED_ADDRESS, data->location,
+         format("misaligned access at 0x%zx, which is not a multiple of %zu", address, alignment));
 }
 CUDA_EXPORT void __ubsan_handle_out_of_bounds(SourceLocation* location, uintptr_t index) {
     stop(CUDA_ERROR_ILLEGAL_ADDRESS, *location, format("array index %td out of bounds", static_cast<ptrdiff_t>(index)));
 }
 CUDA_EXPORT void __ubsan_handle_add_overflow(SourceLocation* location) { stop(CUDA_ERROR_ASSERT, *location, "signed addition overflows"); }
-CUDA_EXPORT void __ubsan_handle_sub_overflow(SourceLocation* location) { stop(CUDA_ERROR_ASSERT, *location, "signed subtraction overflows"); }
-CUDA_EXPORT void __ubsan_handle_mul_overflow(SourceLocation* location) { stop(CUDA_ERROR_ASSERT, *location, "signed multiplication overflows"); }
-CUDA_EXPORT void __ubsan_handle_negate_overflow(SourceLocation* location) { stop(CUDA_ERROR_ASSERT, *location, "signed negation overflows"); }
-CUDA_EXPORT void __ubsan_handle_divrem_overflow(SourceLocation* location) { stop(CUDA_ERROR_ASSERT, *location, "integer division by zero or overflow"); }
+CUDA_EXPORT void __ubsan_handle_sub_overflow(SourceLocation* location) {
+    stop(CUDA_ERROR_ASSERT, *location, "signed subtraction overflows");
+}
+CUDA_EXPORT void __ubsan_handle_mul_overflow(SourceLocation* location) {
+    stop(CUDA_ERROR_ASSERT, *location, "signed multiplication overflows");
+}
+CUDA_EXPORT void __ubsan_handle_negate_overflow(SourceLocation* location) {
+    stop(CUDA_ERROR_ASSERT, *location, "signed negation overflows");
+}
+CUDA_EXPORT void __ubsan_handle_divrem_overflow(SourceLocation* location) {
+    stop(CUDA_ERROR_ASSERT, *location, "integer division by zero or overflow");
+}
 CUDA_EXPORT void __ubsan_handle_shift_out_of_bounds(SourceLocation* location) { stop(CUDA_ERROR_ASSERT, *location, "shift out of range"); }

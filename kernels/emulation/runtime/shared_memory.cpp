@@ -56,7 +56,8 @@ Violation SharedRange::access(const void* address, size_t bytes, Access access, 
     for (Cell* cell = &cells_[offset / kCellBytes]; cell != end; cell++) {
         bool written = static_cast<int32_t>(cell->write_epoch - block_start) >= 0;
         if (access != Access::Write && !written) {
-            return {CUDA_ERROR_LAUNCH_FAILED, format("read of %zu bytes of shared memory at offset %zu, which this block never wrote", bytes, offset)};
+            return {CUDA_ERROR_LAUNCH_FAILED,
+                    format("read of %zu bytes of shared memory at offset %zu, which this block never wrote", bytes, offset)};
         }
         // Two single bytes may share a cell, so these are not told apart by thread.
         if (bytes > 1) {

@@ -51,7 +51,8 @@ void perform_ballot(uint32_t lanes, Thread* warp) {
 
 void need_all_lanes(uint32_t lanes, const Thread* warp, const char* what) {
     if (lanes != kAllLanes) {
-        abort_launch(CUDA_ERROR_LAUNCH_FAILED, format("%s by lanes 0x%08x: all 32 must take part", what, lanes), nullptr, warp[__builtin_ctz(lanes)].site);
+        abort_launch(CUDA_ERROR_LAUNCH_FAILED, format("%s by lanes 0x%08x: all 32 must take part", what, lanes), nullptr,
+                     warp[__builtin_ctz(lanes)].site);
     }
 }
 
@@ -223,7 +224,9 @@ void cp_async_wait(int newest) {
 }
 
 int atomic(Atomic kind, int* address, int value, int compare) { return read_modify_write(kind, address, value, compare); }
-unsigned atomic(Atomic kind, unsigned* address, unsigned value, unsigned compare) { return read_modify_write(kind, address, value, compare); }
+unsigned atomic(Atomic kind, unsigned* address, unsigned value, unsigned compare) {
+    return read_modify_write(kind, address, value, compare);
+}
 unsigned long long atomic(Atomic kind, unsigned long long* address, unsigned long long value, unsigned long long compare) {
     return read_modify_write(kind, address, value, compare);
 }
