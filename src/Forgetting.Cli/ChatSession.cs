@@ -3,6 +3,7 @@ using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Models;
+using Forgetting.Serving;
 using Forgetting.Text;
 
 namespace Forgetting.Cli;
@@ -15,7 +16,7 @@ namespace Forgetting.Cli;
 internal sealed class ChatSession(LoadedModel model, MessageLayout layout, GenerationOptions options, string? system) : IDisposable
 {
     private readonly ExampleEncoder _encoder = new(model.Tokenizer, int.MaxValue, layout: layout);
-    private readonly PromptCache _kept = new(model.Decoder);
+    private readonly ServedModel _served = ServedModel.Alone(model);
     private readonly List<ChatMessage> _messages = system is null ? [] : [new ChatMessage("system", system)];
     private readonly int _first = system is null ? 0 : 1;
 
@@ -23,10 +24,10 @@ internal sealed class ChatSession(LoadedModel model, MessageLayout layout, Gener
     public IReadOnlyList<ChatMessage> Messages => _messages;
 
     /// <summary>Tokens of the conversation that the last answer did not have to read again.</summary>
-    public int Reused => _kept.Reused;
+    public int Reused { get; private set; }
 
     /// <inheritdoc/>
-    public void Dispose() => _kept.Dispose();
+    public void Dispose() => _served.Dispose();
 
     /// <summary>Answers a question and remembers both. An answer that is cancelled is remembered as far as it came.</summary>
     /// <param name="show">Called with the parts of the answer as they come.</param>
@@ -38,7 +39,7 @@ internal sealed class ChatSession(LoadedModel model, MessageLayout layout, Gener
         var answer = new StringBuilder();
         try
         {
-            model.Continue(Prompt(), options, model.Tokenizer.StartDecoding(), Take, _kept, cancellation);
+            Reused = _served.Continue(Prompt(), options, model.Tokenizer.StartDecoding(), Take, cancellation).Reused;
         }
         catch (UserException)
         {

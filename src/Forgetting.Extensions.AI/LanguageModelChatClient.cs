@@ -8,7 +8,7 @@ namespace Forgetting.Extensions.AI;
 
 /// <summary>
 /// A language model as an <see cref="IChatClient"/>: conversations are laid out and answers ended as <see cref="LanguageModel.ChatAsync"/>
-/// does, requests are served one after the other. Options that are not given are those of <see cref="GenerationOptions"/>: the most
+/// does, requests are served together. Options that are not given are those of <see cref="GenerationOptions"/>: the most
 /// probable tokens. Tools, other content than text and other formats of the answer are refused; penalties and other options are not used.
 /// Usage and finish reason are not told.
 /// </summary>

@@ -9,29 +9,32 @@ using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.IO;
 using Forgetting.Models;
+using Forgetting.Serving;
 using Forgetting.Tensors;
 using Forgetting.Text;
+using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
 
 namespace Forgetting;
 
 /// <summary>
 /// A language model in memory: it writes text, answers, tells the loss of data, is fine-tuned and saved. End tokens, chat template and
-/// device are found as the commands of <c>forgetting</c> find them. Calls may come from several threads and are served one after the other.
+/// device are found as the commands of <c>forgetting</c> find them. Calls may come from several threads: texts are written together, and
+/// each is what it would be alone; anything else is done by itself.
 /// </summary>
 /// <remarks>
 /// Bad input of any kind is a <see cref="UserException"/>, whose message is one line that names what was found and what was expected.
 /// </remarks>
 public sealed partial class LanguageModel : IDisposable
 {
-    private readonly Lock _gate = new();
+    private readonly ReaderWriterLockSlim _gate = new(LockRecursionPolicy.SupportsRecursion); // shared by texts that are being written
     private readonly IBackend _backend;
     private readonly string _template;
     private readonly List<string> _temporaryFolders = [];
     private string _path;
     private string? _adapter;
     private LoadedModel? _loaded; // null while the weights are not needed
-    private PromptCache? _kept;
+    private ServedModel? _served;
     private bool _disposed;
 
     private LanguageModel(string path, string? adapter, string template, IBackend backend) =>
@@ -197,7 +200,8 @@ public sealed partial class LanguageModel : IDisposable
     /// <summary>Frees the memory of the device, and the records of trainings that were given no folder.</summary>
     public void Dispose()
     {
-        lock (_gate)
+        _gate.EnterWriteLock();
+        try
         {
             if (_disposed)
                 return;
@@ -207,6 +211,10 @@ public sealed partial class LanguageModel : IDisposable
             _disposed = true;
             _temporaryFolders.ForEach(Temporary.Delete);
         }
+        finally
+        {
+            _gate.ExitWriteLock();
+        }
     }
 
     // The weights come back into memory with the next call that needs them.
@@ -214,56 +222,87 @@ public sealed partial class LanguageModel : IDisposable
 
     private void Unload()
     {
-        _kept?.Dispose();
+        _served?.Dispose();
         _loaded?.Dispose();
-        (_kept, _loaded) = (null, null);
+        (_served, _loaded) = (null, null);
     }
 
     private T Locked<T>(Func<T> action)
     {
-        lock (_gate)
+        _gate.EnterWriteLock();
+        try
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
-            try
-            {
-                return action();
-            }
-            catch (DeviceMemoryException error)
-            {
-                // Too large a model or too long a text for this device is bad input too.
-                throw new UserException(error.Message, error);
-            }
+            return action();
+        }
+        catch (DeviceMemoryException error)
+        {
+            // Too large a model or too long a text for this device is bad input too.
+            throw new UserException(error.Message, error);
+        }
+        finally
+        {
+            _gate.ExitWriteLock();
         }
     }
 
-    private void Continue(string prompt, GenerationOptions? options, Action<string> show, CancellationToken cancellation) => Locked(() =>
+    private void Together(Action<ServedModel> write)
     {
-        ArgumentNullException.ThrowIfNull(prompt);
-        MessageLayout? layout = Loaded.AnswerLayout(_template);
-        int[] ids = Loaded.EncodePrompt(prompt, layout, allowSpecial: false, place: nameof(prompt));
-        return Continue(ids, layout, options, show, cancellation);
-    });
+        while (true)
+        {
+            _gate.EnterReadLock();
+            try
+            {
+                ObjectDisposedException.ThrowIf(_disposed, this);
+                if (_served is not null)
+                {
+                    write(_served);
+                    return;
+                }
+            }
+            catch (DeviceMemoryException error)
+            {
+                throw new UserException(error.Message, error);
+            }
+            finally
+            {
+                _gate.ExitReadLock();
+            }
+
+            // The weights may be gone again before the next look, where another call trains them.
+            Locked(() => _served ??= ServedModel.Alone(Loaded));
+        }
+    }
+
+    private void Continue(string prompt, GenerationOptions? options, Action<string> show, CancellationToken cancellation) =>
+        Together(served =>
+        {
+            ArgumentNullException.ThrowIfNull(prompt);
+            MessageLayout? layout = served.Loaded.AnswerLayout(_template);
+            int[] ids = served.Loaded.EncodePrompt(prompt, layout, allowSpecial: false, place: nameof(prompt));
+            Continue(served, ids, layout, options, show, cancellation);
+        });
 
     private void Answer(
         IReadOnlyList<ChatMessage> messages, GenerationOptions? options, Action<string> show, CancellationToken cancellation) =>
-        Locked(() =>
+        Together(served =>
         {
             ArgumentNullException.ThrowIfNull(messages);
             if (messages.Count == 0)
                 throw new UserException("messages: found none, expected at least one to answer");
 
-            MessageLayout layout = ChatLayout.Named(_template, Loaded.Source.Path, _adapter);
-            int[] ids = new ExampleEncoder(Loaded.Tokenizer, int.MaxValue, layout: layout).EncodePrompt(
+            MessageLayout layout = ChatLayout.Named(_template, served.Loaded.Source.Path, _adapter);
+            int[] ids = new ExampleEncoder(served.Loaded.Tokenizer, int.MaxValue, layout: layout).EncodePrompt(
                 new DataExample { Index = 0, Place = "the conversation", Messages = messages });
-            return Continue(ids, layout, options, show, cancellation);
+            Continue(served, ids, layout, options, show, cancellation);
         });
 
-    private int[] Continue(
-        int[] prompt, MessageLayout? layout, GenerationOptions? options, Action<string> show, CancellationToken cancellation)
+    private static void Continue(
+        ServedModel served, int[] prompt, MessageLayout? layout, GenerationOptions? options, Action<string> show,
+        CancellationToken cancellation)
     {
         options ??= new GenerationOptions();
-        Loaded.TurnEnd = layout is null ? null : ChatLayout.TurnEnd(Loaded.Tokenizer, layout);
-        var decoder = Loaded.Tokenizer.StartDecoding();
+        StreamingDecoder decoder = served.Loaded.Tokenizer.StartDecoding();
         if (layout is null)
         {
             // A continuation begins in the middle of a text, where a leading space counts.
@@ -273,9 +312,7 @@ public sealed partial class LanguageModel : IDisposable
             }
         }
 
-        return Loaded.Continue(
-            prompt, options with { StopIds = options.StopIds ?? Loaded.EndIds }, decoder, show, _kept ??= new PromptCache(Loaded.Decoder),
-            cancellation);
+        served.Continue(prompt, options with { StopIds = options.StopIds ?? served.Loaded.EndIdsIn(layout) }, decoder, show, cancellation);
     }
 
     private static string Collect(Action<Action<string>> write)

@@ -4,6 +4,7 @@ using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Data;
+using Forgetting.Serving;
 using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Cli.Commands;
@@ -45,7 +46,8 @@ internal static class GenerateCommand
 
             // Shown with what follows it: a prompt or an option that is refused leaves nothing on standard output.
             string given = layout is null ? string.Concat(ids.Select(decoder.Add)) : "";
-            int[] generated = loaded.Continue(ids, sampling.Read(parsed, loaded), decoder, Show, kept: null, interruption.Token);
+            using ServedModel served = ServedModel.Alone(loaded);
+            int[] generated = served.Continue(ids, sampling.Read(parsed, loaded), decoder, Show, interruption.Token).Drawn;
             Console.Out.WriteLine(
                 asJson ? JsonSerializer.Serialize(new { Prompt = ids, Generated = generated, Text = text.ToString() }, Json.Compact) : "");
 

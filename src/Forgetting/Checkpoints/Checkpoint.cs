@@ -72,15 +72,16 @@ internal sealed class Checkpoint : IDisposable
     /// Fills the parameters' <see cref="Parameter.Value"/> and, where it is other memory, <see cref="Parameter.Master"/>. Every parameter
     /// must have its tensor and every tensor its parameter; those of adapters (<c>base_model.model.…</c>) are left alone.
     /// </summary>
+    /// <param name="only">Which of the parameters to fill; null for all.</param>
     /// <exception cref="UserException">Names tensors that are missing, unused, or of another shape or type than
     /// the configuration says.</exception>
-    public void LoadInto(IReadOnlyList<Parameter> parameters, IMemory memory)
+    public void LoadInto(IReadOnlyList<Parameter> parameters, IMemory memory, Func<Parameter, bool>? only = null)
     {
         List<TensorBinding> bindings = TensorMap.Bind(this, parameters);
         var buffers = new TransferBuffers();
         foreach (TensorBinding binding in bindings)
         {
-            if (binding.Parameter is not { } parameter)
+            if (binding.Parameter is not { } parameter || only?.Invoke(parameter) == false)
                 continue;
 
             if (binding.AliasOf is { } embedding)

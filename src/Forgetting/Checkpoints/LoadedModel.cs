@@ -11,10 +11,11 @@ namespace Forgetting.Checkpoints;
 internal sealed class LoadedModel : IDisposable
 {
     private readonly IReadOnlyList<int> _adapterEnds;
+    private readonly bool _ownsSource;
 
-    private LoadedModel(Checkpoint source, string? adapter, Decoder decoder, Tokenizer tokenizer)
+    private LoadedModel(Checkpoint source, string? adapter, Decoder decoder, Tokenizer tokenizer, bool ownsSource = true)
     {
-        (Source, Adapter, Decoder, Tokenizer) = (source, adapter, decoder, tokenizer);
+        (Source, Adapter, Decoder, Tokenizer, _ownsSource) = (source, adapter, decoder, tokenizer, ownsSource);
         _adapterEnds = adapter is null ? [] : ChatFiles.OfAdapter(adapter).Ends;
     }
 
@@ -31,8 +32,7 @@ internal sealed class LoadedModel : IDisposable
     public Tokenizer Tokenizer { get; }
 
     /// <summary>Every id that ends a text: in the model's files, its tokenizer's or its adapter's, and <see cref="TurnEnd"/>.</summary>
-    public IReadOnlyList<int> EndIds =>
-        [.. Decoder.Config.EosTokenIds.Union(Tokenizer.EosIds).Union(_adapterEnds).Union(TurnEnd is int end ? [end] : [])];
+    public IReadOnlyList<int> EndIds => EndIdsWith(TurnEnd);
 
     /// <summary>Id that closes an answer in the layout that is in use, which the files need not name; or null.</summary>
     public int? TurnEnd { get; set; }
@@ -67,6 +67,30 @@ internal sealed class LoadedModel : IDisposable
         }
     }
 
+    /// <summary>Loads an adapter beside a checkpoint, whose weights the two share.</summary>
+    /// <param name="adapter">Folder of a PEFT adapter.</param>
+    /// <returns>The adapted model, which this one must outlive.</returns>
+    /// <exception cref="UserException">The adapter is missing or bad, or does not fit.</exception>
+    public LoadedModel WithAdapter(string adapter)
+    {
+        if (Adapter is not null)
+            throw new InvalidOperationException($"the model has an adapter already: {Adapter}");
+
+        using PeftAdapter peft = PeftAdapter.Open(adapter);
+        var decoder = new Decoder(Source.Config, Decoder.Backend, peft.Config, training: false, shared: Decoder);
+        try
+        {
+            Source.LoadInto(decoder.BaseParameters, decoder.Backend, decoder.Owns);
+            peft.LoadInto(decoder);
+            return new LoadedModel(Source, adapter, decoder, Tokenizer, ownsSource: false);
+        }
+        catch
+        {
+            decoder.Dispose();
+            throw;
+        }
+    }
+
     /// <summary>
     /// The layout in which a single prompt is answered: the one that is named, or the model's own; null where the prompt is continued as it
     /// is, as by a model that was trained without markers.
@@ -92,48 +116,18 @@ internal sealed class LoadedModel : IDisposable
         return ids.Length > 0 ? ids : throw new UserException($"{place}: empty, and the tokenizer puts no token in front; expected a text");
     }
 
-    /// <summary>
-    /// Continues a prompt and hands out the text as it comes; what was held back is handed out too where it is cancelled.
-    /// </summary>
-    /// <param name="decoder">Makes text of the new ids; may have decoded the prompt.</param>
-    /// <param name="show">Called with the parts of the text; some are empty.</param>
-    /// <param name="kept">See <see cref="Generator.Generate"/>.</param>
-    /// <returns>The new ids.</returns>
-    /// <exception cref="UserException">See <see cref="Generator.Generate"/>.</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was requested.</exception>
-    internal int[] Continue(
-        int[] prompt, GenerationOptions options, StreamingDecoder decoder, Action<string> show, PromptCache? kept,
-        CancellationToken cancellation)
-    {
-        var stream = new StoppingDecoder(decoder, options.StopTexts);
-        int[] generated;
-        try
-        {
-            generated = new Generator(Decoder).Generate(
-                [prompt],
-                options,
-                (_, id) =>
-                {
-                    show(stream.Add(id));
-                    return !stream.Stopped;
-                },
-                kept: kept,
-                cancellation: cancellation)[0];
-        }
-        catch (OperationCanceledException)
-        {
-            show(stream.Finish());
-            throw;
-        }
-
-        show(stream.Finish());
-        return generated;
-    }
+    /// <summary>Every id that ends a text in a layout, or in none.</summary>
+    internal IReadOnlyList<int> EndIdsIn(MessageLayout? layout) =>
+        EndIdsWith(layout is null ? null : ChatLayout.TurnEnd(Tokenizer, layout));
 
     /// <inheritdoc/>
     public void Dispose()
     {
         Decoder.Dispose();
-        Source.Dispose();
+        if (_ownsSource)
+            Source.Dispose();
     }
+
+    private int[] EndIdsWith(int? turnEnd) =>
+        [.. Decoder.Config.EosTokenIds.Union(Tokenizer.EosIds).Union(_adapterEnds).Union(turnEnd is int end ? [end] : [])];
 }

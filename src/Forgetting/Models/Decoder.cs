@@ -22,6 +22,7 @@ internal sealed partial class Decoder : IDisposable
     private readonly Pass _pass;
     private readonly Tensor[] _inputs; // [T, C] complete input of each block, while recomputing
     private readonly List<DeviceBuffer> _memory = [];
+    private readonly HashSet<Parameter> _own = [];
     private bool _merged;
 
     /// <summary>Allocates the parameters; base values are undefined until read from a checkpoint or <see cref="Initialize"/>d.</summary>
@@ -31,10 +32,18 @@ internal sealed partial class Decoder : IDisposable
     /// embedding A zero, B normal.</param>
     /// <param name="seed">Key of A's values.</param>
     /// <param name="training">False for a model that is only evaluated: nothing is trainable and no Float32 masters are kept.</param>
+    /// <param name="shared">
+    /// A decoder of the same configuration and backend whose base values this one uses too, and does not
+    /// change, but for those that the adapter holds whole; it must live longer. Or null.
+    /// </param>
     /// <exception cref="UserException">The adapter does not fit the model.</exception>
     /// <exception cref="DeviceMemoryException">Not enough memory for the parameters.</exception>
-    public Decoder(ModelConfig config, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = true)
+    public Decoder(
+        ModelConfig config, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = true, Decoder? shared = null)
     {
+        if (shared is not null && training)
+            throw new ArgumentException("weights that are shared cannot be trained", nameof(shared));
+
         Check(config);
         Config = config;
         Backend = backend;
@@ -50,7 +59,7 @@ internal sealed partial class Decoder : IDisposable
         Activations = new Arena(backend);
         _pass = new Pass(backend, Activations, _rotary);
         _inputs = new Tensor[config.Layers];
-        AllocateValues();
+        AllocateValues(shared);
         for (int i = 0; i < Adapters.Count; i++)
         {
             // As PEFT begins: a linear layer's A uniform and B zero, a table's A zero and B normal.
@@ -104,6 +113,9 @@ internal sealed partial class Decoder : IDisposable
     /// none in a model made for evaluation.
     /// </summary>
     public IReadOnlyList<Parameter> TrainableParameters { get; }
+
+    /// <summary>Whether a parameter's values are this decoder's own, and not those of the one that it shares.</summary>
+    internal bool Owns(Parameter parameter) => _own.Contains(parameter);
 
     /// <summary>Elements of the base parameters.</summary>
     public long ParameterCount => BaseParameters.Sum(p => p.Shape.Count);
@@ -196,6 +208,9 @@ internal sealed partial class Decoder : IDisposable
     /// <summary>Adds s·B·A to the adapted weights, after which the low-rank products are skipped and nothing can be trained.</summary>
     public void MergeAdapter()
     {
+        if (_own.Count < BaseParameters.Count + AdapterParameters.Count)
+            throw new InvalidOperationException("the weights are another decoder's too");
+
         foreach (LoraAdapter adapter in Adapters)
         {
             adapter.Merge(Backend);
@@ -209,12 +224,15 @@ internal sealed partial class Decoder : IDisposable
 
     /// <summary>Logits after some rows, with a key-value cache that knows their places; valid until the next pass.</summary>
     /// <param name="rows">Rows among those of <paramref name="ids"/> whose logits are wanted.</param>
-    /// <returns>Float32 [rows, V].</returns>
+    /// <returns>Float32 [rows, V], or default where none is wanted.</returns>
     internal Tensor Logits(
         ReadOnlySpan<int> ids, ReadOnlySpan<int> positions, ReadOnlySpan<int> offsets, ReadOnlySpan<int> rows, KeyValueCache cache)
     {
         _pass.Begin(ids, positions, offsets, cache: cache);
         Tensor hidden = Hidden(_pass); // [T, C]
+        if (rows.IsEmpty)
+            return default;
+
         Tensor last = Activations.Take(rows.Length, Config.HiddenSize, hidden.DType); // [rows, C]
         Backend.GatherRows(hidden, _pass.Upload(rows), last);
         return _head.Logits(_pass, last);
@@ -252,10 +270,17 @@ internal sealed partial class Decoder : IDisposable
         return y;
     }
 
-    private void AllocateValues()
+    private void AllocateValues(Decoder? shared)
     {
         foreach (Parameter parameter in BaseParameters.Concat(AdapterParameters))
         {
+            if (shared?.BaseParameters.FirstOrDefault(p => p.Name == parameter.Name) is { } same && Lora?.Holds(parameter.Name) != true)
+            {
+                parameter.Value = same.Value;
+                continue;
+            }
+
+            _own.Add(parameter);
             parameter.Value = Allocate(parameter.Shape, Backend.StorageType);
             if (parameter.Kind == ParameterKind.Matrix || parameter == _head.Weight)
                 Backend.DeclareWeight(parameter.Value);

@@ -67,13 +67,13 @@ internal sealed class KeyValueCache : IDisposable
         pass.Backend.ScatterRows(values, _rows, Values(layer));
     }
 
-    /// <summary>Takes over the first rows of another cache of the same model.</summary>
-    public void CopyFrom(IBackend backend, KeyValueCache other, int rows)
+    /// <summary>Copies rows of a cache of the same model, which may be this one where the rows do not overlap.</summary>
+    public void CopyFrom(IBackend backend, KeyValueCache other, int from, int to, int rows)
     {
         for (int layer = 0; layer < _keys.Length; layer++)
         {
-            backend.Copy(other.Keys(layer).RowRange(0, rows), Keys(layer).RowRange(0, rows));
-            backend.Copy(other.Values(layer).RowRange(0, rows), Values(layer).RowRange(0, rows));
+            backend.Copy(other.Keys(layer).RowRange(from, rows), Keys(layer).RowRange(to, rows));
+            backend.Copy(other.Values(layer).RowRange(from, rows), Values(layer).RowRange(to, rows));
         }
     }
 

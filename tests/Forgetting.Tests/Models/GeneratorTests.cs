@@ -94,30 +94,6 @@ public class GeneratorTests
         Assert.Equal(told[2], seen.Where(pair => pair.Item1 == 2).Select(pair => pair.Item2));
     }
 
-    [Theory]
-    [MemberData(nameof(TestModel.Names), MemberType = typeof(TestModel))]
-    public void What_a_kept_cache_holds_is_not_read_again_and_changes_no_token(string name)
-    {
-        using var model = new TestModel(ReferenceConfigs.All[name]);
-        var generator = new Generator(model.Decoder);
-        using var kept = new PromptCache(model.Decoder);
-        GenerationOptions options = s_endless with { MaxNewTokens = 4, Temperature = 1, Seed = 3 };
-        int[] first = Generate([3, 4, 5], reused: 0);
-        int[] second = Generate([3, 4, 5, .. first, 7, 8], reused: 3 + first.Length - 1);
-        Generate([3, 4, 5, .. first, 7, 8, .. second, 1, 2, 3, 4, 5, 6], reused: 5 + first.Length + second.Length - 1);
-        Generate([3, 4, 6, 7], reused: 2);
-        Generate([3, 4, 6, 7], reused: 3);
-        Generate([9], reused: 0);
-
-        int[] Generate(int[] prompt, int reused)
-        {
-            int[] found = generator.Generate([prompt], options, kept: kept)[0];
-            Assert.Equal(reused, kept.Reused);
-            Assert.Equal(generator.Generate([prompt], options)[0], found);
-            return found;
-        }
-    }
-
     [Fact]
     public void Bad_prompts_and_options_are_named()
     {

@@ -10,6 +10,9 @@ internal sealed class StoppingDecoder(StreamingDecoder decoder, IReadOnlyList<st
 {
     private string _held = "";
 
+    /// <summary>Characters that are held back.</summary>
+    public int Held => _held.Length;
+
     /// <summary>Whether one of the texts has come.</summary>
     public bool Stopped { get; private set; }
 
