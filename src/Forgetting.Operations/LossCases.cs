@@ -139,8 +139,12 @@ internal static class LossCases
         yield return Sample("ties", 9, 8, 1, 0, 1, Constant(9 * 8, 0.5));
         yield return Sample("ties, k 3", 9, 8, 1, 3, 1, Constant(9 * 8, 0.5));
         yield return Sample("ties, temperature 0", 2, 8, 0, 0, 1, Constant(2 * 8, 0.5));
+        yield return Sample("zeros of both signs", 9, 8, 1, 0, 1, Zeros(9 * 8));
+        yield return Sample("zeros of both signs, temperature 0", 2, 8, 0, 0, 1, Zeros(2 * 8));
         yield return Sample("far apart", 18, 130, 1, 0, 0.95f, Extreme(18, 130));
     }
+
+    private static Values Zeros(int count) => (_, _) => [.. Enumerable.Range(0, count).Select(i => i % 8 == 3 ? 0.0 : -0.0)];
 
     private static OperationCase Sample(string variant, int rows, int vocabulary, float temperature, int k, float p, Values logits) =>
         new("Sample", variant)
