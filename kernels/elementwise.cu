@@ -1,7 +1,7 @@
 // Sums, products and biases, element by element.
 //
 //   add_bias   y[t, c] += bias[c]        y [T, C], bias [1, C]
-//   axpy       y = α·x + y               flat, n elements, Float32
+//   axpy       y = α·x + y               flat, n elements
 //   scale      x = α·x                   flat
 //   multiply   y = a ∘ b                 flat, Float32; y may be a or b
 //   fill       y = α                     flat
@@ -78,8 +78,8 @@ KERNEL(fill_bf16, bf16* y, float alpha, long long n) { fill(y, alpha, n); }
 KERNEL(cast_f32_bf16, const float* x, bf16* y, long long n) { cast(x, y, n); }
 KERNEL(cast_bf16_f32, const bf16* x, float* y, long long n) { cast(x, y, n); }
 
-KERNEL(axpy_f32, float alpha, const float* x, float* y, long long n) {
-    for_each_pack<4>(n, aligned16(x, y), [&](long long i, auto width) {
+template <typename T> __device__ void axpy(float alpha, const T* x, T* y, long long n) {
+    for_each_pack<kWide<T>>(n, aligned16(x, y), [&](long long i, auto width) {
         constexpr int N = decltype(width)::value;
         float p[N], q[N];
         load<N>(x + i, p);
@@ -91,6 +91,9 @@ KERNEL(axpy_f32, float alpha, const float* x, float* y, long long n) {
         store<N>(y + i, q);
     });
 }
+
+KERNEL(axpy_f32, float alpha, const float* x, float* y, long long n) { axpy(alpha, x, y, n); }
+KERNEL(axpy_bf16, float alpha, const bf16* x, bf16* y, long long n) { axpy(alpha, x, y, n); }
 
 KERNEL(multiply_f32, const float* a, const float* b, float* y, long long n) {
     for_each_pack<4>(n, aligned16(a, b, y), [&](long long i, auto width) {

@@ -218,15 +218,17 @@ internal static class ElementwiseCases
                 };
             }
 
-            yield return new("Axpy", size)
-            {
-                Operands = [Input32("x", rows, columns), Updated32("y", rows, columns)],
-                Run = (b, t) => b.Axpy(-1.7f, t[0], t[1]),
-                Expect = v => v[1] = [.. v[0].Zip(v[1], (x, y) => (-1.7f * x) + y)],
-                Shift = shift,
-            };
             foreach (bool single in new[] { false, true })
             {
+                yield return new("Axpy", $"{size} {(single ? "Float32" : "storage")}")
+                {
+                    Operands = single
+                        ? [Input32("x", rows, columns), Updated32("y", rows, columns)]
+                        : [Input("x", rows, columns), Updated("y", rows, columns)],
+                    Run = (b, t) => b.Axpy(-1.7f, t[0], t[1]),
+                    Expect = v => v[1] = [.. v[0].Zip(v[1], (x, y) => (-1.7f * x) + y)],
+                    Shift = shift,
+                };
                 yield return new("Scale", $"{size} {(single ? "Float32" : "storage")}")
                 {
                     Operands = [single ? Updated32("x", rows, columns) : Updated("x", rows, columns)],

@@ -45,6 +45,22 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
         TiedHead = true,
     };
 
+    private static readonly ModelConfig Olmo2 = new()
+    {
+        Family = ModelFamilies.Olmo2,
+        VocabularySize = 61,
+        HiddenSize = 36,
+        IntermediateSize = 50,
+        Layers = 2,
+        Heads = 4,
+        KeyValueHeads = 2,
+        HeadSize = 12,
+        ContextLength = 40,
+        AttentionScale = 1 / Math.Sqrt(12),
+        NormPlace = NormPlace.After,
+        QueryKeyNorm = QueryKeyNorm.Projection,
+    };
+
     public static TheoryData<DType, double> Types => new() { { DType.Float32, 1e-4 }, { DType.BFloat16, 2e-2 } };
 
     [EmulatedDataTheory]
@@ -60,6 +76,11 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     [EmulationTheory]
     [MemberData(nameof(Types))]
     public void A_step_of_GPT2_is_the_CPUs(DType type, double tolerance) => CompareSteps(type, tolerance, Full, Random);
+
+    [EmulationTheory]
+    [MemberData(nameof(Types))]
+    public void A_step_with_norms_of_queries_and_keys_and_of_what_layers_give_is_the_CPUs(DType type, double tolerance) =>
+        CompareSteps(type, tolerance, Full, backend => Random(backend, Olmo2));
 
     // Two answers to forget and two to retain; their weights come from a forward pass before.
     [EmulationTheory]
@@ -133,9 +154,11 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
         return decoder;
     }
 
-    private static Decoder Random(IBackend backend)
+    private static Decoder Random(IBackend backend) => Random(backend, Gpt2);
+
+    private static Decoder Random(IBackend backend, ModelConfig config)
     {
-        var decoder = new Decoder(Gpt2, backend);
+        var decoder = new Decoder(config, backend);
         decoder.Initialize(5);
         return decoder;
     }

@@ -18,6 +18,7 @@ public class AdapterTests(TinyModels models)
     public static TheoryData<string, bool> Cases => new()
     {
         { "llama", false }, { "llama", true }, { "llama3", true }, { "qwen2", true }, { "gpt2", false }, { "gpt2-untied", true },
+        { "qwen3", true }, { "olmo2", false }, { "granite", false }, { "smollm3", true },
     };
 
     [Theory]

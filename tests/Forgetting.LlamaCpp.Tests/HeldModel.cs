@@ -21,7 +21,7 @@ internal sealed class HeldModel : IDisposable
     {
         foreach (Parameter parameter in Decoder.BaseParameters)
         {
-            float[] values = file.Tensors[NameOf(parameter.Name)].Values();
+            float[] values = file.Tensors[NameOf(Decoder.Config, parameter.Name)].Values();
             string[] parts = parameter.Name.Split('.');
             if (Decoder.Config.Family.GgufPairsRows && parts[^2] is "q_proj" or "k_proj")
                 values = Halves(values, Decoder.Config.HeadSize, parts[^1] == "bias" ? 1 : parameter.Shape.Columns);
@@ -55,11 +55,14 @@ internal sealed class HeldModel : IDisposable
     }
 
     // The names of the parts of llama.cpp's models, beside Hugging Face's.
-    private static string NameOf(string parameter)
+    private static string NameOf(ModelConfig config, string parameter)
     {
+        bool after = config.NormPlace != NormPlace.Before;
         (string Theirs, string Ours)[] parts =
         [
-            ("input_layernorm", "attn_norm"), ("post_attention_layernorm", "ffn_norm"), ("self_attn.q_proj", "attn_q"),
+            ("input_layernorm", "attn_norm"), ("post_attention_layernorm", after ? "post_attention_norm" : "ffn_norm"),
+            ("post_feedforward_layernorm", "post_ffw_norm"), ("self_attn.q_norm", "attn_q_norm"), ("self_attn.k_norm", "attn_k_norm"),
+            ("self_attn.q_proj", "attn_q"),
             ("self_attn.k_proj", "attn_k"), ("self_attn.v_proj", "attn_v"), ("self_attn.o_proj", "attn_output"),
             ("mlp.gate_proj", "ffn_gate"), ("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down"), ("model.embed_tokens", "token_embd"),
             ("model.norm", "output_norm"), ("lm_head", "output"), ("model.layers", "blk"), ("transformer.h", "blk"),

@@ -33,6 +33,13 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
         ["llama-biases"] = (Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true }, TinyTokenizers.SmolLm),
         ["mistral"] = (Llama() with { Family = ModelFamilies.Mistral }, TinyTokenizers.SentencePiece),
         ["qwen2"] = (Qwen2(), TinyTokenizers.Qwen2),
+        ["llama-yarn"] = (
+            Llama() with { RopeTheta = 500, RopeScaling = YarnRopeScaling.From(4, 48) }, TinyTokenizers.SentencePiece),
+        ["llama-linear"] = (Llama() with { RopeScaling = new LinearRopeScaling(4) }, TinyTokenizers.SentencePiece),
+        ["qwen3"] = (Qwen3(), TinyTokenizers.Qwen2),
+        ["olmo2"] = (Olmo2(), TinyTokenizers.Gpt2),
+        ["granite"] = (Granite(), TinyTokenizers.Gpt2),
+        ["smollm3"] = (SmolLm3(), TinyTokenizers.SmolLm),
         ["gpt2"] = (Gpt2(), TinyTokenizers.VocabAndMerges),
         ["gpt2-untied"] = (Gpt2() with { TiedHead = false, IntermediateSize = 96 }, TinyTokenizers.Gpt2),
     };
@@ -99,7 +106,7 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
     private static ModelConfig Llama3() => Llama() with
     {
         RopeTheta = 500,
-        RopeScaling = new(8, 1, 4, 64),
+        RopeScaling = new Llama3RopeScaling(8, 1, 4, 64),
         TiedHead = true,
         KeyValueHeads = 4,
         HeadSize = 12,
@@ -113,6 +120,44 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
         TiedHead = true,
         NormEpsilon = 1e-6,
         RopeTheta = 1e6,
+    };
+
+    private static ModelConfig Qwen3() => Llama() with
+    {
+        Family = ModelFamilies.Qwen3,
+        QueryKeyNorm = QueryKeyNorm.Head,
+        TiedHead = true,
+        NormEpsilon = 1e-6,
+        RopeTheta = 1e6,
+        HeadSize = 24,
+        AttentionScale = 1 / Math.Sqrt(24),
+    };
+
+    private static ModelConfig Olmo2() => Llama() with
+    {
+        Family = ModelFamilies.Olmo2,
+        QueryKeyNorm = QueryKeyNorm.Projection,
+        NormPlace = NormPlace.After,
+        RopeTheta = 5e5,
+    };
+
+    private static ModelConfig Granite() => Llama() with
+    {
+        Family = ModelFamilies.Granite,
+        EmbeddingScale = 3,
+        AttentionScale = 0.2,
+        ResidualScale = 0.9,
+        LogitScale = 1 / 0.75,
+        TiedHead = true,
+    };
+
+    private static ModelConfig SmolLm3() => Llama() with
+    {
+        Family = ModelFamilies.SmolLm3,
+        Layers = 4,
+        RotaryLayers = [true, true, true, false],
+        RopeTheta = 2e6,
+        TiedHead = true,
     };
 
     private static ModelConfig Gpt2() => new()

@@ -130,7 +130,7 @@ internal static class InspectCommand
             : string.Create(
                 CultureInfo.InvariantCulture,
                 $"rotary of base "
-                    + $"{config.RopeTheta:N0}{(config.RopeScaling is { } scaling ? $" with llama3 scaling by {scaling.Factor}" : "")}");
+                    + $"{config.RopeTheta:N0}{(config.RopeScaling is { } scaling ? $" with {scaling.Type} scaling" : "")}");
         IEnumerable<IGrouping<int, int>> windows = config.Windows.Where(w => w > 0).GroupBy(w => w);
         return string.Join(
             ", ", windows.Select(w => string.Create(CultureInfo.InvariantCulture, $"window of {w.Key} in {w.Count()} layers"))

@@ -188,7 +188,7 @@ internal interface IElementwiseOperations
     /// <summary>dX = dY ∘ GELU′(x). dX may alias dY or x.</summary>
     void GeluBackward(Tensor x, Tensor dY, Tensor dX, bool tanh);
 
-    /// <summary>y = α·x + y, Float32.</summary>
+    /// <summary>y = α·x + y, both of one type.</summary>
     void Axpy(float alpha, Tensor x, Tensor y);
 
     /// <summary>x = α·x.</summary>

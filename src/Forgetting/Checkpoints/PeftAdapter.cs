@@ -75,9 +75,10 @@ internal sealed class PeftAdapter : IDisposable
     {
         LoraConfig config = decoder.Lora ?? throw new ArgumentException("the model has no adapter", nameof(decoder));
         ModelFamily family = decoder.Config.Family;
+        string head = $"{family.Names.Head}.weight";
         HashSet<Parameter> adapted = [.. decoder.Adapters.Select(a => a.Weight)];
         IEnumerable<Parameter> held = decoder.BaseParameters.Where(
-            p => config.Holds(p.Name) || (decoder.HeadIsTied && p == decoder.HeadWeight && config.Holds(ModuleNames.Head + ".weight")));
+            p => config.Holds(p.Name) || (decoder.HeadIsTied && p == decoder.HeadWeight && config.Holds(head)));
         SavedTensor[] tensors = [.. decoder.AdapterParameters.Concat(held)
             .Select(p => SavedTensor.New(PeftNames.Of(p, adapted.Contains(p)), p, family, StoredType.F32))];
         AtomicDirectory.Write(outDirectory, PeftConfig.Name, folder =>
@@ -124,7 +125,8 @@ internal sealed class PeftAdapter : IDisposable
     private void PlaceTiedHead(
         Dictionary<string, StoredTensor> tensors, List<(StoredTensor Source, Parameter Parameter)> pairs, Decoder decoder)
     {
-        if (!decoder.HeadIsTied || !tensors.Remove(PeftNames.Head, out StoredTensor? tensor))
+        string head = PeftNames.OfBase($"{decoder.Config.Family.Names.Head}.weight");
+        if (!decoder.HeadIsTied || !tensors.Remove(head, out StoredTensor? tensor))
             return;
 
         (StoredTensor? beside, _) = pairs.FirstOrDefault(p => p.Parameter == decoder.HeadWeight);

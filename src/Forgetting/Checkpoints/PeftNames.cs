@@ -8,9 +8,6 @@ internal static class PeftNames
 {
     private const string Prefix = "base_model.model.";
 
-    /// <summary>The head, where the file holds it whole.</summary>
-    public const string Head = Prefix + "lm_head.weight";
-
     // What PEFT calls the weight of a layer that has an adapter.
     private const string BaseLayer = ".base_layer.weight";
 
@@ -21,9 +18,12 @@ internal static class PeftNames
     /// <param name="adapted">Whether the parameter's layer has an adapter.</param>
     public static string Of(Parameter parameter, bool adapted = false)
     {
-        string name = IsAdapter(parameter.Name) ? parameter.Name : Prefix + parameter.Name;
+        string name = IsAdapter(parameter.Name) ? parameter.Name : OfBase(parameter.Name);
         return adapted ? name[..^".weight".Length] + BaseLayer : name;
     }
+
+    /// <summary>Name of a base parameter that the file holds whole.</summary>
+    public static string OfBase(string parameter) => Prefix + parameter;
 
     /// <summary>Name of the embedding or the head that a tensor of an adapter's file holds whole, or null for any other tensor.</summary>
     public static string? WholeEnd(string tensor)
@@ -33,7 +33,7 @@ internal static class PeftNames
 
         string name = tensor[Prefix.Length..];
         name = name.EndsWith(BaseLayer, StringComparison.Ordinal) ? name[..^BaseLayer.Length] + ".weight" : name;
-        return name == $"{ModuleNames.Head}.weight" || ModelFamilies.All.Any(f => name == $"{f.Names.Embedding}.weight") ? name : null;
+        return ModelFamilies.All.Any(f => name == $"{f.Names.Head}.weight" || name == $"{f.Names.Embedding}.weight") ? name : null;
     }
 
     /// <summary>Path of the layer that <c>….lora_A.weight</c> or <c>….lora_B.weight</c> adapts.</summary>

@@ -22,8 +22,6 @@ internal sealed record TensorBinding(
 /// <summary>Pairs a checkpoint's tensors with a model's parameters; nothing may be left over on either side.</summary>
 internal static partial class TensorMap
 {
-    private const string HeadName = "lm_head.weight";
-
     /// <summary>One binding for each tensor, in the checkpoint's order.</summary>
     /// <exception cref="UserException">Tensors that are missing, unused, or have another shape or type than the model needs.</exception>
     public static List<TensorBinding> Bind(Checkpoint checkpoint, IReadOnlyList<Parameter> parameters)
@@ -42,7 +40,7 @@ internal static partial class TensorMap
         {
             if (FindName(tensors, parameter.Name, checkpoint.Config.Family.Names) is { } name)
                 byTensor.Add(name, parameter);
-            else if (parameter.Name == HeadName && checkpoint.Config.TiedHead)
+            else if (parameter.Name == HeadName(checkpoint.Config) && checkpoint.Config.TiedHead)
                 untied = parameter;
             else
                 missing.Add(parameter.Name);
@@ -81,7 +79,7 @@ internal static partial class TensorMap
     {
         if (!byTensor.TryGetValue(tensor.Name, out Parameter? parameter))
         {
-            return tensor.Name == HeadName && config.TiedHead
+            return tensor.Name == HeadName(config) && config.TiedHead
                 ? BindTiedHead(config, tensor, byTensor, tensors)
                 : new TensorBinding(tensor, null);
         }
@@ -119,6 +117,8 @@ internal static partial class TensorMap
 
     private static string EmbeddingName(ModelConfig config, Dictionary<string, Parameter> byTensor) =>
         byTensor.Keys.First(k => $".{k}".EndsWith($".{Bare(config.Family.Names.Embedding)}.weight", StringComparison.Ordinal));
+
+    private static string HeadName(ModelConfig config) => $"{config.Family.Names.Head}.weight";
 
     // Without the first part.
     private static string Bare(string name) => name[(name.IndexOf('.', StringComparison.Ordinal) + 1)..];

@@ -10,6 +10,7 @@ namespace Forgetting.Models;
 ///          ─ key ───→ k [T, G·D] ─ rope ─┼─ attention ─→ o [T, H·D] ─ output ─→ y [T, C]
 ///          ─ value ─→ v [T, G·D] ────────┘   head h of q sees head h / (H / G) of k and v
 /// </code>
+/// Queries and keys may pass through norms of their own before they are turned.
 /// </summary>
 internal sealed class AttentionLayer
 {
@@ -18,6 +19,8 @@ internal sealed class AttentionLayer
     private readonly Linear? _key;
     private readonly Linear? _value;
     private readonly Linear _output;
+    private readonly HeadNorm? _queryNorm;
+    private readonly HeadNorm? _keyNorm;
     private readonly AttentionShape _shape;
     private readonly int _layer;
 
@@ -47,6 +50,12 @@ internal sealed class AttentionLayer
             _value = builder.Linear($"{block}.{names.Value}", hidden, KeyValueWidth, bias);
         }
 
+        if (config.QueryKeyNorm != QueryKeyNorm.None)
+        {
+            _queryNorm = new HeadNorm(builder, $"{block}.{names.QueryNorm}", _shape.Heads);
+            _keyNorm = new HeadNorm(builder, $"{block}.{names.KeyNorm}", _shape.KeyValueHeads);
+        }
+
         _output = builder.Linear($"{block}.{names.AttentionOutput}", QueryWidth, hidden, config.AttentionOutputBias);
     }
 
@@ -65,6 +74,8 @@ internal sealed class AttentionLayer
         _k = pass.Take(KeyValueWidth);
         _v = pass.Take(KeyValueWidth);
         _o = Project(pass, x);
+        _q = _queryNorm?.Forward(pass, _q) ?? _q;
+        _k = _keyNorm?.Forward(pass, _k) ?? _k;
         ApplyRope(pass, _q, _k, inverse: false);
         if (pass.Cache is { } cache)
         {
@@ -97,6 +108,8 @@ internal sealed class AttentionLayer
         pass.Backend.AttentionBackward(_shape, _q, _k, _v, pass.Offsets, _o, _logSumExp, dO, delta, dQ, dK, dV);
         pass.Arena.Release(inner);
         ApplyRope(pass, dQ, dK, inverse: true);
+        dQ = _queryNorm?.Backward(pass, sink, dQ) ?? dQ;
+        dK = _keyNorm?.Backward(pass, sink, dK) ?? dK;
         ProjectBackward(pass, sink, x, dQ, dK, dV, dX);
         pass.Arena.Release(mark);
     }
@@ -141,7 +154,7 @@ internal sealed class AttentionLayer
 
     private void ApplyRope(Pass pass, Tensor q, Tensor k, bool inverse)
     {
-        if (pass.Rotary is { } rotary)
+        if (pass.Rotary(_layer) is { } rotary)
         {
             pass.Backend.Rope(q, pass.Positions, rotary.Cosine, rotary.Sine, _shape.HeadSize, inverse);
             pass.Backend.Rope(k, pass.Positions, rotary.Cosine, rotary.Sine, _shape.HeadSize, inverse);

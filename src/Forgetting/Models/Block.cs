@@ -2,7 +2,10 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Models;
 
-/// <summary>Pre-norm transformer block: m = x + attention(norm(x)), output = m + mlp(norm(m)).</summary>
+/// <summary>
+/// Transformer block: m = x + attention(norm(x)), output = m + mlp(norm(m)), or with norms of what the layers give, before or instead of
+/// those of what they read (<see cref="NormPlace"/>).
+/// </summary>
 /// <remarks>
 /// The norm that reads a sum makes it, so that the residual stream is read and written once:
 /// <code>
@@ -10,33 +13,46 @@ namespace Forgetting.Models;
 ///   middle, x   ─▶ mlp norm: middle += x         ─▶ mlp       ─▶ y
 ///   y, middle   ─▶ the next block's x and residual, or those of the final norm
 /// </code>
+/// Where a layer reads the sum itself, it is made by an addition.
 /// </remarks>
 internal sealed class Block
 {
-    private readonly NormLayer _attentionNorm;
+    private readonly NormLayer? _attentionNorm;
     private readonly AttentionLayer _attention;
-    private readonly NormLayer _mlpNorm;
+    private readonly NormLayer? _attentionOutputNorm;
+    private readonly NormLayer? _mlpNorm;
     private readonly MlpLayer _mlp;
+    private readonly NormLayer? _mlpOutputNorm;
+    private readonly float _scale;
 
     private Tensor _x; // [T, C] input, complete
-    private Tensor _attentionInput; // [T, C] norm(x)
+    private Tensor _attentionInput; // [T, C] norm(x), or x
+    private Tensor _attentionOutput; // [T, C] input of its norm
     private Tensor _middle; // [T, C] m
-    private Tensor _mlpInput; // [T, C] norm(m)
+    private Tensor _mlpInput; // [T, C] norm(m), or m
+    private Tensor _mlpOutput; // [T, C] input of its norm
 
     public Block(ModuleBuilder builder, int layer)
     {
-        string path = $"{builder.Names.Blocks}.{layer}";
-        _attentionNorm = builder.Norm($"{path}.{builder.Names.AttentionNorm}");
+        ModuleNames names = builder.Names;
+        NormPlace place = builder.Config.NormPlace;
+        string path = $"{names.Blocks}.{layer}";
+        _attentionNorm = Norm(NormPlace.After, names.AttentionNorm);
         _attention = new AttentionLayer(builder, layer, path);
-        _mlpNorm = builder.Norm($"{path}.{builder.Names.MlpNorm}");
+        _attentionOutputNorm = Norm(NormPlace.Before, names.AttentionOutputNorm);
+        _mlpNorm = Norm(NormPlace.After, names.MlpNorm);
         _mlp = new MlpLayer(builder, path);
+        _mlpOutputNorm = Norm(NormPlace.Before, names.MlpOutputNorm);
+        _scale = (float)builder.Config.ResidualScale;
+
+        NormLayer? Norm(NormPlace without, string name) => place == without ? null : builder.Norm($"{path}.{name}");
     }
 
     /// <summary>The two layers that write to the residual stream.</summary>
     public IEnumerable<Linear> ResidualProjections => [_attention.Output, _mlp.Output];
 
     /// <summary>Whether the sink needs the gradient of what the first norm sees or holds.</summary>
-    public bool NormWanted(IGradientSink sink) => _attentionNorm.Wanted(sink);
+    public bool NormWanted(IGradientSink sink) => _attentionNorm?.Wanted(sink) ?? false;
 
     /// <summary>
     /// The norms do the additions, each that of its own input; so the block's output is <paramref name="y"/> + <paramref name="middle"/>,
@@ -49,13 +65,16 @@ internal sealed class Block
     public void Forward(Pass pass, Tensor x, Tensor residual, Tensor middle, Tensor y)
     {
         _x = x;
-        _attentionInput = pass.Take(x.Columns);
-        _attentionNorm.Forward(pass, x, residual, _attentionInput);
+        _attentionInput = Input(pass, _attentionNorm, x, residual);
         _middle = middle;
-        _attention.Forward(pass, _attentionInput, middle);
-        _mlpInput = pass.Take(x.Columns);
-        _mlpNorm.Forward(pass, middle, x, _mlpInput);
-        _mlp.Forward(pass, _mlpInput, y);
+        _attentionOutput = _attentionOutputNorm is null ? middle : pass.Take(x.Columns);
+        _attention.Forward(pass, _attentionInput, _attentionOutput);
+        Finish(pass, _attentionOutputNorm, _attentionOutput, middle);
+        _mlpInput = Input(pass, _mlpNorm, middle, x);
+        _mlpOutput = _mlpOutputNorm is null ? y : pass.Take(x.Columns);
+        _mlp.Forward(pass, _mlpInput, _mlpOutput);
+        if (_mlpOutputNorm is not null || !y.IsEmpty)
+            Finish(pass, _mlpOutputNorm, _mlpOutput, y);
     }
 
     /// <param name="dX">[T, C]: holds the output's gradient, receives the input's.</param>
@@ -63,13 +82,76 @@ internal sealed class Block
     public void Backward(Pass pass, IGradientSink sink, Tensor dX, bool inputGradient)
     {
         ArenaMark mark = pass.Arena.Mark();
-        Tensor dNorm = pass.Take(dX.Columns); // [T, C] gradient at a norm's output
-        _mlp.Backward(pass, sink, _mlpInput, dX, dNorm);
-        _mlpNorm.Backward(pass, sink, dNorm, _middle, dX);
-        _attention.Backward(pass, sink, _attentionInput, dX, inputGradient ? dNorm : default);
+        Tensor dInput = pass.Take(dX.Columns); // [T, C] gradient at what a layer reads
+        ArenaMark inner = pass.Arena.Mark();
+        _mlp.Backward(pass, sink, _mlpInput, BeginBackward(pass, sink, _mlpOutputNorm, _mlpOutput, dX), dInput);
+        pass.Arena.Release(inner);
+        InputBackward(pass, sink, _mlpNorm, dInput, _middle, dX);
+        _attention.Backward(
+            pass, sink, _attentionInput, BeginBackward(pass, sink, _attentionOutputNorm, _attentionOutput, dX),
+            inputGradient ? dInput : default);
         if (inputGradient)
-            _attentionNorm.Backward(pass, sink, dNorm, _x, dX);
+            InputBackward(pass, sink, _attentionNorm, dInput, _x, dX);
 
         pass.Arena.Release(mark);
+    }
+
+    // What a layer reads: the sum, or its norm.
+    private static Tensor Input(Pass pass, NormLayer? norm, Tensor sum, Tensor added)
+    {
+        if (norm is null)
+        {
+            if (!added.IsEmpty)
+                pass.Backend.Axpy(1, added, sum);
+
+            return sum;
+        }
+
+        Tensor input = pass.Take(sum.Columns);
+        norm.Forward(pass, sum, added, input);
+        return input;
+    }
+
+    // From what a layer gives to what is added to the stream; the two are the same memory where there is no norm.
+    private void Finish(Pass pass, NormLayer? norm, Tensor output, Tensor branch)
+    {
+        // A backward that comes next reads what the norm keeps of a row, and its result is nobody's.
+        if (norm is not null)
+            norm.Forward(pass, output, default, branch.IsEmpty ? branch = pass.Take(output.Columns) : branch);
+
+        if (_scale != 1)
+            pass.Backend.Scale(branch, _scale);
+    }
+
+    // From the stream's gradient, which is kept, to that of what a layer gives.
+    private Tensor BeginBackward(Pass pass, IGradientSink sink, NormLayer? norm, Tensor output, Tensor dX)
+    {
+        Tensor dBranch = dX;
+        if (_scale != 1)
+        {
+            dBranch = pass.Take(dX.Columns);
+            pass.Backend.Copy(dX, dBranch);
+            pass.Backend.Scale(dBranch, _scale);
+        }
+
+        if (norm is null)
+            return dBranch;
+
+        Tensor dOutput = pass.Take(dX.Columns);
+        norm.BackwardApart(pass, sink, dBranch, output, dOutput, pass.Offsets);
+        return dOutput;
+    }
+
+    // Adds to the stream's gradient what came back through a layer.
+    private static void InputBackward(Pass pass, IGradientSink sink, NormLayer? norm, Tensor dInput, Tensor sum, Tensor dX)
+    {
+        if (norm is null)
+        {
+            pass.Backend.Axpy(1, dInput, dX);
+        }
+        else
+        {
+            norm.Backward(pass, sink, dInput, sum, dX);
+        }
     }
 }

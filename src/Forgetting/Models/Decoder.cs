@@ -18,7 +18,7 @@ internal sealed partial class Decoder : IDisposable
     private readonly Block[] _blocks;
     private readonly NormLayer _finalNorm;
     private readonly LossHead _head;
-    private readonly RotaryTable? _rotary;
+    private readonly RotaryTable?[] _rotary; // of each block
     private readonly Pass _pass;
     private readonly Tensor[] _inputs; // [T, C] complete input of each block, while recomputing
     private readonly List<DeviceBuffer> _memory = [];
@@ -55,9 +55,10 @@ internal sealed partial class Decoder : IDisposable
         Adapters = builder.Adapters;
         TrainableParameters = !training ? [] : lora is null ? BaseParameters
             : [.. AdapterParameters, .. BaseParameters.Where(p => lora.Saves(p.Name))];
-        _rotary = config.LearnedPositions ? null : new RotaryTable(config, backend);
+        _rotary = RotaryTables(config, backend);
         Activations = new Arena(backend);
-        _pass = new Pass(backend, Activations, _rotary);
+        int[] heads = config.QueryKeyNorm == QueryKeyNorm.Head ? [.. new[] { config.Heads, config.KeyValueHeads }.Distinct()] : [];
+        _pass = new Pass(backend, Activations, _rotary, heads);
         _inputs = new Tensor[config.Layers];
         AllocateValues(shared);
         for (int i = 0; i < Adapters.Count; i++)
@@ -242,7 +243,11 @@ internal sealed partial class Decoder : IDisposable
     public void Dispose()
     {
         Activations.Dispose();
-        _rotary?.Dispose();
+        foreach (RotaryTable? table in _rotary)
+        {
+            table?.Dispose();
+        }
+
         foreach (DeviceBuffer buffer in _memory)
         {
             buffer.Dispose();
@@ -300,10 +305,29 @@ internal sealed partial class Decoder : IDisposable
         return buffer.AsTensor(shape, dtype);
     }
 
+    // Blocks whose positions are the same share a table.
+    private static RotaryTable?[] RotaryTables(ModelConfig config, IBackend backend)
+    {
+        Dictionary<Rope, RotaryTable> tables = [];
+        var ofLayers = new RotaryTable?[config.Layers];
+        for (int layer = 0; layer < ofLayers.Length; layer++)
+        {
+            if (config.RopeOf(layer) is not { } rope)
+                continue;
+
+            if (!tables.TryGetValue(rope, out ofLayers[layer]))
+                tables[rope] = ofLayers[layer] = new RotaryTable(rope, config.ContextLength, backend);
+        }
+
+        return ofLayers;
+    }
+
     private static void Check(ModelConfig config)
     {
-        if (config.Heads % config.KeyValueHeads != 0 || (!config.LearnedPositions && config.HeadSize % 2 != 0)
+        int rotary = config.RotaryColumns ?? config.HeadSize;
+        if (config.Heads % config.KeyValueHeads != 0 || (!config.LearnedPositions && (rotary % 2 != 0 || rotary > config.HeadSize))
             || !(config.AttentionScale > 0)
+            || (config.RotaryLayers.Count != 0 && config.RotaryLayers.Count != config.Layers)
             || (config.Windows.Count != 0 && config.Windows.Count != config.Layers))
         {
             throw new ArgumentException(

@@ -13,14 +13,15 @@ internal sealed record DecoderModules(EmbeddingLayer Embedding, Block[] Blocks, 
         ModuleNames names = builder.Names;
         var embedding = new EmbeddingLayer(
             builder.Embedding(names.Embedding, config.VocabularySize),
-            names.Positions is null ? null : builder.Embedding(names.Positions, config.ContextLength));
+            names.Positions is null ? null : builder.Embedding(names.Positions, config.ContextLength),
+            (float)config.EmbeddingScale);
         Block[] blocks = [.. Enumerable.Range(0, config.Layers).Select(layer => new Block(builder, layer))];
         NormLayer finalNorm = builder.Norm(names.FinalNorm);
 
         // As in PEFT, an adapter of one end of a tied pair, or a copy of it that is trained, leaves the other
         // as it was: the two are then apart.
         string end = embedding.Tokens.Name;
-        bool apart = lora is not null && (lora.Touches(end) || lora.Touches(ModuleNames.Head + ".weight"));
+        bool apart = lora is not null && (lora.Touches(end) || lora.Touches(names.Head + ".weight"));
         LossHead head = builder.Head(config.TiedHead && !apart ? embedding.Tokens : null);
         lora?.Validate(builder.AdaptablePaths, builder.AdaptedPaths, [.. builder.BaseParameters.Select(p => p.Name)]);
         return new DecoderModules(embedding, blocks, finalNorm, head);

@@ -3,7 +3,8 @@ using Forgetting.Tensors;
 namespace Forgetting.Models;
 
 /// <summary>Token embedding, plus a learned position embedding where the family has one.</summary>
-internal sealed class EmbeddingLayer(LookupTable tokens, LookupTable? positions)
+/// <param name="scale">Factor on the tokens' rows, where the head that is tied to them has none.</param>
+internal sealed class EmbeddingLayer(LookupTable tokens, LookupTable? positions, float scale)
 {
     /// <summary>[V, C]; also the output head where that is tied.</summary>
     public Parameter Tokens => tokens.Weight;
@@ -17,6 +18,9 @@ internal sealed class EmbeddingLayer(LookupTable tokens, LookupTable? positions)
     public Tensor Forward(Pass pass, Tensor y, Tensor residual)
     {
         tokens.Forward(pass, pass.Ids, y);
+        if (scale != 1)
+            pass.Backend.Scale(y, scale);
+
         if (positions is null)
             return default;
 
@@ -24,12 +28,15 @@ internal sealed class EmbeddingLayer(LookupTable tokens, LookupTable? positions)
         return residual;
     }
 
-    /// <param name="dY">[T, C].</param>
+    /// <param name="dY">[T, C]; overwritten.</param>
     /// <param name="head">Float32 [T, C], the tied head's gradient in the rows of the input tokens where the sink
     /// is not linear, else default.</param>
     public void Backward(Pass pass, IGradientSink sink, Tensor dY, Tensor head)
     {
-        tokens.Backward(pass, sink, pass.Ids, dY, head);
         positions?.Backward(pass, sink, pass.Positions, dY, default);
+        if (scale != 1)
+            pass.Backend.Scale(dY, scale);
+
+        tokens.Backward(pass, sink, pass.Ids, dY, head);
     }
 }

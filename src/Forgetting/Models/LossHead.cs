@@ -9,7 +9,10 @@ namespace Forgetting.Models;
 /// Output projection and signed loss, fused by chunks of head rows: the logits of a chunk become losses and, in place, the gradient at the
 /// logits, which is used up at once for the weight's and the input's gradient. Logits of a whole batch never exist.
 /// </summary>
-internal sealed class LossHead(Parameter weight, LoraAdapter? adapter)
+/// <param name="weight">[V, C].</param>
+/// <param name="adapter">Its low-rank update, or null.</param>
+/// <param name="scale">Factor on the logits.</param>
+internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float scale)
 {
     /// <summary>
     /// Default of <see cref="ChunkBytes"/>: some hundred rows, since every chunk reads the weight and reads and writes all of its gradient.
@@ -75,6 +78,7 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter)
             pass.Backend.Gemm(low, false, lora.B.Value, true, logits, beta: 1);
         }
 
+        Scale(pass, logits);
         return logits;
     }
 
@@ -122,6 +126,7 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter)
             Tensor logits = pass.Arena.Take(chunk.Rows, weight.Shape.Rows, hidden.DType); // [r, V]
             backend.Gemm(xs, false, weight.Value, true, logits);
             low.AddTo(backend, logits, chunk.FirstRow);
+            Scale(pass, logits);
             Tensor targets = Part(inputs.Targets, chunk.FirstRow, chunk.Rows);
             if (!inputs.Uniforms.IsEmpty)
                 backend.Sample(logits, 1, 0, 1, Part(inputs.Uniforms, chunk.FirstRow, chunk.Rows), targets);
@@ -130,6 +135,7 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter)
                 logits, targets, Part(inputs.Weights, chunk.FirstRow, chunk.Rows),
                 inputs.BaseLogs.IsEmpty ? default : Part(inputs.BaseLogs, chunk.FirstRow, chunk.Rows), ascent,
                 Part(inputs.Losses, chunk.FirstRow, chunk.Rows), default);
+            Scale(pass, logits);
 
             // A pass that is repeated uploads nothing in its midst: what was recorded would bring what lay there then.
             Tensor offsets = sink.PerDocument ? Offsets(pass, batch, chunk) : default;
@@ -147,6 +153,13 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter)
 
         backend.ScatterRows(dX, inputs.Rows, dHidden);
         low.Backward(pass, sink, inputs.Rows, hidden, dHidden);
+    }
+
+    // Logits on the way up, their gradient on the way down.
+    private void Scale(Pass pass, Tensor logits)
+    {
+        if (scale != 1)
+            pass.Backend.Scale(logits, scale);
     }
 
     private static Tensor Gather(Pass pass, Tensor rows, Tensor hidden)

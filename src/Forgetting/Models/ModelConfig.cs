@@ -13,8 +13,37 @@ internal enum ActivationKind
     Gelu,
 }
 
-/// <summary>Llama-3's stretching of low RoPE frequencies.</summary>
-internal sealed record RopeScaling(double Factor, double LowFrequencyFactor, double HighFrequencyFactor, int OriginalContext);
+/// <summary>Where norms stand beside a block's layers.</summary>
+internal enum NormPlace
+{
+    /// <summary>On what a layer reads: x + f(norm(x)).</summary>
+    Before,
+
+    /// <summary>On what a layer gives: x + norm(f(x)).</summary>
+    After,
+
+    /// <summary>On both: x + norm(f(norm(x))).</summary>
+    Both,
+}
+
+/// <summary>RMSNorm of queries and keys before they are turned.</summary>
+internal enum QueryKeyNorm
+{
+    /// <summary>None.</summary>
+    None,
+
+    /// <summary>Each head by itself, with one gain [1, D] for all.</summary>
+    Head,
+
+    /// <summary>All heads of a token together, with gains [1, H·D] and [1, G·D].</summary>
+    Projection,
+}
+
+/// <summary>Rotary positions of a layer.</summary>
+/// <param name="Theta">Base θ.</param>
+/// <param name="Columns">How many columns of each head are turned, the first ones.</param>
+/// <param name="Scaling">Scaling of the frequencies, or null.</param>
+internal sealed record Rope(double Theta, int Columns, RopeScaling? Scaling);
 
 /// <summary>
 /// Everything the decoder must know of a checkpoint; one record serves all families, since norm, position, activation, bias and tying are
@@ -55,6 +84,21 @@ internal sealed record ModelConfig
     /// <summary>True for LayerNorm, false for RMSNorm.</summary>
     public bool LayerNorm { get; init; }
 
+    /// <summary>Where the blocks' norms stand.</summary>
+    public NormPlace NormPlace { get; init; }
+
+    /// <summary>Norms of queries and keys.</summary>
+    public QueryKeyNorm QueryKeyNorm { get; init; }
+
+    /// <summary>Factor on the embedding, not on the head that is tied to it.</summary>
+    public double EmbeddingScale { get; init; } = 1;
+
+    /// <summary>Factor on what each layer adds to the residual stream.</summary>
+    public double ResidualScale { get; init; } = 1;
+
+    /// <summary>Factor on the logits.</summary>
+    public double LogitScale { get; init; } = 1;
+
     /// <summary>True for a learned position table, false for RoPE.</summary>
     public bool LearnedPositions { get; init; }
 
@@ -64,8 +108,17 @@ internal sealed record ModelConfig
     /// <summary>Base θ of RoPE.</summary>
     public double RopeTheta { get; init; } = 10_000;
 
-    /// <summary>Llama-3 scaling, or null.</summary>
+    /// <summary>Scaling of RoPE's frequencies, or null.</summary>
     public RopeScaling? RopeScaling { get; init; }
+
+    /// <summary>How many columns of each head RoPE turns, an even number; null for all.</summary>
+    public int? RotaryColumns { get; init; }
+
+    /// <summary>Base θ in layers with a window, whose frequencies are not scaled; null where they are as the others.</summary>
+    public double? WindowRopeTheta { get; init; }
+
+    /// <summary>Whether each block turns queries and keys; empty when all do.</summary>
+    public IReadOnlyList<bool> RotaryLayers { get; init; } = [];
 
     /// <summary>Biases on q, k, v.</summary>
     public bool QueryKeyValueBias { get; init; }
@@ -93,4 +146,16 @@ internal sealed record ModelConfig
 
     /// <summary>Window of one block.</summary>
     public int WindowOf(int layer) => Windows.Count == 0 ? 0 : Windows[layer];
+
+    /// <summary>Rotary positions of one block, or null where it has none.</summary>
+    public Rope? RopeOf(int layer)
+    {
+        if (LearnedPositions || (RotaryLayers.Count > 0 && !RotaryLayers[layer]))
+            return null;
+
+        int columns = RotaryColumns ?? HeadSize;
+        return WindowRopeTheta is { } theta && WindowOf(layer) > 0
+            ? new Rope(theta, columns, null)
+            : new Rope(RopeTheta, columns, RopeScaling);
+    }
 }

@@ -42,6 +42,9 @@ internal abstract class ModelFamily
     /// <summary>Whether llama.cpp reads the rows of q and k with RoPE's pairs side by side.</summary>
     public virtual bool GgufPairsRows => false;
 
+    /// <summary>Whether llama.cpp reads a tensor of what RoPE's frequencies are divided by.</summary>
+    public virtual bool GgufReadsRopeFactors => false;
+
     /// <summary>
     /// What llama.cpp computes otherwise than a configuration says, and what it would have to say; null where there is nothing.
     /// </summary>

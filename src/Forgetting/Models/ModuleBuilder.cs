@@ -46,6 +46,10 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
         return new NormLayer(gain, bias, (float)config.NormEpsilon);
     }
 
+    /// <summary>RMSNorm of queries or keys, one row a head or a token.</summary>
+    public NormLayer HeadNorm(string path, int columns) =>
+        new(Add(path + ".weight", ParameterKind.Vector, new Shape(columns)), null, (float)config.NormEpsilon);
+
     public LookupTable Embedding(string path, int rows)
     {
         Parameter weight = Add(path + ".weight", ParameterKind.Embedding, new Shape(rows, config.HiddenSize));
@@ -57,12 +61,13 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
     public LossHead Head(Parameter? tied)
     {
         if (tied is not null)
-            return new LossHead(tied, null);
+            return new LossHead(tied, null, (float)config.LogitScale);
 
-        Parameter weight = Add(ModuleNames.Head + ".weight", ParameterKind.Matrix, new Shape(config.VocabularySize, config.HiddenSize));
-        _adaptable.Add(ModuleNames.Head);
+        Parameter weight = Add(Names.Head + ".weight", ParameterKind.Matrix, new Shape(config.VocabularySize, config.HiddenSize));
+        _adaptable.Add(Names.Head);
         return new LossHead(
-            weight, lora is not null && lora.AdaptsByName(ModuleNames.Head) ? Adapter(ModuleNames.Head, weight, _linears) : null);
+            weight, lora is not null && lora.AdaptsByName(Names.Head) ? Adapter(Names.Head, weight, _linears) : null,
+            (float)config.LogitScale);
     }
 
     private LoraAdapter Adapter(string path, Parameter weight, int stream)

@@ -11,9 +11,17 @@ internal sealed record ModuleNames
 
     public required string FinalNorm { get; init; }
 
-    public required string AttentionNorm { get; init; }
+    /// <summary>Norm of what attention reads, where the family has it.</summary>
+    public string AttentionNorm { get; init; } = "";
 
-    public required string MlpNorm { get; init; }
+    /// <summary>Norm of what attention gives, where the family has it.</summary>
+    public string AttentionOutputNorm { get; init; } = "";
+
+    /// <summary>Norm of what the MLP reads, where the family has it.</summary>
+    public string MlpNorm { get; init; } = "";
+
+    /// <summary>Norm of what the MLP gives, where the family has it.</summary>
+    public string MlpOutputNorm { get; init; } = "";
 
     /// <summary>One layer for q, k and v side by side, or null where they are three.</summary>
     public string? FusedQueryKeyValue { get; init; }
@@ -24,6 +32,12 @@ internal sealed record ModuleNames
 
     public string Value { get; init; } = "";
 
+    /// <summary>Norm of the queries, where the family has it.</summary>
+    public string QueryNorm { get; init; } = "";
+
+    /// <summary>Norm of the keys, where the family has it.</summary>
+    public string KeyNorm { get; init; } = "";
+
     public required string AttentionOutput { get; init; }
 
     public string Gate { get; init; } = "";
@@ -33,5 +47,5 @@ internal sealed record ModuleNames
     public required string Down { get; init; }
 
     /// <summary>Output head, where it is not the embedding.</summary>
-    public static string Head => "lm_head";
+    public string Head { get; init; } = "lm_head";
 }

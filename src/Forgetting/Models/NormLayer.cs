@@ -11,7 +11,7 @@ internal sealed class NormLayer(Parameter gain, Parameter? bias, float epsilon)
     public bool Wanted(IGradientSink sink) => sink.Wants(gain) || (bias is not null && sink.Wants(bias));
 
     /// <summary>y = norm(x), after x += residual.</summary>
-    /// <param name="x">[T, C].</param>
+    /// <param name="x">[T, C], or [T·H, D] of heads.</param>
     /// <param name="residual">[T, C], or default where nothing is to be added.</param>
     /// <param name="y">[T, C].</param>
     public void Forward(Pass pass, Tensor x, Tensor residual, Tensor y)
@@ -31,27 +31,40 @@ internal sealed class NormLayer(Parameter gain, Parameter? bias, float epsilon)
     /// <summary>Adds the input's gradient to <paramref name="dX"/>, which already holds the residual's.</summary>
     /// <param name="dY">[T, C]; overwritten.</param>
     /// <param name="x">[T, C], as the forward left it.</param>
-    public void Backward(Pass pass, IGradientSink sink, Tensor dY, Tensor x, Tensor dX)
+    public void Backward(Pass pass, IGradientSink sink, Tensor dY, Tensor x, Tensor dX) =>
+        Backward(pass, sink, dY, x, dX, pass.Offsets, keep: false);
+
+    /// <summary>The input's gradient, of a norm whose input nothing else reads.</summary>
+    /// <param name="dY">[T, C]; kept.</param>
+    /// <param name="x">[T, C], as the forward left it.</param>
+    /// <param name="dX">[T, C], overwritten.</param>
+    /// <param name="offsets">First row of each document.</param>
+    public void BackwardApart(Pass pass, IGradientSink sink, Tensor dY, Tensor x, Tensor dX, Tensor offsets)
     {
-        bool wantsGain = sink.Wants(gain);
+        pass.Backend.Fill(dX, 0);
+        Backward(pass, sink, dY, x, dX, offsets, keep: true);
+    }
+
+    private void Backward(Pass pass, IGradientSink sink, Tensor dY, Tensor x, Tensor dX, Tensor offsets, bool keep)
+    {
+        ArenaMark mark = pass.Arena.Mark();
+        Tensor product = !sink.Wants(gain) ? default // dY ∘ x̂, of RMSNorm in place where it may be
+            : keep || bias is not null ? pass.Arena.Take(x.Shape, x.DType)
+            : dY;
         if (bias is null)
         {
-            Tensor product = wantsGain ? dY : default; // dY ∘ x̂ in place
             pass.Backend.RmsNormBackward(dY, x, gain.Value, _statistics, dX, product);
-            if (wantsGain)
-                sink.Vector(gain, product, pass.Offsets);
+        }
+        else
+        {
+            if (sink.Wants(bias))
+                sink.Vector(bias, dY, offsets);
 
-            return;
+            pass.Backend.LayerNormBackward(dY, x, gain.Value, _statistics, dX, product);
         }
 
-        if (sink.Wants(bias))
-            sink.Vector(bias, dY, pass.Offsets);
-
-        ArenaMark mark = pass.Arena.Mark();
-        Tensor gainProduct = wantsGain ? pass.Take(x.Columns) : default; // [T, C] dY ∘ x̂
-        pass.Backend.LayerNormBackward(dY, x, gain.Value, _statistics, dX, gainProduct);
-        if (wantsGain)
-            sink.Vector(gain, gainProduct, pass.Offsets);
+        if (!product.IsEmpty)
+            sink.Vector(gain, product, offsets);
 
         pass.Arena.Release(mark);
     }

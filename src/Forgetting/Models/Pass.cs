@@ -6,18 +6,18 @@ namespace Forgetting.Models;
 /// <summary>
 /// What the layers share during one pass over a batch: where to compute, where to put activations, and the batch's index vectors.
 /// </summary>
-internal sealed class Pass(IBackend backend, Arena arena, RotaryTable? rotary)
+/// <param name="rotary">Angles of the rotary positions of each block, null for a block that has none.</param>
+/// <param name="heads">Numbers of heads into which rows of queries and keys are cut for norms of their own.</param>
+internal sealed class Pass(IBackend backend, Arena arena, RotaryTable?[] rotary, int[] heads)
 {
     private Tensor _dropoutSeed; // Int32 [1, 2]
     private Tensor _rowKeys; // Int32 [1, T]
+    private readonly Tensor[] _headOffsets = new Tensor[heads.Length]; // Int32 [1, n + 1] each
 
     public IBackend Backend => backend;
 
     /// <summary>Activations. What a layer takes in its forward it finds again in its backward; scratch is released at once.</summary>
     public Arena Arena => arena;
-
-    /// <summary>Angles of rotary positions; null where positions are learned.</summary>
-    public RotaryTable? Rotary => rotary;
 
     /// <summary>T.</summary>
     public int Rows { get; private set; }
@@ -48,21 +48,32 @@ internal sealed class Pass(IBackend backend, Arena arena, RotaryTable? rotary)
         Ids = Upload(ids);
         Positions = Upload(positions);
         Offsets = Upload(offsets);
+        for (int i = 0; i < heads.Length; i++)
+        {
+            _headOffsets[i] = Upload(offsets, heads[i]);
+        }
+
         _dropoutSeed = dropoutSeed is { } seed ? Upload([(int)seed, (int)(seed >> 32)]) : default;
         _rowKeys = dropoutSeed is null ? default : Upload(rowKeys);
         Cache = cache;
         cache?.Begin(this);
-        if (rotary is not null)
+        int last = 0;
+        foreach (int position in positions)
         {
-            int last = 0;
-            foreach (int position in positions)
-            {
-                last = Math.Max(last, position);
-            }
+            last = Math.Max(last, position);
+        }
 
-            rotary.Extend(last + 1);
+        for (int layer = 0; layer < rotary.Length; layer++)
+        {
+            rotary[layer]?.Extend(last + 1);
         }
     }
+
+    /// <summary>Angles of the rotary positions of a block; null where it has none.</summary>
+    public RotaryTable? Rotary(int layer) => rotary[layer];
+
+    /// <summary>Int32 [1, n + 1]: first row of each document where every token has a row for each of so many heads.</summary>
+    public Tensor HeadOffsets(int count) => _headOffsets[Array.IndexOf(heads, count)];
 
     /// <summary>The mask of the layer numbered <paramref name="stream"/>, where dropout is on.</summary>
     public DropoutMask Mask(float rate, int stream) => new(rate, stream, _dropoutSeed, _rowKeys);
@@ -76,6 +87,18 @@ internal sealed class Pass(IBackend backend, Arena arena, RotaryTable? rotary)
         Tensor tensor = arena.Take(new Shape(values.Length), DType.Int32);
         backend.Upload(values, tensor);
         return tensor;
+    }
+
+    // A vector of the host's integers times a factor.
+    private Tensor Upload(ReadOnlySpan<int> values, int factor)
+    {
+        Span<int> products = values.Length <= 512 ? stackalloc int[values.Length] : new int[values.Length];
+        for (int i = 0; i < values.Length; i++)
+        {
+            products[i] = checked(values[i] * factor);
+        }
+
+        return Upload(products);
     }
 
     /// <summary>A vector of the host's numbers.</summary>

@@ -4,14 +4,16 @@ using Forgetting.Tensors;
 namespace Forgetting.Models;
 
 /// <summary>
-/// Cosines and sines of rotary positions (RoFormer, arXiv 2104.09864): angle[p, i] = p·θ^(−2i/D), with Llama-3's stretching of long
-/// wavelengths where configured. Grows to the longest position met, since a context of 131,072 would cost 64 MiB that few runs need.
+/// Cosines and sines of rotary positions (RoFormer, arXiv 2104.09864): angle[p, i] = p·θ^(−2i/D), scaled where configured. Grows to the
+/// longest position met, since a context of 131,072 would cost 64 MiB that few runs need.
 /// </summary>
-internal sealed class RotaryTable(ModelConfig config, IBackend backend) : IDisposable
+/// <param name="rope">What turns; D is the number of columns that are turned.</param>
+/// <param name="context">Most positions.</param>
+internal sealed class RotaryTable(Rope rope, int context, IBackend backend) : IDisposable
 {
     private const int SmallestTable = 512;
 
-    private readonly double[] _frequencies = Frequencies(config);
+    private readonly double[] _frequencies = Frequencies(rope);
     private DeviceBuffer? _cosine;
     private DeviceBuffer? _sine;
     private int _positions;
@@ -28,16 +30,17 @@ internal sealed class RotaryTable(ModelConfig config, IBackend backend) : IDispo
         if (positions <= _positions)
             return;
 
-        int rows = Math.Max(SmallestTable, Math.Min(config.ContextLength, 2 * positions));
+        int rows = Math.Max(SmallestTable, Math.Min(context, 2 * positions));
         var cosine = new float[rows * _frequencies.Length];
         var sine = new float[rows * _frequencies.Length];
+        double factor = rope.Scaling?.AttentionFactor ?? 1;
         for (int p = 0; p < rows; p++)
         {
             for (int i = 0; i < _frequencies.Length; i++)
             {
                 (double s, double c) = Math.SinCos(p * _frequencies[i]);
-                cosine[p * _frequencies.Length + i] = (float)c;
-                sine[p * _frequencies.Length + i] = (float)s;
+                cosine[p * _frequencies.Length + i] = (float)(factor * c);
+                sine[p * _frequencies.Length + i] = (float)(factor * s);
             }
         }
 
@@ -57,26 +60,16 @@ internal sealed class RotaryTable(ModelConfig config, IBackend backend) : IDispo
     }
 
     /// <summary>The angle by which each pair of a head turns from one position to the next.</summary>
-    internal static double[] Frequencies(ModelConfig config)
+    internal static double[] Frequencies(Rope rope)
     {
-        var frequencies = new double[config.HeadSize / 2];
-        for (int i = 0; i < frequencies.Length; i++)
+        int count = rope.Columns / 2;
+        var frequencies = new double[count];
+        for (int i = 0; i < count; i++)
         {
-            double frequency = Math.Pow(config.RopeTheta, -2.0 * i / config.HeadSize);
-            frequencies[i] = config.RopeScaling is { } scaling ? Stretch(frequency, scaling) : frequency;
+            double plain = Math.Pow(rope.Theta, -2.0 * i / rope.Columns);
+            frequencies[i] = rope.Scaling?.Frequency(plain, i, count, rope.Theta) ?? plain;
         }
 
         return frequencies;
-    }
-
-    // Wavelengths beyond orig/low turn slower by the factor, those below orig/high stay, and those between are blended.
-    private static double Stretch(double frequency, RopeScaling scaling)
-    {
-        double wavelength = 2 * Math.PI / frequency;
-        double share = Math.Clamp(
-            (scaling.OriginalContext / wavelength - scaling.LowFrequencyFactor) / (scaling.HighFrequencyFactor
-                - scaling.LowFrequencyFactor),
-            0, 1);
-        return (1 - share) * frequency / scaling.Factor + share * frequency;
     }
 }

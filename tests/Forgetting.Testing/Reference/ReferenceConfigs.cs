@@ -15,11 +15,34 @@ internal static class ReferenceConfigs
     {
         ["llama"] = Llama(),
         ["llama-tied"] = Llama() with { TiedHead = true, KeyValueHeads = 3, Heads = 3 },
-        ["llama-scaled-rope"] = Llama() with { RopeTheta = 500, RopeScaling = new(8, 1, 4, 32) },
+        ["llama-scaled-rope"] = Llama() with { RopeTheta = 500, RopeScaling = new Llama3RopeScaling(8, 1, 4, 32) },
+        ["llama-linear-rope"] = Llama() with { RopeScaling = new LinearRopeScaling(4) },
+        ["llama-yarn"] = Llama() with
+        {
+            RopeTheta = 50, RopeScaling = YarnRopeScaling.From(4, 700), HeadSize = 12, AttentionScale = 1 / Math.Sqrt(12),
+        },
         ["llama-biases"] = Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true },
         ["qwen2"] =
             Llama() with { Family = ModelFamilies.Qwen2, QueryKeyValueBias = true, TiedHead = true, NormEpsilon = 1e-6, RopeTheta = 1e6 },
         ["qwen2-window"] = Llama() with { Family = ModelFamilies.Qwen2, QueryKeyValueBias = true, Windows = [0, 3] },
+        ["qwen3"] = Llama() with
+        {
+            Family = ModelFamilies.Qwen3, QueryKeyNorm = QueryKeyNorm.Head, TiedHead = true, NormEpsilon = 1e-6, RopeTheta = 1e6,
+        },
+        ["olmo2"] = Llama() with
+        {
+            Family = ModelFamilies.Olmo2, QueryKeyNorm = QueryKeyNorm.Projection, NormPlace = NormPlace.After, RopeTheta = 5e5,
+        },
+        ["granite"] = Llama() with
+        {
+            Family = ModelFamilies.Granite, EmbeddingScale = 1.75, AttentionScale = 0.3, ResidualScale = 0.625, LogitScale = 1 / 1.5,
+            TiedHead = true,
+        },
+        ["smollm3"] = Llama() with
+        {
+            Family = ModelFamilies.SmolLm3, Layers = 3, RotaryLayers = [true, false, true], RopeTheta = 2e6, TiedHead = true,
+            Windows = [0, 3, 0],
+        },
         ["mistral"] = Llama() with { Family = ModelFamilies.Mistral, Windows = [3, 3] },
         ["gpt2"] = Gpt(ModelFamilies.Gpt2),
         ["gpt2-erf"] = Gpt(ModelFamilies.Gpt2) with { Activation = ActivationKind.Gelu },
@@ -31,77 +54,59 @@ internal static class ReferenceConfigs
     {
         int c = config.HiddenSize, v = config.VocabularySize, inner = config.IntermediateSize;
         int queries = config.Heads * config.HeadSize, keys = config.KeyValueHeads * config.HeadSize;
-        List<(string, Shape)> all = [];
-        string norm1 = "ln_1", norm2 = "ln_2", last = "transformer.ln_f";
-        if (config.LayerNorm)
-        {
-            all.Add(("transformer.wte.weight", new(v, c)));
-            all.Add(("transformer.wpe.weight", new(config.ContextLength, c)));
-        }
-        else
-        {
-            (norm1, norm2, last) = ("input_layernorm", "post_attention_layernorm", "model.norm");
-            all.Add(("model.embed_tokens.weight", new(v, c)));
-        }
+        ReferenceNames names = ReferenceNames.Of(config);
+        List<(string, Shape)> all = [(names.Embedding + ".weight", new(v, c))];
+        if (names.Positions != "")
+            all.Add((names.Positions + ".weight", new(config.ContextLength, c)));
 
         for (int layer = 0; layer < config.Layers; layer++)
         {
-            string block = config.LayerNorm ? $"transformer.h.{layer}." : $"model.layers.{layer}.";
-            Norm(block + norm1);
-            switch (config.Family.ModelType)
+            string block = $"{names.Blocks}.{layer}.";
+            Norm(block, names.Norm1, c);
+            Linear(block, names.Fused, queries + (2 * keys), c, config.QueryKeyValueBias);
+            if (names.Fused == "")
             {
-                case "gpt2":
-                    Linear(block + "attn.c_attn", 3 * queries, c, bias: true);
-                    Linear(block + "attn.c_proj", c, queries, bias: true);
-                    break;
-                case "gpt_neo":
-                    Projections(block + "attn.attention.", "out_proj");
-                    break;
-                default:
-                    Projections(block + "self_attn.", "o_proj");
-                    break;
+                Linear(block, names.Query, queries, c, config.QueryKeyValueBias);
+                Linear(block, names.Key, keys, c, config.QueryKeyValueBias);
+                Linear(block, names.Value, keys, c, config.QueryKeyValueBias);
             }
 
-            Norm(block + norm2);
-            if (config.Activation == ActivationKind.SwiGlu)
-            {
-                Linear(block + "mlp.gate_proj", inner, c, config.MlpBias);
-                Linear(block + "mlp.up_proj", inner, c, config.MlpBias);
-                Linear(block + "mlp.down_proj", c, inner, config.MlpBias);
-            }
-            else
-            {
-                Linear(block + "mlp.c_fc", inner, c, config.MlpBias);
-                Linear(block + "mlp.c_proj", c, inner, config.MlpBias);
-            }
+            bool apart = config.QueryKeyNorm == QueryKeyNorm.Head;
+            Norm(block, names.QueryNorm, apart ? config.HeadSize : queries);
+            Norm(block, names.KeyNorm, apart ? config.HeadSize : keys);
+            Linear(block, names.Output, c, queries, config.AttentionOutputBias);
+            Norm(block, names.Norm1Out, c);
+            Norm(block, names.Norm2, c);
+            Linear(block, names.Gate, inner, c, config.MlpBias);
+            Linear(block, names.Up, inner, c, config.MlpBias);
+            Linear(block, names.Down, c, inner, config.MlpBias);
+            Norm(block, names.Norm2Out, c);
         }
 
-        Norm(last);
+        Norm("", names.Last, c);
         if (!config.TiedHead)
-            all.Add(("lm_head.weight", new(v, c)));
+            all.Add((names.Head + ".weight", new(v, c)));
 
         return all;
 
-        void Projections(string attention, string output)
+        void Linear(string block, string name, int rows, int columns, bool bias)
         {
-            Linear(attention + "q_proj", queries, c, config.QueryKeyValueBias);
-            Linear(attention + "k_proj", keys, c, config.QueryKeyValueBias);
-            Linear(attention + "v_proj", keys, c, config.QueryKeyValueBias);
-            Linear(attention + output, c, queries, config.AttentionOutputBias);
-        }
+            if (name == "")
+                return;
 
-        void Linear(string name, int rows, int columns, bool bias)
-        {
-            all.Add((name + ".weight", config.Family == ModelFamilies.Gpt2 ? new(columns, rows) : new(rows, columns)));
+            all.Add(($"{block}{name}.weight", config.Family == ModelFamilies.Gpt2 ? new(columns, rows) : new(rows, columns)));
             if (bias)
-                all.Add((name + ".bias", new(rows)));
+                all.Add(($"{block}{name}.bias", new(rows)));
         }
 
-        void Norm(string name)
+        void Norm(string block, string name, int columns)
         {
-            all.Add((name + ".weight", new(c)));
+            if (name == "")
+                return;
+
+            all.Add(($"{block}{name}.weight", new(columns)));
             if (config.LayerNorm)
-                all.Add((name + ".bias", new(c)));
+                all.Add(($"{block}{name}.bias", new(columns)));
         }
     }
 

@@ -12,9 +12,9 @@ namespace Forgetting.Testing.Reference;
 internal sealed record ReferenceLora(double[] A, double[] B, int Rank, double Scale);
 
 /// <summary>
-/// The decoder of all four families in plain double precision, one document at a time, as the transformers library computes
-/// it (modeling_llama, modeling_qwen2, modeling_gpt2, modeling_gpt_neo). Every loop is written out; nothing is cached, blocked or shared
-/// with the library under test.
+/// The decoder of all families in plain double precision, one document at a time, as the transformers library computes
+/// it (modeling_llama, modeling_qwen3, modeling_olmo2, modeling_granite, modeling_gpt2, …). Every loop is written out; nothing is cached,
+/// blocked or shared with the library under test.
 /// </summary>
 /// <param name="config">The model.</param>
 /// <param name="weights">
@@ -25,7 +25,7 @@ internal sealed record ReferenceLora(double[] A, double[] B, int Rank, double Sc
 internal sealed class ReferenceDecoder(
     ModelConfig config, IReadOnlyDictionary<string, double[]> weights, IReadOnlyDictionary<string, ReferenceLora>? lora = null)
 {
-    private readonly string _prefix = config.LayerNorm ? "transformer." : "model.";
+    private readonly ReferenceNames _names = ReferenceNames.Of(config);
 
     /// <summary>The model.</summary>
     public ModelConfig Config => config;
@@ -34,8 +34,9 @@ internal sealed class ReferenceDecoder(
     /// <param name="block">As for <see cref="Hidden"/>.</param>
     public double[][] Logits(ReadOnlySpan<int> ids, Func<int, double[][], double[][]>? block = null)
     {
-        double[] head = weights.GetValueOrDefault("lm_head.weight") ?? weights[EmbeddingName];
-        return [.. Hidden(ids, block).Select(x => Update("lm_head", x, Product(head, x, config.VocabularySize)))];
+        double[] head = weights.GetValueOrDefault(_names.Head + ".weight") ?? weights[EmbeddingName];
+        return [.. Hidden(ids, block).Select(
+            x => Times(Update(_names.Head, x, Product(head, x, config.VocabularySize)), config.LogitScale))];
     }
 
     /// <summary>Cross-entropy of every token given those before it, in nats; [T], the first 0.</summary>
@@ -61,51 +62,52 @@ internal sealed class ReferenceDecoder(
         double[][] x = new double[ids.Length][];
         for (int t = 0; t < x.Length; t++)
         {
-            x[t] = Sum(embedding[(ids[t] * c)..((ids[t] + 1) * c)], TableUpdate(EmbeddingName, ids[t]));
-            if (config.LearnedPositions)
-                x[t] = Sum(x[t], Sum(weights["transformer.wpe.weight"][(t * c)..((t + 1) * c)], TableUpdate("transformer.wpe.weight", t)));
+            x[t] = Times(Sum(embedding[(ids[t] * c)..((ids[t] + 1) * c)], TableUpdate(EmbeddingName, ids[t])), config.EmbeddingScale);
+            if (_names.Positions != "")
+            {
+                string positions = _names.Positions + ".weight";
+                x[t] = Sum(x[t], Sum(weights[positions][(t * c)..((t + 1) * c)], TableUpdate(positions, t)));
+            }
         }
 
         for (int layer = 0; layer < config.Layers; layer++)
         {
             x = block?.Invoke(layer, x) ?? x;
-            string path = config.LayerNorm ? $"transformer.h.{layer}." : $"model.layers.{layer}.";
-            string norm1 = config.LayerNorm ? "ln_1" : "input_layernorm";
-            string norm2 = config.LayerNorm ? "ln_2" : "post_attention_layernorm";
-            double[][] attended = Attention(layer, path, [.. x.Select(row => Norm(path + norm1, row))]);
-            x = [.. x.Zip(attended, Sum)];
-            x = [.. x.Select(row => Sum(row, Mlp(path, Norm(path + norm2, row))))];
+            string path = $"{_names.Blocks}.{layer}.";
+            double[][] attended = Attention(layer, path, [.. x.Select(row => Norm(path, _names.Norm1, row))]);
+            x = [.. x.Zip(attended, (row, y) => Sum(row, Times(Norm(path, _names.Norm1Out, y), config.ResidualScale)))];
+            x = [.. x.Select(row => Sum(
+                row, Times(Norm(path, _names.Norm2Out, Mlp(path, Norm(path, _names.Norm2, row))), config.ResidualScale)))];
         }
 
         x = block?.Invoke(config.Layers, x) ?? x;
-        return [.. x.Select(row => Norm(_prefix + (config.LayerNorm ? "ln_f" : "norm"), row))];
+        return [.. x.Select(row => Norm("", _names.Last, row))];
     }
 
-    private string EmbeddingName => config.LayerNorm ? "transformer.wte.weight" : "model.embed_tokens.weight";
+    private string EmbeddingName => _names.Embedding + ".weight";
 
     private double[][] Attention(int layer, string block, double[][] x)
     {
         int d = config.HeadSize, length = x.Length, queryColumns = config.Heads * d, keyColumns = config.KeyValueHeads * d;
         double[][] q, k, v;
-        string output;
-        if (config.Family == ModelFamilies.Gpt2)
+        if (_names.Fused != "")
         {
-            double[][] fused = [.. x.Select(row => Linear(block + "attn.c_attn", row, 3 * queryColumns))];
+            double[][] fused = [.. x.Select(row => Linear(block + _names.Fused, row, queryColumns + (2 * keyColumns)))];
             q = [.. fused.Select(row => row[..queryColumns])];
-            k = [.. fused.Select(row => row[queryColumns..(2 * queryColumns)])];
-            v = [.. fused.Select(row => row[(2 * queryColumns)..])];
-            output = block + "attn.c_proj";
+            k = [.. fused.Select(row => row[queryColumns..(queryColumns + keyColumns)])];
+            v = [.. fused.Select(row => row[(queryColumns + keyColumns)..])];
         }
         else
         {
-            string attention = block + (config.Family == ModelFamilies.GptNeo ? "attn.attention." : "self_attn.");
-            q = [.. x.Select(row => Linear(attention + "q_proj", row, queryColumns))];
-            k = [.. x.Select(row => Linear(attention + "k_proj", row, keyColumns))];
-            v = [.. x.Select(row => Linear(attention + "v_proj", row, keyColumns))];
-            output = attention + (config.Family == ModelFamilies.GptNeo ? "out_proj" : "o_proj");
+            q = [.. x.Select(row => Linear(block + _names.Query, row, queryColumns))];
+            k = [.. x.Select(row => Linear(block + _names.Key, row, keyColumns))];
+            v = [.. x.Select(row => Linear(block + _names.Value, row, keyColumns))];
         }
 
-        if (!config.LearnedPositions)
+        int normed = config.QueryKeyNorm == QueryKeyNorm.Head ? d : 0;
+        q = [.. q.Select(row => NormParts(block, _names.QueryNorm, row, normed))];
+        k = [.. k.Select(row => NormParts(block, _names.KeyNorm, row, normed))];
+        if (!config.LearnedPositions && (config.RotaryLayers.Count == 0 || config.RotaryLayers[layer]))
         {
             for (int t = 0; t < length; t++)
             {
@@ -114,7 +116,12 @@ internal sealed class ReferenceDecoder(
             }
         }
 
-        double scale = config.Family == ModelFamilies.GptNeo ? 1 : 1 / Math.Sqrt(d);
+        double scale = config.Family.ModelType switch
+        {
+            "gpt_neo" => 1,
+            "granite" => config.AttentionScale,
+            _ => 1 / Math.Sqrt(d),
+        };
         int window = config.WindowOf(layer) is > 0 and int w ? w : int.MaxValue;
         double[][] result = new double[length][];
         for (int t = 0; t < length; t++)
@@ -140,7 +147,7 @@ internal sealed class ReferenceDecoder(
                 }
             }
 
-            result[t] = Linear(output, o, config.HiddenSize);
+            result[t] = Linear(block + _names.Output, o, config.HiddenSize);
         }
 
         return result;
@@ -151,14 +158,14 @@ internal sealed class ReferenceDecoder(
         int inner = config.IntermediateSize;
         if (config.Activation == ActivationKind.SwiGlu)
         {
-            double[] gate = Linear(block + "mlp.gate_proj", x, inner);
-            double[] up = Linear(block + "mlp.up_proj", x, inner);
-            return Linear(block + "mlp.down_proj", [.. gate.Zip(up, (g, u) => g / (1 + Math.Exp(-g)) * u)], config.HiddenSize);
+            double[] gate = Linear(block + _names.Gate, x, inner);
+            double[] up = Linear(block + _names.Up, x, inner);
+            return Linear(block + _names.Down, [.. gate.Zip(up, (g, u) => g / (1 + Math.Exp(-g)) * u)], config.HiddenSize);
         }
 
         bool tanh = config.Activation == ActivationKind.GeluTanh;
-        double[] hidden = Linear(block + "mlp.c_fc", x, inner);
-        return Linear(block + "mlp.c_proj", [.. hidden.Select(value => ReferenceElementwise.Gelu(value, tanh))], config.HiddenSize);
+        double[] hidden = Linear(block + _names.Up, x, inner);
+        return Linear(block + _names.Down, [.. hidden.Select(value => ReferenceElementwise.Gelu(value, tanh))], config.HiddenSize);
     }
 
     private double[] Linear(string name, double[] x, int columns)
@@ -207,12 +214,20 @@ internal sealed class ReferenceDecoder(
         return [.. Product(update.B, low, config.HiddenSize).Select(value => update.Scale * value)];
     }
 
-    private double[] Norm(string name, double[] x)
+    // Heads of `columns` each by itself, or the whole row where that is 0.
+    private double[] NormParts(string block, string name, double[] x, int columns) =>
+        [.. x.Chunk(columns == 0 ? x.Length : columns).SelectMany(part => Norm(block, name, part))];
+
+    // As it is where the family has no such norm.
+    private double[] Norm(string block, string name, double[] x)
     {
+        if (name == "")
+            return x;
+
         double mean = config.LayerNorm ? x.Average() : 0;
         double rstd = 1 / Math.Sqrt(x.Select(value => (value - mean) * (value - mean)).Average() + config.NormEpsilon);
-        double[] y = [.. x.Zip(weights[name + ".weight"], (value, gain) => gain * (value - mean) * rstd)];
-        return config.LayerNorm ? Sum(y, weights[name + ".bias"]) : y;
+        double[] y = [.. x.Zip(weights[$"{block}{name}.weight"], (value, gain) => gain * (value - mean) * rstd)];
+        return config.LayerNorm ? Sum(y, weights[$"{block}{name}.bias"]) : y;
     }
 
     private void Rotate(double[] x, int position)
@@ -223,6 +238,7 @@ internal sealed class ReferenceDecoder(
             for (int i = 0; i < half; i++)
             {
                 (double sine, double cosine) = Math.SinCos(position * Frequency(i));
+                (sine, cosine) = (RopeFactor * sine, RopeFactor * cosine);
                 (double a, double b) = (x[start + i], x[start + half + i]);
                 x[start + i] = (a * cosine) - (b * sine);
                 x[start + half + i] = (b * cosine) + (a * sine);
@@ -230,24 +246,43 @@ internal sealed class ReferenceDecoder(
         }
     }
 
-    // The three bands of Llama 3's scaling as modeling_rope_utils spells them out, not the clamped form of the library.
+    // Spelt out as modeling_rope_utils does, not in the form of the library.
     private double Frequency(int i)
     {
-        double frequency = Math.Pow(config.RopeTheta, -2.0 * i / config.HeadSize);
-        if (config.RopeScaling is not { } scaling)
-            return frequency;
+        int d = config.HeadSize;
+        double frequency = Math.Pow(config.RopeTheta, -2.0 * i / d);
+        switch (config.RopeScaling)
+        {
+            case LinearRopeScaling linear:
+                return frequency / linear.Factor;
+            case Llama3RopeScaling scaling:
+                double wavelength = 2 * Math.PI / frequency;
+                if (wavelength > scaling.OriginalContext / scaling.LowFrequencyFactor)
+                    return frequency / scaling.Factor;
 
-        double wavelength = 2 * Math.PI / frequency;
-        if (wavelength > scaling.OriginalContext / scaling.LowFrequencyFactor)
-            return frequency / scaling.Factor;
+                if (wavelength < scaling.OriginalContext / scaling.HighFrequencyFactor)
+                    return frequency;
 
-        if (wavelength < scaling.OriginalContext / scaling.HighFrequencyFactor)
-            return frequency;
+                double smooth = ((scaling.OriginalContext / wavelength) - scaling.LowFrequencyFactor)
+                    / (scaling.HighFrequencyFactor - scaling.LowFrequencyFactor);
+                return ((1 - smooth) * frequency / scaling.Factor) + (smooth * frequency);
+            case YarnRopeScaling yarn:
+                double low = Math.Max(Math.Floor(CorrectionDimension(yarn.BetaFast)), 0);
+                double high = Math.Min(Math.Ceiling(CorrectionDimension(yarn.BetaSlow)), d - 1);
+                double ramp = Math.Clamp((i - low) / (high - low), 0, 1);
+                return (frequency / yarn.Factor * ramp) + (frequency * (1 - ramp));
 
-        double smooth = ((scaling.OriginalContext / wavelength) - scaling.LowFrequencyFactor)
-            / (scaling.HighFrequencyFactor - scaling.LowFrequencyFactor);
-        return ((1 - smooth) * frequency / scaling.Factor) + (smooth * frequency);
+                double CorrectionDimension(double rotations) =>
+                    d * Math.Log(yarn.OriginalContext / (rotations * 2 * Math.PI)) / (2 * Math.Log(config.RopeTheta));
+            default:
+                return frequency;
+        }
     }
+
+    // On cosines and sines.
+    private double RopeFactor => config.RopeScaling is YarnRopeScaling yarn ? (0.1 * Math.Log(yarn.Factor)) + 1 : 1;
+
+    private static double[] Times(double[] x, double factor) => [.. x.Select(value => factor * value)];
 
     private static double[] Product(double[] matrix, double[] x, int rows)
     {

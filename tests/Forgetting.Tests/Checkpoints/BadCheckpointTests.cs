@@ -89,7 +89,8 @@ public sealed class BadCheckpointTests : IDisposable
 
     [Theory]
     [InlineData(
-        "llama", "model_type", "\"mamba\"", "'model_type' is the string \"mamba\"; expected llama, mistral, qwen2, gpt2 or gpt_neo")]
+        "llama", "model_type", "\"mamba\"", "'model_type' is the string \"mamba\"; expected llama, mistral, qwen2, qwen3, olmo2, granite, "
+        + "smollm3, gpt2 or gpt_neo")]
     [InlineData("llama", "model_type", "null", "'model_type' is missing")]
     [InlineData("llama", "hidden_size", "0", "'hidden_size' is 0; expected 1 to")]
     [InlineData("llama", "hidden_size", "\"10\"", "expected an integer")]
@@ -100,9 +101,16 @@ public sealed class BadCheckpointTests : IDisposable
     [InlineData("llama", "rms_norm_eps", "-1", "a number above 0")]
     [InlineData("llama", "attention_bias", "1", "expected true or false")]
     [InlineData(
-        "llama", "rope_scaling", "{\"type\": \"linear\", \"factor\": 2.0}",
-        "'rope_scaling.type' is the string \"linear\"; expected default or llama3")]
-    [InlineData("llama", "rope_parameters", "{\"rope_type\": \"yarn\"}", "'rope_parameters.rope_type'")]
+        "llama", "rope_scaling", "{\"type\": \"proportional\", \"factor\": 2.0}",
+        "'rope_scaling.type' is the string \"proportional\"; expected default, linear, dynamic, llama3 or yarn")]
+    [InlineData("llama", "rope_parameters", "{\"rope_type\": \"yarn\"}", "'rope_parameters.factor' is missing")]
+    [InlineData(
+        "llama", "rope_parameters", "{\"rope_type\": \"yarn\", \"factor\": 2, \"beta_fast\": 0.5}", "at least beta_slow, which is 1")]
+    [InlineData("llama", "rope_parameters", "{\"full_attention\": {\"rope_type\": \"default\"}}", "'rope_parameters.full_attention'")]
+    [InlineData("llama", "num_local_experts", "8", "'num_local_experts' is the number 8")]
+    [InlineData("smollm3", "no_rope_layers", "[1, 0]", "one entry for each of 3 layers")]
+    [InlineData("smollm3", "no_rope_layers", "[1, 2, 1]", "expected 0 or 1")]
+    [InlineData("granite", "residual_multiplier", "0", "a number above 0")]
     [InlineData("llama", "rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": 2}", "'rope_scaling.low_freq_factor' is missing")]
     [InlineData("llama", "partial_rotary_factor", "0.5", "expected 1")]
     [InlineData("llama", "quantization_config", "{\"bits\": 4}", "'quantization_config' is set")]
@@ -142,7 +150,7 @@ public sealed class BadCheckpointTests : IDisposable
         _folder.Write("generation_config.json", "{\"eos_token_id\": [4, 5]}");
         ModelConfig config = ConfigFile.Read(_folder.Path);
         Assert.Equal(500_000, config.RopeTheta);
-        Assert.Equal(new RopeScaling(8, 1, 4, 8192), config.RopeScaling);
+        Assert.Equal(new Llama3RopeScaling(8, 1, 4, 8192), config.RopeScaling);
         Assert.Equal([3, 4, 5], config.EosTokenIds);
     }
 

@@ -47,26 +47,16 @@ internal static class Folders
                 json["rms_norm_eps"] = config.NormEpsilon;
                 json["rope_theta"] = config.RopeTheta;
                 json["hidden_act"] = "silu";
-                if (config.Family == ModelFamilies.Llama)
-                {
-                    json["attention_bias"] = config.AttentionOutputBias;
-                    json["mlp_bias"] = config.MlpBias;
-                }
-                else if (config.Windows.Count > 0)
+                FamilyFields(json, config);
+                if (config.Family != ModelFamilies.Llama && config.Windows.Count > 0)
                 {
                     json["use_sliding_window"] = true;
-                    json["sliding_window"] = config.Windows[^1];
+                    json["sliding_window"] = config.Windows.Max();
                     json["max_window_layers"] = config.Windows.Count(w => w == 0);
                 }
 
-                if (config.RopeScaling is { } scaling)
-                {
-                    json["rope_scaling"] = new JsonObject
-                    {
-                        ["rope_type"] = "llama3", ["factor"] = scaling.Factor, ["low_freq_factor"] = scaling.LowFrequencyFactor,
-                        ["high_freq_factor"] = scaling.HighFrequencyFactor, ["original_max_position_embeddings"] = scaling.OriginalContext,
-                    };
-                }
+                if (RopeFields(config.RopeScaling) is { } scaling)
+                    json["rope_scaling"] = scaling;
 
                 break;
         }
@@ -78,6 +68,43 @@ internal static class Folders
         }
 
         return json;
+    }
+
+    private static JsonObject? RopeFields(RopeScaling? scaling) => scaling switch
+    {
+        LinearRopeScaling linear => new() { ["type"] = "linear", ["factor"] = linear.Factor },
+        Llama3RopeScaling llama3 => new()
+        {
+            ["rope_type"] = "llama3", ["factor"] = llama3.Factor, ["low_freq_factor"] = llama3.LowFrequencyFactor,
+            ["high_freq_factor"] = llama3.HighFrequencyFactor, ["original_max_position_embeddings"] = llama3.OriginalContext,
+        },
+        YarnRopeScaling yarn => new()
+        {
+            ["rope_type"] = "yarn", ["factor"] = yarn.Factor, ["original_max_position_embeddings"] = yarn.OriginalContext,
+        },
+        _ => null,
+    };
+
+    private static void FamilyFields(JsonObject json, ModelConfig config)
+    {
+        switch (config.Family.ModelType)
+        {
+            case "llama":
+                json["attention_bias"] = config.AttentionOutputBias;
+                json["mlp_bias"] = config.MlpBias;
+                break;
+            case "granite":
+                json["embedding_multiplier"] = config.EmbeddingScale;
+                json["attention_multiplier"] = config.AttentionScale;
+                json["residual_multiplier"] = config.ResidualScale;
+                json["logits_scaling"] = 1.5;
+                break;
+            case "smollm3":
+                json["no_rope_layers"] = new JsonArray([.. config.RotaryLayers.Select(turned => JsonValue.Create(turned ? 1 : 0))]);
+                json["layer_types"] = new JsonArray(
+                    [.. config.Windows.Select(window => JsonValue.Create(window > 0 ? "sliding_attention" : "full_attention"))]);
+                break;
+        }
     }
 
     /// <summary>Random tensors of a model in a file type, with values that need rounding and a few that trip converters up.</summary>

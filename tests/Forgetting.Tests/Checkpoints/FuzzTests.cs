@@ -25,6 +25,10 @@ public sealed class FuzzTests : IDisposable
     [Theory]
     [InlineData("llama", 1)]
     [InlineData("qwen2-window", 2)]
+    [InlineData("qwen3", 12)]
+    [InlineData("olmo2", 13)]
+    [InlineData("granite", 14)]
+    [InlineData("smollm3", 15)]
     [InlineData("gpt2", 3)]
     [InlineData("gpt_neo", 4)]
     public void Config_files(string model, int seed)

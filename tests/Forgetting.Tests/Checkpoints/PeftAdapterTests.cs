@@ -26,6 +26,10 @@ public sealed class PeftAdapterTests : IDisposable
     [InlineData("llama-tied")]
     [InlineData("qwen2")]
     [InlineData("mistral")]
+    [InlineData("qwen3")]
+    [InlineData("olmo2")]
+    [InlineData("granite")]
+    [InlineData("smollm3")]
     [InlineData("gpt2")]
     [InlineData("gpt_neo")]
     public void An_adapter_goes_out_and_in_unchanged(string model)

@@ -56,7 +56,7 @@ public sealed class PublishedConfigTests : IDisposable
         Assert.Equal((name, parameters), (name, Decoder.Describe(read).Base.Sum(p => p.Shape.Count)));
         Assert.Equal(
             name.StartsWith("Llama-3", StringComparison.Ordinal)
-                ? new RopeScaling(name.Contains("3.1", StringComparison.Ordinal) ? 8 : 32, 1, 4, 8192)
+                ? new Llama3RopeScaling(name.Contains("3.1", StringComparison.Ordinal) ? 8 : 32, 1, 4, 8192)
                 : null,
             read.RopeScaling);
         int[] windows = name switch
@@ -116,7 +116,7 @@ public sealed class PublishedConfigTests : IDisposable
                 + "\"original_max_position_embeddings\": 64",
             StringComparison.Ordinal)));
         ModelConfig read = ConfigFile.Read(_folder.Path);
-        Assert.Equal((5e5, new RopeScaling(8, 1, 4, 64)), (read.RopeTheta, read.RopeScaling));
+        Assert.Equal((5e5, new Llama3RopeScaling(8, 1, 4, 64)), (read.RopeTheta, read.RopeScaling));
     }
 
     [Theory]

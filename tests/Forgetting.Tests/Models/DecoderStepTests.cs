@@ -16,6 +16,7 @@ public class DecoderStepTests
     public static TheoryData<string, bool> Families => new()
     {
         { "llama-tied", false }, { "llama", true }, { "qwen2-window", false }, { "gpt2", false }, { "gpt2", true }, { "gpt_neo", true },
+        { "qwen3", false }, { "qwen3", true }, { "olmo2", false }, { "olmo2", true }, { "granite", false }, { "smollm3", true },
     };
 
     [Theory]
@@ -36,8 +37,9 @@ public class DecoderStepTests
     [MemberData(nameof(Families))]
     public void Recomputing_blocks_gives_the_same_bits_in_less_memory(string name, bool lora)
     {
-        using var model = new TestModel(ReferenceConfigs.All[name] with { Layers = 6, Windows = [] }, lora ? s_droppedLora : null);
-        using var other = new TestModel(ReferenceConfigs.All[name] with { Layers = 6, Windows = [] }, lora ? s_droppedLora : null);
+        ModelConfig config = ReferenceConfigs.All[name] with { Layers = 6, Windows = [], RotaryLayers = [] };
+        using var model = new TestModel(config, lora ? s_droppedLora : null);
+        using var other = new TestModel(config, lora ? s_droppedLora : null);
         float[][] kept = Gradients(model, [[0, 1, 2, 3]], out float[] losses);
         float[][] recomputed = Gradients(other, [[0, 1, 2, 3]], out float[] again, recompute: true);
 
@@ -94,6 +96,8 @@ public class DecoderStepTests
 
     [Theory]
     [InlineData("llama", false, false)]
+    [InlineData("qwen3", false, false)]
+    [InlineData("olmo2", false, true)]
     [InlineData("gpt2", true, true)]
     public void The_second_step_allocates_nothing(string name, bool lora, bool recompute)
     {

@@ -14,7 +14,7 @@ public class GradientSinkTests
     public static TheoryData<string, bool> Models => new()
     {
         { "llama", false }, { "llama-tied", false }, { "llama-biases", false }, { "qwen2", true }, { "gpt2", false }, { "gpt2", true },
-        { "gpt_neo", false },
+        { "gpt_neo", false }, { "qwen3", false }, { "granite", true }, { "olmo2", false }, { "granite", false }, { "smollm3", false },
     };
 
     [Theory]

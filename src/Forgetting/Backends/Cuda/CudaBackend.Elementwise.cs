@@ -64,8 +64,8 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void Axpy(float alpha, Tensor x, Tensor y)
     {
-        Require(x.Count == y.Count && x.DType == DType.Float32 && y.DType == DType.Float32);
-        LaunchFlat("axpy", "f32", y.Count, 4, alpha, x, y, y.Count);
+        Require(x.Count == y.Count && x.DType == y.DType);
+        LaunchFlat("axpy", Suffix(y.DType), y.Count, Wide(y.DType), alpha, x, y, y.Count);
     }
 
     /// <inheritdoc/>

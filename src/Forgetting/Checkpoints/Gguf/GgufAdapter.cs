@@ -31,10 +31,11 @@ internal static class GgufAdapter
 
         // llama.cpp's scale is this number over each pair's own rank.
         metadata.Add("adapter.lora.alpha", (float)lora.Alpha);
+        ModuleNames names = source.Config.Family.Names;
         List<GgufTensor> tensors = [];
         foreach ((string module, StoredTensor a, StoredTensor b) in adapter.Pairs(source.Config))
         {
-            if (module == source.Config.Family.Names.Embedding || (module == ModuleNames.Head && source.Config.TiedHead))
+            if (module == names.Embedding || (module == names.Head && source.Config.TiedHead))
                 throw Refused($"adapts {module}, which a GGUF adapter cannot where it is the embedding");
 
             // What else the scale should be is in B.

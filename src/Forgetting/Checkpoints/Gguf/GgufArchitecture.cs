@@ -41,6 +41,9 @@ internal sealed class GgufArchitecture
                 "a layer looks back over a sliding window", $"full attention, which is all that llama.cpp has for {config.Family}");
         }
 
+        if (ScalingLimit(config) is { } scaling)
+            throw Unknown($"rope_type is {scaling}", $"another, since that is not what llama.cpp has for {name}");
+
         if (config.Family.GgufLimit(config) is var (found, expected))
             throw Unknown(found, $"{expected}, which is all that llama.cpp has for {name}");
 
@@ -48,6 +51,14 @@ internal sealed class GgufArchitecture
 
         UserException Unknown(string found, string expected) => new($"{model}: {found}; for GGUF expected {expected}");
     }
+
+    // What llama.cpp has otherwise of the scaling of RoPE's frequencies.
+    private static string? ScalingLimit(ModelConfig config) => config.RopeScaling switch
+    {
+        Llama3RopeScaling when !config.Family.GgufReadsRopeFactors => "llama3",
+        YarnRopeScaling yarn when yarn != YarnRopeScaling.From(yarn.Factor, yarn.OriginalContext) => "yarn with settings of its own",
+        _ => null,
+    };
 
     /// <summary>Adds the sizes.</summary>
     public void AddTo(GgufMetadata metadata)
@@ -70,6 +81,40 @@ internal sealed class GgufArchitecture
         metadata.Add($"{Name}.attention.layer_norm_rms_epsilon", (float)_config.NormEpsilon);
         metadata.Add($"{Name}.rope.dimension_count", _config.HeadSize);
         metadata.Add($"{Name}.rope.freq_base", (float)_config.RopeTheta);
+        AddScaling(metadata);
+        AddFactors(metadata);
+    }
+
+    // Dynamic scaling changes nothing within the context, and Llama 3's is a tensor of its own.
+    private void AddScaling(GgufMetadata metadata)
+    {
+        switch (_config.RopeScaling)
+        {
+            case LinearRopeScaling linear:
+                metadata.Add($"{Name}.rope.scaling.type", "linear");
+                metadata.Add($"{Name}.rope.scaling.factor", (float)linear.Factor);
+                break;
+            case YarnRopeScaling yarn:
+                metadata.Add($"{Name}.rope.scaling.type", "yarn");
+                metadata.Add($"{Name}.rope.scaling.factor", (float)yarn.Factor);
+                metadata.Add($"{Name}.rope.scaling.original_context_length", yarn.OriginalContext);
+                break;
+        }
+    }
+
+    private void AddFactors(GgufMetadata metadata)
+    {
+        if (_config.EmbeddingScale != 1)
+            metadata.Add($"{Name}.embedding_scale", (float)_config.EmbeddingScale);
+
+        if (_config.ResidualScale != 1)
+            metadata.Add($"{Name}.residual_scale", (float)_config.ResidualScale);
+
+        if (_config.LogitScale != 1)
+            metadata.Add($"{Name}.logit_scale", (float)(1 / _config.LogitScale));
+
+        if (_config.AttentionScale != 1 / Math.Sqrt(_config.HeadSize))
+            metadata.Add($"{Name}.attention.scale", (float)_config.AttentionScale);
     }
 
     /// <summary>Name of the tensor that holds a parameter, such as <c>blk.0.attn_q.weight</c>.</summary>
@@ -91,7 +136,7 @@ internal sealed class GgufArchitecture
         if (module == _modules.FinalNorm)
             return "output_norm";
 
-        if (module == ModuleNames.Head)
+        if (module == _modules.Head)
             return "output";
 
         string[] parts = module[(_modules.Blocks.Length + 1)..].Split('.', 2);
@@ -106,7 +151,9 @@ internal sealed class GgufArchitecture
     {
         (string Module, string Name)[] names =
         [
-            (_modules.AttentionNorm, "attn_norm"), (_modules.FusedQueryKeyValue ?? "", "attn_qkv"), (_modules.Query, "attn_q"),
+            (_modules.AttentionNorm, "attn_norm"), (_modules.AttentionOutputNorm, "post_attention_norm"),
+            (_modules.QueryNorm, "attn_q_norm"), (_modules.KeyNorm, "attn_k_norm"), (_modules.MlpOutputNorm, "post_ffw_norm"),
+            (_modules.FusedQueryKeyValue ?? "", "attn_qkv"), (_modules.Query, "attn_q"),
             (_modules.Key, "attn_k"), (_modules.Value, "attn_v"), (_modules.AttentionOutput, "attn_output"),
             (_modules.MlpNorm, "ffn_norm"), (_modules.Gate, "ffn_gate"), (_modules.Up, "ffn_up"), (_modules.Down, "ffn_down"),
         ];

@@ -55,7 +55,7 @@ internal static class GgufModel
             tensors.Add(isVector ? GgufTensor.Vector(tensor, rows) : GgufTensor.Matrix(tensor, isPosition ? GgufType.F32 : type, rows));
         }
 
-        if (source.Config.RopeScaling is not null)
+        if (source.Config.RopeScaling is Llama3RopeScaling)
             tensors.Add(GgufTensor.Vector("rope_freqs.weight", new MemoryRow(RopeFactors(source.Config))));
 
         return tensors;
@@ -64,7 +64,8 @@ internal static class GgufModel
     // What llama.cpp divides each frequency by.
     private static float[] RopeFactors(ModelConfig config)
     {
-        double[] plain = RotaryTable.Frequencies(config with { RopeScaling = null }), scaled = RotaryTable.Frequencies(config);
+        Rope rope = config.RopeOf(0)!;
+        double[] plain = RotaryTable.Frequencies(rope with { Scaling = null }), scaled = RotaryTable.Frequencies(rope);
         return [.. plain.Zip(scaled, (p, s) => (float)(p / s))];
     }
 }

@@ -9,7 +9,8 @@ namespace Forgetting.Models.Families;
 /// </summary>
 internal class LlamaFamily : ModelFamily
 {
-    private static readonly ModuleNames s_names = new()
+    /// <summary>Names that families which differ in norms alone have too.</summary>
+    protected static readonly ModuleNames LlamaNames = new()
     {
         Embedding = "model.embed_tokens",
         Positions = null,
@@ -30,7 +31,7 @@ internal class LlamaFamily : ModelFamily
     public override string ModelType => "llama";
 
     /// <inheritdoc/>
-    public override ModuleNames Names => s_names;
+    public override ModuleNames Names => LlamaNames;
 
     /// <inheritdoc/>
     public override IReadOnlyCollection<string> ConfigKeys { get; } =
@@ -49,11 +50,23 @@ internal class LlamaFamily : ModelFamily
     /// <inheritdoc/>
     public override bool GgufPairsRows => true;
 
+    /// <inheritdoc/>
+    public override bool GgufReadsRopeFactors => true;
+
     /// <summary>Name of the class in Hugging Face's library.</summary>
     protected virtual string Architecture => "LlamaForCausalLM";
 
     /// <summary>Positions where the file does not say.</summary>
     protected virtual int DefaultContext => 2048;
+
+    /// <summary>ε of the norms where the file does not say.</summary>
+    protected virtual double DefaultEpsilon => 1e-6;
+
+    /// <summary>θ where the file does not say.</summary>
+    protected virtual double DefaultTheta => 10_000;
+
+    /// <summary>Columns of a head where the file does not say; null for those of an even share of the width.</summary>
+    protected virtual int? DefaultHeadSize => null;
 
     /// <inheritdoc/>
     public sealed override ModelConfig ReadConfig(JsonView json)
@@ -64,8 +77,8 @@ internal class LlamaFamily : ModelFamily
         if (heads % keyValueHeads != 0)
             throw json["num_key_value_heads"].Wrong($"{keyValueHeads}", $"a divisor of num_attention_heads, which is {heads}");
 
-        int headSize =
-            json.IntOrNull("head_dim", 1, MaxWidth / heads) ?? HeadSize(json, "hidden_size", hidden, "num_attention_heads", heads);
+        int headSize = json.IntOrNull("head_dim", 1, MaxWidth / heads) ?? DefaultHeadSize
+            ?? HeadSize(json, "hidden_size", hidden, "num_attention_heads", heads);
         if (headSize % 2 != 0)
         {
             throw json[json.Has("head_dim") ? "head_dim" : "num_attention_heads"].Wrong(
@@ -78,8 +91,9 @@ internal class LlamaFamily : ModelFamily
 
         int layers = json.Int("num_hidden_layers", 1, MaxLayers);
         bool attentionBias = json.Flag("attention_bias");
-        (double theta, RopeScaling? scaling) = RopeSettings.Read(json);
-        return new ModelConfig
+        int context = json.IntOrNull("max_position_embeddings", 1, MaxContext) ?? DefaultContext;
+        (double theta, RopeScaling? scaling) = RopeSettings.Read(json, context, DefaultTheta);
+        return ReadOwn(json, new ModelConfig
         {
             Family = this,
             VocabularySize = json.Int("vocab_size", 1, MaxVocabulary),
@@ -89,8 +103,8 @@ internal class LlamaFamily : ModelFamily
             Heads = heads,
             KeyValueHeads = keyValueHeads,
             HeadSize = headSize,
-            ContextLength = json.IntOrNull("max_position_embeddings", 1, MaxContext) ?? DefaultContext,
-            NormEpsilon = json.PositiveOrNull("rms_norm_eps") ?? 1e-6,
+            ContextLength = context,
+            NormEpsilon = json.PositiveOrNull("rms_norm_eps") ?? DefaultEpsilon,
             Activation = ActivationKind.SwiGlu,
             RopeTheta = theta,
             RopeScaling = scaling,
@@ -100,7 +114,7 @@ internal class LlamaFamily : ModelFamily
             TiedHead = json.Flag("tie_word_embeddings"),
             AttentionScale = 1 / Math.Sqrt(headSize),
             Windows = ReadWindows(json, layers),
-        };
+        });
     }
 
     /// <inheritdoc/>
@@ -131,6 +145,9 @@ internal class LlamaFamily : ModelFamily
 
     /// <summary>Sliding windows by layer; empty where all attention is full.</summary>
     protected virtual int[] ReadWindows(JsonView json, int layers) => [];
+
+    /// <summary>Adds what else is this family's own.</summary>
+    protected virtual ModelConfig ReadOwn(JsonView json, ModelConfig config) => config;
 
     /// <summary>Writes what is this family's own.</summary>
     protected virtual void WriteOwn(Utf8JsonWriter json, ModelConfig config)

@@ -5,7 +5,7 @@ using static Forgetting.Models.Families.ConfigFields;
 namespace Forgetting.Models.Families;
 
 /// <summary>qwen2: llama with biases on q, k and v, and sliding windows in its upper layers where they are switched on.</summary>
-internal sealed class Qwen2Family : LlamaFamily
+internal class Qwen2Family : LlamaFamily
 {
     /// <inheritdoc/>
     public override string ModelType => "qwen2";
@@ -17,8 +17,7 @@ internal sealed class Qwen2Family : LlamaFamily
     public override bool GgufPairsRows => false;
 
     /// <inheritdoc/>
-    public override (string Found, string Expected)? GgufLimit(ModelConfig config) =>
-        config.RopeScaling is null ? null : ("rope_type is llama3", "default");
+    public override bool GgufReadsRopeFactors => false;
 
     /// <inheritdoc/>
     protected override string Architecture => "Qwen2ForCausalLM";
@@ -33,10 +32,16 @@ internal sealed class Qwen2Family : LlamaFamily
     protected override bool OutputBias(bool attentionBias) => false;
 
     /// <inheritdoc/>
-    protected override bool MlpBias(JsonView json) => false;
+    protected sealed override bool MlpBias(JsonView json) => false;
 
     /// <inheritdoc/>
-    protected override int[] ReadWindows(JsonView json, int layers)
+    protected sealed override int[] ReadWindows(JsonView json, int layers) => ReadLayerWindows(json, layers);
+
+    /// <inheritdoc/>
+    protected override void WriteOwn(Utf8JsonWriter json, ModelConfig config) => WriteLayerWindows(json, config);
+
+    /// <summary>Sliding windows by layer; empty where they are not switched on.</summary>
+    internal static int[] ReadLayerWindows(JsonView json, int layers)
     {
         if (!json.Flag("use_sliding_window") || json.IntOrNull("sliding_window", 1, int.MaxValue) is not { } window)
             return [];
@@ -53,8 +58,8 @@ internal sealed class Qwen2Family : LlamaFamily
             : throw types.Wrong($"a list of {windows.Length}", $"one entry for each of {layers} layers");
     }
 
-    /// <inheritdoc/>
-    protected override void WriteOwn(Utf8JsonWriter json, ModelConfig config)
+    /// <summary>Writes them.</summary>
+    internal static void WriteLayerWindows(Utf8JsonWriter json, ModelConfig config)
     {
         int window = config.Windows.FirstOrDefault(w => w > 0);
         json.WriteBoolean("use_sliding_window", window > 0);

@@ -10,12 +10,14 @@ internal static class RopeSettings
     private static readonly string[] s_keys =
     [
         "rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings",
-        "partial_rotary_factor",
+        "partial_rotary_factor", "beta_fast", "beta_slow", "attention_factor", "mscale", "mscale_all_dim", "truncate",
     ];
 
-    /// <summary>θ, and the stretching of low frequencies or null.</summary>
+    /// <summary>θ, and the scaling of frequencies or null.</summary>
+    /// <param name="context">Most positions.</param>
+    /// <param name="defaultTheta">θ where the file does not say.</param>
     /// <exception cref="Core.UserException">A kind that is not supported, or two that differ.</exception>
-    public static (double Theta, RopeScaling? Scaling) Read(JsonView json)
+    public static (double Theta, RopeScaling? Scaling) Read(JsonView json, int context, double defaultTheta)
     {
         // Older files have rope_theta beside rope_scaling, newer ones have both in rope_parameters, and transformers reads the newer
         // spelling under the older name too.
@@ -24,35 +26,55 @@ internal static class RopeSettings
             throw two.Wrong("other than rope_parameters", "one of the two, or the same in both");
 
         JsonView? described = newer ?? older;
-        double theta = described?.PositiveOrNull("rope_theta") ?? json.PositiveOrNull("rope_theta") ?? 10_000;
+        double theta = described?.PositiveOrNull("rope_theta") ?? json.PositiveOrNull("rope_theta") ?? defaultTheta;
         foreach (JsonView fields in new[] { json, described ?? json })
         {
             if (fields.PositiveOrNull("partial_rotary_factor") is { } part and not 1)
                 throw fields["partial_rotary_factor"].Wrong($"{part}", "1");
         }
 
-        if (described is not { } scaling)
-            return (theta, null);
+        return (theta, described is { } scaling ? ReadScaling(scaling, context) : null);
+    }
 
-        UnknownKeys.Check(scaling, s_keys.Contains);
-        if ((scaling.Find("rope_type") ?? scaling.Find("type")) is not { } type)
-            return scaling.Has("factor") ? throw scaling.Wrong("without rope_type", "rope_type default or llama3") : (theta, null);
+    private static RopeScaling? ReadScaling(JsonView json, int context)
+    {
+        UnknownKeys.Check(json, s_keys.Contains);
+        if ((json.Find("rope_type") ?? json.Find("type")) is not { } type)
+            return json.Has("factor") ? throw json.Wrong("without rope_type", "rope_type beside it") : null;
 
-        switch (type.AsString())
+        return type.AsString() switch
         {
-            case "default":
-                return (theta, null);
-            case "llama3":
-                double low = scaling["low_freq_factor"].AsPositive();
-                double high = scaling["high_freq_factor"].AsPositive();
-                if (high <= low)
-                    throw scaling["high_freq_factor"].Wrong($"{high}", $"more than low_freq_factor, which is {low}");
+            "default" => null,
+            "linear" => new LinearRopeScaling(json["factor"].AsPositive()),
+            "dynamic" => new DynamicRopeScaling(json["factor"].AsPositive()),
+            "llama3" => ReadLlama3(json),
+            "yarn" => ReadYarn(json, context),
+            _ => throw type.Wrong(type.Describe(), "default, linear, dynamic, llama3 or yarn"),
+        };
+    }
 
-                return (theta, new RopeScaling(
-                    scaling["factor"].AsPositive(), low, high, scaling.Int("original_max_position_embeddings", 1, int.MaxValue)));
-            default:
-                throw type.Wrong(type.Describe(), "default or llama3");
-        }
+    private static Llama3RopeScaling ReadLlama3(JsonView json)
+    {
+        double low = json["low_freq_factor"].AsPositive(), high = json["high_freq_factor"].AsPositive();
+        if (high <= low)
+            throw json["high_freq_factor"].Wrong($"{high}", $"more than low_freq_factor, which is {low}");
+
+        return new(json["factor"].AsPositive(), low, high, json.Int("original_max_position_embeddings", 1, int.MaxValue));
+    }
+
+    private static YarnRopeScaling ReadYarn(JsonView json, int context)
+    {
+        double factor = json["factor"].AsPositive();
+        double attention = json.PositiveOrNull("attention_factor")
+            ?? (json.PositiveOrNull("mscale") is { } scale && json.PositiveOrNull("mscale_all_dim") is { } whole
+                ? YarnRopeScaling.Magnitude(factor, scale) / YarnRopeScaling.Magnitude(factor, whole)
+                : YarnRopeScaling.Magnitude(factor, 1));
+        double fast = json.PositiveOrNull("beta_fast") ?? 32, slow = json.PositiveOrNull("beta_slow") ?? 1;
+        if (fast < slow)
+            throw json["beta_fast"].Wrong($"{fast}", $"at least beta_slow, which is {slow}");
+
+        int original = json.IntOrNull("original_max_position_embeddings", 1, int.MaxValue) ?? context;
+        return new(factor, fast, slow, original, attention, json.Flag("truncate", absent: true));
     }
 
     /// <summary>Writes it.</summary>
@@ -63,14 +85,39 @@ internal static class RopeSettings
             return;
 
         json.WriteStartObject("rope_scaling");
-        json.WriteString("rope_type", "llama3");
-        json.WriteNumber("factor", scaling.Factor);
-        json.WriteNumber("low_freq_factor", scaling.LowFrequencyFactor);
-        json.WriteNumber("high_freq_factor", scaling.HighFrequencyFactor);
-        json.WriteNumber("original_max_position_embeddings", scaling.OriginalContext);
+        json.WriteString("rope_type", scaling.Type);
+        int? original = null;
+        switch (scaling)
+        {
+            case LinearRopeScaling linear:
+                json.WriteNumber("factor", linear.Factor);
+                break;
+            case DynamicRopeScaling dynamic:
+                json.WriteNumber("factor", dynamic.Factor);
+                break;
+            case Llama3RopeScaling llama3:
+                json.WriteNumber("factor", llama3.Factor);
+                json.WriteNumber("low_freq_factor", llama3.LowFrequencyFactor);
+                json.WriteNumber("high_freq_factor", llama3.HighFrequencyFactor);
+                original = llama3.OriginalContext;
+                break;
+            case YarnRopeScaling yarn:
+                json.WriteNumber("factor", yarn.Factor);
+                json.WriteNumber("beta_fast", yarn.BetaFast);
+                json.WriteNumber("beta_slow", yarn.BetaSlow);
+                json.WriteNumber("attention_factor", yarn.Attention);
+                json.WriteBoolean("truncate", yarn.Truncate);
+                original = yarn.OriginalContext;
+                break;
+        }
+
+        if (original is { } context)
+            json.WriteNumber("original_max_position_embeddings", context);
+
         json.WriteEndObject();
 
         // llama.cpp's converter looks for it here.
-        json.WriteNumber("original_max_position_embeddings", scaling.OriginalContext);
+        if (original is { } beside)
+            json.WriteNumber("original_max_position_embeddings", beside);
     }
 }

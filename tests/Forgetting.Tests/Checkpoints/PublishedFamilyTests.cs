@@ -1,0 +1,138 @@
+using Forgetting.Checkpoints;
+using Forgetting.IO;
+using Forgetting.Models;
+using Forgetting.Testing;
+using Xunit;
+
+namespace Forgetting.Tests.Checkpoints;
+
+/// <summary>
+/// <c>config.json</c> of models that differ from Llama in more than sizes: as many parameters as published, and what the file says of
+/// norms, windows, factors and positions arrives and is written again.
+/// </summary>
+public sealed class PublishedFamilyTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+
+    public static TheoryData<string, long, string> Published => new()
+    {
+        { "Qwen3-0.6B", 596_049_920, Qwen3(1024, 3072, 28, 16, tied: true) },
+        { "Qwen3-8B", 8_190_735_360, Qwen3(4096, 12288, 36, 32, tied: false) },
+        { "OLMo-2-0425-1B", 1_484_916_736, Olmo2(2048, 8192, 16, 16) },
+        { "OLMo-2-1124-7B", 7_298_617_344, Olmo2(4096, 11008, 32, 32) },
+        { "granite-3.3-2b-instruct", 2_533_539_840, """
+            {"architectures": ["GraniteForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "attention_multiplier": 0.015625,
+             "bos_token_id": 0, "embedding_multiplier": 12.0, "eos_token_id": 0, "hidden_act": "silu", "hidden_size": 2048,
+             "initializer_range": 0.02, "intermediate_size": 8192, "logits_scaling": 8.0, "max_position_embeddings": 131072,
+             "mlp_bias": false, "model_type": "granite", "num_attention_heads": 32, "num_hidden_layers": 40, "num_key_value_heads": 8,
+             "pad_token_id": 0, "residual_multiplier": 0.22, "rms_norm_eps": 1e-05, "rope_scaling": null, "rope_theta": 10000000.0,
+             "tie_word_embeddings": true, "torch_dtype": "bfloat16", "transformers_version": "4.49.0", "use_cache": true,
+             "vocab_size": 49159}
+            """ },
+        { "SmolLM3-3B", 3_075_098_624, """
+            {"architectures": ["SmolLM3ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": null,
+             "eos_token_id": 128012, "hidden_act": "silu", "hidden_size": 2048, "initializer_range": 0.02, "intermediate_size": 11008,
+             "layer_types": [
+                "full_attention", "full_attention", "full_attention", "full_attention", "full_attention", "full_attention",
+                "full_attention", "full_attention", "full_attention", "full_attention", "full_attention", "full_attention",
+                "full_attention", "full_attention", "full_attention", "full_attention", "full_attention", "full_attention",
+                "full_attention", "full_attention", "full_attention", "full_attention", "full_attention", "full_attention",
+                "full_attention", "full_attention", "full_attention", "full_attention", "full_attention", "full_attention",
+                "full_attention", "full_attention", "full_attention", "full_attention", "full_attention", "full_attention"],
+             "max_position_embeddings": 65536, "max_window_layers": 28, "mlp_bias": false, "model_type": "smollm3",
+             "no_rope_layer_interval": 4,
+             "no_rope_layers": [1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0, 1, 1, 1, 0],
+             "num_attention_heads": 16, "num_hidden_layers": 36, "num_key_value_heads": 4, "pad_token_id": 128004,
+             "pretraining_tp": 2, "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 5000000.0, "sliding_window": null,
+             "torch_dtype": "bfloat16", "transformers_version": "4.54.0.dev0", "use_cache": false, "use_sliding_window": false,
+             "tie_word_embeddings": true, "vocab_size": 128256}
+            """ },
+    };
+
+    public void Dispose() => _folder.Dispose();
+
+    [Theory]
+    [MemberData(nameof(Published))]
+    public void Parameters_are_as_many_as_published(string name, long parameters, string config)
+    {
+        ModelConfig read = Read(config);
+        Assert.Equal((name, parameters), (name, Decoder.Describe(read).Base.Sum(p => p.Shape.Count)));
+    }
+
+    [Theory]
+    [MemberData(nameof(Published))]
+    public void What_is_written_is_read_as_the_published_file_is(string name, long parameters, string config)
+    {
+        ModelConfig read = Read(config);
+        ConfigWriter.Write(_folder.Path, read, StoredType.BF16);
+        Assert.Equal((name, Describe(read), parameters > 0), (name, Describe(ConfigFile.Read(_folder.Path)), true));
+    }
+
+    [Fact]
+    public void Features_are_what_the_files_say()
+    {
+        ModelConfig qwen = ReadPublished("Qwen3-0.6B");
+        Assert.Equal((128, QueryKeyNorm.Head, NormPlace.Before), (qwen.HeadSize, qwen.QueryKeyNorm, qwen.NormPlace));
+        ModelConfig olmo = ReadPublished("OLMo-2-0425-1B");
+        Assert.Equal((QueryKeyNorm.Projection, NormPlace.After), (olmo.QueryKeyNorm, olmo.NormPlace));
+        ModelConfig granite = ReadPublished("granite-3.3-2b-instruct");
+        Assert.Equal(
+            (12, 1.0 / 64, 0.22, 1.0 / 8), (granite.EmbeddingScale, granite.AttentionScale, granite.ResidualScale, granite.LogitScale));
+        ModelConfig smol = ReadPublished("SmolLM3-3B");
+        Assert.Equal(Enumerable.Range(0, 36).Select(i => i % 4 != 3), smol.RotaryLayers);
+        Assert.All(smol.Windows, window => Assert.Equal(0, window));
+        Assert.Null(smol.RopeOf(3));
+        Assert.Equal(new Rope(5e6, 128, null), smol.RopeOf(4));
+    }
+
+    // By the formulas of arXiv 2309.00071 for 128 columns, θ = 10⁶, 32,768 positions made 131,072: pairs up to ⌊64·ln(32768/(32·2π))/ln θ⌋
+    // = 23 stay, those from ⌈64·ln(32768/2π)/ln θ⌉ = 40 turn four times slower.
+    [Theory]
+    [InlineData("\"rope_scaling\": {\"rope_type\": \"yarn\", \"factor\": 4.0, \"original_max_position_embeddings\": 32768}")]
+    [InlineData("\"rope_scaling\": {\"type\": \"yarn\", \"factor\": 4.0, \"original_max_position_embeddings\": 32768}")]
+    [InlineData("\"rope_parameters\": {\"rope_type\": \"yarn\", \"rope_theta\": 1e6, \"factor\": 4.0, "
+        + "\"original_max_position_embeddings\": 32768, \"attention_factor\": 1.1386294361119891}")]
+    public void Qwen3_with_yarn_turns_low_frequencies_slower(string fields)
+    {
+        string config = Qwen3(1024, 3072, 28, 16, tied: true).Replace("\"rope_scaling\": null", fields, StringComparison.Ordinal);
+        Rope rope = Read(config).RopeOf(0)!;
+        Assert.Equal(1 + (0.1 * Math.Log(4)), rope.Scaling!.AttentionFactor, 1e-12);
+        double[] scaled = RotaryTable.Frequencies(rope), plain = RotaryTable.Frequencies(rope with { Scaling = null });
+        double[] ratios = [.. scaled.Zip(plain, (s, p) => s / p)];
+        Assert.All(ratios[..24], ratio => Assert.Equal(1, ratio, 1e-12));
+        Assert.All(ratios[40..], ratio => Assert.Equal(0.25, ratio, 1e-12));
+        Assert.Equal(0.25 + (0.75 * 10 / 17), ratios[30], 1e-12);
+    }
+
+    private ModelConfig ReadPublished(string name) =>
+        Read((string)Published.Single(row => (string)row[0] == name)[2]);
+
+    private ModelConfig Read(string config)
+    {
+        _folder.Write("config.json", config);
+        return ConfigFile.Read(_folder.Path);
+    }
+
+    // Lists are compared by reference in records.
+    private static string Describe(ModelConfig config) =>
+        $"{config with { Windows = [], RotaryLayers = [] }} {string.Join(' ', config.Windows)} {string.Join(' ', config.RotaryLayers)}";
+
+    private static string Qwen3(int hidden, int inner, int layers, int heads, bool tied) => $$"""
+        {"architectures": ["Qwen3ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 151643,
+         "eos_token_id": 151645, "head_dim": 128, "hidden_act": "silu", "hidden_size": {{hidden}}, "initializer_range": 0.02,
+         "intermediate_size": {{inner}}, "max_position_embeddings": 40960, "max_window_layers": {{layers}}, "model_type": "qwen3",
+         "num_attention_heads": {{heads}}, "num_hidden_layers": {{layers}}, "num_key_value_heads": 8, "rms_norm_eps": 1e-06,
+         "rope_scaling": null, "rope_theta": 1000000, "sliding_window": null, "tie_word_embeddings": {{(tied ? "true" : "false")}},
+         "torch_dtype": "bfloat16", "transformers_version": "4.51.0", "use_cache": true, "use_sliding_window": false,
+         "vocab_size": 151936}
+        """;
+
+    private static string Olmo2(int hidden, int inner, int layers, int heads) => $$"""
+        {"architectures": ["Olmo2ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "eos_token_id": 100257,
+         "hidden_act": "silu", "hidden_size": {{hidden}}, "initializer_range": 0.02, "intermediate_size": {{inner}},
+         "max_position_embeddings": 4096, "model_type": "olmo2", "num_attention_heads": {{heads}}, "num_hidden_layers": {{layers}},
+         "num_key_value_heads": {{heads}}, "pad_token_id": 100277, "rms_norm_eps": 1e-06, "rope_scaling": null, "rope_theta": 500000,
+         "tie_word_embeddings": false, "torch_dtype": "float32", "transformers_version": "4.47.0", "use_cache": false,
+         "vocab_size": 100352}
+        """;
+}
