@@ -34,8 +34,11 @@ internal static class StepCommand
             double loss = 0;
             Timing timing = Timing.Of(backend, steps, warmup, () => loss = step.Run());
             long? used = free - WorkloadOptions.FreeBytes(backend);
-            new BenchmarkResult(backend, settings.ToString(), timing, steps, settings.Tokens, settings.Operations) { PeakBytes =
-                used, Loss = loss }.Print(options.Json(parsed));
+            new BenchmarkResult(backend, settings.ToString(), timing, steps, settings.Tokens, settings.Operations)
+            {
+                PeakBytes = used,
+                Loss = loss,
+            }.Print(options.Json(parsed));
         });
         return command;
     }

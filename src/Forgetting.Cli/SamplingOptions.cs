@@ -13,16 +13,24 @@ internal sealed class SamplingOptions
         new("--temperature") { Description = "divisor of the logits, 0 for greedy", HelpName = "X", DefaultValueFactory = _ => 0 };
     private readonly Option<int> _topK =
         new("--top-k") { Description = "draw among the N most probable tokens, 0 for all", HelpName = "N", DefaultValueFactory = _ => 0 };
-    private readonly Option<double> _topP = new("--top-p") { Description =
-        "draw among the fewest tokens whose probabilities sum to X, 1 for all", HelpName = "X", DefaultValueFactory = _ => 1 };
+    private readonly Option<double> _topP = new("--top-p")
+    {
+        Description = "draw among the fewest tokens whose probabilities sum to X, 1 for all",
+        HelpName = "X",
+        DefaultValueFactory = _ => 1,
+    };
     private readonly Option<double> _penalty = new("--repetition-penalty")
     {
         Description = "make tokens that are already there less likely by this factor on their logits, 1 for none",
         HelpName = "X",
         DefaultValueFactory = _ => 1,
     };
-    private readonly Option<string[]> _stops = new("--stop") { Description =
-        "text that ends the answer and is not part of it; may be given several times", HelpName = "TEXT", DefaultValueFactory = _ => [] };
+    private readonly Option<string[]> _stops = new("--stop")
+    {
+        Description = "text that ends the answer and is not part of it; may be given several times",
+        HelpName = "TEXT",
+        DefaultValueFactory = _ => [],
+    };
     private readonly Option<ulong> _seed = CommonOptions.Seed();
 
     /// <summary>Adds the options to a command.</summary>

@@ -42,11 +42,18 @@ internal sealed class SettingsOptions
             string standard = setting.Read(defaults), text = help?.GetValueOrDefault(name) ?? setting.Help;
             Option option = setting.IsSwitch ? new Option<bool>($"--{name}") { Description = text }
                 : setting.IsList
-                ? new Option<string[]>(
-                    $"--{name}") { Description = text, HelpName = setting.ValueName, AllowMultipleArgumentsPerToken = true }
+                ? new Option<string[]>($"--{name}")
+                {
+                    Description = text,
+                    HelpName = setting.ValueName,
+                    AllowMultipleArgumentsPerToken = true,
+                }
                 : name == "out" && outFile is not null ? new Option<string>("--out") { Description = outFile, HelpName = "FILE" }
-                : new Option<string>($"--{name}") { Description =
-                    standard.Length > 0 ? $"{text} [default: {standard}]" : text, HelpName = setting.ValueName };
+                : new Option<string>($"--{name}")
+                {
+                    Description = standard.Length > 0 ? $"{text} [default: {standard}]" : text,
+                    HelpName = setting.ValueName,
+                };
             option.Required = required.Contains(name) && !recipe;
             s_facts.Add(option, new Facts(setting, required.Contains(name)));
             _options.Add((setting, option));

@@ -28,7 +28,8 @@ internal static class Terminal
         foreach (int c in shown)
         {
             var column = new TableColumn(
-                new TableText(header[c])) { NoWrap = widths[c] >= header[c].Length, Width = widths[c], Padding = s_padding };
+                new TableText(header[c]))
+            { NoWrap = widths[c] >= header[c].Length, Width = widths[c], Padding = s_padding };
             table.AddColumn(c == 0 ? column : column.RightAligned());
         }
 

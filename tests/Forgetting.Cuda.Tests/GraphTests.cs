@@ -31,8 +31,11 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
     public void Replayed_steps_leave_the_bits_of_single_launches(DType type, bool adapter, AscentKind ascent)
     {
         CudaBackend backend = backends.Of(type);
-        TrainingOptions options = TrainingStepTests.Full with { Compute = TrainingStepTests.Full.Compute with { MicroBatchTokens =
-            12, Recompute = adapter }, TokenForgetting = TrainingStepTests.Full.TokenForgetting with { Ascent = ascent } };
+        TrainingOptions options = TrainingStepTests.Full with
+        {
+            Compute = TrainingStepTests.Full.Compute with { MicroBatchTokens = 12, Recompute = adapter },
+            TokenForgetting = TrainingStepTests.Full.TokenForgetting with { Ascent = ascent },
+        };
         int before = backend.Graphs.Recorded;
         (List<double> expected, float[] weights) =
             Train(backend, options with { Compute = options.Compute with { NoCudaGraphs = true } }, adapter);

@@ -74,8 +74,14 @@ public sealed class LearningWithForgettingTests(EmulatedBackends backends) : ICl
             Method = TrainingMethod.Lwf,
             Model = SharedData.Path("stories260K", "hf"),
             Data = new() { Path = folder["data.jsonl"], MaxLength = 40 },
-            Unlearning = new() { SelectBy =
-                SelectionMeasure.Confidence, Prompts = [folder["prompts.jsonl"]], MaxNewTokens = 6, Interval = 2, BatchSize = 1 },
+            Unlearning = new()
+            {
+                SelectBy = SelectionMeasure.Confidence,
+                Prompts = [folder["prompts.jsonl"]],
+                MaxNewTokens = 6,
+                Interval = 2,
+                BatchSize = 1,
+            },
             Lora = new() { Rank = 4, Alpha = 8 },
             Schedule = new() { Steps = 4, BatchSize = 2 },
             Optimizer = new() { LearningRate = 1e-3 },

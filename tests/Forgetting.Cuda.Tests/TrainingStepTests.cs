@@ -19,8 +19,14 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     private const double LearningRate = 1e-3;
 
     internal static readonly TrainingOptions Full =
-        new() { Method = TrainingMethod.Forget, TokenForgetting = new() { Ascent = AscentKind.Ascent }, Lora = new() { Rank =
-            0 }, Optimizer = new() { LearningRate = LearningRate, WeightDecay = 0.1 }, Compute = new() { MicroBatchTokens = 64 } };
+        new()
+        {
+            Method = TrainingMethod.Forget,
+            TokenForgetting = new() { Ascent = AscentKind.Ascent },
+            Lora = new() { Rank = 0 },
+            Optimizer = new() { LearningRate = LearningRate, WeightDecay = 0.1 },
+            Compute = new() { MicroBatchTokens = 64 },
+        };
     private static readonly TrainingOptions s_adapter = Full with { Lora = Full.Lora with { Rank = 4, Alpha = 8, Dropout = 0.25 } };
 
     /// <summary>GPT-2 with one head size that no tile has: layer norms, biases, learned positions, both kinds of projection.</summary>
@@ -90,7 +96,8 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     {
         TrainingOptions options = Full with
         {
-            Method = TrainingMethod.Unlearn, ForgetSet = new() { ForgetData = "forget", RetainData = "retain", Objective = objective },
+            Method = TrainingMethod.Unlearn,
+            ForgetSet = new() { ForgetData = "forget", RetainData = "retain", Objective = objective },
             TokenForgetting = new(),
         };
         CompareSteps(DType.Float32, 1e-4, options, Random);
@@ -172,8 +179,12 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
         foreach (int length in lengths)
         {
             bool[] response = [.. Enumerable.Range(0, length).Select(t => t > 1)];
-            examples.Add(new EncodedExample { Index =
-                examples.Count, Ids = [.. response.Select(_ => random.Next(vocabulary))], Response = response });
+            examples.Add(new EncodedExample
+            {
+                Index = examples.Count,
+                Ids = [.. response.Select(_ => random.Next(vocabulary))],
+                Response = response,
+            });
             signs.Add([.. response.Select(r => (sbyte)(!r ? 0 : random.Next(3) == 0 ? -1 : 1))]);
         }
 

@@ -43,8 +43,11 @@ public sealed class TuneTests(EmulatedBackends backends) : IClassFixture<Emulate
         if (type == DType.BFloat16)
         {
             options = options with { TokenForgetting = options.TokenForgetting with { ReferenceFraction = null } };
-            expected = Run(options with { TokenForgetting =
-                options.TokenForgetting with { Reference = folder["cpu", "reference/model"] }, Out = folder["scored"] }, cpu);
+            expected = Run(options with
+            {
+                TokenForgetting = options.TokenForgetting with { Reference = folder["cpu", "reference/model"] },
+                Out = folder["scored"],
+            }, cpu);
             options = options with { TokenForgetting = options.TokenForgetting with { Scores = folder["scored", "scores.jsonl"] } };
         }
 

@@ -27,22 +27,22 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
     /// <summary>Names of the models.</summary>
     internal static IReadOnlyDictionary<string, (ModelConfig Config, string Tokenizer)> All { get; } =
         new Dictionary<string, (ModelConfig, string)>
-    {
-        ["llama"] = (Llama(), TinyTokenizers.SentencePiece),
-        ["llama3"] = (Llama3(), TinyTokenizers.Llama3),
-        ["llama-biases"] = (Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true }, TinyTokenizers.SmolLm),
-        ["mistral"] = (Llama() with { Family = ModelFamilies.Mistral }, TinyTokenizers.SentencePiece),
-        ["qwen2"] = (Qwen2(), TinyTokenizers.Qwen2),
-        ["llama-yarn"] = (
-            Llama() with { RopeTheta = 500, RopeScaling = YarnRopeScaling.From(4, 48) }, TinyTokenizers.SentencePiece),
-        ["llama-linear"] = (Llama() with { RopeScaling = new LinearRopeScaling(4) }, TinyTokenizers.SentencePiece),
-        ["qwen3"] = (Qwen3(), TinyTokenizers.Qwen2),
-        ["olmo2"] = (Olmo2(), TinyTokenizers.Gpt2),
-        ["granite"] = (Granite(), TinyTokenizers.Gpt2),
-        ["smollm3"] = (SmolLm3(), TinyTokenizers.SmolLm),
-        ["gpt2"] = (Gpt2(), TinyTokenizers.VocabAndMerges),
-        ["gpt2-untied"] = (Gpt2() with { TiedHead = false, IntermediateSize = 96 }, TinyTokenizers.Gpt2),
-    };
+        {
+            ["llama"] = (Llama(), TinyTokenizers.SentencePiece),
+            ["llama3"] = (Llama3(), TinyTokenizers.Llama3),
+            ["llama-biases"] = (Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true }, TinyTokenizers.SmolLm),
+            ["mistral"] = (Llama() with { Family = ModelFamilies.Mistral }, TinyTokenizers.SentencePiece),
+            ["qwen2"] = (Qwen2(), TinyTokenizers.Qwen2),
+            ["llama-yarn"] = (
+                Llama() with { RopeTheta = 500, RopeScaling = YarnRopeScaling.From(4, 48) }, TinyTokenizers.SentencePiece),
+            ["llama-linear"] = (Llama() with { RopeScaling = new LinearRopeScaling(4) }, TinyTokenizers.SentencePiece),
+            ["qwen3"] = (Qwen3(), TinyTokenizers.Qwen2),
+            ["olmo2"] = (Olmo2(), TinyTokenizers.Gpt2),
+            ["granite"] = (Granite(), TinyTokenizers.Gpt2),
+            ["smollm3"] = (SmolLm3(), TinyTokenizers.SmolLm),
+            ["gpt2"] = (Gpt2(), TinyTokenizers.VocabAndMerges),
+            ["gpt2-untied"] = (Gpt2() with { TiedHead = false, IntermediateSize = 96 }, TinyTokenizers.Gpt2),
+        };
 
     /// <summary>What the models have learnt: few different tokens, so that the last two do not tell the next.</summary>
     internal static int[] Sequence { get; } = Draw();

@@ -14,14 +14,18 @@ internal static class CompareCommand
 {
     public static Command Create()
     {
-        var folders = new Argument<string[]>("folders") { Description =
-            "folders of finished runs of tune, and of eval (with --log-samples for a test on the same documents); "
-            + "of a folder that holds neither, all finished ones below it",
-                Arity = ArgumentArity.OneOrMore,
-            };
+        var folders = new Argument<string[]>("folders")
+        {
+            Description = "folders of finished runs of tune, and of eval (with --log-samples for a test on the same documents); "
+                + "of a folder that holds neither, all finished ones below it",
+            Arity = ArgumentArity.OneOrMore,
+        };
         var output = new Option<string?>("--out") { Description = "HTML report to write", HelpName = "FILE" };
-        var against = new Option<string?>("--against") { Description =
-            "the row that others are compared with, or words of its name; the first unless given", HelpName = "NAME" };
+        var against = new Option<string?>("--against")
+        {
+            Description = "the row that others are compared with, or words of its name; the first unless given",
+            HelpName = "NAME",
+        };
         Option<bool> overwrite = CommonOptions.Overwrite(), json = CommonOptions.Json();
         var command = new Command("compare", "Put finished runs side by side, and evaluations with a paired test against the first.")
         {
@@ -146,6 +150,16 @@ internal static class CompareCommand
 
     private static void PrintJson(ComparedRun[] runs, IReadOnlyList<ComparedMetric> evaluations) =>
         Console.Out.WriteLine(JsonSerializer.Serialize(
-            new { Runs = runs.Select(run => new { run.Folder, Settings = Recipe.Values(
-                run.Options), run.Summary }), HeldOut = CompareReport.HeldOut(runs), Evaluations = evaluations }, Json.Compact));
+            new
+            {
+                Runs = runs.Select(run => new
+                {
+                    run.Folder,
+                    Settings = Recipe.Values(
+                run.Options),
+                    run.Summary
+                }),
+                HeldOut = CompareReport.HeldOut(runs),
+                Evaluations = evaluations
+            }, Json.Compact));
 }

@@ -25,8 +25,12 @@ internal static class DataCommand
             Description = "data files of any format, folders of them, or - for standard input; with weights as a.jsonl=0.7 b.jsonl=0.3",
             Arity = ArgumentArity.OneOrMore,
         };
-        var show = new Option<int>("--show") { Description =
-            "examples to print, with what is learnt of them in colour", HelpName = "N", DefaultValueFactory = _ => 3 };
+        var show = new Option<int>("--show")
+        {
+            Description = "examples to print, with what is learnt of them in colour",
+            HelpName = "N",
+            DefaultValueFactory = _ => 3,
+        };
         Option<bool> json = CommonOptions.Json();
         var command =
             new Command("data", "Say what is seen of data files: shapes, counts, lengths, duplicates, and what is learnt.") { file };

@@ -13,14 +13,24 @@ internal static class DemoCommand
     {
         var quick = new Option<bool>("--quick") { Description = "smaller worlds, and one of them" };
         var seeds = new Option<int?>(
-            "--seeds") { Description = "worlds, each with a model of its own [default: 5, with --quick 1]", HelpName = "N" };
+            "--seeds")
+        { Description = "worlds, each with a model of its own [default: 5, with --quick 1]", HelpName = "N" };
         var first = new Option<int>("--seed") { Description = "seed of the first world; the next one's is one higher", HelpName = "N" };
-        var output = new Option<string>("--out") { Description =
-            "folder for everything the demo leaves", HelpName = "DIR", DefaultValueFactory = _ => Path.Combine("runs", "demo") };
+        var output = new Option<string>("--out")
+        {
+            Description = "folder for everything the demo leaves",
+            HelpName = "DIR",
+            DefaultValueFactory = _ => Path.Combine("runs", "demo"),
+        };
         var dataOnly = new Option<bool>(
-            "--data-only") { Description = "prepare models, data and references of the worlds for recipes, and compare nothing" };
-        var width = new Option<int>("--width") { Description =
-            "width of the models, a multiple of 8", HelpName = "N", DefaultValueFactory = _ => DemoSettings.Full.Width };
+            "--data-only")
+        { Description = "prepare models, data and references of the worlds for recipes, and compare nothing" };
+        var width = new Option<int>("--width")
+        {
+            Description = "width of the models, a multiple of 8",
+            HelpName = "N",
+            DefaultValueFactory = _ => DemoSettings.Full.Width,
+        };
         Option<string> device = CommonOptions.Device();
         Option<string?> dtype = CommonOptions.Dtype();
         Option<string> products = CommonOptions.Products();
@@ -40,8 +50,12 @@ internal static class DemoCommand
         {
             bool small = parsed.GetValue(quick);
             DemoSettings settings = small ? DemoSettings.Quick : DemoSettings.Full;
-            settings = settings with { Seeds =
-                parsed.GetValue(seeds) ?? settings.Seeds, FirstSeed = parsed.GetValue(first), Width = parsed.GetValue(width) };
+            settings = settings with
+            {
+                Seeds = parsed.GetValue(seeds) ?? settings.Seeds,
+                FirstSeed = parsed.GetValue(first),
+                Width = parsed.GetValue(width),
+            };
             if (settings.FirstSeed < 0)
                 throw new UserException($"--seed: found {settings.FirstSeed}, expected at least 0");
             if (settings.Seeds < 1)

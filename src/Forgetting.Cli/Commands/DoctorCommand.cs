@@ -25,7 +25,8 @@ internal static class DoctorCommand
         Option<bool> json = CommonOptions.Json();
         var noTimings = new Option<bool>("--no-timings") { Description = "check the kernels of a card without timing them" };
         var all = new Option<bool>(
-            "--all") { Description = "run every case that the tests have, of every operation: odd sizes, wide rows, ragged ends" };
+            "--all")
+        { Description = "run every case that the tests have, of every operation: odd sizes, wide rows, ragged ends" };
         var only = new Option<string>("--operations")
         {
             Description = "of these operations alone, as --all names them", HelpName = "NAMES", DefaultValueFactory = _ => "",

@@ -31,10 +31,12 @@ internal static class ElicitCommand
                 "allow-special", "micro-batch-tokens", "device", "dtype", "products",
             ],
             "file for the samples, JSON Lines",
-            new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["micro-batch-tokens"] =
-                "tokens of a batch, those counted that may be generated",
-                    ["completion-field"] = "field of the completion in the file of worked examples",
-                },
+            new Dictionary<string, string>
+            {
+                ["adapter"] = "PEFT adapter of the model",
+                ["micro-batch-tokens"] = "tokens of a batch, those counted that may be generated",
+                ["completion-field"] = "field of the completion in the file of worked examples",
+            },
             required: ["model", "out"]);
         Option<bool> overwrite = CommonOptions.Overwrite();
         command.Options.Add(overwrite);

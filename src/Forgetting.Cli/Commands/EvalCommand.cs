@@ -36,16 +36,25 @@ internal static class EvalCommand
             HelpName = "N",
         };
         var limit = new Option<double?>(
-            "--limit") { Description = "first so many items of each task, or that fraction of them if below 1", HelpName = "N" };
-        var batchTokens = new Option<int>("--micro-batch-tokens") { Description =
-            "tokens computed at once; bounds memory, not results", HelpName = "N", DefaultValueFactory = _ => 4096 };
-        var retain = new Option<string?>("--retain-results") { Description =
-            $"results of a model that never learnt what {TofuSummary.ForgetTask} asks, with samples: forget quality is measured against it",
-                HelpName = "DIR",
-            };
+            "--limit")
+        { Description = "first so many items of each task, or that fraction of them if below 1", HelpName = "N" };
+        var batchTokens = new Option<int>("--micro-batch-tokens")
+        {
+            Description = "tokens computed at once; bounds memory, not results",
+            HelpName = "N",
+            DefaultValueFactory = _ => 4096,
+        };
+        var retain = new Option<string?>("--retain-results")
+        {
+            Description = $"results of a model that never learnt what {TofuSummary.ForgetTask} asks, with samples: "
+                + "forget quality is measured against it",
+            HelpName = "DIR",
+        };
         var logSamples = new Option<bool>("--log-samples") { Description = "write every item with its prompt, answer and scores" };
-        var noBos = new Option<bool>("--no-bos") { Description =
-            "leave out what the tokenizer puts in front of a text, as lm-evaluation-harness did until October 2025" };
+        var noBos = new Option<bool>("--no-bos")
+        {
+            Description = "leave out what the tokenizer puts in front of a text, as lm-evaluation-harness did until October 2025",
+        };
         Option<string?> template = CommonOptions.Template(
             "layout of contexts as users' messages: chat (the model's own template), tulu, plain (contexts as they are) or a file; "
             + "chat where the model has one, else plain");

@@ -16,8 +16,12 @@ internal static class GenerateCommand
     {
         Option<string> model = CommonOptions.Model();
         Option<string?> adapter = CommonOptions.Adapter();
-        var prompt = new Option<string>("--prompt") { Description =
-            "text to continue; nothing for an unconditional text", HelpName = "TEXT", DefaultValueFactory = _ => "" };
+        var prompt = new Option<string>("--prompt")
+        {
+            Description = "text to continue; nothing for an unconditional text",
+            HelpName = "TEXT",
+            DefaultValueFactory = _ => "",
+        };
         Option<string?> template = CommonOptions.Template(
             "answer the prompt as a user's message laid out by this: chat (the model's own template), tulu, "
             + "plain (the prompt is continued as it is) or a file; chat where the model has one, else plain");

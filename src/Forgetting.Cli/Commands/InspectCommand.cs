@@ -63,8 +63,12 @@ internal static class InspectCommand
         {
             foreach (TrainingMethod method in new[] { TrainingMethod.Full, TrainingMethod.Forget, TrainingMethod.Lwf })
             {
-                TrainingOptions run = options with { Method = method, Lora = options.Lora with { Rank = rank }, Unlearning =
-                    options.Unlearning with { Prompts = method == TrainingMethod.Lwf ? ["prompts"] : [] } };
+                TrainingOptions run = options with
+                {
+                    Method = method,
+                    Lora = options.Lora with { Rank = rank },
+                    Unlearning = options.Unlearning with { Prompts = method == TrainingMethod.Lwf ? ["prompts"] : [] },
+                };
                 yield return new Tuning(method.ToString()
                     .ToLowerInvariant(), rank, type, MemoryPlan.Create(config, run, device, type, TrainedModel.NewAdapter(run, config)));
             }

@@ -18,7 +18,8 @@ internal static class MergeCommand
         var adapter = new Option<string>("--adapter") { Description = "folder of a PEFT adapter", HelpName = "DIR", Required = true };
         Option<string> output = CommonOptions.Out("folder for the merged checkpoint", "DIR");
         var saveDtype = new Option<SaveDtype>(
-            "--save-dtype") { Description = "type of the merged weights: source (the base's), fp32, bf16 or fp16", HelpName = "NAME" };
+            "--save-dtype")
+        { Description = "type of the merged weights: source (the base's), fp32, bf16 or fp16", HelpName = "NAME" };
         Option<bool> overwrite = CommonOptions.Overwrite();
         var command =
             new Command("merge", "Merge a PEFT adapter into its base checkpoint, and check that taking it out again gives the base.")

@@ -28,11 +28,14 @@ internal static class PretrainCommand
     {
         var command = new Command("pretrain", "Train a new model on plain text.");
         var config = new Option<string>(
-            "--config") { Description = "folder with config.json and a tokenizer (REQUIRED unless --resume)", HelpName = "DIR" };
+            "--config")
+        { Description = "folder with config.json and a tokenizer (REQUIRED unless --resume)", HelpName = "DIR" };
         var data = new Option<string>("--data") { Description = "plain text (REQUIRED unless --resume)", HelpName = "FILE" };
-        var resume = new Option<bool>("--resume") { Description =
-            "continue what an interrupted run left in the folder: with --out alone, the rest is in its run.yaml; "
-            + "a finished run goes on to larger --epochs or --steps" };
+        var resume = new Option<bool>("--resume")
+        {
+            Description = "continue what an interrupted run left in the folder: with --out alone, the rest is in its run.yaml; "
+                + "a finished run goes on to larger --epochs or --steps",
+        };
         command.Options.Add(config);
         command.Options.Add(data);
         var settings = new SettingsOptions(
@@ -46,8 +49,11 @@ internal static class PretrainCommand
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed, parsed.GetValue(resume) ? settings.Began(parsed) : null);
-            options = options with { Model =
-                parsed.GetValue(config) ?? options.Model, Data = options.Data with { Path = parsed.GetValue(data) ?? options.Data.Path } };
+            options = options with
+            {
+                Model = parsed.GetValue(config) ?? options.Model,
+                Data = options.Data with { Path = parsed.GetValue(data) ?? options.Data.Path },
+            };
             options.ValidateValues();
             string[] missing =
                 [.. new[] { (config.Name, Value: options.Model), (data.Name, Value: options.Data.Path) }.Where(o => o.Value.Length == 0)

@@ -13,8 +13,11 @@ internal static class RunCommand
 {
     public static Command Create()
     {
-        var recipes = new Argument<string[]>("recipes") { Description =
-            "YAML files with settings, and with sweep: or seeds: for a grid; of a folder all in it", Arity = ArgumentArity.OneOrMore };
+        var recipes = new Argument<string[]>("recipes")
+        {
+            Description = "YAML files with settings, and with sweep: or seeds: for a grid; of a folder all in it",
+            Arity = ArgumentArity.OneOrMore,
+        };
         var list = new Option<bool>("--list") { Description = "say what would run, and run nothing" };
         var command = new Command("run", "Execute recipes; finished runs are kept and interrupted ones continued. References, "
             + "scores and stages of learning with forgetting that runs have in common are computed once.") { recipes, list };

@@ -16,9 +16,11 @@ internal static class TuneCommand
         var command = new Command("tune", "Fine-tune a checkpoint: learn the informative tokens, forget the misleading ones.");
         var recipe =
             new Option<string>("--recipe") { Description = "YAML file with settings; options given here come first", HelpName = "FILE" };
-        var resume = new Option<bool>("--resume") { Description =
-            "continue what an interrupted run left in the folder: with --out alone, the rest is in its run.yaml; "
-            + "a finished run goes on to larger --epochs or --steps" };
+        var resume = new Option<bool>("--resume")
+        {
+            Description = "continue what an interrupted run left in the folder: with --out alone, the rest is in its run.yaml; "
+                + "a finished run goes on to larger --epochs or --steps",
+        };
         Option<bool> json = CommonOptions.Json();
         var settings = new SettingsOptions(
             command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name), recipe: true, required: ["model", "data", "out"]);

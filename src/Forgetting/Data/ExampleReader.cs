@@ -242,7 +242,8 @@ internal sealed class ExampleReader(DataFields fields)
         {
             Sign = view.Find(Sign) is { } sign ? ChatMessage.ReadSign(sign) : Labelled(view),
             Weight = view.Find(Weight) is { } weight ? ChatMessage.ReadWeight(weight) : null,
-            Truncated = view.Flag("truncated"), Variables = variables.Count > 0 ? variables : null,
+            Truncated = view.Flag("truncated"),
+            Variables = variables.Count > 0 ? variables : null,
             Unread = unread.Count > 0 ? unread : example.Unread,
         };
     }

@@ -139,8 +139,13 @@ internal sealed class Evaluator(LoadedModel model, EvaluationOptions options)
         PreparedTask task, EvaluationProgress? progress, ITrainingObserver? observer, CancellationToken cancellation)
     {
         EvaluationTask definition = task.Definition;
-        var drawing = new GenerationOptions { MaxNewTokens =
-            definition.MaxNewTokens, StopIds = model.EndIds, Temperature = definition.Temperature, Seed = options.Seed };
+        var drawing = new GenerationOptions
+        {
+            MaxNewTokens = definition.MaxNewTokens,
+            StopIds = model.EndIds,
+            Temperature = definition.Temperature,
+            Seed = options.Seed,
+        };
         using AnswerLog<string>? log = progress?.Answers<string>(task);
         return [.. new TextCompleter(model.Decoder, model.Tokenizer, options.BatchTokens)
             .Complete(

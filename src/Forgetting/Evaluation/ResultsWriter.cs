@@ -50,42 +50,42 @@ internal static partial class ResultsWriter
         string model, IReadOnlyList<TaskResult> results, EvaluationOptions options, DateTimeOffset time,
         IReadOnlyList<GroupResult>? groups = null) =>
         new()
-    {
-        ["results"] = new JsonObject([
+        {
+            ["results"] = new JsonObject([
             .. results.Select(result => KeyValuePair.Create(result.Task, (JsonNode?)Metrics(result.Task, result.Metrics))),
             .. (groups ?? []).Select(group => KeyValuePair.Create(group.Name, (JsonNode?)Metrics(group.Name, group.Metrics)))]),
-        ["group_subtasks"] = new JsonObject([
+            ["group_subtasks"] = new JsonObject([
             .. results.Select(result => KeyValuePair.Create(result.Task, (JsonNode?)new JsonArray())),
             .. (groups ?? []).Select(group =>
                 KeyValuePair.Create(group.Name, (JsonNode?)new JsonArray([.. group.Tasks.Select(task => JsonValue.Create(task))])))]),
-        ["configs"] = ByTask(results, result => Config(result)),
-        ["versions"] = ByTask(results, _ => 1.0),
-        ["n-shot"] = ByTask(results, result => result.Shots),
-        ["higher_is_better"] = ByTask(results, result => new JsonObject(
-            result.Metrics.Select(metric => metric.Name)
-                .Distinct()
-                .Select(name => KeyValuePair.Create(name, (JsonNode?)Evaluation.Metrics.HigherIsBetter(name))))),
-        ["n-samples"] = ByTask(
+            ["configs"] = ByTask(results, result => Config(result)),
+            ["versions"] = ByTask(results, _ => 1.0),
+            ["n-shot"] = ByTask(results, result => result.Shots),
+            ["higher_is_better"] = ByTask(results, result => new JsonObject(
+                result.Metrics.Select(metric => metric.Name)
+                    .Distinct()
+                    .Select(name => KeyValuePair.Create(name, (JsonNode?)Evaluation.Metrics.HigherIsBetter(name))))),
+            ["n-samples"] = ByTask(
             results,
             result => new JsonObject { ["original"] = result.Items, ["effective"] = result.Evaluated, ["truncated"] = result.Truncated }),
-        ["config"] = new JsonObject
-        {
-            ["model"] = "forgetting",
-            ["model_args"] = $"pretrained={model}",
-            ["batch_tokens"] = options.BatchTokens,
-            ["limit"] = options.Limit,
-            ["add_bos_token"] = options.Bos,
-            ["chat_template"] = options.Layout?.Name,
-            ["fewshot_seed"] = options.Seed,
-            ["random_seed"] = options.Seed,
-        },
-        ["date"] = time.ToUnixTimeMilliseconds() / 1000.0,
-        ["model_source"] = "forgetting",
-        ["model_name"] = model,
-        ["model_name_sanitized"] = UnsafeInNames().Replace(model, "__"),
-        ["total_evaluation_time_seconds"] = results.Sum(result => result.Elapsed.TotalSeconds).ToString(CultureInfo.InvariantCulture),
-        ["evaluation_time_seconds"] = ByTask(results, result => result.Elapsed.TotalSeconds),
-    };
+            ["config"] = new JsonObject
+            {
+                ["model"] = "forgetting",
+                ["model_args"] = $"pretrained={model}",
+                ["batch_tokens"] = options.BatchTokens,
+                ["limit"] = options.Limit,
+                ["add_bos_token"] = options.Bos,
+                ["chat_template"] = options.Layout?.Name,
+                ["fewshot_seed"] = options.Seed,
+                ["random_seed"] = options.Seed,
+            },
+            ["date"] = time.ToUnixTimeMilliseconds() / 1000.0,
+            ["model_source"] = "forgetting",
+            ["model_name"] = model,
+            ["model_name_sanitized"] = UnsafeInNames().Replace(model, "__"),
+            ["total_evaluation_time_seconds"] = results.Sum(result => result.Elapsed.TotalSeconds).ToString(CultureInfo.InvariantCulture),
+            ["evaluation_time_seconds"] = ByTask(results, result => result.Elapsed.TotalSeconds),
+        };
 
     private static string Stamp(DateTimeOffset time) => time.ToString("yyyy-MM-dd'T'HH-mm-ss.ffffff", CultureInfo.InvariantCulture);
 

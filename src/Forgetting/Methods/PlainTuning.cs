@@ -21,11 +21,14 @@ internal static class PlainTuning
     /// part in it, are at their defaults.
     /// </summary>
     public static TrainingOptions Settings(TrainingOptions options, string folder) =>
-        (options with { Method = TrainingMethod.Full, Out = folder, Optimizer =
-            options.Optimizer with { Regularizer = RegularizerKind.None, GceQ = 0 },
-                TokenForgetting = options.TokenForgetting with { Scores = null, ReferenceFraction = null },
-                Evaluation = options.Evaluation with { Tasks = [], ValidData = null, ValidFraction = null },
-            })
+        (options with
+        {
+            Method = TrainingMethod.Full,
+            Out = folder,
+            Optimizer = options.Optimizer with { Regularizer = RegularizerKind.None, GceQ = 0 },
+            TokenForgetting = options.TokenForgetting with { Scores = null, ReferenceFraction = null },
+            Evaluation = options.Evaluation with { Tasks = [], ValidData = null, ValidFraction = null },
+        })
             .WithoutUnused();
 
     /// <summary>

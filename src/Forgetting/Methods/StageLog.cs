@@ -135,7 +135,8 @@ internal sealed class StageLog
         compute();
         Write(entry with
         {
-            Result = FileHash.OfAll(Path.Combine(_folder, result)), Seconds = Stopwatch.GetElapsedTime(started).TotalSeconds,
+            Result = FileHash.OfAll(Path.Combine(_folder, result)),
+            Seconds = Stopwatch.GetElapsedTime(started).TotalSeconds,
             PeakMemoryBytes = meter.Peak,
         });
     }

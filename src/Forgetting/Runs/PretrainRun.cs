@@ -36,8 +36,12 @@ internal static class PretrainRun
         ModelConfig config, IReadOnlyList<EncodedExample> examples, string tokenizer, TrainingOptions options, IBackend backend,
         bool resume = false, ITrainingObserver? observer = null, CancellationToken cancellation = default)
     {
-        TrainingOptions recipe = options with { Method = TrainingMethod.Full, Lora = options.Lora with { Rank = 0 }, Compute =
-            options.Compute with { Device = backend.Name, Dtype = BackendFactory.DtypeOf(backend) } };
+        TrainingOptions recipe = options with
+        {
+            Method = TrainingMethod.Full,
+            Lora = options.Lora with { Rank = 0 },
+            Compute = options.Compute with { Device = backend.Name, Dtype = BackendFactory.DtypeOf(backend) },
+        };
         using RunFolder held = RunFolder.Open(recipe.Out);
         RunRecord? began = RunRecord.Check(held, recipe, resume);
         string folder = Path.Combine(recipe.Out, "model");

@@ -188,13 +188,17 @@ internal sealed class TuneRun
             (TrainingOutcome outcome, double rounding) = Train(model, result.Set, result.Unlearned, evaluation, out double? after);
             summary = Summarize(model, result, held.Count, runs.Sum(r => r.StageSeconds)) with
             {
-                Provenance = provenance, Outcome = outcome, RoundingLoss = rounding,
+                Provenance = provenance,
+                Outcome = outcome,
+                RoundingLoss = rounding,
                 Valid = valid.Count == 0
                     ? null
                     : ValidSummary.From(_options, StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))),
                 Unlearning =
                     result.Summary.Unlearning is { } unlearning ? unlearning with { LossBefore = before, LossAfter = after } : null,
-                Best = evaluation?.Best, PredictedMemoryBytes = memory.Peak, PredictedResidentBytes = memory.Resident,
+                Best = evaluation?.Best,
+                PredictedMemoryBytes = memory.Peak,
+                PredictedResidentBytes = memory.Resident,
             };
         }
 

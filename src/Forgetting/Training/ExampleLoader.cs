@@ -179,8 +179,12 @@ internal static class ExampleLoader
     public static DataFields Fields(TrainingOptions options)
     {
         var standard = new DataFields();
-        return standard with { Prompt = options.Data.PromptField
-            ?? standard.Prompt, Completion = options.Data.CompletionField ?? standard.Completion, Shape = options.Data.Shape };
+        return standard with
+        {
+            Prompt = options.Data.PromptField ?? standard.Prompt,
+            Completion = options.Data.CompletionField ?? standard.Completion,
+            Shape = options.Data.Shape,
+        };
     }
 
     /// <summary>The layout of conversations that a run's settings name.</summary>

@@ -95,8 +95,10 @@ internal sealed class RecipeGrid
         {
             TrainingOptions own = all.Select(g => g.Setting).Where(s => !swept.Contains(s)).Aggregate(
                 runs[i].Options, (o, s) => s.WhyUnused(o) is null ? o : s.Reset(o));
-            runs[i] = runs[i] with { Options = Recipe.MapPaths(
-                own, path => path.Replace(SeedPlace, Recipe.Text(own.Seed), StringComparison.Ordinal)) };
+            runs[i] = runs[i] with
+            {
+                Options = Recipe.MapPaths(own, path => path.Replace(SeedPlace, Recipe.Text(own.Seed), StringComparison.Ordinal)),
+            };
         }
 
         EqualizeData(runs);
@@ -122,8 +124,10 @@ internal sealed class RecipeGrid
             TrainingOptions options = runs[i].Options;
             if (options.LearnsAll && options.TokenForgetting.ReferenceFraction is null)
             {
-                runs[i] = runs[i] with { Options =
-                    options with { TokenForgetting = options.TokenForgetting with { ReferenceFraction = share } } };
+                runs[i] = runs[i] with
+                {
+                    Options = options with { TokenForgetting = options.TokenForgetting with { ReferenceFraction = share } },
+                };
             }
         }
     }

@@ -63,8 +63,11 @@ internal static class RecipeSchema
             var forms = new JsonArray(item, new JsonObject { ["type"] = "array", ["items"] = item.DeepClone() });
             if (setting.HasWeights)
             {
-                forms.Add(new JsonObject { ["type"] =
-                    "object", ["additionalProperties"] = new JsonObject { ["type"] = "number", ["exclusiveMinimum"] = 0 } });
+                forms.Add(new JsonObject
+                {
+                    ["type"] = "object",
+                    ["additionalProperties"] = new JsonObject { ["type"] = "number", ["exclusiveMinimum"] = 0 },
+                });
             }
 
             return new JsonObject { ["anyOf"] = forms };
@@ -72,14 +75,20 @@ internal static class RecipeSchema
 
         if (type.IsEnum)
         {
-            return new JsonObject { ["enum"] = new JsonArray(
-                [.. Enum.GetValues(type).Cast<object>().Select(v => (JsonNode)Recipe.Text(v))]) };
+            return new JsonObject
+            {
+                ["enum"] = new JsonArray([.. Enum.GetValues(type).Cast<object>().Select(v => (JsonNode)Recipe.Text(v))]),
+            };
         }
 
         if (type == typeof(Share))
         {
-            return new JsonObject { ["anyOf"] = new JsonArray(
-                new JsonObject { ["type"] = "number" }, new JsonObject { ["enum"] = new JsonArray("auto", null) }) };
+            return new JsonObject
+            {
+                ["anyOf"] = new JsonArray(
+                    new JsonObject { ["type"] = "number" },
+                    new JsonObject { ["enum"] = new JsonArray("auto", null) }),
+            };
         }
 
         string name = type == typeof(string) ? "string" : type == typeof(bool) ? "boolean" : type == typeof(double) ? "number" : "integer";

@@ -203,8 +203,10 @@ internal sealed class Trainer
                     TokenForgetting = _options.TokenForgetting with { Ascent = AscentKind.Ascent },
                     ForgetSet = _options.ForgetSet with { Objective = ForgetObjective.Token },
                 };
-                TrainingSet set = TrainingSet.AllPositive(
-                    batch) with { BaseLogProbabilities = held ? [.. batch.Select(e => new float[e.Length])] : null };
+                TrainingSet set = TrainingSet.AllPositive(batch) with
+                {
+                    BaseLogProbabilities = held ? [.. batch.Select(e => new float[e.Length])] : null,
+                };
                 new Trainer(twin, set, options, _folder, regularizer: _regularizer).TakeStep();
             }
         });

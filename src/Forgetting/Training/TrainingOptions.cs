@@ -123,7 +123,11 @@ public sealed partial record TrainingOptions
     {
         AscentKind standard = Method == TrainingMethod.Forget && Compat != Compatibility.Paper ? AscentKind.Belief : AscentKind.Ascent;
         Ascent source = Backends.Ascent.From(TokenForgetting.Ascent ?? standard);
-        return source with { Beta = (float?)TokenForgetting.AscentBeta
-            ?? source.Beta, Beta2 = (float?)TokenForgetting.AscentBeta2 ?? source.Beta2, LearningPower = (float)Optimizer.GceQ };
+        return source with
+        {
+            Beta = (float?)TokenForgetting.AscentBeta ?? source.Beta,
+            Beta2 = (float?)TokenForgetting.AscentBeta2 ?? source.Beta2,
+            LearningPower = (float)Optimizer.GceQ,
+        };
     }
 }

@@ -146,8 +146,12 @@ public sealed partial class SharedCasesTests
         using TemporaryFolder folder = new();
         string template = SharedCases.Path("turn-end.jinja");
         TrainingOptions options = Tuning(template, folder["run"]);
-        TuneRun.Execute(options with { Schedule = options.Schedule with { Steps = 60 }, Lora =
-            options.Lora with { Rank = 0 }, Optimizer = options.Optimizer with { LearningRate = 3e-3 } }, backend);
+        TuneRun.Execute(options with
+        {
+            Schedule = options.Schedule with { Steps = 60 },
+            Lora = options.Lora with { Rank = 0 },
+            Optimizer = options.Optimizer with { LearningRate = 3e-3 },
+        }, backend);
 
         // eos stays first; the template's end, <unk>, has id 0.
         string model = folder["run", "model"];
@@ -288,8 +292,11 @@ public sealed partial class SharedCasesTests
         string data, string? template = null, TrainingOptions? options = null, ITrainingObserver? observer = null)
     {
         options ??= new TrainingOptions();
-        options = options with { Model =
-            s_model, Data = options.Data with { Template = template is null ? options.Data.Template : SharedCases.Path(template) } };
+        options = options with
+        {
+            Model = s_model,
+            Data = options.Data with { Template = template is null ? options.Data.Template : SharedCases.Path(template) },
+        };
         using Checkpoint model = Checkpoint.Open(s_model);
         return ExampleLoader.Load(SharedCases.Path(data), Stories, model.Config, options, observer);
     }

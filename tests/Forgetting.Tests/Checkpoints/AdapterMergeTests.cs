@@ -154,8 +154,10 @@ public sealed class AdapterMergeTests : IDisposable
 
     private Decoder Load(Checkpoint checkpoint, float scale)
     {
-        var lora = s_lora with { Targets = checkpoint.Config.Family == ModelFamilies.Gpt2 ? s_lora.Targets.Skip(2)
-            .ToArray() : s_lora.Targets.Take(2).ToArray() };
+        var lora = s_lora with
+        {
+            Targets = [.. checkpoint.Config.Family == ModelFamilies.Gpt2 ? s_lora.Targets.Skip(2) : s_lora.Targets.Take(2)],
+        };
         var decoder = new Decoder(checkpoint.Config, _backend, lora, seed: 1);
         checkpoint.LoadInto(decoder.BaseParameters, _backend);
         var random = new Random(2);

@@ -256,8 +256,10 @@ public sealed class PeftAdapterTests : IDisposable
         Dictionary<string, Folders.Raw> source = Folders.Tensors(config, "F32", 1);
         foreach ((string name, double[] values) in ReferenceConfigs.RandomWeights(config, 1))
         {
-            source[name] = source[name] with { Data =
-                System.Runtime.InteropServices.MemoryMarshal.AsBytes(Array.ConvertAll(values, v => (float)v).AsSpan()).ToArray() };
+            source[name] = source[name] with
+            {
+                Data = System.Runtime.InteropServices.MemoryMarshal.AsBytes(Array.ConvertAll(values, v => (float)v).AsSpan()).ToArray(),
+            };
         }
 
         Folders.Write(_folder["base"], Folders.Config(config), source);

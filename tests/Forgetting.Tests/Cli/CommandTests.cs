@@ -166,8 +166,13 @@ public sealed class CommandTests
         using var folder = new TemporaryFolder();
         folder.Write("test.jsonl", "{\"sentence\": \"a\", \"label\": 1}\n{\"sentence\": \"a\"}\n");
         File.Copy(SharedData.Path("qasc", "dev.json"), folder["dev.json"]);
-        var arguments = new Dictionary<string, string> { ["--model"] =
-            Model, ["--data-dir"] = folder.Path, ["--tasks"] = "qasc", ["--out"] = folder["out"] };
+        var arguments = new Dictionary<string, string>
+        {
+            ["--model"] = Model,
+            ["--data-dir"] = folder.Path,
+            ["--tasks"] = "qasc",
+            ["--out"] = folder["out"],
+        };
         arguments[option] = option == "--out" ? folder[value] : value;
         CommandResult result = CommandResult.Of(["eval", .. arguments.SelectMany(pair => new[] { pair.Key, pair.Value })]);
         Assert.Equal(2, result.ExitCode);

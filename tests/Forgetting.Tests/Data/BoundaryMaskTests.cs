@@ -164,8 +164,14 @@ public class BoundaryMaskTests
                 ["added_tokens"] = new JsonArray(Special(0, "<unk>"), Special(5, "</s>")),
                 ["pre_tokenizer"] = new JsonObject { ["type"] = "Metaspace", ["replacement"] = "▁", ["prepend_scheme"] = scheme },
                 ["decoder"] = new JsonObject { ["type"] = "Metaspace", ["replacement"] = "▁" },
-                ["model"] = new JsonObject { ["type"] =
-                    "BPE", ["unk_token"] = "<unk>", ["fuse_unk"] = true, ["vocab"] = vocabulary, ["merges"] = new JsonArray("▁ a") },
+                ["model"] = new JsonObject
+                {
+                    ["type"] = "BPE",
+                    ["unk_token"] = "<unk>",
+                    ["fuse_unk"] = true,
+                    ["vocab"] = vocabulary,
+                    ["merges"] = new JsonArray("▁ a"),
+                },
             },
             """{"eos_token": "</s>"}""");
         List<int> ids = [];

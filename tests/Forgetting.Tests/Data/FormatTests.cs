@@ -67,8 +67,14 @@ public sealed class FormatTests : IDisposable
     {
         string path = _folder["d.parquet"];
         File.WriteAllBytes(path, Parquet(
-            new Chat { Messages = [new() { Role = "user", Content = "u" }, new() { Role = "assistant", Content = "a" }], Id =
-                3, Score = 0.5, Tags = ["x", "y"], When = new DateTime(2025, 3, 9, 0, 0, 0, DateTimeKind.Utc) },
+            new Chat
+            {
+                Messages = [new() { Role = "user", Content = "u" }, new() { Role = "assistant", Content = "a" }],
+                Id = 3,
+                Score = 0.5,
+                Tags = ["x", "y"],
+                When = new DateTime(2025, 3, 9, 0, 0, 0, DateTimeKind.Utc),
+            },
             new Chat { Messages = [new() { Role = "user", Content = "v" }, new() { Role = "assistant", Content = "b" }] }));
         IReadOnlyList<DataExample> examples = DataSet.Read(path);
         Assert.Equal([new ChatMessage("user", "u"), new ChatMessage("assistant", "a")], examples[0].Messages!);

@@ -132,8 +132,11 @@ public sealed class GivenSignTests : IDisposable
             ? JsonSerializer.Serialize(new { prompt = l.Question, completion = l.Answer, sign = i % 4 == 0 ? -1 : 1 })
             : JsonSerializer.Serialize(new { prompt = l.Question, completion = l.Answer }))));
         TrainingOptions options = Options(data);
-        options = options with { TokenForgetting =
-            options.TokenForgetting with { ReferenceFraction = 0.25, Score = ScoreKind.Influence }, Out = _folder["run"] };
+        options = options with
+        {
+            TokenForgetting = options.TokenForgetting with { ReferenceFraction = 0.25, Score = ScoreKind.Influence },
+            Out = _folder["run"],
+        };
         TuneSummary summary = TuneRun.Execute(options, _backend);
         IReadOnlyList<ExampleScores> scored = ScoreFile.Read(_folder["run", "scores.jsonl"]);
         Assert.Equal((6, 2), (scored.Count, summary.HeldOut));

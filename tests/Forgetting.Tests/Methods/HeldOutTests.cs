@@ -50,8 +50,10 @@ public sealed class HeldOutTests : IDisposable
     {
         TrainingOptions options = Options("run", rank == 0 ? 0.3 : 0.1) with
         {
-            Lora = new() { Rank = rank }, Schedule = Options("", 1).Schedule with { Steps = 40 },
-            Evaluation = Options("", 1).Evaluation with { Patience = 2 }, Checkpoints = new() { Every = 1 },
+            Lora = new() { Rank = rank },
+            Schedule = Options("", 1).Schedule with { Steps = 40 },
+            Evaluation = Options("", 1).Evaluation with { Patience = 2 },
+            Checkpoints = new() { Every = 1 },
         };
         if (killed > 0)
             Assert.Throws<InvalidOperationException>(() => TuneRun.Execute(options, _backend, observer: new Killer(killed)));
@@ -75,8 +77,13 @@ public sealed class HeldOutTests : IDisposable
         TrainingOptions good = Options("good", 5e-3) with { Evaluation = new() { ValidFraction = 0.5, Every = 3 } };
         TuneRun.Execute(good, _backend);
         TuneRun.Execute(
-            good with { Out = _folder["bad"], Method = TrainingMethod.Forget, Optimizer =
-                new() { LearningRate = 0.3 }, TokenForgetting = new() { ReferenceFraction = 0.3 } }, _backend);
+            good with
+            {
+                Out = _folder["bad"],
+                Method = TrainingMethod.Forget,
+                Optimizer = new() { LearningRate = 0.3 },
+                TokenForgetting = new() { ReferenceFraction = 0.3 },
+            }, _backend);
 
         ComparedRun[] runs = [ComparedRun.Read(_folder["good"]), ComparedRun.Read(_folder["bad"])];
         Assert.Equal(HeldOutExample.Read(_folder["good"], 0), HeldOutExample.Read(_folder["bad"], 0));

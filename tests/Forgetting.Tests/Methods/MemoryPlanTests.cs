@@ -163,8 +163,11 @@ public sealed class MemoryPlanTests : IDisposable
         var options =
             new TrainingOptions { Schedule = new() { BatchSize = 2 }, Data = new() { MaxLength = 16 }, Lora = new() { Rank = 2 } };
         Assert.Equal(["training"], Stages(options with { Method = TrainingMethod.Full }));
-        Assert.Equal(["reference", "score", "training"], Stages(options with { Method =
-            TrainingMethod.Forget, TokenForgetting = options.TokenForgetting with { Ascent = AscentKind.Npo, PartsEvery = 1 } }));
+        Assert.Equal(["reference", "score", "training"], Stages(options with
+        {
+            Method = TrainingMethod.Forget,
+            TokenForgetting = options.TokenForgetting with { Ascent = AscentKind.Npo, PartsEvery = 1 },
+        }));
         Assert.Equal(
             ["score", "training"],
             Stages(options with { Method = TrainingMethod.Ignore, TokenForgetting = options.TokenForgetting with { Reference = "r" } }));
@@ -173,15 +176,25 @@ public sealed class MemoryPlanTests : IDisposable
             Stages(options with { Method = TrainingMethod.Ignore, TokenForgetting = options.TokenForgetting with { Scores = "s" } }));
         Assert.Equal(
             ["elicit", "learn", "fisher", "confidence", "training"],
-            Stages(options with { Method = TrainingMethod.Lwf, Unlearning =
-                options.Unlearning with { Prompts = ["p"], SelectBy = SelectionMeasure.Confidence, FisherKind = FisherKind.True },
-                    Optimizer = options.Optimizer with { Regularizer = RegularizerKind.Bss },
-                }));
+            Stages(options with
+            {
+                Method = TrainingMethod.Lwf,
+                Unlearning = options.Unlearning with
+                {
+                    Prompts = ["p"],
+                    SelectBy = SelectionMeasure.Confidence,
+                    FisherKind = FisherKind.True,
+                },
+                Optimizer = options.Optimizer with { Regularizer = RegularizerKind.Bss },
+            }));
         Assert.Equal(
             ["elicit", "learn", "increase", "training"],
             Stages(options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"] } }));
-        Assert.Equal(["elicit", "training"], Stages(options with { Method =
-            TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts = ["p"], Select = SelectionKind.Random } }));
+        Assert.Equal(["elicit", "training"], Stages(options with
+        {
+            Method = TrainingMethod.Lwf,
+            Unlearning = options.Unlearning with { Prompts = ["p"], Select = SelectionKind.Random },
+        }));
 
         // Half the bytes in bfloat16 but Float32 masters; less with recomputation.
         MemoryPlan single =
@@ -193,8 +206,12 @@ public sealed class MemoryPlanTests : IDisposable
             < Plan(options, Tensors.DType.Float32).Activations);
 
         // Passes over the data fill a micro-batch whatever the size of a step.
-        TrainingOptions lwf = options with { Method = TrainingMethod.Lwf, Unlearning = options.Unlearning with { Prompts =
-            ["p"], SelectBy = SelectionMeasure.Confidence }, Compute = options.Compute with { MicroBatchTokens = 64 } };
+        TrainingOptions lwf = options with
+        {
+            Method = TrainingMethod.Lwf,
+            Unlearning = options.Unlearning with { Prompts = ["p"], SelectBy = SelectionMeasure.Confidence },
+            Compute = options.Compute with { MicroBatchTokens = 64 },
+        };
         MemoryPlan two = Plan(lwf, Tensors.DType.Float32),
             four = Plan(lwf with { Schedule = lwf.Schedule with { BatchSize = 4 } }, Tensors.DType.Float32);
         Assert.Equal(

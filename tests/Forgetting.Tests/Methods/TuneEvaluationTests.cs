@@ -30,8 +30,19 @@ public sealed class TuneEvaluationTests : IDisposable
     {
         TrainingOptions options = Options(rank);
         options = options with { Evaluation = options.Evaluation with { Best = kind } };
-        TuneRun.Execute(options with { Out = _folder["plain"], Evaluation = options.Evaluation with { Tasks =
-            [], Every = 0, Metric = null, DataDir = null, Limit = null, Best = BestKind.Auto } }, _backend);
+        TuneRun.Execute(options with
+        {
+            Out = _folder["plain"],
+            Evaluation = options.Evaluation with
+            {
+                Tasks = [],
+                Every = 0,
+                Metric = null,
+                DataDir = null,
+                Limit = null,
+                Best = BestKind.Auto,
+            },
+        }, _backend);
         TuneSummary summary = TuneRun.Execute(options with { Out = _folder["run"] }, _backend);
         Assert.Equal(
             File.ReadAllBytes(_folder["plain", "model/model.safetensors"]), File.ReadAllBytes(_folder["run", "model/model.safetensors"]));
@@ -97,8 +108,11 @@ public sealed class TuneEvaluationTests : IDisposable
     public void What_cannot_be_evaluated_costs_no_training(string tasks, string? metric, string expected)
     {
         TrainingOptions options = Options(0);
-        options = options with { Evaluation =
-            options.Evaluation with { Tasks = tasks.Split(','), Metric = metric, Limit = 1 }, Out = _folder["run"] };
+        options = options with
+        {
+            Evaluation = options.Evaluation with { Tasks = tasks.Split(','), Metric = metric, Limit = 1 },
+            Out = _folder["run"],
+        };
         if (tasks.Contains("perplexity", StringComparison.Ordinal))
         {
             foreach (string file in new[] { "dev.json" })

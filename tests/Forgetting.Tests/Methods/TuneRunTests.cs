@@ -31,8 +31,18 @@ public sealed class TuneRunTests : IDisposable
     public void Forget_learns_positives_and_forgets_negatives_and_leaves_a_checkpoint_that_loads()
     {
         TrainingOptions options = Options(48);
-        options = options with { Method = TrainingMethod.Forget, Out = _folder["run"], TokenForgetting =
-            options.TokenForgetting with { PartsEvery = 5, LambdaMax = 0.5, Score = ScoreKind.Influence, Ascent = AscentKind.Ascent } };
+        options = options with
+        {
+            Method = TrainingMethod.Forget,
+            Out = _folder["run"],
+            TokenForgetting = options.TokenForgetting with
+            {
+                PartsEvery = 5,
+                LambdaMax = 0.5,
+                Score = ScoreKind.Influence,
+                Ascent = AscentKind.Ascent,
+            },
+        };
         var seen = new Stages();
         TuneSummary summary = TuneRun.Execute(options, _backend, observer: seen);
 
@@ -73,8 +83,13 @@ public sealed class TuneRunTests : IDisposable
     public void A_run_killed_in_any_stage_resumes_to_the_same_model()
     {
         TrainingOptions options = Options(24);
-        options = options with { Method = TrainingMethod.Forget, Schedule = options.Schedule with { Steps = 4 }, Checkpoints =
-            options.Checkpoints with { Every = 1 }, TokenForgetting = options.TokenForgetting with { Ascent = AscentKind.Npo } };
+        options = options with
+        {
+            Method = TrainingMethod.Forget,
+            Schedule = options.Schedule with { Steps = 4 },
+            Checkpoints = options.Checkpoints with { Every = 1 },
+            TokenForgetting = options.TokenForgetting with { Ascent = AscentKind.Npo },
+        };
         TuneRun.Execute(options with { Out = _folder["whole"] }, _backend);
         byte[] whole = File.ReadAllBytes(_folder["whole", "model/model.safetensors"]);
 
@@ -130,8 +145,13 @@ public sealed class TuneRunTests : IDisposable
     public void The_only_step_of_a_run_changes_the_weights()
     {
         TrainingOptions options = Options(4);
-        options = options with { Method = TrainingMethod.Full, Schedule =
-            options.Schedule with { Epochs = 1 }, Lora = options.Lora with { Rank = 0 }, Out = _folder["run"] };
+        options = options with
+        {
+            Method = TrainingMethod.Full,
+            Schedule = options.Schedule with { Epochs = 1 },
+            Lora = options.Lora with { Rank = 0 },
+            Out = _folder["run"],
+        };
         TuneSummary summary = TuneRun.Execute(options, _backend);
         Assert.Equal((1, options.Optimizer.LearningRate), (summary.Steps, summary.LastStep.LearningRate));
         Assert.False(File.ReadAllBytes(_folder["run", "model", "model.safetensors"])
@@ -144,8 +164,12 @@ public sealed class TuneRunTests : IDisposable
     {
         // A copy of the model elsewhere, the model itself by another spelling of its path, and steps too small to be seen.
         TrainingOptions options = Options(24);
-        options = options with { Method =
-            TrainingMethod.Forget, Schedule = options.Schedule with { Steps = 2 }, Lora = options.Lora with { Rank = 0 } };
+        options = options with
+        {
+            Method = TrainingMethod.Forget,
+            Schedule = options.Schedule with { Steps = 2 },
+            Lora = options.Lora with { Rank = 0 },
+        };
         Directory.CreateDirectory(_folder["copy"]);
         foreach (string file in Directory.GetFiles(options.Model))
         {
@@ -161,8 +185,11 @@ public sealed class TuneRunTests : IDisposable
         Assert.Contains(
             "reference is", Refused(options with { TokenForgetting = options.TokenForgetting with { Reference = options.Model + "/." } }),
             StringComparison.Ordinal);
-        Assert.Contains("the reference has hardly learnt anything", Refused(options with { TokenForgetting =
-            options.TokenForgetting with { ReferenceFraction = 0.5 }, Optimizer = options.Optimizer with { LearningRate = 1e-12 } }),
+        Assert.Contains("the reference has hardly learnt anything", Refused(options with
+        {
+            TokenForgetting = options.TokenForgetting with { ReferenceFraction = 0.5 },
+            Optimizer = options.Optimizer with { LearningRate = 1e-12 },
+        }),
             StringComparison.Ordinal);
         Assert.Contains("examples have the score of the cut", Refused(options with
         {
@@ -175,15 +202,31 @@ public sealed class TuneRunTests : IDisposable
     public void Methods_share_a_score_file()
     {
         TrainingOptions options = Options(24);
-        options = options with { Lora = options.Lora with { Rank = 0 }, Schedule =
-            options.Schedule with { Steps = 2 }, Optimizer = options.Optimizer with { LearningRate = 1e-4 } };
+        options = options with
+        {
+            Lora = options.Lora with { Rank = 0 },
+            Schedule = options.Schedule with { Steps = 2 },
+            Optimizer = options.Optimizer with { LearningRate = 1e-4 },
+        };
         string scores = _folder["forget", "scores.jsonl"];
-        TuneRun.Execute(options with { Method =
-            TrainingMethod.Full, Optimizer = options.Optimizer with { LearningRate = 1e-3 }, Out = _folder["reference"] }, _backend);
-        TuneRun.Execute(options with { Method = TrainingMethod.Forget, Out =
-            _folder["forget"], TokenForgetting = options.TokenForgetting with { Reference = _folder["reference", "model"] } }, _backend);
-        TuneSummary summary = TuneRun.Execute(options with { Method =
-            TrainingMethod.Ignore, Out = _folder["ignore"], TokenForgetting = options.TokenForgetting with { Scores = scores } }, _backend);
+        TuneRun.Execute(options with
+        {
+            Method = TrainingMethod.Full,
+            Optimizer = options.Optimizer with { LearningRate = 1e-3 },
+            Out = _folder["reference"],
+        }, _backend);
+        TuneRun.Execute(options with
+        {
+            Method = TrainingMethod.Forget,
+            Out = _folder["forget"],
+            TokenForgetting = options.TokenForgetting with { Reference = _folder["reference", "model"] },
+        }, _backend);
+        TuneSummary summary = TuneRun.Execute(options with
+        {
+            Method = TrainingMethod.Ignore,
+            Out = _folder["ignore"],
+            TokenForgetting = options.TokenForgetting with { Scores = scores },
+        }, _backend);
         Assert.Equal(scores, summary.Reference);
         Assert.NotNull(summary.LastStep.NegativeLoss);
         Assert.Equal(0, summary.LastStep.Lambda);
@@ -194,8 +237,12 @@ public sealed class TuneRunTests : IDisposable
     public void An_adapter_is_continued_and_the_reference_begins_with_it()
     {
         TrainingOptions options = Options(24);
-        options = options with { Method = TrainingMethod.Full, Schedule =
-            options.Schedule with { Steps = 6 }, Lora = options.Lora with { Rank = 4, Alpha = 12, Targets = ["q_proj", "up_proj"] } };
+        options = options with
+        {
+            Method = TrainingMethod.Full,
+            Schedule = options.Schedule with { Steps = 6 },
+            Lora = options.Lora with { Rank = 4, Alpha = 12, Targets = ["q_proj", "up_proj"] },
+        };
         TuneSummary first = TuneRun.Execute(options with { Out = _folder["first"] }, _backend);
 
         // Steps too small to be seen: what comes out is what went in, with the adapter's own rank, scale and targets.
@@ -220,9 +267,14 @@ public sealed class TuneRunTests : IDisposable
         Assert.All(ScoreFile.Read(_folder["second", "scores.jsonl"]), e => Assert.All(e.Influence, s => Assert.Equal(0, s, 1e-3)));
 
         // It goes on from there, and what does not fit is an error.
-        TuneSummary third = TuneRun.Execute(still with { Method =
-            TrainingMethod.Full, TokenForgetting = still.TokenForgetting with { ReferenceFraction = null, Rho = null }, Optimizer =
-                still.Optimizer with { LearningRate = 5e-3 }, Schedule = still.Schedule with { Steps = 6 }, Out = _folder["third"] },
+        TuneSummary third = TuneRun.Execute(still with
+        {
+            Method = TrainingMethod.Full,
+            TokenForgetting = still.TokenForgetting with { ReferenceFraction = null, Rho = null },
+            Optimizer = still.Optimizer with { LearningRate = 5e-3 },
+            Schedule = still.Schedule with { Steps = 6 },
+            Out = _folder["third"],
+        },
             _backend);
         Assert.True(third.LastStep.Loss < first.LastStep.Loss, $"{first.LastStep.Loss} → {third.LastStep.Loss}");
         File.WriteAllText(
@@ -263,8 +315,12 @@ public sealed class TuneRunTests : IDisposable
         string text = _folder.Write("text.txt", File.ReadAllText(SharedData.Path("tinyshakespeare", "input.txt"))[..20_000]);
         IReadOnlyList<EncodedExample> examples = TextWindows.Read(text, source.Tokenizer, 64);
         TrainingOptions options =
-            PretrainRun.DefaultOptions with { Out = _folder["pretrained"], Schedule = PretrainRun.DefaultOptions.Schedule with { BatchSize =
-                8, Steps = 40 }, Optimizer = PretrainRun.DefaultOptions.Optimizer with { LearningRate = 5e-3 } };
+            PretrainRun.DefaultOptions with
+            {
+                Out = _folder["pretrained"],
+                Schedule = PretrainRun.DefaultOptions.Schedule with { BatchSize = 8, Steps = 40 },
+                Optimizer = PretrainRun.DefaultOptions.Optimizer with { LearningRate = 5e-3 },
+            };
         string folder = PretrainRun.Execute(
             source.Decoder.Config with { Layers = 2 }, examples, SharedData.Path("stories260K", "hf"), options, _backend);
 
@@ -284,9 +340,15 @@ public sealed class TuneRunTests : IDisposable
     {
         TrainingOptions options = Options(24);
         TuneSummary[] summaries = [.. new[] { "BF16", "F32" }.Select(type => TuneRun.Execute(
-            options with { Method = TrainingMethod.Forget, Model = Stories(type), Optimizer =
-                options.Optimizer with { LearningRate = 1e-5 }, Schedule = options.Schedule with { Steps = 2 }, TokenForgetting =
-                options.TokenForgetting with { ReferenceFraction = 0.25 }, Out = _folder["run" + type] }, _backend))];
+            options with
+            {
+                Method = TrainingMethod.Forget,
+                Model = Stories(type),
+                Optimizer = options.Optimizer with { LearningRate = 1e-5 },
+                Schedule = options.Schedule with { Steps = 2 },
+                TokenForgetting = options.TokenForgetting with { ReferenceFraction = 0.25 },
+                Out = _folder["run" + type],
+            }, _backend))];
         Assert.Equal(File.ReadAllText(_folder["runF32", "scores.jsonl"]), File.ReadAllText(_folder["runBF16", "scores.jsonl"]));
         Assert.All(
             new[] { "BF16", "F32" },
@@ -295,8 +357,15 @@ public sealed class TuneRunTests : IDisposable
         Assert.InRange(summaries[1].RoundingLoss, 0, 1e-2);
 
         TuneSummary exact = TuneRun.Execute(
-            options with { Method = TrainingMethod.Full, Model = Stories("BF16"), Optimizer = options.Optimizer with { LearningRate =
-                1e-5 }, Schedule = options.Schedule with { Steps = 2 }, SaveDtype = SaveDtype.Fp32, Out = _folder["exact"] }, _backend);
+            options with
+            {
+                Method = TrainingMethod.Full,
+                Model = Stories("BF16"),
+                Optimizer = options.Optimizer with { LearningRate = 1e-5 },
+                Schedule = options.Schedule with { Steps = 2 },
+                SaveDtype = SaveDtype.Fp32,
+                Out = _folder["exact"],
+            }, _backend);
         Assert.InRange(exact.RoundingLoss, 0, 1e-2);
         Assert.All(Folders.ReadTensors(_folder["exact", "model", "model.safetensors"]).Values, tensor => Assert.Equal("F32", tensor.Type));
     }
@@ -307,10 +376,17 @@ public sealed class TuneRunTests : IDisposable
         foreach (int rank in new[] { 0, 4 })
         {
             TrainingOptions options = Options(4);
-            options = options with { Method = TrainingMethod.Full, Schedule = options.Schedule with { Epochs = 1 }, Lora = options.Lora with
+            options = options with
             {
-                Rank = rank,
-            }, Optimizer = options.Optimizer with { LearningRate = 1e38 }, Out = _folder[$"run{rank}"] };
+                Method = TrainingMethod.Full,
+                Schedule = options.Schedule with { Epochs = 1 },
+                Lora = options.Lora with
+                {
+                    Rank = rank,
+                },
+                Optimizer = options.Optimizer with { LearningRate = 1e38 },
+                Out = _folder[$"run{rank}"]
+            };
             UserException error = Assert.Throws<UserException>(() => TuneRun.Execute(options, _backend));
             Assert.Contains("a lower learning rate", error.Message, StringComparison.Ordinal);
             Assert.False(Directory.Exists(_folder[$"run{rank}", "model"]));
@@ -322,8 +398,12 @@ public sealed class TuneRunTests : IDisposable
     {
         // One step holds all examples, so that the file's losses are those.
         TrainingOptions options = Options(8);
-        options = options with { Method =
-            TrainingMethod.Full, Lora = options.Lora with { Rank = 0 }, Schedule = options.Schedule with { Steps = 6 } };
+        options = options with
+        {
+            Method = TrainingMethod.Full,
+            Lora = options.Lora with { Rank = 0 },
+            Schedule = options.Schedule with { Steps = 6 },
+        };
         TuneSummary good = TuneRun.Execute(options with { Out = _folder["good"] }, _backend);
         Assert.Equal(MeanResponse(options, options.Model), good.Outcome!.LearntBefore!.Value, 1e-4);
         Assert.Equal(MeanResponse(options, _folder["good", "model"]), good.Outcome.LearntAfter!.Value, 1e-4);

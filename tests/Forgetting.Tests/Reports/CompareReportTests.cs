@@ -59,8 +59,12 @@ public class CompareReportTests
                 {
                     ComparedRun run = Run(method, 60, 0, _ => seed);
                     TrainingOptions options =
-                        run.Options with { Seed = (ulong)seed, Out = $"grid/method={run.Folder}/seed-{seed}", TokenForgetting =
-                            new() { ReferenceFraction = method == TrainingMethod.Full ? null : 1.0 / 6 } };
+                        run.Options with
+                        {
+                            Seed = (ulong)seed,
+                            Out = $"grid/method={run.Folder}/seed-{seed}",
+                            TokenForgetting = new() { ReferenceFraction = method == TrainingMethod.Full ? null : 1.0 / 6 },
+                        };
                     return run with { Folder = options.Out, Options = options };
                 }))];
         (IReadOnlyList<string> header, IReadOnlyList<IReadOnlyList<string>> rows) = CompareReport.Table(runs);
@@ -87,13 +91,20 @@ public class CompareReportTests
                 {
                     ComparedRun run = Run(arm.Item1, 60, 0);
                     StepMetrics[] metrics = [.. run.Metrics];
-                    metrics[^1] = metrics[^1] with { Evaluation =
-                        new Dictionary<string, double> { ["t/acc"] = 0.5 + ((seed - 10) * 0.05) + (arm.Item2 * (seed - 9)) } };
+                    metrics[^1] = metrics[^1] with
+                    {
+                        Evaluation = new Dictionary<string,
+                        double> { ["t/acc"] = 0.5 + ((seed - 10) * 0.05) + (arm.Item2 * (seed - 9)) },
+                    };
                     return run with
                     {
                         Metrics = metrics,
-                        Options = run.Options with { Seed =
-                            (ulong)seed, Model = $"worlds/model-{seed}", Data = run.Options.Data with { Path = $"worlds/{seed}/d.jsonl" } },
+                        Options = run.Options with
+                        {
+                            Seed = (ulong)seed,
+                            Model = $"worlds/model-{seed}",
+                            Data = run.Options.Data with { Path = $"worlds/{seed}/d.jsonl" },
+                        },
                     };
                 }))];
         IReadOnlyList<RunGroup> groups = RunNames.Group(runs, out _);

@@ -74,8 +74,11 @@ public sealed class KillTests : IDisposable
     /// <summary>Runs the command until it ends, or says something on standard error, upon which it is killed.</summary>
     private static (int Code, string Said) Run(string? killedAt, string[] arguments, Action? first = null)
     {
-        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "Forgetting.Cli.dll"),
-            .. arguments]) { RedirectStandardError = true, RedirectStandardOutput = true };
+        var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "Forgetting.Cli.dll"), .. arguments])
+        {
+            RedirectStandardError = true,
+            RedirectStandardOutput = true,
+        };
         using Process process = Process.Start(start)!;
         Task<string> output = process.StandardOutput.ReadToEndAsync();
         var said = new List<string>();

@@ -33,8 +33,11 @@ public sealed class SeveralFilesTests : IDisposable
         // The first of three epochs in one file, in the order in which the mixture has them: without shuffling the
         // sums of a step do not depend on it.
         string[] lines = [.. Enumerable.Repeat(File.ReadAllLines(a), 3).SelectMany(l => l), .. File.ReadAllLines(b).Take(3)];
-        TuneSummary same = TuneRun.Execute(options with { Data =
-            new() { Path = _folder.Write("same.jsonl", string.Join('\n', lines)), NoShuffle = true }, Out = _folder["same"] }, _backend);
+        TuneSummary same = TuneRun.Execute(options with
+        {
+            Data = new() { Path = _folder.Write("same.jsonl", string.Join('\n', lines)), NoShuffle = true },
+            Out = _folder["same"],
+        }, _backend);
         Assert.Equal(
             StepMetrics.Read(_folder["same", "metrics.jsonl"])[0].Loss, StepMetrics.Read(_folder["mixed", "metrics.jsonl"])[0].Loss, 1e-5);
 

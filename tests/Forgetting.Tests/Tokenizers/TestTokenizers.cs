@@ -38,8 +38,11 @@ internal static class TestTokenizers
             ["added_tokens"] = new JsonArray(Special(Bos, "<s>"), Special(Eos, "</s>"), Special(Turn, "<|turn|>")),
             ["pre_tokenizer"] = new JsonObject { ["type"] = "ByteLevel", ["add_prefix_space"] = false, ["use_regex"] = merges.Length == 0 },
             ["decoder"] = new JsonObject { ["type"] = "ByteLevel" },
-            ["model"] = new JsonObject { ["type"] = "BPE", ["vocab"] = vocabulary, ["merges"] = new JsonArray(
-                [.. merges.Select(m => JsonValue.Create(m))]) },
+            ["model"] = new JsonObject
+            {
+                ["type"] = "BPE", ["vocab"] = vocabulary, ["merges"] = new JsonArray(
+                [.. merges.Select(m => JsonValue.Create(m))])
+            },
         };
         return Load(root, $$"""{"bos_token": "<s>", "eos_token": "</s>", "add_bos_token": {{(bos ? "true" : "false")}}}""");
     }

@@ -202,8 +202,13 @@ public class TokenizerJsonTests
     private static string DamageText(string json, Random random)
     {
         int at = random.Next(json.Length), length = random.Next(1, 12);
-        string with = random.Next(3) switch { 0 => "", 1 => ((char)random.Next(32, 127)).ToString(), _ => json.Substring(
-            random.Next(json.Length / 2), length) };
+        string with = random.Next(3) switch
+        {
+            0 => "",
+            1 => ((char)random.Next(32, 127)).ToString(),
+            _ => json.Substring(
+            random.Next(json.Length / 2), length)
+        };
         return json[..at] + with + json[Math.Min(json.Length, at + random.Next(0, length))..];
     }
 

@@ -21,8 +21,12 @@ public class AdamWOptimizerTests
         var shape = kind == ParameterKind.Vector ? new Shape(35) : new Shape(5, 7);
         using DeviceBuffer values = backend.Allocate(shape.Count * sizeof(float));
         using DeviceBuffer gradients = backend.Allocate(shape.Count * sizeof(float));
-        var parameter = new Parameter("w", kind, shape) { Trainable =
-            true, Value = values.AsTensor(shape, DType.Float32), Gradient = gradients.AsTensor(shape, DType.Float32) };
+        var parameter = new Parameter("w", kind, shape)
+        {
+            Trainable = true,
+            Value = values.AsTensor(shape, DType.Float32),
+            Gradient = gradients.AsTensor(shape, DType.Float32),
+        };
         parameter.Master = parameter.Value;
 
         var random = new Random(1);

@@ -48,8 +48,11 @@ public sealed class RecipeTests : IDisposable
         Assert.Equal(options.Lora.Targets, back.Lora.Targets);
         Assert.Equal(options.Data.Files, back.Data.Files);
         Assert.Equal(
-            options with { Lora = options.Lora with { Targets = back.Lora.Targets }, Data =
-                options.Data with { Files = back.Data.Files, Weights = back.Data.Weights } }, back);
+            options with
+            {
+                Lora = options.Lora with { Targets = back.Lora.Targets },
+                Data = options.Data with { Files = back.Data.Files, Weights = back.Data.Weights },
+            }, back);
         Assert.Contains("learning-rate: 1.0E-05\n", File.ReadAllText(_path), StringComparison.Ordinal);
         Assert.Contains("\nscores: null\n", File.ReadAllText(_path), StringComparison.Ordinal);
         Assert.Equal(Recipe.Settings.Count, File.ReadAllLines(_path).Length);

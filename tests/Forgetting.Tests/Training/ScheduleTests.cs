@@ -85,8 +85,10 @@ public class ScheduleTests
     [Fact]
     public void Adaptive_lambda_keeps_the_negative_gradient_below_the_fraction()
     {
-        var options = new TrainingOptions { TokenForgetting =
-            new() { Lambda = LambdaKind.Adaptive, LambdaMin = 0, LambdaMax = 0.2, LambdaFraction = 0.5 } };
+        var options = new TrainingOptions
+        {
+            TokenForgetting = new() { Lambda = LambdaKind.Adaptive, LambdaMin = 0, LambdaMax = 0.2, LambdaFraction = 0.5 },
+        };
         var schedule = new LambdaSchedule(options, 10, 10);
         Assert.Equal(0.1, schedule.At(5), 15);
         schedule.Measure(positiveNorm: 3, negativeNorm: 20);

@@ -8,8 +8,11 @@ namespace Forgetting.Tests.Training;
 public class StepEvaluatorTests
 {
     private static readonly TrainingOptions s_options =
-        TinyRun.Lora with { Evaluation = TinyRun.Lora.Evaluation with { Every = 4, Tasks = ["x"], DataDir = "." }, Checkpoints =
-            TinyRun.Lora.Checkpoints with { Every = 1 } };
+        TinyRun.Lora with
+        {
+            Evaluation = TinyRun.Lora.Evaluation with { Every = 4, Tasks = ["x"], DataDir = "." },
+            Checkpoints = TinyRun.Lora.Checkpoints with { Every = 1 },
+        };
 
     [Fact]
     public void Evaluations_are_every_so_many_steps_and_after_the_last_and_leave_the_training_as_it_is()

@@ -47,8 +47,14 @@ internal sealed class TinyRun : IDisposable
 
     // Plain ascent, which needs no base model's probabilities.
     public static TrainingOptions Full { get; } =
-        new() { TokenForgetting = new() { Ascent = AscentKind.Ascent }, Lora = new() { Rank = 0 }, Schedule = new() { BatchSize =
-            4, Epochs = 2, WarmupRatio = 0 }, Optimizer = new() { LearningRate = 1e-3 }, Checkpoints = new() { Every = 0 } };
+        new()
+        {
+            TokenForgetting = new() { Ascent = AscentKind.Ascent },
+            Lora = new() { Rank = 0 },
+            Schedule = new() { BatchSize = 4, Epochs = 2, WarmupRatio = 0 },
+            Optimizer = new() { LearningRate = 1e-3 },
+            Checkpoints = new() { Every = 0 },
+        };
 
     public static TrainingOptions Lora { get; } = Full with { Lora = Full.Lora with { Rank = 4, Dropout = 0.25 } };
 

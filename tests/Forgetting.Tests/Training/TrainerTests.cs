@@ -8,14 +8,25 @@ namespace Forgetting.Tests.Training;
 
 public class TrainerTests
 {
-    private static readonly TrainingOptions s_adaptive = TinyRun.Lora with { TokenForgetting =
-        TinyRun.Lora.TokenForgetting with { Lambda = LambdaKind.Adaptive, LambdaEvery = 2, LambdaFraction = 0.01, LambdaMax = 1 } };
+    private static readonly TrainingOptions s_adaptive = TinyRun.Lora with
+    {
+        TokenForgetting = TinyRun.Lora.TokenForgetting with
+        {
+            Lambda = LambdaKind.Adaptive,
+            LambdaEvery = 2,
+            LambdaFraction = 0.01,
+            LambdaMax = 1,
+        },
+    };
 
     [Fact]
     public void Metrics_have_a_line_a_step_with_every_field()
     {
-        using var run = new TinyRun(TinyRun.Full with { TokenForgetting =
-            TinyRun.Full.TokenForgetting with { PartsEvery = 2 }, Schedule = TinyRun.Full.Schedule with { WarmupRatio = 0.5 } });
+        using var run = new TinyRun(TinyRun.Full with
+        {
+            TokenForgetting = TinyRun.Full.TokenForgetting with { PartsEvery = 2 },
+            Schedule = TinyRun.Full.Schedule with { WarmupRatio = 0.5 },
+        });
         run.Trainer().Run();
         string[] lines = File.ReadAllLines(Path.Combine(run.Folder, "metrics.jsonl"));
         Assert.Equal(6, lines.Length);
@@ -39,10 +50,12 @@ public class TrainerTests
     [Fact]
     public void Positives_are_learnt_and_negatives_forgotten()
     {
-        using var run = new TinyRun(TinyRun.Full with { Schedule = TinyRun.Full.Schedule with { BatchSize = 12, Steps = 60 }, Optimizer =
-            TinyRun.Full.Optimizer with { LearningRate = 5e-3 },
-                TokenForgetting = TinyRun.Full.TokenForgetting with { Lambda = LambdaKind.Constant, LambdaMax = 0.2 },
-            });
+        using var run = new TinyRun(TinyRun.Full with
+        {
+            Schedule = TinyRun.Full.Schedule with { BatchSize = 12, Steps = 60 },
+            Optimizer = TinyRun.Full.Optimizer with { LearningRate = 5e-3 },
+            TokenForgetting = TinyRun.Full.TokenForgetting with { Lambda = LambdaKind.Constant, LambdaMax = 0.2 },
+        });
         run.Trainer().Run();
         IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(run.Folder, "metrics.jsonl"));
         Assert.True(metrics[^1].PositiveLoss < 0.7 * metrics[0].PositiveLoss);
@@ -52,8 +65,11 @@ public class TrainerTests
     [Fact]
     public void A_part_without_tokens_is_null_in_the_metrics()
     {
-        using var run = new TinyRun(TinyRun.Full with { Schedule =
-            TinyRun.Full.Schedule with { Steps = 1 }, TokenForgetting = TinyRun.Full.TokenForgetting with { PartsEvery = 1 } });
+        using var run = new TinyRun(TinyRun.Full with
+        {
+            Schedule = TinyRun.Full.Schedule with { Steps = 1 },
+            TokenForgetting = TinyRun.Full.TokenForgetting with { PartsEvery = 1 },
+        });
         new Trainer(run.Decoder, TrainingSet.AllPositive(run.Set.Examples), run.Options, run.Folder).Run();
         string line = File.ReadAllText(Path.Combine(run.Folder, "metrics.jsonl"));
         Assert.Contains("\"negative_loss\":null", line, StringComparison.Ordinal);
@@ -73,8 +89,11 @@ public class TrainerTests
     [Fact]
     public void Adaptive_lambda_holds_the_negative_gradient_down()
     {
-        using var run = new TinyRun(s_adaptive with { Schedule =
-            s_adaptive.Schedule with { Epochs = 4 }, TokenForgetting = s_adaptive.TokenForgetting with { LambdaMin = 0.9 } });
+        using var run = new TinyRun(s_adaptive with
+        {
+            Schedule = s_adaptive.Schedule with { Epochs = 4 },
+            TokenForgetting = s_adaptive.TokenForgetting with { LambdaMin = 0.9 },
+        });
         run.Trainer().Run();
         IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(run.Folder, "metrics.jsonl"));
         Assert.Equal(0.9, metrics[0].Lambda);
@@ -104,8 +123,11 @@ public class TrainerTests
     public void A_run_that_was_killed_resumes_to_the_same_bits(bool lora)
     {
         TrainingOptions options = lora ? s_adaptive : TinyRun.Full;
-        options = options with { Checkpoints =
-            options.Checkpoints with { Every = 2 }, TokenForgetting = options.TokenForgetting with { PartsEvery = 2 } };
+        options = options with
+        {
+            Checkpoints = options.Checkpoints with { Every = 2 },
+            TokenForgetting = options.TokenForgetting with { PartsEvery = 2 },
+        };
         using var whole = new TinyRun(options);
         whole.Trainer().Run();
 
@@ -161,8 +183,11 @@ public class TrainerTests
     [Fact]
     public void A_loss_that_is_not_finite_stops_the_run_before_the_update()
     {
-        using var run = new TinyRun(TinyRun.Full with { Checkpoints =
-            TinyRun.Full.Checkpoints with { Every = 1 }, Data = TinyRun.Full.Data with { NoShuffle = true } });
+        using var run = new TinyRun(TinyRun.Full with
+        {
+            Checkpoints = TinyRun.Full.Checkpoints with { Every = 1 },
+            Data = TinyRun.Full.Data with { NoShuffle = true },
+        });
         float[] good = [];
         var poison = new Death(2, () =>
         {
@@ -181,8 +206,11 @@ public class TrainerTests
     [Fact]
     public void A_gradient_that_is_not_finite_names_the_example()
     {
-        using var run = new TinyRun(TinyRun.Full with { TokenForgetting = TinyRun.Full.TokenForgetting with { Lambda =
-            LambdaKind.Constant, LambdaMax = 1e38 }, Data = TinyRun.Full.Data with { NoShuffle = true } });
+        using var run = new TinyRun(TinyRun.Full with
+        {
+            TokenForgetting = TinyRun.Full.TokenForgetting with { Lambda = LambdaKind.Constant, LambdaMax = 1e38 },
+            Data = TinyRun.Full.Data with { NoShuffle = true },
+        });
         float[] before = run.Weights();
         var error = Assert.Throws<UserException>(() => run.Trainer().Run());
         int first = Enumerable.Range(0, 4).First(i => run.Set.Signs[i].Contains((sbyte)-1));

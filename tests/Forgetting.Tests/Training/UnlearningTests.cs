@@ -80,9 +80,13 @@ public class UnlearningTests
     [InlineData(true, UnlearningMoments.Shared)]
     public void A_killed_run_resumes_to_the_same_bits(bool lora, UnlearningMoments moments)
     {
-        TrainingOptions options = s_lwf with { Unlearning =
-            s_lwf.Unlearning with { Moments = moments }, Lora = s_lwf.Lora with { Rank = lora ? 4 : 0, Dropout = 0.25 }, Checkpoints =
-                s_lwf.Checkpoints with { Every = 3 }, TokenForgetting = s_lwf.TokenForgetting with { Ascent = AscentKind.Unlikelihood } };
+        TrainingOptions options = s_lwf with
+        {
+            Unlearning = s_lwf.Unlearning with { Moments = moments },
+            Lora = s_lwf.Lora with { Rank = lora ? 4 : 0, Dropout = 0.25 },
+            Checkpoints = s_lwf.Checkpoints with { Every = 3 },
+            TokenForgetting = s_lwf.TokenForgetting with { Ascent = AscentKind.Unlikelihood },
+        };
         using var whole = new TinyRun(options);
         Train(whole, Others()).Run();
         using var source = new CancellationTokenSource();

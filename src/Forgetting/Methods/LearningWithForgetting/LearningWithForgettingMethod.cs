@@ -212,8 +212,14 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
     // Samples have the standard names of fields, whatever those of the learning data are.
     private IReadOnlyList<EncodedExample> Samples(MethodRun run) => _samples ??= run.Encode(SamplesPath(run), options with
     {
-        Data = options.Data with { PromptField =
-            null, CompletionField = null, Shape = DataShape.Auto, TooLong = TooLong.Cut, TrainOn = TrainOn.Assistant },
+        Data = options.Data with
+        {
+            PromptField = null,
+            CompletionField = null,
+            Shape = DataShape.Auto,
+            TooLong = TooLong.Cut,
+            TrainOn = TrainOn.Assistant,
+        },
     });
 
     private void WriteSelection(MethodRun run, int count, double[]? confidence, double[]? increase, IReadOnlyList<int> places)

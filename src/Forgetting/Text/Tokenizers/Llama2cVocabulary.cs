@@ -42,8 +42,12 @@ internal static class Llama2cVocabulary
                 + $"the bytes from <0x00> after {SpecialCount} special tokens");
         }
 
-        return SentencePieceFile.Build(
-            file, pieces, dummyPrefix: true, collapseSpaces: false) with { Prefix = [1], BosId = 1, EosIds = [2] };
+        return SentencePieceFile.Build(file, pieces, dummyPrefix: true, collapseSpaces: false) with
+        {
+            Prefix = [1],
+            BosId = 1,
+            EosIds = [2],
+        };
     }
 
     // The exporter writes <s> and </s> with newlines around them, for printing.

@@ -134,8 +134,12 @@ internal static class SentencePieceFile
             Source = source,
             Vocabulary = vocabulary,
             Merges = MergesOf(pieces, vocabulary),
-            Options = new BytePairOptions { ByteFallback =
-                vocabulary.ContainsKey(BytePairEncoding.ByteToken(0)), FuseUnknown = true, Unknown = unknown },
+            Options = new BytePairOptions
+            {
+                ByteFallback = vocabulary.ContainsKey(BytePairEncoding.ByteToken(0)),
+                FuseUnknown = true,
+                Unknown = unknown,
+            },
             AddedTokens = added,
             Normalizer = Normalizers.Sequence(normalizers),
             Decoder = TokenDecoder.SentencePiece(dummyPrefix, source),

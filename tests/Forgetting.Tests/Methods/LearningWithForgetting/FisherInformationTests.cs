@@ -100,8 +100,19 @@ public class FisherInformationTests
     {
         using var backend = new CpuBackend();
         using var decoder = new Decoder(
-            new ModelConfig { Family = ModelFamilies.Llama, VocabularySize = 4, HiddenSize =
-                4, IntermediateSize = 4, Layers = 0, Heads = 1, KeyValueHeads = 1, HeadSize = 4, ContextLength = 4, AttentionScale = 1 },
+            new ModelConfig
+            {
+                Family = ModelFamilies.Llama,
+                VocabularySize = 4,
+                HiddenSize = 4,
+                IntermediateSize = 4,
+                Layers = 0,
+                Heads = 1,
+                KeyValueHeads = 1,
+                HeadSize = 4,
+                ContextLength = 4,
+                AttentionScale = 1,
+            },
             backend);
         Assert.Contains(
             "of no examples", Assert.Throws<UserException>(() => FisherInformation.Compute(decoder, [], FisherKind.True, 10, 1)).Message,

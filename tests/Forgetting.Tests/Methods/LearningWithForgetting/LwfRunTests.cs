@@ -128,8 +128,16 @@ public sealed class LwfRunTests : IDisposable
         TuneRun.Execute(options with { Out = grid[1] }, _backend, others: grid);
 
         // Settings of unlearning alone: all stages are the first run's, and the run is what it is on its own.
-        TrainingOptions other = options with { Unlearning =
-            options.Unlearning with { Select = SelectionKind.Low, Schedule = UnlearningScheduleKind.Upfront, Interval = 2, Weight = 0.1 } };
+        TrainingOptions other = options with
+        {
+            Unlearning = options.Unlearning with
+            {
+                Select = SelectionKind.Low,
+                Schedule = UnlearningScheduleKind.Upfront,
+                Interval = 2,
+                Weight = 0.1,
+            },
+        };
         TuneSummary shared = TuneRun.Execute(other with { Out = grid[2] }, _backend, others: grid);
         Assert.All(shared.Unlearning!.Stages, s => Assert.True(s.Reused));
         Assert.All(s_results, left => Assert.True(File.Exists(_folder["second", left]), left));
@@ -177,9 +185,14 @@ public sealed class LwfRunTests : IDisposable
             File.ReadAllBytes(_folder["whole", "model/model.safetensors"]), File.ReadAllBytes(_folder["given", "model/model.safetensors"]));
 
         // Negative tokens of the learning data and D_U in one run; a choice at random needs no confidence.
-        TuneSummary both = TuneRun.Execute(given with { Method = TrainingMethod.Forget, Unlearning = given.Unlearning with { Select =
-            SelectionKind.Random }, TokenForgetting = given.TokenForgetting with { Ascent = AscentKind.Npo }, Out =
-                _folder["both"], Optimizer = given.Optimizer with { Regularizer = RegularizerKind.Bss } }, _backend);
+        TuneSummary both = TuneRun.Execute(given with
+        {
+            Method = TrainingMethod.Forget,
+            Unlearning = given.Unlearning with { Select = SelectionKind.Random },
+            TokenForgetting = given.TokenForgetting with { Ascent = AscentKind.Npo },
+            Out = _folder["both"],
+            Optimizer = given.Optimizer with { Regularizer = RegularizerKind.Bss },
+        }, _backend);
         Assert.Empty(both.Unlearning!.Stages);
         Assert.Null(both.Unlearning.Cut);
         Assert.True(both.NegativeTokens > 0);
@@ -193,13 +206,24 @@ public sealed class LwfRunTests : IDisposable
     {
         TrainingOptions options = Options();
         options = options with { Schedule = options.Schedule with { Steps = 4 } };
-        TuneRun.Execute((options with { Method = TrainingMethod.Full, Unlearning = options.Unlearning with { Prompts = [] }, Optimizer =
-            options.Optimizer with { LearningRate = 2e-2 }, Out = _folder["first"] }).WithoutUnused(), _backend);
+        TuneRun.Execute((options with
+        {
+            Method = TrainingMethod.Full,
+            Unlearning = options.Unlearning with { Prompts = [] },
+            Optimizer = options.Optimizer with { LearningRate = 2e-2 },
+            Out = _folder["first"],
+        }).WithoutUnused(), _backend);
         TuneRun.Execute(options with { Out = _folder["plain"] }, _backend);
 
         // The run continues the adapter; what it elicits and how it ranks that is as if the adapter had been merged first.
-        TrainingOptions given = options with { Unlearning = options.Unlearning with { Learned =
-            _folder["plain", "lwf/learned/model"], Fisher = _folder["plain", "lwf/fisher.safetensors"] } };
+        TrainingOptions given = options with
+        {
+            Unlearning = options.Unlearning with
+            {
+                Learned = _folder["plain", "lwf/learned/model"],
+                Fisher = _folder["plain", "lwf/fisher.safetensors"],
+            },
+        };
         TuneRun.Execute(given with { Adapter = _folder["first", "adapter"], Out = _folder["continued"] }, _backend);
         TuneRun.Execute(given with { Model = _folder["first", "model"], Out = _folder["merged"] }, _backend);
         byte[] elicited = File.ReadAllBytes(_folder["merged", "lwf/elicited.jsonl"]);
@@ -214,8 +238,12 @@ public sealed class LwfRunTests : IDisposable
         }
 
         // θ_L begins at the adapter too.
-        TuneRun.Execute(options with { Adapter =
-            _folder["first", "adapter"], Optimizer = options.Optimizer with { LearningRate = 1e-12 }, Out = _folder["still"] }, _backend);
+        TuneRun.Execute(options with
+        {
+            Adapter = _folder["first", "adapter"],
+            Optimizer = options.Optimizer with { LearningRate = 1e-12 },
+            Out = _folder["still"],
+        }, _backend);
         Assert.All(ConfidenceRecord.Read(_folder["still", "lwf/confidence.jsonl"], 24), r => Assert.Equal(0, r.Constant, 1e-9));
     }
 

@@ -61,8 +61,11 @@ public class StableRankShrinkageTests
     [InlineData(4, 0.25)]
     public void Gradients_and_value_do_not_depend_on_micro_batches(int rank, double dropout)
     {
-        TrainingOptions options = TinyRun.Full with { Lora = TinyRun.Full.Lora with { Rank = rank, Dropout = dropout }, Optimizer =
-            TinyRun.Full.Optimizer with { Regularizer = RegularizerKind.Srs } };
+        TrainingOptions options = TinyRun.Full with
+        {
+            Lora = TinyRun.Full.Lora with { Rank = rank, Dropout = dropout },
+            Optimizer = TinyRun.Full.Optimizer with { Regularizer = RegularizerKind.Srs },
+        };
         using var one = new TinyRun(options);
         using var many = new TinyRun(options with { Compute = options.Compute with { MicroBatchTokens = 40 } });
         using var none = new TinyRun(options with { Optimizer = TinyRun.Full.Optimizer });
@@ -85,8 +88,11 @@ public class StableRankShrinkageTests
     public void Both_parts_of_a_signed_objective_are_measured_with_the_noise_of_the_whole()
     {
         // Without the term, the parts of a step are its own gradients: what is not positive is negative, noise and all.
-        TrainingOptions options = TinyRun.Full with { Method =
-            TrainingMethod.Forget, Optimizer = TinyRun.Full.Optimizer with { Regularizer = RegularizerKind.Srs, RegularizerWeight = 0 } };
+        TrainingOptions options = TinyRun.Full with
+        {
+            Method = TrainingMethod.Forget,
+            Optimizer = TinyRun.Full.Optimizer with { Regularizer = RegularizerKind.Srs, RegularizerWeight = 0 },
+        };
         using var run = new TinyRun(options);
         double[] norms = [.. new[] { 0.0, 1.0 }.Select(lambda =>
         {

@@ -134,7 +134,8 @@ public sealed class UnlearningMethodTests : IDisposable
         TrainingOptions options = Options(ForgetObjective.IdkDpo);
         options = options with
         {
-            ForgetSet = options.ForgetSet with { ForgetData = data, Refusal = "No idea." }, Schedule = new() { Steps = 1 },
+            ForgetSet = options.ForgetSet with { ForgetData = data, Refusal = "No idea." },
+            Schedule = new() { Steps = 1 },
         };
         Assert.Equal(2 + 6 + 2, TuneRun.Execute(options, _backend).Examples);
         using LoadedModel model = LoadedModel.Load(options.Model, _backend);
