@@ -100,7 +100,7 @@ public sealed partial class LanguageModel
     private FineTuneResult Tune(
         string data, TrainingOptions settings, ITrainingObserver? progress, IMethod? method, bool resume, CancellationToken cancellation)
     {
-        settings = settings.Method == TrainingMethod.Unlearn
+        settings = settings.HasForgetSet
             ? settings with { ForgetSet = settings.ForgetSet with { ForgetData = data } }
             : settings with { Data = settings.Data with { Path = data } };
         settings.Validate();

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using System.Text.Json.Serialization;
 using Forgetting.Backends.Selection;
 using Forgetting.Checkpoints;
 using Forgetting.Methods;
@@ -56,21 +57,16 @@ internal static class InspectCommand
         return command;
     }
 
-    // Ignoring tokens takes what forgetting them does.
     private static IEnumerable<Tuning> Tunings(ModelConfig config, TrainingOptions options, string device, DType type)
     {
         foreach (int rank in new[] { 0, options.Lora.Rank }.Distinct())
         {
-            foreach (TrainingMethod method in new[] { TrainingMethod.Full, TrainingMethod.Forget, TrainingMethod.Lwf })
+            foreach (NamedMethod method in MethodList.All.Where(m => m.Planned != null))
             {
-                TrainingOptions run = options with
-                {
-                    Method = method,
-                    Lora = options.Lora with { Rank = rank },
-                    Unlearning = options.Unlearning with { Prompts = method == TrainingMethod.Lwf ? ["prompts"] : [] },
-                };
-                yield return new Tuning(method.ToString()
-                    .ToLowerInvariant(), rank, type, MemoryPlan.Create(config, run, device, type, TrainedModel.NewAdapter(run, config)));
+                TrainingOptions run = method.Planned!(options with { Method = method, Lora = options.Lora with { Rank = rank } });
+                yield return new Tuning(
+                    method.Name, method.PlannedAs, rank, type,
+                    MemoryPlan.Create(config, run, device, type, TrainedModel.NewAdapter(run, config)));
             }
         }
     }
@@ -117,7 +113,7 @@ internal static class InspectCommand
             ["tuning", "most", "in the stage", "weights", "optimiser", "activations"],
             [.. tunings.Select(t => new[]
             {
-                $"{(t.Method == "forget" ? "forget, ignore" : t.Method)}, {(t.LoraRank == 0 ? "all weights" : $"LoRA r {t.LoraRank}")}",
+                $"{t.Label}, {(t.LoraRank == 0 ? "all weights" : $"LoRA r {t.LoraRank}")}",
                 Bytes(device == "cpu" ? t.Memory.Resident : t.Memory.Peak), t.Memory.Stages.MaxBy(s => s.Bytes)!.Stage,
                 Bytes(t.Memory.Weights), Bytes(t.Memory.State), Bytes(t.Memory.Activations),
             })], spare: 2);
@@ -147,5 +143,6 @@ internal static class InspectCommand
         ? (bytes / (double)(1L << 30)).ToString("0.00 GiB", CultureInfo.InvariantCulture)
         : (bytes / (double)(1L << 20)).ToString("0.0 MiB", CultureInfo.InvariantCulture);
 
-    private sealed record Tuning(string Method, int LoraRank, DType StorageType, MemoryPlan Memory);
+    private sealed record Tuning(
+        string Method, [property: JsonIgnore] string Label, int LoraRank, DType StorageType, MemoryPlan Memory);
 }

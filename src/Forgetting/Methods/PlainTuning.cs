@@ -13,6 +13,9 @@ namespace Forgetting.Methods;
 /// </summary>
 internal static class PlainTuning
 {
+    /// <summary>Every response token is learnt.</summary>
+    public static readonly NamedMethod Full = new("full", NegativeTokens.Learnt);
+
     /// <summary>Folder of the adapter, in that of the run.</summary>
     public const string AdapterName = "adapter";
 

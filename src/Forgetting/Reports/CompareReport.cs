@@ -181,7 +181,7 @@ internal static class CompareReport
         string[] sets = [.. groups.SelectMany(g => g.Runs.Select(r => (Set: SetOf(g.Options.Data), Run: r)))
             .GroupBy(r => (r.Set, r.Run.Summary.Examples, r.Run.Summary.HeldOut), r => r.Run).Select(g =>
         {
-            string methods = string.Join(", ", g.Select(r => Recipe.Text(r.Options.Method)).Distinct());
+            string methods = string.Join(", ", g.Select(r => r.Options.Method.Name).Distinct());
             string heldOut = g.Key.HeldOut > 0
                 ? string.Create(CultureInfo.InvariantCulture, $" ({g.Key.HeldOut:N0} more held out for the reference)")
                 : "";

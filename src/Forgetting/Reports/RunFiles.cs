@@ -69,10 +69,12 @@ internal static class RunFiles
     /// <summary>The run's self-generated samples; without their texts where their file is gone.</summary>
     public static IReadOnlyList<SampleText> ReadSamples(string folder, UnlearningSummary unlearning)
     {
-        string own = Path.Combine(folder, "lwf", "elicited.jsonl");
+        string own = Path.Combine(
+            folder, LearningWithForgettingMethod.FolderName, LearningWithForgettingMethod.SamplesName);
         string path = File.Exists(own) ? own : unlearning.Samples;
         IReadOnlyList<DataExample> samples = File.Exists(path) ? DataSet.Read(path) : [];
-        return [.. SelectionRecord.Read(Path.Combine(folder, "lwf", "selection.jsonl"))
+        return [.. SelectionRecord.Read(Path.Combine(
+                folder, LearningWithForgettingMethod.FolderName, LearningWithForgettingMethod.SelectionName))
             .Select(s => s.Index < samples.Count ? Text(s, samples[s.Index]) : new SampleText(s, "", ""))];
     }
 
@@ -93,7 +95,7 @@ internal static class RunFiles
     /// <param name="note">What to add to the hover of a token of an example, or null.</param>
     public static IReadOnlyList<ScoredText> ReadScored(string folder, Func<ExampleScores, int, string>? note = null)
     {
-        string path = Path.Combine(folder, "scores.jsonl");
+        string path = Path.Combine(folder, TokenForgettingMethod.ScoresName);
         if (!File.Exists(path))
             return [];
 

@@ -43,7 +43,7 @@ internal static class RunNames
             naming = [];
             names = [.. Folders([.. groups.Select(g => g.Length > 1 ? WithoutSeed(g[0]) : g[0].Folder)])];
             if (groups is [{ Length: > 1 }])
-                names = [Recipe.Text(groups[0][0].Options.Method)];
+                names = [groups[0][0].Options.Method.Name];
         }
 
         return [.. groups.Select((g, i) => new RunGroup(names[i], g, options[i]))];

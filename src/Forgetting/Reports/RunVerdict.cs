@@ -17,7 +17,7 @@ internal sealed record RunPurpose(
     TrainingOutcome? Outcome = null)
 {
     /// <summary>Whether negative tokens were to be unlearnt, and not left out.</summary>
-    public bool Forgets => Method is TrainingMethod.Forget or TrainingMethod.Unlearn;
+    public bool Forgets => Method.Negatives is NegativeTokens.Forgotten or NegativeTokens.ForgetSet;
 
     /// <summary>All response tokens.</summary>
     public long Total => Positive + Negative + Ignored;

@@ -22,13 +22,12 @@ internal sealed class RunFolder : IDisposable
     // What a run leaves besides its record.
     private static readonly string[] s_results =
     [
-        "metrics.jsonl", "scores.jsonl", "stages.jsonl", SummaryName, "report.html", "checkpoints", "reference", "lwf", "unlearn",
-        "model", "model-best", "adapter", "adapter-best",
+        "metrics.jsonl", "stages.jsonl", SummaryName, "report.html", "checkpoints", "model", "model-best", "adapter", "adapter-best",
+        .. MethodList.All.SelectMany(m => m.Files.Concat(m.Folders.Where(f => Path.GetDirectoryName(f)!.Length == 0))).Distinct(),
     ];
 
     // Where a run writes; folders of other runs may lie below it, which others may be at work in.
-    private static readonly string[] s_writing =
-        ["", "checkpoints", "reference", "reference/checkpoints", "lwf", "lwf/learned", "lwf/learned/checkpoints", "unlearn"];
+    private static readonly string[] s_writing = ["", "checkpoints", .. MethodList.All.SelectMany(m => m.Folders).Distinct()];
 
     private LockFile? _lock;
 

@@ -9,7 +9,6 @@ using Forgetting.Data;
 using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
-using Forgetting.Methods.Unlearning;
 using Forgetting.Models;
 using Forgetting.Training;
 
@@ -60,10 +59,11 @@ internal sealed class TuneRun
         IReadOnlyList<string>? others = null, IMethod? method = null, CancellationToken cancellation = default)
     {
         options.Validate();
-        if (method != null && options.Method == TrainingMethod.Unlearn)
+        if (method != null && options.HasForgetSet)
         {
             throw new UserException(
-                "method is unlearn beside a method of one's own, expected forget or ignore, which say what becomes of its negative tokens");
+                $"method is {options.Method} beside a method of one's own, "
+                + "expected forget or ignore, which say what becomes of its negative tokens");
         }
 
         using RunFolder folder = RunFolder.Open(options.Out);
@@ -118,9 +118,7 @@ internal sealed class TuneRun
             },
             TokenForgetting = options.TokenForgetting with
             {
-                Ascent = options.Method == TrainingMethod.Forget || options.Unlearns || options.UnlearnsTokens
-                    ? ascent.Kind
-                    : options.TokenForgetting.Ascent,
+                Ascent = options.ForgetsTokens || options.Unlearns ? ascent.Kind : options.TokenForgetting.Ascent,
                 AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo or AscentKind.Belief
                     ? (double)(decimal)ascent.Beta
                     : null,
@@ -132,8 +130,7 @@ internal sealed class TuneRun
             },
             ForgetSet = options.ForgetSet with
             {
-                ObjectiveBeta =
-                    options.Method == TrainingMethod.Unlearn && !options.UnlearnsTokens ? options.ForgetSet.ResolveBeta() : null,
+                ObjectiveBeta = options.ForgetsAnswers ? options.ForgetSet.ResolveBeta() : null,
             },
             Optimizer = options.Optimizer with
             {
@@ -274,8 +271,8 @@ internal sealed class TuneRun
         if (HeldOutLoss.Leak(valid, all) is { } leak)
             _observer?.Noticed(leak);
 
-        if (_options.Method == TrainingMethod.Unlearn)
-            return ([], UnlearningMethod.ToForget(_options.MainData, all), valid);
+        if (_options.HasForgetSet)
+            return ([], ExampleLoader.ToForget(_options.MainData, all), valid);
 
         NoticeSigns(all);
         if (_options.LearnsAll)
@@ -312,7 +309,7 @@ internal sealed class TuneRun
             examples.Sum(e => e.Given is null ? 0L : e.Given.Count(sign => sign != 0)), all = examples.Sum(e => (long)e.ResponseCount);
         string text = _options.LearnsAll
             ? negative == 0 ? "" : $"the data gives {negative:N0} of {all:N0} response tokens a negative sign: "
-                + $"method {Recipe.Text(_options.Method)} leaves them out; forget unlearns them"
+                + $"method {_options.Method.Name} leaves them out; forget unlearns them"
             : given == 0 ? ""
             : $"the data gives {given:N0} of {all:N0} response tokens their signs, {negative:N0} of them negative; "
                 + (given == all ? "nothing is scored, and no reference is needed"
@@ -357,7 +354,7 @@ internal sealed class TuneRun
             set.Signs.Zip(set.Examples).Aggregate(default(TokenCounts), (sum, e) => sum + TokenCounts.From(e.First, e.Second.Response));
         return new TuneSummary
         {
-            Method = _methods is [var method, ..] ? method.Name : Recipe.Text(_options.Method),
+            Method = _methods is [var method, ..] ? method.Name : _options.Method.Name,
             Model = _options.Model,
             Data = _options.MainData,
             Examples = set.Examples.Count,

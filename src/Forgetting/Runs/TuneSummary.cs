@@ -15,7 +15,7 @@ public sealed record TuneSummary
     /// <summary>Name of the file in the run's folder.</summary>
     public const string FileName = RunFolder.SummaryName;
 
-    /// <summary>full, ignore, forget, lwf or unlearn.</summary>
+    /// <summary>Name of the method.</summary>
     public required string Method { get; init; }
 
     /// <summary>The pretrained checkpoint.</summary>

@@ -9,14 +9,14 @@ public sealed record DataSettings
     [Setting(
         "training examples: JSON Lines or array, Parquet, CSV, TSV or text, also packed by gzip or zstd, or a folder of them; "
         + "several with weights as a.jsonl=0.7 b.jsonl=0.3",
-        Name = "data", Group = "run", Common = true, Value = "FILE", Methods = MethodSet.Learning, MayChange = true,
+        Name = "data", Group = "run", Common = true, Value = "FILE", UsedBy = SettingUse.Learning, MayChange = true,
         Weights = "data-weights")]
     public IReadOnlyList<string> Files { get; init; } = [];
 
     /// <summary>Shares of the files in what an epoch sees, in proportion; empty where their examples are one set.</summary>
     [Setting(
         "shares of the files in what an epoch sees, in proportion, as the numbers behind their names; none: all examples once",
-        Name = "data-weights", Range = "(0, ∞)", Methods = MethodSet.Learning)]
+        Name = "data-weights", Range = "(0, ∞)", UsedBy = SettingUse.Learning)]
     public IReadOnlyList<double> Weights { get; init; } = [];
 
     /// <summary>The only one of <see cref="Files"/>; of several, what messages call them.</summary>

@@ -15,7 +15,7 @@ public sealed record EvaluationSettings
     /// <summary>Share of the data that is held out for the same.</summary>
     [Setting(
         "share of the data that is held out for the same, instead of valid-data", Name = "valid-fraction", Range = "(0, 1)",
-        Methods = MethodSet.Learning, Identity = false)]
+        UsedBy = SettingUse.Learning, Identity = false)]
     public double? ValidFraction { get; init; }
 
     /// <summary>Evaluations in a row without a better one after which the run stops; 0: it never stops early.</summary>

@@ -171,6 +171,19 @@ internal static class ExampleLoader
     public static IReadOnlyList<EncodedExample> ToLearn(IReadOnlyList<EncodedExample> examples) =>
         !ExampleLists.Any(examples, ExampleTraits.Signs) ? examples : ExampleLists.Changed(examples, e => e.ToLearn());
 
+    /// <summary>Examples of which every answer must go.</summary>
+    /// <param name="path">Their file, for errors.</param>
+    /// <exception cref="UserException">The data says of some of them that they are to be learnt.</exception>
+    public static IReadOnlyList<EncodedExample> ToForget(string path, IReadOnlyList<EncodedExample> examples)
+    {
+        int learnt = examples.Sum(e => e.Given?.Count(sign => sign > 0) ?? 0);
+        return learnt == 0
+            ? [.. examples.Select(e => e with { Given = Array.ConvertAll(e.Response, r => (sbyte)(r ? -1 : 0)) })]
+            : throw new UserException(
+                $"{path}: gives {learnt} response tokens the sign 1, expected examples of which every answer must go; "
+                    + "what must stay belongs into retain-data");
+    }
+
     /// <summary>Whether the data leaves the sign of some token to its score.</summary>
     public static bool HasUnsigned(IReadOnlyList<EncodedExample> examples) =>
         examples.Any(e => e.Given is null || e.Unsigned.Contains(true));

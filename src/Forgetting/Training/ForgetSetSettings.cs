@@ -7,37 +7,37 @@ public sealed record ForgetSetSettings
     private const string Preference = "objective=npo|objective=simnpo|objective=idkdpo";
 
     /// <summary>Examples that must go.</summary>
-    [Setting("examples that must go, in any format of data", Value = "FILE", Methods = MethodSet.Unlearn, MayChange = true)]
+    [Setting("examples that must go, in any format of data", Value = "FILE", UsedBy = SettingUse.ForgetSet, MayChange = true)]
     public string? ForgetData { get; init; }
 
     /// <summary>Examples that must stay; null for none.</summary>
     [Setting(
         "examples that must stay: a step has as many of them as of those that must go",
-        Value = "FILE", Methods = MethodSet.Unlearn, MayChange = true)]
+        Value = "FILE", UsedBy = SettingUse.ForgetSet, MayChange = true)]
     public string? RetainData { get; init; }
 
     /// <summary>What is done to what must go.</summary>
     [Setting(
         "what is done to what must go: npo, simnpo, idkdpo (a refusal is preferred), or token (each token as ascent says)",
-        Methods = MethodSet.Unlearn)]
+        UsedBy = SettingUse.ForgetSet)]
     public ForgetObjective Objective { get; init; } = ForgetObjective.Npo;
 
     /// <summary>β of npo, simnpo and idkdpo; null: 0.1, and 4.5 for simnpo (this project's choice).</summary>
     [Setting(
         "beta of npo, simnpo and idkdpo; 0.1, for simnpo 4.5 unless given",
-        Range = "(0, ∞)", Methods = MethodSet.Unlearn, Needs = Preference)]
+        Range = "(0, ∞)", UsedBy = SettingUse.ForgetSet, Needs = Preference)]
     public double? ObjectiveBeta { get; init; }
 
     /// <summary>γ of simnpo.</summary>
-    [Setting("margin gamma of simnpo", Range = "[0, ∞)", Methods = MethodSet.Unlearn, Needs = "objective=simnpo")]
+    [Setting("margin gamma of simnpo", Range = "[0, ∞)", UsedBy = SettingUse.ForgetSet, Needs = "objective=simnpo")]
     public double ObjectiveMargin { get; init; }
 
     /// <summary>The answer that idkdpo prefers.</summary>
-    [Setting("answer that idkdpo prefers", Value = "TEXT", Methods = MethodSet.Unlearn, Needs = "objective=idkdpo")]
+    [Setting("answer that idkdpo prefers", Value = "TEXT", UsedBy = SettingUse.ForgetSet, Needs = "objective=idkdpo")]
     public string Refusal { get; init; } = "I don't know.";
 
     /// <summary>Weight of the retain set's objective beside the forget set's.</summary>
-    [Setting("weight of what must stay beside what must go", Range = "(0, ∞)", Methods = MethodSet.Unlearn, Needs = "retain-data")]
+    [Setting("weight of what must stay beside what must go", Range = "(0, ∞)", UsedBy = SettingUse.ForgetSet, Needs = "retain-data")]
     public double RetainWeight { get; init; } = 1;
 
     /// <summary><see cref="ObjectiveBeta"/>, or the objective's own.</summary>

@@ -30,12 +30,12 @@ public sealed record OptimizerSettings
     /// <summary>q of generalised cross-entropy on what is learnt (arXiv 1805.07836); 0: cross-entropy.</summary>
     [Setting(
         "exponent q of generalised cross-entropy on what is learnt, 0 for cross-entropy", Group = "advanced", Range = "[0, 1]",
-        Methods = MethodSet.Learning)]
+        UsedBy = SettingUse.Learning)]
     public double GceQ { get; init; }
 
     /// <summary>A further term of the objective of learning steps.</summary>
     [Setting(
-        "further term of the objective: none, bss (batch spectral shrinkage) or srs (stable rank shrinkage)", Methods = MethodSet.Learning)]
+        "further term of the objective: none, bss (batch spectral shrinkage) or srs (stable rank shrinkage)", UsedBy = SettingUse.Learning)]
     public RegularizerKind Regularizer { get; init; } = RegularizerKind.None;
 
     /// <summary>η of the regularizer; null: 0.001 for bss, 1 for srs (this project's choice).</summary>

@@ -112,7 +112,7 @@ internal sealed class RecipeGrid
     private static void EqualizeData(List<GridRun> runs)
     {
         double?[] shares = [.. runs.Select(r => r.Options)
-            .Where(o => o.Method is TrainingMethod.Ignore or TrainingMethod.Forget)
+            .Where(o => o.ScoresTokens)
             .Select(o => o.TokenForgetting is { Reference: null, ReferenceData: null, Scores: null } forgetting
                 ? forgetting.ReferenceFraction ?? TokenForgettingSettings.DefaultReferenceFraction
                 : (double?)null).Distinct()];

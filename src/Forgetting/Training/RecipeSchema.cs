@@ -73,13 +73,8 @@ internal static class RecipeSchema
             return new JsonObject { ["anyOf"] = forms };
         }
 
-        if (type.IsEnum)
-        {
-            return new JsonObject
-            {
-                ["enum"] = new JsonArray([.. Enum.GetValues(type).Cast<object>().Select(v => (JsonNode)Recipe.Text(v))]),
-            };
-        }
+        if (Setting.Choices(type) is { } choices)
+            return new JsonObject { ["enum"] = new JsonArray([.. choices.Select(v => (JsonNode)Recipe.Text(v))]) };
 
         if (type == typeof(Share))
         {

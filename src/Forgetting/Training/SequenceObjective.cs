@@ -15,9 +15,9 @@ internal sealed class SequenceObjective(ForgetObjective kind, double beta, doubl
 {
     /// <summary>The objective that the settings ask for; null where they unlearn token by token.</summary>
     public static SequenceObjective? From(TrainingOptions options) =>
-        options.Method != TrainingMethod.Unlearn || options.UnlearnsTokens
-            ? null
-            : new(options.ForgetSet.Objective, options.ForgetSet.ResolveBeta(), options.ForgetSet.ObjectiveMargin);
+        options.ForgetsAnswers
+            ? new(options.ForgetSet.Objective, options.ForgetSet.ResolveBeta(), options.ForgetSet.ObjectiveMargin)
+            : null;
 
     /// <summary>The term of one answer that must go.</summary>
     /// <param name="answer">The answer.</param>

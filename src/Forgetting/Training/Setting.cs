@@ -35,7 +35,9 @@ internal sealed class Setting
     public string Name { get; }
 
     /// <summary>One line of help.</summary>
-    public string Help => _about.Help;
+    public string Help => Type == typeof(TrainingMethod)
+        ? $"{_about.Help}: {string.Join(", ", TrainingMethod.All.SkipLast(1))} or {TrainingMethod.All[^1]}"
+        : _about.Help;
 
     /// <summary>What help calls the value: PATH, N, …</summary>
     public string ValueName => _about.Value ?? KindName(_property.PropertyType);
@@ -129,13 +131,10 @@ internal sealed class Setting
     /// <summary>Why a run of these options makes no use of the setting; null where it does.</summary>
     public string? WhyUnused(TrainingOptions options)
     {
-        if (!_about.Methods.HasFlag((MethodSet)(1 << (int)options.Method))
-            && !(_about.AlsoWith.Length > 0 && Holds(_about.AlsoWith, options)))
+        if (!options.Method.Uses(_about.UsedBy) && !(_about.AlsoWith.Length > 0 && Holds(_about.AlsoWith, options)))
         {
-            string users = string.Join(
-                " or ",
-                Enum.GetValues<TrainingMethod>().Where(m => _about.Methods.HasFlag((MethodSet)(1 << (int)m))).Select(m => Recipe.Text(m)));
-            return $"method {Recipe.Text(options.Method)} does not use it, "
+            string users = string.Join(" or ", TrainingMethod.All.Where(m => m.Uses(_about.UsedBy)));
+            return $"method {options.Method} does not use it, "
                 + $"expected method {users}{(_about.AlsoWith.Length > 0 ? $", or {_about.AlsoWith}" : "")}";
         }
 
@@ -232,16 +231,19 @@ internal sealed class Setting
                 ? number
                 : type == typeof(Share) ? Share.Parse(text)
                 : type == typeof(bool) && bool.TryParse(text, out bool flag) ? flag
-                : type.IsEnum ? Enum.GetValues(type).Cast<object>().FirstOrDefault(v => Recipe.Text(v) == text)
-                : null;
+                : Choices(type)?.FirstOrDefault(v => Recipe.Text(v) == text);
         return value ?? throw new UserException($"{named} is \"{text}\", expected {Expected(type, text)}");
     }
+
+    /// <summary>The values of a type that has few; null for any other.</summary>
+    internal static IEnumerable<object>? Choices(Type type) =>
+        type.IsEnum ? Enum.GetValues(type).Cast<object>() : type == typeof(TrainingMethod) ? TrainingMethod.All : null;
 
     /// <summary>What a text should have been to be a value of a type.</summary>
     internal static string Expected(Type type, string text)
     {
-        if (type.IsEnum)
-            return string.Join(", ", Enum.GetValues(type).Cast<object>().Select(Recipe.Text));
+        if (Choices(type) is { } choices)
+            return string.Join(", ", choices.Select(Recipe.Text));
 
         bool whole = BigInteger.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out _);
         return type == typeof(bool) ? "true or false"

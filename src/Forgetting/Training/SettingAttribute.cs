@@ -1,43 +1,5 @@
 namespace Forgetting.Training;
 
-/// <summary>Methods that use a setting.</summary>
-[Flags]
-internal enum MethodSet
-{
-    /// <summary>No method.</summary>
-    None = 0,
-
-    /// <summary>Ordinary fine-tuning.</summary>
-    Full = 1 << TrainingMethod.Full,
-
-    /// <summary>Negative tokens ignored.</summary>
-    Ignore = 1 << TrainingMethod.Ignore,
-
-    /// <summary>Negative tokens forgotten.</summary>
-    Forget = 1 << TrainingMethod.Forget,
-
-    /// <summary>Learning With Forgetting.</summary>
-    Lwf = 1 << TrainingMethod.Lwf,
-
-    /// <summary>Explicit unlearning of a forget set.</summary>
-    Unlearn = 1 << TrainingMethod.Unlearn,
-
-    /// <summary>Those that learn from one set of examples.</summary>
-    Learning = Full | Ignore | Forget | Lwf,
-
-    /// <summary>Those that give tokens a sign by their influence.</summary>
-    Scoring = Ignore | Forget,
-
-    /// <summary>Those that can unlearn self-generated samples.</summary>
-    Unlearning = Forget | Lwf,
-
-    /// <summary>Those that can unlearn token by token.</summary>
-    Ascending = Unlearning | Unlearn,
-
-    /// <summary>Every method.</summary>
-    All = Learning | Unlearn,
-}
-
 /// <summary>Everything about a setting besides its name, type and default, which its property says.</summary>
 /// <param name="help">One line of help.</param>
 [AttributeUsage(AttributeTargets.Property)]
@@ -69,8 +31,10 @@ internal sealed class SettingAttribute(string help) : Attribute
     /// <summary>The setting that takes the numbers behind an equals sign at the ends of its values; empty for none.</summary>
     public string Weights { get; init; } = "";
 
-    /// <summary>Methods that use it; with any other it is refused.</summary>
-    public MethodSet Methods { get; init; } = MethodSet.All;
+    /// <summary>
+    /// One of <see cref="SettingUse"/> or the name of a method: with methods that do not use such settings it is refused; empty for all.
+    /// </summary>
+    public string UsedBy { get; init; } = "";
 
     /// <summary>A setting with which every method uses this one; empty for none.</summary>
     public string AlsoWith { get; init; } = "";

@@ -82,11 +82,11 @@ internal readonly record struct SignedWeights(double Positive, double Negative)
     /// <summary>Weights for the tokens that <paramref name="mass"/> sums up.</summary>
     /// <param name="norm">What the negative term is divided by.</param>
     public static SignedWeights From(
-        TrainingMethod method, TokenMass mass, double lambda, NegativeNormKind norm = NegativeNormKind.Candidates) =>
-        method switch
+        NegativeTokens negatives, TokenMass mass, double lambda, NegativeNormKind norm = NegativeNormKind.Candidates) =>
+        negatives switch
         {
-            TrainingMethod.Full or TrainingMethod.Lwf => new(Inverse(mass.Total), Inverse(mass.Total)),
-            TrainingMethod.Ignore => new(Inverse(mass.Positive), 0),
+            NegativeTokens.Learnt => new(Inverse(mass.Total), Inverse(mass.Total)),
+            NegativeTokens.Ignored => new(Inverse(mass.Positive), 0),
             _ => new(
                 Inverse(mass.Positive),
                 -lambda * Inverse(norm == NegativeNormKind.Forgotten ? mass.Negative : mass.Negative + mass.Ignored)),
@@ -102,9 +102,9 @@ internal readonly record struct SignedWeights(double Positive, double Negative)
     /// </summary>
     /// <param name="mass">Tokens of this micro-batch alone.</param>
     public static SignedWeights OfMicroBatch(
-        TrainingMethod method, TokenMass mass, double lambda, int microBatches, NegativeNormKind norm = NegativeNormKind.Candidates)
+        NegativeTokens negatives, TokenMass mass, double lambda, int microBatches, NegativeNormKind norm = NegativeNormKind.Candidates)
     {
-        SignedWeights own = From(method, mass, lambda, norm);
+        SignedWeights own = From(negatives, mass, lambda, norm);
         return new(own.Positive / microBatches, own.Negative / microBatches);
     }
 

@@ -9,7 +9,7 @@ public sealed record TokenForgettingSettings
     [Setting(
         "what tokens are ranked by: influence (base loss - reference loss, the paper's), reference (loss), "
         + "blend (0.9 base loss - reference loss), or auto, which chooses between the first two",
-        Methods = MethodSet.Scoring, AlsoWith = "scores")]
+        UsedBy = SettingUse.Scores, AlsoWith = "scores")]
     public ScoreKind Score { get; init; } = ScoreKind.Auto;
 
     /// <summary>
@@ -17,7 +17,7 @@ public sealed record TokenForgettingSettings
     /// </summary>
     [Setting(
         "share of response tokens that are learnt, or auto to find it from the scores (Otsu's cut); 0.7, or as in the score file",
-        Methods = MethodSet.Scoring, AlsoWith = "scores")]
+        UsedBy = SettingUse.Scores, AlsoWith = "scores")]
     public Share? Rho { get; init; }
 
     /// <summary>
@@ -25,41 +25,41 @@ public sealed record TokenForgettingSettings
     /// </summary>
     [Setting(
         "share of response tokens, next in the ranking after rho's, that is neither learnt nor forgotten",
-        Range = "[0, 1)", Methods = MethodSet.Scoring, AlsoWith = "scores")]
+        Range = "[0, 1)", UsedBy = SettingUse.Scores, AlsoWith = "scores")]
     public double IgnoreRho { get; init; }
 
     /// <summary>Score from which tokens are learnt, in nats, instead of <see cref="Rho"/>.</summary>
     [Setting(
         "score in nats from which tokens are learnt, instead of rho; needs forget-below",
-        Methods = MethodSet.Scoring, AlsoWith = "scores")]
+        UsedBy = SettingUse.Scores, AlsoWith = "scores")]
     public double? LearnAbove { get; init; }
 
     /// <summary>Score below which tokens are forgotten, in nats; what lies between is ignored.</summary>
     [Setting(
         "score in nats below which tokens are forgotten; those between are ignored",
-        Methods = MethodSet.Scoring, AlsoWith = "scores")]
+        UsedBy = SettingUse.Scores, AlsoWith = "scores")]
     public double? ForgetBelow { get; init; }
 
     /// <summary>What the negative term is divided by.</summary>
     [Setting(
         "what the negative term is divided by: candidates (all tokens not learnt) or forgotten (those forgotten)",
-        Methods = MethodSet.Forget)]
+        UsedBy = SettingUse.Lambda)]
     public NegativeNormKind NegativeNorm { get; init; } = NegativeNormKind.Candidates;
 
     /// <summary>Whether tokens or whole sequences are ranked.</summary>
-    [Setting("what is ranked: token or sequence", Methods = MethodSet.Scoring, AlsoWith = "scores")]
+    [Setting("what is ranked: token or sequence", UsedBy = SettingUse.Scores, AlsoWith = "scores")]
     public PartitionLevel Level { get; init; } = PartitionLevel.Token;
 
     /// <summary>How λ moves over the run.</summary>
-    [Setting("how lambda moves: linear, constant or adaptive", Methods = MethodSet.Forget)]
+    [Setting("how lambda moves: linear, constant or adaptive", UsedBy = SettingUse.Lambda)]
     public LambdaKind Lambda { get; init; } = LambdaKind.Linear;
 
     /// <summary>λ at the first step.</summary>
-    [Setting("lambda at the first step", Range = "[0, ∞)", Methods = MethodSet.Forget, Needs = "lambda=linear|lambda=adaptive")]
+    [Setting("lambda at the first step", Range = "[0, ∞)", UsedBy = SettingUse.Lambda, Needs = "lambda=linear|lambda=adaptive")]
     public double LambdaMin { get; init; } = 1e-5;
 
     /// <summary>λ that the last step approaches.</summary>
-    [Setting("lambda that the last step approaches", Range = "[0, ∞)", Methods = MethodSet.Forget)]
+    [Setting("lambda that the last step approaches", Range = "[0, ∞)", UsedBy = SettingUse.Lambda)]
     public double LambdaMax { get; init; } = 0.25;
 
     /// <summary>
@@ -67,11 +67,11 @@ public sealed record TokenForgettingSettings
     /// </summary>
     [Setting(
         "adaptive lambda: largest negative gradient norm over the positive one",
-        Range = "(0, ∞)", Methods = MethodSet.Forget, Needs = "lambda=adaptive")]
+        Range = "(0, ∞)", UsedBy = SettingUse.Lambda, Needs = "lambda=adaptive")]
     public double LambdaFraction { get; init; } = 0.5;
 
     /// <summary>With adaptive λ: steps between measurements of the two norms.</summary>
-    [Setting("adaptive lambda: steps between measurements", Range = "[1, ∞)", Methods = MethodSet.Forget, Needs = "lambda=adaptive")]
+    [Setting("adaptive lambda: steps between measurements", Range = "[1, ∞)", UsedBy = SettingUse.Lambda, Needs = "lambda=adaptive")]
     public int LambdaEvery { get; init; } = 10;
 
     /// <summary>
@@ -82,20 +82,20 @@ public sealed record TokenForgettingSettings
         "how a negative token is unlearnt: ascent, weighted, satimp, npo, hinge, unlikelihood, "
         + "entropy or belief (as much as the base believed it); belief for forget, ascent for lwf, "
         + "unlearn and with compat paper unless given",
-        Group = "unlearning", Methods = MethodSet.Ascending)]
+        Group = "unlearning", UsedBy = SettingUse.Ascent)]
     public AscentKind? Ascent { get; init; }
 
     /// <summary>β of weighted, npo and belief, β₁ of satimp; null: the source's.</summary>
     [Setting(
         "first exponent of a bounded ascent",
-        Group = "unlearning", Range = "[0, ∞)", Methods = MethodSet.Ascending,
+        Group = "unlearning", Range = "[0, ∞)", UsedBy = SettingUse.Ascent,
         Needs = "ascent=weighted|ascent=satimp|ascent=npo|ascent=belief")]
     public double? AscentBeta { get; init; }
 
     /// <summary>β₂ of satimp, γ of belief; null: the source's.</summary>
     [Setting(
         "second exponent of satimp and belief",
-        Group = "unlearning", Range = "[0, ∞)", Methods = MethodSet.Ascending, Needs = "ascent=satimp|ascent=belief")]
+        Group = "unlearning", Range = "[0, ∞)", UsedBy = SettingUse.Ascent, Needs = "ascent=satimp|ascent=belief")]
     public double? AscentBeta2 { get; init; }
 
     /// <summary>
@@ -103,23 +103,23 @@ public sealed record TokenForgettingSettings
     /// </summary>
     [Setting(
         "deal the signs of the partition out to other tokens at random: a control, whose negative tokens are any",
-        Methods = MethodSet.Scoring)]
+        UsedBy = SettingUse.Scores)]
     public bool ShuffleSigns { get; init; }
 
     /// <summary>Whether the quality of the reference's examples is measured, by two further references of half of them each.</summary>
     [Setting(
         "measure how well the reference's examples agree, by training on either half of them; takes as long as the reference again",
-        Methods = MethodSet.Scoring)]
+        UsedBy = SettingUse.Scores)]
     public bool ReferenceQuality { get; init; }
 
     /// <summary>Folder of a reference checkpoint.</summary>
-    [Setting("reference checkpoint; else one is trained", Value = "PATH", Methods = MethodSet.Scoring, MayChange = true, Identity = false)]
+    [Setting("reference checkpoint; else one is trained", Value = "PATH", UsedBy = SettingUse.Scores, MayChange = true, Identity = false)]
     public string? Reference { get; init; }
 
     /// <summary>Examples to train the reference on.</summary>
     [Setting(
         "examples to train the reference on, in any format of data",
-        Common = true, Value = "FILE", Methods = MethodSet.Scoring, MayChange = true)]
+        Common = true, Value = "FILE", UsedBy = SettingUse.Scores, MayChange = true)]
     public string? ReferenceData { get; init; }
 
     /// <summary>Share of the data held out to train the reference on; the rest is the training set.</summary>
@@ -133,7 +133,7 @@ public sealed record TokenForgettingSettings
     internal const double DefaultReferenceFraction = 1.0 / 6;
 
     /// <summary>The examples that the reference is trained on are learnt too, all their tokens positive.</summary>
-    [Setting("learn the reference's examples too", Methods = MethodSet.Scoring)]
+    [Setting("learn the reference's examples too", UsedBy = SettingUse.Scores)]
     public bool LearnReference { get; init; }
 
     /// <summary>A score file made before.</summary>
@@ -145,6 +145,6 @@ public sealed record TokenForgettingSettings
     /// </summary>
     [Setting(
         "steps between measurements of the two gradients, 0 for never",
-        Group = "advanced", Range = "[0, ∞)", Methods = MethodSet.Scoring | MethodSet.Unlearn, AlsoWith = "scores", MayChange = true)]
+        Group = "advanced", Range = "[0, ∞)", UsedBy = SettingUse.Parts, AlsoWith = "scores", MayChange = true)]
     public int PartsEvery { get; init; }
 }

@@ -255,7 +255,7 @@ internal sealed class Trainer
     private StepMetrics Step(int k, TrainingStep step, Unlearning? unlearning, AdamWOptimizer optimizer, long started)
     {
         long before = Stopwatch.GetTimestamp();
-        double lambda = _options.Method switch { TrainingMethod.Forget => _lambda.At(k), TrainingMethod.Unlearn => 1, _ => 0 };
+        double lambda = Lambda(k);
         double learningRate = _learningRate.At(k);
         StepLosses losses;
         double norm;
@@ -308,8 +308,15 @@ internal sealed class Trainer
         };
     }
 
+    private double Lambda(int k) => _options.Method.Negatives switch
+    {
+        NegativeTokens.Forgotten => _lambda.At(k),
+        NegativeTokens.ForgetSet => 1,
+        _ => 0,
+    };
+
     private bool Measures(int k) =>
         (_options.TokenForgetting.PartsEvery > 0 && k % _options.TokenForgetting.PartsEvery == 0)
-        || (_options.Method == TrainingMethod.Forget && _options.TokenForgetting.Lambda == LambdaKind.Adaptive
+        || (_options.Method.Negatives == NegativeTokens.Forgotten && _options.TokenForgetting.Lambda == LambdaKind.Adaptive
             && k % _options.TokenForgetting.LambdaEvery == 0);
 }

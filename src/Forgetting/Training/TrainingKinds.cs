@@ -2,28 +2,6 @@ using Forgetting.IO;
 
 namespace Forgetting.Training;
 
-/// <summary>Which tokens are learnt, ignored or forgotten (arXiv 2508.04329, sections 3 and 4).</summary>
-public enum TrainingMethod
-{
-    /// <summary>Ordinary supervised fine-tuning: 1/n on every response token.</summary>
-    Full,
-
-    /// <summary>1/n⁺ on positive tokens, nothing on negative ones.</summary>
-    Ignore,
-
-    /// <summary>1/n⁺ on positive tokens, −λ/n⁻ on negative ones.</summary>
-    Forget,
-
-    /// <summary>
-    /// Learning With Forgetting (arXiv 2505.19715): 1/n on every response token, and steps in between that unlearn
-    /// self-generated samples of other tasks.
-    /// </summary>
-    Lwf,
-
-    /// <summary>Explicit unlearning: an objective on a forget set beside one on a retain set, in every step.</summary>
-    Unlearn,
-}
-
 /// <summary>
 /// What explicit unlearning does to the forget set. ℓ is the cross-entropy of an answer, summed over its n
 /// tokens, and ℓ₀ that under the base model.

@@ -22,11 +22,8 @@ public sealed partial record TrainingOptions
             }
         }
 
-        if (Method == TrainingMethod.Lwf && !Unlearns)
-            throw new UserException("method is lwf, expected forget-prompts (files of prompts) or elicited (samples made before) with it");
-
-        if (Method == TrainingMethod.Unlearn && ForgetSet.ForgetData is null)
-            throw new UserException("method is unlearn, expected forget-data (examples that must go) with it");
+        if (Method.Missing(this) is { } missing)
+            throw new UserException($"method is {Method}, expected {missing} with it");
 
         foreach (Setting setting in Recipe.Settings.Where(s => s.IsSet(this)))
         {
@@ -92,7 +89,7 @@ public sealed partial record TrainingOptions
                 + "expected reference-data or reference-fraction, whose examples it learns too");
         }
 
-        if (Method == TrainingMethod.Unlearn && !UnlearnsTokens && TokenForgetting.Ascent is { } ascent)
+        if (ForgetsAnswers && TokenForgetting.Ascent is { } ascent)
         {
             throw new UserException(
                 $"ascent is {Recipe.Text(ascent)} with objective {Recipe.Text(ForgetSet.Objective)}, expected objective token with it");

@@ -22,11 +22,11 @@ public sealed partial record TrainingOptions
     public string Out { get; init; } = "";
 
     /// <summary>Which tokens are learnt, ignored or forgotten.</summary>
-    [Setting("what is learnt and unlearnt: full, ignore, forget, lwf or unlearn", Common = true)]
+    [Setting("what is learnt and unlearnt", Common = true)]
     public TrainingMethod Method { get; init; } = TrainingMethod.Forget;
 
     /// <summary>Deviations from the method as written.</summary>
-    [Setting("reproduce the paper's program: none or paper", Group = "advanced", Methods = MethodSet.Learning)]
+    [Setting("reproduce the paper's program: none or paper", Group = "advanced", UsedBy = SettingUse.Learning)]
     public Compatibility Compat { get; init; } = Compatibility.None;
 
     /// <summary>Seed of initialisation, order and dropout.</summary>
@@ -83,25 +83,28 @@ public sealed partial record TrainingOptions
     internal bool Unlearns => Unlearning.Prompts.Count > 0 || Unlearning.Elicited != null;
 
     /// <summary>Whether every response token is learnt, whatever its sign.</summary>
-    internal bool LearnsAll => Method is TrainingMethod.Full or TrainingMethod.Lwf;
+    internal bool LearnsAll => Method.Negatives == NegativeTokens.Learnt;
 
     /// <summary>Whether tokens get their sign from a score.</summary>
-    internal bool ScoresTokens => Method is TrainingMethod.Ignore or TrainingMethod.Forget;
+    internal bool ScoresTokens => Method.Uses(SettingUse.Scores);
 
     /// <summary>Whether training needs the base model's log-probabilities of what is forgotten.</summary>
-    internal bool NeedsBase => Method switch
-    {
-        TrainingMethod.Forget => ResolveAscent().NeedsBase,
-        TrainingMethod.Unlearn =>
-            ForgetSet.Objective is ForgetObjective.Npo or ForgetObjective.IdkDpo || (UnlearnsTokens && ResolveAscent().NeedsBase),
-        _ => false,
-    };
+    internal bool NeedsBase => ForgetsTokens
+        ? ResolveAscent().NeedsBase
+        : ForgetsAnswers && ForgetSet.Objective is ForgetObjective.Npo or ForgetObjective.IdkDpo;
 
-    /// <summary>Whether explicit unlearning goes token by token.</summary>
-    internal bool UnlearnsTokens => Method == TrainingMethod.Unlearn && ForgetSet.Objective == ForgetObjective.Token;
+    /// <summary>Whether the run's examples are a set that must go.</summary>
+    internal bool HasForgetSet => Method.Negatives == NegativeTokens.ForgetSet;
+
+    /// <summary>Whether what must go goes token by token, as <see cref="TokenForgettingSettings.Ascent"/> says.</summary>
+    internal bool ForgetsTokens =>
+        Method.Negatives == NegativeTokens.Forgotten || (HasForgetSet && ForgetSet.Objective == ForgetObjective.Token);
+
+    /// <summary>Whether what must go goes by an objective of whole answers.</summary>
+    internal bool ForgetsAnswers => HasForgetSet && !ForgetsTokens;
 
     /// <summary>File of the examples that a run is about.</summary>
-    internal string MainData => Method == TrainingMethod.Unlearn ? ForgetSet.ForgetData ?? "" : Data.Path;
+    internal string MainData => HasForgetSet ? ForgetSet.ForgetData ?? "" : Data.Path;
 
     /// <summary>Most tokens of the examples that go through the model at once in training; srs takes each of them twice.</summary>
     internal int PassTokens =>
@@ -121,7 +124,8 @@ public sealed partial record TrainingOptions
     /// <summary><see cref="TokenForgettingSettings.Ascent"/> with its exponents.</summary>
     internal Ascent ResolveAscent()
     {
-        AscentKind standard = Method == TrainingMethod.Forget && Compat != Compatibility.Paper ? AscentKind.Belief : AscentKind.Ascent;
+        AscentKind standard =
+            Method.Negatives == NegativeTokens.Forgotten && Compat != Compatibility.Paper ? AscentKind.Belief : AscentKind.Ascent;
         Ascent source = Backends.Ascent.From(TokenForgetting.Ascent ?? standard);
         return source with
         {

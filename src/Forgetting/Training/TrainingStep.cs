@@ -60,9 +60,7 @@ internal sealed class TrainingStep : IDisposable
 
         // The other methods have no negative weights, and no base model's probabilities.
         Ascent ascent = options.ResolveAscent();
-        _ascent = options.Method == TrainingMethod.Forget || options.UnlearnsTokens
-            ? ascent
-            : new Ascent { LearningPower = ascent.LearningPower };
+        _ascent = options.ForgetsTokens ? ascent : new Ascent { LearningPower = ascent.LearningPower };
         _objective = SequenceObjective.From(options);
         _sink = new AccumulateSink(decoder.Backend);
         decoder.Repeats = !options.Compute.NoCudaGraphs;
@@ -120,7 +118,7 @@ internal sealed class TrainingStep : IDisposable
         long tokens = 0;
         foreach (MicroBatchOfStep batch in _batches)
         {
-            SignedWeights weights = Weights(_options.Method, batch.Mass, lambda);
+            SignedWeights weights = Weights(_options.Method.Negatives, batch.Mass, lambda);
             Run(batch, weights, _regularizer);
             for (int document = 0; document < batch.Tokens.Documents; document++)
             {
@@ -155,22 +153,23 @@ internal sealed class TrainingStep : IDisposable
     public void KeepNegativePart()
     {
         // Where negatives are ignored, the direction in which plain ascent would forget them is still worth knowing.
-        TrainingMethod method = _options.Method == TrainingMethod.Ignore ? TrainingMethod.Forget : _options.Method;
+        NegativeTokens negatives = _options.Method.Negatives;
+        negatives = negatives == NegativeTokens.Ignored ? NegativeTokens.Forgotten : negatives;
         MeasureAnswers();
         _decoder.ZeroGradients();
         foreach (MicroBatchOfStep batch in _batches)
         {
-            Run(batch, Weights(method, batch.Mass, 1) with { Positive = 0 }, _regularizer?.Disturbance);
+            Run(batch, Weights(negatives, batch.Mass, 1) with { Positive = 0 }, _regularizer?.Disturbance);
         }
 
         _parts.KeepNegative();
     }
 
     /// <summary>After <see cref="KeepNegativePart"/> and <see cref="Accumulate"/>: norms and cosine of the two parts.</summary>
-    public GradientPartNorms CompareParts(double lambda) => _parts.Compare(_options.Method switch
+    public GradientPartNorms CompareParts(double lambda) => _parts.Compare(_options.Method.Negatives switch
     {
-        TrainingMethod.Full or TrainingMethod.Lwf => 1,
-        TrainingMethod.Ignore => 0,
+        NegativeTokens.Learnt => 1,
+        NegativeTokens.Ignored => 0,
         _ => lambda,
     });
 
@@ -198,13 +197,13 @@ internal sealed class TrainingStep : IDisposable
         return ((ulong)high << 32) | low;
     }
 
-    private SignedWeights Weights(TrainingMethod method, TokenMass ofMicroBatch, double lambda) => _options.Compat == Compatibility.Paper
-        ? SignedWeights.OfMicroBatch(method, ofMicroBatch, lambda, _batches.Count, _options.TokenForgetting.NegativeNorm)
-        : OfStep(method, lambda);
+    private SignedWeights Weights(NegativeTokens negatives, TokenMass ofMicroBatch, double lambda) => _options.Compat == Compatibility.Paper
+        ? SignedWeights.OfMicroBatch(negatives, ofMicroBatch, lambda, _batches.Count, _options.TokenForgetting.NegativeNorm)
+        : OfStep(negatives, lambda);
 
-    private SignedWeights OfStep(TrainingMethod method, double lambda) => method == TrainingMethod.Unlearn
+    private SignedWeights OfStep(NegativeTokens negatives, double lambda) => negatives == NegativeTokens.ForgetSet
         ? SignedWeights.OfSets(_options.ForgetSet.RetainWeight, _retained, lambda, _mass.Negative)
-        : SignedWeights.From(method, _mass, lambda, _options.TokenForgetting.NegativeNorm);
+        : SignedWeights.From(negatives, _mass, lambda, _options.TokenForgetting.NegativeNorm);
 
     // Weights of answers as a whole are those of the model as it is, so once a step is enough.
     private void MeasureAnswers()
@@ -265,7 +264,7 @@ internal sealed class TrainingStep : IDisposable
     // Which example's gradient alone is not finite; only when the run ends anyway.
     private string Offender()
     {
-        SignedWeights weights = OfStep(_options.Method, _lambda);
+        SignedWeights weights = OfStep(_options.Method.Negatives, _lambda);
         for (int i = 0; i < _examples.Count; i++)
         {
             _decoder.ZeroGradients();

@@ -83,7 +83,7 @@ public sealed class HelpTests
         }
 
         Assert.Equal(
-            ["full", "ignore", "forget", "lwf", "unlearn"], properties["method"]!["enum"]!.AsArray().Select(v => v!.GetValue<string>()));
+            TrainingMethod.All.Select(m => m.Name), properties["method"]!["enum"]!.AsArray().Select(v => v!.GetValue<string>()));
         Assert.Equal((0.0, 1.0), (
             properties["lora-dropout"]!["minimum"]!.GetValue<double>(),
             properties["lora-dropout"]!["exclusiveMaximum"]!.GetValue<double>()));

@@ -15,17 +15,18 @@ public class RunVerdictTests
         RunVerdict.Sentences(Steps(step => step <= 2 ? 3 : 1, _ => null), new RunPurpose(TrainingMethod.Full, 100, 0)));
 
     [Theory]
-    [InlineData(TrainingMethod.Forget, 2.0, 5.0, "were to be unlearnt: their loss rose from 2 to 5 nats, so what was to go went.")]
+    [InlineData("forget", 2.0, 5.0, "were to be unlearnt: their loss rose from 2 to 5 nats, so what was to go went.")]
     [InlineData(
-        TrainingMethod.Forget, 4.08, 3.43, "were to be unlearnt: their loss fell from 4.08 to 3.43 nats, so what was to go did not go.")]
+        "forget", 4.08, 3.43, "were to be unlearnt: their loss fell from 4.08 to 3.43 nats, so what was to go did not go.")]
     [InlineData(
-        TrainingMethod.Forget, 4.0, 4.01,
+        "forget", 4.0, 4.01,
         "were to be unlearnt: their loss hardly moved, from 4 to 4.01 nats, so what was to go did not go.")]
-    [InlineData(TrainingMethod.Ignore, 2.0, 3.0, "were left out: their loss rose from 2 to 3 nats by itself.")]
-    public void Negative_tokens_have_their_share_and_their_fate(TrainingMethod method, double before, double after, string fate)
+    [InlineData("ignore", 2.0, 3.0, "were left out: their loss rose from 2 to 3 nats by itself.")]
+    public void Negative_tokens_have_their_share_and_their_fate(string method, double before, double after, string fate)
     {
         IReadOnlyList<string> sentences =
-            RunVerdict.Sentences(Steps(_ => 1, step => step <= 2 ? before : after), new RunPurpose(method, 60, 30, 30));
+            RunVerdict.Sentences(
+                Steps(_ => 1, step => step <= 2 ? before : after), new RunPurpose(TrainingMethod.Named(method), 60, 30, 30));
         Assert.Equal($"25 % of the response tokens (30 of 120) are negative and {fate}", sentences[1]);
         Assert.StartsWith("The loss of the tokens to learn hardly moved, from 1 to 1", sentences[0], StringComparison.Ordinal);
     }

@@ -9,13 +9,13 @@ namespace Forgetting.Tests.Training;
 public class BFloat16TrainingTests
 {
     [Theory]
-    [InlineData(TrainingMethod.Full)]
-    [InlineData(TrainingMethod.Forget)]
-    public void The_loss_curve_stays_within_two_percent_of_float32(TrainingMethod method)
+    [InlineData("full")]
+    [InlineData("forget")]
+    public void The_loss_curve_stays_within_two_percent_of_float32(string method)
     {
         TrainingOptions options = TinyRun.Full with
         {
-            Method = method,
+            Method = TrainingMethod.Named(method),
             Schedule = TinyRun.Full.Schedule with { BatchSize = 12, Steps = 200 },
             Optimizer = TinyRun.Full.Optimizer with { LearningRate = 2e-3 },
             TokenForgetting = TinyRun.Full.TokenForgetting with { LambdaMax = 0.1 },

@@ -6,12 +6,12 @@ namespace Forgetting.Tests.Training;
 public class SignedWeightsTests
 {
     [Theory]
-    [InlineData(TrainingMethod.Full, 0.1, 0.1)]
-    [InlineData(TrainingMethod.Ignore, 0.125, 0)]
-    [InlineData(TrainingMethod.Forget, 0.125, -0.1)]
-    public void Weights_of_eight_positive_and_two_negative_tokens(TrainingMethod method, double positive, double negative)
+    [InlineData("full", 0.1, 0.1)]
+    [InlineData("ignore", 0.125, 0)]
+    [InlineData("forget", 0.125, -0.1)]
+    public void Weights_of_eight_positive_and_two_negative_tokens(string method, double positive, double negative)
     {
-        SignedWeights weights = SignedWeights.From(method, new TokenMass(8, 2), lambda: 0.2);
+        SignedWeights weights = SignedWeights.From(TrainingMethod.Named(method).Negatives, new TokenMass(8, 2), lambda: 0.2);
         Assert.Equal(positive, weights.Positive, 15);
         Assert.Equal(negative, weights.Negative, 15);
     }
@@ -22,7 +22,7 @@ public class SignedWeightsTests
     [InlineData(NegativeNormKind.Forgotten, -0.2 / 2)]
     public void The_negative_term_is_divided_by_the_candidates_or_by_the_forgotten(NegativeNormKind norm, double negative)
     {
-        SignedWeights weights = SignedWeights.From(TrainingMethod.Forget, new TokenMass(8, 2, 6), lambda: 0.2, norm);
+        SignedWeights weights = SignedWeights.From(NegativeTokens.Forgotten, new TokenMass(8, 2, 6), lambda: 0.2, norm);
         Assert.Equal((0.125, negative), (weights.Positive, weights.Negative));
     }
 
@@ -32,19 +32,19 @@ public class SignedWeightsTests
     {
         TokenMass mass = TokenMass.From([1, 1, -1, 0], [1, 0.5f, 2, 0.5f]);
         Assert.Equal(new TokenMass(1.5, 2, 0.5), mass);
-        SignedWeights weights = SignedWeights.From(TrainingMethod.Forget, mass, lambda: 0.25);
+        SignedWeights weights = SignedWeights.From(NegativeTokens.Forgotten, mass, lambda: 0.25);
         Assert.Equal(1 / 3f, weights.For(1, 0.5f), 1e-6f);
         Assert.Equal(-0.2f, weights.For(-1, 2), 1e-6f); // 0.25 · 2 / (2 + 0.5)
-        Assert.Equal(0.125f, SignedWeights.From(TrainingMethod.Full, mass, 0).For(1, 0.5f)); // 0.5 / 4
+        Assert.Equal(0.125f, SignedWeights.From(NegativeTokens.Learnt, mass, 0).For(1, 0.5f)); // 0.5 / 4
         Assert.Equal(new TokenMass(2, 1, 1), TokenMass.From([1, 1, -1, 0], []));
     }
 
     [Fact]
     public void A_term_without_tokens_is_zero()
     {
-        Assert.Equal(new SignedWeights(0, -0.05), SignedWeights.From(TrainingMethod.Forget, new TokenMass(0, 4), 0.2));
-        Assert.Equal(0, SignedWeights.From(TrainingMethod.Forget, new TokenMass(4, 0), 0.2).Negative);
-        Assert.Equal(0, SignedWeights.From(TrainingMethod.Full, default, 0.2).Positive);
+        Assert.Equal(new SignedWeights(0, -0.05), SignedWeights.From(NegativeTokens.Forgotten, new TokenMass(0, 4), 0.2));
+        Assert.Equal(0, SignedWeights.From(NegativeTokens.Forgotten, new TokenMass(4, 0), 0.2).Negative);
+        Assert.Equal(0, SignedWeights.From(NegativeTokens.Learnt, default, 0.2).Positive);
     }
 
     // Two micro-batches with losses 1, 2, 3 | 5 (positive) and 4 | 6, 8 (negative), λ 0.5: the mean of ((1 + 2 + 3)/3 − 0.5·4) and (5 −
@@ -58,8 +58,8 @@ public class SignedWeightsTests
         foreach ((double[] positive, double[] negative) in parts)
         {
             SignedWeights own =
-                SignedWeights.OfMicroBatch(TrainingMethod.Forget, new TokenMass(positive.Length, negative.Length), 0.5, parts.Length);
-            SignedWeights whole = SignedWeights.From(TrainingMethod.Forget, new TokenMass(4, 3), 0.5);
+                SignedWeights.OfMicroBatch(NegativeTokens.Forgotten, new TokenMass(positive.Length, negative.Length), 0.5, parts.Length);
+            SignedWeights whole = SignedWeights.From(NegativeTokens.Forgotten, new TokenMass(4, 3), 0.5);
             paper += positive.Sum() * own.Positive + negative.Sum() * own.Negative;
             step += positive.Sum() * whole.Positive + negative.Sum() * whole.Negative;
         }

@@ -10,14 +10,17 @@ public class TrainingStepTests
     private static readonly int[] s_all = [.. Enumerable.Range(0, 12)];
 
     [Theory]
-    [InlineData(TrainingMethod.Full, AscentKind.Ascent)]
-    [InlineData(TrainingMethod.Ignore, AscentKind.Ascent)]
-    [InlineData(TrainingMethod.Forget, AscentKind.Ascent)]
-    [InlineData(TrainingMethod.Forget, AscentKind.Unlikelihood)]
-    public void The_gradient_does_not_depend_on_micro_batches(TrainingMethod method, AscentKind ascent)
+    [InlineData("full", AscentKind.Ascent)]
+    [InlineData("ignore", AscentKind.Ascent)]
+    [InlineData("forget", AscentKind.Ascent)]
+    [InlineData("forget", AscentKind.Unlikelihood)]
+    public void The_gradient_does_not_depend_on_micro_batches(string method, AscentKind ascent)
     {
         TrainingOptions options =
-            TinyRun.Lora with { Method = method, TokenForgetting = TinyRun.Lora.TokenForgetting with { Ascent = ascent } };
+            TinyRun.Lora with
+            {
+                Method = TrainingMethod.Named(method), TokenForgetting = TinyRun.Lora.TokenForgetting with { Ascent = ascent },
+            };
         (float[] packed, StepLosses packedLosses) =
             Gradient(options with { Compute = options.Compute with { MicroBatchTokens = 1000 } }, s_all);
         foreach (int tokens in new[] { 1, 17, 40 })
@@ -50,11 +53,12 @@ public class TrainingStepTests
 
     // An example of weight 2 is as if it were there twice, one of weight 1/2 as if all others were.
     [Theory]
-    [InlineData(TrainingMethod.Full)]
-    [InlineData(TrainingMethod.Forget)]
-    public void A_weight_counts_an_example_several_times(TrainingMethod method)
+    [InlineData("full")]
+    [InlineData("forget")]
+    public void A_weight_counts_an_example_several_times(string method)
     {
-        TrainingOptions options = TinyRun.Full with { Method = method, Compute = TinyRun.Full.Compute with { MicroBatchTokens = 20 } };
+        TrainingOptions options = TinyRun.Full with
+            { Method = TrainingMethod.Named(method), Compute = TinyRun.Full.Compute with { MicroBatchTokens = 20 } };
         (float[] several, StepLosses losses) = Gradient(options, [0, 0, 1, 1, 2]);
         TrainingSet set = TinyRun.Examples(12);
         foreach (float[] weights in (float[][])[[2, 2, 1], [1, 1, 0.5f]])
@@ -97,16 +101,16 @@ public class TrainingStepTests
     }
 
     [Theory]
-    [InlineData(TrainingMethod.Forget, 0.2)]
-    [InlineData(TrainingMethod.Ignore, 0)]
-    public void Parts_are_the_gradients_of_the_two_terms(TrainingMethod method, double factor)
+    [InlineData("forget", 0.2)]
+    [InlineData("ignore", 0)]
+    public void Parts_are_the_gradients_of_the_two_terms(string method, double factor)
     {
         (float[] positive, _) = Gradient(TinyRun.Full with { Method = TrainingMethod.Ignore }, s_all);
         (float[] both, _) = Gradient(TinyRun.Full, s_all);
         double[] unitNegative = [.. both.Zip(positive, (b, p) => (b - p) / Lambda)];
         double dot = positive.Zip(unitNegative, (p, n) => p * n).Sum();
 
-        using var run = new TinyRun(TinyRun.Full with { Method = method });
+        using var run = new TinyRun(TinyRun.Full with { Method = TrainingMethod.Named(method) });
         using var step = new TrainingStep(run.Decoder, run.Options);
         step.Begin(run.Set, s_all, 0);
         step.KeepNegativePart();

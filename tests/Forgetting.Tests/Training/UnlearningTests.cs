@@ -228,14 +228,18 @@ public class UnlearningTests
 
     [Theory]
     [InlineData(
-        "method is lwf, expected forget-prompts (files of prompts) or elicited (samples made before) with it", TrainingMethod.Lwf, null,
+        "method is lwf, expected forget-prompts (files of prompts) or elicited (samples made before) with it", "lwf", null,
         null)]
-    [InlineData("forget-prompts is a: method full does not use it, expected method forget or lwf", TrainingMethod.Full, "a", null)]
-    [InlineData("forget-prompts and elicited are both given, expected one source of self-generated samples", TrainingMethod.Lwf, "a", "b")]
-    public void Settings_that_do_not_go_together_are_refused(string message, TrainingMethod method, string? forget, string? elicited)
+    [InlineData("forget-prompts is a: method full does not use it, expected method forget or lwf", "full", "a", null)]
+    [InlineData("forget-prompts and elicited are both given, expected one source of self-generated samples", "lwf", "a", "b")]
+    public void Settings_that_do_not_go_together_are_refused(string message, string method, string? forget, string? elicited)
     {
         var options =
-            new TrainingOptions { Method = method, Unlearning = new() { Prompts = forget is null ? [] : [forget], Elicited = elicited } };
+            new TrainingOptions
+            {
+                Method = TrainingMethod.Named(method),
+                Unlearning = new() { Prompts = forget is null ? [] : [forget], Elicited = elicited },
+            };
         Assert.Equal(message, Assert.Throws<UserException>(options.Validate).Message);
     }
 

@@ -14,18 +14,33 @@ namespace Forgetting.Methods.LearningWithForgetting;
 /// </summary>
 internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IMethod
 {
-    private const string SamplesName = "elicited.jsonl", LearnedName = "learned", FisherName = "fisher.safetensors",
-        ConfidenceName = "confidence.jsonl",
-        IncreaseName = "increase.jsonl", SelectionName = "selection.jsonl";
+    /// <summary>Folder of the stages in that of the run.</summary>
+    public const string FolderName = "lwf";
+
+    /// <summary>Files in it: self-generated samples, and which of them are unlearnt.</summary>
+    public const string SamplesName = "elicited.jsonl", SelectionName = "selection.jsonl";
+
+    private const string LearnedName = "learned", FisherName = "fisher.safetensors", ConfidenceName = "confidence.jsonl",
+        IncreaseName = "increase.jsonl";
+
+    /// <summary>Every response token is learnt, and samples are unlearnt in between.</summary>
+    public static readonly NamedMethod Lwf = new("lwf", NegativeTokens.Learnt)
+    {
+        Settings = [SettingUse.Samples, SettingUse.Ascent],
+        Create = options => new LearningWithForgettingMethod(options), AlsoWith = options => options.Unlearns,
+        Missing = options => options.Unlearns ? null : "forget-prompts (files of prompts) or elicited (samples made before)",
+        Folders = [FolderName, Path.Combine(FolderName, LearnedName), Path.Combine(FolderName, LearnedName, "checkpoints")],
+        Planned = options => options with { Unlearning = options.Unlearning with { Prompts = ["prompts"] } },
+    };
 
     private readonly UnlearningSettings _settings = options.Unlearning;
     private IReadOnlyList<EncodedExample>? _samples, _learnt, _drawn;
 
     /// <inheritdoc/>
-    public string Name => Recipe.Text(options.Method);
+    public string Name => options.Method.Name;
 
     /// <inheritdoc/>
-    public string Folder => "lwf";
+    public string Folder => FolderName;
 
     /// <inheritdoc/>
     public IReadOnlyList<MethodStage> Stages =>

@@ -16,8 +16,24 @@ internal sealed class TokenForgettingMethod : IMethod
 
     private const string ReferenceName = "reference", ScoreStage = "score", ReferenceStage = "reference";
 
+    private static readonly string[] s_folders = [ReferenceName, Path.Combine(ReferenceName, "checkpoints")];
+
     // Settings that say how losses become signs (PartitionRule).
     private static readonly string[] s_division = ["score", "rho", "level", "ignore-rho", "learn-above", "forget-below", "shuffle-signs"];
+
+    /// <summary>Negative tokens are left out.</summary>
+    public static readonly NamedMethod Ignore = new("ignore", NegativeTokens.Ignored)
+    {
+        Settings = [SettingUse.Scores], Create = options => new TokenForgettingMethod(options),
+        Files = [ScoresName], Folders = s_folders, Planned = null,
+    };
+
+    /// <summary>Negative tokens are forgotten, and self-generated samples of other tasks where there are prompts for them.</summary>
+    public static readonly NamedMethod Forget = new("forget", NegativeTokens.Forgotten)
+    {
+        Settings = [SettingUse.Scores, SettingUse.Samples],
+        Create = options => new TokenForgettingMethod(options), Files = [ScoresName], Folders = s_folders, PlannedAs = "forget, ignore",
+    };
 
     private readonly TrainingOptions _options;
     private readonly MethodStage _scoring;
@@ -50,7 +66,7 @@ internal sealed class TokenForgettingMethod : IMethod
     }
 
     /// <inheritdoc/>
-    public string Name => Recipe.Text(_options.Method);
+    public string Name => _options.Method.Name;
 
     /// <inheritdoc/>
     public IReadOnlyList<MethodStage> Stages => !_scored ? [] : _options.TokenForgetting.ReferenceQuality
@@ -128,12 +144,11 @@ internal sealed class TokenForgettingMethod : IMethod
     // Examples with the signs of their scores, and those of the reference that are learnt as they are.
     private TrainingSet Signed(MethodRun run, Scores scores)
     {
-        bool needsBase = _options.Method == TrainingMethod.Forget && _options.ResolveAscent().NeedsBase;
         return new TrainingSet
         {
             Examples = ExampleLists.Joined(run.Examples, run.Further),
             Signs = [.. scores.Partition.Signs, .. TrainingSet.AllPositive(run.Further).Signs],
-            BaseLogProbabilities = needsBase
+            BaseLogProbabilities = _options.NeedsBase
                 ? [.. Scorer.Negative(scores.BaseLoss), .. run.Further.Select(e => new float[e.Length])]
                 : null,
         };

@@ -15,7 +15,14 @@ namespace Forgetting.Methods.Unlearning;
 /// </summary>
 internal sealed class UnlearningMethod : IMethod
 {
-    private const string LossesName = "base.jsonl";
+    private const string FolderName = "unlearn", LossesName = "base.jsonl";
+
+    /// <summary>A forget set beside a retain set. Its memory cannot be planned without them.</summary>
+    public static readonly NamedMethod Unlearn = new("unlearn", NegativeTokens.ForgetSet)
+    {
+        Create = options => new UnlearningMethod(options), Folders = [FolderName], Planned = null,
+        Missing = options => options.ForgetSet.ForgetData is null ? "forget-data (examples that must go)" : null,
+    };
 
     private readonly TrainingOptions _options;
     private readonly MethodStage _base;
@@ -39,26 +46,13 @@ internal sealed class UnlearningMethod : IMethod
     }
 
     /// <inheritdoc/>
-    public string Name => Recipe.Text(_options.Method);
+    public string Name => _options.Method.Name;
 
     /// <inheritdoc/>
-    public string Folder => "unlearn";
+    public string Folder => FolderName;
 
     /// <inheritdoc/>
     public IReadOnlyList<MethodStage> Stages => _options.NeedsBase ? [_base] : [];
-
-    /// <summary>Examples of which every answer must go.</summary>
-    /// <param name="path">Their file, for errors.</param>
-    /// <exception cref="UserException">The data says of some of them that they are to be learnt.</exception>
-    public static IReadOnlyList<EncodedExample> ToForget(string path, IReadOnlyList<EncodedExample> examples)
-    {
-        int learnt = examples.Sum(e => e.Given?.Count(sign => sign > 0) ?? 0);
-        return learnt == 0
-            ? [.. examples.Select(e => e with { Given = Array.ConvertAll(e.Response, r => (sbyte)(r ? -1 : 0)) })]
-            : throw new UserException(
-                $"{path}: gives {learnt} response tokens the sign 1, expected examples of which every answer must go; "
-                    + "what must stay belongs into retain-data");
-    }
 
     void IMethod.Check(MethodRun run)
     {
