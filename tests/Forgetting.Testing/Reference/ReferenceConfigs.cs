@@ -49,6 +49,9 @@ internal static class ReferenceConfigs
         ["gpt_neo"] = Gpt(ModelFamilies.GptNeo) with { AttentionScale = 1, Windows = [0, 3], QueryKeyValueBias = false },
     };
 
+    /// <summary>One configuration of each family, the first, by name.</summary>
+    public static IEnumerable<string> OfFamilies => All.GroupBy(named => named.Value.Family).Select(family => family.First().Key);
+
     /// <summary>Names and shapes of the parameters as they stand in the file; vectors have one row.</summary>
     public static IEnumerable<(string Name, Shape Shape)> Parameters(ModelConfig config)
     {

@@ -21,17 +21,10 @@ public sealed class PeftAdapterTests : IDisposable
         _backend.Dispose();
     }
 
+    public static TheoryData<string> Families => [.. ReferenceConfigs.OfFamilies, "llama-tied"];
+
     [Theory]
-    [InlineData("llama")]
-    [InlineData("llama-tied")]
-    [InlineData("qwen2")]
-    [InlineData("mistral")]
-    [InlineData("qwen3")]
-    [InlineData("olmo2")]
-    [InlineData("granite")]
-    [InlineData("smollm3")]
-    [InlineData("gpt2")]
-    [InlineData("gpt_neo")]
+    [MemberData(nameof(Families))]
     public void An_adapter_goes_out_and_in_unchanged(string model)
     {
         ModelConfig config = ReferenceConfigs.All[model];

@@ -13,14 +13,8 @@ public class DecoderStepTests
     private static readonly LoraConfig s_droppedLora = new() { Rank = 3, Alpha = 5, Dropout = 0.3 };
     private static readonly int[][] s_singles = [[0], [1], [2], [3]];
 
-    public static TheoryData<string, bool> Families => new()
-    {
-        { "llama-tied", false }, { "llama", true }, { "qwen2-window", false }, { "gpt2", false }, { "gpt2", true }, { "gpt_neo", true },
-        { "qwen3", false }, { "qwen3", true }, { "olmo2", false }, { "olmo2", true }, { "granite", false }, { "smollm3", true },
-    };
-
     [Theory]
-    [MemberData(nameof(Families))]
+    [MemberData(nameof(TestModel.WithAndWithoutLora), MemberType = typeof(TestModel))]
     public void Documents_together_or_one_by_one_give_the_same_gradient(string name, bool lora)
     {
         using var model = new TestModel(ReferenceConfigs.All[name], lora ? s_droppedLora : null);
@@ -34,7 +28,7 @@ public class DecoderStepTests
     }
 
     [Theory]
-    [MemberData(nameof(Families))]
+    [MemberData(nameof(TestModel.WithAndWithoutLora), MemberType = typeof(TestModel))]
     public void Recomputing_blocks_gives_the_same_bits_in_less_memory(string name, bool lora)
     {
         ModelConfig config = ReferenceConfigs.All[name] with { Layers = 6, Windows = [], RotaryLayers = [] };

@@ -56,6 +56,18 @@ internal sealed class TestModel : IDisposable
     /// <summary>Names of all small configurations.</summary>
     public static TheoryData<string> Names => [.. ReferenceConfigs.All.Keys];
 
+    /// <summary>Names of all small configurations; of each family one has low-rank adapters too.</summary>
+    public static TheoryData<string, bool> WithAndWithoutLora
+    {
+        get
+        {
+            var data = new TheoryData<string, bool>();
+            ReferenceConfigs.All.Keys.ToList().ForEach(name => data.Add(name, false));
+            ReferenceConfigs.OfFamilies.ToList().ForEach(name => data.Add(name, true));
+            return data;
+        }
+    }
+
     /// <summary>The reference's values of a parameter, and where in them an element of the parameter is.</summary>
     public (double[] Values, int Index) Place(Parameter parameter, int element)
     {
