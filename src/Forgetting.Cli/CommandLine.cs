@@ -36,6 +36,7 @@ internal static class CommandLine
             RunCommand.Create(),
             GenerateCommand.Create(),
             ChatCommand.Create(),
+            ServeCommand.Create(),
             EvalCommand.Create(),
             MembershipCommand.Create(),
             DataCommand.Create(),

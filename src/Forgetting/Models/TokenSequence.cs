@@ -106,6 +106,9 @@ internal sealed class TokenSequence
     /// <summary>Tokens that are still to be read.</summary>
     public int Unread => Tokens.Count - Cached;
 
+    /// <summary>Whether the prompt is still being read.</summary>
+    public bool IsReading => Cached < PromptLength;
+
     /// <summary>Whether a token is to be drawn once everything is read.</summary>
     public bool Draws => _most > 0;
 

@@ -76,7 +76,13 @@ internal sealed class GenerationEngine : IDisposable
                 $"prompt and answer may come to {most} tokens, expected at most {model.Pool.MostRows}, for which there is room");
         }
 
+        // Several answers to one prompt: the others begin with what the first has read.
         Job[] jobs = [.. sequences.Select(sequence => new Job(model, sequence, cancellation))];
+        foreach (Job job in jobs.Skip(1).Where(job => job.Sequence.Tokens.SequenceEqual(jobs[0].Sequence.Tokens)))
+        {
+            job.Leader = jobs[0];
+        }
+
         lock (_gate)
         {
             if (_closed)
@@ -159,6 +165,9 @@ internal sealed class GenerationEngine : IDisposable
     {
         while (_active.Count < _limits.Sequences && _waiting.First is { Value: var job })
         {
+            if (job.Leader is { Sequence.IsReading: true } leader && _active.Contains(leader))
+                return;
+
             try
             {
                 if (!job.Model.Pool.TryTake(job.Model.Decoder, job.Sequence))
@@ -210,22 +219,27 @@ internal sealed class GenerationEngine : IDisposable
         }
     }
 
-    // A token for each that is being written, and what is left of the pass for prompts, the oldest first.
+    // A token for each that is being written, and what is left of the pass for prompts, the oldest first. A
+    // prompt is cut at the same places whatever else is in the pass: where a sum is cut shows in its last bits.
     private List<(TokenSequence Sequence, int Count)> Divide(Decoder decoder, Job[] jobs)
     {
-        List<(TokenSequence, int)> parts = [.. jobs.Where(job => job.Sequence.Unread == 1).Select(job => (job.Sequence, 1))];
-        int left = Math.Max(_limits.PassTokens - parts.Count, 1);
-        int leftRows = (int)Math.Clamp(decoder.LogitBytes / (sizeof(float) * (long)decoder.Config.VocabularySize), 1, left);
-        foreach (TokenSequence sequence in jobs.Select(job => job.Sequence).Where(sequence => sequence.Unread > 1))
+        List<(TokenSequence, int)> parts = [.. jobs.Where(job => !job.Sequence.IsReading).Select(job => (job.Sequence, 1))];
+        int left = _limits.PassTokens - parts.Count;
+        long rows = decoder.LogitBytes / (sizeof(float) * (long)decoder.Config.VocabularySize);
+        int most = (int)Math.Clamp(rows, 1, _limits.PassTokens), leftRows = most;
+        bool isFirst = true;
+        foreach (TokenSequence sequence in jobs.Select(job => job.Sequence).Where(sequence => sequence.IsReading))
         {
             bool logits = sequence.Reader is { WantsPrompt: true };
-            int count = Math.Min(sequence.Unread, logits ? Math.Min(left, leftRows) : left);
-            if (count == 0)
+            int cut = logits ? most : _limits.PassTokens;
+            int count = Math.Min(sequence.Unread, cut - (sequence.Cached % cut));
+            if (!isFirst && (count > left || (logits && count > leftRows)))
                 continue;
 
             parts.Add((sequence, count));
             left -= count;
             leftRows -= logits ? count : 0;
+            isFirst = false;
         }
 
         return parts;
@@ -246,6 +260,8 @@ internal sealed class GenerationEngine : IDisposable
         public TokenSequence Sequence => sequence;
 
         public CancellationToken Cancellation => cancellation;
+
+        public Job? Leader { get; set; }
 
         public TaskCompletionSource<SequenceEnd> Done { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }

@@ -74,12 +74,12 @@ public sealed class GenerationEngineTests
         await Write([3, 4, 6, 7], reused: 3);
         await Write([9], reused: 0);
 
-        // Several at once that begin alike, of which none is done.
-        int[] same = [3, 4, 6, 7, 1];
+        // Several answers to one prompt read it once.
+        int[] same = [10, 4, 6, 7, 1];
         TokenSequence[] choices =
             [.. Enumerable.Range(0, 3).Select(key => new TokenSequence(model.Decoder.Config, same, options, key))];
         await engine.Write(served, choices, default);
-        Assert.Equal([4, 4, 4], choices.Select(choice => choice.Reused));
+        Assert.Equal([0, 4, 4], choices.Select(choice => choice.Reused));
         Assert.Equal(
             Enumerable.Range(0, 3).Select(key => new Generator(model.Decoder).Generate([same], options, keys: [key])[0]),
             choices.Select(choice => choice.Drawn));
@@ -215,6 +215,37 @@ public sealed class GenerationEngineTests
             int[] best = [.. logits[t].Index().OrderByDescending(logit => logit.Item).Take(3).Select(logit => logit.Index)];
             Assert.Equal(best, found[t].Likeliest.Select(token => token.Id));
             Assert.All(found[t].Likeliest, token => Assert.Equal(logits[t][token.Id] - normalizer, token.LogProbability, 1e-4));
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(TestModel.Names), MemberType = typeof(TestModel))]
+    public async Task Company_changes_no_bit_of_the_logits(string name)
+    {
+        using var model = new TestModel(ReferenceConfigs.All[name]);
+        var limits = new EngineLimits { Sequences = 6, PassTokens = 5 };
+        var random = new Random(4);
+        int vocabulary = model.Decoder.Config.VocabularySize;
+        int[] lengths = [.. Enumerable.Range(0, 12).Select(_ => random.Next(1, 18))];
+        int[][] prompts = [.. lengths.Select(length => Enumerable.Range(0, length).Select(_ => random.Next(vocabulary)).ToArray())];
+        using var engine = new GenerationEngine(limits);
+        using var pool = new KeyValuePool(model.Decoder.Config, model.Backend, 128);
+        var served = new EngineModel(model.Decoder, pool);
+        double[][] alone = [.. prompts.Select(prompt => Write(prompt).GetAwaiter().GetResult())];
+        Assert.Equal(alone, await Task.WhenAll(prompts.Select(Write)));
+
+        async Task<double[]> Write(int[] prompt)
+        {
+            List<double> found = [];
+            var reader = new Reader(
+                (id, logits) =>
+                {
+                    found.Add(TokenProbability.Of(id, logits, 0, 0).LogProbability);
+                    return true;
+                },
+                (position, logits) => found.Add(TokenProbability.Of(prompt[position + 1], logits, 0, 0).LogProbability));
+            await engine.Write(served, [new TokenSequence(model.Decoder.Config, prompt, s_endless, reader: reader)], default);
+            return [.. found];
         }
     }
 
