@@ -4,8 +4,8 @@
 // The set is ordered by probability, ties by index, but never sorted. All that is asked of the order is "which element takes the running
 // count to k" or "which takes the running mass past m", and that is found by descending the bits of the logit, 11 at a time: a histogram of
 // counts and masses over the next 11 bits of those elements that share the bits so far, then a walk from the top. Masses are 40-bit fixed
-// point, exp(l − max)·2⁴⁰, so that histograms by integer atomics give the same sums in any order. Digits of 11 bits tell a sign, an exponent
-// and a quarter of its range apart at once: with fewer, most of a warp's atomics would wait for each other.
+// point, exp(l − max)·2⁴⁰, so that histograms by integer atomics give the same sums in any order. Digits of 11 bits tell a sign, an
+// exponent and a quarter of its range apart at once: with fewer, most of a warp's atomics would wait for each other.
 //
 // Launch: R blocks of 256 threads.
 #include "include/pack.cuh"

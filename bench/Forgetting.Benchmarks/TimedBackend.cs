@@ -47,6 +47,9 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
+    public bool Records => inner.Records;
+
+    /// <inheritdoc/>
     public void Repeat<TKey, TState>(TKey key, TState state, Action<TState> operations)
         where TKey : notnull => operations(state);
 

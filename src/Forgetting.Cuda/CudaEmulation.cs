@@ -23,4 +23,13 @@ public static class CudaEmulation
         CudaException.Check(DriverAPINativeMethods.emulationCountInstructions(kernel, opcode, out ulong count));
         return (long)count;
     }
+
+    /// <summary>How often functions of the driver and of cuBLAS have been called, by any thread.</summary>
+    /// <param name="function">With what their name begins, as <c>cuLaunchKernel</c> or <c>cublas</c>; all where it is empty.</param>
+    /// <exception cref="EntryPointNotFoundException">The driver in use is not the emulation.</exception>
+    public static long CountCalls(string function = "")
+    {
+        CudaException.Check(DriverAPINativeMethods.emulationCountCalls(function, out ulong count));
+        return (long)count;
+    }
 }

@@ -32,6 +32,10 @@ public static unsafe partial class DriverAPINativeMethods
     [LibraryImport(CudaLibrary.Driver, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial CUResult emulationCountInstructions(string kernel, string opcode, out ulong count);
 
+    /// <summary>Of the emulation only: calls of functions of the driver.</summary>
+    [LibraryImport(CudaLibrary.Driver, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial CUResult emulationCountCalls(string function, out ulong count);
+
     /// <summary>Devices.</summary>
     public static partial class DeviceManagement
     {

@@ -105,7 +105,7 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
         Assert.Equal(0, backend.Graphs.Count);
         Add(0);
         Assert.Equal((3, 1, 32f), (called, backend.Graphs.Count, Value(backend, x)));
-        for (int key = 1; key <= 40; key++)
+        for (int key = 1; key <= 70; key++)
         {
             backend.Fill(x, 1);
             Add(key);
@@ -113,9 +113,9 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
             Assert.Equal(4f, Value(backend, x));
         }
 
-        Assert.Equal(32, backend.Graphs.Count);
+        Assert.Equal(64, backend.Graphs.Count);
         called = 0;
-        Add(40);
+        Add(70);
         Assert.Equal(0, called);
         Add(0);
         Assert.Equal(1, called);

@@ -23,6 +23,7 @@ CUresult ordered_failure(const char* name) {
 
 Call::Call(const char* name, bool needs_context)
     : name(name), driver(Driver::instance()), status(CUDA_SUCCESS), lock_(driver.mutex) {
+    driver.calls[name]++;
     CUresult ordered = ordered_failure(name);
     if (ordered != CUDA_SUCCESS) {
         status = ordered;

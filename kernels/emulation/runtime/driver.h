@@ -79,6 +79,7 @@ struct Driver {
     std::set<CUevent> events;
     std::set<CUgraph> graphs;
     std::set<CUgraphExec> executables;
+    std::map<std::string, unsigned long long> calls; // so far, by the function's name
 
     // The captures under way.
     std::set<emulation::Capture*> captures() const;

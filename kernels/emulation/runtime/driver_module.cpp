@@ -179,6 +179,16 @@ CUDA_EXPORT CUresult emulationCountInstructions(const char* kernel, const char* 
     return call.status;
 }
 
+CUDA_EXPORT CUresult emulationCountCalls(const char* function, unsigned long long* count) {
+    std::lock_guard<std::recursive_mutex> lock(Driver::instance().mutex);
+    *count = 0;
+    for (const auto& [name, calls] : Driver::instance().calls) {
+        bool own = name.rfind("emulation", 0) == 0;
+        *count += !own && name.rfind(function, 0) == 0 ? calls : 0;
+    }
+    return CUDA_SUCCESS;
+}
+
 CUDA_EXPORT CUresult cuModuleGetFunction(CUfunction* function, CUmodule module, const char* name) {
     Call call("cuModuleGetFunction");
     if (call.status != CUDA_SUCCESS) {

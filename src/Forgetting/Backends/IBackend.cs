@@ -36,6 +36,12 @@ internal interface IBackend
 internal interface IRepetition
 {
     /// <summary>
+    /// Whether <see cref="Repeat"/> records sequences. Then it pays to fill batches up, so that many become the same sequence
+    /// (<see cref="Data.BatchFiller"/>).
+    /// </summary>
+    bool Records { get; }
+
+    /// <summary>
     /// Does <paramref name="operations"/>. Where a sequence has come before under an equal key, a backend may launch what it recorded then
     /// as one piece (on a card, a CUDA graph) instead of calling <paramref name="operations"/> again.
     /// </summary>

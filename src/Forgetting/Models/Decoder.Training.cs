@@ -59,13 +59,16 @@ internal sealed partial class Decoder
         if (_merged && TrainableParameters.Count > 0)
             throw new InvalidOperationException("the adapter is merged and cannot be trained any more");
 
+        bool alone = sink.PerDocument || regularizer is not null; // chunks end with documents, or hidden states are looked at
+        if (Backend.Records && !alone)
+            batch = BatchFiller.Fill(batch, Config.VocabularySize, Config.ContextLength);
+
         SetZeroGradient(false); // here and not where the sink writes, which a repeated pass does not come to
         _pass.Begin(batch.Ids, batch.Positions, batch.Offsets, batch.RowKeys, dropoutSeed);
         HeadInputs head = _head.Upload(_pass, batch, targetSeed);
         var pass = new PassState(this, batch, head, ascent, sink, recompute, regularizer);
-        if (sink.PerDocument || regularizer is not null)
+        if (alone)
         {
-            // Chunks are cut where documents end, and a regularizer looks at hidden states.
             RunPass(pass);
         }
         else
@@ -77,7 +80,7 @@ internal sealed partial class Decoder
         }
 
         if (losses.Length > 0)
-            Backend.Download(head.Losses, losses);
+            Backend.Download(LossHead.Part(head.Losses, 0, losses.Length), losses);
     }
 
     private bool HasZeroGradients()

@@ -230,13 +230,48 @@ internal sealed partial class Decoder : IDisposable
         ReadOnlySpan<int> ids, ReadOnlySpan<int> positions, ReadOnlySpan<int> offsets, ReadOnlySpan<int> rows, KeyValueCache cache)
     {
         _pass.Begin(ids, positions, offsets, cache: cache);
-        Tensor hidden = Hidden(_pass); // [T, C]
-        if (rows.IsEmpty)
-            return default;
+        var pass = new LogitsPass(
+            this, AreAll(rows, ids.Length) ? default : _pass.Upload(rows),
+            rows.IsEmpty ? default : Activations.Take(rows.Length, Config.VocabularySize));
+        if (ids.Length == offsets.Length - 1)
+        {
+            // A token a sequence: generation does the same again and again.
+            Repeat(new LogitsKey(this, cache, ids.Length, rows.Length, _merged), pass, static pass => pass.Decoder.RunLogits(pass));
+        }
+        else
+        {
+            RunLogits(pass);
+        }
 
-        Tensor last = Activations.Take(rows.Length, Config.HiddenSize, hidden.DType); // [rows, C]
-        Backend.GatherRows(hidden, _pass.Upload(rows), last);
-        return _head.Logits(_pass, last);
+        return pass.Logits;
+    }
+
+    private void RunLogits(in LogitsPass pass)
+    {
+        Tensor hidden = Hidden(_pass); // [T, C]
+        if (pass.Logits.IsEmpty)
+            return;
+
+        Tensor wanted = hidden; // [rows, C]
+        if (!pass.Rows.IsEmpty)
+        {
+            wanted = Activations.Take(pass.Logits.Rows, Config.HiddenSize, hidden.DType);
+            Backend.GatherRows(hidden, pass.Rows, wanted);
+        }
+
+        _head.Logits(_pass, wanted, pass.Logits);
+    }
+
+    // 0, 1, … count − 1.
+    private static bool AreAll(ReadOnlySpan<int> rows, int count)
+    {
+        bool all = rows.Length == count;
+        for (int i = 0; all && i < count; i++)
+        {
+            all = rows[i] == i;
+        }
+
+        return all;
     }
 
     /// <inheritdoc/>
@@ -304,6 +339,11 @@ internal sealed partial class Decoder : IDisposable
         _memory.Add(buffer);
         return buffer.AsTensor(shape, dtype);
     }
+
+    // Rows is default where all are wanted, and Logits where none is.
+    private readonly record struct LogitsPass(Decoder Decoder, Tensor Rows, Tensor Logits);
+
+    private readonly record struct LogitsKey(Decoder Decoder, KeyValueCache Cache, int Sequences, int Wanted, bool Merged);
 
     // Blocks whose positions are the same share a table.
     private static RotaryTable?[] RotaryTables(ModelConfig config, IBackend backend)

@@ -55,9 +55,7 @@ internal sealed class KeyValueCache : IDisposable
     /// <summary>Uploads what <see cref="Place"/> was told, as a pass begins.</summary>
     public void Begin(Pass pass)
     {
-        _rows = pass.Upload(_placement.Rows);
-        Starts = pass.Upload(_placement.Starts);
-        Lengths = pass.Upload(_placement.Lengths);
+        (_rows, Starts, Lengths) = pass.Upload(_placement.Rows, _placement.Starts, _placement.Lengths);
     }
 
     /// <summary>Writes the keys and values [T, G·D] of the pass' tokens to their rows.</summary>

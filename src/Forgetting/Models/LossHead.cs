@@ -51,7 +51,8 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float sca
         {
             int count = Math.Min(step, rows - first);
             ArenaMark mark = pass.Arena.Mark();
-            Tensor logits = Logits(pass, x.RowRange(first, count)); // [count, V]
+            Tensor logits = pass.Arena.Take(count, weight.Shape.Rows); // Float32 [count, V]
+            Logits(pass, x.RowRange(first, count), logits);
             backend.SignedLoss(
                 logits, Part(targets, first, count), default, default, default, Part(loss, first, count),
                 best.IsEmpty ? default : Part(best, first, count));
@@ -65,10 +66,9 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float sca
 
     /// <summary>Logits in Float32: scores are compared and subtracted, for which bfloat16 is too coarse.</summary>
     /// <param name="x">[N, C].</param>
-    /// <returns>Float32 [N, V].</returns>
-    public Tensor Logits(Pass pass, Tensor x)
+    /// <param name="logits">Float32 [N, V], overwritten.</param>
+    public void Logits(Pass pass, Tensor x, Tensor logits)
     {
-        Tensor logits = pass.Arena.Take(x.Rows, weight.Shape.Rows);
         pass.Backend.Gemm(x, false, weight.Value, true, logits);
         if (ActiveAdapter is { } lora)
         {
@@ -79,7 +79,6 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float sca
         }
 
         Scale(pass, logits);
-        return logits;
     }
 
     /// <summary>Brings what <see cref="ForwardBackward"/> reads of a batch to the device.</summary>
@@ -169,7 +168,8 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float sca
         return x;
     }
 
-    private static Tensor Part(Tensor vector, int first, int count) =>
+    /// <summary>Some elements [1, <paramref name="count"/>] of a vector.</summary>
+    public static Tensor Part(Tensor vector, int first, int count) =>
         vector.Reshape(new Shape(vector.Columns, 1)).RowRange(first, count).Reshape(new Shape(count));
 
     private int ChunkRows(DType dtype) => (int)Math.Clamp(ChunkBytes / ((long)weight.Shape.Rows * dtype.Size()), 1, 1 << 16);

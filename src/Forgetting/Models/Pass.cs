@@ -10,6 +10,7 @@ namespace Forgetting.Models;
 /// <param name="heads">Numbers of heads into which rows of queries and keys are cut for norms of their own.</param>
 internal sealed class Pass(IBackend backend, Arena arena, RotaryTable?[] rotary, int[] heads)
 {
+    private int[] _joined = []; // what one copy brings
     private Tensor _dropoutSeed; // Int32 [1, 2]
     private Tensor _rowKeys; // Int32 [1, T]
     private readonly Tensor[] _headOffsets = new Tensor[heads.Length]; // Int32 [1, n + 1] each
@@ -45,9 +46,7 @@ internal sealed class Pass(IBackend backend, Arena arena, RotaryTable?[] rotary,
     {
         arena.Reset();
         Rows = ids.Length;
-        Ids = Upload(ids);
-        Positions = Upload(positions);
-        Offsets = Upload(offsets);
+        (Ids, Positions, Offsets) = Upload(ids, positions, offsets);
         for (int i = 0; i < heads.Length; i++)
         {
             _headOffsets[i] = Upload(offsets, heads[i]);
@@ -99,6 +98,27 @@ internal sealed class Pass(IBackend backend, Arena arena, RotaryTable?[] rotary,
         }
 
         return Upload(products);
+    }
+
+    /// <summary>Three vectors of the host's integers in one copy.</summary>
+    public (Tensor First, Tensor Second, Tensor Third) Upload(ReadOnlySpan<int> first, ReadOnlySpan<int> second, ReadOnlySpan<int> third)
+    {
+        int secondAt = Aligned(first.Length);
+        int thirdAt = secondAt + Aligned(second.Length);
+        int length = thirdAt + third.Length;
+        if (_joined.Length < length)
+            _joined = new int[2 * length];
+
+        first.CopyTo(_joined);
+        second.CopyTo(_joined.AsSpan(secondAt));
+        third.CopyTo(_joined.AsSpan(thirdAt));
+        Tensor all = Upload(_joined.AsSpan(0, length));
+        return (At(0, first.Length), At(secondAt, second.Length), At(thirdAt, third.Length));
+
+        Tensor At(int start, int count) => new(all.Pointer + (start * sizeof(int)), new Shape(count), DType.Int32);
+
+        // To 256 bytes, as what the arena gives is.
+        static int Aligned(int count) => (count + 63) / 64 * 64;
     }
 
     /// <summary>A vector of the host's numbers.</summary>

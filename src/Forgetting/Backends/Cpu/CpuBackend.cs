@@ -63,6 +63,9 @@ internal sealed unsafe partial class CpuBackend : IBackend
     public long PackedWeightBytes => _weights.Bytes;
 
     /// <inheritdoc/>
+    public bool Records => false;
+
+    /// <inheritdoc/>
     public void Repeat<TKey, TState>(TKey key, TState state, Action<TState> operations)
         where TKey : notnull => operations(state);
 

@@ -62,6 +62,9 @@ internal sealed unsafe partial class CudaBackend : IBackend
     internal GraphCache Graphs => _graphs;
 
     /// <inheritdoc/>
+    public bool Records => true;
+
+    /// <inheritdoc/>
     public void Repeat<TKey, TState>(TKey key, TState state, Action<TState> operations)
         where TKey : notnull => _graphs.Run(key, state, operations);
 

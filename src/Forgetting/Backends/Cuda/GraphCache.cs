@@ -9,7 +9,7 @@ namespace Forgetting.Backends.Cuda;
 internal sealed class GraphCache(CudaDevice device) : IDisposable
 {
     // Batches of a few shapes in turn are all kept; of many shapes none comes back before it is forgotten, and none is recorded in vain.
-    private const int Most = 32;
+    private const int Most = 64;
 
     private readonly Dictionary<object, Sequence> _sequences = [];
     private long _time;

@@ -72,6 +72,8 @@ internal sealed unsafe partial class DryRunBackend : IBackend
     {
     }
 
+    public bool Records => _weights is null; // as the CPU does not
+
     public void Repeat<TKey, TState>(TKey key, TState state, Action<TState> operations)
         where TKey : notnull => operations(state);
 
