@@ -19,7 +19,10 @@ internal static class ReferenceConfigs
         ["llama-linear-rope"] = Llama() with { RopeScaling = new LinearRopeScaling(4) },
         ["llama-yarn"] = Llama() with
         {
-            RopeTheta = 50, RopeScaling = YarnRopeScaling.From(4, 700), HeadSize = 12, AttentionScale = 1 / Math.Sqrt(12),
+            RopeTheta = 50,
+            RopeScaling = YarnRopeScaling.From(4, 700),
+            HeadSize = 12,
+            AttentionScale = 1 / Math.Sqrt(12),
         },
         ["llama-biases"] = Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true },
         ["qwen2"] =
@@ -27,20 +30,35 @@ internal static class ReferenceConfigs
         ["qwen2-window"] = Llama() with { Family = ModelFamilies.Qwen2, QueryKeyValueBias = true, Windows = [0, 3] },
         ["qwen3"] = Llama() with
         {
-            Family = ModelFamilies.Qwen3, QueryKeyNorm = QueryKeyNorm.Head, TiedHead = true, NormEpsilon = 1e-6, RopeTheta = 1e6,
+            Family = ModelFamilies.Qwen3,
+            QueryKeyNorm = QueryKeyNorm.Head,
+            TiedHead = true,
+            NormEpsilon = 1e-6,
+            RopeTheta = 1e6,
         },
         ["olmo2"] = Llama() with
         {
-            Family = ModelFamilies.Olmo2, QueryKeyNorm = QueryKeyNorm.Projection, NormPlace = NormPlace.After, RopeTheta = 5e5,
+            Family = ModelFamilies.Olmo2,
+            QueryKeyNorm = QueryKeyNorm.Projection,
+            NormPlace = NormPlace.After,
+            RopeTheta = 5e5,
         },
         ["granite"] = Llama() with
         {
-            Family = ModelFamilies.Granite, EmbeddingScale = 1.75, AttentionScale = 0.3, ResidualScale = 0.625, LogitScale = 1 / 1.5,
+            Family = ModelFamilies.Granite,
+            EmbeddingScale = 1.75,
+            AttentionScale = 0.3,
+            ResidualScale = 0.625,
+            LogitScale = 1 / 1.5,
             TiedHead = true,
         },
         ["smollm3"] = Llama() with
         {
-            Family = ModelFamilies.SmolLm3, Layers = 3, RotaryLayers = [true, false, true], RopeTheta = 2e6, TiedHead = true,
+            Family = ModelFamilies.SmolLm3,
+            Layers = 3,
+            RotaryLayers = [true, false, true],
+            RopeTheta = 2e6,
+            TiedHead = true,
             Windows = [0, 3, 0],
         },
         ["mistral"] = Llama() with { Family = ModelFamilies.Mistral, Windows = [3, 3] },

@@ -19,7 +19,8 @@ public class TrainingStepTests
         TrainingOptions options =
             TinyRun.Lora with
             {
-                Method = TrainingMethod.Named(method), TokenForgetting = TinyRun.Lora.TokenForgetting with { Ascent = ascent },
+                Method = TrainingMethod.Named(method),
+                TokenForgetting = TinyRun.Lora.TokenForgetting with { Ascent = ascent },
             };
         (float[] packed, StepLosses packedLosses) =
             Gradient(options with { Compute = options.Compute with { MicroBatchTokens = 1000 } }, s_all);
@@ -58,7 +59,10 @@ public class TrainingStepTests
     public void A_weight_counts_an_example_several_times(string method)
     {
         TrainingOptions options = TinyRun.Full with
-            { Method = TrainingMethod.Named(method), Compute = TinyRun.Full.Compute with { MicroBatchTokens = 20 } };
+        {
+            Method = TrainingMethod.Named(method),
+            Compute = TinyRun.Full.Compute with { MicroBatchTokens = 20 },
+        };
         (float[] several, StepLosses losses) = Gradient(options, [0, 0, 1, 1, 2]);
         TrainingSet set = TinyRun.Examples(12);
         foreach (float[] weights in (float[][])[[2, 2, 1], [1, 1, 0.5f]])
