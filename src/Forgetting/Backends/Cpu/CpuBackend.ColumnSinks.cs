@@ -11,14 +11,14 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void AccumulateColumns(Tensor dY, Tensor gradient)
     {
-        Require(gradient.Count == dY.Columns);
+        Contract.AccumulateColumns(dY, gradient);
         _pool.Run(new AccumulateColumnsJob(Floats(dY), dY.Rows, dY.Columns, Output(gradient)), Blocks(dY.Columns, SumColumns));
     }
 
     /// <inheritdoc/>
     public void SquareAccumulateColumns(Tensor dY, Tensor offsets, Tensor sum)
     {
-        Require(sum.Count == dY.Columns);
+        Contract.SquareAccumulateColumns(dY, offsets, sum);
         _pool.Run(
             new SquareAccumulateColumnsJob(Floats(dY), dY.Columns, Ints(offsets), (int)offsets.Count - 1, Output(sum)),
             Blocks(dY.Columns, SumColumns));
@@ -27,8 +27,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void ProjectColumns(Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
     {
-        int n = (int)offsets.Count - 1;
-        Require(a.Count == dY.Columns && b.Count == dY.Columns && result.Count == 2L * n);
+        int n = Contract.ProjectColumns(dY, offsets, a, b, result);
         _pool.Run(new ProjectColumnsJob(Floats(dY), dY.Columns, Ints(offsets), Floats(a), Floats(b), Output(result)), n);
     }
 

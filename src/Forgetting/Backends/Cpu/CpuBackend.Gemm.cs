@@ -7,9 +7,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0)
     {
-        (int m, int k) = transposeA ? (a.Columns, a.Rows) : (a.Rows, a.Columns);
-        (int n, int kOfB) = transposeB ? (b.Rows, b.Columns) : (b.Columns, b.Rows);
-        Require(k == kOfB && c.Rows == m && c.Columns == n);
+        (int m, int n, int k) = Contract.Gemm(a, transposeA, b, transposeB, c);
         var product = new Product(
             transposeA, transposeB, m, n, k, alpha, Floats(a), a.Columns, Floats(b), b.Columns, beta, Output(c), c.Columns);
         _products.Gemm(product, _weights.Packed(product));

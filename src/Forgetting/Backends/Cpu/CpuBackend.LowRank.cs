@@ -13,7 +13,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void LoraDown(Tensor x, DropoutMask mask, Tensor a, float scale, Tensor low)
     {
-        RequireLora(x, a, low, mask);
+        Contract.LoraDown(x, mask, a, low);
 
         // Rows are independent here: more of them where there are more threads to share a product.
         int step = Part(x.Rows, Math.Max(DroppedRows, DroppedRows / 4 * Threads));
@@ -27,7 +27,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void LoraDownGradient(Tensor dLow, Tensor x, DropoutMask mask, Tensor gradient)
     {
-        RequireLora(x, gradient, dLow, mask);
+        Contract.LoraDownGradient(dLow, x, mask, gradient);
         int step = Part(x.Rows, DroppedRows);
         for (int row = 0; row < x.Rows; row += step)
         {
@@ -39,7 +39,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void LoraDownInput(Tensor dLow, Tensor a, DropoutMask mask, Tensor dX)
     {
-        RequireLora(dX, a, dLow, mask);
+        Contract.LoraDownInput(dLow, a, mask, dX);
         int step = Part(dX.Rows, Math.Max(DroppedRows, DroppedRows / 4 * Threads));
         for (int row = 0; row < dX.Rows; row += step)
         {
@@ -48,12 +48,6 @@ internal sealed unsafe partial class CpuBackend
             Gemm(dLow.RowRange(row, rows), false, a, false, product);
             Drop(product, mask, row, dX.RowRange(row, rows), add: true);
         }
-    }
-
-    private static void RequireLora(Tensor x, Tensor a, Tensor low, DropoutMask mask)
-    {
-        Require(a.Columns == x.Columns && low.Rows == x.Rows && low.Columns == a.Rows);
-        Require(mask.RowKeys.Count == x.Rows && mask.Seed.Count == 2);
     }
 
     // Equal parts of at most so many rows.

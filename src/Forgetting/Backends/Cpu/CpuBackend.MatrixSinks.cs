@@ -25,15 +25,14 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void SquareAccumulateMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor sum)
     {
-        Require(x.Rows == dY.Rows && sum.Rows == dY.Columns && sum.Columns == x.Columns);
+        Contract.SquareAccumulateMatrix(x, dY, offsets, sum);
         RunSink(x, dY, offsets, new SquareTile(Output(sum)), default);
     }
 
     /// <inheritdoc/>
     public void ProjectMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
     {
-        Require(x.Rows == dY.Rows && a.Rows == dY.Columns && a.Columns == x.Columns && b.Shape == a.Shape);
-        Require(result.Count == 2 * (offsets.Count - 1));
+        Contract.ProjectMatrix(x, dY, offsets, a, b, result);
         RunSink(x, dY, offsets, new ProjectTile(Floats(a), Floats(b)), result);
     }
 

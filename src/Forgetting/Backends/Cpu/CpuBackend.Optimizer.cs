@@ -12,7 +12,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void Dot(Tensor a, Tensor b, Tensor result, int index)
     {
-        Require(a.Count == b.Count && index < result.Columns);
+        Contract.Dot(a, b, result, index);
         int tasks = Blocks(a.Count, DotJob.Task);
         double* partial = _workspace.Take<double>(tasks);
         _pool.Run(new DotJob(Floats(a), Floats(b), a.Count, partial), tasks);
@@ -28,8 +28,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWSettings settings, Tensor numbers)
     {
-        Require(gradient.Count == master.Count && m.Count == master.Count && v.Count == master.Count && value.Count == master.Count);
-        Require(numbers.Count == AdamWSettings.NumberCount);
+        Contract.AdamW(master, value, gradient, m, v, numbers);
         ForEach(new AdamWOperation(Output(master), Output(gradient), Output(m), Output(v), settings, Floats(numbers)), master.Count);
         if (value.Pointer != master.Pointer)
             Copy(master, value);

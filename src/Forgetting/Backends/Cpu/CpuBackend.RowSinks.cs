@@ -10,14 +10,14 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient)
     {
-        Require(rows.Count == dY.Rows && gradient.Columns == dY.Columns);
+        Contract.AccumulateRows(rows, dY, gradient);
         _pool.Run(new AccumulateRowsJob(Ints(rows), Floats(dY), dY.Rows, dY.Columns, Output(gradient)), Blocks(dY.Columns, TableColumns));
     }
 
     /// <inheritdoc/>
     public void SquareAccumulateRows(Tensor rows, Tensor dY, Tensor offsets, Tensor head, Tensor sum)
     {
-        Require(rows.Count == dY.Rows && sum.Columns == dY.Columns && (head.IsEmpty || head.Shape == dY.Shape));
+        Contract.SquareAccumulateRows(rows, dY, offsets, head, sum);
         int* next = LinkOccurrences(rows, offsets, sum.Rows);
         _pool.Run(
             new SquareAccumulateRowsJob(Ints(rows), next, Floats(dY), dY.Rows, dY.Columns, Floats(head), Output(sum)),
@@ -27,9 +27,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void ProjectRows(Tensor rows, Tensor dY, Tensor offsets, Tensor head, Tensor a, Tensor b, Tensor result)
     {
-        int n = (int)offsets.Count - 1;
-        Require(rows.Count == dY.Rows && a.Columns == dY.Columns && b.Shape == a.Shape);
-        Require((head.IsEmpty || head.Shape == dY.Shape) && result.Count == 2L * n);
+        int n = Contract.ProjectRows(rows, dY, offsets, head, a, b, result);
         int* next = LinkOccurrences(rows, offsets, a.Rows);
         _pool.Run(
             new ProjectRowsJob(Ints(rows), next, Floats(dY), dY.Columns, Ints(offsets), Floats(head), Floats(a), Floats(b), Output(result)),
@@ -40,7 +38,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void HeadRows(Tensor dLogits, Tensor x, Tensor headOffsets, Tensor rows, Tensor offsets, Tensor y)
     {
-        Require(dLogits.Rows == x.Rows && rows.Count == y.Rows && x.Columns == y.Columns && headOffsets.Count == offsets.Count);
+        Contract.HeadRows(dLogits, x, headOffsets, rows, offsets, y);
         int* next = LinkOccurrences(rows, offsets, dLogits.Columns);
         int n = (int)offsets.Count - 1;
         ForEachRow(

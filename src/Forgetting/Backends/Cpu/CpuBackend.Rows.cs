@@ -41,7 +41,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void AddBias(Tensor y, Tensor bias)
     {
-        Require(bias.Count == y.Columns);
+        Contract.AddBias(y, bias);
         ForEachRow(new AddToRow(Output(y), Floats(bias), y.Columns), y.Rows, y.Columns);
     }
 

@@ -7,7 +7,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void Sample(Tensor logits, float temperature, int topK, float topP, Tensor uniforms, Tensor ids)
     {
-        Require(uniforms.Count == logits.Rows && ids.Count == logits.Rows);
+        Contract.Sample(logits, uniforms, ids);
         ForEachRow(
             new SampleRow(Floats(logits), logits.Columns, temperature, topK, topP, Floats(uniforms), Ints(ids)),
             logits.Rows,

@@ -14,10 +14,7 @@ internal sealed unsafe partial class CpuBackend
     public void SignedLoss(
         Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy)
     {
-        Require(targets.Count == logits.Rows && losses.Count == logits.Rows);
-        Require(weights.IsEmpty || weights.Count == logits.Rows);
-        Require(greedy.IsEmpty || greedy.Count == logits.Rows);
-        Require(!ascent.NeedsBase || weights.IsEmpty || baseLogProbability.Count == logits.Rows);
+        Contract.SignedLoss(logits, targets, weights, baseLogProbability, ascent, losses, greedy);
         ForEachRow(
             new SignedLossRow(
                 Output(logits), logits.Columns, Ints(targets), Floats(weights), Floats(baseLogProbability), ascent, Output(losses),

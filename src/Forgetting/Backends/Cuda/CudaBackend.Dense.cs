@@ -7,10 +7,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0)
     {
-        (int m, int k) = transposeA ? (a.Columns, a.Rows) : (a.Rows, a.Columns);
-        (int inner, int n) = transposeB ? (b.Columns, b.Rows) : (b.Rows, b.Columns);
-        Require(inner == k && c.Rows == m && c.Columns == n);
-        Require(a.DType == b.DType && (c.DType == a.DType || c.DType == DType.Float32));
+        int k = Contract.Gemm(a, transposeA, b, transposeB, c).K;
         if (c.Count == 0)
             return;
 
@@ -37,7 +34,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void AddBias(Tensor y, Tensor bias)
     {
-        Require(bias.Count == y.Columns && bias.DType == y.DType);
+        Contract.AddBias(y, bias);
         LaunchRows("add_bias", Suffix(y.DType), y.Rows, Blocks(y.Columns, Wide(y.DType)), y, bias, y.Columns);
     }
 }

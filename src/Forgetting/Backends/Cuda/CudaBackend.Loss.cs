@@ -8,10 +8,7 @@ internal sealed unsafe partial class CudaBackend
     public void SignedLoss(
         Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy)
     {
-        Require(targets.Count == logits.Rows && losses.Count == logits.Rows);
-        Require(weights.IsEmpty || weights.Count == logits.Rows);
-        Require(greedy.IsEmpty || greedy.Count == logits.Rows);
-        Require(!ascent.NeedsBase || weights.IsEmpty || baseLogProbability.Count == logits.Rows);
+        Contract.SignedLoss(logits, targets, weights, baseLogProbability, ascent, losses, greedy);
         LaunchRows(
             "signed_loss", Suffix(logits.DType), logits.Rows, Blocks(logits.Columns, Wide(logits.DType)),
             logits, targets, weights, baseLogProbability, (int)ascent.Kind, ascent.Beta, ascent.Beta2, ascent.LearningPower, losses, greedy,
@@ -21,7 +18,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void Sample(Tensor logits, float temperature, int topK, float topP, Tensor uniforms, Tensor ids)
     {
-        Require(uniforms.Count == logits.Rows && ids.Count == logits.Rows);
+        Contract.Sample(logits, uniforms, ids);
         if (logits.Rows > 0)
         {
             _device.Launch(

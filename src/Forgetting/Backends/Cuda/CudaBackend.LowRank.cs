@@ -14,8 +14,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void LoraDown(Tensor x, DropoutMask mask, Tensor a, float scale, Tensor low)
     {
-        RequireLora(x, a, low, mask);
-        Require(x.DType == low.DType && a.DType == x.DType);
+        Contract.LoraDown(x, mask, a, low);
         if (low.Count > 0)
         {
             int rows = x.DType == DType.BFloat16 ? 16 : 32;
@@ -28,8 +27,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void LoraDownGradient(Tensor dLow, Tensor x, DropoutMask mask, Tensor gradient)
     {
-        RequireLora(x, gradient, dLow, mask);
-        Require(x.DType == dLow.DType && gradient.DType == DType.Float32);
+        Contract.LoraDownGradient(dLow, x, mask, gradient);
         if (gradient.Count == 0 || x.Rows == 0)
             return;
 
@@ -50,8 +48,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void LoraDownInput(Tensor dLow, Tensor a, DropoutMask mask, Tensor dX)
     {
-        RequireLora(dX, a, dLow, mask);
-        Require(dX.DType == dLow.DType && a.DType == dX.DType);
+        Contract.LoraDownInput(dLow, a, mask, dX);
         if (dX.Count > 0)
         {
             int rows = dX.DType == DType.BFloat16 ? LoraTile : LoraTile / 2;
@@ -62,10 +59,4 @@ internal sealed unsafe partial class CudaBackend
     }
 
     private static uint Threshold(DropoutMask mask) => (uint)Math.Ceiling(mask.Rate * 4294967296.0);
-
-    private static void RequireLora(Tensor x, Tensor a, Tensor low, DropoutMask mask)
-    {
-        Require(a.Columns == x.Columns && low.Rows == x.Rows && low.Columns == a.Rows);
-        Require(mask.RowKeys.Count == x.Rows && mask.Seed.Count == 2);
-    }
 }

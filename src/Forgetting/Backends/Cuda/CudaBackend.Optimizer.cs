@@ -10,8 +10,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void Dot(Tensor a, Tensor b, Tensor result, int index)
     {
-        Require(a.Count == b.Count && a.DType == b.DType);
-        Require(result.DType == DType.Float32 && index >= 0 && index < result.Count);
+        Contract.Dot(a, b, result, index);
         if (a.Count > 0)
         {
             int blocks = (int)Math.Min((a.Count + 4095) / 4096, 1024);
@@ -24,10 +23,8 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWSettings settings, Tensor numbers)
     {
-        Require(gradient.Count == master.Count && m.Count == master.Count && v.Count == master.Count);
-        Require(master.DType == DType.Float32 && gradient.DType == DType.Float32 && numbers.Count == AdamWSettings.NumberCount);
+        Contract.AdamW(master, value, gradient, m, v, numbers);
         bool separate = !value.IsEmpty && value.Pointer != master.Pointer;
-        Require(!separate || value.Count == master.Count);
         LaunchFlat(
             "adamw", Suffix(separate ? value.DType : DType.Float32), master.Count, 4,
             master, separate ? value : default, gradient, m, v, settings.Beta1, settings.Beta2, settings.Epsilon, settings.WeightDecay,

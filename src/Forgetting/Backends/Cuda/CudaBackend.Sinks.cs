@@ -12,8 +12,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void SquareAccumulateMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor sum)
     {
-        Require(
-            x.Rows == dY.Rows && x.DType == dY.DType && sum.Rows == dY.Columns && sum.Columns == x.Columns && sum.DType == DType.Float32);
+        Contract.SquareAccumulateMatrix(x, dY, offsets, sum);
         if (sum.Count > 0 && x.Rows > 0)
         {
             var tile = FisherTile.Square(x.DType);
@@ -26,9 +25,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void ProjectMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
     {
-        int sequences = (int)offsets.Count - 1;
-        Require(x.Rows == dY.Rows && x.DType == dY.DType && a.Rows == dY.Columns && a.Columns == x.Columns && b.Shape == a.Shape);
-        Require(a.DType == DType.Float32 && b.DType == DType.Float32 && result.Shape == new Shape(sequences, 2));
+        int sequences = Contract.ProjectMatrix(x, dY, offsets, a, b, result);
         if (a.Count == 0 || x.Rows == 0)
             return;
 
@@ -45,7 +42,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void AccumulateColumns(Tensor dY, Tensor gradient)
     {
-        Require(gradient.Count == dY.Columns && gradient.DType == DType.Float32);
+        Contract.AccumulateColumns(dY, gradient);
         if (dY.Count > 0)
         {
             nint partials = ColumnPartials(dY, default);
@@ -56,7 +53,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void SquareAccumulateColumns(Tensor dY, Tensor offsets, Tensor sum)
     {
-        Require(sum.Count == dY.Columns && sum.DType == DType.Float32);
+        Contract.SquareAccumulateColumns(dY, offsets, sum);
         if (dY.Count > 0)
         {
             nint partials = ColumnPartials(dY, offsets);
@@ -67,8 +64,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void ProjectColumns(Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
     {
-        int sequences = (int)offsets.Count - 1;
-        Require(a.Count == dY.Columns && b.Count == dY.Columns && result.Shape == new Shape(sequences, 2));
+        int sequences = Contract.ProjectColumns(dY, offsets, a, b, result);
         if (dY.Count > 0)
         {
             nint partials = ColumnPartials(dY, offsets);
@@ -79,7 +75,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient)
     {
-        Require(rows.Count == dY.Rows && gradient.Columns == dY.Columns && gradient.DType == DType.Float32);
+        Contract.AccumulateRows(rows, dY, gradient);
         if (dY.Count > 0)
         {
             (nint previous, nint next) = RowLinks(rows, 0, out _);
@@ -91,8 +87,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void SquareAccumulateRows(Tensor rows, Tensor dY, Tensor offsets, Tensor head, Tensor sum)
     {
-        Require(rows.Count == dY.Rows && sum.Columns == dY.Columns && sum.DType == DType.Float32);
-        Require(head.IsEmpty || (head.Shape == dY.Shape && head.DType == DType.Float32));
+        Contract.SquareAccumulateRows(rows, dY, offsets, head, sum);
         if (dY.Count > 0)
         {
             (nint previous, nint next) = RowLinks(rows, 0, out _);
@@ -105,9 +100,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void ProjectRows(Tensor rows, Tensor dY, Tensor offsets, Tensor head, Tensor a, Tensor b, Tensor result)
     {
-        int sequences = (int)offsets.Count - 1;
-        Require(rows.Count == dY.Rows && a.Columns == dY.Columns && b.Shape == a.Shape && result.Shape == new Shape(sequences, 2));
-        Require(head.IsEmpty || (head.Shape == dY.Shape && head.DType == DType.Float32));
+        int sequences = Contract.ProjectRows(rows, dY, offsets, head, a, b, result);
         if (dY.Count > 0)
         {
             (nint previous, nint next) = RowLinks(rows, 2L * dY.Rows * sizeof(float), out nint partials);
@@ -121,8 +114,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void HeadRows(Tensor dLogits, Tensor x, Tensor headOffsets, Tensor rows, Tensor offsets, Tensor y)
     {
-        Require(dLogits.Rows == x.Rows && dLogits.DType == x.DType && headOffsets.Count == offsets.Count);
-        Require(rows.Count == y.Rows && y.Columns == x.Columns && y.DType == DType.Float32);
+        Contract.HeadRows(dLogits, x, headOffsets, rows, offsets, y);
         if (y.Count > 0)
         {
             int sequences = (int)offsets.Count - 1;

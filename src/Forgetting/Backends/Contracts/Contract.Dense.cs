@@ -1,0 +1,50 @@
+using Forgetting.Tensors;
+
+namespace Forgetting.Backends;
+
+internal static partial class Contract
+{
+    /// <summary><see cref="IDenseOperations.Gemm"/>: M, N and K.</summary>
+    public static (int M, int N, int K) Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c)
+    {
+        (int m, int k) = transposeA ? (a.Columns, a.Rows) : (a.Rows, a.Columns);
+        (int inner, int n) = transposeB ? (b.Columns, b.Rows) : (b.Rows, b.Columns);
+        Require(inner == k && c.Rows == m && c.Columns == n);
+        Require(a.DType == b.DType && (c.DType == a.DType || c.DType == DType.Float32));
+        Require(Apart(c, a) && Apart(c, b));
+        return (m, n, k);
+    }
+
+    /// <summary><see cref="IDenseOperations.AddBias"/>.</summary>
+    public static void AddBias(Tensor y, Tensor bias) => Require(bias.Count == y.Columns && bias.DType == y.DType && Apart(y, bias));
+
+    /// <summary><see cref="IDenseOperations.LoraDown"/>.</summary>
+    public static void LoraDown(Tensor x, DropoutMask mask, Tensor a, Tensor low)
+    {
+        Lora(x, mask, a, low);
+        Require(x.DType == low.DType && a.DType == x.DType);
+        Require(Apart(low, x) && Apart(low, a));
+    }
+
+    /// <summary><see cref="IDenseOperations.LoraDownGradient"/>.</summary>
+    public static void LoraDownGradient(Tensor dLow, Tensor x, DropoutMask mask, Tensor gradient)
+    {
+        Lora(x, mask, gradient, dLow);
+        Require(x.DType == dLow.DType && Float(gradient));
+        Require(Apart(gradient, x) && Apart(gradient, dLow));
+    }
+
+    /// <summary><see cref="IDenseOperations.LoraDownInput"/>.</summary>
+    public static void LoraDownInput(Tensor dLow, Tensor a, DropoutMask mask, Tensor dX)
+    {
+        Lora(dX, mask, a, dLow);
+        Require(dX.DType == dLow.DType && a.DType == dX.DType);
+        Require(Apart(dX, dLow) && Apart(dX, a));
+    }
+
+    private static void Lora(Tensor x, DropoutMask mask, Tensor a, Tensor low)
+    {
+        Require(a.Columns == x.Columns && low.Rows == x.Rows && low.Columns == a.Rows);
+        Require(mask.RowKeys.Count == x.Rows && Int(mask.RowKeys) && mask.Seed.Count == 2);
+    }
+}
