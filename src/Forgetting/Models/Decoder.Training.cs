@@ -63,10 +63,10 @@ internal sealed partial class Decoder
         if (Backend.Records && !alone)
             batch = BatchFiller.Fill(batch, Config.VocabularySize, Config.ContextLength);
 
-        SetZeroGradient(false); // here and not where the sink writes, which a repeated pass does not come to
+        bool zero = HasZeroGradients();
         _pass.Begin(batch.Ids, batch.Positions, batch.Offsets, batch.RowKeys, dropoutSeed);
         HeadInputs head = _head.Upload(_pass, batch, targetSeed);
-        var pass = new PassState(this, batch, head, ascent, sink, recompute, regularizer);
+        var pass = new PassState(this, batch, head, ascent, sink, recompute, zero, regularizer);
         if (alone)
         {
             RunPass(pass);
@@ -75,10 +75,11 @@ internal sealed partial class Decoder
         {
             var key = new PassKey(
                 this, sink, ascent, batch.Rows, batch.Documents, batch.HeadRows.Length, !head.Uniforms.IsEmpty, !head.BaseLogs.IsEmpty,
-                _pass.Dropout, recompute, LogitBytes);
+                _pass.Dropout, recompute, zero, LogitBytes);
             Repeat(key, pass, static pass => pass.Decoder.RunPass(pass));
         }
 
+        SetZeroGradient(false); // a pass that is replayed does not come to where the sink does
         if (losses.Length > 0)
             Backend.Download(LossHead.Part(head.Losses, 0, losses.Length), losses);
     }
@@ -105,6 +106,8 @@ internal sealed partial class Decoder
 
     private void RunPass(in PassState pass)
     {
+        // Also while it is recorded, after the sink has written.
+        SetZeroGradient(pass.Zero);
         (Tensor x, Tensor residual) = ForwardBlocks(pass); // [T, C] both
         bool nonlinearTie = HeadIsTied && pass.Sink.PerDocument && pass.Sink.Wants(_head.Weight);
         Tensor tokenRows = nonlinearTie ? Activations.Take(pass.Batch.Rows, Config.HiddenSize) : default; // Float32 [T, C]
@@ -198,12 +201,13 @@ internal sealed partial class Decoder
     }
 
     private readonly record struct PassState(
-        Decoder Decoder, TokenBatch Batch, HeadInputs Head, Ascent Ascent, IGradientSink Sink, bool Recompute, IRegularizer? Regularizer);
+        Decoder Decoder, TokenBatch Batch, HeadInputs Head, Ascent Ascent, IGradientSink Sink, bool Recompute, bool Zero,
+        IRegularizer? Regularizer);
 
     // What decides the launches of a pass and of setting gradients to zero.
     private readonly record struct PassKey(
         Decoder Decoder, IGradientSink Sink, Ascent Ascent, int Rows, int Documents, int HeadRows, bool DrawnTargets, bool BaseLogs,
-        bool Dropout, bool Recompute, long LogitBytes);
+        bool Dropout, bool Recompute, bool Zero, long LogitBytes);
 
     private readonly record struct ZeroKey(Decoder Decoder);
 }

@@ -50,6 +50,7 @@ internal sealed partial class Decoder : IDisposable
         Lora = lora;
         var builder = new ModuleBuilder(config, lora);
         (_embedding, _blocks, _finalNorm, _head) = DecoderModules.Build(builder, lora);
+        _head.LeastRows = backend.Records ? LossHead.RowsOnCard : 0;
         BaseParameters = builder.BaseParameters;
         AdapterParameters = builder.AdapterParameters;
         Adapters = builder.Adapters;

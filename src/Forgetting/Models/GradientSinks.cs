@@ -13,19 +13,33 @@ internal sealed class AccumulateSink(IBackend backend) : IGradientSink
     public bool Wants(Parameter parameter) => parameter.Trainable;
 
     /// <inheritdoc/>
-    public void Matrix(Parameter parameter, Tensor x, Tensor dY, Tensor offsets) =>
-        backend.Gemm(dY, true, x, false, parameter.Gradient, beta: 1);
+    public void Matrix(Parameter parameter, Tensor x, Tensor dY, Tensor offsets)
+    {
+        // What is known to be zero need not be read.
+        backend.Gemm(dY, true, x, false, parameter.Gradient, beta: parameter.HasZeroGradient ? 0 : 1);
+        parameter.HasZeroGradient = false;
+    }
 
     /// <inheritdoc/>
-    public void DroppedMatrix(Parameter parameter, Tensor x, DropoutMask mask, Tensor dY) =>
+    public void DroppedMatrix(Parameter parameter, Tensor x, DropoutMask mask, Tensor dY)
+    {
         backend.LoraDownGradient(dY, x, mask, parameter.Gradient);
+        parameter.HasZeroGradient = false;
+    }
 
     /// <inheritdoc/>
-    public void Vector(Parameter parameter, Tensor dY, Tensor offsets) => backend.AccumulateColumns(dY, parameter.Gradient);
+    public void Vector(Parameter parameter, Tensor dY, Tensor offsets)
+    {
+        backend.AccumulateColumns(dY, parameter.Gradient);
+        parameter.HasZeroGradient = false;
+    }
 
     /// <inheritdoc/>
-    public void Rows(Parameter parameter, Tensor rows, Tensor dY, Tensor offsets, Tensor head) =>
+    public void Rows(Parameter parameter, Tensor rows, Tensor dY, Tensor offsets, Tensor head)
+    {
         backend.AccumulateRows(rows, dY, parameter.Gradient);
+        parameter.HasZeroGradient = false;
+    }
 }
 
 /// <summary>

@@ -7,6 +7,7 @@ namespace Forgetting.Models;
 internal static class Initializer
 {
     private const int ChunkElements = 1 << 20;
+    private const int PartElements = 1 << 15; // what a core takes at once
 
     private delegate void Filler(ulong seed, uint index, long firstElement, Span<float> values);
 
@@ -52,9 +53,14 @@ internal static class Initializer
         var values = new float[Math.Min(step, parameter.Shape.Rows) * columns];
         for (int row = 0; row < parameter.Shape.Rows; row += step)
         {
-            Span<float> part = values.AsSpan(0, Math.Min(step, parameter.Shape.Rows - row) * columns);
-            filler(seed, (uint)index, (long)row * columns, part);
-            parameter.SetRows(backend, row, part);
+            int count = Math.Min(step, parameter.Shape.Rows - row) * columns;
+            long first = (long)row * columns;
+            Parallel.For(0, (count + PartElements - 1) / PartElements, part =>
+            {
+                int start = part * PartElements;
+                filler(seed, (uint)index, first + start, values.AsSpan(start, Math.Min(PartElements, count - start)));
+            });
+            parameter.SetRows(backend, row, values.AsSpan(0, count));
         }
     }
 

@@ -19,12 +19,24 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float sca
     /// </summary>
     public const long DefaultChunkBytes = 128L << 20;
 
+    /// <summary>
+    /// <see cref="LeastRows"/> for a card, whose products are bound by reading the weight and its gradient where chunks are smaller.
+    /// </summary>
+    public const int RowsOnCard = 2048;
+
+    // No vocabulary makes a chunk larger because of LeastRows.
+    private const long MaxBytes = 1L << 30;
+    private const int TileRows = 256;
+
     private int[] _offsets = []; // [n + 1] head rows of each document within a chunk
     private int[] _tokenOffsets = []; // [n + 1] tokens of each document within a chunk
     private float[] _uniforms = []; // [R]
 
     /// <summary>Most bytes of a chunk's logits, unless one document's rows that must stay together need more.</summary>
     public long ChunkBytes { get; set; } = DefaultChunkBytes;
+
+    /// <summary>Rows that a chunk has even where they need more than <see cref="ChunkBytes"/>, up to a GiB.</summary>
+    public int LeastRows { get; set; }
 
     /// <summary>[V, C]; the token embedding where that is tied.</summary>
     public Parameter Weight => weight;
@@ -172,7 +184,13 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float sca
     public static Tensor Part(Tensor vector, int first, int count) =>
         vector.Reshape(new Shape(vector.Columns, 1)).RowRange(first, count).Reshape(new Shape(count));
 
-    private int ChunkRows(DType dtype) => (int)Math.Clamp(ChunkBytes / ((long)weight.Shape.Rows * dtype.Size()), 1, 1 << 16);
+    /// <summary>Most rows of a chunk of logits of this type: whole tiles of a product where there is one.</summary>
+    internal int ChunkRows(DType dtype)
+    {
+        long bytes = (long)weight.Shape.Rows * dtype.Size();
+        long rows = Math.Clamp(Math.Max(ChunkBytes / bytes, Math.Min(LeastRows, MaxBytes / bytes)), 1, 1 << 16);
+        return (int)(rows < TileRows ? rows : rows / TileRows * TileRows);
+    }
 
     // Chunks hold whole documents where gradients stay apart by document; a document longer than a chunk is a chunk of its own.
     private static bool NextChunk(TokenBatch batch, bool wholeDocuments, int limit, ref Chunk chunk)
