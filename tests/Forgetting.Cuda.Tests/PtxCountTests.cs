@@ -49,8 +49,8 @@ public sealed class PtxCountTests
         }
     }
 
-    // Four rows of 50,257 logits: the arg-max is one pass over a row, each cut three, and there is none where nothing is cut away. Shared memory
-    // adds 32 bits at once; for 64 lanes with the same address take turns.
+    // Four rows of 50,257 logits: the arg-max is one pass over a row, each cut three, and there is none where nothing is cut away. Shared
+    // memory adds 32 bits at once; for 64 lanes with the same address take turns.
     [PtxTheory]
     [InlineData("4x50257 temperature 0 k 0 p 1", 115_000)]
     [InlineData("4x50257 temperature 1 k 0 p 1", 1_010_000)]

@@ -51,7 +51,7 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
         TiedHead = true,
     };
 
-    private static readonly ModelConfig Olmo2 = new()
+    private static readonly ModelConfig s_olmo2 = new()
     {
         Family = ModelFamilies.Olmo2,
         VocabularySize = 61,
@@ -86,7 +86,7 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     [EmulationTheory]
     [MemberData(nameof(Types))]
     public void A_step_with_norms_of_queries_and_keys_and_of_what_layers_give_is_the_CPUs(DType type, double tolerance) =>
-        CompareSteps(type, tolerance, Full, backend => Random(backend, Olmo2));
+        CompareSteps(type, tolerance, Full, backend => Random(backend, s_olmo2));
 
     // Two answers to forget and two to retain; their weights come from a forward pass before.
     [EmulationTheory]

@@ -30,7 +30,8 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
         {
             ["llama"] = (Llama(), TinyTokenizers.SentencePiece),
             ["llama3"] = (Llama3(), TinyTokenizers.Llama3),
-            ["llama-biases"] = (Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true }, TinyTokenizers.SmolLm),
+            ["llama-biases"] =
+                (Llama() with { QueryKeyValueBias = true, AttentionOutputBias = true, MlpBias = true }, TinyTokenizers.SmolLm),
             ["mistral"] = (Llama() with { Family = ModelFamilies.Mistral }, TinyTokenizers.SentencePiece),
             ["qwen2"] = (Qwen2(), TinyTokenizers.Qwen2),
             ["llama-yarn"] = (
