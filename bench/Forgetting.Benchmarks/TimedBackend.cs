@@ -276,6 +276,13 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
+    public void KlDivergence(Tensor logits, Tensor baseLogits, Tensor weights, Tensor divergences)
+    {
+        using var _ = Time();
+        inner.KlDivergence(logits, baseLogits, weights, divergences);
+    }
+
+    /// <inheritdoc/>
     public void Sample(Tensor logits, float temperature, int topK, float topP, Tensor uniforms, Tensor ids)
     {
         using var _ = Time();

@@ -4,13 +4,13 @@ using static Forgetting.Operations.Operands;
 
 namespace Forgetting.Operations;
 
-/// <summary>The signed loss with every kind of ascent, and sampling.</summary>
+/// <summary>The signed loss with every kind of ascent, divergence from the base model, and sampling.</summary>
 internal static class LossCases
 {
     // Weights of every sign and size that a step makes; the first rows of small cases already hold a negative and a zero.
     private static readonly double[] s_weights = [-0.7, 0, 1.3, -1e-4, 0.02, -2];
 
-    public static IEnumerable<OperationCase> All() => [.. SignedLosses(), .. Samples()];
+    public static IEnumerable<OperationCase> All() => [.. SignedLosses(), .. Divergences(), .. Samples()];
 
     private static IEnumerable<OperationCase> SignedLosses()
     {
@@ -120,6 +120,39 @@ internal static class LossCases
 
         return logits;
     };
+
+    private static IEnumerable<OperationCase> Divergences()
+    {
+        foreach ((int rows, int vocabulary) in new[] { (1, 2), (7, 23), (12, 257), (3, 1024), (6, 50257) })
+        {
+            yield return KlDivergence($"{rows}x{vocabulary}", rows, vocabulary, Spread(rows, vocabulary, 3), Spread(rows, vocabulary, 2));
+        }
+
+        // Far apart, each way, and the same: what is divided and subtracted must not overflow, and 0 must come out as 0.
+        yield return KlDivergence("extreme base", 18, 130, Spread(18, 130, 1), Extreme(18, 130));
+        yield return KlDivergence("extreme", 18, 130, Extreme(18, 130), Spread(18, 130, 1));
+        yield return KlDivergence("equal", 6, 33, Constant(6 * 33, -1.5), Constant(6 * 33, 2));
+    }
+
+    private static OperationCase KlDivergence(string variant, int rows, int vocabulary, Values logits, Values known) =>
+        new("KlDivergence", variant)
+        {
+            Operands =
+            [
+                // p − p0 cancels where they agree: errors are relative to the weight.
+                Updated("logits", rows, vocabulary, logits) with { Scale = 0.02 },
+                Input("baseLogits", rows, vocabulary, known),
+                Input32("weights", 1, rows, (_, _) => [.. Enumerable.Range(0, rows).Select(r => s_weights[r % s_weights.Length])]),
+                Output32("divergences", 1, rows) with { Scale = 1 }, // nats, of terms that cancel
+            ],
+            Run = (b, t) => b.KlDivergence(t[0], t[1], t[2], t[3]),
+            Expect = v =>
+            {
+                double[][] all = [.. v[0].Chunk(vocabulary)], bases = [.. v[1].Chunk(vocabulary)];
+                v[3] = [.. all.Zip(bases, (row, known) => ReferenceLoss.KlDivergence(row, known))];
+                v[0] = [.. all.SelectMany((row, r) => ReferenceLoss.KlGradient(row, bases[r], v[2][r]))];
+            },
+        };
 
     private static IEnumerable<OperationCase> Samples()
     {

@@ -2,7 +2,10 @@ using Forgetting.Backends;
 
 namespace Forgetting.Operations.Reference;
 
-/// <summary>The signed loss, its gradient at the logits and sampling, in plain double precision, one row of logits at a time.</summary>
+/// <summary>
+/// The signed loss, divergence from a base model, their gradients at the logits, and sampling, in plain double precision, one row of
+/// logits at a time.
+/// </summary>
 internal static class ReferenceLoss
 {
     /// <summary>log Σ exp.</summary>
@@ -112,6 +115,20 @@ internal static class ReferenceLoss
         }
 
         double[] Scaled(double factor) => [.. descent.Select(value => factor * value)];
+    }
+
+    /// <summary>KL(base‖model) of one row, nats.</summary>
+    public static double KlDivergence(double[] logits, double[] baseLogits)
+    {
+        double total = LogSumExp(logits), baseTotal = LogSumExp(baseLogits);
+        return baseLogits.Zip(logits, (known, logit) => Math.Exp(known - baseTotal) * (known - baseTotal - (logit - total))).Sum();
+    }
+
+    /// <summary>Gradient of weight·<see cref="KlDivergence"/> at the logits.</summary>
+    public static double[] KlGradient(double[] logits, double[] baseLogits, double weight)
+    {
+        double total = LogSumExp(logits), baseTotal = LogSumExp(baseLogits);
+        return [.. logits.Zip(baseLogits, (logit, known) => weight * (Math.Exp(logit - total) - Math.Exp(known - baseTotal)))];
     }
 
     /// <summary>Index of the largest value, the lowest of equals.</summary>

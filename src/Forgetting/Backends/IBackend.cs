@@ -221,6 +221,16 @@ internal interface ILossOperations
     void SignedLoss(Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy);
 
     /// <summary>
+    /// Divergence from the base model, and its gradient in place: with p = softmax(logits row) and p0 that of the base, KL(p0‖p) =
+    /// Σ p0·(log p0 − log p) over the whole vocabulary, whose gradient at the logits is p − p0.
+    /// </summary>
+    /// <param name="logits">[R, V]; overwritten by weight·(p − p0).</param>
+    /// <param name="baseLogits">[R, V], storage type.</param>
+    /// <param name="weights">Float32 [1, R].</param>
+    /// <param name="divergences">Float32 [1, R]: nats, of every row.</param>
+    void KlDivergence(Tensor logits, Tensor baseLogits, Tensor weights, Tensor divergences);
+
+    /// <summary>
     /// Draws one token a row: arg-max at temperature 0, else from softmax(logits / temperature) cut to the top k (0: all) and then to the
     /// smallest set with ≥ top p of the remaining mass (1: all). The set is ordered by probability, ties by index, and the draw inverts its
     /// cumulative sum at <paramref name="uniforms"/>.

@@ -16,7 +16,9 @@ internal static class BatchBuilder
     /// <summary>
     /// Cuts a step into runs of at most <paramref name="maxTokens"/> tokens, in order; an example that is longer is a run by itself.
     /// </summary>
-    public static IReadOnlyList<MicroBatch> MicroBatches(IReadOnlyList<EncodedExample> examples, int maxTokens)
+    /// <param name="apart">Whether an example may not be in one run with the one before it; null for never.</param>
+    public static IReadOnlyList<MicroBatch> MicroBatches(
+        IReadOnlyList<EncodedExample> examples, int maxTokens, Func<int, bool>? apart = null)
     {
         ArgumentNullException.ThrowIfNull(examples);
         List<MicroBatch> runs = [];
@@ -24,7 +26,7 @@ internal static class BatchBuilder
         for (int i = 0; i < examples.Count; i++)
         {
             int length = ExampleLists.LengthAt(examples, i);
-            if (i > first && tokens + length > maxTokens)
+            if (i > first && (tokens + length > maxTokens || apart?.Invoke(i) == true))
             {
                 runs.Add(new MicroBatch(first, i - first, key));
                 (first, key, tokens) = (i, key + tokens, 0);

@@ -57,7 +57,6 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
         TrainingOptions settings, TrainingSet set, TrainingSet? unlearned, IStepRegularizer? regularizer, IStepEvaluator? evaluator)
     {
         using var decoder = new Decoder(config, backend, lora, settings.Seed);
-        long trained = decoder.TrainableParameters.Sum(p => p.Shape.Count);
         long weights = decoder.BaseParameters.Concat(decoder.AdapterParameters).Sum(p => p.Shape.Count) * backend.StorageType.Size();
 
         // Long enough for unlearning steps to have a place in it. Made-up examples are in the order that fills a micro-batch.
@@ -70,7 +69,10 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
             },
             Data = settings.Data with { NoShuffle = settings.Data.NoShuffle || data is null },
         };
-        new Trainer(decoder, set, steps, "", observer: null, unlearned, regularizer, evaluator).Rehearse();
+        using Decoder? baseModel = settings.HoldsBase
+            ? new Decoder(config, backend, settings.Adapter is null ? null : lora, training: false) : null;
+        new Trainer(decoder, set, steps, "", observer: null, unlearned, regularizer, evaluator, baseModel).Rehearse();
+        long trained = decoder.TrainableParameters.Sum(p => p.Shape.Count); // an objective may train only some
         int floats = (backend.StorageType == DType.Float32 ? 3 : 4)
             + (unlearned != null && settings.ResolveMoments() == UnlearningMoments.Own ? 2 : 0);
         return (weights, trained * floats * sizeof(float), decoder.Activations.PeakBytes);

@@ -51,6 +51,9 @@ internal sealed class Block
     /// <summary>The two layers that write to the residual stream.</summary>
     public IEnumerable<Linear> ResidualProjections => [_attention.Output, _mlp.Output];
 
+    /// <summary>The last layer of the MLP.</summary>
+    public Linear MlpOutput => _mlp.Output;
+
     /// <summary>Whether the sink needs the gradient of what the first norm sees or holds.</summary>
     public bool NormWanted(IGradientSink sink) => _attentionNorm?.Wanted(sink) ?? false;
 

@@ -49,24 +49,28 @@ internal sealed partial class Decoder
     /// <param name="regularizer">A further term on the hidden states.</param>
     /// <param name="targetSeed">Draw the targets from the model itself (the true Fisher information), as a function of
     /// (seed, example, position).</param>
+    /// <param name="baseModel">Descend the divergence from this model (<see cref="ILossOperations.KlDivergence"/>) instead of the losses,
+    /// which are only measured; or null.</param>
+    /// <param name="divergences">[R] KL(base‖model) in nats where there is a base model, or empty.</param>
     /// <exception cref="UserException">A token or position is outside the model.</exception>
     /// <exception cref="InvalidOperationException">The adapter that would be trained is merged.</exception>
     public void ForwardBackward(
         TokenBatch batch, Ascent ascent, IGradientSink sink, Span<float> losses, ulong? dropoutSeed = null, bool recompute = false,
-        IRegularizer? regularizer = null, ulong? targetSeed = null)
+        IRegularizer? regularizer = null, ulong? targetSeed = null, Decoder? baseModel = null, Span<float> divergences = default)
     {
         BatchCheck.Require(batch, losses.Length, Config);
         if (_merged && TrainableParameters.Count > 0)
             throw new InvalidOperationException("the adapter is merged and cannot be trained any more");
 
-        bool alone = sink.PerDocument || regularizer is not null; // chunks end with documents, or hidden states are looked at
+        // Chunks end with documents, hidden states are looked at, or the base model has a pass of its own.
+        bool alone = sink.PerDocument || regularizer is not null || baseModel is not null;
         if (Backend.Records && !alone)
             batch = BatchFiller.Fill(batch, Config.VocabularySize, Config.ContextLength);
 
         bool zero = HasZeroGradients();
         _pass.Begin(batch.Ids, batch.Positions, batch.Offsets, batch.RowKeys, dropoutSeed);
         HeadInputs head = _head.Upload(_pass, batch, targetSeed);
-        var pass = new PassState(this, batch, head, ascent, sink, recompute, zero, regularizer);
+        var pass = new PassState(this, batch, head, ascent, sink, recompute, zero, regularizer, baseModel?.AtHeadRows(batch));
         if (alone)
         {
             RunPass(pass);
@@ -82,6 +86,31 @@ internal sealed partial class Decoder
         SetZeroGradient(false); // a pass that is replayed does not come to where the sink does
         if (losses.Length > 0)
             Backend.Download(LossHead.Part(head.Losses, 0, losses.Length), losses);
+
+        if (!divergences.IsEmpty)
+            Backend.Download(head.Divergences, divergences);
+    }
+
+    /// <summary>
+    /// Leaves the chosen of the <see cref="TrainableParameters"/> trainable and freezes the others. Before <see cref="AllocateGradients"/>.
+    /// </summary>
+    public void TrainOnly(Func<Parameter, bool> chosen)
+    {
+        foreach (Parameter parameter in TrainableParameters)
+        {
+            parameter.Trainable = chosen(parameter);
+        }
+
+        TrainableParameters = [.. TrainableParameters.Where(p => p.Trainable)];
+    }
+
+    /// <summary>
+    /// The weight, and where it is adapted the adapter's, of the last layer of a block's MLP, which writes to the residual stream.
+    /// </summary>
+    public IEnumerable<Parameter> MlpOutput(int block)
+    {
+        Parameter weight = _blocks[block].MlpOutput.Weight;
+        return [weight, .. Adapters.Where(a => a.Weight == weight).SelectMany(a => new[] { a.A, a.B })];
     }
 
     private bool HasZeroGradients()
@@ -169,7 +198,7 @@ internal sealed partial class Decoder
         Tensor hidden = _pass.Take(Config.HiddenSize); // [T, C]
         _finalNorm.Forward(_pass, x, residual, hidden);
         Tensor dHidden = _pass.Take(Config.HiddenSize); // [T, C]
-        _head.ForwardBackward(_pass, pass.Batch, pass.Head, hidden, pass.Ascent, pass.Sink, dHidden, tokenRows);
+        _head.ForwardBackward(_pass, pass.Batch, pass.Head, hidden, pass.Ascent, pass.Sink, dHidden, tokenRows, pass.Base);
         pass.Regularizer?.AddGradient(Backend, Activations, hidden, _pass.Offsets, dHidden);
         Backend.Fill(dX, 0);
         _finalNorm.Backward(_pass, pass.Sink, dHidden, x, dX);
@@ -202,7 +231,7 @@ internal sealed partial class Decoder
 
     private readonly record struct PassState(
         Decoder Decoder, TokenBatch Batch, HeadInputs Head, Ascent Ascent, IGradientSink Sink, bool Recompute, bool Zero,
-        IRegularizer? Regularizer);
+        IRegularizer? Regularizer, BaseHead? Base);
 
     // What decides the launches of a pass and of setting gradients to zero.
     private readonly record struct PassKey(

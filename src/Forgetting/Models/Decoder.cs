@@ -112,9 +112,9 @@ internal sealed partial class Decoder : IDisposable
 
     /// <summary>
     /// The adapter's parameters with LoRA and those of <see cref="LoraConfig.ModulesToSave"/>, else the base's;
-    /// none in a model made for evaluation.
+    /// none in a model made for evaluation. <see cref="TrainOnly"/> leaves some of them.
     /// </summary>
-    public IReadOnlyList<Parameter> TrainableParameters { get; }
+    public IReadOnlyList<Parameter> TrainableParameters { get; private set; }
 
     /// <summary>Whether a parameter's values are this decoder's own, and not those of the one that it shares.</summary>
     internal bool Owns(Parameter parameter) => _own.Contains(parameter);
@@ -130,10 +130,13 @@ internal sealed partial class Decoder : IDisposable
     internal void Reserve(Action<Decoder> pass)
     {
         using var backend = new DryRunBackend(Backend.Name, Backend.StorageType);
-        using var twin = new Decoder(Config, backend, Lora, training: TrainableParameters.Count > 0);
+        using Decoder twin = Twin(backend);
         pass(twin);
         Activations.Reserve(twin.Activations.PeakBytes);
     }
+
+    /// <summary>A decoder like this one on another backend, its values undefined.</summary>
+    internal Decoder Twin(IBackend backend) => new(Config, backend, Lora, training: TrainableParameters.Count > 0);
 
     /// <summary>Memory of one pass; its peak is the cost of the largest batch so far.</summary>
     public Arena Activations { get; }
@@ -205,6 +208,29 @@ internal sealed partial class Decoder : IDisposable
         Tensor mean = Activations.Take(batch.Documents, Config.HiddenSize); // [n, C]
         Backend.SegmentMean(hidden, _pass.Offsets, mean);
         Backend.Download(mean, features);
+    }
+
+    /// <summary>The hidden states before the head, of a pass without dropout, at the head rows; valid until the next pass.</summary>
+    internal BaseHead AtHeadRows(TokenBatch batch)
+    {
+        _pass.Begin(batch.Ids, batch.Positions, batch.Offsets);
+        Tensor hidden = Hidden(_pass), rows = Activations.Take(batch.HeadRows.Length, Config.HiddenSize, hidden.DType); // [T, C], [R, C]
+        Backend.GatherRows(hidden, _pass.Upload(batch.HeadRows), rows);
+        return new BaseHead(_head, _pass, rows);
+    }
+
+    /// <summary>A block's output, of a pass without dropout that ends there; valid until the next pass.</summary>
+    /// <param name="last">Number of the block, from 0.</param>
+    /// <returns>Float32 [T, C].</returns>
+    internal Tensor BlockOutput(TokenBatch batch, int last)
+    {
+        _pass.Begin(batch.Ids, batch.Positions, batch.Offsets);
+        (Tensor x, Tensor residual, _) = Blocks(_pass, last + 1); // [T, C] both
+        Tensor sum = Activations.Take(batch.Rows, Config.HiddenSize), term = Activations.Take(batch.Rows, Config.HiddenSize); // [T, C] both
+        Backend.Copy(x, sum);
+        Backend.Copy(residual, term);
+        Backend.Axpy(1, term, sum);
+        return sum;
     }
 
     /// <summary>Adds s·B·A to the adapted weights, after which the low-rank products are skipped and nothing can be trained.</summary>
@@ -295,11 +321,20 @@ internal sealed partial class Decoder : IDisposable
     // Output of the final norm, holding no more than one block's activations.
     private Tensor Hidden(Pass pass)
     {
+        (Tensor x, Tensor residual, Tensor y) = Blocks(pass, _blocks.Length);
+        _finalNorm.Forward(pass, x, residual, y);
+        return y;
+    }
+
+    // The two terms of the output of the first blocks, and a tensor of their shape that is free. Holds no more than one block's
+    // activations.
+    private (Tensor X, Tensor Residual, Tensor Free) Blocks(Pass pass, int count)
+    {
         Tensor x = pass.Take(Config.HiddenSize); // [T, C]
         Tensor y = pass.Take(Config.HiddenSize); // [T, C]
         Tensor middle = pass.Take(Config.HiddenSize); // [T, C]
         Tensor residual = _embedding.Forward(pass, x, middle);
-        foreach (Block block in _blocks)
+        foreach (Block block in _blocks.AsSpan(0, count))
         {
             ArenaMark mark = Activations.Mark();
             block.Forward(pass, x, residual, middle, y);
@@ -307,8 +342,7 @@ internal sealed partial class Decoder : IDisposable
             (x, y, residual) = (y, x, middle);
         }
 
-        _finalNorm.Forward(pass, x, residual, y);
-        return y;
+        return (x, residual, y);
     }
 
     private void AllocateValues(Decoder? shared)

@@ -76,9 +76,9 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float sca
             backend.Download(best, greedy);
     }
 
-    /// <summary>Logits in Float32: scores are compared and subtracted, for which bfloat16 is too coarse.</summary>
+    /// <summary>Logits without dropout.</summary>
     /// <param name="x">[N, C].</param>
-    /// <param name="logits">Float32 [N, V], overwritten.</param>
+    /// <param name="logits">[N, V], overwritten; Float32 where scores are compared, for which bfloat16 is too coarse.</param>
     public void Logits(Pass pass, Tensor x, Tensor logits)
     {
         pass.Backend.Gemm(x, false, weight.Value, true, logits);
@@ -104,17 +104,22 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float sca
             targetSeed is { } seed ? Uniforms(pass, batch, seed) : default,
             pass.Upload(batch.Weights),
             batch.BaseLogProbabilities is { } values ? pass.Upload(values) : default,
-            pass.Arena.Take(1, rows));
+            pass.Arena.Take(1, rows), pass.Arena.Take(1, rows));
     }
 
-    /// <summary>Losses of the head rows, the weight's gradient to the sink, and the hidden states' gradient.</summary>
+    /// <summary>
+    /// Losses of the head rows, the weight's gradient to the sink, and the hidden states' gradient. Descended is the signed loss, or where
+    /// there is a base the divergence from it.
+    /// </summary>
     /// <param name="inputs">As <see cref="Upload"/> gave them; receives the losses.</param>
     /// <param name="hidden">[T, C].</param>
     /// <param name="dHidden">[T, C], overwritten.</param>
     /// <param name="tokenRows">Float32 [T, C], overwritten: the weight's gradient of each document in the rows of its input tokens, for a
     /// tied embedding under a sink that is not linear; else default.</param>
+    /// <param name="known">What the base says at the head rows, or null.</param>
     public void ForwardBackward(
-        Pass pass, TokenBatch batch, HeadInputs inputs, Tensor hidden, Ascent ascent, IGradientSink sink, Tensor dHidden, Tensor tokenRows)
+        Pass pass, TokenBatch batch, HeadInputs inputs, Tensor hidden, Ascent ascent, IGradientSink sink, Tensor dHidden, Tensor tokenRows,
+        BaseHead? known = null)
     {
         IBackend backend = pass.Backend;
         backend.Fill(dHidden, 0);
@@ -142,10 +147,19 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float sca
             if (!inputs.Uniforms.IsEmpty)
                 backend.Sample(logits, 1, 0, 1, Part(inputs.Uniforms, chunk.FirstRow, chunk.Rows), targets);
 
-            backend.SignedLoss(
-                logits, targets, Part(inputs.Weights, chunk.FirstRow, chunk.Rows),
-                inputs.BaseLogs.IsEmpty ? default : Part(inputs.BaseLogs, chunk.FirstRow, chunk.Rows), ascent,
-                Part(inputs.Losses, chunk.FirstRow, chunk.Rows), default);
+            Tensor weights = Part(inputs.Weights, chunk.FirstRow, chunk.Rows), losses = Part(inputs.Losses, chunk.FirstRow, chunk.Rows);
+            if (known is null)
+            {
+                backend.SignedLoss(
+                    logits, targets, weights,
+                    inputs.BaseLogs.IsEmpty ? default : Part(inputs.BaseLogs, chunk.FirstRow, chunk.Rows), ascent, losses, default);
+            }
+            else
+            {
+                backend.SignedLoss(logits, targets, default, default, default, losses, default);
+                known.Diverge(logits, weights, Part(inputs.Divergences, chunk.FirstRow, chunk.Rows), chunk.FirstRow);
+            }
+
             Scale(pass, logits);
 
             // A pass that is repeated uploads nothing in its midst: what was recorded would bring what lay there then.
@@ -280,4 +294,24 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float sca
 /// <param name="Weights">Weights in the objective.</param>
 /// <param name="BaseLogs">The base model's log-probabilities; default where there are none.</param>
 /// <param name="Losses">Receives the cross-entropies in nats.</param>
-internal readonly record struct HeadInputs(Tensor Rows, Tensor Targets, Tensor Uniforms, Tensor Weights, Tensor BaseLogs, Tensor Losses);
+/// <param name="Divergences">Receives the divergences from the base in nats, where there is one.</param>
+internal readonly record struct HeadInputs(
+    Tensor Rows, Tensor Targets, Tensor Uniforms, Tensor Weights, Tensor BaseLogs, Tensor Losses, Tensor Divergences);
+
+/// <summary>The base model at the head rows of a batch; its logits of a whole batch never exist either.</summary>
+/// <param name="head">Its head.</param>
+/// <param name="pass">The pass of its own that made the hidden states.</param>
+/// <param name="hidden">[R, C] its hidden states at the head rows.</param>
+internal sealed class BaseHead(LossHead head, Pass pass, Tensor hidden)
+{
+    /// <summary><see cref="ILossOperations.KlDivergence"/> of a chunk of rows.</summary>
+    /// <param name="first">Its first head row.</param>
+    public void Diverge(Tensor logits, Tensor weights, Tensor divergences, int first)
+    {
+        ArenaMark mark = pass.Arena.Mark();
+        Tensor known = pass.Arena.Take(logits.Rows, logits.Columns, logits.DType); // [r, V]
+        head.Logits(pass, hidden.RowRange(first, logits.Rows), known);
+        pass.Backend.KlDivergence(logits, known, weights, divergences);
+        pass.Arena.Release(mark);
+    }
+}

@@ -24,4 +24,7 @@ internal static class RandomDomain
 
     /// <summary>Counter (row key, column / 4, 0): noise on hidden states.</summary>
     public const uint Noise = 7;
+
+    /// <summary>Counter (column / 4, 0, 0): the direction that hidden states are steered to.</summary>
+    public const uint Steering = 8;
 }

@@ -131,6 +131,7 @@ internal sealed class TuneRun
             ForgetSet = options.ForgetSet with
             {
                 ObjectiveBeta = options.ForgetsAnswers ? options.ForgetSet.ResolveBeta() : null,
+                SteeringBlock = options.Steers ? options.ForgetSet.ResolveSteeringBlock(config.Layers) : options.ForgetSet.SteeringBlock,
             },
             Optimizer = options.Optimizer with
             {
@@ -225,9 +226,10 @@ internal sealed class TuneRun
     {
         ChatFiles chat = ExampleLoader.Trained(_options, model.Tokenizer, set.Examples);
         evaluation?.Begin(model, chat);
+        using LoadedModel? baseModel = _options.HoldsBase ? LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter) : null;
         var trainer = new Trainer(
             model.Decoder, set, _options, _options.Out, _observer, unlearned, Regularizers.Create(_options.Optimizer, model.Decoder.Config),
-            evaluation);
+            evaluation, baseModel?.Decoder);
         trainer.Run(_resume, _cancellation);
         IReadOnlyList<StepMetrics> steps = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"));
         TrainingOutcome outcome = TrainingOutcome.Measure(model.Decoder, set, _options, steps[0], _cancellation);

@@ -30,7 +30,8 @@ internal static class FullestStep
 
         for (int k = 0; k < steps; k++)
         {
-            Consider(ExampleLists.At(set.Examples, order.At(k).ToArray()));
+            int[] chosen = order.At(k).ToArray();
+            Consider(ExampleLists.At(set.Examples, chosen), set.Apart(options, chosen));
         }
 
         if (unlearned is not null)
@@ -41,9 +42,9 @@ internal static class FullestStep
 
         return [.. fullest.Select(batch => Array.ConvertAll(batch.Examples, Answered))];
 
-        void Consider(IReadOnlyList<EncodedExample> examples)
+        void Consider(IReadOnlyList<EncodedExample> examples, Func<int, bool>? apart = null)
         {
-            foreach (MicroBatch run in BatchBuilder.MicroBatches(examples, options.PassTokens))
+            foreach (MicroBatch run in BatchBuilder.MicroBatches(examples, options.PassTokens, apart))
             {
                 // Rows at the head are the tokens but each example's first.
                 int tokens = (int)ExampleLists.Tokens(examples, run.First, run.Count), heads = tokens - run.Count;

@@ -13,11 +13,10 @@ internal readonly record struct AnswerLoss(double Loss, double BaseLoss, double 
 /// </summary>
 internal sealed class SequenceObjective(ForgetObjective kind, double beta, double margin)
 {
-    /// <summary>The objective that the settings ask for; null where they unlearn token by token.</summary>
-    public static SequenceObjective? From(TrainingOptions options) =>
-        options.ForgetsAnswers
-            ? new(options.ForgetSet.Objective, options.ForgetSet.ResolveBeta(), options.ForgetSet.ObjectiveMargin)
-            : null;
+    /// <summary>The objective that the settings ask for; null where it does not depend on whole answers.</summary>
+    public static SequenceObjective? From(TrainingOptions options) => options.ForgetsAnswers
+        ? new(options.ForgetSet.Objective, options.ForgetSet.ResolveBeta(), options.ForgetSet.ObjectiveMargin)
+        : null;
 
     /// <summary>The term of one answer that must go.</summary>
     /// <param name="answer">The answer.</param>

@@ -92,7 +92,10 @@ internal readonly record struct SignedWeights(double Positive, double Negative)
                 -lambda * Inverse(norm == NegativeNormKind.Forgotten ? mass.Negative : mass.Negative + mass.Ignored)),
         };
 
-    /// <summary>Weights of explicit unlearning, token by token: each set's losses divided by its own tokens.</summary>
+    /// <summary>
+    /// Weights of explicit unlearning, token by token: each set's losses divided by its own tokens. Objectives that are descended on the
+    /// forget set read their size alone.
+    /// </summary>
     public static SignedWeights OfSets(double retainWeight, double retained, double forgetWeight, double forgotten) =>
         new(retainWeight * Inverse(retained), -forgetWeight * Inverse(forgotten));
 

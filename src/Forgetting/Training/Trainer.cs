@@ -17,6 +17,7 @@ internal sealed class Trainer
     private readonly TrainingSet? _unlearned;
     private readonly IStepRegularizer? _regularizer;
     private readonly IStepEvaluator? _evaluator;
+    private readonly Decoder? _baseModel;
     private readonly TrainingOptions _options;
     private readonly string _folder;
     private readonly ITrainingObserver? _observer;
@@ -31,10 +32,12 @@ internal sealed class Trainer
     /// <param name="unlearned">Samples to unlearn in steps of their own, with negative signs; or null.</param>
     /// <param name="regularizer">A further term of the objective of learning steps, or null.</param>
     /// <param name="evaluator">Evaluates the model every so many steps and after the last, or null.</param>
+    /// <param name="baseModel">The model before training, where the options need it (<see cref="TrainingOptions.HoldsBase"/>).</param>
     /// <exception cref="UserException">A setting is out of range, or there is nothing to train on.</exception>
     public Trainer(
         Decoder decoder, TrainingSet set, TrainingOptions options, string folder, ITrainingObserver? observer = null,
-        TrainingSet? unlearned = null, IStepRegularizer? regularizer = null, IStepEvaluator? evaluator = null)
+        TrainingSet? unlearned = null, IStepRegularizer? regularizer = null, IStepEvaluator? evaluator = null,
+        Decoder? baseModel = null)
     {
         options.ValidateValues();
         if (set.Examples.Count == 0)
@@ -46,7 +49,12 @@ internal sealed class Trainer
             throw new ArgumentException("how tokens are unlearnt needs the log-probabilities of the base model", nameof(set));
         }
 
+        if (options.HoldsBase && baseModel is null)
+            throw new ArgumentException("what must stay is kept by what the base model says of it", nameof(baseModel));
+
+        Misdirection.Restrict(decoder, options);
         _decoder = decoder;
+        _baseModel = baseModel;
         _set = set;
         _unlearned = unlearned;
         _regularizer = regularizer;
@@ -88,7 +96,7 @@ internal sealed class Trainer
             throw new UserException($"{_folder}: holds a run (up to {Path.GetFileName(old)}); resume it or choose another folder");
 
         ReserveActivations();
-        using var step = new TrainingStep(_decoder, _options, _regularizer);
+        using var step = new TrainingStep(_decoder, _options, _regularizer, _baseModel);
         using Unlearning? unlearning = BeginUnlearning();
         using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);
         TrainingState state = Begin(resume, optimizer, unlearning);
@@ -193,28 +201,33 @@ internal sealed class Trainer
         // Each by itself: in a step of several, another order would cut other micro-batches. A pass holds the base's
         // probabilities too where there are any.
         bool held = _set.BaseLogProbabilities != null || _unlearned?.BaseLogProbabilities != null;
+        long ofBase = 0;
         _decoder.Reserve(twin =>
         {
+            using Decoder? baseTwin = _baseModel?.Twin(twin.Backend);
             foreach (IReadOnlyList<EncodedExample> batch in FullestStep.MicroBatches(_set, _unlearned, _order, Steps, _options))
             {
                 TrainingOptions options = _options with
                 {
                     Schedule = _options.Schedule with { BatchSize = batch.Count },
-                    TokenForgetting = _options.TokenForgetting with { Ascent = AscentKind.Ascent },
-                    ForgetSet = _options.ForgetSet with { Objective = ForgetObjective.Token },
+                    TokenForgetting = _options.TokenForgetting with { Ascent = _options.Steers ? null : AscentKind.Ascent },
+                    ForgetSet = _options.Steers ? _options.ForgetSet : _options.ForgetSet with { Objective = ForgetObjective.Token },
                 };
                 TrainingSet set = TrainingSet.AllPositive(batch) with
                 {
                     BaseLogProbabilities = held ? [.. batch.Select(e => new float[e.Length])] : null,
+                    Parts = _options.Steers && baseTwin is null ? new SetParts(batch.Count, 0, Refusals: false) : null,
                 };
-                new Trainer(twin, set, options, _folder, regularizer: _regularizer).TakeStep();
+                new Trainer(twin, set, options, _folder, regularizer: _regularizer, baseModel: baseTwin).TakeStep();
+                ofBase = Math.Max(ofBase, baseTwin?.Activations.PeakBytes ?? 0);
             }
         });
+        _baseModel?.Activations.Reserve(ofBase);
     }
 
     private void TakeStep()
     {
-        using var step = new TrainingStep(_decoder, _options, _regularizer);
+        using var step = new TrainingStep(_decoder, _options, _regularizer, _baseModel);
         using Unlearning? unlearning = BeginUnlearning();
         using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);
         Step(0, step, unlearning, optimizer, started: 0);

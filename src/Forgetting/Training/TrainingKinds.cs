@@ -25,6 +25,13 @@ public enum ForgetObjective
     /// 2305.18290) as unlearning uses it.
     /// </summary>
     IdkDpo,
+
+    /// <summary>
+    /// ‖h − c·u‖² / C, mean over tokens, with h the [C] output of one block at a token and u a random direction, and on the retain set
+    /// ‖h − h₀‖² / C with the base model's h₀; only the MLPs' last layers of that block and the two before it are trained: RMU (arXiv
+    /// 2403.03218).
+    /// </summary>
+    Rmu,
 }
 
 /// <summary>What self-generated samples are ranked by.</summary>

@@ -89,7 +89,10 @@ public sealed partial record TrainingOptions
                 + "expected reference-data or reference-fraction, whose examples it learns too");
         }
 
-        if (ForgetsAnswers && TokenForgetting.Ascent is { } ascent)
+        if (Steers && ForgetSet.RetainKl)
+            throw new UserException("retain-kl is given with objective rmu, which keeps hidden states near the base model's instead");
+
+        if ((ForgetsAnswers || Steers) && TokenForgetting.Ascent is { } ascent)
         {
             throw new UserException(
                 $"ascent is {Recipe.Text(ascent)} with objective {Recipe.Text(ForgetSet.Objective)}, expected objective token with it");

@@ -101,7 +101,16 @@ public sealed partial record TrainingOptions
         Method.Negatives == NegativeTokens.Forgotten || (HasForgetSet && ForgetSet.Objective == ForgetObjective.Token);
 
     /// <summary>Whether what must go goes by an objective of whole answers.</summary>
-    internal bool ForgetsAnswers => HasForgetSet && !ForgetsTokens;
+    internal bool ForgetsAnswers => HasForgetSet && !ForgetsTokens && !Steers;
+
+    /// <summary>Whether what must go has its hidden states steered.</summary>
+    internal bool Steers => HasForgetSet && ForgetSet.Objective == ForgetObjective.Rmu;
+
+    /// <summary>Whether what must stay is kept by the divergence from the base model.</summary>
+    internal bool KeepsBase => HasForgetSet && ForgetSet is { RetainData: not null, RetainKl: true };
+
+    /// <summary>Whether training holds the base model beside the one that it trains.</summary>
+    internal bool HoldsBase => KeepsBase || (Steers && ForgetSet.RetainData != null);
 
     /// <summary>File of the examples that a run is about.</summary>
     internal string MainData => HasForgetSet ? ForgetSet.ForgetData ?? "" : Data.Path;

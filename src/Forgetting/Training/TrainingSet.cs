@@ -40,6 +40,15 @@ internal sealed record TrainingSet
     /// <summary>Examples by which batches and passes over the set are counted: all, in explicit unlearning those that must go.</summary>
     public int Counted => Parts?.Forget ?? Examples.Count;
 
+    /// <summary>
+    /// Whether an example of a step goes through the model apart from the one before it: where what must stay is kept by another objective
+    /// than a loss. Null for never.
+    /// </summary>
+    /// <param name="chosen">Places of the step's examples.</param>
+    public Func<int, bool>? Apart(TrainingOptions options, int[] chosen) => options.HoldsBase && Parts is { } parts
+        ? i => parts.IsRetained(chosen[i]) != parts.IsRetained(chosen[i - 1])
+        : null;
+
     /// <summary>A set in which every response token is to be forgotten.</summary>
     public static TrainingSet AllNegative(IReadOnlyList<EncodedExample> examples, IReadOnlyList<float[]>? baseLogProbabilities = null) =>
         new()

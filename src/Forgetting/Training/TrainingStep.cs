@@ -34,11 +34,14 @@ internal sealed class TrainingStep : IDisposable
     private readonly Ascent _ascent;
     private readonly IStepRegularizer? _regularizer;
     private readonly SequenceObjective? _objective;
+    private readonly Decoder? _baseModel; // that the divergence of what must stay is from
+    private readonly Misdirection? _misdirection;
     private readonly AccumulateSink _sink;
     private readonly GradientParts _parts;
     private readonly List<MicroBatchOfStep> _batches = [];
     private List<EncodedExample> _examples = [];
     private List<float[]> _signs = [];
+    private List<bool> _isRetained = []; // of each example, whether it must stay
     private List<float[]>? _baseLogProbabilities;
     private AnswerTerms? _answers;
     private bool _measured;
@@ -51,8 +54,9 @@ internal sealed class TrainingStep : IDisposable
     /// <summary>A step for a model, whose gradients it allocates.</summary>
     /// <param name="options">Method, ascent, compatibility, tokens of a micro-batch, recomputation, seed.</param>
     /// <param name="regularizer">A further term of the objective, or null.</param>
+    /// <param name="baseModel">The model before training, where the options need it (<see cref="TrainingOptions.HoldsBase"/>).</param>
     /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
-    public TrainingStep(Decoder decoder, TrainingOptions options, IStepRegularizer? regularizer = null)
+    public TrainingStep(Decoder decoder, TrainingOptions options, IStepRegularizer? regularizer = null, Decoder? baseModel = null)
     {
         _decoder = decoder;
         _options = options;
@@ -62,6 +66,8 @@ internal sealed class TrainingStep : IDisposable
         Ascent ascent = options.ResolveAscent();
         _ascent = options.ForgetsTokens ? ascent : new Ascent { LearningPower = ascent.LearningPower };
         _objective = SequenceObjective.From(options);
+        _misdirection = Misdirection.From(options, decoder.Config, baseModel);
+        _baseModel = options.KeepsBase ? baseModel : null;
         _sink = new AccumulateSink(decoder.Backend);
         decoder.Repeats = !options.Compute.NoCudaGraphs;
         decoder.AllocateGradients();
@@ -75,6 +81,7 @@ internal sealed class TrainingStep : IDisposable
     {
         _examples = [];
         _signs = [];
+        _isRetained = [];
         _baseLogProbabilities = set.BaseLogProbabilities is null || _objective != null ? null : [];
         _answers = _objective is null || set.Parts is null ? null : new AnswerTerms(_objective, set, chosen);
         _measured = false;
@@ -84,7 +91,8 @@ internal sealed class TrainingStep : IDisposable
             _examples.Add(set.Examples[place]);
             _signs.Add(Array.ConvertAll(set.Signs[place], sign => (float)sign));
             _baseLogProbabilities?.Add(set.BaseLogProbabilities![place]);
-            if (set.Parts is null || set.Parts.IsRetained(place))
+            _isRetained.Add(set.Parts?.IsRetained(place) ?? true);
+            if (_isRetained[^1])
                 _retained += TokenMass.From(set.Signs[place], set.Examples[place].Weights ?? []).Positive;
         }
 
@@ -92,7 +100,7 @@ internal sealed class TrainingStep : IDisposable
         _dropoutSeed = _decoder.Lora is { Dropout: > 0 } ? _stepSeed : null;
         _batches.Clear();
         _mass = default;
-        foreach (MicroBatch run in BatchBuilder.MicroBatches(_examples, _options.PassTokens))
+        foreach (MicroBatch run in BatchBuilder.MicroBatches(_examples, _options.PassTokens, set.Apart(_options, chosen.ToArray())))
         {
             MicroBatchOfStep batch = Batch(run);
             _mass += batch.Mass;
@@ -112,6 +120,7 @@ internal sealed class TrainingStep : IDisposable
         MeasureAnswers();
         _decoder.ZeroGradients();
         _lambda = lambda;
+        _misdirection?.BeginStep();
         double objective = _answers?.Value ?? 0;
         double positive = 0;
         double negative = 0;
@@ -120,12 +129,13 @@ internal sealed class TrainingStep : IDisposable
         {
             SignedWeights weights = Weights(_options.Method.Negatives, batch.Mass, lambda);
             Run(batch, weights, _regularizer);
+            float[] minimised = batch.Divergences.Length > 0 ? batch.Divergences : batch.Losses;
             for (int document = 0; document < batch.Tokens.Documents; document++)
             {
-                bool answer = _answers?.WeightOf(batch.First + document) != null;
+                bool answer = _misdirection != null || _answers?.WeightOf(batch.First + document) != null;
                 for (int i = batch.Tokens.HeadOffsets[document]; !answer && i < batch.Tokens.HeadOffsets[document + 1]; i++)
                 {
-                    objective += (double)weights.For(batch.Signs[i], batch.WeightOf(i)) * batch.Losses[i];
+                    objective += (double)weights.For(batch.Signs[i], batch.WeightOf(i)) * minimised[i];
                 }
             }
 
@@ -139,6 +149,7 @@ internal sealed class TrainingStep : IDisposable
             tokens += batch.Tokens.Rows;
         }
 
+        objective += _misdirection?.Value ?? 0;
         tokens = _regularizer is IPairRegularizer ? tokens / 2 : tokens;
         return new(objective, positive, negative, _mass, tokens);
     }
@@ -188,7 +199,8 @@ internal sealed class TrainingStep : IDisposable
     {
         TokenBatch batch = BatchBuilder.Create(_examples, run, _signs, _baseLogProbabilities);
         return new(
-            _regularizer is IPairRegularizer ? BatchBuilder.Twice(batch) : batch, _examples.GetRange(run.First, run.Count), run.First);
+            _regularizer is IPairRegularizer ? BatchBuilder.Twice(batch) : batch, _examples.GetRange(run.First, run.Count), run.First,
+            _isRetained[run.First], _baseModel != null && _isRetained[run.First]);
     }
 
     private static ulong StepSeed(ulong seed, int step)
@@ -250,7 +262,10 @@ internal sealed class TrainingStep : IDisposable
             }
         }
 
-        _decoder.ForwardBackward(tokens, _ascent, _sink, batch.Losses, _dropoutSeed, _options.Compute.Recompute, regularizer);
+        _misdirection?.Take(tokens, batch.Retained);
+        _decoder.ForwardBackward(
+            tokens, _ascent, _sink, batch.Losses, _dropoutSeed, _options.Compute.Recompute, _misdirection ?? regularizer,
+            baseModel: batch.Divergences.Length > 0 ? _baseModel : null, divergences: batch.Divergences);
         for (int document = 0; document < tokens.Documents; document++)
         {
             for (int i = tokens.HeadOffsets[document]; i < tokens.HeadOffsets[document + 1]; i++)
@@ -281,15 +296,17 @@ internal sealed class TrainingStep : IDisposable
     {
         private readonly float[] _weights;
 
-        public MicroBatchOfStep(TokenBatch tokens, List<EncodedExample> examples, int first)
+        public MicroBatchOfStep(TokenBatch tokens, List<EncodedExample> examples, int first, bool retained, bool diverges)
         {
             Tokens = tokens;
             First = first;
+            Retained = retained;
             _weights = examples.TrueForAll(e => e.Weights is null) ? []
                 : [.. examples.SelectMany(
                     e => Enumerable.Range(1, e.Length - 1).Where(t => e.Response[t]).Select(t => e.Weights?[t] ?? 1))];
             Signs = Array.ConvertAll(tokens.Weights, sign => (sbyte)sign);
             Losses = new float[Signs.Length];
+            Divergences = diverges ? new float[Signs.Length] : [];
             Mass = TokenMass.From(Signs, _weights);
         }
 
@@ -300,7 +317,13 @@ internal sealed class TrainingStep : IDisposable
 
         public sbyte[] Signs { get; }
 
+        /// <summary>Whether all of it must stay, where that passes apart.</summary>
+        public bool Retained { get; }
+
         public float[] Losses { get; }
+
+        /// <summary>From the base model, where it is kept by that; else empty.</summary>
+        public float[] Divergences { get; }
 
         public TokenMass Mass { get; }
 

@@ -149,6 +149,20 @@ public class ReferenceOperationTests
     }
 
     [Fact]
+    public void Divergence_and_its_gradient()
+    {
+        // p0 = (1/2, 1/4, 1/4) against p = (1/4, 1/4, 1/2): ½·ln 2 + 0 − ¼·ln 2.
+        double[] known = [Math.Log(2), 0, 0], even = [0, 0, Math.Log(2)];
+        Assert.Equal(0.25 * Math.Log(2), ReferenceLoss.KlDivergence(even, known), 1e-12);
+        double[] logits = Values(9), bases = Values(9);
+        foreach (double weight in new[] { 1.7, 0 })
+        {
+            double[] gradient = ReferenceLoss.KlGradient(logits, bases, weight);
+            AssertGradient(() => weight * ReferenceLoss.KlDivergence(logits, bases), logits, gradient);
+        }
+    }
+
+    [Fact]
     public void Sampling_keeps_the_top_and_inverts_the_cumulative_sum()
     {
         // Probabilities 1/8, 1/2, 1/8, 1/4 at temperature 1; at one half they are squared and normalised.

@@ -97,6 +97,10 @@ internal sealed partial class DryRunBackend
     {
     }
 
+    public void KlDivergence(Tensor logits, Tensor baseLogits, Tensor weights, Tensor divergences)
+    {
+    }
+
     public void Sample(Tensor logits, float temperature, int topK, float topP, Tensor uniforms, Tensor ids)
     {
     }

@@ -209,6 +209,13 @@ internal static class KernelDoctorCases
             }, (s, e) => 2.0 * s.Rows * s.Vocabulary * e);
         }
 
+        yield return Memory("KlDivergence", (b, s) =>
+        {
+            (Tensor logits, Tensor known) = (b.Input(s.Rows, s.Vocabulary), b.Input(s.Rows, s.Vocabulary));
+            Tensor weights = b.Numbers([.. Enumerable.Range(0, s.Rows).Select(r => 0.25f * (r % 3))]);
+            Tensor divergences = b.Output32(1, s.Rows);
+            return (() => b.Backend.KlDivergence(logits, known, weights, divergences), [divergences, logits]);
+        }, (s, e) => 3.0 * s.Rows * s.Vocabulary * e);
         yield return Memory("Sample", (b, s) =>
         {
             (Tensor logits, Tensor ids) = (b.Input32(16, s.Vocabulary), b.Integers(new int[16]));

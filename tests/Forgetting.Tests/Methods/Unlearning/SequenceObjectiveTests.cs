@@ -13,14 +13,21 @@ namespace Forgetting.Tests.Methods.Unlearning;
 /// <summary>Objectives of explicit unlearning: values by their definitions, gradients by finite differences in double precision.</summary>
 public class SequenceObjectiveTests
 {
-    public static TheoryData<ForgetObjective, AscentKind> Objectives => new()
+    private const int SteeredBlock = 1;
+
+    public static TheoryData<ForgetObjective, AscentKind, bool, string> Objectives => new()
     {
-        { ForgetObjective.Npo, AscentKind.Ascent },
-        { ForgetObjective.SimNpo, AscentKind.Ascent },
-        { ForgetObjective.IdkDpo, AscentKind.Ascent },
-        { ForgetObjective.Token, AscentKind.Ascent },
-        { ForgetObjective.Token, AscentKind.Unlikelihood },
-        { ForgetObjective.Token, AscentKind.Entropy },
+        { ForgetObjective.Npo, AscentKind.Ascent, false, "llama" },
+        { ForgetObjective.SimNpo, AscentKind.Ascent, false, "llama" },
+        { ForgetObjective.IdkDpo, AscentKind.Ascent, false, "llama" },
+        { ForgetObjective.Token, AscentKind.Ascent, false, "llama" },
+        { ForgetObjective.Token, AscentKind.Unlikelihood, false, "llama" },
+        { ForgetObjective.Token, AscentKind.Entropy, false, "llama" },
+        { ForgetObjective.Npo, AscentKind.Ascent, true, "llama" },
+        { ForgetObjective.IdkDpo, AscentKind.Ascent, true, "gpt2" },
+        { ForgetObjective.Token, AscentKind.Ascent, true, "qwen2" },
+        { ForgetObjective.Rmu, AscentKind.Ascent, false, "llama" },
+        { ForgetObjective.Rmu, AscentKind.Ascent, false, "gpt_neo" },
     };
 
     // −(2/β) log σ(…) by its definition, at values where nothing overflows.
@@ -58,20 +65,27 @@ public class SequenceObjectiveTests
 
     [Theory]
     [MemberData(nameof(Objectives))]
-    public void Gradient_of_a_step_agrees_with_finite_differences_in_double_precision(ForgetObjective kind, AscentKind ascent)
+    public void Gradient_of_a_step_agrees_with_finite_differences_in_double_precision(
+        ForgetObjective kind, AscentKind ascent, bool kl, string name)
     {
-        using var model = new TestModel(ReferenceConfigs.All["llama"]);
+        using TestModel model = new(ReferenceConfigs.All[name]), known = new(ReferenceConfigs.All[name], seed: 2);
         TrainingSet set = Set(model.Decoder.Config.VocabularySize, kind);
         TrainingOptions options = Options(kind, ascent) with { Compute = new() { MicroBatchTokens = 20 } };
+        options = options with { ForgetSet = options.ForgetSet with { RetainKl = kl } };
+        Misdirection.Restrict(model.Decoder, options);
         var order = DataOrder.From(set, options);
         int[] chosen = [.. order.At(1)];
-        using var step = new TrainingStep(model.Decoder, options);
+        using var step = new TrainingStep(model.Decoder, options, baseModel: known.Decoder);
         step.Begin(set, chosen, 0);
         StepLosses losses = step.Accumulate(1);
         Assert.Equal(Value(), losses.Objective, ascent == AscentKind.Ascent ? 1e-5 : double.MaxValue);
 
+        // What is said of tokens is their cross-entropy, whatever is minimised.
+        int[] learnt = [.. chosen.Where(place => set.Signs[place].Contains((sbyte)1))];
+        Assert.Equal(learnt.Sum(Loss) / learnt.Sum(Tokens), losses.PositiveLoss!.Value, 1e-5);
         var random = new Random(11);
         float[][] gradients = model.Gradients();
+        Assert.Equal(kind == ForgetObjective.Rmu ? SteeredBlock + 1 : model.Decoder.BaseParameters.Count, gradients.Length);
         for (int p = 0; p < gradients.Length; p++)
         {
             float largest = gradients[p].Max(Math.Abs);
@@ -100,13 +114,15 @@ public class SequenceObjectiveTests
                     ForgetObjective.Npo => LogSigmoid(-0.4 * log) * -2 / 0.4 / forgotten.Length,
                     ForgetObjective.SimNpo => LogSigmoid((0.4 * Loss(place) / Tokens(place)) - 0.2) * -2 / 0.4 / forgotten.Length,
                     ForgetObjective.IdkDpo => LogSigmoid(0.4 * (OfRefusal(place) - log)) * -2 / 0.4 / forgotten.Length,
+                    ForgetObjective.Rmu => Distances(place).Sum() / forgetTokens,
                     _ => Tokenwise(place) / forgetTokens,
                 };
             }
 
             foreach (int place in retained)
             {
-                retain += Loss(place) / retainTokens;
+                retain += (kind == ForgetObjective.Rmu ? Distances(place).Sum()
+                    : kl ? Divergence(place) : Loss(place)) / retainTokens;
             }
 
             return forget + (0.5 * retain);
@@ -120,24 +136,52 @@ public class SequenceObjectiveTests
         IEnumerable<double> PerToken(int place) => Logits(place).Select(l => ReferenceLoss.CrossEntropy(l.Row, l.Target));
         double Tokenwise(int place) => Logits(place).Sum(l => ReferenceLoss.Objective(l.Row, l.Target, -1, Ascent.From(ascent), 0));
 
-        IEnumerable<(double[] Row, int Target)> Logits(int place)
+        double Divergence(int place) =>
+            Logits(place).Zip(Logits(place, known), (own, kept) => ReferenceLoss.KlDivergence(own.Row, kept.Row)).Sum();
+
+        // ‖h − c·u‖² / C of what must go, ‖h − h₀‖² / C of what must stay, for each token.
+        IEnumerable<double> Distances(int place)
         {
-            double[][] logits = model.Reference.Logits(set.Examples[place].Ids);
-            return Enumerable.Range(1, set.Examples[place].Length - 1).Where(t => set.Signs[place][t] != 0)
-                .Select(t => (logits[t - 1], set.Examples[place].Ids[t]));
+            double[][] own = Outputs(model, place), kept = Outputs(known, place);
+            double[] steered = Array.ConvertAll(Misdirection.Target(own[0].Length, 3, options.Seed), x => (double)x);
+            Assert.Equal(3, Math.Sqrt(steered.Sum(x => x * x)), 1e-6);
+            return Heads(place).Select(t => own[t - 1].Zip(
+                set.Parts!.IsRetained(place) ? kept[t - 1] : steered, (h, aim) => (h - aim) * (h - aim)).Average());
         }
+
+        double[][] Outputs(TestModel of, int place)
+        {
+            double[][] found = [];
+            of.Reference.Hidden(set.Examples[place].Ids, (number, x) => number == SteeredBlock + 1 ? found = x : x);
+            return found;
+        }
+
+        IEnumerable<(double[] Row, int Target)> Logits(int place, TestModel? of = null)
+        {
+            double[][] logits = (of ?? model).Reference.Logits(set.Examples[place].Ids);
+            return Heads(place).Select(t => (logits[t - 1], set.Examples[place].Ids[t]));
+        }
+
+        IEnumerable<int> Heads(int place) => Enumerable.Range(1, set.Examples[place].Length - 1).Where(t => set.Signs[place][t] != 0);
     }
 
     [Theory]
     [InlineData(ForgetObjective.Npo, 0)]
     [InlineData(ForgetObjective.IdkDpo, 4)]
-    public void The_gradient_does_not_depend_on_micro_batches(ForgetObjective kind, int rank)
+    [InlineData(ForgetObjective.Npo, 4, true)]
+    [InlineData(ForgetObjective.Rmu, 4)]
+    [InlineData(ForgetObjective.Rmu, 0)]
+    public void The_gradient_does_not_depend_on_micro_batches(
+        ForgetObjective kind, int rank, bool kl = false)
     {
         TrainingOptions options = Options(kind, AscentKind.Ascent) with { Lora = new() { Rank = rank, Dropout = rank > 0 ? 0.25 : 0 } };
+        options = options with { ForgetSet = options.ForgetSet with { RetainKl = kl } };
+        using var known = new TinyRun(TinyRun.Full);
         (float[] Gradient, StepLosses Losses)[] found = [.. new[] { 1000, 17, 1 }.Select(tokens =>
         {
             using var run = new TinyRun(options with { Compute = new() { MicroBatchTokens = tokens } });
-            using var step = new TrainingStep(run.Decoder, run.Options);
+            Misdirection.Restrict(run.Decoder, options);
+            using var step = new TrainingStep(run.Decoder, run.Options, baseModel: known.Decoder);
             step.Begin(Set(40, kind), [.. DataOrder.From(Set(40, kind), options).At(0)], 2);
             StepLosses losses = step.Accumulate(1);
             return (run.Gradients(), losses);
@@ -182,7 +226,8 @@ public class SequenceObjectiveTests
         ForgetSet = new()
         {
             ForgetData = "forget", RetainData = "retain", Objective = kind, RetainWeight = 0.5,
-            ObjectiveBeta = kind == ForgetObjective.Token ? null : 0.4,
+            ObjectiveBeta = kind is ForgetObjective.Token or ForgetObjective.Rmu ? null : 0.4,
+            SteeringBlock = kind == ForgetObjective.Rmu ? SteeredBlock : null, SteeringNorm = kind == ForgetObjective.Rmu ? 3 : 6.5,
             ObjectiveMargin = kind == ForgetObjective.SimNpo ? 0.2 : 0,
         },
     };

@@ -31,9 +31,13 @@ public sealed class UnlearningMethodTests : IDisposable
     [InlineData(ForgetObjective.SimNpo)]
     [InlineData(ForgetObjective.IdkDpo)]
     [InlineData(ForgetObjective.Token)]
-    public void What_must_go_goes_and_what_must_stay_changes_less(ForgetObjective objective)
+    [InlineData(ForgetObjective.Npo, true)]
+    [InlineData(ForgetObjective.Rmu)]
+    public void What_must_go_goes_and_what_must_stay_changes_less(
+        ForgetObjective objective, bool kl = false)
     {
         TrainingOptions options = Options(objective);
+        options = options with { ForgetSet = options.ForgetSet with { RetainKl = kl } };
         TuneSummary summary = TuneRun.Execute(options, _backend);
         (double forgetBefore, double retainBefore) = (Mean(options.Model, "forget"), Mean(options.Model, "retain"));
         (double forget, double retain) = (Mean(_folder["run", "model"], "forget"), Mean(_folder["run", "model"], "retain"));
@@ -51,18 +55,29 @@ public sealed class UnlearningMethodTests : IDisposable
             ["forget-data", "retain-data"],
             summary.Provenance!.Inputs.Select(i => i.Setting).Where(s => s.EndsWith("data", StringComparison.Ordinal)));
 
+        // The base model that some hold is planned for.
+        Assert.InRange(summary.DeviceMemoryBytes, 0.93 * summary.PredictedMemoryBytes, summary.PredictedMemoryBytes);
+
         // The first step's model is the base, under which every answer's ratio is 1.
         StepMetrics first = StepMetrics.Read(_folder["run", "metrics.jsonl"])[0];
         if (objective == ForgetObjective.Npo)
-            Assert.Equal((2 / 0.1 * Math.Log(2)) + (0.5 * first.PositiveLoss!.Value), first.Loss, 1e-3);
+        {
+            double retained = kl ? 0 : first.PositiveLoss!.Value;
+            Assert.Equal((2 / 0.1 * Math.Log(2)) + (0.5 * retained), first.Loss, 1e-3);
+        }
     }
 
     [SharedDataTheory]
     [InlineData(ForgetObjective.IdkDpo)]
     [InlineData(ForgetObjective.SimNpo)]
-    public void An_interrupted_run_resumes_to_the_same_bits(ForgetObjective objective)
+    [InlineData(ForgetObjective.Npo, true)]
+    [InlineData(ForgetObjective.Rmu)]
+    public void An_interrupted_run_resumes_to_the_same_bits(
+        ForgetObjective objective, bool kl = false)
     {
-        TrainingOptions options = Options(objective) with { Lora = new() { Rank = 4, Dropout = 0.1 }, Checkpoints = new() { Every = 1 } };
+        TrainingOptions options = Options(objective);
+        options = options with { ForgetSet = options.ForgetSet with { RetainKl = kl } };
+        options = options with { Lora = new() { Rank = 4, Dropout = 0.1 }, Checkpoints = new() { Every = 1 } };
         TuneRun.Execute(options with { Out = _folder["whole"] }, _backend);
         using var cancellation = new CancellationTokenSource();
         var stop = new StopAt(5, cancellation);
@@ -102,6 +117,15 @@ public sealed class UnlearningMethodTests : IDisposable
     [InlineData(
         "objective-beta is 0, expected a number above 0",
         "--method", "unlearn", "--forget-data", "FORGET", "--objective-beta", "0")]
+    [InlineData(
+        "retain-kl is given with objective rmu, which keeps hidden states near the base model's instead",
+        "--method", "unlearn", "--forget-data", "FORGET", "--retain-data", "FORGET", "--objective", "rmu", "--retain-kl")]
+    [InlineData(
+        "steering-block is 5, expected at most 4, the model's last",
+        "--method", "unlearn", "--forget-data", "FORGET", "--objective", "rmu", "--steering-block", "5")]
+    [InlineData(
+        "objective is rmu, which trains the last layer of the MLP of blocks 0 to 1; expected an adapter of it among lora-targets",
+        "--method", "unlearn", "--forget-data", "FORGET", "--objective", "rmu", "--lora-targets", "q_proj")]
     [InlineData(
         "is a text, expected a prompt with its answer, which objective idkdpo has a refusal for",
         "--method", "unlearn", "--forget-data", "TEXT", "--objective", "idkdpo")]
@@ -164,12 +188,13 @@ public sealed class UnlearningMethodTests : IDisposable
         Method = TrainingMethod.Unlearn,
         Schedule = new() { Epochs = 4, BatchSize = 4 },
         Lora = new() { Rank = 0 },
-        Optimizer = new() { LearningRate = 1e-3 },
+        Optimizer = new() { LearningRate = objective == ForgetObjective.Rmu ? 1e-2 : 1e-3 },
         Compute = new() { MicroBatchTokens = 600 },
         ForgetSet = new()
         {
             ForgetData = Lines("forget", 0, 8), RetainData = Lines("retain", 20, 26), Objective = objective,
-            ObjectiveBeta = objective == ForgetObjective.SimNpo ? 0.1 : null, RetainWeight = 0.5,
+            ObjectiveBeta = objective == ForgetObjective.SimNpo ? 0.1 : null, RetainWeight = objective == ForgetObjective.Rmu ? 20 : 0.5,
+            SteeringNorm = objective == ForgetObjective.Rmu ? 50 : 6.5,
         },
     };
 
