@@ -1,6 +1,6 @@
 using Forgetting.Tensors;
 
-namespace Forgetting.Backends;
+namespace Forgetting.Backends.Contracts;
 
 internal static partial class Contract
 {

@@ -1,10 +1,10 @@
 using Forgetting.Tensors;
 
-namespace Forgetting.Backends;
+namespace Forgetting.Backends.Contracts;
 
 internal static partial class Contract
 {
-    /// <summary><see cref="IOptimizerOperations.Dot"/>, and <see cref="IOptimizerOperations.SumOfSquares"/> of a tensor with itself.</summary>
+    /// <summary><see cref="IOptimizerOperations.Dot"/>; of a tensor with itself, <see cref="IOptimizerOperations.SumOfSquares"/>.</summary>
     public static void Dot(Tensor a, Tensor b, Tensor result, int index)
     {
         Require(Alike(a, b));

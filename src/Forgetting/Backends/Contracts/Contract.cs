@@ -1,14 +1,14 @@
 using System.Runtime.CompilerServices;
 using Forgetting.Tensors;
 
-namespace Forgetting.Backends;
+namespace Forgetting.Backends.Contracts;
 
 /// <summary>
 /// What every backend demands of an operation's operands, in one place: a method for each operation of <see cref="IBackend"/>, under its
 /// name, called before anything is read. Sizes, element types, and what may not lie in the same memory; values (ids within a table,
 /// offsets that grow) are the caller's.
 /// </summary>
-/// <remarks>A breach is a fault of this program and not of its user: <see cref="ArgumentException"/> with the condition that failed.</remarks>
+/// <remarks>A breach is a fault of this program, not of its user: <see cref="ArgumentException"/> with the condition that failed.</remarks>
 internal static partial class Contract
 {
     private static void Require(bool condition, [CallerArgumentExpression(nameof(condition))] string expression = "")
