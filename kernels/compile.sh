@@ -4,7 +4,8 @@
 #
 #   kernels/compile.sh NVCC FOLDER [ARCHITECTURE…]
 #
-# The fatbin has sm_80, sm_90, PTX of compute_80 for every other card, and code for further architectures named as digits (86, 89, 120).
+# The fatbin has sm_80, sm_90, sm_100 and sm_120 where nvcc knows them (from 12.8 on), PTX of compute_80 for every other card, and code for
+# further architectures named as digits (86, 89).
 # All sources are one translation unit, since one module holds one image for each architecture; each has a namespace of its own, so that
 # their constants and helpers may share names.
 set -euo pipefail
@@ -15,9 +16,13 @@ shift 2
 cd "$(dirname "$0")"
 
 targets=(-gencode "arch=compute_80,code=[sm_80,compute_80]" -gencode arch=compute_90,code=sm_90)
+known=$("$nvcc" --list-gpu-code)
+for architecture in 100 120; do
+    if grep -qx "sm_$architecture" <<<"$known"; then targets+=(-gencode "arch=compute_$architecture,code=sm_$architecture"); fi
+done
 for architecture; do
-    case $architecture in
-    80 | 90) ;;
+    case " ${targets[*]} " in
+    *sm_"$architecture"[],\ ]*) ;;
     *) targets+=(-gencode "arch=compute_$architecture,code=sm_$architecture") ;;
     esac
 done

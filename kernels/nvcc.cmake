@@ -1,4 +1,4 @@
-# forgetting.fatbin: every kernel for sm_80 and sm_90, and as PTX for later cards; kernels.txt: what each kernel uses.
+# forgetting.fatbin: every kernel for sm_80, sm_90 and what nvcc knows of later ones, and as PTX; kernels.txt: what each kernel uses.
 # forgetting.ptx, broken.ptx: the text from which the code for sm_90 is made, and that of the emulation's test kernels, for the interpreter.
 file(GLOB HEADERS CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/kernels/include/*.cuh)
 add_custom_command(

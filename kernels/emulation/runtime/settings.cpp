@@ -36,8 +36,9 @@ Settings read() {
     settings.driver_version = value("FORGETTING_EMU_DRIVER", settings.driver_version);
     if (const char* text = getenv("FORGETTING_EMU_CAPABILITY")) {
         std::string digits = text;
-        bool dotted = digits.size() == 3 && digits[1] == '.';
-        settings.capability = dotted ? number(digits.erase(1, 1)) : -1;
+        size_t dot = digits.size() - std::min<size_t>(digits.size(), 2);
+        bool dotted = digits.size() > 2 && digits[dot] == '.';
+        settings.capability = dotted ? number(digits.erase(dot, 1)) : -1;
         if (settings.capability < 0) {
             settings.wrong = "FORGETTING_EMU_CAPABILITY is not like 8.0";
         }

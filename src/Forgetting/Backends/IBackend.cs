@@ -10,7 +10,8 @@ namespace Forgetting.Backends;
 /// <remarks>
 /// Storage of activations and weights is <see cref="StorageType"/>; sums, statistics, losses, gradients of weights
 /// and optimiser state are Float32. An operation may be asynchronous; <see cref="IMemory.Download{T}"/> waits for what it reads.
-/// The same inputs give the same bits every time, and a row's result does not depend on the other rows of the batch.
+/// The same inputs give the same bits every time, and a row's result does not depend on the other rows of the batch. On a card the number
+/// of rows may matter to a product's last bits, since cuBLAS chooses an algorithm by it; what lies in the other rows never does.
 /// Outputs are overwritten unless the summary says "adds". Unless it says otherwise, an output may not alias an input.
 /// </remarks>
 internal interface IBackend

@@ -126,6 +126,23 @@ public sealed class DeviceSelectionTests
             StringComparison.Ordinal);
     }
 
+    [EmulationTheory]
+    [InlineData("10.0", "sm_80", "sm_90", true)]
+    [InlineData("12.0", "sm_100", "sm_90", true)]
+    [InlineData("12.0", "sm_90", "sm_120", false)]
+    [InlineData("8.9", "sm_86", "sm_90", false)]
+    [InlineData("8.6", "sm_89", "sm_90", true)]
+    public void Kernels_that_the_driver_must_compile_are_announced(string capability, string first, string second, bool announced)
+    {
+        using var machine = new Machine(blas: [("libcublas.so.12", Emulation.Driver)]);
+        machine.Write("kernels.txt", $"kernel arch registers\nadd_f32 {first} 16\nadd_f32 {second} 16\n");
+        Result result = machine.Run("cuda", $"FORGETTING_EMU_CAPABILITY={capability}");
+        Assert.Equal((0, announced ? 1 : 0), (result.Code, result.Errors.Length));
+        Assert.All(result.Errors, line => Assert.Contains(
+            $"has code for {first}, {second} and none for this card's compute capability {capability}: the driver compiles", line,
+            StringComparison.Ordinal));
+    }
+
     [Theory]
     [InlineData("gpu")]
     [InlineData("cuda:")]
@@ -183,6 +200,8 @@ public sealed class DeviceSelectionTests
         }
 
         public void Link(string name, string target) => File.CreateSymbolicLink(_folder[name], target);
+
+        public void Write(string name, string text) => _folder.Write(name, text);
 
         /// <summary>Away from the checkout, whose kernels the program would find where they are built.</summary>
         public void MoveProgram()

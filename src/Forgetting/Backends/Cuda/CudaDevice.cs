@@ -236,7 +236,10 @@ internal sealed unsafe class CudaDevice : IDisposable
         Check(DriverAPINativeMethods.GraphManagment.cuGraphExecDestroy(graph), "cuGraphExecDestroy");
     }
 
-    /// <summary>C = α·op(A)·op(B) + β·C, all row-major; sums in Float32, never TF32.</summary>
+    /// <summary>
+    /// C = α·op(A)·op(B) + β·C, all row-major; sums in Float32, never TF32. cuBLAS chooses how to compute it by the shapes: the same
+    /// shapes give the same bits, but a row of C need not have the same last bits in products of different numbers of rows.
+    /// </summary>
     public void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, int inner, float alpha, float beta)
     {
         MakeCurrent();
@@ -247,8 +250,8 @@ internal sealed unsafe class CudaDevice : IDisposable
             (nint)(&beta), Pointer(c.Pointer), TypeOf(c), c.Columns, ComputeType.Compute32F, GemmAlgo.Default);
         if (status != CublasStatus.Success)
         {
-            throw new InvalidOperationException(
-                $"cublasGemmEx: {status} for {a.Shape}{(transposeA ? "ᵀ" : "")} · {b.Shape}{(transposeB ? "ᵀ" : "")} of {a.DType}");
+            string product = $"{a.Shape}{(transposeA ? "ᵀ" : "")} · {b.Shape}{(transposeB ? "ᵀ" : "")} of {a.DType}";
+            throw new CudaBlasException(status, $"cublasGemmEx for {product}", null);
         }
     }
 

@@ -4,7 +4,7 @@ namespace Forgetting.Backends.Cuda;
 /// <summary>
 /// Graphs of the sequences of launches that came last. The first time a sequence is launched as it is, which loads its
 /// kernels and lets memory grow to what it takes; the second time it is recorded, and from then on it costs one launch.
-/// Sequences that never come again cost nothing.
+/// Sequences that never come again cost nothing. One that driver or cuBLAS will not record is launched as it is every time.
 /// </summary>
 internal sealed class GraphCache(CudaDevice device) : IDisposable
 {
@@ -23,27 +23,21 @@ internal sealed class GraphCache(CudaDevice device) : IDisposable
     /// <summary>Whether launches are being recorded.</summary>
     public bool Recording { get; private set; }
 
+    /// <summary>Gets a line the first time that something could not be recorded.</summary>
+    public Action<string>? Notice { get; set; }
+
     /// <summary>Does <paramref name="operations"/> or launches what they did under an equal key before.</summary>
     public void Run<TState>(object key, TState state, Action<TState> operations)
     {
         if (_sequences.TryGetValue(key, out Sequence? sequence))
         {
-            if (sequence.Graph is null)
-            {
-                Recording = true;
-                try
-                {
-                    sequence.Graph = device.Record(() => operations(state));
-                }
-                finally
-                {
-                    Recording = false;
-                }
+            if (sequence.Graph is null && !sequence.Refused)
+                Record(sequence, () => operations(state));
 
-                Recorded++;
-            }
-
-            device.Launch(sequence.Graph.Value);
+            if (sequence.Graph is { } graph)
+                device.Launch(graph);
+            else
+                operations(state);
         }
         else
         {
@@ -67,6 +61,26 @@ internal sealed class GraphCache(CudaDevice device) : IDisposable
     /// <inheritdoc/>
     public void Dispose() => Forget(_sequences.Count);
 
+    private void Record(Sequence sequence, Action operations)
+    {
+        Recording = true;
+        try
+        {
+            sequence.Graph = device.Record(operations);
+            Recorded++;
+        }
+        catch (Exception error) when (error is CudaException or CudaBlasException)
+        {
+            sequence.Refused = true;
+            Notice?.Invoke($"launching kernels one by one, since they could not be recorded as a CUDA graph: {error.Message}");
+            Notice = null;
+        }
+        finally
+        {
+            Recording = false;
+        }
+    }
+
     private void Forget(int count)
     {
         for (; count > 0; count--)
@@ -89,6 +103,8 @@ internal sealed class GraphCache(CudaDevice device) : IDisposable
     private sealed class Sequence
     {
         public CUgraphExec? Graph { get; set; }
+
+        public bool Refused { get; set; }
 
         public long LastUse { get; set; }
     }

@@ -10,6 +10,17 @@ internal static class NativeFiles
     /// <summary>The kernels for the card, or null.</summary>
     public static string? Fatbin => Find("forgetting.fatbin", "kernels");
 
+    /// <summary>
+    /// What kernels were compiled to code for, sm_80 and so on, by the table that stands beside them; empty where there is none.
+    /// </summary>
+    public static IReadOnlyList<string> TargetsOf(string fatbin)
+    {
+        string table = Path.Combine(Path.GetDirectoryName(fatbin)!, "kernels.txt");
+        return !File.Exists(table) ? []
+            : [.. File.ReadLines(table).SelectMany(line => line.Split(' ')).Where(word => word.StartsWith("sm_", StringComparison.Ordinal))
+                .Distinct().Order(StringComparer.Ordinal)];
+    }
+
     /// <summary>What to say where <see cref="Fatbin"/> is null.</summary>
     public static string NoFatbin => $"no kernels: forgetting.fatbin was not found in {AppContext.BaseDirectory}";
 

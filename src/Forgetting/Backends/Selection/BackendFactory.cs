@@ -1,5 +1,6 @@
 using Forgetting.Backends.Cpu;
 using Forgetting.Backends.Cpu.OneDnn;
+using Forgetting.Backends.Cuda;
 using Forgetting.Core;
 using Forgetting.Tensors;
 
@@ -19,8 +20,8 @@ internal static class BackendFactory
     /// bf16 on a card and fp32 elsewhere.
     /// </param>
     /// <param name="products">What computes products on the CPU: auto, managed or onednn.</param>
-    /// <param name="notice">Gets a line where auto takes the CPU although there is a card or a driver:
-    /// why, and what would change it.</param>
+    /// <param name="notice">Gets a line where auto takes the CPU although there is a card or a driver: why, and what would change it;
+    /// where the driver must compile the kernels first; and where kernels cannot be recorded as CUDA graphs.</param>
     /// <exception cref="UserException">No such device, type or provider, one of them cannot be used here, or
     /// fewer than one thread.</exception>
     public static IBackend Create(
@@ -34,14 +35,14 @@ internal static class BackendFactory
         if (name.IsEmulated)
         {
             using CardSurvey emulation = Emulated(name, type ?? DType.Float32);
-            return emulation.Take();
+            return Announcing(emulation.Take(), notice);
         }
 
         if (name.Kind != "cpu")
         {
-            using var survey = CardSurvey.OfCard(name.Ordinal, type ?? DType.BFloat16);
+            using var survey = CardSurvey.OfCard(name.Ordinal, type ?? DType.BFloat16, notice);
             if (survey.Holds || name.Kind == "cuda")
-                return survey.Take();
+                return Announcing(survey.Take(), notice);
 
             Notify(survey, notice);
         }
@@ -115,6 +116,12 @@ internal static class BackendFactory
 
         DType standard = name.Kind == "cuda" ? DType.BFloat16 : DType.Float32;
         return (name.ToString(), name.Kind == "cpu" ? standard : TypeOf(dtype) ?? standard);
+    }
+
+    private static CudaBackend Announcing(CudaBackend backend, Action<string>? notice)
+    {
+        backend.Graphs.Notice = notice;
+        return backend;
     }
 
     private static void Notify(CardSurvey survey, Action<string>? notice)

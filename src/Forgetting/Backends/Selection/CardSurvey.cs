@@ -25,14 +25,15 @@ internal sealed class CardSurvey : IDisposable
     private readonly DType _storageType;
     private readonly bool _checks;
     private readonly string? _kernels;
+    private readonly Action<string>? _notice;
     private PrimaryContext? _context;
     private CUmodule? _module;
     private CudaBlas? _blas;
     private CudaBackend? _backend;
 
-    private CardSurvey(DeviceName name, DType storageType, bool checks, string? kernels = null)
+    private CardSurvey(DeviceName name, DType storageType, bool checks, string? kernels = null, Action<string>? notice = null)
     {
-        (_name, _storageType, _checks, _kernels) = (name, storageType, checks, kernels);
+        (_name, _storageType, _checks, _kernels, _notice) = (name, storageType, checks, kernels, notice);
         Try("driver", Driver);
         Try("card", Card);
         Try("compute capability", Capability);
@@ -44,7 +45,9 @@ internal sealed class CardSurvey : IDisposable
     /// <summary>Of a card of the driver.</summary>
     /// <param name="ordinal">Its number among those that the driver shows.</param>
     /// <param name="storageType">For the backend: Float32 or BFloat16.</param>
-    public static CardSurvey OfCard(int ordinal, DType storageType) => new(new DeviceName("cuda", ordinal), storageType, checks: false);
+    /// <param name="notice">Gets a line where the driver must compile the kernels for this card.</param>
+    public static CardSurvey OfCard(int ordinal, DType storageType, Action<string>? notice = null) =>
+        new(new DeviceName("cuda", ordinal), storageType, checks: false, notice: notice);
 
     /// <summary>Of the emulation, which stands in for driver and card.</summary>
     /// <param name="storageType">For the backend: Float32 or BFloat16.</param>
@@ -225,9 +228,22 @@ internal sealed class CardSurvey : IDisposable
             DeviceName.Interpreter => NativeFiles.Ptx ?? throw new Lack(NativeFiles.NoPtx, NativeFiles.FatbinRemedy),
             _ => NativeFiles.Fatbin ?? throw new Lack(NativeFiles.NoFatbin, NativeFiles.FatbinRemedy),
         };
-        _module = _context!.LoadModule(path);
+        Version capability = _context!.GetDeviceInfo().ComputeCapability;
+        if (NativeFiles.TargetsOf(path) is { Count: > 0 } targets && !targets.Any(target => Runs(target, capability)))
+        {
+            _notice?.Invoke(
+                $"{path} has code for {string.Join(", ", targets)} and none for this card's compute capability {capability}: the driver "
+                + "compiles the kernels at the first start and keeps them; ./build.sh kernels with nvcc 12.8 or newer does it ahead");
+        }
+
+        _module = _context.LoadModule(path);
         return path;
     }
+
+    // Code for sm_86 runs on 8.6, 8.7 and 8.9.
+    private static bool Runs(string target, Version capability) =>
+        int.TryParse(target.AsSpan("sm_".Length), NumberStyles.None, CultureInfo.InvariantCulture, out int number)
+        && number / 10 == capability.Major && number % 10 <= capability.Minor;
 
     private string? Blas()
     {
