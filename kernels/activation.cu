@@ -2,6 +2,10 @@
 //
 //   swiglu            y = silu(gate) ∘ up, silu(g) = g·σ(g)                     (arXiv 2002.05202)
 //   swiglu_backward   dGate = dY ∘ up ∘ σ(g)·(1 + g·(1 − σ(g))),  dUp = dY ∘ silu(g); outputs may be the inputs
+//   geglu             y = gelu(gate) ∘ up by GELU's tanh approximation
+//   geglu_backward    dGate = dY ∘ up ∘ gelu′(g),  dUp = dY ∘ gelu(g); outputs may be the inputs
+//   soft_cap          y = cap·tanh(x / cap)                                     (arXiv 2408.00118)
+//   soft_cap_backward dX = dY ∘ (1 − tanh²(x / cap))
 //   gelu              y = x·Φ(x), or its tanh approximation                     (arXiv 1606.08415)
 //   gelu_backward     dX = dY ∘ (Φ(x) + x·φ(x)), or the approximation's derivative
 //
@@ -58,6 +62,65 @@ template <typename T> __device__ void swiglu_backward(const T* gate, const T* up
     });
 }
 
+template <typename T> __device__ void geglu(const T* gate, const T* up, T* y, long long n) {
+    for_each_pack<kWide<T>>(n, aligned16(gate, up, y), [&](long long i, auto width) {
+        constexpr int N = decltype(width)::value;
+        float g[N], u[N];
+        load<N>(gate + i, g);
+        load<N>(up + i, u);
+#pragma unroll
+        for (int k = 0; k < N; k++) {
+            u[k] *= gelu_tanh(g[k]);
+        }
+        store<N>(y + i, u);
+    });
+}
+
+template <typename T> __device__ void geglu_backward(const T* gate, const T* up, const T* dY, T* dGate, T* dUp, long long n) {
+    for_each_pack<kWide<T>>(n, aligned16(gate, up, dY, dGate, dUp), [&](long long i, auto width) {
+        constexpr int N = decltype(width)::value;
+        float g[N], u[N], d[N];
+        load<N>(gate + i, g);
+        load<N>(up + i, u);
+        load<N>(dY + i, d);
+#pragma unroll
+        for (int k = 0; k < N; k++) {
+            u[k] *= d[k] * gelu_tanh_derivative(g[k]);
+            d[k] *= gelu_tanh(g[k]);
+        }
+        store<N>(dGate + i, u);
+        store<N>(dUp + i, d);
+    });
+}
+
+template <typename T> __device__ void soft_cap(const T* x, T* y, float cap, long long n) {
+    for_each_pack<kWide<T>>(n, aligned16(x, y), [&](long long i, auto width) {
+        constexpr int N = decltype(width)::value;
+        float a[N];
+        load<N>(x + i, a);
+#pragma unroll
+        for (int k = 0; k < N; k++) {
+            a[k] = cap * tanhf(a[k] / cap);
+        }
+        store<N>(y + i, a);
+    });
+}
+
+template <typename T> __device__ void soft_cap_backward(const T* x, const T* dY, T* dX, float cap, long long n) {
+    for_each_pack<kWide<T>>(n, aligned16(x, dY, dX), [&](long long i, auto width) {
+        constexpr int N = decltype(width)::value;
+        float a[N], d[N];
+        load<N>(x + i, a);
+        load<N>(dY + i, d);
+#pragma unroll
+        for (int k = 0; k < N; k++) {
+            float t = tanhf(a[k] / cap);
+            d[k] *= 1.0f - t * t;
+        }
+        store<N>(dX + i, d);
+    });
+}
+
 template <typename T> __device__ void gelu(const T* x, T* y, int approximate, long long n) {
     for_each_pack<kWide<T>>(n, aligned16(x, y), [&](long long i, auto width) {
         constexpr int N = decltype(width)::value;
@@ -101,3 +164,14 @@ KERNEL(gelu_backward_f32, const float* x, const float* dY, float* dX, int approx
 KERNEL(gelu_backward_bf16, const bf16* x, const bf16* dY, bf16* dX, int approximate, long long n) {
     gelu_backward(x, dY, dX, approximate, n);
 }
+
+#define GATED(T, suffix) \
+    KERNEL(geglu_##suffix, const T* gate, const T* up, T* y, long long n) { geglu(gate, up, y, n); } \
+    KERNEL(geglu_backward_##suffix, const T* gate, const T* up, const T* dY, T* dGate, T* dUp, long long n) { \
+        geglu_backward(gate, up, dY, dGate, dUp, n); \
+    } \
+    KERNEL(soft_cap_##suffix, const T* x, T* y, float cap, long long n) { soft_cap(x, y, cap, n); } \
+    KERNEL(soft_cap_backward_##suffix, const T* x, const T* dY, T* dX, float cap, long long n) { soft_cap_backward(x, dY, dX, cap, n); }
+
+GATED(float, f32)
+GATED(bf16, bf16)

@@ -2,6 +2,8 @@
 //
 //   o_t = Σ_s p_ts v_s,  p_ts = exp(scale·q_t·k_s − L_t),  L_t = log Σ_s exp(scale·q_t·k_s), s ≤ t in t's own sequence (and t − s < window)
 //
+// The kernels named _capped have cap·tanh(x / cap) in place of every x = scale·q_t·k_s.
+//
 // q, o, dO, dQ [T, heads·D]; k, v, dK, dV [T, kvHeads·D]; logSumExp, delta [T, heads]; head h reads key-value head h / (heads / kvHeads).
 // With starts and lengths the keys lie in a cache (attention.cuh) and logSumExp may be null.
 //
@@ -19,9 +21,10 @@ constexpr int kRows = 64;
 constexpr int kThreads = 128;
 constexpr float kLog2E = 1.4426950408889634f;
 
-template <int HD>
+template <int HD, bool Capped>
 __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, const int* starts,
-                                  const int* lengths, bf16* o, float* logSumExp, int heads, int kvHeads, int D, float scale, int window) {
+                                  const int* lengths, bf16* o, float* logSumExp, int heads, int kvHeads, int D, float scale, int window,
+                                  float cap) {
     constexpr int kStride = HD + kPad, kTile = kRows * kStride;
     DYNAMIC_SHARED(bf16, shared);
     bf16 *keys = shared, *queries = shared + kTile, *values = shared + 2 * kTile;
@@ -61,7 +64,7 @@ __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, c
     __syncthreads(); // the next tile of K arrives where Q was
     float output[HD / 8][4] = {};
     float maximum[2] = {-INFINITY, -INFINITY}, sum[2] = {};
-    float factor = scale * kLog2E; // exponentials are taken to base 2
+    float factor = (Capped ? 1.0f : scale) * kLog2E; // exponentials are taken to base 2; capped scores are scaled already
 
     for (int first = firstTile, stage = 0; first < keyCount; first += kRows, stage ^= 1) {
         if (first + kRows < keyCount) {
@@ -81,6 +84,16 @@ __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, c
                 load_b_transposed<kStride>(b0, b1, keyTile + n * 8 * kStride + d * 16);
                 mma_m16n8k16(score[n], query[d], b0);
                 mma_m16n8k16(score[n + 1], query[d], b1);
+            }
+        }
+
+        if (Capped) {
+#pragma unroll
+            for (int n = 0; n < kRows / 8; n++) {
+#pragma unroll
+                for (int i = 0; i < 4; i++) {
+                    score[n][i] = score_of<Capped>(score[n][i], scale, cap);
+                }
             }
         }
 
@@ -133,7 +146,7 @@ __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, c
         for (int r = 0; r < 2; r++) {
             int row = warp * 16 + lane / 4 + r * 8;
             if (row < rows) {
-                logSumExp[(long long)(tile.first + row) * heads + head] = maximum[r] * scale + logf(total[r]);
+                logSumExp[(long long)(tile.first + row) * heads + head] = maximum[r] * (Capped ? 1.0f : scale) + logf(total[r]);
             }
         }
     }
@@ -141,13 +154,15 @@ __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, c
                    stride, rows - warp * 16, D, wide);
 }
 
-#define ATTENTION_FORWARD(HD)                                                                                                            \
-    KERNEL_BOUNDED(128, 1, attention_##HD##_bf16, const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences,      \
-                   const int* starts, const int* lengths, bf16* o, float* logSumExp, int heads, int kvHeads, int D, float scale,       \
-                   int window) {                                                                                                         \
-        attention_forward<HD>(q, k, v, offsets, sequences, starts, lengths, o, logSumExp, heads, kvHeads, D, scale, window);             \
+#define ATTENTION_FORWARD(HD, name, capped) \
+    KERNEL_BOUNDED(128, 1, name, const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, const int* starts, \
+                   const int* lengths, bf16* o, float* logSumExp, int heads, int kvHeads, int D, float scale, int window, float cap) { \
+        attention_forward<HD, capped>(q, k, v, offsets, sequences, starts, lengths, o, logSumExp, heads, kvHeads, D, scale, window, cap); \
     }
 
-ATTENTION_FORWARD(32)
-ATTENTION_FORWARD(64)
-ATTENTION_FORWARD(128)
+ATTENTION_FORWARD(32, attention_32_bf16, false)
+ATTENTION_FORWARD(64, attention_64_bf16, false)
+ATTENTION_FORWARD(128, attention_128_bf16, false)
+ATTENTION_FORWARD(32, attention_capped_32_bf16, true)
+ATTENTION_FORWARD(64, attention_capped_64_bf16, true)
+ATTENTION_FORWARD(128, attention_capped_128_bf16, true)

@@ -1,7 +1,7 @@
 // Backward of attention.cu, in three kernels without atomics, so that the bits do not depend on the order of blocks:
 //
 //   delta_t = Σ_d dO_td·o_td                                    attention_delta
-//   dS_ts = p_ts·(dO_t·v_s − delta_t)
+//   dS_ts = p_ts·(dO_t·v_s − delta_t), times 1 − (x_ts / cap)² where scores are capped to x_ts (kernels named _capped)
 //   dQ_t = scale·Σ_s dS_ts k_s                                  attention_queries: a block owns 64 query rows of a head, runs over keys
 //   dK_s = scale·Σ_t dS_ts q_t,  dV_s = Σ_t p_ts dO_t           attention_keys: a block owns 64 keys of a key-value head, runs over queries
 //
@@ -56,9 +56,22 @@ KERNEL(attention_delta_f32, const float* o, const float* dO, float* delta, long 
 }
 KERNEL(attention_delta_bf16, const bf16* o, const bf16* dO, float* delta, long long rows, int D) { attention_delta(o, dO, delta, rows, D); }
 
-template <int HD>
+template <bool Capped, int N> __device__ inline void cap_scores(float (&score)[N][4], float scale, float cap) {
+    if (Capped) {
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                score[n][i] = score_of<Capped>(score[n][i], scale, cap);
+            }
+        }
+    }
+}
+
+template <int HD, bool Capped>
 __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, const float* logSumExp,
-                                  const bf16* dO, const float* delta, bf16* dQ, int heads, int kvHeads, int D, float scale, int window) {
+                                  const bf16* dO, const float* delta, bf16* dQ, int heads, int kvHeads, int D, float scale, int window,
+                                  float cap) {
     constexpr int kStride = HD + kPad, kTile = kRows * kStride;
     DYNAMIC_SHARED(bf16, shared);
     bf16 *keys = shared, *queries = shared + kTile, *values = shared + 2 * kTile, *gradients = shared + 3 * kTile;
@@ -93,7 +106,7 @@ __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, c
         normaliser[r] = row < rows ? logSumExp[at] * kLog2E : INFINITY;
         shift[r] = row < rows ? delta[at] : 0.0f;
     }
-    float factor = scale * kLog2E;
+    float factor = (Capped ? 1.0f : scale) * kLog2E; // capped scores are scaled already
     uint32_t query[HD / 16][4], gradient[HD / 16][4];
     cp_async_wait<0>();
     __syncthreads();
@@ -130,6 +143,7 @@ __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, c
                     mma_m16n8k16(dP[n + 1], gradient[d], b1);
                 }
             }
+            cap_scores<Capped>(score, scale, cap);
             // Only parts on the diagonal or at the window's edge have keys that some row may not see.
             int firstKey = first + part;
             if (firstKey + kPart > position + 1 || (window > 0 && firstKey < first_key(position + kRows - 1, window))) {
@@ -147,7 +161,8 @@ __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, c
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
                     float p = exp2_approximate(score[n][i] * factor - normaliser[i / 2]);
-                    score[n][i] = p * (dP[n][i] - shift[i / 2]);
+                    float slope = score_slope<Capped>(score[n][i], cap);
+                    score[n][i] = p * (dP[n][i] - shift[i / 2]) * slope;
                 }
             }
             multiply_accumulators<kPart, HD>(result, score, keyTile);
@@ -159,12 +174,13 @@ __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, c
 }
 
 // Everything is transposed here: rows of the accumulators are keys, columns queries.
-template <int HD>
+template <int HD, bool Capped>
 __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, const float* logSumExp,
                                const bf16* dO, const float* delta, bf16* dK, bf16* dV, int heads, int kvHeads, int D, float scale,
-                               int window) {
+                               int window, float cap) {
     constexpr int kStride = HD + kPad, kTile = kRows * kStride;
     constexpr int kQueries = HD > 64 ? 32 : 64, kQueryTile = kQueries * kStride;
+    constexpr int kHeld = Capped && HD > 64 ? kPart / 2 : kPart; // caps take registers
     DYNAMIC_SHARED(bf16, shared);
     bf16 *keys = shared, *values = shared + kTile, *queries = shared + 2 * kTile, *gradients = queries + 2 * kQueryTile;
     float* normalisers = reinterpret_cast<float*>(gradients + 2 * kQueryTile); // [2][kQueries]
@@ -203,7 +219,7 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
     int low = position + warp * 16 + lane / 4; // this thread's keys: low and low + 8
     const bf16* warpKeys = keys + warp * 16 * kStride;
     const bf16* warpValues = values + warp * 16 * kStride;
-    float factor = scale * kLog2E;
+    float factor = (Capped ? 1.0f : scale) * kLog2E; // capped scores are scaled already
     float resultK[HD / 8][4] = {}, resultV[HD / 8][4] = {};
 
     for (int round = 0, stage = 0; round < rounds; round++, stage ^= 1) {
@@ -216,17 +232,17 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
         int first = firstQuery + round % tilesPerHead * kQueries;
 
 #pragma unroll 1
-        for (int part = 0; part < kQueries; part += kPart) {
+        for (int part = 0; part < kQueries; part += kHeld) {
             const bf16* queryTile = queries + stage * kQueryTile + part * kStride;
             const bf16* gradientTile = gradients + stage * kQueryTile + part * kStride;
-            float score[kPart / 8][4] = {}, dP[kPart / 8][4] = {};
+            float score[kHeld / 8][4] = {}, dP[kHeld / 8][4] = {};
 #pragma unroll
             for (int d = 0; d < HD / 16; d++) {
                 uint32_t a[4], c[4];
                 load_a<kStride>(a, warpKeys + d * 16);
                 load_a<kStride>(c, warpValues + d * 16);
 #pragma unroll
-                for (int n = 0; n < kPart / 8; n += 2) {
+                for (int n = 0; n < kHeld / 8; n += 2) {
                     uint32_t b0[2], b1[2];
                     load_b_transposed<kStride>(b0, b1, queryTile + n * 8 * kStride + d * 16);
                     mma_m16n8k16(score[n], a, b0);
@@ -236,10 +252,11 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
                     mma_m16n8k16(dP[n + 1], c, b1);
                 }
             }
+            cap_scores<Capped>(score, scale, cap);
             int firstSeer = first + part;
-            if (firstSeer < position + kRows - 1 || (window > 0 && firstSeer + kPart - 1 - position >= window)) {
+            if (firstSeer < position + kRows - 1 || (window > 0 && firstSeer + kHeld - 1 - position >= window)) {
 #pragma unroll
-                for (int n = 0; n < kPart / 8; n++) {
+                for (int n = 0; n < kHeld / 8; n++) {
 #pragma unroll
                     for (int i = 0; i < 4; i++) {
                         bool seen = sees(firstSeer + n * 8 + lane % 4 * 2 + i % 2, low + i / 2 * 8, window);
@@ -248,7 +265,7 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
                 }
             }
 #pragma unroll
-            for (int n = 0; n < kPart / 8; n++) {
+            for (int n = 0; n < kHeld / 8; n++) {
                 int column = stage * kQueries + part + n * 8 + lane % 4 * 2;
                 float normaliser[2], shift[2];
                 load<2>(normalisers + column, normaliser);
@@ -256,12 +273,12 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
                     float p = exp2_approximate(score[n][i] * factor - normaliser[i % 2]);
+                    dP[n][i] = p * (dP[n][i] - shift[i % 2]) * score_slope<Capped>(score[n][i], cap);
                     score[n][i] = p;
-                    dP[n][i] = p * (dP[n][i] - shift[i % 2]);
                 }
             }
-            multiply_accumulators<kPart, HD>(resultV, score, gradientTile);
-            multiply_accumulators<kPart, HD>(resultK, dP, queryTile);
+            multiply_accumulators<kHeld, HD>(resultV, score, gradientTile);
+            multiply_accumulators<kHeld, HD>(resultK, dP, queryTile);
         }
         __syncthreads();
     }
@@ -271,18 +288,21 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
 }
 
 // KEY_BLOCKS: of attention_keys on a multiprocessor, which bounds its registers.
-#define ATTENTION_BACKWARD(HD, KEY_BLOCKS) \
-    KERNEL_BOUNDED(128, 1, attention_queries_##HD##_bf16, const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, \
+#define ATTENTION_BACKWARD(HD, KEY_BLOCKS, name, capped) \
+    KERNEL_BOUNDED(128, 1, attention_queries_##name, const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, \
                    const float* logSumExp, const bf16* dO, const float* delta, bf16* dQ, int heads, int kvHeads, int D, float scale, \
-                   int window) { \
-        attention_queries<HD>(q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, heads, kvHeads, D, scale, window); \
+                   int window, float cap) { \
+        attention_queries<HD, capped>(q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, heads, kvHeads, D, scale, window, cap); \
     } \
-    KERNEL_BOUNDED(128, KEY_BLOCKS, attention_keys_##HD##_bf16, const bf16* q, const bf16* k, const bf16* v, const int* offsets, \
+    KERNEL_BOUNDED(128, KEY_BLOCKS, attention_keys_##name, const bf16* q, const bf16* k, const bf16* v, const int* offsets, \
                    int sequences, const float* logSumExp, const bf16* dO, const float* delta, bf16* dK, bf16* dV, int heads, int kvHeads, \
-                   int D, float scale, int window) { \
-        attention_keys<HD>(q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, heads, kvHeads, D, scale, window); \
+                   int D, float scale, int window, float cap) { \
+        attention_keys<HD, capped>(q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, heads, kvHeads, D, scale, window, cap); \
     }
 
-ATTENTION_BACKWARD(32, 4)
-ATTENTION_BACKWARD(64, 3)
-ATTENTION_BACKWARD(128, 2)
+ATTENTION_BACKWARD(32, 4, 32_bf16, false)
+ATTENTION_BACKWARD(64, 3, 64_bf16, false)
+ATTENTION_BACKWARD(128, 2, 128_bf16, false)
+ATTENTION_BACKWARD(32, 3, capped_32_bf16, true)
+ATTENTION_BACKWARD(64, 2, capped_64_bf16, true)
+ATTENTION_BACKWARD(128, 1, capped_128_bf16, true)

@@ -13,6 +13,7 @@
 //   cache_attention_join       o
 //
 // Launch of the first: grid (n, kvHeads·⌈group / 4⌉, kSplits), 128 threads; D ≤ 256. Of the second: grid (n, heads), 128 threads.
+#include "include/attention.cuh"
 #include "include/pack.cuh"
 #include "include/reduce.cuh"
 
@@ -37,9 +38,9 @@ template <int E, int N, typename T> __device__ void load_head(const T* row, int 
     }
 }
 
-template <int E, int N, typename T>
+template <int E, int N, bool Capped, typename T>
 __device__ void cache_partials(const T* q, const T* keys, const T* values, int begin, int end, int kvHeads, int D, int kvHead,
-                               int firstHead, int count, float scale, float* statistics, float* outputs, float* scratch) {
+                               int firstHead, int count, float scale, float cap, float* statistics, float* outputs, float* scratch) {
     int lane = threadIdx.x % kKeyLanes, group = threadIdx.x / kKeyLanes;
     float query[kGroup][E], output[kGroup][E] = {}, maximum[kGroup], sum[kGroup] = {};
 #pragma unroll
@@ -64,7 +65,7 @@ __device__ void cache_partials(const T* q, const T* keys, const T* values, int b
             for (int e = 0; e < E; e++) {
                 score += query[h][e] * key[e];
             }
-            score = sum_lanes<kKeyLanes>(score) * scale;
+            score = score_of<Capped>(sum_lanes<kKeyLanes>(score), scale, cap);
             if (valid) {
                 float m = fmaxf(maximum[h], score), shrink = expf(maximum[h] - m), p = expf(score - m);
                 maximum[h] = m;
@@ -130,9 +131,9 @@ __device__ void cache_partials(const T* q, const T* keys, const T* values, int b
     }
 }
 
-template <int E, typename T>
+template <int E, bool Capped, typename T>
 __device__ void cache_attention_partials(const T* q, const T* keys, const T* values, const int* starts, const int* lengths, int heads,
-                                         int kvHeads, int D, float scale, int window, float* statistics, float* outputs) {
+                                         int kvHeads, int D, float scale, int window, float cap, float* statistics, float* outputs) {
     __shared__ float scratch[2 * kKeyGroups + kKeyGroups * 8 * E];
     constexpr int W = kWide<T>;
     int s = blockIdx.x, group = heads / kvHeads, parts = (group + kGroup - 1) / kGroup;
@@ -144,30 +145,29 @@ __device__ void cache_attention_partials(const T* q, const T* keys, const T* val
     long long place = ((long long)s * heads + firstHead) * kSplits + blockIdx.z;
     const T* query = q + (long long)s * heads * D;
     if (D % W == 0 && aligned16(q, keys, values)) {
-        cache_partials<E, W>(query, keys, values, starts[s] + begin, starts[s] + end, kvHeads, D, kvHead, firstHead, count, scale,
-                             statistics + place * 2, outputs + place * D, scratch);
+        cache_partials<E, W, Capped>(query, keys, values, starts[s] + begin, starts[s] + end, kvHeads, D, kvHead, firstHead, count,
+                                     scale, cap, statistics + place * 2, outputs + place * D, scratch);
     } else {
-        cache_partials<E, 1>(query, keys, values, starts[s] + begin, starts[s] + end, kvHeads, D, kvHead, firstHead, count, scale,
-                             statistics + place * 2, outputs + place * D, scratch);
+        cache_partials<E, 1, Capped>(query, keys, values, starts[s] + begin, starts[s] + end, kvHeads, D, kvHead, firstHead, count,
+                                     scale, cap, statistics + place * 2, outputs + place * D, scratch);
     }
 }
 
-KERNEL_BOUNDED(128, 1, cache_attention_partials_64_f32, const float* q, const float* keys, const float* values, const int* starts,
-               const int* lengths, int heads, int kvHeads, int D, float scale, int window, float* statistics, float* outputs) {
-    cache_attention_partials<8>(q, keys, values, starts, lengths, heads, kvHeads, D, scale, window, statistics, outputs);
-}
-KERNEL_BOUNDED(128, 1, cache_attention_partials_64_bf16, const bf16* q, const bf16* keys, const bf16* values, const int* starts,
-               const int* lengths, int heads, int kvHeads, int D, float scale, int window, float* statistics, float* outputs) {
-    cache_attention_partials<8>(q, keys, values, starts, lengths, heads, kvHeads, D, scale, window, statistics, outputs);
-}
-KERNEL_BOUNDED(128, 1, cache_attention_partials_128_f32, const float* q, const float* keys, const float* values, const int* starts,
-               const int* lengths, int heads, int kvHeads, int D, float scale, int window, float* statistics, float* outputs) {
-    cache_attention_partials<16>(q, keys, values, starts, lengths, heads, kvHeads, D, scale, window, statistics, outputs);
-}
-KERNEL_BOUNDED(128, 1, cache_attention_partials_128_bf16, const bf16* q, const bf16* keys, const bf16* values, const int* starts,
-               const int* lengths, int heads, int kvHeads, int D, float scale, int window, float* statistics, float* outputs) {
-    cache_attention_partials<16>(q, keys, values, starts, lengths, heads, kvHeads, D, scale, window, statistics, outputs);
-}
+#define CACHE_PARTIALS(E, T, name, capped) \
+    KERNEL_BOUNDED(128, 1, name, const T* q, const T* keys, const T* values, const int* starts, const int* lengths, int heads, \
+                   int kvHeads, int D, float scale, int window, float cap, float* statistics, float* outputs) { \
+        cache_attention_partials<E, capped>(q, keys, values, starts, lengths, heads, kvHeads, D, scale, window, cap, statistics, \
+                                            outputs); \
+    }
+
+CACHE_PARTIALS(8, float, cache_attention_partials_64_f32, false)
+CACHE_PARTIALS(8, bf16, cache_attention_partials_64_bf16, false)
+CACHE_PARTIALS(16, float, cache_attention_partials_128_f32, false)
+CACHE_PARTIALS(16, bf16, cache_attention_partials_128_bf16, false)
+CACHE_PARTIALS(8, float, cache_attention_partials_capped_64_f32, true)
+CACHE_PARTIALS(8, bf16, cache_attention_partials_capped_64_bf16, true)
+CACHE_PARTIALS(16, float, cache_attention_partials_capped_128_f32, true)
+CACHE_PARTIALS(16, bf16, cache_attention_partials_capped_128_bf16, true)
 
 template <typename T> __device__ void cache_attention_join(const float* statistics, const float* outputs, T* o, int heads, int D) {
     long long head = (long long)blockIdx.x * heads + blockIdx.y;

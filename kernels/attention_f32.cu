@@ -87,9 +87,9 @@ template <int R, int HD> __device__ inline void clear_tiles(float* tiles, int co
     __syncthreads();
 }
 
-template <int R, int HD, typename T>
+template <int R, int HD, bool Capped, typename T>
 __device__ void attention_rows(const T* q, const T* k, const T* v, const int* offsets, int sequences, const int* starts, const int* lengths,
-                               T* o, float* logSumExp, int heads, int kvHeads, int D, float scale, int window) {
+                               T* o, float* logSumExp, int heads, int kvHeads, int D, float scale, int window, float cap) {
     DYNAMIC_SHARED(float, shared);
     float *queries = shared, *keys = queries + R * (HD + 4), *values = keys + R * (HD + 4), *weights = values + R * (HD + 4);
     Tile tile = tile_of_slot(offsets, sequences, gridDim.y - 1 - blockIdx.y, R);
@@ -116,7 +116,8 @@ __device__ void attention_rows(const T* q, const T* k, const T* v, const int* of
         dot_tile<R, HD>(queries + row * (HD + 4), keys, lane, D, score);
 #pragma unroll
         for (int j = 0; j < R / kLanes; j++) {
-            score[j] = sees(position + row, first + lane + kLanes * j, window) ? score[j] * scale : -INFINITY;
+            score[j] = score_of<Capped>(score[j], scale, cap);
+            score[j] = sees(position + row, first + lane + kLanes * j, window) ? score[j] : -INFINITY;
             m = fmaxf(m, score[j]);
         }
         m = max_lanes<kLanes>(m);
@@ -145,9 +146,10 @@ __device__ void attention_rows(const T* q, const T* k, const T* v, const int* of
     }
 }
 
-template <int R, int HD, typename T>
+template <int R, int HD, bool Capped, typename T>
 __device__ void attention_query_rows(const T* q, const T* k, const T* v, const int* offsets, int sequences, const float* logSumExp,
-                                     const T* dO, const float* delta, T* dQ, int heads, int kvHeads, int D, float scale, int window) {
+                                     const T* dO, const float* delta, T* dQ, int heads, int kvHeads, int D, float scale, int window,
+                                     float cap) {
     DYNAMIC_SHARED(float, shared);
     float *queries = shared, *gradients = queries + R * (HD + 4), *keys = gradients + R * (HD + 4), *values = keys + R * (HD + 4),
           *weights = values + R * (HD + 4);
@@ -177,8 +179,9 @@ __device__ void attention_query_rows(const T* q, const T* k, const T* v, const i
         dot_tile<R, HD>(gradients + row * (HD + 4), values, lane, D, dP);
 #pragma unroll
         for (int j = 0; j < R / kLanes; j++) {
-            float p = sees(position + row, first + lane + kLanes * j, window) ? expf(score[j] * scale - normaliser) : 0.0f;
-            rowWeights[lane + kLanes * j] = p * (dP[j] - shift);
+            float x = score_of<Capped>(score[j], scale, cap);
+            float p = sees(position + row, first + lane + kLanes * j, window) ? expf(x - normaliser) : 0.0f;
+            rowWeights[lane + kLanes * j] = p * (dP[j] - shift) * score_slope<Capped>(x, cap);
         }
         __syncwarp();
         add_weighted<R, HD>(result, rowWeights, keys, lane);
@@ -188,9 +191,10 @@ __device__ void attention_query_rows(const T* q, const T* k, const T* v, const i
     }
 }
 
-template <int R, int HD, typename T>
+template <int R, int HD, bool Capped, typename T>
 __device__ void attention_key_rows(const T* q, const T* k, const T* v, const int* offsets, int sequences, const float* logSumExp,
-                                   const T* dO, const float* delta, T* dK, T* dV, int heads, int kvHeads, int D, float scale, int window) {
+                                   const T* dO, const float* delta, T* dK, T* dV, int heads, int kvHeads, int D, float scale, int window,
+                                   float cap) {
     DYNAMIC_SHARED(float, shared);
     float *keys = shared, *values = keys + R * (HD + 4), *queries = values + R * (HD + 4), *gradients = queries + R * (HD + 4),
           *weights = gradients + R * (HD + 4), *differences = weights + R * (R + 1), *normalisers = differences + R * (R + 1),
@@ -227,9 +231,10 @@ __device__ void attention_key_rows(const T* q, const T* k, const T* v, const int
 #pragma unroll
             for (int j = 0; j < R / kLanes; j++) {
                 int column = lane + kLanes * j;
-                float weight = sees(first + column, position + row, window) ? expf(score[j] * scale - normalisers[column]) : 0.0f;
+                float x = score_of<Capped>(score[j], scale, cap);
+                float weight = sees(first + column, position + row, window) ? expf(x - normalisers[column]) : 0.0f;
                 p[column] = weight;
-                dS[column] = weight * (dP[j] - shifts[column]);
+                dS[column] = weight * (dP[j] - shifts[column]) * score_slope<Capped>(x, cap);
             }
             __syncwarp();
             add_weighted<R, HD>(resultV, p, gradients, lane);
@@ -243,24 +248,29 @@ __device__ void attention_key_rows(const T* q, const T* k, const T* v, const int
     }
 }
 
-#define ATTENTION_ROWS(R, HD, T, suffix)                                                                                                 \
-    KERNEL_BOUNDED(R * 8, 1, attention_##HD##_##suffix, const T* q, const T* k, const T* v, const int* offsets, int sequences,         \
-                   const int* starts, const int* lengths, T* o, float* logSumExp, int heads, int kvHeads, int D, float scale,          \
-                   int window) {                                                                                                         \
-        attention_rows<R, HD>(q, k, v, offsets, sequences, starts, lengths, o, logSumExp, heads, kvHeads, D, scale, window);             \
-    }                                                                                                                                    \
-    KERNEL_BOUNDED(R * 8, 1, attention_queries_##HD##_##suffix, const T* q, const T* k, const T* v, const int* offsets, int sequences, \
-                   const float* logSumExp, const T* dO, const float* delta, T* dQ, int heads, int kvHeads, int D, float scale,         \
-                   int window) {                                                                                                         \
-        attention_query_rows<R, HD>(q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, heads, kvHeads, D, scale, window);            \
-    }                                                                                                                                    \
-    KERNEL_BOUNDED(R * 8, 1, attention_keys_##HD##_##suffix, const T* q, const T* k, const T* v, const int* offsets, int sequences,    \
-                   const float* logSumExp, const T* dO, const float* delta, T* dK, T* dV, int heads, int kvHeads, int D, float scale,  \
-                   int window) {                                                                                                         \
-        attention_key_rows<R, HD>(q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, heads, kvHeads, D, scale, window);          \
+#define ATTENTION_ROWS(R, HD, T, name, capped) \
+    KERNEL_BOUNDED(R * 8, 1, attention_##name, const T* q, const T* k, const T* v, const int* offsets, int sequences, const int* starts, \
+                   const int* lengths, T* o, float* logSumExp, int heads, int kvHeads, int D, float scale, int window, float cap) { \
+        attention_rows<R, HD, capped>(q, k, v, offsets, sequences, starts, lengths, o, logSumExp, heads, kvHeads, D, scale, window, cap); \
+    } \
+    KERNEL_BOUNDED(R * 8, 1, attention_queries_##name, const T* q, const T* k, const T* v, const int* offsets, int sequences, \
+                   const float* logSumExp, const T* dO, const float* delta, T* dQ, int heads, int kvHeads, int D, float scale, \
+                   int window, float cap) { \
+        attention_query_rows<R, HD, capped>(q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, heads, kvHeads, D, scale, window, \
+                                            cap); \
+    } \
+    KERNEL_BOUNDED(R * 8, 1, attention_keys_##name, const T* q, const T* k, const T* v, const int* offsets, int sequences, \
+                   const float* logSumExp, const T* dO, const float* delta, T* dK, T* dV, int heads, int kvHeads, int D, float scale, \
+                   int window, float cap) { \
+        attention_key_rows<R, HD, capped>(q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, heads, kvHeads, D, scale, window, \
+                                          cap); \
     }
 
-ATTENTION_ROWS(32, 64, float, f32)
-ATTENTION_ROWS(32, 128, float, f32)
-ATTENTION_ROWS(16, 256, float, f32)
-ATTENTION_ROWS(16, 256, bf16, bf16)
+ATTENTION_ROWS(32, 64, float, 64_f32, false)
+ATTENTION_ROWS(32, 128, float, 128_f32, false)
+ATTENTION_ROWS(16, 256, float, 256_f32, false)
+ATTENTION_ROWS(16, 256, bf16, 256_bf16, false)
+ATTENTION_ROWS(32, 64, float, capped_64_f32, true)
+ATTENTION_ROWS(32, 128, float, capped_128_f32, true)
+ATTENTION_ROWS(16, 256, float, capped_256_f32, true)
+ATTENTION_ROWS(16, 256, bf16, capped_256_bf16, true)

@@ -1,8 +1,8 @@
 // Root-mean-square norm (arXiv 1910.07467, eq. 4), x, residual and y [T, C], gain [1, C], rstd [1, T].
 //
 //   forward    x += residual, where that is not null, rounded to the storage type before it is normalised;
-//              rstd = 1/√(mean(x²) + ε),  y = gain ∘ x̂ with x̂ = x·rstd
-//   backward   dX += rstd·(g − x̂·mean(g ∘ x̂)) with g = gain ∘ dY;  gainProduct = dY ∘ x̂ where it is wanted (it may be dY itself)
+//              rstd = 1/√(mean(x²) + ε),  y = (offset + gain) ∘ x̂ with x̂ = x·rstd
+//   backward   dX += rstd·(g − x̂·mean(g ∘ x̂)) with g = (offset + gain) ∘ dY;  gainProduct = dY ∘ x̂ where it is wanted (it may be dY)
 //
 // One block a row: the row is read from memory once, its second reading comes from the first-level cache.
 // Launch of both: T blocks of C / (elements in 16 bytes) threads, rounded up to a warp, between 32 and 512.
@@ -10,7 +10,8 @@
 #include "include/reduce.cuh"
 
 template <int N, typename T>
-__device__ void rms_norm_row(T* x, const T* residual, const T* gain, float epsilon, T* y, float* rstd, int C, float* scratch) {
+__device__ void rms_norm_row(T* x, const T* residual, const T* gain, float offset, float epsilon, T* y, float* rstd, int C,
+                             float* scratch) {
     float squares = 0;
     for (int c = threadIdx.x * N; c < C; c += blockDim.x * N) {
         float a[N];
@@ -30,14 +31,15 @@ __device__ void rms_norm_row(T* x, const T* residual, const T* gain, float epsil
         load<N>(gain + c, g);
 #pragma unroll
         for (int k = 0; k < N; k++) {
-            a[k] *= r * g[k];
+            a[k] *= r * (offset + g[k]);
         }
         store<N>(y + c, a);
     }
 }
 
 template <int N, typename T>
-__device__ void rms_norm_backward_row(const T* dY, const T* x, const T* gain, float r, T* dX, T* gainProduct, int C, float* scratch) {
+__device__ void rms_norm_backward_row(const T* dY, const T* x, const T* gain, float offset, float r, T* dX, T* gainProduct, int C,
+                                      float* scratch) {
     float projection = 0; // Σ g ∘ x̂
     for (int c = threadIdx.x * N; c < C; c += blockDim.x * N) {
         float d[N], a[N], g[N];
@@ -46,7 +48,7 @@ __device__ void rms_norm_backward_row(const T* dY, const T* x, const T* gain, fl
         load<N>(gain + c, g);
 #pragma unroll
         for (int k = 0; k < N; k++) {
-            projection += d[k] * g[k] * a[k] * r;
+            projection += d[k] * (offset + g[k]) * a[k] * r;
         }
     }
     float mean = sum_block(projection, scratch) / C;
@@ -59,7 +61,7 @@ __device__ void rms_norm_backward_row(const T* dY, const T* x, const T* gain, fl
 #pragma unroll
         for (int k = 0; k < N; k++) {
             float normalised = a[k] * r;
-            sum[k] += r * (g[k] * d[k] - normalised * mean);
+            sum[k] += r * ((offset + g[k]) * d[k] - normalised * mean);
             d[k] *= normalised;
         }
         store<N>(dX + c, sum);
@@ -70,40 +72,39 @@ __device__ void rms_norm_backward_row(const T* dY, const T* x, const T* gain, fl
 }
 
 template <typename T>
-__device__ void rms_norm(T* x, const T* residual, const T* gain, float epsilon, T* y, float* rstd, int C) {
+__device__ void rms_norm(T* x, const T* residual, const T* gain, float offset, float epsilon, T* y, float* rstd, int C) {
     __shared__ float scratch[32];
     constexpr int W = kWide<T>;
     long long row = (long long)blockIdx.x * C;
     const T* added = residual == nullptr ? nullptr : residual + row;
     if (C % W == 0 && aligned16(x, residual, gain, y)) {
-        rms_norm_row<W>(x + row, added, gain, epsilon, y + row, rstd + blockIdx.x, C, scratch);
+        rms_norm_row<W>(x + row, added, gain, offset, epsilon, y + row, rstd + blockIdx.x, C, scratch);
     } else {
-        rms_norm_row<1>(x + row, added, gain, epsilon, y + row, rstd + blockIdx.x, C, scratch);
+        rms_norm_row<1>(x + row, added, gain, offset, epsilon, y + row, rstd + blockIdx.x, C, scratch);
     }
 }
 
 template <typename T>
-__device__ void rms_norm_backward(const T* dY, const T* x, const T* gain, const float* rstd, T* dX, T* gainProduct, int C) {
+__device__ void rms_norm_backward(const T* dY, const T* x, const T* gain, float offset, const float* rstd, T* dX, T* gainProduct, int C) {
     __shared__ float scratch[32];
     constexpr int W = kWide<T>;
     long long row = (long long)blockIdx.x * C;
     T* product = gainProduct == nullptr ? nullptr : gainProduct + row;
     if (C % W == 0 && aligned16(dY, x, gain, dX, gainProduct)) {
-        rms_norm_backward_row<W>(dY + row, x + row, gain, rstd[blockIdx.x], dX + row, product, C, scratch);
+        rms_norm_backward_row<W>(dY + row, x + row, gain, offset, rstd[blockIdx.x], dX + row, product, C, scratch);
     } else {
-        rms_norm_backward_row<1>(dY + row, x + row, gain, rstd[blockIdx.x], dX + row, product, C, scratch);
+        rms_norm_backward_row<1>(dY + row, x + row, gain, offset, rstd[blockIdx.x], dX + row, product, C, scratch);
     }
 }
 
-KERNEL(rms_norm_f32, float* x, const float* residual, const float* gain, float epsilon, float* y, float* rstd, int C) {
-    rms_norm(x, residual, gain, epsilon, y, rstd, C);
-}
-KERNEL(rms_norm_bf16, bf16* x, const bf16* residual, const bf16* gain, float epsilon, bf16* y, float* rstd, int C) {
-    rms_norm(x, residual, gain, epsilon, y, rstd, C);
-}
-KERNEL(rms_norm_backward_f32, const float* dY, const float* x, const float* gain, const float* rstd, float* dX, float* gainProduct, int C) {
-    rms_norm_backward(dY, x, gain, rstd, dX, gainProduct, C);
-}
-KERNEL(rms_norm_backward_bf16, const bf16* dY, const bf16* x, const bf16* gain, const float* rstd, bf16* dX, bf16* gainProduct, int C) {
-    rms_norm_backward(dY, x, gain, rstd, dX, gainProduct, C);
-}
+#define RMS_NORM(T, suffix) \
+    KERNEL(rms_norm_##suffix, T* x, const T* residual, const T* gain, float offset, float epsilon, T* y, float* rstd, int C) { \
+        rms_norm(x, residual, gain, offset, epsilon, y, rstd, C); \
+    } \
+    KERNEL(rms_norm_backward_##suffix, const T* dY, const T* x, const T* gain, float offset, const float* rstd, T* dX, T* gainProduct, \
+           int C) { \
+        rms_norm_backward(dY, x, gain, offset, rstd, dX, gainProduct, C); \
+    }
+
+RMS_NORM(float, f32)
+RMS_NORM(bf16, bf16)

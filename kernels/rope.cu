@@ -1,14 +1,14 @@
-// Rotary position embedding in place (RoFormer, arXiv 2104.09864, eq. 34), rotate-half layout. x [T, heads·D], tables [P, D/2].
+// Rotary position embedding in place (RoFormer, arXiv 2104.09864, eq. 34), rotate-half layout. x [T, heads·D], tables [P, R/2].
 //
-//   with i < D/2, a = x_i, b = x_{i+D/2}, (c, s) = (cosine, sine)[position, i] of every head:
-//   x_i = a·c − b·s,  x_{i+D/2} = b·c + a·s;  the inverse turns by −angle and is the backward.
+//   with i < R/2, a = x_i, b = x_{i+R/2}, (c, s) = (cosine, sine)[position, i] of every head; columns from R on stay:
+//   x_i = a·c − b·s,  x_{i+R/2} = b·c + a·s;  the inverse turns by −angle and is the backward.
 //
 // Launch: one block a row, a thread for each 16-byte access to the lower halves, rounded up to a warp, between 32 and 512.
 #include "include/pack.cuh"
 
 template <int N, typename T>
-__device__ void rope_row(T* row, const float* cosine, const float* sine, int heads, int D, float direction) {
-    int half = D / 2, packs = half / N;
+__device__ void rope_row(T* row, const float* cosine, const float* sine, int heads, int D, int R, float direction) {
+    int half = R / 2, packs = half / N;
     for (int p = threadIdx.x; p < heads * packs; p += blockDim.x) {
         int head = p / packs, i = p % packs * N;
         T* low = row + head * D + i;
@@ -28,20 +28,20 @@ __device__ void rope_row(T* row, const float* cosine, const float* sine, int hea
 }
 
 template <typename T>
-__device__ void rope(T* x, const int* positions, const float* cosine, const float* sine, int heads, int D, float direction) {
+__device__ void rope(T* x, const int* positions, const float* cosine, const float* sine, int heads, int D, int R, float direction) {
     constexpr int W = kWide<T>;
     T* row = x + (long long)blockIdx.x * heads * D;
-    long long angles = (long long)positions[blockIdx.x] * (D / 2);
-    if (D / 2 % W == 0 && aligned16(x)) {
-        rope_row<W>(row, cosine + angles, sine + angles, heads, D, direction);
+    long long angles = (long long)positions[blockIdx.x] * (R / 2);
+    if (R / 2 % W == 0 && D % W == 0 && aligned16(x)) {
+        rope_row<W>(row, cosine + angles, sine + angles, heads, D, R, direction);
     } else {
-        rope_row<1>(row, cosine + angles, sine + angles, heads, D, direction);
+        rope_row<1>(row, cosine + angles, sine + angles, heads, D, R, direction);
     }
 }
 
-KERNEL(rope_f32, float* x, const int* positions, const float* cosine, const float* sine, int heads, int D, float direction) {
-    rope(x, positions, cosine, sine, heads, D, direction);
+KERNEL(rope_f32, float* x, const int* positions, const float* cosine, const float* sine, int heads, int D, int R, float direction) {
+    rope(x, positions, cosine, sine, heads, D, R, direction);
 }
-KERNEL(rope_bf16, bf16* x, const int* positions, const float* cosine, const float* sine, int heads, int D, float direction) {
-    rope(x, positions, cosine, sine, heads, D, direction);
+KERNEL(rope_bf16, bf16* x, const int* positions, const float* cosine, const float* sine, int heads, int D, int R, float direction) {
+    rope(x, positions, cosine, sine, heads, D, R, direction);
 }

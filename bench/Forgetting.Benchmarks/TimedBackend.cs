@@ -170,17 +170,17 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
-    public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float epsilon, Tensor y, Tensor rstd)
+    public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float offset, float epsilon, Tensor y, Tensor rstd)
     {
         using var _ = Time();
-        inner.RmsNorm(x, residual, gain, epsilon, y, rstd);
+        inner.RmsNorm(x, residual, gain, offset, epsilon, y, rstd);
     }
 
     /// <inheritdoc/>
-    public void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor rstd, Tensor dX, Tensor gainProduct)
+    public void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, float offset, Tensor rstd, Tensor dX, Tensor gainProduct)
     {
         using var _ = Time();
-        inner.RmsNormBackward(dY, x, gain, rstd, dX, gainProduct);
+        inner.RmsNormBackward(dY, x, gain, offset, rstd, dX, gainProduct);
     }
 
     /// <inheritdoc/>
@@ -209,6 +209,34 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     {
         using var _ = Time();
         inner.SwiGluBackward(gate, up, dY, dGate, dUp);
+    }
+
+    /// <inheritdoc/>
+    public void GeGlu(Tensor gate, Tensor up, Tensor y)
+    {
+        using var _ = Time();
+        inner.GeGlu(gate, up, y);
+    }
+
+    /// <inheritdoc/>
+    public void GeGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
+    {
+        using var _ = Time();
+        inner.GeGluBackward(gate, up, dY, dGate, dUp);
+    }
+
+    /// <inheritdoc/>
+    public void SoftCap(Tensor x, Tensor y, float cap)
+    {
+        using var _ = Time();
+        inner.SoftCap(x, y, cap);
+    }
+
+    /// <inheritdoc/>
+    public void SoftCapBackward(Tensor x, Tensor dY, Tensor dX, float cap)
+    {
+        using var _ = Time();
+        inner.SoftCapBackward(x, dY, dX, cap);
     }
 
     /// <inheritdoc/>

@@ -17,4 +17,16 @@ __device__ inline Sequence sequence_of(const Tile& tile, const int* starts, cons
 // Position p sees keys first_key(p) … p.
 __device__ inline int first_key(int position, int window) { return window > 0 ? max(0, position - window + 1) : 0; }
 
+// What a score counts as: scale·x, or cap·tanh(scale·x / cap) where scores are capped. Capped kernels are kernels of their own, so that
+// those without a cap are what they would be alone.
+template <bool Capped> __device__ inline float score_of(float x, float scale, float cap) {
+    return Capped ? cap * tanhf(x * scale / cap) : x * scale;
+}
+
+// Derivative of score_of by scale·x, given its value.
+template <bool Capped> __device__ inline float score_slope(float score, float cap) {
+    float t = score / cap;
+    return Capped ? fmaxf(0.0f, 1.0f - t * t) : 1.0f; // a key that is not seen has score −∞
+}
+
 __device__ inline bool sees(int position, int key, int window) { return key <= position && (window <= 0 || position - key < window); }

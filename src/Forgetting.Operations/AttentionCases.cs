@@ -49,6 +49,19 @@ internal static class AttentionCases
             yield return Backward(narrow, overTiles, "143 rows");
         }
 
+        // Scores of some units against a cap of 2: from nearly straight to nearly flat, in every size of head that has a kernel.
+        foreach (AttentionShape capped in new AttentionShape[]
+        {
+            new(4, 2, 6, 0.9f, 0, 2), new(2, 1, 32, 0.5f, 5, 2), new(2, 2, 64, 0.3f, 0, 2), new(2, 1, 128, 0.25f, 31, 2),
+            new(2, 1, 256, 0.15f, 0, 2),
+        })
+        {
+            yield return Forward(capped, overTiles, "capped");
+            yield return Backward(capped, overTiles, "capped");
+            yield return WithCache(capped, [0, 1, 2], [40, 0], [21, 33], 61, "decoding, capped");
+            yield return WithCache(capped, [0, 3, 4, 11], [20, 0, 8], [9, 4, 7], 32, "several new tokens, capped");
+        }
+
         var two = new AttentionShape(2, 1, 64, 0.125f);
         yield return Forward(two, [0, 1500], "long") with { Large = true };
         yield return Backward(two, [0, 1500], "long") with { Large = true };

@@ -20,16 +20,18 @@ internal static class ElementwiseCases
         yield return new("RmsNorm", $"{size} after a sum")
         {
             Operands = [.. SumInputs(rows, columns), Output("y", rows, columns), Output32("rstd", 1, rows)],
-            Run = (b, t) => b.RmsNorm(t[0], t[1], t[2], 1e-5f, t[3], t[4]),
+            Run = (b, t) => b.RmsNorm(t[0], t[1], t[2], 0, 1e-5f, t[3], t[4]),
             Expect = v => (v[0], (v[3], v[4])) = (Sum(v[0], v[1]), ReferenceElementwise.RmsNorm(Sum(v[0], v[1]), v[2], 1e-5f)),
             Shift = shift,
         };
         yield return RmsNormBackward(size, rows, columns, withProduct: true) with { Shift = shift };
         yield return RmsNormBackward($"{size}, gain frozen", rows, columns, withProduct: false);
+        yield return RmsNorm($"{size}, gains from 1", rows, columns, Normal(rows * columns), offset: 1);
+        yield return RmsNormBackward($"{size}, gains from 1", rows, columns, withProduct: true, offset: 1);
         yield return new("RmsNormBackward", $"{size}, product in place of dY")
         {
             Operands = [Updated("dY", rows, columns), .. RmsInputs(rows, columns), Updated("dX", rows, columns)],
-            Run = (b, t) => b.RmsNormBackward(t[0], t[1], t[2], t[3], t[4], t[0]),
+            Run = (b, t) => b.RmsNormBackward(t[0], t[1], t[2], 0, t[3], t[4], t[0]),
             Expect = v =>
             {
                 (double[] dX, double[] product) = ReferenceElementwise.RmsNormBackward(v[0], v[1], v[2], v[3]);
@@ -62,24 +64,25 @@ internal static class ElementwiseCases
         yield return far with { Operands = [.. far.Operands.Select(operand => operand with { Loosen = 5 })] };
     }
 
-    private static OperationCase RmsNorm(string variant, int rows, int columns, Values x) => new("RmsNorm", variant)
+    private static OperationCase RmsNorm(string variant, int rows, int columns, Values x, float offset = 0) => new("RmsNorm", variant)
     {
         Operands = [Input("x", rows, columns, x), Input("gain", 1, columns), Output("y", rows, columns), Output32("rstd", 1, rows)],
-        Run = (b, t) => b.RmsNorm(t[0], default, t[1], 1e-5f, t[2], t[3]),
-        Expect = v => (v[2], v[3]) = ReferenceElementwise.RmsNorm(v[0], v[1], 1e-5f),
+        Run = (b, t) => b.RmsNorm(t[0], default, t[1], offset, 1e-5f, t[2], t[3]),
+        Expect = v => (v[2], v[3]) = ReferenceElementwise.RmsNorm(v[0], Shifted(v[1], offset), 1e-5f),
     };
 
-    private static OperationCase RmsNormBackward(string variant, int rows, int columns, bool withProduct) => new("RmsNormBackward", variant)
+    private static OperationCase RmsNormBackward(string variant, int rows, int columns, bool withProduct, float offset = 0) =>
+        new("RmsNormBackward", variant)
     {
         Operands =
         [
             Input("dY", rows, columns), .. RmsInputs(rows, columns), Updated("dX", rows, columns),
             .. withProduct ? new[] { Output("gainProduct", rows, columns) } : [],
         ],
-        Run = (b, t) => b.RmsNormBackward(t[0], t[1], t[2], t[3], t[4], withProduct ? t[5] : default),
+        Run = (b, t) => b.RmsNormBackward(t[0], t[1], t[2], offset, t[3], t[4], withProduct ? t[5] : default),
         Expect = v =>
         {
-            (double[] dX, double[] product) = ReferenceElementwise.RmsNormBackward(v[0], v[1], v[2], v[3]);
+            (double[] dX, double[] product) = ReferenceElementwise.RmsNormBackward(v[0], v[1], Shifted(v[2], offset), v[3]);
             v[4] = Sum(v[4], dX);
             if (withProduct)
                 v[5] = product;
@@ -141,30 +144,63 @@ internal static class ElementwiseCases
             Operand Given(string name, bool inPlace) =>
                 inPlace ? Updated(name, rows, columns, Wide(count)) : Input(name, rows, columns, Wide(count));
 
-            foreach (int target in new[] { 0, 1, 2 })
+            foreach (bool gelu in new[] { false, true })
             {
-                yield return new("SwiGlu", $"{size}{(target == 2 ? "" : $" into operand {target}")}")
+                foreach (int target in new[] { 0, 1, 2 })
                 {
-                    Operands = [Given("gate", target == 0), Given("up", target == 1),
-                        .. target == 2 ? new[] { Output("y", rows, columns) } : []],
-                    Run = (b, t) => b.SwiGlu(t[0], t[1], t[target]),
-                    Expect = v => v[target] = ReferenceElementwise.SwiGlu(v[0], v[1]),
-                    Shift = columns % 2,
-                };
+                    yield return new(gelu ? "GeGlu" : "SwiGlu", $"{size}{(target == 2 ? "" : $" into operand {target}")}")
+                    {
+                        Operands = [Given("gate", target == 0), Given("up", target == 1),
+                            .. target == 2 ? new[] { Output("y", rows, columns) } : []],
+                        Run = gelu ? (b, t) => b.GeGlu(t[0], t[1], t[target]) : (b, t) => b.SwiGlu(t[0], t[1], t[target]),
+                        Expect = v =>
+                            v[target] = gelu ? ReferenceElementwise.GeGlu(v[0], v[1]) : ReferenceElementwise.SwiGlu(v[0], v[1]),
+                        Shift = columns % 2,
+                    };
+                }
+
+                foreach (bool inPlace in new[] { false, true })
+                {
+                    int target = inPlace ? 0 : 3;
+                    yield return new(gelu ? "GeGluBackward" : "SwiGluBackward", $"{size}{(inPlace ? " in place" : "")}")
+                    {
+                        Operands =
+                        [
+                            Given("gate", inPlace), Given("up", inPlace), Input("dY", rows, columns),
+                            .. inPlace ? [] : new[] { Output("dGate", rows, columns), Output("dUp", rows, columns) },
+                        ],
+                        Run = gelu
+                            ? (b, t) => b.GeGluBackward(t[0], t[1], t[2], t[target], t[target + 1])
+                            : (b, t) => b.SwiGluBackward(t[0], t[1], t[2], t[target], t[target + 1]),
+                        Expect = v => (v[target], v[target + 1]) = gelu
+                            ? ReferenceElementwise.GeGluBackward(v[0], v[1], v[2])
+                            : ReferenceElementwise.SwiGluBackward(v[0], v[1], v[2]),
+                        Shift = columns % 2,
+                    };
+                }
             }
 
             foreach (bool inPlace in new[] { false, true })
             {
-                int target = inPlace ? 0 : 3;
-                yield return new("SwiGluBackward", $"{size}{(inPlace ? " in place" : "")}")
+                // Both ends of the curve, and the middle where it is nearly straight.
+                const float Cap = 5;
+                yield return new("SoftCap", $"{size}{(inPlace ? " in place" : "")}")
+                {
+                    Operands = [Given("x", inPlace), .. inPlace ? [] : new[] { Output("y", rows, columns) }],
+                    Run = (b, t) => b.SoftCap(t[0], t[inPlace ? 0 : 1], Cap),
+                    Expect = v => v[inPlace ? 0 : 1] = Array.ConvertAll(v[0], x => ReferenceElementwise.SoftCap(x, Cap)),
+                    Shift = columns % 2,
+                };
+                yield return new("SoftCapBackward", $"{size}{(inPlace ? " in place of dY" : "")}")
                 {
                     Operands =
                     [
-                        Given("gate", inPlace), Given("up", inPlace), Input("dY", rows, columns),
-                        .. inPlace ? [] : new[] { Output("dGate", rows, columns), Output("dUp", rows, columns) },
+                        Given("x", false), inPlace ? Updated("dY", rows, columns) : Input("dY", rows, columns),
+                        .. inPlace ? [] : new[] { Output("dX", rows, columns) },
                     ],
-                    Run = (b, t) => b.SwiGluBackward(t[0], t[1], t[2], t[target], t[target + 1]),
-                    Expect = v => (v[target], v[target + 1]) = ReferenceElementwise.SwiGluBackward(v[0], v[1], v[2]),
+                    Run = (b, t) => b.SoftCapBackward(t[0], t[1], t[inPlace ? 1 : 2], Cap),
+                    Expect = v => v[inPlace ? 1 : 2] =
+                        [.. v[0].Zip(v[1], (x, d) => d * ReferenceElementwise.SoftCapDerivative(x, Cap))],
                     Shift = columns % 2,
                 };
             }
@@ -239,6 +275,8 @@ internal static class ElementwiseCases
             }
         }
     }
+
+    private static double[] Shifted(double[] a, double by) => Array.ConvertAll(a, x => x + by);
 
     private static double[] Sum(double[] a, double[] b) => [.. a.Zip(b, (x, y) => x + y)];
 }

@@ -57,17 +57,19 @@ internal static class SequenceCases
 
     private static IEnumerable<OperationCase> Rope()
     {
-        foreach ((int heads, int headSize, int[] positions) in new (int, int, int[])[]
+        foreach ((int heads, int headSize, int turned, int[] positions) in new (int, int, int, int[])[]
         {
-            (1, 2, [0]), (3, 6, [4, 0, 19]), (8, 8, [.. Enumerable.Range(0, 20)]), (2, 16, [7, 7, 7]), (4, 64, [0, 1, 2, 0, 1, 19]),
-            (1, 80, [13, 2]), (2, 128, [19, 18, 0]),
+            (1, 2, 2, [0]), (3, 6, 6, [4, 0, 19]), (8, 8, 8, [.. Enumerable.Range(0, 20)]), (2, 16, 16, [7, 7, 7]),
+            (4, 64, 64, [0, 1, 2, 0, 1, 19]), (1, 80, 80, [13, 2]), (2, 128, 128, [19, 18, 0]),
+            (3, 7, 4, [4, 0, 19]), (2, 64, 16, [3, 2, 19]), (2, 128, 96, [19, 18, 0]), (3, 12, 10, [1, 5]),
         })
         {
             foreach (bool inverse in new[] { false, true })
             {
-                int half = headSize / 2;
+                int half = turned / 2;
                 double Angle(int i) => i / half * Math.Pow(10000, -(double)(i % half) / half);
-                yield return new("Rope", $"{positions.Length}x{heads}x{headSize}{(inverse ? " inverse" : "")}")
+                string part = turned < headSize ? $" turned {turned}" : "";
+                yield return new("Rope", $"{positions.Length}x{heads}x{headSize}{part}{(inverse ? " inverse" : "")}")
                 {
                     Operands =
                     [
@@ -77,7 +79,7 @@ internal static class SequenceCases
                         Input32("sine", 20, half, (_, _) => [.. Enumerable.Range(0, 20 * half).Select(i => Math.Sin(Angle(i)))]),
                     ],
                     Run = (b, t) => b.Rope(t[0], t[1], t[2], t[3], headSize, inverse),
-                    Expect = v => v[0] = ReferenceSequence.Rope(v[0], v[1].Ints(), v[2], v[3], headSize, inverse),
+                    Expect = v => v[0] = ReferenceSequence.Rope(v[0], v[1].Ints(), v[2], v[3], headSize, turned, inverse),
                     Shift = heads == 3 ? 1 : 0,
                 };
             }

@@ -67,6 +67,25 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
         QueryKeyNorm = QueryKeyNorm.Projection,
     };
 
+    // More than any published model has at once.
+    private static readonly ModelConfig s_gemma = s_olmo2 with
+    {
+        Family = ModelFamilies.Gemma3,
+        NormPlace = NormPlace.Both,
+        QueryKeyNorm = QueryKeyNorm.Head,
+        GainOffset = 1,
+        EmbeddingScale = 6,
+        Activation = ActivationKind.GeGluTanh,
+        TiedHead = true,
+        ScoreCap = 0.5,
+        LogitCap = 0.4,
+        Windows = [5, 0],
+        WindowRopeTheta = 100,
+        RotaryColumns = 8,
+        ResidualScale = 0.7,
+        LogitScale = 0.9,
+    };
+
     public static TheoryData<DType, double> Types => new() { { DType.Float32, 1e-4 }, { DType.BFloat16, 2e-2 } };
 
     [EmulatedDataTheory]
@@ -82,6 +101,11 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     [EmulationTheory]
     [MemberData(nameof(Types))]
     public void A_step_of_GPT2_is_the_CPUs(DType type, double tolerance) => CompareSteps(type, tolerance, Full, Random);
+
+    [EmulationTheory]
+    [MemberData(nameof(Types))]
+    public void A_step_with_caps_and_norms_on_both_sides_is_the_CPUs(DType type, double tolerance) =>
+        CompareSteps(type, tolerance, Full, backend => Random(backend, s_gemma));
 
     [EmulationTheory]
     [MemberData(nameof(Types))]

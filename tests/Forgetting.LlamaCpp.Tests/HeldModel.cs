@@ -26,6 +26,9 @@ internal sealed class HeldModel : IDisposable
             if (Decoder.Config.Family.GgufPairsRows && parts[^2] is "q_proj" or "k_proj")
                 values = Halves(values, Decoder.Config.HeadSize, parts[^1] == "bias" ? 1 : parameter.Shape.Columns);
 
+            if (parameter.Kind == ParameterKind.Vector && Decoder.Config.GainOffset != 0)
+                values = Array.ConvertAll(values, value => value - (float)Decoder.Config.GainOffset);
+
             parameter.SetRows(_backend, 0, values);
         }
 
@@ -61,8 +64,8 @@ internal sealed class HeldModel : IDisposable
         (string Theirs, string Ours)[] parts =
         [
             ("input_layernorm", "attn_norm"), ("post_attention_layernorm", after ? "post_attention_norm" : "ffn_norm"),
-            ("post_feedforward_layernorm", "post_ffw_norm"), ("self_attn.q_norm", "attn_q_norm"), ("self_attn.k_norm", "attn_k_norm"),
-            ("self_attn.q_proj", "attn_q"),
+            ("post_feedforward_layernorm", "post_ffw_norm"), ("pre_feedforward_layernorm", "ffn_norm"),
+            ("self_attn.q_norm", "attn_q_norm"), ("self_attn.k_norm", "attn_k_norm"), ("self_attn.q_proj", "attn_q"),
             ("self_attn.k_proj", "attn_k"), ("self_attn.v_proj", "attn_v"), ("self_attn.o_proj", "attn_output"),
             ("mlp.gate_proj", "ffn_gate"), ("mlp.up_proj", "ffn_up"), ("mlp.down_proj", "ffn_down"), ("model.embed_tokens", "token_embd"),
             ("model.norm", "output_norm"), ("lm_head", "output"), ("model.layers", "blk"), ("transformer.h", "blk"),

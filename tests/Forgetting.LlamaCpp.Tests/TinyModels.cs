@@ -38,6 +38,9 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
                 Llama() with { RopeTheta = 500, RopeScaling = YarnRopeScaling.From(4, 48) }, TinyTokenizers.SentencePiece),
             ["llama-linear"] = (Llama() with { RopeScaling = new LinearRopeScaling(4) }, TinyTokenizers.SentencePiece),
             ["qwen3"] = (Qwen3(), TinyTokenizers.Qwen2),
+            ["gemma"] = (Gemma(ModelFamilies.Gemma), TinyTokenizers.SentencePiece),
+            ["gemma2"] = (Gemma2(), TinyTokenizers.SentencePiece),
+            ["gemma3"] = (Gemma3(), TinyTokenizers.SentencePiece),
             ["olmo2"] = (Olmo2(), TinyTokenizers.Gpt2),
             ["granite"] = (Granite(), TinyTokenizers.Gpt2),
             ["smollm3"] = (SmolLm3(), TinyTokenizers.SmolLm),
@@ -140,6 +143,38 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
         QueryKeyNorm = QueryKeyNorm.Projection,
         NormPlace = NormPlace.After,
         RopeTheta = 5e5,
+    };
+
+    private static ModelConfig Gemma(ModelFamily family) => Llama() with
+    {
+        Family = family,
+        GainOffset = 1,
+        EmbeddingScale = 8,
+        Activation = ActivationKind.GeGluTanh,
+        TiedHead = true,
+        NormEpsilon = 1e-6,
+        HeadSize = 24,
+        AttentionScale = 1 / Math.Sqrt(24),
+    };
+
+    private static ModelConfig Gemma2() => Gemma(ModelFamilies.Gemma2) with
+    {
+        NormPlace = NormPlace.Both,
+        Windows = [40, 0],
+        ScoreCap = 3,
+        LogitCap = 30,
+    };
+
+    // Five layers with a window and one without.
+    private static ModelConfig Gemma3() => Gemma(ModelFamilies.Gemma3) with
+    {
+        NormPlace = NormPlace.Both,
+        QueryKeyNorm = QueryKeyNorm.Head,
+        Layers = 6,
+        Windows = [40, 40, 40, 40, 40, 0],
+        RopeTheta = 1e6,
+        WindowRopeTheta = 10_000,
+        RopeScaling = new LinearRopeScaling(8),
     };
 
     private static ModelConfig Granite() => Llama() with

@@ -19,7 +19,8 @@ internal static class ReferenceAttention
     }
 
     /// <summary>
-    /// Gradients of Σ dO∘o. With P the weights: dP = dO·v, dS = P∘(dP − Σ P∘dP), dq = scale·Σ dS·k, dk = scale·Σ dS·q, dv = Σ P·dO.
+    /// Gradients of Σ dO∘o. With P the weights: dP = dO·v, dS = P∘(dP − Σ P∘dP), dq = scale·Σ dS·k, dk = scale·Σ dS·q, dv = Σ P·dO; where
+    /// scores are capped, dS is multiplied by the cap's derivative.
     /// </summary>
     public static (double[] DQ, double[] DK, double[] DV) Backward(
         AttentionShape shape, double[] q, double[] k, double[] v, int[] offsets, double[] dO)
@@ -43,6 +44,9 @@ internal static class ReferenceAttention
             {
                 int key = ((s * shape.KeyValueHeads) + head) * d;
                 double dS = p[s - first] * (dP[s - first] - mean);
+                if (shape.Cap > 0)
+                    dS *= ReferenceElementwise.SoftCapDerivative(scale * Dot(q, query, k, key, d), shape.Cap);
+
                 for (int i = 0; i < d; i++)
                 {
                     dQ[query + i] += scale * dS * k[key + i];
@@ -120,6 +124,8 @@ internal static class ReferenceAttention
         for (int s = first; s <= last; s++)
         {
             scores[s - first] = shape.Scale * Dot(q, query, k, ((s * shape.KeyValueHeads) + head) * shape.HeadSize, shape.HeadSize);
+            if (shape.Cap > 0)
+                scores[s - first] = ReferenceElementwise.SoftCap(scores[s - first], shape.Cap);
         }
 
         logSumExp = ReferenceLoss.LogSumExp(scores);

@@ -69,6 +69,19 @@ internal static class ReferenceElementwise
     /// <summary>silu(gate) ∘ up.</summary>
     public static double[] SwiGlu(double[] gate, double[] up) => [.. gate.Zip(up, (g, u) => g * Sigmoid(g) * u)];
 
+    /// <summary>gelu(gate) ∘ up by the tanh approximation.</summary>
+    public static double[] GeGlu(double[] gate, double[] up) => [.. gate.Zip(up, (g, u) => Gelu(g, tanh: true) * u)];
+
+    /// <summary>Gradients of <see cref="GeGlu"/>.</summary>
+    public static (double[] DGate, double[] DUp) GeGluBackward(double[] gate, double[] up, double[] dY) => (
+        [.. gate.Select((g, i) => dY[i] * up[i] * GeluDerivative(g, tanh: true))], [.. gate.Select((g, i) => dY[i] * Gelu(g, tanh: true))]);
+
+    /// <summary>cap·tanh(x / cap).</summary>
+    public static double SoftCap(double x, double cap) => cap * Math.Tanh(x / cap);
+
+    /// <summary>Derivative of <see cref="SoftCap"/>.</summary>
+    public static double SoftCapDerivative(double x, double cap) => 1 / Math.Pow(Math.Cosh(x / cap), 2);
+
     /// <summary>Gradients of <see cref="SwiGlu"/>.</summary>
     public static (double[] DGate, double[] DUp) SwiGluBackward(double[] gate, double[] up, double[] dY)
     {

@@ -34,11 +34,11 @@ internal static class ReferenceSequence
         return result;
     }
 
-    /// <summary>Every pair (x_i, x_{i+D/2}) of every head turned by its position's angle, or back.</summary>
-    public static double[] Rope(double[] x, int[] positions, double[] cosine, double[] sine, int headSize, bool inverse)
+    /// <summary>Every pair (x_i, x_{i+R/2}) of the first R columns of every head turned by its position's angle, or back.</summary>
+    public static double[] Rope(double[] x, int[] positions, double[] cosine, double[] sine, int headSize, int turned, bool inverse)
     {
-        int columns = x.Length / positions.Length, half = headSize / 2;
-        double[] y = new double[x.Length];
+        int columns = x.Length / positions.Length, half = turned / 2;
+        double[] y = [.. x];
         for (int t = 0; t < positions.Length; t++)
         {
             for (int c = 0; c < columns; c += headSize)

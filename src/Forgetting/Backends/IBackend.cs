@@ -105,19 +105,20 @@ internal interface ISequenceOperations
     void CopyColumns(Tensor source, int sourceColumn, Tensor destination, int destinationColumn, int count);
 
     /// <summary>
-    /// Rotary position embedding in place, rotate-half layout: with i &lt; D/2, the pair (x_i, x_{i+D/2}) of every head turns by
+    /// Rotary position embedding in place, rotate-half layout: with i &lt; R/2, the pair (x_i, x_{i+R/2}) of every head turns by
     /// the angle whose cosine and sine are cosine[position, i] and sine[position, i] (RoFormer, arXiv 2104.09864, eq. 34).
     /// <paramref name="inverse"/> turns back, which is the backward.
     /// </summary>
     /// <param name="x">[T, heads·D].</param>
     /// <param name="positions">Int32 [1, T].</param>
-    /// <param name="cosine">Float32 [P, D/2].</param>
-    /// <param name="sine">Float32 [P, D/2].</param>
+    /// <param name="cosine">Float32 [P, R/2]; columns of a head from R on stay as they are.</param>
+    /// <param name="sine">Float32 [P, R/2].</param>
     void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse);
 
     /// <summary>
     /// Causal attention within each sequence, with grouped queries and an optional sliding window, never storing a T × T matrix
-    /// (FlashAttention-2, arXiv 2307.08691). o_t = Σ_{s ≤ t, t − s &lt; window} softmax_s(scale·q_t·k_s) v_s.
+    /// (FlashAttention-2, arXiv 2307.08691). o_t = Σ_{s ≤ t, t − s &lt; window} softmax_s(scale·q_t·k_s) v_s, the scores x capped to
+    /// cap·tanh(x / cap) where there is a cap.
     /// </summary>
     /// <param name="q">[T, heads·D]; head h uses key-value head h / (heads / kvHeads).</param>
     /// <param name="k">[T, kvHeads·D].</param>
@@ -156,15 +157,16 @@ internal interface ISequenceOperations
 internal interface IElementwiseOperations
 {
     /// <summary>
-    /// y = gain ∘ x̂ with x̂ = x·rstd, rstd = 1/√(mean(x²) + ε) (arXiv 1910.07467, eq. 4). With a residual, x becomes x + residual first;
-    /// it is normalised as it is stored, rounded to storage type, since the backward reads it from there.
+    /// y = (offset + gain) ∘ x̂ with x̂ = x·rstd, rstd = 1/√(mean(x²) + ε) (arXiv 1910.07467, eq. 4). With a residual, x becomes
+    /// x + residual first; it is normalised as it is stored, rounded to storage type, since the backward reads it from there.
     /// </summary>
     /// <param name="x">[T, C]: what a layer adds to the residual stream; receives the sum, and is only read
     /// where there is no residual.</param>
     /// <param name="residual">[T, C]: the stream below that layer, or default where x is all of it.</param>
+    /// <param name="offset">1 where gains are held as what they differ from 1 by, else 0.</param>
     /// <param name="y">[T, C].</param>
     /// <param name="rstd">Float32 [1, T], kept for the backward.</param>
-    void RmsNorm(Tensor x, Tensor residual, Tensor gain, float epsilon, Tensor y, Tensor rstd);
+    void RmsNorm(Tensor x, Tensor residual, Tensor gain, float offset, float epsilon, Tensor y, Tensor rstd);
 
     /// <summary>
     /// Adds the input gradient of <see cref="RmsNorm"/> to <paramref name="dX"/>, so that the residual's gradient passes through it.
@@ -172,7 +174,7 @@ internal interface IElementwiseOperations
     /// <param name="x">[T, C] as the forward left it: the sum.</param>
     /// <param name="gainProduct">[T, C], receives dY ∘ x̂, whose column sums are the gain's gradient; default where the
     /// gain is frozen. May alias dY.</param>
-    void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor rstd, Tensor dX, Tensor gainProduct);
+    void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, float offset, Tensor rstd, Tensor dX, Tensor gainProduct);
 
     /// <summary>y = gain ∘ x̂ + bias with x̂ = (x − mean)·rstd (arXiv 1607.06450), of x + residual as in <see cref="RmsNorm"/>.</summary>
     /// <param name="statistics">Float32 [T, 2]: mean and rstd of each row, kept for the backward.</param>
@@ -188,6 +190,18 @@ internal interface IElementwiseOperations
 
     /// <summary>Gradients of <see cref="SwiGlu"/>. dGate and dUp may alias gate and up.</summary>
     void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp);
+
+    /// <summary>y = gelu(gate) ∘ up by GELU's tanh approximation (arXiv 2002.05202). y may alias gate or up.</summary>
+    void GeGlu(Tensor gate, Tensor up, Tensor y);
+
+    /// <summary>Gradients of <see cref="GeGlu"/>. dGate and dUp may alias gate and up.</summary>
+    void GeGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp);
+
+    /// <summary>y = cap·tanh(x / cap) (arXiv 2408.00118, section 2). y may alias x.</summary>
+    void SoftCap(Tensor x, Tensor y, float cap);
+
+    /// <summary>dX = dY ∘ (1 − tanh²(x / cap)). dX may alias dY or x.</summary>
+    void SoftCapBackward(Tensor x, Tensor dY, Tensor dX, float cap);
 
     /// <summary>y = GELU(x): x·Φ(x), or its tanh approximation (arXiv 1606.08415).</summary>
     void Gelu(Tensor x, Tensor y, bool tanh);

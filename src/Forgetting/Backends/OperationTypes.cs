@@ -8,7 +8,9 @@ namespace Forgetting.Backends;
 /// <param name="HeadSize">Columns of a head.</param>
 /// <param name="Scale">Factor on the scores: 1/√HeadSize, or 1 for GPT-Neo.</param>
 /// <param name="Window">Number of latest tokens seen, the query's own included; 0 for all.</param>
-internal readonly record struct AttentionShape(int Heads, int KeyValueHeads, int HeadSize, float Scale, int Window = 0);
+/// <param name="Cap">Scores x become cap·tanh(x / cap); 0 for no cap.</param>
+internal readonly record struct AttentionShape(
+    int Heads, int KeyValueHeads, int HeadSize, float Scale, int Window = 0, float Cap = 0);
 
 /// <summary>Which elements of a matrix [T, C] dropout drops (<see cref="IDenseOperations.LoraDown"/>).</summary>
 /// <param name="Rate">Probability of dropping, in [0, 1).</param>

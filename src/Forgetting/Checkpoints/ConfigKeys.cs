@@ -19,6 +19,7 @@ internal static class ConfigKeys
         "language", "license", "initializer_range", "use_cache", "pretraining_tp", "gradient_checkpointing", "use_bfloat16", "torchscript",
         "tf_legacy_loss", "xla_device", "output_past", "_attn_implementation", "attn_implementation", "_attn_implementation_autoset",
         "_flash_attn_2_enabled", "_experts_implementation", "is_llama_config", "transformers.js_config", "reorder_and_upcast_attn",
+        "cache_implementation",
         "chunk_size_feed_forward", "is_decoder", "return_dict", "return_dict_in_generate", "output_attentions",
         "output_hidden_states", "output_scores", "save_step", "finetuning_task", "task_specific_params", "problem_type", "id2label",
         "label2id", "num_labels", "attention_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop", "embed_dropout",

@@ -36,7 +36,8 @@ internal sealed class AttentionLayer
         ModuleNames names = builder.Names;
         _layer = layer;
         _shape = new AttentionShape(
-            config.Heads, config.KeyValueHeads, config.HeadSize, (float)config.AttentionScale, config.WindowOf(layer));
+            config.Heads, config.KeyValueHeads, config.HeadSize, (float)config.AttentionScale, config.WindowOf(layer),
+            (float)config.ScoreCap);
         int hidden = config.HiddenSize;
         bool bias = config.QueryKeyValueBias;
         if (names.FusedQueryKeyValue is { } fused)

@@ -169,7 +169,8 @@ internal sealed partial class Decoder : IDisposable
             Parameter parameter = BaseParameters[i];
             if (parameter.Kind == ParameterKind.Vector)
             {
-                Initializer.Constant(Backend, parameter, parameter.Name.EndsWith(".bias", StringComparison.Ordinal) ? 0 : 1);
+                bool bias = parameter.Name.EndsWith(".bias", StringComparison.Ordinal);
+                Initializer.Constant(Backend, parameter, bias ? 0 : 1 - (float)Config.GainOffset);
             }
             else
             {

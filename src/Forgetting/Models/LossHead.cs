@@ -12,7 +12,8 @@ namespace Forgetting.Models;
 /// <param name="weight">[V, C].</param>
 /// <param name="adapter">Its low-rank update, or null.</param>
 /// <param name="scale">Factor on the logits.</param>
-internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float scale)
+/// <param name="cap">Logits x become cap·tanh(x / cap), after the factor; 0 for no cap.</param>
+internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float scale, float cap)
 {
     /// <summary>
     /// Default of <see cref="ChunkBytes"/>: some hundred rows, since every chunk reads the weight and reads and writes all of its gradient.
@@ -91,6 +92,8 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float sca
         }
 
         Scale(pass, logits);
+        if (cap > 0)
+            pass.Backend.SoftCap(logits, logits, cap);
     }
 
     /// <summary>Brings what <see cref="ForwardBackward"/> reads of a batch to the device.</summary>
@@ -143,6 +146,13 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float sca
             backend.Gemm(xs, false, weight.Value, true, logits);
             low.AddTo(backend, logits, chunk.FirstRow);
             Scale(pass, logits);
+            Tensor plain = logits; // kept beside the capped ones, for the cap's derivative
+            if (cap > 0)
+            {
+                logits = pass.Arena.Take(logits.Shape, logits.DType);
+                backend.SoftCap(plain, logits, cap);
+            }
+
             Tensor targets = Part(inputs.Targets, chunk.FirstRow, chunk.Rows);
             if (!inputs.Uniforms.IsEmpty)
                 backend.Sample(logits, 1, 0, 1, Part(inputs.Uniforms, chunk.FirstRow, chunk.Rows), targets);
@@ -159,6 +169,9 @@ internal sealed class LossHead(Parameter weight, LoraAdapter? adapter, float sca
                 backend.SignedLoss(logits, targets, default, default, default, losses, default);
                 known.Diverge(logits, weights, Part(inputs.Divergences, chunk.FirstRow, chunk.Rows), chunk.FirstRow);
             }
+
+            if (cap > 0)
+                backend.SoftCapBackward(plain, logits, logits, cap);
 
             Scale(pass, logits);
 

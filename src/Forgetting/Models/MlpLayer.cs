@@ -3,14 +3,17 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Models;
 
-/// <summary>y = down(silu(gate(x)) ∘ up(x)), or y = down(GELU(up(x))) where there is no gate. I is the inner width.</summary>
+/// <summary>
+/// y = down(silu(gate(x)) ∘ up(x)), or with GELU for silu, or y = down(GELU(up(x))) where there is no gate. I is the inner width.
+/// </summary>
 internal sealed class MlpLayer
 {
     private readonly Linear? _gate;
     private readonly Linear _up;
     private readonly Linear _down;
     private readonly int _width;
-    private readonly bool _tanh;
+    private readonly bool _tanh; // GELU without a gate is the approximation
+    private readonly bool _gelu; // the gate is GELU
 
     private Tensor _gated; // [T, I] gate(x)
     private Tensor _raised; // [T, I] up(x)
@@ -21,7 +24,8 @@ internal sealed class MlpLayer
         ModelConfig config = builder.Config;
         _width = config.IntermediateSize;
         _tanh = config.Activation == ActivationKind.GeluTanh;
-        _gate = config.Activation == ActivationKind.SwiGlu
+        _gelu = config.Activation == ActivationKind.GeGluTanh;
+        _gate = config.HasGate
             ? builder.Linear($"{block}.{builder.Names.Gate}", config.HiddenSize, _width, config.MlpBias)
             : null;
         _up = builder.Linear($"{block}.{builder.Names.Up}", config.HiddenSize, _width, config.MlpBias);
@@ -45,7 +49,11 @@ internal sealed class MlpLayer
         }
 
         _active = pass.Take(_width); // [T, I]
-        if (_gate is not null)
+        if (_gate is not null && _gelu)
+        {
+            backend.GeGlu(_gated, _raised, _active);
+        }
+        else if (_gate is not null)
         {
             backend.SwiGlu(_gated, _raised, _active);
         }
@@ -68,7 +76,11 @@ internal sealed class MlpLayer
         _down.Backward(pass, sink, _active, dY, dActive);
 
         // gate(x) and up(x) are not needed any more: their gradients take their place.
-        if (_gate is not null)
+        if (_gate is not null && _gelu)
+        {
+            backend.GeGluBackward(_gated, _raised, dActive, _gated, _raised);
+        }
+        else if (_gate is not null)
         {
             backend.SwiGluBackward(_gated, _raised, dActive, _gated, _raised);
         }

@@ -6,6 +6,9 @@ internal enum ActivationKind
     /// <summary>silu(gate) ∘ up.</summary>
     SwiGlu,
 
+    /// <summary>gelu(gate) ∘ up by GELU's tanh approximation.</summary>
+    GeGluTanh,
+
     /// <summary>GELU by its tanh approximation ("gelu_new", "gelu_pytorch_tanh").</summary>
     GeluTanh,
 
@@ -84,6 +87,9 @@ internal sealed record ModelConfig
     /// <summary>True for LayerNorm, false for RMSNorm.</summary>
     public bool LayerNorm { get; init; }
 
+    /// <summary>What is added to the gains of RMSNorm: 1 where files hold them as what they differ from 1 by.</summary>
+    public double GainOffset { get; init; }
+
     /// <summary>Where the blocks' norms stand.</summary>
     public NormPlace NormPlace { get; init; }
 
@@ -98,6 +104,12 @@ internal sealed record ModelConfig
 
     /// <summary>Factor on the logits.</summary>
     public double LogitScale { get; init; } = 1;
+
+    /// <summary>Logits x become cap·tanh(x / cap); 0 for no cap.</summary>
+    public double LogitCap { get; init; }
+
+    /// <summary>Attention scores x become cap·tanh(x / cap); 0 for no cap.</summary>
+    public double ScoreCap { get; init; }
 
     /// <summary>True for a learned position table, false for RoPE.</summary>
     public bool LearnedPositions { get; init; }
@@ -131,6 +143,9 @@ internal sealed record ModelConfig
 
     /// <summary>The head is the embedding.</summary>
     public bool TiedHead { get; init; }
+
+    /// <summary>Whether the MLP has a gate.</summary>
+    public bool HasGate => Activation is ActivationKind.SwiGlu or ActivationKind.GeGluTanh;
 
     /// <summary>Factor on attention scores.</summary>
     public double AttentionScale { get; init; }

@@ -45,6 +45,14 @@ internal abstract class ModelFamily
     /// <summary>Whether llama.cpp reads a tensor of what RoPE's frequencies are divided by.</summary>
     public virtual bool GgufReadsRopeFactors => false;
 
+    /// <summary>Whether llama.cpp multiplies the embedding by √C without being told.</summary>
+    public virtual bool GgufScalesEmbedding => false;
+
+    /// <summary>
+    /// Where llama.cpp knows windows of the family: every so many layers the last has none. 0 where it knows none.
+    /// </summary>
+    public virtual int GgufWindowPattern => 0;
+
     /// <summary>
     /// What llama.cpp computes otherwise than a configuration says, and what it would have to say; null where there is nothing.
     /// </summary>

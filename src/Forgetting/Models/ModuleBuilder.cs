@@ -43,12 +43,13 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
     {
         Parameter gain = Add(path + ".weight", ParameterKind.Vector, new Shape(config.HiddenSize));
         Parameter? bias = config.LayerNorm ? Add(path + ".bias", ParameterKind.Vector, new Shape(config.HiddenSize)) : null;
-        return new NormLayer(gain, bias, (float)config.NormEpsilon);
+        return new NormLayer(gain, bias, (float)config.GainOffset, (float)config.NormEpsilon);
     }
 
     /// <summary>RMSNorm of queries or keys, one row a head or a token.</summary>
     public NormLayer HeadNorm(string path, int columns) =>
-        new(Add(path + ".weight", ParameterKind.Vector, new Shape(columns)), null, (float)config.NormEpsilon);
+        new(
+            Add(path + ".weight", ParameterKind.Vector, new Shape(columns)), null, (float)config.GainOffset, (float)config.NormEpsilon);
 
     public LookupTable Embedding(string path, int rows)
     {
@@ -61,13 +62,13 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
     public LossHead Head(Parameter? tied)
     {
         if (tied is not null)
-            return new LossHead(tied, null, (float)config.LogitScale);
+            return new LossHead(tied, null, (float)config.LogitScale, (float)config.LogitCap);
 
         Parameter weight = Add(Names.Head + ".weight", ParameterKind.Matrix, new Shape(config.VocabularySize, config.HiddenSize));
         _adaptable.Add(Names.Head);
         return new LossHead(
             weight, lora is not null && lora.AdaptsByName(Names.Head) ? Adapter(Names.Head, weight, _linears) : null,
-            (float)config.LogitScale);
+            (float)config.LogitScale, (float)config.LogitCap);
     }
 
     private LoraAdapter Adapter(string path, Parameter weight, int stream)

@@ -3,7 +3,11 @@ using Forgetting.Tensors;
 namespace Forgetting.Models;
 
 /// <summary>RMSNorm, or LayerNorm where there is a bias.</summary>
-internal sealed class NormLayer(Parameter gain, Parameter? bias, float epsilon)
+/// <param name="gain">[1, C].</param>
+/// <param name="bias">[1, C], or null.</param>
+/// <param name="offset">What is added to the gains of RMSNorm.</param>
+/// <param name="epsilon">ε.</param>
+internal sealed class NormLayer(Parameter gain, Parameter? bias, float offset, float epsilon)
 {
     private Tensor _statistics; // RMSNorm: rstd [1, T]; LayerNorm: mean and rstd [T, 2]; Float32
 
@@ -19,7 +23,7 @@ internal sealed class NormLayer(Parameter gain, Parameter? bias, float epsilon)
         if (bias is null)
         {
             _statistics = pass.Arena.Take(1, x.Rows);
-            pass.Backend.RmsNorm(x, residual, gain.Value, epsilon, y, _statistics);
+            pass.Backend.RmsNorm(x, residual, gain.Value, offset, epsilon, y, _statistics);
         }
         else
         {
@@ -53,7 +57,7 @@ internal sealed class NormLayer(Parameter gain, Parameter? bias, float epsilon)
             : dY;
         if (bias is null)
         {
-            pass.Backend.RmsNormBackward(dY, x, gain.Value, _statistics, dX, product);
+            pass.Backend.RmsNormBackward(dY, x, gain.Value, offset, _statistics, dX, product);
         }
         else
         {

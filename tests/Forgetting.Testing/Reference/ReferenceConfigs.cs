@@ -61,6 +61,16 @@ internal static class ReferenceConfigs
             TiedHead = true,
             Windows = [0, 3, 0],
         },
+        ["gemma"] = Gemma(ModelFamilies.Gemma),
+        ["gemma2"] = Gemma(ModelFamilies.Gemma2) with
+        {
+            NormPlace = NormPlace.Both, Windows = [3, 0], ScoreCap = 1.5, LogitCap = 2, AttentionScale = 1 / Math.Sqrt(5),
+        },
+        ["gemma3"] = Gemma(ModelFamilies.Gemma3) with
+        {
+            NormPlace = NormPlace.Both, QueryKeyNorm = QueryKeyNorm.Head, Layers = 3, Windows = [3, 3, 0], RopeTheta = 1e6,
+            WindowRopeTheta = 100, RopeScaling = new LinearRopeScaling(8), AttentionScale = 1 / Math.Sqrt(5),
+        },
         ["mistral"] = Llama() with { Family = ModelFamilies.Mistral, Windows = [3, 3] },
         ["gpt2"] = Gpt(ModelFamilies.Gpt2),
         ["gpt2-erf"] = Gpt(ModelFamilies.Gpt2) with { Activation = ActivationKind.Gelu },
@@ -144,7 +154,7 @@ internal static class ReferenceConfigs
             bool gain = name.EndsWith("norm.weight", StringComparison.Ordinal) || name.Contains(".ln_", StringComparison.Ordinal);
             bool table = name.Contains("embed", StringComparison.Ordinal) || name.Contains(".wte", StringComparison.Ordinal);
             double width = table ? 1 : shape.Rows == 1 ? 0.3 : 1.5 / Math.Sqrt(config.HiddenSize);
-            double centre = gain && name.EndsWith(".weight", StringComparison.Ordinal) ? 1 : 0;
+            double centre = gain && name.EndsWith(".weight", StringComparison.Ordinal) ? 1 - config.GainOffset : 0;
             weights[name] =
                 [.. Enumerable.Range(0, (int)shape.Count).Select(_ => (double)(float)(centre + (width * ((2 * random.NextDouble()) - 1))))];
         }
@@ -166,6 +176,12 @@ internal static class ReferenceConfigs
         AttentionScale = 1 / Math.Sqrt(6),
         BosTokenId = 1,
         EosTokenIds = [2],
+    };
+
+    private static ModelConfig Gemma(ModelFamily family) => Llama() with
+    {
+        Family = family, GainOffset = 1, EmbeddingScale = Math.Sqrt(10), Activation = ActivationKind.GeGluTanh, TiedHead = true,
+        NormEpsilon = 1e-6,
     };
 
     private static ModelConfig Gpt(ModelFamily family) => new()

@@ -36,7 +36,7 @@ internal sealed class ReferenceDecoder(
     {
         double[] head = weights.GetValueOrDefault(_names.Head + ".weight") ?? weights[EmbeddingName];
         return [.. Hidden(ids, block).Select(
-            x => Times(Update(_names.Head, x, Product(head, x, config.VocabularySize)), config.LogitScale))];
+            x => Capped(Times(Update(_names.Head, x, Product(head, x, config.VocabularySize)), config.LogitScale), config.LogitCap))];
     }
 
     /// <summary>Cross-entropy of every token given those before it, in nats; [T], the first 0.</summary>
@@ -59,10 +59,11 @@ internal sealed class ReferenceDecoder(
     {
         int c = config.HiddenSize;
         double[] embedding = weights[EmbeddingName];
+        double scale = IsGemma ? Math.Sqrt(c) : config.EmbeddingScale;
         double[][] x = new double[ids.Length][];
         for (int t = 0; t < x.Length; t++)
         {
-            x[t] = Times(Sum(embedding[(ids[t] * c)..((ids[t] + 1) * c)], TableUpdate(EmbeddingName, ids[t])), config.EmbeddingScale);
+            x[t] = Times(Sum(embedding[(ids[t] * c)..((ids[t] + 1) * c)], TableUpdate(EmbeddingName, ids[t])), scale);
             if (_names.Positions != "")
             {
                 string positions = _names.Positions + ".weight";
@@ -83,6 +84,8 @@ internal sealed class ReferenceDecoder(
         x = block?.Invoke(config.Layers, x) ?? x;
         return [.. x.Select(row => Norm("", _names.Last, row))];
     }
+
+    private bool IsGemma => config.Family.ModelType.StartsWith("gemma", StringComparison.Ordinal);
 
     private string EmbeddingName => _names.Embedding + ".weight";
 
@@ -111,15 +114,15 @@ internal sealed class ReferenceDecoder(
         {
             for (int t = 0; t < length; t++)
             {
-                Rotate(q[t], t);
-                Rotate(k[t], t);
+                Rotate(layer, q[t], t);
+                Rotate(layer, k[t], t);
             }
         }
 
         double scale = config.Family.ModelType switch
         {
             "gpt_neo" => 1,
-            "granite" => config.AttentionScale,
+            "granite" or "gemma2" or "gemma3_text" => config.AttentionScale,
             _ => 1 / Math.Sqrt(d),
         };
         int window = config.WindowOf(layer) is > 0 and int w ? w : int.MaxValue;
@@ -133,7 +136,13 @@ internal sealed class ReferenceDecoder(
                 double[] scores = new double[t + 1];
                 for (int s = 0; s <= t; s++)
                 {
-                    scores[s] = t - s < window ? scale * Dot(q[t], h * d, k[s], shared * d, d) : double.NegativeInfinity;
+                    scores[s] = scale * Dot(q[t], h * d, k[s], shared * d, d);
+                }
+
+                scores = Capped(scores, config.ScoreCap);
+                for (int s = 0; s <= t - window; s++)
+                {
+                    scores[s] = double.NegativeInfinity;
                 }
 
                 double total = ReferenceLoss.LogSumExp(scores);
@@ -156,11 +165,11 @@ internal sealed class ReferenceDecoder(
     private double[] Mlp(string block, double[] x)
     {
         int inner = config.IntermediateSize;
-        if (config.Activation == ActivationKind.SwiGlu)
+        if (_names.Gate != "")
         {
             double[] gate = Linear(block + _names.Gate, x, inner);
             double[] up = Linear(block + _names.Up, x, inner);
-            return Linear(block + _names.Down, [.. gate.Zip(up, (g, u) => g / (1 + Math.Exp(-g)) * u)], config.HiddenSize);
+            return Linear(block + _names.Down, [.. gate.Zip(up, (g, u) => Gate(g) * u)], config.HiddenSize);
         }
 
         bool tanh = config.Activation == ActivationKind.GeluTanh;
@@ -224,20 +233,21 @@ internal sealed class ReferenceDecoder(
         if (name == "")
             return x;
 
+        double offset = IsGemma ? 1 : 0;
         double mean = config.LayerNorm ? x.Average() : 0;
         double rstd = 1 / Math.Sqrt(x.Select(value => (value - mean) * (value - mean)).Average() + config.NormEpsilon);
-        double[] y = [.. x.Zip(weights[$"{block}{name}.weight"], (value, gain) => gain * (value - mean) * rstd)];
+        double[] y = [.. x.Zip(weights[$"{block}{name}.weight"], (value, gain) => (gain + offset) * (value - mean) * rstd)];
         return config.LayerNorm ? Sum(y, weights[$"{block}{name}.bias"]) : y;
     }
 
-    private void Rotate(double[] x, int position)
+    private void Rotate(int layer, double[] x, int position)
     {
         int half = config.HeadSize / 2;
         for (int start = 0; start < x.Length; start += config.HeadSize)
         {
             for (int i = 0; i < half; i++)
             {
-                (double sine, double cosine) = Math.SinCos(position * Frequency(i));
+                (double sine, double cosine) = Math.SinCos(position * Frequency(layer, i));
                 (sine, cosine) = (RopeFactor * sine, RopeFactor * cosine);
                 (double a, double b) = (x[start + i], x[start + half + i]);
                 x[start + i] = (a * cosine) - (b * sine);
@@ -247,9 +257,12 @@ internal sealed class ReferenceDecoder(
     }
 
     // Spelt out as modeling_rope_utils does, not in the form of the library.
-    private double Frequency(int i)
+    private double Frequency(int layer, int i)
     {
         int d = config.HeadSize;
+        if (config.WindowRopeTheta is { } theta && config.Windows[layer] > 0)
+            return Math.Pow(theta, -2.0 * i / d);
+
         double frequency = Math.Pow(config.RopeTheta, -2.0 * i / d);
         switch (config.RopeScaling)
         {
@@ -281,6 +294,10 @@ internal sealed class ReferenceDecoder(
 
     // On cosines and sines.
     private double RopeFactor => config.RopeScaling is YarnRopeScaling yarn ? (0.1 * Math.Log(yarn.Factor)) + 1 : 1;
+
+    private double Gate(double x) => IsGemma ? ReferenceElementwise.Gelu(x, tanh: true) : x / (1 + Math.Exp(-x));
+
+    private static double[] Capped(double[] x, double cap) => cap == 0 ? x : [.. x.Select(value => cap * Math.Tanh(value / cap))];
 
     private static double[] Times(double[] x, double factor) => [.. x.Select(value => factor * value)];
 

@@ -71,6 +71,14 @@ internal sealed record ReferenceNames
             QueryNorm = "self_attn.q_norm",
             KeyNorm = "self_attn.k_norm",
         },
+        "gemma2" or "gemma3_text" => new()
+        {
+            Norm1Out = "post_attention_layernorm",
+            Norm2 = "pre_feedforward_layernorm",
+            Norm2Out = "post_feedforward_layernorm",
+            QueryNorm = config.Family.ModelType == "gemma2" ? "" : "self_attn.q_norm",
+            KeyNorm = config.Family.ModelType == "gemma2" ? "" : "self_attn.k_norm",
+        },
         _ => new(),
     };
 

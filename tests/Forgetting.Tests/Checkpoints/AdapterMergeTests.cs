@@ -32,6 +32,9 @@ public sealed class AdapterMergeTests : IDisposable
     [InlineData("olmo2", "BF16", 1.0 / (1 << 9))]
     [InlineData("granite", "F32", 1.0 / (1 << 24))]
     [InlineData("smollm3", "F32", 1.0 / (1 << 24))]
+    [InlineData("gemma", "F32", 1.0 / (1 << 24))]
+    [InlineData("gemma2", "BF16", 1.0 / (1 << 9))]
+    [InlineData("gemma3", "F32", 1.0 / (1 << 24))]
     [InlineData("gpt2", "F16", 1.0 / (1 << 12))]
     public void Merged_weights_taken_apart_are_the_base_up_to_rounding(string model, string type, double rounding)
     {

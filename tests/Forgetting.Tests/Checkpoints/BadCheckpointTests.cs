@@ -114,6 +114,13 @@ public sealed class BadCheckpointTests : IDisposable
     [InlineData("llama", "quantization_config", "{\"bits\": 4}", "'quantization_config' is set")]
     [InlineData("llama", "eos_token_id", "[2, 99]", "expected 0 to 22")]
     [InlineData("qwen2", "layer_types", "[\"sliding_attention\"]", "", "use_sliding_window", "true", "sliding_window", "4")]
+    [InlineData("gemma", "hidden_activation", "\"gelu\"", "expected gelu_pytorch_tanh")]
+    [InlineData("gemma2", "attn_logit_softcapping", "0", "a number above 0")]
+    [InlineData("gemma3", "use_bidirectional_attention", "true", "not supported")]
+    [InlineData(
+        "gemma3", "rope_parameters",
+        "{\"full_attention\": {\"rope_type\": \"default\"}, \"sliding_attention\": {\"rope_type\": \"linear\"}}", "expected default",
+        "rope_scaling", "null")]
     [InlineData("gpt2", "n_head", "2", "a divisor of n_embd, which is 9")]
     [InlineData("gpt2", "activation_function", "\"relu\"", "gelu_new, gelu_pytorch_tanh or gelu")]
     [InlineData("gpt2", "scale_attn_by_inverse_layer_idx", "true", "not supported")]

@@ -99,6 +99,22 @@ internal static class Folders
                 json["residual_multiplier"] = config.ResidualScale;
                 json["logits_scaling"] = 1.5;
                 break;
+            case "gemma":
+                json["hidden_act"] = "gelu";
+                break;
+            case "gemma2":
+                json["hidden_activation"] = "gelu_pytorch_tanh";
+                json["query_pre_attn_scalar"] = 5;
+                json["attn_logit_softcapping"] = config.ScoreCap;
+                json["final_logit_softcapping"] = config.LogitCap;
+                break;
+            case "gemma3_text":
+                json["hidden_activation"] = "gelu_pytorch_tanh";
+                json["query_pre_attn_scalar"] = 5;
+                json["rope_local_base_freq"] = config.WindowRopeTheta;
+                json["layer_types"] = new JsonArray(
+                    [.. config.Windows.Select(window => JsonValue.Create(window > 0 ? "sliding_attention" : "full_attention"))]);
+                break;
             case "smollm3":
                 json["no_rope_layers"] = new JsonArray([.. config.RotaryLayers.Select(turned => JsonValue.Create(turned ? 1 : 0))]);
                 json["layer_types"] = new JsonArray(

@@ -18,6 +18,35 @@ public sealed class PublishedFamilyTests : IDisposable
     {
         { "Qwen3-0.6B", 596_049_920, Qwen3(1024, 3072, 28, 16, tied: true) },
         { "Qwen3-8B", 8_190_735_360, Qwen3(4096, 12288, 36, 32, tied: false) },
+        { "gemma-2b", 2_506_172_416, Gemma(2048, 16384, 18, 8, 1) },
+        { "gemma-7b", 8_537_680_896, Gemma(3072, 24576, 28, 16, 16) },
+        { "gemma-2-2b", 2_614_341_888, Gemma2(2304, 9216, 26, 8, 4, 256, 256) },
+        { "gemma-2-9b", 9_241_705_984, Gemma2(3584, 14336, 42, 16, 8, 256, 256) },
+        { "gemma-2-27b", 27_227_128_320, Gemma2(4608, 36864, 46, 32, 16, 128, 144) },
+        { "gemma-3-1b-pt", 999_885_952, """
+            {"architectures": ["Gemma3ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "attn_logit_softcapping": null,
+             "bos_token_id": 2, "cache_implementation": "hybrid", "eos_token_id": 1, "final_logit_softcapping": null, "head_dim": 256,
+             "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 1152, "initializer_range": 0.02, "intermediate_size": 6912,
+             "max_position_embeddings": 32768, "model_type": "gemma3_text", "num_attention_heads": 4, "num_hidden_layers": 26,
+             "num_key_value_heads": 1, "pad_token_id": 0, "query_pre_attn_scalar": 256, "rms_norm_eps": 1e-06,
+             "rope_local_base_freq": 10000, "rope_scaling": null, "rope_theta": 1000000, "sliding_window": 512,
+             "sliding_window_pattern": 6, "torch_dtype": "bfloat16", "transformers_version": "4.50.0.dev0", "use_cache": true,
+             "vocab_size": 262144}
+            """ },
+        { "gemma-3-270m", 268_098_176, """
+            {"_sliding_window_pattern": 6, "architectures": ["Gemma3ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
+             "attn_logit_softcapping": null, "bos_token_id": 2, "eos_token_id": 1, "final_logit_softcapping": null, "head_dim": 256,
+             "hidden_activation": "gelu_pytorch_tanh", "hidden_size": 640, "initializer_range": 0.02, "intermediate_size": 2048,
+             "layer_types": ["sliding_attention", "sliding_attention", "sliding_attention", "sliding_attention", "sliding_attention",
+                "full_attention", "sliding_attention", "sliding_attention", "sliding_attention", "sliding_attention", "sliding_attention",
+                "full_attention", "sliding_attention", "sliding_attention", "sliding_attention", "sliding_attention", "sliding_attention",
+                "full_attention"],
+             "max_position_embeddings": 32768, "model_type": "gemma3_text", "num_attention_heads": 4, "num_hidden_layers": 18,
+             "num_key_value_heads": 1, "pad_token_id": 0, "query_pre_attn_scalar": 256, "rms_norm_eps": 1e-06,
+             "rope_local_base_freq": 10000.0, "rope_scaling": null, "rope_theta": 1000000.0, "sliding_window": 512,
+             "torch_dtype": "bfloat16", "transformers_version": "4.55.0.dev0", "use_bidirectional_attention": false, "use_cache": true,
+             "vocab_size": 262144}
+            """ },
         { "OLMo-2-0425-1B", 1_484_916_736, Olmo2(2048, 8192, 16, 16) },
         { "OLMo-2-1124-7B", 7_298_617_344, Olmo2(4096, 11008, 32, 32) },
         { "granite-3.3-2b-instruct", 2_533_539_840, """
@@ -85,6 +114,42 @@ public sealed class PublishedFamilyTests : IDisposable
         Assert.Equal(new Rope(5e6, 128, null), smol.RopeOf(4));
     }
 
+    [Fact]
+    public void Features_of_gemma_are_what_the_files_say()
+    {
+        ModelConfig first = ReadPublished("gemma-2b");
+        Assert.Equal(
+            (ActivationKind.GeGluTanh, 1.0, Math.Sqrt(2048), true, NormPlace.Before),
+            (first.Activation, first.GainOffset, first.EmbeddingScale, first.TiedHead, first.NormPlace));
+        ModelConfig second = ReadPublished("gemma-2-27b");
+        Assert.Equal(
+            (1.0 / 12, 50.0, 30.0, NormPlace.Both), (second.AttentionScale, second.ScoreCap, second.LogitCap, second.NormPlace));
+        Assert.Equal(Enumerable.Range(0, 46).Select(i => i % 2 == 0 ? 4096 : 0), second.Windows);
+        foreach (string name in new[] { "gemma-3-1b-pt", "gemma-3-270m" })
+        {
+            ModelConfig third = ReadPublished(name);
+            Assert.Equal(
+                (1.0 / 16, 0.0, 0.0, QueryKeyNorm.Head), (third.AttentionScale, third.ScoreCap, third.LogitCap, third.QueryKeyNorm));
+            Assert.Equal(Enumerable.Range(1, third.Layers).Select(i => i % 6 == 0 ? 0 : 512), third.Windows);
+            Assert.Equal((new Rope(1e4, 256, null), new Rope(1e6, 256, null)), (third.RopeOf(4), third.RopeOf(5)));
+        }
+    }
+
+    // As transformers 5 writes it.
+    [Fact]
+    public void Rope_of_gemma_3_is_read_by_kinds_of_layers_too()
+    {
+        string config = Published.Select(row => (string)row[2]).Single(c => c.Contains("\"hidden_size\": 1152", StringComparison.Ordinal));
+        const string Old = "\"rope_local_base_freq\": 10000, \"rope_scaling\": null, \"rope_theta\": 1000000,";
+        Assert.Contains(Old, config, StringComparison.Ordinal);
+        ModelConfig read = Read(config.Replace(
+            Old,
+            "\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"linear\", \"factor\": 8.0, \"rope_theta\": 2e6}, "
+                + "\"sliding_attention\": {\"rope_type\": \"default\", \"rope_theta\": 3e4}},",
+            StringComparison.Ordinal));
+        Assert.Equal((new Rope(3e4, 256, null), new Rope(2e6, 256, new LinearRopeScaling(8))), (read.RopeOf(0), read.RopeOf(5)));
+    }
+
     // By the formulas of arXiv 2309.00071 for 128 columns, θ = 10⁶, 32,768 positions made 131,072: pairs up to ⌊64·ln(32768/(32·2π))/ln θ⌋
     // = 23 stay, those from ⌈64·ln(32768/2π)/ln θ⌉ = 40 turn four times slower.
     [Theory]
@@ -125,6 +190,26 @@ public sealed class PublishedFamilyTests : IDisposable
          "rope_scaling": null, "rope_theta": 1000000, "sliding_window": null, "tie_word_embeddings": {{(tied ? "true" : "false")}},
          "torch_dtype": "bfloat16", "transformers_version": "4.51.0", "use_cache": true, "use_sliding_window": false,
          "vocab_size": 151936}
+        """;
+
+    private static string Gemma(int hidden, int inner, int layers, int heads, int keyValueHeads) => $$"""
+        {"architectures": ["GemmaForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 2, "eos_token_id": 1,
+         "head_dim": 256, "hidden_act": "gelu", "hidden_activation": null, "hidden_size": {{hidden}}, "initializer_range": 0.02,
+         "intermediate_size": {{inner}}, "max_position_embeddings": 8192, "model_type": "gemma", "num_attention_heads": {{heads}},
+         "num_hidden_layers": {{layers}}, "num_key_value_heads": {{keyValueHeads}}, "pad_token_id": 0, "rms_norm_eps": 1e-06,
+         "rope_scaling": null, "rope_theta": 10000.0, "torch_dtype": "bfloat16", "transformers_version": "4.38.1", "use_cache": true,
+         "vocab_size": 256000}
+        """;
+
+    private static string Gemma2(int hidden, int inner, int layers, int heads, int keyValueHeads, int headSize, int scalar) => $$"""
+        {"architectures": ["Gemma2ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0, "attn_logit_softcapping": 50.0,
+         "bos_token_id": 2, "cache_implementation": "hybrid", "eos_token_id": 1, "final_logit_softcapping": 30.0,
+         "head_dim": {{headSize}}, "hidden_act": "gelu_pytorch_tanh", "hidden_activation": "gelu_pytorch_tanh",
+         "hidden_size": {{hidden}}, "initializer_range": 0.02, "intermediate_size": {{inner}}, "max_position_embeddings": 8192,
+         "model_type": "gemma2", "num_attention_heads": {{heads}}, "num_hidden_layers": {{layers}},
+         "num_key_value_heads": {{keyValueHeads}}, "pad_token_id": 0, "query_pre_attn_scalar": {{scalar}}, "rms_norm_eps": 1e-06,
+         "rope_theta": 10000.0, "sliding_window": 4096, "torch_dtype": "float32", "transformers_version": "4.42.0.dev0",
+         "use_cache": true, "vocab_size": 256000}
         """;
 
     private static string Olmo2(int hidden, int inner, int layers, int heads) => $$"""

@@ -68,6 +68,8 @@ public class DecoderGradientTests
     [InlineData("llama-tied", "q_proj", "embed_tokens lm_head norm")]
     [InlineData("granite", "embed_tokens lm_head down_proj", "")]
     [InlineData("granite", "q_proj", "embed_tokens norm")]
+    [InlineData("gemma2", "embed_tokens lm_head down_proj", "")]
+    [InlineData("gemma3", "q_proj", "embed_tokens q_norm")]
     [InlineData("gpt2", "wte wpe lm_head c_fc", "")]
     [InlineData("gpt_neo", "lm_head q_proj", "wte")]
     public void Gradients_of_adapted_and_copied_embeddings_and_heads_match_finite_differences(string name, string targets, string saved) =>

@@ -92,6 +92,7 @@ public class DecoderStepTests
     [InlineData("llama", false, false)]
     [InlineData("qwen3", false, false)]
     [InlineData("olmo2", false, true)]
+    [InlineData("gemma2", false, false)]
     [InlineData("gpt2", true, true)]
     public void The_second_step_allocates_nothing(string name, bool lora, bool recompute)
     {

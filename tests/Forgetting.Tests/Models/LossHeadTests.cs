@@ -18,7 +18,7 @@ public class LossHeadTests
     [InlineData(300_000, 4, 0, 111)] // less than a tile
     public void A_chunk_is_whole_tiles_of_rows(int vocabulary, int bytes, int least, int rows)
     {
-        var head = new LossHead(new Parameter("head", ParameterKind.Matrix, new Shape(vocabulary, 8)), null, 1) { LeastRows = least };
+        var head = new LossHead(new Parameter("head", ParameterKind.Matrix, new Shape(vocabulary, 8)), null, 1, 0) { LeastRows = least };
         Assert.Equal(rows, head.ChunkRows(bytes == 2 ? DType.BFloat16 : DType.Float32));
     }
 

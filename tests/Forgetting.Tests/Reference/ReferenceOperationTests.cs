@@ -56,6 +56,30 @@ public class ReferenceOperationTests
     }
 
     [Fact]
+    public void GeGlu_backward()
+    {
+        double[] gate = Values(12), up = Values(12), dY = Values(12);
+        (double[] dGate, double[] dUp) = ReferenceElementwise.GeGluBackward(gate, up, dY);
+        double Loss() => Dot(dY, ReferenceElementwise.GeGlu(gate, up));
+        AssertGradient(Loss, gate, dGate);
+        AssertGradient(Loss, up, dUp);
+    }
+
+    [Fact]
+    public void Soft_cap_and_its_derivative()
+    {
+        Assert.Equal(2 * ((Math.Exp(2) - 1) / (Math.Exp(2) + 1)), ReferenceElementwise.SoftCap(2, 2), 1e-15);
+        double[] x = [0.3];
+        foreach (double at in new[] { -7, -1.3, 0, 0.01, 2, 40 })
+        {
+            x[0] = at;
+            Assert.Equal(
+                Differences.Derivative(() => ReferenceElementwise.SoftCap(x[0], 5), x, 0), ReferenceElementwise.SoftCapDerivative(at, 5),
+                Tolerance);
+        }
+    }
+
+    [Fact]
     public void RmsNorm_backward()
     {
         double[] x = Values(3 * 7), gain = Values(7), dY = Values(3 * 7);
@@ -79,12 +103,13 @@ public class ReferenceOperationTests
     }
 
     [Theory]
-    [InlineData(2, 2, 0)]
-    [InlineData(4, 2, 0)]
-    [InlineData(3, 1, 2)]
-    public void Attention_backward(int heads, int kvHeads, int window)
+    [InlineData(2, 2, 0, 0)]
+    [InlineData(4, 2, 0, 0)]
+    [InlineData(3, 1, 2, 0)]
+    [InlineData(4, 2, 3, 0.8f)]
+    public void Attention_backward(int heads, int kvHeads, int window, float cap)
     {
-        var shape = new AttentionShape(heads, kvHeads, 4, 0.7f, window);
+        var shape = new AttentionShape(heads, kvHeads, 4, 0.7f, window, cap);
         int[] offsets = [0, 5, 6, 9];
         double[] q = Values(9 * heads * 4), k = Values(9 * kvHeads * 4), v = Values(9 * kvHeads * 4), dO = Values(9 * heads * 4);
         (double[] dQ, double[] dK, double[] dV) = ReferenceAttention.Backward(shape, q, k, v, offsets, dO);
@@ -111,8 +136,8 @@ public class ReferenceOperationTests
     {
         double[] x = Values(2 * 12), dY = Values(2 * 12), angles = Values(5 * 3);
         double[] cosine = [.. angles.Select(Math.Cos)], sine = [.. angles.Select(Math.Sin)];
-        double[] dX = ReferenceSequence.Rope(dY, [4, 1], cosine, sine, 6, inverse: true);
-        AssertGradient(() => Dot(dY, ReferenceSequence.Rope(x, [4, 1], cosine, sine, 6, inverse: false)), x, dX);
+        double[] dX = ReferenceSequence.Rope(dY, [4, 1], cosine, sine, 6, 6, inverse: true);
+        AssertGradient(() => Dot(dY, ReferenceSequence.Rope(x, [4, 1], cosine, sine, 6, 6, inverse: false)), x, dX);
     }
 
     [Fact]

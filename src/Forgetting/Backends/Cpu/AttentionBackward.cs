@@ -7,7 +7,7 @@ namespace Forgetting.Backends.Cpu;
 /// <summary>
 /// Gradients of attention by recomputing the probabilities tile by tile (FlashAttention-2, arXiv 2307.08691, algorithm 2). With
 /// P = exp(scale·Q·Kᵀ − lse) and dS = scale·P∘(dO·Vᵀ − δ), δ = Σ_d dO∘O: dV += Pᵀ·dO, dK += dSᵀ·Q, dQ += dS·K. A task is one key-value head
-/// of a sequence, so that every sum belongs to one thread and has one order.
+/// of a sequence, so that every sum belongs to one thread and has one order. Where scores s are capped, dS is multiplied by 1 − (s / cap)².
 /// </summary>
 internal readonly unsafe struct AttentionBackward<TKernel>(
     AttentionTiles tiles, float* q, float* k, float* v, int* offsets, float* o, float* logSumExp, float* dO, float* delta, float* dQ,
@@ -141,6 +141,12 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
         int count = tiles.Mask(scores, position, firstKey);
         float shift = at.LogSumExp[row];
         float center = at.Delta[row];
+        if (tiles.Shape.Cap > 0)
+        {
+            CapGradient(scores, gradients, count, center);
+            center = 0;
+        }
+
         int i = 0;
         for (; Vector512.IsHardwareAccelerated && i <= count - Vector512<float>.Count; i += Vector512<float>.Count)
         {
@@ -157,6 +163,17 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
         }
 
         new Span<float>(gradients + count, AttentionTiles.Keys - count).Clear();
+    }
+
+    // dO·Vᵀ becomes (dO·Vᵀ − δ)·(1 − (s / cap)²); keys that are not seen have s = −∞.
+    private void CapGradient(float* scores, float* gradients, int count, float delta)
+    {
+        float cap = tiles.Shape.Cap;
+        for (int i = 0; i < count; i += Lanes.Count)
+        {
+            Vector256<float> t = Vector256.Max(Vector256.Load(scores + i) / cap, Vector256.Create(-1f));
+            ((Vector256.Load(gradients + i) - Vector256.Create(delta)) * (Vector256<float>.One - (t * t))).Store(gradients + i);
+        }
     }
 
     /// <summary>Where a task keeps what.</summary>

@@ -76,6 +76,9 @@ internal readonly unsafe struct AttentionDecode(
         new Span<float>(output, heads * size).Clear();
         for (int head = 0; head < heads; head++)
         {
+            if (shape.Cap > 0)
+                AttentionTiles.CapRow(scores + ((long)head * count), count, shape.Cap);
+
             Normalize(scores + ((long)head * count), count);
         }
 

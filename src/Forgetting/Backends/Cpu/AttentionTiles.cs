@@ -88,11 +88,15 @@ internal readonly unsafe struct AttentionTiles
     /// the last one it sees, and those behind it, which were not computed everywhere, to the 0 that all of them become.
     /// </summary>
     /// <returns>The end of that vector.</returns>
+    /// <remarks>Scores that are seen are capped first where the layer caps them.</remarks>
     public int Mask(float* scores, int position, int firstKey)
     {
         int end = KeysSeen(position, firstKey);
         int start = Math.Clamp(FirstKey(position) - firstKey, 0, end);
         int lanes = Panels.RoundUp(end, Lanes.Count);
+        if (Shape.Cap > 0)
+            CapRow(scores, end, Shape.Cap);
+
         new Span<float>(scores, start).Fill(float.NegativeInfinity);
         new Span<float>(scores + end, lanes - end).Fill(float.NegativeInfinity);
         new Span<float>(scores + lanes, Keys - lanes).Clear();
@@ -108,6 +112,16 @@ internal readonly unsafe struct AttentionTiles
         int first = FirstRowThatSees(firstKey, position, tokens);
         int end = Shape.Window > 0 ? Math.Clamp(firstKey + Keys - 1 + Shape.Window - position, 0, tokens) : tokens;
         return (first / panel * panel, end * Group);
+    }
+
+    /// <summary>x = cap·tanh(x / cap).</summary>
+    public static void CapRow(float* scores, int count, float cap)
+    {
+        for (int i = 0; i < count; i += Lanes.Count)
+        {
+            int lanes = Math.Min(Lanes.Count, count - i);
+            Lanes.Store(VectorMath.Tanh(Lanes.Load(scores + i, lanes) / cap) * cap, scores + i, lanes);
+        }
     }
 
     /// <summary>Σ x, x[i] = exp(x[i] − shift) over whole vectors of a row of scores.</summary>

@@ -21,6 +21,34 @@ internal sealed unsafe partial class CpuBackend
     }
 
     /// <inheritdoc/>
+    public void GeGlu(Tensor gate, Tensor up, Tensor y)
+    {
+        Require(gate.Count == y.Count && up.Count == y.Count);
+        ForEach(new GeGluForward(Floats(gate), Floats(up), Output(y)), y.Count);
+    }
+
+    /// <inheritdoc/>
+    public void GeGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
+    {
+        Require(gate.Count == dY.Count && up.Count == dY.Count && dGate.Count == dY.Count && dUp.Count == dY.Count);
+        ForEach(new GeGluGradient(Floats(gate), Floats(up), Floats(dY), Output(dGate), Output(dUp)), dY.Count);
+    }
+
+    /// <inheritdoc/>
+    public void SoftCap(Tensor x, Tensor y, float cap)
+    {
+        Require(x.Count == y.Count);
+        ForEach(new SoftCapForward(Floats(x), Output(y), cap), y.Count);
+    }
+
+    /// <inheritdoc/>
+    public void SoftCapBackward(Tensor x, Tensor dY, Tensor dX, float cap)
+    {
+        Require(x.Count == dX.Count && dY.Count == dX.Count);
+        ForEach(new SoftCapGradient(Floats(x), Floats(dY), Output(dX), cap), dX.Count);
+    }
+
+    /// <inheritdoc/>
     public void Gelu(Tensor x, Tensor y, bool tanh)
     {
         Require(x.Count == y.Count);
@@ -75,6 +103,46 @@ internal sealed unsafe partial class CpuBackend
         }
     }
 
+    private readonly struct GeGluForward(float* gate, float* up, float* y) : IElementwise
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(long i, int lanes)
+        {
+            Vector256<float> g = Lanes.Load(gate + i, lanes);
+            Lanes.Store(g * GeluTanhForward.Gate(g, out _) * Lanes.Load(up + i, lanes), y + i, lanes);
+        }
+    }
+
+    private readonly struct GeGluGradient(float* gate, float* up, float* dY, float* dGate, float* dUp) : IElementwise
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(long i, int lanes)
+        {
+            Vector256<float> g = Lanes.Load(gate + i, lanes);
+            Vector256<float> u = Lanes.Load(up + i, lanes);
+            Vector256<float> d = Lanes.Load(dY + i, lanes);
+            Vector256<float> share = GeluTanhForward.Gate(g, out Vector256<float> slope);
+            Lanes.Store(d * u * GeluTanhForward.Derivative(g, share, slope), dGate + i, lanes);
+            Lanes.Store(d * g * share, dUp + i, lanes);
+        }
+    }
+
+    private readonly struct SoftCapForward(float* x, float* y, float cap) : IElementwise
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(long i, int lanes) => Lanes.Store(VectorMath.Tanh(Lanes.Load(x + i, lanes) / cap) * cap, y + i, lanes);
+    }
+
+    private readonly struct SoftCapGradient(float* x, float* dY, float* dX, float cap) : IElementwise
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(long i, int lanes)
+        {
+            Vector256<float> t = VectorMath.Tanh(Lanes.Load(x + i, lanes) / cap);
+            Lanes.Store(Lanes.Load(dY + i, lanes) * (Vector256<float>.One - (t * t)), dX + i, lanes);
+        }
+    }
+
     /// <summary>½x·(1 + tanh(√(2/π)·(x + 0.044715x³))).</summary>
     private readonly struct GeluTanhForward(float* x, float* y) : IElementwise
     {
@@ -95,6 +163,11 @@ internal sealed unsafe partial class CpuBackend
             Vector256<float> u = x * Lanes.MultiplyAdd(square, Vector256.Create(0.044715f * Root), Vector256.Create(Root));
             return VectorMath.Sigmoid(u * 2f);
         }
+
+        /// <summary>d/dx x·σ(2u) = σ + x·σ·(1 − σ)·2u′.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Derivative(Vector256<float> x, Vector256<float> gate, Vector256<float> slope) =>
+            Lanes.MultiplyAdd(x * gate * 2f, (Vector256<float>.One - gate) * slope, gate);
     }
 
     private readonly struct GeluTanhGradient(float* x, float* dY, float* dX) : IElementwise
@@ -104,10 +177,7 @@ internal sealed unsafe partial class CpuBackend
         {
             Vector256<float> value = Lanes.Load(x + i, lanes);
             Vector256<float> gate = GeluTanhForward.Gate(value, out Vector256<float> slope);
-
-            // d/dx x·σ(2u) = σ + x·σ·(1 − σ)·2u′.
-            Vector256<float> derivative = Lanes.MultiplyAdd(value * gate * 2f, (Vector256<float>.One - gate) * slope, gate);
-            Lanes.Store(Lanes.Load(dY + i, lanes) * derivative, dX + i, lanes);
+            Lanes.Store(Lanes.Load(dY + i, lanes) * GeluTanhForward.Derivative(value, gate, slope), dX + i, lanes);
         }
     }
 

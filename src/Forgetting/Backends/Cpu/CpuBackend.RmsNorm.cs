@@ -8,20 +8,21 @@ namespace Forgetting.Backends.Cpu;
 internal sealed unsafe partial class CpuBackend
 {
     /// <inheritdoc/>
-    public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float epsilon, Tensor y, Tensor rstd)
+    public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float offset, float epsilon, Tensor y, Tensor rstd)
     {
         Require(x.Shape == y.Shape && gain.Count == x.Columns && rstd.Count == x.Rows);
-        ForEachRow(new RmsNormRow(SummedRows(x, residual), Floats(gain), epsilon, Output(y), Output(rstd), x.Columns), x.Rows, x.Columns);
+        ForEachRow(
+            new RmsNormRow(SummedRows(x, residual), Floats(gain), offset, epsilon, Output(y), Output(rstd), x.Columns), x.Rows, x.Columns);
     }
 
     /// <inheritdoc/>
-    public void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor rstd, Tensor dX, Tensor gainProduct)
+    public void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, float offset, Tensor rstd, Tensor dX, Tensor gainProduct)
     {
         Require(x.Shape == dY.Shape && dX.Shape == dY.Shape && gain.Count == x.Columns && rstd.Count == x.Rows);
         Require(gainProduct.IsEmpty || gainProduct.Shape == dY.Shape);
         ForEachRow(
-            new RmsNormGradientRow(Floats(dY), Floats(x), Floats(gain), Floats(rstd), Output(dX), Output(gainProduct), x.Columns), x.Rows,
-            2 * x.Columns);
+            new RmsNormGradientRow(Floats(dY), Floats(x), Floats(gain), offset, Floats(rstd), Output(dX), Output(gainProduct), x.Columns),
+            x.Rows, 2 * x.Columns);
     }
 
     // x is written only where there is something to add.
@@ -48,7 +49,8 @@ internal sealed unsafe partial class CpuBackend
         }
     }
 
-    private readonly struct RmsNormRow(ResidualRows x, float* gain, float epsilon, float* y, float* rstd, int columns) : IRowOperation
+    private readonly struct RmsNormRow(ResidualRows x, float* gain, float offset, float epsilon, float* y, float* rstd, int columns)
+        : IRowOperation
     {
         public void Apply(int row, byte* scratch)
         {
@@ -56,29 +58,31 @@ internal sealed unsafe partial class CpuBackend
             float* target = y + ((long)row * columns);
             float scale = 1 / MathF.Sqrt((Lanes.Dot(source, source, columns) / columns) + epsilon);
             rstd[row] = scale;
+            Vector256<float> shift = Vector256.Create(offset);
             for (int i = 0; i < columns; i += Lanes.Count)
             {
                 int lanes = Math.Min(Lanes.Count, columns - i);
-                Lanes.Store(Lanes.Load(source + i, lanes) * scale * Lanes.Load(gain + i, lanes), target + i, lanes);
+                Lanes.Store(Lanes.Load(source + i, lanes) * scale * (Lanes.Load(gain + i, lanes) + shift), target + i, lanes);
             }
         }
     }
 
-    /// <summary>dX += rstd·(dx̂ − x̂·mean(dx̂∘x̂)) with dx̂ = gain ∘ dY.</summary>
+    /// <summary>dX += rstd·(dx̂ − x̂·mean(dx̂∘x̂)) with dx̂ = (offset + gain) ∘ dY.</summary>
     private readonly struct RmsNormGradientRow(
-        float* dY, float* x, float* gain, float* rstd, float* dX, float* gainProduct, int columns) : IRowOperation
+        float* dY, float* x, float* gain, float offset, float* rstd, float* dX, float* gainProduct, int columns) : IRowOperation
     {
         public void Apply(int row, byte* scratch)
         {
             long start = (long)row * columns;
             float scale = rstd[row];
-            float mean = Lanes.Sum(new TripleProduct(dY + start, gain, x + start), columns) * scale / columns;
+            float mean = Lanes.Sum(new TripleProduct(dY + start, gain, offset, x + start), columns) * scale / columns;
+            Vector256<float> shift = Vector256.Create(offset);
             for (int i = 0; i < columns; i += Lanes.Count)
             {
                 int lanes = Math.Min(Lanes.Count, columns - i);
                 Vector256<float> normal = Lanes.Load(x + start + i, lanes) * scale;
                 Vector256<float> d = Lanes.Load(dY + start + i, lanes);
-                Vector256<float> change = (d * Lanes.Load(gain + i, lanes)) - (normal * mean);
+                Vector256<float> change = (d * (Lanes.Load(gain + i, lanes) + shift)) - (normal * mean);
                 Lanes.Store(Lanes.MultiplyAdd(change, Vector256.Create(scale), Lanes.Load(dX + start + i, lanes)), dX + start + i, lanes);
                 if (gainProduct != null)
                     Lanes.Store(d * normal, gainProduct + start + i, lanes);
@@ -86,10 +90,11 @@ internal sealed unsafe partial class CpuBackend
         }
     }
 
-    private readonly struct TripleProduct(float* a, float* b, float* c) : ITerm
+    private readonly struct TripleProduct(float* a, float* b, float offset, float* c) : ITerm
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public Vector256<float> AddTo(Vector256<float> sum, int i, int lanes) =>
-            Lanes.MultiplyAdd(Lanes.Load(a + i, lanes) * Lanes.Load(b + i, lanes), Lanes.Load(c + i, lanes), sum);
+            Lanes.MultiplyAdd(
+                Lanes.Load(a + i, lanes) * (Lanes.Load(b + i, lanes) + Vector256.Create(offset)), Lanes.Load(c + i, lanes), sum);
     }
 }

@@ -8,21 +8,22 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)
     {
-        Require(headSize % 2 == 0 && x.Columns % headSize == 0);
-        Require(positions.Count == x.Rows && cosine.Columns == headSize / 2 && sine.Columns == headSize / 2);
+        Require(x.Columns % headSize == 0);
+        Require(positions.Count == x.Rows && cosine.Columns <= headSize / 2 && sine.Columns == cosine.Columns);
         ForEachRow(
-            new RopeRow(Output(x), Ints(positions), Floats(cosine), Floats(sine), x.Columns, headSize / 2, inverse ? -1 : 1), x.Rows,
-            x.Columns);
+            new RopeRow(Output(x), Ints(positions), Floats(cosine), Floats(sine), x.Columns, headSize, cosine.Columns, inverse ? -1 : 1),
+            x.Rows, x.Columns);
     }
 
-    private readonly struct RopeRow(float* x, int* positions, float* cosine, float* sine, int columns, int half, float sign) : IRowOperation
+    private readonly struct RopeRow(
+        float* x, int* positions, float* cosine, float* sine, int columns, int headSize, int half, float sign) : IRowOperation
     {
         public void Apply(int row, byte* scratch)
         {
             float* cosines = cosine + ((long)positions[row] * half);
             float* sines = sine + ((long)positions[row] * half);
             float* end = x + ((row + 1L) * columns);
-            for (float* head = x + ((long)row * columns); head < end; head += 2 * half)
+            for (float* head = x + ((long)row * columns); head < end; head += headSize)
             {
                 int i = 0;
                 for (; i <= half - Lanes.Count; i += Lanes.Count)

@@ -87,6 +87,23 @@ internal static class VectorMath
     public static Vector256<float> Sigmoid(Vector256<float> x) => Vector256<float>.One / (Vector256<float>.One + Exp(-x));
 
     /// <summary>
+    /// tanh x: a polynomial near 0 (Cephes' tanhf), where 1 − 2/(e²ˣ + 1) would lose its digits.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector256<float> Tanh(Vector256<float> x)
+    {
+        Vector256<float> z = x * x;
+        Vector256<float> p = Vector256.Create(-5.70498872745e-3f);
+        p = Lanes.MultiplyAdd(p, z, Vector256.Create(2.06390887954e-2f));
+        p = Lanes.MultiplyAdd(p, z, Vector256.Create(-5.37397155531e-2f));
+        p = Lanes.MultiplyAdd(p, z, Vector256.Create(1.33314422036e-1f));
+        p = Lanes.MultiplyAdd(p, z, Vector256.Create(-3.33332819422e-1f));
+        Vector256<float> near = Lanes.MultiplyAdd(p * z, x, x);
+        Vector256<float> far = Vector256<float>.One - (Vector256.Create(2f) / (Exp(x + x) + Vector256<float>.One));
+        return Vector256.ConditionalSelect(Vector256.LessThan(Vector256.Abs(x), Vector256.Create(0.625f)), near, far);
+    }
+
+    /// <summary>
     /// erf x as x times a quotient of polynomials in x², for |x| ≤ 4, where it reaches 1 (coefficients as in Eigen and XLA).
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -29,7 +29,7 @@ internal sealed unsafe partial class CudaBackend
         if (q.Rows == 0)
             return;
 
-        var kernel = new AttentionKernel(shape.HeadSize, q.DType);
+        var kernel = new AttentionKernel(shape, q.DType);
         int sequences = (int)offsets.Count - 1, slots = (q.Rows / kernel.Rows) + sequences;
         long headRows = (long)q.Rows * shape.Heads;
         _device.Launch(
@@ -37,11 +37,11 @@ internal sealed unsafe partial class CudaBackend
         _device.Launch(
             kernel.Name("attention_queries"), kernel.Suffix, new(shape.Heads, slots), kernel.Threads, kernel.QueriesBytes,
             q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale,
-            shape.Window);
+            shape.Window, shape.Cap);
         _device.Launch(
             kernel.Name("attention_keys"), kernel.Suffix, new(shape.KeyValueHeads, slots), kernel.Threads, kernel.KeysBytes,
             q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale,
-            shape.Window);
+            shape.Window, shape.Cap);
     }
 
     /// <inheritdoc/>
@@ -68,12 +68,12 @@ internal sealed unsafe partial class CudaBackend
         if (q.Rows == 0)
             return;
 
-        var kernel = new AttentionKernel(shape.HeadSize, q.DType);
+        var kernel = new AttentionKernel(shape, q.DType);
         int sequences = (int)offsets.Count - 1;
         _device.Launch(
             kernel.Name("attention"), kernel.Suffix, new(shape.Heads, (q.Rows / kernel.Rows) + sequences), kernel.Threads,
             kernel.ForwardBytes, q, k, v, offsets, sequences, starts, lengths, o, logSumExp, shape.Heads, shape.KeyValueHeads,
-            shape.HeadSize, shape.Scale, shape.Window);
+            shape.HeadSize, shape.Scale, shape.Window, shape.Cap);
     }
 
     private void LaunchDecoding(AttentionShape shape, Tensor q, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
@@ -85,11 +85,17 @@ internal sealed unsafe partial class CudaBackend
         long splits = (long)sequences * shape.Heads * CacheSplits;
         nint statistics = Scratch(splits * (2 + shape.HeadSize) * sizeof(float));
         nint outputs = statistics + (nint)(splits * 2 * sizeof(float));
+        string partials = (shape.HeadSize <= 64, shape.Cap > 0) switch
+        {
+            (true, false) => "cache_attention_partials_64",
+            (true, true) => "cache_attention_partials_capped_64",
+            (false, false) => "cache_attention_partials_128",
+            (false, true) => "cache_attention_partials_capped_128",
+        };
         _device.Launch(
-            shape.HeadSize <= 64 ? "cache_attention_partials_64" : "cache_attention_partials_128", Suffix(q.DType),
-            new(sequences, shape.KeyValueHeads * Blocks(group, CacheGroup), CacheSplits), 128, 0,
-            q, keys, values, starts, lengths, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, shape.Window, statistics,
-            outputs);
+            partials, Suffix(q.DType), new(sequences, shape.KeyValueHeads * Blocks(group, CacheGroup), CacheSplits), 128, 0,
+            q, keys, values, starts, lengths, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, shape.Window, shape.Cap,
+            statistics, outputs);
         _device.Launch(
             "cache_attention_join", Suffix(q.DType), new(sequences, shape.Heads), 128, 0, statistics, outputs, o, shape.Heads,
             shape.HeadSize);
@@ -112,9 +118,12 @@ internal sealed unsafe partial class CudaBackend
         private const int Largest = 256;
         private readonly bool _tensorCores;
         private readonly int _columns;
+        private readonly bool _capped;
 
-        public AttentionKernel(int headSize, DType type)
+        public AttentionKernel(AttentionShape shape, DType type)
         {
+            int headSize = shape.HeadSize;
+            _capped = shape.Cap > 0;
             if (headSize > Largest)
             {
                 throw new UserException(
@@ -152,20 +161,34 @@ internal sealed unsafe partial class CudaBackend
 
         private int Weights => Rows * (Rows + 1) * sizeof(float);
 
-        public string Name(string operation) => (operation, _columns) switch
+        // Whole names, since a launch makes no strings.
+        public string Name(string operation) => (operation, _columns, _capped) switch
         {
-            ("attention", 32) => "attention_32",
-            ("attention", 64) => "attention_64",
-            ("attention", 128) => "attention_128",
-            ("attention", _) => "attention_256",
-            ("attention_queries", 32) => "attention_queries_32",
-            ("attention_queries", 64) => "attention_queries_64",
-            ("attention_queries", 128) => "attention_queries_128",
-            ("attention_queries", _) => "attention_queries_256",
-            (_, 32) => "attention_keys_32",
-            (_, 64) => "attention_keys_64",
-            (_, 128) => "attention_keys_128",
-            _ => "attention_keys_256",
+            ("attention", 32, false) => "attention_32",
+            ("attention", 32, true) => "attention_capped_32",
+            ("attention", 64, false) => "attention_64",
+            ("attention", 64, true) => "attention_capped_64",
+            ("attention", 128, false) => "attention_128",
+            ("attention", 128, true) => "attention_capped_128",
+            ("attention", _, false) => "attention_256",
+            ("attention", _, true) => "attention_capped_256",
+            ("attention_queries", 32, false) => "attention_queries_32",
+            ("attention_queries", 32, true) => "attention_queries_capped_32",
+            ("attention_queries", 64, false) => "attention_queries_64",
+            ("attention_queries", 64, true) => "attention_queries_capped_64",
+            ("attention_queries", 128, false) => "attention_queries_128",
+            ("attention_queries", 128, true) => "attention_queries_capped_128",
+            ("attention_queries", _, false) => "attention_queries_256",
+            ("attention_queries", _, true) => "attention_queries_capped_256",
+            ("attention_keys", 32, false) => "attention_keys_32",
+            ("attention_keys", 32, true) => "attention_keys_capped_32",
+            ("attention_keys", 64, false) => "attention_keys_64",
+            ("attention_keys", 64, true) => "attention_keys_capped_64",
+            ("attention_keys", 128, false) => "attention_keys_128",
+            ("attention_keys", 128, true) => "attention_keys_capped_128",
+            ("attention_keys", _, false) => "attention_keys_256",
+            ("attention_keys", _, true) => "attention_keys_capped_256",
+            _ => throw new ArgumentException($"no kernel {operation}", nameof(operation)),
         };
     }
 }

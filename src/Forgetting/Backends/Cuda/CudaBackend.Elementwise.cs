@@ -5,17 +5,23 @@ namespace Forgetting.Backends.Cuda;
 internal sealed unsafe partial class CudaBackend
 {
     /// <inheritdoc/>
-    public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float epsilon, Tensor y, Tensor rstd)
+    public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float offset, float epsilon, Tensor y, Tensor rstd)
     {
         RequireResidual(x, residual);
         Require(gain.Count == x.Columns && y.Shape == x.Shape && rstd.Count == x.Rows);
         Require(gain.DType == x.DType && y.DType == x.DType);
-        LaunchRows("rms_norm", Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)), x, residual, gain, epsilon, y, rstd, x.Columns);
+        LaunchRows(
+            "rms_norm", Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)), x, residual, gain, offset, epsilon, y, rstd, x.Columns);
     }
 
     /// <inheritdoc/>
-    public void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor rstd, Tensor dX, Tensor gainProduct) =>
-        NormBackward("rms_norm_backward", dY, x, gain, rstd, dX, gainProduct);
+    public void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, float offset, Tensor rstd, Tensor dX, Tensor gainProduct)
+    {
+        RequireNormBackward(dY, x, gain, dX, gainProduct);
+        LaunchRows(
+            "rms_norm_backward", Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)), dY, x, gain, offset, rstd, dX, gainProduct,
+            x.Columns);
+    }
 
     /// <inheritdoc/>
     public void LayerNorm(Tensor x, Tensor residual, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics)
@@ -29,22 +35,53 @@ internal sealed unsafe partial class CudaBackend
     }
 
     /// <inheritdoc/>
-    public void LayerNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor statistics, Tensor dX, Tensor gainProduct) =>
-        NormBackward("layer_norm_backward", dY, x, gain, statistics, dX, gainProduct);
-
-    /// <inheritdoc/>
-    public void SwiGlu(Tensor gate, Tensor up, Tensor y)
+    public void LayerNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor statistics, Tensor dX, Tensor gainProduct)
     {
-        Require(up.Shape == gate.Shape && y.Shape == gate.Shape && up.DType == gate.DType && y.DType == gate.DType);
-        LaunchFlat("swiglu", Suffix(y.DType), y.Count, Wide(y.DType), gate, up, y, y.Count);
+        RequireNormBackward(dY, x, gain, dX, gainProduct);
+        LaunchRows(
+            "layer_norm_backward", Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)), dY, x, gain, statistics, dX, gainProduct,
+            x.Columns);
     }
 
     /// <inheritdoc/>
-    public void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
+    public void SwiGlu(Tensor gate, Tensor up, Tensor y) => Gated("swiglu", gate, up, y);
+
+    /// <inheritdoc/>
+    public void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp) =>
+        GatedBackward("swiglu_backward", gate, up, dY, dGate, dUp);
+
+    /// <inheritdoc/>
+    public void GeGlu(Tensor gate, Tensor up, Tensor y) => Gated("geglu", gate, up, y);
+
+    /// <inheritdoc/>
+    public void GeGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp) =>
+        GatedBackward("geglu_backward", gate, up, dY, dGate, dUp);
+
+    /// <inheritdoc/>
+    public void SoftCap(Tensor x, Tensor y, float cap)
+    {
+        Require(y.Shape == x.Shape && y.DType == x.DType);
+        LaunchFlat("soft_cap", Suffix(x.DType), x.Count, Wide(x.DType), x, y, cap, x.Count);
+    }
+
+    /// <inheritdoc/>
+    public void SoftCapBackward(Tensor x, Tensor dY, Tensor dX, float cap)
+    {
+        Require(dY.Shape == x.Shape && dX.Shape == x.Shape && dY.DType == x.DType && dX.DType == x.DType);
+        LaunchFlat("soft_cap_backward", Suffix(x.DType), x.Count, Wide(x.DType), x, dY, dX, cap, x.Count);
+    }
+
+    private void Gated(string kernel, Tensor gate, Tensor up, Tensor y)
+    {
+        Require(up.Shape == gate.Shape && y.Shape == gate.Shape && up.DType == gate.DType && y.DType == gate.DType);
+        LaunchFlat(kernel, Suffix(y.DType), y.Count, Wide(y.DType), gate, up, y, y.Count);
+    }
+
+    private void GatedBackward(string kernel, Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
     {
         Require(up.Shape == gate.Shape && dY.Shape == gate.Shape && dGate.Shape == gate.Shape && dUp.Shape == gate.Shape);
         Require(up.DType == gate.DType && dY.DType == gate.DType && dGate.DType == gate.DType && dUp.DType == gate.DType);
-        LaunchFlat("swiglu_backward", Suffix(dY.DType), dY.Count, Wide(dY.DType), gate, up, dY, dGate, dUp, dY.Count);
+        LaunchFlat(kernel, Suffix(dY.DType), dY.Count, Wide(dY.DType), gate, up, dY, dGate, dUp, dY.Count);
     }
 
     /// <inheritdoc/>
@@ -82,11 +119,10 @@ internal sealed unsafe partial class CudaBackend
     private static void RequireResidual(Tensor x, Tensor residual) =>
         Require(residual.IsEmpty || (residual.Shape == x.Shape && residual.DType == x.DType));
 
-    private void NormBackward(string kernel, Tensor dY, Tensor x, Tensor gain, Tensor statistics, Tensor dX, Tensor gainProduct)
+    private static void RequireNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor dX, Tensor gainProduct)
     {
         Require(dY.Shape == x.Shape && dX.Shape == x.Shape && gain.Count == x.Columns);
         Require(dY.DType == x.DType && dX.DType == x.DType && gain.DType == x.DType);
         Require(gainProduct.IsEmpty || (gainProduct.Shape == x.Shape && gainProduct.DType == x.DType));
-        LaunchRows(kernel, Suffix(x.DType), x.Rows, Blocks(x.Columns, Wide(x.DType)), dY, x, gain, statistics, dX, gainProduct, x.Columns);
     }
 }

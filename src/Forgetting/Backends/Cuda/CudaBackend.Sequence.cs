@@ -41,11 +41,12 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)
     {
-        Require(x.Columns % headSize == 0 && headSize % 2 == 0 && positions.Count == x.Rows);
-        Require(cosine.Columns == headSize / 2 && sine.Shape == cosine.Shape);
+        Require(x.Columns % headSize == 0 && positions.Count == x.Rows);
+        Require(cosine.Columns <= headSize / 2 && sine.Shape == cosine.Shape);
+        int heads = x.Columns / headSize;
         LaunchRows(
-            "rope", Suffix(x.DType), x.Rows, Blocks(x.Columns / 2, Wide(x.DType)),
-            x, positions, cosine, sine, x.Columns / headSize, headSize, inverse ? -1f : 1f);
+            "rope", Suffix(x.DType), x.Rows, Blocks(heads * cosine.Columns, Wide(x.DType)),
+            x, positions, cosine, sine, heads, headSize, 2 * cosine.Columns, inverse ? -1f : 1f);
     }
 
     /// <inheritdoc/>

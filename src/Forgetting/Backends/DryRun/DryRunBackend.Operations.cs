@@ -48,11 +48,11 @@ internal sealed partial class DryRunBackend
     {
     }
 
-    public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float epsilon, Tensor y, Tensor rstd)
+    public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float offset, float epsilon, Tensor y, Tensor rstd)
     {
     }
 
-    public void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor rstd, Tensor dX, Tensor gainProduct)
+    public void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, float offset, Tensor rstd, Tensor dX, Tensor gainProduct)
     {
     }
 
@@ -69,6 +69,22 @@ internal sealed partial class DryRunBackend
     }
 
     public void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
+    {
+    }
+
+    public void GeGlu(Tensor gate, Tensor up, Tensor y)
+    {
+    }
+
+    public void GeGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
+    {
+    }
+
+    public void SoftCap(Tensor x, Tensor y, float cap)
+    {
+    }
+
+    public void SoftCapBackward(Tensor x, Tensor dY, Tensor dX, float cap)
     {
     }
 

@@ -129,7 +129,7 @@ internal static class KernelDoctorCases
                 (Tensor x, Tensor gain, Tensor y, Tensor rstd) =
                     (b.Input(s.Rows, s.Width), b.Input(1, s.Width), b.Output(s.Rows, s.Width), b.Output32(1, s.Rows));
                 Tensor added = residual ? b.Input(s.Rows, s.Width) : default;
-                return (() => b.Backend.RmsNorm(x, added, gain, 1e-5f, y, rstd), [x, y, rstd]);
+                return (() => b.Backend.RmsNorm(x, added, gain, 0, 1e-5f, y, rstd), [x, y, rstd]);
             }, Activations(residual ? 4 : 2));
             yield return Memory($"LayerNorm{kind}", (b, s) =>
             {
@@ -145,8 +145,8 @@ internal static class KernelDoctorCases
             (Tensor x, Tensor gain, Tensor y, Tensor rstd) =
                 (b.Input(s.Rows, s.Width), b.Input(1, s.Width), b.Output(s.Rows, s.Width), b.Output32(1, s.Rows));
             (Tensor dY, Tensor dX) = (b.Input(s.Rows, s.Width), b.Input(s.Rows, s.Width));
-            b.Backend.RmsNorm(x, default, gain, 1e-5f, y, rstd);
-            return (() => b.Backend.RmsNormBackward(dY, x, gain, rstd, dX, y), [dX, y]);
+            b.Backend.RmsNorm(x, default, gain, 0, 1e-5f, y, rstd);
+            return (() => b.Backend.RmsNormBackward(dY, x, gain, 0, rstd, dX, y), [dX, y]);
         }, Activations(5));
         yield return Memory("LayerNormBackward", (b, s) =>
         {
@@ -167,6 +167,25 @@ internal static class KernelDoctorCases
             (Tensor dGate, Tensor dUp) = (b.Output(s.Rows, s.Inner), b.Output(s.Rows, s.Inner));
             return (() => b.Backend.SwiGluBackward(gate, up, dY, dGate, dUp), [dGate, dUp]);
         }, (s, e) => 5.0 * s.Rows * s.Inner * e);
+        yield return Memory("GeGlu", (b, s) =>
+        {
+            (Tensor gate, Tensor up, Tensor y) = (b.Input(s.Rows, s.Inner), b.Input(s.Rows, s.Inner), b.Output(s.Rows, s.Inner));
+            return (() => b.Backend.GeGlu(gate, up, y), [y]);
+        }, (s, e) => 3.0 * s.Rows * s.Inner * e);
+        yield return Memory("GeGluBackward", (b, s) =>
+        {
+            (Tensor gate, Tensor up, Tensor dY) = (b.Input(s.Rows, s.Inner), b.Input(s.Rows, s.Inner), b.Input(s.Rows, s.Inner));
+            (Tensor dGate, Tensor dUp) = (b.Output(s.Rows, s.Inner), b.Output(s.Rows, s.Inner));
+            return (() => b.Backend.GeGluBackward(gate, up, dY, dGate, dUp), [dGate, dUp]);
+        }, (s, e) => 5.0 * s.Rows * s.Inner * e);
+        yield return Memory(
+            "SoftCap", (b, s) => In(b.Input(s.Rows, s.Inner), b.Output(s.Rows, s.Inner), (x, y) => b.Backend.SoftCap(x, y, 30)),
+            (s, e) => 2.0 * s.Rows * s.Inner * e);
+        yield return Memory("SoftCapBackward", (b, s) =>
+        {
+            (Tensor x, Tensor dY, Tensor dX) = (b.Input(s.Rows, s.Inner), b.Input(s.Rows, s.Inner), b.Output(s.Rows, s.Inner));
+            return (() => b.Backend.SoftCapBackward(x, dY, dX, 30), [dX]);
+        }, (s, e) => 3.0 * s.Rows * s.Inner * e);
         foreach (bool tanh in new[] { true, false })
         {
             string kind = tanh ? "tanh" : "erf";

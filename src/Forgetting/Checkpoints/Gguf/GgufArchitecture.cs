@@ -35,11 +35,15 @@ internal sealed class GgufArchitecture
             throw Unknown($"model_type is {config.Family.ModelType}", $"{string.Join(", ", known[..^1])} or {known[^1]}");
         }
 
-        if (config.Windows.Any(window => window > 0 && window < config.ContextLength))
+        int pattern = config.Family.GgufWindowPattern;
+        if (pattern == 0 && config.Windows.Any(window => window > 0 && window < config.ContextLength))
         {
             throw Unknown(
                 "a layer looks back over a sliding window", $"full attention, which is all that llama.cpp has for {config.Family}");
         }
+
+        if (pattern > 0 && Enumerable.Range(0, config.Layers).Any(i => config.WindowOf(i) == 0 != ((i + 1) % pattern == 0)))
+            throw Unknown("layer_types is a list of its own", $"full attention in every layer of number {pattern}");
 
         if (ScalingLimit(config) is { } scaling)
             throw Unknown($"rope_type is {scaling}", $"another, since that is not what llama.cpp has for {name}");
@@ -104,7 +108,7 @@ internal sealed class GgufArchitecture
 
     private void AddFactors(GgufMetadata metadata)
     {
-        if (_config.EmbeddingScale != 1)
+        if (_config.EmbeddingScale != 1 && !_config.Family.GgufScalesEmbedding)
             metadata.Add($"{Name}.embedding_scale", (float)_config.EmbeddingScale);
 
         if (_config.ResidualScale != 1)
@@ -115,6 +119,15 @@ internal sealed class GgufArchitecture
 
         if (_config.AttentionScale != 1 / Math.Sqrt(_config.HeadSize))
             metadata.Add($"{Name}.attention.scale", (float)_config.AttentionScale);
+
+        if (_config.ScoreCap > 0)
+            metadata.Add($"{Name}.attn_logit_softcapping", (float)_config.ScoreCap);
+
+        if (_config.LogitCap > 0)
+            metadata.Add($"{Name}.final_logit_softcapping", (float)_config.LogitCap);
+
+        if (_config.Family.GgufWindowPattern > 0)
+            metadata.Add($"{Name}.attention.sliding_window", _config.Windows.Max());
     }
 
     /// <summary>Name of the tensor that holds a parameter, such as <c>blk.0.attn_q.weight</c>.</summary>

@@ -48,7 +48,8 @@ internal static class GgufModel
             string tensor = architecture.TensorOf(parameter.Name);
             bool isVector = parameter.Kind == ParameterKind.Vector;
             int headSize = architecture.IsRotated(parameter.Name[..parameter.Name.LastIndexOf('.')]) ? architecture.PairedHeadSize : 0;
-            var rows = new StoredRows(binding.Source, isVector, binding.Transposed, headSize);
+            double offset = isVector && parameter.Name.EndsWith(".weight", StringComparison.Ordinal) ? source.Config.GainOffset : 0;
+            var rows = new StoredRows(binding.Source, isVector, binding.Transposed, headSize, offset: offset);
 
             // Positions are added, not multiplied, and are kept as norms are.
             bool isPosition = tensor.StartsWith("position_embd.", StringComparison.Ordinal);

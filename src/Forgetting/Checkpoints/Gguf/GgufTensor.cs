@@ -79,8 +79,9 @@ internal sealed class MemoryRow(float[] row) : IRows
 /// rows in their own order.
 /// </param>
 /// <param name="factor">What each number is multiplied by.</param>
-internal sealed class StoredRows(StoredTensor tensor, bool isVector = false, bool transposed = false, int headSize = 0, double factor = 1)
-    : IRows
+/// <param name="offset">What is added to each number.</param>
+internal sealed class StoredRows(
+    StoredTensor tensor, bool isVector = false, bool transposed = false, int headSize = 0, double factor = 1, double offset = 0) : IRows
 {
     private readonly int _fileColumns = isVector ? 1 : checked((int)tensor.Dimensions[1]);
     private readonly int _fileRows = checked((int)(isVector ? tensor.Count : tensor.Dimensions[0]));
@@ -102,11 +103,11 @@ internal sealed class StoredRows(StoredTensor tensor, bool isVector = false, boo
         else
             ReadInOrder(first, values);
 
-        if (factor != 1)
+        if (factor != 1 || offset != 0)
         {
             foreach (ref float value in values)
             {
-                value = (float)(value * factor);
+                value = (float)((value * factor) + offset);
             }
         }
     }

@@ -16,6 +16,18 @@ internal static class ConfigFields
         return name == full ? 0 : name == windowed ? window : throw kind.Wrong(kind.Describe(), $"{full} or {windowed}");
     }
 
+    /// <summary>Writes which layers look back over a window.</summary>
+    public static void WriteLayerTypes(Utf8JsonWriter json, ModelConfig config)
+    {
+        json.WriteStartArray("layer_types");
+        for (int layer = 0; layer < config.Layers; layer++)
+        {
+            json.WriteStringValue(config.WindowOf(layer) == 0 ? "full_attention" : "sliding_attention");
+        }
+
+        json.WriteEndArray();
+    }
+
     /// <summary>The variant of GELU.</summary>
     public static ActivationKind Gelu(JsonView json) => (json.Find("activation_function")?.AsString() ?? "gelu_new") switch
     {

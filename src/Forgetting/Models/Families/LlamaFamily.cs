@@ -65,6 +65,12 @@ internal class LlamaFamily : ModelFamily
     /// <summary>θ where the file does not say.</summary>
     protected virtual double DefaultTheta => 10_000;
 
+    /// <summary>Whether layers with a window may have rotary positions of their own.</summary>
+    protected virtual bool RopeByKind => false;
+
+    /// <summary>Whether the head is the embedding where the file does not say.</summary>
+    protected virtual bool DefaultTied => false;
+
     /// <summary>Columns of a head where the file does not say; null for those of an even share of the width.</summary>
     protected virtual int? DefaultHeadSize => null;
 
@@ -85,14 +91,10 @@ internal class LlamaFamily : ModelFamily
                 $"such that heads have {headSize} columns", "an even number, since RoPE turns pairs");
         }
 
-        string activation = json.Find("hidden_act")?.AsString() ?? "silu";
-        if (activation is not ("silu" or "swish"))
-            throw json["hidden_act"].Wrong(json["hidden_act"].Describe(), "silu");
-
         int layers = json.Int("num_hidden_layers", 1, MaxLayers);
         bool attentionBias = json.Flag("attention_bias");
         int context = json.IntOrNull("max_position_embeddings", 1, MaxContext) ?? DefaultContext;
-        (double theta, RopeScaling? scaling) = RopeSettings.Read(json, context, DefaultTheta);
+        (double theta, RopeScaling? scaling) = RopeSettings.Read(json, context, DefaultTheta, RopeByKind);
         return ReadOwn(json, new ModelConfig
         {
             Family = this,
@@ -105,13 +107,13 @@ internal class LlamaFamily : ModelFamily
             HeadSize = headSize,
             ContextLength = context,
             NormEpsilon = json.PositiveOrNull("rms_norm_eps") ?? DefaultEpsilon,
-            Activation = ActivationKind.SwiGlu,
+            Activation = ReadActivation(json),
             RopeTheta = theta,
             RopeScaling = scaling,
             QueryKeyValueBias = QueryKeyValueBias(attentionBias),
             AttentionOutputBias = OutputBias(attentionBias),
             MlpBias = MlpBias(json),
-            TiedHead = json.Flag("tie_word_embeddings"),
+            TiedHead = json.Flag("tie_word_embeddings", absent: DefaultTied),
             AttentionScale = 1 / Math.Sqrt(headSize),
             Windows = ReadWindows(json, layers),
         });
@@ -127,12 +129,20 @@ internal class LlamaFamily : ModelFamily
         json.WriteNumber("num_attention_heads", config.Heads);
         json.WriteNumber("num_key_value_heads", config.KeyValueHeads);
         json.WriteNumber("head_dim", config.HeadSize);
-        json.WriteString("hidden_act", "silu");
+        json.WriteString("hidden_act", HiddenAct);
         json.WriteNumber("max_position_embeddings", config.ContextLength);
         json.WriteNumber("rms_norm_eps", config.NormEpsilon);
         RopeSettings.Write(json, config);
         WriteOwn(json, config);
     }
+
+    /// <summary>What the file calls the activation.</summary>
+    protected virtual string HiddenAct => "silu";
+
+    /// <summary>The activation.</summary>
+    protected virtual ActivationKind ReadActivation(JsonView json) => (json.Find("hidden_act")?.AsString() ?? "silu") is "silu" or "swish"
+        ? ActivationKind.SwiGlu
+        : throw json["hidden_act"].Wrong(json["hidden_act"].Describe(), "silu");
 
     /// <summary>Whether q, k and v have biases.</summary>
     protected virtual bool QueryKeyValueBias(bool attentionBias) => attentionBias;

@@ -68,12 +68,6 @@ internal class Qwen2Family : LlamaFamily
 
         json.WriteNumber("sliding_window", window);
         json.WriteNumber("max_window_layers", config.Windows.TakeWhile(w => w == 0).Count());
-        json.WriteStartArray("layer_types");
-        foreach (int layerWindow in config.Windows)
-        {
-            json.WriteStringValue(layerWindow == 0 ? "full_attention" : "sliding_attention");
-        }
-
-        json.WriteEndArray();
+        WriteLayerTypes(json, config);
     }
 }

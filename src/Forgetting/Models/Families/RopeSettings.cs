@@ -13,11 +13,14 @@ internal static class RopeSettings
         "partial_rotary_factor", "beta_fast", "beta_slow", "attention_factor", "mscale", "mscale_all_dim", "truncate",
     ];
 
+    private static readonly string[] s_kinds = ["full_attention", "sliding_attention"];
+
     /// <summary>θ, and the scaling of frequencies or null.</summary>
     /// <param name="context">Most positions.</param>
     /// <param name="defaultTheta">θ where the file does not say.</param>
+    /// <param name="byKind">Whether kinds of layers may have settings of their own; read are those of full attention.</param>
     /// <exception cref="Core.UserException">A kind that is not supported, or two that differ.</exception>
-    public static (double Theta, RopeScaling? Scaling) Read(JsonView json, int context, double defaultTheta)
+    public static (double Theta, RopeScaling? Scaling) Read(JsonView json, int context, double defaultTheta, bool byKind)
     {
         // Older files have rope_theta beside rope_scaling, newer ones have both in rope_parameters, and transformers reads the newer
         // spelling under the older name too.
@@ -26,6 +29,12 @@ internal static class RopeSettings
             throw two.Wrong("other than rope_parameters", "one of the two, or the same in both");
 
         JsonView? described = newer ?? older;
+        if (byKind && described is { } kinds && IsByKind(kinds))
+        {
+            UnknownKeys.Check(kinds, s_kinds.Contains);
+            described = kinds["full_attention"];
+        }
+
         double theta = described?.PositiveOrNull("rope_theta") ?? json.PositiveOrNull("rope_theta") ?? defaultTheta;
         foreach (JsonView fields in new[] { json, described ?? json })
         {
@@ -35,6 +44,23 @@ internal static class RopeSettings
 
         return (theta, described is { } scaling ? ReadScaling(scaling, context) : null);
     }
+
+    /// <summary>θ of layers with a window where the file names kinds of layers, else null.</summary>
+    /// <exception cref="Core.UserException">Their frequencies are scaled, which is not supported.</exception>
+    public static double? ReadOfWindows(JsonView json)
+    {
+        JsonView? described = json.ObjectOrNull("rope_parameters") ?? json.ObjectOrNull("rope_scaling");
+        if (described is not { } kinds || !IsByKind(kinds) || kinds.ObjectOrNull("sliding_attention") is not { } windowed)
+            return null;
+
+        UnknownKeys.Check(windowed, key => key is "rope_type" or "rope_theta");
+        if (windowed.Find("rope_type") is { } type && type.AsString() != "default")
+            throw type.Wrong(type.Describe(), "default");
+
+        return windowed.PositiveOrNull("rope_theta");
+    }
+
+    private static bool IsByKind(JsonView json) => json.Has("full_attention") || json.Has("sliding_attention");
 
     private static RopeScaling? ReadScaling(JsonView json, int context)
     {
