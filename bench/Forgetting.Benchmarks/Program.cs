@@ -7,7 +7,7 @@ switch (args)
     case ["logits", string model, string ids, string outFile]:
         LogitsDump.Run(model, ids, outFile);
         return 0;
-    case ["step" or "fisher" or "score" or "generate" or "growth", ..]:
+    case ["step" or "fisher" or "score" or "generate" or "growth" or "load", ..]:
         try
         {
             var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false };
@@ -18,6 +18,7 @@ switch (args)
                 ScoreCommand.Create(),
                 GenerateCommand.Create(),
                 GrowthCommand.Create(),
+                LoadCommand.Create(),
             }
                 .Parse(args)
                 .Invoke(configuration);
