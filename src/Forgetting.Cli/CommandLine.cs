@@ -45,6 +45,7 @@ internal static class CommandLine
             MergeCommand.Create(),
             ExportCommand.Create(),
             CompareCommand.Create(),
+            WatchCommand.Create(),
             InspectCommand.Create(),
             DoctorCommand.Create(),
             SchemaCommand.Create(),

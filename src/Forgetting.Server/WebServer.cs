@@ -14,7 +14,7 @@ namespace Forgetting.Server;
 /// Listens, lets in who may ask, and answers whatever goes wrong in one shape. Nothing is read from the environment or from files in the
 /// current folder.
 /// </summary>
-internal sealed class WebServer : IAsyncDisposable
+internal sealed class WebServer : IAsyncDisposable, IDisposable
 {
     private readonly WebApplication _app;
     private readonly CancellationTokenSource _stopping = new();
@@ -68,6 +68,9 @@ internal sealed class WebServer : IAsyncDisposable
         await _app.DisposeAsync().ConfigureAwait(false);
         _stopping.Dispose();
     }
+
+    /// <inheritdoc cref="DisposeAsync"/>
+    public void Dispose() => DisposeAsync().AsTask().GetAwaiter().GetResult();
 
     private async Task Answer(HttpContext context, RequestGuard guard, Func<HttpContext, CancellationToken, Task> handle)
     {

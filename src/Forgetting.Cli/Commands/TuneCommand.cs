@@ -21,17 +21,20 @@ internal static class TuneCommand
             Description = "continue what an interrupted run left in the folder: with --out alone, the rest is in its run.yaml; "
                 + "a finished run goes on to larger --epochs or --steps",
         };
+        var watch = new Option<bool>("--watch") { Description = "show the run on a page in the browser while it is at work" };
         Option<bool> json = CommonOptions.Json();
         var settings = new SettingsOptions(
             command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name), recipe: true, required: ["model", "data", "out"]);
         command.Options.Add(recipe);
         command.Options.Add(resume);
+        command.Options.Add(watch);
         command.Options.Add(json);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.ReadRun(parsed, parsed.GetValue(recipe), parsed.GetValue(resume));
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
+            using IDisposable? page = parsed.GetValue(watch) ? WatchCommand.Begin(options.Out) : null;
             TuneSummary summary =
                 TuneRun.Execute(options, backend, parsed.GetValue(resume), new TerminalProgress(), cancellation: interruption.Token);
             string report = RunFiles.WriteReport(options.Out);

@@ -70,7 +70,7 @@ internal sealed record StageEntry
 /// </summary>
 internal sealed class StageLog
 {
-    private const string FileName = "stages.jsonl";
+    public const string FileName = "stages.jsonl";
 
     // Settings of a stage that may differ once it is finished: a finished run that goes on for longer keeps its stages.
     private static readonly string[] s_length = ["epochs", "steps"];

@@ -120,6 +120,9 @@ internal sealed class HtmlReport
         return this;
     }
 
+    /// <summary>What is between the page's beginning and its end.</summary>
+    internal string Body => _body.ToString();
+
     /// <summary>The style sheet of pages and drawings.</summary>
     internal static string Style
     {

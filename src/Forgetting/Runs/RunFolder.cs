@@ -17,7 +17,7 @@ internal sealed class RunFolder : IDisposable
     /// <summary>Name of the file that a tuning run leaves when it is finished.</summary>
     internal const string SummaryName = "summary.json";
 
-    private const string LockName = ".lock";
+    internal const string LockName = ".lock";
 
     // What a run leaves besides its record.
     private static readonly string[] s_results =

@@ -13,6 +13,10 @@ public sealed record StepMetrics
     /// <summary>Number of the step, from 1.</summary>
     public required int Step { get; init; }
 
+    /// <summary>Steps that the run was to have when it was taken; 0 in files of earlier versions.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public int Steps { get; init; }
+
     /// <summary>
     /// Value of the signed objective Σ weight·CE over the step's tokens; for a bounded ascent too, whose own surrogate is not evaluated.
     /// </summary>

@@ -302,6 +302,7 @@ internal sealed class Trainer
         return new StepMetrics
         {
             Step = k + 1,
+            Steps = Steps,
             Loss = losses.Objective,
             PositiveLoss = losses.PositiveLoss,
             NegativeLoss = losses.NegativeLoss,

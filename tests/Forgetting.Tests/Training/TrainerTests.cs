@@ -30,7 +30,7 @@ public class TrainerTests
         run.Trainer().Run();
         string[] lines = File.ReadAllLines(Path.Combine(run.Folder, "metrics.jsonl"));
         Assert.Equal(6, lines.Length);
-        string[] always = ["step", "loss", "positive_loss", "negative_loss", "lambda", "learning_rate", "grad_norm", "tokens",
+        string[] always = ["step", "steps", "loss", "positive_loss", "negative_loss", "lambda", "learning_rate", "grad_norm", "tokens",
             "tokens_per_second", "elapsed_seconds"];
         for (int i = 0; i < lines.Length; i++)
         {

@@ -1,0 +1,123 @@
+using System.Text;
+using Forgetting.IO;
+using Forgetting.Reports;
+using Forgetting.Testing;
+using Forgetting.Training;
+using Xunit;
+
+namespace Forgetting.Tests.Reports;
+
+/// <summary>A run's folder as it changes under whoever reads it.</summary>
+public sealed class LiveRunTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly LiveRun _run;
+
+    public LiveRunTests() => _run = new LiveRun(_folder["run"]);
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public void Whole_lines_are_read_as_they_come_and_half_a_line_with_its_rest()
+    {
+        Assert.True(_run.Update());
+        Assert.Equal(RunState.Awaited, _run.State);
+        Begin();
+        Append(Line(1), Line(2));
+        Assert.True(_run.Update());
+        Assert.Equal((RunState.Interrupted, "1 2"), (_run.State, Numbers()));
+        Assert.False(_run.Update());
+
+        byte[] next = Line(3);
+        Append(next[..20]);
+        _run.Update();
+        Assert.Equal("1 2", Numbers());
+        Append(next[20..], Line(4));
+        Assert.True(_run.Update());
+        Assert.Equal("1 2 3 4", Numbers());
+
+        _folder.Write("run/.lock", "");
+        Assert.True(_run.Update());
+        Assert.Equal(RunState.AtWork, _run.State);
+        _folder.Write("run/summary.json", "{}");
+        _run.Update();
+        Assert.Equal(RunState.Finished, _run.State);
+    }
+
+    [Theory]
+    [InlineData(3)]
+    [InlineData(9)]
+    public void What_a_resumed_run_cut_is_forgotten_even_if_it_is_longer_by_now(int steps)
+    {
+        Begin();
+        Append([.. Enumerable.Range(1, 5).Select(step => Line(step))]);
+        _run.Update();
+        Assert.Equal("1 2 3 4 5", Numbers());
+
+        // Back to step 2, and on, with other times.
+        File.Delete(Metrics);
+        Append([.. Enumerable.Range(1, steps).Select(step => Line(step, again: step > 2))]);
+        Assert.True(_run.Update());
+        Assert.Equal(string.Join(' ', Enumerable.Range(1, steps)), Numbers());
+        Assert.All(_run.Steps.Skip(2), step => Assert.Equal(step.Step + 0.5, step.ElapsedSeconds));
+
+        File.Delete(Metrics);
+        Assert.True(_run.Update());
+        Assert.Empty(_run.Steps);
+    }
+
+    [Fact]
+    public void A_line_that_is_no_step_is_named_and_leaves_the_others()
+    {
+        Begin();
+        Append(Line(1), "{\"step\":2}\n"u8.ToArray(), Line(3));
+        Assert.True(_run.Update());
+        Assert.False(_run.Update());
+        Assert.Equal("1", Numbers());
+        Assert.StartsWith("metrics.jsonl: the line after step 1 is no step: ", _run.Note, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', _run.Note!);
+    }
+
+    [Fact]
+    public void Time_left_is_reckoned_from_the_recent_steps()
+    {
+        Assert.Null(LiveReport.TimeLeft([]));
+        StepMetrics[] steps = [.. Enumerable.Range(1, 80).Select(step => Step(step, step <= 25 ? 100 * step : 2500 + (2 * (step - 25))))];
+
+        // 20 steps are left, and each of the last 50 took 2 seconds.
+        Assert.Equal(TimeSpan.FromSeconds(40), LiveReport.TimeLeft(steps));
+        Assert.Equal(TimeSpan.FromSeconds(99 * 100), LiveReport.TimeLeft(steps[..1]));
+    }
+
+    [Fact]
+    public void A_page_escapes_what_files_and_folders_are_called()
+    {
+        var run = new LiveRun(_folder["<script>alert(1)</script>"]);
+        run.Update();
+        string html = LiveReport.Run(run.Folder, run, null, DateTime.UtcNow)
+            + LiveReport.Together([(run.Folder, run), ("<b>", run)], DateTime.UtcNow);
+        Assert.DoesNotContain("<script", html, StringComparison.Ordinal);
+        Assert.DoesNotContain("<b>", html, StringComparison.Ordinal);
+        Assert.Contains("&lt;script&gt;", html, StringComparison.Ordinal);
+    }
+
+    private string Metrics => _folder["run", "metrics.jsonl"];
+
+    private string Numbers() => string.Join(' ', _run.Steps.Select(step => step.Step));
+
+    private void Begin() => _folder.Write("run/run.yaml", "method: full\nmodel: m\ndata: d\nout: o\n");
+
+    private void Append(params byte[][] lines)
+    {
+        using FileStream file = new(Metrics, FileMode.Append);
+        file.Write([.. lines.SelectMany(line => line)]);
+    }
+
+    private static byte[] Line(int step, bool again = false) => JsonLines.Line(Step(step, step + (again ? 0.5 : 0)));
+
+    private static StepMetrics Step(int step, double elapsed) => new()
+    {
+        Step = step, Steps = 100, Loss = 1, PositiveLoss = 1, NegativeLoss = null, Lambda = 0, LearningRate = 1, GradNorm = 1, Tokens = 10,
+        TokensPerSecond = 10, ElapsedSeconds = elapsed,
+    };
+}
