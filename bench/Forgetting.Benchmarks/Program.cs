@@ -7,7 +7,7 @@ switch (args)
     case ["logits", string model, string ids, string outFile]:
         LogitsDump.Run(model, ids, outFile);
         return 0;
-    case ["step" or "fisher" or "score" or "generate" or "growth" or "load", ..]:
+    case ["step" or "fisher" or "score" or "generate" or "growth" or "load" or "roofline", ..]:
         try
         {
             var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false };
@@ -19,6 +19,7 @@ switch (args)
                 GenerateCommand.Create(),
                 GrowthCommand.Create(),
                 LoadCommand.Create(),
+                RooflineCommand.Create(),
             }
                 .Parse(args)
                 .Invoke(configuration);

@@ -16,11 +16,15 @@ internal sealed class StepWorkload : IDisposable
     private readonly TrainingOptions _options;
     private int _done;
 
-    public StepWorkload(IBackend backend, StepSettings settings)
+    /// <summary>Allocates model, gradients and optimiser.</summary>
+    /// <param name="initialize">Draw the weights; for a backend without memory it would be for nothing.</param>
+    public StepWorkload(IBackend backend, StepSettings settings, bool initialize = true)
     {
         _options = settings.Options;
         _decoder = new Decoder(settings.Model, backend, settings.Adapter);
-        _decoder.Initialize(1);
+        if (initialize)
+            _decoder.Initialize(1);
+
         _step = new TrainingStep(_decoder, _options);
         _optimizer = new AdamWOptimizer(backend, _decoder.TrainableParameters, _options);
         _chosen = [.. Enumerable.Range(0, settings.Batch)];

@@ -1,21 +1,17 @@
-using System.Diagnostics;
-using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Forgetting.Backends;
 using Forgetting.Tensors;
 
 namespace Forgetting.Benchmarks;
 
-/// <summary>What the calls of one operation took together.</summary>
-/// <param name="Ticks">Of <see cref="Stopwatch"/>.</param>
-/// <param name="Operations">Floating-point operations, counted for products and attention only.</param>
-internal readonly record struct OperationTime(int Calls, long Ticks, double Operations);
-
 /// <summary>
-/// Another backend with a stopwatch on every operation; products are told apart by shape. The other must be synchronous and in host memory.
+/// Another backend with a stopwatch on every operation, which also counts its work; products are told apart by shape. Times are those of
+/// a backend that is synchronous.
 /// </summary>
-internal sealed class TimedBackend(IBackend inner) : IBackend
+internal sealed partial class TimedBackend(IBackend inner) : IBackend
 {
     private readonly Dictionary<Work, OperationTime> _times = [];
+    private readonly List<(nint At, int[] Values)> _uploaded = [];
 
     /// <inheritdoc/>
     public string Name => inner.Name;
@@ -60,7 +56,13 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     public void Upload<T>(ReadOnlySpan<T> source, Tensor destination)
         where T : unmanaged
     {
-        using var _ = Time();
+        if (typeof(T) == typeof(int))
+        {
+            _uploaded.RemoveAll(one => one.At == destination.Pointer);
+            _uploaded.Add((destination.Pointer, MemoryMarshal.Cast<T, int>(source).ToArray()));
+        }
+
+        using var _ = Time([destination]);
         inner.Upload(source, destination);
     }
 
@@ -68,28 +70,30 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     public void Download<T>(Tensor source, Span<T> destination)
         where T : unmanaged
     {
-        using var _ = Time();
+        using var _ = Time([source]);
         inner.Download(source, destination);
     }
 
     /// <inheritdoc/>
     public void Copy(Tensor source, Tensor destination)
     {
-        using var _ = Time();
+        using var _ = Time([source, destination]);
         inner.Copy(source, destination);
     }
 
     /// <inheritdoc/>
     public void Fill(Tensor destination, float value)
     {
-        using var _ = Time();
+        using var _ = Time([destination]);
         inner.Fill(destination, value);
     }
 
     /// <inheritdoc/>
     public void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0)
     {
-        using var _ = Time(new Work(nameof(Gemm), c.Rows, transposeA ? a.Rows : a.Columns, c.Columns, transposeA, transposeB, beta != 0));
+        using var _ = Time(
+            new Work(nameof(Gemm), c.Rows, transposeA ? a.Rows : a.Columns, c.Columns, transposeA, transposeB, beta != 0),
+            Bytes(beta == 0 ? [a, b, c] : [a, b, c, c]));
         inner.Gemm(a, transposeA, b, transposeB, c, alpha, beta);
     }
 
@@ -99,42 +103,43 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     /// <inheritdoc/>
     public void AddBias(Tensor y, Tensor bias)
     {
-        using var _ = Time();
+        using var _ = Time([y, y, bias]);
         inner.AddBias(y, bias);
     }
 
     /// <inheritdoc/>
     public void GatherRows(Tensor table, Tensor rows, Tensor y)
     {
-        using var _ = Time();
+        using var _ = Time([y, y, rows]);
         inner.GatherRows(table, rows, y);
     }
 
     /// <inheritdoc/>
     public void ScatterRows(Tensor x, Tensor rows, Tensor y)
     {
-        using var _ = Time();
+        using var _ = Time([x, x, rows]);
         inner.ScatterRows(x, rows, y);
     }
 
     /// <inheritdoc/>
     public void CopyColumns(Tensor source, int sourceColumn, Tensor destination, int destinationColumn, int count)
     {
-        using var _ = Time();
+        using var _ = Time(bytes: 2L * source.Rows * count * source.DType.Size());
         inner.CopyColumns(source, sourceColumn, destination, destinationColumn, count);
     }
 
     /// <inheritdoc/>
     public void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)
     {
-        using var _ = Time();
+        using var _ = Time([x, x]);
         inner.Rope(x, positions, cosine, sine, headSize, inverse);
     }
 
     /// <inheritdoc/>
     public void Attention(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp)
     {
-        using var _ = Time(new Work(nameof(Attention)), Pairs(offsets) * 4 * shape.Heads * shape.HeadSize);
+        using var _ = Time(
+            new Work(nameof(Attention)), Bytes([q, k, v, o, logSumExp]), Pairs(offsets) * 4 * shape.Heads * shape.HeadSize);
         inner.Attention(shape, q, k, v, offsets, o, logSumExp);
     }
 
@@ -143,7 +148,9 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
         AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO, Tensor delta,
         Tensor dQ, Tensor dK, Tensor dV)
     {
-        using var _ = Time(new Work(nameof(AttentionBackward)), Pairs(offsets) * 10 * shape.Heads * shape.HeadSize);
+        using var _ = Time(
+            new Work(nameof(AttentionBackward)), Bytes([q, k, v, o, logSumExp, dO, dQ, dK, dV]),
+            Pairs(offsets) * 10 * shape.Heads * shape.HeadSize);
         inner.AttentionBackward(shape, q, k, v, offsets, o, logSumExp, dO, delta, dQ, dK, dV);
     }
 
@@ -151,147 +158,147 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     public void AttentionWithCache(
         AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
     {
-        using var _ = Time();
+        using var _ = Time([q, keys, values, o]);
         inner.AttentionWithCache(shape, q, offsets, keys, values, starts, lengths, o);
     }
 
     /// <inheritdoc/>
     public void SegmentMean(Tensor x, Tensor offsets, Tensor y)
     {
-        using var _ = Time();
+        using var _ = Time([x, offsets, y]);
         inner.SegmentMean(x, offsets, y);
     }
 
     /// <inheritdoc/>
     public void SegmentMeanBackward(Tensor dY, Tensor offsets, Tensor dX)
     {
-        using var _ = Time();
+        using var _ = Time([dY, offsets, dX]);
         inner.SegmentMeanBackward(dY, offsets, dX);
     }
 
     /// <inheritdoc/>
     public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float offset, float epsilon, Tensor y, Tensor rstd)
     {
-        using var _ = Time();
+        using var _ = Time(residual.IsEmpty ? [x, y] : [x, x, residual, y]);
         inner.RmsNorm(x, residual, gain, offset, epsilon, y, rstd);
     }
 
     /// <inheritdoc/>
     public void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, float offset, Tensor rstd, Tensor dX, Tensor gainProduct)
     {
-        using var _ = Time();
+        using var _ = Time([dY, x, gain, rstd, dX, dX, gainProduct]);
         inner.RmsNormBackward(dY, x, gain, offset, rstd, dX, gainProduct);
     }
 
     /// <inheritdoc/>
     public void LayerNorm(Tensor x, Tensor residual, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics)
     {
-        using var _ = Time();
+        using var _ = Time(residual.IsEmpty ? [x, y] : [x, x, residual, y]);
         inner.LayerNorm(x, residual, gain, bias, epsilon, y, statistics);
     }
 
     /// <inheritdoc/>
     public void LayerNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor statistics, Tensor dX, Tensor gainProduct)
     {
-        using var _ = Time();
+        using var _ = Time([dY, x, gain, statistics, dX, dX, gainProduct]);
         inner.LayerNormBackward(dY, x, gain, statistics, dX, gainProduct);
     }
 
     /// <inheritdoc/>
     public void SwiGlu(Tensor gate, Tensor up, Tensor y)
     {
-        using var _ = Time();
+        using var _ = Time([gate, up, y]);
         inner.SwiGlu(gate, up, y);
     }
 
     /// <inheritdoc/>
     public void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
     {
-        using var _ = Time();
+        using var _ = Time([gate, up, dY, dGate, dUp]);
         inner.SwiGluBackward(gate, up, dY, dGate, dUp);
     }
 
     /// <inheritdoc/>
     public void GeGlu(Tensor gate, Tensor up, Tensor y)
     {
-        using var _ = Time();
+        using var _ = Time([gate, up, y]);
         inner.GeGlu(gate, up, y);
     }
 
     /// <inheritdoc/>
     public void GeGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
     {
-        using var _ = Time();
+        using var _ = Time([gate, up, dY, dGate, dUp]);
         inner.GeGluBackward(gate, up, dY, dGate, dUp);
     }
 
     /// <inheritdoc/>
     public void SoftCap(Tensor x, Tensor y, float cap)
     {
-        using var _ = Time();
+        using var _ = Time([x, y]);
         inner.SoftCap(x, y, cap);
     }
 
     /// <inheritdoc/>
     public void SoftCapBackward(Tensor x, Tensor dY, Tensor dX, float cap)
     {
-        using var _ = Time();
+        using var _ = Time([x, dY, dX]);
         inner.SoftCapBackward(x, dY, dX, cap);
     }
 
     /// <inheritdoc/>
     public void Gelu(Tensor x, Tensor y, bool tanh)
     {
-        using var _ = Time();
+        using var _ = Time([x, y]);
         inner.Gelu(x, y, tanh);
     }
 
     /// <inheritdoc/>
     public void GeluBackward(Tensor x, Tensor dY, Tensor dX, bool tanh)
     {
-        using var _ = Time();
+        using var _ = Time([x, dY, dX]);
         inner.GeluBackward(x, dY, dX, tanh);
     }
 
     /// <inheritdoc/>
     public void Axpy(float alpha, Tensor x, Tensor y)
     {
-        using var _ = Time();
+        using var _ = Time([x, y, y]);
         inner.Axpy(alpha, x, y);
     }
 
     /// <inheritdoc/>
     public void Scale(Tensor x, float alpha)
     {
-        using var _ = Time();
+        using var _ = Time([x, x]);
         inner.Scale(x, alpha);
     }
 
     /// <inheritdoc/>
     public void Multiply(Tensor a, Tensor b, Tensor y)
     {
-        using var _ = Time();
+        using var _ = Time([a, b, y]);
         inner.Multiply(a, b, y);
     }
 
     /// <inheritdoc/>
     public void LoraDown(Tensor x, DropoutMask mask, Tensor a, float scale, Tensor low)
     {
-        using var _ = Time();
+        using var _ = Time([x, a, low]);
         inner.LoraDown(x, mask, a, scale, low);
     }
 
     /// <inheritdoc/>
     public void LoraDownGradient(Tensor dLow, Tensor x, DropoutMask mask, Tensor gradient)
     {
-        using var _ = Time();
+        using var _ = Time([dLow, x, gradient, gradient]);
         inner.LoraDownGradient(dLow, x, mask, gradient);
     }
 
     /// <inheritdoc/>
     public void LoraDownInput(Tensor dLow, Tensor a, DropoutMask mask, Tensor dX)
     {
-        using var _ = Time();
+        using var _ = Time([dLow, a, dX, dX]);
         inner.LoraDownInput(dLow, a, mask, dX);
     }
 
@@ -299,144 +306,105 @@ internal sealed class TimedBackend(IBackend inner) : IBackend
     public void SignedLoss(
         Tensor logits, Tensor targets, Tensor weights, Tensor baseLogProbability, Ascent ascent, Tensor losses, Tensor greedy)
     {
-        using var _ = Time();
+        using var _ = Time(weights.IsEmpty ? [logits, losses] : [logits, logits, logits, losses]);
         inner.SignedLoss(logits, targets, weights, baseLogProbability, ascent, losses, greedy);
     }
 
     /// <inheritdoc/>
     public void KlDivergence(Tensor logits, Tensor baseLogits, Tensor weights, Tensor divergences)
     {
-        using var _ = Time();
+        using var _ = Time([logits, logits, logits, baseLogits, baseLogits, divergences]);
         inner.KlDivergence(logits, baseLogits, weights, divergences);
     }
 
     /// <inheritdoc/>
     public void Sample(Tensor logits, float temperature, int topK, float topP, Tensor uniforms, Tensor ids)
     {
-        using var _ = Time();
+        using var _ = Time([logits, uniforms, ids]);
         inner.Sample(logits, temperature, topK, topP, uniforms, ids);
     }
 
     /// <inheritdoc/>
     public void SquareAccumulateMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor sum)
     {
-        using var _ = Time();
+        using var _ = Time([x, dY, sum, sum]);
         inner.SquareAccumulateMatrix(x, dY, offsets, sum);
     }
 
     /// <inheritdoc/>
     public void ProjectMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
     {
-        using var _ = Time();
+        using var _ = Time([x, dY, offsets, a, b, result]);
         inner.ProjectMatrix(x, dY, offsets, a, b, result);
     }
 
     /// <inheritdoc/>
     public void AccumulateColumns(Tensor dY, Tensor gradient)
     {
-        using var _ = Time();
+        using var _ = Time([dY, gradient, gradient]);
         inner.AccumulateColumns(dY, gradient);
     }
 
     /// <inheritdoc/>
     public void SquareAccumulateColumns(Tensor dY, Tensor offsets, Tensor sum)
     {
-        using var _ = Time();
+        using var _ = Time([dY, sum, sum]);
         inner.SquareAccumulateColumns(dY, offsets, sum);
     }
 
     /// <inheritdoc/>
     public void ProjectColumns(Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
     {
-        using var _ = Time();
+        using var _ = Time([dY, offsets, a, b, result]);
         inner.ProjectColumns(dY, offsets, a, b, result);
     }
 
     /// <inheritdoc/>
     public void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient)
     {
-        using var _ = Time();
+        using var _ = Time([dY, dY, dY, dY, dY, rows]); // rows of the gradient, in Float32, are read and written
         inner.AccumulateRows(rows, dY, gradient);
     }
 
     /// <inheritdoc/>
     public void SquareAccumulateRows(Tensor rows, Tensor dY, Tensor offsets, Tensor head, Tensor sum)
     {
-        using var _ = Time();
+        using var _ = Time([dY, dY, rows]);
         inner.SquareAccumulateRows(rows, dY, offsets, head, sum);
     }
 
     /// <inheritdoc/>
     public void ProjectRows(Tensor rows, Tensor dY, Tensor offsets, Tensor head, Tensor a, Tensor b, Tensor result)
     {
-        using var _ = Time();
+        using var _ = Time([dY, dY, dY, rows]);
         inner.ProjectRows(rows, dY, offsets, head, a, b, result);
     }
 
     /// <inheritdoc/>
     public void HeadRows(Tensor dLogits, Tensor x, Tensor headOffsets, Tensor rows, Tensor offsets, Tensor y)
     {
-        using var _ = Time();
+        using var _ = Time([dLogits, x, headOffsets, rows, offsets, y]);
         inner.HeadRows(dLogits, x, headOffsets, rows, offsets, y);
     }
 
     /// <inheritdoc/>
     public void SumOfSquares(Tensor x, Tensor result, int index)
     {
-        using var _ = Time();
+        using var _ = Time([x]);
         inner.SumOfSquares(x, result, index);
     }
 
     /// <inheritdoc/>
     public void Dot(Tensor a, Tensor b, Tensor result, int index)
     {
-        using var _ = Time();
+        using var _ = Time([a, b]);
         inner.Dot(a, b, result, index);
     }
 
     /// <inheritdoc/>
     public void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWSettings settings, Tensor numbers)
     {
-        using var _ = Time();
+        using var _ = Time([master, master, gradient, gradient, m, m, v, v, value.Pointer == master.Pointer ? default : value]);
         inner.AdamW(master, value, gradient, m, v, settings, numbers);
-    }
-
-    private static double Pairs(Tensor offsets)
-    {
-        Span<int> rows = offsets.AsSpan<int>();
-        double pairs = 0;
-        for (int s = 0; s + 1 < rows.Length; s++)
-        {
-            double length = rows[s + 1] - rows[s];
-            pairs += length * (length + 1) / 2;
-        }
-
-        return pairs;
-    }
-
-    private Scope Time([CallerMemberName] string name = "") => Time(new Work(name));
-
-    private Scope Time(Work work, double operations = 0) => new(_times, work, operations == 0 ? work.Operations : operations);
-
-    private readonly record struct Work(
-        string Name, int M = 0, int K = 0, int N = 0, bool TransposeA = false, bool TransposeB = false, bool Add = false)
-    {
-        public double Operations => 2.0 * M * K * N;
-
-        public override string ToString() => M == 0
-            ? Name
-            : $"{Name} {M}x{K}x{N} {(TransposeA ? 'T' : 'N')}{(TransposeB ? 'T' : 'N')}{(Add ? " +=" : "")}";
-    }
-
-    private readonly struct Scope(Dictionary<Work, OperationTime> times, Work work, double operations) : IDisposable
-    {
-        private readonly long _start = Stopwatch.GetTimestamp();
-
-        public void Dispose()
-        {
-            long ticks = Stopwatch.GetTimestamp() - _start;
-            OperationTime before = times.GetValueOrDefault(work);
-            times[work] = new OperationTime(before.Calls + 1, before.Ticks + ticks, before.Operations + operations);
-        }
     }
 }
