@@ -1,3 +1,7 @@
+using Forgetting.Backends.Cuda;
+using Forgetting.Backends.Selection;
+using Forgetting.Operations;
+using Forgetting.Tensors;
 using Forgetting.Testing;
 
 namespace Forgetting.Cuda.Tests;
@@ -50,9 +54,36 @@ internal static class Program
                 }
 
                 return 0;
+            case ["mutant", .. string[] operations]:
+                return Survives(operations) ? 0 : 3;
             default:
                 return 2;
         }
+    }
+
+    // For tools/mutate-kernels.py: whether all cases of some operations pass on the kernels that FORGETTING_NATIVE names.
+    private static bool Survives(string[] operations)
+    {
+        OperationCase[] cases = [.. OperationCases.All.Where(each => !each.Large && operations.Contains(each.Operation))
+            .OrderBy(each => each.Operands.Sum(operand => operand.Shape.Count))];
+        foreach (DType type in (DType[])[DType.Float32, DType.BFloat16])
+        {
+            using CudaBackend backend = CardSurvey.OpenEmulation(type);
+            foreach (OperationCase each in cases)
+            {
+                try
+                {
+                    OperationTests.Check(backend, each.Name);
+                }
+                catch (Exception error)
+                {
+                    Console.WriteLine($"{each.Name}: {error.Message.Split('\n')[0]}");
+                    return false;
+                }
+            }
+        }
+
+        return true;
     }
 
     private static void Print(Action action)
