@@ -54,6 +54,9 @@ internal interface IFeatureRegularizer : IStepRegularizer
     /// <param name="features">[n, C] mean final hidden state of each document, row by row.</param>
     /// <param name="documents">n.</param>
     void BeginStep(ReadOnlySpan<float> features, int documents);
+
+    /// <summary>Passes over the next documents of the step, which go through the model elsewhere.</summary>
+    void Skip(int documents);
 }
 
 /// <summary>

@@ -16,8 +16,9 @@ internal static class FullestStep
     /// <param name="order">Order of the learning steps.</param>
     /// <param name="steps">Learning steps.</param>
     /// <param name="options">Sizes of batches.</param>
+    /// <param name="ranks">Processes that share the steps.</param>
     public static IReadOnlyList<IReadOnlyList<EncodedExample>> MicroBatches(
-        TrainingSet set, TrainingSet? unlearned, DataOrder order, int steps, TrainingOptions options)
+        TrainingSet set, TrainingSet? unlearned, DataOrder order, int steps, TrainingOptions options, int ranks = 1)
     {
         var fullest = new List<(int Tokens, EncodedExample[] Examples)>();
         int size = order.MaxAtOnce;
@@ -44,7 +45,8 @@ internal static class FullestStep
 
         void Consider(IReadOnlyList<EncodedExample> examples, Func<int, bool>? apart = null)
         {
-            foreach (MicroBatch run in BatchBuilder.MicroBatches(examples, options.PassTokens, apart))
+            int most = StepShare.MostTokens(options, ExampleLists.Tokens(examples, 0, examples.Count), ranks);
+            foreach (MicroBatch run in BatchBuilder.MicroBatches(examples, most, apart))
             {
                 // Rows at the head are the tokens but each example's first.
                 int tokens = (int)ExampleLists.Tokens(examples, run.First, run.Count), heads = tokens - run.Count;

@@ -1,7 +1,9 @@
 using System.Diagnostics;
+using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.Models;
 
 namespace Forgetting.Training;
@@ -18,6 +20,7 @@ internal sealed class Trainer
     private readonly IStepRegularizer? _regularizer;
     private readonly IStepEvaluator? _evaluator;
     private readonly Decoder? _baseModel;
+    private readonly ICommunicator _communicator;
     private readonly TrainingOptions _options;
     private readonly string _folder;
     private readonly ITrainingObserver? _observer;
@@ -33,11 +36,15 @@ internal sealed class Trainer
     /// <param name="regularizer">A further term of the objective of learning steps, or null.</param>
     /// <param name="evaluator">Evaluates the model every so many steps and after the last, or null.</param>
     /// <param name="baseModel">The model before training, where the options need it (<see cref="TrainingOptions.HoldsBase"/>).</param>
+    /// <param name="communicator">
+    /// The ranks that train together, each with its own copy of the model; null for this process alone. All see the folder; the first alone
+    /// writes into it, tells the observer and evaluates.
+    /// </param>
     /// <exception cref="UserException">A setting is out of range, or there is nothing to train on.</exception>
     public Trainer(
         Decoder decoder, TrainingSet set, TrainingOptions options, string folder, ITrainingObserver? observer = null,
         TrainingSet? unlearned = null, IStepRegularizer? regularizer = null, IStepEvaluator? evaluator = null,
-        Decoder? baseModel = null)
+        Decoder? baseModel = null, ICommunicator? communicator = null)
     {
         options.ValidateValues();
         if (set.Examples.Count == 0)
@@ -55,13 +62,14 @@ internal sealed class Trainer
         Misdirection.Restrict(decoder, options);
         _decoder = decoder;
         _baseModel = baseModel;
+        _communicator = communicator ?? SingleProcess.Instance;
         _set = set;
         _unlearned = unlearned;
         _regularizer = regularizer;
         _evaluator = evaluator;
         _options = options;
         _folder = folder;
-        _observer = observer;
+        _observer = _communicator.IsFirst() ? observer : null;
         _order = DataOrder.From(set, options);
         Steps = CountSteps(options, set.Counted);
         _learningRate = new LearningRateSchedule(
@@ -96,13 +104,20 @@ internal sealed class Trainer
             throw new UserException($"{_folder}: holds a run (up to {Path.GetFileName(old)}); resume it or choose another folder");
 
         ReserveActivations();
-        using var step = new TrainingStep(_decoder, _options, _regularizer, _baseModel);
+        using var step = new TrainingStep(_decoder, _options, _regularizer, _baseModel, _communicator);
         using Unlearning? unlearning = BeginUnlearning();
         using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);
         TrainingState state = Begin(resume, optimizer, unlearning);
-        using var log = new MetricsLog(Path.Combine(_folder, "metrics.jsonl"), state.MetricsBytes, state.MetricsHash);
+        Agreement.CheckSame(_communicator, new Dictionary<string, string>
+        {
+            ["training set"] = state.Data,
+            [$"{_folder}: last checkpoint"] = $"{state.Step} {state.MetricsHash}",
+        });
+        using MetricsLog? log = _communicator.IsFirst()
+            ? new MetricsLog(Path.Combine(_folder, "metrics.jsonl"), state.MetricsBytes, state.MetricsHash)
+            : null;
         if (state.Step == 0 && _evaluator is { EvaluatesBefore: true })
-            _evaluator.Evaluate(0, cancellation);
+            Evaluate(0, cancellation);
 
         long started = Stopwatch.GetTimestamp() - (long)(state.ElapsedSeconds * Stopwatch.Frequency);
         StepMetrics? unevaluated = state.Unevaluated;
@@ -118,20 +133,23 @@ internal sealed class Trainer
                 }
                 catch (OperationCanceledException)
                 {
-                    Save(State() with { Unevaluated = metrics });
+                    if (log != null)
+                        Save(State() with { Unevaluated = metrics });
+
                     throw;
                 }
 
                 started += (long)(metrics.EvaluationSeconds!.Value * Stopwatch.Frequency);
             }
 
-            log.Append(metrics);
+            log?.Append(metrics);
             _observer?.StepDone(metrics, Steps);
-            bool last = k + 1 == Steps || RunsOut(k + 1);
-            if (last || cancellation.IsCancellationRequested
+            bool last = k + 1 == Steps || RunsOut(k + 1), cancelled = _communicator.Any(cancellation.IsCancellationRequested);
+            if (last || cancelled
                 || (_options.Checkpoints.Every > 0 && (k + 1) % _options.Checkpoints.Every == 0))
             {
-                Save(State());
+                if (log != null)
+                    Save(State());
             }
 
             if (last && k + 1 < Steps)
@@ -141,12 +159,12 @@ internal sealed class Trainer
                     + $"after step {_evaluator!.Best?.Step ?? 0}");
             }
 
-            if (!last)
-                cancellation.ThrowIfCancellationRequested();
+            if (cancelled && !last)
+                throw new OperationCanceledException(cancellation);
 
             TrainingState State()
             {
-                (long bytes, string hash) = log.Flush();
+                (long bytes, string hash) = log!.Flush();
                 return state with
                 {
                     Step = k + 1,
@@ -182,9 +200,19 @@ internal sealed class Trainer
         long before = Stopwatch.GetTimestamp();
         return metrics with
         {
-            Evaluation = _evaluator!.Evaluate(metrics.Step, cancellation),
+            Evaluation = Evaluate(metrics.Step, cancellation),
             EvaluationSeconds = Stopwatch.GetElapsedTime(before).TotalSeconds,
         };
+    }
+
+    // All ranks must know what the first found best: it may end the run.
+    private IReadOnlyDictionary<string, double> Evaluate(int step, CancellationToken cancellation)
+    {
+        IReadOnlyDictionary<string, double> values =
+            _communicator.IsFirst() ? _evaluator!.Evaluate(step, cancellation) : new Dictionary<string, double>();
+        _evaluator!.Best = JsonSerializer.Deserialize<BestStep?>(
+            _communicator.Broadcast(JsonSerializer.SerializeToUtf8Bytes(_evaluator.Best)));
+        return values;
     }
 
     /// <summary>
@@ -205,7 +233,8 @@ internal sealed class Trainer
         _decoder.Reserve(twin =>
         {
             using Decoder? baseTwin = _baseModel?.Twin(twin.Backend);
-            foreach (IReadOnlyList<EncodedExample> batch in FullestStep.MicroBatches(_set, _unlearned, _order, Steps, _options))
+            foreach (IReadOnlyList<EncodedExample> batch in
+                FullestStep.MicroBatches(_set, _unlearned, _order, Steps, _options, _communicator.Size))
             {
                 TrainingOptions options = _options with
                 {
@@ -227,14 +256,14 @@ internal sealed class Trainer
 
     private void TakeStep()
     {
-        using var step = new TrainingStep(_decoder, _options, _regularizer, _baseModel);
+        using var step = new TrainingStep(_decoder, _options, _regularizer, _baseModel, _communicator);
         using Unlearning? unlearning = BeginUnlearning();
         using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);
         Step(0, step, unlearning, optimizer, started: 0);
         _evaluator?.Rehearse(_decoder);
     }
 
-    private Unlearning? BeginUnlearning() => _unlearned is null ? null : new Unlearning(_decoder, _unlearned, _options, Steps);
+    private Unlearning? BeginUnlearning() => _unlearned is null ? null : new Unlearning(_decoder, _unlearned, _options, Steps, _communicator);
 
     private TrainingState Begin(bool resume, AdamWOptimizer optimizer, Unlearning? unlearning)
     {
@@ -315,7 +344,7 @@ internal sealed class Trainer
             PositiveGradNorm = parts?.PositiveNorm,
             NegativeGradNorm = parts?.NegativeNorm,
             GradientCosine = parts is { } p && double.IsFinite(p.Cosine) ? p.Cosine : null,
-            Regularizer = _regularizer?.Value,
+            Regularizer = step.RegularizerValue,
             ForgetLoss = unlearned?.Loss,
             ForgetGradNorm = unlearned?.GradNorm,
             Unlearned = unlearned?.Examples,

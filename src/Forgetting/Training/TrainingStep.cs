@@ -1,5 +1,6 @@
 using Forgetting.Backends;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.Models;
 using Forgetting.Tensors;
 
@@ -38,6 +39,7 @@ internal sealed class TrainingStep : IDisposable
     private readonly Misdirection? _misdirection;
     private readonly AccumulateSink _sink;
     private readonly GradientParts _parts;
+    private readonly StepShare _share;
     private readonly List<MicroBatchOfStep> _batches = [];
     private List<EncodedExample> _examples = [];
     private List<float[]> _signs = [];
@@ -55,8 +57,11 @@ internal sealed class TrainingStep : IDisposable
     /// <param name="options">Method, ascent, compatibility, tokens of a micro-batch, recomputation, seed.</param>
     /// <param name="regularizer">A further term of the objective, or null.</param>
     /// <param name="baseModel">The model before training, where the options need it (<see cref="TrainingOptions.HoldsBase"/>).</param>
+    /// <param name="communicator">The ranks that share the step's micro-batches; null for this process alone.</param>
     /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
-    public TrainingStep(Decoder decoder, TrainingOptions options, IStepRegularizer? regularizer = null, Decoder? baseModel = null)
+    public TrainingStep(
+        Decoder decoder, TrainingOptions options, IStepRegularizer? regularizer = null, Decoder? baseModel = null,
+        ICommunicator? communicator = null)
     {
         _decoder = decoder;
         _options = options;
@@ -72,6 +77,7 @@ internal sealed class TrainingStep : IDisposable
         decoder.Repeats = !options.Compute.NoCudaGraphs;
         decoder.AllocateGradients();
         _parts = new GradientParts(decoder);
+        _share = new StepShare(communicator ?? SingleProcess.Instance, decoder);
     }
 
     /// <summary>Takes up the examples of a step.</summary>
@@ -100,13 +106,15 @@ internal sealed class TrainingStep : IDisposable
         _dropoutSeed = _decoder.Lora is { Dropout: > 0 } ? _stepSeed : null;
         _batches.Clear();
         _mass = default;
-        foreach (MicroBatch run in BatchBuilder.MicroBatches(_examples, _options.PassTokens, set.Apart(_options, chosen.ToArray())))
+        int most = _share.MostTokens(_options, ExampleLists.Tokens(_examples, 0, _examples.Count));
+        foreach (MicroBatch run in BatchBuilder.MicroBatches(_examples, most, set.Apart(_options, chosen.ToArray())))
         {
             MicroBatchOfStep batch = Batch(run);
             _mass += batch.Mass;
             _batches.Add(batch);
         }
 
+        _share.Divide([.. _batches.Select(batch => batch.Tokens.Rows)]);
         (_regularizer as IPairRegularizer)?.BeginStep(_stepSeed, _examples.Count);
     }
 
@@ -125,10 +133,10 @@ internal sealed class TrainingStep : IDisposable
         double positive = 0;
         double negative = 0;
         long tokens = 0;
+        double value = RunAll(batch => Weights(_options.Method.Negatives, batch.Mass, lambda), _regularizer);
         foreach (MicroBatchOfStep batch in _batches)
         {
             SignedWeights weights = Weights(_options.Method.Negatives, batch.Mass, lambda);
-            Run(batch, weights, _regularizer);
             float[] minimised = batch.Divergences.Length > 0 ? batch.Divergences : batch.Losses;
             for (int document = 0; document < batch.Tokens.Documents; document++)
             {
@@ -149,10 +157,14 @@ internal sealed class TrainingStep : IDisposable
             tokens += batch.Tokens.Rows;
         }
 
-        objective += _misdirection?.Value ?? 0;
+        objective += _misdirection is null ? 0 : value;
+        RegularizerValue = _regularizer is IPairRegularizer ? value : _regularizer?.Value;
         tokens = _regularizer is IPairRegularizer ? tokens / 2 : tokens;
         return new(objective, positive, negative, _mass, tokens);
     }
+
+    /// <summary>Value of the further term in what <see cref="Accumulate"/> did last; null without one.</summary>
+    public double? RegularizerValue { get; private set; }
 
     /// <summary>Whether the step has tokens of both signs, so that its two parts can be compared.</summary>
     public bool HasParts => _mass.Positive > 0 && _mass.Negative > 0;
@@ -168,11 +180,7 @@ internal sealed class TrainingStep : IDisposable
         negatives = negatives == NegativeTokens.Ignored ? NegativeTokens.Forgotten : negatives;
         MeasureAnswers();
         _decoder.ZeroGradients();
-        foreach (MicroBatchOfStep batch in _batches)
-        {
-            Run(batch, Weights(negatives, batch.Mass, 1) with { Positive = 0 }, _regularizer?.Disturbance);
-        }
-
+        RunAll(batch => Weights(negatives, batch.Mass, 1) with { Positive = 0 }, _regularizer?.Disturbance);
         _parts.KeepNegative();
     }
 
@@ -230,27 +238,46 @@ internal sealed class TrainingStep : IDisposable
     // disturb them, they come from a forward pass before.
     private void BeginRegularizer(IFeatureRegularizer regularizer)
     {
-        if (_batches.Count == 1 && _dropoutSeed is null)
+        if (_batches.Count == 1 && _dropoutSeed is null && !_share.IsShared)
             return;
 
         int width = _decoder.Config.HiddenSize;
-        var features = new float[_examples.Count * width];
-        int first = 0;
-        foreach (MicroBatchOfStep batch in _batches)
+        float[][] features = [.. _batches.Select(batch => new float[batch.Tokens.Documents * width])];
+        for (int i = 0; i < features.Length; i++)
         {
-            int length = batch.Tokens.Documents * width;
-            _decoder.PooledFeatures(batch.Tokens, features.AsSpan(first, length));
-            first += length;
+            if (_share.IsOwn(i))
+                _decoder.PooledFeatures(_batches[i].Tokens, features[i]);
         }
 
-        regularizer.BeginStep(features, _examples.Count);
+        _share.Gather([.. features.Select(f => new[] { f })], value: 0, failure: null);
+        regularizer.BeginStep(features.SelectMany(f => f).ToArray(), _examples.Count);
     }
 
-    private void Run(MicroBatchOfStep batch, SignedWeights weights, IRegularizer? regularizer = null)
+    // This rank's micro-batches; then all losses are here, and the gradients are sums over all. Gives the terms that the passes add up.
+    private double RunAll(Func<MicroBatchOfStep, SignedWeights> weights, IRegularizer? regularizer)
+    {
+        (int, string)? failure = null;
+        for (int i = 0; i < _batches.Count && failure is null; i++)
+        {
+            MicroBatchOfStep batch = _batches[i];
+            if (_share.IsOwn(i))
+                failure = Run(batch, weights(batch), regularizer) is { } what ? (i, what) : null;
+            else
+                (regularizer as IFeatureRegularizer)?.Skip(batch.Tokens.Documents);
+        }
+
+        double own = _misdirection?.Value ?? (_regularizer as IPairRegularizer)?.Value ?? 0;
+        double value = _share.Gather([.. _batches.Select(batch => new[] { batch.Losses, batch.Divergences })], own, failure);
+        _share.SumGradients();
+        return value;
+    }
+
+    // Says which loss is not finite; null where all are.
+    private string? Run(MicroBatchOfStep batch, SignedWeights weights, IRegularizer? regularizer = null)
     {
         TokenBatch tokens = batch.Tokens;
         if (batch.Signs.Length == 0)
-            return;
+            return null;
 
         for (int document = 0; document < tokens.Documents; document++)
         {
@@ -271,9 +298,11 @@ internal sealed class TrainingStep : IDisposable
             for (int i = tokens.HeadOffsets[document]; i < tokens.HeadOffsets[document + 1]; i++)
             {
                 if (!float.IsFinite(batch.Losses[i]))
-                    throw new NonFiniteException($"the loss of example {tokens.Examples[document]} is {batch.Losses[i]}");
+                    return $"the loss of example {tokens.Examples[document]} is {batch.Losses[i]}";
             }
         }
+
+        return null;
     }
 
     // Which example's gradient alone is not finite; only when the run ends anyway.
@@ -283,7 +312,9 @@ internal sealed class TrainingStep : IDisposable
         for (int i = 0; i < _examples.Count; i++)
         {
             _decoder.ZeroGradients();
-            Run(Batch(new MicroBatch(i, 1, 0)), weights);
+            if (Run(Batch(new MicroBatch(i, 1, 0)), weights) is { } loss)
+                throw new NonFiniteException(loss);
+
             if (!double.IsFinite(_parts.Norm()))
                 return $": that of example {_examples[i].Index} alone is not";
         }

@@ -1,3 +1,4 @@
+using Forgetting.Distributed;
 using Forgetting.Models;
 
 namespace Forgetting.Training;
@@ -24,7 +25,8 @@ internal sealed class Unlearning : IDisposable
     private readonly double _weight;
     private readonly AdamWOptimizer? _own;
 
-    public Unlearning(Decoder decoder, TrainingSet set, TrainingOptions options, int learningSteps)
+    public Unlearning(
+        Decoder decoder, TrainingSet set, TrainingOptions options, int learningSteps, ICommunicator? communicator = null)
     {
         _set = set;
         _options = options;
@@ -40,7 +42,8 @@ internal sealed class Unlearning : IDisposable
         }
 
         // With no positive tokens, the signed objective with λ = w is −w/n on all; the ascent's kind applies.
-        _step = new TrainingStep(decoder, options with { Method = TrainingMethod.Forget, Compat = Compatibility.None });
+        _step = new TrainingStep(
+            decoder, options with { Method = TrainingMethod.Forget, Compat = Compatibility.None }, communicator: communicator);
         _order =
             new DataOrder(set.Examples.Count, options.Unlearning.BatchSize ?? options.Schedule.BatchSize, ~options.Seed, shuffle: true);
     }

@@ -15,6 +15,7 @@ internal sealed class SpectralShrinkage(double weight, int count) : IFeatureRegu
 {
     private float[] _step = []; // gradient at the features of the step's documents that are still to come
     private int _next;
+    private int _width;
 
     /// <summary>η Σ σ² of the last batch.</summary>
     public double Value { get; private set; }
@@ -24,7 +25,11 @@ internal sealed class SpectralShrinkage(double weight, int count) : IFeatureRegu
     {
         _step = Gradient(features, documents);
         _next = 0;
+        _width = features.Length / documents;
     }
+
+    /// <inheritdoc/>
+    public void Skip(int documents) => _next += documents * _width;
 
     /// <inheritdoc/>
     public void AddGradient(IBackend backend, Arena arena, Tensor hidden, Tensor offsets, Tensor dHidden)

@@ -1,0 +1,46 @@
+namespace Forgetting.Distributed;
+
+/// <summary>
+/// What the processes of one run, its ranks, say to each other. All ranks call the same members in the same order; each call returns when
+/// all that it needs of the others is here. Every call ends: where another rank fails or gives no sign of life for too long, by an
+/// exception.
+/// </summary>
+internal interface ICommunicator : IDisposable
+{
+    /// <summary>Number of this process, from 0. Rank 0 alone writes files and prints.</summary>
+    int Rank { get; }
+
+    /// <summary>Number of processes.</summary>
+    int Size { get; }
+
+    /// <summary>
+    /// Replaces each element by its sum over the ranks, added in the order of ranks: the same bits on all ranks and in every run of as many.
+    /// </summary>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    void AllReduce(Span<float> values);
+
+    /// <summary>The bytes of all ranks, of any lengths, in the order of ranks.</summary>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    byte[][] Gather(ReadOnlySpan<byte> own);
+}
+
+/// <summary>What follows from the members of a communicator.</summary>
+internal static class Communicators
+{
+    /// <summary>Whether this is the rank that writes files and prints.</summary>
+    public static bool IsFirst(this ICommunicator communicator) => communicator.Rank == 0;
+
+    /// <summary>The bytes of rank 0; those of the others are not looked at.</summary>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    public static byte[] Broadcast(this ICommunicator communicator, ReadOnlySpan<byte> first) =>
+        communicator.Gather(communicator.IsFirst() ? first : [])[0];
+
+    /// <summary>Waits until all ranks are here.</summary>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    public static void Barrier(this ICommunicator communicator) => communicator.Gather([]);
+
+    /// <summary>Whether it is so on any rank.</summary>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    public static bool Any(this ICommunicator communicator, bool own) =>
+        communicator.Gather(own ? [1] : []).Any(bytes => bytes.Length > 0);
+}

@@ -1,0 +1,34 @@
+using System.Text;
+
+namespace Forgetting.Distributed;
+
+/// <summary>The processors of a machine, divided among the ranks on it.</summary>
+internal static class ProcessorShare
+{
+    private const string Status = "/proc/self/status";
+
+    /// <summary>
+    /// Threads for this rank: its processors, divided among the ranks that were given the same ones of the same machine. Ranks that their
+    /// launcher bound to processors of their own keep these.
+    /// </summary>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    public static int Threads(ICommunicator communicator)
+    {
+        string own = $"{Environment.MachineName} {Allowed()}";
+        int[] sharing =
+        [
+            .. communicator.Gather(Encoding.UTF8.GetBytes(own))
+                .Index().Where(rank => Encoding.UTF8.GetString(rank.Item) == own).Select(rank => rank.Index),
+        ];
+        return Share(Environment.ProcessorCount, sharing.Length, Array.IndexOf(sharing, communicator.Rank));
+    }
+
+    /// <summary>Share of one of several in so many processors: at least 1, and the first have one more where it does not come out even.</summary>
+    internal static int Share(int processors, int ranks, int number) =>
+        Math.Max(1, (processors / ranks) + (number < processors % ranks ? 1 : 0));
+
+    // The processors that the system lets this process run on.
+    private static string Allowed() => File.Exists(Status)
+        ? File.ReadLines(Status).FirstOrDefault(line => line.StartsWith("Cpus_allowed_list:", StringComparison.Ordinal)) ?? ""
+        : "";
+}
