@@ -12,21 +12,22 @@ import time
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 OURS = ["dotnet", os.path.join(HERE, "Forgetting.Benchmarks/bin/Release/net10.0/Forgetting.Benchmarks.dll")]
-OPENMP = "/usr/lib/x86_64-linux-gnu/openblas-openmp"
-
-# Kernels that OpenBLAS is offered where it does not know a processor, and the instructions that they need.
-KERNELS = {"SkylakeX": "avx512f", "Haswell": "avx2"}
+PEERS = os.path.join(HERE, "peers/torchsharp/bin/Release/net10.0/linux-x64")
 
 # What PyTorch's threads are told; which is fastest differs by machine and by shape.
 SETTINGS = {
     "default": {},
     "passive": {"OMP_WAIT_POLICY": "PASSIVE"},
-    "openmp": {"LD_LIBRARY_PATH": OPENMP},
 }
+
+# Its own mounts, so that nothing of this is left behind: the peer's folder, and /proc, which .NET reads.
+IN_ROOT = (
+    'mount --bind "$1" "$0/mnt" && mount -t proc proc "$0/proc" && folder=$0 && shift && '
+    'exec chroot "$folder" /mnt/Forgetting.Peers "$@"')
 
 
 def read_pairs(steps):
-    """name: (our arguments, peer's arguments, figure)."""
+    """name: (our arguments, the peer's, figure)."""
     with open(os.path.join(HERE, "pairs.txt"), encoding="utf-8") as file:
         lines = [line.strip() for line in file if line.strip() and not line.startswith("#")]
     definitions, pairs = {"steps": steps}, {}
@@ -35,57 +36,29 @@ def read_pairs(steps):
             name, text = line.split("=", 1)
             definitions[name.strip()] = text.strip()
             continue
-        name, ours, peer, *figure = (part.strip().format(**definitions) for part in line.split("|"))
-        pairs[name] = tuple(ours.split()), tuple(peer.split()), figure[0] if figure else "ms"
+        name, both, ours, peer, *figure = (part.strip().format(**definitions) for part in line.split("|"))
+        pairs[name] = tuple(f"{both} {ours}".split()), tuple(f"{both} {peer}".split()), (figure[0] if figure else "") or "ms"
     return pairs
 
 
-def find_python(given):
-    """An interpreter that has torch."""
-    for python in [given] if given else ["python3", "/usr/bin/python3"]:
-        try:
-            if subprocess.run([python, "-c", "import torch"], capture_output=True, check=False).returncode == 0:
-                return python
-        except OSError:
-            continue
-    sys.exit(
-        f"error: {given or 'python3'} has no torch, expected an interpreter with PyTorch: "
-        f"apt-get install python3-torch libopenblas0-pthread, "
-        "or name one with --python (bench/README.md)")
-
-
 def build():
-    done = subprocess.run(
-        ["dotnet", "build", "-c", "Release", "-v", "q", "-nologo", os.path.join(HERE, "Forgetting.Benchmarks")],
-        stdout=sys.stderr,
-        check=False,
-    )
+    for project in ["Forgetting.Benchmarks", "peers/torchsharp"]:
+        done = subprocess.run(
+            ["dotnet", "build", "-c", "Release", "-v", "q", "-nologo", os.path.join(HERE, project)], stdout=sys.stderr, check=False)
+        if done.returncode != 0:
+            sys.exit(f"error: {project} does not build")
+
+
+def peer_command(root):
+    """PyTorch's native library wants a newer C++ library than Debian 12 has; `root` is a folder with a system that has one."""
+    command = ["unshare", "--mount", "sh", "-c", IN_ROOT, root, PEERS] if root else [os.path.join(PEERS, "Forgetting.Peers")]
+    done = subprocess.run([*command, "generate", "--new", "1", "--steps", "1", "--json"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        sys.exit("error: Forgetting.Benchmarks does not build")
-
-
-def choose_kernels(python):
-    """
-    The variables that give the peer the right kernels of OpenBLAS. A processor that is newer than the library, or a virtual one without
-    some of its instructions, falls back to kernels of 2004 there, several times slower: no peer to compare with.
-    """
-    if "OPENBLAS_CORETYPE" in os.environ:
-        return {"OPENBLAS_CORETYPE": os.environ["OPENBLAS_CORETYPE"]}
-    flags = set(processor("flags").split())
-    script = f"import sys; sys.path.insert(0, {os.path.join(HERE, 'peers')!r}); import common; print(common.gemm_rate())"
-    rates = {}
-    for kernels in [None] + [name for name, needed in KERNELS.items() if needed in flags]:
-        variables = {"OPENBLAS_CORETYPE": kernels} if kernels else {}
-        done = subprocess.run([python, "-c", script], capture_output=True, text=True, env={**os.environ, **variables}, check=False)
-        rates[kernels] = float(done.stdout) if done.returncode == 0 else 0.0
-    best = max(rates, key=rates.get)
-    if best is None or rates[None] > 0.7 * rates[best]:
-        return {}
-    print(
-        f"OpenBLAS by itself: {rates[None]:.0f} GFLOP/s, with OPENBLAS_CORETYPE={best}: {rates[best]:.0f}; the peer gets that",
-        file=sys.stderr,
-    )
-    return {"OPENBLAS_CORETYPE": best}
+        said = (done.stderr or done.stdout).strip().splitlines() or [f"exit code {done.returncode}"]
+        sys.exit(
+            f"error: PyTorch does not run here: {next((line for line in said if 'GLIBC' in line), said[0]).strip()}; "
+            "expected GLIBCXX_3.4.32, or a folder with a system that has it (--root, bench/README.md)")
+    return command
 
 
 def run(command, variables):
@@ -107,8 +80,7 @@ def processor(what="model name"):
 
 def default_pairs(pairs):
     """
-    All of them; those of bf16 only where the processor multiplies it, since elsewhere it is emulated, in PyTorch a hundred times slower
-    than float32.
+    All of them; those of bf16 only where the processor multiplies it, since elsewhere it is emulated.
     """
     if {"avx512_bf16", "amx_bf16"} & set(processor("flags").split()):
         return list(pairs)
@@ -184,7 +156,7 @@ def sinks_table(rounds):
         yield f"| {'ours' if side == 'ours' else f'PyTorch, one example at a time, {side}'} | {ratios[0]:.2f} | {ratios[1]:.2f} |"
 
 
-def heading(o, rounds, peak, kernels):
+def heading(o, rounds, peak):
     results = next(iter(rounds.values()))
     ours = results[0]["ours"]
     yield (
@@ -198,19 +170,16 @@ def heading(o, rounds, peak, kernels):
         yield f"Peer, {setting}: {peer.get('products')}, {peer.get('threads')} threads, product of 1024 at {rate:.0f} GFLOP/s."
     rates = ", ".join(f"{kind} {rate:.0f} GFLOP/s" for kind, rate in sorted(peak.items()))
     yield f"Peak, the best product of 1024 that either side measured: {rates}."
-    for name, value in kernels.items():
-        yield f"The peer's {name} is {value} (bench/README.md)."
 
 
-def measure(commands, settings, kernels, python, rounds):
+def measure(commands, settings, command, rounds):
     """Runs every distinct pair of commands `rounds` times: {commands: [{"ours": result, setting: result, …}, …]}."""
     results = {pair: [] for pair in commands}
     for i in range(rounds):
         for (ours, peer), found in results.items():
-            work = [("ours", OURS + list(ours), {})]
-            work += [(s, [python, os.path.join(HERE, "peers", peer[0]), *peer[1:]], {**SETTINGS[s], **kernels}) for s in settings]
+            work = [("ours", OURS + list(ours), {})] + [(s, [*command, *peer], SETTINGS[s]) for s in settings]
             # Whoever comes first changes, so that neither has the warmer machine.
-            found.append({side: run(command, variables) for side, command, variables in (work if i % 2 == 0 else work[::-1])})
+            found.append({side: run(line, variables) for side, line, variables in (work if i % 2 == 0 else work[::-1])})
             times = ", ".join(f"{side} {found[-1][side]['ms']:.1f} ms" for side in ["ours", *settings])
             print(f"round {i + 1} {' '.join(ours)}: {times}, load {os.getloadavg()[0]:.1f}", file=sys.stderr)
     return results
@@ -220,7 +189,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=10)
-    parser.add_argument("--python", help="interpreter with torch; python3 or /usr/bin/python3, whichever has it, unless given")
+    parser.add_argument("--root", metavar="FOLDER", help="run PyTorch on the system in this folder (bench/README.md); needs root")
     parser.add_argument("--settings", default="default", help=f"PyTorch's threading, some of {','.join(SETTINGS)}, or all")
     parser.add_argument("--save", metavar="NAME", help="write bench/results/NAME.json and NAME.md")
     parser.add_argument("pairs", nargs="*")
@@ -230,18 +199,14 @@ def main():
         unknown = [name for name in found if name not in known]
         if unknown:
             sys.exit(f"error: no {what} {unknown[0]}; expected some of {', '.join(known)}")
-    settings = [s for s in SETTINGS if s != "openmp" or os.path.isdir(OPENMP)] if o.settings == "all" else o.settings.split(",")
-    if "openmp" in settings and not os.path.isdir(OPENMP):
-        sys.exit(f"error: no {OPENMP}, expected the package libopenblas0-openmp for the setting openmp")
-
+    settings = list(SETTINGS) if o.settings == "all" else o.settings.split(",")
     chosen = {name: pairs[name] for name in o.pairs or default_pairs(pairs)}
-    python = find_python(o.python)
     build()
-    kernels = choose_kernels(python)
-    results = measure(dict.fromkeys((ours, peer) for ours, peer, _ in chosen.values()), settings, kernels, python, o.rounds)
+    command = peer_command(o.root)
+    results = measure(dict.fromkeys((ours, peer) for ours, peer, _ in chosen.values()), settings, command, o.rounds)
     peak = peaks(results)
     summaries = [row for name, (ours, peer, figure) in chosen.items() for row in summarise(name, figure, results[ours, peer], peak)]
-    head = list(heading(o, results, peak, kernels))
+    head = list(heading(o, results, peak))
     text = "\n".join(head + [""] + list(table(summaries)) + list(sinks_table(results))) + "\n"
     print(text, end="")
     if o.save:

@@ -4,7 +4,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Benchmarks;
 
-/// <summary>Causal attention, forward and backward; <c>bench/peers/products.py</c> does the same in PyTorch.</summary>
+/// <summary>Causal attention, forward and backward.</summary>
 public class AttentionBenchmark
 {
     private readonly CpuTensors _cpu = new();

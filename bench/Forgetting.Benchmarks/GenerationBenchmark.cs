@@ -4,7 +4,7 @@ using Forgetting.Models;
 
 namespace Forgetting.Benchmarks;
 
-/// <summary>Prompts of 32 tokens continued by 64; <c>bench/peers/generate.py</c> does the same in PyTorch.</summary>
+/// <summary>Prompts of 32 tokens continued by 64; the peer in <c>bench/peers/torchsharp</c> does the same in PyTorch.</summary>
 public class GenerationBenchmark
 {
     private readonly CpuBackend _backend = new();

@@ -3,7 +3,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Benchmarks;
 
-/// <summary>Dense products of small transformers; <c>bench/peers/products.py</c> does the same in PyTorch.</summary>
+/// <summary>Dense products of small transformers.</summary>
 public class MatMulBenchmark
 {
     private readonly CpuTensors _cpu = new();

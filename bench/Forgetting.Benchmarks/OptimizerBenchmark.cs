@@ -4,10 +4,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Benchmarks;
 
-/// <summary>
-/// AdamW and what goes with it over the weights of a model; all of it is bound by memory.
-/// <c>bench/peers/products.py</c> does the same in PyTorch.
-/// </summary>
+/// <summary>AdamW and what goes with it over the weights of a model; all of it is bound by memory.</summary>
 public class OptimizerBenchmark
 {
     private static readonly AdamWSettings s_settings = new(0.9f, 0.999f, 1e-8f, WeightDecay: 0);

@@ -5,7 +5,7 @@ using Forgetting.Training;
 namespace Forgetting.Benchmarks;
 
 /// <summary>
-/// <c>score</c>: times the losses of many examples under two models; <c>bench/peers/score.py</c> does the same in PyTorch.
+/// <c>score</c>: times the losses of many examples under two models; the peer in <c>bench/peers/torchsharp</c> does the same in PyTorch.
 /// </summary>
 internal static class ScoreCommand
 {

@@ -13,7 +13,7 @@ namespace Forgetting.Benchmarks;
 /// <param name="Longest">Tokens of the longest.</param>
 internal sealed record ScoreSettings(int Examples = 1000, int Shortest = 16, int Longest = 96)
 {
-    /// <summary>Length of each example; <c>bench/peers/score.py</c> takes the same.</summary>
+    /// <summary>Length of each example; <c>bench/peers/torchsharp</c> takes the same.</summary>
     public IEnumerable<int> Lengths => Enumerable.Range(0, Examples).Select(i => Shortest + (int)(37L * i % (Longest - Shortest + 1)));
 
     /// <inheritdoc/>

@@ -4,7 +4,7 @@ using Forgetting.Training;
 
 namespace Forgetting.Benchmarks;
 
-/// <summary>Scoring with two models; <c>bench/peers/score.py</c> does the same in PyTorch.</summary>
+/// <summary>Scoring with two models; the peer in <c>bench/peers/torchsharp</c> does the same in PyTorch.</summary>
 public class ScoringBenchmark
 {
     private readonly CpuBackend _backend = new();

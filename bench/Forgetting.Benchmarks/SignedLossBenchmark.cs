@@ -3,7 +3,7 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Benchmarks;
 
-/// <summary>Loss and gradient of a chunk of logits; <c>bench/peers/products.py</c> does the same in PyTorch.</summary>
+/// <summary>Loss and gradient of a chunk of logits.</summary>
 public class SignedLossBenchmark
 {
     private const int Rows = 128;

@@ -3,7 +3,7 @@ using Forgetting.Backends;
 
 namespace Forgetting.Benchmarks;
 
-/// <summary><c>step</c>: times whole training steps; <c>bench/peers/train_step.py</c> does the same in PyTorch.</summary>
+/// <summary><c>step</c>: times whole training steps; the peer in <c>bench/peers/torchsharp</c> does the same in PyTorch.</summary>
 internal static class StepCommand
 {
     public static Command Create()

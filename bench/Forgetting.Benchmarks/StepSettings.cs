@@ -5,7 +5,7 @@ using Forgetting.Training;
 namespace Forgetting.Benchmarks;
 
 /// <summary>
-/// Shape of a training step; <c>bench/peers/train_step.py</c> takes the same. The head is tied, as in the 15M Llama shape.
+/// Shape of a training step; <c>bench/peers/torchsharp</c> takes the same. The head is tied, as in the 15M Llama shape.
 /// </summary>
 /// <param name="Dim">Hidden size.</param>
 /// <param name="Mlp">Inner width of the feed-forward layers.</param>

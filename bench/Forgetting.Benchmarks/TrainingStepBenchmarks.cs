@@ -3,7 +3,7 @@ using Forgetting.Backends.Cpu;
 
 namespace Forgetting.Benchmarks;
 
-/// <summary>A whole step, forward, backward and AdamW; <c>bench/peers/train_step.py</c> does the same in PyTorch.</summary>
+/// <summary>A whole step, forward, backward and AdamW; the peer in <c>bench/peers/torchsharp</c> does the same in PyTorch.</summary>
 public class TrainingStepBenchmarks
 {
     private readonly CpuBackend _backend = new();

@@ -24,7 +24,7 @@ rm -f "$bundle"/program/*.pdb "$bundle"/program/*.xml
 cp kernels/*.cu kernels/compile.sh kernels/resources.awk "$bundle/kernels/"
 cp -r kernels/include "$bundle/kernels/"
 cp -r bench/peers "$bundle/bench/"
-rm -rf "$bundle/bench/peers/__pycache__"
+rm -rf "$bundle/bench/peers/__pycache__" "$bundle/bench/peers/torchsharp"
 cp tools/bundle/forgetting tools/bundle/check-gpu.sh README.md LICENSE "$bundle/"
 cp -r docs recipes "$bundle/"
 fatbin=build/kernels/forgetting.fatbin
