@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Help;
+using System.CommandLine.Parsing;
 using Forgetting.Cli.Commands;
 using Forgetting.Core;
 using Forgetting.Runs;
@@ -49,6 +50,7 @@ internal static class CommandLine
             InspectCommand.Create(),
             DoctorCommand.Create(),
             SchemaCommand.Create(),
+            CompletionCommand.Create(),
         };
         root.Options.Remove(root.Options.OfType<HelpOption>().Single());
         root.Options.Add(HelpPrinter.Option());
@@ -59,7 +61,8 @@ internal static class CommandLine
     public static int Run(string[] args)
     {
         ParseResult parsed = Create().Parse(args);
-        if (parsed.Action is not HelpPrinter && ParseComplaint.Of(parsed) is { } complaint)
+        bool completes = parsed.Tokens is [{ Type: TokenType.Directive }, ..]; // what a shell asks, of a line that is not done
+        if (parsed.Action is not HelpPrinter && !completes && ParseComplaint.Of(parsed) is { } complaint)
             return Fail(complaint);
 
         try

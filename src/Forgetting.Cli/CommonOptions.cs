@@ -8,6 +8,9 @@ namespace Forgetting.Cli;
 /// <summary>Options that several commands share, each made anew for a command because an option belongs to one.</summary>
 internal static class CommonOptions
 {
+    /// <summary>Names of devices that a shell offers.</summary>
+    public static readonly string[] DeviceNames = ["auto", "cpu", "cuda", "cuda-emu", "cuda-ptx"];
+
     public static Option<string> Model(string description = "checkpoint: a Hugging Face folder or a llama2.c .bin") =>
         new("--model") { Description = description, HelpName = "PATH", Required = true };
 
@@ -24,7 +27,7 @@ internal static class CommonOptions
             HelpName = "NAME",
             DefaultValueFactory = _ => "auto",
         };
-        option.CompletionSources.Add("auto", "cpu", "cuda", "cuda-emu", "cuda-ptx");
+        option.CompletionSources.Add(DeviceNames);
         option.Validators.Add(result =>
         {
             foreach (Token token in result.Tokens.Where(t => !DeviceName.TryParse(t.Value, out _)))

@@ -54,6 +54,11 @@ internal sealed class SettingsOptions
                     Description = standard.Length > 0 ? $"{text} [default: {standard}]" : text,
                     HelpName = setting.ValueName,
                 };
+            if (Setting.Choices(setting.Type) is { } choices)
+                option.CompletionSources.Add([.. choices.Select(Recipe.Text)]);
+            else if (name == "device")
+                option.CompletionSources.Add(CommonOptions.DeviceNames);
+
             option.Required = required.Contains(name) && !recipe;
             s_facts.Add(option, new Facts(setting, required.Contains(name)));
             _options.Add((setting, option));

@@ -22,12 +22,15 @@ internal static class TuneCommand
                 + "a finished run goes on to larger --epochs or --steps",
         };
         var watch = new Option<bool>("--watch") { Description = "show the run on a page in the browser while it is at work" };
+        var tensorBoard =
+            new Option<bool>("--tensorboard") { Description = "write the metrics into the run's folder as TensorBoard reads them, too" };
         Option<bool> json = CommonOptions.Json();
         var settings = new SettingsOptions(
             command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name), recipe: true, required: ["model", "data", "out"]);
         command.Options.Add(recipe);
         command.Options.Add(resume);
         command.Options.Add(watch);
+        command.Options.Add(tensorBoard);
         command.Options.Add(json);
         command.SetAction(parsed =>
         {
@@ -35,8 +38,10 @@ internal static class TuneCommand
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             using IDisposable? page = parsed.GetValue(watch) ? WatchCommand.Begin(options.Out) : null;
-            TuneSummary summary =
-                TuneRun.Execute(options, backend, parsed.GetValue(resume), new TerminalProgress(), cancellation: interruption.Token);
+            var progress = new TerminalProgress();
+            using TensorBoardLog? log = parsed.GetValue(tensorBoard) ? new TensorBoardLog(options.Out, progress) : null;
+            TuneSummary summary = TuneRun.Execute(
+                options, backend, parsed.GetValue(resume), (ITrainingObserver?)log ?? progress, cancellation: interruption.Token);
             string report = RunFiles.WriteReport(options.Out);
             if (parsed.GetValue(json))
                 Console.Out.WriteLine(JsonSerializer.Serialize(summary, Json.Compact));

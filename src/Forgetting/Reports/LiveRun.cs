@@ -106,7 +106,10 @@ internal sealed class LiveRun(string folder)
         return seen;
     }
 
-    private void ReadSteps()
+    /// <summary>Reads the steps that are new, and nothing else.</summary>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="UserException">A line is no step.</exception>
+    public void ReadSteps()
     {
         string path = Path.Combine(folder, MetricsName);
         if (!File.Exists(path))
