@@ -67,6 +67,17 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
         QueryKeyNorm = QueryKeyNorm.Projection,
     };
 
+    private static readonly ModelConfig s_neoX = Gpt2 with
+    {
+        Family = ModelFamilies.GptNeoX,
+        LearnedPositions = false,
+        RotaryColumns = 4,
+        Activation = ActivationKind.Gelu,
+        ParallelBlocks = true,
+        QueryKeyValueByHead = true,
+        TiedHead = false,
+    };
+
     // More than any published model has at once.
     private static readonly ModelConfig s_gemma = s_olmo2 with
     {
@@ -101,6 +112,11 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     [EmulationTheory]
     [MemberData(nameof(Types))]
     public void A_step_of_GPT2_is_the_CPUs(DType type, double tolerance) => CompareSteps(type, tolerance, Full, Random);
+
+    [EmulationTheory]
+    [MemberData(nameof(Types))]
+    public void A_step_of_GPT_NeoX_is_the_CPUs(DType type, double tolerance) =>
+        CompareSteps(type, tolerance, Full, backend => Random(backend, s_neoX));
 
     [EmulationTheory]
     [MemberData(nameof(Types))]

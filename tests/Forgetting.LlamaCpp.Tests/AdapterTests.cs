@@ -19,7 +19,7 @@ public class AdapterTests(TinyModels models)
     {
         { "llama", false }, { "llama", true }, { "llama3", true }, { "qwen2", true }, { "gpt2", false }, { "gpt2-untied", true },
         { "qwen3", true }, { "olmo2", false }, { "granite", false }, { "smollm3", true },
-        { "gemma2", true }, { "gemma3", false },
+        { "gemma2", true }, { "gemma3", false }, { "phi", true }, { "gpt_neox", true },
     };
 
     [Theory]
@@ -29,7 +29,7 @@ public class AdapterTests(TinyModels models)
         using TemporaryFolder folder = new();
 
         // Scales that one number cannot say: by the root of the rank, and of their own for some layers.
-        string down = name.StartsWith("gpt2", StringComparison.Ordinal) ? "mlp.c_proj" : "down_proj";
+        string down = TinyModels.All[name].Config.Family.Names.Down;
         WriteAdapter(name, folder["adapter"], !scaled ? s_plain : s_plain with
         {
             RankStabilized = true,

@@ -26,6 +26,9 @@ internal sealed class HeldModel : IDisposable
             if (Decoder.Config.Family.GgufPairsRows && parts[^2] is "q_proj" or "k_proj")
                 values = Halves(values, Decoder.Config.HeadSize, parts[^1] == "bias" ? 1 : parameter.Shape.Columns);
 
+            if (parts[^2] == "query_key_value")
+                values = ByHead(values, Decoder.Config.HeadSize, parts[^1] == "bias" ? 1 : parameter.Shape.Columns);
+
             if (parameter.Kind == ParameterKind.Vector && Decoder.Config.GainOffset != 0)
                 values = Array.ConvertAll(values, value => value - (float)Decoder.Config.GainOffset);
 
@@ -71,9 +74,25 @@ internal sealed class HeldModel : IDisposable
             ("model.norm", "output_norm"), ("lm_head", "output"), ("model.layers", "blk"), ("transformer.h", "blk"),
             ("transformer.wte", "token_embd"), ("transformer.wpe", "position_embd"), ("transformer.ln_f", "output_norm"),
             ("ln_1", "attn_norm"), ("ln_2", "ffn_norm"), ("attn.c_attn", "attn_qkv"), ("attn.c_proj", "attn_output"),
-            ("mlp.c_fc", "ffn_up"), ("mlp.c_proj", "ffn_down"),
+            ("self_attn.qkv_proj", "attn_qkv"), ("mlp.gate_up_proj", "ffn_up"), ("gpt_neox.layers", "blk"),
+            ("gpt_neox.embed_in", "token_embd"), ("gpt_neox.final_layer_norm", "output_norm"), ("embed_out", "output"),
+            ("attention.query_key_value", "attn_qkv"), ("attention.dense", "attn_output"), ("mlp.dense_h_to_4h", "ffn_up"),
+            ("mlp.dense_4h_to_h", "ffn_down"), ("mlp.c_fc", "ffn_up"), ("mlp.c_proj", "ffn_down"),
         ];
         return parts.Aggregate(parameter, (name, part) => name.Replace(part.Theirs, part.Ours, StringComparison.Ordinal));
+    }
+
+    // All queries, all keys and all values in the file, and those of each head here.
+    private static float[] ByHead(float[] parts, int headSize, int columns)
+    {
+        var heads = new float[parts.Length];
+        int piece = headSize * columns, count = parts.Length / piece / 3;
+        for (int i = 0; i < 3 * count; i++)
+        {
+            Array.Copy(parts, i * piece, heads, ((i % count * 3) + (i / count)) * piece, piece);
+        }
+
+        return heads;
     }
 
     // RoPE's pairs lie side by side in the file, and half a head apart here.

@@ -41,6 +41,10 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
             ["gemma"] = (Gemma(ModelFamilies.Gemma), TinyTokenizers.SentencePiece),
             ["gemma2"] = (Gemma2(), TinyTokenizers.SentencePiece),
             ["gemma3"] = (Gemma3(), TinyTokenizers.SentencePiece),
+            // llama.cpp looks for tokens of its own in files whose name has phi3 in it.
+            ["phi"] = (Phi3(), TinyTokenizers.SentencePiece),
+            ["phi-longrope"] = (LongRope(), TinyTokenizers.SentencePiece),
+            ["gpt_neox"] = (NeoX(), TinyTokenizers.Gpt2),
             ["olmo2"] = (Olmo2(), TinyTokenizers.Gpt2),
             ["granite"] = (Granite(), TinyTokenizers.Gpt2),
             ["smollm3"] = (SmolLm3(), TinyTokenizers.SmolLm),
@@ -175,6 +179,27 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
         RopeTheta = 1e6,
         WindowRopeTheta = 10_000,
         RopeScaling = new LinearRopeScaling(8),
+    };
+
+    private static ModelConfig Phi3() => Llama() with { Family = ModelFamilies.Phi3, RotaryColumns = 12 };
+
+    // As long as what llama.cpp is asked to hold, so that it takes the short factors too.
+    private static ModelConfig LongRope() => Phi3() with
+    {
+        ContextLength = 256,
+        RopeScaling = new LongRopeScaling(
+            [1, 1.1, 1.3, 1.7, 2.3, 3], [1, 2, 3, 4, 5, 6], 256, 1024, LongRopeScaling.DefaultAttention(256, 1024)),
+    };
+
+    private static ModelConfig NeoX() => Gpt2() with
+    {
+        Family = ModelFamilies.GptNeoX,
+        LearnedPositions = false,
+        Activation = ActivationKind.Gelu,
+        RotaryColumns = 4,
+        ParallelBlocks = true,
+        QueryKeyValueByHead = true,
+        TiedHead = false,
     };
 
     private static ModelConfig Granite() => Llama() with

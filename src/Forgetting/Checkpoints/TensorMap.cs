@@ -126,6 +126,6 @@ internal static partial class TensorMap
     private static bool IsBuffer(string name) => Buffers().IsMatch(name);
 
     // Causal masks and rotary frequencies, which older versions of the library saved with the weights.
-    [GeneratedRegex(@"(\.attn(\.attention)?\.(masked_)?bias|rotary_emb\.inv_freq)$", RegexOptions.CultureInvariant)]
+    [GeneratedRegex(@"(\.(attn|attention|attn\.attention)\.(masked_)?bias|rotary_emb\.inv_freq)$", RegexOptions.CultureInvariant)]
     private static partial Regex Buffers();
 }

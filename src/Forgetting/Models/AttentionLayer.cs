@@ -23,6 +23,7 @@ internal sealed class AttentionLayer
     private readonly HeadNorm? _keyNorm;
     private readonly AttentionShape _shape;
     private readonly int _layer;
+    private readonly bool _byHead;
 
     private Tensor _q; // [T, H·D] turned
     private Tensor _k; // [T, G·D] turned
@@ -40,6 +41,7 @@ internal sealed class AttentionLayer
             (float)config.ScoreCap);
         int hidden = config.HiddenSize;
         bool bias = config.QueryKeyValueBias;
+        _byHead = config.QueryKeyValueByHead;
         if (names.FusedQueryKeyValue is { } fused)
         {
             _fused = builder.Linear($"{block}.{fused}", hidden, QueryWidth + 2 * KeyValueWidth, bias);
@@ -128,9 +130,9 @@ internal sealed class AttentionLayer
 
         Tensor joint = pass.Take(QueryWidth + 2 * KeyValueWidth); // [T, (H + 2G)·D]
         _fused.Forward(pass, x, joint);
-        pass.Backend.CopyColumns(joint, 0, _q, 0, QueryWidth);
-        pass.Backend.CopyColumns(joint, QueryWidth, _k, 0, KeyValueWidth);
-        pass.Backend.CopyColumns(joint, QueryWidth + KeyValueWidth, _v, 0, KeyValueWidth);
+        Split(pass, joint, _q, 0);
+        Split(pass, joint, _k, 1);
+        Split(pass, joint, _v, 2);
 
         // The joint result is dead after the split, so its memory serves again.
         return new Tensor(joint.Pointer, new Shape(pass.Rows, QueryWidth), joint.DType);
@@ -147,10 +149,33 @@ internal sealed class AttentionLayer
         }
 
         Tensor joint = pass.Take(QueryWidth + 2 * KeyValueWidth); // [T, (H + 2G)·D]
-        pass.Backend.CopyColumns(dQ, 0, joint, 0, QueryWidth);
-        pass.Backend.CopyColumns(dK, 0, joint, QueryWidth, KeyValueWidth);
-        pass.Backend.CopyColumns(dV, 0, joint, QueryWidth + KeyValueWidth, KeyValueWidth);
+        Join(pass, dQ, joint, 0);
+        Join(pass, dK, joint, 1);
+        Join(pass, dV, joint, 2);
         _fused.Backward(pass, sink, x, joint, dX);
+    }
+
+    // Rows of q, k or v, those of the joint result, and the first column of these where they stand.
+    private (Tensor Part, Tensor Whole, int First) Part(Tensor joint, Tensor part, int number)
+    {
+        if (!_byHead)
+            return (part, joint, number == 0 ? 0 : QueryWidth + ((number - 1) * KeyValueWidth));
+
+        int d = _shape.HeadSize;
+        var heads = new Shape(part.Rows * _shape.Heads, d);
+        return (part.Reshape(heads), joint.Reshape(new Shape(heads.Rows, 3 * d)), number * d);
+    }
+
+    private void Split(Pass pass, Tensor joint, Tensor result, int number)
+    {
+        (Tensor part, Tensor whole, int first) = Part(joint, result, number);
+        pass.Backend.CopyColumns(whole, first, part, 0, part.Columns);
+    }
+
+    private void Join(Pass pass, Tensor gradient, Tensor joint, int number)
+    {
+        (Tensor part, Tensor whole, int first) = Part(joint, gradient, number);
+        pass.Backend.CopyColumns(part, 0, whole, first, part.Columns);
     }
 
     private void ApplyRope(Pass pass, Tensor q, Tensor k, bool inverse)

@@ -13,7 +13,7 @@ namespace Forgetting.Models;
 ///   middle, x   ─▶ mlp norm: middle += x         ─▶ mlp       ─▶ y
 ///   y, middle   ─▶ the next block's x and residual, or those of the final norm
 /// </code>
-/// Where a layer reads the sum itself, it is made by an addition.
+/// Where a layer reads the sum itself, it is made by an addition; so is m where attention and MLP read the same x.
 /// </remarks>
 internal sealed class Block
 {
@@ -24,6 +24,7 @@ internal sealed class Block
     private readonly MlpLayer _mlp;
     private readonly NormLayer? _mlpOutputNorm;
     private readonly float _scale;
+    private readonly bool _parallel; // both layers read x
 
     private Tensor _x; // [T, C] input, complete
     private Tensor _attentionInput; // [T, C] norm(x), or x
@@ -44,6 +45,7 @@ internal sealed class Block
         _mlp = new MlpLayer(builder, path);
         _mlpOutputNorm = Norm(NormPlace.Before, names.MlpOutputNorm);
         _scale = (float)builder.Config.ResidualScale;
+        _parallel = builder.Config.ParallelBlocks;
 
         NormLayer? Norm(NormPlace without, string name) => place == without ? null : builder.Norm($"{path}.{name}");
     }
@@ -54,8 +56,9 @@ internal sealed class Block
     /// <summary>The last layer of the MLP.</summary>
     public Linear MlpOutput => _mlp.Output;
 
-    /// <summary>Whether the sink needs the gradient of what the first norm sees or holds.</summary>
-    public bool NormWanted(IGradientSink sink) => _attentionNorm?.Wanted(sink) ?? false;
+    /// <summary>Whether the sink needs the gradient of what a norm of the block's input sees or holds.</summary>
+    public bool NormWanted(IGradientSink sink) =>
+        (_attentionNorm?.Wanted(sink) ?? false) || (_parallel && (_mlpNorm?.Wanted(sink) ?? false));
 
     /// <summary>
     /// The norms do the additions, each that of its own input; so the block's output is <paramref name="y"/> + <paramref name="middle"/>,
@@ -73,7 +76,10 @@ internal sealed class Block
         _attentionOutput = _attentionOutputNorm is null ? middle : pass.Take(x.Columns);
         _attention.Forward(pass, _attentionInput, _attentionOutput);
         Finish(pass, _attentionOutputNorm, _attentionOutput, middle);
-        _mlpInput = Input(pass, _mlpNorm, middle, x);
+        _mlpInput = _parallel ? Input(pass, _mlpNorm, x, default) : Input(pass, _mlpNorm, middle, x);
+        if (_parallel)
+            pass.Backend.Axpy(1, x, middle);
+
         _mlpOutput = _mlpOutputNorm is null ? y : pass.Take(x.Columns);
         _mlp.Forward(pass, _mlpInput, _mlpOutput);
         if (_mlpOutputNorm is not null || !y.IsEmpty)
@@ -89,6 +95,13 @@ internal sealed class Block
         ArenaMark inner = pass.Arena.Mark();
         _mlp.Backward(pass, sink, _mlpInput, BeginBackward(pass, sink, _mlpOutputNorm, _mlpOutput, dX), dInput);
         pass.Arena.Release(inner);
+        if (_parallel)
+        {
+            ParallelBackward(pass, sink, dInput, dX, inputGradient);
+            pass.Arena.Release(mark);
+            return;
+        }
+
         InputBackward(pass, sink, _mlpNorm, dInput, _middle, dX);
         _attention.Backward(
             pass, sink, _attentionInput, BeginBackward(pass, sink, _attentionOutputNorm, _attentionOutput, dX),
@@ -97,6 +110,19 @@ internal sealed class Block
             InputBackward(pass, sink, _attentionNorm, dInput, _x, dX);
 
         pass.Arena.Release(mark);
+    }
+
+    // Attention's gradient is that of the output, as the MLP's was, before either adds to it.
+    private void ParallelBackward(Pass pass, IGradientSink sink, Tensor dMlpInput, Tensor dX, bool inputGradient)
+    {
+        Tensor dAttentionInput = inputGradient ? pass.Take(dX.Columns) : default; // [T, C]
+        _attention.Backward(
+            pass, sink, _attentionInput, BeginBackward(pass, sink, _attentionOutputNorm, _attentionOutput, dX), dAttentionInput);
+        if (!inputGradient)
+            return;
+
+        InputBackward(pass, sink, _mlpNorm, dMlpInput, _x, dX);
+        InputBackward(pass, sink, _attentionNorm, dAttentionInput, _x, dX);
     }
 
     // What a layer reads: the sum, or its norm.

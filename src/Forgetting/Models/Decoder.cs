@@ -402,7 +402,7 @@ internal sealed partial class Decoder : IDisposable
     {
         int rotary = config.RotaryColumns ?? config.HeadSize;
         if (config.Heads % config.KeyValueHeads != 0 || (!config.LearnedPositions && (rotary % 2 != 0 || rotary > config.HeadSize))
-            || !(config.AttentionScale > 0)
+            || !(config.AttentionScale > 0) || (config.QueryKeyValueByHead && config.Heads != config.KeyValueHeads)
             || (config.RotaryLayers.Count != 0 && config.RotaryLayers.Count != config.Layers)
             || (config.Windows.Count != 0 && config.Windows.Count != config.Layers))
         {

@@ -8,10 +8,12 @@ namespace Forgetting.Models;
 /// </summary>
 internal sealed class MlpLayer
 {
+    private readonly Linear? _fused; // gate and up side by side, instead of the next two
     private readonly Linear? _gate;
-    private readonly Linear _up;
+    private readonly Linear? _up;
     private readonly Linear _down;
     private readonly int _width;
+    private readonly bool _hasGate;
     private readonly bool _tanh; // GELU without a gate is the approximation
     private readonly bool _gelu; // the gate is GELU
 
@@ -25,10 +27,17 @@ internal sealed class MlpLayer
         _width = config.IntermediateSize;
         _tanh = config.Activation == ActivationKind.GeluTanh;
         _gelu = config.Activation == ActivationKind.GeGluTanh;
-        _gate = config.HasGate
-            ? builder.Linear($"{block}.{builder.Names.Gate}", config.HiddenSize, _width, config.MlpBias)
-            : null;
-        _up = builder.Linear($"{block}.{builder.Names.Up}", config.HiddenSize, _width, config.MlpBias);
+        _hasGate = config.HasGate;
+        if (builder.Names.FusedGateUp is { } fused)
+        {
+            _fused = builder.Linear($"{block}.{fused}", config.HiddenSize, 2 * _width, config.MlpBias);
+        }
+        else
+        {
+            _gate = _hasGate ? builder.Linear($"{block}.{builder.Names.Gate}", config.HiddenSize, _width, config.MlpBias) : null;
+            _up = builder.Linear($"{block}.{builder.Names.Up}", config.HiddenSize, _width, config.MlpBias);
+        }
+
         _down = builder.Linear($"{block}.{builder.Names.Down}", _width, config.HiddenSize, config.MlpBias);
     }
 
@@ -40,20 +49,12 @@ internal sealed class MlpLayer
     public void Forward(Pass pass, Tensor x, Tensor y)
     {
         IBackend backend = pass.Backend;
-        _raised = pass.Take(_width); // [T, I]
-        _up.Forward(pass, x, _raised);
-        if (_gate is not null)
-        {
-            _gated = pass.Take(_width); // [T, I]
-            _gate.Forward(pass, x, _gated);
-        }
-
-        _active = pass.Take(_width); // [T, I]
-        if (_gate is not null && _gelu)
+        _active = Raise(pass, x);
+        if (_gelu)
         {
             backend.GeGlu(_gated, _raised, _active);
         }
-        else if (_gate is not null)
+        else if (_hasGate)
         {
             backend.SwiGlu(_gated, _raised, _active);
         }
@@ -76,11 +77,11 @@ internal sealed class MlpLayer
         _down.Backward(pass, sink, _active, dY, dActive);
 
         // gate(x) and up(x) are not needed any more: their gradients take their place.
-        if (_gate is not null && _gelu)
+        if (_gelu)
         {
             backend.GeGluBackward(_gated, _raised, dActive, _gated, _raised);
         }
-        else if (_gate is not null)
+        else if (_hasGate)
         {
             backend.SwiGluBackward(_gated, _raised, dActive, _gated, _raised);
         }
@@ -90,7 +91,43 @@ internal sealed class MlpLayer
         }
 
         pass.Arena.Release(mark);
-        _up.Backward(pass, sink, x, _raised, dX);
-        _gate?.Backward(pass, sink, x, _gated, dX, add: true);
+        if (_fused is null)
+        {
+            _up!.Backward(pass, sink, x, _raised, dX);
+            _gate?.Backward(pass, sink, x, _gated, dX, add: true);
+            return;
+        }
+
+        Tensor joint = pass.Take(2 * _width); // [T, 2I]
+        backend.CopyColumns(_gated, 0, joint, 0, _width);
+        backend.CopyColumns(_raised, 0, joint, _width, _width);
+        _fused.Backward(pass, sink, x, joint, dX);
+        pass.Arena.Release(mark);
+    }
+
+    // Computes gate(x) and up(x); returns where their product [T, I] goes.
+    private Tensor Raise(Pass pass, Tensor x)
+    {
+        _raised = pass.Take(_width); // [T, I]
+        if (_fused is null)
+        {
+            _up!.Forward(pass, x, _raised);
+            if (_gate is not null)
+            {
+                _gated = pass.Take(_width); // [T, I]
+                _gate.Forward(pass, x, _gated);
+            }
+
+            return pass.Take(_width);
+        }
+
+        _gated = pass.Take(_width); // [T, I]
+        Tensor joint = pass.Take(2 * _width); // [T, 2I]
+        _fused.Forward(pass, x, joint);
+        pass.Backend.CopyColumns(joint, 0, _gated, 0, _width);
+        pass.Backend.CopyColumns(joint, _width, _raised, 0, _width);
+
+        // The joint result is dead after the split, so its memory serves again.
+        return new Tensor(joint.Pointer, new Shape(pass.Rows, _width), joint.DType);
     }
 }

@@ -93,6 +93,12 @@ internal sealed record ModelConfig
     /// <summary>Where the blocks' norms stand.</summary>
     public NormPlace NormPlace { get; init; }
 
+    /// <summary>Attention and MLP read the same sum, each by a norm of its own: x + attention(norm(x)) + mlp(norm(x)).</summary>
+    public bool ParallelBlocks { get; init; }
+
+    /// <summary>A layer that makes q, k and v at once gives them head by head, [H, 3, D], and not one after the other.</summary>
+    public bool QueryKeyValueByHead { get; init; }
+
     /// <summary>Norms of queries and keys.</summary>
     public QueryKeyNorm QueryKeyNorm { get; init; }
 

@@ -40,9 +40,12 @@ internal sealed record ModuleNames
 
     public required string AttentionOutput { get; init; }
 
+    /// <summary>One layer for gate and up side by side, or null where they are two.</summary>
+    public string? FusedGateUp { get; init; }
+
     public string Gate { get; init; } = "";
 
-    public required string Up { get; init; }
+    public string Up { get; init; } = "";
 
     public required string Down { get; init; }
 

@@ -57,6 +57,41 @@ internal sealed record Llama3RopeScaling(double Factor, double LowFrequencyFacto
 }
 
 /// <summary>
+/// LongRoPE (arXiv 2402.13753): every pair turns slower by a factor of its own. There is a list for texts within the original context and
+/// another for longer ones, which a decoder here does not take: all keys of a text would turn otherwise once it is longer.
+/// </summary>
+/// <param name="ShortFactors">[R/2] within the original context.</param>
+/// <param name="LongFactors">[R/2] beyond it.</param>
+/// <param name="OriginalContext">The original context.</param>
+/// <param name="FullContext">Most positions with the other list.</param>
+/// <param name="Attention">Factor on cosines and sines; √(1 + ln(full / original) / ln(original)) where the file does not say.</param>
+internal sealed record LongRopeScaling(
+    IReadOnlyList<double> ShortFactors, IReadOnlyList<double> LongFactors, int OriginalContext, int FullContext, double Attention)
+    : RopeScaling
+{
+    /// <inheritdoc/>
+    public override string Type => "longrope";
+
+    /// <inheritdoc/>
+    public override double AttentionFactor => Attention;
+
+    /// <inheritdoc/>
+    public override double Frequency(double plain, int i, int count, double theta) => plain / ShortFactors[i];
+
+    /// <summary>The factor where the file does not say.</summary>
+    public static double DefaultAttention(int originalContext, int fullContext) =>
+        fullContext <= originalContext ? 1 : Math.Sqrt(1 + (Math.Log((double)fullContext / originalContext) / Math.Log(originalContext)));
+
+    /// <inheritdoc/>
+    public bool Equals(LongRopeScaling? other) => other is not null && ShortFactors.SequenceEqual(other.ShortFactors)
+        && LongFactors.SequenceEqual(other.LongFactors)
+        && (OriginalContext, FullContext, Attention) == (other.OriginalContext, other.FullContext, other.Attention);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => HashCode.Combine(ShortFactors.Count, OriginalContext, FullContext, Attention);
+}
+
+/// <summary>
 /// YaRN (arXiv 2309.00071, section 3): pairs that turn more than β_fast times over the original context stay, those that turn less than
 /// β_slow times turn slower by the factor, and those between are blended by their number.
 /// </summary>

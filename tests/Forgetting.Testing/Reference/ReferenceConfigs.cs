@@ -71,6 +71,14 @@ internal static class ReferenceConfigs
             NormPlace = NormPlace.Both, QueryKeyNorm = QueryKeyNorm.Head, Layers = 3, Windows = [3, 3, 0], RopeTheta = 1e6,
             WindowRopeTheta = 100, RopeScaling = new LinearRopeScaling(8), AttentionScale = 1 / Math.Sqrt(5),
         },
+        ["phi3"] = Llama() with { Family = ModelFamilies.Phi3, Windows = [4, 4], RotaryColumns = 4 },
+        ["phi3-longrope"] = Llama() with
+        {
+            Family = ModelFamilies.Phi3,
+            RopeScaling = new LongRopeScaling([1, 1.5, 3], [2, 4, 9], 32, 128, Math.Sqrt(1 + (Math.Log(4) / Math.Log(32)))),
+        },
+        ["gpt_neox"] = NeoX(),
+        ["gpt_neox-sequential"] = NeoX() with { ParallelBlocks = false, TiedHead = true, RotaryColumns = null },
         ["mistral"] = Llama() with { Family = ModelFamilies.Mistral, Windows = [3, 3] },
         ["gpt2"] = Gpt(ModelFamilies.Gpt2),
         ["gpt2-erf"] = Gpt(ModelFamilies.Gpt2) with { Activation = ActivationKind.Gelu },
@@ -108,6 +116,7 @@ internal static class ReferenceConfigs
             Linear(block, names.Output, c, queries, config.AttentionOutputBias);
             Norm(block, names.Norm1Out, c);
             Norm(block, names.Norm2, c);
+            Linear(block, names.GateUp, 2 * inner, c, config.MlpBias);
             Linear(block, names.Gate, inner, c, config.MlpBias);
             Linear(block, names.Up, inner, c, config.MlpBias);
             Linear(block, names.Down, c, inner, config.MlpBias);
@@ -152,7 +161,8 @@ internal static class ReferenceConfigs
         foreach ((string name, Shape shape) in Parameters(config))
         {
             bool gain = name.EndsWith("norm.weight", StringComparison.Ordinal) || name.Contains(".ln_", StringComparison.Ordinal);
-            bool table = name.Contains("embed", StringComparison.Ordinal) || name.Contains(".wte", StringComparison.Ordinal);
+            bool table = (name.Contains("embed", StringComparison.Ordinal) && name != "embed_out.weight")
+                || name.Contains(".wte", StringComparison.Ordinal);
             double width = table ? 1 : shape.Rows == 1 ? 0.3 : 1.5 / Math.Sqrt(config.HiddenSize);
             double centre = gain && name.EndsWith(".weight", StringComparison.Ordinal) ? 1 - config.GainOffset : 0;
             weights[name] =
@@ -182,6 +192,12 @@ internal static class ReferenceConfigs
     {
         Family = family, GainOffset = 1, EmbeddingScale = Math.Sqrt(10), Activation = ActivationKind.GeGluTanh, TiedHead = true,
         NormEpsilon = 1e-6,
+    };
+
+    private static ModelConfig NeoX() => Gpt(ModelFamilies.GptNeoX) with
+    {
+        LearnedPositions = false, HiddenSize = 18, HeadSize = 6, AttentionScale = 1 / Math.Sqrt(6), RotaryColumns = 4,
+        Activation = ActivationKind.Gelu, ParallelBlocks = true, QueryKeyValueByHead = true, TiedHead = false,
     };
 
     private static ModelConfig Gpt(ModelFamily family) => new()

@@ -76,6 +76,12 @@ internal sealed class ReferenceDecoder(
             x = block?.Invoke(layer, x) ?? x;
             string path = $"{_names.Blocks}.{layer}.";
             double[][] attended = Attention(layer, path, [.. x.Select(row => Norm(path, _names.Norm1, row))]);
+            if (config.ParallelBlocks)
+            {
+                x = [.. x.Zip(attended, (row, y) => Sum(Sum(row, y), Mlp(path, Norm(path, _names.Norm2, row))))];
+                continue;
+            }
+
             x = [.. x.Zip(attended, (row, y) => Sum(row, Times(Norm(path, _names.Norm1Out, y), config.ResidualScale)))];
             x = [.. x.Select(row => Sum(
                 row, Times(Norm(path, _names.Norm2Out, Mlp(path, Norm(path, _names.Norm2, row))), config.ResidualScale)))];
@@ -96,9 +102,21 @@ internal sealed class ReferenceDecoder(
         if (_names.Fused != "")
         {
             double[][] fused = [.. x.Select(row => Linear(block + _names.Fused, row, queryColumns + (2 * keyColumns)))];
-            q = [.. fused.Select(row => row[..queryColumns])];
-            k = [.. fused.Select(row => row[queryColumns..(queryColumns + keyColumns)])];
-            v = [.. fused.Select(row => row[(queryColumns + keyColumns)..])];
+            if (config.Family.ModelType == "gpt_neox")
+            {
+                // view(…, heads, 3 · d), then thirds of each head.
+                double[] Third(double[] row, int third) =>
+                    [.. row.Chunk(3 * d).SelectMany(head => head[(third * d)..((third + 1) * d)])];
+                q = [.. fused.Select(row => Third(row, 0))];
+                k = [.. fused.Select(row => Third(row, 1))];
+                v = [.. fused.Select(row => Third(row, 2))];
+            }
+            else
+            {
+                q = [.. fused.Select(row => row[..queryColumns])];
+                k = [.. fused.Select(row => row[queryColumns..(queryColumns + keyColumns)])];
+                v = [.. fused.Select(row => row[(queryColumns + keyColumns)..])];
+            }
         }
         else
         {
@@ -165,6 +183,13 @@ internal sealed class ReferenceDecoder(
     private double[] Mlp(string block, double[] x)
     {
         int inner = config.IntermediateSize;
+        if (_names.GateUp != "")
+        {
+            double[] both = Linear(block + _names.GateUp, x, 2 * inner);
+            return Linear(
+                block + _names.Down, [.. both[..inner].Zip(both[inner..], (g, u) => Gate(g) * u)], config.HiddenSize);
+        }
+
         if (_names.Gate != "")
         {
             double[] gate = Linear(block + _names.Gate, x, inner);
@@ -242,7 +267,7 @@ internal sealed class ReferenceDecoder(
 
     private void Rotate(int layer, double[] x, int position)
     {
-        int half = config.HeadSize / 2;
+        int half = (config.RotaryColumns ?? config.HeadSize) / 2;
         for (int start = 0; start < x.Length; start += config.HeadSize)
         {
             for (int i = 0; i < half; i++)
@@ -259,7 +284,7 @@ internal sealed class ReferenceDecoder(
     // Spelt out as modeling_rope_utils does, not in the form of the library.
     private double Frequency(int layer, int i)
     {
-        int d = config.HeadSize;
+        int d = config.RotaryColumns ?? config.HeadSize;
         if (config.WindowRopeTheta is { } theta && config.Windows[layer] > 0)
             return Math.Pow(theta, -2.0 * i / d);
 
@@ -287,13 +312,20 @@ internal sealed class ReferenceDecoder(
 
                 double CorrectionDimension(double rotations) =>
                     d * Math.Log(yarn.OriginalContext / (rotations * 2 * Math.PI)) / (2 * Math.Log(config.RopeTheta));
+            case LongRopeScaling lengthened:
+                return 1 / (lengthened.ShortFactors[i] * Math.Pow(config.RopeTheta, 2.0 * i / d));
             default:
                 return frequency;
         }
     }
 
     // On cosines and sines.
-    private double RopeFactor => config.RopeScaling is YarnRopeScaling yarn ? (0.1 * Math.Log(yarn.Factor)) + 1 : 1;
+    private double RopeFactor => config.RopeScaling switch
+    {
+        YarnRopeScaling yarn => (0.1 * Math.Log(yarn.Factor)) + 1,
+        LongRopeScaling rope => Math.Sqrt(1 + (Math.Log((double)rope.FullContext / rope.OriginalContext) / Math.Log(rope.OriginalContext))),
+        _ => 1,
+    };
 
     private double Gate(double x) => IsGemma ? ReferenceElementwise.Gelu(x, tanh: true) : x / (1 + Math.Exp(-x));
 

@@ -48,6 +48,9 @@ internal sealed record ReferenceNames
 
     public string Down { get; init; } = "mlp.down_proj";
 
+    /// <summary>Gate and up in one.</summary>
+    public string GateUp { get; init; } = "";
+
     public string Head { get; init; } = "lm_head";
 
     /// <summary>Names of a model's family.</summary>
@@ -62,6 +65,19 @@ internal sealed record ReferenceNames
             Output = "attn.attention.out_proj",
         },
         "qwen3" => new() { QueryNorm = "self_attn.q_norm", KeyNorm = "self_attn.k_norm" },
+        "phi3" => new() { Fused = "self_attn.qkv_proj", Gate = "", Up = "", GateUp = "mlp.gate_up_proj" },
+        "gpt_neox" => new()
+        {
+            Embedding = "gpt_neox.embed_in",
+            Blocks = "gpt_neox.layers",
+            Last = "gpt_neox.final_layer_norm",
+            Fused = "attention.query_key_value",
+            Output = "attention.dense",
+            Gate = "",
+            Up = "mlp.dense_h_to_4h",
+            Down = "mlp.dense_4h_to_h",
+            Head = "embed_out",
+        },
         "olmo2" => new()
         {
             Norm1 = "",

@@ -100,7 +100,8 @@ public sealed class BadCheckpointTests : IDisposable
     [InlineData("llama", "attention_bias", "1", "expected true or false")]
     [InlineData(
         "llama", "rope_scaling", "{\"type\": \"proportional\", \"factor\": 2.0}",
-        "'rope_scaling.type' is the string \"proportional\"; expected default, linear, dynamic, llama3 or yarn")]
+        "'rope_scaling.type' is the string \"proportional\"; expected default, linear, dynamic, llama3, "
+        + "yarn or longrope")]
     [InlineData("llama", "rope_parameters", "{\"rope_type\": \"yarn\"}", "'rope_parameters.factor' is missing")]
     [InlineData(
         "llama", "rope_parameters", "{\"rope_type\": \"yarn\", \"factor\": 2, \"beta_fast\": 0.5}", "at least beta_slow, which is 1")]
@@ -114,6 +115,11 @@ public sealed class BadCheckpointTests : IDisposable
     [InlineData("llama", "quantization_config", "{\"bits\": 4}", "'quantization_config' is set")]
     [InlineData("llama", "eos_token_id", "[2, 99]", "expected 0 to 22")]
     [InlineData("qwen2", "layer_types", "[\"sliding_attention\"]", "", "use_sliding_window", "true", "sliding_window", "4")]
+    [InlineData("phi3", "partial_rotary_factor", "0.5", "a share that turns pairs of 6 columns")]
+    [InlineData("phi3-longrope", "rope_scaling", "{\"type\": \"longrope\", \"short_factor\": [1], \"long_factor\": [1]}", "3 numbers")]
+    [InlineData("phi3-longrope", "rope_scaling", "{\"type\": \"longrope\", \"short_factor\": [1, 1, 1]}", "long_factor' is missing")]
+    [InlineData("gpt_neox", "rotary_pct", "1.5", "a share that turns pairs of 6 columns")]
+    [InlineData("gpt_neox", "hidden_act", "\"relu\"", "gelu_new, gelu_pytorch_tanh or gelu")]
     [InlineData("gemma", "hidden_activation", "\"gelu\"", "expected gelu_pytorch_tanh")]
     [InlineData("gemma2", "attn_logit_softcapping", "0", "a number above 0")]
     [InlineData("gemma3", "use_bidirectional_attention", "true", "not supported")]

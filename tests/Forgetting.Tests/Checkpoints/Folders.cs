@@ -39,6 +39,16 @@ internal static class Folders
                     ("window_size", config.Windows[1]));
                 json["attention_types"] = new JsonArray(new JsonArray(new JsonArray("global", "local"), config.Layers / 2));
                 break;
+            case "gpt_neox":
+                Set(json, "gpt_neox", ("hidden_size", config.HiddenSize), ("intermediate_size", config.IntermediateSize),
+                    ("num_hidden_layers", config.Layers), ("num_attention_heads", config.Heads),
+                    ("max_position_embeddings", config.ContextLength));
+                json["layer_norm_eps"] = config.NormEpsilon;
+                json["hidden_act"] = config.Activation == ActivationKind.Gelu ? "gelu" : "gelu_new";
+                json["rotary_pct"] = (config.RotaryColumns ?? config.HeadSize) / (double)config.HeadSize;
+                json["rotary_emb_base"] = config.RopeTheta;
+                json["use_parallel_residual"] = config.ParallelBlocks;
+                return json;
             default:
                 Set(json, config.Family.ModelType, ("hidden_size", config.HiddenSize),
                     ("intermediate_size", config.IntermediateSize), ("num_hidden_layers", config.Layers),
@@ -82,6 +92,12 @@ internal static class Folders
         {
             ["rope_type"] = "yarn", ["factor"] = yarn.Factor, ["original_max_position_embeddings"] = yarn.OriginalContext,
         },
+        LongRopeScaling lengthened => new()
+        {
+            ["type"] = "longrope",
+            ["short_factor"] = new JsonArray([.. lengthened.ShortFactors.Select(factor => JsonValue.Create(factor))]),
+            ["long_factor"] = new JsonArray([.. lengthened.LongFactors.Select(factor => JsonValue.Create(factor))]),
+        },
         _ => null,
     };
 
@@ -98,6 +114,17 @@ internal static class Folders
                 json["attention_multiplier"] = config.AttentionScale;
                 json["residual_multiplier"] = config.ResidualScale;
                 json["logits_scaling"] = 1.5;
+                break;
+            case "phi3":
+                if (config.RotaryColumns is { } columns)
+                    json["partial_rotary_factor"] = columns / (double)config.HeadSize;
+
+                if (config.RopeScaling is LongRopeScaling lengthened)
+                {
+                    json["max_position_embeddings"] = lengthened.FullContext;
+                    json["original_max_position_embeddings"] = lengthened.OriginalContext;
+                }
+
                 break;
             case "gemma":
                 json["hidden_act"] = "gelu";
@@ -211,7 +238,8 @@ internal static class Folders
     }
 
     private static ParameterKind Kind(string name, Shape shape) => shape.Rows == 1 ? ParameterKind.Vector
-        : name.Contains("embed", StringComparison.Ordinal) || name.Contains(".wte", StringComparison.Ordinal)
+        : (name.Contains("embed", StringComparison.Ordinal) && name != "embed_out.weight")
+            || name.Contains(".wte", StringComparison.Ordinal)
             || name.Contains(".wpe", StringComparison.Ordinal)
             ? ParameterKind.Embedding : ParameterKind.Matrix;
 

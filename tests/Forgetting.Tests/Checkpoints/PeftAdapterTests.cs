@@ -28,7 +28,9 @@ public sealed class PeftAdapterTests : IDisposable
     public void An_adapter_goes_out_and_in_unchanged(string model)
     {
         ModelConfig config = ReferenceConfigs.All[model];
-        string[] whole = config.TiedHead ? [config.LayerNorm ? "wte" : "embed_tokens"] : ["embed_tokens", "lm_head"];
+        ReferenceNames names = ReferenceNames.Of(config);
+        string embedding = names.Embedding.Split('.')[^1];
+        string[] whole = config.TiedHead ? [embedding] : [embedding, names.Head];
         var lora = new LoraConfig
         {
             Rank = 3, Alpha = 6, Dropout = 0.25, RankStabilized = true, ModulesToSave = whole,

@@ -47,6 +47,20 @@ public sealed class PublishedFamilyTests : IDisposable
              "torch_dtype": "bfloat16", "transformers_version": "4.55.0.dev0", "use_bidirectional_attention": false, "use_cache": true,
              "vocab_size": 262144}
             """ },
+        { "Phi-3-mini-4k-instruct", 3_821_079_552, Phi3(3072, 8192, 32, 32, 32, 32064, false, 4096, "2047", "\"rope_scaling\": null") },
+        { "Phi-3-mini-128k-instruct", 3_821_079_552, Phi3(
+            3072, 8192, 32, 32, 32, 32064, false, 131072, "262144", LongRope(48, "longrope")) },
+        { "Phi-4-mini-instruct", 3_836_021_760, Phi3(
+            3072, 8192, 32, 24, 8, 200064, true, 131072, "262144", "\"partial_rotary_factor\": 0.75, " + LongRope(48, "longrope")) },
+        { "phi-4", 14_659_507_200, Phi3(
+            5120, 17920, 40, 40, 10, 100352, false, 16384, "null", "\"rope_scaling\": null, \"original_max_position_embeddings\": 16384")
+                .Replace("\"original_max_position_embeddings\": 4096, ", "", StringComparison.Ordinal) },
+        { "pythia-70m", 70_426_624, NeoX(512, 2048, 6, 8, 50304) },
+        { "pythia-410m", 405_334_016, NeoX(1024, 4096, 24, 16, 50304) },
+        { "pythia-1.4b", 1_414_647_808, NeoX(2048, 8192, 24, 16, 50304) },
+        { "pythia-6.9b", 6_857_302_016, NeoX(4096, 16384, 32, 32, 50432) },
+        { "pythia-12b", 11_846_072_320, NeoX(5120, 20480, 36, 40, 50688) },
+        { "gpt-neox-20b", 20_554_567_680, NeoX(6144, 24576, 44, 64, 50432) },
         { "OLMo-2-0425-1B", 1_484_916_736, Olmo2(2048, 8192, 16, 16) },
         { "OLMo-2-1124-7B", 7_298_617_344, Olmo2(4096, 11008, 32, 32) },
         { "granite-3.3-2b-instruct", 2_533_539_840, """
@@ -135,6 +149,23 @@ public sealed class PublishedFamilyTests : IDisposable
         }
     }
 
+    [Fact]
+    public void Features_of_phi_and_neox_are_what_the_files_say()
+    {
+        ModelConfig phi = ReadPublished("Phi-4-mini-instruct");
+        Assert.Equal((96, 128, 4096, true), (phi.RotaryColumns, phi.HeadSize, phi.ContextLength, phi.TiedHead));
+        var scaling = Assert.IsType<LongRopeScaling>(phi.RopeScaling);
+        Assert.Equal((4096, 131_072), (scaling.OriginalContext, scaling.FullContext));
+        Assert.Equal(1.1902380714238083, scaling.AttentionFactor, 1e-12); // √(1 + ln 32 / ln 4096) = √(1 + 5/12)
+        ModelConfig small = ReadPublished("Phi-3-mini-4k-instruct");
+        Assert.Equal(Enumerable.Repeat(2047, 32), small.Windows);
+        Assert.Equal(((int?)null, (RopeScaling?)null, 96), (small.RotaryColumns, small.RopeScaling, small.HeadSize));
+        ModelConfig pythia = ReadPublished("pythia-1.4b");
+        Assert.Equal(
+            (32, 128, true, true, ActivationKind.Gelu),
+            (pythia.RotaryColumns, pythia.HeadSize, pythia.ParallelBlocks, pythia.QueryKeyValueByHead, pythia.Activation));
+    }
+
     // As transformers 5 writes it.
     [Fact]
     public void Rope_of_gemma_3_is_read_by_kinds_of_layers_too()
@@ -210,6 +241,35 @@ public sealed class PublishedFamilyTests : IDisposable
          "num_key_value_heads": {{keyValueHeads}}, "pad_token_id": 0, "query_pre_attn_scalar": {{scalar}}, "rms_norm_eps": 1e-06,
          "rope_theta": 10000.0, "sliding_window": 4096, "torch_dtype": "float32", "transformers_version": "4.42.0.dev0",
          "use_cache": true, "vocab_size": 256000}
+        """;
+
+    private static string Phi3(
+        int hidden, int inner, int layers, int heads, int keyValueHeads, int vocabulary, bool tied, int context, string window,
+        string rope) =>
+        $$"""
+        {"architectures": ["Phi3ForCausalLM"], "attention_bias": false, "attention_dropout": 0.0,
+         "auto_map": {"AutoConfig": "configuration_phi3.Phi3Config", "AutoModelForCausalLM": "modeling_phi3.Phi3ForCausalLM"},
+         "bos_token_id": 1, "embd_pdrop": 0.0, "eos_token_id": 32000, "hidden_act": "silu", "hidden_size": {{hidden}},
+         "initializer_range": 0.02, "intermediate_size": {{inner}}, "max_position_embeddings": {{context}}, "model_type": "phi3",
+         "num_attention_heads": {{heads}}, "num_hidden_layers": {{layers}}, "num_key_value_heads": {{keyValueHeads}},
+         "original_max_position_embeddings": 4096, "pad_token_id": 32000, "resid_pdrop": 0.0, "rms_norm_eps": 1e-05,
+         "rope_theta": 10000.0, "sliding_window": {{window}}, "tie_word_embeddings": {{(tied ? "true" : "false")}},
+         "torch_dtype": "bfloat16", "transformers_version": "4.40.2", "use_cache": true,
+         "vocab_size": {{vocabulary}}, {{rope}}}
+        """;
+
+    private static string LongRope(int pairs, string type)
+    {
+        string factors = string.Join(", ", Enumerable.Range(0, pairs).Select(i => $"1.{i:00}"));
+        return $"\"rope_scaling\": {{\"long_factor\": [{factors}], \"short_factor\": [{factors}], \"type\": \"{type}\"}}";
+    }
+
+    private static string NeoX(int hidden, int inner, int layers, int heads, int vocabulary) => $$"""
+        {"architectures": ["GPTNeoXForCausalLM"], "bos_token_id": 0, "eos_token_id": 0, "hidden_act": "gelu", "hidden_size": {{hidden}},
+         "initializer_range": 0.02, "intermediate_size": {{inner}}, "layer_norm_eps": 1e-05, "max_position_embeddings": 2048,
+         "model_type": "gpt_neox", "num_attention_heads": {{heads}}, "num_hidden_layers": {{layers}}, "rotary_emb_base": 10000,
+         "rotary_pct": 0.25, "tie_word_embeddings": false, "torch_dtype": "float16", "transformers_version": "4.24.0",
+         "use_cache": true, "use_parallel_residual": true, "vocab_size": {{vocabulary}}}
         """;
 
     private static string Olmo2(int hidden, int inner, int layers, int heads) => $$"""

@@ -18,7 +18,7 @@ internal sealed class TestModel : IDisposable
         Decoder = new Decoder(config, Backend, lora, (ulong)seed);
         _weights = ReferenceConfigs.RandomWeights(config, seed);
         if (config.TiedHead && !Decoder.HeadIsTied)
-            _weights.Add("lm_head.weight", [.. _weights[Decoder.BaseParameters[0].Name]]);
+            _weights.Add($"{config.Family.Names.Head}.weight", [.. _weights[Decoder.BaseParameters[0].Name]]);
 
         foreach (Parameter parameter in Decoder.BaseParameters)
         {

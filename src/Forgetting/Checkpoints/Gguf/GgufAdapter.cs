@@ -41,10 +41,9 @@ internal static class GgufAdapter
             // What else the scale should be is in B.
             int rank = lora.RankOf(module);
             double factor = lora.ScaleOf(module) / ((float)lora.Alpha / rank);
-            int headSize = architecture.IsRotated(module) ? architecture.PairedHeadSize : 0;
             string name = architecture.NameOf(module) + ".weight";
             tensors.Add(GgufTensor.Matrix($"{name}.lora_a", type, new StoredRows(a)));
-            tensors.Add(GgufTensor.Matrix($"{name}.lora_b", type, new StoredRows(b, headSize: headSize, factor: factor)));
+            tensors.Add(GgufTensor.Matrix($"{name}.lora_b", type, new StoredRows(b, order: architecture.RowOrder(module), factor: factor)));
         }
 
         AtomicFile.Write(path, stream => GgufFile.Write(stream, metadata, tensors));

@@ -19,9 +19,6 @@ internal sealed class GgufArchitecture
     /// <summary>The name, which begins the keys of its sizes.</summary>
     public string Name { get; }
 
-    /// <summary>Columns of a head where rows of q and k are read with RoPE's pairs side by side; else 0.</summary>
-    public int PairedHeadSize => _config.Family.GgufPairsRows ? _config.HeadSize : 0;
-
     /// <summary>The architecture of a model.</summary>
     /// <param name="model">Path for errors.</param>
     /// <exception cref="UserException">
@@ -68,23 +65,25 @@ internal sealed class GgufArchitecture
     public void AddTo(GgufMetadata metadata)
     {
         metadata.Add($"{Name}.vocab_size", _config.VocabularySize);
-        metadata.Add($"{Name}.context_length", _config.ContextLength);
+        metadata.Add(
+            $"{Name}.context_length", _config.RopeScaling is LongRopeScaling lengthened ? lengthened.FullContext : _config.ContextLength);
         metadata.Add($"{Name}.embedding_length", _config.HiddenSize);
         metadata.Add($"{Name}.block_count", _config.Layers);
         metadata.Add($"{Name}.feed_forward_length", _config.IntermediateSize);
         metadata.Add($"{Name}.attention.head_count", _config.Heads);
         metadata.Add($"{Name}.attention.head_count_kv", _config.KeyValueHeads);
-        if (_config.LayerNorm)
-        {
-            metadata.Add($"{Name}.attention.layer_norm_epsilon", (float)_config.NormEpsilon);
+        metadata.Add(
+            $"{Name}.attention.{(_config.LayerNorm ? "layer_norm_epsilon" : "layer_norm_rms_epsilon")}", (float)_config.NormEpsilon);
+        if (_config.LearnedPositions)
             return;
-        }
 
         metadata.Add($"{Name}.attention.key_length", _config.HeadSize);
         metadata.Add($"{Name}.attention.value_length", _config.HeadSize);
-        metadata.Add($"{Name}.attention.layer_norm_rms_epsilon", (float)_config.NormEpsilon);
-        metadata.Add($"{Name}.rope.dimension_count", _config.HeadSize);
+        metadata.Add($"{Name}.rope.dimension_count", _config.RotaryColumns ?? _config.HeadSize);
         metadata.Add($"{Name}.rope.freq_base", (float)_config.RopeTheta);
+        if (_config.QueryKeyValueByHead)
+            metadata.Add($"{Name}.use_parallel_residual", _config.ParallelBlocks);
+
         AddScaling(metadata);
         AddFactors(metadata);
     }
@@ -102,6 +101,10 @@ internal sealed class GgufArchitecture
                 metadata.Add($"{Name}.rope.scaling.type", "yarn");
                 metadata.Add($"{Name}.rope.scaling.factor", (float)yarn.Factor);
                 metadata.Add($"{Name}.rope.scaling.original_context_length", yarn.OriginalContext);
+                break;
+            case LongRopeScaling lengthened:
+                metadata.Add($"{Name}.rope.scaling.original_context_length", lengthened.OriginalContext);
+                metadata.Add($"{Name}.rope.scaling.attn_factor", (float)lengthened.Attention);
                 break;
         }
     }
@@ -156,9 +159,25 @@ internal sealed class GgufArchitecture
         return $"blk.{parts[0]}.{NameInBlock(parts[1])}";
     }
 
-    /// <summary>Whether a module's rows are those of heads that RoPE turns.</summary>
-    public bool IsRotated(string module) =>
-        module.EndsWith(_modules.Query, StringComparison.Ordinal) || module.EndsWith(_modules.Key, StringComparison.Ordinal);
+    /// <summary>
+    /// Where llama.cpp has the rows of a module in another order: which row of the checkpoint's stands in a row of its; else null.
+    /// </summary>
+    public Func<int, int>? RowOrder(string module)
+    {
+        int d = _config.HeadSize, width = _config.Heads * d;
+        if (_config.QueryKeyValueByHead && IsIn(_modules.FusedQueryKeyValue!))
+        {
+            // All queries, all keys, all values, which the checkpoint has head by head.
+            return row => (row % width / d * 3 * d) + (row / width * d) + (row % d);
+        }
+
+        // Row i of a head and row i + D/2, which RoPE turns together, stand side by side, as RoFormer pairs them.
+        return _config.Family.GgufPairsRows && (IsIn(_modules.Query) || IsIn(_modules.Key))
+            ? row => (row / d * d) + (row % d / 2) + (row % 2 * (d / 2))
+            : null;
+
+        bool IsIn(string name) => name.Length > 0 && module.EndsWith($".{name}", StringComparison.Ordinal);
+    }
 
     private string NameInBlock(string module)
     {
@@ -168,7 +187,8 @@ internal sealed class GgufArchitecture
             (_modules.QueryNorm, "attn_q_norm"), (_modules.KeyNorm, "attn_k_norm"), (_modules.MlpOutputNorm, "post_ffw_norm"),
             (_modules.FusedQueryKeyValue ?? "", "attn_qkv"), (_modules.Query, "attn_q"),
             (_modules.Key, "attn_k"), (_modules.Value, "attn_v"), (_modules.AttentionOutput, "attn_output"),
-            (_modules.MlpNorm, "ffn_norm"), (_modules.Gate, "ffn_gate"), (_modules.Up, "ffn_up"), (_modules.Down, "ffn_down"),
+            (_modules.MlpNorm, "ffn_norm"), (_modules.FusedGateUp ?? "", "ffn_up"), (_modules.Gate, "ffn_gate"),
+            (_modules.Up, "ffn_up"), (_modules.Down, "ffn_down"),
         ];
         return names.First(n => n.Module == module).Name;
     }

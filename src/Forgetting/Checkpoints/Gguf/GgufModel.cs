@@ -47,9 +47,9 @@ internal static class GgufModel
 
             string tensor = architecture.TensorOf(parameter.Name);
             bool isVector = parameter.Kind == ParameterKind.Vector;
-            int headSize = architecture.IsRotated(parameter.Name[..parameter.Name.LastIndexOf('.')]) ? architecture.PairedHeadSize : 0;
+            Func<int, int>? order = architecture.RowOrder(parameter.Name[..parameter.Name.LastIndexOf('.')]);
             double offset = isVector && parameter.Name.EndsWith(".weight", StringComparison.Ordinal) ? source.Config.GainOffset : 0;
-            var rows = new StoredRows(binding.Source, isVector, binding.Transposed, headSize, offset: offset);
+            var rows = new StoredRows(binding.Source, isVector, binding.Transposed, order, offset: offset);
 
             // Positions are added, not multiplied, and are kept as norms are.
             bool isPosition = tensor.StartsWith("position_embd.", StringComparison.Ordinal);
@@ -59,7 +59,15 @@ internal static class GgufModel
         if (source.Config.RopeScaling is Llama3RopeScaling)
             tensors.Add(GgufTensor.Vector("rope_freqs.weight", new MemoryRow(RopeFactors(source.Config))));
 
+        if (source.Config.RopeScaling is LongRopeScaling lengthened)
+        {
+            tensors.Add(GgufTensor.Vector("rope_factors_long.weight", Row(lengthened.LongFactors)));
+            tensors.Add(GgufTensor.Vector("rope_factors_short.weight", Row(lengthened.ShortFactors)));
+        }
+
         return tensors;
+
+        static MemoryRow Row(IReadOnlyList<double> factors) => new([.. factors.Select(factor => (float)factor)]);
     }
 
     // What llama.cpp divides each frequency by.

@@ -74,14 +74,12 @@ internal sealed class MemoryRow(float[] row) : IRows
 /// <param name="tensor">The tensor.</param>
 /// <param name="isVector">Whether it is read as rows of one number each.</param>
 /// <param name="transposed">The file holds the columns.</param>
-/// <param name="headSize">
-/// Rows of a head of which RoPE turns row i with row i + D/2 and that are read with the two side by side, as RoFormer pairs them; 0 for
-/// rows in their own order.
-/// </param>
+/// <param name="order">Which row of the tensor is read as a row; null for rows in their own order.</param>
 /// <param name="factor">What each number is multiplied by.</param>
 /// <param name="offset">What is added to each number.</param>
 internal sealed class StoredRows(
-    StoredTensor tensor, bool isVector = false, bool transposed = false, int headSize = 0, double factor = 1, double offset = 0) : IRows
+    StoredTensor tensor, bool isVector = false, bool transposed = false, Func<int, int>? order = null, double factor = 1, double offset = 0)
+    : IRows
 {
     private readonly int _fileColumns = isVector ? 1 : checked((int)tensor.Dimensions[1]);
     private readonly int _fileRows = checked((int)(isVector ? tensor.Count : tensor.Dimensions[0]));
@@ -98,7 +96,7 @@ internal sealed class StoredRows(
     {
         if (transposed)
             ReadColumns(first, values);
-        else if (headSize == 0 && tensor.PairedHeadSize == 0)
+        else if (order is null && tensor.PairedHeadSize == 0)
             Decode((long)first * Columns, values);
         else
             ReadInOrder(first, values);
@@ -125,19 +123,9 @@ internal sealed class StoredRows(
         using MappedView view = tensor.Map(0, tensor.Bytes);
         for (int i = 0; i < values.Length / Columns; i++)
         {
-            ReadOnlySpan<byte> row = view.Span(tensor.FileRow(RowOf(first + i)) * rowBytes, rowBytes);
+            ReadOnlySpan<byte> row = view.Span(tensor.FileRow(order?.Invoke(first + i) ?? (first + i)) * rowBytes, rowBytes);
             ElementConversion.ToSingle(row, tensor.Type, values.Slice(i * Columns, Columns));
         }
-    }
-
-    // Row 2i + k of a head is row i + k·D/2 of the checkpoint's.
-    private int RowOf(int row)
-    {
-        if (headSize == 0)
-            return row;
-
-        (int head, int within) = Math.DivRem(row, headSize);
-        return (head * headSize) + (within / 2) + (within % 2 * (headSize / 2));
     }
 
     // A block of rows is a block of the file's columns.

@@ -29,12 +29,13 @@ internal static class ConfigFields
     }
 
     /// <summary>The variant of GELU.</summary>
-    public static ActivationKind Gelu(JsonView json) => (json.Find("activation_function")?.AsString() ?? "gelu_new") switch
-    {
-        "gelu_new" or "gelu_pytorch_tanh" or "gelu_fast" => ActivationKind.GeluTanh,
-        "gelu" => ActivationKind.Gelu,
-        _ => throw json["activation_function"].Wrong(json["activation_function"].Describe(), "gelu_new, gelu_pytorch_tanh or gelu"),
-    };
+    public static ActivationKind Gelu(JsonView json, string key = "activation_function", string absent = "gelu_new") =>
+        (json.Find(key)?.AsString() ?? absent) switch
+        {
+            "gelu_new" or "gelu_pytorch_tanh" or "gelu_fast" => ActivationKind.GeluTanh,
+            "gelu" => ActivationKind.Gelu,
+            _ => throw json[key].Wrong(json[key].Describe(), "gelu_new, gelu_pytorch_tanh or gelu"),
+        };
 
     /// <summary>Columns of a head where these share the width.</summary>
     public static int HeadSize(JsonView json, string hiddenKey, int hidden, string headsKey, int heads) => hidden % heads == 0

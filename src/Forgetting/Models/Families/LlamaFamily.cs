@@ -65,6 +65,9 @@ internal class LlamaFamily : ModelFamily
     /// <summary>θ where the file does not say.</summary>
     protected virtual double DefaultTheta => 10_000;
 
+    /// <summary>Whether RoPE may turn a part of each head.</summary>
+    protected virtual bool PartialRotary => false;
+
     /// <summary>Whether layers with a window may have rotary positions of their own.</summary>
     protected virtual bool RopeByKind => false;
 
@@ -95,6 +98,13 @@ internal class LlamaFamily : ModelFamily
         bool attentionBias = json.Flag("attention_bias");
         int context = json.IntOrNull("max_position_embeddings", 1, MaxContext) ?? DefaultContext;
         (double theta, RopeScaling? scaling) = RopeSettings.Read(json, context, DefaultTheta, RopeByKind);
+        int? columns = RopeSettings.ReadColumns(json, headSize, PartialRotary);
+        if (scaling is LongRopeScaling lengthened)
+        {
+            RopeSettings.RequireFactors(json, lengthened, columns ?? headSize);
+            context = Math.Min(context, lengthened.OriginalContext);
+        }
+
         return ReadOwn(json, new ModelConfig
         {
             Family = this,
@@ -110,6 +120,7 @@ internal class LlamaFamily : ModelFamily
             Activation = ReadActivation(json),
             RopeTheta = theta,
             RopeScaling = scaling,
+            RotaryColumns = columns,
             QueryKeyValueBias = QueryKeyValueBias(attentionBias),
             AttentionOutputBias = OutputBias(attentionBias),
             MlpBias = MlpBias(json),
@@ -130,9 +141,13 @@ internal class LlamaFamily : ModelFamily
         json.WriteNumber("num_key_value_heads", config.KeyValueHeads);
         json.WriteNumber("head_dim", config.HeadSize);
         json.WriteString("hidden_act", HiddenAct);
-        json.WriteNumber("max_position_embeddings", config.ContextLength);
+        json.WriteNumber(
+            "max_position_embeddings", config.RopeScaling is LongRopeScaling lengthened ? lengthened.FullContext : config.ContextLength);
         json.WriteNumber("rms_norm_eps", config.NormEpsilon);
         RopeSettings.Write(json, config);
+        if (config.RotaryColumns is { } columns)
+            json.WriteNumber("partial_rotary_factor", (double)columns / config.HeadSize);
+
         WriteOwn(json, config);
     }
 

@@ -10,7 +10,8 @@ internal static class RopeSettings
     private static readonly string[] s_keys =
     [
         "rope_type", "type", "rope_theta", "factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings",
-        "partial_rotary_factor", "beta_fast", "beta_slow", "attention_factor", "mscale", "mscale_all_dim", "truncate",
+        "partial_rotary_factor", "beta_fast", "beta_slow", "attention_factor", "mscale", "mscale_all_dim", "truncate", "short_factor",
+        "long_factor",
     ];
 
     private static readonly string[] s_kinds = ["full_attention", "sliding_attention"];
@@ -36,13 +37,28 @@ internal static class RopeSettings
         }
 
         double theta = described?.PositiveOrNull("rope_theta") ?? json.PositiveOrNull("rope_theta") ?? defaultTheta;
-        foreach (JsonView fields in new[] { json, described ?? json })
-        {
-            if (fields.PositiveOrNull("partial_rotary_factor") is { } part and not 1)
-                throw fields["partial_rotary_factor"].Wrong($"{part}", "1");
-        }
+        return (theta, described is { } scaling ? ReadScaling(json, scaling, context) : null);
+    }
 
-        return (theta, described is { } scaling ? ReadScaling(scaling, context) : null);
+    /// <summary>How many columns of a head are turned; null for all.</summary>
+    /// <param name="partial">Whether it may be less than all.</param>
+    /// <param name="key">What the family calls the share.</param>
+    /// <param name="absent">The share where the file does not say.</param>
+    /// <exception cref="Core.UserException">No even number of columns, or not all where it must be.</exception>
+    public static int? ReadColumns(
+        JsonView json, int headSize, bool partial, string key = "partial_rotary_factor", double absent = 1)
+    {
+        JsonView described = json.ObjectOrNull("rope_parameters") ?? json.ObjectOrNull("rope_scaling") ?? json;
+        (JsonView Fields, string Key)[] places = [(described, "partial_rotary_factor"), (json, key), (json, "partial_rotary_factor")];
+        (JsonView at, string name) = places.FirstOrDefault(place => place.Fields.PositiveOrNull(place.Key) is not null);
+        double share = name is null ? absent : at.PositiveOrNull(name)!.Value;
+        if (share == 1)
+            return null;
+
+        int columns = (int)(headSize * share);
+        return partial && share < 1 && columns > 0 && columns % 2 == 0
+            ? columns
+            : throw (name is null ? json : at[name]).Wrong($"{share}", partial ? $"a share that turns pairs of {headSize} columns" : "1");
     }
 
     /// <summary>θ of layers with a window where the file names kinds of layers, else null.</summary>
@@ -62,7 +78,22 @@ internal static class RopeSettings
 
     private static bool IsByKind(JsonView json) => json.Has("full_attention") || json.Has("sliding_attention");
 
-    private static RopeScaling? ReadScaling(JsonView json, int context)
+    /// <summary>Checks that there is a factor for each pair.</summary>
+    /// <exception cref="Core.UserException">There is not.</exception>
+    public static void RequireFactors(JsonView json, LongRopeScaling scaling, int columns)
+    {
+        JsonView described = json.ObjectOrNull("rope_parameters") ?? json["rope_scaling"];
+        foreach ((string key, IReadOnlyList<double> factors) in new[]
+        {
+            ("short_factor", scaling.ShortFactors), ("long_factor", scaling.LongFactors),
+        })
+        {
+            if (factors.Count != columns / 2)
+                throw described[key].Wrong($"a list of {factors.Count}", $"{columns / 2} numbers, one for each pair of columns");
+        }
+    }
+
+    private static RopeScaling? ReadScaling(JsonView config, JsonView json, int context)
     {
         UnknownKeys.Check(json, s_keys.Contains);
         if ((json.Find("rope_type") ?? json.Find("type")) is not { } type)
@@ -75,7 +106,8 @@ internal static class RopeSettings
             "dynamic" => new DynamicRopeScaling(json["factor"].AsPositive()),
             "llama3" => ReadLlama3(json),
             "yarn" => ReadYarn(json, context),
-            _ => throw type.Wrong(type.Describe(), "default, linear, dynamic, llama3 or yarn"),
+            "longrope" or "su" => ReadLongRope(config, json, context),
+            _ => throw type.Wrong(type.Describe(), "default, linear, dynamic, llama3, yarn or longrope"),
         };
     }
 
@@ -101,6 +133,17 @@ internal static class RopeSettings
 
         int original = json.IntOrNull("original_max_position_embeddings", 1, int.MaxValue) ?? context;
         return new(factor, fast, slow, original, attention, json.Flag("truncate", absent: true));
+    }
+
+    private static LongRopeScaling ReadLongRope(JsonView config, JsonView json, int context)
+    {
+        int original = json.IntOrNull("original_max_position_embeddings", 1, int.MaxValue)
+            ?? config.IntOrNull("original_max_position_embeddings", 1, int.MaxValue) ?? context;
+        return new(
+            Factors("short_factor"), Factors("long_factor"), original, context,
+            json.PositiveOrNull("attention_factor") ?? LongRopeScaling.DefaultAttention(original, context));
+
+        double[] Factors(string key) => [.. json[key].Items().Select(item => item.AsPositive())];
     }
 
     /// <summary>Writes it.</summary>
@@ -135,6 +178,12 @@ internal static class RopeSettings
                 json.WriteBoolean("truncate", yarn.Truncate);
                 original = yarn.OriginalContext;
                 break;
+            case LongRopeScaling lengthened:
+                WriteFactors("short_factor", lengthened.ShortFactors);
+                WriteFactors("long_factor", lengthened.LongFactors);
+                json.WriteNumber("attention_factor", lengthened.Attention);
+                original = lengthened.OriginalContext;
+                break;
         }
 
         if (original is { } context)
@@ -145,5 +194,16 @@ internal static class RopeSettings
         // llama.cpp's converter looks for it here.
         if (original is { } beside)
             json.WriteNumber("original_max_position_embeddings", beside);
+
+        void WriteFactors(string key, IReadOnlyList<double> factors)
+        {
+            json.WriteStartArray(key);
+            foreach (double factor in factors)
+            {
+                json.WriteNumberValue(factor);
+            }
+
+            json.WriteEndArray();
+        }
     }
 }
