@@ -4,7 +4,7 @@ using Microsoft.AspNetCore.Http;
 namespace Forgetting.Server;
 
 /// <summary>What is asked at which path.</summary>
-internal sealed class ApiServer(ModelHost host)
+internal sealed class ApiServer(ModelHost host, bool needsKey = false)
 {
     private readonly AnswerHandler _chat = new(new ChatShape(), host);
     private readonly AnswerHandler _completions = new(new CompletionShape(), host);
@@ -20,6 +20,9 @@ internal sealed class ApiServer(ModelHost host)
             "/v1/chat/completions" => Only(HttpMethods.Post, () => _chat.Answer(context, stopping)),
             "/v1/completions" => Only(HttpMethods.Post, () => _completions.Answer(context, stopping)),
             Models => Only(HttpMethods.Get, () => Output.Json(context.Response, WriteModels)),
+            "/" => Only(HttpMethods.Get, () => Pages.Send(
+                context.Response, "text/html", ChatPage.Html([.. host.Models.Select(model => model.Name)], needsKey))),
+            "/chat.js" => Only(HttpMethods.Get, () => Pages.Send(context.Response, "text/javascript", Pages.Resource("chat.js"))),
             "/health" => Only(HttpMethods.Get, () => Output.Json(context.Response, WriteHealth)),
             _ when path.StartsWith(Models + "/", StringComparison.Ordinal) => Only(HttpMethods.Get, () =>
             {
@@ -28,7 +31,7 @@ internal sealed class ApiServer(ModelHost host)
             }),
             _ => throw new ApiError(
                 StatusCodes.Status404NotFound,
-                "nothing is here, expected /v1/models, /v1/completions, /v1/chat/completions or /health", code: "unknown_url"),
+                "nothing is here, expected /, /v1/models, /v1/completions, /v1/chat/completions or /health", code: "unknown_url"),
         };
 
         Task Only(string method, Func<Task> answer)

@@ -49,10 +49,7 @@ public sealed class WatchTests : IDisposable
         int port = server.Address.Port;
         try
         {
-            await using IBrowser browser = await Puppeteer.LaunchAsync(new LaunchOptions
-            {
-                ExecutablePath = BrowserFactAttribute.Path, Args = ["--no-sandbox", "--disable-gpu"],
-            });
+            await using IBrowser browser = await BrowserFactAttribute.Launch();
             await using IPage page = await browser.NewPageAsync();
             List<string> complaints = [];
             page.PageError += (_, error) => complaints.Add(error.Message);
@@ -103,14 +100,4 @@ public sealed class WatchTests : IDisposable
         "tokens":1,"tokens_per_second":1,"elapsed_seconds":{{step * elapsed}}}
 
         """);
-
-    /// <summary>A test that needs Chromium.</summary>
-    [AttributeUsage(AttributeTargets.Method)]
-    private sealed class BrowserFactAttribute : FactAttribute
-    {
-        public BrowserFactAttribute() => Skip = Path is null ? "no Chromium is here" : Skip;
-
-        public static string? Path { get; } =
-            new[] { "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome" }.FirstOrDefault(File.Exists);
-    }
 }
