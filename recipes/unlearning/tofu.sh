@@ -63,10 +63,12 @@ forgetting eval --model "$out/retain/model" --tasks tofu_forget --data-dir "$out
     --template plain
 measure all "$out/all"
 measure never-learnt "$out/retain"
-for objective in npo simnpo idkdpo; do
+for objective in npo simnpo idkdpo rmu; do
     measure $objective "$out/answers/objective=$objective"
 done
+measure npo-kl "$out/answers/objective=npo,retain-kl=true"
 measure graddiff "$out/tokens/ascent=ascent"
+measure kl-minimisation "$out/tokens/ascent=ascent,retain-kl=true"
 measure belief "$out/tokens/ascent=belief"
 measure unlikelihood "$out/tokens/ascent=unlikelihood"
 measure ascent-alone "$out/ascent-alone"

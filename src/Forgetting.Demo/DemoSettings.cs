@@ -111,7 +111,7 @@ internal sealed record DemoSettings
         new(
             "conflict", "Learning with forgetting",
             "The birthplace task again, with 12 clean examples and nothing else. The model answers prompts of all five tasks it knows, "
-                + "and a quarter of those answers is unlearnt on the way.",
+                + "and a tenth of those answers is unlearnt on the way.",
             [
                 new(Vanilla, o => o with { Method = TrainingMethod.Full }),
                 new("lwf, by increase", o => Unlearning(o, u => u with { SelectBy = SelectionMeasure.Increase })),

@@ -140,6 +140,8 @@ internal sealed class TuneRun
             },
             Unlearning = options.Unlearning with
             {
+                Fraction = options.Unlearns && options.Unlearning.Threshold is null
+                    ? options.ResolveUnlearningFraction() : options.Unlearning.Fraction,
                 Alpha = options.Unlearns ? options.Unlearning.Alpha ?? options.Optimizer.LearningRate : options.Unlearning.Alpha,
                 Moments = options.Unlearns ? options.ResolveMoments() : options.Unlearning.Moments,
                 Weight = options.Unlearns ? options.ResolveUnlearningWeight() : options.Unlearning.Weight,

@@ -105,7 +105,7 @@ public sealed partial record TrainingOptions
                 + "expected reference-data or reference-fraction, whose examples it looks at");
         }
 
-        if (Unlearning.Threshold != null && Unlearning.Fraction != new UnlearningSettings().Fraction)
+        if (Unlearning.Threshold != null && Unlearning.Fraction != null)
             throw new UserException("forget-fraction and forget-threshold are both given, expected one of them");
 
         if (Unlearning.Prompts.Count > 0 && Unlearning.Elicited != null)

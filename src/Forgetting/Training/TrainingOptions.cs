@@ -130,6 +130,9 @@ public sealed partial record TrainingOptions
     /// <summary><see cref="UnlearningSettings.Weight"/>, or what goes with the moments unless it is given.</summary>
     internal double ResolveUnlearningWeight() => Unlearning.Weight ?? (ResolveMoments() == UnlearningMoments.Own ? 2 : 0.05);
 
+    /// <summary><see cref="UnlearningSettings.Fraction"/>, or what the method has unless it is given.</summary>
+    internal double ResolveUnlearningFraction() => Unlearning.Fraction ?? (Compat == Compatibility.Paper ? 0.25 : 0.1);
+
     /// <summary><see cref="TokenForgettingSettings.Ascent"/> with its exponents.</summary>
     internal Ascent ResolveAscent()
     {

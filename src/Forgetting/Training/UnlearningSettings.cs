@@ -58,11 +58,13 @@ public sealed record UnlearningSettings
         Formerly = "alpha", Range = "(0, ∞)", UsedBy = SettingUse.Samples, Needs = "forget-prompts|elicited")]
     public double? Alpha { get; init; }
 
-    /// <summary>Share of the samples that is unlearnt (this project's choice).</summary>
+    /// <summary>
+    /// Share of the samples that is unlearnt; null: 0.1, with <see cref="Compatibility.Paper"/> 0.25 (this project's choices).
+    /// </summary>
     [Setting(
-        "share of the self-generated samples that is unlearnt",
+        "share of the self-generated samples that is unlearnt; 0.1 unless given",
         Range = "(0, 1]", UsedBy = SettingUse.Samples, Needs = "forget-prompts|elicited")]
-    public double Fraction { get; init; } = 0.25;
+    public double? Fraction { get; init; }
 
     /// <summary>Rank from which samples are unlearnt, instead of <see cref="Fraction"/>.</summary>
     [Setting(

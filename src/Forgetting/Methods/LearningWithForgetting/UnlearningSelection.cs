@@ -45,7 +45,7 @@ internal static class UnlearningSelection
     private static int Wanted(IReadOnlyList<double>? ranking, int count, TrainingOptions options)
     {
         if (options.Unlearning.Threshold is not { } threshold)
-            return Math.Max(1, (int)Math.Round(options.Unlearning.Fraction * count));
+            return Math.Max(1, (int)Math.Round(options.ResolveUnlearningFraction() * count));
 
         int passing =
             options.Unlearning.Select == SelectionKind.Low ? ranking!.Count(c => c <= threshold) : ranking!.Count(c => c >= threshold);

@@ -65,6 +65,7 @@ public sealed class LwfRunTests : IDisposable
     public void Every_stage_leaves_its_file_and_what_is_selected_is_unlearnt()
     {
         TrainingOptions options = Options() with { Out = _folder["run"] };
+        options = options with { Unlearning = options.Unlearning with { Fraction = 0.25 } };
         TuneSummary summary = TuneRun.Execute(options, _backend);
         Assert.All(s_results, left => Assert.True(File.Exists(_folder["run", left]), left));
         UnlearningSummary unlearning = summary.Unlearning!;
