@@ -47,6 +47,33 @@ public sealed class LaunchCountTests(EmulatedBackends backends) : IClassFixture<
         Assert.InRange((launches[^1] - launches[^13]) / 12.0, 0, (launches[1] - launches[0]) / 4.0);
     }
 
+    [EmulationTheory]
+    [InlineData(0, 2, 5)]
+    [InlineData(4, 1, 3)]
+    public void The_optimiser_and_the_norm_are_launches_for_all_parameters_together(int rank, int update, int norm)
+    {
+        CudaBackend backend = backends.Of(DType.BFloat16);
+        using var decoder = new Decoder(s_model, backend, rank == 0 ? null : new LoraConfig { Rank = rank, Alpha = 8 });
+        decoder.Initialize(5);
+        TrainingOptions options = TrainingStepTests.Full with { Compute = new() { MicroBatchTokens = 64, NoCudaGraphs = true } };
+        using var step = new TrainingStep(decoder, options);
+        using var optimizer = new AdamWOptimizer(backend, decoder.TrainableParameters, options);
+        step.Begin(Examples(new Random(2), 2), [0, 1], 0);
+        step.Accumulate(0);
+        long before = CudaEmulation.CountCalls("cuLaunchKernel");
+        double whole = step.GradientNorm();
+        long between = CudaEmulation.CountCalls("cuLaunchKernel");
+        double single = Math.Sqrt(decoder.TrainableParameters.Sum(parameter =>
+        {
+            var gradient = new float[parameter.Shape.Count];
+            backend.Download<float>(parameter.Gradient, gradient);
+            return gradient.Sum(g => (double)g * g);
+        }));
+        Assert.Equal(single, whole, 1e-6 * single);
+        optimizer.Step(1e-3);
+        Assert.Equal((norm, update), (between - before, CudaEmulation.CountCalls("cuLaunchKernel") - between));
+    }
+
     // Two copies of what says which token stands where, one of a random number, the model, the draw, and the token's way back with a wait.
     [EmulationTheory]
     [InlineData(true, 7)]

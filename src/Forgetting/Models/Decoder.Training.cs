@@ -12,10 +12,10 @@ internal sealed partial class Decoder
     /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
     public void AllocateGradients()
     {
-        foreach (Parameter parameter in TrainableParameters)
+        foreach (ParameterRun run in TrainableRuns)
         {
-            if (parameter.Gradient.IsEmpty)
-                parameter.Gradient = Allocate(parameter.Shape, DType.Float32);
+            if (run.Gradient.IsEmpty)
+                run.SetGradient(Allocate(run.Shape, DType.Float32));
         }
 
         ZeroGradients();
@@ -29,9 +29,9 @@ internal sealed partial class Decoder
 
         Repeat(new ZeroKey(this), this, static decoder =>
         {
-            for (int i = 0; i < decoder.TrainableParameters.Count; i++)
+            for (int i = 0; i < decoder.TrainableRuns.Count; i++)
             {
-                decoder.Backend.Fill(decoder.TrainableParameters[i].Gradient, 0);
+                decoder.Backend.Fill(decoder.TrainableRuns[i].Gradient, 0);
             }
         });
         SetZeroGradient(true);

@@ -119,6 +119,9 @@ internal sealed partial class Decoder : IDisposable
     /// <summary>Whether a parameter's values are this decoder's own, and not those of the one that it shares.</summary>
     internal bool Owns(Parameter parameter) => _own.Contains(parameter);
 
+    /// <summary><see cref="TrainableParameters"/> as they lie in memory.</summary>
+    internal IReadOnlyList<ParameterRun> TrainableRuns { get; private set; } = [];
+
     /// <summary>Elements of the base parameters.</summary>
     public long ParameterCount => BaseParameters.Sum(p => p.Shape.Count);
 
@@ -348,6 +351,11 @@ internal sealed partial class Decoder : IDisposable
 
     private void AllocateValues(Decoder? shared)
     {
+        foreach (Parameter parameter in TrainableParameters)
+        {
+            parameter.Trainable = true;
+        }
+
         foreach (Parameter parameter in BaseParameters.Concat(AdapterParameters))
         {
             if (shared?.BaseParameters.FirstOrDefault(p => p.Name == parameter.Name) is { } same && Lora?.Holds(parameter.Name) != true)
@@ -357,15 +365,29 @@ internal sealed partial class Decoder : IDisposable
             }
 
             _own.Add(parameter);
-            parameter.Value = Allocate(parameter.Shape, Backend.StorageType);
-            if (parameter.Kind == ParameterKind.Matrix || parameter == _head.Weight)
-                Backend.DeclareWeight(parameter.Value);
+            if (!parameter.Trainable)
+                parameter.Value = Allocate(parameter.Shape, Backend.StorageType);
         }
 
-        foreach (Parameter parameter in TrainableParameters)
+        TrainableRuns = ParameterRun.Of(TrainableParameters, joined: Backend.Records && shared is null);
+        foreach (ParameterRun run in TrainableRuns)
         {
-            parameter.Trainable = true;
-            parameter.Master = Backend.StorageType == DType.Float32 ? parameter.Value : Allocate(parameter.Shape, DType.Float32);
+            if (run.Value.IsEmpty)
+                run.SetValue(Allocate(run.Shape, Backend.StorageType));
+
+            run.SetMaster(Backend.StorageType == DType.Float32 ? run.Value : Allocate(run.Shape, DType.Float32));
+            if (run.Parameters.Count > 1)
+            {
+                // What lies between them is updated with them.
+                Backend.Fill(run.Value, 0);
+                Backend.Fill(run.Master, 0);
+            }
+        }
+
+        foreach (Parameter parameter in _own)
+        {
+            if (parameter.Kind == ParameterKind.Matrix || parameter == _head.Weight)
+                Backend.DeclareWeight(parameter.Value);
         }
     }
 

@@ -53,6 +53,9 @@ internal sealed class Parameter
     /// </summary>
     public bool HasZeroGradient { get; internal set; }
 
+    /// <summary>The trainable parameters that this one lies among; null where that is of no interest.</summary>
+    public ParameterRun? Run { get; set; }
+
     /// <inheritdoc/>
     public override string ToString() => $"{Name} {Shape}";
 }

@@ -15,7 +15,8 @@ internal sealed class AdamWOptimizer : IDisposable
     private readonly TrainingOptions _options;
     private readonly List<DeviceBuffer> _memory = [];
     private readonly Tensor _numbers; // [1, 4]
-    private readonly Tensor[] _first;
+    private readonly ParameterRun[] _runs;
+    private readonly Tensor[] _first; // moments of each run
     private readonly Tensor[] _second;
 
     /// <summary>Allocates the moments, zeroed.</summary>
@@ -27,8 +28,9 @@ internal sealed class AdamWOptimizer : IDisposable
         _parameters = parameters;
         _options = options;
         _numbers = Allocate(new Shape(AdamWSettings.NumberCount));
-        _first = [.. parameters.Select(Moment)];
-        _second = [.. parameters.Select(Moment)];
+        _runs = [.. parameters.Select(parameter => parameter.Run ?? new ParameterRun([parameter])).Distinct()];
+        _first = [.. _runs.Select(Moment)];
+        _second = [.. _runs.Select(Moment)];
     }
 
     /// <summary>Updates done so far.</summary>
@@ -59,11 +61,12 @@ internal sealed class AdamWOptimizer : IDisposable
     /// <summary>Everything a checkpoint must keep, by name: masters, then moments under PyTorch's names for them.</summary>
     internal IEnumerable<(string Name, Tensor Values)> State()
     {
-        for (int i = 0; i < _parameters.Count; i++)
+        (Dictionary<Parameter, Tensor> first, Dictionary<Parameter, Tensor> second) = (Parts(_first), Parts(_second));
+        foreach (Parameter parameter in _parameters)
         {
-            yield return (_parameters[i].Name, _parameters[i].Master);
-            yield return (_parameters[i].Name + ".exp_avg", _first[i]);
-            yield return (_parameters[i].Name + ".exp_avg_sq", _second[i]);
+            yield return (parameter.Name, parameter.Master);
+            yield return (parameter.Name + ".exp_avg", first[parameter]);
+            yield return (parameter.Name + ".exp_avg_sq", second[parameter]);
         }
     }
 
@@ -71,10 +74,11 @@ internal sealed class AdamWOptimizer : IDisposable
     /// <param name="whose">What its moments are called beside the first's.</param>
     internal IEnumerable<(string Name, Tensor Values)> Moments(string whose)
     {
-        for (int i = 0; i < _parameters.Count; i++)
+        (Dictionary<Parameter, Tensor> first, Dictionary<Parameter, Tensor> second) = (Parts(_first), Parts(_second));
+        foreach (Parameter parameter in _parameters)
         {
-            yield return ($"{_parameters[i].Name}.{whose}.exp_avg", _first[i]);
-            yield return ($"{_parameters[i].Name}.{whose}.exp_avg_sq", _second[i]);
+            yield return ($"{parameter.Name}.{whose}.exp_avg", first[parameter]);
+            yield return ($"{parameter.Name}.{whose}.exp_avg_sq", second[parameter]);
         }
     }
 
@@ -92,20 +96,23 @@ internal sealed class AdamWOptimizer : IDisposable
 
     private void Update()
     {
-        for (int i = 0; i < _parameters.Count; i++)
+        for (int i = 0; i < _runs.Length; i++)
         {
-            Parameter parameter = _parameters[i];
-            AdamWSettings settings = Settings(parameter.Kind == ParameterKind.Vector ? 0 : _options.Optimizer.WeightDecay);
-            _backend.AdamW(parameter.Master, parameter.Value, parameter.Gradient, _first[i], _second[i], settings, _numbers);
+            ParameterRun run = _runs[i];
+            AdamWSettings settings = Settings(run.HasVectors ? 0 : _options.Optimizer.WeightDecay);
+            _backend.AdamW(run.Master, run.Value, run.Gradient, _first[i], _second[i], settings, _numbers);
         }
     }
+
+    private Dictionary<Parameter, Tensor> Parts(Tensor[] ofRuns) =>
+        _runs.Zip(ofRuns).SelectMany(pair => pair.First.PartsOf(pair.Second)).ToDictionary(each => each.Parameter, each => each.Part);
 
     private AdamWSettings Settings(double decay) =>
         new((float)_options.Optimizer.AdamBeta1, (float)_options.Optimizer.AdamBeta2, (float)_options.Optimizer.AdamEpsilon, (float)decay);
 
-    private Tensor Moment(Parameter parameter)
+    private Tensor Moment(ParameterRun run)
     {
-        Tensor moment = Allocate(parameter.Shape);
+        Tensor moment = Allocate(run.Shape);
         _backend.Fill(moment, 0);
         return moment;
     }

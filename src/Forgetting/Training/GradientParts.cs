@@ -40,7 +40,9 @@ internal sealed class GradientParts : IDisposable
     public double Norm()
     {
         _decoder.Repeat(
-            this, this, static parts => parts.Sums((i, sums) => parts._backend.SumOfSquares(parts._parameters[i].Gradient, sums, i)));
+            this, this, static parts => parts.Sums(
+                parts._decoder.TrainableRuns.Count,
+                (i, sums) => parts._backend.SumOfSquares(parts._decoder.TrainableRuns[i].Gradient, sums, i)));
         return Math.Sqrt(Total());
     }
 
@@ -82,20 +84,20 @@ internal sealed class GradientParts : IDisposable
 
     private double Sum(Action<int, Tensor> addTo)
     {
-        Sums(addTo);
+        Sums(_parameters.Count, addTo);
         return Total();
     }
 
-    private void Sums(Action<int, Tensor> addTo)
+    private void Sums(int count, Action<int, Tensor> addTo)
     {
         _backend.Fill(_sums, 0);
-        for (int i = 0; i < _parameters.Count; i++)
+        for (int i = 0; i < count; i++)
         {
             addTo(i, _sums);
         }
     }
 
-    // One number a parameter, added up in double in a fixed order.
+    // One number a parameter or run of parameters, added up in double in a fixed order.
     private double Total()
     {
         _backend.Download(_sums, _host.AsSpan());
