@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Forgetting.Testing;
 using Xunit;
 
@@ -20,6 +21,37 @@ public sealed class DriverTests(EmulationFixture emulation)
         Assert.Equal(1024, properties.MaxThreadsPerBlock);
         Assert.Equal((ulong)_emulation.Context.GetTotalDeviceMemorySize(), (ulong)properties.TotalGlobalMemory);
         Assert.Throws<CudaException>(() => CudaContext.GetDeviceName(1));
+    }
+
+    // What ManagedCuda calls and the bindings here do not.
+    [EmulationFact]
+    public unsafe void The_emulation_has_what_other_bindings_call()
+    {
+        _emulation.Begin();
+        nint library = NativeLibrary.Load(Emulation.Driver);
+        var attribute = (delegate* unmanaged<int*, int, int, CUResult>)NativeLibrary.GetExport(library, "cuDeviceGetAttribute");
+        int value = -1;
+        foreach (int number in (int[])[11, 15, 40, 95, 133])
+        {
+            Assert.Equal((CUResult.Success, 0), (attribute(&value, number, 0), value));
+        }
+
+        Assert.Equal(CUResult.ErrorInvalidValue, attribute(&value, 5000, 0));
+        var allocate = (delegate* unmanaged<byte**, nint, CUResult>)NativeLibrary.GetExport(library, "cuMemAllocHost_v2");
+        var free = (delegate* unmanaged<byte*, CUResult>)NativeLibrary.GetExport(library, "cuMemFreeHost");
+        byte* memory = null;
+        Assert.Equal(CUResult.Success, allocate(&memory, 100));
+        memory[99] = 5;
+        Assert.Equal(CUResult.Success, free(memory));
+        using var first = new CudaEvent();
+        using var second = new CudaEvent();
+        first.Record();
+        second.Record();
+        second.Synchronize();
+        var elapsed = (delegate* unmanaged<float*, CUevent, CUevent, CUResult>)NativeLibrary.GetExport(library, "cuEventElapsedTime_v2");
+        float milliseconds = -1;
+        Assert.Equal(CUResult.Success, elapsed(&milliseconds, first.Event, second.Event));
+        Assert.InRange(milliseconds, 0, float.MaxValue);
     }
 
     [EmulationFact]

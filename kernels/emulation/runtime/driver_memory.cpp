@@ -114,6 +114,8 @@ CUDA_EXPORT CUresult cuMemHostAlloc(void** address, size_t bytes, unsigned) {
     return status;
 }
 
+CUDA_EXPORT CUresult cuMemAllocHost_v2(void** address, size_t bytes) { return cuMemHostAlloc(address, bytes, 0); }
+
 CUDA_EXPORT CUresult cuMemFreeHost(void* address) {
     Call call("cuMemFreeHost");
     CUresult status = check_unsafe(call);

@@ -148,6 +148,10 @@ CUDA_EXPORT CUresult cuEventElapsedTime(float* milliseconds, CUevent start, CUev
     return status;
 }
 
+CUDA_EXPORT CUresult cuEventElapsedTime_v2(float* milliseconds, CUevent start, CUevent end) {
+    return cuEventElapsedTime(milliseconds, start, end);
+}
+
 CUDA_EXPORT CUresult cuStreamBeginCapture_v2(CUstream stream, int mode) {
     Call call("cuStreamBeginCapture");
     if (stream == nullptr) {
