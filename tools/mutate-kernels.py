@@ -6,7 +6,7 @@
 Needs ./build.sh emulation and the built tests. Of every kernel file (or of those that are named, as rope) N places, 2 unless given, are
 changed for each kind of mutant below; each mutant is compiled into a copy of the emulation's kernels, with every access checked, and the
 cases of the operations that use the file run on it in three orders of threads and in both types. A mutant is caught where a case fails, a
-check reports it, the process dies, or nothing has come back after two minutes. What survives is listed, with the reason where
+check reports it, the process dies, or nothing has come back after ten minutes. What survives is listed, with the reason where
 kernels/emulation/survivors.txt has one. FILE (build/mutants/results.tsv) keeps what is known: an interrupted run goes on where it was.
 """
 import argparse
@@ -23,11 +23,11 @@ BUILD = os.path.join(ROOT, "build", "emulation")
 OBJECTS = os.path.join(BUILD, "kernels", "emulation", "CMakeFiles", "forgetting_kernels.dir")
 TESTS = os.path.join(ROOT, "tests", "Forgetting.Cuda.Tests", "bin", "Release", "net10.0", "Forgetting.Cuda.Tests.dll")
 REASONS = os.path.join(ROOT, "kernels", "emulation", "survivors.txt")
-SECONDS = 120
+SECONDS = 600
 
 # The operations that launch a file's kernels.
 OPERATIONS = {
-    "activation": "Gelu GeluBackward SwiGlu SwiGluBackward",
+    "activation": "Gelu GeluBackward SwiGlu SwiGluBackward GeGlu GeGluBackward SoftCap SoftCapBackward",
     "adamw": "AdamW",
     "attention": "Attention AttentionWithCache",
     "attention_backward": "AttentionBackward",
