@@ -33,18 +33,18 @@ internal static partial class Contract
         Require(Apart(gainProduct, dY));
     }
 
-    /// <summary><see cref="IElementwiseOperations.SwiGlu"/>.</summary>
-    public static void SwiGlu(Tensor gate, Tensor up, Tensor y) => Require(Alike(up, gate) && Alike(y, gate));
+    /// <summary><see cref="IElementwiseOperations.SwiGlu"/> and <see cref="IElementwiseOperations.GeGlu"/>.</summary>
+    public static void Gated(Tensor gate, Tensor up, Tensor y) => Require(Alike(up, gate) && Alike(y, gate));
 
-    /// <summary><see cref="IElementwiseOperations.SwiGluBackward"/>.</summary>
-    public static void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp) =>
+    /// <summary>Their backwards.</summary>
+    public static void GatedBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp) =>
         Require(Alike(up, gate) && Alike(dY, gate) && Alike(dGate, gate) && Alike(dUp, gate));
 
-    /// <summary><see cref="IElementwiseOperations.Gelu"/>.</summary>
-    public static void Gelu(Tensor x, Tensor y) => Require(Alike(x, y));
+    /// <summary><see cref="IElementwiseOperations.Gelu"/> and <see cref="IElementwiseOperations.SoftCap"/>.</summary>
+    public static void Activation(Tensor x, Tensor y) => Require(Alike(x, y));
 
-    /// <summary><see cref="IElementwiseOperations.GeluBackward"/>.</summary>
-    public static void GeluBackward(Tensor x, Tensor dY, Tensor dX) => Require(Alike(x, dX) && Alike(dY, dX));
+    /// <summary>Their backwards.</summary>
+    public static void ActivationBackward(Tensor x, Tensor dY, Tensor dX) => Require(Alike(x, dX) && Alike(dY, dX));
 
     /// <summary><see cref="IElementwiseOperations.Axpy"/>.</summary>
     public static void Axpy(Tensor x, Tensor y) => Require(Alike(x, y));

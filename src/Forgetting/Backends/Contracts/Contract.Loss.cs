@@ -21,4 +21,11 @@ internal static partial class Contract
         Require(uniforms.Count == logits.Rows && Float(uniforms));
         Require(ids.Count == logits.Rows && Int(ids));
     }
+
+    /// <summary><see cref="ILossOperations.KlDivergence"/>.</summary>
+    public static void KlDivergence(Tensor logits, Tensor baseLogits, Tensor weights, Tensor divergences)
+    {
+        Require(Same(baseLogits, logits));
+        Require(weights.Count == logits.Rows && Float(weights) && divergences.Count == logits.Rows && Float(divergences));
+    }
 }

@@ -27,4 +27,44 @@ internal static partial class Contract
     /// <summary><see cref="ISequenceOperations.SegmentMeanBackward"/>.</summary>
     public static void SegmentMeanBackward(Tensor dY, Tensor offsets, Tensor dX) =>
         Require(offsets.Count == dY.Rows + 1 && Int(offsets) && dX.Columns == dY.Columns && Float(dY));
+
+    /// <summary><see cref="ISequenceOperations.Rope"/>.</summary>
+    public static void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize)
+    {
+        Require(x.Columns % headSize == 0 && positions.Count == x.Rows && Int(positions));
+        Require(cosine.Columns <= headSize / 2 && Float(cosine) && Same(sine, cosine));
+    }
+
+    /// <summary><see cref="ISequenceOperations.Attention"/>.</summary>
+    public static void Attention(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp)
+    {
+        Heads(shape, q, k, v, o);
+        Require(k.Rows == q.Rows && Int(offsets) && logSumExp.Count == (long)q.Rows * shape.Heads && Float(logSumExp));
+    }
+
+    /// <summary><see cref="ISequenceOperations.AttentionBackward"/>.</summary>
+    public static void AttentionBackward(
+        AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO, Tensor delta, Tensor dQ,
+        Tensor dK, Tensor dV)
+    {
+        Attention(shape, q, k, v, offsets, o, logSumExp);
+        Require(Same(dO, o) && Same(dQ, q) && Same(dK, k) && Same(dV, v) && Alike(delta, logSumExp));
+    }
+
+    /// <summary><see cref="ISequenceOperations.AttentionWithCache"/>: the number of sequences.</summary>
+    public static int AttentionWithCache(
+        AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
+    {
+        int sequences = (int)offsets.Count - 1;
+        Heads(shape, q, keys, values, o);
+        Require(Int(offsets) && starts.Count == sequences && Int(starts) && lengths.Count == sequences && Int(lengths));
+        return sequences;
+    }
+
+    private static void Heads(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor o)
+    {
+        Require(shape.Heads % shape.KeyValueHeads == 0);
+        Require(q.Columns == shape.Heads * shape.HeadSize && Same(o, q));
+        Require(k.Columns == shape.KeyValueHeads * shape.HeadSize && k.DType == q.DType && Same(v, k));
+    }
 }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Forgetting.Backends.Contracts;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
@@ -9,49 +10,49 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void SwiGlu(Tensor gate, Tensor up, Tensor y)
     {
-        Require(gate.Count == y.Count && up.Count == y.Count);
+        Contract.Gated(gate, up, y);
         ForEach(new SwiGluForward(Floats(gate), Floats(up), Output(y)), y.Count);
     }
 
     /// <inheritdoc/>
     public void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
     {
-        Require(gate.Count == dY.Count && up.Count == dY.Count && dGate.Count == dY.Count && dUp.Count == dY.Count);
+        Contract.GatedBackward(gate, up, dY, dGate, dUp);
         ForEach(new SwiGluGradient(Floats(gate), Floats(up), Floats(dY), Output(dGate), Output(dUp)), dY.Count);
     }
 
     /// <inheritdoc/>
     public void GeGlu(Tensor gate, Tensor up, Tensor y)
     {
-        Require(gate.Count == y.Count && up.Count == y.Count);
+        Contract.Gated(gate, up, y);
         ForEach(new GeGluForward(Floats(gate), Floats(up), Output(y)), y.Count);
     }
 
     /// <inheritdoc/>
     public void GeGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
     {
-        Require(gate.Count == dY.Count && up.Count == dY.Count && dGate.Count == dY.Count && dUp.Count == dY.Count);
+        Contract.GatedBackward(gate, up, dY, dGate, dUp);
         ForEach(new GeGluGradient(Floats(gate), Floats(up), Floats(dY), Output(dGate), Output(dUp)), dY.Count);
     }
 
     /// <inheritdoc/>
     public void SoftCap(Tensor x, Tensor y, float cap)
     {
-        Require(x.Count == y.Count);
+        Contract.Activation(x, y);
         ForEach(new SoftCapForward(Floats(x), Output(y), cap), y.Count);
     }
 
     /// <inheritdoc/>
     public void SoftCapBackward(Tensor x, Tensor dY, Tensor dX, float cap)
     {
-        Require(x.Count == dX.Count && dY.Count == dX.Count);
+        Contract.ActivationBackward(x, dY, dX);
         ForEach(new SoftCapGradient(Floats(x), Floats(dY), Output(dX), cap), dX.Count);
     }
 
     /// <inheritdoc/>
     public void Gelu(Tensor x, Tensor y, bool tanh)
     {
-        Require(x.Count == y.Count);
+        Contract.Activation(x, y);
         if (tanh)
         {
             ForEach(new GeluTanhForward(Floats(x), Output(y)), y.Count);
@@ -65,7 +66,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void GeluBackward(Tensor x, Tensor dY, Tensor dX, bool tanh)
     {
-        Require(x.Count == dX.Count && dY.Count == dX.Count);
+        Contract.ActivationBackward(x, dY, dX);
         if (tanh)
         {
             ForEach(new GeluTanhGradient(Floats(x), Floats(dY), Output(dX)), dX.Count);

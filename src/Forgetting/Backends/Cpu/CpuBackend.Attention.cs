@@ -1,3 +1,4 @@
+using Forgetting.Backends.Contracts;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
@@ -7,8 +8,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void Attention(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp)
     {
-        RequireHeads(shape, q, k, v, o);
-        Require(k.Rows == q.Rows && logSumExp.Count == (long)q.Rows * shape.Heads);
+        Contract.Attention(shape, q, k, v, offsets, o, logSumExp);
         AttentionOverTiles(shape, q, k, v, offsets, offsets, default, o, logSumExp);
     }
 
@@ -17,9 +17,7 @@ internal sealed unsafe partial class CpuBackend
         AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO,
         Tensor delta, Tensor dQ, Tensor dK, Tensor dV)
     {
-        RequireHeads(shape, q, k, v, o);
-        RequireHeads(shape, dQ, dK, dV, dO);
-        Require(k.Rows == q.Rows && logSumExp.Count == (long)q.Rows * shape.Heads && delta.Count == logSumExp.Count);
+        Contract.AttentionBackward(shape, q, k, v, offsets, o, logSumExp, dO, delta, dQ, dK, dV);
         switch (VectorWidth.Bits)
         {
             case 512:
@@ -47,8 +45,7 @@ internal sealed unsafe partial class CpuBackend
     public void AttentionWithCache(
         AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
     {
-        RequireHeads(shape, q, keys, values, o);
-        Require(starts.Count == offsets.Count - 1 && lengths.Count == starts.Count);
+        Contract.AttentionWithCache(shape, q, offsets, keys, values, starts, lengths, o);
         if (q.Rows != starts.Count || !IsDecoding(offsets))
         {
             AttentionOverTiles(shape, q, keys, values, offsets, starts, lengths, o, default);
@@ -104,12 +101,5 @@ internal sealed unsafe partial class CpuBackend
                 Ints(lengths), Output(o), Output(logSumExp));
             _pool.Run(job, job.Tasks, job.ScratchBytes);
         }
-    }
-
-    private static void RequireHeads(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor o)
-    {
-        Require(shape.Heads % shape.KeyValueHeads == 0);
-        Require(q.Columns == shape.Heads * shape.HeadSize && o.Shape == q.Shape);
-        Require(k.Columns == shape.KeyValueHeads * shape.HeadSize && v.Shape == k.Shape);
     }
 }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Forgetting.Backends.Contracts;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
@@ -15,7 +16,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void Axpy(float alpha, Tensor x, Tensor y)
     {
-        Require(x.Count == y.Count);
+        Contract.Axpy(x, y);
         ForEach(new AxpyOperation(alpha, Floats(x), Output(y)), y.Count);
     }
 
@@ -25,7 +26,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void Multiply(Tensor a, Tensor b, Tensor y)
     {
-        Require(a.Count == y.Count && b.Count == y.Count);
+        Contract.Multiply(a, b, y);
         ForEach(new MultiplyOperation(Floats(a), Floats(b), Output(y)), y.Count);
     }
 

@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using Forgetting.Backends.Contracts;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
@@ -8,8 +9,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void KlDivergence(Tensor logits, Tensor baseLogits, Tensor weights, Tensor divergences)
     {
-        Require(baseLogits.Rows == logits.Rows && baseLogits.Columns == logits.Columns);
-        Require(weights.Count == logits.Rows && divergences.Count == logits.Rows);
+        Contract.KlDivergence(logits, baseLogits, weights, divergences);
         ForEachRow(
             new KlDivergenceRow(Output(logits), Floats(baseLogits), logits.Columns, Floats(weights), Output(divergences)),
             logits.Rows, Math.Min(8L * logits.Columns, LargeRow));

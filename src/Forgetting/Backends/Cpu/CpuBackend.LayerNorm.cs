@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Forgetting.Backends.Contracts;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
@@ -9,7 +10,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void LayerNorm(Tensor x, Tensor residual, Tensor gain, Tensor bias, float epsilon, Tensor y, Tensor statistics)
     {
-        Require(x.Shape == y.Shape && gain.Count == x.Columns && bias.Count == x.Columns && statistics.Count == 2L * x.Rows);
+        Contract.LayerNorm(x, residual, gain, bias, y, statistics);
         ForEachRow(
             new LayerNormRow(SummedRows(x, residual), Floats(gain), Floats(bias), epsilon, Output(y), Output(statistics), x.Columns),
             x.Rows, x.Columns);
@@ -18,8 +19,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void LayerNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor statistics, Tensor dX, Tensor gainProduct)
     {
-        Require(x.Shape == dY.Shape && dX.Shape == dY.Shape && gain.Count == x.Columns && statistics.Count == 2L * x.Rows);
-        Require(gainProduct.IsEmpty || gainProduct.Shape == dY.Shape);
+        Contract.LayerNormBackward(dY, x, gain, statistics, dX, gainProduct);
         ForEachRow(
             new LayerNormGradientRow(Floats(dY), Floats(x), Floats(gain), Floats(statistics), Output(dX), Output(gainProduct), x.Columns),
             x.Rows,

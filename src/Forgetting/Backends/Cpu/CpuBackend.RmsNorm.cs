@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using Forgetting.Backends.Contracts;
 using Forgetting.Tensors;
 using TensorPrimitives = System.Numerics.Tensors.TensorPrimitives;
 
@@ -10,7 +11,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void RmsNorm(Tensor x, Tensor residual, Tensor gain, float offset, float epsilon, Tensor y, Tensor rstd)
     {
-        Require(x.Shape == y.Shape && gain.Count == x.Columns && rstd.Count == x.Rows);
+        Contract.RmsNorm(x, residual, gain, y, rstd);
         ForEachRow(
             new RmsNormRow(SummedRows(x, residual), Floats(gain), offset, epsilon, Output(y), Output(rstd), x.Columns), x.Rows, x.Columns);
     }
@@ -18,19 +19,15 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void RmsNormBackward(Tensor dY, Tensor x, Tensor gain, float offset, Tensor rstd, Tensor dX, Tensor gainProduct)
     {
-        Require(x.Shape == dY.Shape && dX.Shape == dY.Shape && gain.Count == x.Columns && rstd.Count == x.Rows);
-        Require(gainProduct.IsEmpty || gainProduct.Shape == dY.Shape);
+        Contract.RmsNormBackward(dY, x, gain, rstd, dX, gainProduct);
         ForEachRow(
             new RmsNormGradientRow(Floats(dY), Floats(x), Floats(gain), offset, Floats(rstd), Output(dX), Output(gainProduct), x.Columns),
             x.Rows, 2 * x.Columns);
     }
 
     // x is written only where there is something to add.
-    private ResidualRows SummedRows(Tensor x, Tensor residual)
-    {
-        Require(residual.IsEmpty || residual.Shape == x.Shape);
-        return new ResidualRows(residual.IsEmpty ? Floats(x) : Output(x), Floats(residual), x.Columns);
-    }
+    private ResidualRows SummedRows(Tensor x, Tensor residual) =>
+        new(residual.IsEmpty ? Floats(x) : Output(x), Floats(residual), x.Columns);
 
     /// <summary>The rows that a norm reads: x += residual, which may be null.</summary>
     private readonly struct ResidualRows(float* x, float* residual, int columns)

@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using Forgetting.Backends.Contracts;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
@@ -8,8 +9,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)
     {
-        Require(x.Columns % headSize == 0);
-        Require(positions.Count == x.Rows && cosine.Columns <= headSize / 2 && sine.Columns == cosine.Columns);
+        Contract.Rope(x, positions, cosine, sine, headSize);
         ForEachRow(
             new RopeRow(Output(x), Ints(positions), Floats(cosine), Floats(sine), x.Columns, headSize, cosine.Columns, inverse ? -1 : 1),
             x.Rows, x.Columns);

@@ -15,23 +15,21 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void GatherRows(Tensor table, Tensor rows, Tensor y)
     {
-        Require(rows.Count == y.Rows && table.Columns == y.Columns);
+        Contract.GatherRows(table, rows, y);
         ForEachRow(new GatherRow(Floats(table), Ints(rows), Output(y), y.Columns), y.Rows, y.Columns);
     }
 
     /// <inheritdoc/>
     public void ScatterRows(Tensor x, Tensor rows, Tensor y)
     {
-        Require(rows.Count == x.Rows && x.Columns == y.Columns);
+        Contract.ScatterRows(x, rows, y);
         ForEachRow(new ScatterRow(Floats(x), Ints(rows), Output(y), y.Columns), x.Rows, y.Columns);
     }
 
     /// <inheritdoc/>
     public void CopyColumns(Tensor source, int sourceColumn, Tensor destination, int destinationColumn, int count)
     {
-        Require(source.Rows == destination.Rows);
-        Require(sourceColumn >= 0 && sourceColumn + count <= source.Columns);
-        Require(destinationColumn >= 0 && destinationColumn + count <= destination.Columns);
+        Contract.CopyColumns(source, sourceColumn, destination, destinationColumn, count);
         ForEachRow(
             new CopyRowPart(
                 Floats(source) + sourceColumn, source.Columns, Output(destination) + destinationColumn, destination.Columns, count),
@@ -49,14 +47,14 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void SegmentMean(Tensor x, Tensor offsets, Tensor y)
     {
-        Require(offsets.Count == y.Rows + 1 && x.Columns == y.Columns);
+        Contract.SegmentMean(x, offsets, y);
         ForEachRow(new SegmentMeanRow(Floats(x), Ints(offsets), Output(y), x.Columns), y.Rows, x.Count / Math.Max(y.Rows, 1));
     }
 
     /// <inheritdoc/>
     public void SegmentMeanBackward(Tensor dY, Tensor offsets, Tensor dX)
     {
-        Require(offsets.Count == dY.Rows + 1 && dX.Columns == dY.Columns);
+        Contract.SegmentMeanBackward(dY, offsets, dX);
         ForEachRow(new SegmentMeanGradientRow(Floats(dY), Ints(offsets), Output(dX), dX.Columns), dY.Rows, dX.Count / Math.Max(dY.Rows, 1));
     }
 

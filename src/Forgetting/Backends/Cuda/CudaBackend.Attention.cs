@@ -1,4 +1,5 @@
 using Forgetting.Core;
+using Forgetting.Backends.Contracts;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cuda;
@@ -13,8 +14,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void Attention(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp)
     {
-        RequireAttention(shape, q, k, v, o);
-        Require(k.Rows == q.Rows && logSumExp.Count == (long)q.Rows * shape.Heads);
+        Contract.Attention(shape, q, k, v, offsets, o, logSumExp);
         LaunchAttention(shape, q, k, v, offsets, default, default, o, logSumExp);
     }
 
@@ -23,9 +23,7 @@ internal sealed unsafe partial class CudaBackend
         AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO,
         Tensor delta, Tensor dQ, Tensor dK, Tensor dV)
     {
-        RequireAttention(shape, q, k, v, o);
-        RequireAttention(shape, dQ, dK, dV, dO);
-        Require(dQ.DType == q.DType && dO.Shape == q.Shape && dK.Shape == k.Shape && delta.Count == logSumExp.Count);
+        Contract.AttentionBackward(shape, q, k, v, offsets, o, logSumExp, dO, delta, dQ, dK, dV);
         if (q.Rows == 0)
             return;
 
@@ -48,9 +46,7 @@ internal sealed unsafe partial class CudaBackend
     public void AttentionWithCache(
         AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
     {
-        RequireAttention(shape, q, keys, values, o);
-        int sequences = (int)offsets.Count - 1;
-        Require(starts.Count == sequences && lengths.Count == sequences);
+        int sequences = Contract.AttentionWithCache(shape, q, offsets, keys, values, starts, lengths, o);
         // One new token a sequence: decoding, bound by reading the cache. More: a prompt, bound by the products.
         if (q.Rows == sequences && shape.HeadSize <= CacheHeadSize)
         {
@@ -99,14 +95,6 @@ internal sealed unsafe partial class CudaBackend
         _device.Launch(
             "cache_attention_join", Suffix(q.DType), new(sequences, shape.Heads), 128, 0, statistics, outputs, o, shape.Heads,
             shape.HeadSize);
-    }
-
-    private static void RequireAttention(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor o)
-    {
-        Require(shape.Heads % shape.KeyValueHeads == 0);
-        Require(q.Columns == shape.Heads * shape.HeadSize && k.Columns == shape.KeyValueHeads * shape.HeadSize);
-        Require(v.Shape == k.Shape && o.Shape == q.Shape);
-        Require(k.DType == q.DType && v.DType == q.DType && o.DType == q.DType);
     }
 
     /// <summary>

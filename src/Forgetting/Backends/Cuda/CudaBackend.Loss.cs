@@ -19,8 +19,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void KlDivergence(Tensor logits, Tensor baseLogits, Tensor weights, Tensor divergences)
     {
-        Require(baseLogits.Rows == logits.Rows && baseLogits.Columns == logits.Columns && baseLogits.DType == logits.DType);
-        Require(weights.Count == logits.Rows && divergences.Count == logits.Rows);
+        Contract.KlDivergence(logits, baseLogits, weights, divergences);
         LaunchRows(
             "kl_divergence", Suffix(logits.DType), logits.Rows, Blocks(logits.Columns, Wide(logits.DType)),
             logits, baseLogits, weights, divergences, logits.Columns);

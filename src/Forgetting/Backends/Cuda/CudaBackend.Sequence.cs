@@ -1,3 +1,4 @@
+using Forgetting.Backends.Contracts;
 using Forgetting.IO;
 using Forgetting.Tensors;
 
@@ -8,7 +9,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void GatherRows(Tensor table, Tensor rows, Tensor y)
     {
-        Require(rows.Count == y.Rows && table.Columns == y.Columns && table.DType == y.DType);
+        Contract.GatherRows(table, rows, y);
         long bytes = (long)y.Columns * y.DType.Size();
         int width = AccessBytes(table.Pointer | y.Pointer | (nint)bytes);
         LaunchRows("gather_rows", AccessSuffix(width), y.Rows, (int)(bytes / width), table, rows, y, (int)(bytes / width));
@@ -17,7 +18,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void ScatterRows(Tensor x, Tensor rows, Tensor y)
     {
-        Require(rows.Count == x.Rows && x.Columns == y.Columns && x.DType == y.DType);
+        Contract.ScatterRows(x, rows, y);
         long bytes = (long)x.Columns * x.DType.Size();
         int width = AccessBytes(x.Pointer | y.Pointer | (nint)bytes);
         LaunchRows("scatter_rows", AccessSuffix(width), x.Rows, (int)(bytes / width), x, rows, y, (int)(bytes / width));
@@ -26,9 +27,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void CopyColumns(Tensor source, int sourceColumn, Tensor destination, int destinationColumn, int count)
     {
-        Require(source.Rows == destination.Rows && source.DType == destination.DType);
-        Require(sourceColumn >= 0 && count >= 0 && sourceColumn + count <= source.Columns);
-        Require(destinationColumn >= 0 && destinationColumn + count <= destination.Columns);
+        Contract.CopyColumns(source, sourceColumn, destination, destinationColumn, count);
         int size = source.DType.Size();
         nint from = source.Pointer + (nint)((long)sourceColumn * size), to = destination.Pointer + (nint)((long)destinationColumn * size);
         long bytes = (long)count * size, stride = (long)source.Columns * size, destinationStride = (long)destination.Columns * size;
@@ -41,8 +40,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)
     {
-        Require(x.Columns % headSize == 0 && positions.Count == x.Rows);
-        Require(cosine.Columns <= headSize / 2 && sine.Shape == cosine.Shape);
+        Contract.Rope(x, positions, cosine, sine, headSize);
         int heads = x.Columns / headSize;
         LaunchRows(
             "rope", Suffix(x.DType), x.Rows, Blocks(heads * cosine.Columns, Wide(x.DType)),
@@ -52,7 +50,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void SegmentMean(Tensor x, Tensor offsets, Tensor y)
     {
-        Require(offsets.Count == y.Rows + 1 && x.Columns == y.Columns && y.DType == DType.Float32);
+        Contract.SegmentMean(x, offsets, y);
         nint partials = ColumnPartials(x, offsets);
         if (y.Count > 0)
         {
@@ -64,7 +62,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void SegmentMeanBackward(Tensor dY, Tensor offsets, Tensor dX)
     {
-        Require(offsets.Count == dY.Rows + 1 && dX.Columns == dY.Columns && dY.DType == DType.Float32);
+        Contract.SegmentMeanBackward(dY, offsets, dX);
         LaunchRows("segment_mean_backward", Suffix(dX.DType), dX.Rows, Blocks(dX.Columns, 4), dY, offsets, dY.Rows, dX, dX.Columns);
     }
 
