@@ -38,9 +38,9 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
                 Llama() with { RopeTheta = 500, RopeScaling = YarnRopeScaling.From(4, 48) }, TinyTokenizers.SentencePiece),
             ["llama-linear"] = (Llama() with { RopeScaling = new LinearRopeScaling(4) }, TinyTokenizers.SentencePiece),
             ["qwen3"] = (Qwen3(), TinyTokenizers.Qwen2),
-            ["gemma"] = (Gemma(ModelFamilies.Gemma), TinyTokenizers.SentencePiece),
-            ["gemma2"] = (Gemma2(), TinyTokenizers.SentencePiece),
-            ["gemma3"] = (Gemma3(), TinyTokenizers.SentencePiece),
+            ["gemma"] = (Gemma(ModelFamilies.Gemma), TinyTokenizers.Gemma),
+            ["gemma2"] = (Gemma2(), TinyTokenizers.Gemma),
+            ["gemma3"] = (Gemma3(), TinyTokenizers.Gemma),
             // llama.cpp looks for tokens of its own in files whose name has phi3 in it.
             ["phi"] = (Phi3(), TinyTokenizers.SentencePiece),
             ["phi-longrope"] = (LongRope(), TinyTokenizers.SentencePiece),
@@ -77,7 +77,7 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
         int vocabulary = TinyTokenizers.Write(tokenizerKind, tokenizer);
 
         // Some rows more than tokens, as published models have.
-        int end = tokenizerKind == TinyTokenizers.SentencePiece ? 2 : 0;
+        int end = tokenizerKind is TinyTokenizers.SentencePiece or TinyTokenizers.Gemma ? 2 : 0;
         config = config with { VocabularySize = vocabulary + 5, EosTokenIds = [end], BosTokenId = end };
         using var backend = new CpuBackend(2);
         TrainingOptions options = PretrainRun.DefaultOptions with

@@ -7,7 +7,7 @@ namespace Forgetting.LlamaCpp.Tests;
 internal static class TinyTokenizers
 {
     public const string Gpt2 = "gpt2", VocabAndMerges = "vocab.json", SmolLm = "smollm", Llama3 = "llama3", Qwen2 = "qwen2";
-    public const string Llama3Merging = "llama3-merging", SentencePiece = "sentencepiece";
+    public const string Llama3Merging = "llama3-merging", SentencePiece = "sentencepiece", Gemma = "gemma";
 
     private const int Merges = 180;
 
@@ -27,14 +27,16 @@ internal static class TinyTokenizers
         "We've 3.14159 reasons, don't we? She'd say: that's 99% of 100.\n";
 
     /// <summary>All kinds.</summary>
-    public static IReadOnlyList<string> Kinds { get; } = [Gpt2, VocabAndMerges, SmolLm, Llama3, Llama3Merging, Qwen2, SentencePiece];
+    public static IReadOnlyList<string> Kinds { get; } = [Gpt2, VocabAndMerges, SmolLm, Llama3, Llama3Merging, Qwen2, SentencePiece, Gemma];
 
     /// <summary>Writes a tokenizer of a kind.</summary>
     /// <returns>Size of its vocabulary; id 0 ends a text, and begins one where the kind has that.</returns>
     public static int Write(string kind, string folder)
     {
         Directory.CreateDirectory(folder);
-        return kind == SentencePiece ? WriteSentencePiece(folder) : WriteByteLevel(kind, folder);
+        return kind is SentencePiece or Gemma
+            ? WriteSentencePiece(folder, spaceInFront: kind == SentencePiece)
+            : WriteByteLevel(kind, folder);
     }
 
     private static int WriteByteLevel(string kind, string folder)
@@ -96,7 +98,7 @@ internal static class TinyTokenizers
         return vocabulary.Count + 2;
     }
 
-    private static int WriteSentencePiece(string folder)
+    private static int WriteSentencePiece(string folder, bool spaceInFront)
     {
         const string unknown = "<unk>", begin = "<s>", end = "</s>";
         string text = "▁" + Text.Replace(' ', '▁');
@@ -117,11 +119,14 @@ internal static class TinyTokenizers
         var root = new JsonObject
         {
             ["added_tokens"] = new JsonArray(Added(0, unknown, true), Added(1, begin, true), Added(2, end, true)),
-            ["normalizer"] = JsonNode.Parse("""
-                {"type": "Sequence", "normalizers": [
-                    {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}
-                """),
-            ["pre_tokenizer"] = null,
+            ["normalizer"] = JsonNode.Parse(!spaceInFront
+                ? """{"type": "Replace", "pattern": {"String": " "}, "content": "▁"}"""
+                : """
+                    {"type": "Sequence", "normalizers": [
+                        {"type": "Prepend", "prepend": "▁"}, {"type": "Replace", "pattern": {"String": " "}, "content": "▁"}]}
+                    """),
+            ["pre_tokenizer"] = spaceInFront ? null : JsonNode.Parse(
+                """{"type": "Split", "pattern": {"String": " "}, "behavior": "MergedWithPrevious", "invert": false}"""),
             ["post_processor"] = JsonNode.Parse("""
                 {"type": "TemplateProcessing",
                     "single": [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}],
@@ -129,9 +134,8 @@ internal static class TinyTokenizers
                 """),
             ["decoder"] = JsonNode.Parse("""
                 {"type": "Sequence", "decoders": [
-                    {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
-                    {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
-                """),
+                    {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"}
+                """ + (spaceInFront ? """, {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}""" : "]}")),
             ["model"] = new JsonObject
             {
                 ["type"] = "BPE", ["unk_token"] = unknown, ["fuse_unk"] = true, ["byte_fallback"] = true,

@@ -125,16 +125,27 @@ internal static class InspectCommand
 
     private static string Attention(ModelConfig config)
     {
-        string positions = config.LearnedPositions
-            ? "learned positions"
-            : string.Create(
-                CultureInfo.InvariantCulture,
-                $"rotary of base "
-                    + $"{config.RopeTheta:N0}{(config.RopeScaling is { } scaling ? $" with {scaling.Type} scaling" : "")}");
-        IEnumerable<IGrouping<int, int>> windows = config.Windows.Where(w => w > 0).GroupBy(w => w);
-        return string.Join(
-            ", ", windows.Select(w => string.Create(CultureInfo.InvariantCulture, $"window of {w.Key} in {w.Count()} layers"))
-            .Prepend(positions));
+        var facts = new List<string> { config.LearnedPositions ? "learned positions" : Text($"rotary of base {config.RopeTheta:N0}") };
+        if (config.RopeScaling is { } scaling)
+            facts[0] += $" with {scaling.Type} scaling";
+
+        if (config.RotaryColumns is { } columns)
+            facts.Add(Text($"{columns} of {config.HeadSize} columns turned"));
+
+        if (config.RotaryLayers.Contains(false))
+            facts.Add(Text($"{config.RotaryLayers.Count(turned => !turned)} layers without positions"));
+
+        string other = config.WindowRopeTheta is { } theta ? Text($" of base {theta:N0}") : "";
+        facts.AddRange(config.Windows.Where(w => w > 0).GroupBy(w => w).Select(w => Text($"window of {w.Key} in {w.Count()} layers{other}")));
+        if (config.QueryKeyNorm != QueryKeyNorm.None)
+            facts.Add("norms of queries and keys");
+
+        if (config.ScoreCap > 0)
+            facts.Add(Text($"scores capped at {config.ScoreCap}"));
+
+        return string.Join(", ", facts);
+
+        static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);
     }
 
     private static string Number(long value) => value.ToString("N0", CultureInfo.InvariantCulture);

@@ -1,6 +1,13 @@
+using System.Text.Json.Serialization;
+
 namespace Forgetting.Models;
 
 /// <summary>How a model whose context was made longer turns slower than it did at first.</summary>
+[JsonDerivedType(typeof(LinearRopeScaling))]
+[JsonDerivedType(typeof(DynamicRopeScaling))]
+[JsonDerivedType(typeof(Llama3RopeScaling))]
+[JsonDerivedType(typeof(LongRopeScaling))]
+[JsonDerivedType(typeof(YarnRopeScaling))]
 internal abstract record RopeScaling
 {
     /// <summary>Its <c>rope_type</c> in <c>config.json</c>.</summary>

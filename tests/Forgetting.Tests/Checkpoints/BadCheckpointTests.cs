@@ -89,6 +89,7 @@ public sealed class BadCheckpointTests : IDisposable
 
     [Theory]
     [InlineData("llama", "model_type", "\"mamba\"", "'model_type' is the string \"mamba\"; expected llama, mistral, ")]
+    [InlineData("llama", "model_type", "\"qwen3_moe\"", "'model_type' is the string \"qwen3_moe\"; expected llama, mistral, ")]
     [InlineData("llama", "model_type", "null", "'model_type' is missing")]
     [InlineData("llama", "hidden_size", "0", "'hidden_size' is 0; expected 1 to")]
     [InlineData("llama", "hidden_size", "\"10\"", "expected an integer")]

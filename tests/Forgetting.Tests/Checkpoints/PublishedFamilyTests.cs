@@ -258,6 +258,7 @@ public sealed class PublishedFamilyTests : IDisposable
          "vocab_size": {{vocabulary}}, {{rope}}}
         """;
 
+    // The published lists are longer to read and no other to test.
     private static string LongRope(int pairs, string type)
     {
         string factors = string.Join(", ", Enumerable.Range(0, pairs).Select(i => $"1.{i:00}"));

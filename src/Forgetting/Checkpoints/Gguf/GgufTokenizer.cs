@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Text.ChatTemplates;
@@ -37,12 +38,17 @@ internal static class GgufTokenizer
         if (parts.SentencePiece is not null)
             return parts.SentencePiece;
 
-        if (Path.GetFileName(parts.Source) != "tokenizer.json" || !SentencePieceWriter.IsSentencePiece(JsonView.Load(parts.Source).Element))
+        if (Path.GetFileName(parts.Source) != "tokenizer.json")
+            return null;
+
+        JsonElement root = JsonView.Load(parts.Source).Element;
+        bool spaceInFront = SentencePieceWriter.IsSentencePiece(root);
+        if (!spaceInFront && !SentencePieceWriter.IsSentencePieceWithoutSpaceInFront(root))
             return null;
 
         // Where merges are in an order that no scores can say, the model that they were made from may lie beside them.
         if (SentencePieceWriter.Pieces(parts) is { } pieces)
-            return new SentencePieceModel(pieces, SpaceInFront: true, CollapsesSpaces: false);
+            return new SentencePieceModel(pieces, spaceInFront, CollapsesSpaces: false);
 
         string file = Path.Combine(Path.GetDirectoryName(parts.Source)!, "tokenizer.model");
         Dictionary<string, int> ids = new(parts.Vocabulary, StringComparer.Ordinal);

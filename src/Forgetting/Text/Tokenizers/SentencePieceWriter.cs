@@ -51,12 +51,9 @@ internal static class SentencePieceWriter
     /// </summary>
     internal static bool IsSentencePiece(JsonElement root)
     {
-        JsonElement model = Member(root, "model"), splitter = Member(root, "pre_tokenizer"), normalizer = Member(root, "normalizer");
-        if (!Is(model, "type", "BPE") || Member(model, "byte_fallback").ValueKind != JsonValueKind.True
-            || Member(model, "ignore_merges").ValueKind == JsonValueKind.True)
-        {
+        JsonElement splitter = Member(root, "pre_tokenizer"), normalizer = Member(root, "normalizer");
+        if (!IsModel(Member(root, "model")))
             return false;
-        }
 
         if (normalizer.ValueKind is JsonValueKind.Null or JsonValueKind.Undefined)
         {
@@ -67,9 +64,26 @@ internal static class SentencePieceWriter
         JsonElement[] steps =
             Member(normalizer, "normalizers") is { ValueKind: JsonValueKind.Array } list ? [.. list.EnumerateArray()] : [];
         return splitter.ValueKind is JsonValueKind.Null or JsonValueKind.Undefined && steps.Length == 2
-            && Is(steps[0], "type", "Prepend") && Is(steps[0], "prepend", Space)
-            && Is(steps[1], "type", "Replace") && Is(steps[1], "content", Space) && Is(Member(steps[1], "pattern"), "String", " ");
+            && Is(steps[0], "type", "Prepend") && Is(steps[0], "prepend", Space) && IsReplacement(steps[1]);
     }
+
+    /// <summary>
+    /// Whether it puts ▁ in place of spaces alone, as Gemma's does; that it splits at spaces then changes nothing, since there are none.
+    /// </summary>
+    internal static bool IsSentencePieceWithoutSpaceInFront(JsonElement root)
+    {
+        JsonElement splitter = Member(root, "pre_tokenizer");
+        return IsModel(Member(root, "model")) && IsReplacement(Member(root, "normalizer"))
+            && (splitter.ValueKind is JsonValueKind.Null or JsonValueKind.Undefined
+                || (Is(splitter, "type", "Split") && Is(Member(splitter, "pattern"), "String", " ")));
+    }
+
+    private static bool IsModel(JsonElement model) =>
+        Is(model, "type", "BPE") && Member(model, "byte_fallback").ValueKind == JsonValueKind.True
+            && Member(model, "ignore_merges").ValueKind != JsonValueKind.True;
+
+    private static bool IsReplacement(JsonElement step) =>
+        Is(step, "type", "Replace") && Is(step, "content", Space) && Is(Member(step, "pattern"), "String", " ");
 
     private static JsonElement Member(JsonElement json, string name) =>
         json.ValueKind == JsonValueKind.Object && json.TryGetProperty(name, out JsonElement value) ? value : default;
