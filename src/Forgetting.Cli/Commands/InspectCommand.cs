@@ -136,7 +136,8 @@ internal static class InspectCommand
             facts.Add(Text($"{config.RotaryLayers.Count(turned => !turned)} layers without positions"));
 
         string other = config.WindowRopeTheta is { } theta ? Text($" of base {theta:N0}") : "";
-        facts.AddRange(config.Windows.Where(w => w > 0).GroupBy(w => w).Select(w => Text($"window of {w.Key} in {w.Count()} layers{other}")));
+        IEnumerable<IGrouping<int, int>> windows = config.Windows.Where(w => w > 0).GroupBy(w => w);
+        facts.AddRange(windows.Select(w => Text($"window of {w.Key} in {w.Count()} layers{other}")));
         if (config.QueryKeyNorm != QueryKeyNorm.None)
             facts.Add("norms of queries and keys");
 
