@@ -68,8 +68,8 @@ measure() {
 }
 
 mkdir -p "$out/measured"
-[ -d "$out/eval-retain" ] || forgetting eval --model "$out/retain/model" --tasks tofu_forget --data-dir "$out/eval" \
-    --out "$out/eval-retain" --log-samples --template plain
+forgetting eval --model "$out/retain/model" --tasks tofu_forget --data-dir "$out/eval" --out "$out/eval-retain" --log-samples \
+    --template plain
 measure all "$out/all"
 measure never-learnt "$out/retain"
 for objective in npo simnpo idkdpo rmu; do
