@@ -4,7 +4,7 @@ using Forgetting.Models;
 
 namespace Forgetting.Benchmarks;
 
-/// <summary><c>generate</c>: times the continuation of prompts; the peer in <c>bench/peers/torchsharp</c> does the same in PyTorch.</summary>
+/// <summary><c>generate</c>: times the continuation of prompts; <c>bench/peers/torchsharp</c> does the same in PyTorch.</summary>
 internal static class GenerateCommand
 {
     public static Command Create()

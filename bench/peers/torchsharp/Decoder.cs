@@ -67,7 +67,9 @@ internal sealed class Decoder : Module
 
     public Tensor Logits(Tensor hidden) => functional.linear(hidden, _embedding.weight!);
 
-    /// <summary>Cross-entropy of every token but each sequence's first. The last position predicts nothing and does not reach the head.</summary>
+    /// <summary>
+    /// Cross-entropy of every token but each sequence's first. The last position predicts nothing and does not reach the head.
+    /// </summary>
     public Tensor Loss(Tensor ids, Reduction reduction = Reduction.Mean) =>
         functional.cross_entropy(
             Logits(Hidden(ids)[.., ..^1]).flatten(0, 1), ids[.., 1..].flatten(), reduction: reduction);

@@ -4,8 +4,8 @@ using TorchSharp;
 namespace Forgetting.Peers;
 
 /// <summary>
-/// <c>fisher</c>: diagonal Fisher information, F += g² over the batch's examples, and the reductions of the forgetting confidence, ⟨FΔ, g⟩ and
-/// ⟨F, g²⟩ of each, by a loop with batch size 1; and an ordinary forward and backward pass over the whole batch.
+/// <c>fisher</c>: diagonal Fisher information, F += g² over the batch's examples, and the reductions of the forgetting confidence,
+/// ⟨FΔ, g⟩ and ⟨F, g²⟩ of each, by a loop with batch size 1; and an ordinary forward and backward pass over the whole batch.
 /// </summary>
 internal static class FisherPeer
 {

@@ -4,8 +4,8 @@ using TorchSharp;
 namespace Forgetting.Peers;
 
 /// <summary>
-/// <c>generate</c>: greedy generation with a key-value cache that is allocated once: all prompts in one pass, then a token for each sequence
-/// a pass.
+/// <c>generate</c>: greedy generation with a key-value cache that is allocated once: all prompts in one pass, then a token for each
+/// sequence a pass.
 /// </summary>
 internal static class GeneratePeer
 {

@@ -86,7 +86,8 @@ internal static class ServeCommand
     private static async Task Serve(AccessOptions access, ModelHost host)
     {
         using var interruption = new Interruption("stopping");
-        await using WebServer server = await WebServer.Start(access, new ApiServer(host, access.ApiKey is not null).Handle).ConfigureAwait(false);
+        var api = new ApiServer(host, access.ApiKey is not null);
+        await using WebServer server = await WebServer.Start(access, api.Handle).ConfigureAwait(false);
         string names = string.Join(", ", host.Models.Select(model => model.Name));
         Console.Out.WriteLine($"{names} at {server.Address}v1; Ctrl-C ends it, and {server.Address} is a page to chat");
         await Task.Delay(Timeout.Infinite, interruption.Token).ContinueWith(
