@@ -71,8 +71,12 @@ internal static class LoadCommand
                     {
                         Content = JsonContent.Create(new
                         {
-                            model, prompt = $"{number} and {i} went to the park on a sunny day, and there they saw a big dog.",
-                            max_tokens = tokens, temperature = 1, seed = i, stream = true,
+                            model,
+                            prompt = $"{number} and {i} went to the park on a sunny day, and there they saw a big dog.",
+                            max_tokens = tokens,
+                            temperature = 1,
+                            seed = i,
+                            stream = true,
                         }),
                     };
                     using HttpResponseMessage response =

@@ -84,7 +84,7 @@ internal sealed class ChatShape : IAnswerShape
         json.WriteNull("logprobs");
     }
 
-    private static IReadOnlyList<ChatMessage> Messages(RequestFields fields)
+    private static ChatMessage[] Messages(RequestFields fields)
     {
         if (fields.Find("messages") is not { ValueKind: JsonValueKind.Array } list || list.GetArrayLength() == 0)
             throw ApiError.Bad("'messages' is missing or empty, expected a list with at least one message", "messages");

@@ -106,7 +106,7 @@ internal sealed record TextRequest
         };
     }
 
-    private static IReadOnlyList<string> Stops(RequestFields fields)
+    private static string[] Stops(RequestFields fields)
     {
         const int Most = 16;
         if (fields.Find("stop") is not { } stop)

@@ -40,7 +40,7 @@ public sealed class ChatPageTests
         Assert.Equal(4, await page.EvaluateExpressionAsync<int>("columns[0].messages.length"));
     }
 
-    private static Task Answered(IPage page, int times) => page.WaitForFunctionAsync(
+    private static Task<IJSHandle> Answered(IPage page, int times) => page.WaitForFunctionAsync(
         $"() => columns.every(c => c.messages.length === {2 * times}) && document.getElementById('send').textContent === 'Send'");
 
     private static string[] Conversation(string? adapter)

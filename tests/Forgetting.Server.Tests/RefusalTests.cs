@@ -132,7 +132,13 @@ public sealed class RefusalTests
             limits: new AnswerLimits { Context = 8192, Time = TimeSpan.FromMilliseconds(1500) });
         object lasting = new
         {
-            model = RunningServer.Base, prompt = "a", max_tokens = 500, n = 2, logprobs = 20, temperature = 1.5, top_p = 0.9,
+            model = RunningServer.Base,
+            prompt = "a",
+            max_tokens = 500,
+            n = 2,
+            logprobs = 20,
+            temperature = 1.5,
+            top_p = 0.9,
         };
         (int Status, JsonElement Json)[] answers =
             await Task.WhenAll(Enumerable.Range(0, 12).Select(_ => server.Post("v1/completions", lasting)));

@@ -38,8 +38,13 @@ public sealed class ScoringTests
         {
             using HttpResponseMessage response = await server.Client.PostAsJsonAsync("v1/completions", new
             {
-                model = RunningServer.Base, prompt = batch.Select(r => r.Context.Concat(r.Continuation)), temperature = 0, max_tokens = 1,
-                logprobs = 1, seed = 1234, echo = true,
+                model = RunningServer.Base,
+                prompt = batch.Select(r => r.Context.Concat(r.Continuation)),
+                temperature = 0,
+                max_tokens = 1,
+                logprobs = 1,
+                seed = 1234,
+                echo = true,
             });
             JsonElement answer = await response.Content.ReadFromJsonAsync<JsonElement>();
             return answer.GetProperty("choices").EnumerateArray().OrderBy(choice => choice.GetProperty("index").GetInt32())
@@ -67,7 +72,11 @@ public sealed class ScoringTests
         TokenLoss[] tokens = [.. model.LossOf([new TrainingExample("", Text)]).Examples[0]];
         (_, JsonElement answer) = await server.Post("v1/completions", new
         {
-            model = RunningServer.Base, prompt = tokens.Select(token => token.Id), max_tokens = 0, logprobs = 0, echo = true,
+            model = RunningServer.Base,
+            prompt = tokens.Select(token => token.Id),
+            max_tokens = 0,
+            logprobs = 0,
+            echo = true,
         });
         JsonElement told = answer.GetProperty("choices")[0];
         Assert.Contains(Text, told.GetProperty("text").GetString(), StringComparison.Ordinal);

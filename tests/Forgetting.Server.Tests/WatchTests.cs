@@ -85,7 +85,7 @@ public sealed class WatchTests : IDisposable
         }
     }
 
-    private static Task Shown(IPage page, string text) =>
+    private static Task<IJSHandle> Shown(IPage page, string text) =>
         page.WaitForFunctionAsync($"() => document.querySelector('main').textContent.includes('{text}')");
 
     private Task<WebServer> Start(int port) =>

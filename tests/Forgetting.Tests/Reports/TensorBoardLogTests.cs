@@ -28,7 +28,8 @@ public sealed class TensorBoardLogTests : IDisposable
             log.StepDone(Step(1, null), 9);
             Append(Step(2, 0.25) with
             {
-                GradientCosine = -0.5, Evaluation = new Dictionary<string, double> { ["valid/loss"] = 2.5, ["a/ü"] = 7 },
+                GradientCosine = -0.5,
+                Evaluation = new Dictionary<string, double> { ["valid/loss"] = 2.5, ["a/ü"] = 7 },
             });
             log.StepDone(Step(2, 0.25), 2);
         }
