@@ -24,3 +24,5 @@ add_custom_command(
     COMMENT "nvcc: broken.ptx"
     VERBATIM)
 add_custom_target(forgetting_ptx ALL DEPENDS forgetting.ptx broken.ptx)
+# One after the other: each would make forgetting.cu, the two at the same time.
+add_dependencies(forgetting_ptx forgetting_fatbin)
