@@ -2,7 +2,8 @@
 # Sees to it that programs are there: as root with apt it installs those that are missing, elsewhere it prints the command that does and
 # ends with 2.
 #
-#   tools/need.sh WHAT PROGRAM…      WHAT needs them, for the message; programs are g++, cmake, make or xz
+#   tools/need.sh WHAT PROGRAM…      WHAT needs them, for the message; programs are g++, cmake, make, xz,
+#                                    mpirun.openmpi or mpirun.mpich (Debian's names)
 set -euo pipefail
 what=$1
 shift
@@ -17,6 +18,8 @@ package() { # PROGRAM MANAGER
     g++/dnf | g++/zypper) echo gcc-c++ ;;
     g++/pacman) echo gcc ;;
     xz/apt-get) echo xz-utils ;;
+    mpirun.openmpi/*) echo openmpi-bin ;;
+    mpirun.mpich/*) echo mpich ;;
     *) echo "$1" ;;
     esac
 }

@@ -3,6 +3,7 @@ using System.CommandLine.Help;
 using System.CommandLine.Parsing;
 using Forgetting.Cli.Commands;
 using Forgetting.Core;
+using Forgetting.Distributed;
 using Forgetting.Runs;
 using Forgetting.Tensors;
 
@@ -14,13 +15,13 @@ internal static class CommandLine
     /// <summary>Exit code for bad input.</summary>
     public const int BadInput = 2;
 
-    /// <summary>Exit code of a run that finished with a loss far above the one it began with.</summary>
+    /// <summary>Exit code of a run that finished with a loss far above the one it began with; or that lost one of its ranks.</summary>
     public const int Diverged = 3;
 
     private static readonly char[] s_space = [' ', '\t', '\r', '\n'];
 
     // What a shell reports for a process that SIGINT ended; scripts tell an interrupted run from a finished one by it.
-    private const int Interrupted = 130;
+    internal const int Interrupted = 130;
 
     /// <summary>The whole command tree.</summary>
     public static RootCommand Create()
@@ -60,43 +61,38 @@ internal static class CommandLine
     /// <summary>Parses and runs; returns the exit code.</summary>
     public static int Run(string[] args)
     {
-        ParseResult parsed = Create().Parse(args);
-        bool completes = parsed.Tokens is [{ Type: TokenType.Directive }, ..]; // what a shell asks, of a line that is not done
-        if (parsed.Action is not HelpPrinter && !completes && ParseComplaint.Of(parsed) is { } complaint)
-            return Fail(complaint);
-
         try
         {
+            Ranks.Begin();
+            ParseResult parsed = Create().Parse(args);
+            bool completes = parsed.Tokens is [{ Type: TokenType.Directive }, ..]; // what a shell asks, of a line that is not done
+            if (parsed.Action is not HelpPrinter && !completes && ParseComplaint.Of(parsed) is { } complaint)
+                return Fail(complaint);
+
+            Ranks.CheckCommand(parsed);
             return parsed.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
         }
-        catch (UserException error)
+        catch (Exception error) when (Outcome(error) is { } outcome)
         {
-            return Fail(error.Message);
-        }
-        catch (DeviceMemoryException error)
-        {
-            return Fail(error.Message);
-        }
-        catch (OperationCanceledException)
-        {
-            Console.Error.WriteLine("interrupted");
-            return Interrupted;
-        }
-        catch (Exception error) when (IsLackOfMeans(error))
-        {
-            return Fail("the system gives no more memory, threads or open files; "
-                + "expected more of them (ulimit -a shows the limits), or smaller sizes");
-        }
-        catch (IOException error)
-        {
-            // The disk is full, the folder read-only, the pipe closed: the user's to mend, not a defect.
-            return Fail(error.Message);
-        }
-        catch (UnauthorizedAccessException error)
-        {
-            return Fail(error.Message);
+            WriteLine(outcome.Line);
+            return outcome.ExitCode;
         }
     }
+
+    /// <summary>Exit code and line for an exception that is no defect; null for others.</summary>
+    internal static (int ExitCode, string Line)? Outcome(Exception error) => error switch
+    {
+        UserException or DeviceMemoryException => (BadInput, ErrorLine(error.Message)),
+        OperationCanceledException => (Interrupted, "interrupted"),
+        PeerException peer => (peer.ExitCode, peer.Message),
+        _ when IsLackOfMeans(error) => (BadInput, ErrorLine(
+            "the system gives no more memory, threads or open files; "
+            + "expected more of them (ulimit -a shows the limits), or smaller sizes")),
+
+        // The disk is full, the folder read-only, the pipe closed: the user's to mend, not a defect.
+        IOException or UnauthorizedAccessException => (BadInput, ErrorLine(error.Message)),
+        _ => null,
+    };
 
     /// <summary>Exit code of a finished run, after a warning where it diverged.</summary>
     public static int ExitCode(TuneSummary summary)
@@ -128,19 +124,25 @@ internal static class CommandLine
 
     internal static int Fail(string message)
     {
-        // What the system or the parser of arguments says quotes the user's input, too.
-        message = new UserException(string.Join(' ', message.Split(s_space, StringSplitOptions.RemoveEmptyEntries))).Message;
+        WriteLine(ErrorLine(message));
+        return BadInput;
+    }
+
+    // What the system or the parser of arguments says quotes the user's input, too.
+    private static string ErrorLine(string message) =>
+        $"error: {new UserException(string.Join(' ', message.Split(s_space, StringSplitOptions.RemoveEmptyEntries))).Message}";
+
+    private static void WriteLine(string line)
+    {
         try
         {
-            Console.Error.WriteLine($"error: {message}");
+            Console.Error.WriteLine(line);
         }
         catch (IOException)
         {
             // The console opens files before its first word, which may be what failed.
             using var file = new Microsoft.Win32.SafeHandles.SafeFileHandle(2, ownsHandle: false);
-            WriteLast(file, $"error: {message}\n");
+            WriteLast(file, line + "\n");
         }
-
-        return BadInput;
     }
 }

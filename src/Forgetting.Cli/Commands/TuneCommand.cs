@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Globalization;
 using System.Text.Json;
 using Forgetting.Backends;
+using Forgetting.Distributed;
 using Forgetting.Reports;
 using Forgetting.Runs;
 using Forgetting.Training;
@@ -24,6 +25,13 @@ internal static class TuneCommand
         var watch = new Option<bool>("--watch") { Description = "show the run on a page in the browser while it is at work" };
         var tensorBoard =
             new Option<bool>("--tensorboard") { Description = "write the metrics into the run's folder as TensorBoard reads them, too" };
+        BoundedOption ranks = new(
+            "--ranks",
+            "processes that train together on this machine, by the mpirun that is found; mpirun and srun may start them "
+            + "themselves, also on several machines (docs/scaling.md)", null, 1, 4096);
+        BoundedOption deadline = new(
+            "--collective-timeout",
+            "seconds that one of several processes may give no sign of life before the others end the run", 300, 1, 86_400);
         Option<bool> json = CommonOptions.Json();
         var settings = new SettingsOptions(
             command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name), recipe: true, required: ["model", "data", "out"]);
@@ -31,17 +39,25 @@ internal static class TuneCommand
         command.Options.Add(resume);
         command.Options.Add(watch);
         command.Options.Add(tensorBoard);
+        command.Options.Add(ranks);
+        command.Options.Add(deadline);
         command.Options.Add(json);
-        command.SetAction(parsed =>
+        command.SetAction(parsed => Ranks.Run(
+            ranks.Read(parsed), TimeSpan.FromSeconds(deadline.Read(parsed)!.Value), (communicator, cancellation) =>
         {
             TrainingOptions options = settings.ReadRun(parsed, parsed.GetValue(recipe), parsed.GetValue(resume));
-            using var interruption = new Interruption();
-            using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
-            using IDisposable? page = parsed.GetValue(watch) ? WatchCommand.Begin(options.Out) : null;
+            int? threads = communicator.Size == 1 ? null : ProcessorShare.Threads(communicator);
+            using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products, threads);
+            bool first = communicator.IsFirst();
+            using IDisposable? page = first && parsed.GetValue(watch) ? WatchCommand.Begin(options.Out) : null;
             var progress = new TerminalProgress();
-            using TensorBoardLog? log = parsed.GetValue(tensorBoard) ? new TensorBoardLog(options.Out, progress) : null;
+            using TensorBoardLog? log = first && parsed.GetValue(tensorBoard) ? new TensorBoardLog(options.Out, progress) : null;
             TuneSummary summary = TuneRun.Execute(
-                options, backend, parsed.GetValue(resume), (ITrainingObserver?)log ?? progress, cancellation: interruption.Token);
+                options, backend, parsed.GetValue(resume), (ITrainingObserver?)log ?? progress, communicator: communicator,
+                cancellation: cancellation);
+            if (!first)
+                return CommandLine.ExitCode(summary);
+
             string report = RunFiles.WriteReport(options.Out);
             if (parsed.GetValue(json))
                 Console.Out.WriteLine(JsonSerializer.Serialize(summary, Json.Compact));
@@ -49,7 +65,7 @@ internal static class TuneCommand
                 Print(options.Out, summary, report);
 
             return CommandLine.ExitCode(summary);
-        });
+        }));
         return command;
     }
 

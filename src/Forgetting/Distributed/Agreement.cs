@@ -28,7 +28,8 @@ internal static class Agreement
             {
                 throw new UserException(
                     $"{name} is \"{all[rank].GetValueOrDefault(name, "")}\" on rank {rank}, expected "
-                    + $"\"{all[0].GetValueOrDefault(name, "")}\" as on rank 0: all ranks of a run have the same program, options and data");
+                    + $"\"{all[0].GetValueOrDefault(name, "")}\" as on rank 0: "
+                    + "all ranks of a run have the same program, options, data and folder");
             }
         }
     }

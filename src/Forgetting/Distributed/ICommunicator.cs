@@ -14,7 +14,8 @@ internal interface ICommunicator : IDisposable
     int Size { get; }
 
     /// <summary>
-    /// Replaces each element by its sum over the ranks, added in the order of ranks: the same bits on all ranks and in every run of as many.
+    /// Replaces each element by its sum over the ranks, added in the order of ranks: the same bits on all ranks and in every run of as
+    /// many.
     /// </summary>
     /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
     void AllReduce(Span<float> values);

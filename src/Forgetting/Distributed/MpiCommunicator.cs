@@ -189,7 +189,8 @@ internal sealed unsafe class MpiCommunicator : ICommunicator
         Span<float> sum = _sum.Span<float>(own);
         for (int p = 0; p < size; p++)
         {
-            ReadOnlySpan<float> part = p == Rank ? values.Slice(first, own) : new ReadOnlySpan<float>((void*)_incoming.At<float>(p * own), own);
+            ReadOnlySpan<float> part =
+                p == Rank ? values.Slice(first, own) : new ReadOnlySpan<float>((void*)_incoming.At<float>(p * own), own);
             if (p == 0)
                 part.CopyTo(sum);
             else
@@ -261,7 +262,7 @@ internal sealed unsafe class MpiCommunicator : ICommunicator
                 if (Stopwatch.GetElapsedTime(Math.Max(began, _heard[i % Size])) > _deadline)
                 {
                     throw new PeerException(
-                        $"rank {i % Size} has given no sign of life for {_deadline.TotalSeconds:0.#} s (--collective-timeout); "
+                        $"error: rank {i % Size} has given no sign of life for {_deadline.TotalSeconds:0.#} s (--collective-timeout); "
                         + "the run stops, and resumes from its last checkpoint", PeerException.Lost);
                 }
             }

@@ -83,8 +83,8 @@ internal sealed unsafe class MpiLibrary
         bool began = _initThread(null, null, Serialized, &provided) == 0;
         if (!began || provided < Serialized)
         {
-            throw new UserException(
-                $"{_name}: MPI_Init_thread {(began ? $"gives thread level {provided}, expected {Serialized} (MPI_THREAD_SERIALIZED)" : "failed")}");
+            string what = began ? $"gives thread level {provided}, expected {Serialized} (MPI_THREAD_SERIALIZED)" : "failed";
+            throw new UserException($"{_name}: MPI_Init_thread {what}");
         }
 
         Check(_setErrorHandler(_world, _errorsReturn), "MPI_Comm_set_errhandler");
@@ -138,6 +138,6 @@ internal sealed unsafe class MpiLibrary
     private void Check(int code, string function)
     {
         if (code != 0)
-            throw new PeerException($"{_name}: {function} failed with code {code}", PeerException.Lost);
+            throw new PeerException($"error: {_name}: {function} failed with code {code}", PeerException.Lost);
     }
 }

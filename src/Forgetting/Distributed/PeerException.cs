@@ -1,7 +1,7 @@
 namespace Forgetting.Distributed;
 
 /// <summary>Another rank has failed, or gives no sign of life, so that this one cannot go on.</summary>
-/// <param name="line">What to say of it, the rank named.</param>
+/// <param name="line">The line that the user is to read, the rank named.</param>
 /// <param name="exitCode">Exit code with which the run ends.</param>
 internal sealed class PeerException(string line, int exitCode) : Exception(line)
 {

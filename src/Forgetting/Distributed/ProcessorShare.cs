@@ -17,13 +17,13 @@ internal static class ProcessorShare
         string own = $"{Environment.MachineName} {Allowed()}";
         int[] sharing =
         [
-            .. communicator.Gather(Encoding.UTF8.GetBytes(own))
-                .Index().Where(rank => Encoding.UTF8.GetString(rank.Item) == own).Select(rank => rank.Index),
+            .. communicator.Gather(Encoding.UTF8.GetBytes(own)).Index()
+                .Where(rank => Encoding.UTF8.GetString(rank.Item) == own).Select(rank => rank.Index),
         ];
         return Share(Environment.ProcessorCount, sharing.Length, Array.IndexOf(sharing, communicator.Rank));
     }
 
-    /// <summary>Share of one of several in so many processors: at least 1, and the first have one more where it does not come out even.</summary>
+    /// <summary>Share of one of several in so many processors, at least 1; where it does not come out even, the first have more.</summary>
     internal static int Share(int processors, int ranks, int number) =>
         Math.Max(1, (processors / ranks) + (number < processors % ranks ? 1 : 0));
 

@@ -50,7 +50,7 @@ internal static class PretrainRun
             Trainer.CountSteps(recipe, examples.Count));
         using var decoder = new Decoder(config, backend);
         decoder.Initialize(recipe.Seed);
-        RunRecord.Begin(held, recipe, began, observer);
+        RunRecord.Begin(held, recipe, began, Provenance.From(recipe), observer);
         observer?.StageBegan($"pretraining {decoder.ParameterCount} parameters on {examples.Count} sequences");
         new Trainer(decoder, TrainingSet.AllPositive(examples), recipe, recipe.Out, observer).Run(resume, cancellation);
         ModelCard card = TrainingCard.OfNew(recipe, Trainer.CountSteps(recipe, examples.Count));

@@ -94,10 +94,11 @@ internal sealed record RunRecord(TrainingOptions Options, Provenance Provenance)
     /// <param name="folder">The run's folder.</param>
     /// <param name="options">The settings.</param>
     /// <param name="began">What <see cref="Check"/> found.</param>
+    /// <param name="provenance">What it comes from now.</param>
     /// <exception cref="UserException">An input has changed, the folder is in use, or it cannot be written.</exception>
-    public static RunRecord Begin(RunFolder folder, TrainingOptions options, RunRecord? began, ITrainingObserver? observer)
+    public static RunRecord Begin(
+        RunFolder folder, TrainingOptions options, RunRecord? began, Provenance provenance, ITrainingObserver? observer)
     {
-        Provenance provenance = Provenance.From(options);
         if (began is null)
         {
             // It may have come to be since it was looked at.

@@ -6,6 +6,7 @@ using Forgetting.Backends.Selection;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Methods.TokenForgetting;
@@ -27,15 +28,17 @@ internal sealed class TuneRun
     private readonly bool _resume;
     private readonly IReadOnlyList<string> _others;
     private readonly IReadOnlyList<IMethod> _methods;
+    private readonly ICommunicator _communicator;
 
     private TuneRun(
         TrainingOptions options, IMethod? method, IBackend backend, bool resume, ITrainingObserver? observer, IReadOnlyList<string> others,
-        CancellationToken cancellation)
+        ICommunicator communicator, CancellationToken cancellation)
     {
         _options = options;
         _backend = backend;
         _resume = resume;
         _others = others;
+        _communicator = communicator;
         _observer = observer;
         _cancellation = cancellation;
         _methods = method is null ? MethodList.Create(options) : [method];
@@ -51,12 +54,17 @@ internal sealed class TuneRun
     /// <param name="others">Folders of other runs, there or not: stages of Learning With Forgetting that they finished with the same
     /// inputs are copied from there.</param>
     /// <param name="method">What gives tokens their signs, instead of what the settings ask for; or null.</param>
+    /// <param name="communicator">
+    /// The ranks that train together; null for this process alone. The first does all stages but the training, and alone writes; the others
+    /// wait, and read in the run's folder what they need.
+    /// </param>
     /// <exception cref="UserException">Bad settings or input, a folder that holds another run, values that are
     /// not finite, a full disk.</exception>
     /// <exception cref="OperationCanceledException">The run was cancelled; it can be resumed.</exception>
     public static TuneSummary Execute(
         TrainingOptions options, IBackend backend, bool resume = false, ITrainingObserver? observer = null,
-        IReadOnlyList<string>? others = null, IMethod? method = null, CancellationToken cancellation = default)
+        IReadOnlyList<string>? others = null, IMethod? method = null, ICommunicator? communicator = null,
+        CancellationToken cancellation = default)
     {
         options.Validate();
         if (method != null && options.HasForgetSet)
@@ -66,11 +74,15 @@ internal sealed class TuneRun
                 + "expected forget or ignore, which say what becomes of its negative tokens");
         }
 
-        using RunFolder folder = RunFolder.Open(options.Out);
+        ICommunicator ranks = communicator ?? SingleProcess.Instance;
+        if (ranks.Size > 1 && backend is not CpuBackend)
+            throw new UserException($"device is {backend.Name} with {ranks.Size} ranks, expected cpu: ranks on cards are not there yet");
+
+        using RunFolder? folder = ranks.IsFirst() ? RunFolder.Open(options.Out) : null;
         using Checkpoint source = Checkpoint.Open(options.Model);
         string? date = resume ? RunRecord.Read(options.Out)?.Options.Data.TemplateDate : null;
         TrainingOptions resolved =
-            Resolve(ExampleLoader.Resolve(options, date), source.Config, scores: method is null && options.ScoresTokens);
+            ResolvedSettings.From(ExampleLoader.Resolve(options, date), source.Config, scores: method is null && options.ScoresTokens);
         resolved = resolved with
         {
             Model = source.Path,
@@ -81,77 +93,14 @@ internal sealed class TuneRun
                 Products = (backend as CpuBackend)?.Products ?? options.Compute.Products,
             },
         };
-        return new TuneRun(resolved, method, backend, resume, observer, others ?? [], cancellation).Execute(folder);
+        ITrainingObserver? told = ranks.IsFirst() ? observer : null;
+        return new TuneRun(resolved, method, backend, resume, told, others ?? [], ranks, cancellation).Execute(folder);
     }
 
-    // Fills in what depends on other settings, on the model and on a given adapter: ρ, the held-out share where no other source of
-    // influence is given, exponents, the longest example.
-    private static TrainingOptions Resolve(TrainingOptions options, ModelConfig config, bool scores)
+    // The folder is null on all ranks but the first.
+    private TuneSummary Execute(RunFolder? folder)
     {
-        Ascent ascent = options.ResolveAscent();
-        bool source = options.TokenForgetting.Reference != null || options.TokenForgetting.ReferenceData != null
-            || options.TokenForgetting.Scores != null;
-
-        LoraConfig? continued = options.Adapter is null ? null : TrainedModel.AdapterConfig(options.Adapter);
-        if (continued != null && options.Lora.Rank != continued.Rank && options.Lora.Rank != new TrainingOptions().Lora.Rank)
-        {
-            throw new UserException(
-                $"lora-rank is {options.Lora.Rank} with an adapter of rank {continued.Rank}: {options.Adapter}; "
-                + "expected lora-rank for a new adapter only");
-        }
-
-        // Through decimal, so that 0.1f is written as 0.1.
-        return options with
-        {
-            Data = options.Data with
-            {
-                MaxLength = ExampleLoader.LongestExample(config, options),
-                Template = File.Exists(options.Data.Template) ? Path.GetFullPath(options.Data.Template) : options.Data.Template,
-            },
-            Lora = options.Lora with
-            {
-                Rank = continued?.Rank ?? options.Lora.Rank,
-                Alpha = continued?.Alpha ?? options.Lora.Alpha,
-                Dropout = continued?.Dropout ?? options.Lora.Dropout,
-                RankStabilized = continued?.RankStabilized ?? options.Lora.RankStabilized,
-                Targets = continued?.Targets ?? options.Lora.Targets,
-            },
-            TokenForgetting = options.TokenForgetting with
-            {
-                Ascent = options.ForgetsTokens || options.Unlearns ? ascent.Kind : options.TokenForgetting.Ascent,
-                AscentBeta = ascent.Kind is AscentKind.Weighted or AscentKind.SatImp or AscentKind.Npo or AscentKind.Belief
-                    ? (double)(decimal)ascent.Beta
-                    : null,
-                AscentBeta2 = ascent.Kind is AscentKind.SatImp or AscentKind.Belief ? (double)(decimal)ascent.Beta2 : null,
-                Rho = options.TokenForgetting.Rho ?? (options.TokenForgetting.Scores is null && options.TokenForgetting.LearnAbove is null
-                    && scores ? Scores.DefaultRho : null),
-                ReferenceFraction = options.TokenForgetting.ReferenceFraction
-                    ?? (source || !scores ? null : ReferenceModel.DefaultFraction),
-            },
-            ForgetSet = options.ForgetSet with
-            {
-                ObjectiveBeta = options.ForgetsAnswers ? options.ForgetSet.ResolveBeta() : null,
-                SteeringBlock = options.Steers ? options.ForgetSet.ResolveSteeringBlock(config.Layers) : options.ForgetSet.SteeringBlock,
-            },
-            Optimizer = options.Optimizer with
-            {
-                RegularizerWeight = options.Optimizer.Regularizer == RegularizerKind.None
-                    ? options.Optimizer.RegularizerWeight : options.Optimizer.ResolveRegularizerWeight(),
-            },
-            Unlearning = options.Unlearning with
-            {
-                Fraction = options.Unlearns && options.Unlearning.Threshold is null
-                    ? options.ResolveUnlearningFraction() : options.Unlearning.Fraction,
-                Alpha = options.Unlearns ? options.Unlearning.Alpha ?? options.Optimizer.LearningRate : options.Unlearning.Alpha,
-                Moments = options.Unlearns ? options.ResolveMoments() : options.Unlearning.Moments,
-                Weight = options.Unlearns ? options.ResolveUnlearningWeight() : options.Unlearning.Weight,
-            },
-        };
-    }
-
-    private TuneSummary Execute(RunFolder folder)
-    {
-        RunRecord? began = RunRecord.Check(folder, _options, _resume);
+        RunRecord? began = folder is null ? null : RunRecord.Check(folder, _options, _resume);
 
         // Every input is looked at before the folder comes to be: a mistyped name leaves nothing behind, and costs no time in training.
         (IReadOnlyList<EncodedExample> held, IReadOnlyList<EncodedExample> examples, IReadOnlyList<EncodedExample> valid) = LoadExamples();
@@ -174,13 +123,27 @@ internal sealed class TuneRun
             new PlannedData(
                 ExampleLists.Joined(examples, [.. runs.SelectMany(r => r.Further)]), runs is [var first, ..] ? first.ForReference : held),
             evaluation);
-        Provenance provenance = RunRecord.Begin(folder, _options, began, _observer).Provenance;
+        var provenance = Provenance.From(_options);
+        RankAgreement.CheckSame(_communicator, _options, provenance);
+        if (folder != null)
+            provenance = RunRecord.Begin(folder, _options, began, provenance, _observer).Provenance;
+
+        RankAgreement.CheckFolder(_communicator, _options);
+        if (folder is null)
+            _communicator.Barrier(); // until the first has done the stages, which then are done here too
+
         MethodResult result = runs.Aggregate(
             new MethodResult(TrainingSet.AsGiven(examples)), (sofar, run) => run.Execute(provenance, sofar));
+        if (folder != null)
+            _communicator.Barrier();
+
         if (_options.NeedsBase && result.Set.BaseLogProbabilities is null)
             result = result with { Set = result.Set with { BaseLogProbabilities = OfNegatives(result.Set) } };
 
         _observer?.StageBegan($"training on {result.Set.Examples.Count} examples");
+        if (folder is null)
+            return Follow(result, evaluation);
+
         TuneSummary summary;
         using (LoadedModel model = TrainedModel.Load(_options, _backend))
         {
@@ -204,7 +167,29 @@ internal sealed class TuneRun
 
         evaluation?.WriteBest(_backend);
         summary.Write(_options.Out);
+        _communicator.Barrier();
         return summary;
+    }
+
+    // The part of a rank that is not the first: it trains with the others, and leaves the rest to the first.
+    private TuneSummary Follow(MethodResult result, TuneEvaluation? evaluation)
+    {
+        using (LoadedModel model = TrainedModel.Load(_options, _backend))
+        {
+            TakeSteps(model, result.Set, result.Unlearned, evaluation);
+        }
+
+        _communicator.Barrier();
+        return TuneSummary.Read(_options.Out);
+    }
+
+    private void TakeSteps(LoadedModel model, TrainingSet set, TrainingSet? unlearned, TuneEvaluation? evaluation)
+    {
+        using LoadedModel? baseModel = _options.HoldsBase ? LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter) : null;
+        var trainer = new Trainer(
+            model.Decoder, set, _options, _options.Out, _observer, unlearned, Regularizers.Create(_options.Optimizer, model.Decoder.Config),
+            evaluation, baseModel?.Decoder, _communicator);
+        trainer.Run(_resume, _cancellation);
     }
 
     // Log-probabilities of the tokens that are to be forgotten, under the base model.
@@ -228,11 +213,7 @@ internal sealed class TuneRun
     {
         ChatFiles chat = ExampleLoader.Trained(_options, model.Tokenizer, set.Examples);
         evaluation?.Begin(model, chat);
-        using LoadedModel? baseModel = _options.HoldsBase ? LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter) : null;
-        var trainer = new Trainer(
-            model.Decoder, set, _options, _options.Out, _observer, unlearned, Regularizers.Create(_options.Optimizer, model.Decoder.Config),
-            evaluation, baseModel?.Decoder);
-        trainer.Run(_resume, _cancellation);
+        TakeSteps(model, set, unlearned, evaluation);
         IReadOnlyList<StepMetrics> steps = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"));
         TrainingOutcome outcome = TrainingOutcome.Measure(model.Decoder, set, _options, steps[0], _cancellation);
         unlearnedLoss = MeanLoss(model, unlearned);

@@ -80,7 +80,8 @@ internal sealed class StepShare(ICommunicator communicator, Decoder decoder)
         {
             ReadOnlySpan<byte> message = all[rank];
             sum += BinaryPrimitives.ReadDoubleLittleEndian(message);
-            int batch = BinaryPrimitives.ReadInt32LittleEndian(message[8..]), length = BinaryPrimitives.ReadInt32LittleEndian(message[12..]);
+            int batch = BinaryPrimitives.ReadInt32LittleEndian(message[8..]);
+            int length = BinaryPrimitives.ReadInt32LittleEndian(message[12..]);
             if (length > 0)
             {
                 if (first is null || batch < first.Value.Batch)

@@ -263,7 +263,8 @@ internal sealed class Trainer
         _evaluator?.Rehearse(_decoder);
     }
 
-    private Unlearning? BeginUnlearning() => _unlearned is null ? null : new Unlearning(_decoder, _unlearned, _options, Steps, _communicator);
+    private Unlearning? BeginUnlearning() =>
+        _unlearned is null ? null : new Unlearning(_decoder, _unlearned, _options, Steps, _communicator);
 
     private TrainingState Begin(bool resume, AdamWOptimizer optimizer, Unlearning? unlearning)
     {

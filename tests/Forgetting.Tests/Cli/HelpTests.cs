@@ -15,7 +15,8 @@ public sealed class HelpTests
     private static readonly string[] s_common =
     [
         "--model", "--out", "--method", "--data", "--epochs", "--batch-size", "--learning-rate", "--lora-rank", "--reference-data",
-        "--forget-prompts", "--valid-data", "--recipe", "--resume", "--watch", "--tensorboard", "--json", "--help",
+        "--forget-prompts", "--valid-data", "--recipe", "--resume", "--watch", "--tensorboard", "--ranks", "--collective-timeout",
+        "--json", "--help",
     ];
 
     public static TheoryData<string> Commands => ["", .. CommandLine.Create().Subcommands.Select(c => c.Name)];

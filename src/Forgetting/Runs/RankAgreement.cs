@@ -1,0 +1,54 @@
+using System.Globalization;
+using Forgetting.Backends.Cpu;
+using Forgetting.Core;
+using Forgetting.Distributed;
+using Forgetting.Training;
+
+namespace Forgetting.Runs;
+
+/// <summary>What the ranks of a run make sure of before the first of them writes anything.</summary>
+internal static class RankAgreement
+{
+    /// <summary>Refuses ranks of different programs, settings or inputs, and processors of which the same operations differ.</summary>
+    /// <exception cref="UserException">Names the first difference.</exception>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    public static void CheckSame(ICommunicator communicator, TrainingOptions options, Provenance provenance)
+    {
+        var facts = new Dictionary<string, string>
+        {
+            ["program version"] = $"{provenance.Version} {provenance.Commit}".TrimEnd(),
+            ["program build"] = typeof(RankAgreement).Assembly.ManifestModule.ModuleVersionId.ToString("N"),
+            ["vector width"] = VectorWidth.Description,
+        };
+
+        // What a path leads to counts, and not the path.
+        foreach (Setting setting in Recipe.Settings.Where(s => !s.IsPath))
+        {
+            facts[setting.Name] = setting.Read(options);
+        }
+
+        foreach (RunInput input in provenance.Inputs)
+        {
+            string name = $"{input.Setting} {input.File ?? Path.GetFileName(input.Path)} (sha256)";
+            facts[name] = facts.TryGetValue(name, out string? others) ? $"{others} {input.Sha256}" : input.Sha256;
+        }
+
+        Agreement.CheckSame(communicator, facts);
+    }
+
+    /// <summary>Waits until the first rank has begun the run, and refuses a folder that the others do not see.</summary>
+    /// <exception cref="UserException">Names the rank.</exception>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    public static void CheckFolder(ICommunicator communicator, TrainingOptions options)
+    {
+        communicator.Barrier();
+        if (communicator.Size == 1)
+            return;
+
+        Agreement.CheckSame(communicator, new Dictionary<string, string>
+        {
+            [$"the run in {options.Out}"] =
+                RunRecord.Read(options.Out)?.Provenance.Began.ToString("O", CultureInfo.InvariantCulture) ?? "not there",
+        });
+    }
+}
