@@ -73,21 +73,21 @@ internal static class ElementwiseCases
 
     private static OperationCase RmsNormBackward(string variant, int rows, int columns, bool withProduct, float offset = 0) =>
         new("RmsNormBackward", variant)
-    {
-        Operands =
+        {
+            Operands =
         [
             Input("dY", rows, columns), .. RmsInputs(rows, columns), Updated("dX", rows, columns),
             .. withProduct ? new[] { Output("gainProduct", rows, columns) } : [],
         ],
-        Run = (b, t) => b.RmsNormBackward(t[0], t[1], t[2], offset, t[3], t[4], withProduct ? t[5] : default),
-        Expect = v =>
-        {
-            (double[] dX, double[] product) = ReferenceElementwise.RmsNormBackward(v[0], v[1], Shifted(v[2], offset), v[3]);
-            v[4] = Sum(v[4], dX);
-            if (withProduct)
-                v[5] = product;
-        },
-    };
+            Run = (b, t) => b.RmsNormBackward(t[0], t[1], t[2], offset, t[3], t[4], withProduct ? t[5] : default),
+            Expect = v =>
+            {
+                (double[] dX, double[] product) = ReferenceElementwise.RmsNormBackward(v[0], v[1], Shifted(v[2], offset), v[3]);
+                v[4] = Sum(v[4], dX);
+                if (withProduct)
+                    v[5] = product;
+            },
+        };
 
     // Multiples of 1/16 between −8 and 8: every storage type holds their sums, so that the plain version normalises the same numbers.
     private static Operand[] SumInputs(int rows, int columns)

@@ -64,12 +64,22 @@ internal static class ReferenceConfigs
         ["gemma"] = Gemma(ModelFamilies.Gemma),
         ["gemma2"] = Gemma(ModelFamilies.Gemma2) with
         {
-            NormPlace = NormPlace.Both, Windows = [3, 0], ScoreCap = 1.5, LogitCap = 2, AttentionScale = 1 / Math.Sqrt(5),
+            NormPlace = NormPlace.Both,
+            Windows = [3, 0],
+            ScoreCap = 1.5,
+            LogitCap = 2,
+            AttentionScale = 1 / Math.Sqrt(5),
         },
         ["gemma3"] = Gemma(ModelFamilies.Gemma3) with
         {
-            NormPlace = NormPlace.Both, QueryKeyNorm = QueryKeyNorm.Head, Layers = 3, Windows = [3, 3, 0], RopeTheta = 1e6,
-            WindowRopeTheta = 100, RopeScaling = new LinearRopeScaling(8), AttentionScale = 1 / Math.Sqrt(5),
+            NormPlace = NormPlace.Both,
+            QueryKeyNorm = QueryKeyNorm.Head,
+            Layers = 3,
+            Windows = [3, 3, 0],
+            RopeTheta = 1e6,
+            WindowRopeTheta = 100,
+            RopeScaling = new LinearRopeScaling(8),
+            AttentionScale = 1 / Math.Sqrt(5),
         },
         ["phi3"] = Llama() with { Family = ModelFamilies.Phi3, Windows = [4, 4], RotaryColumns = 4 },
         ["phi3-longrope"] = Llama() with
@@ -190,14 +200,25 @@ internal static class ReferenceConfigs
 
     private static ModelConfig Gemma(ModelFamily family) => Llama() with
     {
-        Family = family, GainOffset = 1, EmbeddingScale = Math.Sqrt(10), Activation = ActivationKind.GeGluTanh, TiedHead = true,
+        Family = family,
+        GainOffset = 1,
+        EmbeddingScale = Math.Sqrt(10),
+        Activation = ActivationKind.GeGluTanh,
+        TiedHead = true,
         NormEpsilon = 1e-6,
     };
 
     private static ModelConfig NeoX() => Gpt(ModelFamilies.GptNeoX) with
     {
-        LearnedPositions = false, HiddenSize = 18, HeadSize = 6, AttentionScale = 1 / Math.Sqrt(6), RotaryColumns = 4,
-        Activation = ActivationKind.Gelu, ParallelBlocks = true, QueryKeyValueByHead = true, TiedHead = false,
+        LearnedPositions = false,
+        HiddenSize = 18,
+        HeadSize = 6,
+        AttentionScale = 1 / Math.Sqrt(6),
+        RotaryColumns = 4,
+        Activation = ActivationKind.Gelu,
+        ParallelBlocks = true,
+        QueryKeyValueByHead = true,
+        TiedHead = false,
     };
 
     private static ModelConfig Gpt(ModelFamily family) => new()

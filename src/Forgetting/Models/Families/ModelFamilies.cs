@@ -10,7 +10,7 @@ internal static class ModelFamilies
         Gpt2 = new Gpt2Family(), GptNeo = new GptNeoFamily();
 
     /// <summary>All of them.</summary>
-    public static readonly IReadOnlyList<ModelFamily> All = 
+    public static readonly IReadOnlyList<ModelFamily> All =
         [Llama, Mistral, Qwen2, Qwen3, Gemma, Gemma2, Gemma3, Phi3, Olmo2, Granite, SmolLm3, GptNeoX, Gpt2, GptNeo];
 
     /// <summary>The family of a <c>model_type</c>; null for an unknown one.</summary>
