@@ -57,7 +57,7 @@ internal static class Ranks
         }
 
         if (wanted is { } ranks && ranks != environment.Size)
-            {
+        {
             throw new UserException(
                 $"--ranks is {ranks}, and the launcher started {environment.Size}; expected no --ranks with a launcher");
         }

@@ -151,7 +151,8 @@ public sealed class RankCommandTests : IDisposable
         if (flavor != null)
         {
             string script = _folder.Write($"{flavor}/mpirun", $"#!/bin/sh\nexec {Mpi.Program(flavor)} \"$@\"\n");
-            File.SetUnixFileMode(script, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            if (!OperatingSystem.IsWindows())
+                File.SetUnixFileMode(script, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
             start.Environment["PATH"] = $"{Path.GetDirectoryName(script)}:{Environment.GetEnvironmentVariable("PATH")}";
         }
 
