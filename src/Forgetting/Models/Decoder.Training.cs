@@ -102,6 +102,9 @@ internal sealed partial class Decoder
         }
 
         TrainableParameters = [.. TrainableParameters.Where(p => p.Trainable)];
+
+        // What is frozen lies between what is not: each by itself.
+        TrainableRuns = ParameterRun.Of(TrainableParameters, joined: false);
     }
 
     /// <summary>
