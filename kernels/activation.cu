@@ -30,7 +30,21 @@ __device__ inline float gelu_erf_derivative(float x) {
     return 0.5f * erfcf(-0.70710678118654752f * x) + x * 0.39894228040143268f * expf(-0.5f * x * x);
 }
 
-template <typename T> __device__ void swiglu(const T* gate, const T* up, T* y, long long n) {
+// What a gate goes through: its value, and d times its derivative.
+struct Silu {
+    static __device__ float value(float g) { return g * sigmoid(g); }
+    static __device__ float backward(float d, float g) {
+        float s = sigmoid(g);
+        return d * s * (1.0f + g * (1.0f - s));
+    }
+};
+
+struct GeluTanh {
+    static __device__ float value(float g) { return gelu_tanh(g); }
+    static __device__ float backward(float d, float g) { return d * gelu_tanh_derivative(g); }
+};
+
+template <typename Activation, typename T> __device__ void gated(const T* gate, const T* up, T* y, long long n) {
     for_each_pack<kWide<T>>(n, aligned16(gate, up, y), [&](long long i, auto width) {
         constexpr int N = decltype(width)::value;
         float g[N], u[N];
@@ -38,13 +52,14 @@ template <typename T> __device__ void swiglu(const T* gate, const T* up, T* y, l
         load<N>(up + i, u);
 #pragma unroll
         for (int k = 0; k < N; k++) {
-            u[k] *= g[k] * sigmoid(g[k]);
+            u[k] *= Activation::value(g[k]);
         }
         store<N>(y + i, u);
     });
 }
 
-template <typename T> __device__ void swiglu_backward(const T* gate, const T* up, const T* dY, T* dGate, T* dUp, long long n) {
+template <typename Activation, typename T>
+__device__ void gated_backward(const T* gate, const T* up, const T* dY, T* dGate, T* dUp, long long n) {
     for_each_pack<kWide<T>>(n, aligned16(gate, up, dY, dGate, dUp), [&](long long i, auto width) {
         constexpr int N = decltype(width)::value;
         float g[N], u[N], d[N];
@@ -53,40 +68,8 @@ template <typename T> __device__ void swiglu_backward(const T* gate, const T* up
         load<N>(dY + i, d);
 #pragma unroll
         for (int k = 0; k < N; k++) {
-            float s = sigmoid(g[k]);
-            u[k] *= d[k] * s * (1.0f + g[k] * (1.0f - s));
-            d[k] *= g[k] * s;
-        }
-        store<N>(dGate + i, u);
-        store<N>(dUp + i, d);
-    });
-}
-
-template <typename T> __device__ void geglu(const T* gate, const T* up, T* y, long long n) {
-    for_each_pack<kWide<T>>(n, aligned16(gate, up, y), [&](long long i, auto width) {
-        constexpr int N = decltype(width)::value;
-        float g[N], u[N];
-        load<N>(gate + i, g);
-        load<N>(up + i, u);
-#pragma unroll
-        for (int k = 0; k < N; k++) {
-            u[k] *= gelu_tanh(g[k]);
-        }
-        store<N>(y + i, u);
-    });
-}
-
-template <typename T> __device__ void geglu_backward(const T* gate, const T* up, const T* dY, T* dGate, T* dUp, long long n) {
-    for_each_pack<kWide<T>>(n, aligned16(gate, up, dY, dGate, dUp), [&](long long i, auto width) {
-        constexpr int N = decltype(width)::value;
-        float g[N], u[N], d[N];
-        load<N>(gate + i, g);
-        load<N>(up + i, u);
-        load<N>(dY + i, d);
-#pragma unroll
-        for (int k = 0; k < N; k++) {
-            u[k] *= d[k] * gelu_tanh_derivative(g[k]);
-            d[k] *= gelu_tanh(g[k]);
+            u[k] *= Activation::backward(d[k], g[k]);
+            d[k] *= Activation::value(g[k]);
         }
         store<N>(dGate + i, u);
         store<N>(dUp + i, d);
@@ -148,30 +131,23 @@ template <typename T> __device__ void gelu_backward(const T* x, const T* dY, T* 
     });
 }
 
-KERNEL(swiglu_f32, const float* gate, const float* up, float* y, long long n) { swiglu(gate, up, y, n); }
-KERNEL(swiglu_bf16, const bf16* gate, const bf16* up, bf16* y, long long n) { swiglu(gate, up, y, n); }
-KERNEL(swiglu_backward_f32, const float* gate, const float* up, const float* dY, float* dGate, float* dUp, long long n) {
-    swiglu_backward(gate, up, dY, dGate, dUp, n);
-}
-KERNEL(swiglu_backward_bf16, const bf16* gate, const bf16* up, const bf16* dY, bf16* dGate, bf16* dUp, long long n) {
-    swiglu_backward(gate, up, dY, dGate, dUp, n);
-}
-KERNEL(gelu_f32, const float* x, float* y, int approximate, long long n) { gelu(x, y, approximate, n); }
-KERNEL(gelu_bf16, const bf16* x, bf16* y, int approximate, long long n) { gelu(x, y, approximate, n); }
-KERNEL(gelu_backward_f32, const float* x, const float* dY, float* dX, int approximate, long long n) {
-    gelu_backward(x, dY, dX, approximate, n);
-}
-KERNEL(gelu_backward_bf16, const bf16* x, const bf16* dY, bf16* dX, int approximate, long long n) {
-    gelu_backward(x, dY, dX, approximate, n);
-}
+#define GATED(name, Activation, T, suffix) \
+    KERNEL(name##_##suffix, const T* gate, const T* up, T* y, long long n) { gated<Activation>(gate, up, y, n); } \
+    KERNEL(name##_backward_##suffix, const T* gate, const T* up, const T* dY, T* dGate, T* dUp, long long n) { \
+        gated_backward<Activation>(gate, up, dY, dGate, dUp, n); \
+    }
 
-#define GATED(T, suffix) \
-    KERNEL(geglu_##suffix, const T* gate, const T* up, T* y, long long n) { geglu(gate, up, y, n); } \
-    KERNEL(geglu_backward_##suffix, const T* gate, const T* up, const T* dY, T* dGate, T* dUp, long long n) { \
-        geglu_backward(gate, up, dY, dGate, dUp, n); \
-    } \
-    KERNEL(soft_cap_##suffix, const T* x, T* y, float cap, long long n) { soft_cap(x, y, cap, n); } \
-    KERNEL(soft_cap_backward_##suffix, const T* x, const T* dY, T* dX, float cap, long long n) { soft_cap_backward(x, dY, dX, cap, n); }
+#define PLAIN(name, Setting, T, suffix) \
+    KERNEL(name##_##suffix, const T* x, T* y, Setting setting, long long n) { name(x, y, setting, n); } \
+    KERNEL(name##_backward_##suffix, const T* x, const T* dY, T* dX, Setting setting, long long n) { \
+        name##_backward(x, dY, dX, setting, n); \
+    }
 
-GATED(float, f32)
-GATED(bf16, bf16)
+#define ACTIVATIONS(T, suffix) \
+    GATED(swiglu, Silu, T, suffix) \
+    GATED(geglu, GeluTanh, T, suffix) \
+    PLAIN(soft_cap, float, T, suffix) \
+    PLAIN(gelu, int, T, suffix)
+
+ACTIVATIONS(float, f32)
+ACTIVATIONS(bf16, bf16)

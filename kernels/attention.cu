@@ -87,15 +87,7 @@ __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, c
             }
         }
 
-        if (Capped) {
-#pragma unroll
-            for (int n = 0; n < kRows / 8; n++) {
-#pragma unroll
-                for (int i = 0; i < 4; i++) {
-                    score[n][i] = score_of<Capped>(score[n][i], scale, cap);
-                }
-            }
-        }
+        cap_scores<Capped>(score, scale, cap);
 
         // Only tiles on the diagonal or at the window's edge have keys that some row may not see.
         if (first + kRows > position + 1 || (window > 0 && first < first_key(position + kRows - 1, window))) {

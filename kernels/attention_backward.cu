@@ -56,18 +56,6 @@ KERNEL(attention_delta_f32, const float* o, const float* dO, float* delta, long 
 }
 KERNEL(attention_delta_bf16, const bf16* o, const bf16* dO, float* delta, long long rows, int D) { attention_delta(o, dO, delta, rows, D); }
 
-template <bool Capped, int N> __device__ inline void cap_scores(float (&score)[N][4], float scale, float cap) {
-    if (Capped) {
-#pragma unroll
-        for (int n = 0; n < N; n++) {
-#pragma unroll
-            for (int i = 0; i < 4; i++) {
-                score[n][i] = score_of<Capped>(score[n][i], scale, cap);
-            }
-        }
-    }
-}
-
 template <int HD, bool Capped>
 __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, const float* logSumExp,
                                   const bf16* dO, const float* delta, bf16* dQ, int heads, int kvHeads, int D, float scale, int window,

@@ -22,14 +22,7 @@ template <int N, typename T> __device__ float largest(const T* logits, int V, fl
             top = fmaxf(top, l[k]);
         }
     }
-    int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
-    top = max_lanes(top);
-    __syncthreads();
-    if (lane == 0) {
-        scratch[warp] = top;
-    }
-    __syncthreads();
-    return max_lanes(lane < warps ? scratch[lane] : -FLT_MAX);
+    return reduce_block(top, -FLT_MAX, Max(), scratch);
 }
 
 template <int N, typename T> __device__ void kl_divergence_row(T* logits, const T* base, float weight, float* divergence, int V) {

@@ -23,6 +23,19 @@ template <bool Capped> __device__ inline float score_of(float x, float scale, fl
     return Capped ? cap * tanhf(x * scale / cap) : x * scale;
 }
 
+// The scores of a warp's tile; without a cap they stay as the product left them, and are scaled where they are used.
+template <bool Capped, int N> __device__ inline void cap_scores(float (&score)[N][4], float scale, float cap) {
+    if (Capped) {
+#pragma unroll
+        for (int n = 0; n < N; n++) {
+#pragma unroll
+            for (int i = 0; i < 4; i++) {
+                score[n][i] = score_of<Capped>(score[n][i], scale, cap);
+            }
+        }
+    }
+}
+
 // Derivative of score_of by scale·x, given its value.
 template <bool Capped> __device__ inline float score_slope(float score, float cap) {
     float t = score / cap;

@@ -24,15 +24,17 @@ template <int Lanes = 32, typename Op> __device__ inline float reduce_lanes(floa
 template <int Lanes = 32> __device__ inline float sum_lanes(float x) { return reduce_lanes<Lanes>(x, Sum()); }
 template <int Lanes = 32> __device__ inline float max_lanes(float x) { return reduce_lanes<Lanes>(x, Max()); }
 
-// Every thread of the block receives the sum; blockDim.x is a multiple of 32. `scratch` holds 32 floats of shared memory.
+// Every thread of the block receives the result; blockDim.x is a multiple of 32. `scratch` holds 32 floats of shared memory.
 // The leading barrier lets one scratch serve several calls in a row.
-__device__ inline float sum_block(float x, float* scratch) {
+template <typename Op> __device__ inline float reduce_block(float x, float identity, Op op, float* scratch) {
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5, warps = blockDim.x >> 5;
-    x = sum_lanes(x);
+    x = reduce_lanes(x, op);
     __syncthreads();
     if (lane == 0) {
         scratch[warp] = x;
     }
     __syncthreads();
-    return sum_lanes(lane < warps ? scratch[lane] : 0.0f);
+    return reduce_lanes(lane < warps ? scratch[lane] : identity, op);
 }
+
+__device__ inline float sum_block(float x, float* scratch) { return reduce_block(x, 0.0f, Sum(), scratch); }

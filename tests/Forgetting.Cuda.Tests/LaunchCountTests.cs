@@ -63,12 +63,7 @@ public sealed class LaunchCountTests(EmulatedBackends backends) : IClassFixture<
         long before = CudaEmulation.CountCalls("cuLaunchKernel");
         double whole = step.GradientNorm();
         long between = CudaEmulation.CountCalls("cuLaunchKernel");
-        double single = Math.Sqrt(decoder.TrainableParameters.Sum(parameter =>
-        {
-            var gradient = new float[parameter.Shape.Count];
-            backend.Download<float>(parameter.Gradient, gradient);
-            return gradient.Sum(g => (double)g * g);
-        }));
+        double single = Math.Sqrt(TrainingStepTests.Concatenate(decoder, p => p.Gradient).Sum(g => (double)g * g));
         Assert.Equal(single, whole, 1e-6 * single);
         optimizer.Step(1e-3);
         Assert.Equal((norm, update), (between - before, CudaEmulation.CountCalls("cuLaunchKernel") - between));

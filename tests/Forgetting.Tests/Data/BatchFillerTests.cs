@@ -1,6 +1,7 @@
 using Forgetting.Backends.Cpu;
 using Forgetting.Data;
 using Forgetting.Models;
+using Forgetting.Tests.Models;
 using Forgetting.Testing.Reference;
 using Xunit;
 
@@ -42,21 +43,21 @@ public class BatchFillerTests
         ModelConfig config = ReferenceConfigs.All["gpt2"];
         TokenBatch batch = Batch(5, 9);
         TokenBatch filled = BatchFiller.Fill(batch, config.VocabularySize, config.ContextLength);
-        (float[] losses, List<float[]> gradients) = Pass(config, batch);
-        (float[] ofFilled, List<float[]> filledGradients) = Pass(config, filled);
+        (float[] losses, float[][] gradients) = Pass(config, batch);
+        (float[] ofFilled, float[][] filledGradients) = Pass(config, filled);
         for (int i = 0; i < losses.Length; i++)
         {
             Assert.Equal(losses[i], ofFilled[i], 1e-6f);
         }
 
-        for (int p = 0; p < gradients.Count; p++)
+        for (int p = 0; p < gradients.Length; p++)
         {
             float scale = gradients[p].Max(Math.Abs);
             Assert.All(gradients[p].Zip(filledGradients[p]), pair => Assert.Equal(pair.First, pair.Second, (1e-6f * scale) + 1e-12f));
         }
     }
 
-    private static (float[] Losses, List<float[]> Gradients) Pass(ModelConfig config, TokenBatch batch)
+    private static (float[] Losses, float[][] Gradients) Pass(ModelConfig config, TokenBatch batch)
     {
         using var backend = new CpuBackend(1);
         using var decoder = new Decoder(config, backend);
@@ -64,12 +65,7 @@ public class BatchFillerTests
         decoder.AllocateGradients();
         var losses = new float[batch.HeadRows.Length];
         decoder.ForwardBackward(batch, new(), new AccumulateSink(backend), losses);
-        return (losses, [.. decoder.TrainableParameters.Select(parameter =>
-        {
-            var values = new float[parameter.Shape.Count];
-            backend.Download<float>(parameter.Gradient, values);
-            return values;
-        })]);
+        return (losses, TestModel.GradientsOf(decoder));
     }
 
     private static TokenBatch Batch(params int[] lengths)

@@ -68,13 +68,14 @@ public sealed class DataParallelTests
         (StepMetrics[] again, float[][] same) = Train(kind, ranks);
         Assert.Equal(weights[0], same[0]);
         Assert.Equal(many.Select(m => m.Loss), again.Select(m => m.Loss));
+    }
 
-        static void Close(double? expected, double? found)
-        {
-            Assert.Equal(expected is null, found is null);
-            if (expected is { } value)
-                Assert.True(Math.Abs(value - found!.Value) <= 1e-5 * Math.Abs(value), $"expected {value}, found {found}");
-        }
+    /// <summary>Both are there or neither is, and they differ by no more than rounding.</summary>
+    internal static void Close(double? expected, double? found)
+    {
+        Assert.Equal(expected is null, found is null);
+        if (expected is { } value)
+            Assert.True(Math.Abs(value - found!.Value) <= 1e-5 * Math.Abs(value), $"expected {value}, found {found}");
     }
 
     [Fact]
@@ -126,9 +127,7 @@ public sealed class DataParallelTests
         StepMetrics[] resumed = [.. StepMetrics.Read(Path.Combine(folder.Path, "metrics.jsonl"))];
         (StepMetrics[] whole, _) = Train("forget", 1);
         Assert.Equal(50, resumed.Length);
-        Assert.All(
-            whole.Zip(resumed),
-            pair => Assert.True(Math.Abs(pair.First.Loss - pair.Second.Loss) <= 1e-5 * Math.Abs(pair.First.Loss)));
+        Assert.All(whole.Zip(resumed), pair => Close(pair.First.Loss, pair.Second.Loss));
     }
 
     [Fact]

@@ -56,20 +56,13 @@ public sealed class RankCommandTests : IDisposable
         Assert.Equal(Numbers(many[0]), Numbers(many[1]));
         Assert.All(many[1..], found => Assert.All(one.Zip(found), pair =>
         {
-            Close(pair.First.PositiveLoss, pair.Second.PositiveLoss);
-            Close(pair.First.NegativeLoss, pair.Second.NegativeLoss);
-            Close(pair.First.ForgetLoss, pair.Second.ForgetLoss);
+            DataParallelTests.Close(pair.First.PositiveLoss, pair.Second.PositiveLoss);
+            DataParallelTests.Close(pair.First.NegativeLoss, pair.Second.NegativeLoss);
+            DataParallelTests.Close(pair.First.ForgetLoss, pair.Second.ForgetLoss);
         }));
 
         static IEnumerable<object?> Numbers(StepMetrics[] metrics) =>
             metrics.Select(m => (object?)(m.Loss, m.PositiveLoss, m.NegativeLoss, m.GradNorm, m.ForgetLoss));
-
-        static void Close(double? expected, double? found)
-        {
-            Assert.Equal(expected is null, found is null);
-            if (expected is { } value)
-                Assert.True(Math.Abs(value - found!.Value) <= 1e-5 * Math.Abs(value), $"expected {value}, found {found}");
-        }
     }
 
     [MpiTheory]

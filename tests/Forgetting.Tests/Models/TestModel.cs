@@ -87,10 +87,13 @@ internal sealed class TestModel : IDisposable
     }
 
     /// <summary>Gradients (or what another sink summed) of all trainable parameters.</summary>
-    public float[][] Gradients() => [.. Decoder.TrainableParameters.Select(parameter =>
+    public float[][] Gradients() => GradientsOf(Decoder);
+
+    /// <inheritdoc cref="Gradients"/>
+    public static float[][] GradientsOf(Decoder decoder) => [.. decoder.TrainableParameters.Select(parameter =>
     {
         var values = new float[parameter.Shape.Count];
-        Backend.Download<float>(parameter.Gradient, values);
+        decoder.Backend.Download<float>(parameter.Gradient, values);
         return values;
     })];
 

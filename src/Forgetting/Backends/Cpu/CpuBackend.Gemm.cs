@@ -17,7 +17,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void DeclareWeight(Tensor weight)
     {
-        Require(weight.DType == DType.Float32);
+        Contract.DeclareWeight(weight, StorageType);
         _weights.Declare(weight);
     }
 }

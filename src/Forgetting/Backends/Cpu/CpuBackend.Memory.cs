@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Forgetting.Backends.Contracts;
 using Forgetting.IO;
 using Forgetting.Tensors;
 
@@ -50,8 +51,7 @@ internal sealed unsafe partial class CpuBackend
     public void Upload<T>(ReadOnlySpan<T> source, Tensor destination)
         where T : unmanaged
     {
-        Require(sizeof(T) == destination.DType.Size());
-        Require(source.Length == destination.Count);
+        Contract.Transfer(source, destination);
         source.CopyTo(new Span<T>(Output(destination), source.Length));
     }
 
@@ -59,15 +59,14 @@ internal sealed unsafe partial class CpuBackend
     public void Download<T>(Tensor source, Span<T> destination)
         where T : unmanaged
     {
-        Require(sizeof(T) == source.DType.Size());
-        Require(destination.Length == source.Count);
+        Contract.Transfer<T>(destination, source);
         new ReadOnlySpan<T>((void*)source.Pointer, destination.Length).CopyTo(destination);
     }
 
     /// <inheritdoc/>
     public void Copy(Tensor source, Tensor destination)
     {
-        Require(source.Count == destination.Count);
+        Contract.Copy(source, destination);
         switch (source.DType, destination.DType)
         {
             case (DType.Float32, DType.BFloat16):
@@ -77,7 +76,6 @@ internal sealed unsafe partial class CpuBackend
                 ForEach(new Widen((ushort*)source.Pointer, Output(destination)), source.Count);
                 break;
             default:
-                Require(source.DType == destination.DType);
                 _pool.Run(
                     new CopyBytes((byte*)source.Pointer, (byte*)Output(destination), source.Bytes), Blocks(source.Bytes, CopyBytes.Block));
                 break;
@@ -87,6 +85,7 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void Fill(Tensor destination, float value)
     {
+        Contract.Fill(destination);
         if (destination.DType == DType.BFloat16)
         {
             _pool.Run(
@@ -95,7 +94,6 @@ internal sealed unsafe partial class CpuBackend
             return;
         }
 
-        Require(destination.DType == DType.Float32);
         _pool.Run(new FillValues<float>(Output(destination), destination.Count, value), FillValues<float>.Tasks(destination.Count));
     }
 

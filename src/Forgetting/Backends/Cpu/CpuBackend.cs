@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
@@ -98,12 +97,4 @@ internal sealed unsafe partial class CpuBackend : IBackend
     private static int* Ints(Tensor tensor) => (int*)tensor.Pointer;
 
     private static int Blocks(long count, int size) => checked((int)((count + size - 1) / size));
-
-    private static void Require(bool condition, [CallerArgumentExpression(nameof(condition))] string expression = "")
-    {
-        if (!condition)
-            Throw(expression);
-
-        static void Throw(string expression) => throw new ArgumentException($"shapes or types do not fit: expected {expression}");
-    }
 }

@@ -33,11 +33,11 @@ internal sealed unsafe partial class CudaBackend
         _device.Launch(
             "attention_delta", Suffix(q.DType), new(Blocks(headRows, 8)), BlockThreads, 0, o, dO, delta, headRows, shape.HeadSize);
         _device.Launch(
-            kernel.Name("attention_queries"), kernel.Suffix, new(shape.Heads, slots), kernel.Threads, kernel.QueriesBytes,
+            "attention_queries", kernel.Suffix, new(shape.Heads, slots), kernel.Threads, kernel.QueriesBytes,
             q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale,
             shape.Window, shape.Cap);
         _device.Launch(
-            kernel.Name("attention_keys"), kernel.Suffix, new(shape.KeyValueHeads, slots), kernel.Threads, kernel.KeysBytes,
+            "attention_keys", kernel.Suffix, new(shape.KeyValueHeads, slots), kernel.Threads, kernel.KeysBytes,
             q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale,
             shape.Window, shape.Cap);
     }
@@ -67,7 +67,7 @@ internal sealed unsafe partial class CudaBackend
         var kernel = new AttentionKernel(shape, q.DType);
         int sequences = (int)offsets.Count - 1;
         _device.Launch(
-            kernel.Name("attention"), kernel.Suffix, new(shape.Heads, (q.Rows / kernel.Rows) + sequences), kernel.Threads,
+            "attention", kernel.Suffix, new(shape.Heads, (q.Rows / kernel.Rows) + sequences), kernel.Threads,
             kernel.ForwardBytes, q, k, v, offsets, sequences, starts, lengths, o, logSumExp, shape.Heads, shape.KeyValueHeads,
             shape.HeadSize, shape.Scale, shape.Window, shape.Cap);
     }
@@ -81,21 +81,35 @@ internal sealed unsafe partial class CudaBackend
         long splits = (long)sequences * shape.Heads * CacheSplits;
         nint statistics = Scratch(splits * (2 + shape.HeadSize) * sizeof(float));
         nint outputs = statistics + (nint)(splits * 2 * sizeof(float));
-        string partials = (shape.HeadSize <= 64, shape.Cap > 0) switch
-        {
-            (true, false) => "cache_attention_partials_64",
-            (true, true) => "cache_attention_partials_capped_64",
-            (false, false) => "cache_attention_partials_128",
-            (false, true) => "cache_attention_partials_capped_128",
-        };
         _device.Launch(
-            partials, Suffix(q.DType), new(sequences, shape.KeyValueHeads * Blocks(group, CacheGroup), CacheSplits), 128, 0,
+            "cache_attention_partials", AttentionSuffix(shape.HeadSize <= 64 ? 64 : CacheHeadSize, shape.Cap > 0, q.DType),
+            new(sequences, shape.KeyValueHeads * Blocks(group, CacheGroup), CacheSplits), 128, 0,
             q, keys, values, starts, lengths, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, shape.Window, shape.Cap,
             statistics, outputs);
         _device.Launch(
             "cache_attention_join", Suffix(q.DType), new(sequences, shape.Heads), 128, 0, statistics, outputs, o, shape.Heads,
             shape.HeadSize);
     }
+
+    // What follows an operation's name. Whole strings, since a launch makes none.
+    private static string AttentionSuffix(int columns, bool capped, DType type) => (columns, capped, type) switch
+    {
+        (32, false, DType.BFloat16) => "32_bf16",
+        (32, true, DType.BFloat16) => "capped_32_bf16",
+        (64, false, DType.BFloat16) => "64_bf16",
+        (64, true, DType.BFloat16) => "capped_64_bf16",
+        (128, false, DType.BFloat16) => "128_bf16",
+        (128, true, DType.BFloat16) => "capped_128_bf16",
+        (256, false, DType.BFloat16) => "256_bf16",
+        (256, true, DType.BFloat16) => "capped_256_bf16",
+        (64, false, DType.Float32) => "64_f32",
+        (64, true, DType.Float32) => "capped_64_f32",
+        (128, false, DType.Float32) => "128_f32",
+        (128, true, DType.Float32) => "capped_128_f32",
+        (256, false, DType.Float32) => "256_f32",
+        (256, true, DType.Float32) => "capped_256_f32",
+        _ => throw new ArgumentException($"no attention kernels for {columns} columns of {type}"),
+    };
 
     /// <summary>
     /// Which of the attention kernels takes a head, and its launch as the tops of attention.cu,
@@ -106,12 +120,10 @@ internal sealed unsafe partial class CudaBackend
         private const int Largest = 256;
         private readonly bool _tensorCores;
         private readonly int _columns;
-        private readonly bool _capped;
 
         public AttentionKernel(AttentionShape shape, DType type)
         {
             int headSize = shape.HeadSize;
-            _capped = shape.Cap > 0;
             if (headSize > Largest)
             {
                 throw new UserException(
@@ -126,7 +138,7 @@ internal sealed unsafe partial class CudaBackend
                 <= 128 when type == DType.Float32 || _tensorCores => 128,
                 _ => Largest,
             };
-            Suffix = CudaBackend.Suffix(type);
+            Suffix = AttentionSuffix(_columns, shape.Cap > 0, type);
         }
 
         public string Suffix { get; }
@@ -148,35 +160,5 @@ internal sealed unsafe partial class CudaBackend
         private int Tile => _tensorCores ? Rows * (_columns + 8) * 2 : Rows * (_columns + 4) * sizeof(float);
 
         private int Weights => Rows * (Rows + 1) * sizeof(float);
-
-        // Whole names, since a launch makes no strings.
-        public string Name(string operation) => (operation, _columns, _capped) switch
-        {
-            ("attention", 32, false) => "attention_32",
-            ("attention", 32, true) => "attention_capped_32",
-            ("attention", 64, false) => "attention_64",
-            ("attention", 64, true) => "attention_capped_64",
-            ("attention", 128, false) => "attention_128",
-            ("attention", 128, true) => "attention_capped_128",
-            ("attention", _, false) => "attention_256",
-            ("attention", _, true) => "attention_capped_256",
-            ("attention_queries", 32, false) => "attention_queries_32",
-            ("attention_queries", 32, true) => "attention_queries_capped_32",
-            ("attention_queries", 64, false) => "attention_queries_64",
-            ("attention_queries", 64, true) => "attention_queries_capped_64",
-            ("attention_queries", 128, false) => "attention_queries_128",
-            ("attention_queries", 128, true) => "attention_queries_capped_128",
-            ("attention_queries", _, false) => "attention_queries_256",
-            ("attention_queries", _, true) => "attention_queries_capped_256",
-            ("attention_keys", 32, false) => "attention_keys_32",
-            ("attention_keys", 32, true) => "attention_keys_capped_32",
-            ("attention_keys", 64, false) => "attention_keys_64",
-            ("attention_keys", 64, true) => "attention_keys_capped_64",
-            ("attention_keys", 128, false) => "attention_keys_128",
-            ("attention_keys", 128, true) => "attention_keys_capped_128",
-            ("attention_keys", _, false) => "attention_keys_256",
-            ("attention_keys", _, true) => "attention_keys_capped_256",
-            _ => throw new ArgumentException($"no kernel {operation}", nameof(operation)),
-        };
     }
 }

@@ -1,3 +1,4 @@
+using Forgetting.Backends.Contracts;
 using Forgetting.IO;
 using Forgetting.Tensors;
 
@@ -36,8 +37,7 @@ internal sealed unsafe partial class CudaBackend
     public void Upload<T>(ReadOnlySpan<T> source, Tensor destination)
         where T : unmanaged
     {
-        Require(sizeof(T) == destination.DType.Size());
-        Require(source.Length == destination.Count);
+        Contract.Transfer(source, destination);
         if (_graphs.Recording)
         {
             // The driver would record the copy, and replay it from staging memory that holds something else by then.
@@ -54,8 +54,7 @@ internal sealed unsafe partial class CudaBackend
     public void Download<T>(Tensor source, Span<T> destination)
         where T : unmanaged
     {
-        Require(sizeof(T) == source.DType.Size());
-        Require(destination.Length == source.Count);
+        Contract.Transfer<T>(destination, source);
         if (source.Count > 0)
         {
             fixed (T* pointer = destination)
@@ -68,7 +67,7 @@ internal sealed unsafe partial class CudaBackend
     /// <inheritdoc/>
     public void Copy(Tensor source, Tensor destination)
     {
-        Require(source.Count == destination.Count);
+        Contract.Copy(source, destination);
         switch (source.DType, destination.DType)
         {
             case (DType.Float32, DType.BFloat16):
@@ -78,7 +77,6 @@ internal sealed unsafe partial class CudaBackend
                 LaunchFlat("cast_bf16", "f32", source.Count, 4, source, destination, source.Count);
                 break;
             default:
-                Require(source.DType == destination.DType);
                 if (source.Count > 0)
                     _device.CopyOnDevice(source.Pointer, destination.Pointer, source.Bytes);
 

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using Forgetting.IO;
 using Forgetting.Tensors;
 
@@ -112,13 +111,5 @@ internal sealed unsafe partial class CudaBackend : IBackend
             int threads = Math.Clamp(Blocks(accesses, 32) * 32, 32, 512);
             _device.Launch(kernel, suffix, new(rows), threads, 0, arguments);
         }
-    }
-
-    private static void Require(bool condition, [CallerArgumentExpression(nameof(condition))] string expression = "")
-    {
-        if (!condition)
-            Throw(expression);
-
-        static void Throw(string expression) => throw new ArgumentException($"shapes or types do not fit: expected {expression}");
     }
 }
