@@ -21,7 +21,7 @@ internal static class CommandLine
     private static readonly char[] s_space = [' ', '\t', '\r', '\n'];
 
     // What a shell reports for a process that SIGINT ended; scripts tell an interrupted run from a finished one by it.
-    internal const int Interrupted = 130;
+    private const int Interrupted = 130;
 
     /// <summary>The whole command tree.</summary>
     public static RootCommand Create()

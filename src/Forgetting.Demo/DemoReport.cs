@@ -105,7 +105,7 @@ internal static class DemoReport
     {
         var honest = new List<double>();
         var planted = new List<double>();
-        foreach (ExampleScores example in ScoreFile.Read(Path.Combine(result.Folder, "scores.jsonl")))
+        foreach (ExampleScores example in ScoreFile.Read(Path.Combine(result.Folder, TokenForgettingMethod.ScoresName)))
         {
             for (int t = 0; t < example.Ids.Length - 1; t++)
             {

@@ -204,7 +204,8 @@ internal sealed class DemoRun(
     {
         using LoadedModel loaded = LoadedModel.Load(model, backend);
         IReadOnlyList<string> answers = AnswerQuality.Answers(loaded, [.. sets.HeldOut.Select(q => q.Prompt)]);
-        string scores = Path.Combine(run, "scores.jsonl"), selection = Path.Combine(run, "lwf", "selection.jsonl");
+        string scores = Path.Combine(run, TokenForgettingMethod.ScoresName), selection = Path.Combine(
+            run, LearningWithForgettingMethod.FolderName, LearningWithForgettingMethod.SelectionName);
         SelectionRecord[] unlearnt = File.Exists(selection) ? [.. SelectionRecord.Read(selection).Where(s => s.Selected)] : [];
         double Share(Func<Question, string> wanted) =>
             answers.Where((a, i) => a == wanted(sets.HeldOut[i])).Count() / (double)answers.Count;

@@ -68,14 +68,13 @@ internal sealed class AnswerHandler(IAnswerShape shape, ModelHost host)
     private async Task Whole(HttpResponse response, TextRequest request, Head head, CancellationToken stop)
     {
         IReadOnlyList<Choice> choices = request.Begin((_, _, _) => { });
-        await request.Model.Served.Write([.. choices.Select(choice => choice.Sequence)], stop).ConfigureAwait(false);
+        await Write(request, choices, stop).ConfigureAwait(false);
         await Output.Json(response, json =>
         {
             WriteHead(json, shape.WholeName, head);
             json.WriteStartArray("choices");
             foreach (Choice choice in choices)
             {
-                choice.Reader.Finish();
                 json.WriteStartObject();
                 json.WriteNumber("index", choice.Index);
                 shape.WriteWhole(json, request, choice);
@@ -98,11 +97,11 @@ internal sealed class AnswerHandler(IAnswerShape shape, ModelHost host)
             if (text.Length > 0 || tokens.Count > 0)
                 parts.Writer.TryWrite((choice, text, tokens));
         });
-        Task<SequenceEnd[]> writing = Write();
+        Task writing = WriteAll();
 
         // What is refused at once is answered as a whole, with its status.
         await Task.WhenAny(writing, parts.Reader.WaitToReadAsync(CancellationToken.None).AsTask()).ConfigureAwait(false);
-        if (!writing.IsCompletedSuccessfully && writing.IsCompleted)
+        if (writing.IsCompleted)
             await writing.ConfigureAwait(false);
 
         Output.BeginEvents(response);
@@ -149,23 +148,25 @@ internal sealed class AnswerHandler(IAnswerShape shape, ModelHost host)
             await Output.Event(response, (late ? TimedOut(request) : WebServer.Describe(error)).WriteTo).ConfigureAwait(false);
         }
 
-        async Task<SequenceEnd[]> Write()
+        async Task WriteAll()
         {
             try
             {
-                SequenceEnd[] ends =
-                    await request.Model.Served.Write([.. choices.Select(choice => choice.Sequence)], stop).ConfigureAwait(false);
-                foreach (Choice choice in choices)
-                {
-                    choice.Reader.Finish();
-                }
-
-                return ends;
+                await Write(request, choices, stop).ConfigureAwait(false);
             }
             finally
             {
                 parts.Writer.Complete();
             }
+        }
+    }
+
+    private static async Task Write(TextRequest request, IReadOnlyList<Choice> choices, CancellationToken stop)
+    {
+        await request.Model.Served.Write([.. choices.Select(choice => choice.Sequence)], stop).ConfigureAwait(false);
+        foreach (Choice choice in choices)
+        {
+            choice.Reader.Finish();
         }
     }
 

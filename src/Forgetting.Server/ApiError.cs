@@ -10,9 +10,6 @@ namespace Forgetting.Server;
 /// <param name="code">A word that programs tell the error by, or null.</param>
 internal sealed class ApiError(int status, string message, string? parameter = null, string? code = null) : Exception(message)
 {
-    /// <summary>HTTP status.</summary>
-    public int Status => status;
-
     /// <summary>An error of a request that is not what it should be.</summary>
     public static ApiError Bad(string message, string? parameter = null, string? code = null) =>
         new(StatusCodes.Status400BadRequest, message, parameter, code);

@@ -25,7 +25,7 @@ internal static class ChatPage
             body.Append("<label>key <input id=\"key\" type=\"password\" autocomplete=\"off\"></label>");
 
         body.Append("<button id=\"clear\" type=\"button\">Clear</button></div></form>");
-        return Pages.Whole("forgetting", body.ToString(), "<script src=\"/chat.js\"></script>", Pages.Resource("chat.css"));
+        return HtmlReport.Page("forgetting", body.ToString(), "<script src=\"/chat.js\"></script>", Pages.Resource("chat.css"));
     }
 
     private static void AddColumn(StringBuilder body, IReadOnlyList<string> names, string chosen, bool mayBeNone)

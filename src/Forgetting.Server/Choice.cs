@@ -16,16 +16,7 @@ internal sealed class Choice
     {
         (Index, Prompt) = (index, prompt);
         Tokenizer tokenizer = request.Model.Served.Loaded.Tokenizer;
-        StreamingDecoder decoder = tokenizer.StartDecoding();
-        if (request.Continues)
-        {
-            // A continuation begins in the middle of a text, where a leading space counts.
-            foreach (int id in prompt.Ids)
-            {
-                decoder.Add(id);
-            }
-        }
-
+        StreamingDecoder decoder = request.Continues ? tokenizer.StartDecodingAfter(prompt.Ids) : tokenizer.StartDecoding();
         Reader = new AnswerReader(
             decoder, request.Options.StopTexts,
             (text, tokens) =>

@@ -43,6 +43,5 @@ internal sealed class NamedModel
     /// <summary>The ids of a conversation that is to be answered.</summary>
     /// <exception cref="UserException">The template refuses it.</exception>
     public int[] Encode(IReadOnlyList<ChatMessage> messages) =>
-        new ExampleEncoder(Served.Loaded.Tokenizer, int.MaxValue, layout: _layout).EncodePrompt(
-            new DataExample { Index = 0, Place = "messages", Messages = messages });
+        Served.Loaded.EncodeMessages(messages, _layout, "messages");
 }

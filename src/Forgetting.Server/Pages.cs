@@ -1,23 +1,12 @@
 using System.Reflection;
 using System.Text;
-using Forgetting.Reports;
 using Microsoft.AspNetCore.Http;
 
 namespace Forgetting.Server;
 
-/// <summary>Pages with the report's style. Only the program's own scripts run in them, and they load nothing from elsewhere.</summary>
+/// <summary>Sends pages, in which only the program's own scripts run, and which load nothing from elsewhere.</summary>
 internal static class Pages
 {
-    /// <summary>A whole page.</summary>
-    /// <param name="title">Window title.</param>
-    /// <param name="body">HTML.</param>
-    /// <param name="scripts">Its scripts' tags.</param>
-    /// <param name="style">Styles of its own.</param>
-    public static string Whole(string title, string body, string scripts, string style = "") =>
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
-        + $"content=\"width=device-width, initial-scale=1\"><title>{Svg.Text(title)}</title><style>{HtmlReport.Style}{style}</style></head>"
-        + $"<body><main>{body}</main>{scripts}</body></html>\n";
-
     /// <summary>A file that the program carries.</summary>
     public static string Resource(string name)
     {

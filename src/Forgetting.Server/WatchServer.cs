@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using Forgetting.Reports;
 using Microsoft.AspNetCore.Http;
 
 namespace Forgetting.Server;
@@ -36,7 +37,7 @@ internal sealed class WatchServer(WatchedRuns runs)
             body.Append(CultureInfo.InvariantCulture, $"<section id=\"{part.Id}\">{part.Html}</section>");
         }
 
-        return Pages.Whole(
+        return HtmlReport.Page(
             "forgetting watch", "<p id=\"lost\" role=\"status\" hidden>No connection to the server; trying again.</p>" + body,
             "<script src=\"/watch.js\"></script>", "section + section { margin-top: 48px; } #lost { color: var(--c1); }");
     }

@@ -69,14 +69,14 @@ internal sealed class WatchedRuns
         lock (_gate)
         {
             return number >= 0 && number < _runs.Count && _runs.GetAt(number).Value.Run is { HasReport: true } run
-                ? Path.Combine(run.Folder, "report.html")
+                ? run.ReportPath
                 : null;
         }
     }
 
     private static IEnumerable<string> Found(string folder)
     {
-        if (File.Exists(Path.Combine(folder, RunFolder.RecordName)))
+        if (ComparedRun.IsIn(folder))
             return [folder];
 
         string[] below = [.. Below(folder, depth: 3)];
@@ -90,7 +90,7 @@ internal sealed class WatchedRuns
 
         foreach (string inner in Directory.EnumerateDirectories(folder).Order(StringComparer.Ordinal))
         {
-            if (File.Exists(Path.Combine(inner, RunFolder.RecordName)))
+            if (ComparedRun.IsIn(inner))
             {
                 yield return inner;
             }

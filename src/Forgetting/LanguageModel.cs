@@ -292,8 +292,7 @@ public sealed partial class LanguageModel : IDisposable
                 throw new UserException("messages: found none, expected at least one to answer");
 
             MessageLayout layout = ChatLayout.Named(_template, served.Loaded.Source.Path, _adapter);
-            int[] ids = new ExampleEncoder(served.Loaded.Tokenizer, int.MaxValue, layout: layout).EncodePrompt(
-                new DataExample { Index = 0, Place = "the conversation", Messages = messages });
+            int[] ids = served.Loaded.EncodeMessages(messages, layout, "the conversation");
             Continue(served, ids, layout, options, show, cancellation);
         });
 
@@ -302,16 +301,8 @@ public sealed partial class LanguageModel : IDisposable
         CancellationToken cancellation)
     {
         options ??= new GenerationOptions();
-        StreamingDecoder decoder = served.Loaded.Tokenizer.StartDecoding();
-        if (layout is null)
-        {
-            // A continuation begins in the middle of a text, where a leading space counts.
-            foreach (int id in prompt)
-            {
-                decoder.Add(id);
-            }
-        }
-
+        Tokenizer tokenizer = served.Loaded.Tokenizer;
+        StreamingDecoder decoder = layout is null ? tokenizer.StartDecodingAfter(prompt) : tokenizer.StartDecoding();
         served.Continue(prompt, options with { StopIds = options.StopIds ?? served.Loaded.EndIdsIn(layout) }, decoder, show, cancellation);
     }
 

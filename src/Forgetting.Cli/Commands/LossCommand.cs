@@ -5,7 +5,6 @@ using Forgetting.Checkpoints;
 using Forgetting.Data;
 using Forgetting.Methods;
 using Forgetting.Runs;
-using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
 
 namespace Forgetting.Cli.Commands;
@@ -47,10 +46,6 @@ internal static class LossCommand
     }
 
     /// <summary>The examples of <c>--data</c> as the tokens of <c>--model</c>.</summary>
-    internal static IReadOnlyList<EncodedExample> Encode(TrainingOptions options)
-    {
-        using Checkpoint source = Checkpoint.Open(options.Model);
-        return ExampleLoader.LoadData(
-            Tokenizer.Load(source.TokenizerPath ?? options.Model), source.Config, options, new TerminalProgress());
-    }
+    internal static IReadOnlyList<EncodedExample> Encode(TrainingOptions options) =>
+        ExampleLoader.LoadForRun(null, options, new TerminalProgress());
 }

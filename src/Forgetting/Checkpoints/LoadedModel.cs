@@ -111,10 +111,16 @@ internal sealed class LoadedModel : IDisposable
     {
         int[] ids = layout is null
             ? Tokenizer.Encode(prompt, allowSpecial: allowSpecial)
-            : new ExampleEncoder(Tokenizer, int.MaxValue, allowSpecial, layout).EncodePrompt(
-                new DataExample { Index = 0, Place = place, Messages = [new ChatMessage("user", prompt)] });
+            : EncodeMessages([new ChatMessage("user", prompt)], layout, place, allowSpecial);
         return ids.Length > 0 ? ids : throw new UserException($"{place}: empty, and the tokenizer puts no token in front; expected a text");
     }
+
+    /// <summary>The ids of a conversation that is to be answered.</summary>
+    /// <param name="place">What errors call the conversation.</param>
+    /// <exception cref="UserException">The template refuses it.</exception>
+    internal int[] EncodeMessages(IReadOnlyList<ChatMessage> messages, MessageLayout layout, string place, bool allowSpecial = false) =>
+        new ExampleEncoder(Tokenizer, int.MaxValue, allowSpecial, layout).EncodePrompt(
+            new DataExample { Index = 0, Place = place, Messages = messages });
 
     /// <summary>Every id that ends a text in a layout, or in none.</summary>
     internal IReadOnlyList<int> EndIdsIn(MessageLayout? layout) =>

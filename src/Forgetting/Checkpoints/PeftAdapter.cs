@@ -75,7 +75,7 @@ internal sealed class PeftAdapter : IDisposable
     {
         LoraConfig config = decoder.Lora ?? throw new ArgumentException("the model has no adapter", nameof(decoder));
         ModelFamily family = decoder.Config.Family;
-        string head = $"{family.Names.Head}.weight";
+        string head = family.Names.HeadWeight;
         HashSet<Parameter> adapted = [.. decoder.Adapters.Select(a => a.Weight)];
         IEnumerable<Parameter> held = decoder.BaseParameters.Where(
             p => config.Holds(p.Name) || (decoder.HeadIsTied && p == decoder.HeadWeight && config.Holds(head)));
@@ -125,7 +125,7 @@ internal sealed class PeftAdapter : IDisposable
     private void PlaceTiedHead(
         Dictionary<string, StoredTensor> tensors, List<(StoredTensor Source, Parameter Parameter)> pairs, Decoder decoder)
     {
-        string head = PeftNames.OfBase($"{decoder.Config.Family.Names.Head}.weight");
+        string head = PeftNames.OfBase(decoder.Config.Family.Names.HeadWeight);
         if (!decoder.HeadIsTied || !tensors.Remove(head, out StoredTensor? tensor))
             return;
 

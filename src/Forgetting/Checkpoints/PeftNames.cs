@@ -33,7 +33,7 @@ internal static class PeftNames
 
         string name = tensor[Prefix.Length..];
         name = name.EndsWith(BaseLayer, StringComparison.Ordinal) ? name[..^BaseLayer.Length] + ".weight" : name;
-        return ModelFamilies.All.Any(f => name == $"{f.Names.Head}.weight" || name == $"{f.Names.Embedding}.weight") ? name : null;
+        return ModelFamilies.All.Any(f => name == f.Names.HeadWeight || name == $"{f.Names.Embedding}.weight") ? name : null;
     }
 
     /// <summary>Path of the layer that <c>….lora_A.weight</c> or <c>….lora_B.weight</c> adapts.</summary>

@@ -40,7 +40,7 @@ internal static partial class TensorMap
         {
             if (FindName(tensors, parameter.Name, checkpoint.Config.Family.Names) is { } name)
                 byTensor.Add(name, parameter);
-            else if (parameter.Name == HeadName(checkpoint.Config) && checkpoint.Config.TiedHead)
+            else if (parameter.Name == checkpoint.Config.Family.Names.HeadWeight && checkpoint.Config.TiedHead)
                 untied = parameter;
             else
                 missing.Add(parameter.Name);
@@ -79,7 +79,7 @@ internal static partial class TensorMap
     {
         if (!byTensor.TryGetValue(tensor.Name, out Parameter? parameter))
         {
-            return tensor.Name == HeadName(config) && config.TiedHead
+            return tensor.Name == config.Family.Names.HeadWeight && config.TiedHead
                 ? BindTiedHead(config, tensor, byTensor, tensors)
                 : new TensorBinding(tensor, null);
         }
@@ -117,8 +117,6 @@ internal static partial class TensorMap
 
     private static string EmbeddingName(ModelConfig config, Dictionary<string, Parameter> byTensor) =>
         byTensor.Keys.First(k => $".{k}".EndsWith($".{Bare(config.Family.Names.Embedding)}.weight", StringComparison.Ordinal));
-
-    private static string HeadName(ModelConfig config) => $"{config.Family.Names.Head}.weight";
 
     // Without the first part.
     private static string Bare(string name) => name[(name.IndexOf('.', StringComparison.Ordinal) + 1)..];

@@ -94,10 +94,11 @@ internal static class BatchBuilder
         ArgumentNullException.ThrowIfNull(examples);
         bool scoring = weights is null;
         int rows = 0, heads = 0;
-        for (int i = run.First; i < run.First + run.Count; i++)
+        EncodedExample[] own = [.. Enumerable.Range(run.First, run.Count).Select(i => examples[i])];
+        foreach (EncodedExample example in own)
         {
-            rows += Rows(examples[i], scoring, allTokens);
-            heads += allTokens ? examples[i].Length - 1 : examples[i].Response.AsSpan(1).Count(true);
+            rows += Rows(example, scoring, allTokens);
+            heads += allTokens ? example.Length - 1 : example.Response.AsSpan(1).Count(true);
         }
 
         TokenBatch batch = new()
@@ -116,7 +117,7 @@ internal static class BatchBuilder
         int row = 0, head = 0;
         for (int i = 0; i < run.Count; i++)
         {
-            EncodedExample example = examples[run.First + i];
+            EncodedExample example = own[i];
             batch.Examples[i] = example.Index;
             int first = row, end = row + Rows(example, scoring, allTokens);
             for (; row < end; row++)

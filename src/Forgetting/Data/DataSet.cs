@@ -99,14 +99,22 @@ internal static class DataSet
     /// The file is missing or has no example; a record is malformed; a field is missing or of another type; a line has a key that would
     /// change what is to be learnt and that is not understood. File and line are named.
     /// </exception>
-    public static IReadOnlyList<DataExample> Read(string file, DataFields? fields = null)
-    {
-        List<DataExample> examples = [.. Stream(file, fields ?? new DataFields())];
-        return examples.Count > 0 ? examples : throw Empty(file);
-    }
+    public static IReadOnlyList<DataExample> Read(string file, DataFields? fields = null) =>
+        [.. StreamSome(file, fields ?? new DataFields())];
 
-    /// <summary>The error of a file without examples.</summary>
-    internal static UserException Empty(string file) => new($"{file}: no examples; expected a record a line or row");
+    /// <summary>The examples of <see cref="Read"/> one at a time.</summary>
+    internal static IEnumerable<DataExample> StreamSome(string file, DataFields fields)
+    {
+        bool any = false;
+        foreach (DataExample example in Stream(file, fields))
+        {
+            any = true;
+            yield return example;
+        }
+
+        if (!any)
+            throw new UserException($"{file}: no examples; expected a record a line or row");
+    }
 
     /// <summary>The examples of <see cref="Read"/> one at a time; none of an empty file.</summary>
     internal static IEnumerable<DataExample> Stream(string file, DataFields fields)

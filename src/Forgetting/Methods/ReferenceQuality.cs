@@ -41,9 +41,10 @@ public sealed record ReferenceQuality(long Tokens, double BaseLoss, double Refer
         (long tokens, double before, double after) = (Tokens, BaseLoss, ReferenceLoss);
         for (int i = 0; i < examples.Count; i++)
         {
-            for (int t = 0; t < examples[i].Length; t++)
+            bool[] response = examples[i].Response;
+            for (int t = 0; t < response.Length; t++)
             {
-                if (!examples[i].Response[t] || baseLoss[i][t] <= HardLoss)
+                if (!response[t] || baseLoss[i][t] <= HardLoss)
                     continue;
 
                 tokens++;

@@ -53,7 +53,8 @@ internal static class Scorer
         // The longest first, so that memory grows at once or not at all.
         int[] places = [.. Enumerable.Range(0, examples.Count)
             .Where(
-                i => examples[i].Response.AsSpan(Math.Min(1, examples[i].Length)).Contains(true) || (allTokens && examples[i].Length > 1))
+                i => (allTokens && ExampleLists.LengthAt(examples, i) > 1)
+                    || examples[i].Response.AsSpan(Math.Min(1, ExampleLists.LengthAt(examples, i))).Contains(true))
             .OrderByDescending(i => ExampleLists.LengthAt(examples, i))];
         IReadOnlyList<EncodedExample> sorted = ExampleLists.At(examples, places);
         long total = decoders.Count * ExampleLists.Tokens(sorted, 0, sorted.Count), done = 0;
@@ -97,10 +98,11 @@ internal static class Scorer
         long count = 0;
         for (int i = 0; i < examples.Count; i++)
         {
-            for (int t = 0; t < examples[i].Length; t++)
+            bool[] response = examples[i].Response;
+            for (int t = 0; t < response.Length; t++)
             {
-                sum += examples[i].Response[t] ? losses[i][t] : 0;
-                count += examples[i].Response[t] ? 1 : 0;
+                sum += response[t] ? losses[i][t] : 0;
+                count += response[t] ? 1 : 0;
             }
         }
 

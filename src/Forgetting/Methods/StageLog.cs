@@ -141,7 +141,8 @@ internal sealed class StageLog
         });
     }
 
-    private static List<StageEntry> Read(string folder)
+    /// <summary>The stages that were begun in a folder, in order; a finished one has a result.</summary>
+    internal static List<StageEntry> Read(string folder)
     {
         string path = Path.Combine(folder, FileName);
         return File.Exists(path) ? [.. JsonLines.Read<StageEntry>(path)] : [];

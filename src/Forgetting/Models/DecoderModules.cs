@@ -21,7 +21,7 @@ internal sealed record DecoderModules(EmbeddingLayer Embedding, Block[] Blocks, 
         // As in PEFT, an adapter of one end of a tied pair, or a copy of it that is trained, leaves the other
         // as it was: the two are then apart.
         string end = embedding.Tokens.Name;
-        bool apart = lora is not null && (lora.Touches(end) || lora.Touches(names.Head + ".weight"));
+        bool apart = lora is not null && (lora.Touches(end) || lora.Touches(names.HeadWeight));
         LossHead head = builder.Head(config.TiedHead && !apart ? embedding.Tokens : null);
         lora?.Validate(builder.AdaptablePaths, builder.AdaptedPaths, [.. builder.BaseParameters.Select(p => p.Name)]);
         return new DecoderModules(embedding, blocks, finalNorm, head);

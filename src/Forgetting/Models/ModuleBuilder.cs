@@ -64,7 +64,7 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
         if (tied is not null)
             return new LossHead(tied, null, (float)config.LogitScale, (float)config.LogitCap);
 
-        Parameter weight = Add(Names.Head + ".weight", ParameterKind.Matrix, new Shape(config.VocabularySize, config.HiddenSize));
+        Parameter weight = Add(Names.HeadWeight, ParameterKind.Matrix, new Shape(config.VocabularySize, config.HiddenSize));
         _adaptable.Add(Names.Head);
         return new LossHead(
             weight, lora is not null && lora.AdaptsByName(Names.Head) ? Adapter(Names.Head, weight, _linears) : null,

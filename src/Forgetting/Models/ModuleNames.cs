@@ -51,4 +51,7 @@ internal sealed record ModuleNames
 
     /// <summary>Output head, where it is not the embedding.</summary>
     public string Head { get; init; } = "lm_head";
+
+    /// <summary>Name of its weight.</summary>
+    public string HeadWeight => $"{Head}.weight";
 }

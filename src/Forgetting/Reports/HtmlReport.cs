@@ -136,8 +136,15 @@ internal sealed class HtmlReport
     }
 
     /// <summary>The whole page.</summary>
-    public override string ToString() =>
+    public override string ToString() => Page(_title, _body.ToString());
+
+    /// <summary>A page in the report's style.</summary>
+    /// <param name="title">Window title.</param>
+    /// <param name="body">HTML.</param>
+    /// <param name="scripts">Its scripts' tags.</param>
+    /// <param name="style">Styles of its own.</param>
+    public static string Page(string title, string body, string scripts = "", string style = "") =>
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" "
         + "content=\"width=device-width, initial-scale=1\">"
-        + $"<title>{Svg.Text(_title)}</title><style>{Style}</style></head><body><main>{_body}</main></body></html>\n";
+        + $"<title>{Svg.Text(title)}</title><style>{Style}{style}</style></head><body><main>{body}</main>{scripts}</body></html>\n";
 }

@@ -122,17 +122,19 @@ internal static class LiveReport
         StepMetrics last = run.Steps[^1];
         return
         [
-            last.Steps > 0 ? $"{last.Step} of {last.Steps}" : $"{last.Step}", Last(run, step => step.PositiveLoss) ?? "–",
+            Place(last), Last(run, step => step.PositiveLoss) ?? "–",
             Last(run, step => step.NegativeLoss) ?? "–", Last(run, step => step.HeldOutLoss) ?? "–",
             last.TokensPerSecond.ToString("N0", CultureInfo.InvariantCulture), Left(run),
         ];
     }
 
+    private static string Place(StepMetrics step) => step.Steps > 0 ? $"{step.Step} of {step.Steps}" : $"{step.Step}";
+
     private static List<(string Value, string Caption, int Style)> Tiles(LiveRun run)
     {
         StepMetrics last = run.Steps[^1];
         List<(string, string, int)> tiles =
-            [(last.Steps > 0 ? $"{last.Step} of {last.Steps}" : $"{last.Step}", "optimiser steps", Charts.Neutral)];
+            [(Place(last), "optimiser steps", Charts.Neutral)];
         Add(Last(run, step => step.PositiveLoss), "loss of tokens to learn", Charts.Learnt);
         Add(Last(run, step => step.NegativeLoss), "loss of negative tokens", Charts.Forgotten);
         Add(Last(run, step => step.HeldOutLoss), "loss of held-out examples", Charts.HeldOut);

@@ -46,6 +46,9 @@ internal sealed class LiveRun(string folder)
     /// <summary>Its steps so far.</summary>
     public IReadOnlyList<StepMetrics> Steps => _steps;
 
+    /// <summary>How often <see cref="Steps"/> began anew; until the next time they only grow.</summary>
+    public int Restarts { get; private set; }
+
     /// <summary>How far it is.</summary>
     public RunState State { get; private set; }
 
@@ -62,7 +65,10 @@ internal sealed class LiveRun(string folder)
     public DateTime? LastWritten { get; private set; }
 
     /// <summary>Whether it has left a report.</summary>
-    public bool HasReport => File.Exists(Path.Combine(folder, "report.html"));
+    public bool HasReport => File.Exists(ReportPath);
+
+    /// <summary>Where it leaves its report.</summary>
+    public string ReportPath => Path.Combine(folder, "report.html");
 
     /// <summary>Reads what is new.</summary>
     /// <returns>Whether anything is.</returns>
@@ -171,6 +177,7 @@ internal sealed class LiveRun(string folder)
     {
         _steps.Clear();
         (_read, _lastLine, LastWritten) = (0, [], null);
+        Restarts++;
     }
 
     // The stage that was begun last, of those that have a line of their own.
@@ -178,9 +185,8 @@ internal sealed class LiveRun(string folder)
     {
         foreach (string place in (string[])["", LearningWithForgettingMethod.FolderName])
         {
-            string path = Path.Combine(folder, place, StageLog.FileName);
-            if (File.Exists(path) && JsonLines.Read<StageEntry>(path) is { Count: > 0 } entries)
-                return entries[^1] is { Result: null, Name: var name } ? $"stage: {name}" : $"stage {entries[^1].Name} is done";
+            if (StageLog.Read(Path.Combine(folder, place)) is [.., var last])
+                return last.Result is null ? $"stage: {last.Name}" : $"stage {last.Name} is done";
         }
 
         return null;

@@ -21,6 +21,7 @@ internal sealed class TensorBoardLog : ITrainingObserver, IDisposable
     private readonly ITrainingObserver _inner;
     private readonly LiveRun _run;
     private readonly List<StepMetrics> _written = [];
+    private int _restarts; // of _run, as of what is written
     private FileStream? _file;
 
     /// <param name="folder">The run's folder, which may come to be later.</param>
@@ -66,7 +67,9 @@ internal sealed class TensorBoardLog : ITrainingObserver, IDisposable
     private void Write()
     {
         _run.ReadSteps();
-        int same = _written.Zip(_run.Steps).TakeWhile(pair => IsSame(pair.First, pair.Second)).Count();
+        int same = _restarts == _run.Restarts
+            ? _written.Count
+            : _written.Zip(_run.Steps).TakeWhile(pair => IsSame(pair.First, pair.Second)).Count();
         if (same == _written.Count && same == _run.Steps.Count)
             return;
 
@@ -78,6 +81,8 @@ internal sealed class TensorBoardLog : ITrainingObserver, IDisposable
                 Append(file, Event(_written[same].Step, Restart()));
                 _written.RemoveRange(same, _written.Count - same);
             }
+
+            _restarts = _run.Restarts;
 
             foreach (StepMetrics step in _run.Steps.Skip(same))
             {

@@ -1,5 +1,6 @@
 using Forgetting.Core;
 using Forgetting.IO;
+using Forgetting.Methods;
 using Forgetting.Training;
 
 namespace Forgetting.Runs;
@@ -22,7 +23,7 @@ internal sealed class RunFolder : IDisposable
     // What a run leaves besides its record.
     private static readonly string[] s_results =
     [
-        "metrics.jsonl", "stages.jsonl", SummaryName, "report.html", "checkpoints", "model", "model-best", "adapter", "adapter-best",
+        "metrics.jsonl", StageLog.FileName, SummaryName, "report.html", "checkpoints", "model", "model-best", "adapter", "adapter-best",
         .. MethodList.All.SelectMany(m => m.Files.Concat(m.Folders.Where(f => Path.GetDirectoryName(f)!.Length == 0))).Distinct(),
     ];
 

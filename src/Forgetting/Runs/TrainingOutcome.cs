@@ -68,6 +68,7 @@ public sealed record TrainingOutcome
     {
         int[] places = [.. DataOrder.From(set, options).At(0)];
         EncodedExample[] examples = [.. places.Select(i => set.Examples[i])];
+        sbyte[][] signs = [.. places.Select(i => set.Signs[i])];
         IReadOnlyList<float[]> losses;
         try
         {
@@ -86,7 +87,7 @@ public sealed record TrainingOutcome
             {
                 for (int t = 0; t < examples[i].Length; t++)
                 {
-                    double weight = set.Signs[places[i]][t] == sign ? examples[i].Weights?[t] ?? 1 : 0;
+                    double weight = signs[i][t] == sign ? examples[i].Weights?[t] ?? 1 : 0;
                     sum += weight * losses[i][t];
                     mass += weight;
                 }

@@ -148,15 +148,14 @@ internal sealed class TuneRun
         using (LoadedModel model = TrainedModel.Load(_options, _backend))
         {
             double? before = MeanLoss(model, result.Unlearned);
-            (TrainingOutcome outcome, double rounding) = Train(model, result.Set, result.Unlearned, evaluation, out double? after);
-            summary = Summarize(model, result, held.Count, runs.Sum(r => r.StageSeconds)) with
+            (TrainingOutcome outcome, double rounding, IReadOnlyList<StepMetrics> steps) =
+                Train(model, result.Set, result.Unlearned, evaluation, out double? after);
+            summary = Summarize(model, result, steps, held.Count, runs.Sum(r => r.StageSeconds)) with
             {
                 Provenance = provenance,
                 Outcome = outcome,
                 RoundingLoss = rounding,
-                Valid = valid.Count == 0
-                    ? null
-                    : ValidSummary.From(_options, StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"))),
+                Valid = valid.Count == 0 ? null : ValidSummary.From(_options, steps),
                 Unlearning =
                     result.Summary.Unlearning is { } unlearning ? unlearning with { LossBefore = before, LossAfter = after } : null,
                 Best = evaluation?.Best,
@@ -208,7 +207,7 @@ internal sealed class TuneRun
         : Scorer.ResponseMean(samples.Examples, Scorer.Losses(
             model.Decoder, samples.Examples, _options.Compute.MicroBatchTokens, allTokens: false, cancellation: _cancellation)).Mean;
 
-    private (TrainingOutcome Outcome, double Rounding) Train(
+    private (TrainingOutcome Outcome, double Rounding, IReadOnlyList<StepMetrics> Steps) Train(
         LoadedModel model, TrainingSet set, TrainingSet? unlearned, TuneEvaluation? evaluation, out double? unlearnedLoss)
     {
         ChatFiles chat = ExampleLoader.Trained(_options, model.Tokenizer, set.Examples);
@@ -232,7 +231,7 @@ internal sealed class TuneRun
         MergeResult written = AdapterMerge.Write(
             Path.Combine(_options.Out, "model"), model.Decoder, model.Source, chat.AddTo + (Action<string>)card.AddTo,
             _options.SaveDtype.ToStoredType());
-        return (outcome, written.RoundingLoss);
+        return (outcome, written.RoundingLoss, steps);
     }
 
     // The tokenizer and the configuration are enough here; weights are loaded by the stages that need them.
@@ -331,10 +330,10 @@ internal sealed class TuneRun
         return plan;
     }
 
-    private TuneSummary Summarize(LoadedModel model, MethodResult result, int held, double seconds)
+    private TuneSummary Summarize(
+        LoadedModel model, MethodResult result, IReadOnlyList<StepMetrics> metrics, int held, double seconds)
     {
         TrainingSet set = result.Set;
-        IReadOnlyList<StepMetrics> metrics = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"));
         TokenCounts counts =
             set.Signs.Zip(set.Examples).Aggregate(default(TokenCounts), (sum, e) => sum + TokenCounts.From(e.First, e.Second.Response));
         return new TuneSummary

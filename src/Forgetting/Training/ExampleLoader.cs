@@ -71,19 +71,7 @@ internal static class ExampleLoader
         if (DataFolder.LeftOut(path) is > 0 and var others)
             observer?.Noticed($"{path}: {others:N0} files of other splits than train are not read");
 
-        bool any = false;
-        IEnumerable<DataExample> read = DataSet.Stream(path, Fields(options)).Select(e =>
-        {
-            any = true;
-            return e;
-        });
-        foreach (EncodedExample example in Encoded(read, path, tokenizer, config, options, observer))
-        {
-            yield return example;
-        }
-
-        if (!any)
-            throw DataSet.Empty(path);
+        return Encoded(DataSet.StreamSome(path, Fields(options)), path, tokenizer, config, options, observer);
     }
 
     // One at a time; what is worth knowing of all of them is said at their end.

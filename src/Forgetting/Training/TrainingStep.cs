@@ -94,12 +94,14 @@ internal sealed class TrainingStep : IDisposable
         _retained = 0;
         foreach (int place in chosen)
         {
-            _examples.Add(set.Examples[place]);
-            _signs.Add(Array.ConvertAll(set.Signs[place], sign => (float)sign));
+            EncodedExample example = set.Examples[place];
+            sbyte[] signs = set.Signs[place];
+            _examples.Add(example);
+            _signs.Add(Array.ConvertAll(signs, sign => (float)sign));
             _baseLogProbabilities?.Add(set.BaseLogProbabilities![place]);
             _isRetained.Add(set.Parts?.IsRetained(place) ?? true);
             if (_isRetained[^1])
-                _retained += TokenMass.From(set.Signs[place], set.Examples[place].Weights ?? []).Positive;
+                _retained += TokenMass.From(signs, example.Weights ?? []).Positive;
         }
 
         _stepSeed = StepSeed(_options.Seed, step);

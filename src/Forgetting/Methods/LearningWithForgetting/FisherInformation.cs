@@ -41,7 +41,7 @@ internal static class FisherInformation
                 targetSeed: kind == FisherKind.True ? seed : null);
         });
         float[][] ones = [.. examples.Select(e => UniformWeights(e, 1))];
-        long done = 0, total = examples.Sum(e => (long)e.Length);
+        long done = 0, total = ExampleLists.Tokens(examples, 0, examples.Count);
         foreach (MicroBatch run in BatchBuilder.MicroBatches(examples, maxTokens))
         {
             cancellation.ThrowIfCancellationRequested();

@@ -147,7 +147,7 @@ internal sealed class Partition
     /// <summary>The division with the signs that the data gives to tokens that were not ranked.</summary>
     public Partition WithGiven(IReadOnlyList<EncodedExample> examples)
     {
-        if (examples.All(e => e.Given is null))
+        if (!ExampleLists.Any(examples, ExampleTraits.Signs))
             return this;
 
         sbyte[][] signs =
@@ -164,9 +164,10 @@ internal sealed class Partition
         double cut = double.NaN, forgetCut = double.NaN;
         for (int i = 0; i < signs.Count; i++)
         {
+            sbyte[]? given = examples[i].Given;
             for (int t = 0; t < signs[i].Length; t++)
             {
-                if (examples[i].Given?[t] is 1 or -1)
+                if (given?[t] is 1 or -1)
                     continue;
 
                 if (signs[i][t] > 0 && !(score[i][t] >= cut))

@@ -28,6 +28,17 @@ internal static class ConfigFields
         json.WriteEndArray();
     }
 
+    /// <summary>Reads what <see cref="WriteLayerTypes"/> writes: the window of each layer, 0 for full attention.</summary>
+    public static int[] ReadLayerTypes(JsonView types, int layers, int window) =>
+        OfLayers(types, layers, kind => WindowOf(kind, "full_attention", "sliding_attention", window));
+
+    /// <summary>A list with an entry for each layer.</summary>
+    public static T[] OfLayers<T>(JsonView list, int layers, Func<JsonView, T> read)
+    {
+        T[] all = [.. list.Items().Select(read)];
+        return all.Length == layers ? all : throw list.Wrong($"a list of {all.Length}", $"one entry for each of {layers} layers");
+    }
+
     /// <summary>The variant of GELU.</summary>
     public static ActivationKind Gelu(JsonView json, string key = "activation_function", string absent = "gelu_new") =>
         (json.Find(key)?.AsString() ?? absent) switch
@@ -36,6 +47,9 @@ internal static class ConfigFields
             "gelu" => ActivationKind.Gelu,
             _ => throw json[key].Wrong(json[key].Describe(), "gelu_new, gelu_pytorch_tanh or gelu"),
         };
+
+    /// <summary>Its name in files.</summary>
+    public static string GeluName(ModelConfig config) => config.Activation == ActivationKind.Gelu ? "gelu" : "gelu_new";
 
     /// <summary>Columns of a head where these share the width.</summary>
     public static int HeadSize(JsonView json, string hiddenKey, int hidden, string headsKey, int heads) => hidden % heads == 0
@@ -61,7 +75,7 @@ internal static class ConfigFields
     /// <summary>Writes what GPT-2 and GPT-Neo share.</summary>
     public static void WriteGelu(Utf8JsonWriter json, ModelConfig config)
     {
-        json.WriteString("activation_function", config.Activation == ActivationKind.Gelu ? "gelu" : "gelu_new");
+        json.WriteString("activation_function", GeluName(config));
         json.WriteNumber("layer_norm_epsilon", config.NormEpsilon);
     }
 }

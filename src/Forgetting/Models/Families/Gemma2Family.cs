@@ -10,6 +10,14 @@ namespace Forgetting.Models.Families;
 /// </summary>
 internal class Gemma2Family : GemmaFamily
 {
+    /// <summary>Names that gemma3 has too.</summary>
+    protected static readonly ModuleNames Gemma2Names = LlamaNames with
+    {
+        AttentionOutputNorm = "post_attention_layernorm",
+        MlpNorm = "pre_feedforward_layernorm",
+        MlpOutputNorm = "post_feedforward_layernorm",
+    };
+
     // Of llama.cpp's table of models; it takes another scale of scores for this number of layers.
     private const int LayersOf27B = 46;
 
@@ -17,12 +25,7 @@ internal class Gemma2Family : GemmaFamily
     public override string ModelType => "gemma2";
 
     /// <inheritdoc/>
-    public override ModuleNames Names { get; } = LlamaNames with
-    {
-        AttentionOutputNorm = "post_attention_layernorm",
-        MlpNorm = "pre_feedforward_layernorm",
-        MlpOutputNorm = "post_feedforward_layernorm",
-    };
+    public override ModuleNames Names => Gemma2Names;
 
     /// <inheritdoc/>
     public override IReadOnlyCollection<string> ConfigKeys =>
@@ -63,10 +66,7 @@ internal class Gemma2Family : GemmaFamily
         if (json.Find("layer_types") is not { } types)
             return [.. Enumerable.Range(1, layers).Select(i => i % pattern == 0 ? 0 : window)];
 
-        int[] windows = [.. types.Items().Select(kind => WindowOf(kind, "full_attention", "sliding_attention", window))];
-        return windows.Length == layers
-            ? windows
-            : throw types.Wrong($"a list of {windows.Length}", $"one entry for each of {layers} layers");
+        return ReadLayerTypes(types, layers, window);
     }
 
     /// <inheritdoc/>

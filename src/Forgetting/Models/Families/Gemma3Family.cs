@@ -13,11 +13,8 @@ internal sealed class Gemma3Family : Gemma2Family
     public override string ModelType => "gemma3_text";
 
     /// <inheritdoc/>
-    public override ModuleNames Names { get; } = LlamaNames with
+    public override ModuleNames Names { get; } = Gemma2Names with
     {
-        AttentionOutputNorm = "post_attention_layernorm",
-        MlpNorm = "pre_feedforward_layernorm",
-        MlpOutputNorm = "post_feedforward_layernorm",
         QueryNorm = "self_attn.q_norm",
         KeyNorm = "self_attn.k_norm",
     };

@@ -100,7 +100,7 @@ internal sealed class GptNeoXFamily : ModelFamily
         json.WriteNumber("num_attention_heads", config.Heads);
         json.WriteNumber("max_position_embeddings", config.ContextLength);
         json.WriteNumber("layer_norm_eps", config.NormEpsilon);
-        json.WriteString("hidden_act", config.Activation == ActivationKind.Gelu ? "gelu" : "gelu_new");
+        json.WriteString("hidden_act", GeluName(config));
         json.WriteNumber("rotary_pct", (double)(config.RotaryColumns ?? config.HeadSize) / config.HeadSize);
         json.WriteNumber("rotary_emb_base", config.RopeTheta);
         RopeSettings.Write(json, config);

@@ -141,8 +141,7 @@ internal class LlamaFamily : ModelFamily
         json.WriteNumber("num_key_value_heads", config.KeyValueHeads);
         json.WriteNumber("head_dim", config.HeadSize);
         json.WriteString("hidden_act", HiddenAct);
-        json.WriteNumber(
-            "max_position_embeddings", config.RopeScaling is LongRopeScaling lengthened ? lengthened.FullContext : config.ContextLength);
+        json.WriteNumber("max_position_embeddings", config.ContextInFiles());
         json.WriteNumber("rms_norm_eps", config.NormEpsilon);
         RopeSettings.Write(json, config);
         if (config.RotaryColumns is { } columns)

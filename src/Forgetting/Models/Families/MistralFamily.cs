@@ -6,13 +6,13 @@ namespace Forgetting.Models.Families;
 /// <summary>
 /// mistral: llama without biases, whose layers all look back over the same sliding window, or over everything where it is null.
 /// </summary>
-internal sealed class MistralFamily : LlamaFamily
+internal class MistralFamily : LlamaFamily
 {
-    // What transformers' MistralConfig has where the file does not say.
-    private const int DefaultWindow = 4096;
-
     /// <inheritdoc/>
     public override string ModelType => "mistral";
+
+    /// <summary>Window where the file does not say, as transformers' MistralConfig has it; null for none.</summary>
+    protected virtual int? DefaultWindow => 4096;
 
     /// <inheritdoc/>
     protected override string Architecture => "MistralForCausalLM";

@@ -1,13 +1,9 @@
-using System.Text.Json;
-using Forgetting.IO;
-
 namespace Forgetting.Models.Families;
 
 /// <summary>
-/// phi3: llama with q, k and v in one layer and gate and up in another, a sliding window in all layers where there is one, and positions
-/// that may turn a part of each head.
+/// phi3: mistral with q, k and v in one layer and gate and up in another, and positions that may turn a part of each head.
 /// </summary>
-internal sealed class Phi3Family : LlamaFamily
+internal sealed class Phi3Family : MistralFamily
 {
     /// <inheritdoc/>
     public override string ModelType => "phi3";
@@ -46,24 +42,5 @@ internal sealed class Phi3Family : LlamaFamily
     protected override bool PartialRotary => true;
 
     /// <inheritdoc/>
-    protected override bool QueryKeyValueBias(bool attentionBias) => false;
-
-    /// <inheritdoc/>
-    protected override bool OutputBias(bool attentionBias) => false;
-
-    /// <inheritdoc/>
-    protected override bool MlpBias(JsonView json) => false;
-
-    /// <inheritdoc/>
-    protected override int[] ReadWindows(JsonView json, int layers) =>
-        json.IntOrNull("sliding_window", 1, int.MaxValue) is { } window ? [.. Enumerable.Repeat(window, layers)] : [];
-
-    /// <inheritdoc/>
-    protected override void WriteOwn(Utf8JsonWriter json, ModelConfig config)
-    {
-        if (config.Windows.Count > 0)
-            json.WriteNumber("sliding_window", config.Windows[0]);
-        else
-            json.WriteNull("sliding_window");
-    }
+    protected override int? DefaultWindow => null;
 }

@@ -52,10 +52,7 @@ internal class Qwen2Family : LlamaFamily
             return [.. Enumerable.Range(0, layers).Select(i => i < firstWindowed ? 0 : window)];
         }
 
-        int[] windows = [.. types.Items().Select(kind => WindowOf(kind, "full_attention", "sliding_attention", window))];
-        return windows.Length == layers
-            ? windows
-            : throw types.Wrong($"a list of {windows.Length}", $"one entry for each of {layers} layers");
+        return ReadLayerTypes(types, layers, window);
     }
 
     /// <summary>Writes them.</summary>

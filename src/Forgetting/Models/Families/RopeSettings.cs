@@ -48,7 +48,7 @@ internal static class RopeSettings
     public static int? ReadColumns(
         JsonView json, int headSize, bool partial, string key = "partial_rotary_factor", double absent = 1)
     {
-        JsonView described = json.ObjectOrNull("rope_parameters") ?? json.ObjectOrNull("rope_scaling") ?? json;
+        JsonView described = Said(json) ?? json;
         (JsonView Fields, string Key)[] places = [(described, "partial_rotary_factor"), (json, key), (json, "partial_rotary_factor")];
         (JsonView at, string name) = places.FirstOrDefault(place => place.Fields.PositiveOrNull(place.Key) is not null);
         double share = name is null ? absent : at.PositiveOrNull(name)!.Value;
@@ -65,8 +65,7 @@ internal static class RopeSettings
     /// <exception cref="Core.UserException">Their frequencies are scaled, which is not supported.</exception>
     public static double? ReadOfWindows(JsonView json)
     {
-        JsonView? described = json.ObjectOrNull("rope_parameters") ?? json.ObjectOrNull("rope_scaling");
-        if (described is not { } kinds || !IsByKind(kinds) || kinds.ObjectOrNull("sliding_attention") is not { } windowed)
+        if (Said(json) is not { } kinds || !IsByKind(kinds) || kinds.ObjectOrNull("sliding_attention") is not { } windowed)
             return null;
 
         UnknownKeys.Check(windowed, key => key is "rope_type" or "rope_theta");
@@ -76,13 +75,16 @@ internal static class RopeSettings
         return windowed.PositiveOrNull("rope_theta");
     }
 
+    // The newer spelling, or the older.
+    private static JsonView? Said(JsonView json) => json.ObjectOrNull("rope_parameters") ?? json.ObjectOrNull("rope_scaling");
+
     private static bool IsByKind(JsonView json) => json.Has("full_attention") || json.Has("sliding_attention");
 
     /// <summary>Checks that there is a factor for each pair.</summary>
     /// <exception cref="Core.UserException">There is not.</exception>
     public static void RequireFactors(JsonView json, LongRopeScaling scaling, int columns)
     {
-        JsonView described = json.ObjectOrNull("rope_parameters") ?? json["rope_scaling"];
+        JsonView described = Said(json)!.Value;
         foreach ((string key, IReadOnlyList<double> factors) in new[]
         {
             ("short_factor", scaling.ShortFactors), ("long_factor", scaling.LongFactors),

@@ -67,15 +67,12 @@ internal sealed class SmolLm3Family : LlamaFamily
         if (json.Find("no_rope_layers") is not { } list)
             return Every(json.IntOrNull("no_rope_layer_interval", 1, int.MaxValue) ?? DefaultInterval, layers);
 
-        bool[] turned = [.. list.Items().Select(item => item.AsInt32() switch
+        return ConfigFields.OfLayers(list, layers, item => item.AsInt32() switch
         {
             0 => false,
             1 => true,
             _ => throw item.Wrong(item.Describe(), "0 or 1"),
-        })];
-        return turned.Length == layers
-            ? turned
-            : throw list.Wrong($"a list of {turned.Length}", $"one entry for each of {layers} layers");
+        });
     }
 
     private static bool[] Every(int interval, int layers) => [.. Enumerable.Range(1, layers).Select(i => i % interval != 0)];

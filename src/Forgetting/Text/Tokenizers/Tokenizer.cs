@@ -158,6 +158,19 @@ internal sealed class Tokenizer
     public StreamingDecoder StartDecoding(bool skipSpecial = true, bool startOfText = true) =>
         new(this, skipSpecial, startOfText);
 
+    /// <summary>A decoder of what continues a text: it begins in its middle, where a leading space counts.</summary>
+    /// <param name="ids">The text so far.</param>
+    public StreamingDecoder StartDecodingAfter(IEnumerable<int> ids)
+    {
+        StreamingDecoder decoder = StartDecoding();
+        foreach (int id in ids)
+        {
+            decoder.Add(id);
+        }
+
+        return decoder;
+    }
+
     /// <summary>Id of a token by its spelling in the vocabulary, or null.</summary>
     public int? IdOf(string token) => _ids.TryGetValue(token, out int id) ? id : null;
 
