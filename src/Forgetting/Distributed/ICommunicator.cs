@@ -20,6 +20,18 @@ internal interface ICommunicator : IDisposable
     /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
     void AllReduce(Span<float> values);
 
+    /// <summary>Sums over the ranks, added in the order of ranks, of one part of the elements for each rank.</summary>
+    /// <param name="values">A part for each rank, in the order of ranks; all have the length of <paramref name="own"/>.</param>
+    /// <param name="own">Receives the sums of this rank's part; it may be that part of <paramref name="values"/>.</param>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    void ReduceScatter(ReadOnlySpan<float> values, Span<float> own);
+
+    /// <summary>What all ranks have, each as many bytes, in the order of ranks.</summary>
+    /// <param name="own">What this rank has; it may be its part of <paramref name="all"/>.</param>
+    /// <param name="all">Receives a part of the length of <paramref name="own"/> from each rank.</param>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    void AllGather(ReadOnlySpan<byte> own, Span<byte> all);
+
     /// <summary>The bytes of all ranks, of any lengths, in the order of ranks.</summary>
     /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
     byte[][] Gather(ReadOnlySpan<byte> own);

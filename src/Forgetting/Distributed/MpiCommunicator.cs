@@ -16,7 +16,8 @@ internal sealed unsafe class MpiCommunicator : ICommunicator
     private const int DataTag = 1;
     private const int AliveTag = 2;
     private const int FailureTag = 3;
-    private const int PieceFloats = 1 << 18; // of a sum, of one rank, at once
+    private const int PieceFloats = 1 << 18;
+    private const int AtOnceFloats = 1 << 26; // of all ranks
     private const int NoticeBytes = 4096;
     private static readonly TimeSpan s_farewell = TimeSpan.FromSeconds(2);
 
@@ -24,6 +25,7 @@ internal sealed unsafe class MpiCommunicator : ICommunicator
     private readonly TimeSpan _deadline;
     private readonly Lock _calls = new(); // of the library
     private readonly Timer _alive;
+    private readonly int _piece; // floats of one rank at once
     private readonly long[] _heard; // of each rank, when last
     private readonly nint[] _signs; // requests of the signs of life that are on their way
     private readonly int* _own; // this rank's number, what a sign of life says
@@ -31,7 +33,7 @@ internal sealed unsafe class MpiCommunicator : ICommunicator
     private readonly byte* _notice;
     private NativeBuffer _outgoing;
     private NativeBuffer _incoming;
-    private NativeBuffer _sum;
+    private NativeBuffer _padded;
     private bool _over;
 
     /// <summary>Joins the other ranks; returns when all have begun.</summary>
@@ -43,6 +45,7 @@ internal sealed unsafe class MpiCommunicator : ICommunicator
         _library = new MpiLibrary(flavor);
         _deadline = deadline;
         (Rank, Size) = _library.Begin();
+        _piece = Math.Clamp(AtOnceFloats / Size, 1, PieceFloats);
         _heard = new long[Size];
         _signs = new nint[Size];
         _own = (int*)NativeMemory.AllocZeroed(2, sizeof(int));
@@ -62,10 +65,64 @@ internal sealed unsafe class MpiCommunicator : ICommunicator
     /// <inheritdoc/>
     public void AllReduce(Span<float> values)
     {
+        // Every rank adds up a part of the elements and sends the sums to the others.
         for (int done = 0; done < values.Length;)
         {
-            int count = Math.Min(values.Length - done, PieceFloats * Size);
-            ReducePiece(values.Slice(done, count));
+            int count = Math.Min(values.Length - done, _piece * Size), own = (count + Size - 1) / Size;
+            Span<float> piece = values.Slice(done, count), padded = _padded.Span<float>(own * Size);
+            piece.CopyTo(padded);
+            padded[count..].Clear();
+            Span<float> sum = padded.Slice(own * Rank, own);
+            ReduceScatter(padded, sum);
+            AllGather(MemoryMarshal.AsBytes(sum), MemoryMarshal.AsBytes(padded));
+            padded[..count].CopyTo(piece);
+            done += count;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void ReduceScatter(ReadOnlySpan<float> values, Span<float> own)
+    {
+        CheckParts(own.Length, values.Length);
+        for (int done = 0; done < own.Length;)
+        {
+            int count = Math.Min(own.Length - done, _piece);
+            Span<float> outgoing = _outgoing.Span<float>(count * Size);
+            for (int p = 0; p < Size; p++)
+            {
+                values.Slice((p * own.Length) + done, count).CopyTo(outgoing[(p * count)..]);
+            }
+
+            Span<float> incoming = _incoming.Span<float>(count * Size), sum = own.Slice(done, count);
+            Exchange(
+                p => (_outgoing.At<float>(p * count), count * sizeof(float)), p => (_incoming.At<float>(p * count), count * sizeof(float)));
+            outgoing.Slice(Rank * count, count).CopyTo(incoming[(Rank * count)..]);
+            incoming[..count].CopyTo(sum);
+            for (int p = 1; p < Size; p++)
+            {
+                TensorPrimitives.Add(sum, incoming.Slice(p * count, count), sum);
+            }
+
+            done += count;
+        }
+    }
+
+    /// <inheritdoc/>
+    public void AllGather(ReadOnlySpan<byte> own, Span<byte> all)
+    {
+        CheckParts(own.Length, all.Length);
+        for (int done = 0; done < own.Length;)
+        {
+            int count = Math.Min(own.Length - done, _piece * sizeof(float));
+            own.Slice(done, count).CopyTo(_outgoing.Span<byte>(count));
+            Span<byte> incoming = _incoming.Span<byte>(count * Size);
+            Exchange(_ => (_outgoing.At<byte>(0), count), p => (_incoming.At<byte>(p * count), count));
+            own.Slice(done, count).CopyTo(incoming[(Rank * count)..]);
+            for (int p = 0; p < Size; p++)
+            {
+                incoming.Slice(p * count, count).CopyTo(all[((p * own.Length) + done)..]);
+            }
+
             done += count;
         }
     }
@@ -170,40 +227,16 @@ internal sealed unsafe class MpiCommunicator : ICommunicator
 
             _outgoing.Free();
             _incoming.Free();
-            _sum.Free();
+            _padded.Free();
             NativeMemory.Free(_own);
             NativeMemory.Free(_notice);
         }
     }
 
-    // Every rank adds up a part of the elements and sends the sums to the others.
-    private void ReducePiece(Span<float> values)
+    private void CheckParts(int part, int all)
     {
-        int count = values.Length, size = Size;
-        int first = Start(Rank), own = Start(Rank + 1) - first;
-        values.CopyTo(_outgoing.Span<float>(count));
-        _incoming.Span<float>(Math.Max(own * size, count));
-        Exchange(
-            p => (_outgoing.At<float>(Start(p)), (Start(p + 1) - Start(p)) * sizeof(float)),
-            p => (_incoming.At<float>(p * own), own * sizeof(float)));
-        Span<float> sum = _sum.Span<float>(own);
-        for (int p = 0; p < size; p++)
-        {
-            ReadOnlySpan<float> part =
-                p == Rank ? values.Slice(first, own) : new ReadOnlySpan<float>((void*)_incoming.At<float>(p * own), own);
-            if (p == 0)
-                part.CopyTo(sum);
-            else
-                TensorPrimitives.Add(sum, part, sum);
-        }
-
-        Exchange(
-            _ => (_sum.At<float>(0), own * sizeof(float)),
-            p => (_incoming.At<float>(Start(p)), (Start(p + 1) - Start(p)) * sizeof(float)));
-        sum.CopyTo(_incoming.Span<float>(count)[first..]);
-        _incoming.Span<float>(count).CopyTo(values);
-
-        int Start(int rank) => (int)((long)count * rank / size);
+        if (all != (long)part * Size)
+            throw new ArgumentException($"{all} elements are not {Size} parts of {part}");
     }
 
     // Sends to each other rank and receives from each what the functions say of it: address and bytes, in memory that does not move.
@@ -335,35 +368,5 @@ internal sealed unsafe class MpiCommunicator : ICommunicator
         using var stopped = new ManualResetEvent(false);
         if (_alive.Dispose(stopped))
             stopped.WaitOne();
-    }
-
-    /// <summary>Memory that grows and does not move while it is large enough.</summary>
-    private struct NativeBuffer
-    {
-        private nint _memory;
-        private long _bytes;
-
-        public Span<T> Span<T>(int count)
-            where T : unmanaged
-        {
-            long bytes = Math.Max((long)count * sizeof(T), sizeof(long));
-            if (bytes > _bytes)
-            {
-                NativeMemory.Free((void*)_memory);
-                _memory = (nint)NativeMemory.Alloc((nuint)bytes);
-                _bytes = bytes;
-            }
-
-            return new Span<T>((void*)_memory, count);
-        }
-
-        public readonly nint At<T>(int index)
-            where T : unmanaged => _memory + (index * (nint)sizeof(T));
-
-        public void Free()
-        {
-            NativeMemory.Free((void*)_memory);
-            (_memory, _bytes) = (0, 0);
-        }
     }
 }

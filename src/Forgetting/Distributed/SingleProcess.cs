@@ -22,6 +22,12 @@ internal sealed class SingleProcess : ICommunicator
     }
 
     /// <inheritdoc/>
+    public void ReduceScatter(ReadOnlySpan<float> values, Span<float> own) => values.CopyTo(own);
+
+    /// <inheritdoc/>
+    public void AllGather(ReadOnlySpan<byte> own, Span<byte> all) => own.CopyTo(all);
+
+    /// <inheritdoc/>
     public byte[][] Gather(ReadOnlySpan<byte> own) => [own.ToArray()];
 
     /// <inheritdoc/>

@@ -220,6 +220,10 @@ public sealed class DataParallelTests
             inner.AllReduce(values);
         }
 
+        public void ReduceScatter(ReadOnlySpan<float> values, Span<float> own) => inner.ReduceScatter(values, own);
+
+        public void AllGather(ReadOnlySpan<byte> own, Span<byte> all) => inner.AllGather(own, all);
+
         public byte[][] Gather(ReadOnlySpan<byte> own) => inner.Gather(own);
 
         public void Dispose()

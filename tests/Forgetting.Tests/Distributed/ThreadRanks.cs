@@ -70,6 +70,22 @@ internal sealed class ThreadRanks : IDisposable
             all._meeting.SignalAndWait();
         }
 
+        public void ReduceScatter(ReadOnlySpan<float> values, Span<float> own)
+        {
+            float[] all = values.ToArray();
+            AllReduce(all);
+            all.AsSpan(rank * own.Length, own.Length).CopyTo(own);
+        }
+
+        public void AllGather(ReadOnlySpan<byte> own, Span<byte> all)
+        {
+            byte[][] parts = Gather(own);
+            for (int p = 0; p < size; p++)
+            {
+                parts[p].CopyTo(all[(p * own.Length)..]);
+            }
+        }
+
         public byte[][] Gather(ReadOnlySpan<byte> own)
         {
             all._bytes[rank] = own.ToArray();
