@@ -41,6 +41,12 @@ internal sealed record Operand(string Name, Shape Shape, DType? Type, OperandRol
     /// </summary>
     public double? Scale { get; init; }
 
+    /// <summary>
+    /// Whether errors are relative to at least the root mean square of their row, where that is larger than that of all: for rows of very
+    /// different size, as means over few and over many values are.
+    /// </summary>
+    public bool ScaleByRow { get; init; }
+
     /// <summary>Elements by which this tensor starts past an aligned address, beside those of the case.</summary>
     public int Shift { get; init; }
 }

@@ -208,11 +208,15 @@ internal static class OperationRunner
     private static void Compare(List<string> faults, Operand operand, DType type, double[] actual, double[] expected)
     {
         double tolerance = operand.Loosen * (type == DType.BFloat16 ? BFloat16Tolerance * operand.LoosenBFloat16 : Float32Tolerance);
-        double scale = operand.Scale ?? Math.Sqrt(expected.Sum(value => value * value) / Math.Max(1, expected.Length));
+        double least = operand.Scale ?? RootMeanSquare(expected), scale = least;
+        int columns = operand.Shape.Columns;
         int wrong = 0, worst = -1;
         double worstExcess = 0;
         for (int i = 0; i < expected.Length; i++)
         {
+            if (operand.ScaleByRow && i % columns == 0)
+                scale = Math.Max(least, RootMeanSquare(expected.AsSpan(i, columns)));
+
             if (actual[i].Equals(expected[i]))
                 continue;
 
@@ -236,6 +240,15 @@ internal static class OperationRunner
                 $"{wrong} of {expected.Length} elements of {operand.Name} {operand.Shape} are wrong, worst [{row}, "
                     + $"{column}] = {actual[worst]:G9} for {expected[worst]:G9} ({worstExcess:G3} × the tolerance)"));
         }
+    }
+
+    private static double RootMeanSquare(ReadOnlySpan<double> values)
+    {
+        double sum = 0;
+        foreach (double value in values)
+            sum += value * value;
+
+        return Math.Sqrt(sum / Math.Max(1, values.Length));
     }
 
     // FNV-1a: the same numbers in every process.
