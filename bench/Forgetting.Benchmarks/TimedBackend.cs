@@ -407,4 +407,17 @@ internal sealed partial class TimedBackend(IBackend inner) : IBackend
         using var _ = Time([master, master, gradient, gradient, m, m, v, v, value.Pointer == master.Pointer ? default : value]);
         inner.AdamW(master, value, gradient, m, v, settings, numbers);
     }
+
+    /// <inheritdoc/>
+    public void AdamW8Bit(
+        Tensor master, Tensor value, Tensor gradient, BlockwiseTensor m, BlockwiseTensor v, Tensor maps, AdamWSettings settings,
+        Tensor numbers)
+    {
+        Tensor written = value.Pointer == master.Pointer ? default : value;
+        using var _ = Time(
+            [
+                master, master, gradient, gradient, written, m.Codes, m.Codes, m.Scales, m.Scales, v.Codes, v.Codes, v.Scales, v.Scales,
+            ]);
+        inner.AdamW8Bit(master, value, gradient, m, v, maps, settings, numbers);
+    }
 }

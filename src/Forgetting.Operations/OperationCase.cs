@@ -107,6 +107,10 @@ internal static class Operands
     public static Operand OutputIntegers(string name, int columns) =>
         new(name, new(columns), DType.Int32, OperandRole.Output, Constant(columns, int.MinValue)) { Loosen = 0 };
 
+    /// <summary>A tensor of bytes that is read and written, compared for equality; any bytes before.</summary>
+    public static Operand UpdatedBytes(string name, int columns) =>
+        new(name, new(columns), DType.UInt8, OperandRole.Updated, (random, _) => [.. Bytes(random, columns)]) { Loosen = 0 };
+
     /// <summary>A tensor in storage type that is read and written.</summary>
     public static Operand Updated(string name, int rows, int columns, Values? values = null) =>
         Input(name, rows, columns, values) with { Role = OperandRole.Updated };
@@ -135,6 +139,8 @@ internal static class Operands
     public static double[] Draw(Random random, int count, double deviation = 1, double mean = 0) =>
         [.. Enumerable.Range(0, count).Select(_ =>
             mean + (deviation * Math.Sqrt(-2 * Math.Log(1 - random.NextDouble())) * Math.Cos(2 * Math.PI * random.NextDouble())))];
+
+    private static IEnumerable<double> Bytes(Random random, int count) => Enumerable.Range(0, count).Select(_ => (double)random.Next(256));
 
     /// <summary>An operand's values as integers.</summary>
     public static int[] Ints(this double[] values) => Array.ConvertAll(values, value => (int)value);

@@ -159,6 +159,9 @@ internal static class OperationRunner
                 case DType.BFloat16:
                     MemoryMarshal.Write(data[(2 * i)..], Encode(values[i]));
                     break;
+                case DType.UInt8:
+                    data[i] = (byte)values[i];
+                    break;
                 default:
                     MemoryMarshal.Write(data[(4 * i)..], (int)values[i]);
                     break;
@@ -177,6 +180,7 @@ internal static class OperationRunner
             {
                 DType.Float32 => MemoryMarshal.Read<float>(data[(4 * i)..]),
                 DType.BFloat16 => Decode(MemoryMarshal.Read<ushort>(data[(2 * i)..])),
+                DType.UInt8 => data[i],
                 _ => MemoryMarshal.Read<int>(data[(4 * i)..]),
             };
         }

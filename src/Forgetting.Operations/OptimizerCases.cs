@@ -1,3 +1,4 @@
+using Forgetting.Backends;
 using Forgetting.Operations.Reference;
 using static Forgetting.Operations.Operands;
 
@@ -57,6 +58,59 @@ internal static class OptimizerCases
                         v[1] = new double[count];
                         if (separate)
                             v[5] = v[0];
+                    },
+                    Shift = count % 2,
+                };
+            }
+        }
+
+        foreach (OperationCase each in In8Bits())
+        {
+            yield return each;
+        }
+    }
+
+    // Codes are demanded to the bit: a value so near a midpoint that rounding decides would need another seed.
+    private static IEnumerable<OperationCase> In8Bits()
+    {
+        foreach ((int count, AdamWStep step) in new (int, AdamWStep)[]
+        {
+            (1, new(1e-3f, 0.9f, 0.999f, 1e-8f, 0, 1, 1)), (7, new(1e-2f, 0.9f, 0.95f, 1e-6f, 0.1f, 2, 0.25f)),
+            (256, new(1e-3f, 0.9f, 0.999f, 1e-8f, 0.01f, 4, 1)), (1031, new(1e-4f, 0.9f, 0.999f, 1e-8f, 0.01f, 1000, 1)),
+            (264, new(1e-3f, 0.8f, 0.99f, 1e-8f, 0.01f, 4, 1)),
+        })
+        {
+            int blocks = (count + 255) / 256;
+            foreach (bool separate in new[] { false, true })
+            {
+                yield return new("AdamW8Bit", $"{count} step {step.Step}{(separate ? " with a copy" : "")}")
+                {
+                    Operands =
+                    [
+                        Updated32("master", 1, count), Updated32("gradient", 1, count).Exact(), UpdatedBytes("m codes", count),
+                        Updated32("m scales", 1, blocks, Uniform(blocks, 0.01, 1)), UpdatedBytes("v codes", count),
+                        // A block whose second moments were never touched, and others.
+                        Updated32(
+                            "v scales", 1, blocks,
+                            (random, _) => [.. Enumerable.Range(0, blocks).Select(i => i % 3 * random.NextDouble())]),
+                        Input32(
+                            "maps", 2, DynamicMap.Count, Given([.. DynamicMap.Signed.Concat(DynamicMap.Unsigned).Select(x => (double)x)])),
+                        Input32("numbers", 1, 4, Given([.. step.Numbers.Select(number => (double)number)])),
+                        .. separate ? new[] { Output("value", 1, count) } : [],
+                    ],
+                    Run = (b, t) => b.AdamW8Bit(
+                        t[0], separate ? t[8] : t[0], t[1], new(t[2], t[3]), new(t[4], t[5]), t[6], step.Settings, t[7]),
+                    Expect = v =>
+                    {
+                        double[] signed = v[6][..DynamicMap.Count], unsigned = v[6][DynamicMap.Count..];
+                        double[] m = ReferenceQuantization.Dequantize(v[2], v[3], signed, 256);
+                        double[] second = ReferenceQuantization.Dequantize(v[4], v[5], unsigned, 256);
+                        (v[0], m, second) = ReferenceDense.AdamW(v[0], v[1], m, second, step);
+                        (v[2], v[3]) = ReferenceQuantization.Quantize(m, signed, 256);
+                        (v[4], v[5]) = ReferenceQuantization.Quantize(second, unsigned, 256);
+                        v[1] = new double[count];
+                        if (separate)
+                            v[8] = v[0];
                     },
                     Shift = count % 2,
                 };

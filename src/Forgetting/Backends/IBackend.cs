@@ -320,4 +320,15 @@ internal interface IOptimizerOperations
     /// </summary>
     /// <param name="numbers">Float32 [1, 4]: <see cref="AdamWSettings.Numbers"/> of this step, the same for all parameters.</param>
     void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, AdamWSettings settings, Tensor numbers);
+
+    /// <summary>
+    /// <see cref="AdamW"/> with moments in 8 bits (arXiv 2110.02861): they are dequantised, updated and used in Float32, and what is stored
+    /// is each block's largest magnitude and of every element the code that is nearest.
+    /// </summary>
+    /// <param name="m">Of as many elements as the master, by the signed map.</param>
+    /// <param name="v">By the unsigned map.</param>
+    /// <param name="maps">Float32 [2, 256]: <see cref="DynamicMap.Signed"/> and <see cref="DynamicMap.Unsigned"/>.</param>
+    void AdamW8Bit(
+        Tensor master, Tensor value, Tensor gradient, BlockwiseTensor m, BlockwiseTensor v, Tensor maps, AdamWSettings settings,
+        Tensor numbers);
 }

@@ -42,6 +42,18 @@ internal readonly record struct AdamWSettings(float Beta1, float Beta2, float Ep
         [(float)learningRate, (float)gradientScale, (float)(1 / (1 - Math.Pow(Beta1, step))), (float)(1 / (1 - Math.Pow(Beta2, step)))];
 }
 
+/// <summary>A tensor in 8 bits (arXiv 2110.02861): value i is scale[i / 256]·map[code[i]], with a <see cref="DynamicMap"/>.</summary>
+/// <param name="Codes">UInt8.</param>
+/// <param name="Scales">Float32 [1, ⌈n / 256⌉]: the largest magnitude of each block.</param>
+internal readonly record struct BlockwiseTensor(Tensor Codes, Tensor Scales)
+{
+    /// <summary>Elements that share a scale.</summary>
+    public const int Block = 256;
+
+    /// <summary>The shape of the scales of so many elements.</summary>
+    public static Shape ScalesOf(Shape shape) => new(checked((int)((shape.Count + Block - 1) / Block)));
+}
+
 /// <summary>How a negative token is unlearnt. Formulas: gradient at the logits for weight −w, p_y the target's probability.</summary>
 public enum AscentKind
 {

@@ -72,10 +72,11 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
         using Decoder? baseModel = settings.HoldsBase
             ? new Decoder(config, backend, settings.Adapter is null ? null : lora, training: false) : null;
         new Trainer(decoder, set, steps, "", observer: null, unlearned, regularizer, evaluator, baseModel).Rehearse();
-        long trained = decoder.TrainableParameters.Sum(p => p.Shape.Count); // an objective may train only some
-        int floats = (backend.StorageType == DType.Float32 ? 3 : 4)
-            + (unlearned != null && settings.ResolveMoments() == UnlearningMoments.Own ? 2 : 0);
-        return (weights, trained * floats * sizeof(float), decoder.Activations.PeakBytes);
+        int perWeight = (backend.StorageType == DType.Float32 ? 1 : 2) * sizeof(float); // the gradient, and a master apart from the weight
+        int optimisers = unlearned != null && settings.ResolveMoments() == UnlearningMoments.Own ? 2 : 1;
+        long state = decoder.TrainableParameters // an objective may train only some
+            .Sum(p => (p.Shape.Count * perWeight) + (optimisers * AdamWOptimizer.MomentBytes(p, settings)));
+        return (weights, state, decoder.Activations.PeakBytes);
     }
 
     /// <summary>A result in which half of the tokens are negative, so that all that a method may measure is measured.</summary>

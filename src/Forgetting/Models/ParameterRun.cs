@@ -1,3 +1,4 @@
+using Forgetting.Backends;
 using Forgetting.Tensors;
 
 namespace Forgetting.Models;
@@ -9,13 +10,10 @@ namespace Forgetting.Models;
 /// </summary>
 internal sealed class ParameterRun
 {
-    // Elements: 256 bytes of bfloat16, as what the arena gives.
-    private const int Alignment = 128;
+    // Elements: more than the 256 bytes that the arena aligns to, so that blocks of a quantised moment end where a parameter does.
+    private const int Alignment = BlockwiseTensor.Block;
 
     private readonly long[] _starts;
-    private Tensor _value;
-    private Tensor _master;
-    private Tensor _gradient;
 
     /// <summary>Of parameters that have no memory yet, or of one by itself.</summary>
     public ParameterRun(IReadOnlyList<Parameter> parameters)
@@ -42,13 +40,13 @@ internal sealed class ParameterRun
     public Shape Shape { get; }
 
     /// <summary><see cref="Parameter.Value"/> of all.</summary>
-    public Tensor Value => Parameters.Count == 1 ? Parameters[0].Value : _value;
+    public Tensor Value => Parameters[0].Value with { Shape = Shape };
 
     /// <summary><see cref="Parameter.Master"/> of all.</summary>
-    public Tensor Master => Parameters.Count == 1 ? Parameters[0].Master : _master;
+    public Tensor Master => Parameters[0].Master with { Shape = Shape };
 
     /// <summary><see cref="Parameter.Gradient"/> of all.</summary>
-    public Tensor Gradient => Parameters.Count == 1 ? Parameters[0].Gradient : _gradient;
+    public Tensor Gradient => Parameters[0].Gradient with { Shape = Shape };
 
     /// <summary>The runs of some parameters: each by itself, or joined, matrices and tables to one and vectors to another.</summary>
     public static IReadOnlyList<ParameterRun> Of(IReadOnlyList<Parameter> parameters, bool joined)
@@ -68,24 +66,28 @@ internal sealed class ParameterRun
     }
 
     /// <summary>Gives the parameters their parts of a tensor of <see cref="Shape"/>.</summary>
-    public void SetValue(Tensor value)
-    {
-        _value = value;
-        Give(value, (parameter, part) => parameter.Value = part);
-    }
+    public void SetValue(Tensor value) => Give(value, (parameter, part) => parameter.Value = part);
 
     /// <inheritdoc cref="SetValue"/>
-    public void SetMaster(Tensor master)
-    {
-        _master = master;
-        Give(master, (parameter, part) => parameter.Master = part);
-    }
+    public void SetMaster(Tensor master) => Give(master, (parameter, part) => parameter.Master = part);
 
     /// <inheritdoc cref="SetValue"/>
-    public void SetGradient(Tensor gradient)
+    public void SetGradient(Tensor gradient) => Give(gradient, (parameter, part) => parameter.Gradient = part);
+
+    /// <summary>The run cut wherever neighbours differ in a property.</summary>
+    public IEnumerable<ParameterRun> Split(Func<Parameter, bool> property)
     {
-        _gradient = gradient;
-        Give(gradient, (parameter, part) => parameter.Gradient = part);
+        for (int start = 0, end; start < Parameters.Count; start = end)
+        {
+            bool first = property(Parameters[start]);
+            end = start + 1;
+            while (end < Parameters.Count && property(Parameters[end]) == first)
+            {
+                end++;
+            }
+
+            yield return new ParameterRun([.. Parameters.Take(start..end)]);
+        }
     }
 
     /// <summary>The parameters' parts of a tensor of <see cref="Shape"/>.</summary>
@@ -95,6 +97,18 @@ internal sealed class ParameterRun
         {
             nint start = whole.Pointer + (nint)(_starts[i] * whole.DType.Size());
             yield return (Parameters[i], new Tensor(start, Parameters[i].Shape, whole.DType));
+        }
+    }
+
+    /// <summary>The parameters' parts of a tensor of <see cref="Shape"/> in 8 bits, or of one without scales.</summary>
+    public IEnumerable<(Parameter Parameter, BlockwiseTensor Part)> PartsOf(BlockwiseTensor whole)
+    {
+        int i = 0;
+        foreach ((Parameter parameter, Tensor codes) in PartsOf(whole.Codes))
+        {
+            nint start = whole.Scales.Pointer + (nint)(_starts[i++] / BlockwiseTensor.Block * sizeof(float));
+            Tensor scales = new(start, BlockwiseTensor.ScalesOf(parameter.Shape), DType.Float32);
+            yield return (parameter, new(codes, whole.Scales.IsEmpty ? default : scales));
         }
     }
 

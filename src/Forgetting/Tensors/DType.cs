@@ -11,11 +11,19 @@ public enum DType
 
     /// <summary>Signed 32-bit integer: token ids, offsets.</summary>
     Int32,
+
+    /// <summary>Unsigned 8-bit integer: codes of quantised values.</summary>
+    UInt8,
 }
 
 /// <summary>Sizes of element types.</summary>
 internal static class DTypes
 {
     /// <summary>Bytes of one element.</summary>
-    public static int Size(this DType dtype) => dtype == DType.BFloat16 ? 2 : 4;
+    public static int Size(this DType dtype) => dtype switch
+    {
+        DType.BFloat16 => 2,
+        DType.UInt8 => 1,
+        _ => 4,
+    };
 }

@@ -3,6 +3,13 @@ namespace Forgetting.Training;
 /// <summary>What is minimised, and how weights follow the gradient.</summary>
 public sealed record OptimizerSettings
 {
+    /// <summary>
+    /// <c>adamw</c> (arXiv 1711.05101), or <c>adamw8bit</c> with moments in 8 bits, block by block (arXiv 2110.02861). In Float32 stay
+    /// those of embeddings, as the paper has it, of gains and biases, and of matrices with fewer than 4,096 weights, as in bitsandbytes.
+    /// </summary>
+    [Setting("adamw, or adamw8bit: moments of matrices in 8 bits, 2 bytes a weight instead of 8", Name = "optimizer", Value = "NAME")]
+    public string Kind { get; init; } = "adamw";
+
     /// <summary>Peak learning rate.</summary>
     [Setting("peak learning rate", Common = true, Range = "(0, ∞)")]
     public double LearningRate { get; init; } = 1e-4;
@@ -54,6 +61,9 @@ public sealed record OptimizerSettings
     /// <summary>Block, from 0, whose input stable rank shrinkage disturbs; null: the middle one (this project's choice).</summary>
     [Setting("block, from 0, whose input gets srs' noise; the middle one unless given", Range = "[0, ∞)", Needs = "regularizer=srs")]
     public int? RegularizerBlock { get; init; }
+
+    /// <summary>Whether moments are kept in 8 bits.</summary>
+    internal bool In8Bits => Kind == "adamw8bit";
 
     /// <summary><see cref="RegularizerWeight"/>, or what the kind has unless it is given.</summary>
     internal double ResolveRegularizerWeight() => RegularizerWeight ?? (Regularizer == RegularizerKind.Srs ? 1 : 1e-3);

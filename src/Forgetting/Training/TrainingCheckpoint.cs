@@ -55,8 +55,8 @@ internal sealed record TrainingState
 
 /// <summary>
 /// Checkpoints of a run: folders <c>step-NNNNNN</c> that appear whole or not at all, each with <c>training.safetensors</c> (masters of the
-/// trainable parameters, both moments of AdamW), <c>state.json</c>, and <c>sha256sums</c>, their checksums, which are verified before
-/// anything is read. A run resumed from one continues to the same bits as one that was never interrupted.
+/// trainable parameters, both moments of AdamW as the optimiser has them), <c>state.json</c>, and <c>sha256sums</c>, their checksums,
+/// which are verified before anything is read. A run resumed from one continues to the same bits as one that was never interrupted.
 /// </summary>
 internal sealed class TrainingCheckpoint(string folder, int keep)
 {
@@ -182,7 +182,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
     }
 
     private static IEnumerable<(string Name, Tensor Values)> Tensors(AdamWOptimizer optimizer, AdamWOptimizer? unlearning) =>
-        [.. optimizer.State(), .. unlearning?.Moments("unlearning") ?? []];
+        [.. optimizer.State(), .. unlearning?.Moments("unlearning.") ?? []];
 
     private static void WriteTensors(string path, List<(string Name, Tensor Values)> tensors, IMemory memory)
     {
@@ -190,7 +190,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         Dictionary<string, Tensor> byName = tensors.ToDictionary(t => t.Name, t => t.Values);
         var writer = new SafeTensorsWriter(
             stream,
-            tensors.Select(t => new TensorEntry(t.Name, StoredType.F32, [t.Values.Rows, t.Values.Columns])),
+            tensors.Select(t => new TensorEntry(t.Name, Stored(t.Values), [t.Values.Rows, t.Values.Columns])),
             SafeTensorsWriter.StandardMetadata);
         var buffers = new TransferBuffers();
         foreach (TensorEntry entry in writer.Entries)
@@ -209,12 +209,14 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         foreach ((string name, Tensor values) in tensors)
         {
             StoredTensor stored = byName.GetValueOrDefault(name) ?? throw new UserException($"{path}: {name} is missing");
-            if (stored.Type != StoredType.F32 || !stored.Has(values.Shape))
-                throw new UserException($"{path}: {name} is {stored.Type} {stored.ShapeText}, expected F32 {values.Shape}");
+            if (stored.Type != Stored(values) || !stored.Has(values.Shape))
+                throw new UserException($"{path}: {name} is {stored.Type} {stored.ShapeText}, expected {Stored(values)} {values.Shape}");
 
             TensorTransfer.Load(stored, transposed: false, values, memory, buffers);
         }
     }
+
+    private static StoredType Stored(Tensor values) => values.DType == DType.UInt8 ? StoredType.U8 : StoredType.F32;
 
     private static TrainingState ReadState(string path)
     {

@@ -47,6 +47,7 @@ public sealed partial record TrainingOptions
             setting.CheckRange(this);
         }
 
+        Check("optimizer", Optimizer.Kind, Optimizer.Kind == "adamw" || Optimizer.In8Bits, "adamw or adamw8bit");
         TokenForgettingSettings forgetting = TokenForgetting;
         double share = forgetting.Rho is { IsAuto: false } given ? given.Value : 0;
         Check("rho", forgetting.Rho, forgetting.Rho is null or { IsAuto: true } || share is > 0 and <= 1, "a number in (0, 1] or auto");

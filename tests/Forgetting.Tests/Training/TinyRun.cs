@@ -26,15 +26,18 @@ internal sealed class TinyRun : IDisposable
         TiedHead = true,
     };
 
+    /// <summary>The same with matrices of 4,096 weights and more.</summary>
+    public static ModelConfig Wide { get; } = s_config with { HiddenSize = 64, HeadSize = 16, IntermediateSize = 72 };
+
     private readonly CpuBackend _backend;
     private readonly TemporaryFolder _folder = new();
 
-    public TinyRun(TrainingOptions options, CpuBackend? backend = null)
+    public TinyRun(TrainingOptions options, CpuBackend? backend = null, ModelConfig? config = null)
     {
         _backend = backend ?? new CpuBackend(2);
         Options = options;
         Decoder = new Decoder(
-            s_config, _backend,
+            config ?? s_config, _backend,
             options.Lora.Rank == 0 ? null : new LoraConfig { Rank = options.Lora.Rank, Alpha = 8, Dropout = options.Lora.Dropout },
             seed: 11);
         Decoder.Initialize(5);

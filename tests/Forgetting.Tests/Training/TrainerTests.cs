@@ -120,22 +120,25 @@ public class TrainerTests
     [Theory]
     [InlineData(false)]
     [InlineData(true)]
-    public void A_run_that_was_killed_resumes_to_the_same_bits(bool lora)
+    [InlineData(false, "adamw8bit")]
+    public void A_run_that_was_killed_resumes_to_the_same_bits(bool lora, string optimizer = "adamw")
     {
+        ModelConfig? config = optimizer == "adamw8bit" ? TinyRun.Wide : null;
         TrainingOptions options = lora ? s_adaptive : TinyRun.Full;
         options = options with
         {
+            Optimizer = options.Optimizer with { Kind = optimizer },
             Checkpoints = options.Checkpoints with { Every = 2 },
             TokenForgetting = options.TokenForgetting with { PartsEvery = 2 },
         };
-        using var whole = new TinyRun(options);
+        using var whole = new TinyRun(options, config: config);
         whole.Trainer().Run();
 
         // Dies after step 5, when the newest checkpoint is that of step 4 and the metrics are one line further.
-        using var killed = new TinyRun(options);
+        using var killed = new TinyRun(options, config: config);
         Assert.Throws<InvalidOperationException>(() => killed.Trainer(new Death(5)).Run());
         Assert.Equal(5, Lines(killed).Length);
-        using var resumed = new TinyRun(options);
+        using var resumed = new TinyRun(options, config: config);
         new Trainer(resumed.Decoder, resumed.Set, options, killed.Folder).Run(resume: true);
 
         Assert.Equal(whole.Weights().Select(BitConverter.SingleToUInt32Bits), resumed.Weights().Select(BitConverter.SingleToUInt32Bits));

@@ -14,7 +14,25 @@ internal static partial class Contract
     /// <summary><see cref="IOptimizerOperations.AdamW"/>.</summary>
     public static void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, Tensor numbers)
     {
-        Require(Float(master) && Alike(gradient, master) && Alike(m, master) && Alike(v, master));
+        Require(Alike(m, master) && Alike(v, master));
+        Update(master, value, gradient, numbers);
+    }
+
+    /// <summary><see cref="IOptimizerOperations.AdamW8Bit"/>.</summary>
+    public static void AdamW8Bit(
+        Tensor master, Tensor value, Tensor gradient, BlockwiseTensor m, BlockwiseTensor v, Tensor maps, Tensor numbers)
+    {
+        Require(IsBlockwise(m) && IsBlockwise(v) && m.Codes.Count == master.Count && v.Codes.Count == master.Count);
+        Require(Float(maps) && maps.Count == 2 * DynamicMap.Count);
+        Update(master, value, gradient, numbers);
+
+        static bool IsBlockwise(BlockwiseTensor x) =>
+            x.Codes.DType == DType.UInt8 && Float(x.Scales) && x.Scales.Shape == BlockwiseTensor.ScalesOf(x.Codes.Shape);
+    }
+
+    private static void Update(Tensor master, Tensor value, Tensor gradient, Tensor numbers)
+    {
+        Require(Float(master) && Alike(gradient, master));
         Require(value.IsEmpty || value.Count == master.Count);
         Require(numbers.Count == AdamWSettings.NumberCount && Float(numbers));
     }

@@ -31,4 +31,17 @@ internal sealed unsafe partial class CudaBackend
             master, separate ? value : default, gradient, m, v, settings.Beta1, settings.Beta2, settings.Epsilon, settings.WeightDecay,
             numbers, master.Count);
     }
+
+    /// <inheritdoc/>
+    public void AdamW8Bit(
+        Tensor master, Tensor value, Tensor gradient, BlockwiseTensor m, BlockwiseTensor v, Tensor maps, AdamWSettings settings,
+        Tensor numbers)
+    {
+        Contract.AdamW8Bit(master, value, gradient, m, v, maps, numbers);
+        bool separate = !value.IsEmpty && value.Pointer != master.Pointer;
+        LaunchFlat(
+            "adamw_8bit", Suffix(separate ? value.DType : DType.Float32), master.Count, 8,
+            master, separate ? value : default, gradient, m.Codes, m.Scales, v.Codes, v.Scales, maps, settings.Beta1, settings.Beta2,
+            settings.Epsilon, settings.WeightDecay, numbers, master.Count);
+    }
 }

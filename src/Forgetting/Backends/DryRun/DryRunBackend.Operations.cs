@@ -169,6 +169,12 @@ internal sealed partial class DryRunBackend
     {
     }
 
+    public void AdamW8Bit(
+        Tensor master, Tensor value, Tensor gradient, BlockwiseTensor m, BlockwiseTensor v, Tensor maps, AdamWSettings settings,
+        Tensor numbers)
+    {
+    }
+
     public void LoraDown(Tensor x, DropoutMask mask, Tensor a, float scale, Tensor low) => Gemm(x, false, a, true, low, scale);
 
     public void LoraDownGradient(Tensor dLow, Tensor x, DropoutMask mask, Tensor gradient)

@@ -160,6 +160,21 @@ internal sealed class DoctorBench(IBackend backend, DType rounding) : IDisposabl
     public Tensor Ids(int count, int limit) =>
         Integers([.. Enumerable.Range(0, count).Select(t => (int)(t * 2654435761L % 1000003 % limit))]);
 
+    /// <summary>A tensor in 8 bits: all codes in turn, scales in [0.5, 1.5).</summary>
+    public BlockwiseTensor Blockwise(int rows, int columns)
+    {
+        Tensor codes = Take(rows, columns, DType.UInt8);
+        var all = new byte[codes.Count];
+        for (int i = 0; i < all.Length; i++)
+        {
+            all[i] = (byte)(i * 7);
+        }
+
+        backend.Upload<byte>(all, codes);
+        int blocks = (int)BlockwiseTensor.ScalesOf(codes.Shape).Count;
+        return new(codes, Numbers([.. Enumerable.Range(0, blocks).Select(i => 0.5f + (i % 16 / 16f))]));
+    }
+
     /// <summary>A row of given numbers.</summary>
     public Tensor Numbers(params float[] values)
     {

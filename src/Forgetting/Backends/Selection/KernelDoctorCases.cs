@@ -323,6 +323,18 @@ internal static class KernelDoctorCases
             Tensor numbers = b.Numbers(settings.Numbers(1e-3, 3, 0.5));
             return (() => b.Backend.AdamW(master, value, gradient, m, v, settings, numbers), [master, m, v, value, gradient]);
         }, (s, e) => 1.0 * s.Inner * s.Width * (32 + e));
+        yield return Memory("AdamW8Bit", (b, s) =>
+        {
+            (Tensor master, Tensor gradient, Tensor value) =
+                (b.Input32(s.Inner, s.Width), b.Input32(s.Inner, s.Width), b.Output(s.Inner, s.Width));
+            (BlockwiseTensor m, BlockwiseTensor v) = (b.Blockwise(s.Inner, s.Width), b.Blockwise(s.Inner, s.Width));
+            var settings = new AdamWSettings(0.9f, 0.999f, 1e-8f, 0.01f);
+            Tensor numbers = b.Numbers(settings.Numbers(1e-3, 3, 0.5));
+            Tensor maps = b.Numbers([.. DynamicMap.Signed, .. DynamicMap.Unsigned]);
+            return (
+                () => b.Backend.AdamW8Bit(master, value, gradient, m, v, maps, settings, numbers),
+                [master, value, gradient, m.Scales, v.Scales]);
+        }, (s, e) => 1.0 * s.Inner * s.Width * (20 + e));
     }
 
     private static KernelDoctorCase Memory(
