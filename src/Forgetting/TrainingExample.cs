@@ -47,6 +47,13 @@ public sealed record TrainingExample
     public int? Sign { get; init; }
 
     /// <summary>
+    /// Stretches of <see cref="Completion"/> with a sign of their own, as <see cref="ChatMessage.Spans"/> are of a message; null for none.
+    /// </summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    [JsonConverter(typeof(SpansConverter))]
+    public IReadOnlyList<(int Start, int End, int Sign)>? Spans { get; init; }
+
+    /// <summary>
     /// As how many tokens each of its response tokens counts; null for one. <see cref="ChatMessage.Weight"/> multiplies it.
     /// </summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
@@ -58,9 +65,19 @@ public sealed record TrainingExample
 
     /// <summary>The example as a data file's reader makes it.</summary>
     /// <param name="index">Position in the data set, from 0.</param>
-    internal DataExample ToData(int index) => new()
+    /// <exception cref="UserException">A span does not lie within its text or lies upon another.</exception>
+    internal DataExample ToData(int index)
     {
-        Index = index, Place = $"example {index}", Prompt = Prompt ?? "", Completion = Completion ?? "", Messages = Messages, Sign = Sign,
-        Weight = Weight,
-    };
+        string place = $"example {index}";
+        return new()
+        {
+            Index = index, Place = place, Prompt = Prompt ?? "", Completion = Completion ?? "", Sign = Sign, Weight = Weight,
+            Spans = Ordered(Spans, Completion ?? ""),
+            Messages = Messages?.Select(m => m.Spans is null ? m : m with { Spans = Ordered(m.Spans, m.Content) }).ToArray(),
+        };
+
+        IReadOnlyList<(int Start, int End, int Sign)>? Ordered(IReadOnlyList<(int Start, int End, int Sign)>? spans, string text) =>
+            spans is null ? null
+            : SignedSpans.Ordered(spans, text, (found, expected) => new UserException($"{place}: has {found}; expected {expected}"));
+    }
 }

@@ -124,11 +124,11 @@ internal static class DataCommand
         var text = new StringBuilder($"\n{example.Place}, {Recipe.Text(example.Shape)}\n");
         if (tokenizer is null)
         {
-            text.AppendJoin('\n', example.Turns?.Select(m => $"{m.Role}: {Marked(m.Content, m.Mark)}")
+            text.AppendJoin('\n', example.Turns?.Select(m => $"{m.Role}: {Marked(m)}")
                 ??
                 [
                     example.Prompt + (example.Separator ?? ExampleEncoder.Joint(example.Prompt, example.Completion))
-                    + Marked(example.Completion, TokenMark.From(learnt: true, example.Sign, example.Weight)),
+                    + Marked(example.Answer),
                 ]);
             return text.ToString();
         }
@@ -172,10 +172,24 @@ internal static class DataCommand
     private static TokenMark MarkOf(EncodedExample example, int token) =>
         new(example.Response[token], Math.Min(example.Given?[token] ?? 0, (sbyte)0));
 
+    private static string Marked(ChatMessage message)
+    {
+        StringBuilder text = new();
+        int done = 0;
+        foreach (MarkedSpan span in SignedSpans.Placed(message, message.Content, 0))
+        {
+            text.Append(Marked(message.Content[done..span.Start], message.Mark));
+            text.Append(Marked(message.Content[span.Start..span.End], span.Mark));
+            done = span.End;
+        }
+
+        return text.Append(Marked(message.Content[done..], message.Mark)).ToString();
+    }
+
     private static string Marked(string text, TokenMark mark)
     {
         bool plain = Console.IsOutputRedirected;
-        (string start, string end) = !mark.Response ? ("", "")
+        (string start, string end) = !mark.Response || text.Length == 0 ? ("", "")
             : mark.Sign < 0 ? plain ? ("⟪", "⟫") : (NegativeStart, End)
             : plain ? ("⟦", "⟧") : (LearntStart, End);
         return start + text + end;

@@ -38,6 +38,12 @@ internal sealed record DataExample
     /// <summary>As how many tokens each of its response tokens counts, where its message does not say; null for one.</summary>
     public double? Weight { get; init; }
 
+    /// <summary>Stretches of the completion with a sign of their own (<see cref="ChatMessage.Spans"/>); null for none.</summary>
+    public IReadOnlyList<(int Start, int End, int Sign)>? Spans { get; init; }
+
+    /// <summary>The completion as an assistant's turn, with the record's sign, weight and spans.</summary>
+    public ChatMessage Answer => new("assistant", Completion) { Sign = Sign, Weight = Weight, Spans = Spans };
+
     /// <summary>Whether it is the rejected answer of a record whose chosen one is the example before.</summary>
     public bool Rejected { get; init; }
 
@@ -53,7 +59,7 @@ internal sealed record DataExample
     /// <summary>Whether its signs or its weight say that none of it is trained on.</summary>
     public bool IsLeftOut =>
         Weight == 0
-        || (Turns is { } turns ? turns.Any(m => m.Role == "assistant" && m.Sign == 0) && !turns.Any(m => m.Mark.Response) : Sign == 0);
+        || (Turns is { } turns ? turns.Any(m => m.Role == "assistant" && m.Sign == 0) && !turns.Any(m => m.IsTrained) : !Answer.IsTrained);
 
     /// <summary>
     /// What the line has for a chat template beside the messages: <c>tools</c>, <c>documents</c> and
@@ -91,9 +97,10 @@ internal static class DataSet
 {
     /// <summary>
     /// All examples of a file or folder, in order. Blank lines are passed over. Besides the fields of its <see cref="DataShape"/>
-    /// a line may have <c>weight</c>, <c>sign</c>, <c>label</c> (true: sign 1; false: −1), <c>separator</c> (text that joins
-    /// prompt and completion), <c>truncated</c> (true: no end-of-text follows) and <see cref="DataExample.Variables"/>; others
-    /// are <see cref="DataExample.Unread"/>.
+    /// a line may have <c>weight</c>, <c>sign</c>, <c>spans</c> (signs of stretches of an answer that is a text of the line),
+    /// <c>label</c> (true: sign 1; false: −1), <c>separator</c> (text that joins prompt and completion),
+    /// <c>truncated</c> (true: no end-of-text follows) and <see cref="DataExample.Variables"/>; others are
+    /// <see cref="DataExample.Unread"/>.
     /// </summary>
     /// <exception cref="UserException">
     /// The file is missing or has no example; a record is malformed; a field is missing or of another type; a line has a key that would

@@ -4,6 +4,13 @@ using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Data;
 
+/// <summary>A stretch of tokens with their mark: those with a character between two places.</summary>
+/// <param name="From">Where the first place falls.</param>
+/// <param name="To">Where the second does.</param>
+/// <param name="Mark">The mark.</param>
+/// <param name="Inner">Stretches of it that have another mark.</param>
+internal readonly record struct TokenStretch(TokenCut From, TokenCut To, TokenMark Mark, IReadOnlyList<TokenStretch> Inner);
+
 /// <summary>Ids and marks of an example as they are put together.</summary>
 internal sealed class EncodedText
 {
@@ -31,21 +38,55 @@ internal sealed class EncodedText
         }
     }
 
-    /// <summary>Adds ids of which stretches are trained on: a token is, if any of its characters lies between the two places.</summary>
-    public void Add(ReadOnlySpan<int> added, IReadOnlyList<(TokenCut From, TokenCut To, TokenMark Mark)> trained)
+    /// <summary>
+    /// Adds ids of which stretches are trained on: a token is, if any of its characters lies between the two places. A token with a
+    /// character of an inner stretch has its mark; of two of them that of the lower sign.
+    /// </summary>
+    public void Add(ReadOnlySpan<int> added, IReadOnlyList<TokenStretch> trained)
     {
         int first = Count;
         Add(added, TokenMark.Given);
-        foreach ((TokenCut from, TokenCut to, TokenMark mark) in trained)
+        foreach (TokenStretch whole in trained)
         {
-            for (int i = Math.Max(first + from.Before, 1); i < first + to.Begun; i++)
+            int begin = Math.Max(first + whole.From.Before, 1), end = first + whole.To.Begun;
+            Mark(begin, end, whole.Mark);
+            foreach (TokenStretch inner in whole.Inner.OrderByDescending(s => s.Mark.Response ? s.Mark.Sign : 0))
+            {
+                Mark(Math.Max(first + inner.From.Before, begin), Math.Min(first + inner.To.Begun, end), inner.Mark);
+            }
+
+            Straddled |= whole.From.Inside && begin < end && _marks[begin].Response;
+        }
+
+        void Mark(int begin, int end, TokenMark mark)
+        {
+            for (int i = begin; i < end; i++)
             {
                 _marks[i] = mark;
             }
-
-            Straddled |= from.Inside && from.Before < to.Begun;
         }
     }
+
+    /// <summary>The text in windows, see <see cref="TextWindows.Cut"/>, without those of which nothing is trained on.</summary>
+    public IEnumerable<EncodedExample> Windows(DataExample example, int length)
+    {
+        foreach (EncodedExample window in TextWindows.Cut(Ids, length))
+        {
+            int start = window.Index * (length - 1);
+            TokenMark[] marks = [TokenMark.Given, .. _marks[(start + 1)..(start + window.Length)]];
+            if (marks.Any(mark => mark.Response))
+                yield return Marked(window.Ids, marks) with { Index = example.Index };
+        }
+    }
+
+    private static EncodedExample Marked(int[] ids, TokenMark[] marks) => new()
+    {
+        Index = 0,
+        Ids = ids,
+        Response = [.. marks.Select(mark => mark.Response)],
+        Given = Array.Exists(marks, mark => mark.Sign != 0) ? [.. marks.Select(mark => mark.Sign)] : null,
+        Weights = Array.Exists(marks, mark => mark.Weight != 1) ? [.. marks.Select(mark => mark.Weight)] : null,
+    };
 
     /// <summary>The example, cut to a length.</summary>
     /// <exception cref="UserException">It has nothing to train on, or what is given fills the length; its line is named.</exception>
@@ -62,14 +103,9 @@ internal sealed class EncodedText
         }
 
         int length = Math.Min(_ids.Count, maxLength);
-        sbyte[] signs = [.. _marks[..length].Select(mark => mark.Sign)];
-        return new EncodedExample
+        return Marked([.. _ids[..length]], [.. _marks[..length]]) with
         {
             Index = example.Index,
-            Ids = [.. _ids[..length]],
-            Response = [.. _marks[..length].Select(mark => mark.Response)],
-            Given = signs.AsSpan().ContainsAnyExcept((sbyte)0) ? signs : null,
-            Weights = _marks[..length].Exists(mark => mark.Weight != 1) ? [.. _marks[..length].Select(mark => mark.Weight)] : null,
             Rejected = example.Rejected,
             Conversation = example.Messages != null,
         };

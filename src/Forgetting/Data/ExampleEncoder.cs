@@ -141,9 +141,8 @@ internal sealed class ExampleEncoder
         DataExample once = Once(example);
         if (_template is not null)
         {
-            IReadOnlyList<ChatMessage> turns =
-                once.Turns ?? [new("user", once.Prompt), new("assistant", once.Completion) { Sign = once.Sign, Weight = once.Weight }];
-            AddRendered(text, _template.ForTraining(once, turns), once.Truncated && turns[^1].Mark.Response);
+            IReadOnlyList<ChatMessage> turns = once.Turns ?? [new("user", once.Prompt), once.Answer];
+            AddRendered(text, _template.ForTraining(once, turns), once.Truncated && turns[^1].IsTrained);
         }
         else if (once.Turns is { } messages)
         {
@@ -173,14 +172,13 @@ internal sealed class ExampleEncoder
     {
         RefuseMore(example, []);
         DataExample once = Once(example);
-        int[] ids = [.. _tokenizer.Encode(once.Completion, bos: true, _allowSpecial), .. once.Truncated ? Array.Empty<int>() : [_eos]];
+        EncodedText text = new();
+        AddStretch(text, once.Completion, [Marked(once.Answer, once.Completion, 0, 0)]);
+        if (!once.Truncated)
+            text.Add([_eos], once.Answer.Mark);
+
         _encoded++;
-        return TextWindows.Cut(ids, _maxLength).Select(window => window with
-        {
-            Index = example.Index,
-            Given = example.Sign is { } sign ? Array.ConvertAll(window.Response, r => (sbyte)(r ? sign : 0)) : null,
-            Weights = example.Weight is { } weight and not 1 ? Array.ConvertAll(window.Response, r => r ? (float)weight : 1) : null,
-        });
+        return text.Windows(example, _maxLength);
     }
 
     /// <summary>
@@ -224,11 +222,15 @@ internal sealed class ExampleEncoder
     {
         RefuseMore(example, []);
         string joined = example.Prompt + (example.Separator ?? Joint(example.Prompt, example.Completion)) + example.Completion;
-        TokenMark mark = TokenMark.From(learnt: true, example.Sign, example.Weight);
-        AddStretch(text, joined, [new(example.Prompt.Length, joined.Length, mark)]);
+        int place = joined.Length - example.Completion.Length;
+        AddStretch(text, joined, [Marked(example.Answer, example.Completion, example.Prompt.Length, place)]);
         if (!example.Truncated)
-            text.Add([_eos], mark);
+            text.Add([_eos], example.Answer.Mark);
     }
+
+    // An answer from a place on, of which the content as it is written stands at another.
+    private static MarkedSpan Marked(ChatMessage answer, string written, int start, int place) =>
+        new(start, place + written.Length, answer.Mark) { Inner = SignedSpans.Placed(answer, written, place) };
 
     /// <summary>
     /// The eos tokens cut the conversation into stretches that are encoded each by itself, since no token crosses a special one.
@@ -259,7 +261,7 @@ internal sealed class ExampleEncoder
 
             // An answer that is still to come writes its joint itself.
             string whole = cut && content.Length == 0 ? before : before + joint + content;
-            AddStretch(text, whole, message.Mark.Response ? [new(before.Length, whole.Length, message.Mark)] : []);
+            AddStretch(text, whole, message.IsTrained ? [Marked(message, content, before.Length, whole.Length - content.Length)] : []);
             if (cut)
                 return;
 
@@ -304,21 +306,19 @@ internal sealed class ExampleEncoder
                 if (truncated && spans.Count > 0 && start >= spans[^1].Start)
                     return;
 
-                text.Add([special], spans.FirstOrDefault(s => s.Start <= start && start < s.End).Mark);
+                MarkedSpan around = spans.FirstOrDefault(s => s.Start <= start && start < s.End);
+                text.Add([special], (around.Inner ?? []).Where(s => s.Start <= start && start < s.End).Append(around).First().Mark);
                 continue;
             }
 
-            AddStretch(
-                text,
-                rendered.Stretch(start, end),
-                [
-                    .. spans.Where(s => s.Start < end && s.End > start && s.End > s.Start)
-                        .Select(s => new MarkedSpan(
-                            rendered.Stretch(start, Math.Max(start, s.Start)).Length, rendered.Stretch(start, Math.Min(end, s.End)).Length,
-                            s.Mark)),
-                ],
-                first: start == 0,
-                bos: false);
+            AddStretch(text, rendered.Stretch(start, end), Within(spans), first: start == 0, bos: false);
+
+            MarkedSpan[] Within(IReadOnlyList<MarkedSpan> all) =>
+            [
+                .. all.Where(s => s.Start < end && s.End > start && s.End > s.Start).Select(s => new MarkedSpan(
+                    rendered.Stretch(start, Math.Max(start, s.Start)).Length, rendered.Stretch(start, Math.Min(end, s.End)).Length,
+                    s.Mark) { Inner = Within(s.Inner) }),
+            ];
         }
     }
 
@@ -333,15 +333,20 @@ internal sealed class ExampleEncoder
             text.Add(_tokenizer.Encode("", bos: true), TokenMark.Given);
 
         List<int> ids = [];
-        int[] places = [.. trained.SelectMany(t => (int[])[t.Start, t.End])];
-        TokenCut[] cuts = _tokenizer.Append(stretch, ids, first, _allowSpecial, places);
-        if (_paperMask)
-        {
-            cuts = [.. places.Select(
-                (place, i) => new TokenCut(i % 2 == 1 && place == stretch.Length ? ids.Count : Alone(place), Inside: false))];
-        }
+        int[] places = [.. trained.SelectMany(t => (int[])[t.Start, .. t.Inner.SelectMany(i => (int[])[i.Start, i.End]), t.End])];
+        var cuts = new Queue<TokenCut>(_tokenizer.Append(stretch, ids, first, _allowSpecial, places));
+        text.Add([.. ids], [.. trained.Select(Cut)]);
 
-        text.Add([.. ids], [.. trained.Select((t, i) => (cuts[2 * i], cuts[(2 * i) + 1], t.Mark))]);
+        TokenStretch Cut(MarkedSpan span)
+        {
+            TokenCut from = cuts.Dequeue();
+            TokenStretch[] inner = [.. span.Inner.Select(i => new TokenStretch(cuts.Dequeue(), cuts.Dequeue(), i.Mark, []))];
+            TokenCut to = cuts.Dequeue();
+            if (_paperMask)
+                (from, to) = (new(Alone(span.Start), false), new(span.End == stretch.Length ? ids.Count : Alone(span.End), false));
+
+            return new(from, to, span.Mark, inner);
+        }
 
         // As many tokens as the text before a place has by itself.
         int Alone(int place)

@@ -14,7 +14,7 @@ internal sealed class ExampleReader(DataFields fields)
         Chosen = "chosen", Rejected = "rejected", Sign = "sign", Weight = "weight", Label = "label";
 
     // What this program itself reads or writes on a line.
-    private static readonly HashSet<string> s_own = ["separator", "truncated", "task", "index", "exact", Sign, Weight];
+    private static readonly HashSet<string> s_own = ["separator", "truncated", "task", "index", "exact", Sign, Weight, SignedSpans.Key];
 
     // What Hugging Face's libraries hand to a chat template from beside the messages.
     private static readonly HashSet<string> s_variables = ["tools", "documents", "chat_template_kwargs"];
@@ -89,7 +89,12 @@ internal sealed class ExampleReader(DataFields fields)
     // What the prompt has of the assistant is given, not learnt.
     private ChatMessage[] Conversation(JsonView view)
     {
-        ChatMessage[] given = [.. Turns(Required(view, fields.Prompt)).Select(AsGiven)];
+        JsonView prompt = Required(view, fields.Prompt);
+        ChatMessage[] turns = Turns(prompt);
+        if (turns.Any(m => m.Spans is not null || m.Sign is not (null or 0)))
+            throw prompt.Wrong("a conversation with signs or spans", "these in the completion: nothing of the prompt is learnt");
+
+        ChatMessage[] given = [.. turns.Select(AsGiven)];
         if (MayLack(view, fields.Completion))
             return given;
 
@@ -106,6 +111,9 @@ internal sealed class ExampleReader(DataFields fields)
     {
         if (view.Find(Sign) is { } sign)
             throw sign.Wrong("given with 'chosen' and 'rejected'", "none: these say what is learnt and what is forgotten");
+
+        if (view.Find(SignedSpans.Key) is { } spans)
+            throw spans.Wrong("given with 'chosen' and 'rejected'", "spans in their messages");
 
         JsonView chosen = Required(view, Chosen), rejected = Required(view, Rejected);
         string? prompt = view.Find(fields.Prompt) is { Element.ValueKind: JsonValueKind.String } text ? text.AsString()
@@ -208,7 +216,7 @@ internal sealed class ExampleReader(DataFields fields)
 
     /// <summary>What a line has beside the text itself.</summary>
     /// <exception cref="UserException">A key that would change what is learnt and that is not understood.</exception>
-    private static DataExample ReadRest(JsonView view, IReadOnlyList<string> read, DataExample example)
+    private DataExample ReadRest(JsonView view, IReadOnlyList<string> read, DataExample example)
     {
         Dictionary<string, JsonElement> variables = [];
         List<string> unread = [];
@@ -238,6 +246,9 @@ internal sealed class ExampleReader(DataFields fields)
             }
         }
 
+        if (!fields.PromptsOnly && view.Find(SignedSpans.Key) is { } spans)
+            example = WithSpans(view, spans, example);
+
         return example with
         {
             Sign = view.Find(Sign) is { } sign ? ChatMessage.ReadSign(sign) : Labelled(view),
@@ -246,6 +257,24 @@ internal sealed class ExampleReader(DataFields fields)
             Variables = variables.Count > 0 ? variables : null,
             Unread = unread.Count > 0 ? unread : example.Unread,
         };
+    }
+
+    // Spans count in the answer that the line has as a text; those of a list of messages stand in the messages.
+    private DataExample WithSpans(JsonView view, JsonView spans, DataExample example)
+    {
+        if (example.Shape is DataShape.Messages or DataShape.ShareGpt
+            || (example.Shape == DataShape.Conversational && !IsText(Required(view, fields.Completion))))
+        {
+            throw spans.Wrong("given beside messages", "spans in the message of whose content they are");
+        }
+
+        IReadOnlyList<(int Start, int End, int Sign)>? read = SignedSpans.Read(spans, example.Messages?[^1].Content ?? example.Completion);
+        if (read != null && view.Find(Weight) is { } weight && ChatMessage.ReadWeight(weight) == 0)
+            throw spans.Wrong("given on a line of weight 0", "spans in an answer that is trained on");
+
+        return example.Messages is { } turns
+            ? example with { Messages = [.. turns.SkipLast(1), turns[^1] with { Spans = read }] }
+            : example with { Spans = read };
     }
 
     // TRL's unpaired preferences: whether the completion is one to be given.

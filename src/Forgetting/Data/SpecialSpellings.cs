@@ -1,3 +1,4 @@
+using Forgetting.Text;
 using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Data;
@@ -71,24 +72,30 @@ internal sealed class SpecialSpellings
             {
                 Messages =
                 [
-                    .. messages.Select((m, i) => m with
-                    {
-                        Content = WithoutEnd(
-                            i == 0 ? WithoutBeginning(m.Content, bos) : m.Content,
-                            closes && m.Role == "assistant" && !(example.Truncated && i == messages.Count - 1) ? spelt : []),
-                    }),
+                    .. messages.Select((m, i) => Cut(
+                        m, i == 0 ? bos : null,
+                        closes && m.Role == "assistant" && !(example.Truncated && i == messages.Count - 1) ? spelt : [])),
                 ],
             };
         }
         else
         {
             string prompt = WithoutBeginning(example.Prompt, bos);
-            string completion = example.Prompt.Length == 0 ? WithoutBeginning(example.Completion, bos) : example.Completion;
-            once = example with { Prompt = prompt, Completion = WithoutEnd(completion, closes && !example.Truncated ? spelt : []) };
+            ChatMessage answer = Cut(
+                example.Answer, example.Prompt.Length == 0 ? bos : null, closes && !example.Truncated ? spelt : []);
+            once = example with { Prompt = prompt, Completion = answer.Content, Spans = answer.Spans };
         }
 
         _doubled += changed ? 1 : 0;
         return once;
+
+        ChatMessage Cut(ChatMessage message, string? beginning, string[] endings)
+        {
+            string rest = WithoutBeginning(message.Content, beginning);
+            int cut = message.Content.Length - rest.Length;
+            rest = WithoutEnd(rest, endings);
+            return message with { Content = rest, Spans = SignedSpans.Kept(message, cut, rest.Length) };
+        }
 
         string WithoutBeginning(string text, string? token)
         {

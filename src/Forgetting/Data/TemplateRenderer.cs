@@ -32,8 +32,38 @@ internal sealed class TemplateRenderer(ChatTemplate template, Tokenizer tokenize
     {
         (TemplateInput input, char marker) = Guarded(example, messages);
         Check(example, input, answered: true);
-        (string text, IReadOnlyList<MarkedSpan> spans) = template.RenderForTraining(input, tokenizer.SpecialTokens);
-        return new RenderedText(text, marker, spans);
+        (string text, IReadOnlyList<(int Start, int End, int? Turn)> spans) = template.RenderForTraining(input, tokenizer.SpecialTokens);
+        return new RenderedText(text, marker, [.. spans.Select(span => span.Turn is not { } turn
+            ? new MarkedSpan(span.Start, span.End, new TokenMark(Response: true))
+            : new MarkedSpan(span.Start, span.End, input.Messages[turn].Mark)
+            {
+                Inner = input.Messages[turn].Spans is null ? [] : Inner(example, input, turn, text[span.Start..span.End], span.Start),
+            })]);
+    }
+
+    private IReadOnlyList<MarkedSpan> Inner(DataExample example, TemplateInput input, int turn, string written, int place)
+    {
+        string content = input.Content(turn);
+        foreach (string part in (string[])[content, content.Trim()])
+        {
+            if (Locate(written, part) is >= 0 and var at)
+                return SignedSpans.Placed(input.Messages[turn], part, place + at);
+        }
+
+        throw new UserException(
+            $"{example.Place}: message {turn + 1} has spans, but the template {template.Source} does not write its content once and "
+            + "as it is; expected a content that it does");
+    }
+
+    // Behind nothing but white space, or in one place only.
+    private static int Locate(string written, string content)
+    {
+        int lead = written.Length - written.TrimStart().Length - (content.Length - content.TrimStart().Length);
+        if (lead >= 0 && written.AsSpan(lead).StartsWith(content, StringComparison.Ordinal))
+            return lead;
+
+        int first = written.IndexOf(content, StringComparison.Ordinal);
+        return first == written.LastIndexOf(content, StringComparison.Ordinal) ? first : -1;
     }
 
     /// <summary>The text that an answer follows.</summary>

@@ -30,6 +30,15 @@ public sealed record ChatMessage(string Role, string Content)
     public int? Sign { get; init; }
 
     /// <summary>
+    /// For an assistant's turn: stretches of <see cref="Content"/> with a sign of their own, which goes before <see cref="Sign"/>, none
+    /// upon another; null for none. Start is the first character, from 0, End the one behind the last, counted in Unicode code points as
+    /// Python does.
+    /// </summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    [JsonConverter(typeof(SpansConverter))]
+    public IReadOnlyList<(int Start, int End, int Sign)>? Spans { get; init; }
+
+    /// <summary>
     /// Whatever else the data says of the turn, such as <c>tool_calls</c> or <c>name</c>, for chat templates that write it; null where
     /// there is nothing.
     /// </summary>
@@ -40,9 +49,14 @@ public sealed record ChatMessage(string Role, string Content)
     [JsonIgnore]
     public bool NoContent { get; init; }
 
-    /// <summary>What training makes of the turn.</summary>
+    /// <summary>What training makes of the turn, but for its <see cref="Spans"/>.</summary>
     [JsonIgnore]
     internal TokenMark Mark => TokenMark.From(Role == "assistant", Sign, Weight);
+
+    /// <summary>Whether some of the turn is trained on.</summary>
+    [JsonIgnore]
+    internal bool IsTrained =>
+        Mark.Response || (Role == "assistant" && Weight != 0 && Spans is { } spans && spans.Any(span => span.Sign != 0));
 
     /// <summary>Reads a message: <c>role</c> and <c>content</c>, or <c>from</c> and <c>value</c> as ShareGPT has them.</summary>
     /// <exception cref="UserException">The role is missing; the content is no text, or missing where no other key stands for it; the
@@ -53,7 +67,7 @@ public sealed record ChatMessage(string Role, string Content)
         (string roleKey, string contentKey) = shareGpt ? ("from", "value") : ("role", "content");
         string role = shareGpt ? RoleOf(view[roleKey].AsString()) : view[roleKey].AsString();
         Dictionary<string, JsonElement> more = view.Members()
-            .Where(m => m.Key != roleKey && m.Key != contentKey && m.Key is not (WeightKey or SignKey)
+            .Where(m => m.Key != roleKey && m.Key != contentKey && m.Key is not (WeightKey or SignKey or SignedSpans.Key)
                 && m.Value.Element.ValueKind != JsonValueKind.Null)
             .DistinctBy(m => m.Key).ToDictionary(m => m.Key, m => m.Value.Element);
         foreach ((_, JsonView value) in view.Members())
@@ -62,11 +76,14 @@ public sealed record ChatMessage(string Role, string Content)
         }
 
         JsonView? content = view.Find(contentKey);
-        return new ChatMessage(role, content is { } given ? Text(given) : more.Values.Any(Says) ? "" : view[contentKey].AsString())
+        string text = content is { } given ? Text(given) : more.Values.Any(Says) ? "" : view[contentKey].AsString();
+        double? ownWeight = view.Find(WeightKey) is { } weight ? ReadWeight(weight, role) : null;
+        return new ChatMessage(role, text)
         {
             NoContent = content is null,
-            Weight = view.Find(WeightKey) is { } weight ? ReadWeight(weight, role) : null,
+            Weight = ownWeight,
             Sign = view.Find(SignKey) is { } sign ? ReadSign(sign, role) : null,
+            Spans = view.Find(SignedSpans.Key) is { } spans ? ReadSpans(spans, text, role, ownWeight) : null,
             More = more.Count > 0 ? more : null,
         };
     }
@@ -147,6 +164,15 @@ public sealed record ChatMessage(string Role, string Content)
         return value == 0 || role == "assistant"
             ? value
             : throw sign.Wrong($"{value} in a message of the {role}", "one in an assistant's message only: no other is learnt");
+    }
+
+    private static IReadOnlyList<(int Start, int End, int Sign)>? ReadSpans(JsonView spans, string text, string role, double? weight)
+    {
+        IReadOnlyList<(int Start, int End, int Sign)>? read = SignedSpans.Read(spans, text);
+        return read is null || (role == "assistant" && weight != 0) ? read
+            : throw spans.Wrong(
+                role == "assistant" ? "given in a message of weight 0" : $"given in a message of the {role}",
+                "spans in an assistant's message that is trained on");
     }
 
     /// <summary>Reads a weight; a table has it as a text.</summary>

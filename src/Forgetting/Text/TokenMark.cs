@@ -21,4 +21,8 @@ internal readonly record struct TokenMark(bool Response, sbyte Sign = 0, float W
 /// <param name="Start">First character.</param>
 /// <param name="End">The character behind the last.</param>
 /// <param name="Mark">The mark.</param>
-internal readonly record struct MarkedSpan(int Start, int End, TokenMark Mark);
+internal readonly record struct MarkedSpan(int Start, int End, TokenMark Mark)
+{
+    /// <summary>Stretches of it that have another mark, in order.</summary>
+    public IReadOnlyList<MarkedSpan> Inner { get; init; } = [];
+}

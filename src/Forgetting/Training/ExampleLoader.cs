@@ -125,7 +125,7 @@ internal static class ExampleLoader
             return example;
 
         int last = messages.Select((m, i) => m.Role == "assistant" ? i : -1).Max();
-        return example with { Messages = [.. messages.Select((m, i) => m.Mark.Response && i != last ? m with { Weight = 0 } : m)] };
+        return example with { Messages = [.. messages.Select((m, i) => m.IsTrained && i != last ? m with { Weight = 0 } : m)] };
     }
 
     /// <summary>An encoded example with the marks of what is learnt that the settings say.</summary>

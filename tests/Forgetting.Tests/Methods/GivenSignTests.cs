@@ -7,6 +7,7 @@ using Forgetting.Methods;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Runs;
 using Forgetting.Testing;
+using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
 using Xunit;
 
@@ -144,6 +145,73 @@ public sealed class GivenSignTests : IDisposable
         int[] ranked = [.. scored.Where(s => s.Index % 2 == 1).SelectMany(s => s.Sign.Where((_, t) => s.Response[t] == 1))];
         Assert.Equal((int)Math.Floor(0.7m * ranked.Length), ranked.Count(sign => sign == 1));
         Assert.Contains(-1, ranked);
+    }
+
+    // The first word of every second answer is to be forgotten, and nothing is said of the rest: it is scored.
+    [SharedDataFact]
+    public void Spans_are_forgotten_whatever_their_score_and_the_rest_is_ranked()
+    {
+        string data = _folder.Write("spans.jsonl", string.Join('\n', Lines().Select((l, i) => JsonSerializer.Serialize(new
+        {
+            prompt = l.Question,
+            completion = l.Answer,
+            spans = i % 2 == 0 ? new[] { new { start = 0, end = l.Answer.IndexOf(' ', StringComparison.Ordinal), sign = -1 } } : null,
+        }))));
+        TrainingOptions options = Options(data);
+        options = options with
+        {
+            TokenForgetting = options.TokenForgetting with { ReferenceFraction = 0.25, Score = ScoreKind.Influence },
+            Out = _folder["run"],
+        };
+        TuneRun.Execute(options, _backend);
+        var tokenizer = Tokenizer.Load(options.Model);
+        IReadOnlyList<ExampleScores> scored = ScoreFile.Read(_folder["run", "scores.jsonl"]);
+        (string Question, string Answer)[] lines = Lines();
+        foreach (ExampleScores s in scored.Where(s => s.Index % 2 == 0))
+        {
+            int first = Array.IndexOf(s.Response, 1);
+            Assert.All(TokensOfFirstWord(tokenizer, lines[s.Index].Answer), t => Assert.Equal(-1, s.Sign[first + t]));
+        }
+
+        Assert.Contains(scored, s => s.Index % 2 == 0 && s.Sign.Contains(1));
+    }
+
+    // A line that is not trained on but for its spans: of the answer the spans alone must go, and its refusal is a whole one.
+    [SharedDataTheory]
+    [InlineData(ForgetObjective.Npo)]
+    [InlineData(ForgetObjective.IdkDpo)]
+    public void Explicit_unlearning_forgets_the_spans_of_a_line_of_sign_0(ForgetObjective objective)
+    {
+        (string Question, string Answer)[] lines = Lines();
+        string[] words = [.. lines.Select(l => l.Answer.Split(' ')[0])];
+        string forget = _folder.Write("forget.jsonl", string.Join('\n', lines.Select((l, i) => JsonSerializer.Serialize(new
+        {
+            prompt = l.Question,
+            completion = l.Answer,
+            sign = 0,
+            spans = new[] { new { start = 0, end = words[i].Length, sign = -1 } },
+        }))));
+        TuneSummary summary = TuneRun.Execute(
+            Options("") with
+            {
+                Method = TrainingMethod.Unlearn,
+                TokenForgetting = new(),
+                Out = _folder["unlearn"],
+                ForgetSet = new() { ForgetData = forget, Objective = objective },
+                Schedule = new() { Steps = 1, BatchSize = 4 },
+            },
+            _backend);
+        var tokenizer = Tokenizer.Load(SharedData.Path("stories260K", "hf"));
+        Assert.Equal(lines.Sum(l => TokensOfFirstWord(tokenizer, l.Answer).Length), summary.NegativeTokens);
+    }
+
+    // The tokens with a character of it: the answer stands behind a space, as the tokenizer has it at the beginning of a text.
+    private static int[] TokensOfFirstWord(Tokenizer tokenizer, string answer)
+    {
+        IReadOnlyList<string> texts = tokenizer.TextsOf(tokenizer.Encode(answer, bos: false));
+        int[] ends = [.. texts.Select((_, t) => texts.Take(t + 1).Sum(text => text.Length))];
+        int length = 1 + answer.IndexOf(' ', StringComparison.Ordinal);
+        return [.. Enumerable.Range(0, ends.Length).Where(t => ends[t] > 1 && ends[t] - texts[t].Length < length)];
     }
 
     [SharedDataFact]

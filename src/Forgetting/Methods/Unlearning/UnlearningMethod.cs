@@ -112,20 +112,19 @@ internal sealed class UnlearningMethod : IMethod
                 $"{example.Place}: is a text, expected a prompt with its answer, which objective idkdpo has a refusal for");
         }
 
-        if (example.Messages is not { } messages)
-            return example with { Completion = _options.ForgetSet.Refusal, Sign = example.Sign == 0 ? 0 : null, Truncated = false };
+        DataExample refused = example with { Sign = example.IsLeftOut ? 0 : null, Truncated = false };
+        if (example.Turns is not { } messages || example.IsLeftOut)
+            return refused with { Completion = _options.ForgetSet.Refusal, Spans = null };
 
         // What the last answer of a conversation is preferred to; those before it are given.
-        int last = messages.Select((m, i) => m.Role == "assistant" && m.Mark.Response ? i : -1).Max();
-        return example with
+        int last = messages.Select((m, i) => m.IsTrained ? i : -1).Max();
+        return refused with
         {
             Messages =
             [
                 .. messages.Take(last).Select(m => m with { Weight = m.Role == "assistant" ? 0 : m.Weight }),
-                messages[last] with { Content = _options.ForgetSet.Refusal, Sign = null },
+                messages[last] with { Content = _options.ForgetSet.Refusal, Sign = null, Spans = null },
             ],
-            Sign = example.Sign == 0 ? 0 : null,
-            Truncated = false,
         };
     }
 }

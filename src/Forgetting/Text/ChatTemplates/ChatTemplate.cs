@@ -99,12 +99,13 @@ internal sealed class ChatTemplate
     public (string Text, IReadOnlyList<(int Start, int End)> Assistant) RenderForTraining(
         IReadOnlyList<ChatMessage> messages, IReadOnlyCollection<string> endTokens)
     {
-        (string text, IReadOnlyList<MarkedSpan> spans) = RenderForTraining(new TemplateInput(messages), endTokens);
+        (string text, IReadOnlyList<(int Start, int End, int? Turn)> spans) = RenderForTraining(new TemplateInput(messages), endTokens);
         return (text, [.. spans.Select(span => (span.Start, span.End))]);
     }
 
     /// <inheritdoc cref="RenderForTraining(IReadOnlyList{ChatMessage}, IReadOnlyCollection{string})"/>
-    internal (string Text, IReadOnlyList<MarkedSpan> Assistant) RenderForTraining(
+    /// <returns>The text, and of every stretch the place of its message, or of one of the same sign and weight.</returns>
+    internal (string Text, IReadOnlyList<(int Start, int End, int? Turn)> Assistant) RenderForTraining(
         TemplateInput input, IReadOnlyCollection<string> endTokens)
     {
         ArgumentNullException.ThrowIfNull(input);
@@ -113,18 +114,20 @@ internal sealed class ChatTemplate
         List<(int Start, int End)> spans = whole.Generated.Count > 0
             ? whole.Generated
             : new TurnFinder(_source, input, text, endTokens, (count, prompt) => RenderOutput(input, count, prompt).Text.ToString()).Find();
-        TokenMark[] marks = [.. input.Messages.Where(m => m.Role == "assistant").Select(m => m.Mark)];
-        if (marks.Length != spans.Count && marks.Distinct().Count() > 1)
+        int[] turns = [.. Enumerable.Range(0, input.Messages.Count).Where(turn => input.Messages[turn].Role == "assistant")];
+        bool told = turns.Length == spans.Count;
+        if (!told && (turns.Select(turn => input.Messages[turn].Mark).Distinct().Count() > 1
+            || Array.Exists(turns, turn => input.Messages[turn].Spans != null)))
         {
             throw new UserException(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{_source}: marks {spans.Count} stretches as generated in a conversation of {marks.Length} assistant messages, "
+                $"{_source}: marks {spans.Count} stretches as generated in a conversation of {turns.Length} assistant messages, "
                     + $"so those of another weight or sign cannot be told; expected one each"));
         }
 
-        return (text, [.. spans.Select((span, turn) => new MarkedSpan(span.Start, span.End, marks.Length == spans.Count ? marks[turn]
-            : marks.Length > 0 ? marks[0]
-            : new(Response: true))).Where(span => span.Mark.Response)]);
+        return (text, [.. spans
+            .Select((span, i) => (span.Start, span.End, Turn: told ? turns[i] : turns.Length > 0 ? turns[0] : (int?)null))
+            .Where(span => span.Turn is not { } turn || input.Messages[turn].IsTrained)]);
     }
 
     // The first so many turns.
