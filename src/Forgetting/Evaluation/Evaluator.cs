@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Text;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
+using Forgetting.Distributed;
 using Forgetting.Models;
 using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
@@ -11,7 +12,8 @@ namespace Forgetting.Evaluation;
 /// <summary>Runs benchmark tasks on a model, by the definitions of lm-evaluation-harness.</summary>
 /// <param name="model">The model; used as it is, with its adapter beside its weights.</param>
 /// <param name="options">How to run.</param>
-internal sealed class Evaluator(LoadedModel model, EvaluationOptions options)
+/// <param name="ranks">Share the items; null for this process alone.</param>
+internal sealed class Evaluator(LoadedModel model, EvaluationOptions options, ICommunicator? ranks = null)
 {
     /// <summary>Runs one task.</summary>
     /// <param name="observer">Is told of tokens done.</param>
@@ -23,7 +25,8 @@ internal sealed class Evaluator(LoadedModel model, EvaluationOptions options)
 
     /// <summary>Runs a task.</summary>
     /// <param name="task">The task, prepared for this model.</param>
-    /// <param name="progress">Keeps answers as they are computed, and knows those of an earlier run; or null.</param>
+    /// <param name="progress">Keeps answers as they are computed, and knows those of an earlier run; or null. The first rank alone has
+    /// it.</param>
     /// <param name="observer">Is told of tokens done.</param>
     /// <param name="cancellation">Ends the task after the batch in progress.</param>
     /// <exception cref="UserException">A log-probability is not finite, or the disk is full.</exception>
@@ -147,7 +150,7 @@ internal sealed class Evaluator(LoadedModel model, EvaluationOptions options)
             Seed = options.Seed,
         };
         using AnswerLog<string>? log = progress?.Answers<string>(task);
-        return [.. new TextCompleter(model.Decoder, model.Tokenizer, options.BatchTokens)
+        return [.. new TextCompleter(model.Decoder, model.Tokenizer, options.BatchTokens, ranks)
             .Complete(
                 [.. task.Prompts.SelectMany(prompt => Enumerable.Repeat(prompt, definition.Repeats))], definition.Until, drawing, log,
                 observer, cancellation)
@@ -158,7 +161,7 @@ internal sealed class Evaluator(LoadedModel model, EvaluationOptions options)
         PreparedTask task, EvaluationProgress? progress, ITrainingObserver? observer, CancellationToken cancellation)
     {
         using AnswerLog<LogLikelihood>? log = progress?.Answers<LogLikelihood>(task);
-        IReadOnlyList<LogLikelihood> answers = new LogLikelihoodScorer(model.Decoder, options.BatchTokens)
+        IReadOnlyList<LogLikelihood> answers = new LogLikelihoodScorer(model.Decoder, options.BatchTokens, ranks)
             .Score([.. task.Requests.SelectMany(of => of)], log, observer, cancellation);
         int next = 0;
         return [.. task.Requests.Select(of => of.Select(_ => answers[next++]).ToArray())];

@@ -1,5 +1,6 @@
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.Models;
 using Forgetting.Training;
 
@@ -12,8 +13,11 @@ namespace Forgetting.Evaluation;
 /// </summary>
 /// <param name="decoder">The model.</param>
 /// <param name="batchTokens">Tokens computed at once; a longer context or continuation is a batch by itself.</param>
-internal sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens)
+/// <param name="ranks">Share the batches; null for this process alone.</param>
+internal sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens, ICommunicator? ranks = null)
 {
+    private readonly ICommunicator _ranks = ranks ?? SingleProcess.Instance;
+
     /// <summary>
     /// Scores requests. An input longer than the model's context loses tokens from the left, as in lm-evaluation-harness.
     /// </summary>
@@ -28,7 +32,7 @@ internal sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens)
 
     /// <summary>
     /// As <see cref="Score(IReadOnlyList{LogLikelihoodRequest}, ITrainingObserver?, CancellationToken)"/>; what
-    /// the log knows is not computed again.
+    /// the log, which the first rank alone has, knows is not computed again.
     /// </summary>
     internal IReadOnlyList<LogLikelihood> Score(
         IReadOnlyList<LogLikelihoodRequest> requests, AnswerLog<LogLikelihood>? log, ITrainingObserver? observer,
@@ -37,7 +41,7 @@ internal sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens)
         ArgumentNullException.ThrowIfNull(requests);
         var results = new LogLikelihood[requests.Count];
         IReadOnlyList<SharedContext> contexts = SharedContext.Group(requests, decoder.Config.ContextLength);
-        if (log is { Known: { Count: > 0 } known })
+        if (_ranks.FromFirst(() => log?.Known ?? []) is { Count: > 0 } known)
         {
             contexts = [.. contexts.Where(context => !context.Requests.All(known.ContainsKey))];
             foreach ((int index, LogLikelihood answer) in known)
@@ -68,18 +72,31 @@ internal sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens)
         int cached =
             batches.Where(batch => batch[0].HasTails).Select(batch => batch.Sum(context => context.Length)).DefaultIfEmpty(0).Max();
         using KeyValueCache? cache = cached == 0 ? null : new KeyValueCache(decoder.Config, decoder.Backend, cached);
-        foreach (SharedContext[] batch in batches)
+        SharedWork.Run(_ranks, batches, Answers, Take, cancellation);
+
+        Answer<LogLikelihood>[] Answers(SharedContext[] batch)
         {
-            cancellation.ThrowIfCancellationRequested();
             Compute(batch, batch[0].HasTails ? cache : null);
             foreach (SharedContext context in batch)
             {
                 context.Answer(results);
-                done += context.Tokens;
             }
 
-            log?.Add(batch.SelectMany(context => context.Requests).Select(request => new Answer<LogLikelihood>(request, results[request])));
-            observer?.Progressed(done, total);
+            return
+            [
+                .. batch.SelectMany(context => context.Requests).Select(request => new Answer<LogLikelihood>(request, results[request])),
+            ];
+        }
+
+        void Take(SharedContext[] batch, Answer<LogLikelihood>[] answers)
+        {
+            foreach (Answer<LogLikelihood> answer in answers)
+            {
+                results[answer.Index] = answer.Value;
+            }
+
+            log?.Add(answers);
+            observer?.Progressed(done += batch.Sum(context => (long)context.Tokens), total);
         }
     }
 

@@ -3,6 +3,7 @@ using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.IO;
 using Forgetting.Training;
 
@@ -16,13 +17,14 @@ public sealed class MethodRun
 
     internal MethodRun(
         IMethod method, TrainingOptions options, IBackend backend, IReadOnlyList<string> others, ITrainingObserver? observer,
-        CancellationToken cancellation)
+        ICommunicator ranks, CancellationToken cancellation)
     {
         _method = method;
         Options = options;
         Backend = backend;
         Others = others;
         Observer = observer;
+        Ranks = ranks;
         Cancellation = cancellation;
     }
 
@@ -59,6 +61,9 @@ public sealed class MethodRun
 
     internal ITrainingObserver? Observer { get; }
 
+    /// <summary>Share the work of the stages; what they leave is written by the first (<see cref="Write"/>).</summary>
+    internal ICommunicator Ranks { get; }
+
     /// <summary>The run's inputs; there from when the run's folder is.</summary>
     internal Provenance Provenance { get; private set; } = null!;
 
@@ -66,7 +71,7 @@ public sealed class MethodRun
     internal double StageSeconds { get; private set; }
 
     /// <summary>The stages' log.</summary>
-    internal StageLog Log => _log ??= new StageLog(Folder, [.. Others.Select(o => Path.Combine(o, _method.Folder))], Observer);
+    internal StageLog Log => _log ??= new StageLog(Folder, [.. Others.Select(o => Path.Combine(o, _method.Folder))], Observer, Ranks);
 
     /// <summary>Per example, per token: cross-entropy under a model, nats; 0 for tokens that are no response.</summary>
     /// <param name="model">A Hugging Face folder or a llama2.c <c>.bin</c>; <see cref="TrainingOptions.Model"/> for the base.</param>
@@ -78,8 +83,20 @@ public sealed class MethodRun
     internal IReadOnlyList<float[]> Losses(IReadOnlyList<EncodedExample> examples, string model, string? adapter)
     {
         using LoadedModel loaded = LoadedModel.Load(model, Backend, adapter: adapter);
-        return Scorer.Losses(loaded.Decoder, examples, Options.Compute.MicroBatchTokens, allTokens: false, Observer, Cancellation);
+        return Scorer.Losses(loaded.Decoder, examples, Options.Compute.MicroBatchTokens, allTokens: false, Observer, Cancellation, Ranks);
     }
+
+    /// <summary>Writes what a stage leaves, on the first rank; the others have computed the same. It is there when the stage is
+    /// done.</summary>
+    internal void Write(Action write)
+    {
+        if (Ranks.IsFirst())
+            write();
+    }
+
+    /// <summary>Ordinary fine-tuning with the run's settings.</summary>
+    internal void TrainPlainly(IReadOnlyList<EncodedExample> examples, string folder) =>
+        PlainTuning.Train(Options, examples, folder, Backend, Observer, Cancellation, Ranks);
 
     /// <summary>Examples of a file.</summary>
     /// <param name="options">The run's settings, or what of them holds for the file.</param>

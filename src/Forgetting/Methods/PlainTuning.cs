@@ -2,6 +2,7 @@ using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.IO;
 using Forgetting.Training;
 
@@ -56,16 +57,28 @@ internal static class PlainTuning
     /// base's files hold: its differences to the base are what it is made for, and half of a small one is lost in bfloat16. With LoRA also
     /// leaves the adapter in <c>adapter</c>.
     /// </summary>
+    /// <param name="ranks">Train together; what the first writes is there when it returns on any. Null for this process alone.</param>
     /// <exception cref="UserException">See <see cref="Trainer.Run"/>.</exception>
     /// <exception cref="OperationCanceledException">See <see cref="Trainer.Run"/>.</exception>
     public static void Train(
         TrainingOptions options, IReadOnlyList<EncodedExample> examples, string folder, IBackend backend, ITrainingObserver? observer,
-        CancellationToken cancellation)
+        CancellationToken cancellation, ICommunicator? ranks = null)
     {
+        ranks ??= SingleProcess.Instance;
         TrainingOptions recipe = Settings(options, folder);
         using LoadedModel model = TrainedModel.Load(recipe, backend);
-        new Trainer(model.Decoder, TrainingSet.AllPositive(examples), recipe, folder, observer).Run(resume: true, cancellation);
+        new Trainer(model.Decoder, TrainingSet.AllPositive(examples), recipe, folder, observer, communicator: ranks)
+            .Run(resume: true, cancellation);
         model.Decoder.Activations.Dispose();
+        if (ranks.IsFirst())
+            Write(options, examples, folder, recipe, model);
+
+        ranks.Barrier();
+    }
+
+    private static void Write(
+        TrainingOptions options, IReadOnlyList<EncodedExample> examples, string folder, TrainingOptions recipe, LoadedModel model)
+    {
         if (model.Decoder.Lora is not null)
             PeftAdapter.Write(Path.Combine(folder, AdapterName), model.Decoder, recipe.Model, Card(isAdapter: true).AddTo);
 

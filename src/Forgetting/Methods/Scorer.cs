@@ -1,5 +1,6 @@
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.Models;
 using Forgetting.Training;
 
@@ -10,19 +11,21 @@ internal static class Scorer
 {
     /// <summary>
     /// Losses under one model; see
-    /// <see cref="Losses(IReadOnlyList{Decoder}, IReadOnlyList{EncodedExample}, int, bool, ITrainingObserver?, CancellationToken)"/>.
+    /// <see cref="Losses(IReadOnlyList{Decoder}, IReadOnlyList{EncodedExample}, int, bool, ITrainingObserver?, CancellationToken,
+    /// ICommunicator?)"/>.
     /// </summary>
     /// <returns>Per example, per token.</returns>
     public static IReadOnlyList<float[]> Losses(
         Decoder decoder, IReadOnlyList<EncodedExample> examples, int microBatchTokens, bool allTokens, ITrainingObserver? observer = null,
-        CancellationToken cancellation = default) =>
-        Losses([decoder], examples, microBatchTokens, allTokens, observer, cancellation)[0];
+        CancellationToken cancellation = default, ICommunicator? ranks = null) =>
+        Losses([decoder], examples, microBatchTokens, allTokens, observer, cancellation, ranks)[0];
 
     /// <summary>Per example, per token: log-probability under a model; 0 for tokens that are no response.</summary>
     /// <exception cref="UserException">An example does not fit, or a loss is not finite.</exception>
     public static IReadOnlyList<float[]> LogProbabilities(
-        Decoder decoder, IReadOnlyList<EncodedExample> examples, int microBatchTokens, CancellationToken cancellation) =>
-        Negative(Losses(decoder, examples, microBatchTokens, allTokens: false, cancellation: cancellation));
+        Decoder decoder, IReadOnlyList<EncodedExample> examples, int microBatchTokens, CancellationToken cancellation,
+        ICommunicator? ranks = null) =>
+        Negative(Losses(decoder, examples, microBatchTokens, allTokens: false, cancellation: cancellation, ranks: ranks));
 
     /// <summary>Log-probabilities for losses.</summary>
     public static IReadOnlyList<float[]> Negative(IReadOnlyList<float[]> losses) =>
@@ -38,15 +41,17 @@ internal static class Scorer
     /// Others have loss 0 and cost no logits.</param>
     /// <param name="observer">Is told of tokens done, counted once for each model.</param>
     /// <param name="cancellation">Ends the scoring after the batch in progress.</param>
+    /// <param name="ranks">Share the batches; null for this process alone.</param>
     /// <returns>Per model, per example, per token.</returns>
     /// <exception cref="UserException">A loss is not finite, or an example does not fit a model; names the example.</exception>
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public static IReadOnlyList<IReadOnlyList<float[]>> Losses(
         IReadOnlyList<Decoder> decoders, IReadOnlyList<EncodedExample> examples, int microBatchTokens, bool allTokens,
-        ITrainingObserver? observer = null, CancellationToken cancellation = default)
+        ITrainingObserver? observer = null, CancellationToken cancellation = default, ICommunicator? ranks = null)
     {
         ArgumentNullException.ThrowIfNull(decoders);
         ArgumentNullException.ThrowIfNull(examples);
+        ranks ??= SingleProcess.Instance;
         int[] all = [.. Enumerable.Range(0, examples.Count)];
         float[][][] results = [.. decoders.Select(_ => Array.ConvertAll(all, i => new float[ExampleLists.LengthAt(examples, i)]))];
 
@@ -58,35 +63,44 @@ internal static class Scorer
             .OrderByDescending(i => ExampleLists.LengthAt(examples, i))];
         IReadOnlyList<EncodedExample> sorted = ExampleLists.At(examples, places);
         long total = decoders.Count * ExampleLists.Tokens(sorted, 0, sorted.Count), done = 0;
-        float[] losses = [];
+        int most = (int)Math.Clamp(
+            (ExampleLists.Tokens(sorted, 0, sorted.Count) + ranks.Size - 1) / ranks.Size, 1, microBatchTokens); // each rank has a part
         if (sorted.Count > 0)
         {
-            TokenBatch fullest = BatchBuilder.Fullest(sorted, microBatchTokens);
-            losses = new float[fullest.HeadRows.Length];
+            TokenBatch fullest = BatchBuilder.Fullest(sorted, most);
+            var losses = new float[fullest.HeadRows.Length];
             foreach (Decoder decoder in decoders)
             {
                 decoder.Reserve(twin => twin.Forward(fullest, losses));
             }
         }
 
-        foreach (MicroBatch run in BatchBuilder.MicroBatches(sorted, microBatchTokens))
+        SharedWork.Run(ranks, BatchBuilder.MicroBatches(sorted, most), Compute, Take, cancellation);
+        return results;
+
+        // Of each model, what the batch's head rows cost.
+        float[][] Compute(MicroBatch run)
         {
             TokenBatch batch = BatchBuilder.ForScoring(sorted, run, allTokens);
-            long tokens = ExampleLists.Tokens(sorted, run.First, run.Count);
-            if (losses.Length < batch.HeadRows.Length)
-                losses = new float[batch.HeadRows.Length];
-
-            for (int model = 0; model < decoders.Count; model++)
+            return [.. decoders.Select(decoder =>
             {
                 cancellation.ThrowIfCancellationRequested();
-                decoders[model].Forward(batch, losses.AsSpan(0, batch.HeadRows.Length));
-                Distribute(batch, losses, i => results[model][places[run.First + i]]);
-                done += tokens;
+                var losses = new float[batch.HeadRows.Length];
+                decoder.Forward(batch, losses);
+                return losses;
+            })];
+        }
+
+        void Take(MicroBatch run, float[][] losses)
+        {
+            TokenBatch batch = BatchBuilder.ForScoring(sorted, run, allTokens);
+            for (int model = 0; model < decoders.Count; model++)
+            {
+                Distribute(batch, losses[model], i => results[model][places[run.First + i]]);
+                done += ExampleLists.Tokens(sorted, run.First, run.Count);
                 observer?.Progressed(done, total);
             }
         }
-
-        return results;
     }
 
     /// <summary>Mean of the losses over all response tokens, in double precision; NaN where there are none.</summary>

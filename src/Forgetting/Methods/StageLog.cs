@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json.Serialization;
 using Forgetting.Core;
+using Forgetting.Distributed;
 using Forgetting.IO;
 using Forgetting.Training;
 
@@ -78,16 +79,19 @@ internal sealed class StageLog
     private readonly string _folder;
     private readonly IReadOnlyList<string> _others;
     private readonly ITrainingObserver? _observer;
+    private readonly ICommunicator _ranks;
     private readonly List<StageEntry> _entries;
 
     /// <summary>Opens the log of a folder.</summary>
     /// <param name="others">Folders of other runs' stages, there or not, from which results may be taken.</param>
+    /// <param name="ranks">Do the stages together; the first decides what is to be done, and writes. Null for this process alone.</param>
     /// <exception cref="UserException">It is malformed.</exception>
-    public StageLog(string folder, IReadOnlyList<string> others, ITrainingObserver? observer)
+    public StageLog(string folder, IReadOnlyList<string> others, ITrainingObserver? observer, ICommunicator? ranks = null)
     {
         _folder = folder;
         _others = [.. others.Where(o => Path.GetFullPath(o) != Path.GetFullPath(folder))];
         _observer = observer;
+        _ranks = ranks ?? SingleProcess.Instance;
         _entries = Read(folder);
     }
 
@@ -106,27 +110,19 @@ internal sealed class StageLog
     /// <exception cref="UserException">The stage was begun with other inputs, or its result is damaged; names what differs.</exception>
     public void Run(string name, string? what, string result, IReadOnlyDictionary<string, string> inputs, Action compute)
     {
-        if (Find(name) is { } known)
-        {
-            CheckSame(known, inputs);
-            if (known.Result != null && Path.Exists(Path.Combine(_folder, result)))
-            {
-                CheckWhole(Path.Combine(_folder, result), known.Result);
-                _observer?.StageBegan($"{what ?? name}: done before");
-                return;
-            }
-        }
+        if (!_ranks.FromFirst(() => IsDone(name, what, result, inputs)))
+            Compute(name, result, inputs, compute);
 
-        if (FindElsewhere(name, inputs, result) is var (other, found))
+        _ranks.Barrier(); // what the first has written the others may read
+    }
+
+    private void Compute(string name, string result, IReadOnlyDictionary<string, string> inputs, Action compute)
+    {
+        if (!_ranks.IsFirst())
         {
-            _observer?.StageBegan($"{what ?? name}: done before in {other}");
-            Copy(Path.Combine(other, result), Path.Combine(_folder, result));
-            Write(found with { From = found.From ?? other });
+            compute();
             return;
         }
-
-        if (what != null)
-            _observer?.StageBegan(what);
 
         var entry = new StageEntry { Name = name, Inputs = inputs };
         Write(entry);
@@ -139,6 +135,34 @@ internal sealed class StageLog
             Seconds = Stopwatch.GetElapsedTime(started).TotalSeconds,
             PeakMemoryBytes = meter.Peak,
         });
+    }
+
+    // Whether the result is there, or is now, from another run.
+    private bool IsDone(string name, string? what, string result, IReadOnlyDictionary<string, string> inputs)
+    {
+        if (Find(name) is { } known)
+        {
+            CheckSame(known, inputs);
+            if (known.Result != null && Path.Exists(Path.Combine(_folder, result)))
+            {
+                CheckWhole(Path.Combine(_folder, result), known.Result);
+                _observer?.StageBegan($"{what ?? name}: done before");
+                return true;
+            }
+        }
+
+        if (FindElsewhere(name, inputs, result) is var (other, found))
+        {
+            _observer?.StageBegan($"{what ?? name}: done before in {other}");
+            Copy(Path.Combine(other, result), Path.Combine(_folder, result));
+            Write(found with { From = found.From ?? other });
+            return true;
+        }
+
+        if (what != null)
+            _observer?.StageBegan(what);
+
+        return false;
     }
 
     /// <summary>The stages that were begun in a folder, in order; a finished one has a result.</summary>

@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.IO;
 using Forgetting.Methods;
 using Forgetting.Models;
@@ -44,12 +45,14 @@ internal sealed class HeldOutLoss
     private readonly string[] _hashes;
     private readonly string _folder;
     private readonly int _microBatchTokens;
+    private readonly ICommunicator _ranks;
 
     /// <param name="examples">At least one.</param>
     /// <param name="folder">Folder of the run.</param>
-    public HeldOutLoss(IReadOnlyList<EncodedExample> examples, string folder, int microBatchTokens)
+    /// <param name="ranks">Share the examples; the first writes.</param>
+    public HeldOutLoss(IReadOnlyList<EncodedExample> examples, string folder, int microBatchTokens, ICommunicator ranks)
     {
-        (_examples, _folder, _microBatchTokens) = (examples, folder, microBatchTokens);
+        (_examples, _folder, _microBatchTokens, _ranks) = (examples, folder, microBatchTokens, ranks);
         _hashes = [.. examples.Select(Hash)];
     }
 
@@ -87,11 +90,16 @@ internal sealed class HeldOutLoss
     /// <exception cref="OperationCanceledException">It was cancelled; nothing was kept.</exception>
     public double Measure(Decoder decoder, int step, ITrainingObserver? observer, CancellationToken cancellation)
     {
-        IReadOnlyList<float[]> losses = Scorer.Losses(decoder, _examples, _microBatchTokens, allTokens: false, observer, cancellation);
+        IReadOnlyList<float[]> losses =
+            Scorer.Losses(decoder, _examples, _microBatchTokens, allTokens: false, observer, cancellation, _ranks);
         HeldOutExample[] lines = [.. _examples.Select(
             (e, i) => new HeldOutExample(e.Index, _hashes[i], e.ResponseCount, Scorer.ResponseMean([e], [losses[i]]).Mean))];
-        Directory.CreateDirectory(Path.Combine(_folder, FolderName));
-        JsonLines.Write(HeldOutExample.FileOf(_folder, step), lines);
+        if (_ranks.IsFirst())
+        {
+            Directory.CreateDirectory(Path.Combine(_folder, FolderName));
+            JsonLines.Write(HeldOutExample.FileOf(_folder, step), lines);
+        }
+
         return HeldOutExample.Mean(lines);
     }
 

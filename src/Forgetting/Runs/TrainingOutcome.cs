@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json.Serialization;
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.Methods;
 using Forgetting.Models;
 using Forgetting.Training;
@@ -64,7 +65,8 @@ public sealed record TrainingOutcome
     /// <param name="first">Metrics of the first step.</param>
     /// <exception cref="UserException">A loss is not finite: the last update broke the model.</exception>
     internal static TrainingOutcome Measure(
-        Decoder decoder, TrainingSet set, TrainingOptions options, StepMetrics first, CancellationToken cancellation)
+        Decoder decoder, TrainingSet set, TrainingOptions options, StepMetrics first, ICommunicator ranks,
+        CancellationToken cancellation)
     {
         int[] places = [.. DataOrder.From(set, options).At(0)];
         EncodedExample[] examples = [.. places.Select(i => set.Examples[i])];
@@ -72,7 +74,8 @@ public sealed record TrainingOutcome
         IReadOnlyList<float[]> losses;
         try
         {
-            losses = Scorer.Losses(decoder, examples, options.Compute.MicroBatchTokens, allTokens: false, cancellation: cancellation);
+            losses = Scorer.Losses(
+                decoder, examples, options.Compute.MicroBatchTokens, allTokens: false, cancellation: cancellation, ranks: ranks);
         }
         catch (UserException error)
         {

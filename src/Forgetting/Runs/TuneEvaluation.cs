@@ -3,6 +3,7 @@ using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.Evaluation;
 using Forgetting.IO;
 using Forgetting.Models;
@@ -32,13 +33,15 @@ internal sealed class TuneEvaluation : IStepEvaluator
     private readonly IReadOnlyList<string> _judged;
     private readonly bool _higherIsBetter;
     private readonly ITrainingObserver? _observer;
+    private readonly ICommunicator _ranks;
     private LoadedModel? _model;
     private ChatFiles? _chat;
 
-    private TuneEvaluation(TrainingOptions options, Checkpoint source, IReadOnlyList<EncodedExample> heldOut, ITrainingObserver? observer)
+    private TuneEvaluation(
+        TrainingOptions options, Checkpoint source, IReadOnlyList<EncodedExample> heldOut, ITrainingObserver? observer, ICommunicator ranks)
     {
-        (_options, _observer) = (options, observer);
-        _heldOut = heldOut.Count == 0 ? null : new HeldOutLoss(heldOut, options.Out, options.Compute.MicroBatchTokens);
+        (_options, _observer, _ranks) = (options, observer, ranks);
+        _heldOut = heldOut.Count == 0 ? null : new HeldOutLoss(heldOut, options.Out, options.Compute.MicroBatchTokens, ranks);
         _evaluation = new EvaluationOptions
         {
             DataFolder = options.Evaluation.DataDir ?? "",
@@ -65,14 +68,16 @@ internal sealed class TuneEvaluation : IStepEvaluator
 
     /// <summary>Reads all tasks of a run, before anything is trained; null where nothing is to be evaluated.</summary>
     /// <param name="heldOut">Examples whose loss is measured; may be empty.</param>
+    /// <param name="ranks">Share the work; the first writes.</param>
     /// <exception cref="UserException">A task is unknown, its file is missing or malformed, or it measures no such metric.</exception>
-    public static TuneEvaluation? Prepare(TrainingOptions options, IReadOnlyList<EncodedExample> heldOut, ITrainingObserver? observer)
+    public static TuneEvaluation? Prepare(
+        TrainingOptions options, IReadOnlyList<EncodedExample> heldOut, ITrainingObserver? observer, ICommunicator ranks)
     {
         if (options.Evaluation.Tasks.Count == 0 && heldOut.Count == 0)
             return null;
 
         using Checkpoint source = Checkpoint.Open(options.Model);
-        return new TuneEvaluation(options, source, heldOut, observer);
+        return new TuneEvaluation(options, source, heldOut, observer, ranks);
     }
 
     /// <summary>Evaluates this model from now on.</summary>
@@ -85,7 +90,7 @@ internal sealed class TuneEvaluation : IStepEvaluator
         LoadedModel model = _model ?? throw new InvalidOperationException("there is no model to evaluate yet");
         string when = step == 0 ? "before training" : string.Create(CultureInfo.InvariantCulture, $"after step {step}");
         _observer?.StageBegan($"evaluating {when}");
-        var evaluator = new Evaluator(model, _evaluation);
+        var evaluator = new Evaluator(model, _evaluation, _ranks);
         var values = new Dictionary<string, double>();
         ITrainingObserver? quiet = _observer is null ? null : new WithoutStages(_observer);
         if (_heldOut != null)
@@ -105,7 +110,12 @@ internal sealed class TuneEvaluation : IStepEvaluator
         double value = _judged.Average(key => values[key]);
         bool best = double.IsFinite(value) && (Best is null || (_higherIsBetter ? value > Best.Value : value < Best.Value));
         if (best)
-            Best = new BestStep(step, Metric, value) { Adapter = Keep(model, [("steps", step), .. values.Select(v => (v.Key, v.Value))]) };
+        {
+            Best = new BestStep(step, Metric, value)
+            {
+                Adapter = _ranks.FromFirst(() => Keep(model, [("steps", step), .. values.Select(v => (v.Key, v.Value))])),
+            };
+        }
 
         _observer?.StageBegan(
             string.Create(CultureInfo.InvariantCulture, $"{when}: {Metric} {value:0.0000}{(best ? ", the best so far" : "")}"));

@@ -55,8 +55,7 @@ internal sealed class TuneRun
     /// inputs are copied from there.</param>
     /// <param name="method">What gives tokens their signs, instead of what the settings ask for; or null.</param>
     /// <param name="communicator">
-    /// The ranks that train together; null for this process alone. The first does all stages but the training, and alone writes; the others
-    /// wait, and read in the run's folder what they need.
+    /// The ranks that do the run together; null for this process alone. All see the run's folder, in which the first alone writes.
     /// </param>
     /// <exception cref="UserException">Bad settings or input, a folder that holds another run, values that are
     /// not finite, a full disk.</exception>
@@ -110,7 +109,11 @@ internal sealed class TuneRun
         MethodRun[] runs =
         [
             .. _methods.Select(
-                m => new MethodRun(m, _options, _backend, _others, _observer, _cancellation) { Examples = examples, ForReference = held }),
+                m => new MethodRun(m, _options, _backend, _others, _observer, _communicator, _cancellation)
+                {
+                    Examples = examples,
+                    ForReference = held,
+                }),
         ];
         foreach ((IMethod method, MethodRun run) in _methods.Zip(runs))
         {
@@ -118,7 +121,7 @@ internal sealed class TuneRun
         }
 
         CheckAdapter();
-        TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, valid, _observer);
+        TuneEvaluation? evaluation = TuneEvaluation.Prepare(_options, valid, _observer, _communicator);
         MemoryPlan memory = PlanMemory(
             new PlannedData(
                 ExampleLists.Joined(examples, [.. runs.SelectMany(r => r.Further)]), runs is [var first, ..] ? first.ForReference : held),
@@ -129,21 +132,12 @@ internal sealed class TuneRun
             provenance = RunRecord.Begin(folder, _options, began, provenance, _observer).Provenance;
 
         RankAgreement.CheckFolder(_communicator, _options);
-        if (folder is null)
-            _communicator.Barrier(); // until the first has done the stages, which then are done here too
-
         MethodResult result = runs.Aggregate(
             new MethodResult(TrainingSet.AsGiven(examples)), (sofar, run) => run.Execute(provenance, sofar));
-        if (folder != null)
-            _communicator.Barrier();
-
         if (_options.NeedsBase && result.Set.BaseLogProbabilities is null)
             result = result with { Set = result.Set with { BaseLogProbabilities = OfNegatives(result.Set) } };
 
         _observer?.StageBegan($"training on {result.Set.Examples.Count} examples");
-        if (folder is null)
-            return Follow(result, evaluation);
-
         TuneSummary summary;
         using (LoadedModel model = TrainedModel.Load(_options, _backend))
         {
@@ -164,22 +158,14 @@ internal sealed class TuneRun
             };
         }
 
-        evaluation?.WriteBest(_backend);
-        summary.Write(_options.Out);
-        _communicator.Barrier();
-        return summary;
-    }
-
-    // The part of a rank that is not the first: it trains with the others, and leaves the rest to the first.
-    private TuneSummary Follow(MethodResult result, TuneEvaluation? evaluation)
-    {
-        using (LoadedModel model = TrainedModel.Load(_options, _backend))
+        if (folder != null)
         {
-            TakeSteps(model, result.Set, result.Unlearned, evaluation);
+            evaluation?.WriteBest(_backend);
+            summary.Write(_options.Out);
         }
 
         _communicator.Barrier();
-        return TuneSummary.Read(_options.Out);
+        return summary;
     }
 
     private void TakeSteps(LoadedModel model, TrainingSet set, TrainingSet? unlearned, TuneEvaluation? evaluation)
@@ -198,14 +184,15 @@ internal sealed class TuneRun
             [.. set.Examples.Zip(set.Signs, (e, signs) => e with { Response = Array.ConvertAll(signs, sign => sign < 0) })];
         _observer?.StageBegan("scoring the tokens to be forgotten with the base model");
         using LoadedModel model = LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter);
-        return Scorer.LogProbabilities(model.Decoder, negative, _options.Compute.MicroBatchTokens, _cancellation);
+        return Scorer.LogProbabilities(model.Decoder, negative, _options.Compute.MicroBatchTokens, _cancellation, _communicator);
     }
 
     // Of all samples that are unlearnt.
     private double? MeanLoss(LoadedModel model, TrainingSet? samples) => samples is null
         ? null
         : Scorer.ResponseMean(samples.Examples, Scorer.Losses(
-            model.Decoder, samples.Examples, _options.Compute.MicroBatchTokens, allTokens: false, cancellation: _cancellation)).Mean;
+            model.Decoder, samples.Examples, _options.Compute.MicroBatchTokens, allTokens: false, cancellation: _cancellation,
+            ranks: _communicator)).Mean;
 
     private (TrainingOutcome Outcome, double Rounding, IReadOnlyList<StepMetrics> Steps) Train(
         LoadedModel model, TrainingSet set, TrainingSet? unlearned, TuneEvaluation? evaluation, out double? unlearnedLoss)
@@ -214,8 +201,10 @@ internal sealed class TuneRun
         evaluation?.Begin(model, chat);
         TakeSteps(model, set, unlearned, evaluation);
         IReadOnlyList<StepMetrics> steps = StepMetrics.Read(Path.Combine(_options.Out, "metrics.jsonl"));
-        TrainingOutcome outcome = TrainingOutcome.Measure(model.Decoder, set, _options, steps[0], _cancellation);
+        TrainingOutcome outcome = TrainingOutcome.Measure(model.Decoder, set, _options, steps[0], _communicator, _cancellation);
         unlearnedLoss = MeanLoss(model, unlearned);
+        if (!_communicator.IsFirst())
+            return (outcome, Rounding: 0, steps);
 
         _observer?.StageBegan("writing the model");
         model.Decoder.Activations.Dispose();

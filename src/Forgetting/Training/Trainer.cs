@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Text.Json;
 using Forgetting.Backends;
 using Forgetting.Core;
 using Forgetting.Data;
@@ -38,7 +37,7 @@ internal sealed class Trainer
     /// <param name="baseModel">The model before training, where the options need it (<see cref="TrainingOptions.HoldsBase"/>).</param>
     /// <param name="communicator">
     /// The ranks that train together, each with its own copy of the model; null for this process alone. All see the folder; the first alone
-    /// writes into it, tells the observer and evaluates.
+    /// writes into it and tells the observer. When <see cref="Run"/> returns all that it writes is there on all ranks.
     /// </param>
     /// <exception cref="UserException">A setting is out of range, or there is nothing to train on.</exception>
     public Trainer(
@@ -117,7 +116,7 @@ internal sealed class Trainer
             ? new MetricsLog(Path.Combine(_folder, "metrics.jsonl"), state.MetricsBytes, state.MetricsHash)
             : null;
         if (state.Step == 0 && _evaluator is { EvaluatesBefore: true })
-            Evaluate(0, cancellation);
+            _evaluator.Evaluate(0, cancellation);
 
         long started = Stopwatch.GetTimestamp() - (long)(state.ElapsedSeconds * Stopwatch.Frequency);
         StepMetrics? unevaluated = state.Unevaluated;
@@ -136,6 +135,7 @@ internal sealed class Trainer
                     if (log != null)
                         Save(State() with { Unevaluated = metrics });
 
+                    _communicator.Barrier();
                     throw;
                 }
 
@@ -158,6 +158,10 @@ internal sealed class Trainer
                     $"stopped after step {k + 1} of {Steps}: {_options.Evaluation.Patience} evaluations in a row were no better than that "
                     + $"after step {_evaluator!.Best?.Step ?? 0}");
             }
+
+            // A rank that ends may take the others with it, so none does before the first has written.
+            if (cancelled || last)
+                _communicator.Barrier();
 
             if (cancelled && !last)
                 throw new OperationCanceledException(cancellation);
@@ -200,19 +204,9 @@ internal sealed class Trainer
         long before = Stopwatch.GetTimestamp();
         return metrics with
         {
-            Evaluation = Evaluate(metrics.Step, cancellation),
+            Evaluation = _evaluator!.Evaluate(metrics.Step, cancellation),
             EvaluationSeconds = Stopwatch.GetElapsedTime(before).TotalSeconds,
         };
-    }
-
-    // All ranks must know what the first found best: it may end the run.
-    private IReadOnlyDictionary<string, double> Evaluate(int step, CancellationToken cancellation)
-    {
-        IReadOnlyDictionary<string, double> values =
-            _communicator.IsFirst() ? _evaluator!.Evaluate(step, cancellation) : new Dictionary<string, double>();
-        _evaluator!.Best = JsonSerializer.Deserialize<BestStep?>(
-            _communicator.Broadcast(JsonSerializer.SerializeToUtf8Bytes(_evaluator.Best)));
-        return values;
     }
 
     /// <summary>

@@ -3,6 +3,7 @@ using System.Text.Json.Serialization;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Text;
@@ -149,41 +150,55 @@ internal static class Elicitation
     /// name with <c>.partial</c>.</param>
     /// <param name="observer">Told of tokens done, those counted that might have been generated; or null.</param>
     /// <param name="cancellation">Ends the elicitation; it can be continued.</param>
+    /// <param name="ranks">Share the batches, of which the first writes what all wrote; null for this process alone.</param>
     /// <exception cref="UserException">A prompt does not fit the model, or the file cannot be written.</exception>
     public static ElicitationSummary Run(
         LoadedModel model, IReadOnlyList<PromptTask> tasks, ElicitationOptions options, string path,
-        ITrainingObserver? observer = null, CancellationToken cancellation = default)
+        ITrainingObserver? observer = null, CancellationToken cancellation = default, ICommunicator? ranks = null)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(tasks);
         ArgumentNullException.ThrowIfNull(options);
+        ranks ??= SingleProcess.Instance;
         options.Validate();
         var encoder = new ExampleEncoder(model.Tokenizer, int.MaxValue, options.AllowSpecial, options.Layout);
         List<Prompt> prompts = [.. tasks.SelectMany(task => task.Examples.Select(e => Prepare(task.Name, e, model, encoder, options)))];
-        using var partial = PartialFile<ElicitedSample>.Open(path, Inputs(model, prompts, options));
+        using PartialFile<ElicitedSample>? partial =
+            ranks.IsFirst() ? PartialFile<ElicitedSample>.Open(path, Inputs(model, prompts, options)) : null;
         var generator = new Generator(model.Decoder);
-        int done = 0;
+        Prompt[][] batches = [.. Batches(prompts, options.BatchTokens)];
         long tokens = 0, total = prompts.Sum(p => (long)p.Tokens);
-        foreach (Prompt[] batch in Batches(prompts, options.BatchTokens))
-        {
-            cancellation.ThrowIfCancellationRequested();
-            if (partial.Records.Count < done + batch.Length)
-            {
-                // A batch that was half written is done again as a whole: other company could round a tie to another token.
-                partial.Truncate(done);
-                partial.Append(Continue(model, encoder, generator, batch, options, cancellation));
-            }
 
-            done += batch.Length;
-            tokens += batch.Sum(p => (long)p.Tokens);
-            observer?.Progressed(tokens, total);
+        // A batch that was half written is done again as a whole: other company could round a tie to another token.
+        int known = ranks.FromFirst(() => Whole(batches, partial!.Records.Count));
+        partial?.Truncate(batches.Take(known).Sum(batch => batch.Length));
+        foreach (Prompt[] batch in batches.Take(known))
+        {
+            Progress(batch);
         }
 
-        var summary = new ElicitationSummary(done, partial.Records.Count(s => s.Truncated == true), partial.Records.Count(s => s.Exact));
-        JsonLines.Write(path, partial.Records);
-        partial.Delete();
+        SharedWork.Run(
+            ranks, batches.Skip(known), batch => Continue(model, encoder, generator, batch, options, cancellation), (batch, samples) =>
+            {
+                partial?.Append(samples);
+                Progress(batch);
+            }, cancellation);
+        var summary = ranks.FromFirst(() => new ElicitationSummary(
+            prompts.Count, partial!.Records.Count(s => s.Truncated == true), partial.Records.Count(s => s.Exact)));
+        if (partial != null)
+        {
+            JsonLines.Write(path, partial.Records);
+            partial.Delete();
+        }
+
         return summary;
+
+        void Progress(Prompt[] batch) => observer?.Progressed(tokens += batch.Sum(p => (long)p.Tokens), total);
     }
+
+    // How many batches so many samples fill.
+    private static int Whole(Prompt[][] batches, int samples) =>
+        batches.TakeWhile(batch => (samples -= batch.Length) >= 0).Count();
 
     private static Prompt Prepare(string task, DataExample example, LoadedModel model, ExampleEncoder encoder, ElicitationOptions options)
     {

@@ -1,5 +1,6 @@
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.Models;
 using Forgetting.Training;
 
@@ -20,13 +21,15 @@ internal static class FisherInformation
     /// <param name="seed">Seed of the drawn targets.</param>
     /// <param name="observer">Told of tokens done, or null.</param>
     /// <param name="cancellation">Ends the computation between two batches.</param>
+    /// <param name="ranks">Share the batches, and add up what they found; null for this process alone.</param>
     /// <exception cref="UserException">No example, or a token outside the model.</exception>
     public static void Compute(
         Decoder decoder, IReadOnlyList<EncodedExample> examples, FisherKind kind, int maxTokens, ulong seed,
-        ITrainingObserver? observer = null, CancellationToken cancellation = default)
+        ITrainingObserver? observer = null, CancellationToken cancellation = default, ICommunicator? ranks = null)
     {
         ArgumentNullException.ThrowIfNull(decoder);
         ArgumentNullException.ThrowIfNull(examples);
+        ranks ??= SingleProcess.Instance;
         if (examples.Count == 0)
             throw new UserException("the Fisher information of no examples was asked for, expected at least one");
 
@@ -42,18 +45,20 @@ internal static class FisherInformation
         });
         float[][] ones = [.. examples.Select(e => UniformWeights(e, 1))];
         long done = 0, total = ExampleLists.Tokens(examples, 0, examples.Count);
-        foreach (MicroBatch run in BatchBuilder.MicroBatches(examples, maxTokens))
-        {
-            cancellation.ThrowIfCancellationRequested();
-            TokenBatch batch = BatchBuilder.Create(examples, run, ones);
-            var losses = new float[batch.HeadRows.Length];
-            decoder.ForwardBackward(batch, default, sink, losses, targetSeed: kind == FisherKind.True ? seed : null);
-            observer?.Progressed(done += batch.Rows, total);
-        }
-
+        SharedWork.Run(ranks, BatchBuilder.MicroBatches(examples, maxTokens), Compute, (_, rows) =>
+            observer?.Progressed(done += rows, total), cancellation);
+        new StepShare(ranks, decoder).SumGradients();
         foreach (Parameter parameter in decoder.TrainableParameters)
         {
             decoder.Backend.Scale(parameter.Gradient, 1f / examples.Count);
+        }
+
+        int Compute(MicroBatch run)
+        {
+            TokenBatch batch = BatchBuilder.Create(examples, run, ones);
+            var losses = new float[batch.HeadRows.Length];
+            decoder.ForwardBackward(batch, default, sink, losses, targetSeed: kind == FisherKind.True ? seed : null);
+            return batch.Rows;
         }
     }
 

@@ -2,6 +2,7 @@ using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Tensors;
@@ -128,10 +129,11 @@ internal sealed class ForgettingConfidence : IDisposable
     /// <param name="maxTokens">Tokens computed at once; bounds memory, not results.</param>
     /// <param name="observer">Told of tokens done, or null.</param>
     /// <param name="cancellation">Ends the computation between two batches.</param>
+    /// <param name="ranks">Share the batches; null for this process alone.</param>
     /// <exception cref="UserException">A confidence is not finite; names the sample.</exception>
     public IReadOnlyList<ConfidenceRecord> Compute(
         IReadOnlyList<EncodedExample> samples, double alpha, int maxTokens, ITrainingObserver? observer = null,
-        CancellationToken cancellation = default)
+        CancellationToken cancellation = default, ICommunicator? ranks = null)
     {
         ArgumentNullException.ThrowIfNull(samples);
         var records = new List<ConfidenceRecord>(samples.Count);
@@ -147,9 +149,11 @@ internal sealed class ForgettingConfidence : IDisposable
         var sink = new ProjectSink(_decoder.Backend, _projections);
         long done = 0, total = samples.Sum(s => (long)s.Length);
         using var results = new Arena(_decoder.Backend);
-        foreach (MicroBatch run in BatchBuilder.MicroBatches(samples, maxTokens))
+        SharedWork.Run(ranks ?? SingleProcess.Instance, BatchBuilder.MicroBatches(samples, maxTokens), Sums, Take, cancellation);
+        return records;
+
+        float[] Sums(MicroBatch run)
         {
-            cancellation.ThrowIfCancellationRequested();
             TokenBatch batch = BatchBuilder.Create(samples, run, weights);
             results.Reset();
             sink.Result = results.Take(run.Count, 2);
@@ -157,23 +161,28 @@ internal sealed class ForgettingConfidence : IDisposable
             _decoder.ForwardBackward(batch, default, sink, new float[batch.HeadRows.Length]);
             var sums = new float[run.Count * 2];
             _decoder.Backend.Download(sink.Result, sums.AsSpan());
+            return sums;
+        }
+
+        void Take(MicroBatch run, float[] sums)
+        {
             for (int i = 0; i < run.Count; i++)
             {
+                EncodedExample sample = samples[run.First + i];
                 double linear = alpha * sums[2 * i], quadratic = 0.5 * alpha * alpha * sums[2 * i + 1];
                 if (!double.IsFinite(Constant + linear + quadratic))
                 {
                     throw new UserException(
-                        $"the forgetting confidence of sample {batch.Examples[i]} is {Constant + linear + quadratic}, "
+                        $"the forgetting confidence of sample {sample.Index} is {Constant + linear + quadratic}, "
                         + "expected a finite number; are the weights and the Fisher information sound?");
                 }
 
-                records.Add(new ConfidenceRecord(batch.Examples[i], Constant + linear + quadratic, Constant, linear, quadratic));
+                records.Add(new ConfidenceRecord(sample.Index, Constant + linear + quadratic, Constant, linear, quadratic));
+                done += sample.Length;
             }
 
-            observer?.Progressed(done += batch.Rows, total);
+            observer?.Progressed(done, total);
         }
-
-        return records;
     }
 
     /// <inheritdoc/>

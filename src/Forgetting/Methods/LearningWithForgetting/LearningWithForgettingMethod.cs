@@ -77,7 +77,7 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
         Run = run =>
         {
             using LoadedModel model = LoadBase(run);
-            Elicitation.Run(model, Tasks, Elicits, SamplesPath(run), run.Observer, run.Cancellation);
+            Elicitation.Run(model, Tasks, Elicits, SamplesPath(run), run.Observer, run.Cancellation, run.Ranks);
         },
         Rehearse = rehearsal => Elicitation.Rehearse(rehearsal, _settings.MaxNewTokens),
     };
@@ -87,8 +87,7 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
         Name = "learn", Result = Path.Combine(LearnedName, "model"),
         Announce = run => $"ordinary fine-tuning on {Learnt(run).Count} examples",
         Inputs = run => PlainTuning.AddInputs(run.BaseInputs(), options, Path.Combine(run.Folder, LearnedName), Learnt(run)).Parts,
-        Run = run =>
-            PlainTuning.Train(options, Learnt(run), Path.Combine(run.Folder, LearnedName), run.Backend, run.Observer, run.Cancellation),
+        Run = run => run.TrainPlainly(Learnt(run), Path.Combine(run.Folder, LearnedName)),
         Rehearse = rehearsal => rehearsal.TrainPlainly(rehearsal.Training),
     };
 
@@ -102,10 +101,9 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
         {
             using LoadedModel model = LoadBase(run);
             using LoadedModel tuned = LoadedModel.Load(LearnedPath(run), run.Backend);
-            MeasuredIncrease.Write(
-                Path.Combine(run.Folder, IncreaseName),
-                MeasuredIncrease.Compute(
-                    model.Decoder, tuned.Decoder, Samples(run), options.Compute.MicroBatchTokens, run.Observer, run.Cancellation));
+            IReadOnlyList<IncreaseRecord> records = MeasuredIncrease.Compute(
+                model.Decoder, tuned.Decoder, Samples(run), options.Compute.MicroBatchTokens, run.Observer, run.Cancellation, run.Ranks);
+            run.Write(() => MeasuredIncrease.Write(Path.Combine(run.Folder, IncreaseName), records));
         },
         Rehearse = rehearsal => rehearsal.Score(rehearsal.Samples),
     };
@@ -123,8 +121,8 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
             using LoadedModel model = LoadedModel.Load(LearnedPath(run), run.Backend, training: true);
             FisherInformation.Compute(
                 model.Decoder, Drawn(run), _settings.FisherKind, options.Compute.MicroBatchTokens, options.Seed, run.Observer,
-                run.Cancellation);
-            FisherFile.Write(FisherPath(run), model.Decoder, Drawn(run).Count, _settings.FisherKind);
+                run.Cancellation, run.Ranks);
+            run.Write(() => FisherFile.Write(FisherPath(run), model.Decoder, Drawn(run).Count, _settings.FisherKind));
         },
         Rehearse = rehearsal =>
         {
@@ -144,9 +142,9 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
             using LoadedModel model = LoadBase(run);
             using Checkpoint learned = Checkpoint.Open(LearnedPath(run));
             using var confidence = new ForgettingConfidence(model.Decoder, model.Source, learned, FisherPath(run));
-            ConfidenceRecord.Write(
-                ConfidencePath(run),
-                confidence.Compute(Samples(run), Alpha, options.Compute.MicroBatchTokens, run.Observer, run.Cancellation));
+            IReadOnlyList<ConfidenceRecord> records = confidence.Compute(
+                Samples(run), Alpha, options.Compute.MicroBatchTokens, run.Observer, run.Cancellation, run.Ranks);
+            run.Write(() => ConfidenceRecord.Write(ConfidencePath(run), records));
         },
         Rehearse = rehearsal =>
         {
@@ -183,7 +181,7 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
         double[]? confidence = records is null ? null : [.. records.Select(r => r.Confidence)];
         double[]? increase = ByIncrease ? [.. MeasuredIncrease.Read(Path.Combine(run.Folder, IncreaseName)).Select(r => r.Increase)] : null;
         (IReadOnlyList<int> places, double? cut) = UnlearningSelection.Choose(confidence ?? increase, samples.Count, options);
-        WriteSelection(run, samples.Count, confidence, increase, places);
+        run.Write(() => WriteSelection(run, samples.Count, confidence, increase, places));
         EncodedExample[] chosen = [.. places.Select(i => samples[i])];
         return result with
         {
@@ -255,6 +253,6 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
             return null;
 
         using LoadedModel model = LoadBase(run);
-        return Scorer.LogProbabilities(model.Decoder, chosen, options.Compute.MicroBatchTokens, run.Cancellation);
+        return Scorer.LogProbabilities(model.Decoder, chosen, options.Compute.MicroBatchTokens, run.Cancellation, run.Ranks);
     }
 }

@@ -1,5 +1,6 @@
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Training;
@@ -24,16 +25,17 @@ internal static class MeasuredIncrease
     /// <param name="baseModel">The model at θ_base.</param>
     /// <param name="learned">The model at θ_L, after ordinary fine-tuning on the learning data.</param>
     /// <param name="microBatchTokens">Most tokens computed at once.</param>
+    /// <param name="ranks">Share the samples; null for this process alone.</param>
     /// <returns>In the order of the samples.</returns>
     /// <exception cref="UserException">A loss is not finite, or a sample has no response tokens.</exception>
     /// <exception cref="OperationCanceledException">The work was cancelled.</exception>
     public static IReadOnlyList<IncreaseRecord> Compute(
         Decoder baseModel, Decoder learned, IReadOnlyList<EncodedExample> samples, int microBatchTokens, ITrainingObserver? observer = null,
-        CancellationToken cancellation = default)
+        CancellationToken cancellation = default, ICommunicator? ranks = null)
     {
         ArgumentNullException.ThrowIfNull(samples);
         IReadOnlyList<IReadOnlyList<float[]>> losses =
-            Scorer.Losses([baseModel, learned], samples, microBatchTokens, allTokens: false, observer, cancellation);
+            Scorer.Losses([baseModel, learned], samples, microBatchTokens, allTokens: false, observer, cancellation, ranks);
         return [.. samples.Select((sample, i) =>
         {
             double before = Mean(sample, losses[0][i]), after = Mean(sample, losses[1][i]);

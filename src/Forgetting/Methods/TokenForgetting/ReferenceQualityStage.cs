@@ -58,16 +58,19 @@ internal static class ReferenceQualityStage
             2, second, first) })
         {
             string folder = Path.Combine(run.Folder, FoldName, $"fold-{fold}");
-            PlainTuning.Train(options, learnt, folder, run.Backend, run.Observer, run.Cancellation);
+            run.TrainPlainly(learnt, folder);
             using LoadedModel model = LoadedModel.Load(options.Model, run.Backend, adapter: options.Adapter);
             using LoadedModel reference = LoadedModel.Load(Path.Combine(folder, "model"), run.Backend);
             IReadOnlyList<IReadOnlyList<float[]>> losses = Scorer.Losses(
                 [model.Decoder, reference.Decoder], other, options.Compute.MicroBatchTokens, allTokens: false, run.Observer,
-                run.Cancellation);
+                run.Cancellation, run.Ranks);
             quality = quality.With(other, losses[0], losses[1]);
         }
 
-        JsonLines.Write(Path.Combine(run.Folder, ResultName), [quality]);
-        Temporary.Delete(Path.Combine(run.Folder, FoldName));
+        run.Write(() =>
+        {
+            JsonLines.Write(Path.Combine(run.Folder, ResultName), [quality]);
+            Temporary.Delete(Path.Combine(run.Folder, FoldName));
+        });
     }
 }

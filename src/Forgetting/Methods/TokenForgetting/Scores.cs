@@ -1,6 +1,7 @@
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.Models;
 using Forgetting.Training;
 
@@ -57,16 +58,18 @@ internal sealed record Scores
     /// <param name="options">Kind of score, division and tokens of a micro-batch.</param>
     /// <param name="openBase">Opens the base model; it is disposed after use.</param>
     /// <param name="openReference">Opens the reference model; it is disposed after use.</param>
+    /// <param name="ranks">Share the examples; null for this process alone.</param>
     /// <exception cref="UserException">A model cannot be loaded, an example does not fit, or a loss is not finite.</exception>
     public static Scores Compute(
         IReadOnlyList<EncodedExample> examples, TrainingOptions options, Func<LoadedModel> openBase, Func<LoadedModel> openReference,
-        ITrainingObserver? observer = null, CancellationToken cancellation = default)
+        ITrainingObserver? observer = null, CancellationToken cancellation = default, ICommunicator? ranks = null)
     {
         using LoadedModel baseModel = openBase();
         using LoadedModel reference = openReference();
         observer?.StageBegan($"scoring {examples.Count} examples with the base and the reference model");
         IReadOnlyList<IReadOnlyList<float[]>> losses = Scorer.Losses(
-            [baseModel.Decoder, reference.Decoder], examples, options.Compute.MicroBatchTokens, allTokens: false, observer, cancellation);
+            [baseModel.Decoder, reference.Decoder], examples, options.Compute.MicroBatchTokens, allTokens: false, observer, cancellation,
+            ranks);
         return Create(examples, losses[0], losses[1], options.ResolveScore(), PartitionRule.From(options));
     }
 

@@ -57,8 +57,7 @@ internal sealed class TokenForgettingMethod : IMethod
                     Name = ReferenceStage, Result = Path.Combine(ReferenceName, Adapts ? PlainTuning.AdapterName : "model"),
                     Announce = run => $"training the reference model on {run.ForReference.Count} examples",
                     Inputs = run => ReferenceInputs(run).Parts,
-                    Run = run =>
-                        PlainTuning.Train(_options, run.ForReference, ReferenceFolder(run), run.Backend, run.Observer, run.Cancellation),
+                    Run = run => run.TrainPlainly(run.ForReference, ReferenceFolder(run)),
                     Rehearse = rehearsal => rehearsal.TrainPlainly(rehearsal.Reference),
                 },
             ],
@@ -137,8 +136,8 @@ internal sealed class TokenForgettingMethod : IMethod
     {
         _scores ??= Scores.Compute(
             run.Examples, _options, () => LoadedModel.Load(_options.Model, run.Backend, adapter: _options.Adapter),
-            () => LoadReference(run), run.Observer, run.Cancellation);
-        ScoreFile.Write(ScoresPath(run), run.Examples, _scores);
+            () => LoadReference(run), run.Observer, run.Cancellation, run.Ranks);
+        run.Write(() => ScoreFile.Write(ScoresPath(run), run.Examples, _scores));
     }
 
     // Examples with the signs of their scores, and those of the reference that are learnt as they are.

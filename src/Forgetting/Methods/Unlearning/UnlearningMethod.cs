@@ -86,7 +86,8 @@ internal sealed class UnlearningMethod : IMethod
     private void Score(MethodRun run)
     {
         IReadOnlyList<EncodedExample> examples = Scored(run);
-        LossFile.Write(Path.Combine(run.Folder, LossesName), examples, run.Losses(examples, _options.Model, _options.Adapter));
+        IReadOnlyList<float[]> losses = run.Losses(examples, _options.Model, _options.Adapter);
+        run.Write(() => LossFile.Write(Path.Combine(run.Folder, LossesName), examples, losses));
     }
 
     // What must go, and the refusals.
