@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.CommandLine.Help;
-using System.CommandLine.Parsing;
 using Forgetting.Cli.Commands;
 using Forgetting.Core;
 using Forgetting.Distributed;
@@ -23,36 +22,26 @@ internal static class CommandLine
     // What a shell reports for a process that SIGINT ended; scripts tell an interrupted run from a finished one by it.
     private const int Interrupted = 130;
 
-    /// <summary>The whole command tree.</summary>
-    public static RootCommand Create()
+    // In the order of the help.
+    private static readonly Subcommand[] s_commands =
+    [
+        DemoCommand.Entry, TuneCommand.Entry, ScoreCommand.Entry, LossCommand.Entry, ElicitCommand.Entry, FisherCommand.Entry,
+        ConfidenceCommand.Entry, RunCommand.Entry, GenerateCommand.Entry, ChatCommand.Entry, ServeCommand.Entry,
+        EvalCommand.Entry, MembershipCommand.Entry, DataCommand.Entry, TokenizeCommand.Entry, PretrainCommand.Entry,
+        MergeCommand.Entry, ExportCommand.Entry, CompareCommand.Entry, WatchCommand.Entry, InspectCommand.Entry,
+        DoctorCommand.Entry, SchemaCommand.Entry, CompletionCommand.Entry,
+    ];
+
+    /// <summary>The command tree.</summary>
+    /// <param name="args">Words to parse by it: the commands among them, which alone get their options; null for all of them.</param>
+    public static RootCommand Create(IReadOnlyCollection<string>? args = null)
     {
-        var root = new RootCommand("Fine-tune decoder language models by learning and forgetting at once.")
+        var root = new RootCommand("Fine-tune decoder language models by learning and forgetting at once.");
+        foreach (Subcommand command in s_commands)
         {
-            DemoCommand.Create(),
-            TuneCommand.Create(),
-            ScoreCommand.Create(),
-            LossCommand.Create(),
-            ElicitCommand.Create(),
-            FisherCommand.Create(),
-            ConfidenceCommand.Create(),
-            RunCommand.Create(),
-            GenerateCommand.Create(),
-            ChatCommand.Create(),
-            ServeCommand.Create(),
-            EvalCommand.Create(),
-            MembershipCommand.Create(),
-            DataCommand.Create(),
-            TokenizeCommand.Create(),
-            PretrainCommand.Create(),
-            MergeCommand.Create(),
-            ExportCommand.Create(),
-            CompareCommand.Create(),
-            WatchCommand.Create(),
-            InspectCommand.Create(),
-            DoctorCommand.Create(),
-            SchemaCommand.Create(),
-            CompletionCommand.Create(),
-        };
+            root.Subcommands.Add(command.Create(args?.Contains(command.Name) ?? true));
+        }
+
         root.Options.Remove(root.Options.OfType<HelpOption>().Single());
         root.Options.Add(HelpPrinter.Option());
         return root;
@@ -64,8 +53,8 @@ internal static class CommandLine
         try
         {
             Ranks.Begin();
-            ParseResult parsed = Create().Parse(args);
-            bool completes = parsed.Tokens is [{ Type: TokenType.Directive }, ..]; // what a shell asks, of a line that is not done
+            bool completes = args is [['[', ..], ..]; // what a shell asks, of a line that is one of the words
+            ParseResult parsed = Create(completes ? null : args).Parse(args);
             if (parsed.Action is not HelpPrinter && !completes && ParseComplaint.Of(parsed) is { } complaint)
                 return Fail(complaint);
 

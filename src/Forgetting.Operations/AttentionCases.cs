@@ -82,7 +82,7 @@ internal static class AttentionCases
         yield return WithCache(new(2, 1, 80, 0.11f), [0, 1], [3], [1500], 1503, "long");
     }
 
-    // Of one value in a sequence's first row, of hundreds in its last: what the weights' rounding does is in proportion to a row's own size.
+    // Of one value in a sequence's first row, of hundreds in its last: what rounding the weights does is in proportion to a row's own size.
     private static Operand Mean(string name, int rows, int columns) => Output(name, rows, columns) with { ScaleByRow = true };
 
     // A score of some hundreds carries a rounding error of 1e-5, which its exponential turns into a relative one.

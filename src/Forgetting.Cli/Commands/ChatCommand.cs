@@ -12,7 +12,12 @@ internal static class ChatCommand
 {
     private const string Exit = "/exit";
 
-    public static Command Create()
+    public static Subcommand Entry { get; } = new(
+        "chat",
+        $"Talk with a model; {Exit} or the end of the input ends the conversation, Ctrl-C an answer.",
+        Fill);
+
+    private static void Fill(Command command)
     {
         Option<string> model = CommonOptions.Model();
         Option<string?> adapter = CommonOptions.Adapter();
@@ -23,13 +28,7 @@ internal static class ChatCommand
         Option<string> device = CommonOptions.Device();
         Option<string> products = CommonOptions.Products();
         Option<string?> dtype = CommonOptions.Dtype();
-        var command = new Command("chat", $"Talk with a model; {Exit} or the end of the input ends the conversation, Ctrl-C an answer.")
-        {
-            model,
-            adapter,
-            system,
-            template,
-        };
+        command.Fill(model, adapter, system, template);
         var sampling = new SamplingOptions(command);
         command.Options.Add(device);
         command.Options.Add(dtype);
@@ -43,7 +42,6 @@ internal static class ChatCommand
             using var session = new ChatSession(loaded, messages, sampling.Read(parsed, loaded), parsed.GetValue(system));
             Converse(session, Console.In, Console.Out, interactive: !Console.IsInputRedirected);
         });
-        return command;
     }
 
     /// <summary>Answers every line of <paramref name="input"/> until it ends or says <c>/exit</c>.</summary>

@@ -12,7 +12,12 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting compare</c>: several runs or evaluations side by side.</summary>
 internal static class CompareCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new(
+        "compare",
+        "Put finished runs side by side, and evaluations with a paired test against the first.",
+        Fill);
+
+    private static void Fill(Command command)
     {
         var folders = new Argument<string[]>("folders")
         {
@@ -27,14 +32,7 @@ internal static class CompareCommand
             HelpName = "NAME",
         };
         Option<bool> overwrite = CommonOptions.Overwrite(), json = CommonOptions.Json();
-        var command = new Command("compare", "Put finished runs side by side, and evaluations with a paired test against the first.")
-        {
-            folders,
-            output,
-            against,
-            overwrite,
-            json,
-        };
+        command.Fill(folders, output, against, overwrite, json);
         command.SetAction(parsed =>
         {
             string[] paths = [.. parsed.GetValue(folders)!.SelectMany(Descend).DistinctBy(Path.GetFullPath)];
@@ -54,7 +52,6 @@ internal static class CompareCommand
             else
                 Print(runs, evaluations, parsed.GetValue(output));
         });
-        return command;
     }
 
     // The runs with those of one row before the others.

@@ -33,19 +33,18 @@ internal static class CompletionCommand
         }
         """;
 
-    public static Command Create()
+    public static Subcommand Entry { get; } = new(
+        "completion",
+        "Print what makes a shell complete commands and options: eval \"$(forgetting completion bash)\" in ~/.bashrc, the same with "
+            + "zsh in ~/.zshrc behind compinit, forgetting completion powershell | Out-String | Invoke-Expression in $PROFILE.",
+        Fill);
+
+    private static void Fill(Command command)
     {
         var shell = new Argument<string>("shell") { Description = "bash, zsh or powershell" };
         shell.AcceptOnlyFromAmong("bash", "zsh", "powershell");
-        var command = new Command(
-            "completion",
-            "Print what makes a shell complete commands and options: eval \"$(forgetting completion bash)\" in ~/.bashrc, the same with "
-            + "zsh in ~/.zshrc behind compinit, forgetting completion powershell | Out-String | Invoke-Expression in $PROFILE.")
-        {
-            shell,
-        };
+        command.Fill(shell);
         command.SetAction(
             parsed => Console.Out.WriteLine(parsed.GetValue(shell) switch { "bash" => Bash, "zsh" => Zsh, _ => PowerShell }));
-        return command;
     }
 }

@@ -12,9 +12,10 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting confidence</c>: the forgetting confidence of self-generated samples.</summary>
 internal static class ConfidenceCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new("confidence", "Write the forgetting confidence of samples.", Fill);
+
+    private static void Fill(Command command)
     {
-        var command = new Command("confidence", "Write the forgetting confidence of samples.");
         var settings = new SettingsOptions(
             command, new TrainingOptions(), ["model", "adapter", "learned", "fisher", "data", "forget-alpha", "out",
                 .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
@@ -53,6 +54,5 @@ internal static class ConfidenceCommand
                     + $"confidence {records.Min(r => r.Confidence):0.######} to {records.Max(r => r.Confidence):0.######}, "
                     + $"constant part {confidence.Constant:0.######}"));
         });
-        return command;
     }
 }

@@ -18,7 +18,12 @@ internal static class DataCommand
     // Green, red; and back.
     private const string LearntStart = "\u001b[32m", NegativeStart = "\u001b[31m", End = "\u001b[39m";
 
-    public static Command Create()
+    public static Subcommand Entry { get; } = new(
+        "data",
+        "Say what is seen of data files: shapes, counts, lengths, duplicates, and what is learnt.",
+        Fill);
+
+    private static void Fill(Command command)
     {
         var file = new Argument<string[]>("file")
         {
@@ -32,8 +37,7 @@ internal static class DataCommand
             DefaultValueFactory = _ => 3,
         };
         Option<bool> json = CommonOptions.Json();
-        var command =
-            new Command("data", "Say what is seen of data files: shapes, counts, lengths, duplicates, and what is learnt.") { file };
+        command.Fill(file);
         var settings = new SettingsOptions(
             command, new TrainingOptions(), ["model", "adapter", .. SettingsOptions.DataSettings], help: new Dictionary<string, string>
             {
@@ -57,7 +61,6 @@ internal static class DataCommand
             else
                 Print(summary, options, shown);
         });
-        return command;
     }
 
     private static (Tokenizer Tokenizer, ModelConfig Config) Load(string model)

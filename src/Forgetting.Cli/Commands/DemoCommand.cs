@@ -9,7 +9,12 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting demo</c>: the whole story in miniature on this machine.</summary>
 internal static class DemoCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new(
+        "demo",
+        "Pretrain small models; mislead them in three ways; see what ignoring and forgetting make of it.",
+        Fill);
+
+    private static void Fill(Command command)
     {
         var quick = new Option<bool>("--quick") { Description = "smaller worlds, and one of them" };
         var seeds = new Option<int?>(
@@ -34,18 +39,7 @@ internal static class DemoCommand
         Option<string> device = CommonOptions.Device();
         Option<string?> dtype = CommonOptions.Dtype();
         Option<string> products = CommonOptions.Products();
-        var command = new Command("demo", "Pretrain small models; mislead them in three ways; see what ignoring and forgetting make of it.")
-        {
-            quick,
-            seeds,
-            first,
-            dataOnly,
-            width,
-            output,
-            device,
-            dtype,
-            products,
-        };
+        command.Fill(quick, seeds, first, dataOnly, width, output, device, dtype, products);
         command.SetAction(parsed =>
         {
             bool small = parsed.GetValue(quick);
@@ -97,7 +91,6 @@ internal static class DemoCommand
 
             Console.Out.WriteLine($"report: {path}");
         });
-        return command;
     }
 
     private static void Print(

@@ -17,7 +17,12 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting doctor</c>: what this machine has.</summary>
 internal static class DoctorCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new(
+        "doctor",
+        "Say what this machine has and whether the device computes right.",
+        Fill);
+
+    private static void Fill(Command command)
     {
         Option<string> device = CommonOptions.Device();
         Option<string> products = CommonOptions.Products();
@@ -31,9 +36,7 @@ internal static class DoctorCommand
         {
             Description = "of these operations alone, as --all names them", HelpName = "NAMES", DefaultValueFactory = _ => "",
         };
-        var command = new Command(
-            "doctor",
-            "Say what this machine has and whether the device computes right.") { device, dtype, products, noTimings, all, only, json };
+        command.Fill(device, dtype, products, noTimings, all, only, json);
         command.SetAction(parsed =>
         {
             IReadOnlyList<DeviceRequirement> requirements = BackendFactory.Requirements(parsed.GetValue(device)!);
@@ -110,7 +113,6 @@ internal static class DoctorCommand
 
             return code;
         });
-        return command;
     }
 
     private static void PrintOperations(OperationResult[] operations)

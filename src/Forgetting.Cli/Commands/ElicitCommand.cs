@@ -13,7 +13,9 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting elicit</c>: a model's own greedy continuations of prompts, as training data.</summary>
 internal static class ElicitCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new("elicit", "Write what a model itself makes of prompts.", Fill);
+
+    private static void Fill(Command command)
     {
         var standard = new ElicitationOptions();
         var data = new Option<string[]>("--data")
@@ -23,7 +25,7 @@ internal static class ElicitCommand
         };
         var shots = new Option<int>("--num-fewshot") { Description = "worked examples put before every prompt", HelpName = "K" };
         var shotData = new Option<string?>("--fewshot-data") { Description = "file whose first examples these are", HelpName = "FILE" };
-        var command = new Command("elicit", "Write what a model itself makes of prompts.") { data, shots, shotData };
+        command.Fill(data, shots, shotData);
         var settings = new SettingsOptions(
             command, new TrainingOptions { Compute = new() { MicroBatchTokens = standard.BatchTokens } },
             [
@@ -67,7 +69,6 @@ internal static class ElicitCommand
                 $"{options.Out}: {summary.Samples:N0} samples, {summary.Truncated:N0} cut at the length limit, "
                     + $"{summary.Exact:N0} encode to just the tokens generated"));
         });
-        return command;
     }
 
     private static IReadOnlyList<DataExample> FewShot(int count, string? file, DataFields fields)

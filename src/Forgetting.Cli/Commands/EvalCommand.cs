@@ -12,7 +12,12 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting eval</c>: benchmark tasks on a checkpoint, with results as lm-evaluation-harness writes them.</summary>
 internal static class EvalCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new(
+        "eval",
+        "Run benchmark tasks on a checkpoint. docs/evaluation.md says which files each task reads, and how to write one.",
+        Fill);
+
+    private static void Fill(Command command)
     {
         Option<string> model = CommonOptions.Model();
         Option<string?> adapter = CommonOptions.Adapter();
@@ -63,12 +68,9 @@ internal static class EvalCommand
         Option<string> products = CommonOptions.Products();
         Option<string?> dtype = CommonOptions.Dtype();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command(
-            "eval", "Run benchmark tasks on a checkpoint. docs/evaluation.md says which files each task reads, and how to write one.")
-        {
+        command.Fill(
             model, adapter, tasks, dataFolder, output, include, shots, limit, batchTokens, logSamples, retain, noBos, template, seed,
-            device, dtype, products, json,
-        };
+            device, dtype, products, json);
         command.SetAction(parsed =>
         {
             string path = parsed.GetValue(model)!, folder = parsed.GetValue(output)!;
@@ -116,7 +118,6 @@ internal static class EvalCommand
             Print(results, groups);
             Console.Out.WriteLine($"results: {written}");
         });
-        return command;
     }
 
     // Null for contexts as they are.

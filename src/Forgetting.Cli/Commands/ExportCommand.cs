@@ -8,7 +8,9 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting export</c>: writes a model or an adapter for other programs.</summary>
 internal static class ExportCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new("export", "Write a model or an adapter for llama.cpp and ollama.", Fill);
+
+    private static void Fill(Command command)
     {
         Option<string> model = CommonOptions.Model("checkpoint, run, or PEFT adapter, whose base its files name");
         Option<string?> adapter = CommonOptions.Adapter();
@@ -19,10 +21,7 @@ internal static class ExportCommand
         CommonOptions.Among(type, "f32", "f16", "bf16", "q8_0");
         Option<string> output = CommonOptions.Out("file to write; a Modelfile for ollama comes to lie beside it");
         Option<bool> overwrite = CommonOptions.Overwrite();
-        var command = new Command("export", "Write a model or an adapter for llama.cpp and ollama.")
-        {
-            model, adapter, format, type, output, overwrite,
-        };
+        command.Fill(model, adapter, format, type, output, overwrite);
         command.SetAction(parsed =>
         {
             string path = parsed.GetValue(model)!, file = parsed.GetValue(output)!, modelfile = Modelfile.PathOf(file);
@@ -39,6 +38,5 @@ internal static class ExportCommand
             Console.Out.WriteLine(file);
             Console.Out.WriteLine(modelfile);
         });
-        return command;
     }
 }

@@ -12,9 +12,13 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting fisher</c>: the diagonal Fisher information of a data set.</summary>
 internal static class FisherCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new(
+        "fisher",
+        "Write the diagonal Fisher information of a data set: of all weights, or of an adapter's.",
+        Fill);
+
+    private static void Fill(Command command)
     {
-        var command = new Command("fisher", "Write the diagonal Fisher information of a data set: of all weights, or of an adapter's.");
         var settings = new SettingsOptions(
             command, new TrainingOptions(), ["model", "adapter", "data", "out", "fisher-kind", "fisher-examples",
                 .. SettingsOptions.DataSettings, "micro-batch-tokens", "seed", "device", "dtype", "products"],
@@ -48,6 +52,5 @@ internal static class FisherCommand
                 $"{options.Out}: {Recipe.Text(options.Unlearning.FisherKind)} Fisher information of "
                     + $"{model.Decoder.TrainableParameters.Sum(p => p.Shape.Count):N0} parameters over {examples.Count:N0} examples"));
         });
-        return command;
     }
 }

@@ -12,7 +12,9 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting generate</c>: continues a prompt, or answers it, and prints the text as it comes.</summary>
 internal static class GenerateCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new("generate", "Continue a prompt.", Fill);
+
+    private static void Fill(Command command)
     {
         Option<string> model = CommonOptions.Model();
         Option<string?> adapter = CommonOptions.Adapter();
@@ -30,7 +32,7 @@ internal static class GenerateCommand
         Option<string> products = CommonOptions.Products();
         Option<string?> dtype = CommonOptions.Dtype();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("generate", "Continue a prompt.") { model, adapter, prompt, template, allowSpecial };
+        command.Fill(model, adapter, prompt, template, allowSpecial);
         var sampling = new SamplingOptions(command);
         command.Options.Add(device);
         command.Options.Add(dtype);
@@ -67,6 +69,5 @@ internal static class GenerateCommand
                 }
             }
         });
-        return command;
     }
 }

@@ -16,13 +16,16 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting inspect</c>: what a checkpoint is and what tuning it takes.</summary>
 internal static class InspectCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new(
+        "inspect",
+        "Say what a checkpoint is and how much memory tuning it takes, on this device or on one that is not here.",
+        Fill);
+
+    private static void Fill(Command command)
     {
         Option<string> model = CommonOptions.Model();
         Option<bool> json = CommonOptions.Json();
-        var command = new Command(
-            "inspect",
-            "Say what a checkpoint is and how much memory tuning it takes, on this device or on one that is not here.") { model };
+        command.Fill(model);
         var settings = new SettingsOptions(
             command, new TrainingOptions(),
             ["lora-rank", "batch-size", "micro-batch-tokens", "max-length", "recompute", "device", "dtype", "products"]);
@@ -54,7 +57,6 @@ internal static class InspectCommand
 
             return found.Unsupported.Count == 0 ? 0 : CommandLine.BadInput;
         });
-        return command;
     }
 
     private static IEnumerable<Tuning> Tunings(ModelConfig config, TrainingOptions options, string device, DType type)

@@ -12,9 +12,10 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting loss</c>: cross-entropy of every token.</summary>
 internal static class LossCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new("loss", "Write every token's cross-entropy.", Fill);
+
+    private static void Fill(Command command)
     {
-        var command = new Command("loss", "Write every token's cross-entropy.");
         var settings = new SettingsOptions(
             command, new TrainingOptions(),
             ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
@@ -42,7 +43,6 @@ internal static class LossCommand
                 CultureInfo.InvariantCulture,
                 $"{options.Out}: mean loss {mean:0.0000} nats over {count:N0} response tokens of {examples.Count:N0} examples"));
         });
-        return command;
     }
 
     /// <summary>The examples of <c>--data</c> as the tokens of <c>--model</c>.</summary>

@@ -13,11 +13,13 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting membership</c>: whether a model still shows that it has learnt examples.</summary>
 internal static class MembershipCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new(
+        "membership",
+        "Membership inference: whether examples that a model learnt can still be told from others. docs/unlearning.md has more.",
+        Fill);
+
+    private static void Fill(Command command)
     {
-        var command = new Command(
-            "membership",
-            "Membership inference: whether examples that a model learnt can still be told from others. docs/unlearning.md has more.");
         var settings = new SettingsOptions(
             command, new TrainingOptions(),
             ["model", "adapter", "data", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
@@ -63,7 +65,6 @@ internal static class MembershipCommand
                 ["score", "AUC", "mean of the learnt", "mean of the others"],
                 [.. found.Select(a => (IReadOnlyList<string>)[a.Name, Number(a.Auc), Number(a.Learnt), Number(a.Never)])]);
         });
-        return command;
     }
 
     private static Attack Measure(string name, double[] members, double[] others) =>

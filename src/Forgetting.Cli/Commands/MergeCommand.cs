@@ -12,7 +12,12 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting merge</c>: adds a PEFT adapter into a checkpoint's weights.</summary>
 internal static class MergeCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new(
+        "merge",
+        "Merge a PEFT adapter into its base checkpoint, and check that taking it out again gives the base.",
+        Fill);
+
+    private static void Fill(Command command)
     {
         Option<string> model = CommonOptions.Model("base checkpoint");
         var adapter = new Option<string>("--adapter") { Description = "folder of a PEFT adapter", HelpName = "DIR", Required = true };
@@ -21,15 +26,7 @@ internal static class MergeCommand
             "--save-dtype")
         { Description = "type of the merged weights: source (the base's), fp32, bf16 or fp16", HelpName = "NAME" };
         Option<bool> overwrite = CommonOptions.Overwrite();
-        var command =
-            new Command("merge", "Merge a PEFT adapter into its base checkpoint, and check that taking it out again gives the base.")
-            {
-                model,
-                adapter,
-                output,
-                saveDtype,
-                overwrite,
-            };
+        command.Fill(model, adapter, output, saveDtype, overwrite);
         command.SetAction(parsed =>
         {
             using OutputClaim claim = OutputClaim.OfFolder(parsed.GetValue(output)!, parsed.GetValue(overwrite));
@@ -50,6 +47,5 @@ internal static class MergeCommand
             if (RoundingNote.From(result.RoundingLoss) is { } note)
                 Console.Out.WriteLine(note);
         });
-        return command;
     }
 }

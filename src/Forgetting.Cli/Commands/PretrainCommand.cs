@@ -24,9 +24,10 @@ internal static class PretrainCommand
         "products",
     ];
 
-    public static Command Create()
+    public static Subcommand Entry { get; } = new("pretrain", "Train a new model on plain text.", Fill);
+
+    private static void Fill(Command command)
     {
-        var command = new Command("pretrain", "Train a new model on plain text.");
         var config = new Option<string>(
             "--config")
         { Description = "folder with config.json and a tokenizer (REQUIRED unless --resume)", HelpName = "DIR" };
@@ -83,7 +84,6 @@ internal static class PretrainCommand
             Console.Out.WriteLine(written);
             Console.Out.WriteLine(WriteReport(options, windows.Count));
         });
-        return command;
     }
 
     private static string WriteReport(TrainingOptions options, int sequences)

@@ -11,7 +11,13 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting run</c>: executes recipes, or grids of them.</summary>
 internal static class RunCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new(
+        "run",
+        "Execute recipes; finished runs are kept and interrupted ones continued. References, "
+            + "scores and stages of learning with forgetting that runs have in common are computed once.",
+        Fill);
+
+    private static void Fill(Command command)
     {
         var recipes = new Argument<string[]>("recipes")
         {
@@ -19,8 +25,7 @@ internal static class RunCommand
             Arity = ArgumentArity.OneOrMore,
         };
         var list = new Option<bool>("--list") { Description = "say what would run, and run nothing" };
-        var command = new Command("run", "Execute recipes; finished runs are kept and interrupted ones continued. References, "
-            + "scores and stages of learning with forgetting that runs have in common are computed once.") { recipes, list };
+        command.Fill(recipes, list);
         var set = new Option<string[]>("--set")
         {
             Description = "a setting before those of the recipes, the same as --KEY VALUE; may be given several times",
@@ -70,7 +75,6 @@ internal static class RunCommand
 
             return exit;
         });
-        return command;
     }
 
     private static IEnumerable<string> Recipes(string path)

@@ -7,10 +7,15 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting schema</c>: what a recipe may hold.</summary>
 internal static class SchemaCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new(
+        "schema",
+        "Write the JSON schema of recipes, by which editors check and complete them.",
+        Fill);
+
+    private static void Fill(Command command)
     {
         var output = new Option<string?>("--out") { Description = "file to write instead of printing", HelpName = "FILE" };
-        var command = new Command("schema", "Write the JSON schema of recipes, by which editors check and complete them.") { output };
+        command.Fill(output);
         command.SetAction(parsed =>
         {
             string schema = RecipeSchema.Build().ToJsonString(Json.Indented) + "\n";
@@ -19,6 +24,5 @@ internal static class SchemaCommand
             else
                 Console.Out.Write(schema);
         });
-        return command;
     }
 }

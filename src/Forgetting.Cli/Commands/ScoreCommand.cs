@@ -12,9 +12,10 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting score</c>: influence and sign of every response token.</summary>
 internal static class ScoreCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new("score", "Write every response token's influence and sign.", Fill);
+
+    private static void Fill(Command command)
     {
-        var command = new Command("score", "Write every response token's influence and sign.");
         var settings = new SettingsOptions(
             command, new TrainingOptions(), ["model", "adapter", "reference", "data", "out", "score", "rho", "ignore-rho", "learn-above",
                 "forget-below", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
@@ -44,6 +45,5 @@ internal static class ScoreCommand
             if (Diagnosis.From(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss) is { } diagnosis)
                 Console.Out.WriteLine(diagnosis);
         });
-        return command;
     }
 }

@@ -13,7 +13,9 @@ internal static class ServeCommand
 {
     private const string KeyVariable = "FORGETTING_API_KEY";
 
-    public static Command Create()
+    public static Subcommand Entry { get; } = new("serve", "Answer OpenAI-style requests over HTTP, many at once.", Fill);
+
+    private static void Fill(Command command)
     {
         Option<string> model = CommonOptions.Model("checkpoint: a Hugging Face folder, a run's folder or a llama2.c .bin");
         Option<string?> name = new("--name") { Description = "what requests call the model; its folder's name", HelpName = "NAME" };
@@ -47,11 +49,9 @@ internal static class ServeCommand
         Option<string> device = CommonOptions.Device();
         Option<string?> dtype = CommonOptions.Dtype();
         Option<string> products = CommonOptions.Products();
-        var command = new Command("serve", "Answer OpenAI-style requests over HTTP, many at once.")
-        {
-            model, name, adapters, others, template, address, port, key, origins, context, sequences, waiting, cache, tokens, seconds, body,
-            device, dtype, products,
-        };
+        command.Fill(
+            model, name, adapters, others, template, address, port, key, origins, context, sequences, waiting, cache, tokens, seconds,
+            body, device, dtype, products);
         command.SetAction(parsed =>
         {
             var access = new AccessOptions
@@ -80,7 +80,6 @@ internal static class ServeCommand
             using ModelHost host = ModelHost.Load(choice, backend, engine, limits, cache.Read(parsed));
             Serve(access, host).GetAwaiter().GetResult();
         });
-        return command;
     }
 
     private static async Task Serve(AccessOptions access, ModelHost host)

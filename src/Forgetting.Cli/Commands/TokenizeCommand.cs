@@ -9,14 +9,16 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting tokenize</c>: the ids of a text as a JSON array.</summary>
 internal static class TokenizeCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new("tokenize", "Print the token ids of a text as a JSON array.", Fill);
+
+    private static void Fill(Command command)
     {
         Option<string> model = CommonOptions.Model("folder with a tokenizer, or a llama2.c .bin with one beside it");
         var text = new Option<string>("--text") { Description = "text to encode", HelpName = "TEXT" };
         var file = new Option<string>("--file") { Description = "file to encode", HelpName = "FILE" };
         var noBos = new Option<bool>("--no-bos") { Description = "leave out what the tokenizer puts in front" };
         var allowSpecial = new Option<bool>("--allow-special") { Description = "read special tokens' text as those tokens" };
-        var command = new Command("tokenize", "Print the token ids of a text as a JSON array.") { model, text, file, noBos, allowSpecial };
+        command.Fill(model, text, file, noBos, allowSpecial);
         command.SetAction(parsed =>
         {
             string? given = parsed.GetValue(text), path = parsed.GetValue(file);
@@ -28,6 +30,5 @@ internal static class TokenizeCommand
             Console.Out.WriteLine(
                 JsonSerializer.Serialize(tokenizer.Encode(content, !parsed.GetValue(noBos), parsed.GetValue(allowSpecial))));
         });
-        return command;
     }
 }

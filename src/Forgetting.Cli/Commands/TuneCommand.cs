@@ -12,9 +12,13 @@ namespace Forgetting.Cli.Commands;
 /// <summary><c>forgetting tune</c>: fine-tunes a checkpoint.</summary>
 internal static class TuneCommand
 {
-    public static Command Create()
+    public static Subcommand Entry { get; } = new(
+        "tune",
+        "Fine-tune a checkpoint: learn the informative tokens, forget the misleading ones.",
+        Fill);
+
+    private static void Fill(Command command)
     {
-        var command = new Command("tune", "Fine-tune a checkpoint: learn the informative tokens, forget the misleading ones.");
         var recipe =
             new Option<string>("--recipe") { Description = "YAML file with settings; options given here come first", HelpName = "FILE" };
         var resume = new Option<bool>("--resume")
@@ -66,7 +70,6 @@ internal static class TuneCommand
 
             return CommandLine.ExitCode(summary);
         }));
-        return command;
     }
 
     private static void Print(string folder, TuneSummary summary, string report)

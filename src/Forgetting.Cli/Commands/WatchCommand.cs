@@ -11,7 +11,9 @@ internal static class WatchCommand
     /// <summary>Where the page is, unless the command line says otherwise.</summary>
     private const int Port = 8001;
 
-    public static Command Create()
+    public static Subcommand Entry { get; } = new("watch", "Follow runs on a page in the browser, live or afterwards.", Fill);
+
+    private static void Fill(Command command)
     {
         var folders = new Argument<string[]>("runs")
         {
@@ -19,14 +21,13 @@ internal static class WatchCommand
             Arity = ArgumentArity.OneOrMore,
         };
         BoundedOption port = new("--port", "port of the page, 0 for any that is free", Port, 0, 65535);
-        var command = new Command("watch", "Follow runs on a page in the browser, live or afterwards.") { folders, port };
+        command.Fill(folders, port);
         command.SetAction(parsed =>
         {
             using var interruption = new Interruption("stopping");
             var runs = new WatchedRuns(parsed.GetValue(folders)!);
             Serve(runs, port.Read(parsed)!.Value, interruption.Token).GetAwaiter().GetResult();
         });
-        return command;
     }
 
     /// <summary>Shows a run that is about to begin, until disposed of: at the usual port, or where that is taken at another.</summary>
