@@ -179,6 +179,16 @@ public sealed class PublishedFamilyTests : IDisposable
                 + "\"sliding_attention\": {\"rope_type\": \"default\", \"rope_theta\": 3e4}},",
             StringComparison.Ordinal));
         Assert.Equal((new Rope(3e4, 256, null), new Rope(2e6, 256, new LinearRopeScaling(8))), (read.RopeOf(0), read.RopeOf(5)));
+
+        // What is said of full attention alone is looked up there.
+        string factors = string.Join(", ", Enumerable.Repeat("1.5", 128));
+        read = Read(config.Replace(
+            Old,
+            "\"rope_parameters\": {\"full_attention\": {\"rope_type\": \"longrope\", \"original_max_position_embeddings\": 4096, "
+                + $"\"partial_rotary_factor\": 1.0, \"short_factor\": [{factors}], \"long_factor\": [{factors}]}}, "
+                + "\"sliding_attention\": {\"rope_type\": \"default\", \"partial_rotary_factor\": 1.0}},",
+            StringComparison.Ordinal));
+        Assert.Equal((4096, 1.5), (read.ContextLength, ((LongRopeScaling)read.RopeScaling!).ShortFactors[127]));
     }
 
     // By the formulas of arXiv 2309.00071 for 128 columns, θ = 10⁶, 32,768 positions made 131,072: pairs up to ⌊64·ln(32768/(32·2π))/ln θ⌋

@@ -48,7 +48,7 @@ internal static class RopeSettings
     public static int? ReadColumns(
         JsonView json, int headSize, bool partial, string key = "partial_rotary_factor", double absent = 1)
     {
-        JsonView described = Said(json) ?? json;
+        JsonView described = OfFullAttention(json) ?? json;
         (JsonView Fields, string Key)[] places = [(described, "partial_rotary_factor"), (json, key), (json, "partial_rotary_factor")];
         (JsonView at, string name) = places.FirstOrDefault(place => place.Fields.PositiveOrNull(place.Key) is not null);
         double share = name is null ? absent : at.PositiveOrNull(name)!.Value;
@@ -68,9 +68,12 @@ internal static class RopeSettings
         if (Said(json) is not { } kinds || !IsByKind(kinds) || kinds.ObjectOrNull("sliding_attention") is not { } windowed)
             return null;
 
-        UnknownKeys.Check(windowed, key => key is "rope_type" or "rope_theta");
+        UnknownKeys.Check(windowed, key => key is "rope_type" or "rope_theta" or "partial_rotary_factor");
         if (windowed.Find("rope_type") is { } type && type.AsString() != "default")
             throw type.Wrong(type.Describe(), "default");
+
+        if (windowed.PositiveOrNull("partial_rotary_factor") is not (null or 1))
+            throw windowed["partial_rotary_factor"].Wrong(windowed["partial_rotary_factor"].Describe(), "1");
 
         return windowed.PositiveOrNull("rope_theta");
     }
@@ -78,13 +81,17 @@ internal static class RopeSettings
     // The newer spelling, or the older.
     private static JsonView? Said(JsonView json) => json.ObjectOrNull("rope_parameters") ?? json.ObjectOrNull("rope_scaling");
 
+    // The settings of full attention where kinds of layers have their own, else those of all layers.
+    private static JsonView? OfFullAttention(JsonView json) =>
+        Said(json) is { } said && IsByKind(said) ? said["full_attention"] : Said(json);
+
     private static bool IsByKind(JsonView json) => json.Has("full_attention") || json.Has("sliding_attention");
 
     /// <summary>Checks that there is a factor for each pair.</summary>
     /// <exception cref="Core.UserException">There is not.</exception>
     public static void RequireFactors(JsonView json, LongRopeScaling scaling, int columns)
     {
-        JsonView described = Said(json)!.Value;
+        JsonView described = OfFullAttention(json)!.Value;
         foreach ((string key, IReadOnlyList<double> factors) in new[]
         {
             ("short_factor", scaling.ShortFactors), ("long_factor", scaling.LongFactors),
