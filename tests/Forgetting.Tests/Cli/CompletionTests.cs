@@ -44,11 +44,78 @@ public sealed class CompletionTests
             _forgetting
             echo "${COMPREPLY[@]}"
             """);
-        using Process process = Process.Start(new ProcessStartInfo("/bin/bash", script) { RedirectStandardOutput = true })!;
-        string[] found = process.StandardOutput.ReadToEnd().Split((char[])[' ', '\n'], StringSplitOptions.RemoveEmptyEntries);
-        process.WaitForExit();
-        Assert.Equal(0, process.ExitCode);
+        string[] found = Run("/bin/bash", script).Split((char[])[' ', '\n'], StringSplitOptions.RemoveEmptyEntries);
         Assert.Contains(expected, found);
         Assert.All(found, word => Assert.StartsWith(line.Split(' ')[^1], word, StringComparison.Ordinal));
+    }
+
+    // A terminal of its own, in which the line and a tab are typed; another key then tells what stands there.
+    [ShellTheory("zsh")]
+    [InlineData("forgetting tune --mod", "forgetting tune --model ")]
+    [InlineData("forgetting tune --method forg", "forgetting tune --method forget ")]
+    [InlineData("forgetting sch", "forgetting schema ")]
+    public void Zsh_completes_what_is_typed(string line, string expected)
+    {
+        using var folder = new TemporaryFolder();
+        WriteCommand(folder);
+        string script = folder.Write("type.zsh", $$"""
+            zmodload zsh/zpty
+            cd '{{folder.Path}}'
+            wait_for() { for i in {1..600}; do [[ -s $1 ]] && return; zpty -r -t typed ignored; sleep 0.1; done }
+            zpty -b typed zsh -f -i
+            zpty -w typed 'PS1=; unset zle_bracketed_paste; PATH={{folder.Path}}:$PATH'
+            zpty -w typed 'autoload -U compinit; compinit -u -D; eval "$(forgetting completion zsh)"'
+            zpty -w typed 'tell() { print -r -- "$BUFFER" >! told }; zle -N tell; bindkey "^X" tell; print ready >! ready'
+            wait_for ready
+            zpty -w -n typed "$1"$'\t\x18'
+            wait_for told
+            cat told
+            """);
+        Assert.Equal(expected, Run("zsh", "-f", script, line).TrimEnd('\n'));
+    }
+
+    [ShellTheory("pwsh")]
+    [InlineData("forgetting tune --mod", "--model")]
+    [InlineData("forgetting tune --method forg", "forget")]
+    [InlineData("forgetting sch", "schema")]
+    public void PowerShell_completes_what_is_typed(string line, string expected)
+    {
+        using var folder = new TemporaryFolder();
+        WriteCommand(folder);
+        string script = folder.Write("type.ps1", $$"""
+            $env:PATH = '{{folder.Path}}' + [IO.Path]::PathSeparator + $env:PATH
+            forgetting completion powershell | Out-String | Invoke-Expression
+            $found = [System.Management.Automation.CommandCompletion]::CompleteInput('{{line}}', {{line.Length}}, $null)
+            $found.CompletionMatches | ForEach-Object { $_.CompletionText }
+            """);
+        Assert.Contains(expected, Run("pwsh", "-NoProfile", "-File", script).Split('\n'));
+    }
+
+    private static void WriteCommand(TemporaryFolder folder)
+    {
+        string command = folder.Write(
+            "forgetting", $"#!/bin/sh\nexec dotnet '{Path.Combine(AppContext.BaseDirectory, "Forgetting.Cli.dll")}' \"$@\"\n");
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(command, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+    }
+
+    private static string Run(string shell, params string[] arguments)
+    {
+        using Process process = Process.Start(new ProcessStartInfo(shell, arguments) { RedirectStandardOutput = true })!;
+        string output = process.StandardOutput.ReadToEnd();
+        process.WaitForExit();
+        Assert.Equal(0, process.ExitCode);
+        return output;
+    }
+
+    /// <summary>Skipped where the shell is not there.</summary>
+    private sealed class ShellTheoryAttribute : TheoryAttribute
+    {
+        public ShellTheoryAttribute(string shell)
+        {
+            string[] places = (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator);
+            if (OperatingSystem.IsWindows() || !places.Any(place => File.Exists(Path.Combine(place, shell))))
+                Skip = $"{shell} is not on this machine";
+        }
     }
 }
