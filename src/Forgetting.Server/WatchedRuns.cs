@@ -52,7 +52,7 @@ internal sealed class WatchedRuns
                     continue;
 
                 isNew = true;
-                _runs.SetAt(i, (run, LiveReport.Run(folder, run, run.HasReport ? $"/report/{i}" : null, now)));
+                _runs.SetAt(i, (run, LiveReport.Run(folder, $"run-{i}", run, run.HasReport ? $"/report/{i}" : null, now)));
             }
 
             if (isNew)

@@ -38,23 +38,28 @@ internal static class JsonLines
     /// <exception cref="UserException">The file cannot be read, or a line is not such a record; names file and line.</exception>
     public static IReadOnlyList<T> Read<T>(string path)
     {
-        var records = new List<T>();
         try
         {
-            int number = 0;
-            foreach (string line in File.ReadLines(path, Encoding.UTF8))
-            {
-                number++;
-                if (!string.IsNullOrWhiteSpace(line))
-                    records.Add(Parse<T>(line, path, number));
-            }
+            return [.. Each<T>(path)];
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             throw InputFile.CannotRead(path, error);
         }
+    }
 
-        return records;
+    /// <summary>The records of a file one after the other, so that a large one need not be held.</summary>
+    /// <exception cref="UserException">A line is not such a record; names file and line.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public static IEnumerable<T> Each<T>(string path)
+    {
+        int number = 0;
+        foreach (string line in File.ReadLines(path, Encoding.UTF8))
+        {
+            number++;
+            if (!string.IsNullOrWhiteSpace(line))
+                yield return Parse<T>(line, path, number);
+        }
     }
 
     private static T Parse<T>(string line, string path, int number)

@@ -86,7 +86,7 @@ internal static partial class Charts
         if (outside.Length > 0)
             output.Write($"<p class=\"note\">In the end bins: {Svg.Text(string.Join("; ", outside))}.</p>");
 
-        output.Write("</figure>");
+        output.Write(End);
         return output.ToString();
     }
 

@@ -51,7 +51,7 @@ internal static partial class Charts
                 + $"{Svg.Value(interval.Low)} to {Svg.Value(interval.High)}</title></circle>");
         }
 
-        output.Write("</svg></figure>");
+        output.Write($"</svg>{End}");
         return output.ToString();
     }
 }

@@ -54,7 +54,7 @@ internal static partial class Charts
         area.Open(output, title);
         area.WriteFrame(output, xLabel, yLabel);
         WriteLines(output, area, drawn);
-        output.Write("</svg></figure>");
+        output.Write($"</svg>{End}");
         return output.ToString();
     }
 
@@ -171,9 +171,12 @@ internal static partial class Charts
             }
         }
 
-        output.Write("</svg></figure>");
+        output.Write($"</svg>{End}");
         return output.ToString();
     }
+
+    // A figure's end: a fold that, open, makes the figure as large as the window, without a script.
+    private const string End = "<details class=\"zoom\"><summary title=\"as large as the window\">larger</summary></details></figure>";
 
     // A figure with its title and its legend.
     private static StringWriter Begin(string title, IReadOnlyList<(string Name, int Style)> legend)

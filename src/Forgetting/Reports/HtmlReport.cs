@@ -5,33 +5,43 @@ using System.Text;
 namespace Forgetting.Reports;
 
 /// <summary>
-/// A self-contained page: no network, no script, readable in light and dark and when printed. Sections are added from top to bottom.
+/// A self-contained page: no network, no script, readable in light and dark and when printed. Sections are added from top to bottom; the
+/// page begins with a list of them, and ends with the terms it uses, to which they are links.
 /// </summary>
 internal sealed class HtmlReport
 {
+    // Fewer are seen at once.
+    private const int FewestContents = 3;
+
     private readonly StringBuilder _body = new();
+    private readonly List<string> _sections = [];
+    private readonly HashSet<string> _terms = new(StringComparer.Ordinal);
     private readonly string _title;
+    private readonly string _header;
+    private readonly string _prefix;
 
     /// <summary>An empty page.</summary>
     /// <param name="title">Heading and window title.</param>
     /// <param name="lead">One or two sentences under the heading.</param>
-    public HtmlReport(string title, string lead)
+    /// <param name="prefix">What the ids of its parts begin with, where several pages are parts of one.</param>
+    public HtmlReport(string title, string lead, string prefix = "")
     {
-        _title = title;
-        _body.Append(CultureInfo.InvariantCulture, $"<header><h1>{Svg.Text(title)}</h1><p>{Svg.Text(lead)}</p></header>");
+        (_title, _prefix) = (title, prefix);
+        _header = $"<header><h1>{Svg.Text(title)}</h1><p>{Linked(lead)}</p></header>";
     }
 
     /// <summary>Starts a section.</summary>
     public HtmlReport Section(string heading, string text = "")
     {
-        _body.Append(CultureInfo.InvariantCulture, $"<h2>{Svg.Text(heading)}</h2>");
+        _sections.Add(heading);
+        _body.Append(CultureInfo.InvariantCulture, $"<h2 id=\"{_prefix}part-{_sections.Count}\">{Svg.Text(heading)}</h2>");
         return text.Length > 0 ? Paragraph(text) : this;
     }
 
     /// <summary>A paragraph of plain text.</summary>
     public HtmlReport Paragraph(string text)
     {
-        _body.Append(CultureInfo.InvariantCulture, $"<p>{Svg.Text(text)}</p>");
+        _body.Append(CultureInfo.InvariantCulture, $"<p>{Linked(text)}</p>");
         return this;
     }
 
@@ -41,7 +51,7 @@ internal sealed class HtmlReport
         _body.Append("<ul>");
         foreach (string sentence in sentences)
         {
-            _body.Append(CultureInfo.InvariantCulture, $"<li>{Svg.Text(sentence)}</li>");
+            _body.Append(CultureInfo.InvariantCulture, $"<li>{Linked(sentence)}</li>");
         }
 
         _body.Append("</ul>");
@@ -57,7 +67,7 @@ internal sealed class HtmlReport
         {
             _body.Append(
                 CultureInfo.InvariantCulture,
-                $"<div class=\"tile s{style}\"><strong>{Svg.Text(value)}</strong><span>{Svg.Text(caption)}</span></div>");
+                $"<div class=\"tile s{style}\"><strong>{Svg.Text(value)}</strong><span>{Linked(caption)}</span></div>");
         }
 
         _body.Append("</div>");
@@ -67,7 +77,16 @@ internal sealed class HtmlReport
     /// <summary>Fragments made by <see cref="Charts"/> or <see cref="TokenHeatMap"/>, side by side where there is room.</summary>
     public HtmlReport Figures(params string[] fragments)
     {
-        _body.Append("<div class=\"figures\">").AppendJoin("", fragments).Append("</div>");
+        _body.Append("<div class=\"figures\">");
+        foreach (string fragment in fragments)
+        {
+            // A figure's heading is its first text; the rest has coordinates and words of the data.
+            int start = fragment.IndexOf("<h3>", StringComparison.Ordinal) + 4, end = fragment.IndexOf("</h3>", StringComparison.Ordinal);
+            _body.Append(
+                end < 0 ? fragment : fragment[..start] + Glossary.Link(fragment[start..end], _prefix, _terms) + fragment[end..]);
+        }
+
+        _body.Append("</div>");
         return this;
     }
 
@@ -92,7 +111,7 @@ internal sealed class HtmlReport
         _body.Append("<div class=\"scroll\"><table class=\"rows\"><thead><tr>");
         for (int c = 0; c < header.Count; c++)
         {
-            _body.Append(CultureInfo.InvariantCulture, $"<th{(c < prose ? " class=\"prose\"" : "")}>{Svg.Text(header[c])}</th>");
+            _body.Append(CultureInfo.InvariantCulture, $"<th{(c < prose ? " class=\"prose\"" : "")}>{Linked(header[c])}</th>");
         }
 
         _body.Append("</tr></thead><tbody>");
@@ -121,7 +140,7 @@ internal sealed class HtmlReport
     }
 
     /// <summary>What is between the page's beginning and its end.</summary>
-    internal string Body => _body.ToString();
+    internal string Body => _header + Contents() + _body + Glossary.Section(_prefix, _terms);
 
     /// <summary>The style sheet of pages and drawings.</summary>
     internal static string Style
@@ -136,7 +155,20 @@ internal sealed class HtmlReport
     }
 
     /// <summary>The whole page.</summary>
-    public override string ToString() => Page(_title, _body.ToString());
+    public override string ToString() => Page(_title, Body);
+
+    private string Linked(string text) => Glossary.Link(Svg.Text(text), _prefix, _terms);
+
+    private string Contents()
+    {
+        if (_sections.Count < FewestContents)
+            return "";
+
+        IEnumerable<string> entries =
+            _sections.Select((heading, i) => $"<li><a href=\"#{_prefix}part-{i + 1}\">{Svg.Text(heading)}</a></li>");
+        string terms = _terms.Count > 0 ? $"<li><a href=\"#{_prefix}terms\">Terms</a></li>" : "";
+        return $"<nav class=\"contents\" aria-label=\"Contents\"><ol>{string.Concat(entries)}{terms}</ol></nav>";
+    }
 
     /// <summary>A page in the report's style.</summary>
     /// <param name="title">Window title.</param>

@@ -11,11 +11,12 @@ internal static class LiveReport
 
     /// <summary>One run: how far it is, its figures and its curves.</summary>
     /// <param name="name">What the page calls it.</param>
+    /// <param name="id">What its parts' ids begin with.</param>
     /// <param name="report">Address of the report that it has left, or null.</param>
     /// <returns>An HTML fragment.</returns>
-    public static string Run(string name, LiveRun run, string? report, DateTime now)
+    public static string Run(string name, string id, LiveRun run, string? report, DateTime now)
     {
-        var page = new HtmlReport(name, Lead(run, now));
+        var page = new HtmlReport(name, Lead(run, now), $"{id}-");
         if (report is not null)
             page.Raw($"<p><a href=\"{Svg.Text(report)}\">its report</a></p>");
 
@@ -43,6 +44,16 @@ internal static class LiveReport
         }
 
         RunReport.AddCurves(page, steps);
+        if (run.Current.Count > 0)
+        {
+            page.Section(
+                string.Create(CultureInfo.InvariantCulture, $"Examples of step {steps[^1].Step}, token by token"),
+                "Blue: the reference learnt the token; orange: it got worse at it; the deeper, the more. Underlined tokens are negative.");
+            page.Raw(TokenHeatMap.Render(
+                [.. run.Current.Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))],
+                RunReport.Scale(run.Current)));
+        }
+
         string[] others =
             [.. steps.SelectMany(step => step.Evaluation?.Keys ?? []).Distinct().Where(key => key != StepMetrics.HeldOutLossName)];
         if (others.Length > 0)

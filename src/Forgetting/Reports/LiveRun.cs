@@ -36,6 +36,7 @@ internal sealed class LiveRun(string folder)
     private const int MostSamples = 5, MostCharacters = 600;
 
     private readonly List<StepMetrics> _steps = [];
+    private readonly StepExamples _examples = new(folder);
     private byte[] _lastLine = []; // with its line feed
     private long _read; // bytes of whole lines
     private string _seen = "";
@@ -60,6 +61,9 @@ internal sealed class LiveRun(string folder)
 
     /// <summary>Some of the texts that the base wrote of its own accord, where the method has them.</summary>
     public IReadOnlyList<string> Samples { get; private set; } = [];
+
+    /// <summary>Some of the last step's examples, where the run has scored its tokens.</summary>
+    public IReadOnlyList<ScoredText> Current { get; private set; } = [];
 
     /// <summary>When a step was last written; null before the first.</summary>
     public DateTime? LastWritten { get; private set; }
@@ -107,6 +111,7 @@ internal sealed class LiveRun(string folder)
         {
             Options = settings.Length == 0 ? null : Recipe.ReadRun(record);
             Samples = File.Exists(samples) ? [.. File.ReadLines(samples).Take(MostSamples).Select(Sample)] : [];
+            Current = _steps.Count > 0 && Options is { } options ? _examples.Read(_steps[^1], options) : [];
         }
 
         return seen;

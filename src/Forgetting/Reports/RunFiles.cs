@@ -100,16 +100,19 @@ internal static class RunFiles
             return [];
 
         Tokenizer tokenizer = Tokenizer.Load(Path.Combine(folder, "model"));
-        return [.. ScoreFile.Read(path).Take(MaxScoredExamples).Select(e => new ScoredText(
-            e.Index,
-            [.. tokenizer.TextsOf(e.Ids).Select((text, t) => new HeatMapToken(
-                text,
-                e.Response[t] == 0 ? double.NaN : (e.Score ?? e.Influence)[t],
-                e.Sign[t],
-                e.BaseLoss[t],
-                e.ReferenceLoss[t],
-                note?.Invoke(e, t) ?? ""))]))];
+        return [.. ScoreFile.Read(path).Take(MaxScoredExamples).Select(e => Scored(e, tokenizer, note))];
     }
+
+    /// <summary>A scored example with its text.</summary>
+    public static ScoredText Scored(ExampleScores e, Tokenizer tokenizer, Func<ExampleScores, int, string>? note = null) => new(
+        e.Index,
+        [.. tokenizer.TextsOf(e.Ids).Select((text, t) => new HeatMapToken(
+            text,
+            e.Response[t] == 0 ? double.NaN : (e.Score ?? e.Influence)[t],
+            e.Sign[t],
+            e.BaseLoss[t],
+            e.ReferenceLoss[t],
+            note?.Invoke(e, t) ?? ""))]);
 
     private static SampleText Text(SelectionRecord selection, DataExample example) => example.Messages is { } messages
         ? new SampleText(selection, string.Join('\n', messages.SkipLast(1).Select(m => $"{m.Role}: {m.Content}")), messages[^1].Content)

@@ -144,8 +144,9 @@ internal static class RunReport
         return values.Max() - values.Min();
     }
 
-    // Full colour at the 95th percentile of the magnitude, so that one outlier does not pale the rest.
-    private static double Scale(IReadOnlyList<ScoredText> scored)
+    /// <summary>Influence at which the colour is full: the 95th percentile of the magnitude, so that one outlier does not pale the rest.
+    /// </summary>
+    internal static double Scale(IReadOnlyList<ScoredText> scored)
     {
         double[] magnitudes = [.. scored.SelectMany(e => e.Tokens).Where(t => t.Sign != 0).Select(t => Math.Abs(t.Influence)).Order()];
         return magnitudes.Length == 0 ? 1 : magnitudes[(int)(0.95 * (magnitudes.Length - 1))];

@@ -9,9 +9,9 @@ using Forgetting.Training;
 namespace Forgetting.Reports;
 
 /// <summary>
-/// A run's metrics as TensorBoard reads them: files of events beside <c>metrics.jsonl</c>, one for each process that worked on the run, of
-/// records with checksums (TensorFlow's <c>record_writer.h</c>, <c>event.proto</c> and <c>summary.proto</c>). Where a resumed run goes back
-/// to a checkpoint, an event says so, and TensorBoard drops what lies behind it.
+/// A run's metrics, and histograms of its tokens' influence, as TensorBoard reads them: files of events beside <c>metrics.jsonl</c>, one
+/// for each process that worked on the run, of records with checksums (TensorFlow's <c>record_writer.h</c>, <c>event.proto</c> and
+/// <c>summary.proto</c>). Where a resumed run goes back to a checkpoint, an event says so, and TensorBoard drops what lies behind it.
 /// </summary>
 internal sealed class TensorBoardLog : ITrainingObserver, IDisposable
 {
@@ -21,6 +21,7 @@ internal sealed class TensorBoardLog : ITrainingObserver, IDisposable
     private readonly ITrainingObserver _inner;
     private readonly LiveRun _run;
     private readonly List<StepMetrics> _written = [];
+    private readonly bool _isFirst;
     private int _restarts; // of _run, as of what is written
     private FileStream? _file;
 
@@ -29,7 +30,8 @@ internal sealed class TensorBoardLog : ITrainingObserver, IDisposable
     public TensorBoardLog(string folder, ITrainingObserver inner)
     {
         (_folder, _inner, _run) = (folder, inner, new LiveRun(folder));
-        if (!Directory.Exists(folder) || !Directory.EnumerateFiles(folder, Prefix + "*").Any())
+        _isFirst = !Directory.Exists(folder) || !Directory.EnumerateFiles(folder, Prefix + "*").Any();
+        if (_isFirst)
             return;
 
         // An earlier process wrote what is there.
@@ -108,6 +110,11 @@ internal sealed class TensorBoardLog : ITrainingObserver, IDisposable
             $"{Prefix}{DateTimeOffset.UtcNow.ToUnixTimeSeconds():D10}.{Environment.MachineName}.{Environment.ProcessId}");
         var file = new FileStream(Path.Combine(_folder, name), FileMode.Append, FileAccess.Write, FileShare.Read);
         Append(file, Event(0, Field(3, "brain.Event:2"u8)));
+
+        // Scores come before the first step and stay as they are.
+        if (_isFirst && InfluenceHistograms.Read(_folder) is { Count: > 0 } all)
+            Append(file, Event(0, Field(5, [.. all.SelectMany(one => Field(1, [.. Tag(one.Tag), .. Field(5, Histogram(one.Values))]))])));
+
         return file;
     }
 
@@ -128,9 +135,31 @@ internal sealed class TensorBoardLog : ITrainingObserver, IDisposable
         {
             Span<byte> number = stackalloc byte[sizeof(float)];
             BinaryPrimitives.WriteSingleLittleEndian(number, (float)scalar.Value!.Value);
-            return Field(1, [.. Field(1, Encoding.UTF8.GetBytes(scalar.Tag)), Key(2, wire: 5), .. number]);
+            return Field(1, [.. Tag(scalar.Tag), Key(2, wire: 5), .. number]);
         }),
     ]);
+
+    private static byte[] Tag(string tag) => Field(1, Encoding.UTF8.GetBytes(tag));
+
+    // Least, most, count, sum and sum of squares, then ends and contents of the buckets.
+    private static byte[] Histogram(Distribution distribution)
+    {
+        IReadOnlyList<double> values = distribution.Values;
+        double[] numbers = [values.Min(), values.Max(), values.Count, values.Sum(), values.Sum(value => value * value)];
+        IReadOnlyList<(double Limit, double Count)> buckets = distribution.Count();
+        return
+        [
+            .. numbers.SelectMany((number, i) => (byte[])[Key(i + 1, wire: 1), .. Doubles([number])]),
+            .. Field(6, Doubles(buckets.Select(bucket => bucket.Limit))), .. Field(7, Doubles(buckets.Select(bucket => bucket.Count))),
+        ];
+    }
+
+    private static byte[] Doubles(IEnumerable<double> numbers) => [.. numbers.SelectMany(number =>
+    {
+        byte[] bytes = new byte[sizeof(double)];
+        BinaryPrimitives.WriteDoubleLittleEndian(bytes, number);
+        return bytes;
+    })];
 
     // Field 7: a session's log, whose status 1 is a start.
     private static byte[] Restart() => Field(7, [Key(1, wire: 0), 1]);

@@ -77,6 +77,13 @@ public sealed record StepMetrics
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public IReadOnlyList<int>? Unlearned { get; init; }
 
+    /// <summary>
+    /// The step's examples by their places in the training set, from 0: the data's in its order, then what a method adds, such as what must
+    /// stay. Null in files of earlier versions.
+    /// </summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<int>? Examples { get; init; }
+
     /// <summary>What an evaluation after the step measured, by task and metric; null where there was none.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public IReadOnlyDictionary<string, double>? Evaluation { get; init; }

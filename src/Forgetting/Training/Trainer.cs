@@ -343,6 +343,7 @@ internal sealed class Trainer
             ForgetLoss = unlearned?.Loss,
             ForgetGradNorm = unlearned?.GradNorm,
             Unlearned = unlearned?.Examples,
+            Examples = [.. _order.At(k)],
         };
     }
 

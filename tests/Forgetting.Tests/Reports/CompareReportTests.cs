@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using Forgetting.Core;
 using Forgetting.Reports;
 using Forgetting.Runs;
@@ -152,7 +153,8 @@ public class CompareReportTests
             "The runs did not train on the same data: full on 60 examples of d.jsonl; forget, "
                 + "ignore on 50 examples of d.jsonl (10 more held out for the reference).",
             note, StringComparison.Ordinal);
-        Assert.Contains(note, CompareReport.Build([full, forget, ignore], []).ToString(), StringComparison.Ordinal);
+        string page = CompareReport.Build([full, forget, ignore], []).ToString();
+        Assert.Contains(note, Regex.Replace(page, "</?a[^>]*>", ""), StringComparison.Ordinal);
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using System.Text;
 using Forgetting.IO;
+using Forgetting.Methods.TokenForgetting;
 using Forgetting.Reports;
 using Forgetting.Testing;
 using Forgetting.Training;
@@ -42,6 +43,36 @@ public sealed class LiveRunTests : IDisposable
         _folder.Write("run/summary.json", "{}");
         _run.Update();
         Assert.Equal(RunState.Finished, _run.State);
+    }
+
+    [SharedDataFact]
+    public void The_last_steps_examples_are_shown_with_their_influence()
+    {
+        _folder.Write("run/run.yaml", $"method: forget\nmodel: {SharedData.Path("stories260K", "hf")}\ndata: d\nout: o\n");
+        ExampleScores[] scores =
+        [
+            .. Enumerable.Range(0, 3).Select(i => new ExampleScores
+            {
+                Index = 10 * i, Ids = [403 + i, 407, 261], Response = [0, 1, 1], BaseLoss = [0, 1, 2], ReferenceLoss = [0, 0.5f, 3],
+                Influence = [0, 0.5f, -1], Sign = [0, 1, -1],
+            }),
+        ];
+        File.WriteAllBytes(_folder["run", "scores.jsonl"], [.. scores.SelectMany(JsonLines.Line)]);
+        Append(JsonLines.Line(Step(1, 1) with { Examples = [1, 0] }));
+        _run.Update();
+        Assert.Null(_run.Note);
+        Assert.Equal([10, 0], _run.Current.Select(e => e.Index));
+        Append(JsonLines.Line(Step(2, 2) with { Examples = [2, 7] })); // of which the last is not scored
+        Assert.True(_run.Update());
+        ScoredText shown = Assert.Single(_run.Current);
+        Assert.Equal(20, shown.Index);
+        Assert.Equal([double.NaN, 0.5, -1], shown.Tokens.Select(t => t.Influence));
+        var tokenizer = Forgetting.Text.Tokenizers.Tokenizer.Load(SharedData.Path("stories260K", "hf"));
+        Assert.Equal(tokenizer.TextsOf([405, 407, 261]), shown.Tokens.Select(t => t.Text));
+        string page = LiveReport.Run("r", "run-0", _run, null, DateTime.UtcNow);
+        Assert.Contains("Examples of step 2, token by token", page, StringComparison.Ordinal);
+        Assert.Contains("<b>example 20</b>", page, StringComparison.Ordinal);
+        Assert.Contains("influence -1 nats (negative)", page, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -94,7 +125,7 @@ public sealed class LiveRunTests : IDisposable
     {
         var run = new LiveRun(_folder["<script>alert(1)</script>"]);
         run.Update();
-        string html = LiveReport.Run(run.Folder, run, null, DateTime.UtcNow)
+        string html = LiveReport.Run(run.Folder, "run-0", run, null, DateTime.UtcNow)
             + LiveReport.Together([(run.Folder, run), ("<b>", run)], DateTime.UtcNow);
         Assert.DoesNotContain("<script", html, StringComparison.Ordinal);
         Assert.DoesNotContain("<b>", html, StringComparison.Ordinal);

@@ -48,5 +48,35 @@ public class RunReportTests
         Assert.DoesNotContain("text 10|", cells, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Every_link_of_a_page_leads_to_a_part_of_it_and_no_two_parts_have_a_name()
+    {
+        StepMetrics[] metrics = [.. Enumerable.Range(1, 8).Select(step => new StepMetrics
+        {
+            Step = step, Loss = 1, PositiveLoss = 1, NegativeLoss = 2, Lambda = 0.5, LearningRate = 1, GradNorm = 1, Tokens = 10,
+            TokensPerSecond = 10, ElapsedSeconds = step, PositiveGradNorm = 1, NegativeGradNorm = 1, GradientCosine = -0.5,
+        })];
+        ScoredText[] scored = [new(0, [Token(3, 1), Token(-1, -1)])];
+        string page = RunReport.Build(
+            "t", "cross-entropy in nats & influence, influence", metrics, scored, new InfluenceCut(PartitionLevel.Token, 0.5), "s")
+            .ToString();
+        string[] ids = [.. Matches("id=\"([^\"]*)\"")], links = [.. Matches("href=\"#([^\"]*)\"")];
+        Assert.Equal(ids.Distinct(), ids);
+        Assert.Empty(links.Except(ids));
+        Assert.Contains("<li><a href=\"#part-1\">Learning and forgetting</a></li>", page, StringComparison.Ordinal);
+        foreach (string term in new[] { "influence", "cosine", "cross-entropy", "nats", "weight", "learning-rate", "gradient-norm" })
+        {
+            Assert.Contains($"term-{term}", links);
+        }
+
+        // The first place of a term in a text alone, and text that is data stays as it is.
+        Assert.Contains(">influence</a>, influence</p>", page, StringComparison.Ordinal);
+        Assert.Contains(" &amp; <a class=\"term\"", page, StringComparison.Ordinal);
+        Assert.DoesNotContain("<title><a", page, StringComparison.Ordinal);
+
+        IEnumerable<string> Matches(string pattern) =>
+            System.Text.RegularExpressions.Regex.Matches(page, pattern).Select(match => match.Groups[1].Value);
+    }
+
     private static HeatMapToken Token(double influence, int sign) => new("x", influence, sign, 1, 1, "");
 }

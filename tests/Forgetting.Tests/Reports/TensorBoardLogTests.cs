@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Text;
 using Forgetting.IO;
+using Forgetting.Methods.TokenForgetting;
 using Forgetting.Reports;
 using Forgetting.Testing;
 using Forgetting.Training;
@@ -79,6 +80,62 @@ public sealed class TensorBoardLogTests : IDisposable
         Assert.Equal([(0L, false), (2, true), (2, false), (3, false)], events.Select(e => (e.Step, e.IsStart)));
     }
 
+    [Fact]
+    public void The_influence_of_scored_tokens_is_a_histogram_before_the_first_step()
+    {
+        var random = new Random(3);
+        float[][] influence =
+            [.. Enumerable.Range(0, 5).Select(_ => Enumerable.Range(0, 30).Select(_ => random.NextSingle() - 0.3f).ToArray())];
+        File.WriteAllBytes(_folder["scores.jsonl"], [.. influence.SelectMany((values, i) => JsonLines.Line(new ExampleScores
+        {
+            Index = i, Ids = new int[30], Response = [.. values.Select((_, t) => t < 10 ? 0 : 1)], BaseLoss = new float[30],
+            ReferenceLoss = new float[30], Influence = values,
+            Sign = [.. values.Select((v, t) => t < 10 ? 0 : v > 0 ? 1 : t < 15 ? 0 : -1)],
+        }))]);
+        using (var log = new TensorBoardLog(_folder.Path, new Silent()))
+        {
+            Append(Step(1, null));
+            log.StepDone(Step(1, null), 2);
+        }
+
+        Event[] events = Read(Assert.Single(Files()));
+        Assert.Equal([0L, 0, 1], events.Select(e => e.Step));
+        Assert.Equal(
+            ["influence/all_tokens", "influence/negative_tokens", "influence/tokens_to_learn"], events[1].Histograms.Keys.Order());
+        double[] all = [.. influence.SelectMany(values => values[10..]).Select(v => (double)v)];
+        Check(events[1].Histograms["influence/all_tokens"], all);
+        Check(events[1].Histograms["influence/tokens_to_learn"], [.. all.Where(v => v > 0)]);
+        Check(
+            events[1].Histograms["influence/negative_tokens"],
+            [.. influence.SelectMany(values => values[15..]).Where(v => v <= 0).Select(v => (double)v)]);
+
+        // A second process of the same run has nothing to add.
+        File.Move(Files().Single(), _folder["events.out.tfevents.0000000001.earlier"]);
+        using (var log = new TensorBoardLog(_folder.Path, new Silent()))
+        {
+            Append(Step(2, null));
+            log.StepDone(Step(2, null), 2);
+        }
+
+        Assert.All(Read(Files().Single(file => !file.EndsWith("earlier", StringComparison.Ordinal))), e => Assert.Empty(e.Histograms));
+    }
+
+    private static void Check(double[][] histogram, double[] values)
+    {
+        double[] expected = [values.Min(), values.Max(), values.Length, values.Sum(), values.Sum(v => v * v)];
+        Assert.All(expected.Zip(histogram), pair => Assert.Equal(pair.First, pair.Second.Single(), 1e-9));
+        (double[] limits, double[] counts) = (histogram[5], histogram[6]);
+        Assert.Equal(limits.Length, counts.Length);
+        Assert.Equal(limits.Order(), limits);
+        Assert.Equal(values.Max(), limits[^1]);
+        for (int i = 0; i < limits.Length; i++)
+        {
+            // Half open, but for the last.
+            double low = i == 0 ? double.NegativeInfinity : limits[i - 1];
+            Assert.Equal(counts[i], values.Count(v => v >= low && (v < limits[i] || i == limits.Length - 1)));
+        }
+    }
+
     private string[] Files() => Directory.GetFiles(_folder.Path, "events.out.tfevents.*");
 
     private void Append(params StepMetrics[] steps)
@@ -121,7 +178,7 @@ public sealed class TensorBoardLogTests : IDisposable
                 case 1: found.Time = input.ReadDouble(); break;
                 case 2: found.Step = input.ReadInt64(); break;
                 case 3: found.Version = input.ReadString(); break;
-                case 5: Summary(input.ReadBytes().ToByteArray(), found.Scalars); break;
+                case 5: Summary(input.ReadBytes().ToByteArray(), found); break;
                 case 7: found.IsStart = input.ReadBytes().ToByteArray() is [8, 1]; break;
                 default: throw new InvalidDataException($"tag {tag}");
             }
@@ -130,7 +187,7 @@ public sealed class TensorBoardLogTests : IDisposable
         return found;
     }
 
-    private static void Summary(byte[] data, Dictionary<string, float> scalars)
+    private static void Summary(byte[] data, Event found)
     {
         var input = new CodedInputStream(data);
         while (input.ReadTag() != 0)
@@ -138,10 +195,35 @@ public sealed class TensorBoardLogTests : IDisposable
             var value = new CodedInputStream(input.ReadBytes().ToByteArray());
             value.ReadTag();
             string name = value.ReadString();
-            Assert.Equal(WireFormat.MakeTag(2, WireFormat.WireType.Fixed32), value.ReadTag());
-            scalars.Add(name, value.ReadFloat());
+            uint tag = value.ReadTag();
+            if (tag == WireFormat.MakeTag(5, WireFormat.WireType.LengthDelimited))
+            {
+                found.Histograms.Add(name, Histogram(value.ReadBytes().ToByteArray()));
+            }
+            else
+            {
+                Assert.Equal(WireFormat.MakeTag(2, WireFormat.WireType.Fixed32), tag);
+                found.Scalars.Add(name, value.ReadFloat());
+            }
+
             Assert.True(value.IsAtEnd);
         }
+    }
+
+    // Fields 1 to 5 are numbers, 6 and 7 lists of them.
+    private static double[][] Histogram(byte[] data)
+    {
+        List<double[]> fields = [];
+        var input = new CodedInputStream(data);
+        while (input.ReadTag() is not 0 and var tag)
+        {
+            Assert.Equal(fields.Count + 1, WireFormat.GetTagFieldNumber(tag));
+            fields.Add(fields.Count < 5
+                ? [input.ReadDouble()]
+                : System.Runtime.InteropServices.MemoryMarshal.Cast<byte, double>(input.ReadBytes().ToByteArray()).ToArray());
+        }
+
+        return [.. fields];
     }
 
     private static uint Masked(ReadOnlySpan<byte> data)
@@ -171,6 +253,8 @@ public sealed class TensorBoardLogTests : IDisposable
         public bool IsStart { get; set; }
 
         public Dictionary<string, float> Scalars { get; } = [];
+
+        public Dictionary<string, double[][]> Histograms { get; } = [];
     }
 
     private sealed class Silent : ITrainingObserver;

@@ -36,7 +36,7 @@ public class TrainerTests
         {
             using JsonDocument line = JsonDocument.Parse(lines[i]);
             string[] parts = i % 2 == 0 ? ["positive_grad_norm", "negative_grad_norm", "gradient_cosine"] : [];
-            Assert.Equal([.. always, .. parts], line.RootElement.EnumerateObject().Select(p => p.Name));
+            Assert.Equal([.. always, .. parts, "examples"], line.RootElement.EnumerateObject().Select(p => p.Name));
             Assert.Equal(i + 1, line.RootElement.GetProperty("step").GetInt32());
         }
 
@@ -44,6 +44,8 @@ public class TrainerTests
         Assert.Equal(
             [0, 1e-3 / 3, 2e-3 / 3, 1e-3, 2e-3 / 3, 1e-3 / 3], metrics.Select(m => m.LearningRate), (a, b) => Math.Abs(a - b) < 1e-12);
         Assert.Equal(2 * run.Set.Examples.Sum(e => e.Length), metrics.Sum(m => m.Tokens));
+        Assert.Equal(Enumerable.Range(0, run.Set.Examples.Count), metrics.Take(3).SelectMany(m => m.Examples!).Order());
+        Assert.All(metrics, m => Assert.Equal(m.Tokens, m.Examples!.Sum(place => run.Set.Examples[place].Length)));
         Assert.All(metrics, m => Assert.Equal(m.PositiveLoss!.Value - m.Lambda * m.NegativeLoss!.Value, m.Loss, 1e-5));
     }
 
