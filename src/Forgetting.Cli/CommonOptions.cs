@@ -11,7 +11,7 @@ internal static class CommonOptions
     /// <summary>Names of devices that a shell offers.</summary>
     public static readonly string[] DeviceNames = ["auto", "cpu", "cuda", "cuda-emu", "cuda-ptx"];
 
-    public static Option<string> Model(string description = "checkpoint: a Hugging Face folder or a llama2.c .bin") =>
+    public static Option<string> Model(string description = "checkpoint: a Hugging Face folder, a GGUF file or a llama2.c .bin") =>
         new("--model") { Description = description, HelpName = "PATH", Required = true };
 
     public static Option<string> Out(string description, string helpName = "FILE") =>

@@ -7,6 +7,7 @@ using Forgetting.Checkpoints;
 using Forgetting.Checkpoints.Gguf;
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Gguf;
 using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Serving;
@@ -41,7 +42,7 @@ public sealed partial class LanguageModel : IDisposable
         (_path, _adapter, _template, _backend) = (path, adapter, template, backend);
 
     /// <summary>Loads a model.</summary>
-    /// <param name="path">A Hugging Face folder, a llama2.c <c>.bin</c>, or the folder of a finished run, which
+    /// <param name="path">A Hugging Face folder, a GGUF file, a llama2.c <c>.bin</c>, or the folder of a finished run, which
     /// stands for the model in it.</param>
     /// <param name="device">Where to compute: <c>cpu</c>, <c>cuda</c>, <c>cuda:N</c>, <c>cuda-emu</c>, or <c>auto</c>, the first card where
     /// all that it needs is there and works, and else the CPU.</param>

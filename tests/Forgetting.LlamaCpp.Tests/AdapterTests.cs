@@ -3,6 +3,7 @@ using Forgetting.Checkpoints;
 using Forgetting.Checkpoints.Gguf;
 using Forgetting.Cli;
 using Forgetting.Core;
+using Forgetting.Gguf;
 using Forgetting.Models;
 using Forgetting.Testing;
 using Xunit;

@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Text.Json;
 using Forgetting.Checkpoints.Gguf;
 using Forgetting.Core;
+using Forgetting.Gguf;
 using Forgetting.Testing;
 using Xunit;
 

@@ -1,4 +1,5 @@
 using Forgetting.Checkpoints.Gguf;
+using Forgetting.Gguf;
 using Forgetting.Models;
 using Forgetting.Testing;
 using Xunit;

@@ -21,21 +21,27 @@ internal sealed class HeldModel : IDisposable
     {
         foreach (Parameter parameter in Decoder.BaseParameters)
         {
-            float[] values = file.Tensors[NameOf(Decoder.Config, parameter.Name)].Values();
-            string[] parts = parameter.Name.Split('.');
-            if (Decoder.Config.Family.GgufPairsRows && parts[^2] is "q_proj" or "k_proj")
-                values = Halves(values, Decoder.Config.HeadSize, parts[^1] == "bias" ? 1 : parameter.Shape.Columns);
-
-            if (parts[^2] == "query_key_value")
-                values = ByHead(values, Decoder.Config.HeadSize, parts[^1] == "bias" ? 1 : parameter.Shape.Columns);
-
-            if (parameter.Kind == ParameterKind.Vector && Decoder.Config.GainOffset != 0)
-                values = Array.ConvertAll(values, value => value - (float)Decoder.Config.GainOffset);
-
-            parameter.SetRows(_backend, 0, values);
+            parameter.SetRows(_backend, 0, ValuesOf(file, Decoder.Config, parameter));
         }
 
         return this;
+    }
+
+    /// <summary>What a parameter is by the file, in this program's order.</summary>
+    public static float[] ValuesOf(GgufReader file, ModelConfig config, Parameter parameter)
+    {
+        float[] values = file.Tensors[NameOf(config, parameter.Name)].Values();
+        string[] parts = parameter.Name.Split('.');
+        int columns = parts[^1] == "bias" ? 1 : parameter.Shape.Columns;
+        if (config.Family.GgufPairsRows && parts[^2] is "q_proj" or "k_proj")
+            values = Halves(values, config.HeadSize, columns);
+
+        if (parts[^2] == "query_key_value")
+            values = ByHead(values, config.HeadSize, columns);
+
+        return parameter.Kind == ParameterKind.Vector && config.GainOffset != 0
+            ? Array.ConvertAll(values, value => value - (float)config.GainOffset)
+            : values;
     }
 
     /// <summary>The most probable tokens after a prompt, end tokens among them.</summary>

@@ -2,6 +2,7 @@ using System.Text;
 using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
 using Forgetting.Checkpoints.Gguf;
+using Forgetting.Gguf;
 using Forgetting.Models;
 using Forgetting.Models.Families;
 using Forgetting.Testing;

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Forgetting.Checkpoints;
 using Forgetting.Checkpoints.Gguf;
+using Forgetting.Gguf;
 using Forgetting.Runs;
 
 namespace Forgetting.Cli.Commands;

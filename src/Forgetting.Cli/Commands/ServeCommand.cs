@@ -17,7 +17,7 @@ internal static class ServeCommand
 
     private static void Fill(Command command)
     {
-        Option<string> model = CommonOptions.Model("checkpoint: a Hugging Face folder, a run's folder or a llama2.c .bin");
+        Option<string> model = CommonOptions.Model("checkpoint: a Hugging Face folder, a run's folder, a GGUF file or a llama2.c .bin");
         Option<string?> name = new("--name") { Description = "what requests call the model; its folder's name", HelpName = "NAME" };
         Option<string[]> adapters = Pairs("--adapter", "PEFT adapter beside the model, which requests call NAME; several may be given");
         Option<string[]> others = Pairs("--beside", "further model, which requests call NAME; several may be given");

@@ -1,4 +1,5 @@
 using Forgetting.Core;
+using Forgetting.Gguf;
 using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Tensors;
@@ -6,13 +7,20 @@ using Forgetting.Tensors;
 namespace Forgetting.Checkpoints;
 
 /// <summary>
-/// A pretrained model on disk: a Hugging Face folder (<c>config.json</c> and <c>model.safetensors</c>, sharded or not) or a llama2.c
-/// <c>.bin</c>. Opening reads configuration and tensor list; weights are read by <see cref="LoadInto"/>.
+/// A pretrained model on disk: a Hugging Face folder (<c>config.json</c> and <c>model.safetensors</c> or <c>pytorch_model.bin</c>, sharded
+/// or not), a GGUF file or a llama2.c <c>.bin</c>. Opening reads configuration and tensor list; weights are read by
+/// <see cref="LoadInto"/>.
 /// </summary>
 internal sealed class Checkpoint : IDisposable
 {
     internal const string WeightsName = "model.safetensors";
     internal const string IndexName = "model.safetensors.index.json";
+
+    private const string PickledWeightsName = "pytorch_model.bin";
+
+    // Safetensors are read where both are there.
+    private static readonly (string Name, Func<string, ITensorFile> Open)[] s_formats =
+        [(WeightsName, SafeTensorsFile.Open), (PickledWeightsName, TorchFile.Open)];
 
     private readonly IReadOnlyList<IDisposable> _files;
 
@@ -32,7 +40,8 @@ internal sealed class Checkpoint : IDisposable
     /// <summary>The model's configuration.</summary>
     public ModelConfig Config { get; }
 
-    /// <summary>The Hugging Face folder, or the llama2.c tokenizer file; null where a <c>.bin</c> has none beside it.</summary>
+    /// <summary>The Hugging Face folder, the one a GGUF file lies in, or the llama2.c tokenizer file; null where a <c>.bin</c> has none
+    /// beside it.</summary>
     public string? TokenizerPath { get; }
 
     /// <summary>All tensors, file by file.</summary>
@@ -46,7 +55,7 @@ internal sealed class Checkpoint : IDisposable
         _files[0] is SafeTensorsFile file && file.Metadata.Count > 0 ? file.Metadata : SafeTensorsWriter.StandardMetadata;
 
     /// <summary>Opens a checkpoint.</summary>
-    /// <param name="path">A Hugging Face folder, a llama2.c <c>.bin</c>, or the folder of a run, whose model is meant.</param>
+    /// <param name="path">A Hugging Face folder, a GGUF file, a llama2.c <c>.bin</c>, or the folder of a run, whose model is meant.</param>
     /// <param name="tokenizer">Tokenizer of a <c>.bin</c>; by default <c>tok{vocabulary}.bin</c>, <c>tokenizer.bin</c> or the only
     /// <c>tok*.bin</c> beside it.</param>
     /// <exception cref="UserException">Missing files, bad configuration, bad weight files, or weights that are not
@@ -58,15 +67,19 @@ internal sealed class Checkpoint : IDisposable
 
         path = ModelPath.Resolve(path);
         if (File.Exists(path))
-            return OpenLlama2c(path, tokenizer);
+            return OpenFile(path, tokenizer);
 
         if (!Directory.Exists(path))
-            throw new UserException($"{path}: no such model: expected a Hugging Face folder or a llama2.c .bin file");
+            throw new UserException($"{path}: no such model: expected a Hugging Face folder, a GGUF file or a llama2.c .bin file");
 
         ModelConfig config = ConfigFile.Read(path);
-        List<SafeTensorsFile> files = OpenWeights(path);
+        List<ITensorFile> files = OpenWeights(path);
         return new Checkpoint(path, config, tokenizer ?? path, [.. files.SelectMany(f => f.Tensors)], files).Checked();
     }
+
+    /// <summary>Whether a folder has a model's weights.</summary>
+    public static bool HasWeights(string folder) => s_formats.Any(
+        format => File.Exists(System.IO.Path.Combine(folder, format.Name)) || File.Exists(IndexPath(folder, format.Name)));
 
     /// <summary>
     /// Fills the parameters' <see cref="Parameter.Value"/> and, where it is other memory, <see cref="Parameter.Master"/>. Every parameter
@@ -123,13 +136,15 @@ internal sealed class Checkpoint : IDisposable
         }
     }
 
-    private static Checkpoint OpenLlama2c(string path, string? tokenizer)
+    private static Checkpoint OpenFile(string path, string? tokenizer)
     {
         MappedFile file = MappedFile.Open(path);
         try
         {
-            (ModelConfig config, List<StoredTensor> tensors) = Llama2cFile.Read(file);
-            return new Checkpoint(path, config, tokenizer ?? TokenizerBeside(path, config.VocabularySize), tensors, [file]).Checked();
+            bool gguf = GgufContents.IsGguf(file);
+            (ModelConfig config, List<StoredTensor> tensors) = gguf ? GgufSource.Read(file) : Llama2cFile.Read(file);
+            tokenizer ??= gguf ? ModelPath.FilesOf(path) : TokenizerBeside(path, config.VocabularySize);
+            return new Checkpoint(path, config, tokenizer, tensors, [file]).Checked();
         }
         catch
         {
@@ -151,24 +166,24 @@ internal sealed class Checkpoint : IDisposable
         return others.Length == 1 ? others[0] : null;
     }
 
-    private static List<SafeTensorsFile> OpenWeights(string folder)
+    private static List<ITensorFile> OpenWeights(string folder)
     {
-        string single = System.IO.Path.Combine(folder, WeightsName);
-        string index = System.IO.Path.Combine(folder, IndexName);
-        if (File.Exists(single))
-            return [SafeTensorsFile.Open(single)];
-
-        if (!File.Exists(index))
+        foreach ((string name, Func<string, ITensorFile> open) in s_formats)
         {
-            bool pickled = Directory.EnumerateFiles(folder, "pytorch_model*.bin").Any();
-            throw new UserException($"{folder}: has neither {WeightsName} nor {IndexName}"
-                + (pickled ? "; pytorch_model.bin is not read: save the model with safe_serialization=True" : string.Empty));
+            string single = System.IO.Path.Combine(folder, name), index = IndexPath(folder, name);
+            if (File.Exists(single))
+                return [open(single)];
+
+            if (File.Exists(index))
+                return OpenShards(folder, index, open);
         }
 
-        return OpenShards(folder, index);
+        throw new UserException($"{folder}: has no weights: expected {WeightsName} or {PickledWeightsName}, or {IndexName} with its files");
     }
 
-    private static List<SafeTensorsFile> OpenShards(string folder, string indexPath)
+    private static string IndexPath(string folder, string name) => System.IO.Path.Combine(folder, $"{name}.index.json");
+
+    private static List<ITensorFile> OpenShards(string folder, string indexPath, Func<string, ITensorFile> open)
     {
         JsonView map = JsonViewFields.LoadObject(indexPath)["weight_map"];
         Dictionary<string, string> fileOf = [];
@@ -181,12 +196,12 @@ internal sealed class Checkpoint : IDisposable
             fileOf[tensor] = file;
         }
 
-        List<SafeTensorsFile> files = [];
+        List<ITensorFile> files = [];
         try
         {
             foreach (string file in fileOf.Values.Distinct().Order(StringComparer.Ordinal))
             {
-                files.Add(SafeTensorsFile.Open(System.IO.Path.Combine(folder, file)));
+                files.Add(open(System.IO.Path.Combine(folder, file)));
                 CheckShard(indexPath, file, files[^1], fileOf);
             }
 
@@ -203,7 +218,7 @@ internal sealed class Checkpoint : IDisposable
     }
 
     // What the index and the file say must agree both ways.
-    private static void CheckShard(string indexPath, string file, SafeTensorsFile shard, Dictionary<string, string> fileOf)
+    private static void CheckShard(string indexPath, string file, ITensorFile shard, Dictionary<string, string> fileOf)
     {
         HashSet<string> inFile = [.. shard.Tensors.Select(t => t.Name)];
         string[] promised = [.. fileOf.Where(p => p.Value == file && !inFile.Contains(p.Key)).Select(p => p.Key)];

@@ -22,8 +22,8 @@ internal static class CheckpointWriter
 
     /// <summary>
     /// Writes a checkpoint like <paramref name="source"/> with the parameters' values: the same tensor names, types and layout, the
-    /// same configuration and tokenizer files byte for byte. Weights that still are what was loaded keep their bits. A llama2.c
-    /// source becomes a Hugging Face folder.
+    /// same configuration and tokenizer files byte for byte. Weights that still are what was loaded keep their bits. A file
+    /// of llama2.c or GGUF becomes a Hugging Face folder.
     /// </summary>
     /// <param name="outDirectory">Folder to write; not the source itself.</param>
     /// <param name="source">The checkpoint from which the parameters were loaded; still open.</param>
@@ -63,7 +63,7 @@ internal static class CheckpointWriter
             if (source.IsFolder)
                 CopySmallFiles(source.Path, folder);
             else
-                WriteLlama2cFiles(source, folder);
+                WriteFilesOf(source, folder);
 
             ConfigWriter.Amend(folder, retyped ? type : null, untied);
             addFiles?.Invoke(folder);
@@ -119,10 +119,14 @@ internal static class CheckpointWriter
         }
     }
 
-    private static void WriteLlama2cFiles(Checkpoint source, string folder)
+    // Of a file that is a model: what it says of itself, and the tokenizer beside it. Most weights are of the embedding's type.
+    private static void WriteFilesOf(Checkpoint source, string folder)
     {
-        ConfigWriter.Write(folder, source.Config, StoredType.F32);
-        if (source.TokenizerPath is { } tokenizer)
+        string embedding = $"{source.Config.Family.Names.Embedding}.weight";
+        ConfigWriter.Write(folder, source.Config, source.Tensors.First(t => t.Name == embedding).Type);
+        if (Directory.Exists(source.TokenizerPath))
+            TokenizerFolder.Copy(source.TokenizerPath, folder);
+        else if (source.TokenizerPath is { } tokenizer)
             Llama2cTokenizerJson.Write(folder, tokenizer);
     }
 

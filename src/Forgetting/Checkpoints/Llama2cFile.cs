@@ -105,6 +105,14 @@ internal static class Llama2cFile
     private static UserException Bad(MappedFile file, string field, int value, string expected) =>
         new($"{file.Path}: header field {field} is {value}, expected {expected}: not a llama2.c model?");
 
+    // Pair i of a head is (2i, 2i + 1) in the file and (i, i + D/2) in memory.
+    private static long FileRow(long row, int headSize)
+    {
+        int half = headSize / 2;
+        (long head, long within) = Math.DivRem(row, headSize);
+        return (head * headSize) + (within < half ? 2 * within : (2 * (within - half)) + 1);
+    }
+
     private sealed class Layout(MappedFile file)
     {
         public List<StoredTensor> Tensors { get; } = [];
@@ -113,7 +121,11 @@ internal static class Llama2cFile
 
         public void Add(string name, long[] dimensions, int pairedHeadSize = 0)
         {
-            var tensor = new StoredTensor(name, StoredType.F32, dimensions, file, End) { PairedHeadSize = pairedHeadSize };
+            TensorData data = new PackedData(file, End);
+            if (pairedHeadSize > 0)
+                data = new ReorderedRows(data, dimensions[1] * sizeof(float), row => FileRow(row, pairedHeadSize));
+
+            var tensor = new StoredTensor(name, StoredType.F32, dimensions, file.Path, data);
             Tensors.Add(tensor);
             End += tensor.Bytes;
         }

@@ -38,7 +38,7 @@ internal sealed class LoadedModel : IDisposable
     public int? TurnEnd { get; set; }
 
     /// <summary>Loads a checkpoint.</summary>
-    /// <param name="path">A Hugging Face folder or a llama2.c <c>.bin</c>.</param>
+    /// <param name="path">A Hugging Face folder, a GGUF file or a llama2.c <c>.bin</c>.</param>
     /// <param name="backend">Where to compute.</param>
     /// <param name="lora">Adapter to add, or null; not with <paramref name="adapter"/>.</param>
     /// <param name="seed">Seed of a new adapter's initialisation.</param>

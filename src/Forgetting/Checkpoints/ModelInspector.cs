@@ -51,7 +51,8 @@ internal sealed record TypeCount(StoredType Type, int Tensors);
 internal static class ModelInspector
 {
     /// <summary>
-    /// Inspects a Hugging Face folder or a llama2.c file. Never throws for bad input: that is in <see cref="ModelInspection.Unsupported"/>.
+    /// Inspects a Hugging Face folder, a GGUF file or a llama2.c file. Never throws for bad input: that is in
+    /// <see cref="ModelInspection.Unsupported"/>.
     /// </summary>
     public static ModelInspection Inspect(string path)
     {

@@ -6,16 +6,17 @@ using Forgetting.Tensors;
 namespace Forgetting.Checkpoints;
 
 /// <summary>
-/// A LoRA adapter as PEFT stores it: <c>adapter_config.json</c> and <c>adapter_model.safetensors</c>. Open it, make the
+/// A LoRA adapter as PEFT stores it: <c>adapter_config.json</c> and <c>adapter_model.safetensors</c> (or, of older versions,
+/// <c>adapter_model.bin</c>). Open it, make the
 /// <see cref="Decoder"/> with its <see cref="Config"/>, then <see cref="LoadInto"/>.
 /// </summary>
 internal sealed class PeftAdapter : IDisposable
 {
-    private const string WeightsName = "adapter_model.safetensors";
+    private const string WeightsName = "adapter_model.safetensors", PickledWeightsName = "adapter_model.bin";
 
-    private readonly SafeTensorsFile _file;
+    private readonly ITensorFile _file;
 
-    private PeftAdapter(string path, LoraConfig config, SafeTensorsFile file)
+    private PeftAdapter(string path, LoraConfig config, ITensorFile file)
     {
         Path = path;
         Config = config;
@@ -36,7 +37,8 @@ internal sealed class PeftAdapter : IDisposable
             throw new UserException($"{path}: no such adapter: expected a folder with {PeftConfig.Name} and {WeightsName}");
 
         LoraConfig config = PeftConfig.Read(path);
-        SafeTensorsFile file = SafeTensorsFile.Open(System.IO.Path.Combine(path, WeightsName));
+        string weights = System.IO.Path.Combine(path, WeightsName), pickled = System.IO.Path.Combine(path, PickledWeightsName);
+        ITensorFile file = !File.Exists(weights) && File.Exists(pickled) ? TorchFile.Open(pickled) : SafeTensorsFile.Open(weights);
         string[] carried =
             [.. file.Tensors.Select(t => PeftNames.WholeEnd(t.Name)).OfType<string>().Where(name => !config.Saves(name)).Distinct()];
         return new PeftAdapter(path, config with { CarriedParameters = carried }, file);

@@ -56,8 +56,7 @@ internal static class PeftConfig
 
     /// <summary>Whether a folder is an adapter's and no model's besides.</summary>
     public static bool IsIn(string folder) =>
-        File.Exists(Path.Combine(folder, Name)) && !File.Exists(Path.Combine(folder, Checkpoint.WeightsName))
-        && !File.Exists(Path.Combine(folder, Checkpoint.IndexName));
+        File.Exists(Path.Combine(folder, Name)) && !Checkpoint.HasWeights(folder);
 
     /// <summary>
     /// The model that an adapter belongs to, where its folder names one that is here: by its path, or by that from the folder.

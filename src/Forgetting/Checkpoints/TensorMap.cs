@@ -30,7 +30,7 @@ internal static partial class TensorMap
         foreach (StoredTensor tensor in checkpoint.Tensors)
         {
             if (!tensors.TryAdd(tensor.Name, tensor))
-                throw new UserException($"{tensor.File.Path}: tensor {Wording.Quote(tensor.Name)} is in another file too");
+                throw new UserException($"{tensor.Path}: tensor {Wording.Quote(tensor.Name)} is in another file too");
         }
 
         Dictionary<string, Parameter> byTensor = [];
@@ -95,14 +95,14 @@ internal static partial class TensorMap
         if (!tensor.Type.IsWeight())
         {
             throw new UserException(
-                $"{tensor.File.Path}: tensor {Wording.Quote(tensor.Name)} has dtype {tensor.Type}, expected F32, F16 or BF16");
+                $"{tensor.Path}: tensor {Wording.Quote(tensor.Name)} has dtype {tensor.Type}, expected F32, F16 or BF16");
         }
 
         if (!tensor.Has(expected))
         {
             string shape = expected.Rows == 1 ? $"[{expected.Columns}]" : $"{expected}";
             throw new UserException(
-                $"{tensor.File.Path}: tensor {Wording.Quote(tensor.Name)} has shape {tensor.ShapeText}, expected {shape}");
+                $"{tensor.Path}: tensor {Wording.Quote(tensor.Name)} has shape {tensor.ShapeText}, expected {shape}");
         }
     }
 

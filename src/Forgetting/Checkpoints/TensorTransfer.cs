@@ -9,7 +9,7 @@ namespace Forgetting.Checkpoints;
 
 /// <summary>
 /// Moves tensors between files and a backend's memory in bounded pieces, converting element types on the way, transposing where a file
-/// stores [in, out] (GPT-2's Conv1D), and reordering rows where it stores RoPE's pairs side by side (llama2.c).
+/// stores [in, out] (GPT-2's Conv1D).
 /// </summary>
 internal static class TensorTransfer
 {
@@ -43,7 +43,7 @@ internal static class TensorTransfer
         {
             Tensor piece = destination.RowRange(row, Math.Min(pieceRows, destination.Rows - row));
             using MappedView view = MapRows(source, row, piece.Shape);
-            Upload(Rows(source, view, row, piece.Shape, buffers), source.Type, piece, memory, buffers);
+            Upload(view.Bytes, source.Type, piece, memory, buffers);
         }
     }
 
@@ -89,9 +89,7 @@ internal static class TensorTransfer
             else
             {
                 using MappedView view = MapRows(source, row, shape);
-                SaveChanged(
-                    Rows(source, view, row, shape, buffers), source.Type, current.AsSpan(0, count), entry, loadedAs, bytes, rounding,
-                    buffers);
+                SaveChanged(view.Bytes, source.Type, current.AsSpan(0, count), entry, loadedAs, bytes, rounding, buffers);
             }
 
             writer.Write(bytes);
@@ -122,26 +120,10 @@ internal static class TensorTransfer
 
     private static int PieceRows(Shape shape) => Math.Max(1, PieceElements / Math.Max(1, shape.Columns));
 
-    // Reordered rows may come from anywhere in the tensor (such files are small), plain ones from their own place.
     private static MappedView MapRows(StoredTensor source, int row, Shape shape)
     {
         long rowBytes = (long)shape.Columns * source.Type.Size();
-        return source.PairedHeadSize != 0 ? source.Map(0, source.Bytes) : source.Map(row * rowBytes, shape.Rows * rowBytes);
-    }
-
-    private static ReadOnlySpan<byte> Rows(StoredTensor source, MappedView view, int row, Shape shape, TransferBuffers buffers)
-    {
-        if (source.PairedHeadSize == 0)
-            return view.Bytes;
-
-        int rowBytes = shape.Columns * source.Type.Size();
-        byte[] ordered = TransferBuffers.Ensure(ref buffers.Ordered, shape.Rows * rowBytes);
-        for (int i = 0; i < shape.Rows; i++)
-        {
-            view.Span(source.FileRow(row + i) * rowBytes, rowBytes).CopyTo(ordered.AsSpan(i * rowBytes));
-        }
-
-        return ordered.AsSpan(0, shape.Rows * rowBytes);
+        return source.Map(row * rowBytes, shape.Rows * rowBytes);
     }
 
     private static void Upload(ReadOnlySpan<byte> bytes, StoredType type, Tensor destination, IMemory memory, TransferBuffers buffers)
@@ -312,7 +294,6 @@ internal sealed class TransferBuffers
     public bool[] Unchanged = [];
     public float[] Transposed = [];
     public ushort[] Narrow = [];
-    public byte[] Ordered = [];
     public byte[] Encoded = [];
 
     public static T[] Ensure<T>(ref T[] buffer, int count) => buffer.Length >= count ? buffer : buffer = new T[count];

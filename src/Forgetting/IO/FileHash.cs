@@ -9,6 +9,9 @@ internal static class FileHash
     // Configuration, tokenizer, chat template and weights; a model's folder may hold the same weights in other formats, which nobody reads.
     private static readonly string[] s_modelEndings = [".json", ".txt", ".jinja", ".model", ".safetensors"];
 
+    // Weights that PyTorch pickled, which are read where there are no safetensors.
+    private static readonly string[] s_pickled = ["pytorch_model", "adapter_model"];
+
     /// <summary>Hash of a file.</summary>
     /// <exception cref="UserException">It cannot be read.</exception>
     public static string Of(string path)
@@ -30,12 +33,14 @@ internal static class FileHash
     /// <exception cref="UserException">One cannot be read.</exception>
     public static IReadOnlyList<(string Name, string Hash)> OfModel(string path)
     {
-        string[] files = !Directory.Exists(path) ? [path]
-            :
-            [
-                .. Directory.EnumerateFiles(path).Where(f => s_modelEndings.Contains(Path.GetExtension(f)) && Path.GetFileName(f)[0] != '.')
-                    .Order(StringComparer.Ordinal),
-            ];
+        string[] files = [path];
+        if (Directory.Exists(path))
+        {
+            string[] all = [.. Directory.EnumerateFiles(path).Where(f => Path.GetFileName(f)[0] != '.').Order(StringComparer.Ordinal)];
+            bool pickled = !Array.Exists(all, f => Path.GetExtension(f) == ".safetensors");
+            files = [.. all.Where(f => s_modelEndings.Contains(Path.GetExtension(f)) || (pickled && IsPickled(f)))];
+        }
+
         try
         {
             return [.. files.AsParallel().AsOrdered().Select(f => (Path.GetFileName(f), Of(f)))];
@@ -45,6 +50,9 @@ internal static class FileHash
             throw new UserException(first.Message, first);
         }
     }
+
+    private static bool IsPickled(string file) =>
+        Path.GetExtension(file) == ".bin" && s_pickled.Any(name => Path.GetFileName(file).StartsWith(name, StringComparison.Ordinal));
 
     /// <summary>One hash for all of <see cref="OfModel"/>.</summary>
     /// <exception cref="UserException">A file cannot be read.</exception>

@@ -1,4 +1,5 @@
 using System.IO.MemoryMappedFiles;
+using System.Runtime.InteropServices;
 using Forgetting.Core;
 
 namespace Forgetting.IO;
@@ -55,11 +56,12 @@ internal sealed class MappedFile : IDisposable
     public void Dispose() => _mapping.Dispose();
 }
 
-/// <summary>A mapped part of a <see cref="MappedFile"/>.</summary>
+/// <summary>A mapped part of a <see cref="MappedFile"/>, or bytes that were put together from it.</summary>
 internal sealed unsafe class MappedView : IDisposable
 {
     private readonly MemoryMappedViewAccessor? _accessor;
     private readonly byte* _pointer;
+    private GCHandle _pinned;
 
     internal MappedView(MemoryMappedViewAccessor? accessor, long length)
     {
@@ -67,6 +69,14 @@ internal sealed unsafe class MappedView : IDisposable
         Length = length;
         accessor?.SafeMemoryMappedViewHandle.AcquirePointer(ref _pointer);
         _pointer += accessor?.PointerOffset ?? 0;
+    }
+
+    /// <summary>Bytes in memory.</summary>
+    public MappedView(byte[] bytes)
+    {
+        _pinned = GCHandle.Alloc(bytes, GCHandleType.Pinned);
+        _pointer = (byte*)_pinned.AddrOfPinnedObject();
+        Length = bytes.Length;
     }
 
     /// <summary>Bytes.</summary>
@@ -86,5 +96,7 @@ internal sealed unsafe class MappedView : IDisposable
     {
         _accessor?.SafeMemoryMappedViewHandle.ReleasePointer();
         _accessor?.Dispose();
+        if (_pinned.IsAllocated)
+            _pinned.Free();
     }
 }

@@ -9,4 +9,10 @@ internal static class ModelPath
         && Path.Combine(path, "model") is var model && Directory.Exists(model)
             ? model
             : path;
+
+    /// <summary>The folder with a model's tokenizer and chat template: the model itself, or the one that its GGUF file lies in.</summary>
+    public static string FilesOf(string path) =>
+        Resolve(path) is var model && model.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase) && File.Exists(model)
+            ? Path.GetDirectoryName(Path.GetFullPath(model))!
+            : model;
 }

@@ -9,7 +9,7 @@ namespace Forgetting.IO;
 /// Reads the safetensors format: a 64-bit header length, a JSON header <c>{"name": {"dtype", "shape", "data_offsets"}}</c>, then the data.
 /// Opening checks all that the header says, so a file that lies about a length or an offset is refused before anything is read.
 /// </summary>
-internal sealed class SafeTensorsFile : IDisposable
+internal sealed class SafeTensorsFile : ITensorFile
 {
     private const long LongestHeader = 100_000_000;
 
@@ -22,7 +22,7 @@ internal sealed class SafeTensorsFile : IDisposable
         Metadata = metadata;
     }
 
-    /// <summary>Path as given.</summary>
+    /// <inheritdoc/>
     public string Path => _file.Path;
 
     /// <summary>Tensors in the order of their data.</summary>
@@ -75,7 +75,7 @@ internal sealed class SafeTensorsFile : IDisposable
         private readonly long _dataStart = 8 + header.Length;
         private readonly Dictionary<string, string> _metadata = [];
         private readonly HashSet<string> _names = [];
-        private readonly List<StoredTensor> _tensors = [];
+        private readonly List<(StoredTensor Tensor, long Offset)> _tensors = [];
 
         public (List<StoredTensor> Tensors, Dictionary<string, string> Metadata) Parse()
         {
@@ -90,7 +90,7 @@ internal sealed class SafeTensorsFile : IDisposable
             }
 
             CheckTiling();
-            return (_tensors, _metadata);
+            return ([.. _tensors.Select(t => t.Tensor)], _metadata);
         }
 
         private void ParseObject()
@@ -131,7 +131,7 @@ internal sealed class SafeTensorsFile : IDisposable
             }
         }
 
-        private StoredTensor ParseTensor(ref Utf8JsonReader json, string name)
+        private (StoredTensor Tensor, long Offset) ParseTensor(ref Utf8JsonReader json, string name)
         {
             string? typeName = null;
             List<long>? shape = null;
@@ -166,7 +166,7 @@ internal sealed class SafeTensorsFile : IDisposable
             return CheckBytes(name, Enum.Parse<StoredType>(typeName), shape, offsets);
         }
 
-        private StoredTensor CheckBytes(string name, StoredType type, List<long> shape, List<long> offsets)
+        private (StoredTensor Tensor, long Offset) CheckBytes(string name, StoredType type, List<long> shape, List<long> offsets)
         {
             if (offsets.Count != 2 || offsets[0] > offsets[1])
                 throw Bad(name, $"has data_offsets [{string.Join(", ", offsets)}], expected [begin, end]");
@@ -188,7 +188,8 @@ internal sealed class SafeTensorsFile : IDisposable
             if (offsets[1] > file.Length - _dataStart)
                 throw Bad(name, $"ends at byte {offsets[1]} of the data, but the file has only {file.Length - _dataStart}: truncated?");
 
-            return new StoredTensor(name, type, shape, file, _dataStart + offsets[0]);
+            long offset = _dataStart + offsets[0];
+            return (new StoredTensor(name, type, shape, file.Path, new PackedData(file, offset)), offset);
         }
 
         private List<long> ParseNumbers(ref Utf8JsonReader json, string name, string key)
@@ -211,15 +212,15 @@ internal sealed class SafeTensorsFile : IDisposable
         // The format leaves no holes: sorted by position, each tensor begins where the last one ended, and the last ends the file.
         private void CheckTiling()
         {
-            _tensors.Sort((a, b) => (a.Offset, a.Bytes, a.Name).CompareTo((b.Offset, b.Bytes, b.Name)));
+            _tensors.Sort((a, b) => (a.Offset, a.Tensor.Bytes, a.Tensor.Name).CompareTo((b.Offset, b.Tensor.Bytes, b.Tensor.Name)));
             long end = _dataStart;
-            foreach (StoredTensor tensor in _tensors)
+            foreach ((StoredTensor tensor, long offset) in _tensors)
             {
-                if (tensor.Offset != end)
+                if (offset != end)
                 {
-                    throw Bad(tensor.Name, tensor.Offset < end
-                        ? $"begins at byte {tensor.Offset - _dataStart} of the data, inside the tensor before it"
-                        : $"begins at byte {tensor.Offset - _dataStart} of the data, expected {end - _dataStart}: a gap");
+                    throw Bad(tensor.Name, offset < end
+                        ? $"begins at byte {offset - _dataStart} of the data, inside the tensor before it"
+                        : $"begins at byte {offset - _dataStart} of the data, expected {end - _dataStart}: a gap");
                 }
 
                 end += tensor.Bytes;

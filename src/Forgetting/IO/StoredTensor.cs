@@ -6,16 +6,10 @@ namespace Forgetting.IO;
 /// <param name="Name">Name in the file.</param>
 /// <param name="Type">Element type.</param>
 /// <param name="Dimensions">Sizes, outermost first; empty for a scalar.</param>
-/// <param name="File">The file.</param>
-/// <param name="Offset">Position of the first byte in the file.</param>
-internal sealed record StoredTensor(string Name, StoredType Type, IReadOnlyList<long> Dimensions, MappedFile File, long Offset)
+/// <param name="Path">Path of the file, for errors.</param>
+/// <param name="Data">The elements.</param>
+internal sealed record StoredTensor(string Name, StoredType Type, IReadOnlyList<long> Dimensions, string Path, TensorData Data)
 {
-    /// <summary>
-    /// Columns of a head whose rows lie in the file as RoPE's neighbouring pairs (llama2.c) and are read in the rotate-half order; 0 for
-    /// rows read as they lie.
-    /// </summary>
-    public int PairedHeadSize { get; init; }
-
     /// <summary>Number of elements.</summary>
     public long Count => Dimensions.Aggregate(1L, (product, size) => product * size);
 
@@ -23,19 +17,7 @@ internal sealed record StoredTensor(string Name, StoredType Type, IReadOnlyList<
     public long Bytes => Count * Type.Size();
 
     /// <summary>Maps <paramref name="bytes"/> bytes of the data from <paramref name="start"/>.</summary>
-    public MappedView Map(long start, long bytes) => File.Map(Offset + start, bytes);
-
-    /// <summary>Row of the file that is row <paramref name="row"/> of the tensor.</summary>
-    public long FileRow(long row)
-    {
-        if (PairedHeadSize == 0)
-            return row;
-
-        // Pair i of a head is (2i, 2i + 1) in the file and (i, i + D/2) in memory.
-        int half = PairedHeadSize / 2;
-        (long head, long within) = Math.DivRem(row, PairedHeadSize);
-        return (head * PairedHeadSize) + (within < half ? 2 * within : (2 * (within - half)) + 1);
-    }
+    public MappedView Map(long start, long bytes) => Data.Map(start, bytes);
 
     /// <summary>Sizes as messages show them.</summary>
     public string ShapeText => $"[{string.Join(", ", Dimensions)}]";

@@ -74,7 +74,7 @@ public sealed class MethodRun
     internal StageLog Log => _log ??= new StageLog(Folder, [.. Others.Select(o => Path.Combine(o, _method.Folder))], Observer, Ranks);
 
     /// <summary>Per example, per token: cross-entropy under a model, nats; 0 for tokens that are no response.</summary>
-    /// <param name="model">A Hugging Face folder or a llama2.c <c>.bin</c>; <see cref="TrainingOptions.Model"/> for the base.</param>
+    /// <param name="model">A model's folder or file; <see cref="TrainingOptions.Model"/> for the base.</param>
     /// <param name="adapter">Folder of a PEFT adapter of it, or null.</param>
     /// <exception cref="UserException">The model cannot be loaded, an example does not fit, or a loss is not finite.</exception>
     public IReadOnlyList<float[]> Losses(string model, string? adapter = null) => Losses(Examples, model, adapter);

@@ -4,6 +4,7 @@ using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.IO;
+using Forgetting.Text.Tokenizers;
 using YamlDotNet.RepresentationModel;
 
 namespace Forgetting.Training;
@@ -174,14 +175,15 @@ internal sealed record Provenance
             yield return File(full, Directory.Exists(full) ? name : null, hash);
         }
 
-        // A llama2.c model's tokenizer lies beside it.
+        // The tokenizer of a model that is a file lies beside it.
         if (setting == "model" && System.IO.File.Exists(full))
         {
             using Checkpoint model = Checkpoint.Open(full);
-            if (model.TokenizerPath is { } tokenizer)
+            IEnumerable<string> files = model.TokenizerPath is not { } tokenizer ? []
+                : Directory.Exists(tokenizer) ? TokenizerFolder.Files(tokenizer) : [tokenizer];
+            foreach (string file in files)
             {
-                yield return File(
-                    System.IO.Path.GetDirectoryName(tokenizer)!, System.IO.Path.GetFileName(tokenizer), FileHash.Of(tokenizer));
+                yield return File(System.IO.Path.GetDirectoryName(file)!, System.IO.Path.GetFileName(file), FileHash.Of(file));
             }
         }
 

@@ -10,7 +10,7 @@ namespace Forgetting.Training;
 public sealed partial record TrainingOptions
 {
     /// <summary>Folder of the pretrained checkpoint.</summary>
-    [Setting("pretrained checkpoint: a Hugging Face folder or a llama2.c .bin", Common = true, Value = "PATH", MayChange = true)]
+    [Setting("pretrained model: a Hugging Face folder, a GGUF file or a llama2.c .bin", Common = true, Value = "PATH", MayChange = true)]
     public string Model { get; init; } = "";
 
     /// <summary>Folder of a PEFT adapter of the model; its ranks, scales and targets replace the settings of new ones.</summary>

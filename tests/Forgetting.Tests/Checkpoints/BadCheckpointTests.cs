@@ -128,6 +128,17 @@ public sealed class BadCheckpointTests : IDisposable
         "gemma3", "rope_parameters",
         "{\"full_attention\": {\"rope_type\": \"default\"}, \"sliding_attention\": {\"rope_type\": \"linear\"}}", "expected default",
         "rope_scaling", "null")]
+    [InlineData(
+        "gemma3", "rope_parameters", "{\"full_attention\": {\"rope_type\": \"default\", \"partial_rotary_factor\": 0.5}}",
+        "'rope_parameters.full_attention.partial_rotary_factor' is 0.5; expected 1", "rope_scaling", "null")]
+    [InlineData(
+        "gemma3", "rope_parameters", "{\"full_attention\": {}, \"sliding_attention\": {\"partial_rotary_factor\": 0.5}}",
+        "'rope_parameters.sliding_attention.partial_rotary_factor' is the number 0.5; expected 1", "rope_scaling", "null")]
+    [InlineData(
+        "gemma3", "rope_parameters",
+        "{\"full_attention\": {\"rope_type\": \"longrope\", \"short_factor\": [1], \"long_factor\": [1]}}",
+        "'rope_parameters.full_attention.short_factor' is a list of 1", "rope_scaling", "null")]
+    [InlineData("gemma3", "rope_parameters", "{\"sliding_attention\": {}}", "full_attention' is missing", "rope_scaling", "null")]
     [InlineData("gpt2", "n_head", "2", "a divisor of n_embd, which is 9")]
     [InlineData("gpt2", "activation_function", "\"relu\"", "gelu_new, gelu_pytorch_tanh or gelu")]
     [InlineData("gpt2", "scale_attn_by_inverse_layer_idx", "true", "not supported")]
@@ -213,7 +224,7 @@ public sealed class BadCheckpointTests : IDisposable
         Folders.Write(_folder["m"], Folders.Config(config), tensors);
         File.Move(_folder["m", "model.safetensors"], _folder["m", "a.safetensors"]);
         string index = _folder["m", "model.safetensors.index.json"];
-        AssertLine(_folder["m"], "has neither model.safetensors nor", () => Checkpoint.Open(_folder["m"]));
+        AssertLine(_folder["m"], "has no weights: expected model.safetensors or pytorch_model.bin", () => Checkpoint.Open(_folder["m"]));
 
         Dictionary<string, string> map = tensors.Keys.ToDictionary(k => k, _ => "a.safetensors");
         WriteIndex(map);

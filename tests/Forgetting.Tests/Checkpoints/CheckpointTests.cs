@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
@@ -62,6 +63,49 @@ public sealed class CheckpointTests
         using Checkpoint again = Checkpoint.Open(folder["out"]);
         CheckpointWriter.Write(folder["again"], again, LoadAll(again, config, memory), memory);
         Folders.AssertSame(tensors, Folders.ReadTensors(folder["again", "model.safetensors"]));
+    }
+
+    [Theory]
+    [InlineData("llama", "F32", false)]
+    [InlineData("llama", "F16", true)]
+    [InlineData("gpt2", "BF16", false)]
+    [InlineData("gemma3", "BF16", true)]
+    public void Weights_that_PyTorch_pickled_are_read_and_written_as_safetensors(string model, string fileType, bool sharded)
+    {
+        ModelConfig config = ReferenceConfigs.All[model];
+        using var folder = new TemporaryFolder();
+        Dictionary<string, Folders.Raw> tensors = Folders.Tensors(config, fileType, seed: 1);
+        Folders.Write(folder["in"], Folders.Config(config), tensors);
+        File.Delete(folder["in", "model.safetensors"]);
+        if (sharded)
+        {
+            Dictionary<string, string> files = tensors.Keys.Select((name, i) => (name, i))
+                .ToDictionary(p => p.name, p => $"pytorch_model-{(p.i % 2) + 1:D5}-of-00002.bin");
+            var index = new JsonObject { ["weight_map"] = JsonSerializer.SerializeToNode(files) };
+            File.WriteAllText(folder["in", "pytorch_model.bin.index.json"], index.ToJsonString());
+            foreach (IGrouping<string, string> shard in files.GroupBy(p => p.Value, p => p.Key))
+            {
+                TorchWriter.Write(folder["in", shard.Key], shard.ToDictionary(name => name, name => tensors[name]));
+            }
+        }
+        else
+        {
+            TorchWriter.Write(folder["in", "pytorch_model.bin"], tensors);
+        }
+
+        using var memory = new HostMemory();
+        using (Checkpoint checkpoint = Checkpoint.Open(folder["in"]))
+        {
+            CheckpointWriter.Write(folder["out"], checkpoint, LoadAll(checkpoint, config, memory), memory);
+        }
+
+        Folders.AssertSame(tensors, Folders.ReadTensors(folder["out", "model.safetensors"]));
+        Assert.Equal(["config.json", "model.safetensors"], Directory.EnumerateFiles(folder["out"]).Select(Path.GetFileName).Order());
+
+        // A changed file is another model, as a resumed run must know.
+        string before = FileHash.OfAll(folder["in"]), changed = Directory.EnumerateFiles(folder["in"], "*.bin").First();
+        File.AppendAllText(changed, "x");
+        Assert.NotEqual(before, FileHash.OfAll(folder["in"]));
     }
 
     [Theory]

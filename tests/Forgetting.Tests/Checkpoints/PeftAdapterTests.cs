@@ -62,6 +62,22 @@ public sealed class PeftAdapterTests : IDisposable
     }
 
     [Fact]
+    public void An_adapter_that_PyTorch_pickled_is_read()
+    {
+        ModelConfig config = ReferenceConfigs.All["llama"];
+        using var first = new Decoder(config, _backend, new LoraConfig { Rank = 3, Alpha = 6 }, seed: 1);
+        Randomize(first, 2);
+        PeftAdapter.Write(_folder["adapter"], first, "some/base");
+        TorchWriter.Write(_folder["adapter", "adapter_model.bin"], Folders.ReadTensors(_folder["adapter", "adapter_model.safetensors"]));
+        File.Delete(_folder["adapter", "adapter_model.safetensors"]);
+        using PeftAdapter adapter = PeftAdapter.Open(_folder["adapter"]);
+        using var second = new Decoder(config, _backend, adapter.Config, seed: 3);
+        adapter.LoadInto(second);
+        Assert.All(first.AdapterParameters.Zip(second.AdapterParameters), p => Assert.True(
+            p.First.Master.AsSpan<float>().SequenceEqual(p.Second.Master.AsSpan<float>()), p.First.Name));
+    }
+
+    [Fact]
     public void Ranks_and_scales_follow_the_patterns_as_in_peft()
     {
         var lora = new LoraConfig

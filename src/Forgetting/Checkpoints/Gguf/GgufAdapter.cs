@@ -1,4 +1,5 @@
 using Forgetting.Core;
+using Forgetting.Gguf;
 using Forgetting.IO;
 using Forgetting.Models;
 

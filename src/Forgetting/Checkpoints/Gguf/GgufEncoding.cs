@@ -2,6 +2,7 @@ using System.Buffers.Binary;
 using System.Globalization;
 using System.Numerics.Tensors;
 using Forgetting.Core;
+using Forgetting.Gguf;
 using Forgetting.IO;
 
 namespace Forgetting.Checkpoints.Gguf;

@@ -1,5 +1,6 @@
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Gguf;
 using Forgetting.IO;
 using Forgetting.Text.ChatTemplates;
 using Forgetting.Text.Tokenizers;
@@ -10,7 +11,7 @@ namespace Forgetting.Checkpoints.Gguf;
 internal static class GgufExport
 {
     /// <summary>Writes a model.</summary>
-    /// <param name="model">A Hugging Face folder, a llama2.c <c>.bin</c>, or the folder of a run.</param>
+    /// <param name="model">A Hugging Face folder, a GGUF file, a llama2.c <c>.bin</c>, or the folder of a run.</param>
     /// <param name="file">File to write; appears whole or not at all.</param>
     /// <param name="type">Element type of the matrices.</param>
     /// <param name="name">What the file calls the model; null for what its path does.</param>

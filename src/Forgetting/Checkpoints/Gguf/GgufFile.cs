@@ -1,5 +1,6 @@
 using System.Text;
 using Forgetting.Core;
+using Forgetting.Gguf;
 
 namespace Forgetting.Checkpoints.Gguf;
 

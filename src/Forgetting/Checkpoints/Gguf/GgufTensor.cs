@@ -1,4 +1,5 @@
 using Forgetting.Core;
+using Forgetting.Gguf;
 using Forgetting.IO;
 using Forgetting.Tensors;
 
@@ -96,10 +97,10 @@ internal sealed class StoredRows(
     {
         if (transposed)
             ReadColumns(first, values);
-        else if (order is null && tensor.PairedHeadSize == 0)
+        else if (order is null)
             Decode((long)first * Columns, values);
         else
-            ReadInOrder(first, values);
+            ReadInOrder(order, first, values);
 
         if (factor != 1 || offset != 0)
         {
@@ -117,13 +118,13 @@ internal sealed class StoredRows(
         ElementConversion.ToSingle(view.Bytes, tensor.Type, values);
     }
 
-    private void ReadInOrder(int first, Span<float> values)
+    private void ReadInOrder(Func<int, int> rowOf, int first, Span<float> values)
     {
         int size = tensor.Type.Size(), rowBytes = Columns * size;
         using MappedView view = tensor.Map(0, tensor.Bytes);
         for (int i = 0; i < values.Length / Columns; i++)
         {
-            ReadOnlySpan<byte> row = view.Span(tensor.FileRow(order?.Invoke(first + i) ?? (first + i)) * rowBytes, rowBytes);
+            ReadOnlySpan<byte> row = view.Span((long)rowOf(first + i) * rowBytes, rowBytes);
             ElementConversion.ToSingle(row, tensor.Type, values.Slice(i * Columns, Columns));
         }
     }

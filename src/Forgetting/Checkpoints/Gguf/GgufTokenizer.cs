@@ -1,5 +1,6 @@
 using System.Text.Json;
 using Forgetting.Core;
+using Forgetting.Gguf;
 using Forgetting.IO;
 using Forgetting.Text.ChatTemplates;
 using Forgetting.Text.Tokenizers;
@@ -29,7 +30,7 @@ internal static class GgufTokenizer
             AddByteLevel(metadata, parts, source);
 
         AddSpecial(metadata, parts, ends);
-        if (source.IsFolder && ChatTemplate.Load(source.Path) is { } template)
+        if (ChatTemplate.Load(source.Path) is { } template)
             metadata.Add("tokenizer.chat_template", template.Text);
     }
 

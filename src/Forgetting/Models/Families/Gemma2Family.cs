@@ -51,7 +51,7 @@ internal class Gemma2Family : GemmaFamily
             : null);
 
     /// <summary>Layers of the family's largest model.</summary>
-    protected virtual int LargestLayers => LayersOf27B;
+    protected internal virtual int LargestLayers => LayersOf27B;
 
     /// <inheritdoc/>
     protected override string Architecture => "Gemma2ForCausalLM";

@@ -36,7 +36,7 @@ internal sealed class Gemma3Family : Gemma2Family
         : base.GgufLimit(config);
 
     /// <inheritdoc/>
-    protected override int LargestLayers => 62;
+    protected internal override int LargestLayers => 62;
 
     /// <inheritdoc/>
     protected override string Architecture => "Gemma3ForCausalLM";

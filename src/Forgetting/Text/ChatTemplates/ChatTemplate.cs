@@ -38,7 +38,7 @@ internal sealed class ChatTemplate
     /// <param name="now">The time that <c>strftime_now</c> tells; the clock's if null.</param>
     public static ChatTemplate? Load(string folder, Func<DateTime>? now = null)
     {
-        folder = ModelPath.Resolve(folder);
+        folder = ModelPath.FilesOf(folder);
         Dictionary<string, object?> tokens = SpecialTokens(folder, out JsonView? config);
         string file = Path.Combine(folder, FileName);
         if (File.Exists(file))
@@ -178,6 +178,7 @@ internal sealed class ChatTemplate
     private static Dictionary<string, object?> SpecialTokens(string folder, out JsonView? config)
     {
         Dictionary<string, object?> tokens = [];
+        folder = ModelPath.FilesOf(folder);
         config = null;
         foreach (string name in (string[])["special_tokens_map.json", "tokenizer_config.json"])
         {

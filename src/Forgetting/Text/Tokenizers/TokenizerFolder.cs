@@ -13,16 +13,19 @@ internal static class TokenizerFolder
     /// <summary>Copies a tokenizer's files, those that are there, to a folder.</summary>
     public static void Copy(string source, string target)
     {
-        foreach (string file in s_files.Where(f => File.Exists(Path.Combine(source, f))))
+        foreach (string file in Files(source))
         {
-            File.Copy(Path.Combine(source, file), Path.Combine(target, file), overwrite: true);
+            File.Copy(file, Path.Combine(target, Path.GetFileName(file)), overwrite: true);
         }
     }
+
+    /// <summary>Paths of a tokenizer's files, those that are there.</summary>
+    public static IEnumerable<string> Files(string folder) => s_files.Select(f => Path.Combine(folder, f)).Where(File.Exists);
 
     /// <summary>Reads the folder; see <see cref="Tokenizer.Load"/>.</summary>
     public static TokenizerParts Read(string folder)
     {
-        folder = ModelPath.Resolve(folder);
+        folder = ModelPath.FilesOf(folder);
         if (File.Exists(folder))
         {
             if (Path.GetFileName(folder).StartsWith("tok", StringComparison.Ordinal) && folder.EndsWith(".bin", StringComparison.Ordinal))

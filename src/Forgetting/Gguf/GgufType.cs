@@ -2,7 +2,7 @@
 
 using System.Text.Json.Serialization;
 
-namespace Forgetting.Checkpoints.Gguf;
+namespace Forgetting.Gguf;
 
 /// <summary>Element types of the weights in a GGUF file.</summary>
 public enum GgufType

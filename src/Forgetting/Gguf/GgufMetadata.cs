@@ -3,7 +3,7 @@ using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using System.Text;
 
-namespace Forgetting.Checkpoints.Gguf;
+namespace Forgetting.Gguf;
 
 /// <summary>The keys and values at the front of a GGUF file, in the order in which they are added.</summary>
 internal sealed class GgufMetadata

@@ -2,7 +2,7 @@ using Forgetting.Core;
 using Forgetting.Models;
 using Forgetting.Models.Families;
 
-namespace Forgetting.Checkpoints.Gguf;
+namespace Forgetting.Gguf;
 
 /// <summary>How llama.cpp knows a model family: name, sizes, and names of tensors.</summary>
 internal sealed class GgufArchitecture
@@ -52,6 +52,9 @@ internal sealed class GgufArchitecture
 
         UserException Unknown(string found, string expected) => new($"{model}: {found}; for GGUF expected {expected}");
     }
+
+    /// <summary>The architecture of a model that came from a GGUF file.</summary>
+    public static GgufArchitecture Of(ModelConfig config) => new(config.Family.GgufArchitecture!, config);
 
     // What llama.cpp has otherwise of the scaling of RoPE's frequencies.
     private static string? ScalingLimit(ModelConfig config) => config.RopeScaling switch

@@ -1,0 +1,75 @@
+using Forgetting.Core;
+using Forgetting.IO;
+using Forgetting.Models;
+
+namespace Forgetting.Gguf;
+
+/// <summary>
+/// Reads a GGUF file as a checkpoint: the tensors under Hugging Face's names and in its layout, rows of q and k in its order, gains as the
+/// family keeps them; blocks of Q8_0 as the numbers they stand for. It undoes what exporting does.
+/// </summary>
+internal static class GgufSource
+{
+    /// <summary>Reads the configuration and lists the tensors of an open file.</summary>
+    /// <exception cref="UserException">No GGUF file that can be read, or one of another model than its metadata says.</exception>
+    public static (ModelConfig Config, List<StoredTensor> Tensors) Read(MappedFile file)
+    {
+        var contents = GgufContents.Read(file);
+        ModelConfig config = GgufConfig.Read(contents, file);
+        var architecture = GgufArchitecture.Of(config);
+        List<StoredTensor> tensors = [];
+        List<string> missing = [];
+        foreach (Parameter parameter in Decoder.Describe(config).Base)
+        {
+            string name = architecture.TensorOf(parameter.Name);
+            if (contents.Tensors.Remove(name, out GgufEntry? entry))
+                tensors.Add(Tensor(file, config, architecture, parameter, entry));
+            else
+                missing.Add(name);
+        }
+
+        if (missing.Count > 0)
+            throw new UserException($"{file.Path}: missing tensors: {Wording.List(missing)}");
+
+        return contents.Tensors.Count == 0
+            ? (config, tensors)
+            : throw new UserException(
+                $"{file.Path}: tensors for which {config.Family} has no place: {Wording.List([.. contents.Tensors.Keys])}");
+    }
+
+    private static StoredTensor Tensor(
+        MappedFile file, ModelConfig config, GgufArchitecture architecture, Parameter parameter, GgufEntry entry)
+    {
+        // The innermost size first, as rows of columns; a vector has no columns.
+        long[] sizes = [.. entry.Sizes.Reverse()];
+        if (sizes.Length > 2 || (sizes.Length == 1) != (parameter.Kind == ParameterKind.Vector))
+            throw new UserException($"{file.Path}: {entry.Name} has {sizes.Length} dimensions, which {parameter.Name} has not");
+
+        float offset = parameter.Kind == ParameterKind.Vector && parameter.Name.EndsWith(".weight", StringComparison.Ordinal)
+            ? (float)config.GainOffset : 0;
+        TensorData data = new PackedData(file, entry.Offset);
+        StoredType type = entry.Type switch { GgufType.F16 => StoredType.F16, GgufType.BF16 => StoredType.BF16, _ => StoredType.F32 };
+        if (entry.Type == GgufType.Q8_0 || offset != 0)
+            (data, type) = (new GgufDecoding(data, entry.Type, offset), StoredType.F32);
+
+        long rowBytes = sizes.Skip(1).Aggregate((long)type.Size(), (product, size) => product * size);
+        if (architecture.RowOrder(parameter.Name[..parameter.Name.LastIndexOf('.')]) is { } order && sizes[0] <= int.MaxValue
+            && sizes[0] == parameter.Shape.Count / (sizes.Length == 1 ? 1 : parameter.Shape.Columns))
+        {
+            long[] place = new long[sizes[0]];
+            for (int row = 0; row < place.Length; row++)
+            {
+                place[order(row)] = row;
+            }
+
+            data = new ReorderedRows(data, rowBytes, row => place[row]);
+        }
+
+        if (!config.Family.IsTransposed(parameter.Name))
+            return new StoredTensor(parameter.Name, type, sizes, file.Path, data);
+
+        long[] transposed = [sizes[1], sizes[0]];
+        return new StoredTensor(
+            parameter.Name, type, transposed, file.Path, new StridedData(data, type.Size(), transposed, [1, sizes[1]]));
+    }
+}
