@@ -1,29 +1,40 @@
 #!/usr/bin/env python3
 """Changes one place of a kernel at a time and asks whether the operation cases notice.
 
-    tools/mutate-kernels.py [--each N] [--out FILE] [KERNEL...]
+    tools/mutate-kernels.py [--each N] [--out FILE] [--table PAGE] [KERNEL...]
 
 Needs ./build.sh emulation and the built tests. Of every kernel file (or of those that are named, as rope) N places, 2 unless given, are
-changed for each kind of mutant below; each mutant is compiled into a copy of the emulation's kernels, with every access checked, and the
-cases of the operations that use the file run on it in three orders of threads and in both types. A mutant is caught where a case fails, a
-check reports it, the process dies, or nothing has come back after ten minutes. What survives is listed, with the reason where
+changed for each kind of mutant below; each mutant is compiled into a copy of the emulation's kernels, and the cases of the operations that
+use the file run on it in three orders of threads and in both types: first without checks, and where none of them fails again with every
+access checked. A mutant is caught where a case fails, a check reports it, the process dies, or ten times the processor time that the file
+as it is takes (a hundred times with checks) were not enough. What survives is listed, with the reason where
 kernels/emulation/survivors.txt has one. FILE (build/mutants/results.tsv) keeps what is known: an interrupted run goes on where it was.
+PAGE gets the table and the survivors.
 """
 import argparse
 import collections
 import os
 import random
 import re
+import resource
 import shlex
+import signal
 import subprocess
 import sys
+import tempfile
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(ROOT, "build", "emulation")
-OBJECTS = os.path.join(BUILD, "kernels", "emulation", "CMakeFiles", "forgetting_kernels.dir")
+FOLDER = os.path.join(ROOT, "build", "mutants")
 TESTS = os.path.join(ROOT, "tests", "Forgetting.Cuda.Tests", "bin", "Release", "net10.0", "Forgetting.Cuda.Tests.dll")
 REASONS = os.path.join(ROOT, "kernels", "emulation", "survivors.txt")
-SECONDS = 600
+
+class Mutant(collections.namedtuple("Mutant", "file kind line changed outcome")):
+    @property
+    def key(self):
+        """How survivors.txt names it."""
+        return f"{self.file} {self.changed}"
+
 
 # The operations that launch a file's kernels.
 OPERATIONS = {
@@ -33,9 +44,9 @@ OPERATIONS = {
     "attention_backward": "AttentionBackward",
     "attention_cache": "AttentionWithCache",
     "attention_f32": "Attention AttentionBackward AttentionWithCache",
-    "columns": "AccumulateColumns SquareAccumulateColumns ProjectColumns SegmentMean LoraDownGradient",
+    "columns": "AccumulateColumns SquareAccumulateColumns ProjectColumns SegmentMean SegmentMeanBackward LoraDownGradient",
     "elementwise": "AddBias Axpy Copy Fill Multiply Scale",
-    "embedding": "AccumulateRows SquareAccumulateRows ProjectRows",
+    "embedding": "AccumulateRows SquareAccumulateRows ProjectRows HeadRows",
     "fisher": "SquareAccumulateMatrix ProjectMatrix",
     "fisher_f32": "SquareAccumulateMatrix ProjectMatrix",
     "gather": "GatherRows ScatterRows CopyColumns",
@@ -84,44 +95,121 @@ def mutants(name, text, each):
             yield kind, number + 1, changed, "\n".join(lines[:number] + [changed] + lines[number + 1:])
 
 
-def run(command, seconds, **options):
-    try:
-        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=seconds, **options)
-    except subprocess.TimeoutExpired:
-        return None
+class Library:
+    """A build of the emulation's kernels, of which one file at a time is exchanged."""
+
+    def __init__(self, name, folder):
+        self.name, self.folder = name, folder
+        self.objects = os.path.join(BUILD, "kernels", "emulation", "CMakeFiles", name + ".dir")
+        if not os.path.isdir(self.objects):
+            sys.exit("error: ./build.sh emulation comes first")
+        with open(os.path.join(self.objects, "flags.make")) as file:
+            flags = shlex.split(next(line for line in file if line.startswith("CXX_FLAGS")).split("=", 1)[1])
+        self.flags = [flag for flag in flags if flag not in ("-Werror", "-O2", "-g1")] + ["-O1", "-w"]
+
+    def build(self, name, text):
+        """Whether the kernels compile with this text in a file's place."""
+        source, compiled = os.path.join(self.folder, name + ".cu"), os.path.join(self.folder, name + ".o")
+        with open(source, "w") as file:
+            file.write(text)
+        include = ["-I", os.path.join(ROOT, "kernels"), "-I", os.path.join(ROOT, "kernels", "include")]
+        others = [os.path.join(path, file) for path, _, files in os.walk(self.objects) for file in files
+                  if file.endswith(".cu.o") and file != name + ".cu.o"]
+        library = os.path.join(self.folder, f"lib{self.name}.so")
+        commands = [
+            ["c++", *self.flags, *include, "-c", source, "-o", compiled],
+            ["c++", "-shared", "-o", library, compiled, *others, os.path.join(BUILD, "libforgetting_emulation.so"), "-Wl,-rpath," + BUILD]]
+        return all(subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0 for command in commands)
+
+    def check(self, name, limit):
+        """Runs the cases of a file: None where all pass, else what caught it; and the seconds of processor time."""
+        def limited():
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
+
+        with tempfile.TemporaryFile() as output:
+            process = subprocess.Popen(
+                ["dotnet", TESTS, "mutant", self.name, *OPERATIONS[name].split()], stdout=output, stderr=subprocess.STDOUT,
+                env={**os.environ, "FORGETTING_NATIVE": self.folder}, preexec_fn=limited)
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = code = os.waitstatus_to_exitcode(status)
+            output.seek(0)
+            text = output.read().decode(errors="replace").strip()
+        if code == 0:
+            return None, usage.ru_utime
+        if code in (-signal.SIGXCPU, -signal.SIGKILL):
+            return "nothing came back", usage.ru_utime
+        if code == 3:
+            return text.split("\n")[-1][:160], usage.ru_utime
+        if code in (134, 139, -signal.SIGABRT, -signal.SIGSEGV):
+            return f"signal {code - 128 if code > 0 else -code}", usage.ru_utime
+        sys.exit(f"error: the cases of {name} did not run:\n{text}")
+
+    def outcome(self, name, text, limit):
+        if not self.build(name, text):
+            return "not compiled"
+        fault, _ = self.check(name, limit)
+        return f"caught: {fault}" if fault else "survived"
 
 
-def outcome(name, text, folder, flags):
-    source = os.path.join(folder, name + ".cu")
-    with open(source, "w") as file:
-        file.write(text)
-    compiled = os.path.join(folder, name + ".o")
-    include = ["-I", os.path.join(ROOT, "kernels"), "-I", os.path.join(ROOT, "kernels", "include")]
-    result = run(["c++", *flags, *include, "-c", source, "-o", compiled], 600)
-    if result is None or result.returncode != 0:
-        return "not compiled"
-    others = [os.path.join(path, file) for path, _, files in os.walk(OBJECTS) for file in files
-              if file.endswith(".cu.o") and file != name + ".cu.o"]
-    library = os.path.join(folder, "libforgetting_kernels.so")
-    result = run(["c++", "-shared", "-o", library, compiled, *others, os.path.join(BUILD, "libforgetting_emulation.so"),
-                  "-Wl,-rpath," + BUILD], 600)
-    if result is None or result.returncode != 0:
-        return "not compiled"
-    tested = run(["dotnet", TESTS, "mutant", *OPERATIONS[name].split()], SECONDS, env={**os.environ, "FORGETTING_NATIVE": folder})
-    if tested is None:
-        return "caught: nothing came back"
-    if tested.returncode == 0:
-        return "survived"
-    if tested.returncode not in (3, 134, 139):
-        sys.exit(f"error: the cases of {name} did not run:\n{tested.stdout.decode(errors='replace')}")
-    last = (tested.stdout.decode(errors="replace").strip().split("\n") or [""])[0]
-    return "caught: " + (last[:160] if tested.returncode == 3 else f"exit code {tested.returncode}")
+def seconds(library, name):
+    """What the cases of a file take on the kernel as it is, which must pass them."""
+    with open(os.path.join(ROOT, "kernels", name + ".cu")) as file:
+        if not library.build(name, file.read()):
+            sys.exit(f"error: {name}.cu does not compile as it is")
+    fault, taken = library.check(name, 3600)
+    if fault:
+        sys.exit(f"error: {name}.cu fails as it is: {fault}")
+    return taken
+
+
+def table(found, reasons):
+    """What became of the mutants, as a page."""
+    counted = [each for each in found if each.outcome != "not compiled"]
+    survivors = [each for each in counted if each.outcome == "survived"]
+
+    def row(name, own):
+        left = [each for each in own if each.outcome == "survived"]
+        equivalent = sum(reasons.get(each.key, "").startswith("equivalent") for each in left)
+        return f"| {name} | {len(own)} | {len(own) - len(left)} | {equivalent} | {len(left) - equivalent} |"
+
+    files = sorted({each.file for each in counted})
+    lines = ["# Mutants of the kernels", "",
+             "Written by `tools/mutate-kernels.py --table kernels/emulation/mutants.md`, which says what is changed and what a",
+             "mutant faces. An equivalent mutant computes the same as the kernel, so nothing can catch it. Reasons are from",
+             "`survivors.txt`.", "",
+             "| Kernel file | Mutants | Caught | Equivalent | Survived otherwise |", "|---|---|---|---|---|"]
+    lines += [row(f"`{name}.cu`", [each for each in counted if each.file == name]) for name in files]
+    caught, equivalent = len(counted) - len(survivors), sum(reasons.get(each.key, "").startswith("equivalent") for each in survivors)
+    lines += [row("all", counted), "",
+              f"Caught: {caught} of {len(counted)}, {100 * caught / max(1, len(counted)):.1f} %; of those that are not equivalent "
+              f"{100 * caught / max(1, len(counted) - equivalent):.1f} %.", ""]
+    lines += [f"- `{each.file}.cu`:{each.line}, {each.kind}: `{each.changed}`: {reasons.get(each.key, 'no reason is known')}"
+              for each in sorted(survivors, key=lambda each: (each.file, each.line))]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def known_outcomes(path):
+    if not os.path.exists(path):
+        return {}
+    with open(path) as file:
+        return {tuple(fields[:4]): fields[4] for fields in (line.rstrip("\n").split("\t") for line in file)}
+
+
+def known_reasons():
+    reasons = {}
+    with open(REASONS) as file:
+        for line in file:
+            if line.strip() and not line.startswith("#"):
+                key, reason = line.rstrip("\n").split("  --  ")
+                reasons[key.strip()] = reason.strip()
+    return reasons
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--each", type=int, default=2)
-    parser.add_argument("--out", default=os.path.join(ROOT, "build", "mutants", "results.tsv"))
+    parser.add_argument("--out", default=os.path.join(FOLDER, "results.tsv"))
+    parser.add_argument("--table")
     parser.add_argument("kernels", nargs="*")
     options = parser.parse_args()
     here = {file[:-3] for file in os.listdir(os.path.join(ROOT, "kernels")) if file.endswith(".cu")}
@@ -130,62 +218,40 @@ def main():
     wrong = [name for name in options.kernels if name not in here]
     if wrong:
         sys.exit(f"error: no kernel file {', '.join(wrong)}; there are {', '.join(sorted(here))}")
-    if not os.path.exists(TESTS) or not os.path.isdir(OBJECTS):
-        sys.exit("error: ./build.sh emulation and dotnet build -c Release come first")
+    if not os.path.exists(TESTS):
+        sys.exit("error: dotnet build -c Release comes first")
 
-    with open(os.path.join(OBJECTS, "flags.make")) as file:
-        flags = shlex.split(next(line for line in file if line.startswith("CXX_FLAGS")).split("=", 1)[1])
-    flags = [flag for flag in flags if flag not in ("-Werror", "-O2")] + ["-O1", "-w"]
-    folder = os.path.join(ROOT, "build", "mutants")
-    os.makedirs(folder, exist_ok=True)
-    emulation = os.path.join(folder, "libforgetting_emulation.so")
+    os.makedirs(FOLDER, exist_ok=True)
+    emulation = os.path.join(FOLDER, "libforgetting_emulation.so")
     if not os.path.lexists(emulation):
         os.symlink(os.path.join(BUILD, "libforgetting_emulation.so"), emulation)
+    # Most are caught by a wrong result, which takes a fraction of the time without checks.
+    libraries = [Library("forgetting_kernels_fast", FOLDER), Library("forgetting_kernels", FOLDER)]
 
-    known = {}
-    if os.path.exists(options.out):
-        with open(options.out) as file:
-            known = {tuple(line.rstrip("\n").split("\t")[:3]): line.rstrip("\n").split("\t")[3] for line in file}
-    reasons = {}
-    with open(REASONS) as file:
-        for line in file:
-            if line.strip() and not line.startswith("#"):
-                key, reason = line.rstrip("\n").split("  --  ")
-                reasons[key.strip()] = reason.strip()
-
-    work = []
+    known, reasons, found = known_outcomes(options.out), known_reasons(), []
     for name in sorted(options.kernels or here):
         with open(os.path.join(ROOT, "kernels", name + ".cu")) as file:
             text = file.read()
-        work += [(name, *mutant) for mutant in mutants(name, text, options.each)]
-    # In turns over the files, so that an interrupted run has seen something of each.
-    order = collections.Counter()
-    keyed = []
-    for mutant in work:
-        order[mutant[0]] += 1
-        keyed.append((order[mutant[0]], mutant))
-    found = []
-    for _, (name, kind, number, changed, text) in sorted(keyed, key=lambda each: each[0]):
-        key = (name, kind, changed.strip())
-        if key not in known:
-            known[key] = outcome(name, text, folder, flags)
-            with open(options.out, "a") as file:
-                file.write("\t".join((*key, known[key])) + "\n")
-            print(f"{name}.cu:{number} {kind}: {changed.strip()}  {known[key]}", flush=True)
-        found.append((name, kind, number, changed.strip(), known[key]))
+        usual = None
+        for kind, line, changed, mutant in mutants(name, text, options.each):
+            key = (name, kind, str(line), changed.strip())
+            if key not in known:
+                usual = usual or seconds(libraries[0], name)
+                outcome = libraries[0].outcome(name, mutant, int(10 + 10 * usual))
+                if outcome == "survived":
+                    outcome = libraries[1].outcome(name, mutant, int(10 + 100 * usual))  # checks take about five times as long
+                known[key] = outcome
+                with open(options.out, "a") as file:
+                    file.write("\t".join((*key, outcome)) + "\n")
+                print(f"{name}.cu:{line} {kind}: {changed.strip()}  {outcome}", flush=True)
+            found.append(Mutant(name, kind, line, changed.strip(), known[key]))
 
-    print(f"\n{'kernel file':<20} {'mutants':>8} {'caught':>8}")
-    counted = [each for each in found if each[4] != "not compiled"]
-    for name in sorted({each[0] for each in counted}):
-        own = [each for each in counted if each[0] == name]
-        print(f"{name:<20} {len(own):>8} {sum(each[4] != 'survived' for each in own):>8}")
-    survivors = [each for each in counted if each[4] == "survived"]
-    equivalent = [each for each in survivors if f"{each[0]} {each[3]}" in reasons]
-    caught = len(counted) - len(survivors)
-    print(f"{'all':<20} {len(counted):>8} {caught:>8}   {100 * caught / max(1, len(counted)):.1f} %")
-    for name, kind, number, changed, _ in survivors:
-        print(f"survived: {name}.cu:{number} {kind}: {changed}  --  {reasons.get(f'{name} {changed}', 'no reason is known')}")
-    return 0 if len(equivalent) == len(survivors) else 1
+    written = table(found, reasons)
+    print(written)
+    if options.table:
+        with open(options.table, "w") as file:
+            file.write(written)
+    return 0 if all(each.outcome != "survived" or each.key in reasons for each in found) else 1
 
 
 if __name__ == "__main__":

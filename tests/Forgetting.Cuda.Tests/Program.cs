@@ -54,22 +54,23 @@ internal static class Program
                 }
 
                 return 0;
-            case ["mutant", .. string[] operations]:
-                return Survives(operations) ? 0 : 3;
+            case ["mutant", string library, .. string[] operations]:
+                return Survives(library == "forgetting_kernels", operations) ? 0 : 3;
             default:
                 return 2;
         }
     }
 
     // For tools/mutate-kernels.py: whether all cases of some operations pass on the kernels that FORGETTING_NATIVE names.
-    private static bool Survives(string[] operations)
+    private static bool Survives(bool checks, string[] operations)
     {
         OperationCase[] cases = [.. OperationCases.All.Where(each => !each.Large && operations.Contains(each.Operation))
             .OrderBy(each => each.Operands.Sum(operand => operand.Shape.Count))];
-        foreach (DType type in (DType[])[DType.Float32, DType.BFloat16])
+        using CudaBackend bfloat16 = CardSurvey.OpenEmulation(DType.BFloat16, checks);
+        using CudaBackend float32 = CardSurvey.OpenEmulation(DType.Float32, checks);
+        foreach (OperationCase each in cases)
         {
-            using CudaBackend backend = CardSurvey.OpenEmulation(type);
-            foreach (OperationCase each in cases)
+            foreach (CudaBackend backend in (CudaBackend[])[bfloat16, float32])
             {
                 try
                 {
