@@ -125,13 +125,6 @@ public static partial class CudaBlasNativeMethods
         int lda, CUdeviceptr B, cudaDataType Btype, int ldb, nint beta, CUdeviceptr C, cudaDataType Ctype, int ldc, ComputeType computeType,
         GemmAlgo algo);
 
-    /// <summary>The same for <paramref name="batchCount"/> matrices at a constant distance, in elements.</summary>
-    [LibraryImport(CudaLibrary.Blas)]
-    public static partial CublasStatus cublasGemmStridedBatchedEx(
-        CudaBlasHandle handle, Operation transa, Operation transb, int m, int n, int k, nint alpha, CUdeviceptr A, cudaDataType Atype,
-        int lda, long strideA, CUdeviceptr B, cudaDataType Btype, int ldb, long strideB, nint beta, CUdeviceptr C, cudaDataType Ctype,
-        int ldc, long strideC, int batchCount, ComputeType computeType, GemmAlgo algo);
-
     /// <summary>Name of a status, as a pointer to UTF-8.</summary>
     [LibraryImport(CudaLibrary.Blas)]
     internal static partial nint cublasGetStatusName(CublasStatus status);
@@ -163,9 +156,9 @@ public sealed class CudaBlasException : Exception
 }
 
 /// <summary>
-/// Dense products on the device. Matrices are column-major, α and β in host memory, sums in binary32 unless told otherwise.
+/// A cuBLAS context: stream, restrictions, version. Products are functions of <see cref="CudaBlasNativeMethods"/>.
 /// </summary>
-public sealed unsafe class CudaBlas : IDisposable
+public sealed class CudaBlas : IDisposable
 {
     private readonly OwnedHandle _handle;
     private CUstream _stream;
@@ -218,30 +211,6 @@ public sealed unsafe class CudaBlas : IDisposable
         CudaBlasException.Check(cublasGetVersion_v2(CublasHandle, ref version));
         return new Version(version / 10000, version % 10000 / 100, version % 100);
     }
-
-    /// <summary>Gives the library device memory to work in; it must live as long as this object or until replaced.</summary>
-    /// <exception cref="CudaBlasException">The library refuses.</exception>
-    public void SetWorkspace(CUdeviceptr workspace, SizeT bytes) =>
-        CudaBlasException.Check(cublasSetWorkspace_v2(CublasHandle, workspace, bytes));
-
-    /// <summary>C = α·op(A)·op(B) + β·C with op(A) m × k, op(B) k × n and C m × n.</summary>
-    /// <exception cref="CudaBlasException">The library refuses or fails.</exception>
-    public void GemmEx(
-        Operation transa, Operation transb, int m, int n, int k, float alpha, CUdeviceptr A, cudaDataType Atype, int lda, CUdeviceptr B,
-        cudaDataType Btype, int ldb, float beta, CUdeviceptr C, cudaDataType Ctype, int ldc, ComputeType computeType, GemmAlgo algo) =>
-        CudaBlasException.Check(cublasGemmEx(
-            CublasHandle, transa, transb, m, n, k, (nint)(&alpha), A, Atype, lda, B, Btype, ldb, (nint)(&beta), C, Ctype, ldc, computeType,
-            algo));
-
-    /// <summary><see cref="GemmEx"/> for <paramref name="batchCount"/> matrices at a constant distance, in elements.</summary>
-    /// <exception cref="CudaBlasException">The library refuses or fails.</exception>
-    public void GemmStridedBatchedEx(
-        Operation transa, Operation transb, int m, int n, int k, float alpha, CUdeviceptr A, cudaDataType Atype, int lda, long strideA,
-        CUdeviceptr B, cudaDataType Btype, int ldb, long strideB, float beta, CUdeviceptr C, cudaDataType Ctype, int ldc, long strideC,
-        int batchCount, ComputeType computeType, GemmAlgo algo) =>
-        CudaBlasException.Check(cublasGemmStridedBatchedEx(
-            CublasHandle, transa, transb, m, n, k, (nint)(&alpha), A, Atype, lda, strideA, B, Btype, ldb, strideB, (nint)(&beta), C, Ctype,
-            ldc, strideC, batchCount, computeType, algo));
 
     /// <summary>Destroys the context.</summary>
     public void Dispose() => _handle.Release(nameof(cublasDestroy_v2));

@@ -33,54 +33,35 @@ public sealed unsafe class CudaDeviceVariable<T> : IDisposable
     public SizeT SizeInBytes => (ulong)Size * (ulong)sizeof(T);
 
     /// <summary>Copies host elements to the array's beginning.</summary>
-    /// <exception cref="ArgumentException">More than the array holds.</exception>
-    /// <exception cref="CudaException">The driver fails.</exception>
-    public void CopyToDevice(ReadOnlySpan<T> source)
+    /// <exception cref="CudaException">More than the array holds, or the driver fails.</exception>
+    public void CopyToDevice(T[] source)
     {
         fixed (T* pointer = source)
         {
-            CudaException.Check(SynchronousMemcpy_v2.cuMemcpyHtoD_v2(DevicePointer, (nint)pointer, Bytes(source.Length)));
+            CudaException.Check(SynchronousMemcpy_v2.cuMemcpyHtoD_v2(DevicePointer, (nint)pointer, (long)source.Length * sizeof(T)));
         }
     }
 
-    /// <inheritdoc cref="CopyToDevice(ReadOnlySpan{T})"/>
-    public void CopyToDevice(T[] source) => CopyToDevice(source.AsSpan());
-
     /// <summary>Copies another device array over this one, whose size it must not exceed.</summary>
-    /// <exception cref="ArgumentException">More than this array holds.</exception>
-    /// <exception cref="CudaException">The driver fails.</exception>
+    /// <exception cref="CudaException">More than this array holds, or the driver fails.</exception>
     public void CopyToDevice(CudaDeviceVariable<T> source) =>
-        CudaException.Check(SynchronousMemcpy_v2.cuMemcpyDtoD_v2(DevicePointer, source.DevicePointer, Bytes(source.Size)));
+        CudaException.Check(SynchronousMemcpy_v2.cuMemcpyDtoD_v2(DevicePointer, source.DevicePointer, source.SizeInBytes));
 
-    /// <summary>Copies the array's beginning to host memory.</summary>
-    /// <exception cref="ArgumentException">More than the array holds.</exception>
+    /// <summary>Copies the array's beginning to host memory, as much as both hold.</summary>
     /// <exception cref="CudaException">The driver fails.</exception>
-    public void CopyToHost(Span<T> dest)
+    public void CopyToHost(T[] dest)
     {
         fixed (T* pointer = dest)
         {
-            CudaException.Check(SynchronousMemcpy_v2.cuMemcpyDtoH_v2((nint)pointer, DevicePointer, Bytes(dest.Length)));
+            long count = Math.Min(dest.Length, (long)Size);
+            CudaException.Check(SynchronousMemcpy_v2.cuMemcpyDtoH_v2((nint)pointer, DevicePointer, count * sizeof(T)));
         }
     }
-
-    /// <inheritdoc cref="CopyToHost(Span{T})"/>
-    public void CopyToHost(T[] dest) => CopyToHost(dest.AsSpan());
-
-    /// <summary>Copies page-locked host memory, of this array's size, in a stream.</summary>
-    /// <exception cref="CudaException">The driver fails.</exception>
-    public void AsyncCopyToDevice(CudaPageLockedHostMemory<T> source, CUstream stream) =>
-        CudaException.Check(
-            AsynchronousMemcpy_v2.cuMemcpyHtoDAsync_v2(DevicePointer, source.PinnedHostPointer, Bytes(source.Size), stream));
-
-    /// <summary>Copies to page-locked host memory, of this array's size, in a stream.</summary>
-    /// <exception cref="CudaException">The driver fails.</exception>
-    public void AsyncCopyToHost(CudaPageLockedHostMemory<T> dest, CUstream stream) =>
-        CudaException.Check(AsynchronousMemcpy_v2.cuMemcpyDtoHAsync_v2(dest.PinnedHostPointer, DevicePointer, Bytes(dest.Size), stream));
 
     /// <summary>Copies another device array in a stream.</summary>
     /// <exception cref="CudaException">The driver fails.</exception>
     public void AsyncCopyToDevice(CudaDeviceVariable<T> source, CUstream stream) =>
-        CudaException.Check(AsynchronousMemcpy_v2.cuMemcpyDtoDAsync_v2(DevicePointer, source.DevicePointer, Bytes(source.Size), stream));
+        CudaException.Check(AsynchronousMemcpy_v2.cuMemcpyDtoDAsync_v2(DevicePointer, source.DevicePointer, source.SizeInBytes, stream));
 
     /// <summary>Sets every byte.</summary>
     /// <exception cref="CudaException">The driver fails.</exception>
@@ -98,8 +79,4 @@ public sealed unsafe class CudaDeviceVariable<T> : IDisposable
 
     /// <summary>Frees the memory.</summary>
     public void Dispose() => _handle.Release(nameof(MemoryManagement.cuMemFree_v2));
-
-    private SizeT Bytes(long elements) => elements <= Size
-        ? (SizeT)(elements * sizeof(T))
-        : throw new ArgumentException($"a copy of {elements} elements does not fit the {Size} elements in device memory");
 }

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using static Forgetting.Cuda.DriverAPINativeMethods;
 
 namespace Forgetting.Cuda;
 
@@ -35,11 +36,17 @@ public sealed class CudaException : Exception
         return path[(path.LastIndexOf('.') + 1)..];
     }
 
-    private static string Name(CUResult error) =>
-        DriverAPINativeMethods.cuGetErrorName(error, out nint name) == CUResult.Success ? Marshal.PtrToStringUTF8(name)! : error.ToString();
+    private static string Name(CUResult error)
+    {
+        nint name = 0;
+        return ErrorHandling.cuGetErrorName(error, ref name) == CUResult.Success ? Marshal.PtrToStringUTF8(name)! : error.ToString();
+    }
 
-    private static string Text(CUResult error) =>
-        DriverAPINativeMethods.cuGetErrorString(error, out nint text) == CUResult.Success
-        ? Marshal.PtrToStringUTF8(text)!
-        : "unknown error code";
+    private static string Text(CUResult error)
+    {
+        nint text = 0;
+        return ErrorHandling.cuGetErrorString(error, ref text) == CUResult.Success
+            ? Marshal.PtrToStringUTF8(text)!
+            : "unknown error code";
+    }
 }

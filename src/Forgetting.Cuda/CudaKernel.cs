@@ -90,29 +90,6 @@ public sealed unsafe class CudaKernel
         Launch(stream, addresses);
     }
 
-    /// <summary>
-    /// Launches in a stream without allocating: <paramref name="arguments"/> holds the bytes of all arguments,
-    /// <paramref name="offsets"/> where each begins.
-    /// </summary>
-    /// <exception cref="ArgumentException">Too many arguments.</exception>
-    /// <exception cref="CudaException">The launch failed.</exception>
-    public void RunAsync(CUstream stream, ReadOnlySpan<byte> arguments, ReadOnlySpan<int> offsets)
-    {
-        if (offsets.Length > MaximumArguments)
-            throw new ArgumentException($"{KernelName}: {offsets.Length} arguments, at most {MaximumArguments} are possible");
-
-        void** addresses = stackalloc void*[MaximumArguments];
-        fixed (byte* values = arguments)
-        {
-            for (int i = 0; i < offsets.Length; i++)
-            {
-                addresses[i] = values + offsets[i];
-            }
-
-            Launch(stream, addresses);
-        }
-    }
-
     private static int Store(object value, byte* destination)
     {
         switch (value)

@@ -38,13 +38,22 @@ public sealed unsafe class CudaPageLockedHostMemory<T> : IDisposable
     /// <summary>An element.</summary>
     public T this[SizeT index]
     {
-        get => AsSpan()[(int)index];
-        set => AsSpan()[(int)index] = value;
+        get => Elements[(int)index];
+        set => Elements[(int)index] = value;
     }
 
-    /// <summary>The elements, valid until disposal.</summary>
-    public Span<T> AsSpan() => new((void*)PinnedHostPointer, (int)Size);
+    /// <summary>Copies all of it to device memory, in a stream.</summary>
+    /// <exception cref="CudaException">The driver fails.</exception>
+    public void AsyncCopyToDevice(CUdeviceptr devicePtr, CUstream stream) =>
+        CudaException.Check(AsynchronousMemcpy_v2.cuMemcpyHtoDAsync_v2(devicePtr, PinnedHostPointer, SizeInBytes, stream));
+
+    /// <summary>Overwrites all of it with device memory, in a stream.</summary>
+    /// <exception cref="CudaException">The driver fails.</exception>
+    public void AsyncCopyFromDevice(CUdeviceptr devicePtr, CUstream stream) =>
+        CudaException.Check(AsynchronousMemcpy_v2.cuMemcpyDtoHAsync_v2(PinnedHostPointer, devicePtr, SizeInBytes, stream));
 
     /// <summary>Frees the memory.</summary>
     public void Dispose() => _handle.Release(nameof(MemoryManagement.cuMemFreeHost));
+
+    private Span<T> Elements => new((void*)PinnedHostPointer, (int)Size);
 }

@@ -46,19 +46,6 @@ public sealed class CudaStream : IDisposable
     /// <exception cref="CudaException">Not an event.</exception>
     public void WaitEvent(CUevent cuevent) => CudaException.Check(Streams.cuStreamWaitEvent(Stream, cuevent, 0));
 
-    /// <summary>Begins to record work as a graph instead of doing it.</summary>
-    /// <exception cref="CudaException">The stream is capturing already.</exception>
-    public void BeginCapture(CUstreamCaptureMode mode) => CudaException.Check(Streams.cuStreamBeginCapture(Stream, mode));
-
-    /// <summary>Ends the recording.</summary>
-    /// <exception cref="CudaException">The stream is not capturing, or a call in between was not allowed.</exception>
-    public CudaGraph EndCapture()
-    {
-        CUgraph graph = default;
-        CudaException.Check(Streams.cuStreamEndCapture(Stream, ref graph));
-        return new CudaGraph(graph);
-    }
-
     /// <summary>Destroys the stream; work under way is still done.</summary>
     public void Dispose() => _handle.Release(nameof(Streams.cuStreamDestroy_v2));
 }

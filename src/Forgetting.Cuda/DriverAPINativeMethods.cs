@@ -16,25 +16,17 @@ public static unsafe partial class DriverAPINativeMethods
     [LibraryImport(CudaLibrary.Driver)]
     public static partial CUResult cuDriverGetVersion(ref int driverVersion);
 
-    /// <summary>Name of a status, as a pointer to UTF-8.</summary>
-    [LibraryImport(CudaLibrary.Driver)]
-    public static partial CUResult cuGetErrorName(CUResult error, out nint name);
+    /// <summary>What a status means.</summary>
+    public static partial class ErrorHandling
+    {
+        /// <summary>Name of a status, as a pointer to UTF-8.</summary>
+        [LibraryImport(CudaLibrary.Driver)]
+        public static partial CUResult cuGetErrorName(CUResult error, ref nint pStr);
 
-    /// <summary>Text of a status, as a pointer to UTF-8.</summary>
-    [LibraryImport(CudaLibrary.Driver)]
-    public static partial CUResult cuGetErrorString(CUResult error, out nint text);
-
-    /// <summary>Of the emulation only: order of threads and blocks.</summary>
-    [LibraryImport(CudaLibrary.Driver, StringMarshalling = StringMarshalling.Utf8)]
-    internal static partial CUResult emulationSetOrder(string order);
-
-    /// <summary>Of the emulation only: instructions carried out by a kernel.</summary>
-    [LibraryImport(CudaLibrary.Driver, StringMarshalling = StringMarshalling.Utf8)]
-    internal static partial CUResult emulationCountInstructions(string kernel, string opcode, out ulong count);
-
-    /// <summary>Of the emulation only: calls of functions of the driver.</summary>
-    [LibraryImport(CudaLibrary.Driver, StringMarshalling = StringMarshalling.Utf8)]
-    internal static partial CUResult emulationCountCalls(string function, out ulong count);
+        /// <summary>Text of a status, as a pointer to UTF-8.</summary>
+        [LibraryImport(CudaLibrary.Driver)]
+        public static partial CUResult cuGetErrorString(CUResult error, ref nint pStr);
+    }
 
     /// <summary>Devices.</summary>
     public static partial class DeviceManagement

@@ -34,13 +34,10 @@ public sealed class BlasTests(EmulationFixture emulation)
         var random = new Random(m * n * k);
         float[] a = Values(random, m * k, bfloat16), b = Values(random, k * n, bfloat16), c = Values(random, m * n, bfloat16);
         using CudaDeviceVariable<byte> x = Upload(a, bfloat16), y = Upload(b, bfloat16), z = Upload(c, bfloat16);
-        cudaDataType type = bfloat16 ? cudaDataType.CUDA_R_16BF : cudaDataType.CUDA_R_32F;
-        using var blas = new CudaBlas();
+        using var blas = new Products();
         int lda = transposeA ? k : m, ldb = transposeB ? n : k;
-        blas.GemmEx(
-            transposeA ? Operation.Transpose : Operation.NonTranspose, transposeB ? Operation.Transpose : Operation.NonTranspose, m, n, k,
-            0.5f, x.DevicePointer, type, lda, y.DevicePointer, type, ldb, 2f, z.DevicePointer, type, m, ComputeType.Compute32F,
-            GemmAlgo.Default);
+        blas.Multiply(
+            transposeA, transposeB, m, n, k, 0.5f, x.DevicePointer, lda, y.DevicePointer, ldb, 2f, z.DevicePointer, m, bfloat16);
         float[] result = Download(z, bfloat16);
         for (int i = 0; i < m; i++)
         {
@@ -59,20 +56,17 @@ public sealed class BlasTests(EmulationFixture emulation)
     }
 
     [EmulationFact]
-    public void StridedBatchesAndAStream()
+    public void A_product_is_recorded_in_its_stream()
     {
         _emulation.Begin();
         using var stream = new CudaStream();
-        using var blas = new CudaBlas { Stream = stream.Stream };
-        using CudaDeviceVariable<float> a = EmulationFixture.Upload(1f, 2f, 3f, 4f), b = EmulationFixture.Upload(5f, 6f), c = new(4);
-        stream.BeginCapture(CUstreamCaptureMode.Global);
-        blas.GemmStridedBatchedEx(
-            Operation.NonTranspose, Operation.NonTranspose, 2, 1, 1, 1f, a.DevicePointer, cudaDataType.CUDA_R_32F, 2, 2, b.DevicePointer,
-            cudaDataType.CUDA_R_32F, 1, 1, 0f, c.DevicePointer, cudaDataType.CUDA_R_32F, 2, 2, 2, ComputeType.Compute32F, GemmAlgo.Default);
-        using CudaGraph graph = stream.EndCapture();
-        using CudaGraphExec executable = graph.Instantiate(CUgraphInstantiate_flags.None);
-        executable.Launch(stream);
-        Assert.Equal([5f, 10f, 18f, 24f], EmulationFixture.Download(c));
+        using var blas = new Products { Library = { Stream = stream.Stream } };
+        using CudaDeviceVariable<float> a = EmulationFixture.Upload(1f, 2f, 3f, 4f), b = EmulationFixture.Upload(5f, 6f), c = new(2);
+        Recording.Begin(stream, CUstreamCaptureMode.Global);
+        blas.Multiply(false, false, 2, 1, 2, 1f, a.DevicePointer, 2, b.DevicePointer, 2, 0f, c.DevicePointer, 2);
+        using var graph = Recording.End(stream);
+        graph.Launch(stream);
+        Assert.Equal([23f, 34f], EmulationFixture.Download(c));
     }
 
     [EmulationFact]
@@ -80,10 +74,9 @@ public sealed class BlasTests(EmulationFixture emulation)
     {
         _emulation.Begin();
         using CudaDeviceVariable<float> a = EmulationFixture.Upload(new float[6]), c = new(9);
-        using var blas = new CudaBlas();
-        CudaBlasException error = Assert.Throws<CudaBlasException>(() => blas.GemmEx(
-            Operation.NonTranspose, Operation.Transpose, 3, 3, 3, 1f, a.DevicePointer, cudaDataType.CUDA_R_32F, 3, a.DevicePointer,
-            cudaDataType.CUDA_R_32F, 3, 0f, c.DevicePointer, cudaDataType.CUDA_R_32F, 3, ComputeType.Compute32F, GemmAlgo.Default));
+        using var blas = new Products();
+        CudaBlasException error = Assert.Throws<CudaBlasException>(() => blas.Multiply(
+            false, true, 3, 3, 3, 1f, a.DevicePointer, 3, a.DevicePointer, 3, 0f, c.DevicePointer, 3));
         Assert.Equal(CublasStatus.ExecutionFailed, error.CudaBlasError);
         Assert.Contains("cublasGemmEx: matrix A", error.Message, StringComparison.Ordinal);
         Assert.Contains("beyond its end", error.Message, StringComparison.Ordinal);

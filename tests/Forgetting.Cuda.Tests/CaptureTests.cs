@@ -1,6 +1,5 @@
 using Forgetting.Testing;
 using Xunit;
-using static Forgetting.Cuda.DriverAPINativeMethods;
 
 namespace Forgetting.Cuda.Tests;
 
@@ -21,18 +20,17 @@ public sealed class CaptureTests(EmulationFixture emulation)
         using CudaDeviceVariable<float> x = EmulationFixture.Upload(1f, 2f, 3f), y = EmulationFixture.Upload(0f, 0f, 0f),
             z = EmulationFixture.Upload(0f, 0f, 0f);
         CudaKernel axpy = _emulation.Kernel("axpy", 32);
-        stream.BeginCapture(CUstreamCaptureMode.Global);
+        Recording.Begin(stream, CUstreamCaptureMode.Global);
         axpy.RunAsync(stream.Stream, 2f, x.DevicePointer, y.DevicePointer, 3);
         fork.Record(stream.Stream);
         side.WaitEvent(fork.Event);
         axpy.RunAsync(side.Stream, 1f, y.DevicePointer, z.DevicePointer, 3);
         join.Record(side.Stream);
         stream.WaitEvent(join.Event);
-        using CudaGraph graph = stream.EndCapture();
+        using var graph = Recording.End(stream);
         Assert.Equal([0f, 0f, 0f], EmulationFixture.Download(y));
-        using CudaGraphExec executable = graph.Instantiate(CUgraphInstantiate_flags.None);
-        executable.Launch(stream);
-        executable.Launch(stream);
+        graph.Launch(stream);
+        graph.Launch(stream);
         stream.Synchronize();
         Assert.Equal([4f, 8f, 12f], EmulationFixture.Download(y));
         Assert.Equal([6f, 12f, 18f], EmulationFixture.Download(z));
@@ -74,9 +72,9 @@ public sealed class CaptureTests(EmulationFixture emulation)
         Refused(
             ordered, CUResult.ErrorStreamCaptureImplicit,
             () => axpy.RunAsync(CUstream.NullStream, 1f, x.DevicePointer, y.DevicePointer, 1));
-        apart.BeginCapture(CUstreamCaptureMode.Global);
+        Recording.Begin(apart, CUstreamCaptureMode.Global);
         axpy.RunAsync(CUstream.NullStream, 1f, x.DevicePointer, y.DevicePointer, 1);
-        apart.EndCapture().Dispose();
+        Recording.End(apart).Dispose();
         Assert.Equal([3f], EmulationFixture.Download(y));
     }
 
@@ -86,11 +84,11 @@ public sealed class CaptureTests(EmulationFixture emulation)
         _emulation.Begin();
         using var stream = new CudaStream();
         using CudaDeviceVariable<float> x = EmulationFixture.Upload(1f);
-        stream.BeginCapture(CUstreamCaptureMode.Global);
+        Recording.Begin(stream, CUstreamCaptureMode.Global);
         Assert.Throws<CudaException>(stream.Synchronize);
         CudaException more = Assert.Throws<CudaException>(() => x.MemsetAsync(0, stream.Stream));
         Assert.Equal(CUResult.ErrorStreamCaptureInvalidated, more.CudaError);
-        Assert.Equal(CUResult.ErrorStreamCaptureInvalidated, Assert.Throws<CudaException>(stream.EndCapture).CudaError);
+        Assert.Equal(CUResult.ErrorStreamCaptureInvalidated, Assert.Throws<CudaException>(() => Recording.End(stream)).CudaError);
     }
 
     [EmulationFact]
@@ -100,11 +98,11 @@ public sealed class CaptureTests(EmulationFixture emulation)
         using CudaStream stream = new(), side = new();
         using CudaEvent fork = new();
         using CudaDeviceVariable<float> x = EmulationFixture.Upload(1f);
-        stream.BeginCapture(CUstreamCaptureMode.Global);
+        Recording.Begin(stream, CUstreamCaptureMode.Global);
         fork.Record(stream.Stream);
         side.WaitEvent(fork.Event);
         x.MemsetAsync(0, side.Stream);
-        Assert.Equal(CUResult.ErrorStreamCaptureUnjoined, Assert.Throws<CudaException>(stream.EndCapture).CudaError);
+        Assert.Equal(CUResult.ErrorStreamCaptureUnjoined, Assert.Throws<CudaException>(() => Recording.End(stream)).CudaError);
         side.Synchronize();
     }
 
@@ -113,23 +111,23 @@ public sealed class CaptureTests(EmulationFixture emulation)
     {
         _emulation.Begin();
         using var stream = new CudaStream(CUStreamFlags.NonBlocking);
-        stream.BeginCapture(CUstreamCaptureMode.Local);
+        Recording.Begin(stream, CUstreamCaptureMode.Local);
         CUResult wrong = CUResult.Success;
         var other = new Thread(() =>
         {
             _emulation.Begin();
             new CudaDeviceVariable<float>(1).Dispose();
             CUgraph graph = default;
-            wrong = Streams.cuStreamEndCapture(stream.Stream, ref graph);
+            wrong = DriverAPINativeMethods.Streams.cuStreamEndCapture(stream.Stream, ref graph);
         });
         other.Start();
         other.Join();
         Assert.Equal(CUResult.ErrorStreamCaptureWrongThread, wrong);
-        stream.EndCapture().Dispose();
+        Recording.End(stream).Dispose();
 
-        stream.BeginCapture(CUstreamCaptureMode.Relaxed);
+        Recording.Begin(stream, CUstreamCaptureMode.Relaxed);
         new CudaDeviceVariable<float>(1).Dispose();
-        stream.EndCapture().Dispose();
+        Recording.End(stream).Dispose();
     }
 
     [EmulationFact]
@@ -137,28 +135,29 @@ public sealed class CaptureTests(EmulationFixture emulation)
     {
         _emulation.Begin();
         using var stream = new CudaStream();
-        using var blas = new CudaBlas { Stream = stream.Stream };
+        using var blas = new Products { Library = { Stream = stream.Stream } };
         using CudaDeviceVariable<float> a = EmulationFixture.Upload(2f), c = new(1);
         var workspace = new CudaDeviceVariable<byte>(1 << 20);
-        blas.SetWorkspace(workspace.DevicePointer, workspace.SizeInBytes);
+        Assert.Equal(
+            CublasStatus.Success,
+            CudaBlasNativeMethods.cublasSetWorkspace_v2(blas.Library.CublasHandle, workspace.DevicePointer, workspace.SizeInBytes));
         Multiply(blas, a, c);
         Assert.Equal([4f], EmulationFixture.Download(c));
         workspace.Dispose();
         Assert.Contains("workspace", Assert.Throws<CudaBlasException>(() => Multiply(blas, a, c)).Message, StringComparison.Ordinal);
-        blas.Stream = stream.Stream; // which gives the library its own workspace back
+        blas.Library.Stream = stream.Stream; // which gives the library its own workspace back
         Multiply(blas, a, c);
     }
 
-    private static void Multiply(CudaBlas blas, CudaDeviceVariable<float> a, CudaDeviceVariable<float> c) => blas.GemmEx(
-        Operation.NonTranspose, Operation.NonTranspose, 1, 1, 1, 1f, a.DevicePointer, cudaDataType.CUDA_R_32F, 1, a.DevicePointer,
-        cudaDataType.CUDA_R_32F, 1, 0f, c.DevicePointer, cudaDataType.CUDA_R_32F, 1, ComputeType.Compute32F, GemmAlgo.Default);
+    private static void Multiply(Products blas, CudaDeviceVariable<float> a, CudaDeviceVariable<float> c) => blas.Multiply(
+        false, false, 1, 1, 1, 1f, a.DevicePointer, 1, a.DevicePointer, 1, 0f, c.DevicePointer, 1);
 
     // The call fails with this error while the stream captures, and the capture fails with it; afterwards the call is allowed again.
     private static void Refused(CudaStream stream, CUResult expected, Action call)
     {
-        stream.BeginCapture(CUstreamCaptureMode.Global);
+        Recording.Begin(stream, CUstreamCaptureMode.Global);
         CUResult refused = Assert.Throws<CudaException>(call).CudaError;
-        CUResult ended = Assert.Throws<CudaException>(stream.EndCapture).CudaError;
+        CUResult ended = Assert.Throws<CudaException>(() => Recording.End(stream)).CudaError;
         Assert.Equal((expected, CUResult.ErrorStreamCaptureInvalidated), (refused, ended));
         call();
     }
@@ -167,10 +166,8 @@ public sealed class CaptureTests(EmulationFixture emulation)
     {
         fixed (float* pointer = source)
         {
-            CUResult result =
-                AsynchronousMemcpy_v2.cuMemcpyHtoDAsync_v2(destination.DevicePointer, (nint)pointer, sizeof(float), stream.Stream);
-            if (result != CUResult.Success)
-                throw new CudaException(result, "cuMemcpyHtoDAsync", null);
+            Recording.Check(DriverAPINativeMethods.AsynchronousMemcpy_v2.cuMemcpyHtoDAsync_v2(
+                destination.DevicePointer, (nint)pointer, sizeof(float), stream.Stream));
         }
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Forgetting.Testing;
 using Xunit;
 
@@ -14,6 +15,7 @@ public sealed class EmulationFixture : IDisposable
         {
             CudaLibrary.UseEmulation(Emulation.Driver);
             Context = new PrimaryContext();
+            Context.SetCurrent();
             Module = Context.LoadModule(Emulation.BrokenKernels);
             if (Emulation.MissingPtx is null)
                 Interpreted = Context.LoadModule(Emulation.BrokenPtx);
@@ -54,8 +56,20 @@ public sealed class EmulationFixture : IDisposable
         return values;
     }
 
+    /// <summary>What the emulation says of a call that fails, which the message of the exception may leave out.</summary>
+    public static Fault Fails(Action call)
+    {
+        CUResult error = Assert.Throws<CudaException>(call).CudaError;
+        nint text = 0;
+        Assert.Equal(CUResult.Success, DriverAPINativeMethods.ErrorHandling.cuGetErrorString(error, ref text));
+        return new(error, Marshal.PtrToStringUTF8(text)!);
+    }
+
     public void Dispose() => Context?.Dispose();
 }
+
+/// <summary>A failed call of the driver, and what the driver says of it.</summary>
+public sealed record Fault(CUResult Error, string Report);
 
 [CollectionDefinition("emulation")]
 #pragma warning disable CA1711 // xunit's own word

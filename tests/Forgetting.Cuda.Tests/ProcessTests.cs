@@ -16,7 +16,7 @@ public sealed class ProcessTests
     {
         string output = Run("leak");
         Assert.StartsWith(
-            "CudaException: cuDevicePrimaryCtxRelease: CUDA_ERROR_UNKNOWN (999), the context was released with 1 allocations not freed: 0x",
+            "CudaException: a call of the driver: CUDA_ERROR_UNKNOWN (999), the context was released with 1 allocations not freed: 0x",
             output, StringComparison.Ordinal);
         Assert.Contains("(40 bytes, allocation 1)", output, StringComparison.Ordinal);
     }
@@ -27,8 +27,13 @@ public sealed class ProcessTests
         string output = Run("no-driver");
         bool present = NativeLibrary.TryLoad(OperatingSystem.IsWindows() ? "nvcuda.dll" : "libcuda.so.1", out _);
         Assert.StartsWith(present ? "True" : "False", output, StringComparison.Ordinal);
-        Assert.True(present || output.Contains("CudaLibraryException: the CUDA driver (", StringComparison.Ordinal), output);
-        Assert.True(present || output.Contains(") was not found: is an NVIDIA driver installed?", StringComparison.Ordinal), output);
+        if (present)
+            return;
+
+        // ManagedCuda leaves it to .NET to say so.
+        Assert.Matches(
+            @"CudaLibraryException: the CUDA driver \(.*\) was not found: is an NVIDIA driver installed\?|DllNotFoundException: .*nvcuda",
+            output);
     }
 
     [Fact]

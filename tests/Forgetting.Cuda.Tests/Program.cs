@@ -22,7 +22,7 @@ internal static class Program
                 {
                 }
 
-                Print(context.Dispose);
+                Print(() => Recording.Check(DriverAPINativeMethods.ContextManagement.cuDevicePrimaryCtxRelease(default)));
                 GC.KeepAlive(kept);
                 return 0;
             case ["no-driver"]:
@@ -94,7 +94,7 @@ internal static class Program
             action();
             Console.WriteLine("no error");
         }
-        catch (Exception e) when (e is CudaException or CudaLibraryException or InvalidOperationException)
+        catch (Exception e) when (e is CudaException or CudaLibraryException or InvalidOperationException or DllNotFoundException)
         {
             Console.WriteLine($"{e.GetType().Name}: {e.Message}");
         }

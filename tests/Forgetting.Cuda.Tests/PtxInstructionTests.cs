@@ -158,8 +158,8 @@ public sealed class PtxInstructionTests(EmulationFixture emulation)
     public void Misuse_is_reported(string instruction, string message)
     {
         ulong[] values = [.. Enumerable.Range(0, 32).Select(i => (ulong)i)];
-        CudaException error = Assert.Throws<CudaException>(() => Run(instruction, values, values, values));
-        Assert.Contains(message, error.Message, StringComparison.Ordinal);
+        Fault error = EmulationFixture.Fails(() => Run(instruction, values, values, values));
+        Assert.Contains(message, error.Report, StringComparison.Ordinal);
     }
 
     [EmulationTheory]
@@ -172,9 +172,9 @@ public sealed class PtxInstructionTests(EmulationFixture emulation)
     public void Text_that_cannot_be_run_is_refused_with_its_line(string instruction, string message)
     {
         ulong[] values = new ulong[32];
-        CudaException error = Assert.Throws<CudaException>(() => Run(instruction, values, values, values));
-        Assert.Equal(CUResult.ErrorInvalidImage, error.CudaError);
-        Assert.Contains(message, error.Message, StringComparison.Ordinal);
+        Fault error = EmulationFixture.Fails(() => Run(instruction, values, values, values));
+        Assert.Equal(CUResult.ErrorInvalidImage, error.Error);
+        Assert.Contains(message, error.Report, StringComparison.Ordinal);
     }
 
     // Runs the instructions with the inputs in %rd1 to %rd3, %r1 to %r3 and %f1 to %f3; the result is in %rd0, %r0 or %f0.

@@ -141,49 +141,6 @@ cublasStatus_t invalid(const char* call, const char* what) {
 
 bool known(int type) { return type == CUDA_R_32F || type == CUDA_R_16BF; }
 
-cublasStatus_t gemm(const char* name, cublasHandle_t handle, int operation_a, int operation_b, int m, int n, int k, const void* alpha,
-                    const void* a, int type_a, int lda, long long stride_a, const void* b, int type_b, int ldb, long long stride_b,
-                    const void* beta, void* c, int type_c, int ldc, long long stride_c, int batches) {
-    Call call(name);
-    if (call.status != CUDA_SUCCESS || handle == nullptr) {
-        return CUBLAS_STATUS_NOT_INITIALIZED;
-    }
-    if (m < 0 || n < 0 || k < 0 || batches < 0) {
-        return invalid(name, "a negative size");
-    }
-    if (!known(type_a) || type_a != type_b || !known(type_c) || operation_a > kTranspose || operation_b > kTranspose) {
-        fail(CUDA_ERROR_INVALID_VALUE, format("%s: only fp32 and bf16, normal and transposed, are emulated", name));
-        return CUBLAS_STATUS_NOT_SUPPORTED;
-    }
-    Product product = {operation_a == kTranspose, operation_b == kTranspose, m, n, k, *static_cast<const float*>(alpha),
-                       *static_cast<const float*>(beta), {}, {}, {}};
-    int rows_a = product.transpose_a ? k : m, rows_b = product.transpose_b ? n : k;
-    if (lda < std::max(1, rows_a) || ldb < std::max(1, rows_b) || ldc < std::max(1, m)) {
-        return invalid(name, "a leading dimension is smaller than the matrix has rows");
-    }
-    for (int i = 0; i < batches; i++) {
-        auto at = [i](const void* data, int type, long long stride) {
-            return static_cast<const char*>(data) + i * stride * (type == CUDA_R_32F ? 4 : 2);
-        };
-        product.a = {at(a, type_a, stride_a), static_cast<cudaDataType>(type_a), rows_a, product.transpose_a ? m : k, lda};
-        product.b = {at(b, type_b, stride_b), static_cast<cudaDataType>(type_b), rows_b, product.transpose_b ? k : n, ldb};
-        product.c = {at(c, type_c, stride_c), static_cast<cudaDataType>(type_c), m, n, ldc};
-        auto workspace = reinterpret_cast<CUdeviceptr>(handle->workspace);
-        size_t bytes = handle->workspace_bytes;
-        auto run = [=] {
-            CUdeviceptr base;
-            size_t size;
-            bool there = workspace == 0 || (DeviceMemory::instance().range(workspace, &base, &size) && workspace + bytes <= base + size);
-            return there ? run_product(name, product)
-                         : fail(CUDA_ERROR_ILLEGAL_ADDRESS, format("%s: the workspace is not device memory", name));
-        };
-        if (submit(call, handle->stream, run) != CUDA_SUCCESS) {
-            return CUBLAS_STATUS_EXECUTION_FAILED;
-        }
-    }
-    return CUBLAS_STATUS_SUCCESS;
-}
-
 } // namespace
 
 CUDA_EXPORT cublasStatus_t cublasCreate_v2(cublasHandle_t* handle) {
@@ -250,14 +207,35 @@ CUDA_EXPORT const char* cublasGetStatusString(cublasStatus_t status) {
 CUDA_EXPORT cublasStatus_t cublasGemmEx(cublasHandle_t handle, int operation_a, int operation_b, int m, int n, int k, const void* alpha,
                                         const void* a, int type_a, int lda, const void* b, int type_b, int ldb, const void* beta, void* c,
                                         int type_c, int ldc, int, int) {
-    return gemm("cublasGemmEx", handle, operation_a, operation_b, m, n, k, alpha, a, type_a, lda, 0, b, type_b, ldb, 0, beta, c, type_c,
-                ldc, 0, 1);
-}
-
-CUDA_EXPORT cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, int operation_a, int operation_b, int m, int n, int k,
-                                                      const void* alpha, const void* a, int type_a, int lda, long long stride_a,
-                                                      const void* b, int type_b, int ldb, long long stride_b, const void* beta, void* c,
-                                                      int type_c, int ldc, long long stride_c, int batches, int, int) {
-    return gemm("cublasGemmStridedBatchedEx", handle, operation_a, operation_b, m, n, k, alpha, a, type_a, lda, stride_a, b, type_b, ldb,
-                stride_b, beta, c, type_c, ldc, stride_c, batches);
+    constexpr const char* kName = "cublasGemmEx";
+    Call call(kName);
+    if (call.status != CUDA_SUCCESS || handle == nullptr) {
+        return CUBLAS_STATUS_NOT_INITIALIZED;
+    }
+    if (m < 0 || n < 0 || k < 0) {
+        return invalid(kName, "a negative size");
+    }
+    if (!known(type_a) || type_a != type_b || !known(type_c) || operation_a > kTranspose || operation_b > kTranspose) {
+        fail(CUDA_ERROR_INVALID_VALUE, format("%s: only fp32 and bf16, normal and transposed, are emulated", kName));
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    }
+    Product product = {operation_a == kTranspose, operation_b == kTranspose, m, n, k, *static_cast<const float*>(alpha),
+                       *static_cast<const float*>(beta), {}, {}, {}};
+    int rows_a = product.transpose_a ? k : m, rows_b = product.transpose_b ? n : k;
+    if (lda < std::max(1, rows_a) || ldb < std::max(1, rows_b) || ldc < std::max(1, m)) {
+        return invalid(kName, "a leading dimension is smaller than the matrix has rows");
+    }
+    product.a = {a, static_cast<cudaDataType>(type_a), rows_a, product.transpose_a ? m : k, lda};
+    product.b = {b, static_cast<cudaDataType>(type_b), rows_b, product.transpose_b ? k : n, ldb};
+    product.c = {c, static_cast<cudaDataType>(type_c), m, n, ldc};
+    auto workspace = reinterpret_cast<CUdeviceptr>(handle->workspace);
+    size_t bytes = handle->workspace_bytes;
+    auto run = [=] {
+        CUdeviceptr base;
+        size_t size;
+        bool there = workspace == 0 || (DeviceMemory::instance().range(workspace, &base, &size) && workspace + bytes <= base + size);
+        return there ? run_product(kName, product)
+                     : fail(CUDA_ERROR_ILLEGAL_ADDRESS, format("%s: the workspace is not device memory", kName));
+    };
+    return submit(call, handle->stream, run) == CUDA_SUCCESS ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }

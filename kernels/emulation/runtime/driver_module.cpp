@@ -149,6 +149,11 @@ CUDA_EXPORT CUresult cuModuleLoadData(CUmodule* module, const void* image) {
     return status;
 }
 
+// Options are for the card's compiler.
+CUDA_EXPORT CUresult cuModuleLoadDataEx(CUmodule* module, const void* image, unsigned, const int*, void**) {
+    return cuModuleLoadData(module, image);
+}
+
 CUDA_EXPORT CUresult cuModuleUnload(CUmodule module) {
     Call call("cuModuleUnload");
     if (CUresult status = check_unsafe(call); status != CUDA_SUCCESS) {

@@ -64,7 +64,7 @@ internal sealed unsafe class CudaDevice : IDisposable
             _blasWorkspace = Allocate(workspace, inUse: 0);
             CublasStatus status = CudaBlasNativeMethods.cublasSetWorkspace_v2(_blas.CublasHandle, Pointer(_blasWorkspace), workspace);
             if (status != CublasStatus.Success)
-                throw new CudaBlasException(status, "cublasSetWorkspace", null);
+                throw CudaFailure.Of(status, "cublasSetWorkspace");
         }
         catch
         {
@@ -189,7 +189,7 @@ internal sealed unsafe class CudaDevice : IDisposable
             function.CUFunction, (uint)grid.X, (uint)grid.Y, (uint)grid.Z, (uint)threads, 1, 1, (uint)sharedBytes, Stream, _addresses,
             null);
         if (result != CUResult.Success)
-            throw new CudaException(result, $"launch of {function.KernelName} failed", null);
+            throw CudaFailure.Of(result, $"launch of {function.KernelName} failed");
     }
 
     /// <summary>Records what <paramref name="work"/> launches, instead of launching it; for <see cref="Destroy"/>.</summary>
@@ -251,7 +251,7 @@ internal sealed unsafe class CudaDevice : IDisposable
         if (status != CublasStatus.Success)
         {
             string product = $"{a.Shape}{(transposeA ? "ᵀ" : "")} · {b.Shape}{(transposeB ? "ᵀ" : "")} of {a.DType}";
-            throw new CudaBlasException(status, $"cublasGemmEx for {product}", null);
+            throw CudaFailure.Of(status, $"cublasGemmEx for {product}");
         }
     }
 
@@ -312,7 +312,7 @@ internal sealed unsafe class CudaDevice : IDisposable
     private static void Check(CUResult result, string call)
     {
         if (result != CUResult.Success)
-            throw new CudaException(result, call, null);
+            throw CudaFailure.Of(result, call);
     }
 
     private static CUdeviceptr Pointer(nint pointer) => new((ulong)pointer);

@@ -156,7 +156,7 @@ internal sealed class CardSurvey : IDisposable
         int number = 0;
         CUResult result = DriverAPINativeMethods.cuDriverGetVersion(ref number);
         if (result != CUResult.Success)
-            throw new CudaException(result, "cuDriverGetVersion", null);
+            throw CudaFailure.Of(result, "cuDriverGetVersion");
 
         var version = new Version(number / 1000, number % 1000 / 10);
         return version >= s_oldestCuda
