@@ -95,7 +95,8 @@ internal static class DemoReport
                 detail.Folder,
                 (e, t) => NoiseDetection.IsPlanted(e, t, sets.Train) ? $"planted; the truth is {sets.Train[e.Index].Truth}" : "");
             report.Raw(TokenHeatMap.Render([.. scored.Take(HeatMapExamples)
-                .Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))], scale: 3));
+                .Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))],
+                new ScoreCut(PartitionLevel.Token, summary.Score ?? ScoreCut.Influence, summary.Cut).Scale(full: 3)));
         }
 
         report.Folded($"Settings of “{shown}” (run.yaml)", File.ReadAllText(Path.Combine(detail.Folder, "run.yaml")));

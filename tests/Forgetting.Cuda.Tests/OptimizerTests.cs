@@ -57,7 +57,8 @@ public sealed class OptimizerTests(EmulatedBackends backends) : IClassFixture<Em
 
         return
         [
-            .. optimizer.State().OrderBy(each => each.Name, StringComparer.Ordinal).Select(each => (each.Name, Values(backend, each.Values))),
+            .. optimizer.State().OrderBy(each => each.Name, StringComparer.Ordinal)
+                .Select(each => (each.Name, Values(backend, each.Values))),
         ];
     }
 

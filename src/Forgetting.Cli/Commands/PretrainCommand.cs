@@ -96,7 +96,7 @@ internal static class PretrainCommand
                 CultureInfo.InvariantCulture,
                 $"A new model of {options.Model} pretrained on {sequences:N0} sequences of {options.Data.Path}: "
                     + $"{metrics.Count} steps in {metrics[^1].ElapsedSeconds:0.#} s."),
-            metrics, [], new InfluenceCut(PartitionLevel.Token, null), File.ReadAllText(Path.Combine(options.Out, "run.yaml"))).ToString());
+            metrics, [], ranked: null, File.ReadAllText(Path.Combine(options.Out, "run.yaml"))).ToString());
         return path;
     }
 }

@@ -91,6 +91,7 @@ internal static class TuneCommand
             ("steps", string.Create(
                 CultureInfo.InvariantCulture,
                 $"{summary.Steps} in {summary.TrainingSeconds:0.0} s{(summary.StoppedEarly ? ", stopped early" : "")}")),
+            .. summary.EffectiveLambda is { } lambda ? [("λ", RunFiles.EffectiveLambda(lambda))] : Array.Empty<(string, string)>(),
             ("loss at the end", RunFiles.LastLoss(summary)),
             .. summary.Outcome is { NegativeBefore: { } before, NegativeAfter: { } after }
                 ? [("negative tokens", string.Create(

@@ -3,7 +3,9 @@ using System.Text.Json.Serialization;
 
 namespace Forgetting.Distributed;
 
-/// <summary>Pieces of work that ranks share, such as the batches of a data set: each is done by one rank, and all get every result.</summary>
+/// <summary>
+/// Pieces of work that ranks share, such as the batches of a data set: each is done by one rank, and all get every result.
+/// </summary>
 internal static class SharedWork
 {
     // What JSON writes of a number it reads again to the bit.

@@ -46,12 +46,11 @@ internal static class LiveReport
         RunReport.AddCurves(page, steps);
         if (run.Current.Count > 0)
         {
-            page.Section(
-                string.Create(CultureInfo.InvariantCulture, $"Examples of step {steps[^1].Step}, token by token"),
-                "Blue: the reference learnt the token; orange: it got worse at it; the deeper, the more. Underlined tokens are negative.");
+            var ranked = ScoreCut.Shown(run.Options!, run.Current);
+            page.Section(string.Create(CultureInfo.InvariantCulture, $"Examples of step {steps[^1].Step}, token by token"), ranked.Colours);
             page.Raw(TokenHeatMap.Render(
                 [.. run.Current.Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))],
-                RunReport.Scale(run.Current)));
+                ranked.Scale(RunReport.Full(run.Current, ranked.Centre))));
         }
 
         string[] others =

@@ -28,6 +28,9 @@ internal static class RunFiles
             $"{summary.Model} tuned with method {summary.Method} on {summary.Examples} examples of {summary.Data}: "
                 + $"{summary.PositiveTokens:N0} tokens to learn, {summary.NegativeTokens:N0} negative, "
                 + $"{summary.Steps} steps in {summary.TrainingSeconds:0.#} s.");
+        if (summary.EffectiveLambda is { } lambda)
+            lead += $" λ weighed {EffectiveLambda(lambda)}.";
+
         if (summary.StoppedEarly)
             lead += " The run stopped early, since its evaluations got no better.";
 
@@ -46,9 +49,9 @@ internal static class RunFiles
         IReadOnlyList<StepMetrics> metrics = Metrics(folder);
         string recipe = Path.Combine(folder, "run.yaml");
         TrainingOptions options = Recipe.ReadRun(recipe);
+        var ranked = new ScoreCut(options.TokenForgetting.Level, summary.Score ?? ScoreCut.Influence, summary.Cut);
         HtmlReport report = RunReport.Build(
-            Title(folder), lead, metrics, ReadScored(folder), new InfluenceCut(options.TokenForgetting.Level, summary.Cut),
-            File.ReadAllText(recipe), summary.Best,
+            Title(folder), lead, metrics, ReadScored(folder), ranked, File.ReadAllText(recipe), summary.Best,
             summary.Unlearning is { } unlearning
                 ? page => UnlearningReport.Add(page, metrics, unlearning, ReadSamples(folder, unlearning))
                 : null,
@@ -86,6 +89,10 @@ internal static class RunFiles
     public static string LastLoss(TuneSummary summary) => summary.LastStep.PositiveLoss is { } loss
         ? string.Create(CultureInfo.InvariantCulture, $"{loss:0.0000} on tokens to learn")
         : "the last step had no tokens to learn";
+
+    /// <summary>What λ weighed over a run, in words.</summary>
+    public static string EffectiveLambda(double lambda) =>
+        string.Create(CultureInfo.InvariantCulture, $"{lambda:0.###} on average, each step counted by its learning rate");
 
     /// <summary>The run's metrics.</summary>
     public static IReadOnlyList<StepMetrics> Metrics(string folder) => StepMetrics.Read(Path.Combine(folder, "metrics.jsonl"));

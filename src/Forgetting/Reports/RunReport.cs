@@ -6,13 +6,53 @@ namespace Forgetting.Reports;
 
 /// <summary>What a scored training example looks like to the report.</summary>
 /// <param name="Index">Index of the example in its data set.</param>
-/// <param name="Tokens">Its tokens with influence and sign.</param>
+/// <param name="Tokens">Its tokens with score and sign.</param>
 internal sealed record ScoredText(int Index, IReadOnlyList<HeatMapToken> Tokens);
 
 /// <summary>How tokens got their signs.</summary>
 /// <param name="Level">What was ranked.</param>
-/// <param name="Cut">Influence of the last positive one; null where it is not known.</param>
-internal sealed record InfluenceCut(PartitionLevel Level, double? Cut);
+/// <param name="Score">What it is: influence, reference or blend.</param>
+/// <param name="Cut">Score of the last positive one; null where it is not known.</param>
+internal sealed record ScoreCut(PartitionLevel Level, string Score, double? Cut)
+{
+    /// <summary>The paper's score, which is 0 where the reference learnt nothing of a token.</summary>
+    public const string Influence = "influence";
+
+    /// <summary>What reports call the score.</summary>
+    public string Name => Score == Influence ? Influence : $"{Score} score";
+
+    /// <summary>What it is, in words.</summary>
+    public string Meaning => Score switch
+    {
+        Influence => "how much lower a token's loss is under the reference model than under the base model",
+        "reference" => "minus a token's loss under the reference model",
+        _ => "0.9 times a token's loss under the base model minus its loss under the reference model",
+    };
+
+    /// <summary>Where colours part: only influence has a zero that means something, other scores part at the cut.</summary>
+    public double Centre => Score == Influence ? 0 : Cut ?? 0;
+
+    /// <summary>What the colours of a heat map say, in words.</summary>
+    public string Colours => (Score == Influence
+        ? "Blue: the reference learnt the token; orange: it got worse at it; the deeper, the more. "
+        : $"Blue: above a score of {Svg.Value(Centre)}; orange: below it; the deeper, the further. ") + "Underlined tokens are negative.";
+
+    /// <summary>How the tokens of a run that is still at work got their signs, as far as some of them tell.</summary>
+    public static ScoreCut Shown(TrainingOptions options, IReadOnlyList<ScoredText> shown)
+    {
+        HeatMapToken[] tokens = [.. shown.SelectMany(e => e.Tokens).Where(t => double.IsFinite(t.Score))];
+        ScoreKind kind = options.TokenForgetting.Score != ScoreKind.Auto ? options.TokenForgetting.Score
+            : Array.TrueForAll(tokens, t => Math.Abs(t.Score - (t.BaseLoss - t.ReferenceLoss)) < 1e-3) ? ScoreKind.Influence
+            : ScoreKind.Reference;
+        return new(
+            options.TokenForgetting.Level, Recipe.Text(kind),
+            tokens.Where(t => t.Sign > 0).Select(t => (double?)t.Score).DefaultIfEmpty(null).Min());
+    }
+
+    /// <summary>Colours for the scores.</summary>
+    /// <param name="full">Distance from <see cref="Centre"/>, in nats, at which a colour is full.</param>
+    public HeatMapScale Scale(double full) => new(Name, Meaning, Centre, full);
+}
 
 /// <summary>The page that a tuning run leaves: what was learnt and forgotten, how the two pulled, and which tokens they were.</summary>
 internal static class RunReport
@@ -23,23 +63,23 @@ internal static class RunReport
     /// <param name="title">Heading.</param>
     /// <param name="lead">What was run on what, in a sentence or two.</param>
     /// <param name="metrics">The run's metrics.</param>
-    /// <param name="scored">Training examples with influence, or empty where the method uses none.</param>
-    /// <param name="influence">How the tokens got their signs.</param>
+    /// <param name="scored">Training examples with scores, or empty where the method uses none.</param>
+    /// <param name="ranked">How the tokens got their signs; null where they were not scored.</param>
     /// <param name="settings">Text of run.yaml.</param>
     /// <param name="best">The best of the run's evaluations, or null.</param>
     /// <param name="unlearnt">Adds what the run unlearnt besides its own tokens, or null.</param>
     /// <param name="purpose">What the run was to do; null: to learn every token.</param>
     /// <param name="valid">What became of the loss of held-out examples, or null.</param>
     public static HtmlReport Build(
-        string title, string lead, IReadOnlyList<StepMetrics> metrics, IReadOnlyList<ScoredText> scored, InfluenceCut influence,
+        string title, string lead, IReadOnlyList<StepMetrics> metrics, IReadOnlyList<ScoredText> scored, ScoreCut? ranked,
         string settings, BestStep? best = null, Action<HtmlReport>? unlearnt = null, RunPurpose? purpose = null, ValidSummary? valid = null)
     {
         var report = new HtmlReport(title, lead);
         RunVerdict.Add(report, metrics, purpose ?? new RunPurpose(TrainingMethod.Full, 0, 0), valid);
         AddCurves(report, metrics);
         EvaluationReport.Add(report, metrics, best, valid);
-        if (scored.Count > 0)
-            AddInfluence(report, scored, influence);
+        if (ranked is not null && scored.Count > 0)
+            AddScores(report, scored, ranked);
 
         unlearnt?.Invoke(report);
         return report.Folded("Settings (run.yaml)", settings);
@@ -101,30 +141,33 @@ internal static class RunReport
         ]);
     }
 
-    /// <summary>The histogram of influence with the cut, and the heat map of the examples with the widest spread.</summary>
-    public static void AddInfluence(HtmlReport report, IReadOnlyList<ScoredText> scored, InfluenceCut influence)
+    /// <summary>The histogram of the scores with the cut, and the heat map of the examples with the widest spread.</summary>
+    public static void AddScores(HtmlReport report, IReadOnlyList<ScoredText> scored, ScoreCut ranked)
     {
-        bool tokens = influence.Level == PartitionLevel.Token;
-        string what = tokens ? "tokens" : "examples";
-        IReadOnlyList<double> Of(int sign) => tokens ? Influences(scored, sign) : Means(scored, sign);
+        bool tokens = ranked.Level == PartitionLevel.Token;
+        string what = tokens ? "tokens" : "examples", name = $"{char.ToUpperInvariant(ranked.Name[0])}{ranked.Name[1..]}";
+        IReadOnlyList<double> Of(int sign) => tokens ? Scores(scored, sign) : Means(scored, sign);
+        IReadOnlyList<double> ignored = Of(0);
         report.Section(
-            "Influence of the training tokens",
-            "Influence is how much lower a token's loss is under the reference model than under the base model. "
+            $"{name} of the training tokens",
+            $"{name} is {ranked.Meaning}. "
             + (tokens ? "Tokens" : "Examples are ranked by the mean over their tokens, which share a sign: those")
-            + " right of the cut are learnt, those left of it are ignored or unlearnt.");
+            + " right of the cut are learnt, those left of it are ignored or unlearnt, but for those to which the data gives a sign.");
         report.Figures(Charts.Histogram(
-            $"Influence of {what}", tokens ? "influence (nats)" : "mean influence of an example (nats)", what,
-            [new("learnt", Of(1), Charts.Learnt), new("negative", Of(-1), Charts.Forgotten)], influence.Cut));
+            $"{name} of {what}", tokens ? $"{ranked.Name} (nats)" : $"mean {ranked.Name} of an example (nats)", what,
+            [new("learnt", Of(1), Charts.Learnt), new("negative", Of(-1), Charts.Forgotten),
+                .. ignored.Count > 0 ? [new HistogramGroup("ignored", ignored, Charts.Neutral)] : Array.Empty<HistogramGroup>()],
+            ranked.Cut));
 
         report.Section(
             "Examples, token by token",
-            "Blue: the reference learnt the token; orange: it got worse at it; the deeper, the more. "
-                + "Underlined tokens are negative. Hover for the numbers.");
+            $"{ranked.Colours} Hover for the numbers.");
         var chosen =
             scored.Where(e => e.Tokens.Any(t => t.Sign != 0)).OrderByDescending(Spread).ThenBy(e => e.Index).Take(HeatMapExamples).OrderBy(
                 e => e.Index);
         report.Raw(TokenHeatMap.Render(
-            [.. chosen.Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))], Scale(scored)));
+            [.. chosen.Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))],
+            ranked.Scale(Full(scored, ranked.Centre))));
     }
 
     /// <summary>A quantity of the steps at which it was measured, against the step.</summary>
@@ -132,23 +175,27 @@ internal static class RunReport
     public static Series Curve(IReadOnlyList<StepMetrics> metrics, string name, Func<StepMetrics, double?> quantity, int? style = null) =>
         new(name, [.. metrics.Select(m => ((double)m.Step, quantity(m) ?? double.NaN))], Style: style);
 
-    private static List<double> Influences(IReadOnlyList<ScoredText> scored, int sign) =>
-        [.. scored.SelectMany(e => e.Tokens).Where(t => t.Sign == sign).Select(t => t.Influence)];
+    private static List<double> Scores(IReadOnlyList<ScoredText> scored, int sign) =>
+        [.. scored.SelectMany(e => e.Tokens).Where(t => t.Sign == sign && double.IsFinite(t.Score)).Select(t => t.Score)];
 
     private static List<double> Means(IReadOnlyList<ScoredText> scored, int sign) =>
-        [.. scored.Select(e => e.Tokens.Where(t => t.Sign == sign)).Where(t => t.Any()).Select(t => t.Average(token => token.Influence))];
+    [
+        .. scored.Select(e => e.Tokens.Where(t => t.Sign == sign && double.IsFinite(t.Score))).Where(t => t.Any())
+            .Select(t => t.Average(token => token.Score)),
+    ];
 
     private static double Spread(ScoredText example)
     {
-        var values = example.Tokens.Where(t => t.Sign != 0).Select(t => t.Influence).ToList();
+        var values = example.Tokens.Where(t => t.Sign != 0).Select(t => t.Score).ToList();
         return values.Max() - values.Min();
     }
 
-    /// <summary>Influence at which the colour is full: the 95th percentile of the magnitude, so that one outlier does not pale the rest.
+    /// <summary>
+    /// Distance from a score at which the colour is full: the 95th percentile, so that one outlier does not pale the rest.
     /// </summary>
-    internal static double Scale(IReadOnlyList<ScoredText> scored)
+    internal static double Full(IReadOnlyList<ScoredText> scored, double centre)
     {
-        double[] magnitudes = [.. scored.SelectMany(e => e.Tokens).Where(t => t.Sign != 0).Select(t => Math.Abs(t.Influence)).Order()];
-        return magnitudes.Length == 0 ? 1 : magnitudes[(int)(0.95 * (magnitudes.Length - 1))];
+        double[] distances = [.. scored.SelectMany(e => e.Tokens).Where(t => t.Sign != 0).Select(t => Math.Abs(t.Score - centre)).Order()];
+        return distances.Length == 0 ? 1 : distances[(int)(0.95 * (distances.Length - 1))];
     }
 }

@@ -75,11 +75,30 @@ public partial class ChartTests
     public void A_heat_map_says_what_its_colours_mean_and_cuts_long_examples()
     {
         HeatMapToken[] tokens = [.. Enumerable.Repeat(new HeatMapToken("é", 2, -1, 3, 1), 500), new HeatMapToken("", 1, 1, 1, 1)];
-        string map = TokenHeatMap.Render([("example 3", tokens), ("short", [tokens[^1]])], scale: 4);
-        Assert.Contains("<span>−4</span><span>0</span><span>+4</span>", map, StringComparison.Ordinal);
+        string map = TokenHeatMap.Render([("example 3", tokens), ("short", [tokens[^1]])], new("influence", "what it is", 0, 4));
+        Assert.Contains("<span>-4</span><span>0</span><span>+4</span>", map, StringComparison.Ordinal);
+        Assert.DoesNotContain("ignored", map, StringComparison.Ordinal);
         Assert.Contains("101 more tokens", map, StringComparison.Ordinal);
         Assert.Contains(">&#233;</span>", map, StringComparison.Ordinal);
         Assert.Contains(">·</i></span>", map.Replace("<i>", "", StringComparison.Ordinal), StringComparison.Ordinal);
+    }
+
+    // Where 0 means nothing colours part at the cut; an ignored token is told from the prompt.
+    [Fact]
+    public void A_heat_map_of_a_reference_score_parts_colours_at_the_cut()
+    {
+        string map = TokenHeatMap.Render(
+            [("e", [new("a", double.NaN, 0, 1, 1), new("b", -1, 1, 1, 1), new("c", -3, 0, 1, 3), new("d", -5, -1, 1, 5)])],
+            new HeatMapScale("reference score", "minus a loss", -2, 2));
+        Assert.Contains("<span>-4</span><span>-2</span><span>0</span>", map, StringComparison.Ordinal);
+        Assert.Contains("<span class=\"prompt\">a</span>", map, StringComparison.Ordinal);
+        Shown("learn", "learn", "42.5", "-1 nats (learnt)");
+        Shown("ignored", "forget", "42.5", "-3 nats (ignored)");
+        Shown("forget", "forget", "85", "-5 nats (negative)");
+
+        void Shown(string kind, string colour, string strength, string hover) => Assert.Contains(
+            $"<span class=\"{kind}\" style=\"background:rgb(var(--{colour}-rgb) / {strength}%)\" title=\"reference score {hover}", map,
+            StringComparison.Ordinal);
     }
 
     [GeneratedRegex("class=\"key ([^\"]*)\"")]

@@ -66,13 +66,25 @@ public sealed class LiveRunTests : IDisposable
         Assert.True(_run.Update());
         ScoredText shown = Assert.Single(_run.Current);
         Assert.Equal(20, shown.Index);
-        Assert.Equal([double.NaN, 0.5, -1], shown.Tokens.Select(t => t.Influence));
+        Assert.Equal([double.NaN, 0.5, -1], shown.Tokens.Select(t => t.Score));
         var tokenizer = Forgetting.Text.Tokenizers.Tokenizer.Load(SharedData.Path("stories260K", "hf"));
         Assert.Equal(tokenizer.TextsOf([405, 407, 261]), shown.Tokens.Select(t => t.Text));
         string page = LiveReport.Run("r", "run-0", _run, null, DateTime.UtcNow);
         Assert.Contains("Examples of step 2, token by token", page, StringComparison.Ordinal);
         Assert.Contains("<b>example 20</b>", page, StringComparison.Ordinal);
         Assert.Contains("influence -1 nats (negative)", page, StringComparison.Ordinal);
+    }
+
+    // Automatic is the influence where scores are that; of other scores the lowest that is learnt parts the colours.
+    [Theory]
+    [InlineData(0.5, -1, "influence", 0)]
+    [InlineData(-0.5, -3, "reference", -0.5)]
+    public void What_the_tokens_were_ranked_by_is_told_from_the_scores(double learnt, double negative, string name, double centre)
+    {
+        ScoredText[] shown = [new(0, [new("a", double.NaN, 0, 0, 0), new("b", learnt, 1, 1, 0.5), new("c", negative, -1, 2, 3)])];
+        var ranked = ScoreCut.Shown(new(), shown);
+        Assert.Equal((name, centre), (ranked.Score, ranked.Centre));
+        Assert.Equal("blend", ScoreCut.Shown(new() { TokenForgetting = new() { Score = ScoreKind.Blend } }, shown).Score);
     }
 
     [Theory]

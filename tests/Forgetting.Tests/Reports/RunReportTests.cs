@@ -10,15 +10,19 @@ public class RunReportTests
 {
     // Two examples ranked by their means, 1 and −1, though each has a token on the other side of the cut.
     [Theory]
-    [InlineData(PartitionLevel.Sequence, "learnt (1)", "mean influence of an example (nats)")]
-    [InlineData(PartitionLevel.Token, "learnt (2)", "influence (nats)")]
-    public void The_histogram_shows_what_was_ranked(PartitionLevel level, string learnt, string axis)
+    [InlineData(PartitionLevel.Sequence, "influence", "learnt (1)", "mean influence of an example (nats)")]
+    [InlineData(PartitionLevel.Token, "influence", "learnt (2)", "influence (nats)")]
+    [InlineData(PartitionLevel.Token, "reference", "learnt (2)", "reference score (nats)")]
+    [InlineData(PartitionLevel.Sequence, "blend", "learnt (1)", "mean blend score of an example (nats)")]
+    public void The_histogram_shows_what_was_ranked(PartitionLevel level, string score, string learnt, string axis)
     {
         ScoredText[] scored = [new(0, [Token(3, 1), Token(-1, 1)]), new(1, [Token(-3, -1), Token(1, -1)])];
-        string page = RunReport.Build("t", "l", [], scored, new InfluenceCut(level, 0.5), "s").ToString();
+        string page = RunReport.Build("t", "l", [], scored, new ScoreCut(level, score, 0.5), "s").ToString();
         Assert.Contains(learnt, page, StringComparison.Ordinal);
         Assert.Contains($">{axis}</text>", page, StringComparison.Ordinal);
         Assert.Contains("cut 0.5", page, StringComparison.Ordinal);
+        Assert.Equal(score == "influence", page.Contains("learnt the token; orange", StringComparison.Ordinal));
+        Assert.Equal(score != "influence", page.Contains("above a score of 0.5", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -58,7 +62,7 @@ public class RunReportTests
         })];
         ScoredText[] scored = [new(0, [Token(3, 1), Token(-1, -1)])];
         string page = RunReport.Build(
-            "t", "cross-entropy in nats & influence, influence", metrics, scored, new InfluenceCut(PartitionLevel.Token, 0.5), "s")
+            "t", "cross-entropy in nats & influence, influence", metrics, scored, new ScoreCut(PartitionLevel.Token, "influence", 0.5), "s")
             .ToString();
         string[] ids = [.. Matches("id=\"([^\"]*)\"")], links = [.. Matches("href=\"#([^\"]*)\"")];
         Assert.Equal(ids.Distinct(), ids);
