@@ -4,8 +4,8 @@ namespace Forgetting.Methods;
 
 /// <summary>
 /// What the tokens that are to be forgotten are to the base and the reference model, before anything is trained (this
-/// project's): whether they are known, so that forgetting them does harm; never believed, so that there is nothing to forget; or
-/// believed, so that forgetting can pay.
+/// project's): whether they are known, so that forgetting them does harm; never believed, so that there is nothing to forget;
+/// believed, so that forgetting can pay; or none of these, as most words of any text are, of which nothing says that they are wrong.
 /// </summary>
 /// <param name="Negatives">Tokens to be forgotten (with the method ignore: to be ignored).</param>
 /// <param name="BaseProbability">Their mean probability under the base model.</param>
@@ -13,7 +13,8 @@ namespace Forgetting.Methods;
 /// <param name="Known">Share of them that the reference model knows: its loss is below <see cref="KnownLoss"/>.</param>
 /// <param name="Implausible">Share of them that the base model never believed: its probability is below
 /// <see cref="ImplausibleProbability"/>.</param>
-/// <param name="Believed">Share of the rest: the base model finds them plausible, and the reference model does not know them.</param>
+/// <param name="Believed">Share of them that the base model would say itself, its probability is at least
+/// <see cref="BelievedProbability"/>, and that the reference model does not know.</param>
 public sealed record Diagnosis(
     long Negatives, double BaseProbability, double ReferenceProbability, double Known, double Implausible, double Believed)
 {
@@ -22,6 +23,9 @@ public sealed record Diagnosis(
 
     /// <summary>Base probability below which a token counts as never believed.</summary>
     public const double ImplausibleProbability = 0.01;
+
+    /// <summary>Base probability from which a token counts as believed: none other is as likely.</summary>
+    public const double BelievedProbability = 0.5;
 
     /// <summary>Looks at the tokens to be forgotten; null where there are none.</summary>
     /// <param name="signs">Per example, per token.</param>
@@ -45,7 +49,7 @@ public sealed record Diagnosis(
                 referenceSum += Math.Exp(-referenceLoss[i][t]);
                 known += isKnown ? 1 : 0;
                 implausible += isImplausible ? 1 : 0;
-                believed += isKnown || isImplausible ? 0 : 1;
+                believed += !isKnown && p >= BelievedProbability ? 1 : 0;
             }
         }
 
@@ -57,9 +61,11 @@ public sealed record Diagnosis(
     public string Advice =>
         Known >= 0.5 ? "most are known to the reference: forgetting them unlearns what is right; score blend or reference, "
             + "or a larger rho, leaves them out"
-        : Implausible >= 0.5 ? "most were never plausible to the base: there is little to forget, and ignoring them suffices"
+        : Implausible >= 0.5 ? "most were never plausible to the base: there is little to forget. Where they are errors ignoring them "
+            + "suffices; what is merely new to the base looks the same, so compare with method full"
         : Believed >= 0.3 ? "many are believed by the base and not by the reference: forgetting can pay, most with ascent belief"
-        : "they are a mixture: compare with method ignore before relying on forgetting";
+        : "most are neither: words that the base finds more or less likely, as in any text, and nothing says that they are wrong; "
+            + "compare with methods full and ignore on held-out examples before relying on forgetting";
 
     /// <inheritdoc/>
     public override string ToString() => string.Create(

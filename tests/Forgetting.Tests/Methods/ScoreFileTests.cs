@@ -100,19 +100,6 @@ public sealed class ScoreFileTests : IDisposable
         Assert.Equal(ScoreKind.Influence, new TrainingOptions { Compat = Compatibility.Paper }.ResolveScore());
     }
 
-    // Two negatives: the base gives them e^−1 and e^−5 (never believed), the reference e^−1.5 and e^−0.05 (known).
-    [Fact]
-    public void The_diagnosis_counts_what_is_known_never_believed_and_believed()
-    {
-        EncodedExample[] example = [new() { Index = 0, Ids = [1, 2, 3, 4], Response = [false, true, true, true] }];
-        Scores scores = Scores.Create(example, [[0, 9, 1, 5]], [[0, 0, 1.5f, 4.99f]], ScoreKind.Influence, new(PartitionLevel.Token, 0.34));
-        Diagnosis diagnosis = Diagnosis.From(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss)!;
-        Assert.Equal((2, 0.0, 0.5, 0.5), (diagnosis.Negatives, diagnosis.Known, diagnosis.Implausible, diagnosis.Believed));
-        Assert.Equal((Math.Exp(-1) + Math.Exp(-5)) / 2, diagnosis.BaseProbability, 6);
-        Assert.Equal((Math.Exp(-1.5) + Math.Exp(-4.99)) / 2, diagnosis.ReferenceProbability, 6);
-        Assert.Null(Diagnosis.From([[0, 1, 1, 1]], [[0, 9, 1, 5]], [[0, 0, 1, 1]]));
-    }
-
     [Theory]
     [InlineData("\"ids\":[5,9]", "\"ids\":[5,8]", "record 2: ids differ from those of example 8")]
     [InlineData("\"response\":[0,1],", "\"response\":[1,1],", "record 2: response differs from that of example 8")]

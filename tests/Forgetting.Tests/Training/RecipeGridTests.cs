@@ -60,6 +60,24 @@ public sealed class RecipeGridTests : IDisposable
     }
 
     [Fact]
+    public void Evidence_on_real_text_has_five_seeds_of_every_arm_and_paths_with_their_seed()
+    {
+        foreach (string path in Directory.GetFiles(Repository.Path("recipes/evidence/text"), "*.yaml"))
+        {
+            IReadOnlyList<GridRun> runs = RecipeGrid.Read(path, new TrainingOptions { Model = "m" }).Expand();
+            Assert.StartsWith(
+                $"# forgetting run recipes/evidence/text/{Path.GetFileName(path)} --model ", File.ReadLines(path).First(),
+                StringComparison.Ordinal);
+            Assert.All(runs.GroupBy(r => Path.GetDirectoryName(r.Name)), arm => Assert.Equal(5, arm.Count()));
+            Assert.All(runs, run => run.Options.Validate());
+            Assert.All(runs, run => Assert.All(
+                Recipe.Settings.Where(s => s.Name is "data" or "reference-data" or "valid-data" or "eval-data-dir")
+                    .SelectMany(s => s.Paths(run.Options)),
+                named => Assert.Contains($"/{run.Options.Seed}", named, StringComparison.Ordinal)));
+        }
+    }
+
+    [Fact]
     public void Methods_that_learn_all_leave_out_what_others_hold_out()
     {
         double?[] Shares(string more) => [.. RecipeGrid.Read(
