@@ -28,15 +28,22 @@ internal static class InspectCommand
         command.Fill(model);
         var settings = new SettingsOptions(
             command, new TrainingOptions(),
-            ["lora-rank", "batch-size", "micro-batch-tokens", "max-length", "recompute", "device", "dtype", "products"]);
+            [
+                "lora-rank", "batch-size", "micro-batch-tokens", "max-length", "recompute", "optimizer", "shard", "device", "dtype",
+                "products",
+            ]);
+        BoundedOption ranks = new("--ranks", "processes that train together: memory of each, by what they divide (--shard)", 1, 1, 4096);
+        command.Options.Add(ranks);
         command.Options.Add(json);
         command.SetAction(parsed =>
         {
             TrainingOptions options = settings.Read(parsed);
             options.ValidateValues();
+            int processes = ranks.Read(parsed)!.Value;
+            options.CheckRanks(processes);
             ModelInspection found = ModelInspector.Inspect(parsed.GetValue(model)!);
             (string device, DType type) = BackendFactory.Describe(options.Compute.Device, options.Compute.Dtype, Devices.Notice);
-            Tuning[] tunings = found.Config is { } config ? [.. Tunings(config, options, device, type)] : [];
+            Tuning[] tunings = found.Config is { } config ? [.. Tunings(config, options, device, type, processes)] : [];
             if (parsed.GetValue(json))
             {
                 JsonNode all = JsonSerializer.SerializeToNode(found, Json.Indented)!;
@@ -47,7 +54,10 @@ internal static class InspectCommand
             {
                 Print(found);
                 if (tunings.Length > 0)
-                    Print(tunings, options, device, type, found.Config!);
+                    Print(tunings, options, device, type, found.Config!, processes);
+
+                if (tunings.Length > 0 && processes > 1)
+                    RankMemory.Print(tunings.Select(t => (t.Name, t.RankBytes!)), processes, device);
             }
 
             foreach (string line in found.Unsupported.Where(_ => !parsed.GetValue(json)))
@@ -59,16 +69,23 @@ internal static class InspectCommand
         });
     }
 
-    private static IEnumerable<Tuning> Tunings(ModelConfig config, TrainingOptions options, string device, DType type)
+    private static IEnumerable<Tuning> Tunings(ModelConfig config, TrainingOptions options, string device, DType type, int ranks)
     {
         foreach (int rank in new[] { 0, options.Lora.Rank }.Distinct())
         {
             foreach (NamedMethod method in MethodList.All.Where(m => m.Planned != null))
             {
                 TrainingOptions run = method.Planned!(options with { Method = method, Lora = options.Lora with { Rank = rank } });
+                MemoryPlan[] byShard =
+                [
+                    .. (ranks == 1 ? [options.Compute.Shard] : RankMemory.Shards).Select(shard => MemoryPlan.Create(
+                        config, run with { Compute = run.Compute with { Shard = shard } }, device, type,
+                        TrainedModel.NewAdapter(run, config), ranks: ranks)),
+                ];
                 yield return new Tuning(
                     method.Name, method.PlannedAs, rank, type,
-                    MemoryPlan.Create(config, run, device, type, TrainedModel.NewAdapter(run, config)));
+                    ranks == 1 ? byShard[0] : byShard[RankMemory.Shards.IndexOf(options.Compute.Shard)],
+                    ranks == 1 ? null : RankMemory.Shards.Zip(byShard).ToDictionary(each => each.First, each => Most(each.Second, device)));
             }
         }
     }
@@ -104,19 +121,19 @@ internal static class InspectCommand
         Terminal.PrintFacts(facts);
     }
 
-    private static void Print(Tuning[] tunings, TrainingOptions options, string device, DType type, ModelConfig config)
+    private static void Print(Tuning[] tunings, TrainingOptions options, string device, DType type, ModelConfig config, int ranks)
     {
         Console.Out.WriteLine();
         Console.Out.WriteLine(
-            $"Memory of {device} in {(type == DType.BFloat16 ? "bf16" : "fp32")} with up to {Number(options.Compute.MicroBatchTokens)} "
+            $"Memory of {(ranks == 1 ? "" : $"each of {ranks} ranks on ")}{device} in {(type == DType.BFloat16 ? "bf16" : "fp32")} "
+            + $"with up to {Number(options.Compute.MicroBatchTokens)} "
             + "tokens at once, of examples of up to "
             + $"{Number(ExampleLoader.LongestExample(config, options))}{(options.Compute.Recompute ? ", activations recomputed" : "")}.");
         Terminal.PrintTable(
             ["tuning", "most", "in the stage", "weights", "optimiser", "activations"],
             [.. tunings.Select(t => new[]
             {
-                $"{t.Label}, {(t.LoraRank == 0 ? "all weights" : $"LoRA r {t.LoraRank}")}",
-                Bytes(device == "cpu" ? t.Memory.Resident : t.Memory.Peak), t.Memory.Stages.MaxBy(s => s.Bytes)!.Stage,
+                t.Name, Bytes(Most(t.Memory, device)), t.Memory.Stages.MaxBy(s => s.Bytes)!.Stage,
                 Bytes(t.Memory.Weights), Bytes(t.Memory.State), Bytes(t.Memory.Activations),
             })], spare: 2);
         Console.Out.WriteLine(device == "cpu"
@@ -153,10 +170,19 @@ internal static class InspectCommand
 
     private static string Number(long value) => value.ToString("N0", CultureInfo.InvariantCulture);
 
-    private static string Bytes(long bytes) => bytes >= 1L << 30
+    // On the CPU all that the process has.
+    private static long Most(MemoryPlan plan, string device) => device == "cpu" ? plan.Resident : plan.Peak;
+
+    /// <summary>A number of bytes for people.</summary>
+    internal static string Bytes(long bytes) => bytes >= 1L << 30
         ? (bytes / (double)(1L << 30)).ToString("0.00 GiB", CultureInfo.InvariantCulture)
         : (bytes / (double)(1L << 20)).ToString("0.0 MiB", CultureInfo.InvariantCulture);
 
     private sealed record Tuning(
-        string Method, [property: JsonIgnore] string Label, int LoraRank, DType StorageType, MemoryPlan Memory);
+        string Method, [property: JsonIgnore] string Label, int LoraRank, DType StorageType, MemoryPlan Memory,
+        [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyDictionary<string, long>? RankBytes)
+    {
+        [JsonIgnore]
+        public string Name => $"{Label}, {(LoraRank == 0 ? "all weights" : $"LoRA r {LoraRank}")}";
+    }
 }

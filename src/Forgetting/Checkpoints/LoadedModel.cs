@@ -44,9 +44,11 @@ internal sealed class LoadedModel : IDisposable
     /// <param name="seed">Seed of a new adapter's initialisation.</param>
     /// <param name="training">Whether weights will be trained, which needs Float32 masters.</param>
     /// <param name="adapter">Folder of a PEFT adapter to add, or null.</param>
+    /// <param name="sharding">What ranks divide of what is trained, or null.</param>
     /// <exception cref="UserException">The checkpoint, its tokenizer or the adapter is missing or bad, or they do not fit.</exception>
     public static LoadedModel Load(
-        string path, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = false, string? adapter = null)
+        string path, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = false, string? adapter = null,
+        Sharding? sharding = null)
     {
         using PeftAdapter? peft = adapter is null ? null : PeftAdapter.Open(adapter);
         Checkpoint source = Checkpoint.Open(path);
@@ -54,7 +56,7 @@ internal sealed class LoadedModel : IDisposable
         try
         {
             Tokenizer tokenizer = Tokenizer.Load(source.TokenizerPath ?? path);
-            decoder = new Decoder(source.Config, backend, peft?.Config ?? lora, seed, training);
+            decoder = new Decoder(source.Config, backend, peft?.Config ?? lora, seed, training, sharding: sharding);
             source.LoadInto(decoder.BaseParameters, backend);
             peft?.LoadInto(decoder);
             return new LoadedModel(source, adapter, decoder, tokenizer);

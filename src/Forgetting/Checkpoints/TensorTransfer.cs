@@ -23,18 +23,38 @@ internal static class TensorTransfer
         Load(source, transposed, parameter.Value, memory, buffers);
         if (!parameter.Master.IsEmpty && parameter.Master.Pointer != parameter.Value.Pointer)
             Load(source, transposed, parameter.Master, memory, buffers);
+
+        if (parameter.OwnMaster() is not { } own)
+            return;
+
+        // The rows of which this rank has some, by way of memory for a few.
+        Shape shape = parameter.Shape;
+        int columns = shape.Columns, first = (int)(own.First / columns), end = (int)((own.First + own.Values.Count - 1) / columns) + 1,
+            pieceRows = Math.Min(PieceRows(shape), end - first);
+        using DeviceBuffer staging = memory.Allocate((long)pieceRows * columns * sizeof(float));
+        for (int row = first; row < end; row += pieceRows)
+        {
+            Tensor piece = staging.AsTensor(new Shape(Math.Min(pieceRows, end - row), columns), DType.Float32);
+            LoadRows(source, transposed, row, shape.Rows, piece, memory, buffers);
+            parameter.SetOwnMaster(memory, (long)row * columns, piece);
+        }
     }
 
     /// <summary>Fills <paramref name="destination"/> (Float32 or BFloat16, or UInt8 from such a file) from a file.</summary>
     /// <param name="transposed">The file holds the transpose of the destination.</param>
-    public static void Load(StoredTensor source, bool transposed, Tensor destination, IMemory memory, TransferBuffers buffers)
+    public static void Load(StoredTensor source, bool transposed, Tensor destination, IMemory memory, TransferBuffers buffers) =>
+        LoadRows(source, transposed, 0, destination.Rows, destination, memory, buffers);
+
+    // Rows of which the whole has so many.
+    private static void LoadRows(
+        StoredTensor source, bool transposed, int firstRow, int rows, Tensor destination, IMemory memory, TransferBuffers buffers)
     {
         if (destination.Count == 0)
             return;
 
         if (transposed)
         {
-            LoadTransposed(source, destination, memory, buffers);
+            LoadTransposed(source, firstRow, rows, destination, memory, buffers);
             return;
         }
 
@@ -42,7 +62,7 @@ internal static class TensorTransfer
         for (int row = 0; row < destination.Rows; row += pieceRows)
         {
             Tensor piece = destination.RowRange(row, Math.Min(pieceRows, destination.Rows - row));
-            using MappedView view = MapRows(source, row, piece.Shape);
+            using MappedView view = MapRows(source, firstRow + row, piece.Shape);
             Upload(view.Bytes, source.Type, piece, memory, buffers);
         }
     }
@@ -162,9 +182,9 @@ internal static class TensorTransfer
     }
 
     // A block of the destination's rows is a block of the file's columns.
-    private static void LoadTransposed(StoredTensor source, Tensor destination, IMemory memory, TransferBuffers buffers)
+    private static void LoadTransposed(
+        StoredTensor source, int firstRow, int fileColumns, Tensor destination, IMemory memory, TransferBuffers buffers)
     {
-        int fileColumns = destination.Rows;
         int size = source.Type.Size();
         int pieceRows = Math.Min(PieceRows(destination.Shape), destination.Rows);
         var line = new float[pieceRows];
@@ -175,7 +195,7 @@ internal static class TensorTransfer
             Span<float> values = TransferBuffers.Ensure(ref buffers.Values, (int)piece.Count).AsSpan(0, (int)piece.Count);
             for (int column = 0; column < piece.Columns; column++)
             {
-                ReadOnlySpan<byte> bytes = view.Span((((long)column * fileColumns) + first) * size, piece.Rows * size);
+                ReadOnlySpan<byte> bytes = view.Span((((long)column * fileColumns) + firstRow + first) * size, piece.Rows * size);
                 ElementConversion.ToSingle(bytes, source.Type, line.AsSpan(0, piece.Rows));
                 for (int row = 0; row < piece.Rows; row++)
                 {

@@ -52,6 +52,11 @@ internal static class Communicators
     /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
     public static void Barrier(this ICommunicator communicator) => communicator.Gather([]);
 
+    /// <summary>The sum over the ranks, added in their order.</summary>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    public static double Sum(this ICommunicator communicator, double own) =>
+        communicator.Gather(BitConverter.GetBytes(own)).Sum(bytes => bytes.Length == 0 ? 0 : BitConverter.ToDouble(bytes));
+
     /// <summary>Whether it is so on any rank.</summary>
     /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
     public static bool Any(this ICommunicator communicator, bool own) =>

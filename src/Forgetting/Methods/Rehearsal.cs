@@ -1,5 +1,6 @@
 using Forgetting.Backends.DryRun;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Tensors;
@@ -53,10 +54,13 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
         Train(PlainTuning.Settings(options, ""), TrainingSet.AllPositive(examples), unlearned: null, regularizer: null, evaluator: null);
 
     /// <summary>Training; bytes of base weights and adapter, of gradients, moments and masters, and of activations.</summary>
+    /// <param name="ranks">Processes that train together, of which this is the first.</param>
     public (long Weights, long State, long Activations) Train(
-        TrainingOptions settings, TrainingSet set, TrainingSet? unlearned, IStepRegularizer? regularizer, IStepEvaluator? evaluator)
+        TrainingOptions settings, TrainingSet set, TrainingSet? unlearned, IStepRegularizer? regularizer, IStepEvaluator? evaluator,
+        int ranks = 1)
     {
-        using var decoder = new Decoder(config, backend, lora, settings.Seed);
+        using ICommunicator communicator = ranks == 1 ? SingleProcess.Instance : new RehearsedRanks(ranks);
+        using var decoder = new Decoder(config, backend, lora, settings.Seed, sharding: TrainedModel.Sharding(settings, communicator));
         long weights = decoder.BaseParameters.Concat(decoder.AdapterParameters).Sum(p => p.Shape.Count) * backend.StorageType.Size();
 
         // Long enough for unlearning steps to have a place in it. Made-up examples are in the order that fills a micro-batch.
@@ -71,11 +75,12 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
         };
         using Decoder? baseModel = settings.HoldsBase
             ? new Decoder(config, backend, settings.Adapter is null ? null : lora, training: false) : null;
-        new Trainer(decoder, set, steps, "", observer: null, unlearned, regularizer, evaluator, baseModel).Rehearse();
-        int perWeight = (backend.StorageType == DType.Float32 ? 1 : 2) * sizeof(float); // the gradient, and a master apart from the weight
-        int optimisers = unlearned != null && settings.ResolveMoments() == UnlearningMoments.Own ? 2 : 1;
-        long state = decoder.TrainableParameters // an objective may train only some
-            .Sum(p => (p.Shape.Count * perWeight) + (optimisers * AdamWOptimizer.MomentBytes(p, settings)));
+        new Trainer(decoder, set, steps, "", observer: null, unlearned, regularizer, evaluator, baseModel, communicator).Rehearse();
+        int optimisers = unlearned != null && settings.ResolveMoments() == UnlearningMoments.Own ? 2 : 1,
+            master = backend.StorageType == DType.Float32 ? 0 : sizeof(float); // apart from the weight
+        long divided = decoder.TrainableParameters // an objective may train only some
+            .Sum(p => (p.Shape.Count * master) + (optimisers * AdamWOptimizer.MomentBytes(p, settings)));
+        long state = (decoder.GradientCount * sizeof(float)) + (divided / (decoder.Sharding?.Ranks ?? 1));
         return (weights, state, decoder.Activations.PeakBytes);
     }
 

@@ -1,6 +1,7 @@
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
+using Forgetting.Distributed;
 using Forgetting.Models;
 using Forgetting.Text.Tokenizers;
 using Forgetting.Training;
@@ -11,12 +12,20 @@ namespace Forgetting.Methods;
 internal static class TrainedModel
 {
     /// <summary>The model with the adapter that the settings ask for, new or continued, its weights loaded.</summary>
-    internal static LoadedModel Load(TrainingOptions options, IBackend backend)
+    /// <param name="communicator">The ranks that train it, among which the settings may divide it; null for this process alone.</param>
+    internal static LoadedModel Load(TrainingOptions options, IBackend backend, ICommunicator? communicator = null)
     {
-        LoadedModel model = LoadedModel.Load(options.Model, backend, NewAdapter(options), options.Seed, training: true, options.Adapter);
+        LoadedModel model = LoadedModel.Load(
+            options.Model, backend, NewAdapter(options), options.Seed, training: true, options.Adapter,
+            Sharding(options, communicator ?? SingleProcess.Instance));
         model.TurnEnd = ChatLayout.TurnEnd(model.Tokenizer, ExampleLoader.Layout(options));
         return model;
     }
+
+    /// <summary>What ranks divide of the model by the settings; null where each holds all.</summary>
+    internal static Sharding? Sharding(TrainingOptions options, ICommunicator communicator) =>
+        communicator.Size == 1 || !options.Compute.DividesState ? null
+            : new Sharding(communicator.Rank, communicator.Size, options.Compute.DividesGradients);
 
     /// <summary>The new adapter that the settings ask for; null where all weights are trained or an adapter is continued.</summary>
     public static LoraConfig? NewAdapter(TrainingOptions options) =>

@@ -8,30 +8,75 @@ namespace Forgetting.Models;
 // Training: gradients, and the pass that fills them.
 internal sealed partial class Decoder
 {
+    private long _dividedGradients; // elements of the memory of gradients that ranks divide
+
     /// <summary>Gives every trainable parameter a gradient, zeroed.</summary>
     /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
     public void AllocateGradients()
     {
-        foreach (ParameterRun run in TrainableRuns)
+        if (Sharding is { Gradients: true })
         {
-            if (run.Gradient.IsEmpty)
-                run.SetGradient(Allocate(run.Shape, DType.Float32));
+            if (TrainableRuns.Any(run => run.Gradient.IsEmpty))
+                AllocateDividedGradients();
+        }
+        else
+        {
+            foreach (ParameterRun run in TrainableRuns)
+            {
+                if (run.Gradient.IsEmpty)
+                    run.SetGradient(Allocate(run.Shape, DType.Float32));
+            }
         }
 
         ZeroGradients();
     }
 
+    /// <summary>Elements of the memory that gradients have.</summary>
+    internal long GradientCount => _dividedGradients > 0 ? _dividedGradients : TrainableParameters.Sum(p => p.Shape.Count);
+
+    // This rank's part of the sums, and memory for the unit that a pass is in. With the head a pass is in the embedding too where that is
+    // the head's table.
+    private void AllocateDividedGradients()
+    {
+        int embedding = TrainableRuns.Where(run => HeadIsTied && run.Unit == EmbeddingUnit).Sum(run => run.Shape.Rows), rows = 0;
+        var first = new Dictionary<ParameterRun, int>();
+        foreach (IGrouping<int, ParameterRun> unit in TrainableRuns.GroupBy(run => run.Unit))
+        {
+            int row = unit.Key == HeadUnit ? embedding : 0;
+            foreach (ParameterRun run in unit)
+            {
+                first.Add(run, row);
+                row += run.Shape.Rows;
+            }
+
+            rows = Math.Max(rows, row);
+        }
+
+        Tensor passing = Allocate(new Shape(rows, TrainableRuns[0].Shape.Columns), DType.Float32);
+        Backend.Fill(passing, 0);
+        _dividedGradients = passing.Count + TrainableRuns.Sum(run => run.OwnShape.Count);
+        foreach (ParameterRun run in TrainableRuns)
+        {
+            run.SetGradient(passing.RowRange(first[run], run.Shape.Rows), Allocate(run.OwnShape, DType.Float32));
+        }
+
+        SetZeroGradient(true);
+    }
+
     /// <summary>Sets all gradients to zero; no work where they are, as after the optimiser's step.</summary>
     public void ZeroGradients()
     {
-        if (HasZeroGradients())
+        // Where ranks divide the gradients, what is known of those of a pass says nothing of the sums.
+        bool divided = Sharding is { Gradients: true };
+        if (HasZeroGradients() && !divided)
             return;
 
         Repeat(new ZeroKey(this), this, static decoder =>
         {
             for (int i = 0; i < decoder.TrainableRuns.Count; i++)
             {
-                decoder.Backend.Fill(decoder.TrainableRuns[i].Gradient, 0);
+                ParameterRun run = decoder.TrainableRuns[i];
+                decoder.Backend.Fill(decoder.Sharding is { Gradients: true } ? run.OwnGradient : run.Gradient, 0);
             }
         });
         SetZeroGradient(true);
@@ -62,8 +107,8 @@ internal sealed partial class Decoder
         if (_merged && TrainableParameters.Count > 0)
             throw new InvalidOperationException("the adapter is merged and cannot be trained any more");
 
-        // Chunks end with documents, hidden states are looked at, or the base model has a pass of its own.
-        bool alone = sink.PerDocument || regularizer is not null || baseModel is not null;
+        // Chunks end with documents, hidden states are looked at, the base model has a pass of its own, or ranks speak to each other.
+        bool alone = sink.PerDocument || regularizer is not null || baseModel is not null || sink.Communicates;
         if (Backend.Records && !alone)
             batch = BatchFiller.Fill(batch, Config.VocabularySize, Config.ContextLength);
 
@@ -83,7 +128,9 @@ internal sealed partial class Decoder
             Repeat(key, pass, static pass => pass.Decoder.RunPass(pass));
         }
 
-        SetZeroGradient(false); // a pass that is replayed does not come to where the sink does
+        if (!sink.Communicates)
+            SetZeroGradient(false); // a pass that is replayed does not come to where the sink does
+
         if (losses.Length > 0)
             Backend.Download(LossHead.Part(head.Losses, 0, losses.Length), losses);
 
@@ -94,8 +141,12 @@ internal sealed partial class Decoder
     /// <summary>
     /// Leaves the chosen of the <see cref="TrainableParameters"/> trainable and freezes the others. Before <see cref="AllocateGradients"/>.
     /// </summary>
+    /// <exception cref="InvalidOperationException">Ranks divide what is trained.</exception>
     public void TrainOnly(Func<Parameter, bool> chosen)
     {
+        if (Sharding != null)
+            throw new InvalidOperationException("ranks divide all that is trained");
+
         foreach (Parameter parameter in TrainableParameters)
         {
             parameter.Trainable = chosen(parameter);
@@ -115,6 +166,12 @@ internal sealed partial class Decoder
         Parameter weight = _blocks[block].MlpOutput.Weight;
         return [weight, .. Adapters.Where(a => a.Weight == weight).SelectMany(a => new[] { a.A, a.B })];
     }
+
+    /// <summary><see cref="Parameter.Unit"/> of what is before the blocks.</summary>
+    internal const int EmbeddingUnit = 0;
+
+    /// <summary><see cref="Parameter.Unit"/> of what is behind the blocks.</summary>
+    internal int HeadUnit => Config.Layers + 1;
 
     private bool HasZeroGradients()
     {
@@ -145,6 +202,7 @@ internal sealed partial class Decoder
         Tensor tokenRows = nonlinearTie ? Activations.Take(pass.Batch.Rows, Config.HiddenSize) : default; // Float32 [T, C]
         Tensor dX = _pass.Take(Config.HiddenSize); // [T, C]
         HeadBackward(pass, x, residual, dX, tokenRows);
+        pass.Sink.Completed(HeadUnit);
         BackwardBlocks(pass, output: x, middle: residual, dX, tokenRows);
     }
 
@@ -226,10 +284,13 @@ internal sealed partial class Decoder
 
             block.Backward(_pass, sink, dX, inputGradient: layer > 0 || belowWanted || block.NormWanted(sink));
             Activations.Release(mark);
+            sink.Completed(layer + 1);
         }
 
         if (belowWanted)
             _embedding.Backward(_pass, sink, dX, tokenRows);
+
+        sink.Completed(EmbeddingUnit);
     }
 
     private readonly record struct PassState(

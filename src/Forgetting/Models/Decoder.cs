@@ -36,10 +36,12 @@ internal sealed partial class Decoder : IDisposable
     /// A decoder of the same configuration and backend whose base values this one uses too, and does not
     /// change, but for those that the adapter holds whole; it must live longer. Or null.
     /// </param>
+    /// <param name="sharding">What ranks divide of what is trained, or null.</param>
     /// <exception cref="UserException">The adapter does not fit the model.</exception>
     /// <exception cref="DeviceMemoryException">Not enough memory for the parameters.</exception>
     public Decoder(
-        ModelConfig config, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = true, Decoder? shared = null)
+        ModelConfig config, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = true, Decoder? shared = null,
+        Sharding? sharding = null)
     {
         if (shared is not null && training)
             throw new ArgumentException("weights that are shared cannot be trained", nameof(shared));
@@ -48,6 +50,7 @@ internal sealed partial class Decoder : IDisposable
         Config = config;
         Backend = backend;
         Lora = lora;
+        Sharding = sharding;
         var builder = new ModuleBuilder(config, lora);
         (_embedding, _blocks, _finalNorm, _head) = DecoderModules.Build(builder, lora);
         _head.LeastRows = backend.Records ? LossHead.RowsOnCard : 0;
@@ -97,6 +100,9 @@ internal sealed partial class Decoder : IDisposable
 
     /// <summary>The adapter's settings, or null.</summary>
     public LoraConfig? Lora { get; }
+
+    /// <summary>What ranks divide of what is trained; null where this process holds all of it.</summary>
+    public Sharding? Sharding { get; }
 
     /// <summary>Parameters of the checkpoint, in its order, a tied head's only once.</summary>
     public IReadOnlyList<Parameter> BaseParameters { get; }
@@ -369,18 +375,20 @@ internal sealed partial class Decoder : IDisposable
                 parameter.Value = Allocate(parameter.Shape, Backend.StorageType);
         }
 
-        TrainableRuns = ParameterRun.Of(TrainableParameters, joined: Backend.Records && shared is null);
+        TrainableRuns = Sharding is null
+            ? ParameterRun.Of(TrainableParameters, joined: Backend.Records && shared is null)
+            : ParameterRun.Of(TrainableParameters, Sharding);
         foreach (ParameterRun run in TrainableRuns)
         {
             if (run.Value.IsEmpty)
                 run.SetValue(Allocate(run.Shape, Backend.StorageType));
 
-            run.SetMaster(Backend.StorageType == DType.Float32 ? run.Value : Allocate(run.Shape, DType.Float32));
-            if (run.Parameters.Count > 1)
+            run.SetMaster(Backend.StorageType == DType.Float32 ? run.Value : Allocate(run.OwnShape, DType.Float32));
+            if (run.Parameters.Count > 1 || Sharding != null)
             {
-                // What lies between them is updated with them.
+                // What lies between and behind them is updated with them.
                 Backend.Fill(run.Value, 0);
-                Backend.Fill(run.Master, 0);
+                Backend.Fill(run.OwnMaster, 0);
             }
         }
 

@@ -15,7 +15,14 @@ internal sealed record DecoderModules(EmbeddingLayer Embedding, Block[] Blocks, 
             builder.Embedding(names.Embedding, config.VocabularySize),
             names.Positions is null ? null : builder.Embedding(names.Positions, config.ContextLength),
             (float)config.EmbeddingScale);
-        Block[] blocks = [.. Enumerable.Range(0, config.Layers).Select(layer => new Block(builder, layer))];
+        var blocks = new Block[config.Layers];
+        for (int layer = 0; layer < blocks.Length; layer++)
+        {
+            builder.Unit++;
+            blocks[layer] = new Block(builder, layer);
+        }
+
+        builder.Unit++;
         NormLayer finalNorm = builder.Norm(names.FinalNorm);
 
         // As in PEFT, an adapter of one end of a tied pair, or a copy of it that is trained, leaves the other

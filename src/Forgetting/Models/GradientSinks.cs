@@ -4,10 +4,18 @@ using Forgetting.Tensors;
 namespace Forgetting.Models;
 
 /// <summary>Adds each parameter's gradient over the batch to <see cref="Parameter.Gradient"/>: ordinary training.</summary>
-internal sealed class AccumulateSink(IBackend backend) : IGradientSink
+/// <param name="backend">Where they are.</param>
+/// <param name="completed">What ranks do with a unit's gradients as soon as a pass has come through it; or null.</param>
+internal sealed class AccumulateSink(IBackend backend, Action<int>? completed = null) : IGradientSink
 {
     /// <inheritdoc/>
     public bool PerDocument => false;
+
+    /// <inheritdoc/>
+    public bool Communicates => completed != null;
+
+    /// <inheritdoc/>
+    public void Completed(int unit) => completed?.Invoke(unit);
 
     /// <inheritdoc/>
     public bool Wants(Parameter parameter) => parameter.Trainable;

@@ -16,6 +16,14 @@ internal interface IGradientSink
     /// <summary>True when gradients must stay apart by document, so that the head's chunks must hold whole documents.</summary>
     bool PerDocument { get; }
 
+    /// <summary>Whether the sink speaks to other ranks in a pass, which then cannot be recorded.</summary>
+    bool Communicates => false;
+
+    /// <summary>A pass has come through a <see cref="Parameter.Unit"/>; the last first.</summary>
+    void Completed(int unit)
+    {
+    }
+
     /// <summary>
     /// y = x·Wᵀ. <paramref name="offsets"/> groups the rows by document; may be default where the sink is not <see cref="PerDocument"/>.
     /// </summary>

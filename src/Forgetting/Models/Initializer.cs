@@ -43,6 +43,8 @@ internal static class Initializer
         backend.Fill(parameter.Value, value);
         if (!parameter.Master.IsEmpty)
             backend.Fill(parameter.Master, value);
+        else if (parameter.OwnMaster() is { } own)
+            backend.Fill(own.Values, value);
     }
 
     private static void Fill(IBackend backend, Parameter parameter, ulong seed, int index, Filler filler)

@@ -22,6 +22,9 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
     /// <summary>The adapters that <see cref="AdapterParameters"/> belong to, in their order.</summary>
     public IReadOnlyList<LoraAdapter> Adapters => _adapters;
 
+    /// <summary><see cref="Parameter.Unit"/> of what is made next.</summary>
+    public int Unit { get; set; }
+
     /// <summary>Paths of what is adapted.</summary>
     public IReadOnlyList<string> AdaptedPaths => [.. _adapters.Select(a => a.Weight.Name[..^".weight".Length])];
 
@@ -78,11 +81,11 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
         Shape shape = weight.Shape;
         string prefix = $"base_model.model.{path}.";
         Parameter a = table
-            ? new(prefix + "lora_embedding_A", ParameterKind.Embedding, new Shape(shape.Rows, rank))
-            : new(prefix + "lora_A.weight", ParameterKind.Matrix, new Shape(rank, shape.Columns));
+            ? new(prefix + "lora_embedding_A", ParameterKind.Embedding, new Shape(shape.Rows, rank)) { Unit = Unit }
+            : new(prefix + "lora_A.weight", ParameterKind.Matrix, new Shape(rank, shape.Columns)) { Unit = Unit };
         Parameter b = table
-            ? new(prefix + "lora_embedding_B", ParameterKind.Matrix, new Shape(shape.Columns, rank))
-            : new(prefix + "lora_B.weight", ParameterKind.Matrix, new Shape(shape.Rows, rank));
+            ? new(prefix + "lora_embedding_B", ParameterKind.Matrix, new Shape(shape.Columns, rank)) { Unit = Unit }
+            : new(prefix + "lora_B.weight", ParameterKind.Matrix, new Shape(shape.Rows, rank)) { Unit = Unit };
         _adapter.Add(a);
         _adapter.Add(b);
         _adapters.Add(new LoraAdapter(weight, a, b, (float)lora.ScaleOf(path), (float)lora.Dropout, stream));
@@ -91,7 +94,7 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
 
     private Parameter Add(string name, ParameterKind kind, Shape shape)
     {
-        var parameter = new Parameter(name, kind, shape);
+        var parameter = new Parameter(name, kind, shape) { Unit = Unit };
         _base.Add(parameter);
         return parameter;
     }

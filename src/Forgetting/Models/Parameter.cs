@@ -35,13 +35,22 @@ internal sealed class Parameter
     /// <summary>Shape in memory.</summary>
     public Shape Shape { get; }
 
+    /// <summary>
+    /// The part of the model that it is in, whose gradients a backward pass finishes together: 0 for what is before the blocks, then one a
+    /// block, then one for what is behind them.
+    /// </summary>
+    public int Unit { get; init; }
+
     /// <summary>Whether steps change it; a frozen parameter has no gradient and no Float32 master.</summary>
     public bool Trainable { get; set; }
 
     /// <summary>The values that products read, in the backend's storage type.</summary>
     public Tensor Value { get; set; }
 
-    /// <summary>Float32 values that the optimiser updates; the same memory as <see cref="Value"/> when that is Float32.</summary>
+    /// <summary>
+    /// Float32 values that the optimiser updates; the same memory as <see cref="Value"/> when that is Float32, and default where ranks
+    /// divide what else there would be.
+    /// </summary>
     public Tensor Master { get; set; }
 
     /// <summary>Float32 gradient (or, under another sink, whatever that sink sums); default while frozen.</summary>

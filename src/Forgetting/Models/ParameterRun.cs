@@ -5,20 +5,30 @@ namespace Forgetting.Models;
 
 /// <summary>
 /// Trainable parameters that lie end to end in memory, values, masters and gradients in the same order, so that one operation serves them
-/// all: on a card a launch costs as much for a norm's gain as for a thousand times as many elements. Between them are up to
-/// <see cref="Alignment"/> elements that are zero and stay so.
+/// all: on a card a launch costs as much for a norm's gain as for a thousand times as many elements, and ranks divide the whole into equal
+/// parts. Between the parameters are up to <see cref="Alignment"/> elements that are zero and stay so, and behind the last what makes
+/// the parts equal.
 /// </summary>
 internal sealed class ParameterRun
 {
     // Elements: more than the 256 bytes that the arena aligns to, so that blocks of a quantised moment end where a parameter does.
     private const int Alignment = BlockwiseTensor.Block;
 
+    private readonly Sharding? _sharding;
     private readonly long[] _starts;
+    private readonly int _firstRow; // of this rank's part
+    private Tensor _value;
+    private Tensor _master;
+    private Tensor _gradient;
+    private Tensor _ownGradient;
 
     /// <summary>Of parameters that have no memory yet, or of one by itself.</summary>
-    public ParameterRun(IReadOnlyList<Parameter> parameters)
+    /// <param name="parameters">All of one <see cref="Parameter.Unit"/> where ranks divide them.</param>
+    /// <param name="sharding">What ranks divide, or null.</param>
+    public ParameterRun(IReadOnlyList<Parameter> parameters, Sharding? sharding = null)
     {
         Parameters = parameters;
+        _sharding = sharding;
         _starts = new long[parameters.Count];
         long count = 0;
         for (int i = 0; i < parameters.Count; i++)
@@ -27,11 +37,17 @@ internal sealed class ParameterRun
             count += (parameters[i].Shape.Count + Alignment - 1) / Alignment * Alignment;
         }
 
-        Shape = parameters.Count == 1 ? parameters[0].Shape : new Shape(checked((int)(count / Alignment)), Alignment);
+        int ranks = sharding?.Ranks ?? 1, rows = checked((int)((count + ((long)Alignment * ranks) - 1) / (Alignment * ranks)));
+        Shape = IsSingle ? parameters[0].Shape : new Shape(rows * ranks, Alignment);
+        OwnShape = sharding is null ? Shape : new Shape(rows, Alignment);
+        _firstRow = rows * (sharding?.Rank ?? 0);
     }
 
     /// <summary>The parameters, all vectors or none.</summary>
     public IReadOnlyList<Parameter> Parameters { get; }
+
+    /// <summary>The unit of all, where ranks divide them.</summary>
+    public int Unit => Parameters[0].Unit;
 
     /// <summary>Whether these are gains and biases, which weight decay leaves alone.</summary>
     public bool HasVectors => Parameters[0].Kind == ParameterKind.Vector;
@@ -39,22 +55,113 @@ internal sealed class ParameterRun
     /// <summary>Of the whole: a single parameter's own.</summary>
     public Shape Shape { get; }
 
+    /// <summary>Of the part that this rank updates: the whole, where ranks do not divide it.</summary>
+    public Shape OwnShape { get; }
+
     /// <summary><see cref="Parameter.Value"/> of all.</summary>
-    public Tensor Value => Parameters[0].Value with { Shape = Shape };
+    public Tensor Value => IsSingle ? Parameters[0].Value : _value;
 
-    /// <summary><see cref="Parameter.Master"/> of all.</summary>
-    public Tensor Master => Parameters[0].Master with { Shape = Shape };
+    /// <summary>This rank's part of the values.</summary>
+    public Tensor OwnValue => Own(Value);
 
-    /// <summary><see cref="Parameter.Gradient"/> of all.</summary>
-    public Tensor Gradient => Parameters[0].Gradient with { Shape = Shape };
+    /// <summary>This rank's part of the masters.</summary>
+    public Tensor OwnMaster => IsSingle ? Parameters[0].Master : _master;
+
+    /// <summary><see cref="Parameter.Gradient"/> of all; in memory that runs share, where ranks divide gradients.</summary>
+    public Tensor Gradient => IsSingle ? Parameters[0].Gradient : _gradient;
+
+    /// <summary>This rank's part of the gradients.</summary>
+    public Tensor OwnGradient => _ownGradient.IsEmpty ? Own(Gradient) : _ownGradient;
+
+    // Whose tensors are the parameter's, whoever set these.
+    private bool IsSingle => _sharding is null && Parameters.Count == 1;
 
     /// <summary>The runs of some parameters: each by itself, or joined, matrices and tables to one and vectors to another.</summary>
-    public static IReadOnlyList<ParameterRun> Of(IReadOnlyList<Parameter> parameters, bool joined)
+    public static IReadOnlyList<ParameterRun> Of(IReadOnlyList<Parameter> parameters, bool joined) => Of(
+        joined
+            ? parameters.GroupBy(parameter => parameter.Kind == ParameterKind.Vector).Select(group => new ParameterRun([.. group]))
+            : parameters.Select(parameter => new ParameterRun([parameter])));
+
+    /// <summary>The runs of some parameters that ranks divide: of each unit one of matrices and tables and one of vectors.</summary>
+    public static IReadOnlyList<ParameterRun> Of(IReadOnlyList<Parameter> parameters, Sharding sharding) => Of(
+        parameters.GroupBy(parameter => (parameter.Unit, parameter.Kind == ParameterKind.Vector))
+            .Select(group => new ParameterRun([.. group], sharding)));
+
+    /// <summary>Gives the parameters their parts of a tensor of <see cref="Shape"/>.</summary>
+    public void SetValue(Tensor value)
     {
-        ParameterRun[] runs = joined
-            ? [.. parameters.GroupBy(parameter => parameter.Kind == ParameterKind.Vector).Select(group => new ParameterRun([.. group]))]
-            : [.. parameters.Select(parameter => new ParameterRun([parameter]))];
-        foreach (ParameterRun run in runs)
+        _value = value;
+        Give(value, (parameter, part) => parameter.Value = part);
+    }
+
+    /// <summary>
+    /// Gives the parameters their parts of a tensor of <see cref="Shape"/>; or takes one of <see cref="OwnShape"/>, where ranks divide the
+    /// masters and none has a whole one.
+    /// </summary>
+    public void SetMaster(Tensor master)
+    {
+        _master = master.Shape == Shape ? Own(master) : master;
+        if (master.Shape == Shape)
+            Give(master, (parameter, part) => parameter.Master = part);
+    }
+
+    /// <summary>Gives the parameters their parts of a tensor of <see cref="Shape"/>.</summary>
+    /// <param name="gradient">Where passes add.</param>
+    /// <param name="own">Of <see cref="OwnShape"/>: where this rank's part of the sums is, or default where that is in the whole.</param>
+    public void SetGradient(Tensor gradient, Tensor own = default)
+    {
+        _gradient = gradient;
+        _ownGradient = own;
+        Give(gradient, (parameter, part) => parameter.Gradient = part);
+    }
+
+    /// <summary>This rank's part of a tensor of <see cref="Shape"/>.</summary>
+    public Tensor Own(Tensor whole) => _sharding is null ? whole : whole.RowRange(_firstRow, OwnShape.Rows);
+
+    /// <summary>This rank's part, cut wherever neighbours differ in a property.</summary>
+    public IEnumerable<RunPart> Split(Func<Parameter, bool> property)
+    {
+        long begin = (long)_firstRow * Alignment, end = begin + OwnShape.Count;
+        for (int start = 0, after; start < Parameters.Count; start = after)
+        {
+            bool first = property(Parameters[start]);
+            after = start + 1;
+            while (after < Parameters.Count && property(Parameters[after]) == first)
+            {
+                after++;
+            }
+
+            long from = Math.Max(begin, _starts[start]), to = after < Parameters.Count ? Math.Min(end, _starts[after]) : end;
+            if (from < to)
+                yield return new RunPart(this, from - begin, to - from == OwnShape.Count ? OwnShape : RowsOf(to - from), Parameters[start]);
+        }
+    }
+
+    /// <summary>What this rank has of the parameters: elements of each, the first one's place in it, and where they are.</summary>
+    /// <param name="own">Of this rank's part.</param>
+    /// <param name="offset">Place in the part from which on.</param>
+    public IEnumerable<(Parameter Parameter, long First, Tensor Values)> PartsOf(Tensor own, long offset = 0)
+    {
+        long begin = ((long)_firstRow * Alignment) + offset, end = begin + own.Count;
+        for (int i = 0; i < Parameters.Count; i++)
+        {
+            long first = Math.Max(_starts[i], begin), after = Math.Min(_starts[i] + Parameters[i].Shape.Count, end);
+            if (first >= after)
+                continue;
+
+            // A whole one may have more elements than a vector.
+            bool whole = after - first == Parameters[i].Shape.Count;
+            Tensor values = own.Elements(first - begin, whole ? 0 : checked((int)(after - first)));
+            yield return (Parameters[i], first - _starts[i], whole ? values with { Shape = Parameters[i].Shape } : values);
+        }
+    }
+
+    private static Shape RowsOf(long elements) => new(checked((int)(elements / Alignment)), Alignment);
+
+    private static ParameterRun[] Of(IEnumerable<ParameterRun> runs)
+    {
+        ParameterRun[] all = [.. runs];
+        foreach (ParameterRun run in all)
         {
             foreach (Parameter parameter in run.Parameters)
             {
@@ -62,61 +169,46 @@ internal sealed class ParameterRun
             }
         }
 
-        return runs;
-    }
-
-    /// <summary>Gives the parameters their parts of a tensor of <see cref="Shape"/>.</summary>
-    public void SetValue(Tensor value) => Give(value, (parameter, part) => parameter.Value = part);
-
-    /// <inheritdoc cref="SetValue"/>
-    public void SetMaster(Tensor master) => Give(master, (parameter, part) => parameter.Master = part);
-
-    /// <inheritdoc cref="SetValue"/>
-    public void SetGradient(Tensor gradient) => Give(gradient, (parameter, part) => parameter.Gradient = part);
-
-    /// <summary>The run cut wherever neighbours differ in a property.</summary>
-    public IEnumerable<ParameterRun> Split(Func<Parameter, bool> property)
-    {
-        for (int start = 0, end; start < Parameters.Count; start = end)
-        {
-            bool first = property(Parameters[start]);
-            end = start + 1;
-            while (end < Parameters.Count && property(Parameters[end]) == first)
-            {
-                end++;
-            }
-
-            yield return new ParameterRun([.. Parameters.Take(start..end)]);
-        }
-    }
-
-    /// <summary>The parameters' parts of a tensor of <see cref="Shape"/>.</summary>
-    public IEnumerable<(Parameter Parameter, Tensor Part)> PartsOf(Tensor whole)
-    {
-        for (int i = 0; i < Parameters.Count; i++)
-        {
-            nint start = whole.Pointer + (nint)(_starts[i] * whole.DType.Size());
-            yield return (Parameters[i], new Tensor(start, Parameters[i].Shape, whole.DType));
-        }
-    }
-
-    /// <summary>The parameters' parts of a tensor of <see cref="Shape"/> in 8 bits, or of one without scales.</summary>
-    public IEnumerable<(Parameter Parameter, BlockwiseTensor Part)> PartsOf(BlockwiseTensor whole)
-    {
-        int i = 0;
-        foreach ((Parameter parameter, Tensor codes) in PartsOf(whole.Codes))
-        {
-            nint start = whole.Scales.Pointer + (nint)(_starts[i++] / BlockwiseTensor.Block * sizeof(float));
-            Tensor scales = new(start, BlockwiseTensor.ScalesOf(parameter.Shape), DType.Float32);
-            yield return (parameter, new(codes, whole.Scales.IsEmpty ? default : scales));
-        }
+        return all;
     }
 
     private void Give(Tensor whole, Action<Parameter, Tensor> set)
     {
-        foreach ((Parameter parameter, Tensor part) in PartsOf(whole))
+        for (int i = 0; i < Parameters.Count; i++)
         {
-            set(parameter, part);
+            nint start = whole.Pointer + (nint)(_starts[i] * whole.DType.Size());
+            set(Parameters[i], new Tensor(start, Parameters[i].Shape, whole.DType));
         }
     }
+}
+
+/// <summary>Neighbours of a run that are updated alike: what this rank has of them.</summary>
+/// <param name="run">The run.</param>
+/// <param name="offset">Place of the first element in this rank's part of the run.</param>
+/// <param name="shape">Of what there is.</param>
+/// <param name="like">One of the parameters.</param>
+internal sealed class RunPart(ParameterRun run, long offset, Shape shape, Parameter like)
+{
+    /// <summary>The run.</summary>
+    public ParameterRun Run => run;
+
+    /// <summary>Of the tensors.</summary>
+    public Shape Shape => shape;
+
+    /// <summary>A parameter that is like all of them.</summary>
+    public Parameter Like => like;
+
+    /// <summary>Masters.</summary>
+    public Tensor Master => Of(run.OwnMaster);
+
+    /// <summary>Values.</summary>
+    public Tensor Value => Of(run.OwnValue);
+
+    /// <summary>Gradients.</summary>
+    public Tensor Gradient => Of(run.OwnGradient);
+
+    /// <summary><see cref="ParameterRun.PartsOf"/> a tensor of <see cref="Shape"/>.</summary>
+    public IEnumerable<(Parameter Parameter, long First, Tensor Values)> PartsOf(Tensor values) => run.PartsOf(values, offset);
+
+    private Tensor Of(Tensor own) => own.Elements(offset, 0) with { Shape = shape };
 }

@@ -28,7 +28,39 @@ internal static class ParameterTransfer
             Tensor exact = staging.AsTensor(value.Shape, DType.Float32);
             backend.Upload(values, exact);
             backend.Copy(exact, value);
+            parameter.SetOwnMaster(backend, (long)firstRow * parameter.Shape.Columns, exact);
         }
+    }
+
+    /// <summary>Where ranks divide the masters, sets of this rank's part what is among some elements.</summary>
+    /// <param name="first">Place of the first in the parameter.</param>
+    /// <param name="exact">Float32.</param>
+    public static void SetOwnMaster(this Parameter parameter, IMemory memory, long first, Tensor exact)
+    {
+        if (parameter.OwnMaster() is not { } own)
+            return;
+
+        long start = Math.Max(first, own.First), end = Math.Min(first + exact.Count, own.First + own.Values.Count);
+        if (start >= end)
+            return;
+
+        int count = checked((int)(end - start));
+        memory.Copy(exact.Elements(start - first, count), own.Values.Elements(start - own.First, count));
+    }
+
+    /// <summary>What this rank has of a parameter's masters where ranks divide these, from which element on; else null.</summary>
+    public static (long First, Tensor Values)? OwnMaster(this Parameter parameter)
+    {
+        if (!parameter.Master.IsEmpty || parameter.Run is not { } run)
+            return null;
+
+        foreach ((Parameter each, long first, Tensor values) in run.PartsOf(run.OwnMaster))
+        {
+            if (each == parameter)
+                return (first, values);
+        }
+
+        return null;
     }
 
     private static int WholeRows(Parameter parameter, int firstRow, int length)

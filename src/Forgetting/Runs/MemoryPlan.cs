@@ -44,7 +44,7 @@ internal sealed record MemoryPlan
 
     /// <summary>
     /// In training: gradients, both moments (where unlearning steps have their own, those too) and, where they are not the weights
-    /// themselves, masters of what is trained.
+    /// themselves, masters of what is trained; of what ranks divide, the part of one.
     /// </summary>
     public required long State { get; init; }
 
@@ -60,27 +60,28 @@ internal sealed record MemoryPlan
     /// <param name="data">The run's examples, or null for any that the settings admit.</param>
     /// <param name="evaluator">Evaluates the model in training, or null.</param>
     /// <param name="methods">The run's methods; null for those of the settings.</param>
+    /// <param name="ranks">Processes that train together; planned is the memory of the first.</param>
     public static MemoryPlan Create(
         ModelConfig config, TrainingOptions options, string device, DType storageType, LoraConfig? lora, PlannedData? data = null,
-        IStepEvaluator? evaluator = null, IReadOnlyList<IMethod>? methods = null)
+        IStepEvaluator? evaluator = null, IReadOnlyList<IMethod>? methods = null, int ranks = 1)
     {
         methods ??= MethodList.Create(options);
         if (device != "cpu")
         {
             using var card = new DryRunBackend(device, storageType);
-            return Create(config, options, lora, card, data, evaluator, methods);
+            return Create(config, options, lora, card, data, evaluator, methods, ranks);
         }
 
         using var pool = new WorkerPool(1);
         using IMatMul products = BackendFactory.CpuMatMul(
             options.Compute.Dtype == "bf16" ? DType.BFloat16 : DType.Float32, options.Compute.Products)(pool);
         using var backend = new DryRunBackend(products);
-        return Create(config, options, lora, backend, data, evaluator, methods);
+        return Create(config, options, lora, backend, data, evaluator, methods, ranks);
     }
 
     private static MemoryPlan Create(
         ModelConfig config, TrainingOptions options, LoraConfig? lora, DryRunBackend backend, PlannedData? data, IStepEvaluator? evaluator,
-        IReadOnlyList<IMethod> methods)
+        IReadOnlyList<IMethod> methods, int ranks)
     {
         // The rehearsal's own garbage is the collector's to give back.
         long before = Environment.WorkingSet;
@@ -98,7 +99,7 @@ internal sealed record MemoryPlan
         Stage(
             "training",
             () => parts = rehearsal.Train(
-                options, result.Set, result.Unlearned, Regularizers.Create(options.Optimizer, config), evaluator));
+                options, result.Set, result.Unlearned, Regularizers.Create(options.Optimizer, config), evaluator, ranks));
         return new MemoryPlan
         {
             Stages = stages, Weights = parts.Weights, State = parts.State, Activations = parts.Activations,

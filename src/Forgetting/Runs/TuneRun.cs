@@ -77,6 +77,7 @@ internal sealed class TuneRun
         if (ranks.Size > 1 && backend is not CpuBackend)
             throw new UserException($"device is {backend.Name} with {ranks.Size} ranks, expected cpu: ranks on cards are not there yet");
 
+        options.CheckRanks(ranks.Size);
         using RunFolder? folder = ranks.IsFirst() ? RunFolder.Open(options.Out) : null;
         using Checkpoint source = Checkpoint.Open(options.Model);
         string? date = resume ? RunRecord.Read(options.Out)?.Options.Data.TemplateDate : null;
@@ -139,7 +140,7 @@ internal sealed class TuneRun
 
         _observer?.StageBegan($"training on {result.Set.Examples.Count} examples");
         TuneSummary summary;
-        using (LoadedModel model = TrainedModel.Load(_options, _backend))
+        using (LoadedModel model = TrainedModel.Load(_options, _backend, _communicator))
         {
             double? before = MeanLoss(model, result.Unlearned);
             (TrainingOutcome outcome, double rounding, IReadOnlyList<StepMetrics> steps) =
@@ -307,7 +308,8 @@ internal sealed class TuneRun
     {
         using Checkpoint source = Checkpoint.Open(_options.Model);
         LoraConfig? lora = _options.Adapter is { } adapter ? TrainedModel.AdapterConfig(adapter) : TrainedModel.NewAdapter(_options);
-        var plan = MemoryPlan.Create(source.Config, _options, _backend.Name, _backend.StorageType, lora, data, evaluation, _methods);
+        var plan = MemoryPlan.Create(
+            source.Config, _options, _backend.Name, _backend.StorageType, lora, data, evaluation, _methods, _communicator.Size);
         if (plan.Peak > _backend.TotalBytes)
         {
             _observer?.StageBegan(

@@ -34,6 +34,13 @@ internal readonly record struct Tensor(nint Pointer, Shape Shape, DType DType)
         return new Tensor(Pointer + (nint)((long)start * Columns * DType.Size()), new Shape(count, Columns), DType);
     }
 
+    /// <summary>Some elements, as a vector.</summary>
+    public Tensor Elements(long first, int count)
+    {
+        Debug.Assert(first >= 0 && count >= 0 && first + count <= Count, "elements outside the tensor");
+        return new Tensor(Pointer + (nint)(first * DType.Size()), new Shape(count), DType);
+    }
+
     /// <summary>The same elements as another shape with the same count.</summary>
     public Tensor Reshape(Shape shape)
     {

@@ -14,31 +14,34 @@ internal sealed class AdamWOptimizer : IDisposable
     private const int SmallestQuantized = 4096;
 
     private readonly IBackend _backend;
+    private readonly RankExchange? _exchange;
     private readonly IReadOnlyList<Parameter> _parameters;
     private readonly TrainingOptions _options;
     private readonly List<DeviceBuffer> _memory = [];
     private readonly Tensor _numbers; // [1, 4]
     private readonly Tensor _maps; // [2, 256], where a moment is in 8 bits
-    private readonly ParameterRun[] _runs;
-    private readonly BlockwiseTensor[] _first; // moments of each run, Float32 without scales or in 8 bits
+    private readonly RunPart[] _parts; // what is updated alike
+    private readonly BlockwiseTensor[] _first; // moments of each part, Float32 without scales or in 8 bits
     private readonly BlockwiseTensor[] _second;
 
-    /// <summary>Allocates the moments, zeroed.</summary>
+    /// <summary>Allocates the moments, zeroed; where ranks divide the parameters, those of this rank's part.</summary>
     /// <param name="options">Betas, ε, weight decay, and what the moments are kept in.</param>
+    /// <param name="exchange">Where ranks divide the parameters (<see cref="Decoder.Sharding"/>): completes their values.</param>
     /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
-    public AdamWOptimizer(IBackend backend, IReadOnlyList<Parameter> parameters, TrainingOptions options)
+    public AdamWOptimizer(IBackend backend, IReadOnlyList<Parameter> parameters, TrainingOptions options, RankExchange? exchange = null)
     {
         _backend = backend;
         _parameters = parameters;
         _options = options;
+        _exchange = exchange;
         _numbers = Allocate(new Shape(AdamWSettings.NumberCount));
-        _runs =
+        _parts =
         [
             .. parameters.Select(parameter => parameter.Run ?? new ParameterRun([parameter])).Distinct()
                 .SelectMany(run => run.Split(IsQuantized)),
         ];
-        _first = [.. _runs.Select(Moment)];
-        _second = [.. _runs.Select(Moment)];
+        _first = [.. _parts.Select(Moment)];
+        _second = [.. _parts.Select(Moment)];
         if (Array.Exists(_first, moment => !moment.Scales.IsEmpty))
         {
             _maps = Allocate(new Shape(2, DynamicMap.Count));
@@ -70,29 +73,22 @@ internal sealed class AdamWOptimizer : IDisposable
             _backend.Repeat(this, this, static optimizer => optimizer.Update());
         }
 
+        _exchange?.AllGather([.. _parts.Select(part => part.Run).Distinct().Select(run => (run.Value, run.OwnValue))]);
+
+        // Of a rank's gradients the optimiser has seen its own part alone.
         for (int i = 0; i < _parameters.Count; i++)
         {
-            _parameters[i].HasZeroGradient = true;
+            _parameters[i].HasZeroGradient = _exchange is null;
         }
     }
 
     /// <summary>Everything a checkpoint must keep, by name: masters, then moments under PyTorch's names for them.</summary>
-    internal IEnumerable<(string Name, Tensor Values)> State() =>
-        [.. _parameters.Select(parameter => (parameter.Name, parameter.Master)), .. Moments()];
+    internal IEnumerable<StateTensor> State() => [.. Parts([.. _parts.Select(part => part.Master)]), .. Moments()];
 
     /// <summary>The moments alone, of which those in 8 bits are codes and the largest magnitude of each block.</summary>
     /// <param name="whose">What they are called beside another optimiser's of the same parameters, with a point; or empty.</param>
-    internal IEnumerable<(string Name, Tensor Values)> Moments(string whose = "") =>
+    internal IEnumerable<StateTensor> Moments(string whose = "") =>
         [.. Parts(_first, $".{whose}exp_avg"), .. Parts(_second, $".{whose}exp_avg_sq")];
-
-    /// <summary>Makes the values that products read agree with masters that were just loaded.</summary>
-    internal void MastersChanged()
-    {
-        foreach (Parameter parameter in _parameters.Where(p => p.Value.Pointer != p.Master.Pointer))
-        {
-            _backend.Copy(parameter.Master, parameter.Value);
-        }
-    }
 
     /// <inheritdoc/>
     public void Dispose() => _memory.ForEach(b => b.Dispose());
@@ -105,37 +101,60 @@ internal sealed class AdamWOptimizer : IDisposable
 
     private void Update()
     {
-        for (int i = 0; i < _runs.Length; i++)
+        for (int i = 0; i < _parts.Length; i++)
         {
-            ParameterRun run = _runs[i];
-            AdamWSettings settings = Settings(run.HasVectors ? 0 : _options.Optimizer.WeightDecay);
+            RunPart part = _parts[i];
+            AdamWSettings settings = Settings(part.Run.HasVectors ? 0 : _options.Optimizer.WeightDecay);
             if (_first[i].Scales.IsEmpty)
             {
-                _backend.AdamW(run.Master, run.Value, run.Gradient, _first[i].Codes, _second[i].Codes, settings, _numbers);
+                _backend.AdamW(part.Master, part.Value, part.Gradient, _first[i].Codes, _second[i].Codes, settings, _numbers);
             }
             else
             {
-                _backend.AdamW8Bit(run.Master, run.Value, run.Gradient, _first[i], _second[i], _maps, settings, _numbers);
+                _backend.AdamW8Bit(part.Master, part.Value, part.Gradient, _first[i], _second[i], _maps, settings, _numbers);
             }
         }
     }
 
-    private IEnumerable<(string Name, Tensor Values)> Parts(BlockwiseTensor[] ofRuns, string suffix)
+    // Of all parameters: of some of them a rank may have nothing.
+    private IEnumerable<StateTensor> Parts(BlockwiseTensor[] moments, string suffix)
     {
-        foreach ((Parameter parameter, BlockwiseTensor part) in _runs.Zip(ofRuns).SelectMany(pair => pair.First.PartsOf(pair.Second)))
+        foreach (StateTensor codes in Parts([.. moments.Select(moment => moment.Codes)]))
         {
-            yield return (parameter.Name + suffix, part.Codes);
-            if (!part.Scales.IsEmpty)
-                yield return ($"{parameter.Name}{suffix}.absmax", part.Scales);
+            Parameter parameter = codes.Parameter;
+            bool quantized = IsQuantized(parameter);
+            yield return codes with { Name = codes.Name + suffix, DType = quantized ? DType.UInt8 : DType.Float32 };
+            if (!quantized)
+                continue;
+
+            // Blocks begin where parameters and parts do.
+            int part = Array.FindIndex(moments, moment => moment.Codes.Pointer <= codes.Values.Pointer
+                && codes.Values.Pointer < moment.Codes.Pointer + (nint)moment.Codes.Bytes);
+            Shape all = BlockwiseTensor.ScalesOf(parameter.Shape), own = BlockwiseTensor.ScalesOf(codes.Values.Shape);
+            long first = part < 0 ? 0 : (codes.Values.Pointer - moments[part].Codes.Pointer) / BlockwiseTensor.Block;
+            yield return new StateTensor(
+                $"{codes.Name}{suffix}.absmax", parameter, all, DType.Float32, codes.First / BlockwiseTensor.Block,
+                part < 0 ? default : moments[part].Scales.Elements(first, own.Columns));
         }
+    }
+
+    private IEnumerable<StateTensor> Parts(Tensor[] ofParts)
+    {
+        Dictionary<Parameter, (long First, Tensor Values)> found = _parts.Zip(ofParts).SelectMany(pair => pair.First.PartsOf(pair.Second))
+            .ToDictionary(each => each.Parameter, each => (each.First, each.Values));
+        return _parameters.Select(parameter =>
+        {
+            (long first, Tensor values) = found.GetValueOrDefault(parameter);
+            return new StateTensor(parameter.Name, parameter, parameter.Shape, DType.Float32, first, values);
+        });
     }
 
     private AdamWSettings Settings(double decay) =>
         new((float)_options.Optimizer.AdamBeta1, (float)_options.Optimizer.AdamBeta2, (float)_options.Optimizer.AdamEpsilon, (float)decay);
 
-    private BlockwiseTensor Moment(ParameterRun run) => IsQuantized(run.Parameters[0])
-        ? new(Zero(run.Shape, DType.UInt8), Zero(BlockwiseTensor.ScalesOf(run.Shape), DType.Float32))
-        : new(Zero(run.Shape, DType.Float32), default);
+    private BlockwiseTensor Moment(RunPart part) => IsQuantized(part.Like)
+        ? new(Zero(part.Shape, DType.UInt8), Zero(BlockwiseTensor.ScalesOf(part.Shape), DType.Float32))
+        : new(Zero(part.Shape, DType.Float32), default);
 
     private Tensor Zero(Shape shape, DType type)
     {

@@ -39,6 +39,22 @@ public sealed record ComputeSettings
     public string Products { get; init; } = "auto";
 
     /// <summary>
+    /// What the processes of a run divide among them of what is trained, each holding a part (ZeRO, arXiv 1910.02054): none, optimizer
+    /// (moments, and Float32 masters where these are not the weights themselves) or gradients (these too).
+    /// </summary>
+    [Setting(
+        "what several processes (--ranks) divide instead of each holding all: none, optimizer (moments and masters) or gradients "
+        + "(these too); docs/scaling.md",
+        Value = "NAME", MayChange = true, Identity = false)]
+    public string Shard { get; init; } = "none";
+
+    /// <summary>Whether processes divide anything.</summary>
+    internal bool DividesState => Shard != "none";
+
+    /// <summary>Whether they divide gradients too.</summary>
+    internal bool DividesGradients => Shard == "gradients";
+
+    /// <summary>
     /// On a card every kernel is launched by itself, where otherwise passes over batches of a shape met
     /// before are replayed as a CUDA graph.
     /// </summary>

@@ -20,20 +20,22 @@ internal sealed class GradientParts : IDisposable
 {
     private readonly Decoder _decoder;
     private readonly IBackend _backend;
-    private readonly IReadOnlyList<Parameter> _parameters;
+    private readonly SharedGradients _gradients;
+    private readonly Tensor[] _own; // what this rank has of the gradients
     private readonly List<DeviceBuffer> _memory = [];
-    private readonly Tensor _sums; // [1, parameters]
+    private readonly Tensor _sums; // one number a tensor
     private readonly float[] _host;
     private Tensor[] _negative = [];
     private Tensor _scratch;
 
-    public GradientParts(Decoder decoder)
+    public GradientParts(Decoder decoder, SharedGradients gradients)
     {
         _decoder = decoder;
         _backend = decoder.Backend;
-        _parameters = decoder.TrainableParameters;
-        _sums = Allocate(new Shape(_parameters.Count));
-        _host = new float[_parameters.Count];
+        _gradients = gradients;
+        _own = [.. gradients.Own];
+        _sums = Allocate(new Shape(_own.Length));
+        _host = new float[_own.Length];
     }
 
     /// <summary>Norm of the whole gradient; not finite when any element is not.</summary>
@@ -42,7 +44,7 @@ internal sealed class GradientParts : IDisposable
         _decoder.Repeat(
             this, this, static parts => parts.Sums(
                 parts._decoder.TrainableRuns.Count,
-                (i, sums) => parts._backend.SumOfSquares(parts._decoder.TrainableRuns[i].Gradient, sums, i)));
+                (i, sums) => parts._backend.SumOfSquares(parts._decoder.TrainableRuns[i].OwnGradient, sums, i)));
         return Math.Sqrt(Total());
     }
 
@@ -51,13 +53,13 @@ internal sealed class GradientParts : IDisposable
     {
         if (_negative.Length == 0)
         {
-            _negative = [.. _parameters.Select(p => Allocate(p.Shape))];
-            _scratch = Allocate(_parameters.MaxBy(p => p.Shape.Count)!.Shape);
+            _negative = [.. _own.Select(own => Allocate(own.Shape))];
+            _scratch = Allocate(_own.MaxBy(own => own.Count).Shape);
         }
 
         for (int i = 0; i < _negative.Length; i++)
         {
-            _backend.Copy(_parameters[i].Gradient, _negative[i]);
+            _backend.Copy(_own[i], _negative[i]);
         }
     }
 
@@ -76,15 +78,15 @@ internal sealed class GradientParts : IDisposable
 
     private Tensor Positive(int i, double lambda)
     {
-        Tensor difference = new(_scratch.Pointer, _parameters[i].Shape, DType.Float32);
-        _backend.Copy(_parameters[i].Gradient, difference);
+        Tensor difference = new(_scratch.Pointer, _own[i].Shape, DType.Float32);
+        _backend.Copy(_own[i], difference);
         _backend.Axpy((float)-lambda, _negative[i], difference);
         return difference;
     }
 
     private double Sum(Action<int, Tensor> addTo)
     {
-        Sums(_parameters.Count, addTo);
+        Sums(_own.Length, addTo);
         return Total();
     }
 
@@ -97,7 +99,7 @@ internal sealed class GradientParts : IDisposable
         }
     }
 
-    // One number a parameter or run of parameters, added up in double in a fixed order.
+    // One number a parameter or run of parameters, added up in double in a fixed order, then over the ranks that divide them.
     private double Total()
     {
         _backend.Download(_sums, _host.AsSpan());
@@ -107,7 +109,7 @@ internal sealed class GradientParts : IDisposable
             sum += part;
         }
 
-        return sum;
+        return _gradients.Total(sum);
     }
 
     private Tensor Allocate(Shape shape)

@@ -2,21 +2,15 @@ using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using Forgetting.Data;
 using Forgetting.Distributed;
-using Forgetting.Models;
-using Forgetting.Tensors;
 
 namespace Forgetting.Training;
 
 /// <summary>
 /// The ranks of a run share the micro-batches of its steps. Every rank has all examples and builds all micro-batches, so that numbers of
-/// tokens need no communication; it computes its own of them, and what they gave is put together: losses in the order of micro-batches,
-/// gradients as sums.
+/// tokens need no communication; it computes its own of them, and the losses are put together in the order of micro-batches.
 /// </summary>
-internal sealed class StepShare(ICommunicator communicator, Decoder decoder)
+internal sealed class StepShare(ICommunicator communicator)
 {
-    private const int BucketFloats = 1 << 22;
-
-    private float[] _bucket = [];
     private int[] _owners = [];
 
     /// <summary>Whether there are other ranks.</summary>
@@ -57,6 +51,9 @@ internal sealed class StepShare(ICommunicator communicator, Decoder decoder)
     /// <param name="tokens">Tokens of each.</param>
     public void Divide(IReadOnlyList<int> tokens) => _owners = Owners(tokens, communicator.Size);
 
+    /// <summary>Most micro-batches that a rank computes.</summary>
+    public int MostOfRank => _owners.Length == 0 ? 0 : _owners.CountBy(owner => owner).Max(count => count.Value);
+
     /// <summary>Whether this rank computes a micro-batch.</summary>
     public bool IsOwn(int batch) => _owners[batch] == communicator.Rank;
 
@@ -79,6 +76,9 @@ internal sealed class StepShare(ICommunicator communicator, Decoder decoder)
         for (int rank = 0; rank < all.Length; rank++)
         {
             ReadOnlySpan<byte> message = all[rank];
+            if (message.IsEmpty)
+                continue; // of a rank that is only counted (RehearsedRanks)
+
             sum += BinaryPrimitives.ReadDoubleLittleEndian(message);
             int batch = BinaryPrimitives.ReadInt32LittleEndian(message[8..]);
             int length = BinaryPrimitives.ReadInt32LittleEndian(message[12..]);
@@ -102,52 +102,6 @@ internal sealed class StepShare(ICommunicator communicator, Decoder decoder)
         }
 
         return first is { } found ? throw new NonFiniteException(found.What) : sum;
-    }
-
-    /// <summary>Adds the trainable parameters' gradients up over the ranks.</summary>
-    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
-    public void SumGradients()
-    {
-        if (!IsShared)
-            return;
-
-        // Many small tensors, and parts of a large one, go together.
-        if (_bucket.Length == 0)
-            _bucket = new float[Math.Min(BucketFloats, decoder.TrainableParameters.Sum(p => p.Shape.Count))];
-
-        var parts = new List<(Tensor Part, int Start)>();
-        int filled = 0;
-        foreach (Parameter parameter in decoder.TrainableParameters)
-        {
-            for (long done = 0; done < parameter.Shape.Count;)
-            {
-                int count = (int)Math.Min(parameter.Shape.Count - done, _bucket.Length - filled);
-                var part = new Tensor(
-                    parameter.Gradient.Pointer + (nint)(done * sizeof(float)), new Shape(count), DType.Float32);
-                decoder.Backend.Download(part, _bucket.AsSpan(filled, count));
-                parts.Add((part, filled));
-                filled += count;
-                done += count;
-                if (filled == _bucket.Length)
-                    Flush();
-            }
-
-            parameter.HasZeroGradient = false;
-        }
-
-        Flush();
-
-        void Flush()
-        {
-            communicator.AllReduce(_bucket.AsSpan(0, filled));
-            foreach ((Tensor part, int start) in parts)
-            {
-                decoder.Backend.Upload<float>(_bucket.AsSpan(start, (int)part.Count), part);
-            }
-
-            parts.Clear();
-            filled = 0;
-        }
     }
 
     private byte[] Message(IReadOnlyList<float[][]> results, double value, (int Batch, string What)? failure)

@@ -27,6 +27,7 @@ internal sealed class Trainer
     private readonly LearningRateSchedule _learningRate;
     private readonly LambdaSchedule _lambda;
     private readonly TrainingCheckpoint _checkpoints;
+    private readonly RankExchange? _exchange; // where ranks divide what is trained
 
     /// <summary>A training run.</summary>
     /// <param name="decoder">The model; its trainable parameters are trained.</param>
@@ -74,7 +75,9 @@ internal sealed class Trainer
         _learningRate = new LearningRateSchedule(
             options.Schedule.LrSchedule, options.Optimizer.LearningRate, options.Schedule.WarmupRatio, Steps, options.Compat);
         _lambda = new LambdaSchedule(options, Steps, _order.StepsPerEpoch);
-        _checkpoints = new TrainingCheckpoint(Path.Combine(folder, "checkpoints"), options.Checkpoints.Keep);
+        _exchange = decoder.Sharding is null ? null : new RankExchange(_communicator, decoder.Backend);
+        _checkpoints = new TrainingCheckpoint(
+            Path.Combine(folder, "checkpoints"), options.Checkpoints.Keep, decoder.Sharding is null ? null : _communicator);
     }
 
     /// <summary>All optimiser steps of the run.</summary>
@@ -105,7 +108,7 @@ internal sealed class Trainer
         ReserveActivations();
         using var step = new TrainingStep(_decoder, _options, _regularizer, _baseModel, _communicator);
         using Unlearning? unlearning = BeginUnlearning();
-        using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);
+        using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options, _exchange);
         TrainingState state = Begin(resume, optimizer, unlearning);
         Agreement.CheckSame(_communicator, new Dictionary<string, string>
         {
@@ -132,9 +135,7 @@ internal sealed class Trainer
                 }
                 catch (OperationCanceledException)
                 {
-                    if (log != null)
-                        Save(State() with { Unevaluated = metrics });
-
+                    Save(now => now with { Unevaluated = metrics });
                     _communicator.Barrier();
                     throw;
                 }
@@ -148,8 +149,7 @@ internal sealed class Trainer
             if (last || cancelled
                 || (_options.Checkpoints.Every > 0 && (k + 1) % _options.Checkpoints.Every == 0))
             {
-                if (log != null)
-                    Save(State());
+                Save(now => now);
             }
 
             if (last && k + 1 < Steps)
@@ -166,10 +166,16 @@ internal sealed class Trainer
             if (cancelled && !last)
                 throw new OperationCanceledException(cancellation);
 
-            TrainingState State()
+            void Save(Func<TrainingState, TrainingState> amend)
             {
-                (long bytes, string hash) = log!.Flush();
-                return state with
+                if (log is null)
+                {
+                    _checkpoints.Follow(optimizer, _decoder.Backend, unlearning?.Own);
+                    return;
+                }
+
+                (long bytes, string hash) = log.Flush();
+                TrainingState now = state with
                 {
                     Step = k + 1,
                     Steps = Steps,
@@ -182,13 +188,9 @@ internal sealed class Trainer
                     ElapsedSeconds = metrics.ElapsedSeconds,
                     Settings = Recipe.Values(_options),
                 };
+                string written = _checkpoints.Write(amend(now), optimizer, _decoder.Backend, unlearning?.Own);
+                _observer?.CheckpointWritten(written);
             }
-        }
-
-        void Save(TrainingState now)
-        {
-            string written = _checkpoints.Write(now, optimizer, _decoder.Backend, unlearning?.Own);
-            _observer?.CheckpointWritten(written);
         }
     }
 
@@ -252,13 +254,13 @@ internal sealed class Trainer
     {
         using var step = new TrainingStep(_decoder, _options, _regularizer, _baseModel, _communicator);
         using Unlearning? unlearning = BeginUnlearning();
-        using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options);
+        using var optimizer = new AdamWOptimizer(_decoder.Backend, _decoder.TrainableParameters, _options, _exchange);
         Step(0, step, unlearning, optimizer, started: 0);
         _evaluator?.Rehearse(_decoder);
     }
 
     private Unlearning? BeginUnlearning() =>
-        _unlearned is null ? null : new Unlearning(_decoder, _unlearned, _options, Steps, _communicator);
+        _unlearned is null ? null : new Unlearning(_decoder, _unlearned, _options, Steps, _communicator, _exchange);
 
     private TrainingState Begin(bool resume, AdamWOptimizer optimizer, Unlearning? unlearning)
     {

@@ -6,7 +6,9 @@ using System.Text.Json.Serialization;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.IO;
+using Forgetting.Models;
 using Forgetting.Tensors;
 
 namespace Forgetting.Training;
@@ -58,10 +60,17 @@ internal sealed record TrainingState
 /// trainable parameters, both moments of AdamW as the optimiser has them), <c>state.json</c>, and <c>sha256sums</c>, their checksums,
 /// which are verified before anything is read. A run resumed from one continues to the same bits as one that was never interrupted.
 /// </summary>
-internal sealed class TrainingCheckpoint(string folder, int keep)
+/// <param name="folder">Folder of the checkpoints.</param>
+/// <param name="keep">How many are kept.</param>
+/// <param name="ranks">
+/// Where ranks divide the optimiser's state: these; null where the first has all of it. A checkpoint has whole tensors all the same,
+/// brought together a piece at a time, and any number of ranks, however they divide them, resumes from it.
+/// </param>
+internal sealed class TrainingCheckpoint(string folder, int keep, ICommunicator? ranks = null)
 {
     private const string StateName = "state.json";
     private const string TensorsName = "training.safetensors";
+    private const int PieceElements = 1 << 18; // of a tensor at once
 
     /// <summary>Whether a setting's value can change what a training results in, other than through the data it names.</summary>
     public static bool Matters(string setting) => Recipe.Find(setting) is not { MayChange: true };
@@ -77,12 +86,25 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         string path = Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"step-{state.Step:D6}"));
         AtomicDirectory.Write(path, StateName, beside =>
         {
-            WriteTensors(Path.Combine(beside, TensorsName), [.. Tensors(optimizer, unlearning)], memory);
+            using (FileStream stream = File.Create(Path.Combine(beside, TensorsName)))
+            {
+                WriteTensors(stream, [.. Tensors(optimizer, unlearning)], memory);
+            }
+
             File.WriteAllBytes(Path.Combine(beside, StateName), JsonSerializer.SerializeToUtf8Bytes(state, JsonLines.Options));
             Checksums.Write(beside);
         });
         RemoveOldest();
         return path;
+    }
+
+    /// <summary>The part of a rank that is not the first in <see cref="Write"/>: gives what it has of the state.</summary>
+    /// <param name="unlearning">The unlearning steps' own optimiser, or null.</param>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    public void Follow(AdamWOptimizer optimizer, IMemory memory, AdamWOptimizer? unlearning = null)
+    {
+        if (ranks != null)
+            WriteTensors(Stream.Null, [.. Tensors(optimizer, unlearning)], memory);
     }
 
     /// <summary>Restores the optimiser and the masters from the newest checkpoint.</summary>
@@ -110,7 +132,6 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
             throw new UserException($"{path}: the training set is not the one this run began with");
 
         ReadTensors(Path.Combine(path, TensorsName), Tensors(optimizer, unlearning), memory);
-        optimizer.MastersChanged();
         optimizer.Updates = state.Updates;
         return state;
     }
@@ -181,42 +202,74 @@ internal sealed class TrainingCheckpoint(string folder, int keep)
         }
     }
 
-    private static IEnumerable<(string Name, Tensor Values)> Tensors(AdamWOptimizer optimizer, AdamWOptimizer? unlearning) =>
+    private static IEnumerable<StateTensor> Tensors(AdamWOptimizer optimizer, AdamWOptimizer? unlearning) =>
         [.. optimizer.State(), .. unlearning?.Moments("unlearning.") ?? []];
 
-    private static void WriteTensors(string path, List<(string Name, Tensor Values)> tensors, IMemory memory)
+    private void WriteTensors(Stream stream, List<StateTensor> tensors, IMemory memory)
     {
-        using FileStream stream = File.Create(path);
-        Dictionary<string, Tensor> byName = tensors.ToDictionary(t => t.Name, t => t.Values);
+        Dictionary<string, StateTensor> byName = tensors.ToDictionary(t => t.Name);
         var writer = new SafeTensorsWriter(
             stream,
-            tensors.Select(t => new TensorEntry(t.Name, Stored(t.Values), [t.Values.Rows, t.Values.Columns])),
+            tensors.Select(t => new TensorEntry(t.Name, Stored(t), [t.Shape.Rows, t.Shape.Columns])),
             SafeTensorsWriter.StandardMetadata);
-        var buffers = new TransferBuffers();
+        var piece = new byte[PieceElements * sizeof(float)];
         foreach (TensorEntry entry in writer.Entries)
         {
-            TensorTransfer.Save(byName[entry.Name], memory, null, entry, transposed: false, writer, buffers);
+            StateTensor tensor = byName[entry.Name];
+            for (long first = 0; first < tensor.Shape.Count; first += PieceElements)
+            {
+                Tensor own = tensor.Among(first, PieceElements);
+                Span<byte> bytes = piece.AsSpan(0, (int)own.Bytes);
+                if (own.DType == DType.UInt8)
+                    memory.Download(own, bytes);
+                else
+                    memory.Download(own, MemoryMarshal.Cast<byte, float>(bytes));
+
+                // Of a piece each rank has some, or none, in the order of ranks.
+                foreach (byte[] part in ranks?.Gather(bytes) ?? [])
+                {
+                    writer.Write(part);
+                }
+
+                if (ranks is null)
+                    writer.Write(bytes);
+            }
         }
 
         writer.Complete();
     }
 
-    private static void ReadTensors(string path, IEnumerable<(string Name, Tensor Values)> tensors, IMemory memory)
+    private static void ReadTensors(string path, IEnumerable<StateTensor> tensors, IMemory memory)
     {
         using SafeTensorsFile file = SafeTensorsFile.Open(path);
         Dictionary<string, StoredTensor> byName = file.Tensors.ToDictionary(t => t.Name);
         var buffers = new TransferBuffers();
-        foreach ((string name, Tensor values) in tensors)
+        foreach (StateTensor tensor in tensors)
         {
+            string name = tensor.Name;
             StoredTensor stored = byName.GetValueOrDefault(name) ?? throw new UserException($"{path}: {name} is missing");
-            if (stored.Type != Stored(values) || !stored.Has(values.Shape))
-                throw new UserException($"{path}: {name} is {stored.Type} {stored.ShapeText}, expected {Stored(values)} {values.Shape}");
+            if (stored.Type != Stored(tensor) || !stored.Has(tensor.Shape))
+                throw new UserException($"{path}: {name} is {stored.Type} {stored.ShapeText}, expected {Stored(tensor)} {tensor.Shape}");
 
-            TensorTransfer.Load(stored, transposed: false, values, memory, buffers);
+            if (name == tensor.Parameter.Name)
+            {
+                TensorTransfer.Load(stored, transposed: false, tensor.Parameter, memory, buffers);
+                continue;
+            }
+
+            for (long done = 0; done < tensor.Values.Count; done += PieceElements)
+            {
+                Tensor piece = tensor.Among(tensor.First + done, PieceElements);
+                using MappedView view = stored.Map((tensor.First + done) * tensor.DType.Size(), piece.Bytes);
+                if (piece.DType == DType.UInt8)
+                    memory.Upload(view.Bytes, piece);
+                else
+                    memory.Upload(MemoryMarshal.Cast<byte, float>(view.Bytes), piece);
+            }
         }
     }
 
-    private static StoredType Stored(Tensor values) => values.DType == DType.UInt8 ? StoredType.U8 : StoredType.F32;
+    private static StoredType Stored(StateTensor tensor) => tensor.DType == DType.UInt8 ? StoredType.U8 : StoredType.F32;
 
     private static TrainingState ReadState(string path)
     {

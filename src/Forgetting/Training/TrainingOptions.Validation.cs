@@ -31,6 +31,17 @@ public sealed partial record TrainingOptions
         }
     }
 
+    /// <summary>Refuses what so many processes of a run cannot do.</summary>
+    /// <exception cref="UserException">One is to divide what it trains.</exception>
+    internal void CheckRanks(int ranks)
+    {
+        if (ranks == 1 && Compute.DividesState)
+        {
+            throw new UserException(
+                $"shard is {Compute.Shard} with one process, which has nothing to divide; expected --ranks of at least 2, or shard none");
+        }
+    }
+
     /// <summary>These settings with those at their defaults of which a run makes no use.</summary>
     internal TrainingOptions WithoutUnused() =>
         Recipe.Settings.Aggregate(
@@ -47,6 +58,7 @@ public sealed partial record TrainingOptions
             setting.CheckRange(this);
         }
 
+        Check("shard", Compute.Shard, Compute.Shard is "none" or "optimizer" or "gradients", "none, optimizer or gradients");
         Check("optimizer", Optimizer.Kind, Optimizer.Kind == "adamw" || Optimizer.In8Bits, "adamw or adamw8bit");
         TokenForgettingSettings forgetting = TokenForgetting;
         double share = forgetting.Rho is { IsAuto: false } given ? given.Value : 0;
@@ -92,6 +104,12 @@ public sealed partial record TrainingOptions
 
         if (Steers && ForgetSet.RetainKl)
             throw new UserException("retain-kl is given with objective rmu, which keeps hidden states near the base model's instead");
+
+        if (Steers && Compute.DividesState)
+        {
+            throw new UserException(
+                $"shard is {Compute.Shard} with objective rmu, which trains a few matrices alone; expected shard none with it");
+        }
 
         if ((ForgetsAnswers || Steers) && TokenForgetting.Ascent is { } ascent)
         {

@@ -37,7 +37,7 @@ internal sealed class TrainingStep : IDisposable
     private readonly SequenceObjective? _objective;
     private readonly Decoder? _baseModel; // that the divergence of what must stay is from
     private readonly Misdirection? _misdirection;
-    private readonly AccumulateSink _sink;
+    private readonly SharedGradients _gradients;
     private readonly GradientParts _parts;
     private readonly StepShare _share;
     private readonly List<MicroBatchOfStep> _batches = [];
@@ -73,11 +73,10 @@ internal sealed class TrainingStep : IDisposable
         _objective = SequenceObjective.From(options);
         _misdirection = Misdirection.From(options, decoder.Config, baseModel);
         _baseModel = options.KeepsBase ? baseModel : null;
-        _sink = new AccumulateSink(decoder.Backend);
         decoder.Repeats = !options.Compute.NoCudaGraphs;
-        decoder.AllocateGradients();
-        _parts = new GradientParts(decoder);
-        _share = new StepShare(communicator ?? SingleProcess.Instance, decoder);
+        _gradients = new SharedGradients(communicator ?? SingleProcess.Instance, decoder);
+        _parts = new GradientParts(decoder, _gradients);
+        _share = new StepShare(communicator ?? SingleProcess.Instance);
     }
 
     /// <summary>Takes up the examples of a step.</summary>
@@ -259,18 +258,29 @@ internal sealed class TrainingStep : IDisposable
     private double RunAll(Func<MicroBatchOfStep, SignedWeights> weights, IRegularizer? regularizer)
     {
         (int, string)? failure = null;
+        int passes = 0;
         for (int i = 0; i < _batches.Count && failure is null; i++)
         {
             MicroBatchOfStep batch = _batches[i];
-            if (_share.IsOwn(i))
-                failure = Run(batch, weights(batch), regularizer) is { } what ? (i, what) : null;
-            else
+            if (!_share.IsOwn(i))
+            {
                 (regularizer as IFeatureRegularizer)?.Skip(batch.Tokens.Documents);
+                continue;
+            }
+
+            failure = Run(batch, weights(batch), regularizer) is { } what ? (i, what) : null;
+            passes++;
+        }
+
+        // Where ranks speak to each other in passes, all make as many.
+        for (; passes < _share.MostOfRank; passes++)
+        {
+            _gradients.Join();
         }
 
         double own = _misdirection?.Value ?? (_regularizer as IPairRegularizer)?.Value ?? 0;
         double value = _share.Gather([.. _batches.Select(batch => new[] { batch.Losses, batch.Divergences })], own, failure);
-        _share.SumGradients();
+        _gradients.Sum();
         return value;
     }
 
@@ -279,7 +289,10 @@ internal sealed class TrainingStep : IDisposable
     {
         TokenBatch tokens = batch.Tokens;
         if (batch.Signs.Length == 0)
+        {
+            _gradients.Join();
             return null;
+        }
 
         for (int document = 0; document < tokens.Documents; document++)
         {
@@ -293,7 +306,7 @@ internal sealed class TrainingStep : IDisposable
 
         _misdirection?.Take(tokens, batch.Retained);
         _decoder.ForwardBackward(
-            tokens, _ascent, _sink, batch.Losses, _dropoutSeed, _options.Compute.Recompute, _misdirection ?? regularizer,
+            tokens, _ascent, _gradients.Sink, batch.Losses, _dropoutSeed, _options.Compute.Recompute, _misdirection ?? regularizer,
             baseModel: batch.Divergences.Length > 0 ? _baseModel : null, divergences: batch.Divergences);
         for (int document = 0; document < tokens.Documents; document++)
         {
@@ -316,6 +329,9 @@ internal sealed class TrainingStep : IDisposable
             _decoder.ZeroGradients();
             if (Run(Batch(new MicroBatch(i, 1, 0)), weights) is { } loss)
                 throw new NonFiniteException(loss);
+
+            if (_gradients.IsDivided)
+                _gradients.Sum(); // of what every rank has alike
 
             if (!double.IsFinite(_parts.Norm()))
                 return $": that of example {_examples[i].Index} alone is not";

@@ -26,7 +26,8 @@ internal sealed class Unlearning : IDisposable
     private readonly AdamWOptimizer? _own;
 
     public Unlearning(
-        Decoder decoder, TrainingSet set, TrainingOptions options, int learningSteps, ICommunicator? communicator = null)
+        Decoder decoder, TrainingSet set, TrainingOptions options, int learningSteps, ICommunicator? communicator = null,
+        RankExchange? exchange = null)
     {
         _set = set;
         _options = options;
@@ -38,7 +39,8 @@ internal sealed class Unlearning : IDisposable
         {
             // Learning steps decay the weights.
             _own = new AdamWOptimizer(
-                decoder.Backend, decoder.TrainableParameters, options with { Optimizer = options.Optimizer with { WeightDecay = 0 } });
+                decoder.Backend, decoder.TrainableParameters, options with { Optimizer = options.Optimizer with { WeightDecay = 0 } },
+                exchange);
         }
 
         // With no positive tokens, the signed objective with λ = w is −w/n on all; the ascent's kind applies.

@@ -30,15 +30,18 @@ public sealed class DataParallelTests
         Compute = s_long.Compute with { MicroBatchTokens = 20 },
     };
 
-    public static TheoryData<string, int> Runs
+    public static TheoryData<string, int, string> Runs
     {
         get
         {
-            var data = new TheoryData<string, int>();
+            var data = new TheoryData<string, int, string>();
             foreach (string kind in new[] { "full", "forget", "lora", "paper", "unlearning", "bss", "srs" })
             {
-                data.Add(kind, 2);
-                data.Add(kind, 4);
+                foreach (string shard in new[] { "none", "optimizer", "gradients" })
+                {
+                    data.Add(kind, 2, shard);
+                    data.Add(kind, 4, shard);
+                }
             }
 
             return data;
@@ -47,10 +50,10 @@ public sealed class DataParallelTests
 
     [Theory]
     [MemberData(nameof(Runs))]
-    public void Losses_are_those_of_one_rank_and_a_rerun_has_the_same_bits(string kind, int ranks)
+    public void Losses_are_those_of_one_rank_and_a_rerun_has_the_same_bits(string kind, int ranks, string shard)
     {
-        (StepMetrics[] one, _) = Train(kind, 1);
-        (StepMetrics[] many, float[][] weights) = Train(kind, ranks);
+        (StepMetrics[] one, float[][] expectedWeights) = Train(kind, 1, "none");
+        (StepMetrics[] many, float[][] weights) = Train(kind, ranks, shard);
         Assert.Equal(50, one.Length);
         Assert.Equal(50, many.Length);
         foreach ((StepMetrics expected, StepMetrics found) in one.Zip(many))
@@ -65,7 +68,8 @@ public sealed class DataParallelTests
         }
 
         Assert.All(weights, own => Assert.Equal(weights[0], own));
-        (StepMetrics[] again, float[][] same) = Train(kind, ranks);
+        Assert.All(expectedWeights[0].Zip(weights[0]), pair => Assert.Equal(pair.First, pair.Second, 1e-4));
+        (StepMetrics[] again, float[][] same) = Train(kind, ranks, shard);
         Assert.Equal(weights[0], same[0]);
         Assert.Equal(many.Select(m => m.Loss), again.Select(m => m.Loss));
     }
@@ -78,15 +82,19 @@ public sealed class DataParallelTests
             Assert.True(Math.Abs(value - found!.Value) <= 1e-5 * Math.Abs(value), $"expected {value}, found {found}");
     }
 
-    [Fact]
-    public void A_loss_that_is_not_finite_stops_all_ranks_in_the_same_step_with_the_same_words()
+    [Theory]
+    [InlineData("none")]
+    [InlineData("optimizer")]
+    [InlineData("gradients")]
+    public void A_loss_that_is_not_finite_stops_all_ranks_in_the_same_step_with_the_same_words(string shard)
     {
+        TrainingOptions options = s_long with { Compute = s_long.Compute with { Shard = shard } };
         string[] lines = [.. new[] { 1, 2, 4 }.SelectMany(ranks =>
         {
             using var folder = new Testing.TemporaryFolder();
             return ThreadRanks.Run(ranks, communicator =>
             {
-                using var run = new TinyRun(s_long, new CpuBackend(1));
+                using var run = new TinyRun(options, new CpuBackend(1), communicator: communicator);
                 Parameter gain = run.Decoder.TrainableParameters.First(p => p.Kind == ParameterKind.Vector);
                 gain.SetRows(run.Decoder.Backend, 0, [.. Enumerable.Repeat(float.NaN, (int)gain.Shape.Count)]);
                 var trainer = new Trainer(run.Decoder, run.Set, run.Options, folder.Path, communicator: communicator);
@@ -125,7 +133,7 @@ public sealed class DataParallelTests
             return 0;
         });
         StepMetrics[] resumed = [.. StepMetrics.Read(Path.Combine(folder.Path, "metrics.jsonl"))];
-        (StepMetrics[] whole, _) = Train("forget", 1);
+        (StepMetrics[] whole, _) = Train("forget", 1, "none");
         Assert.Equal(50, resumed.Length);
         Assert.All(whole.Zip(resumed), pair => Close(pair.First.Loss, pair.Second.Loss));
     }
@@ -168,13 +176,14 @@ public sealed class DataParallelTests
         Assert.Equal(64, StepShare.MostTokens(options with { Compat = Compatibility.Paper }, tokens, ranks));
     }
 
-    private static (StepMetrics[] Metrics, float[][] Weights) Train(string kind, int ranks)
+    private static (StepMetrics[] Metrics, float[][] Weights) Train(string kind, int ranks, string shard)
     {
         using var folder = new Testing.TemporaryFolder();
         TrainingOptions options = Options(kind);
+        options = options with { Compute = options.Compute with { Shard = shard } };
         float[][] weights = ThreadRanks.Run(ranks, communicator =>
         {
-            using var run = new TinyRun(options, new CpuBackend(1));
+            using var run = new TinyRun(options, new CpuBackend(1), communicator: communicator);
             TrainingSet set = kind == "full" ? TrainingSet.AllPositive(run.Set.Examples) : run.Set;
             TrainingSet? unlearned = kind == "unlearning" ? TrainingSet.AllNegative(TinyRun.Examples(5).Examples) : null;
             new Trainer(

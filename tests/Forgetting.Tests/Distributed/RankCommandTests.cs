@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using Forgetting.Runs;
 using Forgetting.Testing;
 using Forgetting.Training;
 using Xunit;
@@ -46,14 +47,22 @@ public sealed class RankCommandTests : IDisposable
         Assert.Equal(50, one.Length);
         StepMetrics[][] many =
         [
-            .. new[] { ("openmpi", "2"), ("mpich", "2"), ("mpich", "4") }.Select(launch =>
+            .. new[]
             {
-                (string flavor, string ranks) = launch;
-                Ok(Run(Start(flavor, ["tune", "--ranks", ranks, "--out", _folder[flavor + ranks], .. settings])));
-                return Metrics(flavor + ranks);
+                ("openmpi", "2", "none"), ("mpich", "2", "none"), ("openmpi", "2", "gradients"), ("mpich", "2", "gradients"),
+                ("mpich", "4", "optimizer"),
+            }.Select(launch =>
+            {
+                (string flavor, string ranks, string shard) = launch;
+                string run = flavor + ranks + shard;
+                Ok(Run(Start(flavor, ["tune", "--ranks", ranks, "--shard", shard, "--out", _folder[run], .. settings])));
+                TuneSummary summary = TuneSummary.Read(_folder[run]);
+                Assert.InRange(summary.PredictedMemoryBytes, 0.9 * summary.DeviceMemoryBytes, 1.1 * summary.DeviceMemoryBytes);
+                return Metrics(run);
             }),
         ];
         Assert.Equal(Numbers(many[0]), Numbers(many[1]));
+        Assert.Equal(Numbers(many[2]), Numbers(many[3]));
         Assert.All(many[1..], found => Assert.All(one.Zip(found), pair =>
         {
             DataParallelTests.Close(pair.First.PositiveLoss, pair.Second.PositiveLoss);
@@ -71,13 +80,13 @@ public sealed class RankCommandTests : IDisposable
     [InlineData("mpich", 2)]
     public void A_rank_that_is_killed_ends_all_in_one_line_and_others_in_number_resume(string flavor, int rank)
     {
-        string[] settings = [.. _settings, "--method", "full", "--lora-rank", "0", "--checkpoint-every", "2"];
+        string[] settings = [.. _settings, "--method", "full", "--lora-rank", "0", "--checkpoint-every", "2", "--shard", "gradients"];
         using Process process = Start(flavor, ["tune", "--ranks", "3", "--out", _folder["run"], "--steps", "40", .. settings]);
         (int code, string said) = Run(process, "checkpoints/step-000004", () => Signal("KILL", RankOf(process, rank)));
         Assert.Equal(3, code);
         Assert.StartsWith($"error: rank {rank} ended without a word, and mpirun with exit code", said, StringComparison.Ordinal);
 
-        Ok(Run(Start(flavor, ["tune", "--ranks", "2", "--resume", "--out", _folder["run"]])));
+        Ok(Run(Start(flavor, ["tune", "--ranks", "2", "--shard", "optimizer", "--resume", "--out", _folder["run"]])));
         Assert.Equal(40, Metrics("run").Length);
     }
 

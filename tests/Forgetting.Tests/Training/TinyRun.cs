@@ -1,6 +1,8 @@
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Data;
+using Forgetting.Distributed;
+using Forgetting.Methods;
 using Forgetting.Models;
 using Forgetting.Models.Families;
 using Forgetting.Testing;
@@ -11,7 +13,8 @@ namespace Forgetting.Tests.Training;
 /// <summary>A random Llama of two blocks with random examples; trains in a folder of its own.</summary>
 internal sealed class TinyRun : IDisposable
 {
-    private static readonly ModelConfig s_config = new()
+    /// <summary>The model.</summary>
+    public static ModelConfig Config { get; } = new()
     {
         Family = ModelFamilies.Llama,
         VocabularySize = 40,
@@ -27,19 +30,20 @@ internal sealed class TinyRun : IDisposable
     };
 
     /// <summary>The same with matrices of 4,096 weights and more.</summary>
-    public static ModelConfig Wide { get; } = s_config with { HiddenSize = 64, HeadSize = 16, IntermediateSize = 72 };
+    public static ModelConfig Wide { get; } = Config with { HiddenSize = 64, HeadSize = 16, IntermediateSize = 72 };
 
     private readonly CpuBackend _backend;
     private readonly TemporaryFolder _folder = new();
 
-    public TinyRun(TrainingOptions options, CpuBackend? backend = null, ModelConfig? config = null)
+    public TinyRun(
+        TrainingOptions options, CpuBackend? backend = null, ModelConfig? config = null, ICommunicator? communicator = null)
     {
         _backend = backend ?? new CpuBackend(2);
         Options = options;
         Decoder = new Decoder(
-            config ?? s_config, _backend,
+            config ?? Config, _backend,
             options.Lora.Rank == 0 ? null : new LoraConfig { Rank = options.Lora.Rank, Alpha = 8, Dropout = options.Lora.Dropout },
-            seed: 11);
+            seed: 11, sharding: TrainedModel.Sharding(options, communicator ?? SingleProcess.Instance));
         Decoder.Initialize(5);
         foreach (Parameter b in Decoder.AdapterParameters.Where(p => p.Name.Contains("lora_B", StringComparison.Ordinal)))
         {
@@ -89,7 +93,7 @@ internal sealed class TinyRun : IDisposable
     public Trainer Trainer(ITrainingObserver? observer = null) => new(Decoder, Set, Options, Folder, observer);
 
     /// <summary>Trainable weights, end to end.</summary>
-    public float[] Weights() => Concatenate(p => p.Master);
+    public float[] Weights() => Concatenate(p => p.Value);
 
     /// <summary>Gradients, end to end.</summary>
     public float[] Gradients() => Concatenate(p => p.Gradient);

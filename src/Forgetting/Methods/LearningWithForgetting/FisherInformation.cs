@@ -47,9 +47,10 @@ internal static class FisherInformation
         long done = 0, total = ExampleLists.Tokens(examples, 0, examples.Count);
         SharedWork.Run(ranks, BatchBuilder.MicroBatches(examples, maxTokens), Compute, (_, rows) =>
             observer?.Progressed(done += rows, total), cancellation);
-        new StepShare(ranks, decoder).SumGradients();
+        new RankExchange(ranks, decoder.Backend).AllReduce([.. decoder.TrainableParameters.Select(p => p.Gradient)]);
         foreach (Parameter parameter in decoder.TrainableParameters)
         {
+            parameter.HasZeroGradient = false; // of a rank that had no batch too
             decoder.Backend.Scale(parameter.Gradient, 1f / examples.Count);
         }
 
