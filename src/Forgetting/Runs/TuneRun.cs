@@ -353,7 +353,7 @@ internal sealed class TuneRun
             ActivationBytes = model.Decoder.Activations.PeakBytes,
             DeviceMemoryBytes = _backend.Use.Peak,
             PeakMemoryBytes = Process.GetCurrentProcess().PeakWorkingSet64,
-            LastStep = metrics[^1],
+            LastStep = metrics[^1] with { Examples = null }, // places in a set that the summary does not have
         };
     }
 }
