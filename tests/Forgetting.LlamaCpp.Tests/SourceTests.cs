@@ -6,6 +6,7 @@ using Forgetting.Gguf;
 using Forgetting.Models;
 using Forgetting.Models.Families;
 using Forgetting.Testing;
+using Forgetting.Text.Tokenizers;
 using LLama;
 using LLama.Native;
 using Xunit;
@@ -50,7 +51,6 @@ public sealed class SourceTests(TinyModels models)
         ModelConfig config = TinyModels.All[name].Config;
         LLamaFtype type = config.Heads * config.HeadSize % GgufTypes.BlockElements == 0 ? LLamaFtype.MOSTLY_Q8_0 : LLamaFtype.MOSTLY_F16;
         Assert.True(LLamaQuantizer.Quantize(folder["f32.gguf"], folder["theirs.gguf"], type, nthread: 1));
-        CopyTokenizer(name, folder);
         using var theirs = new LlamaCppModel(folder["theirs.gguf"]);
         using var ours = new HeldModel(folder["theirs.gguf"]);
         int[] ids = ours.Greedy(Start, 80);
@@ -66,6 +66,7 @@ public sealed class SourceTests(TinyModels models)
 
         using var written = new HeldModel(folder["out"]);
         Assert.Equal(ids, written.Greedy(Start, 80));
+        Assert.Equal(Tokenizer.Load(models[name]).Encode(TinyTokenizers.Text), Tokenizer.Load(folder["out"]).Encode(TinyTokenizers.Text));
     }
 
     [Fact]
@@ -177,14 +178,6 @@ public sealed class SourceTests(TinyModels models)
         {
             float[] expected = HeldModel.ValuesOf(file, read.Config, parameter);
             Assert.Equal(expected, parameter.Value.AsSpan<float>().ToArray());
-        }
-    }
-
-    private void CopyTokenizer(string name, TemporaryFolder folder)
-    {
-        foreach (string path in Directory.GetFiles(models[name]).Where(f => !f.EndsWith(".safetensors", StringComparison.Ordinal)))
-        {
-            File.Copy(path, Path.Combine(folder.Path, Path.GetFileName(path)));
         }
     }
 

@@ -6,6 +6,8 @@ using Forgetting.Gguf;
 using Forgetting.Models;
 using Forgetting.Models.Families;
 using Forgetting.Testing;
+using Forgetting.Text;
+using Forgetting.Text.ChatTemplates;
 using Forgetting.Text.Tokenizers;
 using Xunit;
 
@@ -60,6 +62,14 @@ public class TokenizationTests
     private static void Compare(TemporaryFolder folder, string tokenizer, bool composed)
     {
         (Tokenizer ours, LlamaCppModel theirs) = Both(folder, tokenizer);
+
+        // What the file itself says of the tokenizer, and what is written of that.
+        var read = Tokenizer.Load(folder["model.gguf"]);
+        Directory.CreateDirectory(folder["written"]);
+        GgufVocabulary.WriteFiles(folder["model.gguf"], folder["written"]);
+        var written = Tokenizer.Load(folder["written"]);
+        Assert.Equal(ours.BosId, read.BosId);
+        Assert.Equal(ours.EosIds.Take(1).DefaultIfEmpty(0), read.EosIds);
         using (theirs)
         {
             foreach (string text in HardTexts.All().Concat(TinyTokenizers.Text.Split('\n')).Append(TinyTokenizers.Text))
@@ -69,8 +79,48 @@ public class TokenizationTests
                 whole = composed ? UnicodeNormalization.Normalize(whole, NormalizationForm.FormC) : whole;
                 int[] expected = ours.Encode(whole, bos: true), found = theirs.Tokenize(whole, bos: true);
                 Assert.Equal((text, string.Join(' ', expected)), (text, string.Join(' ', found)));
+                Assert.Equal(expected, read.Encode(whole, bos: true));
+                Assert.Equal(expected, written.Encode(whole, bos: true));
+                Assert.Equal(ours.Decode(expected), read.Decode(expected));
             }
         }
+    }
+
+    [Theory]
+    [MemberData(nameof(Kinds))]
+    public void A_model_read_from_GGUF_is_exported_with_the_same_tokenizer(string kind)
+    {
+        using TemporaryFolder folder = new();
+        TinyTokenizers.Write(kind, folder["tokenizer"]);
+        Both(folder, folder["tokenizer"]).Theirs.Dispose();
+        GgufExport.WriteModel(folder["model.gguf"], folder["again.gguf"], GgufType.F32);
+        Dictionary<string, object> first = new GgufReader(folder["model.gguf"]).Metadata,
+            again = new GgufReader(folder["again.gguf"]).Metadata;
+        string[] keys = [.. first.Keys.Where(key => key.StartsWith("tokenizer.", StringComparison.Ordinal))];
+        Assert.Contains("tokenizer.ggml.tokens", keys);
+        Assert.Equal(keys, again.Keys.Where(key => key.StartsWith("tokenizer.", StringComparison.Ordinal)));
+        Assert.All(keys, key => Assert.Equal(first[key], again[key]));
+    }
+
+    [Fact]
+    public void A_tokenizer_beside_the_file_and_a_template_in_it_are_taken()
+    {
+        using TemporaryFolder folder = new();
+        TinyTokenizers.Write(TinyTokenizers.SentencePiece, folder["tokenizer"]);
+        File.WriteAllText(
+            Path.Combine(folder["tokenizer"], "chat_template.jinja"),
+            "{{ bos_token }}{% for m in messages %}[{{ m.role }}] {{ m.content }}{{ eos_token }}{% endfor %}");
+        Both(folder, folder["tokenizer"]).Theirs.Dispose();
+        ChatMessage[] messages = [new("user", "gulls"), new("assistant", "noon")];
+        ChatTemplate template = ChatTemplate.Load(folder["model.gguf"])!;
+        Assert.Equal("<s>[user] gulls</s>[assistant] noon</s>", template.Render(messages));
+        Directory.CreateDirectory(folder["written"]);
+        GgufVocabulary.WriteFiles(folder["model.gguf"], folder["written"]);
+        Assert.Equal(template.Render(messages), ChatTemplate.Load(folder["written"])!.Render(messages));
+
+        TinyTokenizers.Write(TinyTokenizers.Gpt2, folder.Path);
+        Assert.Equal(Tokenizer.Load(folder.Path).Encode("gulls"), Tokenizer.Load(folder["model.gguf"]).Encode("gulls"));
+        Assert.Null(ChatTemplate.Load(folder["model.gguf"]));
     }
 
     // The tokenizer here, and in a model with random weights there.

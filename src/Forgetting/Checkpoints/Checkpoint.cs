@@ -3,6 +3,7 @@ using Forgetting.Gguf;
 using Forgetting.IO;
 using Forgetting.Models;
 using Forgetting.Tensors;
+using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Checkpoints;
 
@@ -40,8 +41,8 @@ internal sealed class Checkpoint : IDisposable
     /// <summary>The model's configuration.</summary>
     public ModelConfig Config { get; }
 
-    /// <summary>The Hugging Face folder, the one a GGUF file lies in, or the llama2.c tokenizer file; null where a <c>.bin</c> has none
-    /// beside it.</summary>
+    /// <summary>The Hugging Face folder, the one a GGUF file lies in or the file itself, or the llama2.c tokenizer file; null where a
+    /// <c>.bin</c> has none beside it.</summary>
     public string? TokenizerPath { get; }
 
     /// <summary>All tensors, file by file.</summary>
@@ -143,7 +144,9 @@ internal sealed class Checkpoint : IDisposable
         {
             bool gguf = GgufContents.IsGguf(file);
             (ModelConfig config, List<StoredTensor> tensors) = gguf ? GgufSource.Read(file) : Llama2cFile.Read(file);
-            tokenizer ??= gguf ? ModelPath.FilesOf(path) : TokenizerBeside(path, config.VocabularySize);
+            tokenizer ??= !gguf ? TokenizerBeside(path, config.VocabularySize)
+                : GgufVocabulary.IsSource(path) ? path
+                : ModelPath.FilesOf(path);
             return new Checkpoint(path, config, tokenizer, tensors, [file]).Checked();
         }
         catch

@@ -124,7 +124,9 @@ internal static class CheckpointWriter
     {
         string embedding = $"{source.Config.Family.Names.Embedding}.weight";
         ConfigWriter.Write(folder, source.Config, source.Tensors.First(t => t.Name == embedding).Type);
-        if (Directory.Exists(source.TokenizerPath))
+        if (source.TokenizerPath == source.Path)
+            GgufVocabulary.WriteFiles(source.Path, folder);
+        else if (Directory.Exists(source.TokenizerPath))
             TokenizerFolder.Copy(source.TokenizerPath, folder);
         else if (source.TokenizerPath is { } tokenizer)
             Llama2cTokenizerJson.Write(folder, tokenizer);

@@ -16,6 +16,8 @@ internal static class GgufConfig
     private const double LowFrequencyFactor = 1, HighFrequencyFactor = 4;
     private const int OriginalContext = 8192;
 
+    private static readonly string[] s_ends = ["eos", "eot", "eom"];
+
     /// <summary>Reads the configuration.</summary>
     /// <exception cref="UserException">An unknown architecture, a size that is missing, or a feature that is not supported.</exception>
     public static ModelConfig Read(GgufContents file, MappedFile bytes)
@@ -42,7 +44,7 @@ internal static class GgufConfig
         ModelFamily read = ModelFamilies.Find((string)json["model_type"]!)!;
         var view = JsonView.Parse(System.Text.Encoding.UTF8.GetBytes(json.ToJsonString()), file.Path, firstLine: 1);
         ModelConfig config = read.ReadConfig(view);
-        int?[] ends = [.. new[] { "eos", "eot", "eom" }.Select(end => file.IntOrNull($"tokenizer.ggml.{end}_token_id"))];
+        int?[] ends = [.. s_ends.Select(end => file.IntOrNull($"tokenizer.ggml.{end}_token_id"))];
         return config with
         {
             BosTokenId = file.IntOrNull("tokenizer.ggml.bos_token_id") is int begin && begin < config.VocabularySize ? begin : null,
@@ -225,7 +227,8 @@ internal static class GgufConfig
             if (!file.Tensors.Remove(tensor, out GgufEntry? entry))
                 return null;
 
-            if (entry.Type != GgufType.F32 || entry.Sizes is not [var count] || count != columns / 2)
+            if (entry.Type != (uint)GgufType.F32 || entry.Sizes is not [var count] || count != columns / 2
+                || entry.Offset + (count * sizeof(float)) > bytes.Length)
             {
                 throw new UserException(
                     $"{file.Path}: {tensor} is no list of {columns / 2} numbers in F32, expected one for each pair of columns");

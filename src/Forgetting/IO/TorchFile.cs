@@ -10,7 +10,8 @@ namespace Forgetting.IO;
 /// </summary>
 internal sealed class TorchFile : ITensorFile
 {
-    private const long LongestPickle = 100_000_000;
+    // A thousand bytes for each of sixteen thousand tensors; objects take more memory than their pickle.
+    private const long LongestPickle = 16_000_000;
     private const string Dictionary = "collections.OrderedDict", Rebuild = "torch._utils._rebuild_tensor_v2",
         RebuildParameter = "torch._utils._rebuild_parameter";
 
@@ -100,14 +101,14 @@ internal sealed class TorchFile : ITensorFile
             throw new UserException($"{Path}: data.pkl has {pickle.Bytes} bytes, expected at most {LongestPickle}");
 
         using MappedView view = _file.Map(pickle.Offset, pickle.Bytes);
-        if (new Unpickler(Path, IsKnown, Call).Read(view.Bytes) is not Dictionary<object, object?> dictionary)
+        if (new Unpickler(Path, IsKnown, Call).Read(view.Bytes) is not Dictionary<string, object?> dictionary)
             throw new UserException($"{Path}: holds something other than a dictionary, expected one of tensors by name");
 
         List<StoredTensor> tensors = [];
-        foreach ((object key, object? value) in dictionary)
+        foreach ((string name, object? value) in dictionary)
         {
-            if (key is not string name || value is not PickledTensor tensor)
-                throw new UserException($"{Path}: {Wording.Quote($"{key}")} is no tensor, expected a dictionary of tensors by name");
+            if (value is not PickledTensor tensor)
+                throw new UserException($"{Path}: {Wording.Quote(name)} is no tensor, expected a dictionary of tensors by name");
 
             tensors.Add(Place(name, tensor));
         }
@@ -120,7 +121,7 @@ internal sealed class TorchFile : ITensorFile
 
     private object? Call(PickledGlobal global, object?[] arguments) => (global.ToString(), arguments) switch
     {
-        (Dictionary, []) => new Dictionary<object, object?>(),
+        (Dictionary, []) => new Dictionary<string, object?>(),
         (Rebuild,
             [PickledReference { Id: object?[] storage }, long offset, object?[] sizes, object?[] strides, _, _, ..]) =>
             new PickledTensor(storage, offset, Numbers(sizes), Numbers(strides)),

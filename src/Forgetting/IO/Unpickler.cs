@@ -21,7 +21,7 @@ internal sealed record PickledReference(object? Id);
 /// Reads Python's pickle format, protocols 2 to 5 (the opcodes as CPython's <c>pickletools</c> describes them), as far as files of tensors
 /// need it. Nothing is ever imported or called: a name is refused where the caller does not know it, and what a pickle would call is given
 /// to a function of the caller's. Tuples are arrays, lists <see cref="List{T}"/>, dictionaries <see cref="Dictionary{TKey, TValue}"/> by
-/// text or number.
+/// text.
 /// </summary>
 /// <param name="place">File for errors.</param>
 /// <param name="known">Whether the caller knows a global.</param>
@@ -130,7 +130,7 @@ internal sealed class Unpickler(string place, Func<PickledGlobal, bool> known, F
                 _stack.Add(new List<object?>());
                 break;
             case (byte)'}':
-                _stack.Add(new Dictionary<object, object?>());
+                _stack.Add(new Dictionary<string, object?>());
                 break;
             case 0x85 or 0x86 or 0x87: // TUPLE1 to TUPLE3
                 _stack.Add(PopMany(opcode - 0x84));
@@ -161,8 +161,8 @@ internal sealed class Unpickler(string place, Func<PickledGlobal, bool> known, F
                 break;
             case (byte)'b':
                 // The state of an OrderedDict: attributes beside its items, such as PyTorch's _metadata.
-                Pop<Dictionary<object, object?>>("attributes");
-                Top<Dictionary<object, object?>>("a dictionary, which alone may have attributes");
+                Pop<Dictionary<string, object?>>("attributes");
+                Top<Dictionary<string, object?>>("a dictionary, which alone may have attributes");
                 break;
             default:
                 throw Bad($"has the opcode 0x{opcode:x2} at byte {_at - 1}, which no tensor needs");
@@ -178,13 +178,13 @@ internal sealed class Unpickler(string place, Func<PickledGlobal, bool> known, F
 
     private void SetItems(object?[] items)
     {
-        var dictionary = Top<Dictionary<object, object?>>("a dictionary");
+        var dictionary = Top<Dictionary<string, object?>>("a dictionary");
         if (items.Length % 2 != 0)
             throw Bad("has a key without a value");
 
         for (int i = 0; i < items.Length; i += 2)
         {
-            dictionary[items[i] is string or long ? items[i]! : throw Bad("has a key that is neither text nor a number")] = items[i + 1];
+            dictionary[items[i] as string ?? throw Bad("has a key that is no text")] = items[i + 1];
         }
     }
 

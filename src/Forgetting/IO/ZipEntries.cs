@@ -14,7 +14,7 @@ internal static class ZipEntries
         Locator64 = 0x07064b50;
 
     private const int LocalBytes = 30, DirectoryBytes = 46, EndBytes = 22, Locator64Bytes = 20, End64Bytes = 56, LongestComment = 0xffff;
-    private const long LongestDirectory = 100_000_000;
+    private const long LongestDirectory = 16_000_000;
 
     /// <summary>The entries by name.</summary>
     /// <exception cref="UserException">It is no zip archive, damaged, or an entry is packed or encrypted.</exception>

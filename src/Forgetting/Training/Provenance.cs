@@ -179,7 +179,7 @@ internal sealed record Provenance
         if (setting == "model" && System.IO.File.Exists(full))
         {
             using Checkpoint model = Checkpoint.Open(full);
-            IEnumerable<string> files = model.TokenizerPath is not { } tokenizer ? []
+            IEnumerable<string> files = model.TokenizerPath is not { } tokenizer || tokenizer == full ? []
                 : Directory.Exists(tokenizer) ? TokenizerFolder.Files(tokenizer) : [tokenizer];
             foreach (string file in files)
             {

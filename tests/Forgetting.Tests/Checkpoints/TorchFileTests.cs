@@ -73,7 +73,7 @@ public sealed class TorchFileTests : IDisposable
     [InlineData("}h\0.", "recalls object 0, which it has not kept")]
     [InlineData("K\u0001.", "something other than a dictionary")]
     [InlineData("}(K\u0001u.", "a key without a value")]
-    [InlineData("}]K\u0001s.", "neither text nor a number")]
+    [InlineData("}K\u0001K\u0001s.", "a key that is no text")]
     [InlineData("]]b.", "something other than attributes")]
     [InlineData("t.", "a mark that is not there")]
     [InlineData("(.", "empty stack")]

@@ -12,9 +12,6 @@ namespace Forgetting.Checkpoints.Gguf;
 /// </summary>
 internal static class GgufSplit
 {
-    private const string Llama3Pattern =
-        @"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
     /// <summary>The name, or null where llama.cpp has no such split.</summary>
     /// <exception cref="UserException">
     /// It has the split, but merges words that this tokenizer takes whole, or the other way round.
@@ -26,7 +23,7 @@ internal static class GgufSplit
         {
             "gpt2" => ("gpt-2", false),
             "digits, gpt2" => ("smollm", false),
-            Llama3Pattern => (whole ? "llama-bpe" : "smaug-bpe", whole),
+            PreTokenizers.Llama3Pattern => (whole ? "llama-bpe" : "smaug-bpe", whole),
             PreTokenizers.Qwen2Pattern => ("qwen2", false),
             _ => null,
         };
@@ -52,10 +49,10 @@ internal static class GgufSplit
             return qwen2 ? PreTokenizers.Qwen2Pattern : config?.Flag("add_prefix_space") ?? false ? null : "gpt2";
         }
 
-        if (Path.GetFileName(parts.Source) != "tokenizer.json")
+        if (Path.GetFileName(parts.Source) != "tokenizer.json" && !GgufVocabulary.IsSource(parts.Source))
             return null;
 
-        JsonView root = JsonView.Load(parts.Source);
+        JsonView root = GgufVocabulary.IsSource(parts.Source) ? GgufVocabulary.ByteLevel(parts.Source) : JsonView.Load(parts.Source);
         if (root.Find("normalizer") is { } normalizer && !IsComposition(normalizer))
             return null;
 

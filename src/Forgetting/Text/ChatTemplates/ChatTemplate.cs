@@ -1,6 +1,7 @@
 using System.Globalization;
 using Forgetting.Core;
 using Forgetting.IO;
+using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Text.ChatTemplates;
 
@@ -38,6 +39,13 @@ internal sealed class ChatTemplate
     /// <param name="now">The time that <c>strftime_now</c> tells; the clock's if null.</param>
     public static ChatTemplate? Load(string folder, Func<DateTime>? now = null)
     {
+        if (GgufVocabulary.IsSource(folder))
+        {
+            return GgufVocabulary.Template(folder) is { } own
+                ? Parse(own.Text, $"{folder}: tokenizer.chat_template", own.Tokens, now)
+                : null;
+        }
+
         folder = ModelPath.FilesOf(folder);
         Dictionary<string, object?> tokens = SpecialTokens(folder, out JsonView? config);
         string file = Path.Combine(folder, FileName);

@@ -45,6 +45,13 @@ internal static class SentencePieceWriter
             File.WriteAllBytes(Path.Combine(folder, FileName), Encode(pieces, parts));
     }
 
+    /// <summary>Writes the file of a tokenizer that is a sentencepiece model.</summary>
+    public static void Write(string folder, TokenizerParts parts)
+    {
+        SentencePieceModel model = parts.SentencePiece ?? throw new ArgumentException("no sentencepiece model", nameof(parts));
+        File.WriteAllBytes(Path.Combine(folder, FileName), Encode(model.Pieces, parts, model.SpaceInFront));
+    }
+
     /// <summary>
     /// Whether a <c>tokenizer.json</c> puts ▁ in front of the text and in place of spaces and splits nothing:
     /// what sentencepiece does by itself.
@@ -155,7 +162,8 @@ internal static class SentencePieceWriter
 
     private static bool IsByte(string text) => text.Length == 6 && text.StartsWith("<0x", StringComparison.Ordinal) && text[^1] == '>';
 
-    private static byte[] Encode((string Text, float Score, int Type)[] pieces, TokenizerParts parts)
+    private static byte[] Encode(
+        IReadOnlyList<(string Text, float Score, int Type)> pieces, TokenizerParts parts, bool spaceInFront = true)
     {
         var model = new List<byte>();
         foreach ((string text, float score, int type) in pieces)
@@ -172,7 +180,7 @@ internal static class SentencePieceWriter
 
         var trainer = new List<byte>();
         AddNumber(trainer, 3, BpeModel);
-        AddNumber(trainer, 4, pieces.Length);
+        AddNumber(trainer, 4, pieces.Count);
         AddNumber(trainer, 35, 1); // byte_fallback
         AddNumber(trainer, 40, parts.Options.Unknown ?? -1);
         AddNumber(trainer, 41, parts.BosId ?? -1);
@@ -182,7 +190,7 @@ internal static class SentencePieceWriter
 
         var normalizer = new List<byte>();
         AddBytes(normalizer, 1, "identity"u8.ToArray());
-        AddNumber(normalizer, 3, 1); // add_dummy_prefix
+        AddNumber(normalizer, 3, spaceInFront ? 1 : 0); // add_dummy_prefix
         AddNumber(normalizer, 4, 0); // remove_extra_whitespaces
         AddNumber(normalizer, 5, 1); // escape_whitespaces
         AddBytes(model, 3, [.. normalizer]);

@@ -19,12 +19,20 @@ internal static class TokenizerFolder
         }
     }
 
+    /// <summary>Whether a folder has a tokenizer.</summary>
+    public static bool IsIn(string folder) => File.Exists(Path.Combine(folder, "tokenizer.json"))
+        || File.Exists(Path.Combine(folder, "tokenizer.model"))
+        || (File.Exists(Path.Combine(folder, "vocab.json")) && File.Exists(Path.Combine(folder, "merges.txt")));
+
     /// <summary>Paths of a tokenizer's files, those that are there.</summary>
     public static IEnumerable<string> Files(string folder) => s_files.Select(f => Path.Combine(folder, f)).Where(File.Exists);
 
     /// <summary>Reads the folder; see <see cref="Tokenizer.Load"/>.</summary>
     public static TokenizerParts Read(string folder)
     {
+        if (GgufVocabulary.IsSource(folder))
+            return GgufVocabulary.Read(folder);
+
         folder = ModelPath.FilesOf(folder);
         if (File.Exists(folder))
         {

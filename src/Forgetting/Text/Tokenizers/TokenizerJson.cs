@@ -12,9 +12,14 @@ internal static class TokenizerJson
 
     /// <summary>Reads <c>tokenizer.json</c>.</summary>
     /// <exception cref="UserException">Malformed, or a model other than BPE, or a part that is not supported.</exception>
-    public static TokenizerParts Read(string file)
+    public static TokenizerParts Read(string file) => Read(JsonView.Load(file), file);
+
+    /// <summary>Reads what such a file would say.</summary>
+    /// <param name="root">Its object.</param>
+    /// <param name="file">Where it comes from.</param>
+    /// <inheritdoc cref="Read(string)"/>
+    public static TokenizerParts Read(JsonView root, string file)
     {
-        JsonView root = JsonView.Load(file);
         JsonView model = root["model"];
         RequireSupported(model);
         Dictionary<string, int> vocabulary = ReadVocabulary(model["vocab"]);

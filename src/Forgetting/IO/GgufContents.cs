@@ -2,30 +2,20 @@ using System.Buffers.Binary;
 using System.Globalization;
 using System.Text;
 using Forgetting.Core;
-using Forgetting.IO;
 
-namespace Forgetting.Gguf;
+namespace Forgetting.IO;
 
 /// <summary>
-/// The front of a GGUF file (versions 2 and 3, little-endian): its metadata, and name, sizes, type and place of each tensor, checked
-/// against the length of the file.
+/// The front of a GGUF file (versions 2 and 3, little-endian): its metadata, and name, sizes, type and place of each tensor.
 /// </summary>
 internal sealed class GgufContents
 {
     private const int DefaultAlignment = 32, MostSizes = 4;
 
-    // Numbers of types whose names users know, for errors.
-    private static readonly Dictionary<uint, string> s_otherTypes = new()
-    {
-        [2] = "Q4_0", [3] = "Q4_1", [6] = "Q5_0", [7] = "Q5_1", [9] = "Q8_1", [10] = "Q2_K", [11] = "Q3_K", [12] = "Q4_K", [13] = "Q5_K",
-        [14] = "Q6_K", [15] = "Q8_K", [16] = "IQ2_XXS", [17] = "IQ2_XS", [18] = "IQ3_XXS", [19] = "IQ1_S", [20] = "IQ4_NL",
-        [21] = "IQ3_S", [22] = "IQ2_S", [23] = "IQ4_XS", [28] = "F64", [29] = "IQ1_M", [34] = "TQ1_0", [35] = "TQ2_0", [39] = "MXFP4",
-    };
-
     private readonly MappedFile _file;
     private readonly Dictionary<string, object> _values = new(StringComparer.Ordinal);
     private readonly HashSet<string> _read = new(StringComparer.Ordinal);
-    private readonly MappedView _view;
+    private MappedView _view;
     private long _at;
 
     private GgufContents(MappedFile file, MappedView view)
@@ -60,9 +50,8 @@ internal sealed class GgufContents
         long start = (_at + alignment - 1) / alignment * alignment;
         foreach ((GgufEntry entry, long offset) in entries)
         {
-            long bytes = entry.Type.Bytes(entry.Sizes.Aggregate(1L, (product, size) => product * size));
-            if (offset < 0 || start > file.Length || offset > file.Length - start || bytes > file.Length - start - offset)
-                throw Bad($"has tensor {Wording.Quote(entry.Name)} reach behind its end: truncated?");
+            if (offset < 0 || start > file.Length || offset > file.Length - start)
+                throw Bad($"has tensor {Wording.Quote(entry.Name)} begin behind its end: truncated?");
 
             if (!Tensors.TryAdd(entry.Name, entry with { Offset = start + offset }))
                 throw Bad($"has tensor {Wording.Quote(entry.Name)} twice");
@@ -83,7 +72,7 @@ internal sealed class GgufContents
     }
 
     /// <summary>Reads the front of a file.</summary>
-    /// <exception cref="UserException">Another version, damaged, or a tensor of a type that is not read.</exception>
+    /// <exception cref="UserException">Another version, or damaged.</exception>
     public static GgufContents Read(MappedFile file)
     {
         using MappedView view = file.Map(0, file.Length);
@@ -113,6 +102,26 @@ internal sealed class GgufContents
     /// <summary>A truth value, or null where it is absent.</summary>
     public bool? FlagOrNull(string key) => Find(key) is not { } value ? null
         : value is bool flag ? flag : throw Bad($"has {key} other than true or false");
+
+    /// <summary>A list of texts or numbers, the latter as <see cref="long"/> or <see cref="double"/>; empty where it is absent.</summary>
+    public IReadOnlyList<T> List<T>(string key)
+    {
+        if (Find(key) is not { } found)
+            return [];
+
+        if (found is not GgufList list)
+            throw Bad($"has {key} other than a list");
+
+        using MappedView view = _file.Map(0, _file.Length);
+        (_view, _at) = (view, list.Start);
+        var values = new T[list.Count];
+        for (int i = 0; i < values.Length; i++)
+        {
+            values[i] = Value(list.Type) is T value ? value : throw Bad($"has {key} of values of another kind");
+        }
+
+        return values;
+    }
 
     /// <summary>Keys with a beginning that nobody has asked for.</summary>
     public IEnumerable<string> Unread(string start) =>
@@ -146,20 +155,10 @@ internal sealed class GgufContents
             count *= sizes[i];
         }
 
-        uint type = (uint)Number(4);
-        if (!Enum.IsDefined(typeof(GgufType), (int)type))
-        {
-            string found = s_otherTypes.GetValueOrDefault(type) ?? $"{type}";
-            throw Bad($"has tensor {Wording.Quote(name)} of type {found}, expected F32, F16, BF16 or Q8_0");
-        }
-
-        if ((GgufType)type == GgufType.Q8_0 && sizes[0] % GgufTypes.BlockElements != 0)
-            throw Bad($"has tensor {Wording.Quote(name)} in rows of {sizes[0]}, expected whole blocks of {GgufTypes.BlockElements}");
-
-        return (new GgufEntry(name, (GgufType)type, sizes, 0), Number(8));
+        return (new GgufEntry(name, (uint)Number(4), sizes, 0), Number(8));
     }
 
-    // Lists are passed over: none of them says what the weights are.
+    // Lists may be long, and are read where somebody asks for them.
     private object Value(long type)
     {
         switch (type)
@@ -181,9 +180,9 @@ internal sealed class GgufContents
         }
     }
 
-    private object PassOver()
+    private GgufList PassOver()
     {
-        long type = Number(4), count = Number(8);
+        long type = Number(4), count = Number(8), start = _at;
         int size = type switch { 0 or 1 or 7 => 1, 2 or 3 => 2, 4 or 5 or 6 => 4, 10 or 11 or 12 => 8, _ => 0 };
         if (type is not (<= 8 or (>= 10 and <= 12)))
             throw Bad($"has a list of type {type}, expected one of numbers or texts");
@@ -197,7 +196,7 @@ internal sealed class GgufContents
         }
 
         Skip(count * size);
-        return Array.Empty<object>();
+        return new GgufList(type, count, start);
     }
 
     private string Text()
@@ -229,9 +228,15 @@ internal sealed class GgufContents
     private UserException Bad(string what) => new($"{_file.Path}: {what}");
 }
 
+/// <summary>Where a list of the metadata lies.</summary>
+/// <param name="Type">Number of its values' type.</param>
+/// <param name="Count">How many.</param>
+/// <param name="Start">Position of the first in the file.</param>
+internal sealed record GgufList(long Type, long Count, long Start);
+
 /// <summary>What the front of a GGUF file says of a tensor.</summary>
 /// <param name="Name">Name.</param>
-/// <param name="Type">Element type.</param>
+/// <param name="Type">Number of its element type.</param>
 /// <param name="Sizes">Sizes, the innermost first.</param>
 /// <param name="Offset">Position of its first byte in the file.</param>
-internal sealed record GgufEntry(string Name, GgufType Type, IReadOnlyList<long> Sizes, long Offset);
+internal sealed record GgufEntry(string Name, uint Type, IReadOnlyList<long> Sizes, long Offset);
