@@ -36,8 +36,8 @@ internal static class Glossary
             "Length of the vector of all derivatives of the objective, before clipping: how steep it is."),
         ("learning-rate", ["Learning rate", "learning rate"], "How far a step goes; it warms up and then falls by its schedule."),
         ("step", ["optimiser steps", "optimiser step"], "One update of the weights, after the examples of one batch."),
-        ("confidence", ["confidence", "forgetting confidence"],
-            "How surely unlearning a sample would help: by Fisher information, the gradient of its loss and how far the weights moved."),
+        ("confidence", ["Forgetting confidence", "confidence", "forgetting confidence"],
+            "How far learning a sample would lead away from where the learning task ends, by Fisher information and its gradient."),
         ("tokens-per-second", ["tokens/s"], "Tokens of the step's examples, prompts included, over the time of the step."),
     ];
 

@@ -294,7 +294,7 @@ public sealed class CommandTests
         using var folder = new TemporaryFolder();
         CommandResult result = CommandResult.Of("demo", "--quick", "--seeds", "1", "--out", folder["demo"]);
         Assert.Equal(0, result.ExitCode);
-        string report = File.ReadAllText(folder["demo", "report.html"]);
+        string report = ReportPage.Read(folder["demo", "report.html"]);
         foreach (string said in new[]
         {
             "Independent errors", "Misconceptions", "Both at once", "Learning with forgetting", "base", "full", "ignore", "forget (ascent)",

@@ -87,11 +87,11 @@ public sealed class LwfCommandTests : IDisposable
             .Where(l => l.Contains("elicit", StringComparison.Ordinal))];
         Assert.Equal((4, 3), (elicited.Length, elicited.Count(l => l.Contains("\"reused\":true", StringComparison.Ordinal))));
 
-        string page = File.ReadAllText(_folder["grid", "forget-select=high/seed-1", "report.html"]);
+        string page = ReportPage.Read(_folder["grid", "forget-select=high/seed-1", "report.html"]);
         Assert.Contains("Forgetting confidence", page, StringComparison.Ordinal);
         Assert.Contains("Where would you find the Eiffel Tower?", page, StringComparison.Ordinal);
         Assert.DoesNotContain(
-            "of the highest and of the lowest confidence", File.ReadAllText(_folder["grid", "forget-select=random/seed-1", "report.html"]),
+            "of the highest and of the lowest confidence", ReportPage.Read(_folder["grid", "forget-select=random/seed-1", "report.html"]),
             StringComparison.Ordinal);
 
         // The last line is the command that compares them.

@@ -63,7 +63,7 @@ public sealed class ReferenceQualityTests : IDisposable
             bad.ReferenceQuality!.Gain < good.ReferenceQuality!.Gain - 0.15 && bad.ReferenceQuality.Tokens > 50, $"{bad.ReferenceQuality}");
         Assert.False(Directory.Exists(_folder["good", "reference-quality"]));
         Assert.Contains(
-            "quality of the reference", File.ReadAllText(RunFiles.WriteReport(_folder["good"])), StringComparison.OrdinalIgnoreCase);
+            "quality of the reference", ReportPage.Read(RunFiles.WriteReport(_folder["good"])), StringComparison.OrdinalIgnoreCase);
 
         // It measures and changes nothing.
         Run("plain", _folder["good.jsonl"], false);

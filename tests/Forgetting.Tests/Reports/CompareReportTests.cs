@@ -1,4 +1,3 @@
-using System.Text.RegularExpressions;
 using Forgetting.Core;
 using Forgetting.Reports;
 using Forgetting.Runs;
@@ -154,7 +153,7 @@ public class CompareReportTests
                 + "ignore on 50 examples of d.jsonl (10 more held out for the reference).",
             note, StringComparison.Ordinal);
         string page = CompareReport.Build([full, forget, ignore], []).ToString();
-        Assert.Contains(note, Regex.Replace(page, "</?a[^>]*>", ""), StringComparison.Ordinal);
+        Assert.Contains(note, ReportPage.WithoutLinks(page), StringComparison.Ordinal);
     }
 
     [Fact]
