@@ -106,7 +106,7 @@ public sealed class TorchFileTests : IDisposable
         Refuses(new(entries) { ["byteorder"] = "big"u8.ToArray() }, "byteorder is \"big\", expected little");
         Refuses(new(entries) { ["x/data.pkl"] = [] }, "has 2 entries data.pkl, expected one");
         Refuses(new() { ["data/0"] = [] }, "has 0 entries data.pkl, expected one");
-        TorchWriter.WriteArchive(_folder["packed.bin"], entries, CompressionLevel.Optimal);
+        TorchWriter.WriteArchive(_folder["packed.bin"], entries, packed: true);
         Assert.Contains("is packed or encrypted", Message(_folder["packed.bin"]), StringComparison.Ordinal);
         byte[] good = File.ReadAllBytes(_folder["good.bin"]);
         File.WriteAllBytes(_folder["cut.bin"], good[..^30]);

@@ -44,14 +44,15 @@ internal static class TorchWriter
         WriteArchive(path, entries);
     }
 
-    /// <summary>An archive with entries of one folder, stored as they are.</summary>
-    public static void WriteArchive(string path, IReadOnlyDictionary<string, byte[]> entries, CompressionLevel level = default)
+    /// <summary>An archive with entries of one folder, stored as they are or packed.</summary>
+    public static void WriteArchive(string path, IReadOnlyDictionary<string, byte[]> entries, bool packed = false)
     {
         using FileStream stream = File.Create(path);
         using var archive = new ZipArchive(stream, ZipArchiveMode.Create);
         foreach ((string name, byte[] bytes) in entries)
         {
-            using Stream entry = archive.CreateEntry($"archive/{name}", level == default ? CompressionLevel.NoCompression : level).Open();
+            CompressionLevel level = packed ? CompressionLevel.Optimal : CompressionLevel.NoCompression;
+            using Stream entry = archive.CreateEntry($"archive/{name}", level).Open();
             entry.Write(bytes);
         }
     }
