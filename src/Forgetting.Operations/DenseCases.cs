@@ -35,6 +35,16 @@ internal static class DenseCases
         yield return Gemm(0, 5, 7, transposeA: false, transposeB: true);
         yield return Gemm(5, 7, 0, transposeA: true, transposeB: false, beta: 1, type: DType.Float32);
 
+        foreach ((int m, int n, int k) in new[] { (1, 1, 1), (3, 5, 7), (1, 64, 64), (33, 65, 17), (5, 24, 300), (64, 72, 128) })
+        {
+            yield return Quantized(m, n, k, transposeB: true);
+            yield return Quantized(m, n, k, transposeB: false);
+            yield return Quantized(m, n, k, transposeB: false, beta: 1);
+        }
+
+        // More than one slab on the CPU, and 256 scales and more.
+        yield return Quantized(3, 1100, 1030, transposeB: true) with { Large = true };
+        yield return Quantized(3, 1100, 1030, transposeB: false) with { Large = true };
         foreach ((int rows, int columns) in new[] { (1, 1), (1, 65), (7, 5), (33, 288), (3, 1031) })
         {
             yield return new("AddBias", $"{rows}x{columns}")
@@ -46,6 +56,18 @@ internal static class DenseCases
             };
         }
     }
+
+    private static OperationCase Quantized(int m, int n, int k, bool transposeB, float beta = 0) =>
+        new("Gemm", $"{m}x{n}x{k} N{(transposeB ? 'T' : 'N')} beta {beta} of NF4")
+        {
+            Operands =
+            [
+                Input("a", m, k), (transposeB ? Input("b", n, k) : Input("b", k, n)) with { Type = DType.NormalFloat4 },
+                beta == 0 ? Output("c", m, n) : Updated("c", m, n),
+            ],
+            Run = (b, t) => b.Gemm(t[0], false, t[1], transposeB, t[2], 1, beta),
+            Expect = v => v[2] = ReferenceDense.Gemm(v[0], false, v[1], transposeB, v[2], m, n, k, 1, beta),
+        };
 
     private static OperationCase Gemm(
         int m, int n, int k, bool transposeA, bool transposeB, float alpha = 1, float beta = 0, DType? type = null) =>

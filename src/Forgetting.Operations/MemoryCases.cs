@@ -38,6 +38,16 @@ internal static class MemoryCases
             }
         }
 
+        foreach (int count in new[] { 1, 65, 1003, 17000 })
+        {
+            yield return new("Copy", $"{DType.NormalFloat4} to {DType.Float32} {count}")
+            {
+                Operands = [Input("source", 1, count) with { Type = DType.NormalFloat4 }, Output32("destination", 1, count)],
+                Run = (b, t) => b.Copy(t[0], t[1]),
+                Expect = v => v[1] = v[0],
+            };
+        }
+
         foreach (DType type in new[] { DType.Float32, DType.BFloat16 })
         {
             foreach ((int rows, int columns, float value) in new[] { (1, 1, 0f), (3, 7, -1.5f), (2, 64, 0.1f), (5, 1001, 1f / 3) })

@@ -68,7 +68,7 @@ internal static class OperationCases
             {
                 Operand[] operands = [.. small.Operands];
                 operands[i] = operands[i] with { Shift = 1 };
-                if (operands[i].Type != DType.Int32)
+                if (operands[i].Type is not (DType.Int32 or DType.NormalFloat4))
                     yield return small with { Variant = $"{small.Variant}, {operands[i].Name} misaligned", Operands = operands };
             }
         }

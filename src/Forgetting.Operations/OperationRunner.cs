@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using Forgetting.Backends;
 using Forgetting.IO;
+using Forgetting.Operations.Reference;
 using Forgetting.Tensors;
 
 namespace Forgetting.Operations;
@@ -32,8 +33,7 @@ internal static class OperationRunner
     /// <exception cref="OperationFaultException">A check fails.</exception>
     public static void Check(IBackend backend, OperationCase operationCase)
     {
-        (DType[] types, double[][] values) = Draw(backend, operationCase);
-        byte[][] before = [.. values.Select((array, i) => Image(array, types[i], ShiftOf(operationCase, i)))];
+        (DType[] types, double[][] values, byte[][] before) = Draw(backend, operationCase);
         byte[][] first = Run(backend, operationCase, types, before);
         byte[][] second = Run(backend, operationCase, types, before);
 
@@ -44,7 +44,7 @@ internal static class OperationRunner
         for (int i = 0; i < values.Length; i++)
         {
             Operand operand = operationCase.Operands[i];
-            int start = BandBytes + (ShiftOf(operationCase, i) * types[i].Size()), bytes = (int)operand.Shape.Count * types[i].Size();
+            int start = StartOf(operationCase, i, types[i]), bytes = (int)types[i].Bytes(operand.Shape);
             CheckBand(faults, operand, first[i], before[i], 0, start, "before");
             CheckBand(faults, operand, first[i], before[i], start + bytes, first[i].Length, "behind");
             ReadOnlySpan<byte> data = first[i].AsSpan(start, bytes);
@@ -72,8 +72,8 @@ internal static class OperationRunner
     /// <summary>The bytes of all operands after one call, and of what surrounds them; the same inputs as in <see cref="Check"/>.</summary>
     public static byte[][] Results(IBackend backend, OperationCase operationCase)
     {
-        (DType[] types, double[][] values) = Draw(backend, operationCase);
-        return Run(backend, operationCase, types, [.. values.Select((array, i) => Image(array, types[i], ShiftOf(operationCase, i)))]);
+        (DType[] types, _, byte[][] images) = Draw(backend, operationCase);
+        return Run(backend, operationCase, types, images);
     }
 
     /// <summary>The nearest number that the type holds; ties go to the even one.</summary>
@@ -84,12 +84,15 @@ internal static class OperationRunner
         _ => value,
     };
 
-    private static int ShiftOf(OperationCase operationCase, int operand) => operationCase.Shift + operationCase.Operands[operand].Shift;
+    // Quantised tensors lie at aligned addresses: nothing makes parts of them.
+    private static int StartOf(OperationCase operationCase, int operand, DType type) => type == DType.NormalFloat4
+        ? BandBytes : BandBytes + ((operationCase.Shift + operationCase.Operands[operand].Shift) * type.Size());
 
-    private static (DType[] Types, double[][] Values) Draw(IBackend backend, OperationCase operationCase)
+    private static (DType[] Types, double[][] Values, byte[][] Images) Draw(IBackend backend, OperationCase operationCase)
     {
         DType[] types = [.. operationCase.Operands.Select(operand => operand.Type ?? backend.StorageType)];
         double[][] values = new double[types.Length][];
+        byte[][] images = new byte[types.Length][];
         var random = new Random(Seed(operationCase.Name));
         for (int i = 0; i < values.Length; i++)
         {
@@ -101,10 +104,22 @@ internal static class OperationRunner
                     + $"expected {operationCase.Operands[i].Shape.Count}");
             }
 
-            values[i] = Array.ConvertAll(drawn, value => Stored(value, types[i]));
+            DType type = types[i];
+            int start = StartOf(operationCase, i, type);
+            if (type == DType.NormalFloat4)
+            {
+                byte[] quantized = NormalFloat4.Quantize(Array.ConvertAll(drawn, value => (float)value));
+                values[i] = ReferenceQuantization.NormalFloat4(quantized, drawn.Length);
+                images[i] = Surrounded(quantized, start);
+            }
+            else
+            {
+                values[i] = Array.ConvertAll(drawn, value => Stored(value, type));
+                images[i] = Image(values[i], type, start);
+            }
         }
 
-        return (types, values);
+        return (types, values, images);
     }
 
     private static byte[][] Run(IBackend backend, OperationCase operationCase, DType[] types, byte[][] images)
@@ -117,7 +132,7 @@ internal static class OperationRunner
             {
                 buffers[i] = backend.Allocate(images[i].Length);
                 backend.Upload<int>(MemoryMarshal.Cast<byte, int>(images[i]), Whole(i));
-                nint start = buffers[i].Pointer + BandBytes + (ShiftOf(operationCase, i) * types[i].Size());
+                nint start = buffers[i].Pointer + StartOf(operationCase, i, types[i]);
                 tensors[i] = new Tensor(start, operationCase.Operands[i].Shape, types[i]);
             }
 
@@ -143,9 +158,17 @@ internal static class OperationRunner
         Tensor Whole(int i) => buffers[i].AsTensor(new Shape(images[i].Length / sizeof(int)), DType.Int32);
     }
 
-    private static byte[] Image(double[] values, DType type, int shift)
+    private static byte[] Surrounded(byte[] tensor, int start)
     {
-        int start = BandBytes + (shift * type.Size()), bytes = values.Length * type.Size();
+        byte[] image = new byte[(start + tensor.Length + BandBytes + 3) / 4 * 4];
+        image.AsSpan().Fill(FloatBand);
+        tensor.CopyTo(image, start);
+        return image;
+    }
+
+    private static byte[] Image(double[] values, DType type, int start)
+    {
+        int bytes = values.Length * type.Size();
         byte[] image = new byte[(start + bytes + BandBytes + 3) / 4 * 4];
         image.AsSpan().Fill(type == DType.Int32 ? IntegerBand : FloatBand);
         Span<byte> data = image.AsSpan(start, bytes);

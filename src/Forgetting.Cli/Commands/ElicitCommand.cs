@@ -4,6 +4,7 @@ using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Runs;
 using Forgetting.Training;
@@ -29,7 +30,8 @@ internal static class ElicitCommand
         var settings = new SettingsOptions(
             command, new TrainingOptions { Compute = new() { MicroBatchTokens = standard.BatchTokens } },
             [
-                "model", "adapter", "out", "max-new-tokens", "template", "template-date", "shape", "prompt-field", "completion-field",
+                "model", "adapter", "base-dtype", "out",
+                "max-new-tokens", "template", "template-date", "shape", "prompt-field", "completion-field",
                 "allow-special", "micro-batch-tokens", "device", "dtype", "products",
             ],
             "file for the samples, JSON Lines",
@@ -59,7 +61,7 @@ internal static class ElicitCommand
             IReadOnlyList<PromptTask> tasks = PromptTask.Read(parsed.GetValue(data)!, fields);
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
-            using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
+            using LoadedModel model = TrainedModel.LoadBase(options, backend);
             var progress = new TerminalProgress();
             progress.StageBegan(
                 $"eliciting from {tasks.Sum(t => t.Examples.Count)} prompts of {string.Join(", ", tasks.Select(t => t.Name))}");

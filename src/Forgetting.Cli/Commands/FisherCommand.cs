@@ -3,6 +3,7 @@ using System.Globalization;
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Data;
+using Forgetting.Methods;
 using Forgetting.Methods.LearningWithForgetting;
 using Forgetting.Runs;
 using Forgetting.Training;
@@ -20,7 +21,7 @@ internal static class FisherCommand
     private static void Fill(Command command)
     {
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "data", "out", "fisher-kind", "fisher-examples",
+            command, new TrainingOptions(), ["model", "adapter", "base-dtype", "data", "out", "fisher-kind", "fisher-examples",
                 .. SettingsOptions.DataSettings, "micro-batch-tokens", "seed", "device", "dtype", "products"],
             "file for the information, safetensors",
             new Dictionary<string, string>
@@ -40,7 +41,7 @@ internal static class FisherCommand
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             IReadOnlyList<EncodedExample> examples =
                 FisherInformation.Draw(ExampleLoader.ToLearn(LossCommand.Encode(options)), options.Unlearning.FisherExamples, options.Seed);
-            using LoadedModel model = LoadedModel.Load(options.Model, backend, training: true, adapter: options.Adapter);
+            using LoadedModel model = TrainedModel.LoadBase(options, backend, training: true);
             var progress = new TerminalProgress();
             progress.StageBegan($"computing the Fisher information of {examples.Count} examples");
             FisherInformation.Compute(

@@ -25,12 +25,13 @@ internal static class InspectCommand
     {
         Option<string> model = CommonOptions.Model();
         Option<bool> json = CommonOptions.Json();
-        command.Fill(model);
+        Option<double?> card = Card();
+        command.Fill(model, card);
         var settings = new SettingsOptions(
             command, new TrainingOptions(),
             [
-                "lora-rank", "batch-size", "micro-batch-tokens", "max-length", "recompute", "optimizer", "shard", "device", "dtype",
-                "products",
+                "lora-rank", "base-dtype", "batch-size", "micro-batch-tokens", "max-length", "recompute", "optimizer", "shard", "device",
+                "dtype", "products",
             ]);
         BoundedOption ranks = new("--ranks", "processes that train together: memory of each, by what they divide (--shard)", 1, 1, 4096);
         command.Options.Add(ranks);
@@ -42,13 +43,14 @@ internal static class InspectCommand
             int processes = ranks.Read(parsed)!.Value;
             options.CheckRanks(processes);
             ModelInspection found = ModelInspector.Inspect(parsed.GetValue(model)!);
+            if (parsed.GetValue(card) is { } gib)
+                return OfCard(found, options, gib, parsed.GetValue(json));
+
             (string device, DType type) = BackendFactory.Describe(options.Compute.Device, options.Compute.Dtype, Devices.Notice);
             Tuning[] tunings = found.Config is { } config ? [.. Tunings(config, options, device, type, processes)] : [];
             if (parsed.GetValue(json))
             {
-                JsonNode all = JsonSerializer.SerializeToNode(found, Json.Indented)!;
-                all["memory"] = JsonSerializer.SerializeToNode(tunings, Json.Indented);
-                Console.Out.WriteLine(all.ToJsonString(Json.Indented));
+                PrintJson(found, "memory", tunings);
             }
             else
             {
@@ -60,13 +62,73 @@ internal static class InspectCommand
                     RankMemory.Print(tunings.Select(t => (t.Name, t.RankBytes!)), processes, device);
             }
 
-            foreach (string line in found.Unsupported.Where(_ => !parsed.GetValue(json)))
-            {
-                Console.Error.WriteLine($"unsupported: {line}");
-            }
-
-            return found.Unsupported.Count == 0 ? 0 : CommandLine.BadInput;
+            return Verdict(found, parsed.GetValue(json));
         });
+    }
+
+    private static Option<double?> Card()
+    {
+        var card = new Option<double?>("--card")
+        {
+            Description = "say what fits on a card of so many GiB: the largest batches and the longest text",
+            HelpName = "GIB",
+        };
+        card.Validators.Add(result =>
+        {
+            if (result.Tokens is [{ Value: var text }]
+                && !(double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double gib) && gib is > 0 and <= 1e6))
+            {
+                result.AddError($"--card is \"{text}\", expected GiB, a number in (0, 1000000]");
+            }
+        });
+        return card;
+    }
+
+    private static int OfCard(ModelInspection found, TrainingOptions options, double gib, bool json)
+    {
+        IReadOnlyList<CardFit> fits =
+            found.Config is { } config ? CardFit.Create(config, options, (long)(gib * (1L << 30))) : [];
+        if (json)
+        {
+            PrintJson(found, "fits", fits);
+            return Verdict(found, json);
+        }
+
+        Print(found);
+        if (found.Config is { } model)
+        {
+            Console.Out.WriteLine();
+            string how = (options.Compute.Dtype ?? "bf16") + (options.Compute.Recompute ? ", activations recomputed" : "");
+            Console.Out.WriteLine(string.Create(
+                CultureInfo.InvariantCulture, $"On a card of {gib:0.##} GiB in {how}: most texts at once, by tokens of each."));
+            Terminal.PrintTable(
+                ["tuning", "held", .. CardFit.Lengths(model).Select(length => Number(length)), "longest"],
+                [.. fits.Select(fit => (string[])
+                    [fit.Tuning, Bytes(fit.Held), .. fit.Batches.Select(Count), Count(fit.Longest)])], spare: 1);
+            Console.Out.WriteLine("Held are weights, gradients, masters and moments; 0.5 GiB is left to driver and");
+            Console.Out.WriteLine("libraries. 256 texts are the most that is tried.");
+        }
+
+        return Verdict(found, json);
+
+        static string Count(int count) => count == 0 ? "-" : Number(count);
+    }
+
+    private static int Verdict(ModelInspection found, bool json)
+    {
+        foreach (string line in found.Unsupported.Where(_ => !json))
+        {
+            Console.Error.WriteLine($"unsupported: {line}");
+        }
+
+        return found.Unsupported.Count == 0 ? 0 : CommandLine.BadInput;
+    }
+
+    private static void PrintJson<T>(ModelInspection found, string name, IReadOnlyList<T> more)
+    {
+        JsonNode all = JsonSerializer.SerializeToNode(found, Json.Indented)!;
+        all[name] = JsonSerializer.SerializeToNode(more, Json.Indented);
+        Console.Out.WriteLine(all.ToJsonString(Json.Indented));
     }
 
     private static IEnumerable<Tuning> Tunings(ModelConfig config, TrainingOptions options, string device, DType type, int ranks)
@@ -76,6 +138,9 @@ internal static class InspectCommand
             foreach (NamedMethod method in MethodList.All.Where(m => m.Planned != null))
             {
                 TrainingOptions run = method.Planned!(options with { Method = method, Lora = options.Lora with { Rank = rank } });
+                if (rank == 0 || run.Unlearns)
+                    run = run with { Lora = run.Lora with { BaseDtype = null } };
+
                 MemoryPlan[] byShard =
                 [
                     .. (ranks == 1 ? [options.Compute.Shard] : RankMemory.Shards).Select(shard => MemoryPlan.Create(

@@ -18,7 +18,10 @@ internal static class LossCommand
     {
         var settings = new SettingsOptions(
             command, new TrainingOptions(),
-            ["model", "adapter", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
+            [
+                "model", "adapter", "base-dtype", "data", "out", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype",
+                "products",
+            ],
             "file for the losses, JSON Lines",
             new Dictionary<string, string> { ["adapter"] = "PEFT adapter of the model", ["data"] = "examples, in any format of data" },
             required: ["model", "data", "out"]);
@@ -32,7 +35,7 @@ internal static class LossCommand
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             IReadOnlyList<EncodedExample> examples = Encode(options);
-            using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
+            using LoadedModel model = TrainedModel.LoadBase(options, backend);
             var progress = new TerminalProgress();
             progress.StageBegan($"computing losses of {examples.Count} examples");
             IReadOnlyList<float[]> losses =

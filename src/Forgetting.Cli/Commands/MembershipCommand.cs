@@ -22,7 +22,10 @@ internal static class MembershipCommand
     {
         var settings = new SettingsOptions(
             command, new TrainingOptions(),
-            ["model", "adapter", "data", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
+            [
+                "model", "adapter", "base-dtype", "data", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype",
+                "products",
+            ],
             help: new Dictionary<string, string>
             {
                 ["adapter"] = "PEFT adapter of the model", ["data"] = "examples that were learnt, in any format of data",
@@ -44,7 +47,7 @@ internal static class MembershipCommand
             IReadOnlyList<EncodedExample> learnt = LossCommand.Encode(options);
             TrainingOptions other = options with { Data = options.Data with { Path = parsed.GetValue(others)! } };
             IReadOnlyList<EncodedExample> never = LossCommand.Encode(other);
-            using LoadedModel model = LoadedModel.Load(options.Model, backend, adapter: options.Adapter);
+            using LoadedModel model = TrainedModel.LoadBase(options, backend);
             ScoredAnswer[] members = Scored(model, learnt, options, interruption.Token);
             ScoredAnswer[] rest = Scored(model, never, options, interruption.Token);
             (string Name, Func<ScoredAnswer, double> Score)[] attacks =

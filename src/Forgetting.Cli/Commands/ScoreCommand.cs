@@ -17,7 +17,8 @@ internal static class ScoreCommand
     private static void Fill(Command command)
     {
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["model", "adapter", "reference", "data", "out", "score", "rho", "ignore-rho", "learn-above",
+            command, new TrainingOptions(), ["model", "adapter", "base-dtype", "reference", "data", "out", "score",
+                "rho", "ignore-rho", "learn-above",
                 "forget-below", "level", .. SettingsOptions.DataSettings, "micro-batch-tokens", "device", "dtype", "products"],
             "file for influences and signs, JSON Lines",
             new Dictionary<string, string>
@@ -38,7 +39,7 @@ internal static class ScoreCommand
             using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
             IReadOnlyList<EncodedExample> examples = LossCommand.Encode(options);
             Scores scores = Scores.Compute(
-                examples, options, () => LoadedModel.Load(options.Model, backend, adapter: options.Adapter),
+                examples, options, () => TrainedModel.LoadBase(options, backend),
                 () => LoadedModel.Load(options.TokenForgetting.Reference!, backend), new TerminalProgress(), interruption.Token);
             ScoreFile.Write(options.Out, examples, scores);
             Console.Out.WriteLine($"{options.Out}: {scores.Partition}");

@@ -63,7 +63,8 @@ internal interface IDenseOperations
     /// A linear layer's forward is (X, W, transposeB), its input gradient (dY, W), its weight gradient (dY, transposeA, X, β 1).
     /// </summary>
     /// <param name="a">[M, K], or [K, M] with <paramref name="transposeA"/>.</param>
-    /// <param name="b">[K, N], or [N, K] with <paramref name="transposeB"/>.</param>
+    /// <param name="b">[K, N], or [N, K] with <paramref name="transposeB"/>; may be NormalFloat4, of which only a part at a time is ever in
+    /// the storage type.</param>
     /// <param name="c">[M, N].</param>
     void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0);
 

@@ -2,6 +2,7 @@ using Forgetting.Backends;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Models;
+using Forgetting.Tensors;
 using Forgetting.Text;
 using Forgetting.Text.Tokenizers;
 
@@ -45,10 +46,11 @@ internal sealed class LoadedModel : IDisposable
     /// <param name="training">Whether weights will be trained, which needs Float32 masters.</param>
     /// <param name="adapter">Folder of a PEFT adapter to add, or null.</param>
     /// <param name="sharding">What ranks divide of what is trained, or null.</param>
+    /// <param name="baseType">Element type of matrices that are not trained (<see cref="Models.Decoder"/>), or null.</param>
     /// <exception cref="UserException">The checkpoint, its tokenizer or the adapter is missing or bad, or they do not fit.</exception>
     public static LoadedModel Load(
         string path, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = false, string? adapter = null,
-        Sharding? sharding = null)
+        Sharding? sharding = null, DType? baseType = null)
     {
         using PeftAdapter? peft = adapter is null ? null : PeftAdapter.Open(adapter);
         Checkpoint source = Checkpoint.Open(path);
@@ -56,7 +58,7 @@ internal sealed class LoadedModel : IDisposable
         try
         {
             Tokenizer tokenizer = Tokenizer.Load(source.TokenizerPath ?? path);
-            decoder = new Decoder(source.Config, backend, peft?.Config ?? lora, seed, training, sharding: sharding);
+            decoder = new Decoder(source.Config, backend, peft?.Config ?? lora, seed, training, sharding: sharding, baseType: baseType);
             source.LoadInto(decoder.BaseParameters, backend);
             peft?.LoadInto(decoder);
             return new LoadedModel(source, adapter, decoder, tokenizer);

@@ -44,14 +44,14 @@ internal sealed record SavedTensor(
             {
                 TensorTransfer.Copy(tensor.Source!, writer);
             }
-            else if (tensor.Adapter is { } adapter)
+            else if (tensor.Adapter is not null || parameter.Value.DType == DType.NormalFloat4)
             {
                 // In Float32 whatever the storage type, so that the update is rounded once, to the file's.
                 var backend = (IBackend)memory;
                 using DeviceBuffer buffer = backend.Allocate(parameter.Shape.Count * sizeof(float));
                 Tensor sum = buffer.AsTensor(parameter.Shape, DType.Float32);
                 backend.Copy(parameter.Value, sum);
-                adapter.AddUpdate(backend, sum, 1);
+                tensor.Adapter?.AddUpdate(backend, sum, 1);
                 TensorTransfer.Save(
                     sum, memory, tensor.Source, entry, tensor.Transposed, writer, buffers, parameter.Value.DType, rounding,
                     areWeights: true);

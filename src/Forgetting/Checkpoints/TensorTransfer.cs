@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.InteropServices;
+using Forgetting.Backends;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Models;
@@ -40,7 +41,7 @@ internal static class TensorTransfer
         }
     }
 
-    /// <summary>Fills <paramref name="destination"/> (Float32 or BFloat16, or UInt8 from such a file) from a file.</summary>
+    /// <summary>Fills <paramref name="destination"/> (Float32, BFloat16 or NormalFloat4, or UInt8 from such a file) from a file.</summary>
     /// <param name="transposed">The file holds the transpose of the destination.</param>
     public static void Load(StoredTensor source, bool transposed, Tensor destination, IMemory memory, TransferBuffers buffers) =>
         LoadRows(source, transposed, 0, destination.Rows, destination, memory, buffers);
@@ -51,6 +52,12 @@ internal static class TensorTransfer
     {
         if (destination.Count == 0)
             return;
+
+        if (destination.DType == DType.NormalFloat4)
+        {
+            LoadQuantized(source, transposed, destination, memory);
+            return;
+        }
 
         if (transposed)
         {
@@ -181,30 +188,58 @@ internal static class TensorTransfer
         memory.Upload<ushort>(narrow, destination);
     }
 
-    // A block of the destination's rows is a block of the file's columns.
     private static void LoadTransposed(
         StoredTensor source, int firstRow, int fileColumns, Tensor destination, IMemory memory, TransferBuffers buffers)
     {
-        int size = source.Type.Size();
         int pieceRows = Math.Min(PieceRows(destination.Shape), destination.Rows);
-        var line = new float[pieceRows];
         using MappedView view = source.Map(0, source.Bytes);
         for (int first = 0; first < destination.Rows; first += pieceRows)
         {
             Tensor piece = destination.RowRange(first, Math.Min(pieceRows, destination.Rows - first));
             Span<float> values = TransferBuffers.Ensure(ref buffers.Values, (int)piece.Count).AsSpan(0, (int)piece.Count);
-            for (int column = 0; column < piece.Columns; column++)
-            {
-                ReadOnlySpan<byte> bytes = view.Span((((long)column * fileColumns) + firstRow + first) * size, piece.Rows * size);
-                ElementConversion.ToSingle(bytes, source.Type, line.AsSpan(0, piece.Rows));
-                for (int row = 0; row < piece.Rows; row++)
-                {
-                    values[(row * piece.Columns) + column] = line[row];
-                }
-            }
-
+            ReadTransposed(source, view, firstRow + first, piece.Shape, fileColumns, values);
             UploadSingle(values, piece, memory, buffers);
         }
+    }
+
+    // A block of rows in memory is a block of the file's columns.
+    private static void ReadTransposed(
+        StoredTensor source, MappedView view, int firstRow, Shape piece, int fileColumns, Span<float> values)
+    {
+        int size = source.Type.Size();
+        var line = new float[piece.Rows];
+        for (int column = 0; column < piece.Columns; column++)
+        {
+            ReadOnlySpan<byte> bytes = view.Span((((long)column * fileColumns) + firstRow) * size, piece.Rows * size);
+            ElementConversion.ToSingle(bytes, source.Type, line);
+            for (int row = 0; row < piece.Rows; row++)
+            {
+                values[(row * piece.Columns) + column] = line[row];
+            }
+        }
+    }
+
+    // Scales are counted from their mean: the whole is needed at once.
+    private static void LoadQuantized(StoredTensor source, bool transposed, Tensor destination, IMemory memory)
+    {
+        var values = new float[destination.Count];
+        if (transposed)
+        {
+            using MappedView view = source.Map(0, source.Bytes);
+            ReadTransposed(source, view, 0, destination.Shape, destination.Rows, values);
+        }
+        else
+        {
+            int pieceRows = PieceRows(destination.Shape);
+            for (int row = 0; row < destination.Rows; row += pieceRows)
+            {
+                var piece = new Shape(Math.Min(pieceRows, destination.Rows - row), destination.Columns);
+                using MappedView view = MapRows(source, row, piece);
+                ElementConversion.ToSingle(view.Bytes, source.Type, values.AsSpan(row * piece.Columns, (int)piece.Count));
+            }
+        }
+
+        memory.Upload<byte>(NormalFloat4.Quantize(values), destination.Raw);
     }
 
     private static float[] Download(Tensor piece, IMemory memory, TransferBuffers buffers)

@@ -5,6 +5,7 @@ using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.Distributed;
 using Forgetting.IO;
+using Forgetting.Tensors;
 using Forgetting.Training;
 
 namespace Forgetting.Methods;
@@ -82,7 +83,8 @@ public sealed class MethodRun
     /// <summary>The same for other examples than the run's.</summary>
     internal IReadOnlyList<float[]> Losses(IReadOnlyList<EncodedExample> examples, string model, string? adapter)
     {
-        using LoadedModel loaded = LoadedModel.Load(model, Backend, adapter: adapter);
+        DType? baseType = model == Options.Model ? Options.Lora.BaseType : null;
+        using LoadedModel loaded = LoadedModel.Load(model, Backend, adapter: adapter, baseType: baseType);
         return Scorer.Losses(loaded.Decoder, examples, Options.Compute.MicroBatchTokens, allTokens: false, Observer, Cancellation, Ranks);
     }
 
@@ -104,7 +106,13 @@ public sealed class MethodRun
         ExampleLoader.LoadForRun(path, options, Observer);
 
     /// <summary>Element type, base model and adapter.</summary>
-    internal Fingerprint BaseInputs() => Provenance.AddTo(new Fingerprint().Add("dtype", Options.Compute.Dtype), "model", "adapter");
+    internal Fingerprint BaseInputs() => Provenance.AddTo(BaseTypes(), "model", "adapter");
+
+    private Fingerprint BaseTypes()
+    {
+        Fingerprint types = new Fingerprint().Add("dtype", Options.Compute.Dtype);
+        return Options.Lora.BaseDtype is { } baseType ? types.Add("base-dtype", baseType) : types;
+    }
 
     /// <summary>Runs the method's stages and applies it.</summary>
     internal MethodResult Execute(Provenance provenance, MethodResult result)

@@ -44,8 +44,10 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
     /// <summary>A pass over examples with the base and a second model.</summary>
     public void Score(IReadOnlyList<EncodedExample> examples)
     {
-        using var decoder = new Decoder(config, backend, options.Adapter is null ? null : lora, training: false);
-        using var reference = new Decoder(config, backend, options.TokenForgetting.Reference is null ? lora : null, training: false);
+        using Decoder decoder = Base(options);
+        bool given = options.TokenForgetting.Reference is not null;
+        using var reference =
+            new Decoder(config, backend, given ? null : lora, training: false, baseType: given ? null : options.Lora.BaseType);
         Scorer.Losses([decoder, reference], examples, options.Compute.MicroBatchTokens, allTokens: false);
     }
 
@@ -60,8 +62,10 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
         int ranks = 1)
     {
         using ICommunicator communicator = ranks == 1 ? SingleProcess.Instance : new RehearsedRanks(ranks);
-        using var decoder = new Decoder(config, backend, lora, settings.Seed, sharding: TrainedModel.Sharding(settings, communicator));
-        long weights = decoder.BaseParameters.Concat(decoder.AdapterParameters).Sum(p => p.Shape.Count) * backend.StorageType.Size();
+        using var decoder = new Decoder(
+            config, backend, lora, settings.Seed, sharding: TrainedModel.Sharding(settings, communicator),
+            baseType: settings.Lora.BaseType);
+        long weights = decoder.BaseParameters.Concat(decoder.AdapterParameters).Sum(p => p.Value.Bytes);
 
         // Long enough for unlearning steps to have a place in it. Made-up examples are in the order that fills a micro-batch.
         TrainingOptions steps = settings with
@@ -73,8 +77,7 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
             },
             Data = settings.Data with { NoShuffle = settings.Data.NoShuffle || data is null },
         };
-        using Decoder? baseModel = settings.HoldsBase
-            ? new Decoder(config, backend, settings.Adapter is null ? null : lora, training: false) : null;
+        using Decoder? baseModel = settings.HoldsBase ? Base(settings) : null;
         new Trainer(decoder, set, steps, "", observer: null, unlearned, regularizer, evaluator, baseModel, communicator).Rehearse();
         int optimisers = unlearned != null && settings.ResolveMoments() == UnlearningMoments.Own ? 2 : 1,
             master = backend.StorageType == DType.Float32 ? 0 : sizeof(float); // apart from the weight
@@ -102,6 +105,9 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
         BaseLogProbabilities =
             options.NeedsBase || options.ResolveAscent().NeedsBase ? [.. examples.Select(e => new float[e.Length])] : null,
     };
+
+    private Decoder Base(TrainingOptions settings) =>
+        new(config, backend, settings.Adapter is null ? null : lora, training: false, baseType: settings.Lora.BaseType);
 
     // Of a step's micro-batches one is like the other: two full ones and a rest take what any number takes.
     private int Sequences(int batchSize) => Math.Min(batchSize, (2 * Math.Max(1, options.Compute.MicroBatchTokens / Length)) + 2);

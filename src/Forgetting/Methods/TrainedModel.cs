@@ -17,7 +17,7 @@ internal static class TrainedModel
     {
         LoadedModel model = LoadedModel.Load(
             options.Model, backend, NewAdapter(options), options.Seed, training: true, options.Adapter,
-            Sharding(options, communicator ?? SingleProcess.Instance));
+            Sharding(options, communicator ?? SingleProcess.Instance), options.Lora.BaseType);
         model.TurnEnd = ChatLayout.TurnEnd(model.Tokenizer, ExampleLoader.Layout(options));
         return model;
     }
@@ -26,6 +26,10 @@ internal static class TrainedModel
     internal static Sharding? Sharding(TrainingOptions options, ICommunicator communicator) =>
         communicator.Size == 1 || !options.Compute.DividesState ? null
             : new Sharding(communicator.Rank, communicator.Size, options.Compute.DividesGradients);
+
+    /// <summary>The model before training: with the adapter that is continued, without a new one.</summary>
+    internal static LoadedModel LoadBase(TrainingOptions options, IBackend backend, bool training = false) =>
+        LoadedModel.Load(options.Model, backend, training: training, adapter: options.Adapter, baseType: options.Lora.BaseType);
 
     /// <summary>The new adapter that the settings ask for; null where all weights are trained or an adapter is continued.</summary>
     public static LoraConfig? NewAdapter(TrainingOptions options) =>

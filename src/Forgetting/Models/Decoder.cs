@@ -37,20 +37,28 @@ internal sealed partial class Decoder : IDisposable
     /// change, but for those that the adapter holds whole; it must live longer. Or null.
     /// </param>
     /// <param name="sharding">What ranks divide of what is trained, or null.</param>
+    /// <param name="baseType">
+    /// <see cref="DType.NormalFloat4"/> for the matrices of blocks that are not trained; null for the backend's storage type. Embeddings,
+    /// head, gains and biases are in that always (arXiv 2305.14314).
+    /// </param>
     /// <exception cref="UserException">The adapter does not fit the model.</exception>
     /// <exception cref="DeviceMemoryException">Not enough memory for the parameters.</exception>
     public Decoder(
         ModelConfig config, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = true, Decoder? shared = null,
-        Sharding? sharding = null)
+        Sharding? sharding = null, DType? baseType = null)
     {
         if (shared is not null && training)
             throw new ArgumentException("weights that are shared cannot be trained", nameof(shared));
+
+        if (baseType is not null && training && lora is null)
+            throw new UserException("base-dtype is given, and all weights are to be trained; expected an adapter, which leaves them alone");
 
         Check(config);
         Config = config;
         Backend = backend;
         Lora = lora;
         Sharding = sharding;
+        BaseType = baseType;
         var builder = new ModuleBuilder(config, lora);
         (_embedding, _blocks, _finalNorm, _head) = DecoderModules.Build(builder, lora);
         _head.LeastRows = backend.Records ? LossHead.RowsOnCard : 0;
@@ -97,6 +105,9 @@ internal sealed partial class Decoder : IDisposable
 
     /// <summary>Where parameters and activations are.</summary>
     public IBackend Backend { get; }
+
+    /// <summary>Element type of the matrices of blocks that are not trained; null for the backend's storage type.</summary>
+    internal DType? BaseType { get; }
 
     /// <summary>The adapter's settings, or null.</summary>
     public LoraConfig? Lora { get; }
@@ -145,7 +156,7 @@ internal sealed partial class Decoder : IDisposable
     }
 
     /// <summary>A decoder like this one on another backend, its values undefined.</summary>
-    internal Decoder Twin(IBackend backend) => new(Config, backend, Lora, training: TrainableParameters.Count > 0);
+    internal Decoder Twin(IBackend backend) => new(Config, backend, Lora, training: TrainableParameters.Count > 0, baseType: BaseType);
 
     /// <summary>Memory of one pass; its peak is the cost of the largest batch so far.</summary>
     public Arena Activations { get; }
@@ -372,7 +383,7 @@ internal sealed partial class Decoder : IDisposable
 
             _own.Add(parameter);
             if (!parameter.Trainable)
-                parameter.Value = Allocate(parameter.Shape, Backend.StorageType);
+                parameter.Value = Allocate(parameter.Shape, IsQuantized(parameter) ? BaseType!.Value : Backend.StorageType);
         }
 
         TrainableRuns = Sharding is null
@@ -394,14 +405,18 @@ internal sealed partial class Decoder : IDisposable
 
         foreach (Parameter parameter in _own)
         {
-            if (parameter.Kind == ParameterKind.Matrix || parameter == _head.Weight)
+            bool isProductsB = parameter.Kind == ParameterKind.Matrix || parameter == _head.Weight;
+            if (isProductsB && parameter.Value.DType == Backend.StorageType)
                 Backend.DeclareWeight(parameter.Value);
         }
     }
 
+    private bool IsQuantized(Parameter parameter) => BaseType is not null && parameter.Kind == ParameterKind.Matrix
+        && parameter != _head.Weight && BaseParameters.Contains(parameter);
+
     private Tensor Allocate(Shape shape, DType dtype)
     {
-        DeviceBuffer buffer = Backend.Allocate(shape.Count * dtype.Size());
+        DeviceBuffer buffer = Backend.Allocate(dtype.Bytes(shape));
         _memory.Add(buffer);
         return buffer.AsTensor(shape, dtype);
     }

@@ -1,4 +1,5 @@
 using Forgetting.Backends;
+using Forgetting.Backends.DryRun;
 using Forgetting.Tensors;
 
 namespace Forgetting.Models;
@@ -49,6 +50,10 @@ internal static class Initializer
 
     private static void Fill(IBackend backend, Parameter parameter, ulong seed, int index, Filler filler)
     {
+        // Which has no memory for them, and they take longer than all else that is done there.
+        if (backend is DryRunBackend)
+            return;
+
         // Elements come four to a counter, so chunks of rows start at multiples of four.
         int columns = parameter.Shape.Columns;
         int step = Math.Max(4, ChunkElements / columns / 4 * 4);

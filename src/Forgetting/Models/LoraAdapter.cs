@@ -32,10 +32,13 @@ internal sealed class LoraAdapter(Parameter weight, Parameter a, Parameter b, fl
     /// <summary>The mask on the input of A, where there is dropout; a function of place, so that the backward makes it again.</summary>
     public DropoutMask? Mask(Pass pass) => dropout > 0 && pass.Dropout ? pass.Mask(dropout, stream) : null;
 
-    /// <summary>Adds the update to the weight, rounded once to storage type; the low-rank part is not computed from then on.</summary>
+    /// <summary>
+    /// Adds the update to the weight, rounded once to storage type; the low-rank part is not computed from then on. A quantised weight
+    /// stays as it is, and the update beside it.
+    /// </summary>
     public void Merge(IBackend backend)
     {
-        if (IsMerged)
+        if (IsMerged || weight.Value.DType == DType.NormalFloat4)
             return;
 
         if (weight.Value.DType == DType.Float32)

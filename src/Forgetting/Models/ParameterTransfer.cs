@@ -11,6 +11,16 @@ internal static class ParameterTransfer
     public static void SetRows(this Parameter parameter, IBackend backend, int firstRow, ReadOnlySpan<float> values)
     {
         int count = WholeRows(parameter, firstRow, values.Length);
+        if (parameter.Value.DType == DType.NormalFloat4)
+        {
+            // Its scales are one another's affair.
+            if (count != parameter.Shape.Rows)
+                throw new ArgumentException($"{parameter} is quantised, and has its values at once or not at all");
+
+            backend.Upload<byte>(NormalFloat4.Quantize(values.ToArray()), parameter.Value.Raw);
+            return;
+        }
+
         Tensor value = parameter.Value.RowRange(firstRow, count);
         if (value.DType == DType.Float32)
         {

@@ -144,7 +144,7 @@ internal sealed class TuneEvaluation : IStepEvaluator
         if (FileHash.OfAll(adapter) != Best.Adapter)
             throw new UserException($"{adapter}: is damaged: it is not what was written after step {Best.Step}");
 
-        using LoadedModel model = LoadedModel.Load(_options.Model, backend, adapter: adapter);
+        using LoadedModel model = LoadedModel.Load(_options.Model, backend, adapter: adapter, baseType: _options.Lora.BaseType);
         Write(model, ModelCard.Merged(_options.Model, adapter));
     }
 

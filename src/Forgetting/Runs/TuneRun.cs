@@ -171,7 +171,7 @@ internal sealed class TuneRun
 
     private void TakeSteps(LoadedModel model, TrainingSet set, TrainingSet? unlearned, TuneEvaluation? evaluation)
     {
-        using LoadedModel? baseModel = _options.HoldsBase ? LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter) : null;
+        using LoadedModel? baseModel = _options.HoldsBase ? TrainedModel.LoadBase(_options, _backend) : null;
         var trainer = new Trainer(
             model.Decoder, set, _options, _options.Out, _observer, unlearned, Regularizers.Create(_options.Optimizer, model.Decoder.Config),
             evaluation, baseModel?.Decoder, _communicator);
@@ -184,7 +184,7 @@ internal sealed class TuneRun
         EncodedExample[] negative =
             [.. set.Examples.Zip(set.Signs, (e, signs) => e with { Response = Array.ConvertAll(signs, sign => sign < 0) })];
         _observer?.StageBegan("scoring the tokens to be forgotten with the base model");
-        using LoadedModel model = LoadedModel.Load(_options.Model, _backend, adapter: _options.Adapter);
+        using LoadedModel model = TrainedModel.LoadBase(_options, _backend);
         return Scorer.LogProbabilities(model.Decoder, negative, _options.Compute.MicroBatchTokens, _cancellation, _communicator);
     }
 

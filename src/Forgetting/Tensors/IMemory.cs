@@ -26,7 +26,10 @@ internal interface IMemory : IDisposable
     void Download<T>(Tensor source, Span<T> destination)
         where T : unmanaged;
 
-    /// <summary>Copies within the device, converting between Float32 and BFloat16 (round to nearest even) where types differ.</summary>
+    /// <summary>
+    /// Copies within the device, converting between Float32 and BFloat16 (round to nearest even), or from NormalFloat4 to Float32, where
+    /// types differ.
+    /// </summary>
     void Copy(Tensor source, Tensor destination);
 
     /// <summary>Sets every element of a Float32 or BFloat16 tensor.</summary>

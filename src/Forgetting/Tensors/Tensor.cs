@@ -22,7 +22,7 @@ internal readonly record struct Tensor(nint Pointer, Shape Shape, DType DType)
     public long Count => Shape.Count;
 
     /// <summary>Size in bytes.</summary>
-    public long Bytes => Count * DType.Size();
+    public long Bytes => DType.Bytes(Shape);
 
     /// <summary>True for the default value, which stands for "not given".</summary>
     public bool IsEmpty => Pointer == 0;
@@ -40,6 +40,9 @@ internal readonly record struct Tensor(nint Pointer, Shape Shape, DType DType)
         Debug.Assert(first >= 0 && count >= 0 && first + count <= Count, "elements outside the tensor");
         return new Tensor(Pointer + (nint)(first * DType.Size()), new Shape(count), DType);
     }
+
+    /// <summary>The memory of a tensor of at most 2³¹ − 1 bytes, as bytes.</summary>
+    public Tensor Raw => new(Pointer, new Shape(checked((int)Bytes)), DType.UInt8);
 
     /// <summary>The same elements as another shape with the same count.</summary>
     public Tensor Reshape(Shape shape)

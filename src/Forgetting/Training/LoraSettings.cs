@@ -1,3 +1,5 @@
+using Forgetting.Tensors;
+
 namespace Forgetting.Training;
 
 /// <summary>The low-rank adapter that is trained instead of the weights.</summary>
@@ -19,7 +21,19 @@ public sealed record LoraSettings
     [Setting("scale the adapter by alpha over the root of the rank", Needs = "lora-rank|adapter")]
     public bool RankStabilized { get; init; }
 
+    /// <summary>
+    /// Element type of the matrices of blocks, which the adapter leaves as they are: <c>nf4</c> (QLoRA, arXiv 2305.14314), or null for
+    /// <see cref="ComputeSettings.Dtype"/>, which embeddings, head, gains and biases always have.
+    /// </summary>
+    [Setting(
+        "nf4: the blocks' matrices in 4 bits under the adapter; otherwise they are as dtype says", Name = "base-dtype", Value = "NAME",
+        Needs = "lora-rank|adapter")]
+    public string? BaseDtype { get; init; }
+
     /// <summary>Names of the linear layers that get an adapter (<c>q_proj</c>, …); empty: every linear of every block.</summary>
     [Setting("linear layers with an adapter, separated by commas; all when empty", Value = "NAMES", Needs = "lora-rank|adapter")]
     public IReadOnlyList<string> Targets { get; init; } = [];
+
+    /// <summary><see cref="BaseDtype"/> as a type.</summary>
+    internal DType? BaseType => BaseDtype is null ? null : DType.NormalFloat4;
 }

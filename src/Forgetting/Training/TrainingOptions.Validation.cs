@@ -60,6 +60,7 @@ public sealed partial record TrainingOptions
 
         Check("shard", Compute.Shard, Compute.Shard is "none" or "optimizer" or "gradients", "none, optimizer or gradients");
         Check("optimizer", Optimizer.Kind, Optimizer.Kind == "adamw" || Optimizer.In8Bits, "adamw or adamw8bit");
+        Check("base-dtype", Lora.BaseDtype, Lora.BaseDtype is null or "nf4", "nf4");
         TokenForgettingSettings forgetting = TokenForgetting;
         double share = forgetting.Rho is { IsAuto: false } given ? given.Value : 0;
         Check("rho", forgetting.Rho, forgetting.Rho is null or { IsAuto: true } || share is > 0 and <= 1, "a number in (0, 1] or auto");
@@ -100,6 +101,13 @@ public sealed partial record TrainingOptions
             throw new UserException(
                 $"learn-reference is given with {(TokenForgetting.Reference != null ? "reference" : "scores")}, "
                 + "expected reference-data or reference-fraction, whose examples it learns too");
+        }
+
+        if (Lora.BaseDtype is { } type && Unlearns)
+        {
+            throw new UserException(
+                $"base-dtype is {type} with method {Method}, which trains and weighs all weights of the base; "
+                + "expected another method, or none of it");
         }
 
         if (Steers && ForgetSet.RetainKl)

@@ -33,8 +33,10 @@ public sealed class MemoryPlanTests : IDisposable
     [InlineData("full", 0, false, RegularizerKind.Srs)]
     [InlineData("full", 16, true, RegularizerKind.Srs)]
     [InlineData("full", 16, false, RegularizerKind.Bss)]
+    [InlineData("full", 16, false, RegularizerKind.None, "nf4")]
+    [InlineData("forget", 16, false, RegularizerKind.None, "nf4")]
     public void A_run_takes_what_was_predicted(
-        string method, int rank, bool recompute, RegularizerKind regularizer = RegularizerKind.None)
+        string method, int rank, bool recompute, RegularizerKind regularizer = RegularizerKind.None, string? baseDtype = null)
     {
         const int Length = 96;
         string model = SharedData.Path("stories260K", "hf");
@@ -51,7 +53,7 @@ public sealed class MemoryPlanTests : IDisposable
             Data = new() { Path = _folder["data.jsonl"], MaxLength = Length },
             Out = _folder["run"],
             Method = TrainingMethod.Named(method),
-            Lora = new() { Rank = rank },
+            Lora = new() { Rank = rank, BaseDtype = baseDtype },
             Compute = new() { Recompute = recompute, MicroBatchTokens = 2 * Length, Products = _backend.Products },
             Schedule = new() { BatchSize = 4, Epochs = 2 },
             Optimizer = new() { Regularizer = regularizer },
@@ -84,6 +86,8 @@ public sealed class MemoryPlanTests : IDisposable
     [SharedDataTheory]
     [InlineData("--method", "full", "--lora-rank", "0")]
     [InlineData("--method", "full")]
+    [InlineData("--method", "full", "--base-dtype", "nf4")]
+    [InlineData("--method", "full", "--lora-rank", "0", "--optimizer", "adamw8bit")]
     [InlineData("--method", "forget", "--steps", "3")]
     [InlineData("--method", "full", "--lora-rank", "0", "--eval-tasks", "boolq", "--eval-limit", "40")]
     public void A_process_has_resident_what_was_predicted(params string[] arguments)
@@ -112,7 +116,7 @@ public sealed class MemoryPlanTests : IDisposable
         // inspect knows neither data nor evaluations; these data fill micro-batches as it supposes.
         using JsonDocument inspected = JsonDocument.Parse(Output(
             ["inspect", "--model", SharedData.Path("stories260K", "hf"), "--batch-size", "24", "--max-length", "300",
-                "--micro-batch-tokens", "2048", "--device", "cpu", "--json"]));
+                "--micro-batch-tokens", "2048", "--device", "cpu", "--json", .. OfMemory(arguments)]));
         long resident = inspected.RootElement.GetProperty("memory").EnumerateArray()
             .Single(m => m.GetProperty("method").GetString() == arguments[1]
                 && m.GetProperty("lora_rank").GetInt32() == (arguments.Contains("--lora-rank") ? 0 : 64))
@@ -121,6 +125,10 @@ public sealed class MemoryPlanTests : IDisposable
     }
 
     // Of a process of its own.
+    // What inspect has to know besides the method and the rank.
+    private static IEnumerable<string> OfMemory(string[] arguments) =>
+        arguments.Chunk(2).Where(pair => pair[0] is "--base-dtype" or "--optimizer").SelectMany(pair => pair);
+
     private static string Output(string[] command)
     {
         using Process process =

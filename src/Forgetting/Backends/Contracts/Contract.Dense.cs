@@ -10,7 +10,7 @@ internal static partial class Contract
         (int m, int k) = transposeA ? (a.Columns, a.Rows) : (a.Rows, a.Columns);
         (int inner, int n) = transposeB ? (b.Columns, b.Rows) : (b.Rows, b.Columns);
         Require(inner == k && c.Rows == m && c.Columns == n);
-        Require(a.DType == b.DType && (c.DType == a.DType || c.DType == DType.Float32));
+        Require((a.DType == b.DType || b.DType == DType.NormalFloat4) && (c.DType == a.DType || c.DType == DType.Float32));
         Require(Apart(c, a) && Apart(c, b));
         return (m, n, k);
     }

@@ -12,11 +12,12 @@ internal static partial class Contract
         Require(host.Length == device.Count);
     }
 
-    /// <summary><see cref="IMemory.Copy"/>: between the types of storage, or within one type.</summary>
+    /// <summary><see cref="IMemory.Copy"/>: between the types of storage, within one type, or from NF4.</summary>
     public static void Copy(Tensor source, Tensor destination)
     {
         Require(source.Count == destination.Count);
-        Require(source.DType == destination.DType || (IsStorage(source.DType) && IsStorage(destination.DType)));
+        Require(source.DType == destination.DType || (IsStorage(source.DType) && IsStorage(destination.DType))
+            || (source.DType == DType.NormalFloat4 && Float(destination)));
 
         static bool IsStorage(DType type) => type is DType.Float32 or DType.BFloat16;
     }

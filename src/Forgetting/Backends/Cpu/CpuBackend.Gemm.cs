@@ -11,7 +11,14 @@ internal sealed unsafe partial class CpuBackend
         (int m, int n, int k) = Contract.Gemm(a, transposeA, b, transposeB, c);
         var product = new Product(
             transposeA, transposeB, m, n, k, alpha, Floats(a), a.Columns, Floats(b), b.Columns, beta, Output(c), c.Columns);
-        _products.Gemm(product, _weights.Packed(product));
+        if (b.DType == DType.NormalFloat4)
+        {
+            QuantizedGemm(product, b);
+        }
+        else
+        {
+            _products.Gemm(product, _weights.Packed(product));
+        }
     }
 
     /// <inheritdoc/>

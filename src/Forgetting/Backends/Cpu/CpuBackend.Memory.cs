@@ -75,6 +75,9 @@ internal sealed unsafe partial class CpuBackend
             case (DType.BFloat16, DType.Float32):
                 ForEach(new Widen((ushort*)source.Pointer, Output(destination)), source.Count);
                 break;
+            case (DType.NormalFloat4, DType.Float32):
+                Dequantize(source, new WeightPart(0, source.Rows, source.Columns, source.Columns), Output(destination));
+                break;
             default:
                 _pool.Run(
                     new CopyBytes((byte*)source.Pointer, (byte*)Output(destination), source.Bytes), Blocks(source.Bytes, CopyBytes.Block));

@@ -81,6 +81,7 @@ internal sealed unsafe partial class CpuBackend : IBackend
         _products.Dispose();
         _workspace.Dispose();
         _packing.Dispose();
+        _slab.Dispose();
     }
 
     private static float* Floats(Tensor tensor) => (float*)tensor.Pointer;

@@ -12,7 +12,11 @@ internal sealed unsafe partial class CudaBackend
         if (c.Count == 0)
             return;
 
-        if (k > 0)
+        if (k > 0 && b.DType == DType.NormalFloat4)
+        {
+            QuantizedGemm(a, transposeA, b, transposeB, c, k, alpha, beta);
+        }
+        else if (k > 0)
         {
             _device.Gemm(a, transposeA, b, transposeB, c, k, alpha, beta);
         }

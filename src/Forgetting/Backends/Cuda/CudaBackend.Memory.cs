@@ -76,6 +76,9 @@ internal sealed unsafe partial class CudaBackend
             case (DType.BFloat16, DType.Float32):
                 LaunchFlat("cast_bf16", "f32", source.Count, 4, source, destination, source.Count);
                 break;
+            case (DType.NormalFloat4, DType.Float32):
+                Dequantize(source, 0, destination);
+                break;
             default:
                 if (source.Count > 0)
                     _device.CopyOnDevice(source.Pointer, destination.Pointer, source.Bytes);
@@ -98,7 +101,7 @@ internal sealed unsafe partial class CudaBackend
         {
             // Freeing waits for the launches that still use it.
             ReleaseScratch();
-            long rounded = Math.Max(bytes + (bytes / 2), 1 << 16);
+            long rounded = ScratchBytes(bytes);
             _scratch = _device.Allocate(rounded, Use.Allocated);
             _scratchBytes = rounded;
             Use.Add(rounded);
@@ -106,6 +109,9 @@ internal sealed unsafe partial class CudaBackend
 
         return _scratch;
     }
+
+    /// <summary>What <see cref="Scratch"/> takes for so many bytes.</summary>
+    internal static long ScratchBytes(long bytes) => Math.Max(bytes + (bytes / 2), 1 << 16);
 
     /// <summary>Gives the memory of intermediate results back: the next operation gets memory that nobody has written.</summary>
     internal void ReleaseScratch()

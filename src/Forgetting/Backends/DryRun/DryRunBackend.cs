@@ -1,4 +1,5 @@
 using Forgetting.Backends.Cpu;
+using Forgetting.Backends.Cuda;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.DryRun;
@@ -13,6 +14,7 @@ internal sealed unsafe partial class DryRunBackend : IBackend
 
     private readonly PackedWeights? _weights;
     private long _next = Alignment; // 0 means "no tensor"
+    private long _scratchBytes;
 
     /// <summary>Stands for a device that keeps no copies of weights.</summary>
     /// <param name="name">The device.</param>
@@ -50,10 +52,26 @@ internal sealed unsafe partial class DryRunBackend : IBackend
 
     public void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0)
     {
+        if (b.DType == DType.NormalFloat4)
+        {
+            Scratch(CudaBackend.ScratchBytes(CudaBackend.SlabBytes(b, transposeB, StorageType)));
+            return;
+        }
+
         int inner = transposeA ? a.Rows : a.Columns;
         _weights?.Packed(new Product(
             transposeA, transposeB, c.Rows, c.Columns, inner, alpha, (float*)a.Pointer, a.Columns, (float*)b.Pointer, b.Columns, beta,
             (float*)c.Pointer, c.Columns));
+    }
+
+    // A card keeps the largest that was asked for; the CPU has such memory beside what it counts.
+    private void Scratch(long bytes)
+    {
+        if (_weights is null && bytes > _scratchBytes)
+        {
+            Use.Add(bytes - _scratchBytes);
+            _scratchBytes = bytes;
+        }
     }
 
     public void Upload<T>(ReadOnlySpan<T> source, Tensor destination)

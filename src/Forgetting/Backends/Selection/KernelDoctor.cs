@@ -160,6 +160,16 @@ internal sealed class DoctorBench(IBackend backend, DType rounding) : IDisposabl
     public Tensor Ids(int count, int limit) =>
         Integers([.. Enumerable.Range(0, count).Select(t => (int)(t * 2654435761L % 1000003 % limit))]);
 
+    /// <summary>Random numbers in (−1, 1) in 4 bits.</summary>
+    public Tensor Quantized(int rows, int columns)
+    {
+        var values = new float[rows * columns];
+        backend.Download<float>(Float32(rows, columns, (uint)++_drawn), values);
+        Tensor tensor = Take(rows, columns, DType.NormalFloat4);
+        backend.Upload<byte>(NormalFloat4.Quantize(values), tensor.Raw);
+        return tensor;
+    }
+
     /// <summary>A tensor in 8 bits: all codes in turn, scales in [0.5, 1.5).</summary>
     public BlockwiseTensor Blockwise(int rows, int columns)
     {
@@ -248,7 +258,7 @@ internal sealed class DoctorBench(IBackend backend, DType rounding) : IDisposabl
 
     private Tensor Take(int rows, int columns, DType type)
     {
-        DeviceBuffer buffer = backend.Allocate((long)rows * columns * type.Size());
+        DeviceBuffer buffer = backend.Allocate(type.Bytes(new Shape(rows, columns)));
         _buffers.Add(buffer);
         return buffer.AsTensor(new Shape(rows, columns), type);
     }

@@ -18,6 +18,11 @@ internal static class KernelDoctorCases
             (Tensor x, Tensor w, Tensor y) = (b.Input(s.Rows, s.Width), b.Input(s.Inner, s.Width), b.Output(s.Rows, s.Inner));
             return (() => b.Backend.Gemm(x, false, w, true, y), [y]);
         }, s => (double)s.Rows * s.Width * s.Inner);
+        yield return Products("Gemm of NF4", (b, s) =>
+        {
+            (Tensor x, Tensor w, Tensor y) = (b.Input(s.Rows, s.Width), b.Quantized(s.Inner, s.Width), b.Output(s.Rows, s.Inner));
+            return (() => b.Backend.Gemm(x, false, w, true, y), [y]);
+        }, s => (double)s.Rows * s.Width * s.Inner);
         yield return Products("Gemm weight gradient", (b, s) =>
         {
             (Tensor x, Tensor dY, Tensor g) = (b.Input(s.Rows, s.Width), b.Input(s.Rows, s.Inner), b.Input32(s.Inner, s.Width));

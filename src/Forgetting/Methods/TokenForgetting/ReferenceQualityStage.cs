@@ -59,7 +59,7 @@ internal static class ReferenceQualityStage
         {
             string folder = Path.Combine(run.Folder, FoldName, $"fold-{fold}");
             run.TrainPlainly(learnt, folder);
-            using LoadedModel model = LoadedModel.Load(options.Model, run.Backend, adapter: options.Adapter);
+            using LoadedModel model = TrainedModel.LoadBase(options, run.Backend);
             using LoadedModel reference = LoadedModel.Load(Path.Combine(folder, "model"), run.Backend);
             IReadOnlyList<IReadOnlyList<float[]>> losses = Scorer.Losses(
                 [model.Decoder, reference.Decoder], other, options.Compute.MicroBatchTokens, allTokens: false, run.Observer,

@@ -135,7 +135,7 @@ internal sealed class TokenForgettingMethod : IMethod
     private void Score(MethodRun run)
     {
         _scores ??= Scores.Compute(
-            run.Examples, _options, () => LoadedModel.Load(_options.Model, run.Backend, adapter: _options.Adapter),
+            run.Examples, _options, () => TrainedModel.LoadBase(_options, run.Backend),
             () => LoadReference(run), run.Observer, run.Cancellation, run.Ranks);
         run.Write(() => ScoreFile.Write(ScoresPath(run), run.Examples, _scores));
     }
@@ -161,7 +161,9 @@ internal sealed class TokenForgettingMethod : IMethod
     // With LoRA as the base with the adapter, which no storage type rounds.
     private LoadedModel LoadReference(MethodRun run) =>
         _options.TokenForgetting.Reference is { } given ? LoadedModel.Load(given, run.Backend)
-            : Adapts ? LoadedModel.Load(_options.Model, run.Backend, adapter: Path.Combine(ReferenceFolder(run), PlainTuning.AdapterName))
+            : Adapts ? LoadedModel.Load(
+                _options.Model, run.Backend, adapter: Path.Combine(ReferenceFolder(run), PlainTuning.AdapterName),
+                baseType: _options.Lora.BaseType)
             : LoadedModel.Load(Path.Combine(ReferenceFolder(run), "model"), run.Backend);
 
     // Several stages depend on them, and they hash all examples.
