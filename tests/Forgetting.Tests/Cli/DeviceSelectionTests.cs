@@ -17,7 +17,7 @@ namespace Forgetting.Tests.Cli;
 public sealed class DeviceSelectionTests
 {
     private const string Kernels = "no kernels: forgetting.fatbin was not found in ";
-    private const string Blas = "no cuBLAS: libcublas.so.12 was not found";
+    private static readonly string s_blas = BuiltInBindingsFactAttribute.AreUsed ? "no cuBLAS: libcublas.so.12 was not found" : "no cuBLAS was found";
 
     // Something that loads and has no function of cuBLAS.
     private static readonly string s_otherLibrary = Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "libSystem.Native.so");
@@ -31,7 +31,7 @@ public sealed class DeviceSelectionTests
         Assert.Equal((0, "cpu"), (auto.Code, auto.Device));
         string line = Assert.Single(auto.Errors);
         Assert.StartsWith("note: device is auto: computing on the CPU, not on a card: ", line, StringComparison.Ordinal);
-        Assert.All([Kernels, "./build.sh kernels", Blas, "install cuBLAS"], part => Assert.Contains(part, line, StringComparison.Ordinal));
+        Assert.All([Kernels, "./build.sh kernels", s_blas, "install cuBLAS"], part => Assert.Contains(part, line, StringComparison.Ordinal));
         Assert.Equal(["True", "True", "True", "False", "False", "True"], auto.Held);
 
         Result cuda = machine.Run("cuda");
@@ -64,6 +64,10 @@ public sealed class DeviceSelectionTests
     [InlineData("FORGETTING_EMU_DEVICES=0", "no card: the driver shows none (")]
     public void What_does_not_hold_is_named_and_the_cpu_computes(string variable, string found)
     {
+        // ManagedCuda has words of its own for what the driver says.
+        if (!BuiltInBindingsFactAttribute.AreUsed)
+            found = found[..(found.IndexOf(": ", StringComparison.Ordinal) + 1)];
+
         using var machine = new Machine(blas: [("libcublas.so.12", Emulation.Driver)]);
         Result auto = machine.Run("auto", variable);
         Assert.Equal((0, "cpu"), (auto.Code, auto.Device));
@@ -76,7 +80,7 @@ public sealed class DeviceSelectionTests
     }
 
     /// <summary>NVIDIA's rule: a driver runs libraries of its own major version of CUDA and of older ones.</summary>
-    [EmulationFact]
+    [BuiltInBindingsFact]
     public void The_cuBLAS_is_of_the_drivers_CUDA()
     {
         using var both = new Machine(blas: [("libcublas.so.12", Emulation.Driver), ("libcublas.so.13", s_otherLibrary)]);
@@ -89,7 +93,7 @@ public sealed class DeviceSelectionTests
         Assert.Equal("cuda", older.Run("auto", "FORGETTING_EMU_DRIVER=13000").Device);
 
         using var newer = new Machine(blas: [("libcublas.so.13", Emulation.Driver)]);
-        Assert.Contains(Blas, Assert.Single(newer.Run("auto", "FORGETTING_EMU_DRIVER=12040").Errors), StringComparison.Ordinal);
+        Assert.Contains(s_blas, Assert.Single(newer.Run("auto", "FORGETTING_EMU_DRIVER=12040").Errors), StringComparison.Ordinal);
         Assert.Equal("cuda", newer.Run("auto", "FORGETTING_EMU_DRIVER=13000").Device);
     }
 
@@ -195,6 +199,15 @@ public sealed class DeviceSelectionTests
                 Link(name, target);
             }
 
+            // As ManagedCuda calls them, and what it needs beside the emulation.
+            if (!BuiltInBindingsFactAttribute.AreUsed)
+            {
+                Link("libcuda.so", Emulation.Driver);
+                Link("managedcuda", Path.Combine(Path.GetDirectoryName(Emulation.Driver)!, "managedcuda"));
+                if (blas is { Length: > 0 })
+                    Link("libcublas.so", blas[0].Target);
+            }
+
             if (kernels)
                 Link("forgetting.fatbin", Emulation.FastKernels);
         }
@@ -241,4 +254,16 @@ public sealed class DeviceSelectionTests
 
         public void Dispose() => _folder.Dispose();
     }
+}
+
+/// <summary>A test of what the built-in bindings do and ManagedCuda does not; it needs the emulation.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class BuiltInBindingsFactAttribute : FactAttribute
+{
+    /// <summary>Skips the test in a build on ManagedCuda.</summary>
+    public BuiltInBindingsFactAttribute() =>
+        Skip = AreUsed ? Emulation.Missing ?? Skip : "ManagedCuda takes the cuBLAS that is called libcublas.so";
+
+    /// <summary>Whether this is a build on the built-in bindings.</summary>
+    public static bool AreUsed { get; } = File.Exists(Path.Combine(AppContext.BaseDirectory, "Forgetting.Cuda.dll"));
 }

@@ -259,7 +259,7 @@ internal sealed class CardSurvey : IDisposable
         catch (Exception error) when (error is CudaLibraryException or DllNotFoundException)
         {
             throw new Lack(
-                error.Message,
+                error is CudaLibraryException ? error.Message : "no cuBLAS was found",
                 "install cuBLAS of the driver's CUDA version, from NVIDIA's toolkit or with pip, and name its folder in LD_LIBRARY_PATH");
         }
     }
