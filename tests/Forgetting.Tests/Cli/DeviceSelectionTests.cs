@@ -17,7 +17,8 @@ namespace Forgetting.Tests.Cli;
 public sealed class DeviceSelectionTests
 {
     private const string Kernels = "no kernels: forgetting.fatbin was not found in ";
-    private static readonly string s_blas = BuiltInBindingsFactAttribute.AreUsed ? "no cuBLAS: libcublas.so.12 was not found" : "no cuBLAS was found";
+    private static readonly string s_blas =
+        BuiltInBindingsFactAttribute.AreUsed ? "no cuBLAS: libcublas.so.12 was not found" : "no cuBLAS was found";
 
     // Something that loads and has no function of cuBLAS.
     private static readonly string s_otherLibrary = Path.Combine(RuntimeEnvironment.GetRuntimeDirectory(), "libSystem.Native.so");
@@ -31,7 +32,8 @@ public sealed class DeviceSelectionTests
         Assert.Equal((0, "cpu"), (auto.Code, auto.Device));
         string line = Assert.Single(auto.Errors);
         Assert.StartsWith("note: device is auto: computing on the CPU, not on a card: ", line, StringComparison.Ordinal);
-        Assert.All([Kernels, "./build.sh kernels", s_blas, "install cuBLAS"], part => Assert.Contains(part, line, StringComparison.Ordinal));
+        string[] parts = [Kernels, "./build.sh kernels", s_blas, "install cuBLAS"];
+        Assert.All(parts, part => Assert.Contains(part, line, StringComparison.Ordinal));
         Assert.Equal(["True", "True", "True", "False", "False", "True"], auto.Held);
 
         Result cuda = machine.Run("cuda");
