@@ -78,6 +78,9 @@ internal static partial class RankLauncher
             RedirectStandardError = true,
         };
         start.Environment[RankWatch.Variable] = address;
+
+        // Open MPI's ranks read large messages in each other's memory, and say so where it is gone, or closed to them as in containers.
+        start.Environment.TryAdd("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
         start.Environment["TERM"] = "dumb"; // Open MPI gives ranks a terminal, which the reader of their output need not have
         try
         {
