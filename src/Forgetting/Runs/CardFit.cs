@@ -20,10 +20,12 @@ internal sealed record CardFit(string Tuning, long Held, IReadOnlyList<int> Batc
     private const int MostTexts = 256;
     private const int LengthStep = 64;
 
+    private static readonly int[] s_lengths = [512, 1024, 2048, 4096, 8192];
+
     /// <summary>Lengths that batches are given for, up to the model's context.</summary>
     public static IReadOnlyList<int> Lengths(ModelConfig config)
     {
-        int[] within = [.. new[] { 512, 1024, 2048, 4096, 8192 }.Where(length => length <= config.ContextLength)];
+        int[] within = [.. s_lengths.Where(length => length <= config.ContextLength)];
         return within.Length > 0 ? within : [config.ContextLength];
     }
 
