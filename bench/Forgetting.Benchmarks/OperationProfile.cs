@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Diagnostics;
 using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
+using Forgetting.Backends.Timing;
 using Forgetting.Core;
 
 namespace Forgetting.Benchmarks;

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Forgetting.Backends.DryRun;
+using Forgetting.Backends.Timing;
 using Forgetting.Tensors;
 
 namespace Forgetting.Benchmarks;

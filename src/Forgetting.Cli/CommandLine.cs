@@ -29,7 +29,7 @@ internal static class CommandLine
         ConfidenceCommand.Entry, RunCommand.Entry, GenerateCommand.Entry, ChatCommand.Entry, ServeCommand.Entry,
         EvalCommand.Entry, MembershipCommand.Entry, DataCommand.Entry, TokenizeCommand.Entry, PretrainCommand.Entry,
         MergeCommand.Entry, ExportCommand.Entry, CompareCommand.Entry, WatchCommand.Entry, InspectCommand.Entry,
-        DoctorCommand.Entry, SchemaCommand.Entry, CompletionCommand.Entry,
+        PlanCommand.Entry, DoctorCommand.Entry, SchemaCommand.Entry, CompletionCommand.Entry,
     ];
 
     /// <summary>The command tree.</summary>

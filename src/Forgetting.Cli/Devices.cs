@@ -1,5 +1,7 @@
 using Forgetting.Backends;
+using Forgetting.Backends.Cuda;
 using Forgetting.Backends.Selection;
+using Forgetting.Distributed;
 
 namespace Forgetting.Cli;
 
@@ -12,6 +14,35 @@ internal static class Devices
     /// <param name="threads">Threads on the CPU; null for one per processor.</param>
     public static IBackend Open(string device, string? dtype, string products, int? threads = null) =>
         BackendFactory.Create(device, threads, dtype, products, Notice);
+
+    /// <summary>
+    /// The backend of one of several ranks, and what connects them: on processors that they share, or on the card of the rank's number on
+    /// its machine.
+    /// </summary>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    public static (IBackend Backend, NcclCommunicator? Cards) Open(string device, string? dtype, string products, ICommunicator ranks)
+    {
+        if (ranks is not IProcessGroup group)
+            return (Open(device, dtype, products), null);
+
+        int local = ProcessorShare.LocalRank(group), threads = ProcessorShare.Threads(group);
+        if (device is "cuda" or "auto")
+        {
+            string card = $"cuda:{local}";
+            device = device == "cuda" || BackendFactory.Requirements(card).All(r => r.Holds != false) ? card : "cpu";
+        }
+
+        IBackend backend = Open(device, dtype, products, threads);
+        try
+        {
+            return (backend, CudaRanks.Connect(group, backend));
+        }
+        catch
+        {
+            backend.Dispose();
+            throw;
+        }
+    }
 
     /// <summary>Prints a line, once: a grid of runs opens its device for each.</summary>
     public static void Notice(string line)

@@ -8,22 +8,32 @@ using Forgetting.Distributed;
 namespace Forgetting.Cli;
 
 /// <summary>
-/// Runs this command line once more on several ranks of this machine, by the launcher of Open MPI or MPICH that is on the PATH. Passes on
-/// what the ranks print, and says in a line of its own what launchers say in many.
+/// Runs this command line once more on several ranks of this machine, by the launcher of Open MPI or MPICH that is on the PATH, or without
+/// one as processes that meet over TCP. Passes on what the ranks print, and says in a line of its own what launchers say in many.
 /// </summary>
 internal static partial class RankLauncher
 {
     private const int Terminate = 15; // SIGTERM
+    private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(100), s_farewell = TimeSpan.FromSeconds(15);
 
     /// <summary>Runs the ranks to their end.</summary>
     /// <returns>Exit code: that of the ranks, or that of a run that has lost one.</returns>
-    /// <exception cref="UserException">There is no launcher.</exception>
+    /// <exception cref="UserException">The launcher is neither of the two.</exception>
     public static int Run(int ranks)
     {
-        (string launcher, MpiFlavor flavor) = Find(ranks);
         using var watch = new RankWatch();
-        using Process process = Start(launcher, flavor, ranks, watch.Address);
-        return Run(process, watch);
+        (string Path, MpiFlavor Flavor)? found = Find(ranks);
+        Process[] processes = found is { } launcher
+            ? [Start(ranks, [launcher.Path, .. Options(launcher.Flavor, ranks), .. Own()], [], watch)]
+            : [.. Enumerable.Range(0, ranks).Select(rank => Start(ranks, Own(), Variables(rank, ranks, watch), watch))];
+        try
+        {
+            return Run(processes, found is null ? null : "mpirun", watch);
+        }
+        finally
+        {
+            Array.ForEach(processes, process => process.Dispose());
+        }
     }
 
     /// <summary>Which implementation a launcher belongs to, by what it says of its version; null for another.</summary>
@@ -32,7 +42,8 @@ internal static partial class RankLauncher
         : version.Contains("HYDRA", StringComparison.Ordinal) ? MpiFlavor.Mpich
         : null;
 
-    private static (string Path, MpiFlavor Flavor) Find(int ranks)
+    // Null where there is none.
+    private static (string Path, MpiFlavor Flavor)? Find(int ranks)
     {
         foreach (string folder in (Environment.GetEnvironmentVariable("PATH") ?? "").Split(Path.PathSeparator))
         {
@@ -52,36 +63,53 @@ internal static partial class RankLauncher
                     $"--ranks is {ranks}: {path} is neither that of Open MPI nor that of MPICH, expected one of them");
         }
 
-        throw new UserException(
-            $"--ranks is {ranks}, and mpirun is not found; expected Open MPI or MPICH on the PATH: "
-            + "apt-get install openmpi-bin, or apt-get install mpich");
+        return null;
     }
 
-    private static Process Start(string launcher, MpiFlavor flavor, int ranks, string address)
+    private static string[] Options(MpiFlavor flavor, int ranks) =>
+    [
+        .. flavor == MpiFlavor.OpenMpi ? ["--oversubscribe", "--bind-to", "none"] : Array.Empty<string>(),
+        .. flavor == MpiFlavor.OpenMpi && Environment.UserName == "root" ? ["--allow-run-as-root"] : Array.Empty<string>(),
+        "-n", ranks.ToString(CultureInfo.InvariantCulture),
+    ];
+
+    // This command line.
+    private static string[] Own()
     {
         string program = Environment.ProcessPath!;
         string[] own = Environment.GetCommandLineArgs();
-        bool hosted = Path.GetFileNameWithoutExtension(program) == "dotnet";
-        List<string> arguments =
-        [
-            launcher,
-            .. flavor == MpiFlavor.OpenMpi ? ["--oversubscribe", "--bind-to", "none"] : Array.Empty<string>(),
-            .. flavor == MpiFlavor.OpenMpi && Environment.UserName == "root" ? ["--allow-run-as-root"] : Array.Empty<string>(),
-            "-n", ranks.ToString(CultureInfo.InvariantCulture), program, .. hosted ? own : own[1..],
-        ];
+        return [program, .. Path.GetFileNameWithoutExtension(program) == "dotnet" ? own : own[1..]];
+    }
 
-        // In a session of its own it does not see the terminal's Ctrl-C, at which it would end the ranks without a checkpoint.
-        var start = new ProcessStartInfo("setsid", arguments)
+    private static (string Name, string Value)[] Variables(int rank, int ranks, RankWatch watch)
+    {
+        string number = rank.ToString(CultureInfo.InvariantCulture);
+        return
+        [
+            ("RANK", number), ("LOCAL_RANK", number), ("WORLD_SIZE", ranks.ToString(CultureInfo.InvariantCulture)),
+            (RankEnvironment.MeetingVariable, watch.MeetingFile),
+        ];
+    }
+
+    private static Process Start(int ranks, string[] command, (string Name, string Value)[] variables, RankWatch watch)
+    {
+        // In a session of its own it does not see the terminal's Ctrl-C, at which launchers would end the ranks without a checkpoint.
+        var start = new ProcessStartInfo("setsid", command)
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        start.Environment[RankWatch.Variable] = address;
+        start.Environment[RankWatch.Variable] = watch.Address;
 
         // Open MPI's ranks read large messages in each other's memory, and say so where it is gone, or closed to them as in containers.
         start.Environment.TryAdd("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
         start.Environment["TERM"] = "dumb"; // Open MPI gives ranks a terminal, which the reader of their output need not have
+        foreach ((string name, string value) in variables)
+        {
+            start.Environment[name] = value;
+        }
+
         try
         {
             return Process.Start(start)!;
@@ -93,28 +121,57 @@ internal static partial class RankLauncher
         }
     }
 
-    private static int Run(Process process, RankWatch watch)
+    // The processes are a launcher, or the ranks themselves where it has no name.
+    private static int Run(Process[] processes, string? launcher, RankWatch watch)
     {
         LauncherOutput output = new(Console.Out), errors = new(Console.Error);
-        process.StandardInput.Close();
-        process.OutputDataReceived += (_, line) => output.Take(line.Data);
-        process.ErrorDataReceived += (_, line) => errors.Take(line.Data);
-        process.BeginOutputReadLine();
-        process.BeginErrorReadLine();
-        using var interruption = new Interruption(again: () => _ = Kill(process.Id, Terminate));
-        using CancellationTokenRegistration request =
-            interruption.Token.Register(() => _ = Kill(process.Id, (int)(Interruption.User ?? default)));
-        process.WaitForExit();
+        foreach (Process process in processes)
+        {
+            process.StandardInput.Close();
+            process.OutputDataReceived += (_, line) => output.Take(line.Data);
+            process.ErrorDataReceived += (_, line) => errors.Take(line.Data);
+            process.BeginOutputReadLine();
+            process.BeginErrorReadLine();
+        }
+
+        using var interruption = new Interruption(again: () => Signal(Terminate));
+        using CancellationTokenRegistration request = interruption.Token.Register(() => Signal((int)(Interruption.User ?? default)));
+        Process? bad = Wait(processes);
         (int? exitCode, int? lost) = watch.Ends();
         if (exitCode is { } said)
             return said;
 
-        if (lost is null && (process.ExitCode == 0 || process.ExitCode == CommandLine.BadInput))
-            return process.ExitCode;
+        int code = bad?.ExitCode ?? 0;
+        lost ??= launcher is null && bad != null ? Array.IndexOf(processes, bad) : null;
+        if (lost is null && (code == 0 || code == CommandLine.BadInput))
+            return code;
 
-        string what = lost is null ? "mpirun ended" : $"rank {lost} ended without a word, and mpirun";
-        Console.Error.WriteLine($"error: {what} with exit code {process.ExitCode}; the run stops, and resumes from its last checkpoint");
+        string what = lost is null ? $"{launcher} ended"
+            : $"rank {lost} ended without a word{(launcher is null ? "" : $", and {launcher}")}";
+        Console.Error.WriteLine($"error: {what} with exit code {code}; the run stops, and resumes from its last checkpoint");
         return PeerException.Lost;
+
+        void Signal(int number) => Array.ForEach(processes, process => _ = Kill(process.Id, number));
+    }
+
+    // Once one has ended badly the others end by themselves; what has not by then is ended. Gives the first that did.
+    private static Process? Wait(Process[] processes)
+    {
+        Stopwatch? since = null;
+        Process? bad = null;
+        while (Array.Exists(processes, process => !process.WaitForExit(s_look)))
+        {
+            bad ??= Array.Find(processes, process => process.HasExited && process.ExitCode != 0);
+            if (bad is null)
+                continue;
+
+            since ??= Stopwatch.StartNew();
+            if (since.Elapsed > s_farewell)
+                Array.ForEach(processes, process => process.Kill());
+        }
+
+        Array.ForEach(processes, process => process.WaitForExit()); // until their output is here
+        return bad ?? Array.Find(processes, process => process.ExitCode != 0);
     }
 
     [LibraryImport("libc", EntryPoint = "kill")]

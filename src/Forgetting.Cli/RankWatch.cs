@@ -31,6 +31,9 @@ internal sealed class RankWatch : IDisposable
     /// <summary>Where ranks call.</summary>
     public string Address => Path.Combine(_folder, "ranks");
 
+    /// <summary>Where ranks without MPI find each other.</summary>
+    public string MeetingFile => Path.Combine(_folder, "meeting");
+
     /// <summary>The rank's side: calls, where this process was started so.</summary>
     /// <returns>The connection, to be held; null where nobody listens.</returns>
     public static Socket? Call(int rank)

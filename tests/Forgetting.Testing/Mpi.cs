@@ -25,3 +25,11 @@ public sealed class MpiTheoryAttribute : TheoryAttribute
     /// <summary>Skips the test where a launcher or the data is absent.</summary>
     public MpiTheoryAttribute() => Skip = Mpi.Missing ?? Skip;
 }
+
+/// <summary>A theory that starts ranks by <see cref="Mpi"/> on cards of the <see cref="Emulation"/>.</summary>
+[AttributeUsage(AttributeTargets.Method)]
+public sealed class EmulatedRanksTheoryAttribute : TheoryAttribute
+{
+    /// <summary>Skips the test where a launcher, the data or the emulation is absent.</summary>
+    public EmulatedRanksTheoryAttribute() => Skip = Mpi.Missing ?? Emulation.Missing ?? Skip;
+}

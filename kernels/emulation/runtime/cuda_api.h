@@ -1,4 +1,4 @@
-// The part of the CUDA driver API and of cuBLAS that the emulation exports, as in cuda.h and cublas_api.h.
+// The part of the CUDA driver API, of cuBLAS and of NCCL that the emulation exports, as in cuda.h, cublas_api.h and nccl.h.
 #pragma once
 #include <stddef.h>
 #include <stdint.h>
@@ -75,3 +75,27 @@ enum cublasStatus_t : int {
 
 typedef struct cublasContext* cublasHandle_t;
 enum cudaDataType : int { CUDA_R_32F = 0, CUDA_R_16BF = 14 };
+
+enum ncclResult_t : int {
+    ncclSuccess = 0,
+    ncclUnhandledCudaError = 1,
+    ncclSystemError = 2,
+    ncclInvalidArgument = 4,
+    ncclInvalidUsage = 5,
+    ncclRemoteError = 6,
+};
+
+enum ncclDataType_t : int {
+    ncclUint8 = 1,
+    ncclFloat32 = 7,
+};
+
+enum ncclRedOp_t : int {
+    ncclSum = 0,
+};
+
+struct ncclUniqueId {
+    char internal[128];
+};
+
+typedef struct ncclComm* ncclComm_t;

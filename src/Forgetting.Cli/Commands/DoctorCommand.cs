@@ -36,9 +36,18 @@ internal static class DoctorCommand
         {
             Description = "of these operations alone, as --all names them", HelpName = "NAMES", DefaultValueFactory = _ => "",
         };
-        command.Fill(device, dtype, products, noTimings, all, only, json);
-        command.SetAction(parsed =>
+        command.Fill(device, dtype, products, noTimings, all, only);
+        (BoundedOption ranks, BoundedOption deadline) =
+            Ranks.AddOptions(command, "check and time what so many processes of this machine do together, instead");
+        command.Options.Add(json);
+        command.SetAction(parsed => Ranks.Run(ranks, deadline, parsed, (communicator, _) =>
         {
+            if (communicator.Size > 1)
+            {
+                return DoctorRanks.Run(
+                    parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!, parsed.GetValue(json), communicator);
+            }
+
             IReadOnlyList<DeviceRequirement> requirements = BackendFactory.Requirements(parsed.GetValue(device)!);
             UserException? failure = null;
             IBackend? backend = null;
@@ -112,7 +121,7 @@ internal static class DoctorCommand
                 PrintOperations(operations);
 
             return code;
-        });
+        }));
     }
 
     private static void PrintOperations(OperationResult[] operations)

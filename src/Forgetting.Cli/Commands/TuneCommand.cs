@@ -29,13 +29,6 @@ internal static class TuneCommand
         var watch = new Option<bool>("--watch") { Description = "show the run on a page in the browser while it is at work" };
         var tensorBoard =
             new Option<bool>("--tensorboard") { Description = "write the metrics into the run's folder as TensorBoard reads them, too" };
-        BoundedOption ranks = new(
-            "--ranks",
-            "processes that train together on this machine, by the mpirun that is found; mpirun and srun may start them "
-            + "themselves, also on several machines (docs/scaling.md)", null, 1, 4096);
-        BoundedOption deadline = new(
-            "--collective-timeout",
-            "seconds that one of several processes may give no sign of life before the others end the run", 300, 1, 86_400);
         Option<bool> json = CommonOptions.Json();
         var settings = new SettingsOptions(
             command, new TrainingOptions(), Recipe.Settings.Select(s => s.Name), recipe: true, required: ["model", "data", "out"]);
@@ -43,21 +36,23 @@ internal static class TuneCommand
         command.Options.Add(resume);
         command.Options.Add(watch);
         command.Options.Add(tensorBoard);
-        command.Options.Add(ranks);
-        command.Options.Add(deadline);
+        (BoundedOption ranks, BoundedOption deadline) = Ranks.AddOptions(
+            command, "processes that train together on this machine, by mpirun where it is found; mpirun, srun and torchrun may start them "
+            + "themselves, also on several machines (docs/scaling.md)");
         command.Options.Add(json);
-        command.SetAction(parsed => Ranks.Run(
-            ranks.Read(parsed), TimeSpan.FromSeconds(deadline.Read(parsed)!.Value), (communicator, cancellation) =>
+        command.SetAction(parsed => Ranks.Run(ranks, deadline, parsed, (communicator, cancellation) =>
         {
             TrainingOptions options = settings.ReadRun(parsed, parsed.GetValue(recipe), parsed.GetValue(resume));
-            int? threads = communicator.Size == 1 ? null : ProcessorShare.Threads(communicator);
-            using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products, threads);
+            (IBackend opened, NcclCommunicator? joined) =
+                Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products, communicator);
+            using IBackend backend = opened;
+            using NcclCommunicator? cards = joined;
             bool first = communicator.IsFirst();
             using IDisposable? page = first && parsed.GetValue(watch) ? WatchCommand.Begin(options.Out) : null;
             var progress = new TerminalProgress();
             using TensorBoardLog? log = first && parsed.GetValue(tensorBoard) ? new TensorBoardLog(options.Out, progress) : null;
             TuneSummary summary = TuneRun.Execute(
-                options, backend, parsed.GetValue(resume), (ITrainingObserver?)log ?? progress, communicator: communicator,
+                options, backend, parsed.GetValue(resume), (ITrainingObserver?)log ?? progress, communicator: cards ?? communicator,
                 cancellation: cancellation);
             if (!first)
                 return CommandLine.ExitCode(summary);

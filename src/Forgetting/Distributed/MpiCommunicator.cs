@@ -11,7 +11,7 @@ namespace Forgetting.Distributed;
 /// wait can be given up. While a process lives it tells the others so several times within the deadline, however long it is busy with work
 /// of its own; who waits for a rank waits until that has been silent for the deadline.
 /// </summary>
-internal sealed unsafe class MpiCommunicator : ICommunicator
+internal sealed unsafe class MpiCommunicator : IProcessGroup
 {
     private const int DataTag = 1;
     private const int AliveTag = 2;
@@ -47,6 +47,7 @@ internal sealed unsafe class MpiCommunicator : ICommunicator
         (Rank, Size) = _library.Begin();
         _piece = Math.Clamp(AtOnceFloats / Size, 1, PieceFloats);
         _heard = new long[Size];
+        Array.Fill(_heard, Stopwatch.GetTimestamp());
         _signs = new nint[Size];
         _own = (int*)NativeMemory.AllocZeroed(2, sizeof(int));
         _other = _own + 1;
@@ -155,8 +156,10 @@ internal sealed unsafe class MpiCommunicator : ICommunicator
         return all;
     }
 
-    /// <summary>Ends in agreement with all ranks, after which the process may end.</summary>
-    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    /// <inheritdoc/>
+    public void CheckPeers() => Check(Enumerable.Range(0, Size).Where(p => p != Rank), since: 0);
+
+    /// <inheritdoc/>
     public void Close()
     {
         // No sign of life may be on its way once the library ends.
@@ -171,13 +174,7 @@ internal sealed unsafe class MpiCommunicator : ICommunicator
         }
     }
 
-    /// <summary>Tells the other ranks that this one ends, so that they need not wait until the deadline.</summary>
-    /// <param name="line">Why: what the user is to read.</param>
-    /// <param name="exitCode">Exit code with which it ends.</param>
-    /// <returns>
-    /// Whether this rank is the one to say so: the first of those that end, so that many say it once. Of the others none may end its
-    /// process before that one has spoken, since launchers end what is left then.
-    /// </returns>
+    /// <inheritdoc/>
     public bool Fail(string line, int exitCode)
     {
         byte[] text = Encoding.UTF8.GetBytes(line);
@@ -286,18 +283,24 @@ internal sealed unsafe class MpiCommunicator : ICommunicator
             if (!patient && turn % 64 != 63)
                 continue;
 
-            if (Notice() is { } notice)
-                throw new PeerException(notice.Line, notice.ExitCode);
+            Check(waiting.Select(i => i % Size), began);
+        }
+    }
 
-            Listen();
-            foreach (int i in waiting)
+    // Whether one of these ranks has failed, or has been silent for the deadline, which begins no earlier than the time.
+    private void Check(IEnumerable<int> ranks, long since)
+    {
+        if (Notice() is { } notice)
+            throw new PeerException(notice.Line, notice.ExitCode);
+
+        Listen();
+        foreach (int rank in ranks)
+        {
+            if (Stopwatch.GetElapsedTime(Math.Max(since, Interlocked.Read(ref _heard[rank]))) > _deadline)
             {
-                if (Stopwatch.GetElapsedTime(Math.Max(began, _heard[i % Size])) > _deadline)
-                {
-                    throw new PeerException(
-                        $"error: rank {i % Size} has given no sign of life for {_deadline.TotalSeconds:0.#} s (--collective-timeout); "
-                        + "the run stops, and resumes from its last checkpoint", PeerException.Lost);
-                }
+                throw new PeerException(
+                    $"error: rank {rank} has given no sign of life for {_deadline.TotalSeconds:0.#} s (--collective-timeout); "
+                    + "the run stops, and resumes from its last checkpoint", PeerException.Lost);
             }
         }
     }

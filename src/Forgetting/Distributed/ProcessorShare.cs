@@ -27,6 +27,14 @@ internal static class ProcessorShare
     internal static int Share(int processors, int ranks, int number) =>
         Math.Max(1, (processors / ranks) + (number < processors % ranks ? 1 : 0));
 
+    /// <summary>Number of this rank among those of its machine: what its launcher says, or by the machines' names.</summary>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    public static int LocalRank(ICommunicator communicator)
+    {
+        string[] machines = communicator.Gather(Environment.MachineName);
+        return RankEnvironment.Current?.LocalRank ?? machines.Take(communicator.Rank).Count(name => name == Environment.MachineName);
+    }
+
     // The processors that the system lets this process run on.
     private static string Allowed() => File.Exists(Status)
         ? File.ReadLines(Status).FirstOrDefault(line => line.StartsWith("Cpus_allowed_list:", StringComparison.Ordinal)) ?? ""

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Core;
 using Forgetting.Distributed;
@@ -21,10 +22,10 @@ internal static class RankAgreement
             ["vector width"] = VectorWidth.Description,
         };
 
-        // What a path leads to counts, and not the path.
+        // What a path leads to counts, and not the path; and not which of a machine's cards it is.
         foreach (Setting setting in Recipe.Settings.Where(s => !s.IsPath))
         {
-            facts[setting.Name] = setting.Read(options);
+            facts[setting.Name] = setting.Name == "device" ? DeviceName.Parse(options.Compute.Device).Kind : setting.Read(options);
         }
 
         foreach (RunInput input in provenance.Inputs)

@@ -74,9 +74,6 @@ internal sealed class TuneRun
         }
 
         ICommunicator ranks = communicator ?? SingleProcess.Instance;
-        if (ranks.Size > 1 && backend is not CpuBackend)
-            throw new UserException($"device is {backend.Name} with {ranks.Size} ranks, expected cpu: ranks on cards are not there yet");
-
         options.CheckRanks(ranks.Size);
         using RunFolder? folder = ranks.IsFirst() ? RunFolder.Open(options.Out) : null;
         using Checkpoint source = Checkpoint.Open(options.Model);

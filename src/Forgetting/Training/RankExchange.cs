@@ -5,7 +5,10 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Training;
 
-/// <summary>Brings together what ranks have on their devices, by way of the host and in pieces of bounded size.</summary>
+/// <summary>
+/// Brings together what ranks have on their devices: between cards by <see cref="NcclCommunicator"/>, else by way of the host and in pieces
+/// of bounded size.
+/// </summary>
 internal sealed class RankExchange(ICommunicator communicator, IBackend backend)
 {
     private const int BucketBytes = 1 << 24;
@@ -22,6 +25,12 @@ internal sealed class RankExchange(ICommunicator communicator, IBackend backend)
     {
         if (communicator.Size == 1)
             return;
+
+        if (communicator is NcclCommunicator cards)
+        {
+            cards.AllReduce([.. tensors.Select(t => (t.Pointer, t.Count))]);
+            return;
+        }
 
         foreach (Segment[] segments in Pieces(tensors, BucketBytes / sizeof(float)))
         {
@@ -46,6 +55,16 @@ internal sealed class RankExchange(ICommunicator communicator, IBackend backend)
     /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
     public void ReduceScatter(IReadOnlyList<(Tensor Whole, Tensor Own)> tensors)
     {
+        if (communicator is NcclCommunicator cards)
+        {
+            foreach ((Tensor all, Tensor part) in tensors)
+            {
+                cards.ReduceScatter(all.Pointer, part.Pointer, part.Count);
+            }
+
+            return;
+        }
+
         Tensor[] own = [.. tensors.Select(t => t.Own)];
         foreach (Segment[] segments in Pieces(own, BucketBytes / sizeof(float) / communicator.Size))
         {
@@ -75,6 +94,16 @@ internal sealed class RankExchange(ICommunicator communicator, IBackend backend)
     /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
     public void AllGather(IReadOnlyList<(Tensor Whole, Tensor Own)> tensors)
     {
+        if (communicator is NcclCommunicator cards)
+        {
+            foreach ((Tensor all, Tensor part) in tensors)
+            {
+                cards.AllGather(part.Pointer, all.Pointer, part.Bytes);
+            }
+
+            return;
+        }
+
         Tensor[] own = [.. tensors.Select(t => t.Own)];
         int size = own.Length == 0 ? 1 : own[0].DType.Size();
         foreach (Segment[] segments in Pieces(own, BucketBytes / size / communicator.Size))

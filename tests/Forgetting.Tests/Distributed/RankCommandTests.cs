@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using System.Text.Json;
 using Forgetting.Runs;
 using Forgetting.Testing;
 using Forgetting.Training;
@@ -50,7 +51,7 @@ public sealed class RankCommandTests : IDisposable
             .. new[]
             {
                 ("openmpi", "2", "none"), ("mpich", "2", "none"), ("openmpi", "2", "gradients"), ("mpich", "2", "gradients"),
-                ("mpich", "4", "optimizer"),
+                ("mpich", "4", "optimizer"), ("tcp", "2", "none"),
             }.Select(launch =>
             {
                 (string flavor, string ranks, string shard) = launch;
@@ -66,6 +67,7 @@ public sealed class RankCommandTests : IDisposable
         ];
         Assert.Equal(Numbers(many[0]), Numbers(many[1]));
         Assert.Equal(Numbers(many[2]), Numbers(many[3]));
+        Assert.Equal(Numbers(many[0]), Numbers(many[^1]));
         Assert.All(many[1..], found => Assert.All(one.Zip(found), pair =>
         {
             DataParallelTests.Close(pair.First.PositiveLoss, pair.Second.PositiveLoss);
@@ -81,13 +83,20 @@ public sealed class RankCommandTests : IDisposable
     [InlineData("openmpi", 1)]
     [InlineData("mpich", 0)]
     [InlineData("mpich", 2)]
+    [InlineData("tcp", 0)]
+    [InlineData("tcp", 1)]
     public void A_rank_that_is_killed_ends_all_in_one_line_and_others_in_number_resume(string flavor, int rank)
     {
         string[] settings = [.. _settings, "--method", "full", "--lora-rank", "0", "--checkpoint-every", "2"];
         using Process process = Start(flavor, ["tune", "--ranks", "3", "--out", _folder["run"], "--steps", "40", .. settings]);
         (int code, string said) = Run(process, "checkpoints/step-000004", () => Signal("KILL", RankOf(process, rank)));
         Assert.Equal(3, code);
-        Assert.StartsWith($"error: rank {rank} ended without a word, and mpirun with exit code", said, StringComparison.Ordinal);
+        Assert.StartsWith(
+            flavor == "tcp"
+                ? $"error: rank {rank} has ended without a word; the run stops"
+                : $"error: rank {rank} ended without a word, and mpirun",
+            said, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', said);
 
         Ok(Run(Start(flavor, ["tune", "--ranks", "2", "--shard", "optimizer", "--resume", "--out", _folder["run"]])));
         Assert.Equal(40, Metrics("run").Length);
@@ -96,6 +105,7 @@ public sealed class RankCommandTests : IDisposable
     [MpiTheory]
     [InlineData("openmpi")]
     [InlineData("mpich")]
+    [InlineData("tcp")]
     public void A_rank_that_stands_still_ends_all_at_the_deadline_and_a_request_to_stop_leaves_a_checkpoint(string flavor)
     {
         string[] settings =
@@ -143,9 +153,51 @@ public sealed class RankCommandTests : IDisposable
         }
     }
 
+    [MpiTheory]
+    [InlineData("openmpi", "3", "cpu")]
+    [InlineData("tcp", "3", "cpu")]
+    public void Doctor_checks_what_ranks_do_together(string flavor, string ranks, string device)
+    {
+        using Process process = Start(flavor, ["doctor", "--ranks", ranks, "--device", device, "--json"]);
+        Task<string> errors = process.StandardError.ReadToEndAsync();
+        string output = process.StandardOutput.ReadToEnd();
+        Assert.True(process.WaitForExit(TimeSpan.FromMinutes(2)) && process.ExitCode == 0, errors.Result);
+        using var report = JsonDocument.Parse(output);
+        Assert.Equal(int.Parse(ranks, CultureInfo.InvariantCulture), report.RootElement.GetProperty("ranks").GetArrayLength());
+        JsonElement[] found = [.. report.RootElement.GetProperty("collectives").EnumerateArray()];
+        Assert.Equal(device == "cpu" ? 16 : 28, found.Length);
+        Assert.All(found, one => Assert.True(one.GetProperty("ok").GetBoolean(), one.ToString()));
+    }
+
+    [EmulatedRanksTheory]
+    [InlineData("mpich", "2")]
+    [InlineData("tcp", "4")]
+    public void Doctor_checks_what_emulated_cards_do_together(string flavor, string ranks) =>
+        Doctor_checks_what_ranks_do_together(flavor, ranks, "cuda-emu");
+
+    [EmulatedRanksTheory]
+    [InlineData("tcp", "2", "0")]
+    [InlineData("mpich", "4", "4")]
+    public void Emulated_cards_train_as_one_does(string flavor, string ranks, string rank)
+    {
+        string[] settings =
+            [.. _settings, "--method", "full", "--lora-rank", rank, "--steps", "2", "--max-length", "128", "--device", "cuda-emu"];
+        Ok(Run(Start(null, ["tune", "--out", _folder["one"], .. settings])));
+        Ok(Run(Start(flavor, ["tune", "--ranks", ranks, "--out", _folder["many"], .. settings])));
+        Ok(Run(Start(flavor, ["tune", "--ranks", ranks, "--out", _folder["again"], .. settings])));
+        StepMetrics[] one = Metrics("one"), many = Metrics("many"), again = Metrics("again");
+        Assert.Equal(2, many.Length);
+        Assert.Equal(many.Select(m => (m.Loss, m.GradNorm)), again.Select(m => (m.Loss, m.GradNorm)));
+        Assert.All(one.Zip(many), pair =>
+        {
+            DataParallelTests.Close(pair.First.Loss, pair.Second.Loss);
+            DataParallelTests.Close(pair.First.GradNorm, pair.Second.GradNorm);
+        });
+    }
+
     private static void Ok((int Code, string Said) result) => Assert.True(result.Code == 0, result.Said);
 
-    // With the launcher as mpirun on the PATH.
+    // With the launcher as mpirun on the PATH, or for tcp with nothing there but what starts a process.
     private Process Start(string? flavor, string[] arguments)
     {
         var start = new ProcessStartInfo("dotnet", [s_program, .. arguments])
@@ -153,7 +205,15 @@ public sealed class RankCommandTests : IDisposable
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        if (flavor != null)
+        if (flavor == "tcp")
+        {
+            string folder = Directory.CreateDirectory(_folder["tcp"]).FullName, link = Path.Combine(folder, "setsid");
+            if (!File.Exists(link))
+                File.CreateSymbolicLink(link, "/usr/bin/setsid");
+
+            start.Environment["PATH"] = folder;
+        }
+        else if (flavor != null)
         {
             string script = _folder.Write($"{flavor}/mpirun", $"#!/bin/sh\nexec {Mpi.Program(flavor)} \"$@\"\n");
             if (!OperatingSystem.IsWindows())
@@ -199,7 +259,7 @@ public sealed class RankCommandTests : IDisposable
             try
             {
                 string[] variables = File.ReadAllText(Path.Combine(folder, "environ")).Split('\0');
-                if (variables.Any(v => v == $"OMPI_COMM_WORLD_RANK={rank}" || v == $"PMI_RANK={rank}")
+                if (variables.Any(v => v == $"OMPI_COMM_WORLD_RANK={rank}" || v == $"PMI_RANK={rank}" || v == $"RANK={rank}")
                     && Ancestors(Path.GetFileName(folder)).Contains(command.Id))
                 {
                     return int.Parse(Path.GetFileName(folder), CultureInfo.InvariantCulture);

@@ -2,7 +2,7 @@ using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Forgetting.Tensors;
 
-namespace Forgetting.Benchmarks;
+namespace Forgetting.Backends.Timing;
 
 /// <summary>What the calls of one operation took together.</summary>
 /// <param name="Ticks">Of <see cref="Stopwatch"/>.</param>

@@ -1,0 +1,144 @@
+#!/usr/bin/env python3
+"""Kills a random rank of a run at random moments, and looks at what the others do.
+
+    tools/kill-ranks.py --program Forgetting.Cli --model MODEL --data DATA.jsonl --out FOLDER [--count 30]
+
+Each time a run of 2 to 4 ranks begins, by Open MPI, by MPICH or over TCP, and one of its ranks gets SIGKILL. The command must end with exit
+code 3 and one line that names the rank. Every third run is then resumed twice from copies, with another number of ranks: both must have the
+same bits.
+"""
+import argparse
+import os
+import random
+import shutil
+import signal
+import subprocess
+import time
+
+VARIABLES = {"openmpi": b"OMPI_COMM_WORLD_RANK", "mpich": b"PMI_RANK", "tcp": b"RANK"}
+
+
+def read(path):
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def parent(process):
+    fields = read(f"/proc/{process}/stat").rpartition(b")")[2].split()
+    return int(fields[1]) if len(fields) > 1 else 0
+
+
+def descends(process, root):
+    while process > 1:
+        if process == root:
+            return True
+        process = parent(process)
+    return False
+
+
+def rank_of(root, launcher, rank):
+    wanted = VARIABLES[launcher] + b"=%d" % rank
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != root and wanted in read(f"/proc/{name}/environ").split(b"\0"):
+            # A launcher's own helper has the variable of the rank that it starts, too.
+            if b"tune" in read(f"/proc/{name}/cmdline") and not b"mpirun" in read(f"/proc/{name}/cmdline") and descends(int(name), root):
+                return int(name)
+    return None
+
+
+def environment(folder, launcher):
+    path = os.path.join(folder, "path-" + launcher)
+    if not os.path.isdir(path):
+        os.makedirs(path)
+        os.symlink(shutil.which("setsid"), os.path.join(path, "setsid"))
+        if launcher != "tcp":
+            script = os.path.join(path, "mpirun")
+            with open(script, "w") as file:
+                file.write(f'#!/bin/sh\nPATH={os.environ["PATH"]} exec /usr/bin/mpirun.{launcher} "$@"\n')
+            os.chmod(script, 0o755)
+    return dict(os.environ, PATH=path)
+
+
+def command(options, out, ranks):
+    return [options.program, "tune", "--model", options.model, "--data", options.data, "--prompt-field", "question",
+            "--completion-field", "answer", "--method", "full", "--lora-rank", "0", "--device", "cpu", "--batch-size", "4",
+            "--learning-rate", "1e-3", "--checkpoint-every", "5", "--steps", "60", "--collective-timeout", "30", "--out", out,
+            "--ranks", str(ranks)]
+
+
+def killed(options, number, draw):
+    launcher, ranks = draw.choice(options.launchers.split(",")), draw.randint(2, 4)
+    rank, out = draw.randrange(ranks), os.path.join(options.out, f"run-{number}")
+    errors = os.path.join(options.out, f"run-{number}.txt")
+    with open(errors, "wb") as said:
+        process = subprocess.Popen(command(options, out, ranks), stdout=subprocess.DEVNULL, stderr=said,
+                                   env=environment(options.out, launcher))
+    while (victim := rank_of(process.pid, launcher, rank)) is None:
+        time.sleep(0.02)
+    moment = draw.uniform(0, options.most)
+    time.sleep(moment)
+    if process.poll() is not None:
+        shutil.rmtree(out)
+        return killed(options, number, draw)  # it was faster
+    os.kill(victim, signal.SIGKILL)
+    began = time.monotonic()
+    try:
+        code = process.wait(120)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        code = "hangs"
+    took = time.monotonic() - began
+    lines = [line for line in read(errors).decode().splitlines() if line.startswith("error")]
+    good = code == 3 and len(lines) == 1 and f"rank {rank} " in lines[0]
+    checkpoints = os.path.join(out, "checkpoints")
+    names = os.listdir(checkpoints) if os.path.isdir(checkpoints) else []
+    steps = max([int(name[5:]) for name in names if name.startswith("step-")] or [0])
+    print(f"{number:2} {launcher:8} ranks {ranks} killed {rank} after {moment:5.2f} s: exit {code} in {took:5.2f} s, checkpoint {steps:4}, "
+          f"{'ok' if good else 'WRONG'}{'' if good else ': ' + ' | '.join(lines)}", flush=True)
+    return good, took, steps, (out, ranks, launcher)
+
+
+def resumed(options, out, ranks, launcher):
+    other, weights = 2 if ranks != 2 else 3, []
+    for copy in ("a", "b"):
+        folder = f"{out}-{copy}"
+        shutil.copytree(out, folder)
+        line = command(options, folder, other)
+        done = subprocess.run(line + ["--resume"], capture_output=True, text=True, env=environment(options.out, launcher))
+        if done.returncode != 0:
+            print(f"   resume with {other} ranks: exit {done.returncode}: {done.stderr.splitlines()[-1:]}", flush=True)
+            return False
+        weights.append(read(os.path.join(folder, "model", "model.safetensors")))
+    same = len(weights[0]) > 0 and weights[0] == weights[1]
+    print(f"   resumed with {other} ranks, twice: {'the same bits' if same else 'OTHER BITS'}", flush=True)
+    return same
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    for name in ("--program", "--model", "--data", "--out"):
+        parser.add_argument(name, required=True)
+    parser.add_argument("--count", type=int, default=30)
+    parser.add_argument("--most", type=float, default=12, help="seconds after a rank's start, at most")
+    parser.add_argument("--launchers", default="openmpi,mpich,tcp")
+    parser.add_argument("--seed", type=int, default=1)
+    options = parser.parse_args()
+    os.makedirs(options.out)
+    draw, ends, wrong, resumes, times = random.Random(options.seed), 0, 0, 0, []
+    for number in range(options.count):
+        good, took, steps, run = killed(options, number, draw)
+        ends += good
+        times.append(took)
+        if number % 3 == 2 and steps > 0:
+            resumes += 1
+            wrong += not resumed(options, *run)
+    times.sort()
+    print(f"{ends} of {options.count} ended with exit code 3 and one line that names the rank, in {times[len(times) // 2]:.2f} s (median), "
+          f"{times[-1]:.2f} s (most); {resumes - wrong} of {resumes} resumed to the same bits")
+    raise SystemExit(0 if ends == options.count and wrong == 0 else 1)
+
+
+main()
