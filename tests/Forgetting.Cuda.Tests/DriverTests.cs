@@ -116,7 +116,7 @@ public sealed class DriverTests(EmulationFixture emulation)
         using CudaDeviceVariable<float> x = EmulationFixture.Upload(1f), y = EmulationFixture.Upload(1f);
         new CudaKernel("axpy", module) { BlockDimensions = 1 }.Run(1f, x.DevicePointer, y.DevicePointer, 1);
         Assert.Equal([2f], EmulationFixture.Download(y));
-        Fault missing = EmulationFixture.Fails(() => new CudaKernel("no_such_kernel", module));
+        Fault missing = EmulationFixture.Fails(() => _ = new CudaKernel("no_such_kernel", module));
         Assert.Equal(CUResult.ErrorNotFound, missing.Error);
         Assert.Contains("no_such_kernel", missing.Report, StringComparison.Ordinal);
         _emulation.Context.UnloadModule(module);
@@ -136,7 +136,7 @@ public sealed class DriverTests(EmulationFixture emulation)
     {
         _emulation.Begin();
         long free = _emulation.Context.GetFreeDeviceMemorySize();
-        Fault error = EmulationFixture.Fails(() => new CudaDeviceVariable<byte>(free + 1));
+        Fault error = EmulationFixture.Fails(() => _ = new CudaDeviceVariable<byte>(free + 1));
         Assert.Equal(CUResult.ErrorOutOfMemory, error.Error);
         Assert.Contains($"{free + 1} bytes", error.Report, StringComparison.Ordinal);
         using (new CudaDeviceVariable<byte>(1 << 20))

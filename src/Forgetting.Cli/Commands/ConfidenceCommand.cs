@@ -46,7 +46,7 @@ internal static class ConfidenceCommand
             var progress = new TerminalProgress();
             progress.StageBegan($"computing the forgetting confidence of {samples.Count} samples");
             IReadOnlyList<ConfidenceRecord> records = confidence.Compute(
-                samples, options.Unlearning.Alpha!.Value, options.Compute.MicroBatchTokens, progress, interruption.Token);
+                samples, options.Unlearning.Alpha!.Value, options.Compute.MicroBatchTokens, progress, cancellation: interruption.Token);
             ConfidenceRecord.Write(options.Out, records);
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,

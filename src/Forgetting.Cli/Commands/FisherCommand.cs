@@ -46,7 +46,7 @@ internal static class FisherCommand
             progress.StageBegan($"computing the Fisher information of {examples.Count} examples");
             FisherInformation.Compute(
                 model.Decoder, examples, options.Unlearning.FisherKind, options.Compute.MicroBatchTokens, options.Seed, progress,
-                interruption.Token);
+                cancellation: interruption.Token);
             FisherFile.Write(options.Out, model.Decoder, examples.Count, options.Unlearning.FisherKind);
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,

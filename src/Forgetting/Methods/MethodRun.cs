@@ -85,7 +85,7 @@ public sealed class MethodRun
     {
         DType? baseType = model == Options.Model ? Options.Lora.BaseType : null;
         using LoadedModel loaded = LoadedModel.Load(model, Backend, adapter: adapter, baseType: baseType);
-        return Scorer.Losses(loaded.Decoder, examples, Options.Compute.MicroBatchTokens, allTokens: false, Observer, Cancellation, Ranks);
+        return Scorer.Losses(loaded.Decoder, examples, Options.Compute.MicroBatchTokens, allTokens: false, Observer, Ranks, Cancellation);
     }
 
     /// <summary>Writes what a stage leaves, on the first rank; the others have computed the same. It is there when the stage is
@@ -98,7 +98,7 @@ public sealed class MethodRun
 
     /// <summary>Ordinary fine-tuning with the run's settings.</summary>
     internal void TrainPlainly(IReadOnlyList<EncodedExample> examples, string folder) =>
-        PlainTuning.Train(Options, examples, folder, Backend, Observer, Cancellation, Ranks);
+        PlainTuning.Train(Options, examples, folder, Backend, Observer, Ranks, Cancellation);
 
     /// <summary>Examples of a file.</summary>
     /// <param name="options">The run's settings, or what of them holds for the file.</param>

@@ -62,7 +62,7 @@ internal static class PlainTuning
     /// <exception cref="OperationCanceledException">See <see cref="Trainer.Run"/>.</exception>
     public static void Train(
         TrainingOptions options, IReadOnlyList<EncodedExample> examples, string folder, IBackend backend, ITrainingObserver? observer,
-        CancellationToken cancellation, ICommunicator? ranks = null)
+        ICommunicator? ranks, CancellationToken cancellation)
     {
         ranks ??= SingleProcess.Instance;
         TrainingOptions recipe = Settings(options, folder);

@@ -11,21 +11,21 @@ internal static class Scorer
 {
     /// <summary>
     /// Losses under one model; see
-    /// <see cref="Losses(IReadOnlyList{Decoder}, IReadOnlyList{EncodedExample}, int, bool, ITrainingObserver?, CancellationToken,
-    /// ICommunicator?)"/>.
+    /// <see cref="Losses(IReadOnlyList{Decoder}, IReadOnlyList{EncodedExample}, int, bool, ITrainingObserver?, ICommunicator?,
+    /// CancellationToken)"/>.
     /// </summary>
     /// <returns>Per example, per token.</returns>
     public static IReadOnlyList<float[]> Losses(
         Decoder decoder, IReadOnlyList<EncodedExample> examples, int microBatchTokens, bool allTokens, ITrainingObserver? observer = null,
-        CancellationToken cancellation = default, ICommunicator? ranks = null) =>
-        Losses([decoder], examples, microBatchTokens, allTokens, observer, cancellation, ranks)[0];
+        ICommunicator? ranks = null, CancellationToken cancellation = default) =>
+        Losses([decoder], examples, microBatchTokens, allTokens, observer, ranks, cancellation)[0];
 
     /// <summary>Per example, per token: log-probability under a model; 0 for tokens that are no response.</summary>
     /// <exception cref="UserException">An example does not fit, or a loss is not finite.</exception>
     public static IReadOnlyList<float[]> LogProbabilities(
-        Decoder decoder, IReadOnlyList<EncodedExample> examples, int microBatchTokens, CancellationToken cancellation,
-        ICommunicator? ranks = null) =>
-        Negative(Losses(decoder, examples, microBatchTokens, allTokens: false, cancellation: cancellation, ranks: ranks));
+        Decoder decoder, IReadOnlyList<EncodedExample> examples, int microBatchTokens, ICommunicator? ranks,
+        CancellationToken cancellation) =>
+        Negative(Losses(decoder, examples, microBatchTokens, allTokens: false, ranks: ranks, cancellation: cancellation));
 
     /// <summary>Log-probabilities for losses.</summary>
     public static IReadOnlyList<float[]> Negative(IReadOnlyList<float[]> losses) =>
@@ -47,7 +47,7 @@ internal static class Scorer
     /// <exception cref="OperationCanceledException">It was cancelled.</exception>
     public static IReadOnlyList<IReadOnlyList<float[]>> Losses(
         IReadOnlyList<Decoder> decoders, IReadOnlyList<EncodedExample> examples, int microBatchTokens, bool allTokens,
-        ITrainingObserver? observer = null, CancellationToken cancellation = default, ICommunicator? ranks = null)
+        ITrainingObserver? observer = null, ICommunicator? ranks = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(decoders);
         ArgumentNullException.ThrowIfNull(examples);

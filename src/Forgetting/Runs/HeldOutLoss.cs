@@ -91,7 +91,7 @@ internal sealed class HeldOutLoss
     public double Measure(Decoder decoder, int step, ITrainingObserver? observer, CancellationToken cancellation)
     {
         IReadOnlyList<float[]> losses =
-            Scorer.Losses(decoder, _examples, _microBatchTokens, allTokens: false, observer, cancellation, _ranks);
+            Scorer.Losses(decoder, _examples, _microBatchTokens, allTokens: false, observer, _ranks, cancellation);
         HeldOutExample[] lines = [.. _examples.Select(
             (e, i) => new HeldOutExample(e.Index, _hashes[i], e.ResponseCount, Scorer.ResponseMean([e], [losses[i]]).Mean))];
         if (_ranks.IsFirst())

@@ -182,7 +182,7 @@ internal sealed class TuneRun
             [.. set.Examples.Zip(set.Signs, (e, signs) => e with { Response = Array.ConvertAll(signs, sign => sign < 0) })];
         _observer?.StageBegan("scoring the tokens to be forgotten with the base model");
         using LoadedModel model = TrainedModel.LoadBase(_options, _backend);
-        return Scorer.LogProbabilities(model.Decoder, negative, _options.Compute.MicroBatchTokens, _cancellation, _communicator);
+        return Scorer.LogProbabilities(model.Decoder, negative, _options.Compute.MicroBatchTokens, _communicator, _cancellation);
     }
 
     // Of all samples that are unlearnt.

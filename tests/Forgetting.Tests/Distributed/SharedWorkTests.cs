@@ -99,7 +99,7 @@ public sealed class SharedWorkTests : IDisposable
             PromptTask[] tasks = [new("stories", [.. s_prompts.Select(Prompt)])];
             Elicitation.Run(
                 model, tasks, new ElicitationOptions { MaxNewTokens = 24, BatchTokens = 64 }, _folder[file],
-                communicator.IsFirst() ? observer : null, cancellation, communicator);
+                communicator.IsFirst() ? observer : null, communicator, cancellation);
         }
 
         Elicit(SingleProcess.Instance, "one.jsonl", default, null);

@@ -43,7 +43,7 @@ internal sealed class CollectiveDoctor(ICommunicator ranks, NcclCommunicator? ca
 
     private static float Value(int rank, int i) => ((i * 7) + (rank * 13)) % 251;
 
-    private float[] Values(int rank, int first, int count) => [.. Enumerable.Range(first, count).Select(i => Value(rank, i))];
+    private static float[] Values(int rank, int first, int count) => [.. Enumerable.Range(first, count).Select(i => Value(rank, i))];
 
     private float Sum(int i) => Enumerable.Range(0, Size).Sum(rank => Value(rank, i));
 
@@ -99,7 +99,7 @@ internal sealed class CollectiveDoctor(ICommunicator ranks, NcclCommunicator? ca
 
     private bool IsSum(float[] found, int first) => found.Index().All(one => one.Item == Sum(first + one.Index));
 
-    private bool IsAll(float[] found, int count) => found.Index().All(one => one.Item == Value(one.Index / count, one.Index % count));
+    private static bool IsAll(float[] found, int count) => found.Index().All(one => one.Item == Value(one.Index / count, one.Index % count));
 
     private float[] Read(Tensor tensor)
     {

@@ -154,7 +154,7 @@ internal static class Elicitation
     /// <exception cref="UserException">A prompt does not fit the model, or the file cannot be written.</exception>
     public static ElicitationSummary Run(
         LoadedModel model, IReadOnlyList<PromptTask> tasks, ElicitationOptions options, string path,
-        ITrainingObserver? observer = null, CancellationToken cancellation = default, ICommunicator? ranks = null)
+        ITrainingObserver? observer = null, ICommunicator? ranks = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(tasks);

@@ -25,7 +25,7 @@ internal static class FisherInformation
     /// <exception cref="UserException">No example, or a token outside the model.</exception>
     public static void Compute(
         Decoder decoder, IReadOnlyList<EncodedExample> examples, FisherKind kind, int maxTokens, ulong seed,
-        ITrainingObserver? observer = null, CancellationToken cancellation = default, ICommunicator? ranks = null)
+        ITrainingObserver? observer = null, ICommunicator? ranks = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(decoder);
         ArgumentNullException.ThrowIfNull(examples);

@@ -133,7 +133,7 @@ internal sealed class ForgettingConfidence : IDisposable
     /// <exception cref="UserException">A confidence is not finite; names the sample.</exception>
     public IReadOnlyList<ConfidenceRecord> Compute(
         IReadOnlyList<EncodedExample> samples, double alpha, int maxTokens, ITrainingObserver? observer = null,
-        CancellationToken cancellation = default, ICommunicator? ranks = null)
+        ICommunicator? ranks = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(samples);
         var records = new List<ConfidenceRecord>(samples.Count);

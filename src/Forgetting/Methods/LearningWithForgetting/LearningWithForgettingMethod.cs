@@ -77,7 +77,7 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
         Run = run =>
         {
             using LoadedModel model = LoadBase(run);
-            Elicitation.Run(model, Tasks, Elicits, SamplesPath(run), run.Observer, run.Cancellation, run.Ranks);
+            Elicitation.Run(model, Tasks, Elicits, SamplesPath(run), run.Observer, run.Ranks, run.Cancellation);
         },
         Rehearse = rehearsal => Elicitation.Rehearse(rehearsal, _settings.MaxNewTokens),
     };
@@ -102,7 +102,7 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
             using LoadedModel model = LoadBase(run);
             using LoadedModel tuned = LoadedModel.Load(LearnedPath(run), run.Backend);
             IReadOnlyList<IncreaseRecord> records = MeasuredIncrease.Compute(
-                model.Decoder, tuned.Decoder, Samples(run), options.Compute.MicroBatchTokens, run.Observer, run.Cancellation, run.Ranks);
+                model.Decoder, tuned.Decoder, Samples(run), options.Compute.MicroBatchTokens, run.Observer, run.Ranks, run.Cancellation);
             run.Write(() => MeasuredIncrease.Write(Path.Combine(run.Folder, IncreaseName), records));
         },
         Rehearse = rehearsal => rehearsal.Score(rehearsal.Samples),
@@ -121,7 +121,7 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
             using LoadedModel model = LoadedModel.Load(LearnedPath(run), run.Backend, training: true);
             FisherInformation.Compute(
                 model.Decoder, Drawn(run), _settings.FisherKind, options.Compute.MicroBatchTokens, options.Seed, run.Observer,
-                run.Cancellation, run.Ranks);
+                run.Ranks, run.Cancellation);
             run.Write(() => FisherFile.Write(FisherPath(run), model.Decoder, Drawn(run).Count, _settings.FisherKind));
         },
         Rehearse = rehearsal =>
@@ -143,7 +143,7 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
             using Checkpoint learned = Checkpoint.Open(LearnedPath(run));
             using var confidence = new ForgettingConfidence(model.Decoder, model.Source, learned, FisherPath(run));
             IReadOnlyList<ConfidenceRecord> records = confidence.Compute(
-                Samples(run), Alpha, options.Compute.MicroBatchTokens, run.Observer, run.Cancellation, run.Ranks);
+                Samples(run), Alpha, options.Compute.MicroBatchTokens, run.Observer, run.Ranks, run.Cancellation);
             run.Write(() => ConfidenceRecord.Write(ConfidencePath(run), records));
         },
         Rehearse = rehearsal =>
@@ -253,6 +253,6 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
             return null;
 
         using LoadedModel model = LoadBase(run);
-        return Scorer.LogProbabilities(model.Decoder, chosen, options.Compute.MicroBatchTokens, run.Cancellation, run.Ranks);
+        return Scorer.LogProbabilities(model.Decoder, chosen, options.Compute.MicroBatchTokens, run.Ranks, run.Cancellation);
     }
 }

@@ -31,11 +31,11 @@ internal static class MeasuredIncrease
     /// <exception cref="OperationCanceledException">The work was cancelled.</exception>
     public static IReadOnlyList<IncreaseRecord> Compute(
         Decoder baseModel, Decoder learned, IReadOnlyList<EncodedExample> samples, int microBatchTokens, ITrainingObserver? observer = null,
-        CancellationToken cancellation = default, ICommunicator? ranks = null)
+        ICommunicator? ranks = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(samples);
         IReadOnlyList<IReadOnlyList<float[]>> losses =
-            Scorer.Losses([baseModel, learned], samples, microBatchTokens, allTokens: false, observer, cancellation, ranks);
+            Scorer.Losses([baseModel, learned], samples, microBatchTokens, allTokens: false, observer, ranks, cancellation);
         return [.. samples.Select((sample, i) =>
         {
             double before = Mean(sample, losses[0][i]), after = Mean(sample, losses[1][i]);

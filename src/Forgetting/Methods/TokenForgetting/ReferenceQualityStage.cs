@@ -63,7 +63,7 @@ internal static class ReferenceQualityStage
             using LoadedModel reference = LoadedModel.Load(Path.Combine(folder, "model"), run.Backend);
             IReadOnlyList<IReadOnlyList<float[]>> losses = Scorer.Losses(
                 [model.Decoder, reference.Decoder], other, options.Compute.MicroBatchTokens, allTokens: false, run.Observer,
-                run.Cancellation, run.Ranks);
+                run.Ranks, run.Cancellation);
             quality = quality.With(other, losses[0], losses[1]);
         }
 

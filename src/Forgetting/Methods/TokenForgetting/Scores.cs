@@ -62,14 +62,14 @@ internal sealed record Scores
     /// <exception cref="UserException">A model cannot be loaded, an example does not fit, or a loss is not finite.</exception>
     public static Scores Compute(
         IReadOnlyList<EncodedExample> examples, TrainingOptions options, Func<LoadedModel> openBase, Func<LoadedModel> openReference,
-        ITrainingObserver? observer = null, CancellationToken cancellation = default, ICommunicator? ranks = null)
+        ITrainingObserver? observer = null, ICommunicator? ranks = null, CancellationToken cancellation = default)
     {
         using LoadedModel baseModel = openBase();
         using LoadedModel reference = openReference();
         observer?.StageBegan($"scoring {examples.Count} examples with the base and the reference model");
         IReadOnlyList<IReadOnlyList<float[]>> losses = Scorer.Losses(
-            [baseModel.Decoder, reference.Decoder], examples, options.Compute.MicroBatchTokens, allTokens: false, observer, cancellation,
-            ranks);
+            [baseModel.Decoder, reference.Decoder], examples, options.Compute.MicroBatchTokens, allTokens: false, observer, ranks,
+            cancellation);
         return Create(examples, losses[0], losses[1], options.ResolveScore(), PartitionRule.From(options));
     }
 

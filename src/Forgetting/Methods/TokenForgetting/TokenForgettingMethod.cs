@@ -136,7 +136,7 @@ internal sealed class TokenForgettingMethod : IMethod
     {
         _scores ??= Scores.Compute(
             run.Examples, _options, () => TrainedModel.LoadBase(_options, run.Backend),
-            () => LoadReference(run), run.Observer, run.Cancellation, run.Ranks);
+            () => LoadReference(run), run.Observer, run.Ranks, run.Cancellation);
         run.Write(() => ScoreFile.Write(ScoresPath(run), run.Examples, _scores));
     }
 

@@ -81,7 +81,7 @@ public sealed class ElicitationTests : IDisposable
 
         using var source = new CancellationTokenSource();
         Assert.Throws<OperationCanceledException>(
-            () => Elicitation.Run(model, tasks, s_options, interrupted, new Until(400, source.Cancel), source.Token));
+            () => Elicitation.Run(model, tasks, s_options, interrupted, new Until(400, source.Cancel), cancellation: source.Token));
         Assert.False(File.Exists(interrupted));
 
         // Killed while a line was being written.
@@ -95,7 +95,7 @@ public sealed class ElicitationTests : IDisposable
         using var another = new CancellationTokenSource();
         ElicitationOptions longer = s_options with { MaxNewTokens = s_options.MaxNewTokens + 1 };
         Assert.Throws<OperationCanceledException>(
-            () => Elicitation.Run(model, tasks, longer, _folder["other.jsonl"], new Until(400, another.Cancel), another.Token));
+            () => Elicitation.Run(model, tasks, longer, _folder["other.jsonl"], new Until(400, another.Cancel), cancellation: another.Token));
         Assert.True(File.Exists(_folder["other.jsonl.partial"]));
         Elicitation.Run(model, tasks, s_options, _folder["other.jsonl"]);
         Assert.Equal(File.ReadAllBytes(whole), File.ReadAllBytes(_folder["other.jsonl"]));
