@@ -102,8 +102,10 @@ internal static partial class RankLauncher
         };
         start.Environment[RankWatch.Variable] = watch.Address;
 
-        // Open MPI's ranks read large messages in each other's memory, and say so where it is gone, or closed to them as in containers.
+        // Ranks read large messages in each other's memory, and say so where it is gone, or closed to them as in containers: Open MPI by
+        // itself, MPICH by UCX, which must then be left no other way than shared memory: over TCP its last call may wait for ever.
         start.Environment.TryAdd("OMPI_MCA_btl_vader_single_copy_mechanism", "none");
+        start.Environment.TryAdd("UCX_TLS", "self,posix,sysv");
         start.Environment["TERM"] = "dumb"; // Open MPI gives ranks a terminal, which the reader of their output need not have
         foreach ((string name, string value) in variables)
         {

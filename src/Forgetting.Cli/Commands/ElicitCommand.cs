@@ -65,7 +65,8 @@ internal static class ElicitCommand
             var progress = new TerminalProgress();
             progress.StageBegan(
                 $"eliciting from {tasks.Sum(t => t.Examples.Count)} prompts of {string.Join(", ", tasks.Select(t => t.Name))}");
-            ElicitationSummary summary = Elicitation.Run(model, tasks, elicitation, options.Out, progress, cancellation: interruption.Token);
+            ElicitationSummary summary =
+                Elicitation.Run(model, tasks, elicitation, options.Out, progress, cancellation: interruption.Token);
             Console.Out.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
                 $"{options.Out}: {summary.Samples:N0} samples, {summary.Truncated:N0} cut at the length limit, "

@@ -39,7 +39,8 @@ internal static class LossCommand
             var progress = new TerminalProgress();
             progress.StageBegan($"computing losses of {examples.Count} examples");
             IReadOnlyList<float[]> losses =
-                Scorer.Losses(model.Decoder, examples, options.Compute.MicroBatchTokens, allTokens: true, progress, cancellation: interruption.Token);
+                Scorer.Losses(
+                    model.Decoder, examples, options.Compute.MicroBatchTokens, allTokens: true, progress, cancellation: interruption.Token);
             LossFile.Write(options.Out, examples, losses);
             (double mean, long count) = Scorer.ResponseMean(examples, losses);
             Console.Out.WriteLine(string.Create(

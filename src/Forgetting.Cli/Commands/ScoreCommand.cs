@@ -40,7 +40,8 @@ internal static class ScoreCommand
             IReadOnlyList<EncodedExample> examples = LossCommand.Encode(options);
             Scores scores = Scores.Compute(
                 examples, options, () => TrainedModel.LoadBase(options, backend),
-                () => LoadedModel.Load(options.TokenForgetting.Reference!, backend), new TerminalProgress(), cancellation: interruption.Token);
+                () => LoadedModel.Load(options.TokenForgetting.Reference!, backend), new TerminalProgress(),
+                cancellation: interruption.Token);
             ScoreFile.Write(options.Out, examples, scores);
             Console.Out.WriteLine($"{options.Out}: {scores.Partition}");
             if (Diagnosis.From(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss) is { } diagnosis)

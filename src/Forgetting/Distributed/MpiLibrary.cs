@@ -42,10 +42,6 @@ internal sealed unsafe partial class MpiLibrary
     /// <exception cref="UserException">It is not found.</exception>
     public MpiLibrary(MpiFlavor flavor)
     {
-        // UCX, under MPICH, ends the process that reads the memory of another which has just been killed; not without this transport.
-        if (OperatingSystem.IsLinux())
-            _ = SetVariable("UCX_TLS", "^cma", overwrite: 0);
-
         bool open = flavor == MpiFlavor.OpenMpi;
         string[] names = open ? ["libmpi.so.40"] : ["libmpich.so.12", "libmpi.so.12"];
         _name = open ? "Open MPI" : "MPICH";
@@ -138,10 +134,6 @@ internal sealed unsafe partial class MpiLibrary
 
     /// <summary>Ends; all ranks must have done all that they began.</summary>
     public void End() => Check(_finalize(), "MPI_Finalize");
-
-    // Not Environment's, which native code does not see.
-    [LibraryImport("libc", EntryPoint = "setenv", StringMarshalling = StringMarshalling.Utf8)]
-    private static partial int SetVariable(string name, string value, int overwrite);
 
     private void Check(int code, string function)
     {

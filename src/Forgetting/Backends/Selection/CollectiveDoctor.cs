@@ -99,7 +99,8 @@ internal sealed class CollectiveDoctor(ICommunicator ranks, NcclCommunicator? ca
 
     private bool IsSum(float[] found, int first) => found.Index().All(one => one.Item == Sum(first + one.Index));
 
-    private static bool IsAll(float[] found, int count) => found.Index().All(one => one.Item == Value(one.Index / count, one.Index % count));
+    private static bool IsAll(float[] found, int count) =>
+        found.Index().All(one => one.Item == Value(one.Index / count, one.Index % count));
 
     private float[] Read(Tensor tensor)
     {

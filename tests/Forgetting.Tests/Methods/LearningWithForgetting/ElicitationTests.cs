@@ -95,7 +95,8 @@ public sealed class ElicitationTests : IDisposable
         using var another = new CancellationTokenSource();
         ElicitationOptions longer = s_options with { MaxNewTokens = s_options.MaxNewTokens + 1 };
         Assert.Throws<OperationCanceledException>(
-            () => Elicitation.Run(model, tasks, longer, _folder["other.jsonl"], new Until(400, another.Cancel), cancellation: another.Token));
+            () => Elicitation.Run(
+                model, tasks, longer, _folder["other.jsonl"], new Until(400, another.Cancel), cancellation: another.Token));
         Assert.True(File.Exists(_folder["other.jsonl.partial"]));
         Elicitation.Run(model, tasks, s_options, _folder["other.jsonl"]);
         Assert.Equal(File.ReadAllBytes(whole), File.ReadAllBytes(_folder["other.jsonl"]));
