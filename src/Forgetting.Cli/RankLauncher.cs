@@ -150,8 +150,9 @@ internal static partial class RankLauncher
 
         string what = lost is null ? $"{launcher} ended"
             : $"rank {lost} ended without a word{(launcher is null ? "" : $", and {launcher}")}";
-        Console.Error.WriteLine($"error: {what} with exit code {code}; the run stops, and resumes from its last checkpoint");
-        return PeerException.Lost;
+        var loss = PeerException.OfLoss($"{what} with exit code {code}");
+        Console.Error.WriteLine(loss.Message);
+        return loss.ExitCode;
 
         void Signal(int number) => Array.ForEach(processes, process => _ = Kill(process.Id, number));
     }

@@ -141,16 +141,14 @@ internal static class InspectCommand
                 if (rank == 0 || run.Unlearns)
                     run = run with { Lora = run.Lora with { BaseDtype = null } };
 
-                MemoryPlan[] byShard =
-                [
-                    .. (ranks == 1 ? [options.Compute.Shard] : RankMemory.Shards).Select(shard => MemoryPlan.Create(
+                Dictionary<string, MemoryPlan> byShard = (ranks == 1 ? [options.Compute.Shard] : RankMemory.Shards).ToDictionary(
+                    shard => shard,
+                    shard => MemoryPlan.Create(
                         config, run with { Compute = run.Compute with { Shard = shard } }, device, type,
-                        TrainedModel.NewAdapter(run, config), ranks: ranks)),
-                ];
+                        TrainedModel.NewAdapter(run, config), ranks: ranks));
                 yield return new Tuning(
-                    method.Name, method.PlannedAs, rank, type,
-                    ranks == 1 ? byShard[0] : byShard[RankMemory.Shards.IndexOf(options.Compute.Shard)],
-                    ranks == 1 ? null : RankMemory.Shards.Zip(byShard).ToDictionary(each => each.First, each => Most(each.Second, device)));
+                    method.Name, method.PlannedAs, rank, type, byShard[options.Compute.Shard],
+                    ranks == 1 ? null : byShard.ToDictionary(each => each.Key, each => Most(each.Value, device)));
             }
         }
     }

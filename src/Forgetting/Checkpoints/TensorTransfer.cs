@@ -41,7 +41,7 @@ internal static class TensorTransfer
         }
     }
 
-    /// <summary>Fills <paramref name="destination"/> (Float32, BFloat16 or NormalFloat4, or UInt8 from such a file) from a file.</summary>
+    /// <summary>Fills <paramref name="destination"/> (Float32, BFloat16 or NormalFloat4) from a file.</summary>
     /// <param name="transposed">The file holds the transpose of the destination.</param>
     public static void Load(StoredTensor source, bool transposed, Tensor destination, IMemory memory, TransferBuffers buffers) =>
         LoadRows(source, transposed, 0, destination.Rows, destination, memory, buffers);
@@ -89,12 +89,6 @@ internal static class TensorTransfer
         Tensor values, IMemory memory, StoredTensor? source, TensorEntry entry, bool transposed, SafeTensorsWriter writer,
         TransferBuffers buffers, DType loadedAs = DType.Float32, UpdateRounding? rounding = null, bool areWeights = false)
     {
-        if (values.DType == DType.UInt8)
-        {
-            SaveBytes(values, memory, writer, buffers);
-            return;
-        }
-
         StoredType type = entry.Type;
         Shape file = transposed ? new Shape(values.Columns, values.Rows) : values.Shape;
         int pieceRows = transposed ? file.Rows : PieceRows(file);
@@ -119,18 +113,6 @@ internal static class TensorTransfer
                 SaveChanged(view.Bytes, source.Type, current.AsSpan(0, count), entry, loadedAs, bytes, rounding, buffers);
             }
 
-            writer.Write(bytes);
-        }
-    }
-
-    private static void SaveBytes(Tensor values, IMemory memory, SafeTensorsWriter writer, TransferBuffers buffers)
-    {
-        int pieceRows = PieceRows(values.Shape);
-        for (int row = 0; row < values.Rows; row += pieceRows)
-        {
-            Tensor piece = values.RowRange(row, Math.Min(pieceRows, values.Rows - row));
-            Span<byte> bytes = TransferBuffers.Ensure(ref buffers.Encoded, (int)piece.Bytes).AsSpan(0, (int)piece.Bytes);
-            memory.Download(piece, bytes);
             writer.Write(bytes);
         }
     }
@@ -162,10 +144,6 @@ internal static class TensorTransfer
         else if (type == StoredType.BF16 && destination.DType == DType.BFloat16)
         {
             memory.Upload(MemoryMarshal.Cast<byte, ushort>(bytes), destination);
-        }
-        else if (type == StoredType.U8 && destination.DType == DType.UInt8)
-        {
-            memory.Upload(bytes, destination);
         }
         else
         {

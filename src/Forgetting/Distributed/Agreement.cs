@@ -1,4 +1,3 @@
-using System.Text.Json;
 using Forgetting.Core;
 
 namespace Forgetting.Distributed;
@@ -15,11 +14,7 @@ internal static class Agreement
         if (communicator.Size == 1)
             return;
 
-        Dictionary<string, string>[] all =
-        [
-            .. communicator.Gather(JsonSerializer.SerializeToUtf8Bytes(facts))
-                .Select(bytes => JsonSerializer.Deserialize<Dictionary<string, string>>(bytes)!),
-        ];
+        IReadOnlyDictionary<string, string>[] all = communicator.Gather(facts);
         for (int rank = 1; rank < all.Length; rank++)
         {
             string? name = all[0].Keys.Concat(all[rank].Keys)

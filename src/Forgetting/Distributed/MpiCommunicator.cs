@@ -297,11 +297,7 @@ internal sealed unsafe class MpiCommunicator : IProcessGroup
         foreach (int rank in ranks)
         {
             if (Stopwatch.GetElapsedTime(Math.Max(since, Interlocked.Read(ref _heard[rank]))) > _deadline)
-            {
-                throw new PeerException(
-                    $"error: rank {rank} has given no sign of life for {_deadline.TotalSeconds:0.#} s (--collective-timeout); "
-                    + "the run stops, and resumes from its last checkpoint", PeerException.Lost);
-            }
+                throw PeerException.OfSilence(rank, _deadline);
         }
     }
 

@@ -166,10 +166,7 @@ internal sealed class NcclCommunicator : ICommunicator
             {
                 _host.CheckPeers();
                 if (_library.Failure(_communicator) is { } text)
-                {
-                    _failure = new PeerException(
-                        $"error: NCCL: {text}; the run stops, and resumes from its last checkpoint", PeerException.Lost);
-                }
+                    _failure = PeerException.OfLoss($"NCCL: {text}");
             }
             catch (PeerException lost)
             {

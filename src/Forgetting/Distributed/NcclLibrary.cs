@@ -151,9 +151,7 @@ internal sealed unsafe class NcclLibrary
             return;
 
         string more = _lastError == null ? "" : Marshal.PtrToStringUTF8((nint)_lastError(communicator)) ?? "";
-        throw new PeerException(
-            $"error: {function}: {Text(result)}{(more.Length > 0 ? $": {OneLine.Of(more)}" : "")}; "
-            + "the run stops, and resumes from its last checkpoint", PeerException.Lost);
+        throw PeerException.OfLoss($"{function}: {Text(result)}{(more.Length > 0 ? $": {OneLine.Of(more)}" : "")}");
     }
 
     private string Text(int result) => Marshal.PtrToStringUTF8((nint)_errorString(result)) ?? $"code {result}";

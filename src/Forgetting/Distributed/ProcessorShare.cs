@@ -1,5 +1,3 @@
-using System.Text;
-
 namespace Forgetting.Distributed;
 
 /// <summary>The processors of a machine, divided among the ranks on it.</summary>
@@ -15,11 +13,7 @@ internal static class ProcessorShare
     public static int Threads(ICommunicator communicator)
     {
         string own = $"{Environment.MachineName} {Allowed()}";
-        int[] sharing =
-        [
-            .. communicator.Gather(Encoding.UTF8.GetBytes(own)).Index()
-                .Where(rank => Encoding.UTF8.GetString(rank.Item) == own).Select(rank => rank.Index),
-        ];
+        int[] sharing = [.. communicator.Gather(own).Index().Where(rank => rank.Item == own).Select(rank => rank.Index)];
         return Share(Environment.ProcessorCount, sharing.Length, Array.IndexOf(sharing, communicator.Rank));
     }
 

@@ -192,12 +192,10 @@ internal sealed class TcpCommunicator : IProcessGroup
                 Encoding.UTF8.GetString(failure.AsSpan(sizeof(int))), BinaryPrimitives.ReadInt32LittleEndian(failure));
         }
 
-        if (gone || peer.Silence > _deadline)
-        {
-            string what = gone ? "has ended without a word"
-                : $"has given no sign of life for {_deadline.TotalSeconds:0.#} s (--collective-timeout)";
-            throw new PeerException(
-                $"error: rank {peer.Rank} {what}; the run stops, and resumes from its last checkpoint", PeerException.Lost);
-        }
+        if (gone)
+            throw PeerException.OfLoss($"rank {peer.Rank} has ended without a word");
+
+        if (peer.Silence > _deadline)
+            throw PeerException.OfSilence(peer.Rank, _deadline);
     }
 }

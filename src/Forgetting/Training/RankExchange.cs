@@ -110,20 +110,19 @@ internal sealed class RankExchange(ICommunicator communicator, IBackend backend)
         {
             int count = segments[^1].End * size;
             Span<byte> bucket = Ensure(ref _bucket, (long)count * communicator.Size).Bytes,
-                part = Ensure(ref _own, count).Bytes[..count];
+                sent = Ensure(ref _own, count).Bytes[..count];
             foreach (Segment segment in segments)
             {
-                Move(segment.Of(own), part.Slice(segment.Start * size, segment.Count * size), download: true);
+                backend.Download(segment.Of(own).Raw, sent.Slice(segment.Start * size, segment.Count * size));
             }
 
-            communicator.AllGather(part, bucket[..(count * communicator.Size)]);
+            communicator.AllGather(sent, bucket[..(count * communicator.Size)]);
             for (int rank = 0; rank < communicator.Size; rank++)
             {
                 foreach (Segment segment in segments)
                 {
-                    Move(
-                        Part(tensors[segment.Tensor], rank).Elements(segment.First, segment.Count),
-                        bucket.Slice((rank * count) + (segment.Start * size), segment.Count * size), download: false);
+                    Tensor part = Part(tensors[segment.Tensor], rank).Elements(segment.First, segment.Count);
+                    backend.Upload<byte>(bucket.Slice((rank * count) + (segment.Start * size), segment.Count * size), part.Raw);
                 }
             }
         }
@@ -164,24 +163,6 @@ internal sealed class RankExchange(ICommunicator communicator, IBackend backend)
             memory = new byte[bytes];
 
         return new Buffer(memory);
-    }
-
-    // Elements as they are, of whatever type.
-    private void Move(Tensor tensor, Span<byte> host, bool download)
-    {
-        if (tensor.DType.Size() == sizeof(float))
-            Transfer(MemoryMarshal.Cast<byte, float>(host));
-        else
-            Transfer(MemoryMarshal.Cast<byte, ushort>(host));
-
-        void Transfer<T>(Span<T> values)
-            where T : unmanaged
-        {
-            if (download)
-                backend.Download(tensor, values);
-            else
-                backend.Upload<T>(values, tensor);
-        }
     }
 
     private readonly ref struct Buffer(byte[] memory)

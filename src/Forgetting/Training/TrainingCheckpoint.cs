@@ -220,19 +220,13 @@ internal sealed class TrainingCheckpoint(string folder, int keep, ICommunicator?
             {
                 Tensor own = tensor.Among(first, PieceElements);
                 Span<byte> bytes = piece.AsSpan(0, (int)own.Bytes);
-                if (own.DType == DType.UInt8)
-                    memory.Download(own, bytes);
-                else
-                    memory.Download(own, MemoryMarshal.Cast<byte, float>(bytes));
+                memory.Download(own.Raw, bytes);
 
                 // Of a piece each rank has some, or none, in the order of ranks.
-                foreach (byte[] part in ranks?.Gather(bytes) ?? [])
+                foreach (byte[] part in (ranks ?? SingleProcess.Instance).Gather(bytes))
                 {
                     writer.Write(part);
                 }
-
-                if (ranks is null)
-                    writer.Write(bytes);
             }
         }
 
@@ -261,10 +255,7 @@ internal sealed class TrainingCheckpoint(string folder, int keep, ICommunicator?
             {
                 Tensor piece = tensor.Among(tensor.First + done, PieceElements);
                 using MappedView view = stored.Map((tensor.First + done) * tensor.DType.Size(), piece.Bytes);
-                if (piece.DType == DType.UInt8)
-                    memory.Upload(view.Bytes, piece);
-                else
-                    memory.Upload(MemoryMarshal.Cast<byte, float>(view.Bytes), piece);
+                memory.Upload(view.Bytes, piece.Raw);
             }
         }
     }
