@@ -25,7 +25,7 @@ internal static class Devices
         if (ranks is not IProcessGroup group)
             return (Open(device, dtype, products), null);
 
-        int local = ProcessorShare.LocalRank(group), threads = ProcessorShare.Threads(group);
+        (int local, int threads) = ProcessorShare.Of(group);
         if (device is "cuda" or "auto")
         {
             string card = $"cuda:{local}";

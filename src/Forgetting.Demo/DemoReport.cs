@@ -94,8 +94,8 @@ internal static class DemoReport
             IReadOnlyList<ScoredText> scored = RunFiles.ReadScored(
                 detail.Folder,
                 (e, t) => NoiseDetection.IsPlanted(e, t, sets.Train) ? $"planted; the truth is {sets.Train[e.Index].Truth}" : "");
-            report.Raw(TokenHeatMap.Render([.. scored.Take(HeatMapExamples)
-                .Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))],
+            report.Raw(TokenHeatMap.Scored(
+                scored.Take(HeatMapExamples),
                 new ScoreCut(PartitionLevel.Token, summary.Score ?? ScoreCut.Influence, summary.Cut).Scale(full: 3)));
         }
 

@@ -158,20 +158,18 @@ internal static class OperationRunner
         Tensor Whole(int i) => buffers[i].AsTensor(new Shape(images[i].Length / sizeof(int)), DType.Int32);
     }
 
-    private static byte[] Surrounded(byte[] tensor, int start)
+    private static byte[] Surrounded(byte[] tensor, int start, byte band = FloatBand)
     {
         byte[] image = new byte[(start + tensor.Length + BandBytes + 3) / 4 * 4];
-        image.AsSpan().Fill(FloatBand);
+        image.AsSpan().Fill(band);
         tensor.CopyTo(image, start);
         return image;
     }
 
     private static byte[] Image(double[] values, DType type, int start)
     {
-        int bytes = values.Length * type.Size();
-        byte[] image = new byte[(start + bytes + BandBytes + 3) / 4 * 4];
-        image.AsSpan().Fill(type == DType.Int32 ? IntegerBand : FloatBand);
-        Span<byte> data = image.AsSpan(start, bytes);
+        byte[] tensor = new byte[values.Length * type.Size()];
+        Span<byte> data = tensor;
         for (int i = 0; i < values.Length; i++)
         {
             switch (type)
@@ -191,7 +189,7 @@ internal static class OperationRunner
             }
         }
 
-        return image;
+        return Surrounded(tensor, start, type == DType.Int32 ? IntegerBand : FloatBand);
     }
 
     private static double[] Decoded(ReadOnlySpan<byte> data, DType type)

@@ -107,60 +107,49 @@ void add_slots(ncclComm& comm, size_t first, float* to, size_t count) {
     }
 }
 
-bool run_all_reduce(ncclComm& comm, const char* send, char* receive, size_t bytes) {
-    for (size_t done = 0; done < bytes;) {
-        size_t part = std::min(bytes - done, kSlotBytes);
-        if (!turn(comm, send + done, part, [&] { add_slots(comm, 0, reinterpret_cast<float*>(receive + done), part / 4); })) {
+// each(done, part) for one piece after the other; false as soon as one is.
+template <typename Each> bool in_pieces(size_t bytes, size_t most, Each each) {
+    for (size_t done = 0; done < bytes; done += most) {
+        if (!each(done, std::min(bytes - done, most))) {
             return false;
         }
-        done += part;
     }
     return true;
+}
+
+bool run_all_reduce(ncclComm& comm, const char* send, char* receive, size_t bytes) {
+    return in_pieces(bytes, kSlotBytes, [&](size_t done, size_t part) {
+        return turn(comm, send + done, part, [&] { add_slots(comm, 0, reinterpret_cast<float*>(receive + done), part / 4); });
+    });
 }
 
 // `bytes` are those of a rank's part.
 bool run_reduce_scatter(ncclComm& comm, const char* send, char* receive, size_t bytes) {
     std::vector<char> parts(kSlotBytes);
-    for (size_t done = 0; done < bytes;) {
-        size_t part = std::min(bytes - done, kSlotBytes / comm.size / 4 * 4);
+    return in_pieces(bytes, kSlotBytes / comm.size / 4 * 4, [&](size_t done, size_t part) {
         for (int rank = 0; rank < comm.size; rank++) {
             memcpy(parts.data() + rank * part, send + rank * bytes + done, part);
         }
         auto take = [&] { add_slots(comm, comm.rank * part / 4, reinterpret_cast<float*>(receive + done), part / 4); };
-        if (!turn(comm, parts.data(), part * comm.size, take)) {
-            return false;
-        }
-        done += part;
-    }
-    return true;
+        return turn(comm, parts.data(), part * comm.size, take);
+    });
 }
 
 bool run_all_gather(ncclComm& comm, const char* send, char* receive, size_t bytes) {
-    for (size_t done = 0; done < bytes;) {
-        size_t part = std::min(bytes - done, kSlotBytes);
-        auto take = [&] {
+    return in_pieces(bytes, kSlotBytes, [&](size_t done, size_t part) {
+        return turn(comm, send + done, part, [&] {
             for (int rank = 0; rank < comm.size; rank++) {
                 memcpy(receive + rank * bytes + done, comm.shared->slot(rank), part);
             }
-        };
-        if (!turn(comm, send + done, part, take)) {
-            return false;
-        }
-        done += part;
-    }
-    return true;
+        });
+    });
 }
 
 bool run_broadcast(ncclComm& comm, const char* send, char* receive, size_t bytes, int root) {
-    for (size_t done = 0; done < bytes;) {
-        size_t part = std::min(bytes - done, kSlotBytes);
+    return in_pieces(bytes, kSlotBytes, [&](size_t done, size_t part) {
         auto take = [&] { memcpy(receive + done, comm.shared->slot(root), part); };
-        if (!turn(comm, send + done, comm.rank == root ? part : 0, take)) {
-            return false;
-        }
-        done += part;
-    }
-    return true;
+        return turn(comm, send + done, comm.rank == root ? part : 0, take);
+    });
 }
 
 CUresult run(const char* name, ncclComm& comm, Request request, const void* send, void* receive) {

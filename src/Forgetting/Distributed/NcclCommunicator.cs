@@ -26,7 +26,6 @@ internal sealed class NcclCommunicator : ICommunicator
     private readonly Lock _looking = new();
     private readonly Timer _watch;
     private bool _isWaiting;
-    private bool _isAborted;
     private PeerException? _failure;
 
     /// <summary>Joins the cards of all ranks; returns when all have come.</summary>
@@ -94,7 +93,7 @@ internal sealed class NcclCommunicator : ICommunicator
                 stopped.WaitOne();
         }
 
-        if (!_isAborted && _failure is null)
+        if (_failure is null)
             _library.Destroy(_communicator);
     }
 
@@ -176,7 +175,6 @@ internal sealed class NcclCommunicator : ICommunicator
             if (_failure is null)
                 return;
 
-            _isAborted = true;
             _library.Abort(_communicator);
         }
     }

@@ -29,7 +29,6 @@ internal sealed unsafe class NcclLibrary
 {
     private const int Sum = 0, InProgress = 7;
 
-    private readonly delegate* unmanaged[Cdecl]<int*, int> _getVersion;
     private readonly delegate* unmanaged[Cdecl]<NcclId*, int> _getUniqueId;
     private readonly delegate* unmanaged[Cdecl]<nint*, int, NcclId, int, int> _initRank;
     private readonly delegate* unmanaged[Cdecl]<nint, int> _destroy;
@@ -58,7 +57,6 @@ internal sealed unsafe class NcclLibrary
         }
 
         nint Find(string function) => NativeLibrary.GetExport(library, function);
-        _getVersion = (delegate* unmanaged[Cdecl]<int*, int>)Find("ncclGetVersion");
         _getUniqueId = (delegate* unmanaged[Cdecl]<NcclId*, int>)Find("ncclGetUniqueId");
         _initRank = (delegate* unmanaged[Cdecl]<nint*, int, NcclId, int, int>)Find("ncclCommInitRank");
         _destroy = (delegate* unmanaged[Cdecl]<nint, int>)Find("ncclCommDestroy");
@@ -73,17 +71,6 @@ internal sealed unsafe class NcclLibrary
         _reduceScatter = (delegate* unmanaged[Cdecl]<nint, nint, nuint, int, int, nint, nint, int>)Find("ncclReduceScatter");
         _allGather = (delegate* unmanaged[Cdecl]<nint, nint, nuint, int, nint, nint, int>)Find("ncclAllGather");
         _broadcast = (delegate* unmanaged[Cdecl]<nint, nint, nuint, int, int, nint, nint, int>)Find("ncclBroadcast");
-    }
-
-    /// <summary>Version, as 22304 for 2.23.4.</summary>
-    public int Version
-    {
-        get
-        {
-            int version;
-            Check(_getVersion(&version), "ncclGetVersion", 0);
-            return version;
-        }
     }
 
     /// <summary>A name for a communicator to be made, which all its ranks must be told.</summary>

@@ -42,7 +42,7 @@ internal static class GgufConfig
             throw new UserException($"{file.Path}: has {string.Join(", ", unread)}, which is not read; expected a model without");
 
         ModelFamily read = ModelFamilies.Find((string)json["model_type"]!)!;
-        var view = JsonView.Parse(System.Text.Encoding.UTF8.GetBytes(json.ToJsonString()), file.Path, firstLine: 1);
+        var view = JsonView.Of(json, file.Path);
         ModelConfig config = read.ReadConfig(view);
         int?[] ends = [.. s_ends.Select(end => file.IntOrNull($"tokenizer.ggml.{end}_token_id"))];
         return config with
@@ -234,7 +234,7 @@ internal static class GgufConfig
                     $"{file.Path}: {tensor} is no list of {columns / 2} numbers in F32, expected one for each pair of columns");
             }
 
-            using MappedView view = new PackedData(bytes, entry.Offset).Map(0, count * sizeof(float));
+            using MappedView view = bytes.Map(entry.Offset, count * sizeof(float));
             var values = new float[count];
             ElementConversion.ToSingle(view.Bytes, StoredType.F32, values);
             return Array.ConvertAll(values, GgufContents.Shortest);

@@ -10,8 +10,6 @@ namespace Forgetting.Gguf;
 /// <param name="offset">What is taken from each number: 1 where a file has whole gains and the model keeps what differs from 1.</param>
 internal sealed class GgufDecoding(TensorData inner, GgufType type, float offset) : TensorData
 {
-    private const int BlockBytes = GgufTypes.BlockElements + 2;
-
     /// <inheritdoc/>
     public override MappedView Map(long start, long bytes)
     {
@@ -24,7 +22,7 @@ internal sealed class GgufDecoding(TensorData inner, GgufType type, float offset
         }
         else
         {
-            StoredType stored = type switch { GgufType.F32 => StoredType.F32, GgufType.F16 => StoredType.F16, _ => StoredType.BF16 };
+            StoredType stored = type.Stored();
             using MappedView view = inner.Map(first * stored.Size(), values.Length * stored.Size());
             ElementConversion.ToSingle(view.Bytes, stored, values);
         }
@@ -47,11 +45,11 @@ internal sealed class GgufDecoding(TensorData inner, GgufType type, float offset
         if (values.Length == 0)
             return;
 
-        using MappedView view = inner.Map(firstBlock * BlockBytes, (lastBlock - firstBlock + 1) * BlockBytes);
+        using MappedView view = inner.Map(firstBlock * GgufTypes.BlockBytes, (lastBlock - firstBlock + 1) * GgufTypes.BlockBytes);
         for (int i = 0; i < values.Length;)
         {
             (long block, long within) = Math.DivRem(first + i, GgufTypes.BlockElements);
-            ReadOnlySpan<byte> bytes = view.Span((block - firstBlock) * BlockBytes, BlockBytes);
+            ReadOnlySpan<byte> bytes = view.Span((block - firstBlock) * GgufTypes.BlockBytes, GgufTypes.BlockBytes);
             float scale = (float)BinaryPrimitives.ReadHalfLittleEndian(bytes);
             for (int j = (int)within; j < GgufTypes.BlockElements && i < values.Length; j++)
             {

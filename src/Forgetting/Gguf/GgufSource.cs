@@ -58,7 +58,7 @@ internal static class GgufSource
         float offset = parameter.Kind == ParameterKind.Vector && parameter.Name.EndsWith(".weight", StringComparison.Ordinal)
             ? (float)config.GainOffset : 0;
         TensorData data = new PackedData(file, entry.Offset);
-        StoredType type = encoding switch { GgufType.F16 => StoredType.F16, GgufType.BF16 => StoredType.BF16, _ => StoredType.F32 };
+        StoredType type = encoding.Stored();
         if (encoding == GgufType.Q8_0 || offset != 0)
             (data, type) = (new GgufDecoding(data, encoding, offset), StoredType.F32);
 

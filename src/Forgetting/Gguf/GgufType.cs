@@ -1,6 +1,7 @@
 #pragma warning disable CA1707 // Members are spelled as in the format.
 
 using System.Text.Json.Serialization;
+using Forgetting.IO;
 
 namespace Forgetting.Gguf;
 
@@ -30,8 +31,8 @@ internal static class GgufTypes
     /// <summary>Elements of a block of <see cref="GgufType.Q8_0"/>.</summary>
     public const int BlockElements = 32;
 
-    // The scale, then the bytes.
-    private const int BlockBytes = 2 + BlockElements;
+    /// <summary>Bytes of such a block: the scale, then those of the elements.</summary>
+    public const int BlockBytes = 2 + BlockElements;
 
     /// <summary>Bytes of so many elements, whole blocks of them where the type has blocks.</summary>
     public static long Bytes(this GgufType type, long elements) => type switch
@@ -39,6 +40,15 @@ internal static class GgufTypes
         GgufType.F32 => elements * 4,
         GgufType.Q8_0 => elements / BlockElements * BlockBytes,
         _ => elements * 2,
+    };
+
+    /// <summary>The type as which its numbers are read; blocks are decoded to Float32.</summary>
+    public static StoredType Stored(this GgufType type) => type switch
+    {
+        GgufType.F32 or GgufType.Q8_0 => StoredType.F32,
+        GgufType.F16 => StoredType.F16,
+        GgufType.BF16 => StoredType.BF16,
+        _ => throw new ArgumentOutOfRangeException(nameof(type), type, null),
     };
 
     /// <summary>The number that a file gives as the type of most of its tensors.</summary>

@@ -62,7 +62,11 @@ internal static class JsonLines
         }
     }
 
-    private static T Parse<T>(string line, string path, int number)
+    /// <summary>The object of a line.</summary>
+    /// <param name="path">Of the file, for errors.</param>
+    /// <param name="number">Of the line, from 1.</param>
+    /// <exception cref="UserException">It is no such object.</exception>
+    public static T Parse<T>(string line, string path, int number)
     {
         try
         {

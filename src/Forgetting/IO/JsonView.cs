@@ -1,4 +1,5 @@
 using System.Text.Json;
+using System.Text.Json.Nodes;
 using Forgetting.Core;
 
 namespace Forgetting.IO;
@@ -14,6 +15,9 @@ internal readonly record struct JsonView(JsonElement Element, string Source, str
     /// <summary>Parses a whole file.</summary>
     /// <exception cref="UserException">The file is missing, unreadable or not JSON.</exception>
     public static JsonView Load(string file) => Parse(InputFile.ReadTextBytes(file, "JSON"), file, firstLine: 1);
+
+    /// <summary>What was put together from a file that is not JSON itself.</summary>
+    public static JsonView Of(JsonNode node, string file) => Parse(JsonSerializer.SerializeToUtf8Bytes(node), file, firstLine: 1);
 
     /// <summary>Parses one JSON text that begins at a line of a file.</summary>
     /// <param name="text">UTF-8.</param>

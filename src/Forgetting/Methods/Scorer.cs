@@ -62,9 +62,8 @@ internal static class Scorer
                     || examples[i].Response.AsSpan(Math.Min(1, ExampleLists.LengthAt(examples, i))).Contains(true))
             .OrderByDescending(i => ExampleLists.LengthAt(examples, i))];
         IReadOnlyList<EncodedExample> sorted = ExampleLists.At(examples, places);
-        long total = decoders.Count * ExampleLists.Tokens(sorted, 0, sorted.Count), done = 0;
-        int most = (int)Math.Clamp(
-            (ExampleLists.Tokens(sorted, 0, sorted.Count) + ranks.Size - 1) / ranks.Size, 1, microBatchTokens); // each rank has a part
+        long tokens = ExampleLists.Tokens(sorted, 0, sorted.Count), total = decoders.Count * tokens, done = 0;
+        int most = (int)Math.Clamp((tokens + ranks.Size - 1) / ranks.Size, 1, microBatchTokens); // each rank has a part
         if (sorted.Count > 0)
         {
             TokenBatch fullest = BatchBuilder.Fullest(sorted, most);

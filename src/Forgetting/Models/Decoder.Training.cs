@@ -14,7 +14,7 @@ internal sealed partial class Decoder
     /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
     public void AllocateGradients()
     {
-        if (Sharding is { Gradients: true })
+        if (DividesGradients)
         {
             if (TrainableRuns.Any(run => run.Gradient.IsEmpty))
                 AllocateDividedGradients();
@@ -30,6 +30,9 @@ internal sealed partial class Decoder
 
         ZeroGradients();
     }
+
+    /// <summary>Whether ranks divide the gradients, so that the memory of a pass is not that of the sums.</summary>
+    internal bool DividesGradients => Sharding is { Gradients: true };
 
     /// <summary>Elements of the memory that gradients have.</summary>
     internal long GradientCount => _dividedGradients > 0 ? _dividedGradients : TrainableParameters.Sum(p => p.Shape.Count);
@@ -59,16 +62,13 @@ internal sealed partial class Decoder
         {
             run.SetGradient(passing.RowRange(first[run], run.Shape.Rows), Allocate(run.OwnShape, DType.Float32));
         }
-
-        SetZeroGradient(true);
     }
 
     /// <summary>Sets all gradients to zero; no work where they are, as after the optimiser's step.</summary>
     public void ZeroGradients()
     {
         // Where ranks divide the gradients, what is known of those of a pass says nothing of the sums.
-        bool divided = Sharding is { Gradients: true };
-        if (HasZeroGradients() && !divided)
+        if (HasZeroGradients() && !DividesGradients)
             return;
 
         Repeat(new ZeroKey(this), this, static decoder =>
@@ -76,7 +76,7 @@ internal sealed partial class Decoder
             for (int i = 0; i < decoder.TrainableRuns.Count; i++)
             {
                 ParameterRun run = decoder.TrainableRuns[i];
-                decoder.Backend.Fill(decoder.Sharding is { Gradients: true } ? run.OwnGradient : run.Gradient, 0);
+                decoder.Backend.Fill(decoder.DividesGradients ? run.OwnGradient : run.Gradient, 0);
             }
         });
         SetZeroGradient(true);

@@ -150,9 +150,8 @@ internal sealed class ParameterRun
                 continue;
 
             // A whole one may have more elements than a vector.
-            bool whole = after - first == Parameters[i].Shape.Count;
-            Tensor values = own.Elements(first - begin, whole ? 0 : checked((int)(after - first)));
-            yield return (Parameters[i], first - _starts[i], whole ? values with { Shape = Parameters[i].Shape } : values);
+            Shape whole = Parameters[i].Shape, shape = after - first == whole.Count ? whole : new Shape(checked((int)(after - first)));
+            yield return (Parameters[i], first - _starts[i], own.Part(first - begin, shape));
         }
     }
 
@@ -176,8 +175,7 @@ internal sealed class ParameterRun
     {
         for (int i = 0; i < Parameters.Count; i++)
         {
-            nint start = whole.Pointer + (nint)(_starts[i] * whole.DType.Size());
-            set(Parameters[i], new Tensor(start, Parameters[i].Shape, whole.DType));
+            set(Parameters[i], whole.Part(_starts[i], Parameters[i].Shape));
         }
     }
 }
@@ -210,5 +208,5 @@ internal sealed class RunPart(ParameterRun run, long offset, Shape shape, Parame
     /// <summary><see cref="ParameterRun.PartsOf"/> a tensor of <see cref="Shape"/>.</summary>
     public IEnumerable<(Parameter Parameter, long First, Tensor Values)> PartsOf(Tensor values) => run.PartsOf(values, offset);
 
-    private Tensor Of(Tensor own) => own.Elements(offset, 0) with { Shape = shape };
+    private Tensor Of(Tensor own) => own.Part(offset, shape);
 }

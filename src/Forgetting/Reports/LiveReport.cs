@@ -48,9 +48,7 @@ internal static class LiveReport
         {
             var ranked = ScoreCut.Shown(run.Options!, run.Current);
             page.Section(string.Create(CultureInfo.InvariantCulture, $"Examples of step {steps[^1].Step}, token by token"), ranked.Colours);
-            page.Raw(TokenHeatMap.Render(
-                [.. run.Current.Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))],
-                ranked.Scale(RunReport.Full(run.Current, ranked.Centre))));
+            page.Raw(TokenHeatMap.Scored(run.Current, ranked.Scale(RunReport.Full(run.Current, ranked.Centre))));
         }
 
         string[] others =

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Forgetting.Methods.TokenForgetting;
 using Forgetting.Runs;
 using Forgetting.Training;
 
@@ -26,7 +27,9 @@ internal sealed record ScoreCut(PartitionLevel Level, string Score, double? Cut)
     {
         Influence => "how much lower a token's loss is under the reference model than under the base model",
         "reference" => "minus a token's loss under the reference model",
-        _ => "0.9 times a token's loss under the base model minus its loss under the reference model",
+        _ => string.Create(
+            CultureInfo.InvariantCulture,
+            $"{Scores.BlendShare} times a token's loss under the base model minus its loss under the reference model"),
     };
 
     /// <summary>Where colours part: only influence has a zero that means something, other scores part at the cut.</summary>
@@ -165,9 +168,7 @@ internal static class RunReport
         var chosen =
             scored.Where(e => e.Tokens.Any(t => t.Sign != 0)).OrderByDescending(Spread).ThenBy(e => e.Index).Take(HeatMapExamples).OrderBy(
                 e => e.Index);
-        report.Raw(TokenHeatMap.Render(
-            [.. chosen.Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))],
-            ranked.Scale(Full(scored, ranked.Centre))));
+        report.Raw(TokenHeatMap.Scored(chosen, ranked.Scale(Full(scored, ranked.Centre))));
     }
 
     /// <summary>A quantity of the steps at which it was measured, against the step.</summary>

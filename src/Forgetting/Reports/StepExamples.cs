@@ -1,4 +1,4 @@
-using System.Text.Json;
+using System.Text;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Methods.TokenForgetting;
@@ -65,14 +65,6 @@ internal sealed class StepExamples(string folder)
         byte[] line = new byte[_lines[place + 1] - _lines[place]];
         file.Position = _lines[place];
         file.ReadExactly(line);
-        try
-        {
-            return JsonSerializer.Deserialize<ExampleScores>(line, JsonLines.Options)
-                ?? throw new UserException($"{path}: line {place + 1}: found null, expected an object");
-        }
-        catch (JsonException error)
-        {
-            throw new UserException($"{path}: line {place + 1}: {JsonLines.Reason(error)}", error);
-        }
+        return JsonLines.Parse<ExampleScores>(Encoding.UTF8.GetString(line), path, place + 1);
     }
 }

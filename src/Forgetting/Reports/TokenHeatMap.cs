@@ -25,6 +25,11 @@ internal static class TokenHeatMap
     // A longer example hides the others.
     private const int MaxTokens = 400;
 
+    /// <summary>An HTML fragment with a block for each example, called by its index.</summary>
+    /// <param name="scale">What the colours say.</param>
+    public static string Scored(IEnumerable<ScoredText> examples, HeatMapScale scale) => Render(
+        [.. examples.Select(e => (string.Create(CultureInfo.InvariantCulture, $"example {e.Index}"), e.Tokens))], scale);
+
     /// <summary>An HTML fragment with a block for each example.</summary>
     /// <param name="examples">Title and tokens of each example.</param>
     /// <param name="scale">What the colours say.</param>

@@ -35,10 +35,13 @@ internal readonly record struct Tensor(nint Pointer, Shape Shape, DType DType)
     }
 
     /// <summary>Some elements, as a vector.</summary>
-    public Tensor Elements(long first, int count)
+    public Tensor Elements(long first, int count) => Part(first, new Shape(count));
+
+    /// <summary>Elements from one on, in a shape of their own.</summary>
+    internal Tensor Part(long first, Shape shape)
     {
-        Debug.Assert(first >= 0 && count >= 0 && first + count <= Count, "elements outside the tensor");
-        return new Tensor(Pointer + (nint)(first * DType.Size()), new Shape(count), DType);
+        Debug.Assert(first >= 0 && shape.Count >= 0 && first + shape.Count <= Count, "elements outside the tensor");
+        return new Tensor(Pointer + (nint)(first * DType.Size()), shape, DType);
     }
 
     /// <summary>The memory of a tensor of at most 2³¹ − 1 bytes, as bytes.</summary>

@@ -134,7 +134,7 @@ internal static class SignedSpans
         ];
     }
 
-    private static int Characters(string text) => text.Length - Enumerable.Range(0, text.Length).Count(i => IsPair(text, i));
+    private static int Characters(string text) => text.EnumerateRunes().Count();
 
     private static bool IsPair(string text, int unit) => unit + 1 < text.Length && char.IsSurrogatePair(text[unit], text[unit + 1]);
 }

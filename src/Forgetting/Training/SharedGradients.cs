@@ -39,7 +39,7 @@ internal sealed class SharedGradients
         ? _decoder.TrainableRuns.Select(run => run.OwnGradient)
         : _decoder.TrainableParameters.Select(parameter => parameter.Gradient);
 
-    private bool IsSummedByUnit => _decoder.Sharding is { Gradients: true };
+    private bool IsSummedByUnit => _decoder.DividesGradients;
 
     /// <summary>Takes part in a pass of other ranks, without one of its own.</summary>
     /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>

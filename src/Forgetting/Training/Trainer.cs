@@ -77,7 +77,7 @@ internal sealed class Trainer
         _lambda = new LambdaSchedule(options, Steps, _order.StepsPerEpoch);
         _exchange = decoder.Sharding is null ? null : new RankExchange(_communicator, decoder.Backend);
         _checkpoints = new TrainingCheckpoint(
-            Path.Combine(folder, "checkpoints"), options.Checkpoints.Keep, decoder.Sharding is null ? null : _communicator);
+            Path.Combine(folder, "checkpoints"), options.Checkpoints.Keep, _exchange?.Communicator);
     }
 
     /// <summary>All optimiser steps of the run.</summary>

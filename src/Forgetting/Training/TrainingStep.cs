@@ -273,7 +273,7 @@ internal sealed class TrainingStep : IDisposable
         }
 
         // Where ranks speak to each other in passes, all make as many.
-        for (; passes < _share.MostOfRank; passes++)
+        for (int most = _share.MostOfRank; passes < most; passes++)
         {
             _gradients.Join();
         }

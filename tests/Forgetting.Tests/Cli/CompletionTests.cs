@@ -6,8 +6,27 @@ using Xunit;
 namespace Forgetting.Tests.Cli;
 
 /// <summary>What shells are told of words that are not typed to their end.</summary>
-public sealed class CompletionTests
+public sealed class CompletionTests : IDisposable
 {
+    private readonly TemporaryFolder _folder = new();
+
+    // The command itself, under its name.
+    public CompletionTests()
+    {
+        string command = _folder.Write(
+            "forgetting", $"#!/bin/sh\nexec dotnet '{Path.Combine(AppContext.BaseDirectory, "Forgetting.Cli.dll")}' \"$@\"\n");
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(command, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+    }
+
+    /// <summary>Words as they are typed, and one of those that they may become.</summary>
+    public static TheoryData<string, string> Typed => new()
+    {
+        { "forgetting tune --mod", "--model" }, { "forgetting tune --method forg", "forget" }, { "forgetting sch", "schema" },
+    };
+
+    public void Dispose() => _folder.Dispose();
+
     [Theory]
     [InlineData("forgetting ser", "serve")]
     [InlineData("forgetting tune --tens", "--tensorboard")]
@@ -26,25 +45,19 @@ public sealed class CompletionTests
         Assert.Equal((0, expected), (result.ExitCode, string.Join(' ', found.Order(StringComparer.Ordinal))));
     }
 
-    [Theory]
-    [InlineData("forgetting tune --mod", "--model")]
-    [InlineData("forgetting tune --method forg", "forget")]
-    [InlineData("forgetting sch", "schema")]
+    [ShellTheory("bash")]
+    [MemberData(nameof(Typed))]
     public void Bash_completes_with_what_the_command_prints(string line, string expected)
     {
-        if (!File.Exists("/bin/bash"))
-            return;
-
-        // The command itself, under its name, and the line as bash would give it.
-        using var folder = new TemporaryFolder();
-        string script = folder.Write("complete.sh", $$"""
-            forgetting() { dotnet '{{Path.Combine(AppContext.BaseDirectory, "Forgetting.Cli.dll")}}' "$@"; }
+        // The line as bash would give it.
+        string script = _folder.Write("complete.sh", $$"""
+            PATH='{{_folder.Path}}':$PATH
             eval "$(forgetting completion bash)"
             COMP_LINE='{{line}}' COMP_POINT={{line.Length}} COMP_WORDS=({{line}}) COMP_CWORD={{line.Split(' ').Length - 1}}
             _forgetting
             echo "${COMPREPLY[@]}"
             """);
-        string[] found = Run("/bin/bash", script).Split((char[])[' ', '\n'], StringSplitOptions.RemoveEmptyEntries);
+        string[] found = Run("bash", script).Split((char[])[' ', '\n'], StringSplitOptions.RemoveEmptyEntries);
         Assert.Contains(expected, found);
         Assert.All(found, word => Assert.StartsWith(line.Split(' ')[^1], word, StringComparison.Ordinal));
     }
@@ -56,14 +69,12 @@ public sealed class CompletionTests
     [InlineData("forgetting sch", "forgetting schema ")]
     public void Zsh_completes_what_is_typed(string line, string expected)
     {
-        using var folder = new TemporaryFolder();
-        WriteCommand(folder);
-        string script = folder.Write("type.zsh", $$"""
+        string script = _folder.Write("type.zsh", $$"""
             zmodload zsh/zpty
-            cd '{{folder.Path}}'
+            cd '{{_folder.Path}}'
             wait_for() { for i in {1..600}; do [[ -s $1 ]] && return; zpty -r -t typed ignored; sleep 0.1; done }
             zpty -b typed zsh -f -i
-            zpty -w typed 'PS1=; unset zle_bracketed_paste; PATH={{folder.Path}}:$PATH'
+            zpty -w typed 'PS1=; unset zle_bracketed_paste; PATH={{_folder.Path}}:$PATH'
             zpty -w typed 'autoload -U compinit; compinit -u -D; eval "$(forgetting completion zsh)"'
             zpty -w typed 'tell() { print -r -- "$BUFFER" >! told }; zle -N tell; bindkey "^X" tell; print ready >! ready'
             wait_for ready
@@ -75,28 +86,16 @@ public sealed class CompletionTests
     }
 
     [ShellTheory("pwsh")]
-    [InlineData("forgetting tune --mod", "--model")]
-    [InlineData("forgetting tune --method forg", "forget")]
-    [InlineData("forgetting sch", "schema")]
+    [MemberData(nameof(Typed))]
     public void PowerShell_completes_what_is_typed(string line, string expected)
     {
-        using var folder = new TemporaryFolder();
-        WriteCommand(folder);
-        string script = folder.Write("type.ps1", $$"""
-            $env:PATH = '{{folder.Path}}' + [IO.Path]::PathSeparator + $env:PATH
+        string script = _folder.Write("type.ps1", $$"""
+            $env:PATH = '{{_folder.Path}}' + [IO.Path]::PathSeparator + $env:PATH
             forgetting completion powershell | Out-String | Invoke-Expression
             $found = [System.Management.Automation.CommandCompletion]::CompleteInput('{{line}}', {{line.Length}}, $null)
             $found.CompletionMatches | ForEach-Object { $_.CompletionText }
             """);
         Assert.Contains(expected, Run("pwsh", "-NoProfile", "-File", script).Split('\n'));
-    }
-
-    private static void WriteCommand(TemporaryFolder folder)
-    {
-        string command = folder.Write(
-            "forgetting", $"#!/bin/sh\nexec dotnet '{Path.Combine(AppContext.BaseDirectory, "Forgetting.Cli.dll")}' \"$@\"\n");
-        if (!OperatingSystem.IsWindows())
-            File.SetUnixFileMode(command, UnixFileMode.UserRead | UnixFileMode.UserExecute);
     }
 
     private static string Run(string shell, params string[] arguments)

@@ -18,14 +18,14 @@ internal static partial class Contract
         Require(source.Count == destination.Count);
         Require(source.DType == destination.DType || (IsStorage(source.DType) && IsStorage(destination.DType))
             || (source.DType == DType.NormalFloat4 && Float(destination)));
-
-        static bool IsStorage(DType type) => type is DType.Float32 or DType.BFloat16;
     }
 
     /// <summary><see cref="IMemory.Fill"/>.</summary>
-    public static void Fill(Tensor destination) => Require(destination.DType is DType.Float32 or DType.BFloat16);
+    public static void Fill(Tensor destination) => Require(IsStorage(destination.DType));
 
     /// <summary><see cref="IBackend.DeclareWeight"/>.</summary>
     /// <param name="storageType">The backend's.</param>
     public static void DeclareWeight(Tensor weight, DType storageType) => Require(weight.DType == storageType);
+
+    private static bool IsStorage(DType type) => type is DType.Float32 or DType.BFloat16;
 }

@@ -37,23 +37,10 @@ internal static class GgufEncoding
                 $"{tensor}: a value is {largest:0.###e+0} in magnitude, too large for {Name(type)}; expected another type, such as f32"));
         }
 
-        switch (type)
-        {
-            case GgufType.F32:
-                ElementConversion.FromSingle(values, StoredType.F32, bytes);
-                break;
-            case GgufType.F16:
-                ElementConversion.FromSingle(values, StoredType.F16, bytes);
-                break;
-            case GgufType.BF16:
-                ElementConversion.FromSingle(values, StoredType.BF16, bytes);
-                break;
-            case GgufType.Q8_0:
-                EncodeBlocks(values, bytes);
-                break;
-            default:
-                throw new ArgumentOutOfRangeException(nameof(type), type, null);
-        }
+        if (type == GgufType.Q8_0)
+            EncodeBlocks(values, bytes);
+        else
+            ElementConversion.FromSingle(values, type.Stored(), bytes);
     }
 
     private static string Name(GgufType type) => type.ToString().ToLowerInvariant();

@@ -49,10 +49,11 @@ internal static class GgufSplit
             return qwen2 ? PreTokenizers.Qwen2Pattern : config?.Flag("add_prefix_space") ?? false ? null : "gpt2";
         }
 
-        if (Path.GetFileName(parts.Source) != "tokenizer.json" && !GgufVocabulary.IsSource(parts.Source))
+        bool isGguf = GgufVocabulary.IsSource(parts.Source);
+        if (!isGguf && Path.GetFileName(parts.Source) != "tokenizer.json")
             return null;
 
-        JsonView root = GgufVocabulary.IsSource(parts.Source) ? GgufVocabulary.ByteLevel(parts.Source) : JsonView.Load(parts.Source);
+        JsonView root = isGguf ? GgufVocabulary.ByteLevel(parts.Source) : JsonView.Load(parts.Source);
         if (root.Find("normalizer") is { } normalizer && !IsComposition(normalizer))
             return null;
 

@@ -147,7 +147,7 @@ internal sealed class ForgettingConfidence : IDisposable
         }
 
         var sink = new ProjectSink(_decoder.Backend, _projections);
-        long done = 0, total = samples.Sum(s => (long)s.Length);
+        long done = 0, total = ExampleLists.Tokens(samples, 0, samples.Count);
         using var results = new Arena(_decoder.Backend);
         SharedWork.Run(ranks ?? SingleProcess.Instance, BatchBuilder.MicroBatches(samples, maxTokens), Sums, Take, cancellation);
         return records;

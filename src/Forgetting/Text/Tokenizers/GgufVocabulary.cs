@@ -1,4 +1,3 @@
-using System.Text;
 using System.Text.Json.Nodes;
 using Forgetting.Core;
 using Forgetting.IO;
@@ -27,10 +26,13 @@ internal static class GgufVocabulary
     /// <exception cref="UserException">The file has none, or one of another kind.</exception>
     public static TokenizerParts Read(string path)
     {
-        string source = ModelPath.Resolve(path);
-        using var file = MappedFile.Open(source);
-        var contents = GgufContents.Read(file);
-        TokenizerParts parts = ModelOf(contents) == "llama" ? Pieces(contents) : TokenizerJson.Read(View(contents), source);
+        using var file = MappedFile.Open(ModelPath.Resolve(path));
+        return Parts(GgufContents.Read(file));
+    }
+
+    private static TokenizerParts Parts(GgufContents contents)
+    {
+        TokenizerParts parts = ModelOf(contents) == "llama" ? Pieces(contents) : TokenizerJson.Read(View(contents), contents.Path);
         int? begin = contents.IntOrNull($"{Prefix}bos_token_id"), end = contents.IntOrNull($"{Prefix}eos_token_id");
         return parts with
         {
@@ -65,7 +67,7 @@ internal static class GgufVocabulary
         using var file = MappedFile.Open(ModelPath.Resolve(path));
         var contents = GgufContents.Read(file);
         if (ModelOf(contents) == "llama")
-            SentencePieceWriter.Write(folder, Read(path));
+            SentencePieceWriter.Write(folder, Parts(contents));
         else
             File.WriteAllText(Path.Combine(folder, "tokenizer.json"), ByteLevel(contents).ToJsonString());
 
@@ -91,7 +93,10 @@ internal static class GgufVocabulary
 
     // llama.cpp puts the first token in front of a sentencepiece text, and of Llama 3's, where the file does not say.
     private static bool Begins(GgufContents contents) => contents.FlagOrNull($"{Prefix}add_bos_token")
-        ?? (ModelOf(contents) == "llama" || contents.TextOrNull($"{Prefix}pre") is "llama-bpe" or "llama3" or "llama-v3");
+        ?? (ModelOf(contents) == "llama" || IsLlama3(contents.TextOrNull($"{Prefix}pre")));
+
+    // llama.cpp's names for Llama 3's split, whose words are taken whole.
+    private static bool IsLlama3(string? pre) => pre is "llama-bpe" or "llama3" or "llama-v3";
 
     private static TokenizerParts Pieces(GgufContents contents)
     {
@@ -107,8 +112,7 @@ internal static class GgufVocabulary
             contents.Path, pieces, contents.FlagOrNull($"{Prefix}add_space_prefix") ?? true, collapseSpaces: false);
     }
 
-    private static JsonView View(GgufContents contents) =>
-        JsonView.Parse(Encoding.UTF8.GetBytes(ByteLevel(contents).ToJsonString()), contents.Path, firstLine: 1);
+    private static JsonView View(GgufContents contents) => JsonView.Of(ByteLevel(contents), contents.Path);
 
     // As tokenizer.json has it.
     private static JsonObject ByteLevel(GgufContents contents)
@@ -142,7 +146,7 @@ internal static class GgufVocabulary
             ["decoder"] = Bytes(split: true),
             ["model"] = new JsonObject
             {
-                ["type"] = "BPE", ["ignore_merges"] = pre is "llama-bpe" or "llama3" or "llama-v3", ["vocab"] = vocabulary,
+                ["type"] = "BPE", ["ignore_merges"] = IsLlama3(pre), ["vocab"] = vocabulary,
                 ["merges"] = merges,
             },
         };
@@ -152,7 +156,7 @@ internal static class GgufVocabulary
     {
         "gpt-2" => Bytes(split: true),
         "smollm" => Two(new JsonObject { ["type"] = "Digits", ["individual_digits"] = true }, Bytes(split: true)),
-        "llama-bpe" or "llama3" or "llama-v3" or "smaug-bpe" => Two(Pattern(PreTokenizers.Llama3Pattern), Bytes(split: false)),
+        _ when IsLlama3(pre) || pre == "smaug-bpe" => Two(Pattern(PreTokenizers.Llama3Pattern), Bytes(split: false)),
         "qwen2" => Two(Pattern(PreTokenizers.Qwen2Pattern), Bytes(split: false)),
         _ => throw new UserException($"{contents.Path}: {Prefix}pre is {(pre is null ? "missing" : Wording.Quote(pre))}, expected gpt-2, "
             + "smollm, llama-bpe, smaug-bpe or qwen2, or tokenizer.json beside it"),
