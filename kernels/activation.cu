@@ -1,4 +1,5 @@
-// Activations of the MLP, element by element; all tensors flat with n elements.
+// Activations of the MLP, element by element. Tensors are flat with n elements but for those of swiglu and geglu: gate, up, dGate and dUp
+// [T, columns] have rows `stride` apart, so that they may be columns of one tensor; y and dY [T, columns] lie end to end.
 //
 //   swiglu            y = silu(gate) ∘ up, silu(g) = g·σ(g)                     (arXiv 2002.05202)
 //   swiglu_backward   dGate = dY ∘ up ∘ σ(g)·(1 + g·(1 − σ(g))),  dUp = dY ∘ silu(g); outputs may be the inputs
@@ -10,7 +11,8 @@
 //   gelu_backward     dX = dY ∘ (Φ(x) + x·φ(x)), or the approximation's derivative
 //
 // An element is read before it is written, by the same thread, so any output may be any input.
-// Launch of all: 256 threads, one thread for 16 bytes, at most 8 blocks a multiprocessor.
+// Launch of swiglu and geglu: one block a row, a thread for each 16 bytes of it, rounded up to a warp, between 32 and 512.
+// Launch of the others: 256 threads, one thread for 16 bytes, at most 8 blocks a multiprocessor.
 #include "include/pack.cuh"
 
 __device__ inline float sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }
@@ -44,36 +46,55 @@ struct GeluTanh {
     static __device__ float backward(float d, float g) { return d * gelu_tanh_derivative(g); }
 };
 
-template <typename Activation, typename T> __device__ void gated(const T* gate, const T* up, T* y, long long n) {
-    for_each_pack<kWide<T>>(n, aligned16(gate, up, y), [&](long long i, auto width) {
-        constexpr int N = decltype(width)::value;
+template <typename Activation, int N, typename T> __device__ void gated_row(const T* gate, const T* up, T* y, int columns) {
+    for (int c = threadIdx.x * N; c < columns; c += blockDim.x * N) {
         float g[N], u[N];
-        load<N>(gate + i, g);
-        load<N>(up + i, u);
+        load<N>(gate + c, g);
+        load<N>(up + c, u);
 #pragma unroll
         for (int k = 0; k < N; k++) {
             u[k] *= Activation::value(g[k]);
         }
-        store<N>(y + i, u);
-    });
+        store<N>(y + c, u);
+    }
 }
 
-template <typename Activation, typename T>
-__device__ void gated_backward(const T* gate, const T* up, const T* dY, T* dGate, T* dUp, long long n) {
-    for_each_pack<kWide<T>>(n, aligned16(gate, up, dY, dGate, dUp), [&](long long i, auto width) {
-        constexpr int N = decltype(width)::value;
+template <typename Activation, typename T> __device__ void gated(const T* gate, const T* up, T* y, int columns, int stride) {
+    constexpr int W = kWide<T>;
+    long long at = (long long)blockIdx.x * stride, row = (long long)blockIdx.x * columns;
+    if (columns % W == 0 && stride % W == 0 && aligned16(gate, up, y)) {
+        gated_row<Activation, W>(gate + at, up + at, y + row, columns);
+    } else {
+        gated_row<Activation, 1>(gate + at, up + at, y + row, columns);
+    }
+}
+
+template <typename Activation, int N, typename T>
+__device__ void gated_backward_row(const T* gate, const T* up, const T* dY, T* dGate, T* dUp, int columns) {
+    for (int c = threadIdx.x * N; c < columns; c += blockDim.x * N) {
         float g[N], u[N], d[N];
-        load<N>(gate + i, g);
-        load<N>(up + i, u);
-        load<N>(dY + i, d);
+        load<N>(gate + c, g);
+        load<N>(up + c, u);
+        load<N>(dY + c, d);
 #pragma unroll
         for (int k = 0; k < N; k++) {
             u[k] *= Activation::backward(d[k], g[k]);
             d[k] *= Activation::value(g[k]);
         }
-        store<N>(dGate + i, u);
-        store<N>(dUp + i, d);
-    });
+        store<N>(dGate + c, u);
+        store<N>(dUp + c, d);
+    }
+}
+
+template <typename Activation, typename T>
+__device__ void gated_backward(const T* gate, const T* up, const T* dY, T* dGate, T* dUp, int columns, int stride) {
+    constexpr int W = kWide<T>;
+    long long at = (long long)blockIdx.x * stride, row = (long long)blockIdx.x * columns;
+    if (columns % W == 0 && stride % W == 0 && aligned16(gate, up, dY, dGate, dUp)) {
+        gated_backward_row<Activation, W>(gate + at, up + at, dY + row, dGate + at, dUp + at, columns);
+    } else {
+        gated_backward_row<Activation, 1>(gate + at, up + at, dY + row, dGate + at, dUp + at, columns);
+    }
 }
 
 template <typename T> __device__ void soft_cap(const T* x, T* y, float cap, long long n) {
@@ -132,9 +153,11 @@ template <typename T> __device__ void gelu_backward(const T* x, const T* dY, T* 
 }
 
 #define GATED(name, Activation, T, suffix) \
-    KERNEL(name##_##suffix, const T* gate, const T* up, T* y, long long n) { gated<Activation>(gate, up, y, n); } \
-    KERNEL(name##_backward_##suffix, const T* gate, const T* up, const T* dY, T* dGate, T* dUp, long long n) { \
-        gated_backward<Activation>(gate, up, dY, dGate, dUp, n); \
+    KERNEL(name##_##suffix, const T* gate, const T* up, T* y, int columns, int stride) { \
+        gated<Activation>(gate, up, y, columns, stride); \
+    } \
+    KERNEL(name##_backward_##suffix, const T* gate, const T* up, const T* dY, T* dGate, T* dUp, int columns, int stride) { \
+        gated_backward<Activation>(gate, up, dY, dGate, dUp, columns, stride); \
     }
 
 #define PLAIN(name, Setting, T, suffix) \

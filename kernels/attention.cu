@@ -5,6 +5,7 @@
 // The kernels named _capped have cap·tanh(x / cap) in place of every x = scale·q_t·k_s.
 //
 // q, o, dO, dQ [T, heads·D]; k, v, dK, dV [T, kvHeads·D]; logSumExp, delta [T, heads]; head h reads key-value head h / (heads / kvHeads).
+// Rows of q and dQ are qStride elements apart, those of k, v, dK and dV kvStride: the three may be columns of one tensor.
 // With starts and lengths the keys lie in a cache (attention.cuh) and logSumExp may be null.
 //
 // A block of 4 warps owns 64 query rows of one head, 16 a warp, and runs over tiles of 64 keys; K and V of the next tile arrive (cp.async,
@@ -23,8 +24,8 @@ constexpr float kLog2E = 1.4426950408889634f;
 
 template <int HD, bool Capped>
 __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, const int* starts,
-                                  const int* lengths, bf16* o, float* logSumExp, int heads, int kvHeads, int D, float scale, int window,
-                                  float cap) {
+                                  const int* lengths, bf16* o, float* logSumExp, int heads, int kvHeads, int D, long long qStride,
+                                  long long kvStride, float scale, int window, float cap) {
     constexpr int kStride = HD + kPad, kTile = kRows * kStride;
     DYNAMIC_SHARED(bf16, shared);
     bf16 *keys = shared, *queries = shared + kTile, *values = shared + 2 * kTile;
@@ -35,8 +36,8 @@ __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, c
     }
     Sequence sequence = sequence_of(tile, starts, lengths);
     int head = blockIdx.x, kvHead = head / (heads / kvHeads);
-    long long stride = (long long)heads * D, kvStride = (long long)kvHeads * D;
-    bool wide = D % 8 == 0 && aligned16(q, k, v, o);
+    long long stride = (long long)heads * D;
+    bool wide = D % 8 == 0 && qStride % 8 == 0 && kvStride % 8 == 0 && aligned16(q, k, v, o);
     int rows = min(kRows, tile.end - tile.first);
     int position = sequence.shift + tile.first - sequence.queryBegin; // of the tile's first row
     int keyCount = position + rows;
@@ -48,7 +49,7 @@ __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, c
     };
 
     int firstTile = first_key(position, window) / kRows * kRows;
-    load_tile<kRows, HD, kThreads>(queries, q + tile.first * stride + head * D, stride, rows, D, wide);
+    load_tile<kRows, HD, kThreads>(queries, q + tile.first * qStride + head * D, qStride, rows, D, wide);
     load_keys(firstTile, 0);
     cp_async_commit();
 
@@ -148,8 +149,10 @@ __device__ void attention_forward(const bf16* q, const bf16* k, const bf16* v, c
 
 #define ATTENTION_FORWARD(HD, name, capped) \
     KERNEL_BOUNDED(128, 1, name, const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, const int* starts, \
-                   const int* lengths, bf16* o, float* logSumExp, int heads, int kvHeads, int D, float scale, int window, float cap) { \
-        attention_forward<HD, capped>(q, k, v, offsets, sequences, starts, lengths, o, logSumExp, heads, kvHeads, D, scale, window, cap); \
+                   const int* lengths, bf16* o, float* logSumExp, int heads, int kvHeads, int D, long long qStride, long long kvStride, \
+                   float scale, int window, float cap) { \
+        attention_forward<HD, capped>(q, k, v, offsets, sequences, starts, lengths, o, logSumExp, heads, kvHeads, D, qStride, kvStride, \
+                                      scale, window, cap); \
     }
 
 ATTENTION_FORWARD(32, attention_32_bf16, false)

@@ -58,8 +58,8 @@ KERNEL(attention_delta_bf16, const bf16* o, const bf16* dO, float* delta, long l
 
 template <int HD, bool Capped>
 __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, const float* logSumExp,
-                                  const bf16* dO, const float* delta, bf16* dQ, int heads, int kvHeads, int D, float scale, int window,
-                                  float cap) {
+                                  const bf16* dO, const float* delta, bf16* dQ, int heads, int kvHeads, int D, long long qStride,
+                                  long long kvStride, float scale, int window, float cap) {
     constexpr int kStride = HD + kPad, kTile = kRows * kStride;
     DYNAMIC_SHARED(bf16, shared);
     bf16 *keys = shared, *queries = shared + kTile, *values = shared + 2 * kTile, *gradients = shared + 3 * kTile;
@@ -69,8 +69,8 @@ __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, c
         return;
     }
     int head = blockIdx.x, kvHead = head / (heads / kvHeads);
-    long long stride = (long long)heads * D, kvStride = (long long)kvHeads * D;
-    bool wide = D % 8 == 0 && aligned16(q, k, v, dO, dQ);
+    long long stride = (long long)heads * D;
+    bool wide = D % 8 == 0 && qStride % 8 == 0 && kvStride % 8 == 0 && aligned16(q, k, v, dO, dQ);
     int rows = min(kRows, tile.end - tile.first), position = tile.first - tile.begin, keyCount = position + rows;
     auto load_keys = [&](int first, int stage) {
         long long at = (tile.begin + first) * kvStride + kvHead * D;
@@ -79,7 +79,7 @@ __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, c
     };
 
     int firstTile = first_key(position, window) / kRows * kRows;
-    load_tile<kRows, HD, kThreads>(queries, q + tile.first * stride + head * D, stride, rows, D, wide);
+    load_tile<kRows, HD, kThreads>(queries, q + tile.first * qStride + head * D, qStride, rows, D, wide);
     load_tile<kRows, HD, kThreads>(gradients, dO + tile.first * stride + head * D, stride, rows, D, wide);
     load_keys(firstTile, 0);
     cp_async_commit();
@@ -157,15 +157,15 @@ __device__ void attention_queries(const bf16* q, const bf16* k, const bf16* v, c
         }
         __syncthreads();
     }
-    store_rows<HD>(result, scale, scale, keys + warp * 16 * kStride, dQ + (tile.first + warp * 16) * stride + head * D, stride,
+    store_rows<HD>(result, scale, scale, keys + warp * 16 * kStride, dQ + (tile.first + warp * 16) * qStride + head * D, qStride,
                    rows - warp * 16, D, wide);
 }
 
 // Everything is transposed here: rows of the accumulators are keys, columns queries.
 template <int HD, bool Capped>
 __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, const float* logSumExp,
-                               const bf16* dO, const float* delta, bf16* dK, bf16* dV, int heads, int kvHeads, int D, float scale,
-                               int window, float cap) {
+                               const bf16* dO, const float* delta, bf16* dK, bf16* dV, int heads, int kvHeads, int D, long long qStride,
+                               long long kvStride, float scale, int window, float cap) {
     constexpr int kStride = HD + kPad, kTile = kRows * kStride;
     constexpr int kQueries = HD > 64 ? 32 : 64, kQueryTile = kQueries * kStride;
     constexpr int kHeld = Capped && HD > 64 ? kPart / 2 : kPart; // caps take registers
@@ -179,8 +179,8 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
         return;
     }
     int kvHead = blockIdx.x, group = heads / kvHeads;
-    long long stride = (long long)heads * D, kvStride = (long long)kvHeads * D;
-    bool wide = D % 8 == 0 && aligned16(q, k, v, dO) && aligned16(dK, dV);
+    long long stride = (long long)heads * D;
+    bool wide = D % 8 == 0 && qStride % 8 == 0 && kvStride % 8 == 0 && aligned16(q, k, v, dO) && aligned16(dK, dV);
     int rows = min(kRows, tile.end - tile.first), position = tile.first - tile.begin, length = tile.end - tile.begin;
     // Queries that see any of these keys: from the first key's own position to the last key's plus the window.
     int firstQuery = position, endQuery = window > 0 ? min(length, position + rows - 1 + window) : length;
@@ -188,7 +188,7 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
     auto load_queries = [&](int round, int stage) {
         int head = kvHead * group + round / tilesPerHead, first = firstQuery + round % tilesPerHead * kQueries;
         long long row = tile.begin + first;
-        load_tile<kQueries, HD, kThreads>(queries + stage * kQueryTile, q + row * stride + head * D, stride, length - first, D, wide);
+        load_tile<kQueries, HD, kThreads>(queries + stage * kQueryTile, q + row * qStride + head * D, qStride, length - first, D, wide);
         load_tile<kQueries, HD, kThreads>(gradients + stage * kQueryTile, dO + row * stride + head * D, stride, length - first, D, wide);
         if (threadIdx.x < kQueries) {
             int i = threadIdx.x;
@@ -278,14 +278,16 @@ __device__ void attention_keys(const bf16* q, const bf16* k, const bf16* v, cons
 // KEY_BLOCKS: of attention_keys on a multiprocessor, which bounds its registers.
 #define ATTENTION_BACKWARD(HD, KEY_BLOCKS, name, capped) \
     KERNEL_BOUNDED(128, 1, attention_queries_##name, const bf16* q, const bf16* k, const bf16* v, const int* offsets, int sequences, \
-                   const float* logSumExp, const bf16* dO, const float* delta, bf16* dQ, int heads, int kvHeads, int D, float scale, \
-                   int window, float cap) { \
-        attention_queries<HD, capped>(q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, heads, kvHeads, D, scale, window, cap); \
+                   const float* logSumExp, const bf16* dO, const float* delta, bf16* dQ, int heads, int kvHeads, int D, \
+                   long long qStride, long long kvStride, float scale, int window, float cap) { \
+        attention_queries<HD, capped>(q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, heads, kvHeads, D, qStride, kvStride, scale, \
+                                      window, cap); \
     } \
     KERNEL_BOUNDED(128, KEY_BLOCKS, attention_keys_##name, const bf16* q, const bf16* k, const bf16* v, const int* offsets, \
                    int sequences, const float* logSumExp, const bf16* dO, const float* delta, bf16* dK, bf16* dV, int heads, int kvHeads, \
-                   int D, float scale, int window, float cap) { \
-        attention_keys<HD, capped>(q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, heads, kvHeads, D, scale, window, cap); \
+                   int D, long long qStride, long long kvStride, float scale, int window, float cap) { \
+        attention_keys<HD, capped>(q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, heads, kvHeads, D, qStride, kvStride, \
+                                   scale, window, cap); \
     }
 
 ATTENTION_BACKWARD(32, 4, 32_bf16, false)

@@ -2,7 +2,8 @@
 //
 //   o[s] = Σ_j softmax_j(scale·q_s·k_j) v_j over cache rows starts[s] + j, j < lengths[s] (with a window: the last `window` of them)
 //
-// q and o [n, heads·D], keys and values [R, kvHeads·D]; head h reads key-value head h / group, group = heads / kvHeads.
+// q, rows qStride apart, and o [n, heads·D], keys and values [R, kvHeads·D]; head h reads key-value head h / group, group = heads /
+// kvHeads.
 //
 // The cache is read once, so this is bound by memory, and one sequence alone must fill the card: the keys of a sequence are divided among
 // kSplits blocks, which leave a maximum, a sum and an unnormalised output each, and a second kernel joins them. A split depends on the
@@ -133,7 +134,8 @@ __device__ void cache_partials(const T* q, const T* keys, const T* values, int b
 
 template <int E, bool Capped, typename T>
 __device__ void cache_attention_partials(const T* q, const T* keys, const T* values, const int* starts, const int* lengths, int heads,
-                                         int kvHeads, int D, float scale, int window, float cap, float* statistics, float* outputs) {
+                                         int kvHeads, int D, long long qStride, float scale, int window, float cap, float* statistics,
+                                         float* outputs) {
     __shared__ float scratch[2 * kKeyGroups + kKeyGroups * 8 * E];
     constexpr int W = kWide<T>;
     int s = blockIdx.x, group = heads / kvHeads, parts = (group + kGroup - 1) / kGroup;
@@ -143,8 +145,8 @@ __device__ void cache_attention_partials(const T* q, const T* keys, const T* val
     int each = (length - oldest + kSplits - 1) / kSplits;
     int begin = oldest + min(length - oldest, (int)blockIdx.z * each), end = min(length, begin + each);
     long long place = ((long long)s * heads + firstHead) * kSplits + blockIdx.z;
-    const T* query = q + (long long)s * heads * D;
-    if (D % W == 0 && aligned16(q, keys, values)) {
+    const T* query = q + s * qStride;
+    if (D % W == 0 && qStride % W == 0 && aligned16(q, keys, values)) {
         cache_partials<E, W, Capped>(query, keys, values, starts[s] + begin, starts[s] + end, kvHeads, D, kvHead, firstHead, count,
                                      scale, cap, statistics + place * 2, outputs + place * D, scratch);
     } else {
@@ -155,8 +157,8 @@ __device__ void cache_attention_partials(const T* q, const T* keys, const T* val
 
 #define CACHE_PARTIALS(E, T, name, capped) \
     KERNEL_BOUNDED(128, 1, name, const T* q, const T* keys, const T* values, const int* starts, const int* lengths, int heads, \
-                   int kvHeads, int D, float scale, int window, float cap, float* statistics, float* outputs) { \
-        cache_attention_partials<E, capped>(q, keys, values, starts, lengths, heads, kvHeads, D, scale, window, cap, statistics, \
+                   int kvHeads, int D, long long qStride, float scale, int window, float cap, float* statistics, float* outputs) { \
+        cache_attention_partials<E, capped>(q, keys, values, starts, lengths, heads, kvHeads, D, qStride, scale, window, cap, statistics, \
                                             outputs); \
     }
 

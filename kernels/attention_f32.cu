@@ -88,8 +88,9 @@ template <int R, int HD> __device__ inline void clear_tiles(float* tiles, int co
 }
 
 template <int R, int HD, bool Capped, typename T>
-__device__ void attention_rows(const T* q, const T* k, const T* v, const int* offsets, int sequences, const int* starts, const int* lengths,
-                               T* o, float* logSumExp, int heads, int kvHeads, int D, float scale, int window, float cap) {
+__device__ void attention_rows(const T* q, const T* k, const T* v, const int* offsets, int sequences, const int* starts,
+                               const int* lengths, T* o, float* logSumExp, int heads, int kvHeads, int D, long long qStride,
+                               long long kvStride, float scale, int window, float cap) {
     DYNAMIC_SHARED(float, shared);
     float *queries = shared, *keys = queries + R * (HD + 4), *values = keys + R * (HD + 4), *weights = values + R * (HD + 4);
     Tile tile = tile_of_slot(offsets, sequences, gridDim.y - 1 - blockIdx.y, R);
@@ -98,13 +99,13 @@ __device__ void attention_rows(const T* q, const T* k, const T* v, const int* of
     }
     Sequence sequence = sequence_of(tile, starts, lengths);
     int head = blockIdx.x, kvHead = head / (heads / kvHeads), row = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
-    long long stride = (long long)heads * D, kvStride = (long long)kvHeads * D;
-    bool wide = D % 4 == 0 && aligned16(q, k, v);
+    long long stride = (long long)heads * D;
+    bool wide = D % 4 == 0 && qStride % 4 == 0 && kvStride % 4 == 0 && aligned16(q, k, v);
     int rows = min(R, tile.end - tile.first), position = sequence.shift + tile.first - sequence.queryBegin, keyCount = position + rows;
     const T* headKeys = k + sequence.keyBegin * kvStride + kvHead * D;
     const T* headValues = v + sequence.keyBegin * kvStride + kvHead * D;
     clear_tiles<R, HD>(shared, 3);
-    load_floats<R, HD>(queries, q + tile.first * stride + head * D, stride, rows, D, wide);
+    load_floats<R, HD>(queries, q + tile.first * qStride + head * D, qStride, rows, D, wide);
     float output[HD / kLanes] = {}, maximum = -INFINITY, sum = 0;
     float* rowWeights = weights + row * (R + 1);
     for (int first = first_key(position, window) / R * R; first < keyCount; first += R) {
@@ -148,8 +149,8 @@ __device__ void attention_rows(const T* q, const T* k, const T* v, const int* of
 
 template <int R, int HD, bool Capped, typename T>
 __device__ void attention_query_rows(const T* q, const T* k, const T* v, const int* offsets, int sequences, const float* logSumExp,
-                                     const T* dO, const float* delta, T* dQ, int heads, int kvHeads, int D, float scale, int window,
-                                     float cap) {
+                                     const T* dO, const float* delta, T* dQ, int heads, int kvHeads, int D, long long qStride,
+                                     long long kvStride, float scale, int window, float cap) {
     DYNAMIC_SHARED(float, shared);
     float *queries = shared, *gradients = queries + R * (HD + 4), *keys = gradients + R * (HD + 4), *values = keys + R * (HD + 4),
           *weights = values + R * (HD + 4);
@@ -158,11 +159,11 @@ __device__ void attention_query_rows(const T* q, const T* k, const T* v, const i
         return;
     }
     int head = blockIdx.x, kvHead = head / (heads / kvHeads), row = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
-    long long stride = (long long)heads * D, kvStride = (long long)kvHeads * D;
-    bool wide = D % 4 == 0 && aligned16(q, k, v, dO);
+    long long stride = (long long)heads * D;
+    bool wide = D % 4 == 0 && qStride % 4 == 0 && kvStride % 4 == 0 && aligned16(q, k, v, dO);
     int rows = min(R, tile.end - tile.first), position = tile.first - tile.begin, keyCount = position + rows;
     clear_tiles<R, HD>(shared, 4);
-    load_floats<R, HD>(queries, q + tile.first * stride + head * D, stride, rows, D, wide);
+    load_floats<R, HD>(queries, q + tile.first * qStride + head * D, qStride, rows, D, wide);
     load_floats<R, HD>(gradients, dO + tile.first * stride + head * D, stride, rows, D, wide);
     long long t = tile.first + row;
     float normaliser = row < rows ? logSumExp[t * heads + head] : INFINITY, shift = row < rows ? delta[t * heads + head] : 0.0f;
@@ -187,14 +188,14 @@ __device__ void attention_query_rows(const T* q, const T* k, const T* v, const i
         add_weighted<R, HD>(result, rowWeights, keys, lane);
     }
     if (row < rows) {
-        store_columns<HD>(dQ + t * stride + head * D, result, scale, lane, D);
+        store_columns<HD>(dQ + t * qStride + head * D, result, scale, lane, D);
     }
 }
 
 template <int R, int HD, bool Capped, typename T>
 __device__ void attention_key_rows(const T* q, const T* k, const T* v, const int* offsets, int sequences, const float* logSumExp,
-                                   const T* dO, const float* delta, T* dK, T* dV, int heads, int kvHeads, int D, float scale, int window,
-                                   float cap) {
+                                   const T* dO, const float* delta, T* dK, T* dV, int heads, int kvHeads, int D, long long qStride,
+                                   long long kvStride, float scale, int window, float cap) {
     DYNAMIC_SHARED(float, shared);
     float *keys = shared, *values = keys + R * (HD + 4), *queries = values + R * (HD + 4), *gradients = queries + R * (HD + 4),
           *weights = gradients + R * (HD + 4), *differences = weights + R * (R + 1), *normalisers = differences + R * (R + 1),
@@ -204,8 +205,8 @@ __device__ void attention_key_rows(const T* q, const T* k, const T* v, const int
         return;
     }
     int kvHead = blockIdx.x, group = heads / kvHeads, row = threadIdx.x / kLanes, lane = threadIdx.x % kLanes;
-    long long stride = (long long)heads * D, kvStride = (long long)kvHeads * D;
-    bool wide = D % 4 == 0 && aligned16(q, k, v, dO);
+    long long stride = (long long)heads * D;
+    bool wide = D % 4 == 0 && qStride % 4 == 0 && kvStride % 4 == 0 && aligned16(q, k, v, dO);
     int rows = min(R, tile.end - tile.first), position = tile.first - tile.begin, length = tile.end - tile.begin;
     clear_tiles<R, HD>(shared, 4);
     load_floats<R, HD>(keys, k + tile.first * kvStride + kvHead * D, kvStride, rows, D, wide);
@@ -217,7 +218,7 @@ __device__ void attention_key_rows(const T* q, const T* k, const T* v, const int
         for (int first = position; first < endQuery; first += R) {
             long long t = tile.begin + first;
             __syncthreads();
-            load_floats<R, HD>(queries, q + t * stride + head * D, stride, length - first, D, wide);
+            load_floats<R, HD>(queries, q + t * qStride + head * D, qStride, length - first, D, wide);
             load_floats<R, HD>(gradients, dO + t * stride + head * D, stride, length - first, D, wide);
             if (threadIdx.x < R) {
                 bool valid = first + (int)threadIdx.x < length;
@@ -250,20 +251,22 @@ __device__ void attention_key_rows(const T* q, const T* k, const T* v, const int
 
 #define ATTENTION_ROWS(R, HD, T, name, capped) \
     KERNEL_BOUNDED(R * 8, 1, attention_##name, const T* q, const T* k, const T* v, const int* offsets, int sequences, const int* starts, \
-                   const int* lengths, T* o, float* logSumExp, int heads, int kvHeads, int D, float scale, int window, float cap) { \
-        attention_rows<R, HD, capped>(q, k, v, offsets, sequences, starts, lengths, o, logSumExp, heads, kvHeads, D, scale, window, cap); \
+                   const int* lengths, T* o, float* logSumExp, int heads, int kvHeads, int D, long long qStride, long long kvStride, \
+                   float scale, int window, float cap) { \
+        attention_rows<R, HD, capped>(q, k, v, offsets, sequences, starts, lengths, o, logSumExp, heads, kvHeads, D, qStride, kvStride, \
+                                      scale, window, cap); \
     } \
     KERNEL_BOUNDED(R * 8, 1, attention_queries_##name, const T* q, const T* k, const T* v, const int* offsets, int sequences, \
-                   const float* logSumExp, const T* dO, const float* delta, T* dQ, int heads, int kvHeads, int D, float scale, \
-                   int window, float cap) { \
-        attention_query_rows<R, HD, capped>(q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, heads, kvHeads, D, scale, window, \
-                                            cap); \
+                   const float* logSumExp, const T* dO, const float* delta, T* dQ, int heads, int kvHeads, int D, long long qStride, \
+                   long long kvStride, float scale, int window, float cap) { \
+        attention_query_rows<R, HD, capped>(q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, heads, kvHeads, D, qStride, kvStride, \
+                                            scale, window, cap); \
     } \
     KERNEL_BOUNDED(R * 8, 1, attention_keys_##name, const T* q, const T* k, const T* v, const int* offsets, int sequences, \
-                   const float* logSumExp, const T* dO, const float* delta, T* dK, T* dV, int heads, int kvHeads, int D, float scale, \
-                   int window, float cap) { \
-        attention_key_rows<R, HD, capped>(q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, heads, kvHeads, D, scale, window, \
-                                          cap); \
+                   const float* logSumExp, const T* dO, const float* delta, T* dK, T* dV, int heads, int kvHeads, int D, \
+                   long long qStride, long long kvStride, float scale, int window, float cap) { \
+        attention_key_rows<R, HD, capped>(q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, heads, kvHeads, D, qStride, \
+                                          kvStride, scale, window, cap); \
     }
 
 ATTENTION_ROWS(32, 64, float, 64_f32, false)

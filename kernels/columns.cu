@@ -1,4 +1,4 @@
-// Column sums of dY [T, C], whole or by sequence, and what the gradient sinks and the mean pooling make of them.
+// Column sums of dY [T, C], rows `stride` apart, whole or by sequence, and what the gradient sinks and the mean pooling make of them.
 //
 //   column_partials         partials[slot, c] = Σ dY[t, c] over the ≤ 128 rows of the slot's tile (ragged.cuh)
 //   column_accumulate       gradient[c] += Σ_slots partials[slot, c]
@@ -18,7 +18,8 @@
 constexpr int kRows = 128;
 
 // A warp reads 32·N neighbouring columns of a row; the 8 warps take every 8th row.
-template <int N, typename T> __device__ void column_partials_tile(const T* dY, Tile tile, float* partials, int C, float* scratch) {
+template <int N, typename T> __device__ void column_partials_tile(const T* dY, Tile tile, float* partials, int C, int stride,
+                                                                     float* scratch) {
     int lane = threadIdx.x & 31, warp = threadIdx.x >> 5;
     constexpr int kBlockColumns = 32 * kWide<T>;
     int end = min(tile.end, tile.first + kRows);
@@ -28,7 +29,7 @@ template <int N, typename T> __device__ void column_partials_tile(const T* dY, T
         if (c < C) {
             for (int t = tile.first + warp; t < end; t += 8) {
                 float a[N];
-                load<N>(dY + (long long)t * C + c, a);
+                load<N>(dY + (long long)t * stride + c, a);
 #pragma unroll
                 for (int k = 0; k < N; k++) {
                     sum[k] += a[k];
@@ -53,7 +54,8 @@ template <int N, typename T> __device__ void column_partials_tile(const T* dY, T
     }
 }
 
-template <typename T> __device__ void column_partials(const T* dY, const int* offsets, int sequences, float* partials, int T_, int C) {
+template <typename T>
+__device__ void column_partials(const T* dY, const int* offsets, int sequences, float* partials, int T_, int C, int stride) {
     constexpr int W = kWide<T>;
     __shared__ float scratch[8 * 32 * W];
     int slot = blockIdx.y;
@@ -61,18 +63,18 @@ template <typename T> __device__ void column_partials(const T* dY, const int* of
     if (tile.empty()) {
         return;
     }
-    if (C % W == 0 && aligned16(dY)) {
-        column_partials_tile<W>(dY, tile, partials, C, scratch);
+    if (C % W == 0 && stride % W == 0 && aligned16(dY)) {
+        column_partials_tile<W>(dY, tile, partials, C, stride, scratch);
     } else {
-        column_partials_tile<1>(dY, tile, partials, C, scratch);
+        column_partials_tile<1>(dY, tile, partials, C, stride, scratch);
     }
 }
 
-KERNEL(column_partials_f32, const float* dY, const int* offsets, int sequences, float* partials, int T, int C) {
-    column_partials(dY, offsets, sequences, partials, T, C);
+KERNEL(column_partials_f32, const float* dY, const int* offsets, int sequences, float* partials, int T, int C, int stride) {
+    column_partials(dY, offsets, sequences, partials, T, C, stride);
 }
-KERNEL(column_partials_bf16, const bf16* dY, const int* offsets, int sequences, float* partials, int T, int C) {
-    column_partials(dY, offsets, sequences, partials, T, C);
+KERNEL(column_partials_bf16, const bf16* dY, const int* offsets, int sequences, float* partials, int T, int C, int stride) {
+    column_partials(dY, offsets, sequences, partials, T, C, stride);
 }
 
 // G_s[c], adding the tiles of sequence s in order.

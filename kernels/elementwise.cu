@@ -1,6 +1,6 @@
 // Sums, products and biases, element by element.
 //
-//   add_bias   y[t, c] += bias[c]        y [T, C], bias [1, C]
+//   add_bias   y[t, c] += bias[c]        y [T, C], rows `stride` apart, bias [1, C]
 //   axpy       y = α·x + y               flat, n elements
 //   scale      x = α·x                   flat
 //   multiply   y = a ∘ b                 flat, Float32; y may be a or b
@@ -24,10 +24,10 @@ template <int N, typename T> __device__ void add_bias_row(T* y, const T* bias, i
     }
 }
 
-template <typename T> __device__ void add_bias(T* y, const T* bias, int C) {
+template <typename T> __device__ void add_bias(T* y, const T* bias, int C, int stride) {
     constexpr int W = kWide<T>;
-    T* row = y + (long long)blockIdx.x * C;
-    if (C % W == 0 && aligned16(y, bias)) {
+    T* row = y + (long long)blockIdx.x * stride;
+    if (C % W == 0 && stride % W == 0 && aligned16(y, bias)) {
         add_bias_row<W>(row, bias, C);
     } else {
         add_bias_row<1>(row, bias, C);
@@ -69,8 +69,8 @@ template <typename From, typename To> __device__ void cast(const From* x, To* y,
     });
 }
 
-KERNEL(add_bias_f32, float* y, const float* bias, int C) { add_bias(y, bias, C); }
-KERNEL(add_bias_bf16, bf16* y, const bf16* bias, int C) { add_bias(y, bias, C); }
+KERNEL(add_bias_f32, float* y, const float* bias, int C, int stride) { add_bias(y, bias, C, stride); }
+KERNEL(add_bias_bf16, bf16* y, const bf16* bias, int C, int stride) { add_bias(y, bias, C, stride); }
 KERNEL(scale_f32, float* x, float alpha, long long n) { scale(x, alpha, n); }
 KERNEL(scale_bf16, bf16* x, float alpha, long long n) { scale(x, alpha, n); }
 KERNEL(fill_f32, float* y, float alpha, long long n) { fill(y, alpha, n); }

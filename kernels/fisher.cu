@@ -1,5 +1,6 @@
 // What a weight matrix W [out, in] gives to the Fisher sinks, without any per-example gradient in memory. With y = x·Wᵀ, x [T, in],
-// dY [T, out] and rows grouped by offsets, the gradient of sequence s alone is G_s = dY_sᵀ·x_s, and
+// dY [T, out] and rows grouped by offsets, the gradient of sequence s alone is G_s = dY_sᵀ·x_s, and (rows of x and dY
+// xStride and dYStride apart)
 //
 //   fisher_square    sum += Σ_s G_s²                                         sum Float32 [out, in]
 //   fisher_project   partials[s, block] = (Σ a∘G_s, Σ b∘G_s²) over the block's tile; add_pairs sums the blocks into result [n, 2]
@@ -34,16 +35,17 @@ struct SlabWalk {
 
 // Computes G_s of this block's tile for every sequence in turn and calls finish(s, G_s) after each; sequences without rows are left out.
 template <int Rows, int Columns, typename Finish>
-__device__ inline void for_each_gradient(const bf16* x, const bf16* dY, const int* offsets, int sequences, int in, int out, Finish finish) {
+__device__ inline void for_each_gradient(const bf16* x, const bf16* dY, const int* offsets, int sequences, int in, int out, int xStride,
+                                         int dYStride, Finish finish) {
     DYNAMIC_SHARED(bf16, shared);
     constexpr int kLeft = kSlab * (Rows + kPad), kRight = kSlab * (Columns + kPad);
     bf16 *left = shared, *right = shared + 2 * kLeft;
     int o = blockIdx.y * Rows, i = blockIdx.x * Columns;
-    bool wide = in % 8 == 0 && out % 8 == 0 && aligned16(x, dY);
+    bool wide = in % 8 == 0 && out % 8 == 0 && xStride % 8 == 0 && dYStride % 8 == 0 && aligned16(x, dY);
     auto load_slab = [&](const SlabWalk& walk, int stage) {
         int rows = walk.end - walk.first;
-        load_tile<kSlab, Rows, kThreads>(left + stage * kLeft, dY + (long long)walk.first * out + o, out, rows, out - o, wide);
-        load_tile<kSlab, Columns, kThreads>(right + stage * kRight, x + (long long)walk.first * in + i, in, rows, in - i, wide);
+        load_tile<kSlab, Rows, kThreads>(left + stage * kLeft, dY + (long long)walk.first * dYStride + o, dYStride, rows, out - o, wide);
+        load_tile<kSlab, Columns, kThreads>(right + stage * kRight, x + (long long)walk.first * xStride + i, xStride, rows, in - i, wide);
     };
     Accumulators<Rows, Columns> g;
     g.clear();
@@ -71,12 +73,13 @@ __device__ inline void for_each_gradient(const bf16* x, const bf16* dY, const in
     }
 }
 
-KERNEL_BOUNDED(256, 1, fisher_square_bf16, const bf16* x, const bf16* dY, const int* offsets, int sequences, float* sum, int in, int out) {
+KERNEL_BOUNDED(256, 1, fisher_square_bf16, const bf16* x, const bf16* dY, const int* offsets, int sequences, float* sum, int in, int out,
+               int xStride, int dYStride) {
     constexpr int kTile = 128;
     typedef Accumulators<kTile, kTile> Tile128;
     Tile128 squares;
     squares.clear();
-    for_each_gradient<kTile, kTile>(x, dY, offsets, sequences, in, out, [&](int, const Tile128& g) {
+    for_each_gradient<kTile, kTile>(x, dY, offsets, sequences, in, out, xStride, dYStride, [&](int, const Tile128& g) {
 #pragma unroll
         for (int m = 0; m < Tile128::kM; m++) {
 #pragma unroll
@@ -115,7 +118,7 @@ KERNEL_BOUNDED(256, 1, fisher_square_bf16, const bf16* x, const bf16* dY, const 
 }
 
 KERNEL_BOUNDED(256, 1, fisher_project_bf16, const bf16* x, const bf16* dY, const int* offsets, int sequences, const float* a,
-               const float* b, float* partials, int in, int out) {
+               const float* b, float* partials, int in, int out, int xStride, int dYStride) {
     constexpr int kRows = 64, kColumns = 128;
     typedef Accumulators<kRows, kColumns> Tile64;
     __shared__ float scratch[32];
@@ -140,7 +143,7 @@ KERNEL_BOUNDED(256, 1, fisher_project_bf16, const bf16* x, const bf16* dY, const
             partials[2 * ((long long)s * blocks + block) + 1] = 0;
         }
     }
-    for_each_gradient<kRows, kColumns>(x, dY, offsets, sequences, in, out, [&](int s, const Tile64& g) {
+    for_each_gradient<kRows, kColumns>(x, dY, offsets, sequences, in, out, xStride, dYStride, [&](int s, const Tile64& g) {
         float first = 0, second = 0;
 #pragma unroll
         for (int m = 0; m < Tile64::kM; m++) {

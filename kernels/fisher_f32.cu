@@ -9,7 +9,7 @@ constexpr int kTile = 64, kSlab = 16;
 // G_s of this block's tile for every sequence in turn, then finish(s, G_s); g[i][j] is row 4·(thread / 16) + i, column 4·(thread % 16) + j.
 template <typename Finish>
 __device__ inline void for_each_gradient_f32(const float* x, const float* dY, const int* offsets, int sequences, int in, int out,
-                                             Finish finish) {
+                                             int xStride, int dYStride, Finish finish) {
     __align__(16) __shared__ float left[kSlab][kTile], right[kSlab][kTile];
     int o = blockIdx.y * kTile, c = blockIdx.x * kTile, row = threadIdx.x / 16 * 4, column = threadIdx.x % 16 * 4;
     for (int s = 0; s < sequences; s++) {
@@ -19,8 +19,8 @@ __device__ inline void for_each_gradient_f32(const float* x, const float* dY, co
             __syncthreads();
             for (int i = threadIdx.x; i < kSlab * kTile; i += blockDim.x) {
                 int t = first + i / kTile, k = i % kTile;
-                left[i / kTile][k] = t < end && o + k < out ? dY[(long long)t * out + o + k] : 0.0f;
-                right[i / kTile][k] = t < end && c + k < in ? x[(long long)t * in + c + k] : 0.0f;
+                left[i / kTile][k] = t < end && o + k < out ? dY[(long long)t * dYStride + o + k] : 0.0f;
+                right[i / kTile][k] = t < end && c + k < in ? x[(long long)t * xStride + c + k] : 0.0f;
             }
             __syncthreads();
 #pragma unroll
@@ -41,9 +41,10 @@ __device__ inline void for_each_gradient_f32(const float* x, const float* dY, co
     }
 }
 
-KERNEL_BOUNDED(256, 2, fisher_square_f32, const float* x, const float* dY, const int* offsets, int sequences, float* sum, int in, int out) {
+KERNEL_BOUNDED(256, 2, fisher_square_f32, const float* x, const float* dY, const int* offsets, int sequences, float* sum, int in, int out,
+               int xStride, int dYStride) {
     float squares[4][4] = {};
-    for_each_gradient_f32(x, dY, offsets, sequences, in, out, [&](int, const float(&g)[4][4]) {
+    for_each_gradient_f32(x, dY, offsets, sequences, in, out, xStride, dYStride, [&](int, const float(&g)[4][4]) {
 #pragma unroll
         for (int i = 0; i < 4; i++) {
 #pragma unroll
@@ -65,7 +66,7 @@ KERNEL_BOUNDED(256, 2, fisher_square_f32, const float* x, const float* dY, const
 }
 
 KERNEL_BOUNDED(256, 2, fisher_project_f32, const float* x, const float* dY, const int* offsets, int sequences, const float* a,
-               const float* b, float* partials, int in, int out) {
+               const float* b, float* partials, int in, int out, int xStride, int dYStride) {
     __shared__ float scratch[32];
     int o = blockIdx.y * kTile + threadIdx.x / 16 * 4, c = blockIdx.x * kTile + threadIdx.x % 16 * 4;
     float linear[4][4], quadratic[4][4];
@@ -79,7 +80,7 @@ KERNEL_BOUNDED(256, 2, fisher_project_f32, const float* x, const float* dY, cons
         }
     }
     int blocks = gridDim.x * gridDim.y, block = blockIdx.y * gridDim.x + blockIdx.x;
-    for_each_gradient_f32(x, dY, offsets, sequences, in, out, [&](int s, const float(&g)[4][4]) {
+    for_each_gradient_f32(x, dY, offsets, sequences, in, out, xStride, dYStride, [&](int s, const float(&g)[4][4]) {
         float first = 0, second = 0;
 #pragma unroll
         for (int i = 0; i < 4; i++) {

@@ -2,7 +2,7 @@
 // accesses: the launcher picks the widest of 128, 32 and 16 that divides every address, row and column range.
 //
 //   gather_rows    y[t] = table[rows[t]]       table [V, C], rows [1, T], y [T, C]
-//   scatter_rows   y[rows[t]] = x[t]           rows distinct, so no two threads write one element
+//   scatter_rows   y[rows[t]] = x[t]           x's rows `stride` apart; rows distinct, so no two threads write one element
 //   copy_columns   destination[t, destinationColumn + c] = source[t, sourceColumn + c], c < count
 //
 // Launch of all: one block a row (no division on the way), a thread for each access of the row, rounded up to a warp, between 32 and 512.
@@ -18,8 +18,8 @@ template <typename Word> __device__ void gather_rows(const Word* table, const in
     copy_row(table + (long long)rows[blockIdx.x] * C, y + (long long)blockIdx.x * C, C);
 }
 
-template <typename Word> __device__ void scatter_rows(const Word* x, const int* rows, Word* y, int C) {
-    copy_row(x + (long long)blockIdx.x * C, y + (long long)rows[blockIdx.x] * C, C);
+template <typename Word> __device__ void scatter_rows(const Word* x, int stride, const int* rows, Word* y, int C) {
+    copy_row(x + (long long)blockIdx.x * stride, y + (long long)rows[blockIdx.x] * C, C);
 }
 
 // The pointers stand at the first column copied; strides are the tensors' rows.
@@ -35,9 +35,9 @@ typedef uint4 word128;
 KERNEL(gather_rows_x16, const word16* table, const int* rows, word16* y, int C) { gather_rows(table, rows, y, C); }
 KERNEL(gather_rows_x32, const word32* table, const int* rows, word32* y, int C) { gather_rows(table, rows, y, C); }
 KERNEL(gather_rows_x128, const word128* table, const int* rows, word128* y, int C) { gather_rows(table, rows, y, C); }
-KERNEL(scatter_rows_x16, const word16* x, const int* rows, word16* y, int C) { scatter_rows(x, rows, y, C); }
-KERNEL(scatter_rows_x32, const word32* x, const int* rows, word32* y, int C) { scatter_rows(x, rows, y, C); }
-KERNEL(scatter_rows_x128, const word128* x, const int* rows, word128* y, int C) { scatter_rows(x, rows, y, C); }
+KERNEL(scatter_rows_x16, const word16* x, int stride, const int* rows, word16* y, int C) { scatter_rows(x, stride, rows, y, C); }
+KERNEL(scatter_rows_x32, const word32* x, int stride, const int* rows, word32* y, int C) { scatter_rows(x, stride, rows, y, C); }
+KERNEL(scatter_rows_x128, const word128* x, int stride, const int* rows, word128* y, int C) { scatter_rows(x, stride, rows, y, C); }
 
 KERNEL(copy_columns_x16, const word16* source, int sourceStride, word16* destination, int destinationStride, int count) {
     copy_columns(source, sourceStride, destination, destinationStride, count);

@@ -7,7 +7,7 @@ switch (args)
     case ["logits", string model, string ids, string outFile]:
         LogitsDump.Run(model, ids, outFile);
         return 0;
-    case ["step" or "fisher" or "score" or "generate" or "growth" or "load" or "roofline", ..]:
+    case ["step" or "fisher" or "score" or "generate" or "growth" or "load" or "roofline" or "launches", ..]:
         try
         {
             var configuration = new InvocationConfiguration { EnableDefaultExceptionHandler = false };
@@ -20,6 +20,7 @@ switch (args)
                 GrowthCommand.Create(),
                 LoadCommand.Create(),
                 RooflineCommand.Create(),
+                LaunchesCommand.Create(),
             }
                 .Parse(args)
                 .Invoke(configuration);

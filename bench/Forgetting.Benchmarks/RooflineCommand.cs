@@ -36,14 +36,23 @@ internal static class RooflineCommand
         return command;
     }
 
-    private static void Print(StepSettings settings, double rate, double bandwidth, bool totalOnly)
+    /// <summary>Launches of a step.</summary>
+    public static int Launches(StepSettings settings) => Count(settings).Sum(each => LaunchesOf(each.Key, each.Value));
+
+    private static KeyValuePair<string, OperationTime>[] Count(StepSettings settings)
     {
         using var counted = new TimedBackend(new DryRunBackend("cuda", DType.BFloat16));
         using var step = new StepWorkload(counted, settings, initialize: false);
         step.Run();
         counted.Clear();
         step.Run();
+        return [.. counted.Times];
+    }
 
+    private static int LaunchesOf(string name, OperationTime work) => work.Calls * s_launches.GetValueOrDefault(name, 1);
+
+    private static void Print(StepSettings settings, double rate, double bandwidth, bool totalOnly)
+    {
         if (!totalOnly)
         {
             Console.WriteLine("| operation | calls | launches | GFLOP | MB | ms | bound by |");
@@ -52,9 +61,9 @@ internal static class RooflineCommand
 
         double time = 0, operations = 0, bytes = 0;
         int launches = 0;
-        foreach ((string name, OperationTime work) in counted.Times.OrderByDescending(each => Time(each.Value)))
+        foreach ((string name, OperationTime work) in Count(settings).OrderByDescending(each => Time(each.Value)))
         {
-            int own = work.Calls * s_launches.GetValueOrDefault(name, 1);
+            int own = LaunchesOf(name, work);
             time += Time(work);
             operations += work.Operations;
             bytes += work.Bytes;

@@ -104,8 +104,11 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     public void A_step_of_the_pretrained_model_is_the_CPUs(DType type, double tolerance) =>
         CompareSteps(type, tolerance, Full, backend => Stories(backend, null));
 
+    // The gradient of a layer's input is summed over those that read it, weights and adapters, each sum rounded to 8 bits: its order alone
+    // moves the distance between 1.99 % and 2.03 %.
     [EmulatedDataTheory]
-    [MemberData(nameof(Types))]
+    [InlineData(DType.Float32, 1e-4)]
+    [InlineData(DType.BFloat16, 2.5e-2)]
     public void A_step_of_an_adapter_with_dropout_is_the_CPUs(DType type, double tolerance) =>
         CompareSteps(type, tolerance, s_adapter, backend => Stories(backend, new LoraConfig { Rank = 4, Alpha = 8, Dropout = 0.25 }));
 

@@ -3,9 +3,9 @@ using Forgetting.Tensors;
 namespace Forgetting.Backends;
 
 /// <summary>
-/// The operations a decoder needs, on one device. Every operation exists with its backward; all of them take packed
-/// row-major tensors (see <see cref="Tensor"/>) whose rows are the tokens of a ragged batch: sequences lie end to end and
-/// <c>offsets</c> [n + 1] (Int32) gives the first row of each, the total last. There is no padding anywhere.
+/// The operations a decoder needs, on one device. Every operation exists with its backward; all of them take packed row-major tensors
+/// (see <see cref="Tensor"/>), or columns of such (<see cref="ColumnView"/>), whose rows are the tokens of a ragged batch: sequences lie
+/// end to end and <c>offsets</c> [n + 1] (Int32) gives the first row of each, the total last. There is no padding anywhere.
 /// </summary>
 /// <remarks>
 /// Storage of activations and weights is <see cref="StorageType"/>; sums, statistics, losses, gradients of weights
@@ -66,10 +66,10 @@ internal interface IDenseOperations
     /// <param name="b">[K, N], or [N, K] with <paramref name="transposeB"/>; may be NormalFloat4, of which only a part at a time is ever in
     /// the storage type.</param>
     /// <param name="c">[M, N].</param>
-    void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0);
+    void Gemm(ColumnView a, bool transposeA, ColumnView b, bool transposeB, ColumnView c, float alpha = 1, float beta = 0);
 
     /// <summary>Adds <paramref name="bias"/> [1, C] to every row of <paramref name="y"/> [T, C].</summary>
-    void AddBias(Tensor y, Tensor bias);
+    void AddBias(ColumnView y, Tensor bias);
 
     /// <summary>
     /// low = scale·drop(x)·Aᵀ: the first half of a low-rank update with inverted dropout (arXiv 2106.09685), drop(x) = x ∘ mask / (1 −
@@ -100,7 +100,7 @@ internal interface ISequenceOperations
     void GatherRows(Tensor table, Tensor rows, Tensor y);
 
     /// <summary>y[rows[t]] = x[t]; rows are distinct. Rows of y not named keep their contents.</summary>
-    void ScatterRows(Tensor x, Tensor rows, Tensor y);
+    void ScatterRows(ColumnView x, Tensor rows, Tensor y);
 
     /// <summary>Copies <paramref name="count"/> columns of every row: splits and joins fused projections.</summary>
     void CopyColumns(Tensor source, int sourceColumn, Tensor destination, int destinationColumn, int count);
@@ -114,7 +114,7 @@ internal interface ISequenceOperations
     /// <param name="positions">Int32 [1, T].</param>
     /// <param name="cosine">Float32 [P, R/2]; columns of a head from R on stay as they are.</param>
     /// <param name="sine">Float32 [P, R/2].</param>
-    void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse);
+    void Rope(ColumnView x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse);
 
     /// <summary>
     /// Causal attention within each sequence, with grouped queries and an optional sliding window, never storing a T × T matrix
@@ -123,17 +123,17 @@ internal interface ISequenceOperations
     /// </summary>
     /// <param name="q">[T, heads·D]; head h uses key-value head h / (heads / kvHeads).</param>
     /// <param name="k">[T, kvHeads·D].</param>
-    /// <param name="v">[T, kvHeads·D].</param>
+    /// <param name="v">[T, kvHeads·D], with the stride of <paramref name="k"/>.</param>
     /// <param name="offsets">Int32 [1, n + 1].</param>
     /// <param name="o">[T, heads·D].</param>
     /// <param name="logSumExp">Float32 [T, heads]: log Σ exp of the scaled scores, for the backward.</param>
-    void Attention(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp);
+    void Attention(AttentionShape shape, ColumnView q, ColumnView k, ColumnView v, Tensor offsets, Tensor o, Tensor logSumExp);
 
-    /// <summary>Gradients of <see cref="Attention"/> with respect to q, k and v (overwritten).</summary>
+    /// <summary>Gradients of <see cref="Attention"/> with respect to q, k and v (overwritten), with the strides of these.</summary>
     /// <param name="delta">Float32 [T, heads], scratch: receives Σ_d dO·O.</param>
     void AttentionBackward(
-        AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO,
-        Tensor delta, Tensor dQ, Tensor dK, Tensor dV);
+        AttentionShape shape, ColumnView q, ColumnView k, ColumnView v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO,
+        Tensor delta, ColumnView dQ, ColumnView dK, ColumnView dV);
 
     /// <summary>
     /// Attention of new tokens against a key-value cache that already holds them: the i-th of the m new tokens of sequence s stands at
@@ -145,7 +145,7 @@ internal interface ISequenceOperations
     /// <param name="starts">Int32 [1, n]: first cache row of each sequence.</param>
     /// <param name="lengths">Int32 [1, n]: tokens of each sequence in the cache, the new ones included.</param>
     void AttentionWithCache(
-        AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o);
+        AttentionShape shape, ColumnView q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o);
 
     /// <summary>y[s] = mean of the rows of sequence s. y is Float32 [n, C].</summary>
     void SegmentMean(Tensor x, Tensor offsets, Tensor y);
@@ -186,17 +186,19 @@ internal interface IElementwiseOperations
     /// gradient is the column sum of dY.</param>
     void LayerNormBackward(Tensor dY, Tensor x, Tensor gain, Tensor statistics, Tensor dX, Tensor gainProduct);
 
-    /// <summary>y = silu(gate) ∘ up (arXiv 2002.05202). y may alias gate or up.</summary>
-    void SwiGlu(Tensor gate, Tensor up, Tensor y);
+    /// <summary>
+    /// y = silu(gate) ∘ up (arXiv 2002.05202), gate and up of one stride. y may alias gate or up where these are whole tensors.
+    /// </summary>
+    void SwiGlu(ColumnView gate, ColumnView up, Tensor y);
 
-    /// <summary>Gradients of <see cref="SwiGlu"/>. dGate and dUp may alias gate and up.</summary>
-    void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp);
+    /// <summary>Gradients of <see cref="SwiGlu"/>, with the stride of gate and up, which they may alias.</summary>
+    void SwiGluBackward(ColumnView gate, ColumnView up, Tensor dY, ColumnView dGate, ColumnView dUp);
 
-    /// <summary>y = gelu(gate) ∘ up by GELU's tanh approximation (arXiv 2002.05202). y may alias gate or up.</summary>
-    void GeGlu(Tensor gate, Tensor up, Tensor y);
+    /// <summary>y = gelu(gate) ∘ up by GELU's tanh approximation (arXiv 2002.05202), as <see cref="SwiGlu"/> otherwise.</summary>
+    void GeGlu(ColumnView gate, ColumnView up, Tensor y);
 
-    /// <summary>Gradients of <see cref="GeGlu"/>. dGate and dUp may alias gate and up.</summary>
-    void GeGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp);
+    /// <summary>Gradients of <see cref="GeGlu"/>, as <see cref="SwiGluBackward"/> otherwise.</summary>
+    void GeGluBackward(ColumnView gate, ColumnView up, Tensor dY, ColumnView dGate, ColumnView dUp);
 
     /// <summary>y = cap·tanh(x / cap) (arXiv 2408.00118, section 2). y may alias x.</summary>
     void SoftCap(Tensor x, Tensor y, float cap);
@@ -265,19 +267,19 @@ internal interface ILossOperations
 internal interface ISinkOperations
 {
     /// <summary>Matrix W [out, in] with y = x·Wᵀ: G_s = dY_sᵀ·X_s. Accumulate is <see cref="IDenseOperations.Gemm"/> with β 1.</summary>
-    void SquareAccumulateMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor sum);
+    void SquareAccumulateMatrix(ColumnView x, ColumnView dY, Tensor offsets, Tensor sum);
 
     /// <summary>See <see cref="ISinkOperations"/>. <paramref name="result"/> is [n, 2].</summary>
-    void ProjectMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result);
+    void ProjectMatrix(ColumnView x, ColumnView dY, Tensor offsets, Tensor a, Tensor b, Tensor result);
 
     /// <summary>Vector added to (or, with dY ∘ x̂ in place of dY, multiplied into) every row: adds Σ_t dY_t to gradient [1, C].</summary>
-    void AccumulateColumns(Tensor dY, Tensor gradient);
+    void AccumulateColumns(ColumnView dY, Tensor gradient);
 
     /// <summary>See <see cref="ISinkOperations"/>; G_s = Σ_{t in s} dY_t.</summary>
-    void SquareAccumulateColumns(Tensor dY, Tensor offsets, Tensor sum);
+    void SquareAccumulateColumns(ColumnView dY, Tensor offsets, Tensor sum);
 
     /// <summary>See <see cref="ISinkOperations"/>; G_s = Σ_{t in s} dY_t.</summary>
-    void ProjectColumns(Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result);
+    void ProjectColumns(ColumnView dY, Tensor offsets, Tensor a, Tensor b, Tensor result);
 
     /// <summary>Embedding: adds dY_t to row rows[t] of gradient [V, C], in the order of t.</summary>
     void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient);

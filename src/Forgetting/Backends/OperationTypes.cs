@@ -50,6 +50,9 @@ internal readonly record struct BlockwiseTensor(Tensor Codes, Tensor Scales)
     /// <summary>Elements that share a scale.</summary>
     public const int Block = 256;
 
+    /// <summary>Fewest elements that are kept so, as in bitsandbytes.</summary>
+    public const int Least = 4096;
+
     /// <summary>The shape of the scales of so many elements.</summary>
     public static Shape ScalesOf(Shape shape) => new(checked((int)((shape.Count + Block - 1) / Block)));
 }

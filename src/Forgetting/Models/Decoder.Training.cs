@@ -152,6 +152,18 @@ internal sealed partial class Decoder
             parameter.Trainable = chosen(parameter);
         }
 
+        foreach (ParameterGroup group in ParameterGroup.Of(TrainableParameters).ToArray())
+        {
+            if (group.Parameters.Select(p => p.Trainable).Distinct().Count() == 1)
+                continue;
+
+            group.Split();
+            foreach (Parameter parameter in group.Parameters)
+            {
+                DeclareWeight(parameter.Group);
+            }
+        }
+
         TrainableParameters = [.. TrainableParameters.Where(p => p.Trainable)];
 
         // What is frozen lies between what is not: each by itself.

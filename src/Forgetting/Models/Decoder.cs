@@ -366,61 +366,6 @@ internal sealed partial class Decoder : IDisposable
         return (x, residual, y);
     }
 
-    private void AllocateValues(Decoder? shared)
-    {
-        foreach (Parameter parameter in TrainableParameters)
-        {
-            parameter.Trainable = true;
-        }
-
-        foreach (Parameter parameter in BaseParameters.Concat(AdapterParameters))
-        {
-            if (shared?.BaseParameters.FirstOrDefault(p => p.Name == parameter.Name) is { } same && Lora?.Holds(parameter.Name) != true)
-            {
-                parameter.Value = same.Value;
-                continue;
-            }
-
-            _own.Add(parameter);
-            if (!parameter.Trainable)
-                parameter.Value = Allocate(parameter.Shape, IsQuantized(parameter) ? BaseType!.Value : Backend.StorageType);
-        }
-
-        TrainableRuns = Sharding is null
-            ? ParameterRun.Of(TrainableParameters, joined: Backend.Records && shared is null)
-            : ParameterRun.Of(TrainableParameters, Sharding);
-        foreach (ParameterRun run in TrainableRuns)
-        {
-            if (run.Value.IsEmpty)
-                run.SetValue(Allocate(run.Shape, Backend.StorageType));
-
-            run.SetMaster(Backend.StorageType == DType.Float32 ? run.Value : Allocate(run.OwnShape, DType.Float32));
-            if (run.Parameters.Count > 1 || Sharding != null)
-            {
-                // What lies between and behind them is updated with them.
-                Backend.Fill(run.Value, 0);
-                Backend.Fill(run.OwnMaster, 0);
-            }
-        }
-
-        foreach (Parameter parameter in _own)
-        {
-            bool isProductsB = parameter.Kind == ParameterKind.Matrix || parameter == _head.Weight;
-            if (isProductsB && parameter.Value.DType == Backend.StorageType)
-                Backend.DeclareWeight(parameter.Value);
-        }
-    }
-
-    private bool IsQuantized(Parameter parameter) => BaseType is not null && parameter.Kind == ParameterKind.Matrix
-        && parameter != _head.Weight && BaseParameters.Contains(parameter);
-
-    private Tensor Allocate(Shape shape, DType dtype)
-    {
-        DeviceBuffer buffer = Backend.Allocate(dtype.Bytes(shape));
-        _memory.Add(buffer);
-        return buffer.AsTensor(shape, dtype);
-    }
-
     // Rows is default where all are wanted, and Logits where none is.
     private readonly record struct LogitsPass(Decoder Decoder, Tensor Rows, Tensor Logits);
 

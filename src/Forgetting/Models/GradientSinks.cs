@@ -21,11 +21,19 @@ internal sealed class AccumulateSink(IBackend backend, Action<int>? completed = 
     public bool Wants(Parameter parameter) => parameter.Trainable;
 
     /// <inheritdoc/>
-    public void Matrix(Parameter parameter, Tensor x, Tensor dY, Tensor offsets)
+    public void Matrix(Parameter parameter, ColumnView x, ColumnView dY, Tensor offsets)
     {
         // What is known to be zero need not be read.
         backend.Gemm(dY, true, x, false, parameter.Gradient, beta: parameter.HasZeroGradient ? 0 : 1);
         parameter.HasZeroGradient = false;
+    }
+
+    /// <inheritdoc/>
+    public bool Matrices(ParameterGroup group, Tensor x, Tensor dY, Tensor offsets)
+    {
+        backend.Gemm(dY, true, x, false, group.Gradient, beta: group.HasZeroGradient ? 0 : 1);
+        group.HasZeroGradient = false;
+        return true;
     }
 
     /// <inheritdoc/>
@@ -36,10 +44,18 @@ internal sealed class AccumulateSink(IBackend backend, Action<int>? completed = 
     }
 
     /// <inheritdoc/>
-    public void Vector(Parameter parameter, Tensor dY, Tensor offsets)
+    public void Vector(Parameter parameter, ColumnView dY, Tensor offsets)
     {
         backend.AccumulateColumns(dY, parameter.Gradient);
         parameter.HasZeroGradient = false;
+    }
+
+    /// <inheritdoc/>
+    public bool Vectors(ParameterGroup group, Tensor dY, Tensor offsets)
+    {
+        backend.AccumulateColumns(dY, group.Gradient);
+        group.HasZeroGradient = false;
+        return true;
     }
 
     /// <inheritdoc/>
@@ -64,12 +80,26 @@ internal sealed class SquareAccumulateSink(IBackend backend) : IGradientSink
     public bool Wants(Parameter parameter) => parameter.Trainable;
 
     /// <inheritdoc/>
-    public void Matrix(Parameter parameter, Tensor x, Tensor dY, Tensor offsets) =>
+    public void Matrix(Parameter parameter, ColumnView x, ColumnView dY, Tensor offsets) =>
         backend.SquareAccumulateMatrix(x, dY, offsets, parameter.Gradient);
 
     /// <inheritdoc/>
-    public void Vector(Parameter parameter, Tensor dY, Tensor offsets) =>
+    public bool Matrices(ParameterGroup group, Tensor x, Tensor dY, Tensor offsets)
+    {
+        backend.SquareAccumulateMatrix(x, dY, offsets, group.Gradient);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public void Vector(Parameter parameter, ColumnView dY, Tensor offsets) =>
         backend.SquareAccumulateColumns(dY, offsets, parameter.Gradient);
+
+    /// <inheritdoc/>
+    public bool Vectors(ParameterGroup group, Tensor dY, Tensor offsets)
+    {
+        backend.SquareAccumulateColumns(dY, offsets, group.Gradient);
+        return true;
+    }
 
     /// <inheritdoc/>
     public void Rows(Parameter parameter, Tensor rows, Tensor dY, Tensor offsets, Tensor head) =>
@@ -97,14 +127,14 @@ internal sealed class ProjectSink(IBackend backend, IReadOnlyDictionary<Paramete
     public bool Wants(Parameter parameter) => projections.ContainsKey(parameter);
 
     /// <inheritdoc/>
-    public void Matrix(Parameter parameter, Tensor x, Tensor dY, Tensor offsets)
+    public void Matrix(Parameter parameter, ColumnView x, ColumnView dY, Tensor offsets)
     {
         Projection projection = projections[parameter];
         backend.ProjectMatrix(x, dY, offsets, projection.A, projection.B, Result);
     }
 
     /// <inheritdoc/>
-    public void Vector(Parameter parameter, Tensor dY, Tensor offsets)
+    public void Vector(Parameter parameter, ColumnView dY, Tensor offsets)
     {
         Projection projection = projections[parameter];
         backend.ProjectColumns(dY, offsets, projection.A, projection.B, Result);

@@ -27,7 +27,11 @@ internal interface IGradientSink
     /// <summary>
     /// y = x·Wᵀ. <paramref name="offsets"/> groups the rows by document; may be default where the sink is not <see cref="PerDocument"/>.
     /// </summary>
-    void Matrix(Parameter parameter, Tensor x, Tensor dY, Tensor offsets);
+    void Matrix(Parameter parameter, ColumnView x, ColumnView dY, Tensor offsets);
+
+    /// <summary>As <see cref="Matrix"/> of all of a group at once, whose results are dY's columns from the first to the last.</summary>
+    /// <returns>False if nothing was done, since the sink takes parameters one by one.</returns>
+    bool Matrices(ParameterGroup group, Tensor x, Tensor dY, Tensor offsets) => false;
 
     /// <summary>y = drop(x)·Wᵀ.</summary>
     /// <exception cref="NotSupportedException">The sink is <see cref="PerDocument"/>: a document's own gradient
@@ -36,7 +40,10 @@ internal interface IGradientSink
         throw new NotSupportedException($"{GetType().Name} takes gradients without dropout");
 
     /// <summary>A vector whose gradient is the column sum of <paramref name="dY"/>.</summary>
-    void Vector(Parameter parameter, Tensor dY, Tensor offsets);
+    void Vector(Parameter parameter, ColumnView dY, Tensor offsets);
+
+    /// <summary>As <see cref="Matrices"/>, of vectors.</summary>
+    bool Vectors(ParameterGroup group, Tensor dY, Tensor offsets) => false;
 
     /// <summary>
     /// A table row lookup; <paramref name="head"/> is the tied head's part of the gradient where the sink is not linear, else default.

@@ -59,7 +59,7 @@ internal sealed class KeyValueCache : IDisposable
     }
 
     /// <summary>Writes the keys and values [T, G·D] of the pass' tokens to their rows.</summary>
-    public void Append(Pass pass, int layer, Tensor keys, Tensor values)
+    public void Append(Pass pass, int layer, ColumnView keys, ColumnView values)
     {
         pass.Backend.ScatterRows(keys, _rows, Keys(layer));
         pass.Backend.ScatterRows(values, _rows, Values(layer));

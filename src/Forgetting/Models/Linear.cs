@@ -6,49 +6,79 @@ namespace Forgetting.Models;
 /// <summary>y = x·Wᵀ + b + s·(drop(x)·Aᵀ)·Bᵀ, the last part only where the layer is adapted (arXiv 2106.09685, eq. 3).</summary>
 internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? adapter)
 {
-    private Tensor _low; // [T, r] s·drop(x)·Aᵀ, kept for B's gradient
+    private ColumnView _low; // [T, r] s·drop(x)·Aᵀ, kept for B's gradient
 
     public Parameter Weight => weight;
 
-    private LoraAdapter? ActiveAdapter => adapter is { IsMerged: false } ? adapter : null;
+    public Parameter? Bias => bias;
+
+    /// <summary>The adapter that is computed: null where there is none or it is part of the weight.</summary>
+    public LoraAdapter? ActiveAdapter => adapter is { IsMerged: false } ? adapter : null;
 
     /// <param name="x">[T, in].</param>
     /// <param name="y">[T, out], overwritten, or default where only what the backward reads is needed.</param>
-    public void Forward(Pass pass, Tensor x, Tensor y)
+    public void Forward(Pass pass, Tensor x, ColumnView y)
     {
-        IBackend backend = pass.Backend;
-        if (!y.IsEmpty)
-        {
-            backend.Gemm(x, false, weight.Value, true, y);
-            if (bias is not null)
-                backend.AddBias(y, bias.Value);
-        }
-
-        if (ActiveAdapter is { } lora)
-        {
-            _low = pass.Take(lora.A.Shape.Rows); // [T, r]
-            if (lora.Mask(pass) is { } mask)
-            {
-                backend.LoraDown(x, mask, lora.A.Value, lora.Scale, _low);
-            }
-            else
-            {
-                backend.Gemm(x, false, lora.A.Value, true, _low, alpha: lora.Scale);
-            }
-
-            if (!y.IsEmpty)
-                backend.Gemm(_low, false, lora.B.Value, true, y, beta: 1);
-        }
+        ForwardBase(pass, x, y);
+        ForwardDown(pass, x);
+        ForwardUp(pass, y);
     }
 
     /// <summary>Hands the gradients of W, b, A and B to the sink and computes the input's.</summary>
     /// <param name="x">[T, in], as in the forward.</param>
     /// <param name="dY">[T, out].</param>
     /// <param name="dX">[T, in], or default where nobody needs it.</param>
-    /// <param name="add">Add to <paramref name="dX"/> instead of overwriting it: several layers share an input.</param>
-    public void Backward(Pass pass, IGradientSink sink, Tensor x, Tensor dY, Tensor dX, bool add = false)
+    public void Backward(Pass pass, IGradientSink sink, Tensor x, ColumnView dY, Tensor dX)
     {
-        IBackend backend = pass.Backend;
+        BackwardBase(pass, sink, x, dY, dX);
+        BackwardAdapter(pass, sink, x, dY, dX);
+    }
+
+    /// <summary>y = x·Wᵀ + b.</summary>
+    public void ForwardBase(Pass pass, Tensor x, ColumnView y)
+    {
+        if (y.IsEmpty)
+            return;
+
+        pass.Backend.Gemm(x, false, weight.Value, true, y);
+        if (bias is not null)
+            pass.Backend.AddBias(y, bias.Value);
+    }
+
+    /// <summary>Computes s·drop(x)·Aᵀ where the layer is adapted.</summary>
+    public void ForwardDown(Pass pass, Tensor x)
+    {
+        if (ActiveAdapter is not { } lora)
+            return;
+
+        Tensor low = pass.Take(lora.Rank); // [T, r]
+        if (lora.Mask(pass) is { } mask)
+        {
+            pass.Backend.LoraDown(x, mask, lora.A.Value, lora.Scale, low);
+        }
+        else
+        {
+            pass.Backend.Gemm(x, false, lora.A.Value, true, low, alpha: lora.Scale);
+        }
+
+        _low = low;
+    }
+
+    /// <summary>Says that <see cref="ForwardDown"/> was computed elsewhere.</summary>
+    /// <param name="low">[T, r] s·x·Aᵀ.</param>
+    public void TakeDown(ColumnView low) => _low = low;
+
+    /// <summary>Adds what the adapter adds to y.</summary>
+    public void ForwardUp(Pass pass, ColumnView y)
+    {
+        if (!y.IsEmpty && ActiveAdapter is { } lora)
+            pass.Backend.Gemm(_low, false, lora.B.Value, true, y, beta: 1);
+    }
+
+    /// <summary>Gradients of W, b and the input as if there were no adapter.</summary>
+    /// <param name="add">Add to <paramref name="dX"/> instead of overwriting it: several layers share an input.</param>
+    public void BackwardBase(Pass pass, IGradientSink sink, Tensor x, ColumnView dY, Tensor dX, bool add = false)
+    {
         if (sink.Wants(weight))
             sink.Matrix(weight, x, dY, pass.Offsets);
 
@@ -56,28 +86,25 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
             sink.Vector(bias, dY, pass.Offsets);
 
         if (!dX.IsEmpty)
-            backend.Gemm(dY, false, weight.Value, false, dX, beta: add ? 1 : 0);
-
-        if (ActiveAdapter is { } lora)
-            AdapterBackward(pass, sink, lora, x, dY, dX);
+            pass.Backend.Gemm(dY, false, weight.Value, false, dX, beta: add ? 1 : 0);
     }
 
-    private void AdapterBackward(Pass pass, IGradientSink sink, LoraAdapter lora, Tensor x, Tensor dY, Tensor dX)
+    /// <summary>Gradients of A and B; adds to that of the input.</summary>
+    public void BackwardAdapter(Pass pass, IGradientSink sink, Tensor x, ColumnView dY, Tensor dX)
     {
-        IBackend backend = pass.Backend;
-        if (sink.Wants(lora.B))
-            sink.Matrix(lora.B, _low, dY, pass.Offsets);
+        if (ActiveAdapter is not { } lora)
+            return;
 
         ArenaMark mark = pass.Arena.Mark();
-        Tensor dLow = pass.Take(lora.A.Shape.Rows); // [T, r] gradient at drop(x)·Aᵀ
-        backend.Gemm(dY, false, lora.B.Value, false, dLow, alpha: lora.Scale);
+        Tensor dLow = pass.Take(lora.Rank); // [T, r]
+        BackwardUp(pass, sink, dY, dLow);
         if (lora.Mask(pass) is { } dropout)
         {
             if (sink.Wants(lora.A))
                 sink.DroppedMatrix(lora.A, x, dropout, dLow);
 
             if (!dX.IsEmpty)
-                backend.LoraDownInput(dLow, lora.A.Value, dropout, dX);
+                pass.Backend.LoraDownInput(dLow, lora.A.Value, dropout, dX);
         }
         else
         {
@@ -85,9 +112,22 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
                 sink.Matrix(lora.A, x, dLow, pass.Offsets);
 
             if (!dX.IsEmpty)
-                backend.Gemm(dLow, false, lora.A.Value, false, dX, beta: 1);
+                pass.Backend.Gemm(dLow, false, lora.A.Value, false, dX, beta: 1);
         }
 
         pass.Arena.Release(mark);
+    }
+
+    /// <summary>Gradient of B, and the one at drop(x)·Aᵀ.</summary>
+    /// <param name="dLow">[T, r], overwritten.</param>
+    public void BackwardUp(Pass pass, IGradientSink sink, ColumnView dY, ColumnView dLow)
+    {
+        if (ActiveAdapter is not { } lora)
+            return;
+
+        if (sink.Wants(lora.B))
+            sink.Matrix(lora.B, _low, dY, pass.Offsets);
+
+        pass.Backend.Gemm(dY, false, lora.B.Value, false, dLow, alpha: lora.Scale);
     }
 }

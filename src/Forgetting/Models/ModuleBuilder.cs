@@ -42,6 +42,27 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
         return new Linear(weight, biases, lora is not null && lora.Adapts(path) ? Adapter(path, weight, stream) : null);
     }
 
+    /// <summary>Layers that read the same input, in the order of their results' columns.</summary>
+    /// <param name="joined">Whether the results are neighbouring columns, so that weights lie end to end.</param>
+    public static LinearGroup Group(bool joined, params Linear[] layers)
+    {
+        Parameter[] weights = [.. layers.Select(layer => layer.Weight)];
+        if (joined && ParameterGroup.MayJoin(weights))
+        {
+            _ = new ParameterGroup(weights);
+            if (layers[0].Bias is not null)
+                _ = new ParameterGroup([.. layers.Select(layer => layer.Bias!)]);
+        }
+
+        // One product has one scale.
+        LoraAdapter[] adapters = [.. layers.Select(layer => layer.ActiveAdapter).OfType<LoraAdapter>()];
+        Parameter[] downs = [.. adapters.Select(adapter => adapter.A)];
+        if (adapters.Select(adapter => adapter.Scale).Distinct().Count() == 1 && ParameterGroup.MayJoin(downs))
+            _ = new ParameterGroup(downs);
+
+        return new LinearGroup(layers);
+    }
+
     public NormLayer Norm(string path)
     {
         Parameter gain = Add(path + ".weight", ParameterKind.Vector, new Shape(config.HiddenSize));

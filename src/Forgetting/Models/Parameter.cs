@@ -24,6 +24,7 @@ internal sealed class Parameter
         Name = name;
         Kind = kind;
         Shape = shape;
+        Group = new ParameterGroup(this);
     }
 
     /// <summary>Name in the checkpoint.</summary>
@@ -61,6 +62,9 @@ internal sealed class Parameter
     /// optimiser's step on, until the next backward pass. Who writes a gradient by other means clears it.
     /// </summary>
     public bool HasZeroGradient { get; internal set; }
+
+    /// <summary>The parameters that lie end to end with this one, itself among them.</summary>
+    public ParameterGroup Group { get; set; }
 
     /// <summary>The trainable parameters that this one lies among; null where that is of no interest.</summary>
     public ParameterRun? Run { get; set; }

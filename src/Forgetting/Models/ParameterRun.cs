@@ -6,8 +6,8 @@ namespace Forgetting.Models;
 /// <summary>
 /// Trainable parameters that lie end to end in memory, values, masters and gradients in the same order, so that one operation serves them
 /// all: on a card a launch costs as much for a norm's gain as for a thousand times as many elements, and ranks divide the whole into equal
-/// parts. Between the parameters are up to <see cref="Alignment"/> elements that are zero and stay so, and behind the last what makes
-/// the parts equal.
+/// parts. Between groups of parameters are up to <see cref="Alignment"/> elements that are zero and stay so, and behind the last what
+/// makes the parts equal.
 /// </summary>
 internal sealed class ParameterRun
 {
@@ -17,6 +17,7 @@ internal sealed class ParameterRun
     private readonly Sharding? _sharding;
     private readonly long[] _starts;
     private readonly int _firstRow; // of this rank's part
+    private readonly bool _isGroup; // whose tensors are those of the parameters, whoever set these
     private Tensor _value;
     private Tensor _master;
     private Tensor _gradient;
@@ -33,12 +34,16 @@ internal sealed class ParameterRun
         long count = 0;
         for (int i = 0; i < parameters.Count; i++)
         {
+            if (i > 0 && parameters[i].Group != parameters[i - 1].Group)
+                count = (count + Alignment - 1) / Alignment * Alignment;
+
             _starts[i] = count;
-            count += (parameters[i].Shape.Count + Alignment - 1) / Alignment * Alignment;
+            count += parameters[i].Shape.Count;
         }
 
         int ranks = sharding?.Ranks ?? 1, rows = checked((int)((count + ((long)Alignment * ranks) - 1) / (Alignment * ranks)));
-        Shape = IsSingle ? parameters[0].Shape : new Shape(rows * ranks, Alignment);
+        _isGroup = sharding is null && parameters.All(parameter => parameter.Group == parameters[0].Group);
+        Shape = _isGroup ? ParameterGroup.ShapeOf(parameters) : new Shape(rows * ranks, Alignment);
         OwnShape = sharding is null ? Shape : new Shape(rows, Alignment);
         _firstRow = rows * (sharding?.Rank ?? 0);
     }
@@ -52,35 +57,33 @@ internal sealed class ParameterRun
     /// <summary>Whether these are gains and biases, which weight decay leaves alone.</summary>
     public bool HasVectors => Parameters[0].Kind == ParameterKind.Vector;
 
-    /// <summary>Of the whole: a single parameter's own.</summary>
+    /// <summary>Of the whole: a single group's own.</summary>
     public Shape Shape { get; }
 
     /// <summary>Of the part that this rank updates: the whole, where ranks do not divide it.</summary>
     public Shape OwnShape { get; }
 
     /// <summary><see cref="Parameter.Value"/> of all.</summary>
-    public Tensor Value => IsSingle ? Parameters[0].Value : _value;
+    public Tensor Value => _isGroup ? Parameters[0].Value with { Shape = Shape } : _value;
 
     /// <summary>This rank's part of the values.</summary>
     public Tensor OwnValue => Own(Value);
 
     /// <summary>This rank's part of the masters.</summary>
-    public Tensor OwnMaster => IsSingle ? Parameters[0].Master : _master;
+    public Tensor OwnMaster => _isGroup ? Parameters[0].Master with { Shape = Shape } : _master;
 
     /// <summary><see cref="Parameter.Gradient"/> of all; in memory that runs share, where ranks divide gradients.</summary>
-    public Tensor Gradient => IsSingle ? Parameters[0].Gradient : _gradient;
+    public Tensor Gradient => _isGroup ? Parameters[0].Gradient with { Shape = Shape } : _gradient;
 
     /// <summary>This rank's part of the gradients.</summary>
     public Tensor OwnGradient => _ownGradient.IsEmpty ? Own(Gradient) : _ownGradient;
 
-    // Whose tensors are the parameter's, whoever set these.
-    private bool IsSingle => _sharding is null && Parameters.Count == 1;
-
-    /// <summary>The runs of some parameters: each by itself, or joined, matrices and tables to one and vectors to another.</summary>
+    /// <summary>The runs of some parameters: each group by itself, or joined, matrices and tables to one and vectors to another.</summary>
     public static IReadOnlyList<ParameterRun> Of(IReadOnlyList<Parameter> parameters, bool joined) => Of(
         joined
-            ? parameters.GroupBy(parameter => parameter.Kind == ParameterKind.Vector).Select(group => new ParameterRun([.. group]))
-            : parameters.Select(parameter => new ParameterRun([parameter])));
+            ? ParameterGroup.Of(parameters).SelectMany(group => group.Parameters)
+                .GroupBy(parameter => parameter.Kind == ParameterKind.Vector).Select(some => new ParameterRun([.. some]))
+            : ParameterGroup.Of(parameters).Select(group => new ParameterRun(group.Parameters)));
 
     /// <summary>The runs of some parameters that ranks divide: of each unit one of matrices and tables and one of vectors.</summary>
     public static IReadOnlyList<ParameterRun> Of(IReadOnlyList<Parameter> parameters, Sharding sharding) => Of(

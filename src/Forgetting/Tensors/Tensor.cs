@@ -47,6 +47,13 @@ internal readonly record struct Tensor(nint Pointer, Shape Shape, DType DType)
     /// <summary>The memory of a tensor of at most 2³¹ − 1 bytes, as bytes.</summary>
     public Tensor Raw => new(Pointer, new Shape(checked((int)Bytes)), DType.UInt8);
 
+    /// <summary>Columns <paramref name="start"/> to <paramref name="start"/> + <paramref name="count"/> of all rows.</summary>
+    public ColumnView ColumnRange(int start, int count)
+    {
+        Debug.Assert(start >= 0 && count >= 0 && start + count <= Columns, "column range outside the tensor");
+        return new ColumnView(Pointer + (nint)((long)start * DType.Size()), new Shape(Rows, count), Columns, DType);
+    }
+
     /// <summary>The same elements as another shape with the same count.</summary>
     public Tensor Reshape(Shape shape)
     {

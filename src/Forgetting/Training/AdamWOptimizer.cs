@@ -10,9 +10,6 @@ namespace Forgetting.Training;
 /// </summary>
 internal sealed class AdamWOptimizer : IDisposable
 {
-    // As in bitsandbytes.
-    private const int SmallestQuantized = 4096;
-
     private readonly IBackend _backend;
     private readonly RankExchange? _exchange;
     private readonly IReadOnlyList<Parameter> _parameters;
@@ -97,7 +94,7 @@ internal sealed class AdamWOptimizer : IDisposable
 
     // Rows of a table are seen now and then, and one that is large takes the precision of others in its block.
     private static bool IsQuantized(Parameter parameter, TrainingOptions options) => options.Optimizer.In8Bits
-        && parameter.Kind == ParameterKind.Matrix && parameter.Shape.Count >= SmallestQuantized;
+        && parameter.Kind == ParameterKind.Matrix && parameter.Shape.Count >= BlockwiseTensor.Least;
 
     private void Update()
     {

@@ -179,7 +179,7 @@ public sealed class ShardingTests : IDisposable
         {
             string folder = _folder[$"{ranks}"];
             TrainingSet set = TrainingSet.AllPositive(TinyRun.Examples(12).Examples);
-            LoraConfig? adapter = lora == 0 ? null : new LoraConfig { Rank = lora, Alpha = 8 };
+            LoraConfig? adapter = lora == 0 ? null : new LoraConfig { Rank = lora, Alpha = 8, Dropout = options.Lora.Dropout };
             MemoryPlan plan = MemoryPlan.Create(
                 TinyRun.Config, options, "cpu", DType.Float32, adapter, new(set.Examples, []), ranks: ranks);
             long[] measured = ThreadRanks.Run(ranks, communicator =>

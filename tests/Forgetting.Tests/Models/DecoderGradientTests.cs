@@ -75,11 +75,29 @@ public class DecoderGradientTests
     [InlineData("gemma3", "q_proj", "embed_tokens q_norm")]
     [InlineData("gpt2", "wte wpe lm_head c_fc", "")]
     [InlineData("gpt_neo", "lm_head q_proj", "wte")]
+    [InlineData("qwen2", "q_proj v_proj up_proj", "k_proj")] // parts of what lies together
+    [InlineData("llama", "k_proj gate_proj", "q_proj up_proj")]
     public void Gradients_of_adapted_and_copied_embeddings_and_heads_match_finite_differences(string name, string targets, string saved) =>
         CheckGradients(
             name,
             s_smallLora with { Targets = targets.Split(' '), ModulesToSave = saved.Split(' ', StringSplitOptions.RemoveEmptyEntries) },
             Ascent.From(AscentKind.Ascent));
+
+    // Queries, keys and values have one product with A where their scales are equal, whatever their ranks, and two or three otherwise.
+    [Theory]
+    [InlineData(5, 10.0 / 3)] // equal
+    [InlineData(5, 2)]
+    [InlineData(3, 7)]
+    public void Gradients_of_adapters_of_several_ranks_match_finite_differences(int rank, double alphaOfRank) => CheckGradients(
+        "llama",
+        s_smallLora with
+        {
+            Alpha = 2,
+            Targets = ["q_proj", "k_proj", "v_proj", "up_proj"],
+            RankPattern = new Dictionary<string, int> { ["k_proj"] = rank },
+            AlphaPattern = new Dictionary<string, double> { ["k_proj"] = alphaOfRank },
+        },
+        Ascent.From(AscentKind.Ascent));
 
     [Theory]
     [MemberData(nameof(AscentKinds))]

@@ -27,6 +27,15 @@ public sealed class BenchmarkRunTests
     [Fact]
     public void A_list_is_none() => Assert.Equal((0, ""), Run("--list", "flat"));
 
+    /// <summary>The counts are the same on every machine.</summary>
+    [EmulationFact]
+    public void Launches_are_counted_as_in_the_results()
+    {
+        using var folder = new TemporaryFolder();
+        Assert.Equal((0, ""), Run("launches", "--out", folder["launches.json"]));
+        Assert.Equal(File.ReadAllText(Repository.Path("bench/results/launches.json")), File.ReadAllText(folder["launches.json"]));
+    }
+
     private static (int Code, string Error) Run(params string[] arguments)
     {
         // Built with this project, in the same configuration.

@@ -5,18 +5,18 @@ namespace Forgetting.Backends.Contracts;
 internal static partial class Contract
 {
     /// <summary><see cref="IDenseOperations.Gemm"/>: M, N and K.</summary>
-    public static (int M, int N, int K) Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c)
+    public static (int M, int N, int K) Gemm(ColumnView a, bool transposeA, ColumnView b, bool transposeB, ColumnView c)
     {
         (int m, int k) = transposeA ? (a.Columns, a.Rows) : (a.Rows, a.Columns);
         (int inner, int n) = transposeB ? (b.Columns, b.Rows) : (b.Rows, b.Columns);
         Require(inner == k && c.Rows == m && c.Columns == n);
         Require((a.DType == b.DType || b.DType == DType.NormalFloat4) && (c.DType == a.DType || c.DType == DType.Float32));
-        Require(Apart(c, a) && Apart(c, b));
+        Require(Apart(c, a) && Apart(c, b) && (k > 0 || c.Stride == c.Columns));
         return (m, n, k);
     }
 
     /// <summary><see cref="IDenseOperations.AddBias"/>.</summary>
-    public static void AddBias(Tensor y, Tensor bias) => Require(bias.Count == y.Columns && bias.DType == y.DType && Apart(y, bias));
+    public static void AddBias(ColumnView y, Tensor bias) => Require(bias.Count == y.Columns && bias.DType == y.DType && Apart(y, bias));
 
     /// <summary><see cref="IDenseOperations.LoraDown"/>.</summary>
     public static void LoraDown(Tensor x, DropoutMask mask, Tensor a, Tensor low)

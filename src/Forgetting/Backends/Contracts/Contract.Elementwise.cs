@@ -34,11 +34,21 @@ internal static partial class Contract
     }
 
     /// <summary><see cref="IElementwiseOperations.SwiGlu"/> and <see cref="IElementwiseOperations.GeGlu"/>.</summary>
-    public static void Gated(Tensor gate, Tensor up, Tensor y) => Require(Alike(up, gate) && Alike(y, gate));
+    public static void Gated(ColumnView gate, ColumnView up, Tensor y)
+    {
+        Require(Same(up, gate) && up.Stride == gate.Stride && Same(y, gate));
+
+        // In place only where rows of y are those of the inputs.
+        Require(gate.Stride == gate.Columns || (Apart(y, gate) && Apart(y, up)));
+    }
 
     /// <summary>Their backwards.</summary>
-    public static void GatedBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp) =>
-        Require(Alike(up, gate) && Alike(dY, gate) && Alike(dGate, gate) && Alike(dUp, gate));
+    public static void GatedBackward(ColumnView gate, ColumnView up, Tensor dY, ColumnView dGate, ColumnView dUp)
+    {
+        Require(Same(up, gate) && Same(dY, gate) && Same(dGate, gate) && Same(dUp, gate));
+        Require(up.Stride == gate.Stride && dGate.Stride == gate.Stride && dUp.Stride == gate.Stride);
+        Require(gate.Stride == gate.Columns || (Apart(dGate, dY) && Apart(dUp, dY)));
+    }
 
     /// <summary><see cref="IElementwiseOperations.Gelu"/> and <see cref="IElementwiseOperations.SoftCap"/>.</summary>
     public static void Activation(Tensor x, Tensor y) => Require(Alike(x, y));

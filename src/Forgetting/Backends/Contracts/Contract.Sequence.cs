@@ -9,7 +9,7 @@ internal static partial class Contract
         Require(rows.Count == y.Rows && Int(rows) && table.Columns == y.Columns && table.DType == y.DType);
 
     /// <summary><see cref="ISequenceOperations.ScatterRows"/>.</summary>
-    public static void ScatterRows(Tensor x, Tensor rows, Tensor y) =>
+    public static void ScatterRows(ColumnView x, Tensor rows, Tensor y) =>
         Require(rows.Count == x.Rows && Int(rows) && x.Columns == y.Columns && x.DType == y.DType);
 
     /// <summary><see cref="ISequenceOperations.CopyColumns"/>.</summary>
@@ -29,14 +29,15 @@ internal static partial class Contract
         Require(offsets.Count == dY.Rows + 1 && Int(offsets) && dX.Columns == dY.Columns && Float(dY));
 
     /// <summary><see cref="ISequenceOperations.Rope"/>.</summary>
-    public static void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize)
+    public static void Rope(ColumnView x, Tensor positions, Tensor cosine, Tensor sine, int headSize)
     {
         Require(x.Columns % headSize == 0 && positions.Count == x.Rows && Int(positions));
         Require(cosine.Columns <= headSize / 2 && Float(cosine) && Same(sine, cosine));
     }
 
     /// <summary><see cref="ISequenceOperations.Attention"/>.</summary>
-    public static void Attention(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp)
+    public static void Attention(
+        AttentionShape shape, ColumnView q, ColumnView k, ColumnView v, Tensor offsets, Tensor o, Tensor logSumExp)
     {
         Heads(shape, q, k, v, o);
         Require(k.Rows == q.Rows && Int(offsets) && logSumExp.Count == (long)q.Rows * shape.Heads && Float(logSumExp));
@@ -44,16 +45,17 @@ internal static partial class Contract
 
     /// <summary><see cref="ISequenceOperations.AttentionBackward"/>.</summary>
     public static void AttentionBackward(
-        AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO, Tensor delta, Tensor dQ,
-        Tensor dK, Tensor dV)
+        AttentionShape shape, ColumnView q, ColumnView k, ColumnView v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO,
+        Tensor delta, ColumnView dQ, ColumnView dK, ColumnView dV)
     {
         Attention(shape, q, k, v, offsets, o, logSumExp);
         Require(Same(dO, o) && Same(dQ, q) && Same(dK, k) && Same(dV, v) && Alike(delta, logSumExp));
+        Require(dQ.Stride == q.Stride && dK.Stride == k.Stride && dV.Stride == v.Stride);
     }
 
     /// <summary><see cref="ISequenceOperations.AttentionWithCache"/>: the number of sequences.</summary>
     public static int AttentionWithCache(
-        AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
+        AttentionShape shape, ColumnView q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
     {
         int sequences = (int)offsets.Count - 1;
         Heads(shape, q, keys, values, o);
@@ -61,10 +63,11 @@ internal static partial class Contract
         return sequences;
     }
 
-    private static void Heads(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor o)
+    private static void Heads(AttentionShape shape, ColumnView q, ColumnView k, ColumnView v, Tensor o)
     {
         Require(shape.Heads % shape.KeyValueHeads == 0);
         Require(q.Columns == shape.Heads * shape.HeadSize && Same(o, q));
-        Require(k.Columns == shape.KeyValueHeads * shape.HeadSize && k.DType == q.DType && Same(v, k));
+        Require(k.Columns == shape.KeyValueHeads * shape.HeadSize && k.DType == q.DType);
+        Require(Same(v, k) && v.Stride == k.Stride);
     }
 }

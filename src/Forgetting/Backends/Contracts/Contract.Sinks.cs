@@ -5,28 +5,28 @@ namespace Forgetting.Backends.Contracts;
 internal static partial class Contract
 {
     /// <summary><see cref="ISinkOperations.SquareAccumulateMatrix"/>.</summary>
-    public static void SquareAccumulateMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor sum)
+    public static void SquareAccumulateMatrix(ColumnView x, ColumnView dY, Tensor offsets, Tensor sum)
     {
         Require(x.Rows == dY.Rows && x.DType == dY.DType && Int(offsets));
         Require(sum.Rows == dY.Columns && sum.Columns == x.Columns && Float(sum));
     }
 
     /// <summary><see cref="ISinkOperations.ProjectMatrix"/>: the number of sequences.</summary>
-    public static int ProjectMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
+    public static int ProjectMatrix(ColumnView x, ColumnView dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
     {
         Require(x.Rows == dY.Rows && x.DType == dY.DType && a.Rows == dY.Columns && a.Columns == x.Columns);
         return Projection(offsets, a, b, result);
     }
 
     /// <summary><see cref="ISinkOperations.AccumulateColumns"/>.</summary>
-    public static void AccumulateColumns(Tensor dY, Tensor gradient) => Require(gradient.Count == dY.Columns && Float(gradient));
+    public static void AccumulateColumns(ColumnView dY, Tensor gradient) => Require(gradient.Count == dY.Columns && Float(gradient));
 
     /// <summary><see cref="ISinkOperations.SquareAccumulateColumns"/>.</summary>
-    public static void SquareAccumulateColumns(Tensor dY, Tensor offsets, Tensor sum) =>
+    public static void SquareAccumulateColumns(ColumnView dY, Tensor offsets, Tensor sum) =>
         Require(sum.Count == dY.Columns && Float(sum) && Int(offsets));
 
     /// <summary><see cref="ISinkOperations.ProjectColumns"/>: the number of sequences.</summary>
-    public static int ProjectColumns(Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
+    public static int ProjectColumns(ColumnView dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
     {
         Require(a.Count == dY.Columns);
         return Projection(offsets, a, b, result);

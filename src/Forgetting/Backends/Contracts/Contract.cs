@@ -22,13 +22,11 @@ internal static partial class Contract
     // Same number of elements and type: the layout of rows does not matter to what is done element by element.
     private static bool Alike(Tensor a, Tensor b) => a.Count == b.Count && a.DType == b.DType;
 
-    private static bool Same(Tensor a, Tensor b) => a.Shape == b.Shape && a.DType == b.DType;
+    private static bool Same(ColumnView a, ColumnView b) => a.Shape == b.Shape && a.DType == b.DType;
 
     private static bool Float(Tensor a) => a.DType == DType.Float32;
 
     private static bool Int(Tensor a) => a.DType == DType.Int32;
 
-    private static bool Apart(Tensor output, Tensor input) =>
-        output.Count == 0 || input.Count == 0 || output.Pointer + (nint)output.Bytes <= input.Pointer
-        || input.Pointer + (nint)input.Bytes <= output.Pointer;
+    private static bool Apart(ColumnView output, ColumnView input) => output.IsApartFrom(input);
 }

@@ -25,34 +25,34 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
         int kvHead = index % shape.KeyValueHeads;
         int s = index / shape.KeyValueHeads;
         int count = offsets[s + 1] - offsets[s];
-        int kvColumns = shape.KeyValueHeads * shape.HeadSize;
-        long keyStart = ((long)offsets[s] * kvColumns) + ((long)kvHead * shape.HeadSize);
+        int kvStride = tiles.KeyStride;
+        long keyStart = ((long)offsets[s] * kvStride) + ((long)kvHead * shape.HeadSize);
         for (int t = 0; t < count; t++)
         {
-            new Span<float>(dK + keyStart + ((long)t * kvColumns), shape.HeadSize).Clear();
-            new Span<float>(dV + keyStart + ((long)t * kvColumns), shape.HeadSize).Clear();
+            new Span<float>(dK + keyStart + ((long)t * kvStride), shape.HeadSize).Clear();
+            new Span<float>(dV + keyStart + ((long)t * kvStride), shape.HeadSize).Clear();
         }
 
         for (int position = 0; position < count; position += tiles.Tokens)
         {
             int tokens = Math.Min(tiles.Tokens, count - position);
-            long queryStart = (((long)(offsets[s] + position) * shape.Heads) + ((long)kvHead * tiles.Group)) * shape.HeadSize;
-            BeginQueries(at, kvHead, offsets[s] + position, tokens, queryStart);
+            BeginQueries(at, kvHead, offsets[s] + position, tokens);
             int last = position + tokens - 1;
             for (int firstKey = tiles.FirstKey(position) / AttentionTiles.Keys * AttentionTiles.Keys; firstKey <= last;
                 firstKey += AttentionTiles.Keys)
             {
                 Tile(
                     at, position, tokens, firstKey, Math.Min(AttentionTiles.Keys, count - firstKey),
-                    keyStart + ((long)firstKey * kvColumns));
+                    keyStart + ((long)firstKey * kvStride));
             }
 
-            tiles.Gather(dQ + queryStart, at.QueryGradient, tokens, back: true);
+            float* gradient = dQ + ((long)(offsets[s] + position) * tiles.QueryStride) + ((long)kvHead * tiles.Group * shape.HeadSize);
+            tiles.Gather(gradient, tiles.QueryStride, at.QueryGradient, tokens, back: true);
         }
     }
 
     /// <summary>Packs Q and dO of a tile, both as left and as right operands, and computes δ.</summary>
-    private void BeginQueries(Layout at, int kvHead, int token, int tokens, long start)
+    private void BeginQueries(Layout at, int kvHead, int token, int tokens)
     {
         int d = tiles.Shape.HeadSize;
         int rows = tokens * tiles.Group;
@@ -73,10 +73,11 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
         }
 
         float* gathered = at.QueryGradient;
-        tiles.Gather(q + start, gathered, tokens);
+        int head = kvHead * tiles.Group * d;
+        tiles.Gather(q + ((long)token * tiles.QueryStride) + head, tiles.QueryStride, gathered, tokens);
         Panels.Pack(gathered, d, false, rows, d, TKernel.Rows, at.Query);
         Panels.Pack(gathered, d, true, d, rows, TKernel.Columns, at.QueryRight);
-        tiles.Gather(dO + start, gathered, tokens);
+        tiles.Gather(dO + ((long)token * tiles.ResultStride) + head, tiles.ResultStride, gathered, tokens);
         Panels.Pack(gathered, d, false, rows, d, TKernel.Rows, at.OutputGradient);
         Panels.Pack(gathered, d, true, d, rows, TKernel.Columns, at.OutputGradientRight);
         new Span<float>(at.QueryGradient, tiles.Rows * d).Clear();
@@ -104,7 +105,7 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
     {
         const int Keys = AttentionTiles.Keys;
         int d = tiles.Shape.HeadSize;
-        int kvColumns = tiles.Shape.KeyValueHeads * d;
+        int kvStride = tiles.KeyStride;
         (int first, int end) = tiles.RowsThatSee(firstKey, position, tokens, TKernel.Rows);
         int rows = end - first;
         float* scores = at.Scores + (first * Keys);
@@ -112,9 +113,9 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
         var products = new AttentionMatMul<TKernel>(tiles, position, tokens, first, end, firstKey, keys);
 
         // P and dS, [rows, keys].
-        Panels.Pack(k + keyStart, kvColumns, false, keys, d, TKernel.Columns, at.Key);
+        Panels.Pack(k + keyStart, kvStride, false, keys, d, TKernel.Columns, at.Key);
         products.Scores(at.Query, at.Key, tiles.Shape.Scale, at.Scores);
-        Panels.Pack(v + keyStart, kvColumns, false, keys, d, TKernel.Columns, at.Key);
+        Panels.Pack(v + keyStart, kvStride, false, keys, d, TKernel.Columns, at.Key);
         products.Scores(at.OutputGradient, at.Key, 1, at.ScoreGradients);
         for (int row = first; row < end; row++)
         {
@@ -123,13 +124,13 @@ internal readonly unsafe struct AttentionBackward<TKernel>(
 
         // dV += Pᵀ·dO and dK += dSᵀ·Q.
         Panels.Pack(scores, Keys, true, keys, rows, TKernel.Rows, at.Left);
-        products.OverRows(at.Left, at.OutputGradientRight, dV + keyStart, kvColumns);
+        products.OverRows(at.Left, at.OutputGradientRight, dV + keyStart, kvStride);
         Panels.Pack(gradients, Keys, true, keys, rows, TKernel.Rows, at.Left);
-        products.OverRows(at.Left, at.QueryRight, dK + keyStart, kvColumns);
+        products.OverRows(at.Left, at.QueryRight, dK + keyStart, kvStride);
 
         // dQ += dS·K.
         Panels.Pack(gradients, Keys, false, rows, keys, TKernel.Rows, at.Left);
-        Panels.Pack(k + keyStart, kvColumns, true, d, keys, TKernel.Columns, at.Key);
+        Panels.Pack(k + keyStart, kvStride, true, d, keys, TKernel.Columns, at.Key);
         products.OverKeys(at.Left, at.Key, at.QueryGradient, d);
     }
 

@@ -7,14 +7,14 @@ namespace Forgetting.Backends.Cpu;
 /// a time, since packing them would cost more than the sums. A task is a part of the key-value heads of one sequence; what a head
 /// gets does not depend on the parts.
 /// </summary>
-/// <param name="q">[n, heads·D].</param>
+/// <param name="q">[n, heads·D], rows <paramref name="queryStride"/> apart.</param>
 /// <param name="k">[R, kvHeads·D].</param>
 /// <param name="v">[R, kvHeads·D].</param>
 /// <param name="starts">First row of each sequence's keys and values.</param>
 /// <param name="lengths">Keys of each sequence, that of the token included.</param>
 /// <param name="headsPerTask">Key-value heads.</param>
 internal readonly unsafe struct AttentionDecode(
-    AttentionShape shape, float* q, float* k, float* v, int* starts, int* lengths, int headsPerTask, float* o) : IJob
+    AttentionShape shape, float* q, int queryStride, float* k, float* v, int* starts, int* lengths, int headsPerTask, float* o) : IJob
 {
     // Rows in flight: enough to hide the latency of a sum, and of loads and stores of the output for each value.
     private const int Rows = 4;
@@ -40,16 +40,17 @@ internal readonly unsafe struct AttentionDecode(
         (int sequence, int part) = Math.DivRem(index, Parts);
         int first = part * headsPerTask;
         Run(
-            shape, sequence, lengths[sequence] - 1, starts[sequence], first, Math.Min(headsPerTask, shape.KeyValueHeads - first), q, k, v,
-            (float*)scratch, o);
+            shape, sequence, lengths[sequence] - 1, starts[sequence], first, Math.Min(headsPerTask, shape.KeyValueHeads - first),
+            q + ((long)sequence * queryStride), k, v, (float*)scratch, o);
     }
 
     /// <summary>One token's heads that share some key-value heads.</summary>
-    /// <param name="token">Row of the token in q and o.</param>
+    /// <param name="token">Row of the token in o.</param>
     /// <param name="position">Its position.</param>
     /// <param name="start">Row of position 0 in k and v.</param>
     /// <param name="kvHead">First key-value head.</param>
     /// <param name="kvHeads">Number of them.</param>
+    /// <param name="q">The token's row.</param>
     /// <param name="scores">Memory for a float for each of the heads and keys.</param>
     public static void Run(
         AttentionShape shape, int token, int position, int start, int kvHead, int kvHeads, float* q, float* k, float* v, float* scores,
@@ -61,18 +62,18 @@ internal readonly unsafe struct AttentionDecode(
         int stride = shape.KeyValueHeads * size;
         int firstKey = shape.Window > 0 ? Math.Max(position - shape.Window + 1, 0) : 0;
         int count = position + 1 - firstKey;
-        long place = (((long)token * shape.Heads) + (kvHead * group)) * size;
+        int first = kvHead * group * size;
         long row = ((long)(start + firstKey) * stride) + ((long)kvHead * size);
         for (int t = 0; t < count; t += Rows)
         {
             for (int head = 0; head < heads; head++)
             {
                 float* key = k + row + ((long)t * stride) + (head / group * size);
-                Score(shape, q + place + (head * size), key, stride, Math.Min(Rows, count - t), scores + ((long)head * count) + t);
+                Score(shape, q + first + (head * size), key, stride, Math.Min(Rows, count - t), scores + ((long)head * count) + t);
             }
         }
 
-        float* output = o + place;
+        float* output = o + ((long)token * shape.Heads * size) + first;
         new Span<float>(output, heads * size).Clear();
         for (int head = 0; head < heads; head++)
         {

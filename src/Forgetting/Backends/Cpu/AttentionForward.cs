@@ -61,7 +61,9 @@ internal readonly unsafe struct AttentionForward<TKernel>(
         int position = (lengths == null ? rows : lengths[s]) - rows + first;
         if (lengths != null && rows == 1)
         {
-            AttentionDecode.Run(tiles.Shape, offsets[s], position, starts[s], kvHead, 1, q, k, v, (float*)scratch, o);
+            AttentionDecode.Run(
+                tiles.Shape, offsets[s], position, starts[s], kvHead, 1, q + ((long)offsets[s] * tiles.QueryStride), k, v,
+                (float*)scratch, o);
             return;
         }
 
@@ -72,10 +74,10 @@ internal readonly unsafe struct AttentionForward<TKernel>(
     {
         AttentionShape shape = tiles.Shape;
         int d = shape.HeadSize;
-        int kvColumns = shape.KeyValueHeads * d;
+        int kvStride = tiles.KeyStride;
         int rows = tokens * tiles.Group;
-        long queryStart = ((long)token * shape.Heads * d) + ((long)kvHead * tiles.Group * d);
-        tiles.Gather(q + queryStart, at.Output, tokens);
+        long queryStart = ((long)token * tiles.QueryStride) + ((long)kvHead * tiles.Group * d);
+        tiles.Gather(q + queryStart, tiles.QueryStride, at.Output, tokens);
         Panels.Pack(at.Output, d, false, rows, d, TKernel.Rows, at.Query);
         new Span<float>(at.Output, tiles.Rows * tiles.Depth).Clear();
         new Span<float>(at.Highest, tiles.Rows).Fill(float.NegativeInfinity);
@@ -86,9 +88,9 @@ internal readonly unsafe struct AttentionForward<TKernel>(
             firstKey += AttentionTiles.Keys)
         {
             int keys = Math.Min(AttentionTiles.Keys, last + 1 - firstKey);
-            long keyStart = ((long)(start + firstKey) * kvColumns) + ((long)kvHead * d);
-            Panels.Pack(k + keyStart, kvColumns, false, keys, d, TKernel.Columns, at.Key);
-            Panels.Pack(v + keyStart, kvColumns, true, d, keys, TKernel.Columns, at.Value);
+            long keyStart = ((long)(start + firstKey) * kvStride) + ((long)kvHead * d);
+            Panels.Pack(k + keyStart, kvStride, false, keys, d, TKernel.Columns, at.Key);
+            Panels.Pack(v + keyStart, kvStride, true, d, keys, TKernel.Columns, at.Value);
 
             (int firstRow, int endRow) = tiles.RowsThatSee(firstKey, position, tokens, TKernel.Rows);
             var products = new AttentionMatMul<TKernel>(tiles, position, tokens, firstRow, endRow, firstKey, keys);

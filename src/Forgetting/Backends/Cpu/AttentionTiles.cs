@@ -17,12 +17,16 @@ internal readonly unsafe struct AttentionTiles
     private const int MaxRows = 192;
 
     /// <summary>Tiles of <typeparamref name="TKernel"/>'s granularity.</summary>
-    public static AttentionTiles Of<TKernel>(AttentionShape shape)
-        where TKernel : unmanaged, IMicroKernel => new(shape, TKernel.Rows, TKernel.Columns);
+    /// <param name="queryStride">Floats from one row of queries to the next.</param>
+    /// <param name="keyStride">The same of keys and values.</param>
+    public static AttentionTiles Of<TKernel>(AttentionShape shape, int queryStride, int keyStride)
+        where TKernel : unmanaged, IMicroKernel => new(shape, queryStride, keyStride, TKernel.Rows, TKernel.Columns);
 
-    private AttentionTiles(AttentionShape shape, int kernelRows, int kernelColumns)
+    private AttentionTiles(AttentionShape shape, int queryStride, int keyStride, int kernelRows, int kernelColumns)
     {
         Shape = shape;
+        QueryStride = queryStride;
+        KeyStride = keyStride;
         Group = shape.Heads / shape.KeyValueHeads;
         Tokens = Math.Max(1, Math.Min(MaxRows, QueryFloats / shape.HeadSize) / Group);
         Rows = Panels.RoundUp(Tokens * Group, kernelRows);
@@ -31,6 +35,15 @@ internal readonly unsafe struct AttentionTiles
 
     /// <summary>The layer.</summary>
     public AttentionShape Shape { get; }
+
+    /// <summary>Floats from one row of queries, or of their gradients, to the next.</summary>
+    public int QueryStride { get; }
+
+    /// <summary>Floats from one row of keys or values, or of their gradients, to the next.</summary>
+    public int KeyStride { get; }
+
+    /// <summary>Floats from one row of the results, or of their gradients, to the next.</summary>
+    public int ResultStride => Shape.Heads * Shape.HeadSize;
 
     /// <summary>Query heads of a key-value head.</summary>
     public int Group { get; }
@@ -55,12 +68,13 @@ internal readonly unsafe struct AttentionTiles
 
     /// <summary>Copies a tile's rows [count·group, D] out of [·, heads·D], or back with <paramref name="back"/>.</summary>
     /// <param name="source">First token's first head of the group.</param>
-    public void Gather(float* source, float* tile, int tokens, bool back = false)
+    /// <param name="stride">Floats from one token's row to the next.</param>
+    public void Gather(float* source, int stride, float* tile, int tokens, bool back = false)
     {
         int width = Group * Shape.HeadSize;
         for (int i = 0; i < tokens; i++)
         {
-            var outside = new Span<float>(source + ((long)i * Shape.Heads * Shape.HeadSize), width);
+            var outside = new Span<float>(source + ((long)i * stride), width);
             var inside = new Span<float>(tile + (i * width), width);
             if (back)
             {

@@ -7,32 +7,41 @@ namespace Forgetting.Backends.Cpu;
 
 internal sealed unsafe partial class CpuBackend
 {
+    /// <summary>
+    /// What happens to elements i … i + lanes − 1 of gate, up and their gradients, and j … of the other tensors, lanes being 8 except at
+    /// the end of a row.
+    /// </summary>
+    private interface IGated
+    {
+        void Apply(long i, long j, int lanes);
+    }
+
     /// <inheritdoc/>
-    public void SwiGlu(Tensor gate, Tensor up, Tensor y)
+    public void SwiGlu(ColumnView gate, ColumnView up, Tensor y)
     {
         Contract.Gated(gate, up, y);
-        ForEach(new SwiGluForward(Floats(gate), Floats(up), Output(y)), y.Count);
+        ForEachGated(new SwiGluForward(Floats(gate), Floats(up), Output(y)), y.Shape, gate.Stride);
     }
 
     /// <inheritdoc/>
-    public void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
+    public void SwiGluBackward(ColumnView gate, ColumnView up, Tensor dY, ColumnView dGate, ColumnView dUp)
     {
         Contract.GatedBackward(gate, up, dY, dGate, dUp);
-        ForEach(new SwiGluGradient(Floats(gate), Floats(up), Floats(dY), Output(dGate), Output(dUp)), dY.Count);
+        ForEachGated(new SwiGluGradient(Floats(gate), Floats(up), Floats(dY), Output(dGate), Output(dUp)), dY.Shape, gate.Stride);
     }
 
     /// <inheritdoc/>
-    public void GeGlu(Tensor gate, Tensor up, Tensor y)
+    public void GeGlu(ColumnView gate, ColumnView up, Tensor y)
     {
         Contract.Gated(gate, up, y);
-        ForEach(new GeGluForward(Floats(gate), Floats(up), Output(y)), y.Count);
+        ForEachGated(new GeGluForward(Floats(gate), Floats(up), Output(y)), y.Shape, gate.Stride);
     }
 
     /// <inheritdoc/>
-    public void GeGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
+    public void GeGluBackward(ColumnView gate, ColumnView up, Tensor dY, ColumnView dGate, ColumnView dUp)
     {
         Contract.GatedBackward(gate, up, dY, dGate, dUp);
-        ForEach(new GeGluGradient(Floats(gate), Floats(up), Floats(dY), Output(dGate), Output(dUp)), dY.Count);
+        ForEachGated(new GeGluGradient(Floats(gate), Floats(up), Floats(dY), Output(dGate), Output(dUp)), dY.Shape, gate.Stride);
     }
 
     /// <inheritdoc/>
@@ -77,24 +86,44 @@ internal sealed unsafe partial class CpuBackend
         }
     }
 
-    private readonly struct SwiGluForward(float* gate, float* up, float* y) : IElementwise
+    private void ForEachGated<T>(T operation, Shape shape, int stride)
+        where T : unmanaged, IGated => ForEachRow(new GatedRow<T>(operation, shape.Columns, stride), shape.Rows, shape.Columns);
+
+    private readonly struct GatedRow<T>(T operation, int columns, int stride) : IRowOperation
+        where T : unmanaged, IGated
     {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Apply(long i, int lanes)
+        public void Apply(int row, byte* scratch)
         {
-            Vector256<float> g = Lanes.Load(gate + i, lanes);
-            Lanes.Store(g * VectorMath.Sigmoid(g) * Lanes.Load(up + i, lanes), y + i, lanes);
+            long i = (long)row * stride, j = (long)row * columns;
+            int column = 0;
+            for (; column <= columns - Lanes.Count; column += Lanes.Count)
+            {
+                operation.Apply(i + column, j + column, Lanes.Count);
+            }
+
+            if (column < columns)
+                operation.Apply(i + column, j + column, columns - column);
         }
     }
 
-    private readonly struct SwiGluGradient(float* gate, float* up, float* dY, float* dGate, float* dUp) : IElementwise
+    private readonly struct SwiGluForward(float* gate, float* up, float* y) : IGated
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Apply(long i, int lanes)
+        public void Apply(long i, long j, int lanes)
+        {
+            Vector256<float> g = Lanes.Load(gate + i, lanes);
+            Lanes.Store(g * VectorMath.Sigmoid(g) * Lanes.Load(up + i, lanes), y + j, lanes);
+        }
+    }
+
+    private readonly struct SwiGluGradient(float* gate, float* up, float* dY, float* dGate, float* dUp) : IGated
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Apply(long i, long j, int lanes)
         {
             Vector256<float> g = Lanes.Load(gate + i, lanes);
             Vector256<float> u = Lanes.Load(up + i, lanes);
-            Vector256<float> d = Lanes.Load(dY + i, lanes);
+            Vector256<float> d = Lanes.Load(dY + j, lanes);
             Vector256<float> sigmoid = VectorMath.Sigmoid(g);
 
             // silu′ = σ + g·σ·(1 − σ), and 1 − σ(g) = σ(−g) loses nothing that matters here: it is multiplied by σ.
@@ -104,24 +133,24 @@ internal sealed unsafe partial class CpuBackend
         }
     }
 
-    private readonly struct GeGluForward(float* gate, float* up, float* y) : IElementwise
+    private readonly struct GeGluForward(float* gate, float* up, float* y) : IGated
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Apply(long i, int lanes)
+        public void Apply(long i, long j, int lanes)
         {
             Vector256<float> g = Lanes.Load(gate + i, lanes);
-            Lanes.Store(g * GeluTanhForward.Gate(g, out _) * Lanes.Load(up + i, lanes), y + i, lanes);
+            Lanes.Store(g * GeluTanhForward.Gate(g, out _) * Lanes.Load(up + i, lanes), y + j, lanes);
         }
     }
 
-    private readonly struct GeGluGradient(float* gate, float* up, float* dY, float* dGate, float* dUp) : IElementwise
+    private readonly struct GeGluGradient(float* gate, float* up, float* dY, float* dGate, float* dUp) : IGated
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Apply(long i, int lanes)
+        public void Apply(long i, long j, int lanes)
         {
             Vector256<float> g = Lanes.Load(gate + i, lanes);
             Vector256<float> u = Lanes.Load(up + i, lanes);
-            Vector256<float> d = Lanes.Load(dY + i, lanes);
+            Vector256<float> d = Lanes.Load(dY + j, lanes);
             Vector256<float> share = GeluTanhForward.Gate(g, out Vector256<float> slope);
             Lanes.Store(d * u * GeluTanhForward.Derivative(g, share, slope), dGate + i, lanes);
             Lanes.Store(d * g * share, dUp + i, lanes);

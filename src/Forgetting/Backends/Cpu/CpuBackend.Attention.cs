@@ -6,7 +6,7 @@ namespace Forgetting.Backends.Cpu;
 internal sealed unsafe partial class CpuBackend
 {
     /// <inheritdoc/>
-    public void Attention(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp)
+    public void Attention(AttentionShape shape, ColumnView q, ColumnView k, ColumnView v, Tensor offsets, Tensor o, Tensor logSumExp)
     {
         Contract.Attention(shape, q, k, v, offsets, o, logSumExp);
         AttentionOverTiles(shape, q, k, v, offsets, offsets, default, o, logSumExp);
@@ -14,8 +14,8 @@ internal sealed unsafe partial class CpuBackend
 
     /// <inheritdoc/>
     public void AttentionBackward(
-        AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO,
-        Tensor delta, Tensor dQ, Tensor dK, Tensor dV)
+        AttentionShape shape, ColumnView q, ColumnView k, ColumnView v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO,
+        Tensor delta, ColumnView dQ, ColumnView dK, ColumnView dV)
     {
         Contract.AttentionBackward(shape, q, k, v, offsets, o, logSumExp, dO, delta, dQ, dK, dV);
         switch (VectorWidth.Bits)
@@ -35,15 +35,15 @@ internal sealed unsafe partial class CpuBackend
             where TKernel : unmanaged, IMicroKernel
         {
             var job = new AttentionBackward<TKernel>(
-                AttentionTiles.Of<TKernel>(shape), Floats(q), Floats(k), Floats(v), Ints(offsets), Floats(o), Floats(logSumExp), Floats(dO),
-                Output(delta), Output(dQ), Output(dK), Output(dV));
+                AttentionTiles.Of<TKernel>(shape, q.Stride, k.Stride), Floats(q), Floats(k), Floats(v), Ints(offsets), Floats(o),
+                Floats(logSumExp), Floats(dO), Output(delta), Output(dQ), Output(dK), Output(dV));
             _pool.Run(job, ((int)offsets.Count - 1) * shape.KeyValueHeads, job.ScratchBytes);
         }
     }
 
     /// <inheritdoc/>
     public void AttentionWithCache(
-        AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
+        AttentionShape shape, ColumnView q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
     {
         Contract.AttentionWithCache(shape, q, offsets, keys, values, starts, lengths, o);
         if (q.Rows != starts.Count || !IsDecoding(offsets))
@@ -59,8 +59,8 @@ internal sealed unsafe partial class CpuBackend
         int sequences = (int)starts.Count;
         int parts = Math.Clamp((2 * _pool.Threads + sequences - 1) / sequences, 1, shape.KeyValueHeads);
         var job = new AttentionDecode(
-            shape, Floats(q), Floats(keys), Floats(values), Ints(starts), Ints(lengths), (shape.KeyValueHeads + parts - 1) / parts,
-            Output(o));
+            shape, Floats(q), q.Stride, Floats(keys), Floats(values), Ints(starts), Ints(lengths),
+            (shape.KeyValueHeads + parts - 1) / parts, Output(o));
         _pool.Run(job, sequences * job.Parts, job.ScratchBytes(sequences));
     }
 
@@ -78,7 +78,8 @@ internal sealed unsafe partial class CpuBackend
     }
 
     private void AttentionOverTiles(
-        AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor starts, Tensor lengths, Tensor o, Tensor logSumExp)
+        AttentionShape shape, ColumnView q, ColumnView k, ColumnView v, Tensor offsets, Tensor starts, Tensor lengths, Tensor o,
+        Tensor logSumExp)
     {
         switch (VectorWidth.Bits)
         {
@@ -97,8 +98,8 @@ internal sealed unsafe partial class CpuBackend
             where TKernel : unmanaged, IMicroKernel
         {
             var job = new AttentionForward<TKernel>(
-                AttentionTiles.Of<TKernel>(shape), Floats(q), Floats(k), Floats(v), Ints(offsets), (int)offsets.Count - 1, Ints(starts),
-                Ints(lengths), Output(o), Output(logSumExp));
+                AttentionTiles.Of<TKernel>(shape, q.Stride, k.Stride), Floats(q), Floats(k), Floats(v), Ints(offsets),
+                (int)offsets.Count - 1, Ints(starts), Ints(lengths), Output(o), Output(logSumExp));
             _pool.Run(job, job.Tasks, job.ScratchBytes);
         }
     }

@@ -6,14 +6,14 @@ namespace Forgetting.Backends.Cpu;
 internal sealed unsafe partial class CpuBackend
 {
     /// <inheritdoc/>
-    public void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0)
+    public void Gemm(ColumnView a, bool transposeA, ColumnView b, bool transposeB, ColumnView c, float alpha = 1, float beta = 0)
     {
         (int m, int n, int k) = Contract.Gemm(a, transposeA, b, transposeB, c);
         var product = new Product(
-            transposeA, transposeB, m, n, k, alpha, Floats(a), a.Columns, Floats(b), b.Columns, beta, Output(c), c.Columns);
+            transposeA, transposeB, m, n, k, alpha, Floats(a), a.Stride, Floats(b), b.Stride, beta, Output(c), c.Stride);
         if (b.DType == DType.NormalFloat4)
         {
-            QuantizedGemm(product, b);
+            QuantizedGemm(product, b.Whole);
         }
         else
         {

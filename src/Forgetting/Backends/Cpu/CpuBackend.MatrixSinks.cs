@@ -24,20 +24,20 @@ internal sealed unsafe partial class CpuBackend
     private const int SinkGroupRows = 384;
 
     /// <inheritdoc/>
-    public void SquareAccumulateMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor sum)
+    public void SquareAccumulateMatrix(ColumnView x, ColumnView dY, Tensor offsets, Tensor sum)
     {
         Contract.SquareAccumulateMatrix(x, dY, offsets, sum);
         RunSink(x, dY, offsets, new SquareTile(Output(sum)), default);
     }
 
     /// <inheritdoc/>
-    public void ProjectMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
+    public void ProjectMatrix(ColumnView x, ColumnView dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
     {
         Contract.ProjectMatrix(x, dY, offsets, a, b, result);
         RunSink(x, dY, offsets, new ProjectTile(Floats(a), Floats(b)), result);
     }
 
-    private void RunSink<TTile>(Tensor x, Tensor dY, Tensor offsets, TTile tile, Tensor result)
+    private void RunSink<TTile>(ColumnView x, ColumnView dY, Tensor offsets, TTile tile, Tensor result)
         where TTile : unmanaged, ISinkTile
     {
         switch (VectorWidth.Bits)
@@ -54,7 +54,7 @@ internal sealed unsafe partial class CpuBackend
         }
     }
 
-    private void RunSink<TKernel, TTile>(Tensor x, Tensor dY, Tensor offsets, TTile tile, Tensor result)
+    private void RunSink<TKernel, TTile>(ColumnView x, ColumnView dY, Tensor offsets, TTile tile, Tensor result)
         where TKernel : unmanaged, IMicroKernel
         where TTile : unmanaged, ISinkTile
     {
@@ -70,13 +70,13 @@ internal sealed unsafe partial class CpuBackend
         {
             int columns = Math.Min(inBlock, x.Columns - column);
             _pool.Run(
-                new PackColumns(Floats(x) + column, x.Columns, columns, t, TKernel.Columns, RoundsOperands, packedX),
+                new PackColumns(Floats(x) + column, x.Stride, columns, t, TKernel.Columns, RoundsOperands, packedX),
                 Blocks(columns, PackColumns.Lines));
             for (int row = 0; row < dY.Columns; row += outBlock)
             {
                 int rows = Math.Min(outBlock, dY.Columns - row);
                 _pool.Run(
-                    new PackColumns(Floats(dY) + row, dY.Columns, rows, t, TKernel.Rows, RoundsOperands, packedY),
+                    new PackColumns(Floats(dY) + row, dY.Stride, rows, t, TKernel.Rows, RoundsOperands, packedY),
                     Blocks(rows, PackColumns.Lines));
                 var job = new SinkJob<TKernel, TTile>(
                     packedX, packedY, t, Ints(offsets), n, row, rows, column, columns, x.Columns, tile, partial);

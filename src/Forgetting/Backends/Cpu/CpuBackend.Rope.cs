@@ -7,23 +7,24 @@ namespace Forgetting.Backends.Cpu;
 internal sealed unsafe partial class CpuBackend
 {
     /// <inheritdoc/>
-    public void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)
+    public void Rope(ColumnView x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)
     {
         Contract.Rope(x, positions, cosine, sine, headSize);
         ForEachRow(
-            new RopeRow(Output(x), Ints(positions), Floats(cosine), Floats(sine), x.Columns, headSize, cosine.Columns, inverse ? -1 : 1),
+            new RopeRow(
+                Output(x), x.Stride, Ints(positions), Floats(cosine), Floats(sine), x.Columns, headSize, cosine.Columns, inverse ? -1 : 1),
             x.Rows, x.Columns);
     }
 
     private readonly struct RopeRow(
-        float* x, int* positions, float* cosine, float* sine, int columns, int headSize, int half, float sign) : IRowOperation
+        float* x, int stride, int* positions, float* cosine, float* sine, int columns, int headSize, int half, float sign) : IRowOperation
     {
         public void Apply(int row, byte* scratch)
         {
             float* cosines = cosine + ((long)positions[row] * half);
             float* sines = sine + ((long)positions[row] * half);
-            float* end = x + ((row + 1L) * columns);
-            for (float* head = x + ((long)row * columns); head < end; head += headSize)
+            float* first = x + ((long)row * stride);
+            for (float* head = first; head < first + columns; head += headSize)
             {
                 int i = 0;
                 for (; i <= half - Lanes.Count; i += Lanes.Count)

@@ -20,10 +20,10 @@ internal sealed unsafe partial class CpuBackend
     }
 
     /// <inheritdoc/>
-    public void ScatterRows(Tensor x, Tensor rows, Tensor y)
+    public void ScatterRows(ColumnView x, Tensor rows, Tensor y)
     {
         Contract.ScatterRows(x, rows, y);
-        ForEachRow(new ScatterRow(Floats(x), Ints(rows), Output(y), y.Columns), x.Rows, y.Columns);
+        ForEachRow(new ScatterRow(Floats(x), x.Stride, Ints(rows), Output(y), y.Columns), x.Rows, y.Columns);
     }
 
     /// <inheritdoc/>
@@ -38,10 +38,10 @@ internal sealed unsafe partial class CpuBackend
     }
 
     /// <inheritdoc/>
-    public void AddBias(Tensor y, Tensor bias)
+    public void AddBias(ColumnView y, Tensor bias)
     {
         Contract.AddBias(y, bias);
-        ForEachRow(new AddToRow(Output(y), Floats(bias), y.Columns), y.Rows, y.Columns);
+        ForEachRow(new AddToRow(Output(y), y.Stride, Floats(bias), y.Columns), y.Rows, y.Columns);
     }
 
     /// <inheritdoc/>
@@ -86,10 +86,10 @@ internal sealed unsafe partial class CpuBackend
                 .CopyTo(new Span<float>(y + ((long)row * columns), columns));
     }
 
-    private readonly struct ScatterRow(float* x, int* rows, float* y, int columns) : IRowOperation
+    private readonly struct ScatterRow(float* x, int stride, int* rows, float* y, int columns) : IRowOperation
     {
         public void Apply(int row, byte* scratch) =>
-            new ReadOnlySpan<float>(x + ((long)row * columns), columns).CopyTo(new Span<float>(y + ((long)rows[row] * columns), columns));
+            new ReadOnlySpan<float>(x + ((long)row * stride), columns).CopyTo(new Span<float>(y + ((long)rows[row] * columns), columns));
     }
 
     private readonly struct CopyRowPart(float* source, int sourceStride, float* destination, int destinationStride, int count)
@@ -100,11 +100,11 @@ internal sealed unsafe partial class CpuBackend
                 .CopyTo(new Span<float>(destination + ((long)row * destinationStride), count));
     }
 
-    private readonly struct AddToRow(float* y, float* bias, int columns) : IRowOperation
+    private readonly struct AddToRow(float* y, int stride, float* bias, int columns) : IRowOperation
     {
         public void Apply(int row, byte* scratch)
         {
-            var target = new Span<float>(y + ((long)row * columns), columns);
+            var target = new Span<float>(y + ((long)row * stride), columns);
             TensorPrimitives.Add(target, new ReadOnlySpan<float>(bias, columns), target);
         }
     }

@@ -84,13 +84,13 @@ internal sealed unsafe partial class CpuBackend : IBackend
         _slab.Dispose();
     }
 
-    private static float* Floats(Tensor tensor) => (float*)tensor.Pointer;
+    private static float* Floats(ColumnView view) => (float*)view.Pointer;
 
-    /// <summary>The elements of a tensor that is about to be written: what is kept of it in another layout is stale from now on.</summary>
-    private float* Output(Tensor tensor)
+    /// <summary>The elements of what is about to be written: what is kept of it in another layout is stale from now on.</summary>
+    private float* Output(ColumnView view)
     {
-        _weights.Written(tensor.Pointer, tensor.Bytes);
-        return (float*)tensor.Pointer;
+        _weights.Written(view.Pointer, view.Span);
+        return (float*)view.Pointer;
     }
 
     private bool RoundsOperands => _products.OperandType == DType.BFloat16;

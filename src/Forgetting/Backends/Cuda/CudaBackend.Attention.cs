@@ -12,7 +12,7 @@ internal sealed unsafe partial class CudaBackend
     private const int CacheHeadSize = 128;
 
     /// <inheritdoc/>
-    public void Attention(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp)
+    public void Attention(AttentionShape shape, ColumnView q, ColumnView k, ColumnView v, Tensor offsets, Tensor o, Tensor logSumExp)
     {
         Contract.Attention(shape, q, k, v, offsets, o, logSumExp);
         LaunchAttention(shape, q, k, v, offsets, default, default, o, logSumExp);
@@ -20,8 +20,8 @@ internal sealed unsafe partial class CudaBackend
 
     /// <inheritdoc/>
     public void AttentionBackward(
-        AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO,
-        Tensor delta, Tensor dQ, Tensor dK, Tensor dV)
+        AttentionShape shape, ColumnView q, ColumnView k, ColumnView v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO,
+        Tensor delta, ColumnView dQ, ColumnView dK, ColumnView dV)
     {
         Contract.AttentionBackward(shape, q, k, v, offsets, o, logSumExp, dO, delta, dQ, dK, dV);
         if (q.Rows == 0)
@@ -34,17 +34,17 @@ internal sealed unsafe partial class CudaBackend
             "attention_delta", Suffix(q.DType), new(Blocks(headRows, 8)), BlockThreads, 0, o, dO, delta, headRows, shape.HeadSize);
         _device.Launch(
             "attention_queries", kernel.Suffix, new(shape.Heads, slots), kernel.Threads, kernel.QueriesBytes,
-            q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale,
-            shape.Window, shape.Cap);
+            q, k, v, offsets, sequences, logSumExp, dO, delta, dQ, shape.Heads, shape.KeyValueHeads, shape.HeadSize, (long)q.Stride,
+            (long)k.Stride, shape.Scale, shape.Window, shape.Cap);
         _device.Launch(
             "attention_keys", kernel.Suffix, new(shape.KeyValueHeads, slots), kernel.Threads, kernel.KeysBytes,
-            q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale,
-            shape.Window, shape.Cap);
+            q, k, v, offsets, sequences, logSumExp, dO, delta, dK, dV, shape.Heads, shape.KeyValueHeads, shape.HeadSize, (long)q.Stride,
+            (long)k.Stride, shape.Scale, shape.Window, shape.Cap);
     }
 
     /// <inheritdoc/>
     public void AttentionWithCache(
-        AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
+        AttentionShape shape, ColumnView q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
     {
         int sequences = Contract.AttentionWithCache(shape, q, offsets, keys, values, starts, lengths, o);
         // One new token a sequence: decoding, bound by reading the cache. More: a prompt, bound by the products.
@@ -59,7 +59,8 @@ internal sealed unsafe partial class CudaBackend
     }
 
     private void LaunchAttention(
-        AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor starts, Tensor lengths, Tensor o, Tensor logSumExp)
+        AttentionShape shape, ColumnView q, ColumnView k, ColumnView v, Tensor offsets, Tensor starts, Tensor lengths, Tensor o,
+        Tensor logSumExp)
     {
         if (q.Rows == 0)
             return;
@@ -69,10 +70,10 @@ internal sealed unsafe partial class CudaBackend
         _device.Launch(
             "attention", kernel.Suffix, new(shape.Heads, (q.Rows / kernel.Rows) + sequences), kernel.Threads,
             kernel.ForwardBytes, q, k, v, offsets, sequences, starts, lengths, o, logSumExp, shape.Heads, shape.KeyValueHeads,
-            shape.HeadSize, shape.Scale, shape.Window, shape.Cap);
+            shape.HeadSize, (long)q.Stride, (long)k.Stride, shape.Scale, shape.Window, shape.Cap);
     }
 
-    private void LaunchDecoding(AttentionShape shape, Tensor q, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
+    private void LaunchDecoding(AttentionShape shape, ColumnView q, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
     {
         int sequences = q.Rows, group = shape.Heads / shape.KeyValueHeads;
         if (sequences == 0)
@@ -84,8 +85,8 @@ internal sealed unsafe partial class CudaBackend
         _device.Launch(
             "cache_attention_partials", AttentionSuffix(shape.HeadSize <= 64 ? 64 : CacheHeadSize, shape.Cap > 0, q.DType),
             new(sequences, shape.KeyValueHeads * Blocks(group, CacheGroup), CacheSplits), 128, 0,
-            q, keys, values, starts, lengths, shape.Heads, shape.KeyValueHeads, shape.HeadSize, shape.Scale, shape.Window, shape.Cap,
-            statistics, outputs);
+            q, keys, values, starts, lengths, shape.Heads, shape.KeyValueHeads, shape.HeadSize, (long)q.Stride, shape.Scale, shape.Window,
+            shape.Cap, statistics, outputs);
         _device.Launch(
             "cache_attention_join", Suffix(q.DType), new(sequences, shape.Heads), 128, 0, statistics, outputs, o, shape.Heads,
             shape.HeadSize);

@@ -6,7 +6,7 @@ namespace Forgetting.Backends.Cuda;
 internal sealed unsafe partial class CudaBackend
 {
     /// <inheritdoc/>
-    public void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0)
+    public void Gemm(ColumnView a, bool transposeA, ColumnView b, bool transposeB, ColumnView c, float alpha = 1, float beta = 0)
     {
         int k = Contract.Gemm(a, transposeA, b, transposeB, c).K;
         if (c.Count == 0)
@@ -14,7 +14,7 @@ internal sealed unsafe partial class CudaBackend
 
         if (k > 0 && b.DType == DType.NormalFloat4)
         {
-            QuantizedGemm(a, transposeA, b, transposeB, c, k, alpha, beta);
+            QuantizedGemm(a, transposeA, b.Whole, transposeB, c, k, alpha, beta);
         }
         else if (k > 0)
         {
@@ -22,11 +22,11 @@ internal sealed unsafe partial class CudaBackend
         }
         else if (beta == 0)
         {
-            Fill(c, 0);
+            Fill(c.Whole, 0);
         }
         else if (beta != 1)
         {
-            Scale(c, beta);
+            Scale(c.Whole, beta);
         }
     }
 
@@ -37,9 +37,9 @@ internal sealed unsafe partial class CudaBackend
     }
 
     /// <inheritdoc/>
-    public void AddBias(Tensor y, Tensor bias)
+    public void AddBias(ColumnView y, Tensor bias)
     {
         Contract.AddBias(y, bias);
-        LaunchRows("add_bias", Suffix(y.DType), y.Rows, Blocks(y.Columns, Wide(y.DType)), y, bias, y.Columns);
+        LaunchRows("add_bias", Suffix(y.DType), y.Rows, Blocks(y.Columns, Wide(y.DType)), y, bias, y.Columns, y.Stride);
     }
 }

@@ -41,17 +41,17 @@ internal sealed unsafe partial class CudaBackend
     }
 
     /// <inheritdoc/>
-    public void SwiGlu(Tensor gate, Tensor up, Tensor y) => Gated("swiglu", gate, up, y);
+    public void SwiGlu(ColumnView gate, ColumnView up, Tensor y) => Gated("swiglu", gate, up, y);
 
     /// <inheritdoc/>
-    public void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp) =>
+    public void SwiGluBackward(ColumnView gate, ColumnView up, Tensor dY, ColumnView dGate, ColumnView dUp) =>
         GatedBackward("swiglu_backward", gate, up, dY, dGate, dUp);
 
     /// <inheritdoc/>
-    public void GeGlu(Tensor gate, Tensor up, Tensor y) => Gated("geglu", gate, up, y);
+    public void GeGlu(ColumnView gate, ColumnView up, Tensor y) => Gated("geglu", gate, up, y);
 
     /// <inheritdoc/>
-    public void GeGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp) =>
+    public void GeGluBackward(ColumnView gate, ColumnView up, Tensor dY, ColumnView dGate, ColumnView dUp) =>
         GatedBackward("geglu_backward", gate, up, dY, dGate, dUp);
 
     /// <inheritdoc/>
@@ -68,16 +68,17 @@ internal sealed unsafe partial class CudaBackend
         LaunchFlat("soft_cap_backward", Suffix(x.DType), x.Count, Wide(x.DType), x, dY, dX, cap, x.Count);
     }
 
-    private void Gated(string kernel, Tensor gate, Tensor up, Tensor y)
+    private void Gated(string kernel, ColumnView gate, ColumnView up, Tensor y)
     {
         Contract.Gated(gate, up, y);
-        LaunchFlat(kernel, Suffix(y.DType), y.Count, Wide(y.DType), gate, up, y, y.Count);
+        LaunchRows(kernel, Suffix(y.DType), y.Rows, Blocks(y.Columns, Wide(y.DType)), gate, up, y, y.Columns, gate.Stride);
     }
 
-    private void GatedBackward(string kernel, Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
+    private void GatedBackward(string kernel, ColumnView gate, ColumnView up, Tensor dY, ColumnView dGate, ColumnView dUp)
     {
         Contract.GatedBackward(gate, up, dY, dGate, dUp);
-        LaunchFlat(kernel, Suffix(dY.DType), dY.Count, Wide(dY.DType), gate, up, dY, dGate, dUp, dY.Count);
+        LaunchRows(
+            kernel, Suffix(dY.DType), dY.Rows, Blocks(dY.Columns, Wide(dY.DType)), gate, up, dY, dGate, dUp, dY.Columns, gate.Stride);
     }
 
     /// <inheritdoc/>

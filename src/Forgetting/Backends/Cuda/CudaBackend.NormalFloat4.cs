@@ -22,7 +22,8 @@ internal sealed unsafe partial class CudaBackend
     }
 
     // Each slab is dequantised for no longer than its product takes: a launch and a product, which the stream orders.
-    private void QuantizedGemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, int k, float alpha, float beta)
+    private void QuantizedGemm(
+        ColumnView a, bool transposeA, Tensor b, bool transposeB, ColumnView c, int k, float alpha, float beta)
     {
         int step = SlabStep(b, transposeB);
         nint scratch = Scratch(SlabBytes(b, transposeB, a.DType));
@@ -31,8 +32,8 @@ internal sealed unsafe partial class CudaBackend
             int count = Math.Min(step, c.Columns - start);
             var slab = new Tensor(scratch, transposeB ? new Shape(count, b.Columns) : new Shape(b.Rows, count), a.DType);
             Dequantize(b, transposeB ? (long)start * b.Columns : start, slab);
-            var part = new Tensor(c.Pointer + (start * c.DType.Size()), new Shape(c.Rows, count), c.DType);
-            _device.Gemm(a, transposeA, slab, transposeB, part, k, alpha, beta, c.Columns);
+            ColumnView part = c with { Pointer = c.Pointer + (start * c.DType.Size()), Shape = new Shape(c.Rows, count) };
+            _device.Gemm(a, transposeA, slab, transposeB, part, k, alpha, beta);
         }
     }
 

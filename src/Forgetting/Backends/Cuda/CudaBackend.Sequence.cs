@@ -16,12 +16,13 @@ internal sealed unsafe partial class CudaBackend
     }
 
     /// <inheritdoc/>
-    public void ScatterRows(Tensor x, Tensor rows, Tensor y)
+    public void ScatterRows(ColumnView x, Tensor rows, Tensor y)
     {
         Contract.ScatterRows(x, rows, y);
-        long bytes = (long)x.Columns * x.DType.Size();
-        int width = AccessBytes(x.Pointer | y.Pointer | (nint)bytes);
-        LaunchRows("scatter_rows", AccessSuffix(width), x.Rows, (int)(bytes / width), x, rows, y, (int)(bytes / width));
+        long bytes = (long)x.Columns * x.DType.Size(), stride = (long)x.Stride * x.DType.Size();
+        int width = AccessBytes(x.Pointer | y.Pointer | (nint)(bytes | stride));
+        LaunchRows(
+            "scatter_rows", AccessSuffix(width), x.Rows, (int)(bytes / width), x, (int)(stride / width), rows, y, (int)(bytes / width));
     }
 
     /// <inheritdoc/>
@@ -38,13 +39,13 @@ internal sealed unsafe partial class CudaBackend
     }
 
     /// <inheritdoc/>
-    public void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)
+    public void Rope(ColumnView x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)
     {
         Contract.Rope(x, positions, cosine, sine, headSize);
         int heads = x.Columns / headSize;
         LaunchRows(
             "rope", Suffix(x.DType), x.Rows, Blocks(heads * cosine.Columns, Wide(x.DType)),
-            x, positions, cosine, sine, heads, headSize, 2 * cosine.Columns, inverse ? -1f : 1f);
+            x, positions, cosine, sine, heads, headSize, 2 * cosine.Columns, x.Stride, inverse ? -1f : 1f);
     }
 
     /// <inheritdoc/>

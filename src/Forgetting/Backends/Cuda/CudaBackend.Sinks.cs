@@ -11,7 +11,7 @@ internal sealed unsafe partial class CudaBackend
     private const int HeadTileColumns = 512;
 
     /// <inheritdoc/>
-    public void SquareAccumulateMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor sum)
+    public void SquareAccumulateMatrix(ColumnView x, ColumnView dY, Tensor offsets, Tensor sum)
     {
         Contract.SquareAccumulateMatrix(x, dY, offsets, sum);
         if (sum.Count > 0 && x.Rows > 0)
@@ -19,12 +19,12 @@ internal sealed unsafe partial class CudaBackend
             var tile = FisherTile.Square(x.DType);
             _device.Launch(
                 "fisher_square", Suffix(x.DType), tile.Grid(sum.Shape), BlockThreads, tile.SharedBytes,
-                x, dY, offsets, (int)offsets.Count - 1, sum, sum.Columns, sum.Rows);
+                x, dY, offsets, (int)offsets.Count - 1, sum, sum.Columns, sum.Rows, x.Stride, dY.Stride);
         }
     }
 
     /// <inheritdoc/>
-    public void ProjectMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
+    public void ProjectMatrix(ColumnView x, ColumnView dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
     {
         int sequences = Contract.ProjectMatrix(x, dY, offsets, a, b, result);
         if (a.Count == 0 || x.Rows == 0)
@@ -36,12 +36,12 @@ internal sealed unsafe partial class CudaBackend
         nint partials = Scratch((long)blocks * sequences * 2 * sizeof(float));
         _device.Launch(
             "fisher_project", Suffix(x.DType), grid, BlockThreads, tile.SharedBytes, x, dY, offsets, sequences, a, b, partials, a.Columns,
-            a.Rows);
+            a.Rows, x.Stride, dY.Stride);
         _device.Launch("add_pairs", "f32", new(sequences), BlockThreads, 0, partials, default(Tensor), blocks, result);
     }
 
     /// <inheritdoc/>
-    public void AccumulateColumns(Tensor dY, Tensor gradient)
+    public void AccumulateColumns(ColumnView dY, Tensor gradient)
     {
         Contract.AccumulateColumns(dY, gradient);
         if (dY.Count > 0)
@@ -52,7 +52,7 @@ internal sealed unsafe partial class CudaBackend
     }
 
     /// <inheritdoc/>
-    public void SquareAccumulateColumns(Tensor dY, Tensor offsets, Tensor sum)
+    public void SquareAccumulateColumns(ColumnView dY, Tensor offsets, Tensor sum)
     {
         Contract.SquareAccumulateColumns(dY, offsets, sum);
         if (dY.Count > 0)
@@ -63,7 +63,7 @@ internal sealed unsafe partial class CudaBackend
     }
 
     /// <inheritdoc/>
-    public void ProjectColumns(Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
+    public void ProjectColumns(ColumnView dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
     {
         int sequences = Contract.ProjectColumns(dY, offsets, a, b, result);
         if (dY.Count > 0)
@@ -127,7 +127,7 @@ internal sealed unsafe partial class CudaBackend
     }
 
     // Sums of each tile of 128 rows of each sequence (of all rows where there are no offsets) in scratch memory: [slots, C].
-    private nint ColumnPartials(Tensor dY, Tensor offsets)
+    private nint ColumnPartials(ColumnView dY, Tensor offsets)
     {
         int sequences = offsets.IsEmpty ? 1 : (int)offsets.Count - 1, slots = (dY.Rows / ColumnTileRows) + sequences;
         nint partials = Scratch((long)slots * dY.Columns * sizeof(float));
@@ -135,7 +135,7 @@ internal sealed unsafe partial class CudaBackend
         {
             _device.Launch(
                 "column_partials", Suffix(dY.DType), new(Blocks(dY.Columns, 32 * Wide(dY.DType)), slots), BlockThreads, 0,
-                dY, offsets, sequences, partials, dY.Rows, dY.Columns);
+                dY, offsets, sequences, partials, dY.Rows, dY.Columns, dY.Stride);
         }
 
         return partials;

@@ -240,16 +240,15 @@ internal sealed unsafe class CudaDevice : IDisposable
     /// C = α·op(A)·op(B) + β·C, all row-major; sums in Float32, never TF32. cuBLAS chooses how to compute it by the shapes: the same
     /// shapes give the same bits, but a row of C need not have the same last bits in products of different numbers of rows.
     /// </summary>
-    /// <param name="strideC">Columns between the rows of C, where it is part of a wider matrix; null for its own.</param>
     public void Gemm(
-        Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, int inner, float alpha, float beta, int? strideC = null)
+        ColumnView a, bool transposeA, ColumnView b, bool transposeB, ColumnView c, int inner, float alpha, float beta)
     {
         MakeCurrent();
         // cuBLAS reads columns: a row-major matrix is the transpose of what it sees, and Cᵀ = op(B)ᵀ·op(A)ᵀ.
         CublasStatus status = CudaBlasNativeMethods.cublasGemmEx(
             _blas.CublasHandle, OperationOf(transposeB), OperationOf(transposeA), c.Columns, c.Rows, inner,
-            (nint)(&alpha), Pointer(b.Pointer), TypeOf(b), b.Columns, Pointer(a.Pointer), TypeOf(a), a.Columns,
-            (nint)(&beta), Pointer(c.Pointer), TypeOf(c), strideC ?? c.Columns, ComputeType.Compute32F, GemmAlgo.Default);
+            (nint)(&alpha), Pointer(b.Pointer), TypeOf(b), b.Stride, Pointer(a.Pointer), TypeOf(a), a.Stride,
+            (nint)(&beta), Pointer(c.Pointer), TypeOf(c), c.Stride, ComputeType.Compute32F, GemmAlgo.Default);
         if (status != CublasStatus.Success)
         {
             string product = $"{a.Shape}{(transposeA ? "ᵀ" : "")} · {b.Shape}{(transposeB ? "ᵀ" : "")} of {a.DType}";
@@ -321,8 +320,8 @@ internal sealed unsafe class CudaDevice : IDisposable
 
     private static Operation OperationOf(bool transpose) => transpose ? Operation.Transpose : Operation.NonTranspose;
 
-    private static cudaDataType TypeOf(Tensor tensor) =>
-        tensor.DType == DType.BFloat16 ? cudaDataType.CUDA_R_16BF : cudaDataType.CUDA_R_32F;
+    private static cudaDataType TypeOf(ColumnView view) =>
+        view.DType == DType.BFloat16 ? cudaDataType.CUDA_R_16BF : cudaDataType.CUDA_R_32F;
 
     private static string Mebibytes(long bytes) => $"{bytes >> 20} MiB";
 }

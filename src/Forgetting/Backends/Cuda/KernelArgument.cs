@@ -12,6 +12,8 @@ internal readonly struct KernelArgument
 
     public static implicit operator KernelArgument(Tensor value) => new(value.Pointer);
 
+    public static implicit operator KernelArgument(ColumnView value) => new(value.Pointer);
+
     public static implicit operator KernelArgument(nint value) => new(value);
 
     public static implicit operator KernelArgument(int value) => new(value);

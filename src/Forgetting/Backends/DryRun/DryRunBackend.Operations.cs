@@ -5,7 +5,7 @@ namespace Forgetting.Backends.DryRun;
 // Operations have nothing to do where there is no memory; products may pack their weights.
 internal sealed partial class DryRunBackend
 {
-    public void AddBias(Tensor y, Tensor bias)
+    public void AddBias(ColumnView y, Tensor bias)
     {
     }
 
@@ -13,7 +13,7 @@ internal sealed partial class DryRunBackend
     {
     }
 
-    public void ScatterRows(Tensor x, Tensor rows, Tensor y)
+    public void ScatterRows(ColumnView x, Tensor rows, Tensor y)
     {
     }
 
@@ -21,22 +21,22 @@ internal sealed partial class DryRunBackend
     {
     }
 
-    public void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)
+    public void Rope(ColumnView x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)
     {
     }
 
-    public void Attention(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp)
+    public void Attention(AttentionShape shape, ColumnView q, ColumnView k, ColumnView v, Tensor offsets, Tensor o, Tensor logSumExp)
     {
     }
 
     public void AttentionBackward(
-        AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO,
-        Tensor delta, Tensor dQ, Tensor dK, Tensor dV)
+        AttentionShape shape, ColumnView q, ColumnView k, ColumnView v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO,
+        Tensor delta, ColumnView dQ, ColumnView dK, ColumnView dV)
     {
     }
 
     public void AttentionWithCache(
-        AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
+        AttentionShape shape, ColumnView q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
     {
     }
 
@@ -64,19 +64,19 @@ internal sealed partial class DryRunBackend
     {
     }
 
-    public void SwiGlu(Tensor gate, Tensor up, Tensor y)
+    public void SwiGlu(ColumnView gate, ColumnView up, Tensor y)
     {
     }
 
-    public void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
+    public void SwiGluBackward(ColumnView gate, ColumnView up, Tensor dY, ColumnView dGate, ColumnView dUp)
     {
     }
 
-    public void GeGlu(Tensor gate, Tensor up, Tensor y)
+    public void GeGlu(ColumnView gate, ColumnView up, Tensor y)
     {
     }
 
-    public void GeGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
+    public void GeGluBackward(ColumnView gate, ColumnView up, Tensor dY, ColumnView dGate, ColumnView dUp)
     {
     }
 
@@ -121,23 +121,23 @@ internal sealed partial class DryRunBackend
     {
     }
 
-    public void SquareAccumulateMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor sum)
+    public void SquareAccumulateMatrix(ColumnView x, ColumnView dY, Tensor offsets, Tensor sum)
     {
     }
 
-    public void ProjectMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
+    public void ProjectMatrix(ColumnView x, ColumnView dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
     {
     }
 
-    public void AccumulateColumns(Tensor dY, Tensor gradient)
+    public void AccumulateColumns(ColumnView dY, Tensor gradient)
     {
     }
 
-    public void SquareAccumulateColumns(Tensor dY, Tensor offsets, Tensor sum)
+    public void SquareAccumulateColumns(ColumnView dY, Tensor offsets, Tensor sum)
     {
     }
 
-    public void ProjectColumns(Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
+    public void ProjectColumns(ColumnView dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
     {
     }
 

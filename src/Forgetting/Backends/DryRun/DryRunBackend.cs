@@ -50,18 +50,18 @@ internal sealed unsafe partial class DryRunBackend : IBackend
 
     public void DeclareWeight(Tensor weight) => _weights?.Declare(weight);
 
-    public void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0)
+    public void Gemm(ColumnView a, bool transposeA, ColumnView b, bool transposeB, ColumnView c, float alpha = 1, float beta = 0)
     {
         if (b.DType == DType.NormalFloat4)
         {
-            Scratch(CudaBackend.ScratchBytes(CudaBackend.SlabBytes(b, transposeB, StorageType)));
+            Scratch(CudaBackend.ScratchBytes(CudaBackend.SlabBytes(b.Whole, transposeB, StorageType)));
             return;
         }
 
         int inner = transposeA ? a.Rows : a.Columns;
         _weights?.Packed(new Product(
-            transposeA, transposeB, c.Rows, c.Columns, inner, alpha, (float*)a.Pointer, a.Columns, (float*)b.Pointer, b.Columns, beta,
-            (float*)c.Pointer, c.Columns));
+            transposeA, transposeB, c.Rows, c.Columns, inner, alpha, (float*)a.Pointer, a.Stride, (float*)b.Pointer, b.Stride, beta,
+            (float*)c.Pointer, c.Stride));
     }
 
     // A card keeps the largest that was asked for; the CPU has such memory beside what it counts.

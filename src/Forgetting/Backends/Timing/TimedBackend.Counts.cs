@@ -30,10 +30,10 @@ internal sealed partial class TimedBackend
     }
 
     // Each tensor is read or written once; one that is both stands there twice.
-    private static double Bytes(ReadOnlySpan<Tensor> tensors)
+    private static double Bytes(ReadOnlySpan<ColumnView> tensors)
     {
         double bytes = 0;
-        foreach (Tensor tensor in tensors)
+        foreach (ColumnView tensor in tensors)
         {
             bytes += tensor.IsEmpty ? 0 : tensor.Bytes;
         }
@@ -41,7 +41,7 @@ internal sealed partial class TimedBackend
         return bytes;
     }
 
-    private Scope Time(ReadOnlySpan<Tensor> tensors, [CallerMemberName] string name = "") => Time(new Work(name), Bytes(tensors));
+    private Scope Time(ReadOnlySpan<ColumnView> tensors, [CallerMemberName] string name = "") => Time(new Work(name), Bytes(tensors));
 
     private Scope Time(double bytes, [CallerMemberName] string name = "") => Time(new Work(name), bytes);
 

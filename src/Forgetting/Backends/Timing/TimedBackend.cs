@@ -88,7 +88,7 @@ internal sealed partial class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
-    public void Gemm(Tensor a, bool transposeA, Tensor b, bool transposeB, Tensor c, float alpha = 1, float beta = 0)
+    public void Gemm(ColumnView a, bool transposeA, ColumnView b, bool transposeB, ColumnView c, float alpha = 1, float beta = 0)
     {
         using var _ = Time(
             new Work(nameof(Gemm), c.Rows, transposeA ? a.Rows : a.Columns, c.Columns, transposeA, transposeB, beta != 0),
@@ -100,7 +100,7 @@ internal sealed partial class TimedBackend(IBackend inner) : IBackend
     public void DeclareWeight(Tensor weight) => inner.DeclareWeight(weight);
 
     /// <inheritdoc/>
-    public void AddBias(Tensor y, Tensor bias)
+    public void AddBias(ColumnView y, Tensor bias)
     {
         using var _ = Time([y, y, bias]);
         inner.AddBias(y, bias);
@@ -114,7 +114,7 @@ internal sealed partial class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
-    public void ScatterRows(Tensor x, Tensor rows, Tensor y)
+    public void ScatterRows(ColumnView x, Tensor rows, Tensor y)
     {
         using var _ = Time([x, x, rows]);
         inner.ScatterRows(x, rows, y);
@@ -128,14 +128,14 @@ internal sealed partial class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
-    public void Rope(Tensor x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)
+    public void Rope(ColumnView x, Tensor positions, Tensor cosine, Tensor sine, int headSize, bool inverse)
     {
         using var _ = Time([x, x]);
         inner.Rope(x, positions, cosine, sine, headSize, inverse);
     }
 
     /// <inheritdoc/>
-    public void Attention(AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp)
+    public void Attention(AttentionShape shape, ColumnView q, ColumnView k, ColumnView v, Tensor offsets, Tensor o, Tensor logSumExp)
     {
         using var _ = Time(
             new Work(nameof(Attention)), Bytes([q, k, v, o, logSumExp]), Pairs(offsets) * 4 * shape.Heads * shape.HeadSize);
@@ -144,8 +144,8 @@ internal sealed partial class TimedBackend(IBackend inner) : IBackend
 
     /// <inheritdoc/>
     public void AttentionBackward(
-        AttentionShape shape, Tensor q, Tensor k, Tensor v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO, Tensor delta,
-        Tensor dQ, Tensor dK, Tensor dV)
+        AttentionShape shape, ColumnView q, ColumnView k, ColumnView v, Tensor offsets, Tensor o, Tensor logSumExp, Tensor dO,
+        Tensor delta, ColumnView dQ, ColumnView dK, ColumnView dV)
     {
         using var _ = Time(
             new Work(nameof(AttentionBackward)), Bytes([q, k, v, o, logSumExp, dO, dQ, dK, dV]),
@@ -155,7 +155,7 @@ internal sealed partial class TimedBackend(IBackend inner) : IBackend
 
     /// <inheritdoc/>
     public void AttentionWithCache(
-        AttentionShape shape, Tensor q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
+        AttentionShape shape, ColumnView q, Tensor offsets, Tensor keys, Tensor values, Tensor starts, Tensor lengths, Tensor o)
     {
         using var _ = Time([q, keys, values, o]);
         inner.AttentionWithCache(shape, q, offsets, keys, values, starts, lengths, o);
@@ -204,28 +204,28 @@ internal sealed partial class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
-    public void SwiGlu(Tensor gate, Tensor up, Tensor y)
+    public void SwiGlu(ColumnView gate, ColumnView up, Tensor y)
     {
         using var _ = Time([gate, up, y]);
         inner.SwiGlu(gate, up, y);
     }
 
     /// <inheritdoc/>
-    public void SwiGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
+    public void SwiGluBackward(ColumnView gate, ColumnView up, Tensor dY, ColumnView dGate, ColumnView dUp)
     {
         using var _ = Time([gate, up, dY, dGate, dUp]);
         inner.SwiGluBackward(gate, up, dY, dGate, dUp);
     }
 
     /// <inheritdoc/>
-    public void GeGlu(Tensor gate, Tensor up, Tensor y)
+    public void GeGlu(ColumnView gate, ColumnView up, Tensor y)
     {
         using var _ = Time([gate, up, y]);
         inner.GeGlu(gate, up, y);
     }
 
     /// <inheritdoc/>
-    public void GeGluBackward(Tensor gate, Tensor up, Tensor dY, Tensor dGate, Tensor dUp)
+    public void GeGluBackward(ColumnView gate, ColumnView up, Tensor dY, ColumnView dGate, ColumnView dUp)
     {
         using var _ = Time([gate, up, dY, dGate, dUp]);
         inner.GeGluBackward(gate, up, dY, dGate, dUp);
@@ -324,35 +324,35 @@ internal sealed partial class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
-    public void SquareAccumulateMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor sum)
+    public void SquareAccumulateMatrix(ColumnView x, ColumnView dY, Tensor offsets, Tensor sum)
     {
         using var _ = Time([x, dY, sum, sum]);
         inner.SquareAccumulateMatrix(x, dY, offsets, sum);
     }
 
     /// <inheritdoc/>
-    public void ProjectMatrix(Tensor x, Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
+    public void ProjectMatrix(ColumnView x, ColumnView dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
     {
         using var _ = Time([x, dY, offsets, a, b, result]);
         inner.ProjectMatrix(x, dY, offsets, a, b, result);
     }
 
     /// <inheritdoc/>
-    public void AccumulateColumns(Tensor dY, Tensor gradient)
+    public void AccumulateColumns(ColumnView dY, Tensor gradient)
     {
         using var _ = Time([dY, gradient, gradient]);
         inner.AccumulateColumns(dY, gradient);
     }
 
     /// <inheritdoc/>
-    public void SquareAccumulateColumns(Tensor dY, Tensor offsets, Tensor sum)
+    public void SquareAccumulateColumns(ColumnView dY, Tensor offsets, Tensor sum)
     {
         using var _ = Time([dY, sum, sum]);
         inner.SquareAccumulateColumns(dY, offsets, sum);
     }
 
     /// <inheritdoc/>
-    public void ProjectColumns(Tensor dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
+    public void ProjectColumns(ColumnView dY, Tensor offsets, Tensor a, Tensor b, Tensor result)
     {
         using var _ = Time([dY, offsets, a, b, result]);
         inner.ProjectColumns(dY, offsets, a, b, result);

@@ -1,0 +1,94 @@
+using Forgetting.Tensors;
+
+namespace Forgetting.Models;
+
+// Where the parameters lie.
+internal sealed partial class Decoder
+{
+    private void AllocateValues(Decoder? shared)
+    {
+        foreach (Parameter parameter in TrainableParameters)
+        {
+            parameter.Trainable = true;
+        }
+
+        Parameter[] all = [.. BaseParameters, .. AdapterParameters];
+        Dictionary<string, Parameter> known =
+            shared?.BaseParameters.Where(p => Lora?.Holds(p.Name) != true).ToDictionary(p => p.Name) ?? [];
+        foreach (ParameterGroup group in ParameterGroup.Of(all).ToArray())
+        {
+            // What is trained, frozen and another decoder's lies in different memory; what is quantised or divided by ranks, each apart.
+            bool together = Sharding is null && !group.Parameters.Any(IsQuantized)
+                && group.Parameters.Select(p => (p.Trainable, known.GetValueOrDefault(p.Name)?.Group)).Distinct().Count() == 1;
+            if (!together)
+                group.Split();
+        }
+
+        ParameterGroup[] groups = [.. ParameterGroup.Of(all)];
+        foreach (ParameterGroup group in groups)
+        {
+            if (known.TryGetValue(group.Parameters[0].Name, out Parameter? same))
+            {
+                // The first of a group: the others follow it there as here.
+                group.SetValue(same.Value);
+                continue;
+            }
+
+            _own.UnionWith(group.Parameters);
+            if (!group.Parameters[0].Trainable)
+                group.SetValue(Allocate(group.Shape, IsQuantized(group.Parameters[0]) ? BaseType!.Value : Backend.StorageType));
+        }
+
+        TrainableRuns = Sharding is null
+            ? ParameterRun.Of(TrainableParameters, joined: Backend.Records && shared is null)
+            : ParameterRun.Of(TrainableParameters, Sharding);
+        foreach (ParameterRun run in TrainableRuns)
+        {
+            if (run.Value.IsEmpty)
+                run.SetValue(Allocate(run.Shape, Backend.StorageType));
+
+            run.SetMaster(Backend.StorageType == DType.Float32 ? run.Value : Allocate(run.OwnShape, DType.Float32));
+            if (run.Parameters.Count > 1 || Sharding != null)
+            {
+                // What lies between and behind them is updated with them.
+                Backend.Fill(run.Value, 0);
+                Backend.Fill(run.OwnMaster, 0);
+            }
+        }
+
+        foreach (ParameterGroup group in groups.Where(group => Owns(group.Parameters[0])))
+        {
+            DeclareWeight(group);
+        }
+    }
+
+    private void DeclareWeight(ParameterGroup group)
+    {
+        bool isProductsB = group.Parameters[0].Kind == ParameterKind.Matrix || group.Parameters[0] == _head.Weight;
+        if (!isProductsB || group.Parameters[0].Value.DType != Backend.StorageType)
+            return;
+
+        if (Lora is { Dropout: > 0 } && AdapterParameters.Contains(group.Parameters[0]))
+        {
+            // Every layer drops its own elements, so that products read them one by one.
+            foreach (Parameter parameter in group.Parameters)
+            {
+                Backend.DeclareWeight(parameter.Value);
+            }
+        }
+        else
+        {
+            Backend.DeclareWeight(group.Value);
+        }
+    }
+
+    private bool IsQuantized(Parameter parameter) => BaseType is not null && parameter.Kind == ParameterKind.Matrix
+        && parameter != _head.Weight && BaseParameters.Contains(parameter);
+
+    private Tensor Allocate(Shape shape, DType dtype)
+    {
+        DeviceBuffer buffer = Backend.Allocate(dtype.Bytes(shape));
+        _memory.Add(buffer);
+        return buffer.AsTensor(shape, dtype);
+    }
+}
