@@ -8,6 +8,9 @@ namespace Forgetting.Cli;
 /// </summary>
 internal sealed class Interruption : IDisposable
 {
+    /// <summary>What is said where what runs has steps.</summary>
+    public const string AfterStep = "stopping after this step";
+
     private readonly CancellationTokenSource _source = new();
     private readonly PosixSignalRegistration[] _registrations;
     private readonly string? _what;
@@ -16,7 +19,7 @@ internal sealed class Interruption : IDisposable
     /// <summary>Listens for signals.</summary>
     /// <param name="what">What to say at the first; null for nothing.</param>
     /// <param name="again">What to do at the second, before the process ends.</param>
-    public Interruption(string? what = "stopping after this step", Action? again = null)
+    public Interruption(string? what = AfterStep, Action? again = null)
     {
         _what = what;
         _again = again;

@@ -17,9 +17,10 @@ internal static partial class RankLauncher
     private static readonly TimeSpan s_look = TimeSpan.FromMilliseconds(100), s_farewell = TimeSpan.FromSeconds(15);
 
     /// <summary>Runs the ranks to their end.</summary>
+    /// <param name="stopping">What to say where the user asks them to stop.</param>
     /// <returns>Exit code: that of the ranks, or that of a run that has lost one.</returns>
     /// <exception cref="UserException">The launcher is neither of the two.</exception>
-    public static int Run(int ranks)
+    public static int Run(int ranks, string stopping)
     {
         using var watch = new RankWatch();
         (string Path, MpiFlavor Flavor)? found = Find(ranks);
@@ -28,7 +29,7 @@ internal static partial class RankLauncher
             : [.. Enumerable.Range(0, ranks).Select(rank => Start(ranks, Own(), Variables(rank, ranks, watch), watch))];
         try
         {
-            return Run(processes, found is null ? null : "mpirun", watch);
+            return Run(processes, found is null ? null : "mpirun", watch, stopping);
         }
         finally
         {
@@ -124,7 +125,7 @@ internal static partial class RankLauncher
     }
 
     // The processes are a launcher, or the ranks themselves where it has no name.
-    private static int Run(Process[] processes, string? launcher, RankWatch watch)
+    private static int Run(Process[] processes, string? launcher, RankWatch watch, string stopping)
     {
         LauncherOutput output = new(Console.Out), errors = new(Console.Error);
         foreach (Process process in processes)
@@ -136,7 +137,7 @@ internal static partial class RankLauncher
             process.BeginErrorReadLine();
         }
 
-        using var interruption = new Interruption(again: () => Signal(Terminate));
+        using var interruption = new Interruption(stopping, again: () => Signal(Terminate));
         using CancellationTokenRegistration request = interruption.Token.Register(() => Signal((int)(Interruption.User ?? default)));
         Process? bad = Wait(processes);
         (int? exitCode, int? lost) = watch.Ends();

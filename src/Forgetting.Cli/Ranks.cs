@@ -11,7 +11,7 @@ namespace Forgetting.Cli;
 internal static class Ranks
 {
     // Of the commands that several processes share.
-    private static readonly string[] s_shared = ["tune", "doctor"];
+    private static readonly string[] s_shared = ["tune", "score", "loss", "eval", "doctor"];
 
     // Longer than the rank that speaks takes to do so.
     private static readonly TimeSpan s_quiet = TimeSpan.FromSeconds(5);
@@ -43,7 +43,7 @@ internal static class Ranks
         {
             throw new UserException(
                 $"{environment.Size} processes of forgetting {command.Name} were started together, "
-                + $"expected one: of {string.Join(" and ", s_shared)} alone several may do the work");
+                + $"expected one: of {string.Join(", ", s_shared[..^1])} and {s_shared[^1]} alone several may do the work");
         }
     }
 
@@ -63,19 +63,21 @@ internal static class Ranks
     /// <param name="ranks">Option for the number of ranks; without, as many as there are.</param>
     /// <param name="timeout">Option for how long a rank may give no sign of life, seconds.</param>
     /// <param name="work">Work of a rank; gives its exit code.</param>
+    /// <param name="stopping">What to say where the user asks it to stop.</param>
     /// <returns>Exit code of this process.</returns>
     /// <exception cref="UserException">There is no launcher, or it has started another number.</exception>
     public static int Run(
-        BoundedOption ranks, BoundedOption timeout, ParseResult parsed, Func<ICommunicator, CancellationToken, int> work)
+        BoundedOption ranks, BoundedOption timeout, ParseResult parsed, Func<ICommunicator, CancellationToken, int> work,
+        string stopping = Interruption.AfterStep)
     {
         int? wanted = ranks.Read(parsed);
         var deadline = TimeSpan.FromSeconds(timeout.Read(parsed)!.Value);
         if (RankEnvironment.Current is not { } environment)
         {
             if (wanted > 1)
-                return RankLauncher.Run(wanted.Value);
+                return RankLauncher.Run(wanted.Value, stopping);
 
-            using var alone = new Interruption();
+            using var alone = new Interruption(stopping);
             return work(SingleProcess.Instance, alone.Token);
         }
 

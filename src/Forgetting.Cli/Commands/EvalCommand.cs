@@ -4,7 +4,10 @@ using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.Evaluation;
+using Forgetting.IO;
+using Forgetting.Runs;
 using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Cli.Commands;
@@ -70,8 +73,11 @@ internal static class EvalCommand
         Option<bool> json = CommonOptions.Json();
         command.Fill(
             model, adapter, tasks, dataFolder, output, include, shots, limit, batchTokens, logSamples, retain, noBos, template, seed,
-            device, dtype, products, json);
-        command.SetAction(parsed =>
+            device, dtype, products);
+        (BoundedOption ranks, BoundedOption deadline) = Ranks.AddOptions(
+            command, "processes of this machine that share the items, by mpirun where it is found (docs/scaling.md)");
+        command.Options.Add(json);
+        command.SetAction(parsed => Ranks.Run(ranks, deadline, parsed, (communicator, cancellation) =>
         {
             string path = parsed.GetValue(model)!, folder = parsed.GetValue(output)!;
             string? peft = parsed.GetValue(adapter),
@@ -96,15 +102,24 @@ internal static class EvalCommand
                     + "expected it for forget quality");
             }
 
-            using var interruption = new Interruption("stopping; the same command continues");
-            using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
-            using Runs.RunFolder held = Runs.RunFolder.Open(folder);
-            held.Hold();
-            var saved = new EvaluationProgress(folder, path, peft, $"{backend.Name} {backend.StorageType}", options, DateTimeOffset.UtcNow);
+            (IBackend opened, NcclCommunicator? joined) =
+                Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!, communicator);
+            using IBackend backend = opened;
+            using NcclCommunicator? cards = joined;
+            Fingerprint computed = EvaluationProgress.ModelOf(path, peft);
+            RankAgreement.CheckSame(communicator, Inputs(computed, options, prepared), backend);
+            using RunFolder? held = communicator.IsFirst() ? RunFolder.Open(folder) : null;
+            held?.Hold();
+            EvaluationProgress? saved = held is null ? null : new EvaluationProgress(
+                folder, computed, $"{backend.Name} {backend.StorageType}", options, DateTimeOffset.UtcNow);
             using LoadedModel loaded = LoadedModel.Load(path, backend, adapter: peft);
             loaded.TurnEnd = options.Layout is null ? null : ChatLayout.TurnEnd(loaded.Tokenizer, options.Layout);
-            List<TaskResult> results =
-                Run(new Evaluator(loaded, options), prepared, saved, options.LogSamples ? folder : null, interruption.Token);
+            List<TaskResult> results = Run(
+                new Evaluator(loaded, options, communicator), prepared, saved, options.LogSamples ? folder : null, communicator,
+                cancellation);
+            if (saved is null)
+                return 0;
+
             GroupResult[] groups =
                 [.. Tofu(results, retainSamples, ResultsWriter.SamplesPath(folder, TofuSummary.ForgetTask, saved.Began))];
             string written = ResultsWriter.Write(folder, path, results, options, saved.Began, groups);
@@ -112,12 +127,25 @@ internal static class EvalCommand
             if (parsed.GetValue(json))
             {
                 Console.Out.WriteLine(ResultsWriter.Json(path, results, options, saved.Began, groups).ToJsonString(Json.Compact));
-                return;
+                return 0;
             }
 
             Print(results, groups);
             Console.Out.WriteLine($"results: {written}");
-        });
+            return 0;
+        }, stopping: "stopping; the same command continues"));
+    }
+
+    // What answers depend on.
+    private static Fingerprint Inputs(Fingerprint model, EvaluationOptions options, IReadOnlyList<PreparedTask> tasks)
+    {
+        Fingerprint inputs = new Fingerprint().Add(model).Add("micro-batch-tokens", options.BatchTokens);
+        foreach (PreparedTask task in tasks)
+        {
+            inputs.Add($"task {task.Name}", task.Fingerprint);
+        }
+
+        return inputs;
     }
 
     // Null for contexts as they are.
@@ -139,22 +167,29 @@ internal static class EvalCommand
         return library.Prepare(names, options, Tokenizer.Load(source.TokenizerPath ?? model), source.Config);
     }
 
+    // The first rank alone has what was saved, and saves.
     private static List<TaskResult> Run(
-        Evaluator evaluator, IReadOnlyList<PreparedTask> tasks, EvaluationProgress saved, string? samplesFolder,
+        Evaluator evaluator, IReadOnlyList<PreparedTask> tasks, EvaluationProgress? saved, string? samplesFolder, ICommunicator ranks,
         CancellationToken cancellation)
     {
         var progress = new TerminalProgress();
         List<TaskResult> results = [];
         foreach (PreparedTask task in tasks)
         {
-            if (saved.Find(task) is { } done)
+            TaskResult? done = saved?.Find(task);
+            if (ranks.FromFirst(() => done is not null))
             {
                 progress.StageBegan($"{task.Name}: done before");
-                results.Add(done);
+                if (done is not null)
+                    results.Add(done);
+
                 continue;
             }
 
             results.Add(evaluator.Run(task, saved, progress, cancellation));
+            if (saved is null)
+                continue;
+
             if (samplesFolder != null)
                 ResultsWriter.WriteSamples(samplesFolder, results[^1], saved.Began);
 

@@ -2,6 +2,7 @@ using System.CommandLine;
 using Forgetting.Backends;
 using Forgetting.Checkpoints;
 using Forgetting.Data;
+using Forgetting.Distributed;
 using Forgetting.Methods;
 using Forgetting.Methods.TokenForgetting;
 using Forgetting.Runs;
@@ -30,22 +31,32 @@ internal static class ScoreCommand
             required: ["model", "reference", "data", "out"]);
         Option<bool> overwrite = CommonOptions.Overwrite();
         command.Options.Add(overwrite);
-        command.SetAction(parsed =>
+        (BoundedOption ranks, BoundedOption deadline) = Ranks.AddOptions(command, LossCommand.Sharing);
+        command.SetAction(parsed => Ranks.Run(ranks, deadline, parsed, (communicator, cancellation) =>
         {
             TrainingOptions options = settings.Read(parsed);
             options.ValidateValues();
-            using OutputClaim claim = OutputClaim.OfFile(options.Out, parsed.GetValue(overwrite));
-            using var interruption = new Interruption();
-            using IBackend backend = Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products);
+            bool first = communicator.IsFirst();
+            using OutputClaim? claim = first ? OutputClaim.OfFile(options.Out, parsed.GetValue(overwrite)) : null;
+            (IBackend opened, NcclCommunicator? joined) =
+                Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products, communicator);
+            using IBackend backend = opened;
+            using NcclCommunicator? cards = joined;
             IReadOnlyList<EncodedExample> examples = LossCommand.Encode(options);
+            RankAgreement.CheckSame(communicator, options, backend);
             Scores scores = Scores.Compute(
                 examples, options, () => TrainedModel.LoadBase(options, backend),
-                () => LoadedModel.Load(options.TokenForgetting.Reference!, backend), new TerminalProgress(),
-                cancellation: interruption.Token);
+                () => LoadedModel.Load(options.TokenForgetting.Reference!, backend), new TerminalProgress(), communicator,
+                cancellation);
+            if (!first)
+                return 0;
+
             ScoreFile.Write(options.Out, examples, scores);
             Console.Out.WriteLine($"{options.Out}: {scores.Partition}");
             if (Diagnosis.From(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss) is { } diagnosis)
                 Console.Out.WriteLine(diagnosis);
-        });
+
+            return 0;
+        }));
     }
 }

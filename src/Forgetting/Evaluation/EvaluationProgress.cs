@@ -21,23 +21,30 @@ internal sealed class EvaluationProgress
 
     /// <summary>Finds what an earlier run saved.</summary>
     /// <param name="folder">The evaluation's folder.</param>
-    /// <param name="model">Checkpoint, folder or file.</param>
-    /// <param name="adapter">Folder of the adapter, or null.</param>
+    /// <param name="model">What is evaluated: <see cref="ModelOf"/>.</param>
     /// <param name="device">Where it is computed and in which type.</param>
     /// <param name="began">Now; an earlier run's beginning takes its place.</param>
     /// <exception cref="UserException">The folder cannot be written, or the file is malformed.</exception>
-    public EvaluationProgress(string folder, string model, string? adapter, string device, EvaluationOptions options, DateTimeOffset began)
+    public EvaluationProgress(string folder, Fingerprint model, string device, EvaluationOptions options, DateTimeOffset began)
     {
         ArgumentNullException.ThrowIfNull(options);
         AtomicDirectory.CheckWritable(folder);
         (_folder, _path) = (folder, Path.Combine(folder, FileName));
 
         // A task that was finished without writing its samples has none to write later.
-        var key = new Fingerprint().Add("samples", options.LogSamples ? "yes" : "no").Add("device", device).AddFiles(
-            "model", ModelPath.Resolve(model));
-        _key = (adapter is null ? key : key.AddFiles("adapter", adapter)).ToString();
+        _key = new Fingerprint().Add("samples", options.LogSamples ? "yes" : "no").Add("device", device).Add(model).ToString();
         _saved = File.Exists(_path) ? [.. Read().Where(saved => saved.Key == _key)] : [];
         Began = _saved.Count > 0 ? _saved[0].Began : began;
+    }
+
+    /// <summary>The files of a model and its adapter.</summary>
+    /// <param name="model">Checkpoint, folder or file.</param>
+    /// <param name="adapter">Folder of the adapter, or null.</param>
+    /// <exception cref="UserException">One cannot be read.</exception>
+    public static Fingerprint ModelOf(string model, string? adapter)
+    {
+        Fingerprint files = new Fingerprint().AddFiles("model", ModelPath.Resolve(model));
+        return adapter is null ? files : files.AddFiles("adapter", adapter);
     }
 
     /// <summary>When the evaluation began.</summary>

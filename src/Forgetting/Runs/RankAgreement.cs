@@ -3,6 +3,7 @@ using Forgetting.Backends;
 using Forgetting.Backends.Cpu;
 using Forgetting.Core;
 using Forgetting.Distributed;
+using Forgetting.IO;
 using Forgetting.Training;
 
 namespace Forgetting.Runs;
@@ -15,12 +16,7 @@ internal static class RankAgreement
     /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
     public static void CheckSame(ICommunicator communicator, TrainingOptions options, Provenance provenance)
     {
-        var facts = new Dictionary<string, string>
-        {
-            ["program version"] = $"{provenance.Version} {provenance.Commit}".TrimEnd(),
-            ["program build"] = typeof(RankAgreement).Assembly.ManifestModule.ModuleVersionId.ToString("N"),
-            ["vector width"] = VectorWidth.Description,
-        };
+        Dictionary<string, string> facts = Program();
 
         // What a path leads to counts, and not the path; and not which of a machine's cards it is.
         foreach (Setting setting in Recipe.Settings.Where(s => !s.IsPath))
@@ -32,6 +28,34 @@ internal static class RankAgreement
         {
             string name = $"{input.Setting} {input.File ?? Path.GetFileName(input.Path)} (sha256)";
             facts[name] = facts.TryGetValue(name, out string? others) ? $"{others} {input.Sha256}" : input.Sha256;
+        }
+
+        Agreement.CheckSame(communicator, facts);
+    }
+
+    /// <summary>The same for a command that is no run, which knows its inputs only for this.</summary>
+    /// <param name="backend">Where it computes.</param>
+    /// <exception cref="UserException">Names the first difference.</exception>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    public static void CheckSame(ICommunicator communicator, TrainingOptions options, IBackend backend)
+    {
+        if (communicator.Size > 1)
+            CheckSame(communicator, ResolvedSettings.On(backend, options), Provenance.From(options));
+    }
+
+    /// <summary>The same for a command without such settings.</summary>
+    /// <param name="inputs">All that its results depend on.</param>
+    /// <param name="backend">Where they are computed.</param>
+    /// <exception cref="UserException">Names the first difference.</exception>
+    /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
+    public static void CheckSame(ICommunicator communicator, Fingerprint inputs, IBackend backend)
+    {
+        Dictionary<string, string> facts = Program();
+        facts["device"] = $"{DeviceName.Parse(backend.Name).Kind} {backend.StorageType}";
+        facts["products"] = (backend as CpuBackend)?.Products ?? "";
+        foreach ((string name, string value) in inputs.Parts)
+        {
+            facts[name] = value;
         }
 
         Agreement.CheckSame(communicator, facts);
@@ -52,4 +76,11 @@ internal static class RankAgreement
                 RunRecord.Read(options.Out)?.Provenance.Began.ToString("O", CultureInfo.InvariantCulture) ?? "not there",
         });
     }
+
+    private static Dictionary<string, string> Program() => new()
+    {
+        ["program version"] = $"{Provenance.Program.Version} {Provenance.Program.Commit}".TrimEnd(),
+        ["program build"] = typeof(RankAgreement).Assembly.ManifestModule.ModuleVersionId.ToString("N"),
+        ["vector width"] = VectorWidth.Description,
+    };
 }

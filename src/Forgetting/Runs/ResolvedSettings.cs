@@ -1,4 +1,6 @@
 using Forgetting.Backends;
+using Forgetting.Backends.Cpu;
+using Forgetting.Backends.Selection;
 using Forgetting.Core;
 using Forgetting.Methods;
 using Forgetting.Methods.TokenForgetting;
@@ -13,6 +15,17 @@ namespace Forgetting.Runs;
 /// </summary>
 internal static class ResolvedSettings
 {
+    /// <summary>The settings with the device, element type and products of a backend, which "auto" left open.</summary>
+    public static TrainingOptions On(IBackend backend, TrainingOptions options) => options with
+    {
+        Compute = options.Compute with
+        {
+            Device = backend.Name,
+            Dtype = BackendFactory.DtypeOf(backend),
+            Products = (backend as CpuBackend)?.Products ?? options.Compute.Products,
+        },
+    };
+
     /// <summary>Fills in what is open.</summary>
     /// <param name="options">The settings; those of the data are resolved.</param>
     /// <param name="config">The model's.</param>

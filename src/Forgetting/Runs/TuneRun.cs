@@ -80,16 +80,7 @@ internal sealed class TuneRun
         string? date = resume ? RunRecord.Read(options.Out)?.Options.Data.TemplateDate : null;
         TrainingOptions resolved =
             ResolvedSettings.From(ExampleLoader.Resolve(options, date), source.Config, scores: method is null && options.ScoresTokens);
-        resolved = resolved with
-        {
-            Model = source.Path,
-            Compute = resolved.Compute with
-            {
-                Device = backend.Name,
-                Dtype = BackendFactory.DtypeOf(backend),
-                Products = (backend as CpuBackend)?.Products ?? options.Compute.Products,
-            },
-        };
+        resolved = ResolvedSettings.On(backend, resolved with { Model = source.Path });
         ITrainingObserver? told = ranks.IsFirst() ? observer : null;
         return new TuneRun(resolved, method, backend, resume, told, others ?? [], ranks, cancellation).Execute(folder);
     }

@@ -46,17 +46,27 @@ internal sealed record Provenance
     /// <summary>The files that the run reads, in the order of settings.</summary>
     public required IReadOnlyList<RunInput> Inputs { get; init; }
 
+    /// <summary>Version of this program, and the commit that it was built from, if that is known.</summary>
+    internal static (string Version, string? Commit) Program
+    {
+        get
+        {
+            string built =
+                typeof(Provenance).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
+            string[] parts = built.Split('+', 2);
+            return (parts[0], parts.ElementAtOrDefault(1));
+        }
+    }
+
     /// <summary>What a run of these settings would come from now.</summary>
     /// <exception cref="UserException">An input cannot be read.</exception>
     public static Provenance From(TrainingOptions options)
     {
-        string built =
-            typeof(Provenance).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "unknown";
-        string[] version = built.Split('+', 2);
+        (string version, string? commit) = Program;
         return new()
         {
-            Version = version[0],
-            Commit = version.ElementAtOrDefault(1),
+            Version = version,
+            Commit = commit,
             Began = DateTime.UtcNow,
             Inputs = [.. s_inputs.SelectMany(name => Recipe.Find(name)!.Paths(options).SelectMany(path => Files(name, path, options.Out)))],
         };

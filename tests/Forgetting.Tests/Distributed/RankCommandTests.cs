@@ -11,8 +11,6 @@ namespace Forgetting.Tests.Distributed;
 /// <summary>forgetting tune on several processes, under the launchers of Open MPI and MPICH.</summary>
 public sealed class RankCommandTests : IDisposable
 {
-    private static readonly string s_program = Path.Combine(AppContext.BaseDirectory, "Forgetting.Cli.dll");
-
     private readonly TemporaryFolder _folder = new();
     private readonly string[] _settings;
 
@@ -43,7 +41,7 @@ public sealed class RankCommandTests : IDisposable
         if (method == "lwf")
             settings = [.. settings, "--forget-prompts", Data("prompts.jsonl", 20, 12), "--max-new-tokens", "8", "--forget-interval", "5"];
 
-        Ok(Run(Start(null, ["tune", "--out", _folder["1"], .. settings])));
+        RankProcess.Ok(Start(null, ["tune", "--out", _folder["1"], .. settings]));
         StepMetrics[] one = Metrics("1");
         Assert.Equal(50, one.Length);
         StepMetrics[][] many =
@@ -56,7 +54,7 @@ public sealed class RankCommandTests : IDisposable
             {
                 (string flavor, string ranks, string shard) = launch;
                 string run = flavor + ranks + shard;
-                Ok(Run(Start(flavor, ["tune", "--ranks", ranks, "--shard", shard, "--out", _folder[run], .. settings])));
+                RankProcess.Ok(Start(flavor, ["tune", "--ranks", ranks, "--shard", shard, "--out", _folder[run], .. settings]));
                 TuneSummary summary = TuneSummary.Read(_folder[run]);
 
                 // Stages before training, which full has not, are planned as one process does them.
@@ -89,7 +87,7 @@ public sealed class RankCommandTests : IDisposable
     {
         string[] settings = [.. _settings, "--method", "full", "--lora-rank", "0", "--checkpoint-every", "2"];
         using Process process = Start(flavor, ["tune", "--ranks", "3", "--out", _folder["run"], "--steps", "40", .. settings]);
-        (int code, string said) = Run(process, "checkpoints/step-000004", () => Signal("KILL", RankOf(process, rank)));
+        (int code, string said) = RankProcess.Run(process, "checkpoints/step-000004", () => Signal("KILL", RankOf(process, rank)));
         Assert.Equal(3, code);
         Assert.StartsWith(
             flavor == "tcp"
@@ -98,7 +96,7 @@ public sealed class RankCommandTests : IDisposable
             said, StringComparison.Ordinal);
         Assert.DoesNotContain('\n', said);
 
-        Ok(Run(Start(flavor, ["tune", "--ranks", "2", "--shard", "optimizer", "--resume", "--out", _folder["run"]])));
+        RankProcess.Ok(Start(flavor, ["tune", "--ranks", "2", "--shard", "optimizer", "--resume", "--out", _folder["run"]]));
         Assert.Equal(40, Metrics("run").Length);
     }
 
@@ -111,14 +109,14 @@ public sealed class RankCommandTests : IDisposable
         string[] settings =
             [.. _settings, "--method", "full", "--lora-rank", "0", "--steps", "100000", "--checkpoint-every", "2", "--ranks", "2"];
         using Process still = Start(flavor, ["tune", "--out", _folder["still"], "--collective-timeout", "2", .. settings]);
-        (int code, string said) = Run(still, "checkpoints/step-000002", () => Signal("STOP", RankOf(still, 1)));
+        (int code, string said) = RankProcess.Run(still, "checkpoints/step-000002", () => Signal("STOP", RankOf(still, 1)));
         Assert.Equal(
             (3, "error: rank 1 has given no sign of life for 2 s (--collective-timeout); "
                 + "the run stops, and resumes from its last checkpoint"),
             (code, said));
 
         using Process asked = Start(flavor, ["tune", "--out", _folder["asked"], .. settings]);
-        (code, said) = Run(asked, "checkpoints/step-000002", () => Signal("TERM", asked.Id));
+        (code, said) = RankProcess.Run(asked, "checkpoints/step-000002", () => Signal("TERM", asked.Id));
         Assert.Equal((130, "interrupted"), (code, said));
         int steps = Metrics("asked").Length;
         Assert.True(Directory.Exists(_folder["asked", $"checkpoints/step-{steps:D6}"]), $"no checkpoint after {steps} steps");
@@ -137,7 +135,7 @@ public sealed class RankCommandTests : IDisposable
 
         void Refused(string[] ofRank1, string expected)
         {
-            string[] command = ["dotnet", s_program, "tune", .. settings];
+            string[] command = ["dotnet", RankProcess.Program, "tune", .. settings];
             string[] open = flavor == "openmpi" ? ["--allow-run-as-root", "--oversubscribe"] : [];
             using Process process = Process.Start(new ProcessStartInfo(
                 Mpi.Program(flavor), [.. open, "-n", "1", .. command, ":", "-n", "1", .. command, .. ofRank1])
@@ -145,7 +143,7 @@ public sealed class RankCommandTests : IDisposable
                 RedirectStandardOutput = true,
                 RedirectStandardError = true,
             })!;
-            (int code, string said) = Run(process);
+            (int code, string said) = RankProcess.Run(process);
             Assert.NotEqual(0, code);
             Assert.Single(said.Split('\n'), line => line.StartsWith("error: ", StringComparison.Ordinal));
             Assert.Contains(expected, said, StringComparison.Ordinal);
@@ -182,9 +180,9 @@ public sealed class RankCommandTests : IDisposable
     {
         string[] settings =
             [.. _settings, "--method", "full", "--lora-rank", rank, "--steps", "2", "--max-length", "128", "--device", "cuda-emu"];
-        Ok(Run(Start(null, ["tune", "--out", _folder["one"], .. settings])));
-        Ok(Run(Start(flavor, ["tune", "--ranks", ranks, "--out", _folder["many"], .. settings])));
-        Ok(Run(Start(flavor, ["tune", "--ranks", ranks, "--out", _folder["again"], .. settings])));
+        RankProcess.Ok(Start(null, ["tune", "--out", _folder["one"], .. settings]));
+        RankProcess.Ok(Start(flavor, ["tune", "--ranks", ranks, "--out", _folder["many"], .. settings]));
+        RankProcess.Ok(Start(flavor, ["tune", "--ranks", ranks, "--out", _folder["again"], .. settings]));
         StepMetrics[] one = Metrics("one"), many = Metrics("many"), again = Metrics("again");
         Assert.Equal(2, many.Length);
         Assert.Equal(many.Select(m => (m.Loss, m.GradNorm)), again.Select(m => (m.Loss, m.GradNorm)));
@@ -193,62 +191,6 @@ public sealed class RankCommandTests : IDisposable
             DataParallelTests.Close(pair.First.Loss, pair.Second.Loss);
             DataParallelTests.Close(pair.First.GradNorm, pair.Second.GradNorm);
         });
-    }
-
-    private static void Ok((int Code, string Said) result) => Assert.True(result.Code == 0, result.Said);
-
-    // With the launcher as mpirun on the PATH, or for tcp with nothing there but what starts a process.
-    private Process Start(string? flavor, string[] arguments)
-    {
-        var start = new ProcessStartInfo("dotnet", [s_program, .. arguments])
-        {
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
-        if (flavor == "tcp")
-        {
-            string folder = Directory.CreateDirectory(_folder["tcp"]).FullName, link = Path.Combine(folder, "setsid");
-            if (!File.Exists(link))
-                File.CreateSymbolicLink(link, "/usr/bin/setsid");
-
-            start.Environment["PATH"] = folder;
-        }
-        else if (flavor != null)
-        {
-            string script = _folder.Write($"{flavor}/mpirun", $"#!/bin/sh\nexec {Mpi.Program(flavor)} \"$@\"\n");
-            if (!OperatingSystem.IsWindows())
-                File.SetUnixFileMode(script, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-            start.Environment["PATH"] = $"{Path.GetDirectoryName(script)}:{Environment.GetEnvironmentVariable("PATH")}";
-        }
-
-        return Process.Start(start)!;
-    }
-
-    // What was said from the signal on, but for progress; without a signal all of it.
-    private static (int Code, string Said) Run(Process process, string? signalAt = null, Action? signal = null)
-    {
-        Task<string> output = process.StandardOutput.ReadToEndAsync();
-        var said = new List<string>();
-        while (process.StandardError.ReadLine() is { } line)
-        {
-            if (signalAt != null && line.Contains(signalAt, StringComparison.Ordinal))
-            {
-                signal!();
-                signalAt = null;
-                said.Clear();
-                continue;
-            }
-
-            if (!line.StartsWith("step ", StringComparison.Ordinal) && !line.StartsWith("checkpoint ", StringComparison.Ordinal)
-                && !line.StartsWith("stopping after this step", StringComparison.Ordinal))
-            {
-                said.Add(line);
-            }
-        }
-
-        Assert.True(process.WaitForExit(TimeSpan.FromMinutes(2)), "the command did not end");
-        _ = output.Result;
-        return (process.ExitCode, string.Join('\n', said));
     }
 
     // The process of a rank, among the descendants of the command, by what its launcher told it.
@@ -288,6 +230,8 @@ public sealed class RankCommandTests : IDisposable
         using Process kill = Process.Start("kill", [$"-{name}", $"{process}"]);
         kill.WaitForExit();
     }
+
+    private Process Start(string? flavor, string[] arguments) => RankProcess.Start(_folder, flavor, arguments);
 
     private string Data(string name, int first, int count) =>
         _folder.Write(name, string.Join('\n', File.ReadLines(SharedData.Path("tofu", "forget05.json")).Skip(first).Take(count)));

@@ -103,14 +103,17 @@ public class EvaluatorTests
         PreparedTask Prepare(EvaluationOptions changed, string task = "qasc", string? include = null) =>
             Prepared(model, changed, task, include);
         EvaluationProgress Progress(EvaluationOptions changed, string checkpoint, string device = "cpu") =>
-            new(folder.Path, checkpoint, null, device, changed, checkpoint == path ? DateTimeOffset.UnixEpoch : DateTimeOffset.UtcNow);
+            new(
+                folder.Path, EvaluationProgress.ModelOf(checkpoint, null), device, changed,
+                checkpoint == path ? DateTimeOffset.UnixEpoch : DateTimeOffset.UtcNow);
         EvaluationProgress first = Progress(options, path);
         Assert.Null(first.Find(Prepare(options)));
         TaskResult result = new Evaluator(model, options).Run(Prepare(options), first);
         first.Save(result);
         Assert.Equal([EvaluationProgress.FileName], Directory.GetFiles(folder.Path).Select(Path.GetFileName));
 
-        var second = new EvaluationProgress(folder.Path, path, null, "cpu", options with { BatchTokens = 9 }, DateTimeOffset.UtcNow);
+        var second = new EvaluationProgress(
+            folder.Path, EvaluationProgress.ModelOf(path, null), "cpu", options with { BatchTokens = 9 }, DateTimeOffset.UtcNow);
         TaskResult found = second.Find(Prepare(options))!;
         Assert.Equal(DateTimeOffset.UnixEpoch, second.Began);
         Assert.Equal(result.Metrics, found.Metrics);
@@ -145,7 +148,8 @@ public class EvaluatorTests
 
         using var source = new CancellationTokenSource();
         var ends = new Watch(source.Cancel);
-        EvaluationProgress Progress() => new(folder.Path, path, null, "cpu", options, DateTimeOffset.UtcNow);
+        EvaluationProgress Progress() =>
+            new(folder.Path, EvaluationProgress.ModelOf(path, null), "cpu", options, DateTimeOffset.UtcNow);
         Assert.Throws<OperationCanceledException>(() => evaluator.Run(prepared, Progress(), ends, source.Token));
         Assert.True(ends.Done[0] < ends.Total);
 
