@@ -188,7 +188,7 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
     {
         ContextLength = 256,
         RopeScaling = new LongRopeScaling(
-            [1, 1.1, 1.3, 1.7, 2.3, 3], [1, 2, 3, 4, 5, 6], 256, 1024, LongRopeScaling.DefaultAttention(256, 1024)),
+            [1, 1.1, 1.3, 1.7, 2.3, 3], [1, 2, 3, 4, 5, 6], 256, 1024, LongRopeScaling.DefaultAttention(256, 4)),
     };
 
     private static ModelConfig NeoX() => Gpt2() with

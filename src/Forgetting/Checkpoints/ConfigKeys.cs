@@ -19,11 +19,12 @@ internal static class ConfigKeys
         "language", "license", "initializer_range", "use_cache", "pretraining_tp", "gradient_checkpointing", "use_bfloat16", "torchscript",
         "tf_legacy_loss", "xla_device", "output_past", "_attn_implementation", "attn_implementation", "_attn_implementation_autoset",
         "_flash_attn_2_enabled", "_experts_implementation", "is_llama_config", "transformers.js_config", "reorder_and_upcast_attn",
-        "cache_implementation",
+        "cache_implementation", "internal_version", "custom_pipelines", "line_by_line", "use_deepspeed_checkpointing",
         "chunk_size_feed_forward", "is_decoder", "return_dict", "return_dict_in_generate", "output_attentions",
         "output_hidden_states", "output_scores", "save_step", "finetuning_task", "task_specific_params", "problem_type", "id2label",
         "label2id", "num_labels", "attention_dropout", "hidden_dropout", "resid_pdrop", "embd_pdrop", "attn_pdrop", "embed_dropout",
-        "resid_dropout", "classifier_dropout", "dropout", "summary_type", "summary_use_proj", "summary_activation",
+        "resid_dropout", "classifier_dropout", "dropout",
+        "attention_probs_dropout_prob", "hidden_dropout_prob", "summary_type", "summary_use_proj", "summary_activation",
         "summary_proj_to_labels", "summary_first_dropout", "predict_special_tokens", "n_special",
         "max_length", "min_length", "max_new_tokens", "do_sample", "early_stopping", "num_beams", "num_beam_groups", "diversity_penalty",
         "temperature", "top_k", "top_p", "typical_p", "repetition_penalty", "length_penalty", "no_repeat_ngram_size",
@@ -32,8 +33,11 @@ internal static class ConfigKeys
         "bos_token_id", "eos_token_id", "pad_token_id", "sep_token_id", "unk_token_id", "decoder_start_token_id", "prefix",
 
         // Sizes that repeat others. The converters of other programs look for them.
-        "n_ctx", "max_sequence_length", "original_max_position_embeddings",
+        "n_ctx", "n_vocab", "max_sequence_length", "sliding_window_size", "original_max_position_embeddings",
     ]);
+
+    // Of Phi-4-mini; no code that is published reads them, and 1 says that every layer's attention is full and nothing is interpolated.
+    private static readonly FrozenSet<string> s_one = FrozenSet.ToFrozenSet(["full_attn_mod", "interpolate_factor"]);
 
     // Refused where read: these say by their value whether they matter.
     private static readonly FrozenSet<string> s_read =
@@ -44,5 +48,5 @@ internal static class ConfigKeys
     public static void Check(JsonView json, ModelFamily family) => UnknownKeys.Check(
         json,
         key => s_read.Contains(key) || family.ConfigKeys.Contains(key) || s_harmless.Contains(key)
-            || key.StartsWith("unsloth_", StringComparison.Ordinal));
+            || key.StartsWith("unsloth_", StringComparison.Ordinal) || (s_one.Contains(key) && json.IntOrNull(key, 1, 1) == 1));
 }

@@ -169,7 +169,7 @@ internal static class GgufConfig
                 // In binary32, where it is not what follows from the contexts.
                 double? attention = Number("rope.scaling.attn_factor");
                 int full = (int)json["max_position_embeddings"]!;
-                if (original is { } within && (float?)attention == (float)LongRopeScaling.DefaultAttention(within, full))
+                if (original is { } within && (float?)attention == (float)LongRopeScaling.DefaultAttention(within, (double)full / within))
                     attention = null;
 
                 json["rope_scaling"] = new JsonObject

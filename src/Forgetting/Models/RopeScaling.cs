@@ -86,8 +86,9 @@ internal sealed record LongRopeScaling(
     public override double Frequency(double plain, int i, int count, double theta) => plain / ShortFactors[i];
 
     /// <summary>The factor where the file does not say.</summary>
-    public static double DefaultAttention(int originalContext, int fullContext) =>
-        fullContext <= originalContext ? 1 : Math.Sqrt(1 + (Math.Log((double)fullContext / originalContext) / Math.Log(originalContext)));
+    /// <param name="grown">The full context divided by the original one.</param>
+    public static double DefaultAttention(int originalContext, double grown) =>
+        grown <= 1 ? 1 : Math.Sqrt(1 + (Math.Log(grown) / Math.Log(originalContext)));
 
     /// <inheritdoc/>
     public bool Equals(LongRopeScaling? other) => other is not null && ShortFactors.SequenceEqual(other.ShortFactors)

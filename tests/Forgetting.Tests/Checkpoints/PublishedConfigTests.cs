@@ -89,6 +89,7 @@ public sealed class PublishedConfigTests : IDisposable
     [InlineData("\"use_sliding_window\": true, \"sliding_window\": 5, \"max_window_layers\": 1", "0 5 5")]
     [InlineData("\"use_sliding_window\": true, \"sliding_window\": 5, \"layer_types\": [\"sliding_attention\", "
         + "\"full_attention\", \"sliding_attention\"]", "5 0 5")]
+    [InlineData("\"use_sliding_window\": true, \"max_window_layers\": 1", "0 4096 4096")]
     [InlineData("\"use_sliding_window\": false, \"sliding_window\": 5, \"max_window_layers\": 1", "")]
     [InlineData("\"use_sliding_window\": true, \"sliding_window\": null", "")]
     public void Qwen2_says_in_several_ways_which_blocks_have_a_window(string fields, string windows)

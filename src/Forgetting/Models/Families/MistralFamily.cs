@@ -30,12 +30,8 @@ internal class MistralFamily : LlamaFamily
     protected override bool MlpBias(JsonView json) => false;
 
     /// <inheritdoc/>
-    protected override int[] ReadWindows(JsonView json, int layers)
-    {
-        bool said = json.Element.TryGetProperty("sliding_window", out _);
-        int? window = said ? json.IntOrNull("sliding_window", 1, int.MaxValue) : DefaultWindow;
-        return window is { } size ? [.. Enumerable.Repeat(size, layers)] : [];
-    }
+    protected override int[] ReadWindows(JsonView json, int layers) =>
+        Qwen2Family.ReadWindow(json, DefaultWindow) is { } size ? [.. Enumerable.Repeat(size, layers)] : [];
 
     /// <inheritdoc/>
     protected override void WriteOwn(Utf8JsonWriter json, ModelConfig config)

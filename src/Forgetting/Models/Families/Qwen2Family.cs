@@ -35,15 +35,16 @@ internal class Qwen2Family : LlamaFamily
     protected sealed override bool MlpBias(JsonView json) => false;
 
     /// <inheritdoc/>
-    protected sealed override int[] ReadWindows(JsonView json, int layers) => ReadLayerWindows(json, layers);
+    protected sealed override int[] ReadWindows(JsonView json, int layers) => ReadLayerWindows(json, layers, absent: 4096);
 
     /// <inheritdoc/>
     protected override void WriteOwn(Utf8JsonWriter json, ModelConfig config) => WriteLayerWindows(json, config);
 
     /// <summary>Sliding windows by layer; empty where they are not switched on.</summary>
-    internal static int[] ReadLayerWindows(JsonView json, int layers)
+    /// <param name="absent">The window where the file does not say; null for none, as null in the file is.</param>
+    internal static int[] ReadLayerWindows(JsonView json, int layers, int? absent)
     {
-        if (!json.Flag("use_sliding_window") || json.IntOrNull("sliding_window", 1, int.MaxValue) is not { } window)
+        if (!json.Flag("use_sliding_window") || ReadWindow(json, absent) is not { } window)
             return [];
 
         if (json.Find("layer_types") is not { } types)
@@ -54,6 +55,12 @@ internal class Qwen2Family : LlamaFamily
 
         return ReadLayerTypes(types, layers, window);
     }
+
+    /// <summary>The window where it is switched on; null for none.</summary>
+    /// <param name="absent">What it is where the file does not say.</param>
+    internal static int? ReadWindow(JsonView json, int? absent) => json.Element.TryGetProperty("sliding_window", out _)
+        ? json.IntOrNull("sliding_window", 1, int.MaxValue)
+        : absent;
 
     /// <summary>Writes them.</summary>
     internal static void WriteLayerWindows(Utf8JsonWriter json, ModelConfig config)

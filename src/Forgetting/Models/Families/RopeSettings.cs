@@ -146,11 +146,14 @@ internal static class RopeSettings
 
     private static LongRopeScaling ReadLongRope(JsonView config, JsonView json, int context)
     {
-        int original = json.IntOrNull("original_max_position_embeddings", 1, int.MaxValue)
-            ?? config.IntOrNull("original_max_position_embeddings", 1, int.MaxValue) ?? context;
+        int? original = json.IntOrNull("original_max_position_embeddings", 1, int.MaxValue)
+            ?? config.IntOrNull("original_max_position_embeddings", 1, int.MaxValue);
+
+        // By how much the context has grown is said where the first one is not.
+        double grown = original is { } first ? (double)context / first : json.PositiveOrNull("factor") ?? 1;
         return new(
-            Factors("short_factor"), Factors("long_factor"), original, context,
-            json.PositiveOrNull("attention_factor") ?? LongRopeScaling.DefaultAttention(original, context));
+            Factors("short_factor"), Factors("long_factor"), original ?? context, context,
+            json.PositiveOrNull("attention_factor") ?? LongRopeScaling.DefaultAttention(original ?? context, grown));
 
         double[] Factors(string key) => [.. json[key].Items().Select(item => item.AsPositive())];
     }

@@ -38,9 +38,12 @@ internal sealed class SmolLm3Family : LlamaFamily
     protected override double DefaultTheta => 2_000_000;
 
     /// <inheritdoc/>
+    protected override bool DefaultTied => true;
+
+    /// <inheritdoc/>
     protected override int[] ReadWindows(JsonView json, int layers) =>
         json.Has("layer_types") || !json.Flag("use_sliding_window") || json.IntOrNull("sliding_window", 1, int.MaxValue) is not { } window
-            ? Qwen2Family.ReadLayerWindows(json, layers)
+            ? Qwen2Family.ReadLayerWindows(json, layers, absent: null)
             : [.. ReadLayers(json, layers).Select(turned => turned ? 0 : window)];
 
     /// <inheritdoc/>
