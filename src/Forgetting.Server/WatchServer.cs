@@ -23,8 +23,8 @@ internal sealed class WatchServer(WatchedRuns runs)
             "/" => Pages.Send(context.Response, "text/html", Page()),
             "/watch.js" => Pages.Send(context.Response, "text/javascript", Pages.Resource("watch.js")),
             "/events" => Follow(context, stopping),
-            _ when path.StartsWith("/report/", StringComparison.Ordinal) && int.TryParse(path["/report/".Length..], out int number)
-                && runs.ReportOf(number) is { } file => Pages.Send(context.Response, "text/html", File.ReadAllText(file)),
+            _ when path.StartsWith(WatchedRuns.ReportPath, StringComparison.Ordinal)
+                && runs.ReportOf(path[WatchedRuns.ReportPath.Length..]) is { } file => Pages.Send(context.Response, "text/html", File.ReadAllText(file)),
             _ => throw new ApiError(StatusCodes.Status404NotFound, "nothing is here, expected /", code: "unknown_url"),
         };
     }
@@ -39,7 +39,7 @@ internal sealed class WatchServer(WatchedRuns runs)
 
         return HtmlReport.Page(
             "forgetting watch", "<p id=\"lost\" role=\"status\" hidden>No connection to the server; trying again.</p>" + body,
-            "<script src=\"/watch.js\"></script>", "section + section { margin-top: 48px; } #lost { color: var(--c1); }");
+            "<script src=\"/watch.js\"></script>", "section:empty { display: none; } section + section { margin-top: 48px; } #lost { color: var(--c1); }");
     }
 
     private async Task Follow(HttpContext context, CancellationToken stopping)
@@ -47,6 +47,7 @@ internal sealed class WatchServer(WatchedRuns runs)
         Output.BeginEvents(context.Response);
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.RequestAborted, stopping);
         var sent = new Dictionary<string, string>();
+        string order = "";
         while (!stopping.IsCancellationRequested)
         {
             await Send().ConfigureAwait(false);
@@ -60,7 +61,8 @@ internal sealed class WatchServer(WatchedRuns runs)
 
         async Task Send()
         {
-            foreach (PagePart part in runs.Update().Where(part => sent.GetValueOrDefault(part.Id) != part.Html))
+            IReadOnlyList<PagePart> parts = runs.Update();
+            foreach (PagePart part in parts.Where(part => sent.GetValueOrDefault(part.Id) != part.Html))
             {
                 await Output.Event(context.Response, json =>
                 {
@@ -71,6 +73,25 @@ internal sealed class WatchServer(WatchedRuns runs)
                 }).ConfigureAwait(false);
                 sent[part.Id] = part.Html;
             }
+
+            // What else the page has is gone, or was another server's.
+            string now = string.Join(' ', parts.Select(part => part.Id));
+            if (now == order)
+                return;
+
+            order = now;
+            await Output.Event(context.Response, json =>
+            {
+                json.WriteStartObject();
+                json.WriteStartArray("order");
+                foreach (PagePart part in parts)
+                {
+                    json.WriteStringValue(part.Id);
+                }
+
+                json.WriteEndArray();
+                json.WriteEndObject();
+            }).ConfigureAwait(false);
         }
     }
 }

@@ -1,3 +1,5 @@
+using System.Security.Cryptography;
+using System.Text;
 using Forgetting.Core;
 using Forgetting.Reports;
 using Forgetting.Runs;
@@ -15,9 +17,12 @@ internal readonly record struct PagePart(string Id, string Html);
 /// </summary>
 internal sealed class WatchedRuns
 {
+    /// <summary>What addresses of reports begin with.</summary>
+    public const string ReportPath = "/report/";
+
     private readonly string[] _folders;
     private readonly Lock _gate = new();
-    private readonly OrderedDictionary<string, (LiveRun Run, string Html)> _runs = new(StringComparer.Ordinal);
+    private readonly OrderedDictionary<string, WatchedRun> _runs = new(StringComparer.Ordinal);
     private string _together = "";
 
     /// <param name="folders">The folders; each must be there, or may come to be where <paramref name="mayCome"/> says so.</param>
@@ -37,40 +42,45 @@ internal sealed class WatchedRuns
     {
         lock (_gate)
         {
-            foreach (string folder in _folders.SelectMany(Found).Where(folder => !_runs.ContainsKey(folder)))
+            string[] found = [.. _folders.SelectMany(Found)];
+            foreach (string folder in found.Where(folder => !_runs.ContainsKey(folder)))
             {
-                _runs.Add(folder, (new LiveRun(folder), ""));
+                _runs.Add(folder, new WatchedRun(folder));
+            }
+
+            // A folder that was waited for, and turned out to hold runs; or a run that was deleted.
+            bool isNew = false;
+            foreach (string folder in _runs.Keys.Except(found).Where(folder => _runs[folder].Run.State == RunState.Awaited).ToArray())
+            {
+                isNew |= _runs.Remove(folder);
             }
 
             // A page of no run says that it waits; one that was waited for in vain is no more than its folder's name.
             DateTime now = DateTime.UtcNow;
-            bool isNew = false;
-            for (int i = 0; i < _runs.Count; i++)
+            foreach ((string folder, WatchedRun watched) in _runs)
             {
-                (string folder, (LiveRun run, string html)) = _runs.GetAt(i);
-                if (!run.Update() && html.Length > 0)
+                if (!watched.Run.Update() && watched.Html.Length > 0)
                     continue;
 
                 isNew = true;
-                _runs.SetAt(i, (run, LiveReport.Run(folder, $"run-{i}", run, run.HasReport ? $"/report/{i}" : null, now)));
+                watched.Html = LiveReport.Run(
+                    folder, watched.Id, watched.Run, watched.Run.HasReport ? $"{ReportPath}{watched.Id}" : null, now);
             }
 
             if (isNew)
                 _together = LiveReport.Together([.. _runs.Select(run => (run.Key, run.Value.Run))], now);
 
-            return [new PagePart("together", _together), .. _runs.Select((run, i) => new PagePart($"run-{i}", run.Value.Html))];
+            return [new PagePart("together", _together), .. _runs.Values.Select(run => new PagePart(run.Id, run.Html))];
         }
     }
 
     /// <summary>File of the report that a run has left; null where there is none.</summary>
-    /// <param name="number">The run's place in the page.</param>
-    public string? ReportOf(int number)
+    /// <param name="id">The run's place in the page.</param>
+    public string? ReportOf(string id)
     {
         lock (_gate)
         {
-            return number >= 0 && number < _runs.Count && _runs.GetAt(number).Value.Run is { HasReport: true } run
-                ? run.ReportPath
-                : null;
+            return _runs.Values.FirstOrDefault(run => run.Id == id)?.Run is { HasReport: true } run ? run.ReportPath : null;
         }
     }
 
@@ -102,5 +112,16 @@ internal sealed class WatchedRuns
                 }
             }
         }
+    }
+
+    // The same folder has the same place in the page, whichever server shows it and whatever else there is.
+    private sealed class WatchedRun(string folder)
+    {
+        public string Id { get; } =
+            "run-" + Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(Path.GetFullPath(folder))))[..12];
+
+        public LiveRun Run { get; } = new(folder);
+
+        public string Html { get; set; } = "";
     }
 }

@@ -15,10 +15,33 @@ function show(part) {
   section.querySelectorAll("details").forEach((fold, i) => { fold.open = open[i] ?? false; });
 }
 
+// The parts that there are, in their order; others are gone.
+function arrange(order) {
+  const main = document.querySelector("main");
+  main.querySelectorAll(":scope > section").forEach(section => {
+    if (!order.includes(section.id)) {
+      section.remove();
+    }
+  });
+  order.forEach((id, i) => {
+    const section = document.getElementById(id), before = i > 0 ? document.getElementById(order[i - 1]) : lost;
+    if (section && before && section.previousElementSibling !== before) {
+      before.after(section);
+    }
+  });
+}
+
 function follow() {
   const events = new EventSource("/events");
   events.onopen = () => { lost.hidden = true; };
-  events.onmessage = message => { show(JSON.parse(message.data)); };
+  events.onmessage = message => {
+    const said = JSON.parse(message.data);
+    if (said.order) {
+      arrange(said.order);
+    } else {
+      show(said);
+    }
+  };
   events.onerror = () => {
     lost.hidden = false;
     if (events.readyState === EventSource.CLOSED) {

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text.RegularExpressions;
 using Forgetting.Testing;
 using PuppeteerSharp;
 using Xunit;
@@ -23,13 +24,13 @@ public sealed class WatchTests : IDisposable
         using var client = new HttpClient { BaseAddress = server.Address };
         using HttpResponseMessage page = await client.GetAsync("/");
         string html = await page.Content.ReadAsStringAsync();
-        Assert.Contains("<section id=\"run-0\">", html, StringComparison.Ordinal);
+        string id = Regex.Match(html, "<section id=\"(run-[0-9a-f]{12})\">").Groups[1].Value;
         Assert.Contains("1 of 50", html, StringComparison.Ordinal);
         Assert.Contains("script-src 'self'", page.Headers.GetValues("Content-Security-Policy").Single(), StringComparison.Ordinal);
-        Assert.Equal("the report of a", await client.GetStringAsync("/report/0"));
+        Assert.Equal("the report of a", await client.GetStringAsync($"/report/{id}"));
         foreach (string path in new[]
         {
-            "/report/1", "/report/-1", "/report/../secret.html", "/report/..%2fsecret.html", "/secret.html", "/a",
+            "/report/0", "/report/", "/report/run-000000000000", "/report/../secret.html", "/report/..%2fsecret.html", "/secret.html", "/a",
         })
         {
             Assert.Equal(HttpStatusCode.NotFound, (await client.GetAsync(path)).StatusCode);
@@ -43,8 +44,6 @@ public sealed class WatchTests : IDisposable
     [BrowserFact]
     public async Task A_page_follows_runs_over_a_restart_and_a_resume()
     {
-        Begin("a");
-        Step("a", 1);
         WebServer server = await Start(0);
         int port = server.Address.Port;
         try
@@ -54,16 +53,27 @@ public sealed class WatchTests : IDisposable
             List<string> complaints = [];
             page.PageError += (_, error) => complaints.Add(error.Message);
             await page.GoToAsync(server.Address.ToString());
+            await Shown(page, "no run yet");
+            Begin("a");
+            Step("a", 1);
             await Shown(page, "1 of 50");
+            await page.WaitForFunctionAsync("() => !document.querySelector('main').textContent.includes('no run yet')");
             Step("a", 2);
             await Shown(page, "2 of 50");
 
-            // The server goes and comes, and the run goes on meanwhile.
+            // The server goes and comes; the run goes on meanwhile, and another that is named before it is begun.
             await server.DisposeAsync();
             await page.WaitForFunctionAsync("() => !document.getElementById('lost').hidden");
             Step("a", 3);
+            Begin("0");
+            Step("0", 31);
             server = await Start(port);
             await Shown(page, "3 of 50");
+            await Shown(page, "31 of 50");
+            await page.WaitForFunctionAsync("() => document.querySelectorAll('main > section > header').length === 3");
+            Assert.Equal(
+                [_folder["0"], _folder["a"]], await page.EvaluateFunctionAsync<string[]>(
+                    "() => Array.from(document.querySelectorAll('section[id^=run] h1'), heading => heading.textContent)"));
             await page.WaitForFunctionAsync("() => document.getElementById('lost').hidden");
 
             // The run is resumed from its second step, while it is looked at.

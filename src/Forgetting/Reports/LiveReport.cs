@@ -109,7 +109,7 @@ internal static class LiveReport
     private static string Lead(LiveRun run, DateTime now)
     {
         string what = run.Options is { } options ? $"Method {options.Method} on {Path.GetFileName(options.Model)}: " : "";
-        return $"{what}{State(run, now)}.{(run.Note is { } note ? $" {note}" : "")}";
+        return $"{what}{State(run, now)}{(run.Note is { } note ? $"; {note}" : "")}.";
     }
 
     private static string State(LiveRun run, DateTime now) => run.State switch
@@ -147,6 +147,7 @@ internal static class LiveReport
         Add(Last(run, step => step.NegativeLoss), "loss of negative tokens", Charts.Forgotten);
         Add(Last(run, step => step.HeldOutLoss), "loss of held-out examples", Charts.HeldOut);
         Add(last.Lambda == 0 ? null : Svg.Value(last.Lambda), "λ", Charts.Forgotten);
+        Add(Last(run, step => step.GradientCosine, "0.00"), "gradient cosine", Charts.Neutral);
         Add(last.TokensPerSecond.ToString("N0", CultureInfo.InvariantCulture), "tokens/s", Charts.Neutral);
         if (run.State == RunState.AtWork)
             Add(Left(run), "left", Charts.Neutral);
@@ -160,8 +161,8 @@ internal static class LiveReport
         }
     }
 
-    private static string? Last(LiveRun run, Func<StepMetrics, double?> quantity) =>
-        run.Steps.Select(quantity).LastOrDefault(value => value != null)?.ToString("0.0000", CultureInfo.InvariantCulture);
+    private static string? Last(LiveRun run, Func<StepMetrics, double?> quantity, string format = "0.0000") =>
+        run.Steps.Select(quantity).LastOrDefault(value => value != null)?.ToString(format, CultureInfo.InvariantCulture);
 
     private static string Left(LiveRun run) => run.State == RunState.AtWork && TimeLeft(run.Steps) is { } left
         ? left.TotalHours >= 1 ? $"{(int)left.TotalHours} h {left.Minutes:00} min"
