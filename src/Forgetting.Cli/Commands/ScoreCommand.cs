@@ -56,6 +56,9 @@ internal static class ScoreCommand
             if (Diagnosis.From(scores.Partition.Signs, scores.BaseLoss, scores.ReferenceLoss) is { } diagnosis)
                 Console.Out.WriteLine(diagnosis);
 
+            if (scores.Check is { } check)
+                (check.Warning is null ? Console.Out : Console.Error).WriteLine(check);
+
             return 0;
         }));
     }

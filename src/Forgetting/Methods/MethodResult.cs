@@ -42,6 +42,9 @@ internal sealed record MethodSummary
     /// <summary>What the negative tokens are to base and reference.</summary>
     public Diagnosis? Diagnosis { get; init; }
 
+    /// <summary>Whether the reference has learnt the task.</summary>
+    public ReferenceCheck? ReferenceCheck { get; init; }
+
     /// <summary>Whether the reference's examples agree with each other.</summary>
     public ReferenceQuality? ReferenceQuality { get; init; }
 

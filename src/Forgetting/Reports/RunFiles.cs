@@ -40,6 +40,9 @@ internal static class RunFiles
         if (summary.Diagnosis is { } diagnosis)
             lead += $" Before training: {diagnosis}.";
 
+        if (summary.ReferenceCheck is { } check)
+            lead += $" {Capitalized(check.ToString())}.";
+
         if (summary.ReferenceQuality is { } quality)
             lead += $" {Capitalized(quality.ToString())}.";
 

@@ -328,6 +328,7 @@ internal sealed class TuneRun
             IgnoredTokens = counts.Ignored,
             Score = result.Summary.Score,
             Diagnosis = result.Summary.Diagnosis,
+            ReferenceCheck = result.Summary.ReferenceCheck,
             ReferenceQuality = result.Summary.ReferenceQuality,
             EffectiveLambda = LambdaSchedule.Effective(metrics),
             Cut = result.Summary.Cut,

@@ -50,6 +50,11 @@ public sealed record TuneSummary
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public Diagnosis? Diagnosis { get; init; }
 
+    /// <summary>Whether the reference has learnt the task; null where that was not, or could not be, looked at.</summary>
+    [JsonInclude]
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    internal ReferenceCheck? ReferenceCheck { get; init; }
+
     /// <summary>Whether the reference's examples agree with each other; null where it was not measured.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ReferenceQuality? ReferenceQuality { get; init; }

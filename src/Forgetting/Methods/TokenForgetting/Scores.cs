@@ -33,6 +33,9 @@ internal sealed record Scores
     /// <summary>Signs of the response tokens.</summary>
     public required Partition Partition { get; init; }
 
+    /// <summary>Whether the reference has learnt the task; null where that was not, or could not be, looked at.</summary>
+    public ReferenceCheck? Check { get; init; }
+
     /// <summary>Scores from the losses under the two models.</summary>
     /// <exception cref="UserException">A score is not finite, or scores do not tell the tokens apart.</exception>
     public static Scores Create(
@@ -70,7 +73,11 @@ internal sealed record Scores
         IReadOnlyList<IReadOnlyList<float[]>> losses = Scorer.Losses(
             [baseModel.Decoder, reference.Decoder], examples, options.Compute.MicroBatchTokens, allTokens: false, observer, ranks,
             cancellation);
-        return Create(examples, losses[0], losses[1], options.ResolveScore(), PartitionRule.From(options));
+        return Create(examples, losses[0], losses[1], options.ResolveScore(), PartitionRule.From(options)) with
+        {
+            Check = ReferenceCheck.Of(
+                reference.Decoder, examples, losses[1], options.Compute.MicroBatchTokens, ranks, cancellation),
+        };
     }
 
     /// <summary>ρ of arXiv 2508.04329.</summary>

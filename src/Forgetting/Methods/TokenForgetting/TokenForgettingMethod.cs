@@ -25,14 +25,15 @@ internal sealed class TokenForgettingMethod : IMethod
     public static readonly NamedMethod Ignore = new("ignore", NegativeTokens.Ignored)
     {
         Settings = [SettingUse.Scores], Create = options => new TokenForgettingMethod(options),
-        Files = [ScoresName], Folders = s_folders, Planned = null,
+        Files = [ScoresName, ReferenceCheck.FileName], Folders = s_folders, Planned = null,
     };
 
     /// <summary>Negative tokens are forgotten, and self-generated samples of other tasks where there are prompts for them.</summary>
     public static readonly NamedMethod Forget = new("forget", NegativeTokens.Forgotten)
     {
         Settings = [SettingUse.Scores, SettingUse.Samples],
-        Create = options => new TokenForgettingMethod(options), Files = [ScoresName], Folders = s_folders, PlannedAs = "forget, ignore",
+        Create = options => new TokenForgettingMethod(options),
+        Files = [ScoresName, ReferenceCheck.FileName], Folders = s_folders, PlannedAs = "forget, ignore",
     };
 
     private readonly TrainingOptions _options;
@@ -112,6 +113,12 @@ internal sealed class TokenForgettingMethod : IMethod
         if (diagnosis != null)
             run.Observer?.StageBegan(diagnosis.ToString());
 
+        ReferenceCheck? check = ReadCheck(run);
+        if (check?.Warning is { } warning)
+            run.Observer?.Noticed(warning);
+        else if (check != null)
+            run.Observer?.StageBegan(check.ToString());
+
         ReferenceQuality? quality = _options.TokenForgetting.ReferenceQuality ? ReferenceQualityStage.Read(run) : null;
         if (quality?.Warning != null)
             run.Observer?.Noticed(quality.ToString());
@@ -127,6 +134,7 @@ internal sealed class TokenForgettingMethod : IMethod
                 Score = scores.Kind is { } kind ? Recipe.Text(kind) : null,
                 Cut = double.IsNaN(scores.Partition.Cut) ? null : scores.Partition.Cut,
                 Diagnosis = diagnosis,
+                ReferenceCheck = check,
                 ReferenceQuality = quality,
             },
         };
@@ -137,7 +145,13 @@ internal sealed class TokenForgettingMethod : IMethod
         _scores ??= Scores.Compute(
             run.Examples, _options, () => TrainedModel.LoadBase(_options, run.Backend),
             () => LoadReference(run), run.Observer, run.Ranks, run.Cancellation);
-        run.Write(() => ScoreFile.Write(ScoresPath(run), run.Examples, _scores));
+        run.Write(() =>
+        {
+            if (_scores.Check is { } check)
+                JsonLines.Write(Path.Combine(run.Folder, ReferenceCheck.FileName), [check]);
+
+            ScoreFile.Write(ScoresPath(run), run.Examples, _scores);
+        });
     }
 
     // Examples with the signs of their scores, and those of the reference that are learnt as they are.
@@ -157,6 +171,13 @@ internal sealed class TokenForgettingMethod : IMethod
     // it took the scores from has trained.
     private string Source(MethodRun run) => _options.TokenForgetting.Scores ?? _options.TokenForgetting.Reference
         ?? Path.Combine(run.Log.SourceOf(ScoreStage) ?? run.Log.SourceOf(ReferenceStage) ?? run.Folder, ReferenceName, "model");
+
+    // Beside the scores where they were computed.
+    private static ReferenceCheck? ReadCheck(MethodRun run)
+    {
+        string path = Path.Combine(run.Log.SourceOf(ScoreStage) ?? run.Folder, ReferenceCheck.FileName);
+        return File.Exists(path) ? JsonLines.Read<ReferenceCheck>(path)[0] : null;
+    }
 
     // With LoRA as the base with the adapter, which no storage type rounds.
     private LoadedModel LoadReference(MethodRun run) =>
