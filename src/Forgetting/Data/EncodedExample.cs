@@ -25,6 +25,12 @@ internal sealed record EncodedExample
     public float[]? Weights { get; init; }
 
     /// <summary>
+    /// [n] whether the data gives the token the sign or weight 0, so that it is not trained on even where prompts are; null where no
+    /// token has.
+    /// </summary>
+    public bool[]? Withheld { get; init; }
+
+    /// <summary>
     /// Whether it is the rejected answer of the example of the <see cref="Index"/> before it, from which it must not be parted.
     /// </summary>
     public bool Rejected { get; init; }

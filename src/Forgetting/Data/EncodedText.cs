@@ -86,6 +86,7 @@ internal sealed class EncodedText
         Response = [.. marks.Select(mark => mark.Response)],
         Given = Array.Exists(marks, mark => mark.Sign != 0) ? [.. marks.Select(mark => mark.Sign)] : null,
         Weights = Array.Exists(marks, mark => mark.Weight != 1) ? [.. marks.Select(mark => mark.Weight)] : null,
+        Withheld = Array.Exists(marks, mark => mark.Withheld) ? [.. marks.Select(mark => mark.Withheld)] : null,
     };
 
     /// <summary>The example, cut to a length.</summary>

@@ -261,7 +261,7 @@ internal sealed class ExampleEncoder
 
             // An answer that is still to come writes its joint itself.
             string whole = cut && content.Length == 0 ? before : before + joint + content;
-            AddStretch(text, whole, message.IsTrained ? [Marked(message, content, before.Length, whole.Length - content.Length)] : []);
+            AddStretch(text, whole, [Marked(message, content, before.Length, whole.Length - content.Length)]);
             if (cut)
                 return;
 

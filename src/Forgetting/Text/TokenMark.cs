@@ -4,7 +4,8 @@ namespace Forgetting.Text;
 /// <param name="Response">Whether it is trained on.</param>
 /// <param name="Sign">What the data says becomes of it: 1 it is learnt, −1 it is forgotten, 0 nothing is said.</param>
 /// <param name="Weight">As how many tokens it counts.</param>
-internal readonly record struct TokenMark(bool Response, sbyte Sign = 0, float Weight = 1)
+/// <param name="Withheld">Whether the data says that it is not trained on, whatever else is.</param>
+internal readonly record struct TokenMark(bool Response, sbyte Sign = 0, float Weight = 1, bool Withheld = false)
 {
     /// <summary>The mark of what is given.</summary>
     public static TokenMark Given { get; } = new(Response: false);
@@ -14,7 +15,9 @@ internal readonly record struct TokenMark(bool Response, sbyte Sign = 0, float W
     /// <param name="sign">Its sign in the data; null where it has none.</param>
     /// <param name="weight">Its weight in the data; null where it has none.</param>
     public static TokenMark From(bool learnt, int? sign, double? weight) =>
-        learnt && sign != 0 && weight != 0 ? new(true, (sbyte)(sign ?? 0), (float)(weight ?? 1)) : Given;
+        !learnt ? Given
+            : sign == 0 || weight == 0 ? new(Response: false, Withheld: true)
+            : new(true, (sbyte)(sign ?? 0), (float)(weight ?? 1));
 }
 
 /// <summary>A stretch of text with the mark of its tokens.</summary>

@@ -129,8 +129,11 @@ internal static class ExampleLoader
     }
 
     /// <summary>An encoded example with the marks of what is learnt that the settings say.</summary>
-    internal static EncodedExample Learnt(EncodedExample example, TrainingOptions options) =>
-        options.Data.TrainOn == TrainOn.Everything ? Everything(example) : example;
+    internal static EncodedExample Learnt(EncodedExample example, TrainingOptions options)
+    {
+        EncodedExample learnt = options.Data.TrainOn == TrainOn.Everything ? Everything(example) : example;
+        return learnt.Withheld is null ? learnt : learnt with { Withheld = null }; // nothing else asks for it
+    }
 
     // What is given has the sign and the weight of the answers where these have one and the same; of an answer to be
     // forgotten it is not forgotten too.
@@ -147,12 +150,12 @@ internal static class ExampleLoader
         sbyte given = (sbyte)(signed && example.NegativeCount == 0 ? 1 : 0);
         return example with
         {
-            Response = [.. Enumerable.Range(0, example.Length).Select(i => i > 0)],
-            Given = example.Given is null ? null : [.. example.Given.Select((sign, i) => i > 0 && !example.Response[i] ? given : sign)],
-            Weights = example.Weights is null
-                ? null
-                : [.. example.Weights.Select((weight, i) => i > 0 && !example.Response[i] ? weights[^1] : weight)],
+            Response = [.. Enumerable.Range(0, example.Length).Select(i => example.Response[i] || Adds(i))],
+            Given = example.Given is null ? null : [.. example.Given.Select((sign, i) => Adds(i) ? given : sign)],
+            Weights = example.Weights is null ? null : [.. example.Weights.Select((weight, i) => Adds(i) ? weights[^1] : weight)],
         };
+
+        bool Adds(int i) => i > 0 && !example.Response[i] && example.Withheld?[i] != true;
     }
 
     /// <summary>The examples without what the data says is to be forgotten, which is nothing to learn whatever the method.</summary>

@@ -80,6 +80,33 @@ public sealed class GivenSignTests : IDisposable
         Assert.Equal(signs, learnt.Given);
     }
 
+    [SharedDataTheory]
+    [InlineData("tulu")]
+    [InlineData("plain")]
+    [InlineData("{% for m in messages %}[{{ m.role }}] {{ m.content }}\n{% endfor %}")]
+    public void Everything_learns_nothing_of_sign_or_weight_0(string template)
+    {
+        const string Turns =
+            "{\"role\": \"user\", \"content\": \"once\"}, {\"role\": \"assistant\", \"content\": \"not this\", LEFT_OUT}, "
+                + "{\"role\": \"user\", \"content\": \"upon\"}, {\"role\": \"assistant\", \"content\": \"a time\"}";
+        using LoadedModel model = LoadedModel.Load(SharedData.Path("stories260K", "hf"), _backend);
+        string[] lines =
+        [
+            "{\"prompt\": \"say\", \"completion\": \"this not this\", \"spans\": [{\"start\": 4, \"end\": 13, \"sign\": 0}]}",
+            .. ((string[])["\"weight\": 0", "\"sign\": 0"]).Select(key => $"{{\"messages\": [{Turns.Replace("LEFT_OUT", key)}]}}"),
+        ];
+        string layout = template.Contains('{', StringComparison.Ordinal) ? _folder.Write("chat.jinja", template) : template;
+        var options = new TrainingOptions { Data = new() { TrainOn = TrainOn.Everything, Template = layout } };
+        IReadOnlyList<EncodedExample> learnt = ExampleLoader.Load(
+            _folder.Write("data.jsonl", string.Join('\n', lines)), model.Tokenizer, model.Decoder.Config, options);
+        Assert.Equal(3, learnt.Count);
+        Assert.All(learnt, example =>
+        {
+            int[] left = [.. example.Ids.Where((_, i) => i > 0 && !example.Response[i])];
+            Assert.Equal("not this", model.Tokenizer.Decode(left, skipSpecial: true).Trim());
+        });
+    }
+
     [SharedDataFact]
     public void Chosen_answers_are_learnt_and_rejected_forgotten_without_a_reference()
     {

@@ -108,7 +108,8 @@ internal sealed class ChatTemplate
         IReadOnlyList<ChatMessage> messages, IReadOnlyCollection<string> endTokens)
     {
         (string text, IReadOnlyList<(int Start, int End, int? Turn)> spans) = RenderForTraining(new TemplateInput(messages), endTokens);
-        return (text, [.. spans.Select(span => (span.Start, span.End))]);
+        return (text, [.. spans
+            .Where(span => span.Turn is not { } turn || messages[turn].IsTrained).Select(span => (span.Start, span.End))]);
     }
 
     /// <inheritdoc cref="RenderForTraining(IReadOnlyList{ChatMessage}, IReadOnlyCollection{string})"/>
@@ -133,9 +134,8 @@ internal sealed class ChatTemplate
                     + $"so those of another weight or sign cannot be told; expected one each"));
         }
 
-        return (text, [.. spans
-            .Select((span, i) => (span.Start, span.End, Turn: told ? turns[i] : turns.Length > 0 ? turns[0] : (int?)null))
-            .Where(span => span.Turn is not { } turn || input.Messages[turn].IsTrained)]);
+        return (text, [.. spans.Select(
+            (span, i) => (span.Start, span.End, Turn: told ? turns[i] : turns.Length > 0 ? turns[0] : (int?)null))]);
     }
 
     // The first so many turns.
