@@ -3,11 +3,14 @@
 
     tools/kill-ranks.py --program Forgetting.Cli --model MODEL --data DATA.jsonl --out FOLDER [--count 30]
 
-Each time a run of 2 to 4 ranks begins, by Open MPI, by MPICH or over TCP, and one of its ranks gets SIGKILL. The command must end with exit
-code 3 and one line that names the rank. Every third run is then resumed twice from copies, with another number of ranks: both must have the
-same bits.
+Each time a run of 2 to 4 ranks begins, by Open MPI, by MPICH or over TCP, and one of its ranks gets SIGKILL. The command must end within
+--collective-timeout, with exit code 3 and one line that names the rank. The run is then resumed with another number of ranks as it was
+left, and beside that from its newest checkpoint alone, in a folder in which nothing else is left of the run that was killed: an
+uninterrupted run of so many ranks from that checkpoint. Weights and metrics must be the same to the bit. --resume-every 3 does so with
+every third run.
 """
 import argparse
+import json
 import os
 import random
 import shutil
@@ -15,6 +18,7 @@ import signal
 import subprocess
 import time
 
+DEADLINE = 30  # seconds
 VARIABLES = {"openmpi": b"OMPI_COMM_WORLD_RANK", "mpich": b"PMI_RANK", "tcp": b"RANK"}
 
 
@@ -65,7 +69,7 @@ def environment(folder, launcher):
 def command(options, out, ranks):
     return [options.program, "tune", "--model", options.model, "--data", options.data, "--prompt-field", "question",
             "--completion-field", "answer", "--method", "full", "--lora-rank", "0", "--device", "cpu", "--batch-size", "4",
-            "--learning-rate", "1e-3", "--checkpoint-every", "5", "--steps", "60", "--collective-timeout", "30", "--out", out,
+            "--learning-rate", "1e-3", "--checkpoint-every", "5", "--steps", "60", "--collective-timeout", str(DEADLINE), "--out", out,
             "--ranks", str(ranks)]
 
 
@@ -92,7 +96,7 @@ def killed(options, number, draw):
         code = "hangs"
     took = time.monotonic() - began
     lines = [line for line in read(errors).decode().splitlines() if line.startswith("error")]
-    good = code == 3 and len(lines) == 1 and f"rank {rank} " in lines[0]
+    good = code == 3 and took <= DEADLINE and len(lines) == 1 and f"rank {rank} " in lines[0]
     checkpoints = os.path.join(out, "checkpoints")
     names = os.listdir(checkpoints) if os.path.isdir(checkpoints) else []
     steps = max([int(name[5:]) for name in names if name.startswith("step-")] or [0])
@@ -101,19 +105,42 @@ def killed(options, number, draw):
     return good, took, steps, (out, ranks, launcher)
 
 
-def resumed(options, out, ranks, launcher):
-    other, weights = 2 if ranks != 2 else 3, []
-    for copy in ("a", "b"):
-        folder = f"{out}-{copy}"
-        shutil.copytree(out, folder)
+def only_checkpoint(run, step, folder):
+    """What an uninterrupted run begins with that goes on from a checkpoint of another."""
+    kept = os.path.join("checkpoints", f"step-{step:06}")
+    shutil.copytree(os.path.join(run, kept), os.path.join(folder, kept))
+    shutil.copy(os.path.join(run, "run.yaml"), folder)
+    with open(os.path.join(folder, kept, "state.json")) as file:
+        length = json.load(file)["metrics_bytes"]
+    with open(os.path.join(folder, "metrics.jsonl"), "wb") as file:
+        file.write(read(os.path.join(run, "metrics.jsonl"))[:length])
+
+
+def numbers(folder):
+    """Of each step all but how long it took."""
+    with open(os.path.join(folder, "metrics.jsonl")) as file:
+        steps = [json.loads(line) for line in file]
+    return [{key: value for key, value in step.items() if key not in ("elapsed_seconds", "tokens_per_second")} for step in steps]
+
+
+def resumed(options, out, step, ranks, launcher, draw):
+    other, results = draw.choice([n for n in (1, 2, 3, 4) if n != ranks]), []
+    for copy in ("as it was left", "from the checkpoint alone"):
+        folder = f"{out}-{len(results)}"
+        if copy == "as it was left":
+            shutil.copytree(out, folder)
+        else:
+            only_checkpoint(out, step, folder)
         line = command(options, folder, other)
         done = subprocess.run(line + ["--resume"], capture_output=True, text=True, env=environment(options.out, launcher))
         if done.returncode != 0:
-            print(f"   resume with {other} ranks: exit {done.returncode}: {done.stderr.splitlines()[-1:]}", flush=True)
+            print(f"   {copy}, resumed with {other} ranks: exit {done.returncode}: {done.stderr.splitlines()[-1:]}", flush=True)
             return False
-        weights.append(read(os.path.join(folder, "model", "model.safetensors")))
-    same = len(weights[0]) > 0 and weights[0] == weights[1]
-    print(f"   resumed with {other} ranks, twice: {'the same bits' if same else 'OTHER BITS'}", flush=True)
+        results.append((read(os.path.join(folder, "model", "model.safetensors")), numbers(folder)))
+        shutil.rmtree(folder)
+    same = len(results[0][0]) > 0 and len(results[0][1]) == 60 and results[0] == results[1]
+    print(f"   resumed with {other} ranks at step {step}, as it was left and from the checkpoint alone: "
+          f"{'the same bits' if same else 'OTHER BITS'}", flush=True)
     return same
 
 
@@ -124,6 +151,7 @@ def main():
     parser.add_argument("--count", type=int, default=30)
     parser.add_argument("--most", type=float, default=12, help="seconds after a rank's start, at most")
     parser.add_argument("--launchers", default="openmpi,mpich,tcp")
+    parser.add_argument("--resume-every", type=int, default=1)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     os.makedirs(options.out)
@@ -132,12 +160,12 @@ def main():
         good, took, steps, run = killed(options, number, draw)
         ends += good
         times.append(took)
-        if number % 3 == 2 and steps > 0:
+        if number % options.resume_every == options.resume_every - 1 and steps > 0:
             resumes += 1
-            wrong += not resumed(options, *run)
+            wrong += not resumed(options, run[0], steps, *run[1:], draw)
     times.sort()
     print(f"{ends} of {options.count} ended with exit code 3 and one line that names the rank, in {times[len(times) // 2]:.2f} s (median), "
-          f"{times[-1]:.2f} s (most); {resumes - wrong} of {resumes} resumed to the same bits")
+          f"{times[-1]:.2f} s (most); {resumes - wrong} of {resumes} resumed to the bits of an uninterrupted run from the checkpoint")
     raise SystemExit(0 if ends == options.count and wrong == 0 else 1)
 
 

@@ -31,16 +31,18 @@ internal static class PlanCommand
                 + "or microseconds and GB/s of a card, as 3:360,5:40",
             HelpName = "LINK,LINK", DefaultValueFactory = _ => "nvlink,ib",
         };
-        Option<double> rate = Number("--tflops", 790, "products in bf16 that a card does, TFLOP/s; of an H200 unless given"),
+        Option<double> rate = Number("--tflops", 790, "products that a card does, TFLOP/s; bf16's of an H200 unless given"),
             bandwidth = Number("--bandwidth", 4.3, "bytes that it reads and writes, TB/s"),
             memory = Number("--memory", 131, "memory of a card, GiB");
         command.Fill(model, cards, perMachine, links, rate, bandwidth, memory);
         var settings = new SettingsOptions(
-            command, new TrainingOptions(), ["lora-rank", "batch-size", "micro-batch-tokens", "max-length", "recompute"],
+            command, new TrainingOptions(),
+            ["lora-rank", "batch-size", "micro-batch-tokens", "max-length", "recompute", "dtype"],
             help: new Dictionary<string, string>
             {
                 ["batch-size"] = "sequences of a step, all cards together; of max-length tokens each",
                 ["lora-rank"] = "rank of the adapter that is trained; 0 for all weights",
+                ["dtype"] = "storage type, fp32 or bf16; bf16 unless given",
             });
         command.Options.Add(json);
         command.SetAction(parsed =>

@@ -28,9 +28,11 @@ internal static class SharedWork
         ICommunicator ranks, IEnumerable<TPiece> pieces, Func<TPiece, TResult> compute, Action<TPiece, TResult> take,
         CancellationToken cancellation)
     {
-        foreach (TPiece[] round in pieces.Chunk(ranks.Size))
+        // Of ranks that are only counted each piece may be this one's.
+        bool alone = ranks.Size == 1 || ranks is RehearsedRanks;
+        foreach (TPiece[] round in pieces.Chunk(alone ? 1 : ranks.Size))
         {
-            if (ranks.Size == 1)
+            if (alone)
             {
                 cancellation.ThrowIfCancellationRequested();
                 take(round[0], compute(round[0]));

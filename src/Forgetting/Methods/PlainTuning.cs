@@ -66,7 +66,7 @@ internal static class PlainTuning
     {
         ranks ??= SingleProcess.Instance;
         TrainingOptions recipe = Settings(options, folder);
-        using LoadedModel model = TrainedModel.Load(recipe, backend);
+        using LoadedModel model = TrainedModel.Load(recipe, backend, ranks);
         new Trainer(model.Decoder, TrainingSet.AllPositive(examples), recipe, folder, observer, communicator: ranks)
             .Run(resume: true, cancellation);
         model.Decoder.Activations.Dispose();

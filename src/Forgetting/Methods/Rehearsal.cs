@@ -18,8 +18,13 @@ internal sealed record PlannedData(IReadOnlyList<EncodedExample> Training, IRead
 /// those of the run's examples, or without examples as full as the settings allow, and every token of them is a response
 /// token, so that no data can take more.
 /// </summary>
-internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, LoraConfig? lora, DryRunBackend backend, PlannedData? data)
+/// <param name="ranks">Processes that share the run; what is asked for is what the first asks for.</param>
+internal sealed class Rehearsal(
+    ModelConfig config, TrainingOptions options, LoraConfig? lora, DryRunBackend backend, PlannedData? data, int ranks = 1)
 {
+    /// <summary>Who shares the stages.</summary>
+    public ICommunicator Ranks { get; } = ranks == 1 ? SingleProcess.Instance : new RehearsedRanks(ranks);
+
     /// <summary>Tokens of the longest example.</summary>
     public int Length { get; } = Math.Max(2, ExampleLoader.LongestExample(config, options));
 
@@ -48,7 +53,7 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
         bool given = options.TokenForgetting.Reference is not null;
         using var reference =
             new Decoder(config, backend, given ? null : lora, training: false, baseType: given ? null : options.Lora.BaseType);
-        Scorer.Losses([decoder, reference], examples, options.Compute.MicroBatchTokens, allTokens: false);
+        Scorer.Losses([decoder, reference], examples, options.Compute.MicroBatchTokens, allTokens: false, ranks: Ranks);
     }
 
     /// <summary>Ordinary fine-tuning with the run's recipe (<see cref="PlainTuning"/>).</summary>
@@ -56,14 +61,11 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
         Train(PlainTuning.Settings(options, ""), TrainingSet.AllPositive(examples), unlearned: null, regularizer: null, evaluator: null);
 
     /// <summary>Training; bytes of base weights and adapter, of gradients, moments and masters, and of activations.</summary>
-    /// <param name="ranks">Processes that train together, of which this is the first.</param>
     public (long Weights, long State, long Activations) Train(
-        TrainingOptions settings, TrainingSet set, TrainingSet? unlearned, IStepRegularizer? regularizer, IStepEvaluator? evaluator,
-        int ranks = 1)
+        TrainingOptions settings, TrainingSet set, TrainingSet? unlearned, IStepRegularizer? regularizer, IStepEvaluator? evaluator)
     {
-        using ICommunicator communicator = ranks == 1 ? SingleProcess.Instance : new RehearsedRanks(ranks);
         using var decoder = new Decoder(
-            config, backend, lora, settings.Seed, sharding: TrainedModel.Sharding(settings, communicator),
+            config, backend, lora, settings.Seed, sharding: TrainedModel.Sharding(settings, Ranks),
             baseType: settings.Lora.BaseType);
         long weights = decoder.BaseParameters.Concat(decoder.AdapterParameters).Sum(p => p.Value.Bytes);
 
@@ -78,7 +80,7 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
             Data = settings.Data with { NoShuffle = settings.Data.NoShuffle || data is null },
         };
         using Decoder? baseModel = settings.HoldsBase ? Base(settings) : null;
-        new Trainer(decoder, set, steps, "", observer: null, unlearned, regularizer, evaluator, baseModel, communicator).Rehearse();
+        new Trainer(decoder, set, steps, "", observer: null, unlearned, regularizer, evaluator, baseModel, Ranks).Rehearse();
         int optimisers = unlearned != null && settings.ResolveMoments() == UnlearningMoments.Own ? 2 : 1,
             master = backend.StorageType == DType.Float32 ? 0 : sizeof(float); // apart from the weight
         long divided = decoder.TrainableParameters // an objective may train only some
@@ -91,10 +93,19 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
     public MethodResult HalfNegative(MethodResult result) => result with { Set = HalfNegative(result.Set.Examples) };
 
     /// <summary>What unlearning steps forget.</summary>
-    public TrainingSet Unlearned()
+    /// <param name="samples">Some of these; null for any.</param>
+    public TrainingSet Unlearned(IReadOnlyList<EncodedExample>? samples)
     {
-        TrainingSet forget = HalfNegative(Examples(Sequences(options.Unlearning.BatchSize ?? options.Schedule.BatchSize)));
+        TrainingSet forget = HalfNegative(samples ?? Examples(Sequences(options.Unlearning.BatchSize ?? options.Schedule.BatchSize)));
         return TrainingSet.AllNegative(forget.Examples, forget.BaseLogProbabilities);
+    }
+
+    /// <summary>Made-up examples of given lengths, at least 2, of which all but the first token is a response.</summary>
+    public static EncodedExample Answered(int length, int index)
+    {
+        var response = new bool[length];
+        Array.Fill(response, true, 1, length - 1);
+        return new EncodedExample { Index = index, Ids = new int[length], Response = response };
     }
 
     private TrainingSet HalfNegative(IReadOnlyList<EncodedExample> examples) => new()
@@ -125,11 +136,6 @@ internal sealed class Rehearsal(ModelConfig config, TrainingOptions options, Lor
         if (most < int.MaxValue)
             lengths.AddRange(Enumerable.Repeat(Length, most - lengths.Count));
 
-        return [.. lengths.Select((length, i) =>
-        {
-            var response = new bool[length];
-            Array.Fill(response, true, 1, length - 1);
-            return new EncodedExample { Index = i, Ids = new int[length], Response = response };
-        })];
+        return [.. lengths.Select(Answered)];
     }
 }

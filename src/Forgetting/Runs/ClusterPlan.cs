@@ -51,7 +51,9 @@ internal static class ClusterPlan
 {
     /// <summary>Predicts a step with each sharding.</summary>
     /// <param name="config">The model.</param>
-    /// <param name="options">Batch, lengths, micro-batches, adapter, recomputation. The batch is divided evenly.</param>
+    /// <param name="options">
+    /// Batch, lengths, micro-batches, adapter, recomputation, storage type (bf16 unless fp32). The batch is divided evenly.
+    /// </param>
     public static IReadOnlyList<PlannedStep> Steps(ModelConfig config, TrainingOptions options, CardSpeed card, ClusterShape cluster)
     {
         int cards = cluster.Cards;
@@ -60,11 +62,13 @@ internal static class ClusterPlan
             Schedule = options.Schedule with { BatchSize = Math.Max(1, (options.Schedule.BatchSize + cards - 1) / cards) },
         };
         LoraConfig? lora = TrainedModel.NewAdapter(own, config);
-        MemoryPlan memory = MemoryPlan.Create(config, own, "cuda", DType.BFloat16, lora);
-        Work work = Count(config, own, lora, card);
+        DType type = own.Compute.Dtype == "fp32" ? DType.Float32 : DType.BFloat16;
+        MemoryPlan memory = MemoryPlan.Create(config, own, "cuda", type, lora);
+        Work work = Count(config, own, lora, card, type);
 
-        // Gradients, both moments and masters are as large.
-        double trained = memory.State / 4.0, weights = memory.Weights, values = trained / 2;
+        // Gradients, both moments and, where they are not the weights themselves, masters are as large.
+        int copies = type == DType.Float32 ? 2 : 3;
+        double trained = memory.State / (copies + 1.0), weights = memory.Weights, values = trained * type.Size() / sizeof(float);
         return
         [
             .. Enum.GetValues<PlannedSharding>().Select(sharding =>
@@ -72,7 +76,7 @@ internal static class ClusterPlan
                 double share = sharding == PlannedSharding.None ? 1 : 1.0 / cards;
                 double held = (sharding >= PlannedSharding.Parameters ? (weights / cards) + (2 * work.BlockWeights) : weights)
                     + (sharding >= PlannedSharding.Gradients ? (trained / cards) + (2 * work.BlockGradients) : trained)
-                    + (3 * trained * share) + memory.Activations;
+                    + (copies * trained * share) + memory.Activations;
                 double network = cards == 1 ? 0 : sharding switch
                 {
                     PlannedSharding.None => cluster.AllReduce(trained),
@@ -87,9 +91,9 @@ internal static class ClusterPlan
     }
 
     // Seconds of the passes and of the optimiser's step on one card.
-    private static Work Count(ModelConfig config, TrainingOptions options, LoraConfig? lora, CardSpeed card)
+    private static Work Count(ModelConfig config, TrainingOptions options, LoraConfig? lora, CardSpeed card, DType type)
     {
-        using var backend = new DryRunBackend("cuda", DType.BFloat16);
+        using var backend = new DryRunBackend("cuda", type);
         var counted = new TimedBackend(backend);
         using var decoder = new Decoder(config, counted, lora, options.Seed);
         var rehearsal = new Rehearsal(config, options, lora, backend, data: null);
@@ -108,7 +112,7 @@ internal static class ClusterPlan
         long tokens = (long)sequences * rehearsal.Length;
         return new Work(
             passes, update, Math.Max(1, (int)((tokens + options.PassTokens - 1) / options.PassTokens)),
-            Largest(decoder.BaseParameters) * DType.BFloat16.Size(), Largest(decoder.TrainableParameters) * DType.Float32.Size());
+            Largest(decoder.BaseParameters) * type.Size(), Largest(decoder.TrainableParameters) * DType.Float32.Size());
 
         double Time() => counted.Times.Sum(one => Math.Max(one.Value.Operations / card.Rate, one.Value.Bytes / card.Bandwidth));
     }

@@ -85,7 +85,7 @@ internal sealed record MemoryPlan
     {
         // The rehearsal's own garbage is the collector's to give back.
         long before = Environment.WorkingSet;
-        var rehearsal = new Rehearsal(config, options, lora, backend, data);
+        var rehearsal = new Rehearsal(config, options, lora, backend, data, ranks);
         List<StageMemory> stages = [];
         foreach (MethodStage stage in methods.SelectMany(m => m.Stages).SelectMany(s => s.Within.Append(s)))
         {
@@ -99,7 +99,7 @@ internal sealed record MemoryPlan
         Stage(
             "training",
             () => parts = rehearsal.Train(
-                options, result.Set, result.Unlearned, Regularizers.Create(options.Optimizer, config), evaluator, ranks));
+                options, result.Set, result.Unlearned, Regularizers.Create(options.Optimizer, config), evaluator));
         return new MemoryPlan
         {
             Stages = stages, Weights = parts.Weights, State = parts.State, Activations = parts.Activations,

@@ -83,6 +83,12 @@ public class ClusterPlanTests
         Assert.Equal(1, four[2].Network / ((2 * 0.75 * trained / 1e9) + (0.75 * trained / 2 / 1e9)), 1e-6); // two micro-batches
         Assert.Equal(1, four[3].Network / (2 * 0.75 * (trained + trained) / 1e9), 1e-6);
 
+        // In fp32 weights are as large as gradients, and there are no masters beside them.
+        IReadOnlyList<PlannedStep> wide = ClusterPlan.Steps(
+            s_model, options with { Compute = options.Compute with { Dtype = "fp32" } }, s_card, new ClusterShape(4, 8, link, link));
+        Assert.Equal(1, wide[1].Network / (2 * 0.75 * trained / 1e9), 1e-6);
+        Assert.Equal(1, (wide[0].Memory - wide[1].Memory) / (2 * trained * 0.75), 1e-6);
+
         double biggest = 2 * 1024 * 32_000.0; // a table in bf16
         Assert.Equal(one[0].Memory, four[0].Memory, 1.0);
         Assert.Equal(1, (four[0].Memory - four[1].Memory) / (3 * trained * 0.75), 1e-6);

@@ -129,16 +129,30 @@ internal static class Elicitation
     // One that ends a generation at once: what a backend that counts draws.
     private const int Drawn = 0;
 
-    /// <summary>Takes the memory that a batch of prompts takes.</summary>
-    public static void Rehearse(Rehearsal rehearsal, int maxNewTokens)
+    /// <summary>Takes the memory that the batches of prompts take.</summary>
+    /// <param name="prompts">Tokens of each prompt and of what may be written to it; null for any, of which a batch is full.</param>
+    public static void Rehearse(Rehearsal rehearsal, ElicitationOptions options, IReadOnlyList<(int Prompt, int Room)>? prompts)
     {
         using Decoder decoder = rehearsal.NewDecoder();
-        int count = Math.Min(maxNewTokens, rehearsal.Config.ContextLength - 1), prompt = Math.Max(1, rehearsal.Length - count);
-        int[][] prompts =
-        [
-            .. Enumerable.Range(0, Math.Max(1, new ElicitationOptions().BatchTokens / (prompt + count))).Select(_ => new int[prompt]),
-        ];
-        new Generator(decoder).Generate(prompts, new GenerationOptions { MaxNewTokens = count, StopIds = [Drawn] });
+        int count = Math.Min(options.MaxNewTokens, rehearsal.Config.ContextLength - 1), length = Math.Max(1, rehearsal.Length - count);
+        prompts ??= [.. Enumerable.Repeat((length, count), Math.Max(1, options.BatchTokens / (length + count)))];
+        var generator = new Generator(decoder);
+        foreach ((int Prompt, int Room)[] batch in Batches(prompts, prompt => prompt.Prompt + prompt.Room, options.BatchTokens))
+        {
+            generator.Generate(
+                [.. batch.Select(prompt => new int[prompt.Prompt])], new() { MaxNewTokens = options.MaxNewTokens, StopIds = [Drawn] });
+        }
+    }
+
+    /// <summary>Tokens of each prompt, and of what a run's base model may write to it.</summary>
+    /// <exception cref="UserException">A prompt does not fit the model.</exception>
+    public static IReadOnlyList<(int Prompt, int Room)> Lengths(
+        TrainingOptions settings, IReadOnlyList<PromptTask> tasks, ElicitationOptions options)
+    {
+        using Checkpoint source = Checkpoint.Open(settings.Model);
+        var encoder = new ExampleEncoder(
+            Tokenizer.Load(source.TokenizerPath ?? settings.Model), int.MaxValue, options.AllowSpecial, options.Layout);
+        return [.. Prompts(tasks, source.Config, encoder, options).Select(prompt => (prompt.Ids.Length, prompt.Room))];
     }
 
     private const string BlankLine = "\n\n";
@@ -162,11 +176,11 @@ internal static class Elicitation
         ranks ??= SingleProcess.Instance;
         options.Validate();
         var encoder = new ExampleEncoder(model.Tokenizer, int.MaxValue, options.AllowSpecial, options.Layout);
-        List<Prompt> prompts = [.. tasks.SelectMany(task => task.Examples.Select(e => Prepare(task.Name, e, model, encoder, options)))];
+        IReadOnlyList<Prompt> prompts = Prompts(tasks, model.Decoder.Config, encoder, options);
         using PartialFile<ElicitedSample>? partial =
             ranks.IsFirst() ? PartialFile<ElicitedSample>.Open(path, Inputs(model, prompts, options)) : null;
         var generator = new Generator(model.Decoder);
-        Prompt[][] batches = [.. Batches(prompts, options.BatchTokens)];
+        Prompt[][] batches = [.. Batches(prompts, prompt => prompt.Tokens, options.BatchTokens)];
         long tokens = 0, total = prompts.Sum(p => (long)p.Tokens);
 
         // A batch that was half written is done again as a whole: other company could round a tie to another token.
@@ -200,7 +214,11 @@ internal static class Elicitation
     private static int Whole(Prompt[][] batches, int samples) =>
         batches.TakeWhile(batch => (samples -= batch.Length) >= 0).Count();
 
-    private static Prompt Prepare(string task, DataExample example, LoadedModel model, ExampleEncoder encoder, ElicitationOptions options)
+    private static Prompt[] Prompts(
+        IReadOnlyList<PromptTask> tasks, ModelConfig config, ExampleEncoder encoder, ElicitationOptions options) =>
+        [.. tasks.SelectMany(task => task.Examples.Select(e => Prepare(task.Name, e, config, encoder, options)))];
+
+    private static Prompt Prepare(string task, DataExample example, ModelConfig config, ExampleEncoder encoder, ElicitationOptions options)
     {
         if (example.Messages != null && options.FewShot.Count > 0)
             throw new UserException($"{example.Place}: is a conversation, expected a prompt: worked examples go before prompts only");
@@ -208,19 +226,19 @@ internal static class Elicitation
         DataExample shown =
             options.FewShot.Count == 0 ? example : example with { Prompt = FewShotPrefix(options.FewShot) + example.Prompt };
         int[] ids = encoder.EncodePrompt(shown);
-        int room = model.Decoder.Config.ContextLength - ids.Length;
+        int room = config.ContextLength - ids.Length;
         return ids.Length > 0 && room > 0
             ? new Prompt(task, example, ids, Math.Min(room, options.MaxNewTokens))
             : throw new UserException(
-                $"{example.Place}: the prompt has {ids.Length} tokens, expected 1 to {model.Decoder.Config.ContextLength - 1} (the context "
-                + $"length is {model.Decoder.Config.ContextLength})");
+                $"{example.Place}: the prompt has {ids.Length} tokens, expected 1 to {config.ContextLength - 1} (the context "
+                + $"length is {config.ContextLength})");
     }
 
     private static string FewShotPrefix(IReadOnlyList<DataExample> examples) => string.Concat(examples.Select(e => e.Messages is null
         ? e.Prompt + ExampleEncoder.Joint(e.Prompt, e.Completion) + e.Completion + BlankLine
         : throw new UserException($"{e.Place}: is a conversation, expected a prompt with its completion as a worked example")));
 
-    private static string Inputs(LoadedModel model, List<Prompt> prompts, ElicitationOptions options)
+    private static string Inputs(LoadedModel model, IReadOnlyList<Prompt> prompts, ElicitationOptions options)
     {
         Fingerprint inputs = new Fingerprint().AddFiles("model", model.Source.Path).Add("max-new-tokens", options.MaxNewTokens).Add(
             "batch-tokens", options.BatchTokens);
@@ -235,23 +253,23 @@ internal static class Elicitation
         return inputs.ToString();
     }
 
-    private static IEnumerable<Prompt[]> Batches(List<Prompt> prompts, int most)
+    private static IEnumerable<T[]> Batches<T>(IReadOnlyList<T> prompts, Func<T, int> tokensOf, int most)
     {
         int first = 0;
         long tokens = 0;
         for (int i = 0; i < prompts.Count; i++)
         {
-            if (i > first && tokens + prompts[i].Tokens > most)
+            if (i > first && tokens + tokensOf(prompts[i]) > most)
             {
-                yield return [.. prompts[first..i]];
+                yield return [.. prompts.Skip(first).Take(i - first)];
                 (first, tokens) = (i, 0);
             }
 
-            tokens += prompts[i].Tokens;
+            tokens += tokensOf(prompts[i]);
         }
 
         if (first < prompts.Count)
-            yield return [.. prompts[first..]];
+            yield return [.. prompts.Skip(first)];
     }
 
     private static ElicitedSample[] Continue(

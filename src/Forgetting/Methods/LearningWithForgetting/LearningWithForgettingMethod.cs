@@ -36,6 +36,10 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
     private readonly UnlearningSettings _settings = options.Unlearning;
     private IReadOnlyList<EncodedExample>? _samples, _learnt, _drawn;
 
+    // For planning memory: tokens of each prompt and of what may be written to it, and samples as long; null where no data is there.
+    private IReadOnlyList<(int Prompt, int Room)>? _prompts;
+    private IReadOnlyList<EncodedExample>? _foreseen;
+
     /// <inheritdoc/>
     public string Name => options.Method.Name;
 
@@ -79,7 +83,7 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
             using LoadedModel model = LoadBase(run);
             Elicitation.Run(model, Tasks, Elicits, SamplesPath(run), run.Observer, run.Ranks, run.Cancellation);
         },
-        Rehearse = rehearsal => Elicitation.Rehearse(rehearsal, _settings.MaxNewTokens),
+        Rehearse = rehearsal => Elicitation.Rehearse(rehearsal, Elicits, _prompts),
     };
 
     private MethodStage Learn => new()
@@ -105,7 +109,7 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
                 model.Decoder, tuned.Decoder, Samples(run), options.Compute.MicroBatchTokens, run.Observer, run.Ranks, run.Cancellation);
             run.Write(() => MeasuredIncrease.Write(Path.Combine(run.Folder, IncreaseName), records));
         },
-        Rehearse = rehearsal => rehearsal.Score(rehearsal.Samples),
+        Rehearse = rehearsal => rehearsal.Score(_foreseen ?? rehearsal.Samples),
     };
 
     private MethodStage Fisher => new()
@@ -127,7 +131,8 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
         Rehearse = rehearsal =>
         {
             using Decoder decoder = rehearsal.NewDecoder(training: true);
-            FisherInformation.Compute(decoder, rehearsal.All, _settings.FisherKind, options.Compute.MicroBatchTokens, options.Seed);
+            FisherInformation.Compute(
+                decoder, rehearsal.All, _settings.FisherKind, options.Compute.MicroBatchTokens, options.Seed, ranks: rehearsal.Ranks);
         },
     };
 
@@ -150,7 +155,8 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
         {
             using Decoder decoder = rehearsal.NewDecoder();
             using var confidence = new ForgettingConfidence(decoder, _ => { });
-            confidence.Compute(rehearsal.Samples, alpha: 1, options.Compute.MicroBatchTokens);
+            confidence.Compute(
+                _foreseen ?? rehearsal.Samples, alpha: 1, options.Compute.MicroBatchTokens, ranks: rehearsal.Ranks);
         },
     };
 
@@ -160,6 +166,17 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
     /// that is tied in the base and apart afterwards has none there.</summary>
     void IMethod.Check(MethodRun run)
     {
+        if (_settings.Elicited is null)
+        {
+            _prompts = Elicitation.Lengths(options, Tasks, Elicits);
+            int most = Math.Max(2, options.Data.MaxLength);
+            _foreseen = [.. _prompts.Select(prompt => Math.Clamp(prompt.Prompt + prompt.Room, 2, most)).Select(Rehearsal.Answered)];
+        }
+        else
+        {
+            _foreseen = Samples(run);
+        }
+
         _ = new UnlearningSchedule(options, Trainer.CountSteps(options, run.Examples.Count));
         using Checkpoint source = Checkpoint.Open(options.Model);
         int trained = Decoder.Describe(source.Config, TrainedModel.NewAdapter(options, source.Config)).Base.Count;
@@ -171,7 +188,7 @@ internal sealed class LearningWithForgettingMethod(TrainingOptions options) : IM
         }
     }
 
-    MethodResult IMethod.Rehearse(Rehearsal rehearsal, MethodResult result) => result with { Unlearned = rehearsal.Unlearned() };
+    MethodResult IMethod.Rehearse(Rehearsal rehearsal, MethodResult result) => result with { Unlearned = rehearsal.Unlearned(_foreseen) };
 
     /// <inheritdoc/>
     public MethodResult Apply(MethodRun run, MethodResult result)

@@ -40,7 +40,7 @@ internal sealed class UnlearningMethod : IMethod
             Rehearse = rehearsal =>
             {
                 using Decoder decoder = rehearsal.NewDecoder();
-                Scorer.Losses(decoder, rehearsal.All, options.Compute.MicroBatchTokens, allTokens: false);
+                Scorer.Losses(decoder, rehearsal.All, options.Compute.MicroBatchTokens, allTokens: false, ranks: rehearsal.Ranks);
             },
         };
     }
