@@ -211,14 +211,14 @@ internal static class ColumnCases
     }
 
     // Columns of a row-major matrix.
-    private static double[] Of(double[] values, int rows, int first, int count)
+    internal static double[] Of(double[] values, int rows, int first, int count)
     {
         int width = values.Length / rows;
         return [.. Enumerable.Range(0, rows * count).Select(i => values[(i / count * width) + first + (i % count)])];
     }
 
     // The matrix with other columns from the first on.
-    private static double[] With(double[] values, int rows, int first, double[] columns)
+    internal static double[] With(double[] values, int rows, int first, double[] columns)
     {
         double[] result = [.. values];
         int width = values.Length / rows, count = columns.Length / rows;

@@ -28,8 +28,9 @@ internal static class OperationCases
 
     private static readonly OperationCase[] s_written =
     [
-        .. MemoryCases.All(), .. DenseCases.All(), .. LowRankCases.All(), .. SequenceCases.All(), .. AttentionCases.All(),
-        .. ElementwiseCases.All(), .. LossCases.All(), .. SinkCases.All(), .. OptimizerCases.All(), .. ColumnCases.All(),
+        .. MemoryCases.All(), .. DenseCases.All(), .. LowRankCases.All(), .. MagnitudeCases.All(), .. SequenceCases.All(),
+        .. AttentionCases.All(), .. ElementwiseCases.All(), .. LossCases.All(), .. SinkCases.All(), .. OptimizerCases.All(),
+        .. ColumnCases.All(),
     ];
 
     private static readonly Dictionary<string, OperationCase> s_byName =

@@ -112,6 +112,13 @@ public sealed class TrainingStepTests(EmulatedBackends backends) : IClassFixture
     public void A_step_of_an_adapter_with_dropout_is_the_CPUs(DType type, double tolerance) =>
         CompareSteps(type, tolerance, s_adapter, backend => Stories(backend, new LoraConfig { Rank = 4, Alpha = 8, Dropout = 0.25 }));
 
+    [EmulatedDataTheory]
+    [InlineData(DType.Float32, 1e-4)]
+    [InlineData(DType.BFloat16, 2.5e-2)]
+    public void A_step_of_directions_and_magnitudes_is_the_CPUs(DType type, double tolerance) => CompareSteps(
+        type, tolerance, s_adapter with { Lora = s_adapter.Lora with { Dora = true, Dropout = 0 } },
+        backend => Stories(backend, new LoraConfig { Rank = 4, Alpha = 8, Dora = true }));
+
     [EmulationTheory]
     [MemberData(nameof(Types))]
     public void A_step_of_GPT2_is_the_CPUs(DType type, double tolerance) => CompareSteps(type, tolerance, Full, Random);

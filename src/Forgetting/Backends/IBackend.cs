@@ -88,6 +88,36 @@ internal interface IDenseOperations
 
     /// <summary>Adds drop(dLow·A) to <paramref name="dX"/> [T, in].</summary>
     void LoraDownInput(Tensor dLow, Tensor a, DropoutMask mask, Tensor dX);
+
+    /// <summary>
+    /// What the rows of V = W + s·B·A are divided by and multiplied with where a weight is a direction and a magnitude of each output
+    /// (DoRA, arXiv 2402.09353): factors[0, j] = 1 / ‖V[j]‖ and factors[1, j] = m[j] / ‖V[j]‖, 0 for a row of zeros. V is never made:
+    /// ‖V[j]‖² = ‖W[j]‖² + Σₖ B[j, k]·(2s·(A·Wᵀ)[k, j] + s²·(A·Aᵀ·Bᵀ)[k, j]).
+    /// </summary>
+    /// <param name="squares">Float32 [1, out] ‖W[j]‖².</param>
+    /// <param name="magnitude">Float32 [1, out] m.</param>
+    /// <param name="b">[out, r].</param>
+    /// <param name="cross">Float32 [r, out] A·Wᵀ.</param>
+    /// <param name="gram">Float32 [r, r] A·Aᵀ.</param>
+    /// <param name="scale">s.</param>
+    /// <param name="factors">Float32 [2, out].</param>
+    void MagnitudeFactors(Tensor squares, Tensor magnitude, Tensor b, Tensor cross, Tensor gram, float scale, Tensor factors);
+
+    /// <summary>unit = y ∘ factors[0], y = y ∘ factors[1], the factors of a column being the same in all rows.</summary>
+    /// <param name="y">[T, out], x·Vᵀ, multiplied.</param>
+    /// <param name="factors">Float32 [2, out].</param>
+    /// <param name="unit">[T, out], or default where nobody needs it.</param>
+    void Magnitude(ColumnView y, Tensor factors, Tensor unit);
+
+    /// <summary>
+    /// The gradients of <see cref="Magnitude"/>, ‖V‖ being a constant (section 4.3 there): dV = dY ∘ factors[1], and unit = dY ∘ unit,
+    /// whose column sums are the gradient at m.
+    /// </summary>
+    /// <param name="dY">[T, out].</param>
+    /// <param name="factors">Float32 [2, out].</param>
+    /// <param name="unit">[T, out], as the forward left it, multiplied.</param>
+    /// <param name="dV">[T, out]; may be <paramref name="dY"/>.</param>
+    void MagnitudeBackward(ColumnView dY, Tensor factors, Tensor unit, ColumnView dV);
 }
 
 /// <summary>Operations that look at more than one row or head: gathering, positions, attention, pooling.</summary>

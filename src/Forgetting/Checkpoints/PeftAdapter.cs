@@ -63,8 +63,11 @@ internal sealed class PeftAdapter : IDisposable
     }
 
     /// <summary>The layers of a model that are adapted, with A and B of each, where the adapter holds nothing else.</summary>
-    /// <exception cref="UserException">As <see cref="LoadInto"/>.</exception>
-    public IEnumerable<(string Module, StoredTensor A, StoredTensor B)> Pairs(ModelConfig model) =>
+    /// <exception cref="UserException">As <see cref="LoadInto"/>, or it has magnitudes besides.</exception>
+    public IEnumerable<(string Module, StoredTensor A, StoredTensor B)> Pairs(ModelConfig model) => Config.Dora
+        ? throw new UserException($"{System.IO.Path.Combine(Path, PeftConfig.Name)}: 'use_dora' is true; expected false: only an "
+            + "update that is added can be kept apart; merge it instead")
+        :
         Bind(model.Family, Decoder.Describe(model, Config).Adapter.Select(p => (PeftNames.Of(p), p)), decoder: null)
             .Chunk(2).Select(pair => (PeftNames.ModuleOf(pair[0].Parameter.Name), pair[0].Source, pair[1].Source));
 
@@ -77,6 +80,7 @@ internal sealed class PeftAdapter : IDisposable
     {
         LoraConfig config = decoder.Lora ?? throw new ArgumentException("the model has no adapter", nameof(decoder));
         ModelFamily family = decoder.Config.Family;
+        decoder.PrepareAdapters();
         string head = family.Names.HeadWeight;
         HashSet<Parameter> adapted = [.. decoder.Adapters.Select(a => a.Weight)];
         IEnumerable<Parameter> held = decoder.BaseParameters.Where(

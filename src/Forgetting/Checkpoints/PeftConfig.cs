@@ -14,7 +14,7 @@ internal static class PeftConfig
     // Variants of LoRA that compute something else; each is off where it is absent, null, false or empty.
     private static readonly string[] s_unsupported =
     [
-        "use_dora", "lora_bias", "layer_replication", "megatron_config", "trainable_token_indices", "target_parameters", "exclude_modules",
+        "lora_bias", "layer_replication", "megatron_config", "trainable_token_indices", "target_parameters", "exclude_modules",
         "alora_invocation_tokens", "use_qalora", "arrow_config", "loftq_config", "corda_config", "ensure_weight_tying",
     ];
 
@@ -46,6 +46,7 @@ internal static class PeftConfig
             Alpha = json["lora_alpha"].AsPositive(),
             Dropout = ReadDropout(json),
             RankStabilized = json.Flag("use_rslora"),
+            Dora = json.Flag("use_dora"),
             Targets = targets,
             TargetPattern = pattern,
             RankPattern = ReadPattern(json, "rank_pattern", value => value.AsInt32()),
@@ -88,6 +89,7 @@ internal static class PeftConfig
         json.WriteNumber("lora_alpha", config.Alpha);
         json.WriteNumber("lora_dropout", config.Dropout);
         json.WriteBoolean("use_rslora", config.RankStabilized);
+        json.WriteBoolean("use_dora", config.Dora);
         json.WriteString("bias", "none");
         json.WriteBoolean("fan_in_fan_out", family.StoresTransposed);
         json.WriteBoolean("init_lora_weights", true);

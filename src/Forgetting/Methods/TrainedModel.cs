@@ -39,6 +39,7 @@ internal static class TrainedModel
             Alpha = options.Lora.Alpha,
             Dropout = options.Lora.Dropout,
             RankStabilized = options.Lora.RankStabilized,
+            Dora = options.Lora.Dora,
             Targets = options.Lora.Targets is ["all-linear"] ? [] : options.Lora.Targets, // PEFT's word for it
         };
 

@@ -2,9 +2,26 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Models;
 
-// Where the parameters lie.
+// Where the parameters lie, and what must be there before a pass.
 internal sealed partial class Decoder
 {
+    /// <summary>Makes the adapters ready for a pass, once the base and what there is of an adapter's file are loaded.</summary>
+    internal void PrepareAdapters()
+    {
+        for (int i = 0; i < Adapters.Count; i++)
+        {
+            Adapters[i].Prepare(Backend);
+        }
+    }
+
+    private void Begin(
+        ReadOnlySpan<int> ids, ReadOnlySpan<int> positions, ReadOnlySpan<int> offsets, ReadOnlySpan<int> rowKeys = default,
+        ulong? dropoutSeed = null, KeyValueCache? cache = null)
+    {
+        PrepareAdapters();
+        _pass.Begin(ids, positions, offsets, rowKeys, dropoutSeed, cache);
+    }
+
     private void AllocateValues(Decoder? shared)
     {
         foreach (Parameter parameter in TrainableParameters)

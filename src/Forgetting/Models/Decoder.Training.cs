@@ -113,7 +113,7 @@ internal sealed partial class Decoder
             batch = BatchFiller.Fill(batch, Config.VocabularySize, Config.ContextLength);
 
         bool zero = HasZeroGradients();
-        _pass.Begin(batch.Ids, batch.Positions, batch.Offsets, batch.RowKeys, dropoutSeed);
+        Begin(batch.Ids, batch.Positions, batch.Offsets, batch.RowKeys, dropoutSeed);
         HeadInputs head = _head.Upload(_pass, batch, targetSeed);
         var pass = new PassState(this, batch, head, ascent, sink, recompute, zero, regularizer, baseModel?.AtHeadRows(batch));
         if (alone)

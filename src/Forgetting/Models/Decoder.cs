@@ -88,6 +88,8 @@ internal sealed partial class Decoder : IDisposable
             }
 
             Initializer.Constant(backend, table ? a : b, 0);
+            if (Adapters[i].Magnitude is { } magnitude)
+                Initializer.Constant(backend, magnitude, 0); // not set yet
         }
     }
 
@@ -213,7 +215,7 @@ internal sealed partial class Decoder : IDisposable
     internal void Forward(TokenBatch batch, Span<float> losses, Span<int> greedy, KeyValueCache? cache)
     {
         BatchCheck.Require(batch, losses.Length, Config);
-        _pass.Begin(batch.Ids, batch.Positions, batch.Offsets, cache: cache);
+        Begin(batch.Ids, batch.Positions, batch.Offsets, cache: cache);
         Tensor hidden = Hidden(_pass); // [T, C]
         _head.Forward(_pass, batch, hidden, losses, greedy);
     }
@@ -224,7 +226,7 @@ internal sealed partial class Decoder : IDisposable
     public void PooledFeatures(TokenBatch batch, Span<float> features)
     {
         BatchCheck.Require(batch, batch.HeadRows.Length, Config);
-        _pass.Begin(batch.Ids, batch.Positions, batch.Offsets);
+        Begin(batch.Ids, batch.Positions, batch.Offsets);
         Tensor hidden = Hidden(_pass); // [T, C]
         Tensor mean = Activations.Take(batch.Documents, Config.HiddenSize); // [n, C]
         Backend.SegmentMean(hidden, _pass.Offsets, mean);
@@ -234,7 +236,7 @@ internal sealed partial class Decoder : IDisposable
     /// <summary>The hidden states before the head, of a pass without dropout, at the head rows; valid until the next pass.</summary>
     internal BaseHead AtHeadRows(TokenBatch batch)
     {
-        _pass.Begin(batch.Ids, batch.Positions, batch.Offsets);
+        Begin(batch.Ids, batch.Positions, batch.Offsets);
         Tensor hidden = Hidden(_pass), rows = Activations.Take(batch.HeadRows.Length, Config.HiddenSize, hidden.DType); // [T, C], [R, C]
         Backend.GatherRows(hidden, _pass.Upload(batch.HeadRows), rows);
         return new BaseHead(_head, _pass, rows);
@@ -245,7 +247,7 @@ internal sealed partial class Decoder : IDisposable
     /// <returns>Float32 [T, C].</returns>
     internal Tensor BlockOutput(TokenBatch batch, int last)
     {
-        _pass.Begin(batch.Ids, batch.Positions, batch.Offsets);
+        Begin(batch.Ids, batch.Positions, batch.Offsets);
         (Tensor x, Tensor residual, _) = Blocks(_pass, last + 1); // [T, C] both
         Tensor sum = Activations.Take(batch.Rows, Config.HiddenSize), term = Activations.Take(batch.Rows, Config.HiddenSize); // [T, C] both
         Backend.Copy(x, sum);
@@ -277,7 +279,7 @@ internal sealed partial class Decoder : IDisposable
     internal Tensor Logits(
         ReadOnlySpan<int> ids, ReadOnlySpan<int> positions, ReadOnlySpan<int> offsets, ReadOnlySpan<int> rows, KeyValueCache cache)
     {
-        _pass.Begin(ids, positions, offsets, cache: cache);
+        Begin(ids, positions, offsets, cache: cache);
         var pass = new LogitsPass(
             this, AreAll(rows, ids.Length) ? default : _pass.Upload(rows),
             rows.IsEmpty ? default : Activations.Take(rows.Length, Config.VocabularySize));
@@ -329,6 +331,11 @@ internal sealed partial class Decoder : IDisposable
         foreach (RotaryTable? table in _rotary)
         {
             table?.Dispose();
+        }
+
+        foreach (LoraAdapter adapter in Adapters)
+        {
+            adapter.Dispose();
         }
 
         foreach (DeviceBuffer buffer in _memory)

@@ -3,10 +3,15 @@ using Forgetting.Tensors;
 
 namespace Forgetting.Models;
 
-/// <summary>y = x·Wᵀ + b + s·(drop(x)·Aᵀ)·Bᵀ, the last part only where the layer is adapted (arXiv 2106.09685, eq. 3).</summary>
+/// <summary>
+/// y = x·Wᵀ + s·(drop(x)·Aᵀ)·Bᵀ + b, the low-rank part only where the layer is adapted (arXiv 2106.09685, eq. 3). With magnitudes what
+/// stands before b is multiplied by m / ‖W + s·B·A‖, whose norm is a constant for gradients (arXiv 2402.09353, section 4.3).
+/// </summary>
 internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? adapter)
 {
     private ColumnView _low; // [T, r] s·drop(x)·Aᵀ, kept for B's gradient
+    private Tensor _factors; // Float32 [2, out] 1 / ‖V‖ and m / ‖V‖ where the weight is a direction and magnitudes
+    private Tensor _unit; // [T, out] x·Vᵀ / ‖V‖, kept for m's gradient
 
     public Parameter Weight => weight;
 
@@ -15,13 +20,19 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
     /// <summary>The adapter that is computed: null where there is none or it is part of the weight.</summary>
     public LoraAdapter? ActiveAdapter => adapter is { IsMerged: false } ? adapter : null;
 
+    private LoraAdapter? Turned => ActiveAdapter is { Magnitude: not null } lora ? lora : null;
+
     /// <param name="x">[T, in].</param>
     /// <param name="y">[T, out], overwritten, or default where only what the backward reads is needed.</param>
     public void Forward(Pass pass, Tensor x, ColumnView y)
     {
+        if (y.IsEmpty && Turned is not null)
+            y = pass.Take(weight.Shape.Rows); // m's gradient wants it
+
         ForwardBase(pass, x, y);
         ForwardDown(pass, x);
         ForwardUp(pass, y);
+        ForwardEnd(pass, y);
     }
 
     /// <summary>Hands the gradients of W, b, A and B to the sink and computes the input's.</summary>
@@ -30,19 +41,62 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
     /// <param name="dX">[T, in], or default where nobody needs it.</param>
     public void Backward(Pass pass, IGradientSink sink, Tensor x, ColumnView dY, Tensor dX)
     {
-        BackwardBase(pass, sink, x, dY, dX);
-        BackwardAdapter(pass, sink, x, dY, dX);
+        ArenaMark mark = pass.Arena.Mark();
+        BackwardBias(pass, sink, dY);
+        ColumnView dV = Turned is null ? dY : pass.Take(weight.Shape.Rows); // [T, out]
+        BackwardMagnitude(pass, sink, dY, dV);
+        BackwardBase(pass, sink, x, dV, dX);
+        BackwardAdapter(pass, sink, x, dV, dX);
+        pass.Arena.Release(mark);
     }
 
-    /// <summary>y = x·Wᵀ + b.</summary>
+    /// <summary>y = x·Wᵀ.</summary>
     public void ForwardBase(Pass pass, Tensor x, ColumnView y)
     {
-        if (y.IsEmpty)
+        if (!y.IsEmpty)
+            pass.Backend.Gemm(x, false, weight.Value, true, y);
+    }
+
+    /// <summary>Multiplies y by what the magnitudes say, and adds the bias.</summary>
+    public void ForwardEnd(Pass pass, ColumnView y)
+    {
+        ForwardMagnitude(pass, y);
+        if (!y.IsEmpty && bias is not null)
+            pass.Backend.AddBias(y, bias.Value);
+    }
+
+    /// <summary>Multiplies y = x·Vᵀ by what the magnitudes say, where there are some.</summary>
+    public void ForwardMagnitude(Pass pass, ColumnView y)
+    {
+        if (Turned is not { } lora)
             return;
 
-        pass.Backend.Gemm(x, false, weight.Value, true, y);
-        if (bias is not null)
-            pass.Backend.AddBias(y, bias.Value);
+        _unit = pass.Cache is null ? pass.Take(weight.Shape.Rows) : default;
+        _factors = pass.Arena.Take(2, weight.Shape.Rows);
+        ArenaMark mark = pass.Arena.Mark();
+        lora.GetFactors(
+            pass.Backend, _factors, pass.Arena.Take(lora.Rank + 1, weight.Shape.Rows), pass.Arena.Take(lora.Rank, lora.Rank));
+        pass.Arena.Release(mark);
+        pass.Backend.Magnitude(y, _factors, _unit);
+    }
+
+    /// <summary>Gradient of b.</summary>
+    public void BackwardBias(Pass pass, IGradientSink sink, ColumnView dY)
+    {
+        if (bias is not null && sink.Wants(bias))
+            sink.Vector(bias, dY, pass.Offsets);
+    }
+
+    /// <summary>Gradient of m, and the one at x·Vᵀ; does nothing without magnitudes.</summary>
+    /// <param name="dV">[T, out], overwritten; may be <paramref name="dY"/>.</param>
+    public void BackwardMagnitude(Pass pass, IGradientSink sink, ColumnView dY, ColumnView dV)
+    {
+        if (Turned is not { } lora)
+            return;
+
+        pass.Backend.MagnitudeBackward(dY, _factors, _unit, dV);
+        if (sink.Wants(lora.Magnitude!))
+            sink.Vector(lora.Magnitude!, _unit, pass.Offsets);
     }
 
     /// <summary>Computes s·drop(x)·Aᵀ where the layer is adapted.</summary>
@@ -75,15 +129,12 @@ internal sealed class Linear(Parameter weight, Parameter? bias, LoraAdapter? ada
             pass.Backend.Gemm(_low, false, lora.B.Value, true, y, beta: 1);
     }
 
-    /// <summary>Gradients of W, b and the input as if there were no adapter.</summary>
+    /// <summary>Gradients of W and the input as if there were no adapter.</summary>
     /// <param name="add">Add to <paramref name="dX"/> instead of overwriting it: several layers share an input.</param>
     public void BackwardBase(Pass pass, IGradientSink sink, Tensor x, ColumnView dY, Tensor dX, bool add = false)
     {
         if (sink.Wants(weight))
             sink.Matrix(weight, x, dY, pass.Offsets);
-
-        if (bias is not null && sink.Wants(bias))
-            sink.Vector(bias, dY, pass.Offsets);
 
         if (!dX.IsEmpty)
             pass.Backend.Gemm(dY, false, weight.Value, false, dX, beta: add ? 1 : 0);

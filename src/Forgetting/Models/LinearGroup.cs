@@ -24,11 +24,10 @@ internal sealed class LinearGroup
     /// <param name="outputs">[T, out] of each layer, overwritten.</param>
     public void Forward(Pass pass, Tensor x, params ReadOnlySpan<ColumnView> outputs)
     {
-        if (Whole(outputs) is { IsEmpty: false } whole)
+        Tensor whole = Whole(outputs);
+        if (!whole.IsEmpty)
         {
             pass.Backend.Gemm(x, false, _layers[0].Weight.Group.Value, true, whole);
-            if (_layers[0].Bias is { } bias)
-                pass.Backend.AddBias(whole, bias.Group.Value);
         }
         else
         {
@@ -42,21 +41,37 @@ internal sealed class LinearGroup
         for (int i = 0; i < _layers.Length; i++)
         {
             _layers[i].ForwardUp(pass, outputs[i]);
+            if (whole.IsEmpty)
+                _layers[i].ForwardEnd(pass, outputs[i]);
+            else
+                _layers[i].ForwardMagnitude(pass, outputs[i]);
         }
+
+        if (!whole.IsEmpty && _layers[0].Bias is { } bias)
+            pass.Backend.AddBias(whole, bias.Group.Value);
     }
 
     /// <summary>Hands the gradients of all W, b, A and B to the sink and computes the input's.</summary>
     /// <param name="x">[T, in], as in the forward.</param>
     /// <param name="dX">[T, in], overwritten, or default where nobody needs it.</param>
-    /// <param name="gradients">[T, out] of each layer.</param>
+    /// <param name="gradients">[T, out] of each layer; overwritten where a layer has magnitudes.</param>
     public void Backward(Pass pass, IGradientSink sink, Tensor x, Tensor dX, params ReadOnlySpan<ColumnView> gradients)
     {
-        if (Whole(gradients) is { IsEmpty: false } whole)
+        Tensor whole = Whole(gradients);
+        if (!whole.IsEmpty && _layers[0].Bias is { } bias)
+            Vectors(pass, sink, bias.Group, whole);
+
+        for (int i = 0; i < _layers.Length; i++)
+        {
+            if (whole.IsEmpty)
+                _layers[i].BackwardBias(pass, sink, gradients[i]);
+
+            _layers[i].BackwardMagnitude(pass, sink, gradients[i], gradients[i]);
+        }
+
+        if (!whole.IsEmpty)
         {
             Matrices(pass, sink, _layers[0].Weight.Group, x, whole);
-            if (_layers[0].Bias is { } bias)
-                Vectors(pass, sink, bias.Group, whole);
-
             if (!dX.IsEmpty)
                 pass.Backend.Gemm(whole, false, _layers[0].Weight.Group.Value, false, dX);
         }

@@ -22,6 +22,13 @@ internal sealed record LoraConfig
     public bool RankStabilized { get; init; }
 
     /// <summary>
+    /// The weight is taken apart into the direction of W + s·B·A and a magnitude m of each output, which is trained too (DoRA, arXiv
+    /// 2402.09353): x·(m ∘ (W + s·B·A) / ‖W + s·B·A‖)ᵀ + b, the norm that of each row and a constant for gradients. Of linear layers of
+    /// blocks alone.
+    /// </summary>
+    public bool Dora { get; init; }
+
+    /// <summary>
     /// Names of the layers to adapt, each matching a module path that equals it or ends in it after a dot ("q_proj",
     /// "mlp.c_proj", "embed_tokens", "lm_head"); empty for every linear layer of every block.
     /// </summary>

@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using Forgetting.Tensors;
 
 namespace Forgetting.Models;
@@ -39,7 +40,7 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
 
         // The stream is the layer's place in the model, so that targets can change without changing other layers' masks.
         int stream = _linears++;
-        return new Linear(weight, biases, lora is not null && lora.Adapts(path) ? Adapter(path, weight, stream) : null);
+        return new Linear(weight, biases, lora is not null && lora.Adapts(path) ? Adapter(path, weight, stream, inBlock: true) : null);
     }
 
     /// <summary>Layers that read the same input, in the order of their results' columns.</summary>
@@ -79,7 +80,8 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
     {
         Parameter weight = Add(path + ".weight", ParameterKind.Embedding, new Shape(rows, config.HiddenSize));
         _adaptable.Add(path);
-        return new LookupTable(weight, lora is not null && lora.AdaptsByName(path) ? Adapter(path, weight, stream: 0) : null);
+        return new LookupTable(
+            weight, lora is not null && lora.AdaptsByName(path) ? Adapter(path, weight, stream: 0, inBlock: false) : null);
     }
 
     /// <param name="tied">The embedding where it is the head, or null for a weight of its own.</param>
@@ -91,12 +93,15 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
         Parameter weight = Add(Names.HeadWeight, ParameterKind.Matrix, new Shape(config.VocabularySize, config.HiddenSize));
         _adaptable.Add(Names.Head);
         return new LossHead(
-            weight, lora is not null && lora.AdaptsByName(Names.Head) ? Adapter(Names.Head, weight, _linears) : null,
+            weight, lora is not null && lora.AdaptsByName(Names.Head) ? Adapter(Names.Head, weight, _linears, inBlock: false) : null,
             (float)config.LogitScale, (float)config.LogitCap);
     }
 
-    private LoraAdapter Adapter(string path, Parameter weight, int stream)
+    private LoraAdapter Adapter(string path, Parameter weight, int stream, bool inBlock)
     {
+        if (lora!.Dora && !inBlock)
+            throw new UserException($"LoRA target '{path}': found DoRA (use_dora), expected it for linear layers of blocks alone");
+
         int rank = lora!.RankOf(path);
         bool table = weight.Kind == ParameterKind.Embedding;
         Shape shape = weight.Shape;
@@ -107,9 +112,11 @@ internal sealed class ModuleBuilder(ModelConfig config, LoraConfig? lora)
         Parameter b = table
             ? new(prefix + "lora_embedding_B", ParameterKind.Matrix, new Shape(shape.Columns, rank)) { Unit = Unit }
             : new(prefix + "lora_B.weight", ParameterKind.Matrix, new Shape(shape.Rows, rank)) { Unit = Unit };
-        _adapter.Add(a);
-        _adapter.Add(b);
-        _adapters.Add(new LoraAdapter(weight, a, b, (float)lora.ScaleOf(path), (float)lora.Dropout, stream));
+        Parameter? magnitude = lora.Dora
+            ? new(prefix + "lora_magnitude_vector", ParameterKind.Vector, new Shape(shape.Rows)) { Unit = Unit }
+            : null;
+        _adapter.AddRange(magnitude is null ? [a, b] : [a, b, magnitude]);
+        _adapters.Add(new LoraAdapter(weight, a, b, magnitude, (float)lora.ScaleOf(path), (float)lora.Dropout, stream));
         return _adapters[^1];
     }
 

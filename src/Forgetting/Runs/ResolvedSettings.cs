@@ -59,6 +59,7 @@ internal static class ResolvedSettings
                 Alpha = continued?.Alpha ?? options.Lora.Alpha,
                 Dropout = continued?.Dropout ?? options.Lora.Dropout,
                 RankStabilized = continued?.RankStabilized ?? options.Lora.RankStabilized,
+                Dora = continued?.Dora ?? options.Lora.Dora,
                 Targets = continued?.Targets ?? options.Lora.Targets,
             },
             TokenForgetting = options.TokenForgetting with

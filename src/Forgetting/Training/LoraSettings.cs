@@ -21,6 +21,10 @@ public sealed record LoraSettings
     [Setting("scale the adapter by alpha over the root of the rank", Needs = "lora-rank|adapter")]
     public bool RankStabilized { get; init; }
 
+    /// <summary>Trains the magnitude of each output apart from the direction of its weights (DoRA, arXiv 2402.09353).</summary>
+    [Setting("train each output's magnitude apart from its weights' direction (DoRA)", Name = "dora", Needs = "lora-rank|adapter")]
+    public bool Dora { get; init; }
+
     /// <summary>
     /// Element type of the matrices of blocks, which the adapter leaves as they are: <c>nf4</c> (QLoRA, arXiv 2305.14314), or null for
     /// <see cref="ComputeSettings.Dtype"/>, which embeddings, head, gains and biases always have.

@@ -16,11 +16,12 @@ internal static class QuantizedDecoder
     public static int Vocabulary => s_model.VocabularySize;
 
     /// <summary>Losses and the adapter's gradients, end to end, of a batch.</summary>
-    public static (float[] Losses, float[] Gradients) Run(IBackend backend, TokenBatch batch, bool quantized)
+    public static (float[] Losses, float[] Gradients) Run(IBackend backend, TokenBatch batch, bool quantized, bool dora = false)
     {
-        using var source = new Decoder(s_model, backend, s_lora, seed: 5, baseType: DType.NormalFloat4);
+        LoraConfig lora = s_lora with { Dora = dora };
+        using var source = new Decoder(s_model, backend, lora, seed: 5, baseType: DType.NormalFloat4);
         source.Initialize(7);
-        using var plain = new Decoder(s_model, backend, s_lora, seed: 5);
+        using var plain = new Decoder(s_model, backend, lora, seed: 5);
         foreach ((Parameter from, Parameter to) in source.BaseParameters.Zip(plain.BaseParameters))
         {
             if (from.Value.DType != DType.NormalFloat4)

@@ -9,7 +9,9 @@ namespace Forgetting.Testing.Reference;
 /// <param name="B">[out, r].</param>
 /// <param name="Rank">r.</param>
 /// <param name="Scale">α/r or α/√r.</param>
-internal sealed record ReferenceLora(double[] A, double[] B, int Rank, double Scale);
+/// <param name="Magnitude">[out] what the rows of W + Scale·B·A have for lengths instead of their own; empty where they keep these.</param>
+/// <param name="Lengths">[out] their own, which are constants for gradients.</param>
+internal sealed record ReferenceLora(double[] A, double[] B, int Rank, double Scale, double[] Magnitude, double[] Lengths);
 
 /// <summary>
 /// The decoder of all families in plain double precision, one document at a time, as the transformers library computes
@@ -222,10 +224,8 @@ internal sealed class ReferenceDecoder(
             y = Product(weight, x, columns);
         }
 
-        if (weights.TryGetValue(name + ".bias", out double[]? bias))
-            y = Sum(y, bias);
-
-        return Update(name, x, y);
+        y = Update(name, x, y);
+        return weights.TryGetValue(name + ".bias", out double[]? bias) ? Sum(y, bias) : y;
     }
 
     // y + s·B·A·x where the layer is adapted.
@@ -235,7 +235,10 @@ internal sealed class ReferenceDecoder(
             return y;
 
         double[] low = Product(update.A, x, update.Rank);
-        return Sum(y, [.. Product(update.B, low, y.Length).Select(value => update.Scale * value)]);
+        double[] sum = Sum(y, [.. Product(update.B, low, y.Length).Select(value => update.Scale * value)]);
+        return update.Magnitude.Length == 0
+            ? sum
+            : [.. sum.Select((value, j) => value * update.Magnitude[j] / update.Lengths[j])];
     }
 
     // s·A[row]·Bᵀ of an adapted table, whose A is [V, r]; zeros of one that is not.

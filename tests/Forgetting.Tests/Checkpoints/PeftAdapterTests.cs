@@ -21,11 +21,24 @@ public sealed class PeftAdapterTests : IDisposable
         _backend.Dispose();
     }
 
-    public static TheoryData<string> Families => [.. ReferenceConfigs.OfFamilies, "llama-tied"];
+    public static TheoryData<string, bool> Families
+    {
+        get
+        {
+            var data = new TheoryData<string, bool> { { "llama-tied", false } };
+            foreach (string family in ReferenceConfigs.OfFamilies)
+            {
+                data.Add(family, false);
+                data.Add(family, true);
+            }
+
+            return data;
+        }
+    }
 
     [Theory]
     [MemberData(nameof(Families))]
-    public void An_adapter_goes_out_and_in_unchanged(string model)
+    public void An_adapter_goes_out_and_in_unchanged(string model, bool dora)
     {
         ModelConfig config = ReferenceConfigs.All[model];
         ReferenceNames names = ReferenceNames.Of(config);
@@ -33,7 +46,7 @@ public sealed class PeftAdapterTests : IDisposable
         string[] whole = config.TiedHead ? [embedding] : [embedding, names.Head];
         var lora = new LoraConfig
         {
-            Rank = 3, Alpha = 6, Dropout = 0.25, RankStabilized = true, ModulesToSave = whole,
+            Rank = 3, Alpha = 6, Dropout = 0.25, RankStabilized = true, Dora = dora, ModulesToSave = whole,
             RankPattern = new Dictionary<string, int> { [@"(h|layers)\.1\..*"] = 2, ["c_proj"] = 1 },
             AlphaPattern = new Dictionary<string, double> { ["o_proj"] = 1.5 },
         };
@@ -57,6 +70,7 @@ public sealed class PeftAdapterTests : IDisposable
         Assert.Equal("CAUSAL_LM", (string?)json["task_type"]);
         Assert.Equal(config.Family == ModelFamilies.Gpt2, (bool)json["fan_in_fan_out"]!);
         Assert.Equal(3, (int)json["r"]!);
+        Assert.Equal((true, dora), ((bool)json["use_rslora"]!, (bool)json["use_dora"]!));
         Assert.Equal("some/base", (string?)json["base_model_name_or_path"]);
         Assert.Equal(whole, json["modules_to_save"]!.AsArray().Select(n => (string)n!));
     }
@@ -127,7 +141,7 @@ public sealed class PeftAdapterTests : IDisposable
     [Theory]
     [InlineData("peft_type", "\"IA3\"", "LORA")]
     [InlineData("bias", "\"all\"", "none")]
-    [InlineData("use_dora", "true", "null")]
+    [InlineData("use_dora", "1", "true or false")]
     [InlineData("r", "0", "1 to 65536")]
     [InlineData("r", "\"8\"", "an integer")]
     [InlineData("lora_alpha", "-1", "above 0")]

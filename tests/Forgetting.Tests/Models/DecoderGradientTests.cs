@@ -57,6 +57,27 @@ public class DecoderGradientTests
     [MemberData(nameof(TestModel.Names), MemberType = typeof(TestModel))]
     public void Lora_gradients_match_finite_differences(string name) => CheckGradients(name, s_smallLora, Ascent.From(AscentKind.Ascent));
 
+    // The lengths of the rows are constants, in the reference too; its values are those of the rows themselves.
+    [Theory]
+    [MemberData(nameof(TestModel.Names), MemberType = typeof(TestModel))]
+    public void Dora_gradients_match_finite_differences(string name) =>
+        CheckGradients(name, s_smallLora with { Dora = true }, Ascent.From(AscentKind.Ascent));
+
+    [Theory]
+    [InlineData("llama-biases", "q_proj v_proj up_proj o_proj", "k_proj")] // parts of what lies together
+    [InlineData("qwen2", "k_proj down_proj", "embed_tokens")]
+    [InlineData("gpt2", "c_attn", "")]
+    public void Dora_gradients_of_some_layers_match_finite_differences(string name, string targets, string saved) => CheckGradients(
+        name,
+        s_smallLora with
+        {
+            Dora = true,
+            RankStabilized = true,
+            Targets = targets.Split(' '),
+            ModulesToSave = saved.Split(' ', StringSplitOptions.RemoveEmptyEntries),
+        },
+        Ascent.From(AscentKind.Ascent));
+
     // Adapters of a tied pair, or a trained copy of one of its ends, set it apart; the reference then has a head of its own.
     [Theory]
     [InlineData("llama", "embed_tokens lm_head q_proj", "")]

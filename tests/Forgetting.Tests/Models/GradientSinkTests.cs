@@ -13,9 +13,11 @@ public class GradientSinkTests
 {
     [Theory]
     [MemberData(nameof(TestModel.WithAndWithoutLora), MemberType = typeof(TestModel))]
-    public void Squares_equal_a_loop_over_documents(string name, bool lora)
+    [InlineData("llama-biases", true, true)]
+    [InlineData("phi3", true, true)]
+    public void Squares_equal_a_loop_over_documents(string name, bool lora, bool dora = false)
     {
-        using TestModel model = Make(name, lora);
+        using TestModel model = Make(name, lora, dora);
         float[][][] single = SingleGradients(model, out TokenBatch batch);
         float[][] summed = Run(model, batch, new AccumulateSink(model.Backend));
         float[][] squares = Run(model, batch, new SquareAccumulateSink(model.Backend));
@@ -35,9 +37,11 @@ public class GradientSinkTests
 
     [Theory]
     [MemberData(nameof(TestModel.WithAndWithoutLora), MemberType = typeof(TestModel))]
-    public void Projections_equal_a_loop_over_documents(string name, bool lora)
+    [InlineData("llama-biases", true, true)]
+    [InlineData("phi3", true, true)]
+    public void Projections_equal_a_loop_over_documents(string name, bool lora, bool dora = false)
     {
-        using TestModel model = Make(name, lora);
+        using TestModel model = Make(name, lora, dora);
         float[][][] single = SingleGradients(model, out TokenBatch batch);
         var random = new Random(2);
         using DeviceBuffer memory = model.Backend.Allocate(model.Decoder.TrainableParameters.Sum(p => p.Shape.Count) * 2 * sizeof(float));
@@ -151,8 +155,8 @@ public class GradientSinkTests
         return losses;
     }
 
-    private static TestModel Make(string name, bool lora) =>
-        new(ReferenceConfigs.All[name], lora ? new LoraConfig { Rank = 3, Alpha = 5 } : null);
+    private static TestModel Make(string name, bool lora, bool dora = false) =>
+        new(ReferenceConfigs.All[name], lora ? new LoraConfig { Rank = 3, Alpha = 5, Dora = dora } : null);
 
     // Per document: gradients of every trainable parameter. Tokens repeat within and across documents; one document has no head row.
     private static float[][][] SingleGradients(TestModel model, out TokenBatch batch)

@@ -11,14 +11,15 @@ namespace Forgetting.Tests.Models;
 public sealed class QuantizedDecoderTests
 {
     [Theory]
-    [InlineData(DType.Float32, 1e-5)]
-    [InlineData(DType.BFloat16, 2e-2)]
-    public void An_adapter_over_NF4_learns_as_over_the_numbers_of_that_NF4(DType operandType, double tolerance)
+    [InlineData(DType.Float32, false, 1e-5)]
+    [InlineData(DType.BFloat16, false, 2e-2)]
+    [InlineData(DType.Float32, true, 1e-5)]
+    public void An_adapter_over_NF4_learns_as_over_the_numbers_of_that_NF4(DType operandType, bool dora, double tolerance)
     {
         using var backend = new CpuBackend(2, operandType);
         TokenBatch batch = Batches.Of(Batches.Random(QuantizedDecoder.Vocabulary, 3, 9, 14, 4));
-        (float[] losses, float[] gradients) = QuantizedDecoder.Run(backend, batch, quantized: true);
-        (float[] expectedLosses, float[] expected) = QuantizedDecoder.Run(backend, batch, quantized: false);
+        (float[] losses, float[] gradients) = QuantizedDecoder.Run(backend, batch, quantized: true, dora);
+        (float[] expectedLosses, float[] expected) = QuantizedDecoder.Run(backend, batch, quantized: false, dora);
         Assert.InRange(QuantizedDecoder.Distance(losses, expectedLosses), 0, tolerance);
         Assert.InRange(QuantizedDecoder.Distance(gradients, expected), 0, tolerance);
         Assert.True(expected.Sum(x => (double)x * x) > 1e-6);

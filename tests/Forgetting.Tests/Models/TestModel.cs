@@ -28,10 +28,10 @@ internal sealed class TestModel : IDisposable
         }
 
         var random = new Random(seed);
-        for (int i = 0; i < Decoder.AdapterParameters.Count; i += 2)
+        foreach (LoraAdapter adapter in Decoder.Adapters)
         {
             // One of the two is zero at first, which would hide the other's gradient: B, or a table's A.
-            (Parameter first, Parameter b) = (Decoder.AdapterParameters[i], Decoder.AdapterParameters[i + 1]);
+            (Parameter first, Parameter b) = (adapter.A, adapter.B);
             if (first.Kind == ParameterKind.Embedding)
                 first.SetRows(Backend, 0, [.. Enumerable.Range(0, (int)first.Shape.Count).Select(_ => (float)(random.NextDouble() - 0.5))]);
 
@@ -39,8 +39,9 @@ internal sealed class TestModel : IDisposable
             float[] values = [.. Enumerable.Range(0, (int)b.Shape.Count).Select(_ => (float)(random.NextDouble() - 0.5))];
             b.SetRows(Backend, 0, values);
             string path = Forgetting.Checkpoints.PeftNames.ModuleOf(b.Name);
-            _lora[path] = new ReferenceLora(
-                [.. a.Select(x => (double)x)], [.. values.Select(x => (double)x)], lora!.RankOf(path), lora.ScaleOf(path));
+            var update = new ReferenceLora(
+                [.. a.Select(x => (double)x)], [.. values.Select(x => (double)x)], lora!.RankOf(path), lora.ScaleOf(path), [], []);
+            _lora[path] = adapter.Magnitude is { } magnitude ? WithMagnitude(adapter.Weight, magnitude, update, random) : update;
         }
 
         Decoder.AllocateGradients();
@@ -52,6 +53,9 @@ internal sealed class TestModel : IDisposable
     public Decoder Decoder { get; }
 
     public ReferenceDecoder Reference { get; }
+
+    /// <summary>The base's values by their names in files.</summary>
+    public IReadOnlyDictionary<string, double[]> Weights => _weights;
 
     /// <summary>Names of all small configurations.</summary>
     public static TheoryData<string> Names => [.. ReferenceConfigs.All.Keys];
@@ -75,6 +79,9 @@ internal sealed class TestModel : IDisposable
             return (values, FileIndex(parameter, element));
 
         string path = Forgetting.Checkpoints.PeftNames.ModuleOf(parameter.Name);
+        if (parameter.Name.EndsWith("lora_magnitude_vector", StringComparison.Ordinal))
+            return (_lora[path].Magnitude, element);
+
         return (parameter.Name.Contains("lora_A", StringComparison.Ordinal)
             || parameter.Name.Contains("lora_embedding_A", StringComparison.Ordinal) ? _lora[path].A : _lora[path].B, element);
     }
@@ -101,6 +108,33 @@ internal sealed class TestModel : IDisposable
     {
         Decoder.Dispose();
         Backend.Dispose();
+    }
+
+    // Lengths of the rows of W + s·B·A, and magnitudes near them that are drawn.
+    private ReferenceLora WithMagnitude(Parameter weight, Parameter magnitude, ReferenceLora update, Random random)
+    {
+        int inputs = weight.Shape.Columns;
+        double[] lengths = new double[weight.Shape.Rows];
+        for (int j = 0; j < lengths.Length; j++)
+        {
+            double sum = 0;
+            for (int i = 0; i < inputs; i++)
+            {
+                double value = _weights[weight.Name][FileIndex(weight, (j * inputs) + i)];
+                for (int k = 0; k < update.Rank; k++)
+                {
+                    value += update.Scale * update.B[(j * update.Rank) + k] * update.A[(k * inputs) + i];
+                }
+
+                sum += value * value;
+            }
+
+            lengths[j] = Math.Sqrt(sum);
+        }
+
+        float[] values = [.. lengths.Select(length => (float)(length * (0.6 + (0.8 * random.NextDouble()))))];
+        magnitude.SetRows(Backend, 0, values);
+        return update with { Magnitude = [.. values.Select(value => (double)value)], Lengths = lengths };
     }
 
     // gpt2 files hold the four projections as [in, out].

@@ -46,6 +46,22 @@ public class ReferenceOperationTests
     }
 
     [Fact]
+    public void Magnitude_factors_are_those_of_the_rows_of_the_sum()
+    {
+        const int Outputs = 4, Inputs = 6, Rank = 2;
+        const double Scale = 0.75;
+        double[] w = Values(Outputs * Inputs), a = Values(Rank * Inputs), b = Values(Outputs * Rank), m = Values(Outputs);
+        double[] sum = ReferenceDense.Gemm(b, false, a, false, w, Outputs, Inputs, Rank, Scale, 1);
+        double[] lengths = [.. sum.Chunk(Inputs).Select(row => Math.Sqrt(row.Sum(x => x * x)))];
+        double[] cross = ReferenceDense.Gemm(a, false, w, true, new double[Rank * Outputs], Rank, Outputs, Inputs, 1, 0);
+        double[] gram = ReferenceDense.Gemm(a, false, a, true, new double[Rank * Rank], Rank, Rank, Inputs, 1, 0);
+        double[] squares = [.. w.Chunk(Inputs).Select(row => row.Sum(x => x * x))];
+        double[] found = ReferenceDense.MagnitudeFactors(squares, m, b, cross, gram, Scale);
+        Assert.All(lengths, (length, i) => Assert.Equal(1 / length, found[i], Tolerance));
+        Assert.All(lengths, (length, i) => Assert.Equal(m[i] / length, found[Outputs + i], Tolerance));
+    }
+
+    [Fact]
     public void SwiGlu_backward()
     {
         double[] gate = Values(12), up = Values(12), dY = Values(12);

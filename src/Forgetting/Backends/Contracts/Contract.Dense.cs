@@ -42,6 +42,30 @@ internal static partial class Contract
         Require(Apart(dX, dLow) && Apart(dX, a));
     }
 
+    /// <summary><see cref="IDenseOperations.MagnitudeFactors"/>.</summary>
+    public static void MagnitudeFactors(Tensor squares, Tensor magnitude, Tensor b, Tensor cross, Tensor gram, Tensor factors)
+    {
+        int outputs = b.Rows, rank = b.Columns;
+        Require(squares.Count == outputs && Float(squares) && magnitude.Count == outputs && Float(magnitude));
+        Require(cross.Shape == new Shape(rank, outputs) && Float(cross) && gram.Shape == new Shape(rank, rank) && Float(gram));
+        Require(factors.Shape == new Shape(2, outputs) && Float(factors));
+        Require(Apart(factors, squares) && Apart(factors, magnitude) && Apart(factors, cross) && Apart(factors, gram));
+    }
+
+    /// <summary><see cref="IDenseOperations.Magnitude"/>.</summary>
+    public static void Magnitude(ColumnView y, Tensor factors, Tensor unit)
+    {
+        Require(factors.Shape == new Shape(2, y.Columns) && Float(factors) && Apart(y, factors));
+        Require(unit.IsEmpty || (unit.Shape == y.Shape && unit.DType == y.DType && Apart(unit, y) && Apart(unit, factors)));
+    }
+
+    /// <summary><see cref="IDenseOperations.MagnitudeBackward"/>.</summary>
+    public static void MagnitudeBackward(ColumnView dY, Tensor factors, Tensor unit, ColumnView dV)
+    {
+        Require(factors.Shape == new Shape(2, dY.Columns) && Float(factors) && Same(dY, dV) && Same(dY, unit));
+        Require(Apart(unit, dY) && Apart(unit, dV) && Apart(unit, factors) && Apart(dV, factors));
+    }
+
     private static void Lora(Tensor x, DropoutMask mask, Tensor a, Tensor low)
     {
         Require(a.Columns == x.Columns && low.Rows == x.Rows && low.Columns == a.Rows);

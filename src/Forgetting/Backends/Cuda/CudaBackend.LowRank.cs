@@ -47,6 +47,31 @@ internal sealed unsafe partial class CudaBackend
     }
 
     /// <inheritdoc/>
+    public void MagnitudeFactors(Tensor squares, Tensor magnitude, Tensor b, Tensor cross, Tensor gram, float scale, Tensor factors)
+    {
+        Contract.MagnitudeFactors(squares, magnitude, b, cross, gram, factors);
+        _device.Launch(
+            "magnitude_factors", Suffix(b.DType), new(Blocks(b.Rows, BlockThreads)), BlockThreads, 0,
+            squares, magnitude, b, cross, gram, scale, factors, b.Rows, b.Columns);
+    }
+
+    /// <inheritdoc/>
+    public void Magnitude(ColumnView y, Tensor factors, Tensor unit)
+    {
+        Contract.Magnitude(y, factors, unit);
+        LaunchRows("magnitude", Suffix(y.DType), y.Rows, Blocks(y.Columns, Wide(y.DType)), y, factors, unit, y.Columns, y.Stride);
+    }
+
+    /// <inheritdoc/>
+    public void MagnitudeBackward(ColumnView dY, Tensor factors, Tensor unit, ColumnView dV)
+    {
+        Contract.MagnitudeBackward(dY, factors, unit, dV);
+        LaunchRows(
+            "magnitude_backward", Suffix(dY.DType), dY.Rows, Blocks(dY.Columns, Wide(dY.DType)),
+            dY, factors, unit, dV, dY.Columns, dY.Stride, dV.Stride);
+    }
+
+    /// <inheritdoc/>
     public void LoraDownInput(Tensor dLow, Tensor a, DropoutMask mask, Tensor dX)
     {
         Contract.LoraDownInput(dLow, a, mask, dX);

@@ -9,6 +9,18 @@ internal sealed partial class DryRunBackend
     {
     }
 
+    public void MagnitudeFactors(Tensor squares, Tensor magnitude, Tensor b, Tensor cross, Tensor gram, float scale, Tensor factors)
+    {
+    }
+
+    public void Magnitude(ColumnView y, Tensor factors, Tensor unit)
+    {
+    }
+
+    public void MagnitudeBackward(ColumnView dY, Tensor factors, Tensor unit, ColumnView dV)
+    {
+    }
+
     public void GatherRows(Tensor table, Tensor rows, Tensor y)
     {
     }

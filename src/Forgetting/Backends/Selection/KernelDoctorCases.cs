@@ -59,6 +59,23 @@ internal static class KernelDoctorCases
             DropoutMask mask = Mask(b, s);
             return (() => b.Backend.LoraDownInput(dLow, a, mask, dX), [dX]);
         }, Activations(2));
+        yield return Memory("MagnitudeFactors", (b, s) =>
+        {
+            (Tensor squares, Tensor m, Tensor weights) = (b.Input32(1, s.Inner), b.Input32(1, s.Inner), b.Input(s.Inner, rank));
+            (Tensor cross, Tensor gram, Tensor factors) = (b.Input32(rank, s.Inner), b.Input32(rank, rank), b.Input32(2, s.Inner));
+            return (() => b.Backend.MagnitudeFactors(squares, m, weights, cross, gram, 0.5f, factors), [factors]);
+        }, (s, e) => 1.0 * s.Inner * ((rank * (e + 4)) + 16));
+        yield return Memory("Magnitude", (b, s) =>
+        {
+            (Tensor y, Tensor factors, Tensor unit) = (b.Input(s.Rows, s.Inner), b.Input32(2, s.Inner), b.Output(s.Rows, s.Inner));
+            return (() => b.Backend.Magnitude(y, factors, unit), [y, unit]);
+        }, (s, e) => 3.0 * s.Rows * s.Inner * e);
+        yield return Memory("MagnitudeBackward", (b, s) =>
+        {
+            (Tensor dY, Tensor factors, Tensor unit) = (b.Input(s.Rows, s.Inner), b.Input32(2, s.Inner), b.Input(s.Rows, s.Inner));
+            Tensor dV = b.Output(s.Rows, s.Inner);
+            return (() => b.Backend.MagnitudeBackward(dY, factors, unit, dV), [unit, dV]);
+        }, (s, e) => 4.0 * s.Rows * s.Inner * e);
     }
 
     private static DropoutMask Mask(DoctorBench b, DoctorSizes s) =>

@@ -107,6 +107,27 @@ internal sealed partial class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
+    public void MagnitudeFactors(Tensor squares, Tensor magnitude, Tensor b, Tensor cross, Tensor gram, float scale, Tensor factors)
+    {
+        using var _ = Time([squares, magnitude, b, cross, gram, factors]);
+        inner.MagnitudeFactors(squares, magnitude, b, cross, gram, scale, factors);
+    }
+
+    /// <inheritdoc/>
+    public void Magnitude(ColumnView y, Tensor factors, Tensor unit)
+    {
+        using var _ = Time([y, y, factors, unit]);
+        inner.Magnitude(y, factors, unit);
+    }
+
+    /// <inheritdoc/>
+    public void MagnitudeBackward(ColumnView dY, Tensor factors, Tensor unit, ColumnView dV)
+    {
+        using var _ = Time([dY, factors, unit, unit, dV]);
+        inner.MagnitudeBackward(dY, factors, unit, dV);
+    }
+
+    /// <inheritdoc/>
     public void GatherRows(Tensor table, Tensor rows, Tensor y)
     {
         using var _ = Time([y, y, rows]);
