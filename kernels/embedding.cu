@@ -5,6 +5,7 @@
 //
 //   row_links             previous[t], next[t] = nearest earlier and later t' with rows[t'] = rows[t], or −1
 //   embedding_accumulate  gradient[rows[t]] += dY[t] in the order of t
+//   embedding_accumulate_rounded  the same into bfloat16: added up in Float32, then rounded stochastically (include/rounding.cuh)
 //   embedding_square      sum[v] += Σ_s G_s² + 2·head∘G_s with G_s[v] = Σ_{t in s, rows[t] = v} dY[t]; head [T, C] by head_rows, or null
 //   embedding_project     partials[t] = (Σ_c a·G_s, Σ_c b·(G_s² + 2·head∘G_s)) at the first t of s with its id, else (0, 0)
 //
@@ -13,6 +14,7 @@
 #include "include/pack.cuh"
 #include "include/ragged.cuh"
 #include "include/reduce.cuh"
+#include "include/rounding.cuh"
 
 // T² comparisons, 256 at a time from shared memory: a few microseconds at 2048 rows, and no sort.
 KERNEL(row_links, const int* rows, int* previous, int* next, int T) {
@@ -40,11 +42,16 @@ KERNEL(row_links, const int* rows, int* previous, int* next, int T) {
     }
 }
 
-template <int N, typename T>
-__device__ void accumulate_chain(const T* dY, const int* next, float* gradientRow, int C) {
+// How sums of Float32 are stored as they are.
+struct Unrounded {
+    template <int N> __device__ void apply(float (&)[N], long long) const {}
+};
+
+template <int N, typename T, typename G, typename R>
+__device__ void accumulate_chain(const T* dY, const int* next, G* gradient, long long row, int C, const R& rounding) {
     for (int c = threadIdx.x * N; c < C; c += blockDim.x * N) {
         float sum[N], d[N];
-        load<N>(gradientRow + c, sum);
+        load<N>(gradient + row + c, sum);
         for (int t = blockIdx.x; t >= 0; t = next[t]) {
             load<N>(dY + (long long)t * C + c, d);
 #pragma unroll
@@ -52,21 +59,23 @@ __device__ void accumulate_chain(const T* dY, const int* next, float* gradientRo
                 sum[k] += d[k];
             }
         }
-        store<N>(gradientRow + c, sum);
+        rounding.template apply<N>(sum, row + c);
+        store<N>(gradient + row + c, sum);
     }
 }
 
-template <typename T>
-__device__ void embedding_accumulate(const int* rows, const int* previous, const int* next, const T* dY, float* gradient, int C) {
+template <typename T, typename G, typename R>
+__device__ void embedding_accumulate(const int* rows, const int* previous, const int* next, const T* dY, G* gradient, int C,
+                                     const R& rounding) {
     int t = blockIdx.x;
     if (previous[t] >= 0) {
         return;
     }
-    float* row = gradient + (long long)rows[t] * C;
+    long long row = (long long)rows[t] * C;
     if (C % 4 == 0 && aligned16(dY, gradient)) {
-        accumulate_chain<4>(dY, next, row, C);
+        accumulate_chain<4>(dY, next, gradient, row, C, rounding);
     } else {
-        accumulate_chain<1>(dY, next, row, C);
+        accumulate_chain<1>(dY, next, gradient, row, C, rounding);
     }
 }
 
@@ -165,10 +174,18 @@ __device__ void embedding_project(const int* rows, const int* previous, const in
 }
 
 KERNEL(embedding_accumulate_f32, const int* rows, const int* previous, const int* next, const float* dY, float* gradient, int C) {
-    embedding_accumulate(rows, previous, next, dY, gradient, C);
+    embedding_accumulate(rows, previous, next, dY, gradient, C, Unrounded());
 }
 KERNEL(embedding_accumulate_bf16, const int* rows, const int* previous, const int* next, const bf16* dY, float* gradient, int C) {
-    embedding_accumulate(rows, previous, next, dY, gradient, C);
+    embedding_accumulate(rows, previous, next, dY, gradient, C, Unrounded());
+}
+KERNEL(embedding_accumulate_rounded_f32, const int* rows, const int* previous, const int* next, const float* dY, bf16* gradient, int C,
+       const unsigned int* key, unsigned int stream) {
+    embedding_accumulate(rows, previous, next, dY, gradient, C, Rounding(key, stream));
+}
+KERNEL(embedding_accumulate_rounded_bf16, const int* rows, const int* previous, const int* next, const bf16* dY, bf16* gradient, int C,
+       const unsigned int* key, unsigned int stream) {
+    embedding_accumulate(rows, previous, next, dY, gradient, C, Rounding(key, stream));
 }
 KERNEL(embedding_square_f32, const int* rows, const int* previous, const int* next, const float* dY, const int* offsets, int sequences,
        const float* head, float* sum, int C) {

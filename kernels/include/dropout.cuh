@@ -6,6 +6,7 @@
 // result.
 #pragma once
 #include "pack.cuh"
+#include "philox.cuh"
 
 struct Dropout {
     const int* rowKeys;
@@ -16,17 +17,8 @@ struct Dropout {
 
     // Whether the four columns from `column` on, a multiple of 4, of a row are kept.
     __device__ void keep(unsigned int rowKey, int column, bool (&kept)[4]) const {
-        unsigned int word[4] = {rowKey, (unsigned int)column / 4, stream, 0}, a = key0, b = key1;
-#pragma unroll
-        for (int round = 0; round < 10; round++) {
-            unsigned long long p = 0xD2511F53ull * word[0], q = 0xCD9E8D57ull * word[2];
-            word[0] = (unsigned int)(q >> 32) ^ word[1] ^ a;
-            word[1] = (unsigned int)q;
-            word[2] = (unsigned int)(p >> 32) ^ word[3] ^ b;
-            word[3] = (unsigned int)p;
-            a += 0x9E3779B9u;
-            b += 0xBB67AE85u;
-        }
+        unsigned int word[4] = {rowKey, (unsigned int)column / 4, stream, 0};
+        philox(word, key0, key1);
 #pragma unroll
         for (int lane = 0; lane < 4; lane++) {
             kept[lane] = word[lane] >= threshold;

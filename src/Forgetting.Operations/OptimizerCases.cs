@@ -1,5 +1,6 @@
 using Forgetting.Backends;
 using Forgetting.Operations.Reference;
+using Forgetting.Tensors;
 using static Forgetting.Operations.Operands;
 
 namespace Forgetting.Operations;
@@ -64,9 +65,42 @@ internal static class OptimizerCases
             }
         }
 
-        foreach (OperationCase each in In8Bits())
+        foreach (OperationCase each in Roundings().Concat(In8Bits()))
         {
             yield return each;
+        }
+    }
+
+    private static IEnumerable<OperationCase> Roundings()
+    {
+        foreach ((int rows, int columns, bool add, int stream) in new[]
+        {
+            (1, 1, false, 0), (1, 7, true, 3), (2, 64, true, 1), (3, 67, false, 70000), (33, 1021, true, 2), (1, 1003, false, -1),
+        })
+        {
+            yield return new("StochasticRound", $"{rows}x{columns}{(add ? " to a sum" : "")} stream {stream}")
+            {
+                Operands =
+                [
+                    Input32("x", rows, columns, (random, _) => Awkward(Draw(random, rows * columns))),
+                    Updated("y", rows, columns).Exact() with { Type = DType.BFloat16 },
+                    Integers("key", 123456789, -42),
+                ],
+                Run = (b, t) => b.StochasticRound(t[0], t[1], add, new Rounding(t[2], stream)),
+                Expect = v => v[1] =
+                [
+                    .. v[0].Zip(v[1], (x, y) => (double)(float)(add ? x + y : x))
+                        .Select((sum, i) => ReferenceRounding.Round(sum, i, 123456789, unchecked((uint)-42), (uint)stream)),
+                ],
+                Shift = columns % 2,
+            };
+        }
+
+        // Of every ninth number one that bfloat16 has, its neighbours in Float32, subnormals and what is no number.
+        static double[] Awkward(double[] values)
+        {
+            double[] given = [0, 1.5, -1.5 - 1e-6, 3.3895314e38, 3e-39, double.PositiveInfinity, double.NegativeInfinity, double.NaN];
+            return [.. values.Select((x, i) => i % 9 == 5 ? given[i / 9 % given.Length] : x)];
         }
     }
 

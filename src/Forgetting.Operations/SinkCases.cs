@@ -1,5 +1,7 @@
+using Forgetting.Backends;
 using Forgetting.IO;
 using Forgetting.Operations.Reference;
+using Forgetting.Tensors;
 using static Forgetting.Operations.Operands;
 
 namespace Forgetting.Operations;
@@ -166,6 +168,19 @@ internal static class SinkCases
             Operands = [rows, dY, Updated32("gradient", vocabulary, columns)],
             Run = (b, t) => b.AccumulateRows(t[0], t[1], t[2]),
             Expect = v => v[2] = ReferenceSinks.Accumulate(Gradients(v[1]), v[2]),
+            Shift = shift,
+        };
+        yield return new("AccumulateRows", variant + " rounded")
+        {
+            Operands = [rows, dY, Updated("gradient", vocabulary, columns) with { Type = DType.BFloat16 }, Integers("key", 77, -5)],
+            Run = (b, t) => b.AccumulateRows(t[0], t[1], t[2], new Rounding(t[3], 9)),
+            // Rows that nobody looks up keep their bits; of the others the sum decides, whose last bit is the order's affair.
+            Expect = v => v[2] =
+            [
+                .. ReferenceSinks.Accumulate(Gradients(v[1]), v[2]).Zip(v[2], (sum, before) => (sum, before))
+                    .Select((each, i) => each.sum == each.before
+                        ? each.before : ReferenceRounding.Round((float)each.sum, i, 77, unchecked((uint)-5), 9)),
+            ],
             Shift = shift,
         };
         yield return new("SquareAccumulateRows", variant)

@@ -18,23 +18,25 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
     private static readonly ModelConfig s_model = TrainingStepTests.Gpt2 with { Layers = 1, VocabularySize = 19, ContextLength = 12 };
     private static readonly LoraConfig s_lora = new() { Rank = 3, Alpha = 6, Dropout = 0.3 };
 
-    public static TheoryData<DType, bool, AscentKind> Runs => new()
+    public static TheoryData<DType, bool, AscentKind, bool> Runs => new()
     {
-        { DType.Float32, false, AscentKind.Npo },
-        { DType.Float32, true, AscentKind.Ascent },
-        { DType.BFloat16, false, AscentKind.Ascent },
-        { DType.BFloat16, true, AscentKind.Weighted },
+        { DType.Float32, false, AscentKind.Npo, false },
+        { DType.Float32, true, AscentKind.Ascent, false },
+        { DType.BFloat16, false, AscentKind.Ascent, false },
+        { DType.BFloat16, true, AscentKind.Weighted, false },
+        { DType.BFloat16, false, AscentKind.Ascent, true },
     };
 
     [EmulationTheory]
     [MemberData(nameof(Runs))]
-    public void Replayed_steps_leave_the_bits_of_single_launches(DType type, bool adapter, AscentKind ascent)
+    public void Replayed_steps_leave_the_bits_of_single_launches(DType type, bool adapter, AscentKind ascent, bool narrow)
     {
         CudaBackend backend = backends.Of(type);
         TrainingOptions options = TrainingStepTests.Full with
         {
             Compute = TrainingStepTests.Full.Compute with { MicroBatchTokens = 12, Recompute = adapter },
             TokenForgetting = TrainingStepTests.Full.TokenForgetting with { Ascent = ascent },
+            Optimizer = TrainingStepTests.Full.Optimizer with { GradientDtype = narrow ? "bf16" : "fp32", NoMasters = narrow },
         };
         int before = backend.Graphs.Recorded;
         (List<double> expected, float[] weights) =
@@ -185,7 +187,8 @@ public sealed class GraphTests(EmulatedBackends backends) : IClassFixture<Emulat
         public TrainingRun(CudaBackend backend, TrainingOptions options, bool adapter)
         {
             _options = options;
-            _decoder = new Decoder(s_model, backend, adapter ? s_lora : null, seed: 3);
+            _decoder = new Decoder(
+                s_model, backend, adapter ? s_lora : null, seed: 3, trainedType: options.Optimizer.TrainedType);
             _decoder.Initialize(5);
             foreach (Parameter b in _decoder.AdapterParameters.Where(p => p.Name.Contains("lora_B", StringComparison.Ordinal)))
             {

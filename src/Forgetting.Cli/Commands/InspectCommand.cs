@@ -5,6 +5,7 @@ using System.Text.Json.Nodes;
 using System.Text.Json.Serialization;
 using Forgetting.Backends.Selection;
 using Forgetting.Checkpoints;
+using Forgetting.Core;
 using Forgetting.Methods;
 using Forgetting.Models;
 using Forgetting.Runs;
@@ -30,7 +31,8 @@ internal static class InspectCommand
         var settings = new SettingsOptions(
             command, new TrainingOptions(),
             [
-                "lora-rank", "base-dtype", "batch-size", "micro-batch-tokens", "max-length", "recompute", "optimizer", "shard", "device",
+                "lora-rank", "base-dtype", "batch-size", "micro-batch-tokens", "max-length", "recompute", "optimizer", "gradient-dtype",
+                "no-masters", "shard", "device",
                 "dtype", "products",
             ]);
         BoundedOption ranks = new("--ranks", "processes that train together: memory of each, by what they divide (--shard)", 1, 1, 4096);
@@ -44,7 +46,10 @@ internal static class InspectCommand
             options.CheckRanks(processes);
             ModelInspection found = ModelInspector.Inspect(parsed.GetValue(model)!);
             if (parsed.GetValue(card) is { } gib)
+            {
+                CheckAlone(settings.Given(parsed).Select(given => given.Named), parsed.GetResult(ranks) is { Implicit: false });
                 return OfCard(found, options, gib, parsed.GetValue(json));
+            }
 
             (string device, DType type) = BackendFactory.Describe(options.Compute.Device, options.Compute.Dtype, Devices.Notice);
             Tuning[] tunings = found.Config is { } config ? [.. Tunings(config, options, device, type, processes)] : [];
@@ -64,6 +69,17 @@ internal static class InspectCommand
 
             return Verdict(found, parsed.GetValue(json));
         });
+    }
+
+    // What the table says of all, or has of its own, would be passed over.
+    private static void CheckAlone(IEnumerable<string> given, bool ranks)
+    {
+        string[] honoured = ["--lora-rank", "--dtype", "--recompute"];
+        if (given.Except(honoured).Concat(ranks ? ["--ranks"] : Array.Empty<string>()).FirstOrDefault() is { } other)
+        {
+            throw new UserException(
+                $"--card is given with {other}, of which its table makes no use; expected nothing but {Wording.List(honoured)} with it");
+        }
     }
 
     private static Option<double?> Card()
@@ -140,6 +156,9 @@ internal static class InspectCommand
                 TrainingOptions run = method.Planned!(options with { Method = method, Lora = options.Lora with { Rank = rank } });
                 if (rank == 0 || run.Unlearns)
                     run = run with { Lora = run.Lora with { BaseDtype = null } };
+
+                if (rank > 0)
+                    run = run with { Optimizer = run.Optimizer with { NoMasters = false } };
 
                 Dictionary<string, MemoryPlan> byShard = (ranks == 1 ? [options.Compute.Shard] : RankMemory.Shards).ToDictionary(
                     shard => shard,

@@ -311,8 +311,12 @@ internal interface ISinkOperations
     /// <summary>See <see cref="ISinkOperations"/>; G_s = Σ_{t in s} dY_t.</summary>
     void ProjectColumns(ColumnView dY, Tensor offsets, Tensor a, Tensor b, Tensor result);
 
-    /// <summary>Embedding: adds dY_t to row rows[t] of gradient [V, C], in the order of t.</summary>
-    void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient);
+    /// <summary>
+    /// Embedding: adds dY_t to row rows[t] of gradient [V, C], in the order of t. A gradient in BFloat16 is added up in Float32 and rounded
+    /// once.
+    /// </summary>
+    /// <param name="gradient">Float32, or BFloat16 where there is a <paramref name="rounding"/>.</param>
+    void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient, Rounding rounding = default);
 
     /// <summary>
     /// Embedding: G_s[v] = Σ_{t in s, rows[t] = v} dY_t. Where the table is also the output head, <paramref name="head"/> holds the
@@ -340,6 +344,14 @@ internal interface ISinkOperations
 /// <summary>What an optimiser step needs. Scalars are read back by the caller once a step.</summary>
 internal interface IOptimizerOperations
 {
+    /// <summary>
+    /// y = x, or x + y, rounded stochastically, so that sums of what is small beside them are right on average (arXiv 1502.02551, section
+    /// 3). What is no number, and infinity, stay as they are.
+    /// </summary>
+    /// <param name="x">Float32.</param>
+    /// <param name="y">BFloat16.</param>
+    void StochasticRound(Tensor x, Tensor y, bool add, Rounding rounding);
+
     /// <summary>Adds Σ x² to result[0, index] (Float32), summed in a fixed order.</summary>
     void SumOfSquares(Tensor x, Tensor result, int index);
 

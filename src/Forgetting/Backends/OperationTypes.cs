@@ -23,6 +23,18 @@ internal readonly record struct AttentionShape(
 /// </remarks>
 internal readonly record struct DropoutMask(float Rate, int Stream, Tensor Seed, Tensor RowKeys);
 
+/// <summary>
+/// The random numbers of a stochastic rounding to bfloat16: of the two nearest numbers each with the probability that makes the
+/// expectation exact.
+/// </summary>
+/// <param name="Key">Int32 [1, 2]: low and high half of the generator's key, which differs from pass to pass.</param>
+/// <param name="Stream">Number of the rounding among those under one key.</param>
+/// <remarks>
+/// Philox 4×32-10 (Salmon et al., SC'11) with counter (Stream, i / 8 low, i / 8 high, 0) for element i: of the word i mod 8 / 2 the half
+/// i mod 2, low before high. These 16 bits are added to the 16 that bfloat16 has no room for, and what is carried counts.
+/// </remarks>
+internal readonly record struct Rounding(Tensor Key, int Stream);
+
 /// <summary>Scalars of AdamW that stay the same from step to step.</summary>
 /// <param name="Beta1">Decay of the first moment.</param>
 /// <param name="Beta2">Decay of the second moment.</param>

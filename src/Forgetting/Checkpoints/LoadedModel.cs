@@ -47,10 +47,11 @@ internal sealed class LoadedModel : IDisposable
     /// <param name="adapter">Folder of a PEFT adapter to add, or null.</param>
     /// <param name="sharding">What ranks divide of what is trained, or null.</param>
     /// <param name="baseType">Element type of matrices that are not trained (<see cref="Models.Decoder"/>), or null.</param>
+    /// <param name="trainedType">Element type of what is trained without masters (<see cref="Models.Decoder"/>), or null.</param>
     /// <exception cref="UserException">The checkpoint, its tokenizer or the adapter is missing or bad, or they do not fit.</exception>
     public static LoadedModel Load(
         string path, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = false, string? adapter = null,
-        Sharding? sharding = null, DType? baseType = null)
+        Sharding? sharding = null, DType? baseType = null, DType? trainedType = null)
     {
         using PeftAdapter? peft = adapter is null ? null : PeftAdapter.Open(adapter);
         Checkpoint source = Checkpoint.Open(path);
@@ -58,7 +59,9 @@ internal sealed class LoadedModel : IDisposable
         try
         {
             Tokenizer tokenizer = Tokenizer.Load(source.TokenizerPath ?? path);
-            decoder = new Decoder(source.Config, backend, peft?.Config ?? lora, seed, training, sharding: sharding, baseType: baseType);
+            decoder = new Decoder(
+                source.Config, backend, peft?.Config ?? lora, seed, training, sharding: sharding, baseType: baseType,
+                trainedType: trainedType);
             source.LoadInto(decoder.BaseParameters, backend);
             peft?.LoadInto(decoder);
             return new LoadedModel(source, adapter, decoder, tokenizer);

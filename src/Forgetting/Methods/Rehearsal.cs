@@ -66,7 +66,7 @@ internal sealed class Rehearsal(
     {
         using var decoder = new Decoder(
             config, backend, lora, settings.Seed, sharding: TrainedModel.Sharding(settings, Ranks),
-            baseType: settings.Lora.BaseType);
+            baseType: settings.Lora.BaseType, trainedType: settings.Optimizer.TrainedType);
         long weights = decoder.BaseParameters.Concat(decoder.AdapterParameters).Sum(p => p.Value.Bytes);
 
         // Long enough for unlearning steps to have a place in it. Made-up examples are in the order that fills a micro-batch.
@@ -84,8 +84,9 @@ internal sealed class Rehearsal(
         int optimisers = unlearned != null && settings.ResolveMoments() == UnlearningMoments.Own ? 2 : 1,
             master = backend.StorageType == DType.Float32 ? 0 : sizeof(float); // apart from the weight
         long divided = decoder.TrainableParameters // an objective may train only some
-            .Sum(p => (p.Shape.Count * master) + (optimisers * AdamWOptimizer.MomentBytes(p, settings)));
-        long state = (decoder.GradientCount * sizeof(float)) + (divided / (decoder.Sharding?.Ranks ?? 1));
+            .Sum(p => (p.Master.Pointer == p.Value.Pointer ? 0 : p.Shape.Count * master)
+                + (optimisers * AdamWOptimizer.MomentBytes(p, settings)));
+        long state = decoder.GradientBytes + (divided / (decoder.Sharding?.Ranks ?? 1));
         return (weights, state, decoder.Activations.PeakBytes);
     }
 

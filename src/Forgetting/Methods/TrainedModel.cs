@@ -17,7 +17,7 @@ internal static class TrainedModel
     {
         LoadedModel model = LoadedModel.Load(
             options.Model, backend, NewAdapter(options), options.Seed, training: true, options.Adapter,
-            Sharding(options, communicator ?? SingleProcess.Instance), options.Lora.BaseType);
+            Sharding(options, communicator ?? SingleProcess.Instance), options.Lora.BaseType, options.Optimizer.TrainedType);
         model.TurnEnd = ChatLayout.TurnEnd(model.Tokenizer, ExampleLoader.Layout(options));
         return model;
     }

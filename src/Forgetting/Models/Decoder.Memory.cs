@@ -1,8 +1,10 @@
+using Forgetting.Backends;
+using Forgetting.Backends.DryRun;
 using Forgetting.Tensors;
 
 namespace Forgetting.Models;
 
-// Where the parameters lie, and what must be there before a pass.
+// Where the parameters lie, what activations take, and what must be there before a pass.
 internal sealed partial class Decoder
 {
     /// <summary>Makes the adapters ready for a pass, once the base and what there is of an adapter's file are loaded.</summary>
@@ -21,6 +23,23 @@ internal sealed partial class Decoder
         PrepareAdapters();
         _pass.Begin(ids, positions, offsets, rowKeys, dropoutSeed, cache);
     }
+
+    /// <summary>
+    /// Runs <paramref name="pass"/> on a decoder like this one that has no memory, and reserves the activations that it took: what does not
+    /// fit says so before any work, and an arena that grew with the batches would hold more.
+    /// </summary>
+    /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
+    internal void Reserve(Action<Decoder> pass)
+    {
+        using var backend = new DryRunBackend(Backend.Name, Backend.StorageType);
+        using Decoder twin = Twin(backend);
+        pass(twin);
+        Activations.Reserve(twin.Activations.PeakBytes);
+    }
+
+    /// <summary>A decoder like this one on another backend, its values undefined.</summary>
+    internal Decoder Twin(IBackend backend) =>
+        new(Config, backend, Lora, training: TrainableParameters.Count > 0, baseType: BaseType, trainedType: TrainedType);
 
     private void AllocateValues(Decoder? shared)
     {
@@ -61,10 +80,12 @@ internal sealed partial class Decoder
             : ParameterRun.Of(TrainableParameters, Sharding);
         foreach (ParameterRun run in TrainableRuns)
         {
+            DType? unmastered = run.HasVectors ? null : TrainedType;
             if (run.Value.IsEmpty)
-                run.SetValue(Allocate(run.Shape, Backend.StorageType));
+                run.SetValue(Allocate(run.Shape, unmastered ?? Backend.StorageType));
 
-            run.SetMaster(Backend.StorageType == DType.Float32 ? run.Value : Allocate(run.OwnShape, DType.Float32));
+            run.SetMaster(
+                unmastered is not null || Backend.StorageType == DType.Float32 ? run.Value : Allocate(run.OwnShape, DType.Float32));
             if (run.Parameters.Count > 1 || Sharding != null)
             {
                 // What lies between and behind them is updated with them.

@@ -11,8 +11,9 @@ internal sealed partial class Decoder
     private long _dividedGradients; // elements of the memory of gradients that ranks divide
 
     /// <summary>Gives every trainable parameter a gradient, zeroed.</summary>
+    /// <param name="type">Element type of those of matrices and tables; where ranks divide gradients Float32.</param>
     /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
-    public void AllocateGradients()
+    public void AllocateGradients(DType type = DType.Float32)
     {
         if (DividesGradients)
         {
@@ -24,7 +25,7 @@ internal sealed partial class Decoder
             foreach (ParameterRun run in TrainableRuns)
             {
                 if (run.Gradient.IsEmpty)
-                    run.SetGradient(Allocate(run.Shape, DType.Float32));
+                    run.SetGradient(Allocate(run.Shape, run.HasVectors ? DType.Float32 : type));
             }
         }
 
@@ -34,8 +35,9 @@ internal sealed partial class Decoder
     /// <summary>Whether ranks divide the gradients, so that the memory of a pass is not that of the sums.</summary>
     internal bool DividesGradients => Sharding is { Gradients: true };
 
-    /// <summary>Elements of the memory that gradients have.</summary>
-    internal long GradientCount => _dividedGradients > 0 ? _dividedGradients : TrainableParameters.Sum(p => p.Shape.Count);
+    /// <summary>Bytes of the memory that gradients have.</summary>
+    internal long GradientBytes =>
+        _dividedGradients > 0 ? _dividedGradients * sizeof(float) : TrainableParameters.Sum(p => p.Gradient.Bytes);
 
     // This rank's part of the sums, and memory for the unit that a pass is in. With the head a pass is in the embedding too where that is
     // the head's table.

@@ -1,5 +1,4 @@
 using Forgetting.Backends;
-using Forgetting.Backends.DryRun;
 using Forgetting.Core;
 using Forgetting.Data;
 using Forgetting.IO;
@@ -41,11 +40,15 @@ internal sealed partial class Decoder : IDisposable
     /// <see cref="DType.NormalFloat4"/> for the matrices of blocks that are not trained; null for the backend's storage type. Embeddings,
     /// head, gains and biases are in that always (arXiv 2305.14314).
     /// </param>
+    /// <param name="trainedType">
+    /// <see cref="DType.BFloat16"/> for matrices and tables that are trained without Float32 masters; null for the backend's storage type
+    /// with masters.
+    /// </param>
     /// <exception cref="UserException">The adapter does not fit the model.</exception>
     /// <exception cref="DeviceMemoryException">Not enough memory for the parameters.</exception>
     public Decoder(
         ModelConfig config, IBackend backend, LoraConfig? lora = null, ulong seed = 0, bool training = true, Decoder? shared = null,
-        Sharding? sharding = null, DType? baseType = null)
+        Sharding? sharding = null, DType? baseType = null, DType? trainedType = null)
     {
         if (shared is not null && training)
             throw new ArgumentException("weights that are shared cannot be trained", nameof(shared));
@@ -53,12 +56,22 @@ internal sealed partial class Decoder : IDisposable
         if (baseType is not null && training && lora is null)
             throw new UserException("base-dtype is given, and all weights are to be trained; expected an adapter, which leaves them alone");
 
+        if (trainedType is not null && lora is not null)
+        {
+            throw new UserException(
+                "no-masters is given, and an adapter is trained, whose masters are small; expected lora-rank 0 with it");
+        }
+
+        if (trainedType is not null && backend.Name != "cpu" && backend.StorageType != trainedType)
+            throw new UserException($"no-masters is given, and weights on {backend.Name} are in fp32; expected dtype bf16 with it");
+
         Check(config);
         Config = config;
         Backend = backend;
         Lora = lora;
         Sharding = sharding;
         BaseType = baseType;
+        TrainedType = trainedType;
         var builder = new ModuleBuilder(config, lora);
         (_embedding, _blocks, _finalNorm, _head) = DecoderModules.Build(builder, lora);
         _head.LeastRows = backend.Records ? LossHead.RowsOnCard : 0;
@@ -111,6 +124,9 @@ internal sealed partial class Decoder : IDisposable
     /// <summary>Element type of the matrices of blocks that are not trained; null for the backend's storage type.</summary>
     internal DType? BaseType { get; }
 
+    /// <summary>Element type of matrices and tables that are trained without masters; null where they have masters.</summary>
+    internal DType? TrainedType { get; }
+
     /// <summary>The adapter's settings, or null.</summary>
     public LoraConfig? Lora { get; }
 
@@ -143,22 +159,6 @@ internal sealed partial class Decoder : IDisposable
 
     /// <summary>Elements of the base parameters.</summary>
     public long ParameterCount => BaseParameters.Sum(p => p.Shape.Count);
-
-    /// <summary>
-    /// Runs <paramref name="pass"/> on a decoder like this one that has no memory, and reserves the activations that it took: what does not
-    /// fit says so before any work, and an arena that grew with the batches would hold more.
-    /// </summary>
-    /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
-    internal void Reserve(Action<Decoder> pass)
-    {
-        using var backend = new DryRunBackend(Backend.Name, Backend.StorageType);
-        using Decoder twin = Twin(backend);
-        pass(twin);
-        Activations.Reserve(twin.Activations.PeakBytes);
-    }
-
-    /// <summary>A decoder like this one on another backend, its values undefined.</summary>
-    internal Decoder Twin(IBackend backend) => new(Config, backend, Lora, training: TrainableParameters.Count > 0, baseType: BaseType);
 
     /// <summary>Memory of one pass; its peak is the cost of the largest batch so far.</summary>
     public Arena Activations { get; }

@@ -49,12 +49,12 @@ internal sealed class Parameter
     public Tensor Value { get; set; }
 
     /// <summary>
-    /// Float32 values that the optimiser updates; the same memory as <see cref="Value"/> when that is Float32, and default where ranks
-    /// divide what else there would be.
+    /// Float32 values that the optimiser updates; the same memory as <see cref="Value"/> when that is Float32 or there are no others
+    /// (<see cref="Decoder.TrainedType"/>), and default where ranks divide what else there would be.
     /// </summary>
     public Tensor Master { get; set; }
 
-    /// <summary>Float32 gradient (or, under another sink, whatever that sink sums); default while frozen.</summary>
+    /// <summary>Float32 or BFloat16 gradient (or, under another sink, whatever that sink sums); default while frozen.</summary>
     public Tensor Gradient { get; set; }
 
     /// <summary>

@@ -26,7 +26,7 @@ internal static class ParameterTransfer
         {
             backend.Upload(values, value); // the master is the same memory
         }
-        else if (!parameter.Master.IsEmpty)
+        else if (!parameter.Master.IsEmpty && parameter.Master.Pointer != parameter.Value.Pointer)
         {
             Tensor master = parameter.Master.RowRange(firstRow, count);
             backend.Upload(values, master);

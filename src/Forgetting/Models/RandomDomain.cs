@@ -27,4 +27,10 @@ internal static class RandomDomain
 
     /// <summary>Counter (column / 4, 0, 0): the direction that hidden states are steered to.</summary>
     public const uint Steering = 8;
+
+    /// <summary>
+    /// Counter (first example of a pass, 0, 0) under a step's seed, or (update, optimiser, 0) under a run's: the key of stochastic
+    /// roundings.
+    /// </summary>
+    public const uint Rounding = 9;
 }

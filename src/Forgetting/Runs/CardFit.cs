@@ -1,3 +1,4 @@
+using Forgetting.Backends.Selection;
 using Forgetting.Core;
 using Forgetting.Methods;
 using Forgetting.Models;
@@ -32,10 +33,10 @@ internal sealed record CardFit(string Tuning, long Held, IReadOnlyList<int> Batc
     /// <summary>All weights and an adapter, each as it is and with what takes less.</summary>
     /// <param name="options">Rank of the adapter, recomputation, and the type on the card: bf16 unless fp32 is given.</param>
     /// <param name="bytes">Memory of the card.</param>
-    /// <exception cref="UserException">The adapter does not fit the model.</exception>
+    /// <exception cref="UserException">The adapter does not fit the model, or there is no such type.</exception>
     public static IReadOnlyList<CardFit> Create(ModelConfig config, TrainingOptions options, long bytes)
     {
-        DType type = options.Compute.Dtype == "fp32" ? DType.Float32 : DType.BFloat16;
+        DType type = BackendFactory.Describe("cuda", options.Compute.Dtype).StorageType;
         int rank = options.Lora.Rank > 0 ? options.Lora.Rank : new LoraSettings().Rank;
         TrainingOptions full = options with
         {
@@ -43,10 +44,13 @@ internal sealed record CardFit(string Tuning, long Held, IReadOnlyList<int> Batc
             Lora = options.Lora with { Rank = 0, BaseDtype = null },
             Optimizer = options.Optimizer with { Kind = "adamw" },
         };
+        TrainingOptions small = full with { Optimizer = full.Optimizer with { Kind = "adamw8bit" } };
+        TrainingOptions narrow = small with { Optimizer = small.Optimizer with { GradientDtype = "bf16", NoMasters = true } };
         TrainingOptions lora = full with { Lora = full.Lora with { Rank = rank } };
         return
         [
-            Of("all weights", full), Of("all weights, 8-bit AdamW", full with { Optimizer = full.Optimizer with { Kind = "adamw8bit" } }),
+            Of("all weights", full), Of("all weights, 8-bit AdamW", small),
+            .. type == DType.BFloat16 ? new[] { Of("the same, bf16 alone", narrow) } : [],
             Of($"LoRA r {rank}", lora), Of($"LoRA r {rank} over NF4", lora with { Lora = lora.Lora with { BaseDtype = "nf4" } }),
         ];
 

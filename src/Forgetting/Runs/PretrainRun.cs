@@ -48,7 +48,7 @@ internal static class PretrainRun
         began?.CheckLength(
             recipe, Directory.Exists(folder), Trainer.CountSteps(began.Options, examples.Count),
             Trainer.CountSteps(recipe, examples.Count));
-        using var decoder = new Decoder(config, backend);
+        using var decoder = new Decoder(config, backend, trainedType: recipe.Optimizer.TrainedType);
         decoder.Initialize(recipe.Seed);
         RunRecord.Begin(held, recipe, began, Provenance.From(recipe), observer);
         observer?.StageBegan($"pretraining {decoder.ParameterCount} parameters on {examples.Count} sequences");

@@ -65,7 +65,7 @@ internal readonly record struct ColumnView(nint Pointer, Shape Shape, int Stride
         return column >= Columns && column + other.Columns <= Stride;
     }
 
-    // So many columns of the same rows, from one on that is counted from the first of these.
-    private ColumnView Beside(int column, int count) =>
+    /// <summary>So many columns of the same rows, from one on that is counted from the first of these.</summary>
+    public ColumnView Beside(int column, int count) =>
         this with { Pointer = Pointer + (nint)((long)column * DType.Size()), Shape = new Shape(Rows, count) };
 }

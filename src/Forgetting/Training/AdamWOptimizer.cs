@@ -6,10 +6,14 @@ namespace Forgetting.Training;
 
 /// <summary>
 /// AdamW (arXiv 1711.05101, algorithm 2) over a model's trainable parameters: Float32 masters, and moments in Float32 or in 8 bits
-/// (<see cref="OptimizerSettings.Kind"/>). Norm gains and biases are not decayed.
+/// (<see cref="OptimizerSettings.Kind"/>). Norm gains and biases are not decayed. Gradients in BFloat16, and weights in it that have no
+/// masters, go through Float32 a piece at a time; the latter are rounded stochastically.
 /// </summary>
 internal sealed class AdamWOptimizer : IDisposable
 {
+    // Of what is in BFloat16, elements in Float32 at a time: blocks of moments stay whole.
+    private const int PieceElements = 1 << 22;
+
     private readonly IBackend _backend;
     private readonly RankExchange? _exchange;
     private readonly IReadOnlyList<Parameter> _parameters;
@@ -20,13 +24,21 @@ internal sealed class AdamWOptimizer : IDisposable
     private readonly RunPart[] _parts; // what is updated alike
     private readonly BlockwiseTensor[] _first; // moments of each part, Float32 without scales or in 8 bits
     private readonly BlockwiseTensor[] _second;
+    private readonly Tensor _key; // Int32 [1, 2], of the roundings of a step, where weights have no masters
+    private readonly Tensor _wideMaster; // Float32 [1, n], where something is in BFloat16
+    private readonly Tensor _wideGradient;
+    private readonly uint _number; // of this optimiser among those of a run
+    private int _roundings; // of this step
 
     /// <summary>Allocates the moments, zeroed; where ranks divide the parameters, those of this rank's part.</summary>
     /// <param name="options">Betas, ε, weight decay, and what the moments are kept in.</param>
     /// <param name="exchange">Where ranks divide the parameters (<see cref="Decoder.Sharding"/>): completes their values.</param>
+    /// <param name="number">Which optimiser of a run it is, for random numbers of its own.</param>
     /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
-    public AdamWOptimizer(IBackend backend, IReadOnlyList<Parameter> parameters, TrainingOptions options, RankExchange? exchange = null)
+    public AdamWOptimizer(
+        IBackend backend, IReadOnlyList<Parameter> parameters, TrainingOptions options, RankExchange? exchange = null, uint number = 0)
     {
+        _number = number;
         _backend = backend;
         _parameters = parameters;
         _options = options;
@@ -43,6 +55,14 @@ internal sealed class AdamWOptimizer : IDisposable
         {
             _maps = Allocate(new Shape(2, DynamicMap.Count));
             _backend.Upload<float>([.. DynamicMap.Signed, .. DynamicMap.Unsigned], _maps);
+        }
+
+        RunPart[] narrow = Array.FindAll(_parts, IsNarrow);
+        if (narrow.Length > 0)
+        {
+            var piece = new Shape((int)Math.Min(PieceElements, narrow.Max(part => part.Shape.Count)));
+            (_wideMaster, _wideGradient) = (Allocate(piece), Allocate(piece));
+            _key = Allocate(new Shape(2), DType.Int32);
         }
     }
 
@@ -61,6 +81,12 @@ internal sealed class AdamWOptimizer : IDisposable
         using var range = Nvtx.Range("optimizer"u8);
         Updates++;
         _backend.Upload<float>(Settings(decay: 0).Numbers(learningRate, Updates, gradientScale), _numbers);
+        if (!_key.IsEmpty)
+        {
+            (uint low, uint high, _, _) = Philox.Words(_options.Seed, (uint)Updates, _number, 0, RandomDomain.Rounding);
+            _backend.Upload<int>([(int)low, (int)high], _key);
+        }
+
         if (_options.Compute.NoCudaGraphs)
         {
             Update();
@@ -98,20 +124,67 @@ internal sealed class AdamWOptimizer : IDisposable
 
     private void Update()
     {
+        _roundings = 0;
         for (int i = 0; i < _parts.Length; i++)
         {
             RunPart part = _parts[i];
-            AdamWSettings settings = Settings(part.Run.HasVectors ? 0 : _options.Optimizer.WeightDecay);
-            if (_first[i].Scales.IsEmpty)
+            if (IsNarrow(part))
             {
-                _backend.AdamW(part.Master, part.Value, part.Gradient, _first[i].Codes, _second[i].Codes, settings, _numbers);
+                for (long first = 0; first < part.Shape.Count; first += PieceElements)
+                {
+                    UpdatePiece(i, first, (int)Math.Min(PieceElements, part.Shape.Count - first));
+                }
             }
             else
             {
-                _backend.AdamW8Bit(part.Master, part.Value, part.Gradient, _first[i], _second[i], _maps, settings, _numbers);
+                Update(part, part.Master, part.Value, part.Gradient, _first[i], _second[i]);
             }
         }
     }
+
+    private void Update(RunPart part, Tensor master, Tensor value, Tensor gradient, BlockwiseTensor m, BlockwiseTensor v)
+    {
+        AdamWSettings settings = Settings(part.Run.HasVectors ? 0 : _options.Optimizer.WeightDecay);
+        if (m.Scales.IsEmpty)
+            _backend.AdamW(master, value, gradient, m.Codes, v.Codes, settings, _numbers);
+        else
+            _backend.AdamW8Bit(master, value, gradient, m, v, _maps, settings, _numbers);
+    }
+
+    // Some elements of a part of which something is in BFloat16.
+    private void UpdatePiece(int part, long first, int count)
+    {
+        Tensor master = _parts[part].Master.Elements(first, count), value = _parts[part].Value.Elements(first, count),
+            gradient = _parts[part].Gradient.Elements(first, count);
+        (Tensor wideMaster, Tensor wideGradient) = (Widened(master, _wideMaster), Widened(gradient, _wideGradient));
+        bool hasMaster = wideMaster == master;
+        Update(
+            _parts[part], wideMaster, hasMaster ? value : wideMaster, wideGradient, Among(_first[part], first, count),
+            Among(_second[part], first, count));
+        if (!hasMaster)
+            _backend.StochasticRound(wideMaster, value, add: false, new Rounding(_key, _roundings++));
+
+        if (wideGradient != gradient)
+            _backend.Fill(gradient, 0);
+    }
+
+    private Tensor Widened(Tensor values, Tensor memory)
+    {
+        if (values.DType == DType.Float32)
+            return values;
+
+        Tensor wide = memory.Elements(0, (int)values.Count);
+        _backend.Copy(values, wide);
+        return wide;
+    }
+
+    private static BlockwiseTensor Among(BlockwiseTensor moment, long first, int count) => new(
+        moment.Codes.Elements(first, count),
+        moment.Scales.IsEmpty
+            ? default
+            : moment.Scales.Elements(first / BlockwiseTensor.Block, BlockwiseTensor.ScalesOf(new Shape(count)).Columns));
+
+    private static bool IsNarrow(RunPart part) => part.Master.DType == DType.BFloat16 || part.Gradient.DType == DType.BFloat16;
 
     // Of all parameters: of some of them a rank may have nothing.
     private IEnumerable<StateTensor> Parts(BlockwiseTensor[] moments, string suffix)
@@ -142,7 +215,8 @@ internal sealed class AdamWOptimizer : IDisposable
         return _parameters.Select(parameter =>
         {
             (long first, Tensor values) = found.GetValueOrDefault(parameter);
-            return new StateTensor(parameter.Name, parameter, parameter.Shape, DType.Float32, first, values);
+            DType type = values.IsEmpty ? DType.Float32 : values.DType;
+            return new StateTensor(parameter.Name, parameter, parameter.Shape, type, first, values);
         });
     }
 

@@ -1,3 +1,5 @@
+using Forgetting.Tensors;
+
 namespace Forgetting.Training;
 
 /// <summary>What is minimised, and how weights follow the gradient.</summary>
@@ -9,6 +11,20 @@ public sealed record OptimizerSettings
     /// </summary>
     [Setting("adamw, or adamw8bit: moments of matrices in 8 bits, 2 bytes a weight instead of 8", Name = "optimizer", Value = "NAME")]
     public string Kind { get; init; } = "adamw";
+
+    /// <summary>
+    /// fp32 or bf16: what gradients of matrices and tables are added up in; bf16 is rounded stochastically (arXiv 1502.02551), so that what
+    /// is small beside a sum is not lost on average.
+    /// </summary>
+    [Setting("fp32 or bf16: type of the gradients of matrices and tables, bf16 rounded stochastically", Value = "NAME")]
+    public string GradientDtype { get; init; } = "fp32";
+
+    /// <summary>
+    /// Where all weights are trained, matrices and tables are in bf16 and updated there with stochastic rounding, without Float32 masters
+    /// beside them.
+    /// </summary>
+    [Setting("all weights: matrices and tables in bf16 alone, updated with stochastic rounding, without fp32 masters")]
+    public bool NoMasters { get; init; }
 
     /// <summary>Peak learning rate.</summary>
     [Setting("peak learning rate", Common = true, Range = "(0, ∞)")]
@@ -61,6 +77,12 @@ public sealed record OptimizerSettings
     /// <summary>Block, from 0, whose input stable rank shrinkage disturbs; null: the middle one (this project's choice).</summary>
     [Setting("block, from 0, whose input gets srs' noise; the middle one unless given", Range = "[0, ∞)", Needs = "regularizer=srs")]
     public int? RegularizerBlock { get; init; }
+
+    /// <summary>Element type of the gradients of matrices and tables.</summary>
+    internal DType GradientType => GradientDtype == "bf16" ? DType.BFloat16 : DType.Float32;
+
+    /// <summary>What trained matrices and tables are held in without masters; null where they have masters.</summary>
+    internal DType? TrainedType => NoMasters ? DType.BFloat16 : null;
 
     /// <summary>Whether moments are kept in 8 bits.</summary>
     internal bool In8Bits => Kind == "adamw8bit";

@@ -7,7 +7,7 @@ namespace Forgetting.Training;
 /// <param name="Name">Its name there: that of a parameter, whose master it is, or a moment's.</param>
 /// <param name="Parameter">Whose it is.</param>
 /// <param name="Shape">Its shape there.</param>
-/// <param name="DType">Its type, Float32 or UInt8.</param>
+/// <param name="DType">Its type: Float32, BFloat16 or UInt8.</param>
 /// <param name="First">The first element that this rank has.</param>
 /// <param name="Values">What this rank has of it: all, or where ranks divide it a part, which may be empty.</param>
 internal readonly record struct StateTensor(string Name, Parameter Parameter, Shape Shape, DType DType, long First, Tensor Values)

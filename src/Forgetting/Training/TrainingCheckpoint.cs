@@ -260,7 +260,12 @@ internal sealed class TrainingCheckpoint(string folder, int keep, ICommunicator?
         }
     }
 
-    private static StoredType Stored(StateTensor tensor) => tensor.DType == DType.UInt8 ? StoredType.U8 : StoredType.F32;
+    private static StoredType Stored(StateTensor tensor) => tensor.DType switch
+    {
+        DType.UInt8 => StoredType.U8,
+        DType.BFloat16 => StoredType.BF16,
+        _ => StoredType.F32,
+    };
 
     private static TrainingState ReadState(string path)
     {

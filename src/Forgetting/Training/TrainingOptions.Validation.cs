@@ -1,4 +1,5 @@
 using Forgetting.Core;
+using Forgetting.Tensors;
 
 namespace Forgetting.Training;
 
@@ -40,6 +41,13 @@ public sealed partial record TrainingOptions
             throw new UserException(
                 $"shard is {Compute.Shard} with one process, which has nothing to divide; expected --ranks of at least 2, or shard none");
         }
+
+        if (ranks > 1 && (Optimizer.NoMasters || Optimizer.GradientType != DType.Float32))
+        {
+            throw new UserException(
+                $"{(Optimizer.NoMasters ? "no-masters is given" : $"gradient-dtype is {Optimizer.GradientDtype}")} with {ranks} processes, "
+                + "which add up gradients in fp32; expected one process, or shard gradients instead");
+        }
     }
 
     /// <summary>These settings with those at their defaults of which a run makes no use.</summary>
@@ -60,6 +68,8 @@ public sealed partial record TrainingOptions
 
         Check("shard", Compute.Shard, Compute.Shard is "none" or "optimizer" or "gradients", "none, optimizer or gradients");
         Check("optimizer", Optimizer.Kind, Optimizer.Kind == "adamw" || Optimizer.In8Bits, "adamw or adamw8bit");
+        Check(
+            "gradient-dtype", Optimizer.GradientDtype, Optimizer.GradientDtype is "fp32" or "bf16", "fp32 or bf16");
         Check("base-dtype", Lora.BaseDtype, Lora.BaseDtype is null or "nf4", "nf4");
         TokenForgettingSettings forgetting = TokenForgetting;
         double share = forgetting.Rho is { IsAuto: false } given ? given.Value : 0;

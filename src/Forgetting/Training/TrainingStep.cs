@@ -74,7 +74,7 @@ internal sealed class TrainingStep : IDisposable
         _misdirection = Misdirection.From(options, decoder.Config, baseModel);
         _baseModel = options.KeepsBase ? baseModel : null;
         decoder.Repeats = !options.Compute.NoCudaGraphs;
-        _gradients = new SharedGradients(communicator ?? SingleProcess.Instance, decoder);
+        _gradients = new SharedGradients(communicator ?? SingleProcess.Instance, decoder, options.Optimizer.GradientType);
         _parts = new GradientParts(decoder, _gradients);
         _share = new StepShare(communicator ?? SingleProcess.Instance);
     }
@@ -202,7 +202,11 @@ internal sealed class TrainingStep : IDisposable
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _parts.Dispose();
+    public void Dispose()
+    {
+        _parts.Dispose();
+        _gradients.Dispose();
+    }
 
     private MicroBatchOfStep Batch(MicroBatch run)
     {
@@ -305,6 +309,7 @@ internal sealed class TrainingStep : IDisposable
         }
 
         _misdirection?.Take(tokens, batch.Retained);
+        _gradients.BeginPass(_stepSeed, batch.First);
         _decoder.ForwardBackward(
             tokens, _ascent, _gradients.Sink, batch.Losses, _dropoutSeed, _options.Compute.Recompute, _misdirection ?? regularizer,
             baseModel: batch.Divergences.Length > 0 ? _baseModel : null, divergences: batch.Divergences);

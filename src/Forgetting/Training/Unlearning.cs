@@ -40,7 +40,7 @@ internal sealed class Unlearning : IDisposable
             // Learning steps decay the weights.
             _own = new AdamWOptimizer(
                 decoder.Backend, decoder.TrainableParameters, options with { Optimizer = options.Optimizer with { WeightDecay = 0 } },
-                exchange);
+                exchange, number: 1);
         }
 
         // With no positive tokens, the signed objective with λ = w is −w/n on all; the ascent's kind applies.

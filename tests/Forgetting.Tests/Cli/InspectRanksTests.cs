@@ -43,6 +43,23 @@ public sealed class InspectRanksTests
         Assert.Contains("The most that one of 4 ranks takes, by what they divide (--shard).", output, StringComparison.Ordinal);
     }
 
+    // What a card's table would pass over is refused by its name.
+    [SharedDataTheory]
+    [InlineData("error: --card is given with --ranks, of which", "--ranks", "2")]
+    [InlineData("error: --card is given with --batch-size, of which", "--batch-size", "3")]
+    [InlineData("error: --card is given with --optimizer, of which", "--lora-rank", "4", "--optimizer", "adamw8bit")]
+    [InlineData("error: dtype is \"fp8\", expected", "--dtype", "fp8")]
+    [InlineData("", "--dtype", "bf16", "--recompute", "--lora-rank", "4")]
+    public void What_a_cards_table_makes_no_use_of_is_refused(string expected, params string[] options)
+    {
+        (int code, string output, string error) =
+            CommandResult.Of(["inspect", "--model", SharedData.Path("stories260K", "hf"), "--card", "1", .. options]);
+        Assert.StartsWith(expected, error, StringComparison.Ordinal);
+        Assert.Equal(expected.Length > 0 ? 2 : 0, code);
+        if (code == 0)
+            Assert.Contains("the same, bf16 alone", output, StringComparison.Ordinal);
+    }
+
     [Theory]
     [InlineData(30, "all", "32 / 24 / 16 GB")]
     [InlineData(20, "optimizer, gradients", "32 / 24 / 16 GB")]

@@ -88,6 +88,8 @@ public sealed class MemoryPlanTests : IDisposable
     [InlineData("--method", "full")]
     [InlineData("--method", "full", "--base-dtype", "nf4")]
     [InlineData("--method", "full", "--lora-rank", "0", "--optimizer", "adamw8bit")]
+    [InlineData(
+        "--method", "full", "--lora-rank", "0", "--optimizer", "adamw8bit", "--gradient-dtype", "bf16", "--no-masters", "true")]
     [InlineData("--method", "forget", "--steps", "3")]
     [InlineData("--method", "full", "--lora-rank", "0", "--eval-tasks", "boolq", "--eval-limit", "40")]
     public void A_process_has_resident_what_was_predicted(params string[] arguments)
@@ -127,7 +129,8 @@ public sealed class MemoryPlanTests : IDisposable
     // Of a process of its own.
     // What inspect has to know besides the method and the rank.
     private static IEnumerable<string> OfMemory(string[] arguments) =>
-        arguments.Chunk(2).Where(pair => pair[0] is "--base-dtype" or "--optimizer").SelectMany(pair => pair);
+        arguments.Chunk(2).Where(pair => pair[0] is "--base-dtype" or "--optimizer" or "--gradient-dtype" or "--no-masters")
+            .SelectMany(pair => pair);
 
     private static string Output(string[] command)
     {

@@ -5,6 +5,7 @@ using Forgetting.Distributed;
 using Forgetting.Methods;
 using Forgetting.Models;
 using Forgetting.Models.Families;
+using Forgetting.Tensors;
 using Forgetting.Testing;
 using Forgetting.Training;
 
@@ -43,7 +44,8 @@ internal sealed class TinyRun : IDisposable
         Decoder = new Decoder(
             config ?? Config, _backend,
             options.Lora.Rank == 0 ? null : new LoraConfig { Rank = options.Lora.Rank, Alpha = 8, Dropout = options.Lora.Dropout },
-            seed: 11, sharding: TrainedModel.Sharding(options, communicator ?? SingleProcess.Instance));
+            seed: 11, sharding: TrainedModel.Sharding(options, communicator ?? SingleProcess.Instance),
+            trainedType: options.Optimizer.TrainedType);
         Decoder.Initialize(5);
         foreach (Parameter b in Decoder.AdapterParameters.Where(p => p.Name.Contains("lora_B", StringComparison.Ordinal)))
         {
@@ -105,14 +107,15 @@ internal sealed class TinyRun : IDisposable
         _folder.Dispose();
     }
 
-    private float[] Concatenate(Func<Parameter, Tensors.Tensor> choose)
+    private float[] Concatenate(Func<Parameter, Tensor> choose)
     {
         var all = new List<float>();
         foreach (Parameter parameter in Decoder.TrainableParameters)
         {
-            var values = new float[parameter.Shape.Count];
-            _backend.Download(choose(parameter), values.AsSpan());
-            all.AddRange(values);
+            using DeviceBuffer buffer = _backend.Allocate(parameter.Shape.Count * sizeof(float));
+            Tensor exact = buffer.AsTensor(parameter.Shape, DType.Float32);
+            _backend.Copy(choose(parameter), exact);
+            all.AddRange(exact.AsSpan<float>());
         }
 
         return [.. all];

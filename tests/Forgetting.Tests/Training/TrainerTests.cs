@@ -123,13 +123,20 @@ public class TrainerTests
     [InlineData(false)]
     [InlineData(true)]
     [InlineData(false, "adamw8bit")]
-    public void A_run_that_was_killed_resumes_to_the_same_bits(bool lora, string optimizer = "adamw")
+    [InlineData(false, "adamw", true)]
+    [InlineData(false, "adamw8bit", true)]
+    public void A_run_that_was_killed_resumes_to_the_same_bits(bool lora, string optimizer = "adamw", bool narrow = false)
     {
         ModelConfig? config = optimizer == "adamw8bit" ? TinyRun.Wide : null;
         TrainingOptions options = lora ? s_adaptive : TinyRun.Full;
         options = options with
         {
-            Optimizer = options.Optimizer with { Kind = optimizer },
+            Optimizer = options.Optimizer with
+            {
+                Kind = optimizer,
+                GradientDtype = narrow ? "bf16" : "fp32",
+                NoMasters = narrow,
+            },
             Checkpoints = options.Checkpoints with { Every = 2 },
             TokenForgetting = options.TokenForgetting with { PartsEvery = 2 },
         };

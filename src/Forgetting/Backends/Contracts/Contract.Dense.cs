@@ -5,12 +5,15 @@ namespace Forgetting.Backends.Contracts;
 internal static partial class Contract
 {
     /// <summary><see cref="IDenseOperations.Gemm"/>: M, N and K.</summary>
-    public static (int M, int N, int K) Gemm(ColumnView a, bool transposeA, ColumnView b, bool transposeB, ColumnView c)
+    /// <param name="widensB">Whether the backend takes a B in BFloat16 beside Float32.</param>
+    public static (int M, int N, int K) Gemm(
+        ColumnView a, bool transposeA, ColumnView b, bool transposeB, ColumnView c, bool widensB = false)
     {
         (int m, int k) = transposeA ? (a.Columns, a.Rows) : (a.Rows, a.Columns);
         (int inner, int n) = transposeB ? (b.Columns, b.Rows) : (b.Rows, b.Columns);
         Require(inner == k && c.Rows == m && c.Columns == n);
-        Require((a.DType == b.DType || b.DType == DType.NormalFloat4) && (c.DType == a.DType || c.DType == DType.Float32));
+        Require(a.DType == b.DType || b.DType == DType.NormalFloat4 || (widensB && b.DType == DType.BFloat16));
+        Require(c.DType == a.DType || c.DType == DType.Float32);
         Require(Apart(c, a) && Apart(c, b) && (k > 0 || c.Stride == c.Columns));
         return (m, n, k);
     }

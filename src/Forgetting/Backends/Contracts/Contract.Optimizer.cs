@@ -11,6 +11,10 @@ internal static partial class Contract
         Require(Float(result) && index >= 0 && index < result.Count);
     }
 
+    /// <summary><see cref="IOptimizerOperations.StochasticRound"/>.</summary>
+    public static void StochasticRound(Tensor x, Tensor y, Rounding rounding) =>
+        Require(Float(x) && x.Count == y.Count && Rounds(y, rounding));
+
     /// <summary><see cref="IOptimizerOperations.AdamW"/>.</summary>
     public static void AdamW(Tensor master, Tensor value, Tensor gradient, Tensor m, Tensor v, Tensor numbers)
     {
@@ -29,6 +33,9 @@ internal static partial class Contract
         static bool IsBlockwise(BlockwiseTensor x) =>
             x.Codes.DType == DType.UInt8 && Float(x.Scales) && x.Scales.Shape == BlockwiseTensor.ScalesOf(x.Codes.Shape);
     }
+
+    private static bool Rounds(Tensor y, Rounding rounding) =>
+        y.DType == DType.BFloat16 && Int(rounding.Key) && rounding.Key.Count == 2;
 
     private static void Update(Tensor master, Tensor value, Tensor gradient, Tensor numbers)
     {

@@ -5,8 +5,12 @@ namespace Forgetting.Backends.Contracts;
 internal static partial class Contract
 {
     /// <summary><see cref="ISequenceOperations.GatherRows"/>.</summary>
-    public static void GatherRows(Tensor table, Tensor rows, Tensor y) =>
-        Require(rows.Count == y.Rows && Int(rows) && table.Columns == y.Columns && table.DType == y.DType);
+    /// <param name="widens">Whether the backend takes a table in BFloat16 beside Float32.</param>
+    public static void GatherRows(Tensor table, Tensor rows, Tensor y, bool widens = false)
+    {
+        Require(rows.Count == y.Rows && Int(rows) && table.Columns == y.Columns);
+        Require(table.DType == y.DType || (widens && table.DType == DType.BFloat16 && Float(y)));
+    }
 
     /// <summary><see cref="ISequenceOperations.ScatterRows"/>.</summary>
     public static void ScatterRows(ColumnView x, Tensor rows, Tensor y) =>

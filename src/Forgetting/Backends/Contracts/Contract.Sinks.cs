@@ -33,17 +33,17 @@ internal static partial class Contract
     }
 
     /// <summary><see cref="ISinkOperations.AccumulateRows"/>.</summary>
-    public static void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient)
+    public static void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient, Rounding rounding = default)
     {
         Require(rows.Count == dY.Rows && Int(rows));
-        Require(gradient.Columns == dY.Columns && Float(gradient));
+        Require(gradient.Columns == dY.Columns && (Float(gradient) || Rounds(gradient, rounding)));
     }
 
     /// <summary><see cref="ISinkOperations.SquareAccumulateRows"/>.</summary>
     public static void SquareAccumulateRows(Tensor rows, Tensor dY, Tensor offsets, Tensor head, Tensor sum)
     {
         AccumulateRows(rows, dY, sum);
-        Require(Int(offsets) && (head.IsEmpty || (head.Shape == dY.Shape && Float(head))));
+        Require(Float(sum) && Int(offsets) && (head.IsEmpty || (head.Shape == dY.Shape && Float(head))));
     }
 
     /// <summary><see cref="ISinkOperations.ProjectRows"/>: the number of sequences.</summary>

@@ -8,12 +8,12 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void Gemm(ColumnView a, bool transposeA, ColumnView b, bool transposeB, ColumnView c, float alpha = 1, float beta = 0)
     {
-        (int m, int n, int k) = Contract.Gemm(a, transposeA, b, transposeB, c);
+        (int m, int n, int k) = Contract.Gemm(a, transposeA, b, transposeB, c, widensB: true);
         var product = new Product(
             transposeA, transposeB, m, n, k, alpha, Floats(a), a.Stride, Floats(b), b.Stride, beta, Output(c), c.Stride);
-        if (b.DType == DType.NormalFloat4)
+        if (b.DType != DType.Float32)
         {
-            QuantizedGemm(product, b.Whole);
+            WidenedGemm(product, b.Whole);
         }
         else
         {

@@ -16,7 +16,11 @@ internal sealed unsafe partial class CpuBackend
         Contract.Dot(a, b, result, index);
         int tasks = Blocks(a.Count, DotJob.Task);
         double* partial = _workspace.Take<double>(tasks);
-        _pool.Run(new DotJob(Floats(a), Floats(b), a.Count, partial), tasks);
+        if (a.DType == DType.BFloat16)
+            _pool.Run(new NarrowDotJob((ushort*)a.Pointer, (ushort*)b.Pointer, a.Count, partial), tasks);
+        else
+            _pool.Run(new DotJob(Floats(a), Floats(b), a.Count, partial), tasks);
+
         double sum = 0;
         for (int i = 0; i < tasks; i++)
         {
@@ -49,6 +53,28 @@ internal sealed unsafe partial class CpuBackend
             {
                 int length = (int)Math.Min(Block, end - i);
                 sum += Lanes.Dot(a + i, b + i, length);
+            }
+
+            partial[index] = sum;
+        }
+    }
+
+    // As DotJob, of BFloat16.
+    private readonly struct NarrowDotJob(ushort* a, ushort* b, long count, double* partial) : IJob
+    {
+        private const int Block = 1 << 10;
+
+        public void Run(int index, byte* scratch)
+        {
+            float* wideA = stackalloc float[Block], wideB = stackalloc float[Block];
+            long end = Math.Min((index + 1L) * DotJob.Task, count);
+            double sum = 0;
+            for (long i = (long)index * DotJob.Task; i < end; i += Block)
+            {
+                int length = (int)Math.Min(Block, end - i);
+                WidenRow(a + i, wideA, length);
+                WidenRow(b + i, wideB, length);
+                sum += Lanes.Dot(wideA, wideB, length);
             }
 
             partial[index] = sum;

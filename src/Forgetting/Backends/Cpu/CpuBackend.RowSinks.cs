@@ -9,9 +9,21 @@ internal sealed unsafe partial class CpuBackend
     private const int TableColumns = 64;
 
     /// <inheritdoc/>
-    public void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient)
+    public void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient, Rounding rounding = default)
     {
-        Contract.AccumulateRows(rows, dY, gradient);
+        Contract.AccumulateRows(rows, dY, gradient, rounding);
+        if (gradient.DType == DType.BFloat16)
+        {
+            int* all = stackalloc int[2] { 0, dY.Rows };
+            int* next = LinkOccurrences(Ints(rows), dY.Rows, all, 1, gradient.Rows);
+            _pool.Run(
+                new AccumulateRoundedRowsJob(
+                    Ints(rows), next, Floats(dY), dY.Rows, dY.Columns, (ushort*)Output(gradient), KeyOf(rounding.Key),
+                    (uint)rounding.Stream),
+                Blocks(dY.Columns, TableColumns));
+            return;
+        }
+
         _pool.Run(new AccumulateRowsJob(Ints(rows), Floats(dY), dY.Rows, dY.Columns, Output(gradient)), Blocks(dY.Columns, TableColumns));
     }
 
@@ -54,13 +66,14 @@ internal sealed unsafe partial class CpuBackend
     /// For every token, the next token of its sequence with the same id: (next &lt;&lt; 1) | 1 for the first of its id, next
     /// &lt;&lt; 1 otherwise, next 0 meaning none.
     /// </summary>
-    private int* LinkOccurrences(Tensor rows, Tensor offsets, int vocabulary)
+    private int* LinkOccurrences(Tensor rows, Tensor offsets, int vocabulary) =>
+        LinkOccurrences(Ints(rows), rows.Count, Ints(offsets), (int)offsets.Count - 1, vocabulary);
+
+    // Of count tokens in n sequences.
+    private int* LinkOccurrences(int* ids, long count, int* bounds, int n, int vocabulary)
     {
-        int* ids = Ints(rows);
-        int* bounds = Ints(offsets);
-        int n = (int)offsets.Count - 1;
-        int* next = _workspace.Take<int>(rows.Count + vocabulary);
-        int* latest = next + rows.Count;
+        int* next = _workspace.Take<int>(count + vocabulary);
+        int* latest = next + count;
         new Span<int>(latest, vocabulary).Clear();
         for (int s = 0; s < n; s++)
         {

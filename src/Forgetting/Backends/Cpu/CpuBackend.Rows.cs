@@ -15,8 +15,11 @@ internal sealed unsafe partial class CpuBackend
     /// <inheritdoc/>
     public void GatherRows(Tensor table, Tensor rows, Tensor y)
     {
-        Contract.GatherRows(table, rows, y);
-        ForEachRow(new GatherRow(Floats(table), Ints(rows), Output(y), y.Columns), y.Rows, y.Columns);
+        Contract.GatherRows(table, rows, y, widens: true);
+        if (table.DType == DType.BFloat16)
+            ForEachRow(new GatherWidenedRow((ushort*)table.Pointer, Ints(rows), Output(y), y.Columns), y.Rows, y.Columns);
+        else
+            ForEachRow(new GatherRow(Floats(table), Ints(rows), Output(y), y.Columns), y.Rows, y.Columns);
     }
 
     /// <inheritdoc/>
@@ -84,6 +87,12 @@ internal sealed unsafe partial class CpuBackend
         public void Apply(int row, byte* scratch) =>
             new ReadOnlySpan<float>(table + ((long)rows[row] * columns), columns)
                 .CopyTo(new Span<float>(y + ((long)row * columns), columns));
+    }
+
+    private readonly struct GatherWidenedRow(ushort* table, int* rows, float* y, int columns) : IRowOperation
+    {
+        public void Apply(int row, byte* scratch) =>
+            WidenRow(table + ((long)rows[row] * columns), y + ((long)row * columns), columns);
     }
 
     private readonly struct ScatterRow(float* x, int stride, int* rows, float* y, int columns) : IRowOperation

@@ -6,6 +6,13 @@ namespace Forgetting.Backends.Cuda;
 internal sealed unsafe partial class CudaBackend
 {
     /// <inheritdoc/>
+    public void StochasticRound(Tensor x, Tensor y, bool add, Rounding rounding)
+    {
+        Contract.StochasticRound(x, y, rounding);
+        LaunchFlat("stochastic_round", "bf16", y.Count, 4, x, y, add ? 1 : 0, rounding.Key, rounding.Stream, y.Count);
+    }
+
+    /// <inheritdoc/>
     public void SumOfSquares(Tensor x, Tensor result, int index) => Dot(x, x, result, index);
 
     /// <inheritdoc/>

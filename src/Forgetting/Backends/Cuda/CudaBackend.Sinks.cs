@@ -74,12 +74,21 @@ internal sealed unsafe partial class CudaBackend
     }
 
     /// <inheritdoc/>
-    public void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient)
+    public void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient, Rounding rounding = default)
     {
-        Contract.AccumulateRows(rows, dY, gradient);
-        if (dY.Count > 0)
+        Contract.AccumulateRows(rows, dY, gradient, rounding);
+        if (dY.Count == 0)
+            return;
+
+        (nint previous, nint next) = RowLinks(rows, 0, out _);
+        if (gradient.DType == DType.BFloat16)
         {
-            (nint previous, nint next) = RowLinks(rows, 0, out _);
+            LaunchRows(
+                "embedding_accumulate_rounded", Suffix(dY.DType), dY.Rows, Blocks(dY.Columns, 4), rows, previous, next, dY, gradient,
+                dY.Columns, rounding.Key, rounding.Stream);
+        }
+        else
+        {
             LaunchRows(
                 "embedding_accumulate", Suffix(dY.DType), dY.Rows, Blocks(dY.Columns, 4), rows, previous, next, dY, gradient, dY.Columns);
         }

@@ -153,7 +153,7 @@ internal sealed partial class DryRunBackend
     {
     }
 
-    public void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient)
+    public void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient, Rounding rounding = default)
     {
     }
 
@@ -166,6 +166,10 @@ internal sealed partial class DryRunBackend
     }
 
     public void HeadRows(Tensor dLogits, Tensor x, Tensor headOffsets, Tensor rows, Tensor offsets, Tensor y)
+    {
+    }
+
+    public void StochasticRound(Tensor x, Tensor y, bool add, Rounding rounding)
     {
     }
 

@@ -58,6 +58,9 @@ internal sealed unsafe partial class DryRunBackend : IBackend
             return;
         }
 
+        if (b.DType != StorageType)
+            return; // the CPU has what it widens beside what it counts
+
         int inner = transposeA ? a.Rows : a.Columns;
         _weights?.Packed(new Product(
             transposeA, transposeB, c.Rows, c.Columns, inner, alpha, (float*)a.Pointer, a.Stride, (float*)b.Pointer, b.Stride, beta,

@@ -335,6 +335,11 @@ internal static class KernelDoctorCases
             b.Backend.Axpy(1, x, z); // so that the sum does not cancel
             return (() => b.Backend.Dot(x, z, result, 0), [result]);
         }, (s, _) => 8.0 * s.Inner * s.Width);
+        yield return Memory("StochasticRound", (b, s) =>
+        {
+            (Tensor x, Tensor y, Tensor key) = (b.Input32(s.Inner, s.Width), b.Input(s.Inner, s.Width, DType.BFloat16), b.Integers([5, 7]));
+            return (() => b.Backend.StochasticRound(x, y, add: true, new Rounding(key, 3)), [y]);
+        }, (s, _) => 8.0 * s.Inner * s.Width);
         yield return Memory("AdamW", (b, s) =>
         {
             (Tensor master, Tensor gradient, Tensor value) =

@@ -6,6 +6,13 @@ namespace Forgetting.Backends.Timing;
 internal sealed partial class TimedBackend
 {
     /// <inheritdoc/>
+    public void StochasticRound(Tensor x, Tensor y, bool add, Rounding rounding)
+    {
+        using var _ = Time([x, y, add ? y : default]);
+        inner.StochasticRound(x, y, add, rounding);
+    }
+
+    /// <inheritdoc/>
     public void SumOfSquares(Tensor x, Tensor result, int index)
     {
         using var _ = Time([x]);

@@ -380,10 +380,10 @@ internal sealed partial class TimedBackend(IBackend inner) : IBackend
     }
 
     /// <inheritdoc/>
-    public void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient)
+    public void AccumulateRows(Tensor rows, Tensor dY, Tensor gradient, Rounding rounding = default)
     {
         using var _ = Time([dY, dY, dY, dY, dY, rows]); // rows of the gradient, in Float32, are read and written
-        inner.AccumulateRows(rows, dY, gradient);
+        inner.AccumulateRows(rows, dY, gradient, rounding);
     }
 
     /// <inheritdoc/>
