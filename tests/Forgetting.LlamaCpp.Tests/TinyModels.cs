@@ -186,7 +186,7 @@ public sealed class TinyModels : IDisposable, ICollectionFixture<TinyModels>
     // As long as what llama.cpp is asked to hold, so that it takes the short factors too.
     private static ModelConfig LongRope() => Phi3() with
     {
-        ContextLength = 256,
+        ContextLength = 1024,
         RopeScaling = new LongRopeScaling(
             [1, 1.1, 1.3, 1.7, 2.3, 3], [1, 2, 3, 4, 5, 6], 256, 1024, LongRopeScaling.DefaultAttention(256, 4)),
     };

@@ -40,7 +40,8 @@ internal sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens, ICom
     {
         ArgumentNullException.ThrowIfNull(requests);
         var results = new LogLikelihood[requests.Count];
-        IReadOnlyList<SharedContext> contexts = SharedContext.Group(requests, decoder.Config.ContextLength);
+        IReadOnlyList<SharedContext> contexts = SharedContext.Group(
+            requests, decoder.Config.ContextLength, decoder.Config.TurnsOtherwiseFrom);
         if (_ranks.FromFirst(() => log?.Known ?? []) is { Count: > 0 } known)
         {
             contexts = [.. contexts.Where(context => !context.Requests.All(known.ContainsKey))];
@@ -147,7 +148,7 @@ internal sealed class LogLikelihoodScorer(Decoder decoder, int batchTokens, ICom
             int[] starts = [.. spans.Select(pair => pair.Context.FirstRow)];
             cache.Place(
                 [.. spans.SelectMany(pair => Enumerable.Range(pair.Context.FirstRow + pair.Span.Start, pair.Span.Ids.Length))], starts,
-                [.. spans.Select(pair => pair.Span.Start + pair.Span.Ids.Length)]);
+                [.. spans.Select(pair => pair.Span.Start + pair.Span.Ids.Length)], [.. spans.Select(pair => pair.Context.Length)]);
         }
 
         var losses = new float[batch.HeadRows.Length];

@@ -84,8 +84,10 @@ internal sealed class SharedContext
     /// Brings requests of the same context together. An input that had to be cut has lost part of its context and is by itself.
     /// </summary>
     /// <param name="most">The model's context length.</param>
+    /// <param name="turnsOtherwiseFrom">Inputs of more tokens have no keys in common with shorter ones.</param>
     /// <exception cref="UserException">A continuation is longer than that.</exception>
-    public static IReadOnlyList<SharedContext> Group(IReadOnlyList<LogLikelihoodRequest> requests, int most)
+    public static IReadOnlyList<SharedContext> Group(
+        IReadOnlyList<LogLikelihoodRequest> requests, int most, int turnsOtherwiseFrom)
     {
         var groups = new OrderedDictionary<int[], List<(int, int[], int[])>>(SameIds.Instance);
         for (int i = 0; i < requests.Count; i++)
@@ -106,6 +108,9 @@ internal sealed class SharedContext
             int[] ids = [.. context, .. continuation.AsSpan(0, continuation.Length - 1)];
             int[] kept = ids[Math.Max(0, ids.Length - most)..];
             int[] key = kept.Length == ids.Length ? context : kept;
+            if (kept.Length > turnsOtherwiseFrom)
+                key = [.. key, -1]; // no token's id
+
             if (!groups.TryGetValue(key, out List<(int, int[], int[])>? members))
                 groups.Add(key, members = []);
 

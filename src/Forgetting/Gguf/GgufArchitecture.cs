@@ -68,7 +68,7 @@ internal sealed class GgufArchitecture
     public void AddTo(GgufMetadata metadata)
     {
         metadata.Add($"{Name}.vocab_size", _config.VocabularySize);
-        metadata.Add($"{Name}.context_length", _config.ContextInFiles());
+        metadata.Add($"{Name}.context_length", _config.ContextLength);
         metadata.Add($"{Name}.embedding_length", _config.HiddenSize);
         metadata.Add($"{Name}.block_count", _config.Layers);
         metadata.Add($"{Name}.feed_forward_length", _config.IntermediateSize);

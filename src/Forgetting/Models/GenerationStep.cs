@@ -64,7 +64,7 @@ internal sealed class GenerationStep(Decoder decoder)
                 ids[t] = sequence.Tokens[sequence.Cached];
                 positions[t] = sequence.Cached;
                 cacheRows[t] = sequence.FirstRow + sequence.Cached;
-                if (sequence.Cached < sequence.PromptLength - 1 && sequence.Reader is { WantsPrompt: true })
+                if (sequence.Cached < sequence.PromptLength - 1 && !sequence.IsReadAgain && sequence.Reader is { WantsPrompt: true })
                 {
                     between.Add(t);
                     prompts.Add((sequence, sequence.Cached));
@@ -77,7 +77,8 @@ internal sealed class GenerationStep(Decoder decoder)
         }
 
         cache.Place(
-            cacheRows, [.. parts.Select(part => part.Sequence.FirstRow)], [.. parts.Select(part => part.Sequence.Cached)]);
+            cacheRows, [.. parts.Select(part => part.Sequence.FirstRow)], [.. parts.Select(part => part.Sequence.Cached)],
+            [.. parts.Select(part => part.Sequence.Tokens.Count)]);
         return decoder.Logits(ids, positions, offsets, [.. last, .. between], cache);
     }
 

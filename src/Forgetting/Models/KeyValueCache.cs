@@ -15,6 +15,7 @@ internal sealed class KeyValueCache : IDisposable
     private readonly Shape _shape; // [R, G·D]
     private readonly DType _dtype;
     private (int[] Rows, int[] Starts, int[] Lengths) _placement = ([], [], []);
+    private int[] _known = [];
     private Tensor _rows; // Int32 [1, T] cache row of each new token
 
     /// <summary>Room for <paramref name="rows"/> tokens.</summary>
@@ -50,7 +51,15 @@ internal sealed class KeyValueCache : IDisposable
     /// <param name="rows">[T] cache row of each new token.</param>
     /// <param name="starts">[n].</param>
     /// <param name="lengths">[n].</param>
-    public void Place(int[] rows, int[] starts, int[] lengths) => _placement = (rows, starts, lengths);
+    /// <param name="known">[n] tokens of each sequence that are known, those not read yet included; where null, those read.</param>
+    public void Place(int[] rows, int[] starts, int[] lengths, int[]? known = null)
+    {
+        _placement = (rows, starts, lengths);
+        _known = known ?? lengths;
+    }
+
+    /// <summary>Tokens of a sequence of the pass that are known, those not read yet included.</summary>
+    public int Known(int sequence) => _known[sequence];
 
     /// <summary>Uploads what <see cref="Place"/> was told, as a pass begins.</summary>
     public void Begin(Pass pass)

@@ -168,8 +168,8 @@ internal sealed record ModelConfig
     /// <summary>Window of one block.</summary>
     public int WindowOf(int layer) => Windows.Count == 0 ? 0 : Windows[layer];
 
-    /// <summary>Most positions as files say them: those with LongRoPE's other list too.</summary>
-    public int ContextInFiles() => RopeScaling is LongRopeScaling lengthened ? lengthened.FullContext : ContextLength;
+    /// <summary>A text of more tokens turns otherwise from its first token on (LongRoPE).</summary>
+    public int TurnsOtherwiseFrom => RopeScaling is LongRopeScaling lengthened ? lengthened.OriginalContext : int.MaxValue;
 
     /// <summary>Rotary positions of one block, or null where it has none.</summary>
     public Rope? RopeOf(int layer)

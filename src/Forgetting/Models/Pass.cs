@@ -29,6 +29,9 @@ internal sealed class Pass(IBackend backend, Arena arena, RotaryTable?[] rotary,
     /// <summary>Int32 [1, T].</summary>
     public Tensor Positions { get; private set; }
 
+    /// <summary>Int32 [1, T]: rows of the tables of blocks in which longer texts turn otherwise; positions, where none does.</summary>
+    public Tensor Turns { get; private set; }
+
     /// <summary>Int32 [1, n + 1].</summary>
     public Tensor Offsets { get; private set; }
 
@@ -62,14 +65,44 @@ internal sealed class Pass(IBackend backend, Arena arena, RotaryTable?[] rotary,
             last = Math.Max(last, position);
         }
 
-        for (int layer = 0; layer < rotary.Length; layer++)
+        int firstOfLonger = 0;
+        foreach (RotaryTable? table in rotary)
         {
-            rotary[layer]?.Extend(last + 1);
+            firstOfLonger = Math.Max(firstOfLonger, table?.FirstOfLonger ?? 0);
+        }
+
+        (Turns, int longest) = firstOfLonger == 0 ? (Positions, 0) : FindTurns(positions, offsets, firstOfLonger);
+        foreach (RotaryTable? table in rotary)
+        {
+            table?.Extend(table.FirstOfLonger == 0 || longest == 0 ? last + 1 : firstOfLonger + longest);
         }
     }
 
-    /// <summary>Angles of the rotary positions of a block; null where it has none.</summary>
-    public RotaryTable? Rotary(int layer) => rotary[layer];
+    /// <summary>Angles of the rotary positions of a block, and their rows there; null where it has none.</summary>
+    public (RotaryTable Table, Tensor Rows)? Rotary(int layer) =>
+        rotary[layer] is not { } table ? null : (table, table.FirstOfLonger == 0 ? Positions : Turns);
+
+    // What is known of a text decides, whether it is read in this pass or not. Returns the length of the longest that is longer, or 0.
+    private (Tensor Turns, int Longest) FindTurns(ReadOnlySpan<int> positions, ReadOnlySpan<int> offsets, int firstOfLonger)
+    {
+        int[] rows = positions.ToArray();
+        int longest = 0;
+        for (int i = 0; i + 1 < offsets.Length; i++)
+        {
+            int start = offsets[i], end = offsets[i + 1];
+            int length = start == end ? 0 : Cache?.Known(i) ?? positions[end - 1] + 1;
+            if (length <= firstOfLonger)
+                continue;
+
+            longest = Math.Max(longest, length);
+            for (int t = start; t < end; t++)
+            {
+                rows[t] += firstOfLonger;
+            }
+        }
+
+        return (Upload(rows), longest);
+    }
 
     /// <summary>Int32 [1, n + 1]: first row of each document where every token has a row for each of so many heads.</summary>
     public Tensor HeadOffsets(int count) => _headOffsets[Array.IndexOf(heads, count)];

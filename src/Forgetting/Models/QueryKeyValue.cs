@@ -146,19 +146,19 @@ internal sealed class QueryKeyValue
 
     private void Turn(Pass pass, AttentionInputs inputs, bool inverse)
     {
-        if (pass.Rotary(_layer) is not { } rotary)
+        if (pass.Rotary(_layer) is not var (rotary, rows))
             return;
 
         if (_joined)
         {
             // Queries and keys are neighbours.
             pass.Backend.Rope(
-                inputs.All.ColumnRange(0, QueryWidth + KeyWidth), pass.Positions, rotary.Cosine, rotary.Sine, _shape.HeadSize, inverse);
+                inputs.All.ColumnRange(0, QueryWidth + KeyWidth), rows, rotary.Cosine, rotary.Sine, _shape.HeadSize, inverse);
             return;
         }
 
-        pass.Backend.Rope(inputs.Queries, pass.Positions, rotary.Cosine, rotary.Sine, _shape.HeadSize, inverse);
-        pass.Backend.Rope(inputs.Keys, pass.Positions, rotary.Cosine, rotary.Sine, _shape.HeadSize, inverse);
+        pass.Backend.Rope(inputs.Queries, rows, rotary.Cosine, rotary.Sine, _shape.HeadSize, inverse);
+        pass.Backend.Rope(inputs.Keys, rows, rotary.Cosine, rotary.Sine, _shape.HeadSize, inverse);
     }
 }
 

@@ -65,7 +65,7 @@ internal sealed record Llama3RopeScaling(double Factor, double LowFrequencyFacto
 
 /// <summary>
 /// LongRoPE (arXiv 2402.13753): every pair turns slower by a factor of its own. There is a list for texts within the original context and
-/// another for longer ones, which a decoder here does not take: all keys of a text would turn otherwise once it is longer.
+/// another for longer ones, all of whose keys turn by it.
 /// </summary>
 /// <param name="ShortFactors">[R/2] within the original context.</param>
 /// <param name="LongFactors">[R/2] beyond it.</param>
@@ -84,6 +84,9 @@ internal sealed record LongRopeScaling(
 
     /// <inheritdoc/>
     public override double Frequency(double plain, int i, int count, double theta) => plain / ShortFactors[i];
+
+    /// <summary>As <see cref="Frequency"/>, of texts longer than the original context.</summary>
+    public double LongFrequency(double plain, int i) => plain / LongFactors[i];
 
     /// <summary>The factor where the file does not say.</summary>
     /// <param name="grown">The full context divided by the original one.</param>

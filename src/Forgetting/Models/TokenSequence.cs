@@ -45,6 +45,7 @@ internal sealed class TokenSequence
 {
     private readonly IReadOnlyList<int> _stops;
     private readonly int _most;
+    private readonly int _turnsOtherwiseFrom;
 
     /// <param name="config">The model.</param>
     /// <param name="prompt">Token ids.</param>
@@ -73,6 +74,7 @@ internal sealed class TokenSequence
         (Tokens, PromptLength, Options, Key, Reader) = ([.. prompt], prompt.Length, options, key, reader);
         _stops = options.StopIds ?? config.EosTokenIds;
         _most = readOnly ? 0 : options.MaxNewTokens;
+        _turnsOtherwiseFrom = config.TurnsOtherwiseFrom;
         Capacity = (int)Math.Min(context, (long)prompt.Length + _most);
     }
 
@@ -106,8 +108,14 @@ internal sealed class TokenSequence
     /// <summary>Tokens that are still to be read.</summary>
     public int Unread => Tokens.Count - Cached;
 
-    /// <summary>Whether the prompt is still being read.</summary>
-    public bool IsReading => Cached < PromptLength;
+    /// <summary>Whether the prompt is still being read, or the text again.</summary>
+    public bool IsReading => Cached < PromptLength || Unread > 1;
+
+    /// <summary>Whether its keys turn as those of texts beyond the original context do.</summary>
+    public bool TurnsOtherwise => Tokens.Count > _turnsOtherwiseFrom;
+
+    /// <summary>Whether it has grown beyond the original context while it was written, so that all of it was to be read again.</summary>
+    public bool IsReadAgain => TurnsOtherwise && PromptLength <= _turnsOtherwiseFrom;
 
     /// <summary>Whether a token is to be drawn once everything is read.</summary>
     public bool Draws => _most > 0;
@@ -132,6 +140,9 @@ internal sealed class TokenSequence
         }
 
         Tokens.Add(token);
+        if (Tokens.Count == _turnsOtherwiseFrom + 1L)
+            Cached = 0;
+
         End = Reader?.Read(token, logits) == false ? SequenceEnd.Reader
             : Tokens.Count == Capacity ? SequenceEnd.Length
             : SequenceEnd.None;

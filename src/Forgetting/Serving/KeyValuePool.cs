@@ -80,7 +80,7 @@ internal sealed class KeyValuePool(ModelConfig config, IBackend backend, int mos
         ReadOnlySpan<int> prompt = CollectionsMarshal.AsSpan(sequence.Tokens)[..^1];
         Run? best = null;
         int most = 0;
-        foreach (Run run in _runs.Where(run => run.Model == model))
+        foreach (Run run in _runs.Where(run => run.Model == model && run.Sequence.TurnsOtherwise == sequence.TurnsOtherwise))
         {
             int common = prompt.CommonPrefixLength(
                 CollectionsMarshal.AsSpan(run.Sequence.Tokens)[..run.Sequence.Cached]);

@@ -65,7 +65,7 @@ internal static class ReferenceConfigReader
             Heads = heads,
             KeyValueHeads = Int(json, "num_key_value_heads") ?? heads,
             HeadSize = head,
-            ContextLength = scaling is LongRopeScaling lengthened ? Math.Min(context, lengthened.OriginalContext) : context,
+            ContextLength = context,
             NormEpsilon = Number(json, "rms_norm_eps") ?? defaults.Epsilon,
             GainOffset = defaults.Gemma ? 1 : 0,
             NormPlace = type is "gemma2" or "gemma3_text" ? NormPlace.Both : type == "olmo2" ? NormPlace.After : NormPlace.Before,

@@ -85,7 +85,7 @@ internal static class ReferenceConfigs
         ["phi3-longrope"] = Llama() with
         {
             Family = ModelFamilies.Phi3,
-            RopeScaling = new LongRopeScaling([1, 1.5, 3], [2, 4, 9], 32, 128, Math.Sqrt(1 + (Math.Log(4) / Math.Log(32)))),
+            RopeScaling = new LongRopeScaling([1, 1.5, 3], [2, 4, 9], 8, 32, Math.Sqrt(1 + (Math.Log(4) / Math.Log(8)))),
         },
         ["gpt_neox"] = NeoX(),
         ["gpt_neox-sequential"] = NeoX() with { ParallelBlocks = false, TiedHead = true, RotaryColumns = null },

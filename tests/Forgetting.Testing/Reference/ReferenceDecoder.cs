@@ -134,8 +134,8 @@ internal sealed class ReferenceDecoder(
         {
             for (int t = 0; t < length; t++)
             {
-                Rotate(layer, q[t], t);
-                Rotate(layer, k[t], t);
+                Rotate(layer, q[t], t, length);
+                Rotate(layer, k[t], t, length);
             }
         }
 
@@ -268,14 +268,14 @@ internal sealed class ReferenceDecoder(
         return config.LayerNorm ? Sum(y, weights[$"{block}{name}.bias"]) : y;
     }
 
-    private void Rotate(int layer, double[] x, int position)
+    private void Rotate(int layer, double[] x, int position, int length)
     {
         int half = (config.RotaryColumns ?? config.HeadSize) / 2;
         for (int start = 0; start < x.Length; start += config.HeadSize)
         {
             for (int i = 0; i < half; i++)
             {
-                (double sine, double cosine) = Math.SinCos(position * Frequency(layer, i));
+                (double sine, double cosine) = Math.SinCos(position * Frequency(layer, i, length));
                 (sine, cosine) = (RopeFactor * sine, RopeFactor * cosine);
                 (double a, double b) = (x[start + i], x[start + half + i]);
                 x[start + i] = (a * cosine) - (b * sine);
@@ -285,7 +285,7 @@ internal sealed class ReferenceDecoder(
     }
 
     // Spelt out as modeling_rope_utils does, not in the form of the library.
-    private double Frequency(int layer, int i)
+    private double Frequency(int layer, int i, int length)
     {
         int d = config.RotaryColumns ?? config.HeadSize;
         if (config.WindowRopeTheta is { } theta && config.Windows[layer] > 0)
@@ -316,7 +316,8 @@ internal sealed class ReferenceDecoder(
                 double CorrectionDimension(double rotations) =>
                     d * Math.Log(yarn.OriginalContext / (rotations * 2 * Math.PI)) / (2 * Math.Log(config.RopeTheta));
             case LongRopeScaling lengthened:
-                return 1 / (lengthened.ShortFactors[i] * Math.Pow(config.RopeTheta, 2.0 * i / d));
+                IReadOnlyList<double> factors = length > lengthened.OriginalContext ? lengthened.LongFactors : lengthened.ShortFactors;
+                return 1 / (factors[i] * Math.Pow(config.RopeTheta, 2.0 * i / d));
             default:
                 return frequency;
         }

@@ -153,7 +153,7 @@ public sealed class PublishedFamilyTests : IDisposable
     public void Features_of_phi_and_neox_are_what_the_files_say()
     {
         ModelConfig phi = ReadPublished("Phi-4-mini-instruct");
-        Assert.Equal((96, 128, 4096, true), (phi.RotaryColumns, phi.HeadSize, phi.ContextLength, phi.TiedHead));
+        Assert.Equal((96, 128, 131_072, true), (phi.RotaryColumns, phi.HeadSize, phi.ContextLength, phi.TiedHead));
         var scaling = Assert.IsType<LongRopeScaling>(phi.RopeScaling);
         Assert.Equal((4096, 131_072), (scaling.OriginalContext, scaling.FullContext));
         Assert.Equal(1.1902380714238083, scaling.AttentionFactor, 1e-12); // √(1 + ln 32 / ln 4096) = √(1 + 5/12)
@@ -188,7 +188,7 @@ public sealed class PublishedFamilyTests : IDisposable
                 + $"\"partial_rotary_factor\": 1.0, \"short_factor\": [{factors}], \"long_factor\": [{factors}]}}, "
                 + "\"sliding_attention\": {\"rope_type\": \"default\", \"partial_rotary_factor\": 1.0}},",
             StringComparison.Ordinal));
-        Assert.Equal((4096, 1.5), (read.ContextLength, ((LongRopeScaling)read.RopeScaling!).ShortFactors[127]));
+        Assert.Equal((4096, 1.5), (read.TurnsOtherwiseFrom, ((LongRopeScaling)read.RopeScaling!).ShortFactors[127]));
     }
 
     // By the formulas of arXiv 2309.00071 for 128 columns, θ = 10⁶, 32,768 positions made 131,072: pairs up to ⌊64·ln(32768/(32·2π))/ln θ⌋

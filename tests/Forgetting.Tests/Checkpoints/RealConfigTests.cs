@@ -153,9 +153,9 @@ public sealed class RealConfigTests : IDisposable
             if (json["original_max_position_embeddings"] is { } original)
             {
                 if (json["max_position_embeddings"] is { } whole)
-                    json["max_position_embeddings"] = 40 * Math.Max(1, (int)whole / (int)original);
+                    json["max_position_embeddings"] = Math.Max(40, 20 * ((int)whole / (int)original));
 
-                json["original_max_position_embeddings"] = 40;
+                json["original_max_position_embeddings"] = 20;
             }
         }
     }

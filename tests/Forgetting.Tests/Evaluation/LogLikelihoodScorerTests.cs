@@ -2,7 +2,10 @@ using Forgetting.Backends.Cpu;
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.Evaluation;
+using Forgetting.Operations.Reference;
 using Forgetting.Testing;
+using Forgetting.Testing.Reference;
+using Forgetting.Tests.Models;
 using Xunit;
 
 namespace Forgetting.Tests.Evaluation;
@@ -32,9 +35,29 @@ public class LogLikelihoodScorerTests
 
         // What was computed: each context once, and behind it the tokens of each different input: 300 · 301 · 302,
         // 300 · 305, 5 · 6 · 7 · 8 · 9, 300.
-        SharedContext shared = Assert.Single(SharedContext.Group([.. continuations.Select(c => new LogLikelihoodRequest(one, c))], 512));
+        SharedContext shared = Assert.Single(
+            SharedContext.Group([.. continuations.Select(c => new LogLikelihoodRequest(one, c))], 512, int.MaxValue));
         Assert.Equal(one, shared.Shared.Ids);
         Assert.Equal(one.Length + 3 + 2 + 5 + 1, shared.Tokens);
+    }
+
+    // One context within LongRoPE's first context and continuations that end within and beyond it, where all of an input turns otherwise.
+    [Fact]
+    public void Inputs_beyond_the_original_context_are_scored_as_a_whole()
+    {
+        using var model = new TestModel(ReferenceConfigs.All["phi3-longrope"]);
+        int[] context = [3, 4, 5, 6, 7];
+        int[][] continuations = [[1], [1, 2, 3], [1, 2, 3, 4], [1, 2, 3, 4, 5, 6], [1, 2, 3, 9, 9, 9, 9]];
+        IReadOnlyList<LogLikelihood> found = new LogLikelihoodScorer(model.Decoder, 64).Score(
+            [.. continuations.Select(continuation => new LogLikelihoodRequest(context, continuation))]);
+        for (int i = 0; i < continuations.Length; i++)
+        {
+            int[] ids = [.. context, .. continuations[i]];
+            double[][] logits = model.Reference.Logits(ids[..^1]);
+            double expected = -Enumerable.Range(context.Length, continuations[i].Length)
+                .Sum(t => ReferenceLoss.CrossEntropy(logits[t - 1], ids[t]));
+            Assert.Equal(expected, found[i].Sum, 2e-5);
+        }
     }
 
     [SharedDataFact]

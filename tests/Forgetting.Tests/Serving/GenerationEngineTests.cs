@@ -67,6 +67,9 @@ public sealed class GenerationEngineTests
         using var engine = new GenerationEngine(new EngineLimits());
         var served = new EngineModel(model.Decoder, pool);
         GenerationOptions options = s_endless with { MaxNewTokens = 4, Temperature = 1, Seed = 3 };
+
+        // Longer texts cannot use what shorter ones left, where they turn otherwise.
+        bool limited = model.Decoder.Config.TurnsOtherwiseFrom < model.Decoder.Config.ContextLength;
         int[] first = await Write([3, 4, 5], reused: 0);
         int[] second = await Write([3, 4, 5, .. first, 7, 8], reused: 3 + first.Length - 1);
         await Write([3, 4, 5, .. first, 7, 8, .. second, 1, 2, 3, 4, 5, 6], reused: 5 + first.Length + second.Length - 1);
@@ -79,7 +82,9 @@ public sealed class GenerationEngineTests
         TokenSequence[] choices =
             [.. Enumerable.Range(0, 3).Select(key => new TokenSequence(model.Decoder.Config, same, options, key))];
         await engine.Write(served, choices, default);
-        Assert.Equal([0, 4, 4], choices.Select(choice => choice.Reused));
+        if (!limited)
+            Assert.Equal([0, 4, 4], choices.Select(choice => choice.Reused));
+
         Assert.Equal(
             Enumerable.Range(0, 3).Select(key => new Generator(model.Decoder).Generate([same], options, keys: [key])[0]),
             choices.Select(choice => choice.Drawn));
@@ -88,7 +93,7 @@ public sealed class GenerationEngineTests
         {
             var sequence = new TokenSequence(model.Decoder.Config, prompt, options);
             await engine.Write(served, [sequence], default);
-            Assert.Equal(reused, sequence.Reused);
+            Assert.True(limited ? sequence.Reused <= reused : sequence.Reused == reused);
             Assert.Equal(new Generator(model.Decoder).Generate([prompt], options)[0], sequence.Drawn);
             return sequence.Drawn;
         }

@@ -60,6 +60,9 @@ internal static class GgufExport
         int[] prefix = tokenizer.Encode("", bos: true);
         string? begin = prefix.Length == 1 ? tokenizer.TokenOf(prefix[0]) : null;
         IEnumerable<string> stops = ends.Select(id => tokenizer.TokenOf(id) ?? "");
-        AtomicFile.WriteText(Modelfile.PathOf(file), Modelfile.Text(from, adapter, template, begin, stops, source.Config.ContextLength));
+
+        // With more, llama.cpp turns short texts too as if they were longer ones.
+        int context = Math.Min(source.Config.ContextLength, source.Config.TurnsOtherwiseFrom);
+        AtomicFile.WriteText(Modelfile.PathOf(file), Modelfile.Text(from, adapter, template, begin, stops, context));
     }
 }

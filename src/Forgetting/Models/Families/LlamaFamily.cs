@@ -100,10 +100,7 @@ internal class LlamaFamily : ModelFamily
         (double theta, RopeScaling? scaling) = RopeSettings.Read(json, context, DefaultTheta, RopeByKind);
         int? columns = RopeSettings.ReadColumns(json, headSize, PartialRotary);
         if (scaling is LongRopeScaling lengthened)
-        {
             RopeSettings.RequireFactors(json, lengthened, columns ?? headSize);
-            context = Math.Min(context, lengthened.OriginalContext);
-        }
 
         return ReadOwn(json, new ModelConfig
         {
@@ -141,7 +138,7 @@ internal class LlamaFamily : ModelFamily
         json.WriteNumber("num_key_value_heads", config.KeyValueHeads);
         json.WriteNumber("head_dim", config.HeadSize);
         json.WriteString("hidden_act", HiddenAct);
-        json.WriteNumber("max_position_embeddings", config.ContextInFiles());
+        json.WriteNumber("max_position_embeddings", config.ContextLength);
         json.WriteNumber("rms_norm_eps", config.NormEpsilon);
         RopeSettings.Write(json, config);
         if (config.RotaryColumns is { } columns)
