@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using Forgetting.Backends;
+using Forgetting.Tensors;
 using Forgetting.Training;
 
 namespace Forgetting.Cli;
@@ -56,6 +57,13 @@ internal static class CommonOptions
 
     public static Option<string?> Adapter() => new("--adapter") { Description = "PEFT adapter of the model", HelpName = "DIR" };
 
+    public static Option<string?> BaseDtype() => Among(
+        new Option<string?>("--base-dtype") { Description = Recipe.Find("base-dtype")!.Help }, "nf4");
+
+    /// <summary>The element type that <see cref="BaseDtype"/> names.</summary>
+    public static DType? BaseType(ParseResult parsed, Option<string?> baseDtype) =>
+        new LoraSettings { BaseDtype = parsed.GetValue(baseDtype) }.BaseType;
+
     public static Option<string?> Template(string description) => new("--template") { Description = description, HelpName = "NAME|FILE" };
 
     public static Option<bool> Json() => new("--json") { Description = "print JSON for machines" };
@@ -65,11 +73,12 @@ internal static class CommonOptions
     {
         option.HelpName ??= string.Join('|', values);
         option.CompletionSources.Add(values);
+        string expected = values.Length == 1 ? values[0] : $"{string.Join(", ", values.SkipLast(1))} or {values[^1]}";
         option.Validators.Add(result =>
         {
             foreach (Token token in result.Tokens.Where(t => !values.Contains(t.Value)))
             {
-                result.AddError($"{option.Name} is \"{token.Value}\", expected {string.Join(", ", values.SkipLast(1))} or {values[^1]}");
+                result.AddError($"{option.Name} is \"{token.Value}\", expected {expected}");
             }
         });
         return option;

@@ -11,9 +11,10 @@ namespace Forgetting.Server;
 /// <param name="Adapters">Names and folders of PEFT adapters of it, which share its weights.</param>
 /// <param name="Others">Names and paths of further models.</param>
 /// <param name="Template">How messages become text, as <c>--template</c> takes it.</param>
+/// <param name="BaseType">Element type of the matrices of blocks (<see cref="Models.Decoder"/>), or null for the backend's.</param>
 internal sealed record ModelChoice(
     (string Name, string Path) Base, IReadOnlyList<(string Name, string Path)> Adapters, IReadOnlyList<(string Name, string Path)> Others,
-    string Template = "auto");
+    string Template = "auto", DType? BaseType = null);
 
 /// <summary>Models in memory, and the engine that they share.</summary>
 internal sealed class ModelHost : IDisposable
@@ -48,7 +49,7 @@ internal sealed class ModelHost : IDisposable
         var host = new ModelHost(engine);
         try
         {
-            (LoadedModel first, KeyValuePool pool) = host.Open(choice.Base.Path, backend, engine, limits, cacheTokens);
+            (LoadedModel first, KeyValuePool pool) = host.Open(choice.Base.Path, choice.BaseType, backend, engine, limits, cacheTokens);
             List<NamedModel> models = [host.Named(choice.Base.Name, first, pool, choice.Template, limits)];
             foreach ((string name, string path) in choice.Adapters)
             {
@@ -59,7 +60,7 @@ internal sealed class ModelHost : IDisposable
 
             foreach ((string name, string path) in choice.Others)
             {
-                (LoadedModel other, KeyValuePool own) = host.Open(path, backend, engine, limits, cacheTokens);
+                (LoadedModel other, KeyValuePool own) = host.Open(path, choice.BaseType, backend, engine, limits, cacheTokens);
                 models.Add(host.Named(name, other, own, choice.Template, limits));
             }
 
@@ -95,9 +96,9 @@ internal sealed class ModelHost : IDisposable
     }
 
     private (LoadedModel Model, KeyValuePool Pool) Open(
-        string path, IBackend backend, EngineLimits engine, AnswerLimits limits, int? cacheTokens)
+        string path, DType? baseType, IBackend backend, EngineLimits engine, AnswerLimits limits, int? cacheTokens)
     {
-        LoadedModel loaded = LoadedModel.Load(path, backend);
+        LoadedModel loaded = LoadedModel.Load(path, backend, baseType: baseType);
         _owned.Add(loaded);
         int context = Math.Min(limits.Context, loaded.Decoder.Config.ContextLength);
         long rows = cacheTokens ?? (long)context * Math.Min(engine.Sequences, 4);

@@ -114,6 +114,7 @@ public sealed partial class LanguageModel
         else
             _adapter = System.IO.Path.Combine(settings.Out, "adapter");
 
+        _baseType = settings.Lora.BaseType;
         return new FineTuneResult(summary, RunFiles.Metrics(settings.Out), settings.Out, report);
     }
 
@@ -137,6 +138,7 @@ public sealed partial class LanguageModel
             Adapter = _adapter,
             Out = given.Out.Length > 0 ? given.Out : _temporaryFolders[^1],
             Data = given.Data with { Template = _template },
+            Lora = given.Lora with { BaseDtype = given.Lora.BaseDtype ?? (_baseType is null ? null : "nf4") },
             Compute = given.Compute with { Device = Device, Dtype = BackendFactory.DtypeOf(_backend) },
         };
     }

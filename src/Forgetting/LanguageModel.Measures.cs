@@ -168,7 +168,7 @@ public sealed partial class LanguageModel
     {
         IO.AtomicFile.CheckWritable(output);
         Unload(); // gradients need weights of another type and memory of their own
-        using LoadedModel model = LoadedModel.Load(_path, _backend, training: true, adapter: _adapter);
+        using LoadedModel model = LoadedModel.Load(_path, _backend, training: true, adapter: _adapter, baseType: _baseType);
         var options = new TrainingOptions();
         Methods.LearningWithForgetting.FisherInformation.Compute(
             model.Decoder, examples, kind, options.Compute.MicroBatchTokens, options.Seed, cancellation: cancellation);

@@ -34,12 +34,13 @@ public sealed partial class LanguageModel : IDisposable
     private readonly List<string> _temporaryFolders = [];
     private string _path;
     private string? _adapter;
+    private DType? _baseType;
     private LoadedModel? _loaded; // null while the weights are not needed
     private ServedModel? _served;
     private bool _disposed;
 
-    private LanguageModel(string path, string? adapter, string template, IBackend backend) =>
-        (_path, _adapter, _template, _backend) = (path, adapter, template, backend);
+    private LanguageModel(string path, string? adapter, string template, IBackend backend, DType? baseType) =>
+        (_path, _adapter, _template, _backend, _baseType) = (path, adapter, template, backend, baseType);
 
     /// <summary>Loads a model.</summary>
     /// <param name="path">A Hugging Face folder, a GGUF file, a llama2.c <c>.bin</c>, or the folder of a finished run, which
@@ -55,18 +56,22 @@ public sealed partial class LanguageModel : IDisposable
     /// <c>fp32</c> or <c>bf16</c>: on a card the type of weights and activations, on the CPU of the operands of products; null for
     /// bf16 on a card and fp32 elsewhere.
     /// </param>
+    /// <param name="baseDtype">
+    /// <c>nf4</c> for the matrices of blocks in 4 bits (QLoRA, arXiv 2305.14314), over which an adapter may lie; null for the type of all.
+    /// </param>
     /// <param name="notice">Gets a line where <c>auto</c> takes the CPU although there is a card: why, and
     /// what would change it. Or null.</param>
     /// <exception cref="UserException">No such device, or a model, adapter or template that is missing,
     /// malformed or does not fit.</exception>
     public static LanguageModel Load(
         string path, string device = "auto", string? adapter = null, string template = "auto", string? dtype = null,
-        Action<string>? notice = null)
+        Action<string>? notice = null, string? baseDtype = null)
     {
         ArgumentNullException.ThrowIfNull(path);
         ArgumentNullException.ThrowIfNull(device);
         ArgumentNullException.ThrowIfNull(template);
-        var model = new LanguageModel(path, adapter, template, BackendFactory.Create(device, dtype: dtype, notice: notice));
+        DType? baseType = new LoraSettings { BaseDtype = baseDtype }.BaseType;
+        var model = new LanguageModel(path, adapter, template, BackendFactory.Create(device, dtype: dtype, notice: notice), baseType);
         try
         {
             _ = model.Loaded.AnswerLayout(template);
@@ -219,7 +224,7 @@ public sealed partial class LanguageModel : IDisposable
     }
 
     // The weights come back into memory with the next call that needs them.
-    private LoadedModel Loaded => _loaded ??= LoadedModel.Load(_path, _backend, adapter: _adapter);
+    private LoadedModel Loaded => _loaded ??= LoadedModel.Load(_path, _backend, adapter: _adapter, baseType: _baseType);
 
     private void Unload()
     {

@@ -21,6 +21,7 @@ internal static class ChatCommand
     {
         Option<string> model = CommonOptions.Model();
         Option<string?> adapter = CommonOptions.Adapter();
+        Option<string?> baseDtype = CommonOptions.BaseDtype();
         var system =
             new Option<string?>("--system") { Description = "system message that stands before the conversation", HelpName = "TEXT" };
         Option<string?> template = CommonOptions.Template(
@@ -28,7 +29,7 @@ internal static class ChatCommand
         Option<string> device = CommonOptions.Device();
         Option<string> products = CommonOptions.Products();
         Option<string?> dtype = CommonOptions.Dtype();
-        command.Fill(model, adapter, system, template);
+        command.Fill(model, adapter, baseDtype, system, template);
         var sampling = new SamplingOptions(command);
         command.Options.Add(device);
         command.Options.Add(dtype);
@@ -36,7 +37,8 @@ internal static class ChatCommand
         command.SetAction(parsed =>
         {
             using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
-            using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
+            using LoadedModel loaded = LoadedModel.Load(
+                parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter), baseType: CommonOptions.BaseType(parsed, baseDtype));
             MessageLayout messages = ChatLayout.Named(parsed.GetValue(template) ?? "auto", loaded.Source.Path, loaded.Adapter);
             loaded.TurnEnd = ChatLayout.TurnEnd(loaded.Tokenizer, messages);
             using var session = new ChatSession(loaded, messages, sampling.Read(parsed, loaded), parsed.GetValue(system));

@@ -8,6 +8,7 @@ using Forgetting.Distributed;
 using Forgetting.Evaluation;
 using Forgetting.IO;
 using Forgetting.Runs;
+using Forgetting.Tensors;
 using Forgetting.Text.Tokenizers;
 
 namespace Forgetting.Cli.Commands;
@@ -24,6 +25,7 @@ internal static class EvalCommand
     {
         Option<string> model = CommonOptions.Model();
         Option<string?> adapter = CommonOptions.Adapter();
+        Option<string?> baseDtype = CommonOptions.BaseDtype();
         var tasks = new Option<string>("--tasks")
         {
             Description = $"what to run, split by commas: {string.Join(", ", new TaskLibrary().Names)}, or one of --include",
@@ -72,8 +74,8 @@ internal static class EvalCommand
         Option<string?> dtype = CommonOptions.Dtype();
         Option<bool> json = CommonOptions.Json();
         command.Fill(
-            model, adapter, tasks, dataFolder, output, include, shots, limit, batchTokens, logSamples, retain, noBos, template, seed,
-            device, dtype, products);
+            model, adapter, baseDtype, tasks, dataFolder, output, include, shots, limit, batchTokens, logSamples, retain, noBos, template,
+            seed, device, dtype, products);
         (BoundedOption ranks, BoundedOption deadline) = Ranks.AddOptions(
             command, "processes of this machine that share the items, by mpirun where it is found (docs/scaling.md)");
         command.Options.Add(json);
@@ -106,13 +108,14 @@ internal static class EvalCommand
                 Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!, communicator);
             using IBackend backend = opened;
             using NcclCommunicator? cards = joined;
-            Fingerprint computed = EvaluationProgress.ModelOf(path, peft);
+            DType? baseType = CommonOptions.BaseType(parsed, baseDtype);
+            Fingerprint computed = EvaluationProgress.ModelOf(path, peft, baseType);
             RankAgreement.CheckSame(communicator, Inputs(computed, options, prepared), backend);
             using RunFolder? held = communicator.IsFirst() ? RunFolder.Open(folder) : null;
             held?.Hold();
             EvaluationProgress? saved = held is null ? null : new EvaluationProgress(
                 folder, computed, $"{backend.Name} {backend.StorageType}", options, DateTimeOffset.UtcNow);
-            using LoadedModel loaded = LoadedModel.Load(path, backend, adapter: peft);
+            using LoadedModel loaded = LoadedModel.Load(path, backend, adapter: peft, baseType: baseType);
             loaded.TurnEnd = options.Layout is null ? null : ChatLayout.TurnEnd(loaded.Tokenizer, options.Layout);
             List<TaskResult> results = Run(
                 new Evaluator(loaded, options, communicator), prepared, saved, options.LogSamples ? folder : null, communicator,

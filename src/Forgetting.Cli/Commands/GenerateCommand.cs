@@ -18,6 +18,7 @@ internal static class GenerateCommand
     {
         Option<string> model = CommonOptions.Model();
         Option<string?> adapter = CommonOptions.Adapter();
+        Option<string?> baseDtype = CommonOptions.BaseDtype();
         var prompt = new Option<string>("--prompt")
         {
             Description = "text to continue; nothing for an unconditional text",
@@ -32,7 +33,7 @@ internal static class GenerateCommand
         Option<string> products = CommonOptions.Products();
         Option<string?> dtype = CommonOptions.Dtype();
         Option<bool> json = CommonOptions.Json();
-        command.Fill(model, adapter, prompt, template, allowSpecial);
+        command.Fill(model, adapter, baseDtype, prompt, template, allowSpecial);
         var sampling = new SamplingOptions(command);
         command.Options.Add(device);
         command.Options.Add(dtype);
@@ -42,7 +43,8 @@ internal static class GenerateCommand
         {
             using var interruption = new Interruption();
             using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
-            using LoadedModel loaded = LoadedModel.Load(parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter));
+            using LoadedModel loaded = LoadedModel.Load(
+                parsed.GetValue(model)!, backend, adapter: parsed.GetValue(adapter), baseType: CommonOptions.BaseType(parsed, baseDtype));
             MessageLayout? layout = loaded.AnswerLayout(parsed.GetValue(template));
             int[] ids = loaded.EncodePrompt(parsed.GetValue(prompt)!, layout, parsed.GetValue(allowSpecial), "--prompt");
             loaded.TurnEnd = layout is null ? null : ChatLayout.TurnEnd(loaded.Tokenizer, layout);

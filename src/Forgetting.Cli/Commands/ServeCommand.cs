@@ -20,6 +20,7 @@ internal static class ServeCommand
         Option<string> model = CommonOptions.Model("checkpoint: a Hugging Face folder, a run's folder, a GGUF file or a llama2.c .bin");
         Option<string?> name = new("--name") { Description = "what requests call the model; its folder's name", HelpName = "NAME" };
         Option<string[]> adapters = Pairs("--adapter", "PEFT adapter beside the model, which requests call NAME; several may be given");
+        Option<string?> baseDtype = CommonOptions.BaseDtype();
         Option<string[]> others = Pairs("--beside", "further model, which requests call NAME; several may be given");
         Option<string?> template = CommonOptions.Template(
             "layout of conversations: chat (the model's own template), tulu, plain or a file; chat where the model has one, else tulu");
@@ -50,8 +51,8 @@ internal static class ServeCommand
         Option<string?> dtype = CommonOptions.Dtype();
         Option<string> products = CommonOptions.Products();
         command.Fill(
-            model, name, adapters, others, template, address, port, key, origins, context, sequences, waiting, cache, tokens, seconds,
-            body, device, dtype, products);
+            model, name, adapters, baseDtype, others, template, address, port, key, origins, context, sequences, waiting, cache, tokens,
+            seconds, body, device, dtype, products);
         command.SetAction(parsed =>
         {
             var access = new AccessOptions
@@ -74,7 +75,8 @@ internal static class ServeCommand
             string path = parsed.GetValue(model)!;
             var choice = new ModelChoice(
                 (parsed.GetValue(name) ?? ModelCard.NameOf(path), path), Named(parsed.GetValue(adapters), adapters.Name),
-                Named(parsed.GetValue(others), others.Name), parsed.GetValue(template) ?? "auto");
+                Named(parsed.GetValue(others), others.Name), parsed.GetValue(template) ?? "auto",
+                CommonOptions.BaseType(parsed, baseDtype));
             using IBackend backend = Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!);
             var engine = new EngineLimits { Sequences = sequences.Read(parsed)!.Value, Waiting = waiting.Read(parsed)!.Value };
             using ModelHost host = ModelHost.Load(choice, backend, engine, limits, cache.Read(parsed));

@@ -84,7 +84,8 @@ internal sealed class LoadedModel : IDisposable
             throw new InvalidOperationException($"the model has an adapter already: {Adapter}");
 
         using PeftAdapter peft = PeftAdapter.Open(adapter);
-        var decoder = new Decoder(Source.Config, Decoder.Backend, peft.Config, training: false, shared: Decoder);
+        var decoder = new Decoder(
+            Source.Config, Decoder.Backend, peft.Config, training: false, shared: Decoder, baseType: Decoder.BaseType);
         try
         {
             Source.LoadInto(decoder.BaseParameters, decoder.Backend, decoder.Owns);

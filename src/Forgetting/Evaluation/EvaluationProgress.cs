@@ -1,6 +1,7 @@
 using Forgetting.Checkpoints;
 using Forgetting.Core;
 using Forgetting.IO;
+using Forgetting.Tensors;
 
 namespace Forgetting.Evaluation;
 
@@ -40,10 +41,14 @@ internal sealed class EvaluationProgress
     /// <summary>The files of a model and its adapter.</summary>
     /// <param name="model">Checkpoint, folder or file.</param>
     /// <param name="adapter">Folder of the adapter, or null.</param>
+    /// <param name="baseType">Element type of the matrices of blocks, or null for that of all.</param>
     /// <exception cref="UserException">One cannot be read.</exception>
-    public static Fingerprint ModelOf(string model, string? adapter)
+    public static Fingerprint ModelOf(string model, string? adapter, DType? baseType = null)
     {
         Fingerprint files = new Fingerprint().AddFiles("model", ModelPath.Resolve(model));
+        if (baseType is { } type)
+            files.Add("base-dtype", type.ToString());
+
         return adapter is null ? files : files.AddFiles("adapter", adapter);
     }
 

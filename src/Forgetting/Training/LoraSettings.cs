@@ -1,3 +1,4 @@
+using Forgetting.Core;
 using Forgetting.Tensors;
 
 namespace Forgetting.Training;
@@ -30,7 +31,7 @@ public sealed record LoraSettings
     /// <see cref="ComputeSettings.Dtype"/>, which embeddings, head, gains and biases always have.
     /// </summary>
     [Setting(
-        "nf4: the blocks' matrices in 4 bits under the adapter; otherwise they are as dtype says", Name = "base-dtype", Value = "NAME",
+        "nf4: the blocks' matrices in 4 bits, which nothing trains; otherwise they are as dtype says", Name = "base-dtype", Value = "NAME",
         Needs = "lora-rank|adapter")]
     public string? BaseDtype { get; init; }
 
@@ -39,5 +40,11 @@ public sealed record LoraSettings
     public IReadOnlyList<string> Targets { get; init; } = [];
 
     /// <summary><see cref="BaseDtype"/> as a type.</summary>
-    internal DType? BaseType => BaseDtype is null ? null : DType.NormalFloat4;
+    /// <exception cref="UserException">There is no such type.</exception>
+    internal DType? BaseType => BaseDtype switch
+    {
+        null => null,
+        "nf4" => DType.NormalFloat4,
+        _ => throw new UserException($"base-dtype is {BaseDtype}, expected nf4"),
+    };
 }

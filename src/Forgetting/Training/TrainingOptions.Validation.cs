@@ -70,7 +70,7 @@ public sealed partial record TrainingOptions
         Check("optimizer", Optimizer.Kind, Optimizer.Kind == "adamw" || Optimizer.In8Bits, "adamw or adamw8bit");
         Check(
             "gradient-dtype", Optimizer.GradientDtype, Optimizer.GradientDtype is "fp32" or "bf16", "fp32 or bf16");
-        Check("base-dtype", Lora.BaseDtype, Lora.BaseDtype is null or "nf4", "nf4");
+        _ = Lora.BaseType;
         TokenForgettingSettings forgetting = TokenForgetting;
         double share = forgetting.Rho is { IsAuto: false } given ? given.Value : 0;
         Check("rho", forgetting.Rho, forgetting.Rho is null or { IsAuto: true } || share is > 0 and <= 1, "a number in (0, 1] or auto");
