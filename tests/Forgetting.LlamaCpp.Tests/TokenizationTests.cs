@@ -114,6 +114,10 @@ public class TokenizationTests
         ChatMessage[] messages = [new("user", "gulls"), new("assistant", "noon")];
         ChatTemplate template = ChatTemplate.Load(folder["model.gguf"])!;
         Assert.Equal("<s>[user] gulls</s>[assistant] noon</s>", template.Render(messages));
+
+        // A template of the user's own, with the file's special tokens.
+        File.WriteAllText(folder["own.jinja"], "{{ eos_token }}{{ messages[0].content }}{{ bos_token }}");
+        Assert.Equal("</s>gulls<s>", ChatTemplate.LoadFile(folder["own.jinja"], folder["model.gguf"]).Render(messages));
         Directory.CreateDirectory(folder["written"]);
         GgufVocabulary.WriteFiles(folder["model.gguf"], folder["written"]);
         Assert.Equal(template.Render(messages), ChatTemplate.Load(folder["written"])!.Render(messages));

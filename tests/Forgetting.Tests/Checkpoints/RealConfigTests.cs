@@ -72,6 +72,23 @@ public sealed class RealConfigTests : IDisposable
         }
     }
 
+    [Fact]
+    public void Every_family_is_among_them_and_has_its_row_of_the_page()
+    {
+        string[] families = [.. ModelFamilies.All.Select(family => family.ModelType).Order(StringComparer.Ordinal)];
+        Assert.Equal(families, RealConfigs.All.Where(config => config.Refusal == "")
+            .Select(config => (string)config.ToJson()["model_type"]!).Distinct().Order(StringComparer.Ordinal));
+
+        int read = RealConfigs.All.Count(config => config.Refusal == "");
+        string page = File.ReadAllText(Repository.Path("docs", "models.md"));
+        string[] table = [.. page[page.IndexOf("| | config |", StringComparison.Ordinal)..].Split('\n').TakeWhile(line => line != "")];
+        Assert.Equal(families, table.Skip(2).Select(line => line.Split('|')[1].Trim()).Order(StringComparer.Ordinal));
+        Assert.Contains(
+            $"{RealConfigs.All.Length} configurations as public repositories hold them, with keys that only such files have: "
+            + $"{read} are read, as an", page, StringComparison.Ordinal);
+        Assert.Contains($"; {RealConfigs.All.Length - read} are refused by the name of", page, StringComparison.Ordinal);
+    }
+
     [Theory]
     [MemberData(nameof(Refused))]
     public void What_is_not_supported_is_refused_by_name(string name)

@@ -35,6 +35,8 @@ internal sealed record RealConfig(string Name, long Parameters, string Refusal, 
 /// Values of configurations that public repositories hold: those that a decoder reads, and those that only such a file would have. Where it
 /// was found says which version of the transformers library wrote it; keys of training and of generation are left out where several have
 /// them.
+/// Written down from what is published of them otherwise are gte-Qwen2, embeddinggemma, Qwen3 with YaRN and in FP8, and what
+/// Qwen2.5-14B-1M says besides its <c>dual_chunk_attention_config</c>.
 /// </summary>
 internal static class RealConfigs
 {

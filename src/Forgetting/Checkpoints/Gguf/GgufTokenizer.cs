@@ -4,6 +4,7 @@ using Forgetting.Gguf;
 using Forgetting.IO;
 using Forgetting.Text.ChatTemplates;
 using Forgetting.Text.Tokenizers;
+using static Forgetting.Text.Tokenizers.PieceType;
 
 namespace Forgetting.Checkpoints.Gguf;
 
@@ -13,9 +14,6 @@ namespace Forgetting.Checkpoints.Gguf;
 /// </summary>
 internal static class GgufTokenizer
 {
-    // Token types, numbered as sentencepiece does.
-    private const int Normal = 1, Control = 3, UserDefined = 4, Unused = 5;
-
     private const string Prefix = "tokenizer.ggml.";
 
     /// <summary>Adds the tokenizer and the chat template.</summary>

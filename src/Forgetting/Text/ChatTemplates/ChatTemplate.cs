@@ -65,10 +65,16 @@ internal sealed class ChatTemplate
         return new ChatTemplate(template.AsString(), $"{config.Value.Source}: chat_template", tokens, now);
     }
 
-    /// <summary>The template of a file, with the special tokens of a checkpoint folder.</summary>
+    /// <summary>The template of a file, with the special tokens of a checkpoint folder, or of a GGUF file without a tokenizer beside it.
+    /// </summary>
     /// <exception cref="UserException">The file is missing, or the template has a syntax error; its line is named.</exception>
-    public static ChatTemplate LoadFile(string file, string folder, Func<DateTime>? now = null) =>
-        new(InputFile.ReadText(file, "a chat template"), file, SpecialTokens(folder, out _), now);
+    public static ChatTemplate LoadFile(string file, string folder, Func<DateTime>? now = null)
+    {
+        string text = InputFile.ReadText(file, "a chat template");
+        return GgufVocabulary.IsSource(folder)
+            ? Parse(text, file, GgufVocabulary.SpecialTokens(folder), now)
+            : new ChatTemplate(text, file, SpecialTokens(folder, out _), now);
+    }
 
     /// <summary>A template from its text.</summary>
     /// <param name="text">Jinja.</param>

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Forgetting.Core;
 using Forgetting.IO;
+using static Forgetting.Text.Tokenizers.PieceType;
 
 namespace Forgetting.Text.Tokenizers;
 
@@ -11,9 +12,6 @@ namespace Forgetting.Text.Tokenizers;
 internal static class GgufVocabulary
 {
     private const string Prefix = "tokenizer.ggml.";
-
-    // Token types, numbered as sentencepiece does.
-    private const int Normal = 1, Control = 3, UserDefined = 4;
 
     /// <summary>Whether the tokenizer of a model is the one in its file: a GGUF file without another beside it.</summary>
     public static bool IsSource(string path)
@@ -58,6 +56,14 @@ internal static class GgufVocabulary
         using var file = MappedFile.Open(ModelPath.Resolve(path));
         var contents = GgufContents.Read(file);
         return contents.TextOrNull("tokenizer.chat_template") is { } text ? (text, SpecialTokens(contents)) : null;
+    }
+
+    /// <summary>The special tokens that a template may name, by what templates call them.</summary>
+    /// <exception cref="UserException">The file is damaged.</exception>
+    public static IReadOnlyDictionary<string, string> SpecialTokens(string path)
+    {
+        using var file = MappedFile.Open(ModelPath.Resolve(path));
+        return SpecialTokens(GgufContents.Read(file));
     }
 
     /// <summary>Writes the tokenizer as the files of a Hugging Face folder.</summary>

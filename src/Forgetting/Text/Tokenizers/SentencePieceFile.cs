@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text;
 using Forgetting.Core;
 using Forgetting.IO;
+using static Forgetting.Text.Tokenizers.PieceType;
 
 namespace Forgetting.Text.Tokenizers;
 
@@ -19,7 +20,6 @@ internal sealed record SentencePieceModel(
 /// </summary>
 internal static class SentencePieceFile
 {
-    private const int Normal = 1, Unknown = 2, Control = 3, UserDefined = 4, Byte = 6;
     private const int BpeModel = 2;
 
     /// <summary>Reads the file.</summary>
@@ -174,7 +174,7 @@ internal static class SentencePieceFile
 
         return merges;
 
-        bool IsPart(ReadOnlySpan<char> text, out int id) => parts.TryGetValue(text, out id) && pieces[id].Type is Normal or Byte;
+        bool IsPart(ReadOnlySpan<char> text, out int id) => parts.TryGetValue(text, out id) && pieces[id].Type is Normal or OneByte;
     }
 
     private static (string Text, float Score, int Type) ReadPiece(ReadOnlyMemory<byte> bytes, string file)

@@ -3,6 +3,7 @@ using System.Text;
 using System.Text.Json;
 using Forgetting.Core;
 using Forgetting.IO;
+using static Forgetting.Text.Tokenizers.PieceType;
 
 namespace Forgetting.Text.Tokenizers;
 
@@ -13,7 +14,6 @@ namespace Forgetting.Text.Tokenizers;
 internal static class SentencePieceWriter
 {
     private const string FileName = "tokenizer.model", Space = "▁";
-    private const int Normal = 1, Unknown = 2, Control = 3, UserDefined = 4, Byte = 6;
     private const int BpeModel = 2;
 
     // Wire types of protobuf.
@@ -105,7 +105,7 @@ internal static class SentencePieceWriter
             parts.Vocabulary.Values.Max(), parts.AddedTokens.Select(t => t.Id).DefaultIfEmpty(0).Max()) + 1];
         foreach ((string text, int id) in parts.Vocabulary)
         {
-            pieces[id] = (text, 0, IsByte(text) ? Byte : Normal);
+            pieces[id] = (text, 0, IsByte(text) ? OneByte : Normal);
         }
 
         foreach (AddedToken token in parts.AddedTokens)
