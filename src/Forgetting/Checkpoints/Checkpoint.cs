@@ -75,7 +75,16 @@ internal sealed class Checkpoint : IDisposable
 
         ModelConfig config = ConfigFile.Read(path);
         List<ITensorFile> files = OpenWeights(path);
-        return new Checkpoint(path, config, tokenizer ?? path, [.. files.SelectMany(f => f.Tensors)], files).Checked();
+        try
+        {
+            IReadOnlyList<StoredTensor> tensors = BitsAndBytes.Combined([.. files.SelectMany(f => f.Tensors)]);
+            return new Checkpoint(path, config, tokenizer ?? path, tensors, files).Checked();
+        }
+        catch
+        {
+            files.ForEach(file => file.Dispose());
+            throw;
+        }
     }
 
     /// <summary>Whether a folder has a model's weights.</summary>

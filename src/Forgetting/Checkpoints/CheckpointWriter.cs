@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Forgetting.Backends.Cpu;
 using Forgetting.Core;
 using Forgetting.IO;
 using Forgetting.Models;
@@ -65,7 +66,7 @@ internal static class CheckpointWriter
             else
                 WriteFilesOf(source, folder);
 
-            ConfigWriter.Amend(folder, retyped ? type : null, untied);
+            ConfigWriter.Amend(folder, retyped ? type : null, untied, source.Tensors.Any(t => t.Data is BitsAndBytesData));
             addFiles?.Invoke(folder);
             SentencePieceWriter.Complete(folder);
             WriteWeights(folder, items, memory, source.Metadata, shardBytes, rounding);
@@ -94,6 +95,32 @@ internal static class CheckpointWriter
             addFiles?.Invoke(folder);
             SentencePieceWriter.Complete(folder);
             WriteWeights(folder, items, memory, SafeTensorsWriter.StandardMetadata, DefaultShardBytes, rounding: null);
+        });
+    }
+
+    /// <summary>Writes a checkpoint's files with other tensors than its own.</summary>
+    /// <param name="tensors">Tensors as they lie, in whatever type.</param>
+    /// <param name="addFiles">See <see cref="Write"/>.</param>
+    /// <exception cref="UserException">See <see cref="Write"/>.</exception>
+    internal static void WriteStored(string outDirectory, Checkpoint source, IReadOnlyList<StoredTensor> tensors, Action<string> addFiles)
+    {
+        if (SamePath(outDirectory, source.Path))
+            throw new UserException($"{outDirectory}: is the model that is being read; choose another folder to write to");
+
+        using var memory = new CpuBackend(1);
+        AtomicDirectory.Write(outDirectory, ConfigFile.Name, folder =>
+        {
+            if (source.IsFolder)
+                CopySmallFiles(source.Path, folder);
+            else
+                WriteFilesOf(source, folder);
+
+            addFiles(folder);
+            SentencePieceWriter.Complete(folder);
+            WriteWeights(
+                folder,
+                [.. tensors.Select(t => new SavedTensor(new TensorEntry(t.Name, t.Type, t.Dimensions), t, null, Transposed: false))],
+                memory, source.Metadata, DefaultShardBytes, rounding: null);
         });
     }
 

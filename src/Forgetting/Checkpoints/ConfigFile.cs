@@ -19,8 +19,8 @@ internal static class ConfigFile
     public static ModelConfig Read(string folder)
     {
         JsonView json = JsonViewFields.LoadObject(Path.Combine(folder, Name));
-        if (json.Find("quantization_config") is { } quantization)
-            throw quantization.Wrong("set", "weights in float32, float16 or bfloat16");
+        if (json.Find("quantization_config") is { } quantization && !BitsAndBytes.Describes(quantization))
+            throw quantization.Wrong("set", "weights in float32, float16 or bfloat16, or in bitsandbytes' NF4");
 
         JsonView type = json["model_type"];
         if (ModelFamilies.Find(type.AsString()) is not { } family)

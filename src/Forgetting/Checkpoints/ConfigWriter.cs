@@ -30,32 +30,48 @@ internal static class ConfigWriter
     /// <summary>Changes what a written configuration says where the weights beside it are no longer as the source had them.</summary>
     /// <param name="type">Other type of the weights, or null.</param>
     /// <param name="untied">The head is no longer the embedding.</param>
-    internal static void Amend(string folder, StoredType? type, bool untied)
+    /// <param name="dequantized">Weights are no longer quantised.</param>
+    internal static void Amend(string folder, StoredType? type, bool untied, bool dequantized)
     {
-        if (type is null && !untied)
+        if (type is null && !untied && !dequantized)
             return;
 
+        Change(folder, json =>
+        {
+            if (type is { } stored)
+            {
+                // Newer files spell it dtype, and some have both.
+                if (json.ContainsKey("dtype"))
+                    json["dtype"] = NameOf(stored);
+
+                if (json.ContainsKey("torch_dtype") || !json.ContainsKey("dtype"))
+                    json["torch_dtype"] = NameOf(stored);
+            }
+
+            if (dequantized)
+                json.Remove("quantization_config");
+
+            if (untied)
+                json["tie_word_embeddings"] = false;
+        });
+    }
+
+    private static void Change(string folder, Action<JsonObject> change)
+    {
         string path = Path.Combine(folder, ConfigFile.Name);
         JsonObject json = JsonNode.Parse(InputFile.ReadTextBytes(path, "JSON").Span)!.AsObject();
-        if (type is { } stored)
-        {
-            // Newer files spell it dtype, and some have both.
-            if (json.ContainsKey("dtype"))
-                json["dtype"] = NameOf(stored);
-
-            if (json.ContainsKey("torch_dtype") || !json.ContainsKey("dtype"))
-                json["torch_dtype"] = NameOf(stored);
-        }
-
-        if (untied)
-            json["tie_word_embeddings"] = false;
-
+        change(json);
         File.WriteAllText(
             path,
             json.ToJsonString(new JsonSerializerOptions { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping }));
     }
 
-    private static string NameOf(StoredType type) => type switch
+    /// <summary>Says in a written configuration how the weights beside it are quantised.</summary>
+    internal static void Describe(string folder, JsonObject quantization) =>
+        Change(folder, json => json["quantization_config"] = quantization);
+
+    /// <summary>PyTorch's name of a type.</summary>
+    internal static string NameOf(StoredType type) => type switch
     {
         StoredType.F16 => "float16",
         StoredType.BF16 => "bfloat16",

@@ -85,6 +85,13 @@ internal static partial class TensorMap
         }
 
         bool transposed = IsTransposed(config.Family, tensor.Name);
+        if (transposed && tensor.Data is BitsAndBytesData)
+        {
+            throw new UserException(
+                $"{tensor.Path}: tensor {Wording.Quote(tensor.Name)} is in NF4, and {config.Family.ModelType} holds it transposed; "
+                + "expected F32, F16 or BF16");
+        }
+
         CheckShape(tensor, transposed ? new Shape(parameter.Shape.Columns, parameter.Shape.Rows) : parameter.Shape);
         return new TensorBinding(tensor, parameter, transposed);
     }

@@ -200,6 +200,13 @@ internal static class TensorTransfer
     // Scales are counted from their mean: the whole is needed at once.
     private static void LoadQuantized(StoredTensor source, bool transposed, Tensor destination, IMemory memory)
     {
+        // What is in NF4 already keeps its bits.
+        if (!transposed && source.Data is BitsAndBytesData quantized && quantized.Packed() is { } packed)
+        {
+            memory.Upload<byte>(packed, destination.Raw);
+            return;
+        }
+
         var values = new float[destination.Count];
         if (transposed)
         {
