@@ -29,7 +29,7 @@ internal static partial class RankLauncher
             : [.. Enumerable.Range(0, ranks).Select(rank => Start(ranks, Own(), Variables(rank, ranks, watch), watch))];
         try
         {
-            return Run(processes, found is null ? null : "mpirun", watch, stopping);
+            return Run(processes, ranks, found is null ? null : "mpirun", watch, stopping);
         }
         finally
         {
@@ -125,7 +125,7 @@ internal static partial class RankLauncher
     }
 
     // The processes are a launcher, or the ranks themselves where it has no name.
-    private static int Run(Process[] processes, string? launcher, RankWatch watch, string stopping)
+    private static int Run(Process[] processes, int ranks, string? launcher, RankWatch watch, string stopping)
     {
         LauncherOutput output = new(Console.Out), errors = new(Console.Error);
         foreach (Process process in processes)
@@ -140,12 +140,14 @@ internal static partial class RankLauncher
         using var interruption = new Interruption(stopping, again: () => Signal(Terminate));
         using CancellationTokenRegistration request = interruption.Token.Register(() => Signal((int)(Interruption.User ?? default)));
         Process? bad = Wait(processes);
-        (int? exitCode, int? lost) = watch.Ends();
+        (int? exitCode, int? lost) = watch.Ends(ranks);
         if (exitCode is { } said)
             return said;
 
         int code = bad?.ExitCode ?? 0;
-        lost ??= launcher is null && bad != null ? Array.IndexOf(processes, bad) : null;
+        if (launcher is null && bad != null)
+            lost = Array.IndexOf(processes, bad); // the others may have been ended for it
+
         if (lost is null && (code == 0 || code == CommandLine.BadInput))
             return code;
 

@@ -55,8 +55,10 @@ internal sealed class RankWatch : IDisposable
         socket?.Send(bytes);
     }
 
-    /// <summary>Once the launcher has ended: what its ranks said, and the first that went without a word; each null for none.</summary>
-    public (int? ExitCode, int? Lost) Ends()
+    /// <summary>
+    /// Once the launcher of so many ranks has ended: what they said, and the first that went without a word; each null for none.
+    /// </summary>
+    public (int? ExitCode, int? Lost) Ends(int ranks)
     {
         // The system may still be about to tell the end of the last.
         SpinWait.SpinUntil(() => _ended.Count >= Volatile.Read(ref _there), s_patience);
@@ -67,7 +69,9 @@ internal sealed class RankWatch : IDisposable
             lost ??= code is null ? rank : null;
         }
 
-        return (exit, lost);
+        // One that never came was gone before those that were ended for it; of several nobody knows which.
+        int[] absent = [.. Enumerable.Range(0, ranks).Except(_ended.Select(end => end.Rank))];
+        return (exit, absent.Length == 0 ? lost : absent.Length == 1 ? absent[0] : null);
     }
 
     /// <inheritdoc/>

@@ -39,30 +39,43 @@ internal sealed partial class Decoder
     internal long GradientBytes =>
         _dividedGradients > 0 ? _dividedGradients * sizeof(float) : TrainableParameters.Sum(p => p.Gradient.Bytes);
 
-    // This rank's part of the sums, and memory for the unit that a pass is in. With the head a pass is in the embedding too where that is
+    /// <summary>Whether gradients of some runs lie where a pass through a unit leaves its own, where ranks divide gradients.</summary>
+    internal bool SharesGradients(IReadOnlyList<ParameterRun> runs, int unit) =>
+        runs.Any(run => Slot(run.Unit) == Slot(unit));
+
+    // Where nothing is recorded, what a unit left is summed while a pass is in the next, so neighbours take turns in two slots of memory.
+    private int Slot(int unit) => Backend.Records ? 0 : unit % 2;
+
+    // This rank's part of the sums, and memory for the units that a pass is in. With the head a pass is in the embedding too where that is
     // the head's table.
     private void AllocateDividedGradients()
     {
-        int embedding = TrainableRuns.Where(run => HeadIsTied && run.Unit == EmbeddingUnit).Sum(run => run.Shape.Rows), rows = 0;
-        var first = new Dictionary<ParameterRun, int>();
-        foreach (IGrouping<int, ParameterRun> unit in TrainableRuns.GroupBy(run => run.Unit))
+        int embedding = TrainableRuns.Where(run => HeadIsTied && run.Unit == EmbeddingUnit).Sum(run => run.Shape.Rows);
+        foreach (IGrouping<int, IGrouping<int, ParameterRun>> slot in
+            TrainableRuns.GroupBy(run => run.Unit).GroupBy(unit => Slot(unit.Key)))
         {
-            int row = unit.Key == HeadUnit ? embedding : 0;
-            foreach (ParameterRun run in unit)
+            var first = new Dictionary<ParameterRun, int>();
+            int rows = 0;
+            foreach (IGrouping<int, ParameterRun> unit in slot)
             {
-                first.Add(run, row);
-                row += run.Shape.Rows;
+                int row = unit.Key == HeadUnit && Slot(HeadUnit) == Slot(EmbeddingUnit) ? embedding : 0;
+                foreach (ParameterRun run in unit)
+                {
+                    first.Add(run, row);
+                    row += run.Shape.Rows;
+                }
+
+                rows = Math.Max(rows, row);
             }
 
-            rows = Math.Max(rows, row);
-        }
-
-        Tensor passing = Allocate(new Shape(rows, TrainableRuns[0].Shape.Columns), DType.Float32);
-        Backend.Fill(passing, 0);
-        _dividedGradients = passing.Count + TrainableRuns.Sum(run => run.OwnShape.Count);
-        foreach (ParameterRun run in TrainableRuns)
-        {
-            run.SetGradient(passing.RowRange(first[run], run.Shape.Rows), Allocate(run.OwnShape, DType.Float32));
+            Tensor passing = Allocate(new Shape(rows, TrainableRuns[0].Shape.Columns), DType.Float32);
+            Backend.Fill(passing, 0);
+            _dividedGradients += passing.Count;
+            foreach ((ParameterRun run, int row) in first)
+            {
+                run.SetGradient(passing.RowRange(row, run.Shape.Rows), Allocate(run.OwnShape, DType.Float32));
+                _dividedGradients += run.OwnShape.Count;
+            }
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Forgetting.Backends;
 using Forgetting.Distributed;
 using Forgetting.Models;
@@ -8,30 +9,47 @@ namespace Forgetting.Training;
 /// <summary>
 /// The gradients of a step whose micro-batches ranks share. After <see cref="Sum"/> each rank holds the sums over all of them: the whole,
 /// or where ranks divide the optimiser's state or the gradients (<see cref="Decoder.Sharding"/>) its part. Where they divide the gradients,
-/// those of a unit are summed as soon as a pass has come through it, and the memory serves the next; all ranks then make as many passes.
+/// those of a unit are summed as soon as a pass has come through it, and the memory serves another; all ranks then make as many passes.
+/// On processors ranks exchange gradients behind the backward of the units below, to the same bits.
 /// </summary>
 internal sealed class SharedGradients : IDisposable
 {
+    /// <summary>Bytes of gradients that are exchanged at once, at least, while others are computed.</summary>
+    public const long DefaultBucketBytes = 25_000_000;
+
     private readonly Decoder _decoder;
     private readonly RankExchange _exchange;
     private readonly RoundedSink? _rounded;
+    private readonly ExchangeThread _thread = new();
+    private readonly Queue<(Task Summed, ParameterRun[] Runs)> _passing = []; // of divided gradients, which are being summed
+    private readonly long _bucketBytes;
+    private readonly List<Parameter> _bucket = []; // to be summed with the next
+    private int _below; // the last unit whose gradients are summed or in the bucket
+    private bool _isLast;
+    private long _waited; // Stopwatch ticks
+    private (TimeSpan Taken, TimeSpan Waited) _told;
 
     /// <summary>Of a decoder, whose gradients it allocates.</summary>
     /// <param name="communicator">The ranks among which the decoder's parameters are divided, if they are.</param>
-    /// <param name="type">Element type of the gradients of matrices and tables.</param>
+    /// <param name="type">Element type of the gradients of matrices and tables; of several ranks Float32.</param>
+    /// <param name="bucketBytes">See <see cref="DefaultBucketBytes"/>.</param>
     /// <exception cref="DeviceMemoryException">Not enough memory.</exception>
-    public SharedGradients(ICommunicator communicator, Decoder decoder, DType type = DType.Float32)
+    public SharedGradients(
+        ICommunicator communicator, Decoder decoder, DType type = DType.Float32, long bucketBytes = DefaultBucketBytes)
     {
         if (decoder.Sharding is { } sharding && (sharding.Rank, sharding.Ranks) != (communicator.Rank, communicator.Size))
             throw new ArgumentException("the model is divided among other ranks", nameof(decoder));
 
         _decoder = decoder;
+        _bucketBytes = bucketBytes;
         _exchange = new RankExchange(communicator, decoder.Backend);
         decoder.AllocateGradients(type);
         if (type == DType.BFloat16)
             _rounded = new RoundedSink(decoder.Backend, decoder.Activations);
 
-        Sink = _rounded is not null ? _rounded : new AccumulateSink(decoder.Backend, IsSummedByUnit ? SumUnit : null);
+        _below = decoder.HeadUnit + 1;
+        Sink = _rounded is not null
+            ? _rounded : new AccumulateSink(decoder.Backend, IsSummedByUnit ? SumUnit : IsBehind ? Completed : null);
     }
 
     /// <summary>Where passes leave their gradients.</summary>
@@ -46,6 +64,9 @@ internal sealed class SharedGradients : IDisposable
         : _decoder.TrainableParameters.Select(parameter => parameter.Gradient);
 
     private bool IsSummedByUnit => _decoder.DividesGradients;
+
+    // A card has one stream, and its passes are recorded, which what is exchanged within them cannot be.
+    private bool IsBehind => _exchange.Communicator.Size > 1 && !_decoder.Backend.Records;
 
     /// <summary>Before every pass that leaves gradients.</summary>
     /// <param name="stepSeed">Of the step's random numbers.</param>
@@ -69,6 +90,9 @@ internal sealed class SharedGradients : IDisposable
         }
     }
 
+    /// <summary>Says that this rank's next pass is its last before <see cref="Sum"/>.</summary>
+    public void BeginLast() => _isLast = true;
+
     /// <summary>Adds up over the ranks what their passes left.</summary>
     /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
     public void Sum()
@@ -76,12 +100,29 @@ internal sealed class SharedGradients : IDisposable
         if (_exchange.Communicator.Size == 1 || IsSummedByUnit)
             return;
 
-        if (IsDivided)
-            _exchange.ReduceScatter([.. _decoder.TrainableRuns.Select(run => (run.Gradient, run.OwnGradient))]);
-        else
-            _exchange.AllReduce([.. Own]);
+        for (int unit = _below - 1; unit >= 0; unit--)
+        {
+            Take(unit);
+        }
 
+        SumBucket();
+        Wait(_thread.Finish);
+        (_below, _isLast) = (_decoder.HeadUnit + 1, false);
         SetZero(_decoder.TrainableParameters, false);
+    }
+
+    /// <summary>
+    /// Time that ranks exchanged gradients behind passes since this was asked for last, and how much of it passes waited for; null where
+    /// they do not.
+    /// </summary>
+    public (TimeSpan Taken, TimeSpan Waited)? TakeTimes()
+    {
+        if (!IsBehind)
+            return null;
+
+        (TimeSpan Taken, TimeSpan Waited) now = (_thread.Taken, Stopwatch.GetElapsedTime(0, _waited)), before = _told;
+        _told = now;
+        return (now.Taken - before.Taken, now.Waited - before.Waited);
     }
 
     /// <summary>Adds a number up over the ranks where each has a part of it.</summary>
@@ -91,6 +132,41 @@ internal sealed class SharedGradients : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _rounded?.Dispose();
 
+    private void Completed(int unit)
+    {
+        if (_isLast)
+            Take(unit);
+    }
+
+    // Buckets are the same on all ranks, whether they have a pass or not.
+    private void Take(int unit)
+    {
+        _below = unit;
+        _bucket.AddRange(_decoder.TrainableParameters.Where(parameter => parameter.Unit == unit));
+        if (_bucket.Sum(parameter => parameter.Shape.Count) * sizeof(float) >= _bucketBytes)
+            SumBucket();
+    }
+
+    private void SumBucket()
+    {
+        Parameter[] parameters = [.. _bucket];
+        _bucket.Clear();
+        if (parameters.Length == 0)
+            return;
+
+        Action sum = IsDivided
+            ? () => _exchange.ReduceScatter([.. Runs(parameters).Select(run => (run.Gradient, run.OwnGradient))])
+            : () => _exchange.AllReduce([.. parameters.Select(parameter => parameter.Gradient)]);
+        if (IsBehind)
+            _thread.Add(sum);
+        else
+            sum();
+    }
+
+    // Where ranks divide parameters, a run has those of one unit.
+    private IEnumerable<ParameterRun> Runs(Parameter[] parameters) =>
+        _decoder.TrainableRuns.Where(run => parameters.Contains(run.Parameters[0]));
+
     // The table of a tied head has a part of its gradient with the head and the rest with the embedding.
     private void SumUnit(int unit)
     {
@@ -99,13 +175,43 @@ internal sealed class SharedGradients : IDisposable
             .. _decoder.TrainableRuns.Where(
                 run => run.Unit == unit || (unit == _decoder.HeadUnit && _decoder.HeadIsTied && run.Unit == Decoder.EmbeddingUnit)),
         ];
-        _exchange.ReduceScatter([.. runs.Select(run => (run.Gradient, run.Own(run.Gradient)))]);
+        Action sum = () => _exchange.ReduceScatter([.. runs.Select(run => (run.Gradient, run.Own(run.Gradient)))]);
+        if (IsBehind)
+        {
+            _passing.Enqueue((_thread.Add(sum), runs));
+        }
+        else
+        {
+            sum();
+            _passing.Enqueue((Task.CompletedTask, runs));
+        }
+
+        // What the next unit's pass writes to must have been summed, and at the end of a pass everything.
+        while (_passing.TryPeek(out (Task, ParameterRun[] Runs) first)
+            && (unit == Decoder.EmbeddingUnit || _decoder.SharesGradients(first.Runs, unit - 1)))
+        {
+            Keep();
+        }
+    }
+
+    // Adds what was summed first to what this rank has, and clears its memory.
+    private void Keep()
+    {
+        (Task summed, ParameterRun[] runs) = _passing.Dequeue();
+        Wait(() => summed.GetAwaiter().GetResult());
         foreach (ParameterRun run in runs)
         {
             _decoder.Backend.Axpy(1, run.Own(run.Gradient), run.OwnGradient);
             _decoder.Backend.Fill(run.Gradient, 0);
             SetZero(run.Parameters, true);
         }
+    }
+
+    private void Wait(Action until)
+    {
+        long began = Stopwatch.GetTimestamp();
+        until();
+        _waited += Stopwatch.GetTimestamp() - began;
     }
 
     private static void SetZero(IReadOnlyList<Parameter> parameters, bool zero)

@@ -46,6 +46,14 @@ public sealed record StepMetrics
     /// <summary>Time since the training began, without evaluations and without the time in which an interrupted run stood still.</summary>
     public required double ElapsedSeconds { get; init; }
 
+    /// <summary>Time in which the first of several ranks exchanged gradients while it computed; null where ranks do not.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? ExchangeSeconds { get; init; }
+
+    /// <summary>The part of <see cref="ExchangeSeconds"/> that was not behind the computing: the step waited for it.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? ExchangeWaitSeconds { get; init; }
+
     /// <summary>Norm of the positive term's gradient, where it was measured.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? PositiveGradNorm { get; init; }

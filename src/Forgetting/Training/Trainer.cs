@@ -325,6 +325,7 @@ internal sealed class Trainer
 
         optimizer.Step(learningRate, ClipScale(_options.Optimizer.Clip, norm));
         _decoder.Backend.Synchronize();
+        (TimeSpan Taken, TimeSpan Waited)? exchanged = step.TakeExchangeTimes();
         return new StepMetrics
         {
             Step = k + 1,
@@ -338,6 +339,8 @@ internal sealed class Trainer
             Tokens = losses.Tokens,
             TokensPerSecond = losses.Tokens / Math.Max(Stopwatch.GetElapsedTime(before).TotalSeconds, 1e-9),
             ElapsedSeconds = Stopwatch.GetElapsedTime(started).TotalSeconds,
+            ExchangeSeconds = exchanged?.Taken.TotalSeconds,
+            ExchangeWaitSeconds = exchanged?.Waited.TotalSeconds,
             PositiveGradNorm = parts?.PositiveNorm,
             NegativeGradNorm = parts?.NegativeNorm,
             GradientCosine = parts is { } p && double.IsFinite(p.Cosine) ? p.Cosine : null,

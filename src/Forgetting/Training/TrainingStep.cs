@@ -201,6 +201,9 @@ internal sealed class TrainingStep : IDisposable
         return double.IsFinite(norm) ? norm : throw new NonFiniteException($"the gradient is not finite{Offender()}");
     }
 
+    /// <summary><see cref="SharedGradients.TakeTimes"/>.</summary>
+    public (TimeSpan Taken, TimeSpan Waited)? TakeExchangeTimes() => _gradients.TakeTimes();
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -262,7 +265,7 @@ internal sealed class TrainingStep : IDisposable
     private double RunAll(Func<MicroBatchOfStep, SignedWeights> weights, IRegularizer? regularizer)
     {
         (int, string)? failure = null;
-        int passes = 0;
+        int passes = 0, last = Enumerable.Range(0, _batches.Count).LastOrDefault(_share.IsOwn, -1);
         for (int i = 0; i < _batches.Count && failure is null; i++)
         {
             MicroBatchOfStep batch = _batches[i];
@@ -271,6 +274,9 @@ internal sealed class TrainingStep : IDisposable
                 (regularizer as IFeatureRegularizer)?.Skip(batch.Tokens.Documents);
                 continue;
             }
+
+            if (i == last)
+                _gradients.BeginLast();
 
             failure = Run(batch, weights(batch), regularizer) is { } what ? (i, what) : null;
             passes++;
@@ -283,9 +289,8 @@ internal sealed class TrainingStep : IDisposable
         }
 
         double own = _misdirection?.Value ?? (_regularizer as IPairRegularizer)?.Value ?? 0;
-        double value = _share.Gather([.. _batches.Select(batch => new[] { batch.Losses, batch.Divergences })], own, failure);
-        _gradients.Sum();
-        return value;
+        _gradients.Sum(); // of a rank that fails, too: the others may have begun
+        return _share.Gather([.. _batches.Select(batch => new[] { batch.Losses, batch.Divergences })], own, failure);
     }
 
     // Says which loss is not finite; null where all are.
