@@ -16,7 +16,7 @@ internal sealed record LoadSettings(
 /// <summary>Clients of one server, each of which asks for one text after the other.</summary>
 internal sealed class LoadClients(HttpClient http, LoadSettings settings)
 {
-    private static readonly string[] Words =
+    private static readonly string[] s_words =
         ["park", "sunny", "day", "big", "dog", "little", "girl", "saw", "tree", "ball", "happy", "friend", "house", "rain", "red", "boat"];
 
     private readonly Stopwatch _clock = new();
@@ -153,7 +153,7 @@ internal sealed class LoadClients(HttpClient http, LoadSettings settings)
     private string Prompt(int number, int i, Random random)
     {
         int words = random.Next(settings.LeastWords, settings.MostWords + 1);
-        return $"{number} and {i} went to the {string.Join(' ', random.GetItems(Words, words))}";
+        return $"{number} and {i} went to the {string.Join(' ', random.GetItems(s_words, words))}";
     }
 
     private sealed class ClientLog
