@@ -113,7 +113,8 @@ def describe(r):
         f"{r['clients']} clients for {r['seconds'] / 60:g} minutes: {r['requests']:,} requests answered, {r['left']} left by their "
         f"clients, {r['errors']} errors; {r['tokens_per_second']:,.0f} tokens/s; first token {r['first_token']['median']:.0f} ms "
         f"(95 %: {r['first_token']['of95']:.0f}, 99 %: {r['first_token']['of99']:.0f}), "
-        f"between tokens {r['between_tokens']['median']:.1f} ms (99 %: {r['between_tokens']['of99']:.1f}), request {r['request']['median']:.0f} ms (99 %: {r['request']['of99']:.0f}); "
+        f"between tokens {r['between_tokens']['median']:.1f} ms (99 %: {r['between_tokens']['of99']:.1f}), "
+        f"request {r['request']['median']:.0f} ms (99 %: {r['request']['of99']:.0f}); "
         f"tokens of a client {r['least_of_a_client']:,} to {r['most_of_a_client']:,}; memory {first:.0f} MiB after a fifth of the time, "
         f"{middle:.0f} in the middle, {last:.0f} at the end ({r['memory_slope']:+.2f} MiB a minute); afterwards {r['after']}")
 

@@ -24,7 +24,8 @@ internal sealed class WatchServer(WatchedRuns runs)
             "/watch.js" => Pages.Send(context.Response, "text/javascript", Pages.Resource("watch.js")),
             "/events" => Follow(context, stopping),
             _ when path.StartsWith(WatchedRuns.ReportPath, StringComparison.Ordinal)
-                && runs.ReportOf(path[WatchedRuns.ReportPath.Length..]) is { } file => Pages.Send(context.Response, "text/html", File.ReadAllText(file)),
+                && runs.ReportOf(path[WatchedRuns.ReportPath.Length..]) is { } file =>
+                Pages.Send(context.Response, "text/html", File.ReadAllText(file)),
             _ => throw new ApiError(StatusCodes.Status404NotFound, "nothing is here, expected /", code: "unknown_url"),
         };
     }
@@ -39,7 +40,8 @@ internal sealed class WatchServer(WatchedRuns runs)
 
         return HtmlReport.Page(
             "forgetting watch", "<p id=\"lost\" role=\"status\" hidden>No connection to the server; trying again.</p>" + body,
-            "<script src=\"/watch.js\"></script>", "section:empty { display: none; } section + section { margin-top: 48px; } #lost { color: var(--c1); }");
+            "<script src=\"/watch.js\"></script>",
+            "section:empty { display: none; } section + section { margin-top: 48px; } #lost { color: var(--c1); }");
     }
 
     private async Task Follow(HttpContext context, CancellationToken stopping)
