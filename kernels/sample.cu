@@ -155,8 +155,8 @@ template <typename T> __device__ Cut find_cut(Row<T> row, Cut within, u64 count,
     if (threadIdx.x == 0) {
         h.prefix = (unsigned)row.V;
     }
-    __syncthreads();
-    // The index of the `needed`-th: count ties over chunks of 256 indices in order, and rank them in the one that holds it.
+    // The index of the `needed`-th: count ties over chunks of 256 indices in order, and rank them in the one that holds it. There is one,
+    // so that the loop's barrier stands before whoever writes next.
     u64 seen = 0;
     for (int first = 0; first < row.V && seen < needed; first += kThreads) {
         int v = first + threadIdx.x;

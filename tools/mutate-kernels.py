@@ -45,7 +45,7 @@ OPERATIONS = {
     "attention_cache": "AttentionWithCache",
     "attention_f32": "Attention AttentionBackward AttentionWithCache",
     "columns": "AccumulateColumns SquareAccumulateColumns ProjectColumns SegmentMean SegmentMeanBackward LoraDownGradient",
-    "dequantize": "",  # no operation of the corpus has it: its mutants survive until one does
+    "dequantize": "Copy Gemm",
     "elementwise": "AddBias Axpy Copy Fill Multiply Scale",
     "embedding": "AccumulateRows SquareAccumulateRows ProjectRows HeadRows",
     "fisher": "SquareAccumulateMatrix ProjectMatrix",

@@ -62,6 +62,12 @@ internal static class SinkCases
             }
         }
 
+        // More columns than a block of HeadRows takes.
+        foreach (OperationCase operationCase in Rows([0, 3, 5], 5, 520))
+        {
+            yield return operationCase;
+        }
+
         // More than 256 rows, sequences of more than 256 among them, and a weight of more than 256 tiles: a block takes them 256 at a time.
         foreach (OperationCase operationCase in Rows([0, 5, 305, 310], 290, 8))
         {
