@@ -111,15 +111,26 @@ public sealed class SourceTests(TinyModels models)
     [InlineData("llama.rope.scaling.yarn_log_multiplier", 0.1f, "has llama.rope.scaling.yarn_log_multiplier, which is not read")]
     [InlineData("llama.block_count", "two", "has llama.block_count other than a whole number")]
     [InlineData("llama.attention.head_count", 0u, "llama.attention.head_count is 0, expected at least 1")]
+    [InlineData(
+        "llama.attention.head_count", 1000u, "llama.attention.head_count is 1000, expected at most ", "llama.attention.key_length")]
+    [InlineData("llama.attention.key_length", 0u, "llama.attention.key_length is 0, expected at least 1")]
+    [InlineData("llama.rope.freq_base", float.NaN, "llama.rope.freq_base is NaN, expected a finite number")]
+    [InlineData("gptneox.attention.head_count", 0u, "gptneox.attention.head_count is 0, expected at least 1")]
+    [InlineData(
+        "gptneox.attention.head_count", 1000u, "gptneox.attention.head_count is 1000, expected at most ", "gptneox.attention.head_count_kv")]
+    [InlineData("gpt2.attention.head_count", 0u, "gpt2.attention.head_count is 0, expected at least 1")]
+    [InlineData("gemma2.attention.scale", 0f, "gemma2.attention.scale is 0, expected a positive number")]
     [InlineData("llama.attention.value_length", 8u, "llama.attention.value_length is 8, expected 16")]
     [InlineData("llama.embedding_length", 60u, "")]
-    public void A_model_that_is_another_is_refused_by_the_key(string key, object value, string message)
+    public void A_model_that_is_another_is_refused_by_the_key(string key, object value, string message, string? without = null)
     {
         using TemporaryFolder folder = new();
-        GgufExport.WriteModel(models["llama"], folder["m.gguf"], GgufType.F32);
+        string model = key.Split('.')[0] switch { "gptneox" => "gpt_neox", "general" => "llama", var architecture => architecture };
+        GgufExport.WriteModel(models[model], folder["m.gguf"], GgufType.F32);
         var metadata = new GgufMetadata();
         var file = new GgufReader(folder["m.gguf"]);
         file.Metadata[key] = value;
+        _ = without is not null && file.Metadata.Remove(without);
         foreach ((string name, object one) in file.Metadata.Where(m => m.Value is not object[]))
         {
             switch (one)

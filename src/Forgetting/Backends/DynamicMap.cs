@@ -17,20 +17,6 @@ internal static class DynamicMap
     /// <summary>From 0 to 1, rising.</summary>
     public static IReadOnlyList<float> Unsigned { get; } = Create(signed: false);
 
-    /// <summary>The code of the value that is nearest; of two that are equally near, the smaller.</summary>
-    /// <param name="map"><see cref="Signed"/> or <see cref="Unsigned"/>.</param>
-    public static byte Nearest(IReadOnlyList<float> map, float value)
-    {
-        int code = 0;
-        for (int step = Count / 2; step > 0; step /= 2)
-        {
-            if (value > (map[code + step - 1] + map[code + step]) / 2)
-                code += step;
-        }
-
-        return (byte)code;
-    }
-
     private static float[] Create(bool signed)
     {
         List<float> values = [0, 1];

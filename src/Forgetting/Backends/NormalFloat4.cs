@@ -29,7 +29,7 @@ internal static class NormalFloat4
         Floats(bytes, NormalFloat4Layout.Levels, [.. Levels]);
         Floats(bytes, NormalFloat4Layout.Map, [.. DynamicMap.Signed]);
         var scales = new float[layout.Scales];
-        float[] midpoints = [.. Levels.Zip(Levels.Skip(1), (low, high) => (float)(((double)low + high) / 2))];
+        float[] midpoints = NearestCode.Midpoints(Levels);
         Parallel.For(0, (scales.Length + Part - 1) / Part, part =>
         {
             Span<byte> codes = bytes.AsSpan((int)layout.Codes);
@@ -46,7 +46,7 @@ internal static class NormalFloat4
                 float factor = 1 / Math.Max(scale, 1e-38f);
                 for (int i = start; i < end; i++)
                 {
-                    codes[i / 2] |= (byte)(Nearest(midpoints, values[i] * factor) << (i % 2 == 0 ? 4 : 0));
+                    codes[i / 2] |= (byte)(NearestCode.Of(values[i] * factor, midpoints) << (i % 2 == 0 ? 4 : 0));
                 }
             }
         });
@@ -59,6 +59,7 @@ internal static class NormalFloat4
         float offset = (float)(scales.Sum(scale => (double)scale) / Math.Max(1, scales.Length));
         Floats(bytes, NormalFloat4Layout.Offset, [offset]);
         var groups = new float[layout.GroupCount];
+        float[] midpoints = NearestCode.Midpoints(DynamicMap.Signed);
         Span<byte> codes = bytes.AsSpan((int)layout.ScaleCodes);
         for (int group = 0; group < groups.Length; group++)
         {
@@ -71,23 +72,11 @@ internal static class NormalFloat4
             float factor = 1 / Math.Max(groups[group], 1e-38f);
             for (int i = start; i < end; i++)
             {
-                codes[i] = DynamicMap.Nearest(DynamicMap.Signed, (scales[i] - offset) * factor);
+                codes[i] = (byte)NearestCode.Of((scales[i] - offset) * factor, midpoints);
             }
         }
 
         Floats(bytes, NormalFloat4Layout.Groups, groups);
-    }
-
-    // How many midpoints the value lies above.
-    private static int Nearest(float[] midpoints, float value)
-    {
-        int code = 0;
-        for (int step = 8; step > 0; step /= 2)
-        {
-            code += value > midpoints[code + step - 1] ? step : 0;
-        }
-
-        return code;
     }
 
     private static void Floats(byte[] bytes, int at, ReadOnlySpan<float> values) => MemoryMarshal.AsBytes(values).CopyTo(bytes.AsSpan(at));

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Forgetting.Core;
 using Forgetting.IO;
@@ -67,8 +68,8 @@ internal static class GgufConfig
 
         public JsonObject NeoX()
         {
-            int hidden = Int("embedding_length"), heads = Heads();
-            CheckWidths(hidden / Math.Max(1, heads));
+            int hidden = Int("embedding_length"), heads = Heads(), width = Width(hidden, heads);
+            CheckWidths(width);
             var json = new JsonObject
             {
                 ["model_type"] = family.ModelType,
@@ -82,18 +83,15 @@ internal static class GgufConfig
                 ["use_parallel_residual"] = file.FlagOrNull($"{name}.use_parallel_residual") ?? true,
                 ["attention_bias"] = file.Tensors.ContainsKey("blk.0.attn_qkv.bias"),
             };
-            json["rotary_pct"] = (double)(IntOrNull("rope.dimension_count") ?? (hidden / heads)) / (hidden / heads);
-            AddScaling(json, hidden / heads);
+            json["rotary_pct"] = (double)(IntOrNull("rope.dimension_count") ?? width) / width;
+            AddScaling(json, width);
             return json;
         }
 
         public JsonObject Llama()
         {
-            int hidden = Int("embedding_length"), heads = IntOrNull("attention.head_count") ?? 0, layers = Int("block_count");
-            if (heads < 1)
-                throw new UserException($"{file.Path}: {name}.attention.head_count is {heads}, expected at least 1");
-
-            int width = IntOrNull("attention.key_length") ?? (hidden / heads);
+            int hidden = Int("embedding_length"), heads = Int("attention.head_count"), layers = Int("block_count");
+            int width = IntOrNull("attention.key_length") is null ? Width(hidden, heads) : Int("attention.key_length");
             CheckWidths(width);
             int? window = IntOrNull("attention.sliding_window") is > 0 and int size ? size : null;
 
@@ -124,7 +122,7 @@ internal static class GgufConfig
 
             AddScaling(json, columns);
             if (family is Gemma2Family gemma)
-                AddGemma(json, layers == gemma.LargestLayers ? hidden / heads : width);
+                AddGemma(json, layers == gemma.LargestLayers ? Width(hidden, heads) : width);
 
             if (family == ModelFamilies.Granite)
                 AddFactors(json, width);
@@ -135,7 +133,8 @@ internal static class GgufConfig
         // llama.cpp knows the scale of scores by the number of layers.
         private void AddGemma(JsonObject json, double scalar)
         {
-            json["query_pre_attn_scalar"] = Number("attention.scale") is { } scale ? Math.Round(Math.Pow(scale, -2), 4) : scalar;
+            json["query_pre_attn_scalar"] =
+                Number("attention.scale", positive: true) is { } scale ? Math.Round(Math.Pow(scale, -2), 4) : scalar;
             if (Number("attn_logit_softcapping") is { } scores)
                 json["attn_logit_softcapping"] = scores;
 
@@ -227,6 +226,9 @@ internal static class GgufConfig
             if (!file.Tensors.Remove(tensor, out GgufEntry? entry))
                 return null;
 
+            if (columns < 2)
+                throw new UserException($"{file.Path}: has {tensor}, and {columns} columns that are turned; expected at least 2");
+
             if (entry.Type != (uint)GgufType.F32 || entry.Sizes is not [var count] || count != columns / 2
                 || entry.Offset + (count * sizeof(float)) > bytes.Length)
             {
@@ -267,10 +269,22 @@ internal static class GgufConfig
                 : heads;
         }
 
-        private int Int(string key) => file.Int($"{name}.{key}");
+        private int Width(int hidden, int heads) => heads <= hidden
+            ? hidden / heads
+            : throw new UserException($"{file.Path}: {name}.attention.head_count is {heads}, expected at most {hidden}, the model's width");
+
+        // Sizes: nothing is divided by 0.
+        private int Int(string key) => file.Int($"{name}.{key}") is > 0 and int size
+            ? size
+            : throw new UserException($"{file.Path}: {name}.{key} is {file.Int($"{name}.{key}")}, expected at least 1");
 
         private int? IntOrNull(string key) => file.IntOrNull($"{name}.{key}");
 
-        private double? Number(string key) => file.NumberOrNull($"{name}.{key}");
+        private double? Number(string key, bool positive = false) =>
+            file.NumberOrNull($"{name}.{key}") is not { } number ? null
+            : double.IsFinite(number) && (!positive || number > 0) ? number
+            : throw new UserException(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{file.Path}: {name}.{key} is {number}, expected a {(positive ? "positive " : "finite ")}number"));
     }
 }

@@ -57,14 +57,15 @@ public sealed class DynamicMapTests
     public void The_nearest_value_is_found(bool signed)
     {
         IReadOnlyList<float> map = signed ? DynamicMap.Signed : DynamicMap.Unsigned;
+        float[] midpoints = NearestCode.Midpoints(map);
         var random = new Random(5);
         for (int i = 0; i < 2000; i++)
         {
             float value = (float)(Math.Pow(10, -7 * random.NextDouble()) * (signed && i % 2 == 0 ? -1 : 1));
             double distance = map.Min(x => Math.Abs((double)x - value));
-            Assert.Equal(distance, Math.Abs((double)map[DynamicMap.Nearest(map, value)] - value), 1e-9);
+            Assert.Equal(distance, Math.Abs((double)map[NearestCode.Of(value, midpoints)] - value), 1e-9);
         }
 
-        Assert.All(Enumerable.Range(0, DynamicMap.Count), code => Assert.Equal(code, DynamicMap.Nearest(map, map[code])));
+        Assert.All(Enumerable.Range(0, DynamicMap.Count), code => Assert.Equal(code, NearestCode.Of(map[code], midpoints)));
     }
 }

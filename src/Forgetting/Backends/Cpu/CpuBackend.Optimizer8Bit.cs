@@ -79,24 +79,13 @@ internal sealed unsafe partial class CpuBackend
                 scale = Math.Max(scale, most.GetElement(lane));
             }
 
+            var all = new ReadOnlySpan<float>(midpoints, DynamicMap.Count - 1);
             for (int i = 0; i < length; i++)
             {
-                codes[i] = (byte)Nearest(midpoints, scale > 0 ? values[i] / scale : 0);
+                codes[i] = (byte)NearestCode.Of(scale > 0 ? values[i] / scale : 0, all);
             }
 
             return scale;
-        }
-
-        // As DynamicMap.Nearest, without branches that no processor foresees.
-        private static int Nearest(float* midpoints, float value)
-        {
-            int code = 0;
-            for (int step = DynamicMap.Count / 2; step > 0; step /= 2)
-            {
-                code += value > midpoints[code + step - 1] ? step : 0;
-            }
-
-            return code;
         }
     }
 }
