@@ -31,9 +31,8 @@ internal static class InspectCommand
         var settings = new SettingsOptions(
             command, new TrainingOptions(),
             [
-                "lora-rank", "base-dtype", "batch-size", "micro-batch-tokens", "max-length", "recompute", "optimizer", "gradient-dtype",
-                "no-masters", "shard", "device",
-                "dtype", "products",
+                "lora-rank", "dora", "base-dtype", "batch-size", "micro-batch-tokens", "max-length", "recompute", "optimizer",
+                "gradient-dtype", "no-masters", "shard", "device", "dtype", "products",
             ]);
         BoundedOption ranks = new("--ranks", "processes that train together: memory of each, by what they divide (--shard)", 1, 1, 4096);
         command.Options.Add(ranks);
@@ -166,7 +165,7 @@ internal static class InspectCommand
                         config, run with { Compute = run.Compute with { Shard = shard } }, device, type,
                         TrainedModel.NewAdapter(run, config), ranks: ranks));
                 yield return new Tuning(
-                    method.Name, method.PlannedAs, rank, type, byShard[options.Compute.Shard],
+                    method.Name, method.PlannedAs, rank, rank > 0 && run.Lora.Dora, type, byShard[options.Compute.Shard],
                     ranks == 1 ? null : byShard.ToDictionary(each => each.Key, each => Most(each.Value, device)));
             }
         }
@@ -261,10 +260,10 @@ internal static class InspectCommand
         : (bytes / (double)(1L << 20)).ToString("0.0 MiB", CultureInfo.InvariantCulture);
 
     private sealed record Tuning(
-        string Method, [property: JsonIgnore] string Label, int LoraRank, DType StorageType, MemoryPlan Memory,
+        string Method, [property: JsonIgnore] string Label, int LoraRank, bool Dora, DType StorageType, MemoryPlan Memory,
         [property: JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] IReadOnlyDictionary<string, long>? RankBytes)
     {
         [JsonIgnore]
-        public string Name => $"{Label}, {(LoraRank == 0 ? "all weights" : $"LoRA r {LoraRank}")}";
+        public string Name => $"{Label}, {(LoraRank == 0 ? "all weights" : $"{(Dora ? "DoRA" : "LoRA")} r {LoraRank}")}";
     }
 }

@@ -87,6 +87,7 @@ public sealed class MemoryPlanTests : IDisposable
     [InlineData("--method", "full", "--lora-rank", "0")]
     [InlineData("--method", "full")]
     [InlineData("--method", "full", "--base-dtype", "nf4")]
+    [InlineData("--method", "full", "--dora", "true")]
     [InlineData("--method", "full", "--lora-rank", "0", "--optimizer", "adamw8bit")]
     [InlineData(
         "--method", "full", "--lora-rank", "0", "--optimizer", "adamw8bit", "--gradient-dtype", "bf16", "--no-masters", "true")]
@@ -129,7 +130,8 @@ public sealed class MemoryPlanTests : IDisposable
     // Of a process of its own.
     // What inspect has to know besides the method and the rank.
     private static IEnumerable<string> OfMemory(string[] arguments) =>
-        arguments.Chunk(2).Where(pair => pair[0] is "--base-dtype" or "--optimizer" or "--gradient-dtype" or "--no-masters")
+        arguments.Chunk(2)
+            .Where(pair => pair[0] is "--base-dtype" or "--dora" or "--optimizer" or "--gradient-dtype" or "--no-masters")
             .SelectMany(pair => pair);
 
     private static string Output(string[] command)
