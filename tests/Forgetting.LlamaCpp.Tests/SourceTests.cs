@@ -117,7 +117,8 @@ public sealed class SourceTests(TinyModels models)
     [InlineData("llama.rope.freq_base", float.NaN, "llama.rope.freq_base is NaN, expected a finite number")]
     [InlineData("gptneox.attention.head_count", 0u, "gptneox.attention.head_count is 0, expected at least 1")]
     [InlineData(
-        "gptneox.attention.head_count", 1000u, "gptneox.attention.head_count is 1000, expected at most ", "gptneox.attention.head_count_kv")]
+        "gptneox.attention.head_count", 1000u, "gptneox.attention.head_count is 1000, expected at most ",
+        "gptneox.attention.head_count_kv")]
     [InlineData("gpt2.attention.head_count", 0u, "gpt2.attention.head_count is 0, expected at least 1")]
     [InlineData("gemma2.attention.scale", 0f, "gemma2.attention.scale is 0, expected a positive number")]
     [InlineData("llama.attention.value_length", 8u, "llama.attention.value_length is 8, expected 16")]
