@@ -42,7 +42,6 @@ internal static class PlanCommand
             {
                 ["batch-size"] = "sequences of a step, all cards together; of max-length tokens each",
                 ["lora-rank"] = "rank of the adapter that is trained; 0 for all weights",
-                ["dtype"] = "storage type, fp32 or bf16; bf16 unless given",
             });
         command.Options.Add(json);
         command.SetAction(parsed =>
