@@ -187,8 +187,8 @@ internal sealed class SharedGradients : IDisposable
         }
 
         // What the next unit's pass writes to must have been summed, and at the end of a pass everything.
-        while (_passing.TryPeek(out (Task, ParameterRun[] Runs) first)
-            && (unit == Decoder.EmbeddingUnit || _decoder.SharesGradients(first.Runs, unit - 1)))
+        while (_passing.Count > 0
+            && (unit == Decoder.EmbeddingUnit || _passing.Any(passing => _decoder.SharesGradients(passing.Runs, unit - 1))))
         {
             Keep();
         }

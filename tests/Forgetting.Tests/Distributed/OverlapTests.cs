@@ -39,6 +39,17 @@ public sealed class OverlapTests
         Assert.All(divided[0].Zip(byUnit[0]), v => Assert.Equal(v.First, v.Second, 1e-5f));
     }
 
+    // With an adapter the head and the embedding have nothing to sum; a pass must wait all the same for what lies where it goes on.
+    [Fact]
+    public void A_pass_waits_for_what_lies_in_its_memory_where_some_units_are_frozen()
+    {
+        ModelConfig config = TinyRun.Config with { Layers = 5 };
+        var lora = new LoraConfig { Rank = 2, Alpha = 4 };
+        float[][] expected = Whole(Sums(2, config, sharding: false, long.MaxValue, lora));
+        Assert.Contains(expected, parameter => parameter.Any(value => value != 0));
+        Assert.Equal(expected, Whole(Sums(2, config, sharding: true, long.MaxValue, lora)));
+    }
+
     [Fact]
     public void What_fills_a_bucket_is_exchanged_before_the_step_asks_for_the_sums()
     {
@@ -82,13 +93,14 @@ public sealed class OverlapTests
     ];
 
     // Of each rank, what it has of the sum of each parameter's gradient; 0 for what it has not.
-    private static float[][][] Sums(int ranks, ModelConfig config, bool? sharding, long bucket) => ThreadRanks.Run(ranks, communicator =>
+    private static float[][][] Sums(
+        int ranks, ModelConfig config, bool? sharding, long bucket, LoraConfig? lora = null) => ThreadRanks.Run(ranks, communicator =>
     {
         using var backend = new CpuBackend(1);
         using var decoder = new Decoder(
-            config, backend, sharding: sharding is { } gradients ? new Sharding(communicator.Rank, ranks, gradients) : null);
+            config, backend, lora, sharding: sharding is { } gradients ? new Sharding(communicator.Rank, ranks, gradients) : null);
         decoder.Initialize(7);
-        var shared = new SharedGradients(communicator, decoder, bucketBytes: bucket);
+        var shared = new SharedGradients(new Told(communicator), decoder, bucketBytes: bucket);
 
         // The last rank has nothing to compute of this step.
         if (communicator.Rank + 1 < ranks)
@@ -140,7 +152,7 @@ public sealed class OverlapTests
         decoder.ForwardBackward(batch, default, gradients.Sink, new float[batch.HeadRows.Length]);
     }
 
-    // Counts what is summed over ranks.
+    // Counts what is summed over ranks, and takes its time to divide it, as long as a small model's pass.
     private sealed class Told(ICommunicator ranks) : ICommunicator
     {
         private int _count;
@@ -157,7 +169,11 @@ public sealed class OverlapTests
             Interlocked.Increment(ref _count);
         }
 
-        public void ReduceScatter(ReadOnlySpan<float> values, Span<float> own) => ranks.ReduceScatter(values, own);
+        public void ReduceScatter(ReadOnlySpan<float> values, Span<float> own)
+        {
+            Thread.Sleep(20);
+            ranks.ReduceScatter(values, own);
+        }
 
         public void AllGather(ReadOnlySpan<byte> own, Span<byte> all) => ranks.AllGather(own, all);
 
