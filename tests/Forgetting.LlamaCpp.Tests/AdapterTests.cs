@@ -41,14 +41,21 @@ public class AdapterTests(TinyModels models)
         GgufExport.WriteAdapter(models[name], folder["adapter"], folder["adapter.gguf"], GgufType.F32);
         using var ours = new HeldModel(models[name], folder["adapter"]);
         using var theirs = new LlamaCppModel(folder["base.gguf"], folder["adapter.gguf"]);
-        int[] start = TinyModels.Sequence[..6], ids = ours.Greedy(start, 80);
-        Assert.Equal(ids, theirs.Greedy(start, 80));
-
+        int[] start = TinyModels.Sequence[..6], ids = ours.Greedy(start, 80), taken = theirs.Greedy(start, 80);
         using var bare = new HeldModel(models[name]);
         int[] all = [.. start, .. ids];
         float[][] expected = ours.Logits(all), without = bare.Logits(all), found = theirs.Logits(all);
         double effect = Largest(expected, without), error = Largest(expected, found);
         Assert.InRange(error / effect, 0, TinyModels.All[name].Config.Activation == ActivationKind.SwiGlu ? 1e-4 : 2e-2);
+
+        // The same tokens, up to one of two that are nearer to each other than llama.cpp's table of GELU is exact.
+        int same = ids.Zip(taken).TakeWhile(pair => pair.First == pair.Second).Count();
+        Assert.InRange(same, 20, 80);
+        if (same < 80)
+        {
+            float[] logits = expected[start.Length - 1 + same];
+            Assert.InRange(logits.Max() - logits[taken[same]], 0, 2 * error);
+        }
     }
 
     [Fact]
