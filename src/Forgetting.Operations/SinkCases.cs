@@ -74,6 +74,12 @@ internal static class SinkCases
             yield return operationCase;
         }
 
+        // More than a tile of outputs.
+        foreach (OperationCase operationCase in Matrix([0, 2, 5], 130, 3))
+        {
+            yield return operationCase;
+        }
+
         foreach (OperationCase operationCase in Matrix([0, 1, 3], 1, 33000))
         {
             yield return operationCase;
