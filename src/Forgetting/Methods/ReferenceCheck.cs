@@ -59,6 +59,8 @@ internal sealed record ReferenceCheck(int Examples, double Auc)
         return new(
             own.Length, MembershipInference.Auc(
                 [.. own.Select(i => Mean(examples[i], losses[i]))], [.. exchanged.Select((e, i) => Mean(e, others[i]))]));
+
+        static double Mean(EncodedExample example, float[] losses) => Scorer.ResponseMean([example], [losses]).Mean;
     }
 
     /// <summary>
@@ -69,32 +71,27 @@ internal sealed record ReferenceCheck(int Examples, double Auc)
     {
         int[] fit = [.. Enumerable.Range(0, examples.Count).Where(i => HasOneResponse(examples[i]))];
         int count = Math.Min(fit.Length, MostExamples);
-        int[] places = [.. Enumerable.Range(0, count).Select(i => fit[(int)((long)i * fit.Length / count)])];
-        int longest = places.Select(i => examples[i].Length).DefaultIfEmpty().Max();
+        (int Place, int[] Prompt, int[] Response)[] parts =
+            [.. Enumerable.Range(0, count).Select(i => PartsOf(examples, fit[(int)((long)i * fit.Length / count)]))];
+        int longest = parts.Select(part => ExampleLists.LengthAt(examples, part.Place)).DefaultIfEmpty().Max();
         var own = new List<int>();
         var exchanged = new List<EncodedExample>();
         for (int i = 0; i < count; i++)
         {
-            EncodedExample example = examples[places[i]];
-            foreach (int step in Enumerable.Range(1, count - 1))
-            {
-                EncodedExample other = examples[places[(i + step) % count]];
-                int[] prompt = Prompt(other), response = Response(example);
-                if (prompt.Length + response.Length > longest || prompt.AsSpan().SequenceEqual(Prompt(example))
-                    || response.AsSpan().SequenceEqual(Response(other)))
-                {
-                    continue;
-                }
+            (int place, int[] ownPrompt, int[] response) = parts[i];
+            int[]? prompt = Enumerable.Range(1, count - 1).Select(step => parts[(i + step) % count])
+                .FirstOrDefault(other => other.Prompt.Length + response.Length <= longest
+                    && !other.Prompt.AsSpan().SequenceEqual(ownPrompt) && !other.Response.AsSpan().SequenceEqual(response)).Prompt;
+            if (prompt is null)
+                continue;
 
-                own.Add(places[i]);
-                exchanged.Add(new()
-                {
-                    Index = example.Index,
-                    Ids = [.. prompt, .. response],
-                    Response = [.. prompt.Select(_ => false), .. response.Select(_ => true)],
-                });
-                break;
-            }
+            own.Add(place);
+            exchanged.Add(new()
+            {
+                Index = examples[place].Index,
+                Ids = [.. prompt, .. response],
+                Response = [.. prompt.Select(_ => false), .. response.Select(_ => true)],
+            });
         }
 
         return ([.. own], [.. exchanged]);
@@ -107,10 +104,10 @@ internal sealed record ReferenceCheck(int Examples, double Auc)
         return first > 0 && !example.Rejected && example.NegativeCount == 0 && !example.Response.AsSpan(first..(last + 1)).Contains(false);
     }
 
-    private static int[] Prompt(EncodedExample example) => example.Ids[..Array.IndexOf(example.Response, true)];
-
-    private static int[] Response(EncodedExample example) =>
-        example.Ids[Array.IndexOf(example.Response, true)..(Array.LastIndexOf(example.Response, true) + 1)];
-
-    private static double Mean(EncodedExample example, float[] losses) => losses.Where((_, t) => example.Response[t]).Average();
+    private static (int Place, int[] Prompt, int[] Response) PartsOf(IReadOnlyList<EncodedExample> examples, int place)
+    {
+        EncodedExample example = examples[place];
+        int first = Array.IndexOf(example.Response, true), end = Array.LastIndexOf(example.Response, true) + 1;
+        return (place, example.Ids[..first], example.Ids[first..end]);
+    }
 }

@@ -154,13 +154,19 @@ internal sealed class SharedGradients : IDisposable
         if (parameters.Length == 0)
             return;
 
-        Action sum = IsDivided
+        Begin(IsDivided
             ? () => _exchange.ReduceScatter([.. Runs(parameters).Select(run => (run.Gradient, run.OwnGradient))])
-            : () => _exchange.AllReduce([.. parameters.Select(parameter => parameter.Gradient)]);
+            : () => _exchange.AllReduce([.. parameters.Select(parameter => parameter.Gradient)]));
+    }
+
+    // Ends when it is done: at once, where nothing is exchanged behind passes.
+    private Task Begin(Action sum)
+    {
         if (IsBehind)
-            _thread.Add(sum);
-        else
-            sum();
+            return _thread.Add(sum);
+
+        sum();
+        return Task.CompletedTask;
     }
 
     // Where ranks divide parameters, a run has those of one unit.
@@ -175,16 +181,7 @@ internal sealed class SharedGradients : IDisposable
             .. _decoder.TrainableRuns.Where(
                 run => run.Unit == unit || (unit == _decoder.HeadUnit && _decoder.HeadIsTied && run.Unit == Decoder.EmbeddingUnit)),
         ];
-        Action sum = () => _exchange.ReduceScatter([.. runs.Select(run => (run.Gradient, run.Own(run.Gradient)))]);
-        if (IsBehind)
-        {
-            _passing.Enqueue((_thread.Add(sum), runs));
-        }
-        else
-        {
-            sum();
-            _passing.Enqueue((Task.CompletedTask, runs));
-        }
+        _passing.Enqueue((Begin(() => _exchange.ReduceScatter([.. runs.Select(run => (run.Gradient, run.Own(run.Gradient)))])), runs));
 
         // What the next unit's pass writes to must have been summed, and at the end of a pass everything.
         while (_passing.Count > 0
