@@ -20,10 +20,10 @@ internal static class Devices
     /// its machine.
     /// </summary>
     /// <exception cref="PeerException">Another rank has failed, or is lost.</exception>
-    public static (IBackend Backend, NcclCommunicator? Cards) Open(string device, string? dtype, string products, ICommunicator ranks)
+    public static RankDevice Open(string device, string? dtype, string products, ICommunicator ranks)
     {
         if (ranks is not IProcessGroup group)
-            return (Open(device, dtype, products), null);
+            return new(Open(device, dtype, products), null);
 
         (int local, int threads) = ProcessorShare.Of(group);
         if (device is "cuda" or "auto")
@@ -35,7 +35,7 @@ internal static class Devices
         IBackend backend = Open(device, dtype, products, threads);
         try
         {
-            return (backend, CudaRanks.Connect(group, backend));
+            return new(backend, CudaRanks.Connect(group, backend));
         }
         catch
         {
@@ -51,5 +51,18 @@ internal static class Devices
             Console.Error.WriteLine($"note: {line}");
 
         s_last = line;
+    }
+}
+
+/// <summary>Where a rank computes.</summary>
+/// <param name="Backend">Its backend.</param>
+/// <param name="Cards">What connects its card with those of the others; null where there is no other card.</param>
+internal sealed record RankDevice(IBackend Backend, NcclCommunicator? Cards) : IDisposable
+{
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Cards?.Dispose();
+        Backend.Dispose();
     }
 }

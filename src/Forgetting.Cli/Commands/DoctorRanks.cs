@@ -15,11 +15,10 @@ internal static class DoctorRanks
     /// <returns>Exit code: 1 where a collective gives something wrong.</returns>
     public static int Run(string device, string? dtype, string products, bool asJson, ICommunicator ranks)
     {
-        (IBackend opened, NcclCommunicator? joined) = Devices.Open(device, dtype, products, ranks);
-        using IBackend backend = opened;
-        using NcclCommunicator? cards = joined;
+        using RankDevice own = Devices.Open(device, dtype, products, ranks);
+        IBackend backend = own.Backend;
         string[] places = ranks.Gather($"{Environment.MachineName}, {backend.Name}");
-        IReadOnlyList<CollectiveCheck> checks = new CollectiveDoctor(ranks, cards, backend, Repeats).Run();
+        IReadOnlyList<CollectiveCheck> checks = new CollectiveDoctor(ranks, own.Cards, backend, Repeats).Run();
         if (asJson)
         {
             Console.Out.WriteLine(JsonSerializer.Serialize(new { Ranks = places, Collectives = checks }, Json.Indented));

@@ -104,10 +104,9 @@ internal static class EvalCommand
                     + "expected it for forget quality");
             }
 
-            (IBackend opened, NcclCommunicator? joined) =
+            using RankDevice own =
                 Devices.Open(parsed.GetValue(device)!, parsed.GetValue(dtype), parsed.GetValue(products)!, communicator);
-            using IBackend backend = opened;
-            using NcclCommunicator? cards = joined;
+            IBackend backend = own.Backend;
             DType? baseType = CommonOptions.BaseType(parsed, baseDtype);
             Fingerprint computed = EvaluationProgress.ModelOf(path, peft, baseType);
             RankAgreement.CheckSame(communicator, Inputs(computed, options, prepared), backend);

@@ -38,10 +38,9 @@ internal static class ScoreCommand
             options.ValidateValues();
             bool first = communicator.IsFirst();
             using OutputClaim? claim = first ? OutputClaim.OfFile(options.Out, parsed.GetValue(overwrite)) : null;
-            (IBackend opened, NcclCommunicator? joined) =
+            using RankDevice own =
                 Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products, communicator);
-            using IBackend backend = opened;
-            using NcclCommunicator? cards = joined;
+            IBackend backend = own.Backend;
             IReadOnlyList<EncodedExample> examples = LossCommand.Encode(options);
             RankAgreement.CheckSame(communicator, options, backend);
             Scores scores = Scores.Compute(

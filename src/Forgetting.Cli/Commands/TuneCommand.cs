@@ -43,16 +43,15 @@ internal static class TuneCommand
         command.SetAction(parsed => Ranks.Run(ranks, deadline, parsed, (communicator, cancellation) =>
         {
             TrainingOptions options = settings.ReadRun(parsed, parsed.GetValue(recipe), parsed.GetValue(resume));
-            (IBackend opened, NcclCommunicator? joined) =
+            using RankDevice own =
                 Devices.Open(options.Compute.Device, options.Compute.Dtype, options.Compute.Products, communicator);
-            using IBackend backend = opened;
-            using NcclCommunicator? cards = joined;
+            IBackend backend = own.Backend;
             bool first = communicator.IsFirst();
             using IDisposable? page = first && parsed.GetValue(watch) ? WatchCommand.Begin(options.Out) : null;
             var progress = new TerminalProgress();
             using TensorBoardLog? log = first && parsed.GetValue(tensorBoard) ? new TensorBoardLog(options.Out, progress) : null;
             TuneSummary summary = TuneRun.Execute(
-                options, backend, parsed.GetValue(resume), (ITrainingObserver?)log ?? progress, communicator: cards ?? communicator,
+                options, backend, parsed.GetValue(resume), (ITrainingObserver?)log ?? progress, communicator: own.Cards ?? communicator,
                 cancellation: cancellation);
             if (!first)
                 return CommandLine.ExitCode(summary);

@@ -48,9 +48,7 @@ internal static class CheckpointWriter
         string outDirectory, Checkpoint source, IReadOnlyList<Parameter> parameters, IReadOnlyList<LoraAdapter> adapters, IMemory memory,
         long shardBytes, Action<string>? addFiles, StoredType? type)
     {
-        if (SamePath(outDirectory, source.Path))
-            throw new UserException($"{outDirectory}: is the model that is being read; choose another folder to write to");
-
+        CheckApart(outDirectory, source);
         List<TensorBinding> bindings = TensorMap.Bind(source, parameters);
         Dictionary<Parameter, LoraAdapter> adapterOf = adapters.ToDictionary(a => a.Weight);
         List<SavedTensor> items = [.. bindings.Select(b => new SavedTensor(
@@ -59,17 +57,10 @@ internal static class CheckpointWriter
         bool untied = bindings.Any(b => b.IsTiedHead),
             retyped = bindings.Any(b => b.Parameter is not null && type is not null && b.Source.Type != type);
         var rounding = new UpdateRounding();
-        AtomicDirectory.Write(outDirectory, ConfigFile.Name, folder =>
+        WriteFolder(outDirectory, source, items, memory, shardBytes, rounding, folder =>
         {
-            if (source.IsFolder)
-                CopySmallFiles(source.Path, folder);
-            else
-                WriteFilesOf(source, folder);
-
             ConfigWriter.Amend(folder, retyped ? type : null, untied, source.Tensors.Any(t => t.Data is BitsAndBytesData));
             addFiles?.Invoke(folder);
-            SentencePieceWriter.Complete(folder);
-            WriteWeights(folder, items, memory, source.Metadata, shardBytes, rounding);
         });
         return rounding.Share;
     }
@@ -104,25 +95,34 @@ internal static class CheckpointWriter
     /// <exception cref="UserException">See <see cref="Write"/>.</exception>
     internal static void WriteStored(string outDirectory, Checkpoint source, IReadOnlyList<StoredTensor> tensors, Action<string> addFiles)
     {
+        CheckApart(outDirectory, source);
+        using var memory = new CpuBackend(1);
+        WriteFolder(
+            outDirectory, source,
+            [.. tensors.Select(t => new SavedTensor(new TensorEntry(t.Name, t.Type, t.Dimensions), t, null, Transposed: false))], memory,
+            DefaultShardBytes, rounding: null, addFiles);
+    }
+
+    private static void CheckApart(string outDirectory, Checkpoint source)
+    {
         if (SamePath(outDirectory, source.Path))
             throw new UserException($"{outDirectory}: is the model that is being read; choose another folder to write to");
-
-        using var memory = new CpuBackend(1);
-        AtomicDirectory.Write(outDirectory, ConfigFile.Name, folder =>
-        {
-            if (source.IsFolder)
-                CopySmallFiles(source.Path, folder);
-            else
-                WriteFilesOf(source, folder);
-
-            addFiles(folder);
-            SentencePieceWriter.Complete(folder);
-            WriteWeights(
-                folder,
-                [.. tensors.Select(t => new SavedTensor(new TensorEntry(t.Name, t.Type, t.Dimensions), t, null, Transposed: false))],
-                memory, source.Metadata, DefaultShardBytes, rounding: null);
-        });
     }
+
+    // The source's files, changed, with other weights.
+    private static void WriteFolder(
+        string outDirectory, Checkpoint source, List<SavedTensor> items, IMemory memory, long shardBytes,
+        UpdateRounding? rounding, Action<string> change) => AtomicDirectory.Write(outDirectory, ConfigFile.Name, folder =>
+    {
+        if (source.IsFolder)
+            CopySmallFiles(source.Path, folder);
+        else
+            WriteFilesOf(source, folder);
+
+        change(folder);
+        SentencePieceWriter.Complete(folder);
+        WriteWeights(folder, items, memory, source.Metadata, shardBytes, rounding);
+    });
 
     private static bool SamePath(string a, string b) =>
         Path.TrimEndingDirectorySeparator(Path.GetFullPath(a)) == Path.TrimEndingDirectorySeparator(Path.GetFullPath(b));

@@ -1,4 +1,5 @@
 using Forgetting.Backends.DryRun;
+using Forgetting.Backends.Selection;
 using Forgetting.Backends.Timing;
 using Forgetting.Methods;
 using Forgetting.Models;
@@ -62,7 +63,7 @@ internal static class ClusterPlan
             Schedule = options.Schedule with { BatchSize = Math.Max(1, (options.Schedule.BatchSize + cards - 1) / cards) },
         };
         LoraConfig? lora = TrainedModel.NewAdapter(own, config);
-        DType type = own.Compute.Dtype == "fp32" ? DType.Float32 : DType.BFloat16;
+        DType type = BackendFactory.Describe("cuda", own.Compute.Dtype).StorageType;
         MemoryPlan memory = MemoryPlan.Create(config, own, "cuda", type, lora);
         Work work = Count(config, own, lora, card, type);
 

@@ -1,3 +1,4 @@
+using Forgetting.IO;
 using Forgetting.Tensors;
 
 namespace Forgetting.Backends.Cpu;
@@ -59,11 +60,6 @@ internal sealed unsafe partial class CpuBackend
         }
     }
 
-    private static void WidenRow(ushort* source, float* destination, int count)
-    {
-        for (int i = 0; i < count; i++)
-        {
-            destination[i] = BitConverter.UInt32BitsToSingle((uint)source[i] << 16);
-        }
-    }
+    private static void WidenRow(ushort* source, float* destination, int count) =>
+        ElementConversion.FromBFloat16(new ReadOnlySpan<ushort>(source, count), new Span<float>(destination, count));
 }
